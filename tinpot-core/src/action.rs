@@ -1,0 +1,186 @@
+//! Actions: named callables with typed parameters, and what is known about them.
+
+mod parameters;
+mod validate;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::parameters::{Parameter, parameters};
+pub use self::validate::{Violation, validate};
+use crate::error::{Error, ErrorKind, Result};
+use crate::execution::RetryPolicy;
+use crate::json::Json;
+
+/// The queue of an action that names none.
+pub const DEFAULT_QUEUE: &str = "default";
+/// The group of an action that names none.
+pub const DEFAULT_GROUP: &str = "General";
+
+/// What an executor says about a callable that it offers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Action {
+    /// Unique within a namespace; 1 to 128 characters without `/` and control characters.
+    pub name: String,
+    /// For people: where it is shown.
+    #[serde(default = "default_group")]
+    pub group: String,
+    /// For people: what it does.
+    #[serde(default)]
+    pub description: String,
+    /// For routing: which workers run it.
+    #[serde(default = "default_queue")]
+    pub queue: String,
+    /// JSON Schema of the parameters: an object with `properties`, in the order of the callable's signature.
+    #[serde(default = "any_parameters")]
+    pub schema: Json,
+    /// How long an attempt may run, in milliseconds on the wire; no limit when absent.
+    #[serde(
+        default,
+        with = "crate::execution::optional_millis",
+        rename = "timeout_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub timeout: Option<Duration>,
+    /// What happens after an attempt that failed, timed out or was lost.
+    #[serde(default, skip_serializing_if = "RetryPolicy::is_never")]
+    pub retry: RetryPolicy,
+}
+
+fn default_group() -> String {
+    DEFAULT_GROUP.to_owned()
+}
+
+fn default_queue() -> String {
+    DEFAULT_QUEUE.to_owned()
+}
+
+fn any_parameters() -> Json {
+    Json::empty_object()
+}
+
+impl Action {
+    /// An action of that name, in the default group and queue, that takes any parameters, has no timeout and is never retried.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] when the name is empty, longer than 128 characters or has a `/` or a control character.
+    pub fn new(name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        check_label("action name", &name)?;
+        Ok(Self {
+            name,
+            group: default_group(),
+            description: String::new(),
+            queue: default_queue(),
+            schema: any_parameters(),
+            timeout: None,
+            retry: RetryPolicy::never(),
+        })
+    }
+
+    /// Sets the group.
+    #[must_use]
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.group = group.into();
+        self
+    }
+
+    /// Sets the description.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// Sets the queue.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = queue.into();
+        self
+    }
+
+    /// Sets the JSON Schema of the parameters.
+    #[must_use]
+    pub fn schema(mut self, schema: Json) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// Bounds how long an attempt may run.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets what happens after an attempt that failed, timed out or was lost.
+    #[must_use]
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+}
+
+/// Checks the name of an action, a queue or a group.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`], naming `what`, when it is empty, longer than 128 characters or has a `/` or a control character.
+pub fn check_label(what: &str, label: &str) -> Result<()> {
+    let wrong = if label.is_empty() {
+        "is empty"
+    } else if label.chars().count() > 128 {
+        "is longer than 128 characters"
+    } else if label.chars().any(|c| c == '/' || c.is_control()) {
+        "has a '/' or a control character"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::InvalidInput, format!("the {what} {label:?} {wrong}")))
+}
+
+/// Something that should have been an action and is not: a file that does not import, two actions of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Where: a file, usually.
+    pub place: String,
+    /// What is wrong, with a traceback where there is one.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem at `place`.
+    pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: place.into(), message: message.into() }
+    }
+}
+
+/// What an executor offers at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Offer {
+    /// The actions, each name once.
+    pub actions: Vec<std::sync::Arc<Action>>,
+    /// What could not be offered, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+}
+
+impl Offer {
+    /// An offer of these actions, without problems.
+    pub fn of(actions: impl IntoIterator<Item = Action>) -> Self {
+        Self {
+            actions: actions.into_iter().map(std::sync::Arc::new).collect(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Adds a problem.
+    #[must_use]
+    pub fn with_problem(mut self, problem: Problem) -> Self {
+        self.problems.push(problem);
+        self
+    }
+}

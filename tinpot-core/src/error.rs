@@ -1,0 +1,135 @@
+//! The one error type of the SDK.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What went wrong, coarse enough to act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller passed something that can never work: a bad name, a bad option, a bad configuration.
+    InvalidInput,
+    /// Parameters do not fit the action's schema; the message names each one.
+    InvalidParameters,
+    /// No such action, execution or address.
+    NotFound,
+    /// The state of the thing forbids it: cancelling what has ended, two actions of one name.
+    Conflict,
+    /// A bound was reached: queue, buffer, size. Trying again later may work.
+    Overloaded,
+    /// The other side cannot be reached now: the transport is down, a worker is gone.
+    Unavailable,
+    /// A wait ended before the thing that was waited for.
+    TimedOut,
+    /// The store cannot write now (a full disk, for one); nothing was recorded.
+    StorageFull,
+    /// The component was shut down.
+    Closed,
+    /// The peer broke the protocol, or what was stored cannot be read.
+    Malformed,
+    /// Anything else, with a source that says more.
+    Other,
+}
+
+impl ErrorKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidInput => "invalid input",
+            ErrorKind::InvalidParameters => "invalid parameters",
+            ErrorKind::NotFound => "not found",
+            ErrorKind::Conflict => "conflict",
+            ErrorKind::Overloaded => "overloaded",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::TimedOut => "timed out",
+            ErrorKind::StorageFull => "storage full",
+            ErrorKind::Closed => "closed",
+            ErrorKind::Malformed => "malformed",
+            ErrorKind::Other => "error",
+        }
+    }
+}
+
+/// The error of every fallible operation in the workspace.
+///
+/// An action that fails is not an error but an [`Outcome`](crate::Outcome).
+/// `Display` never repeats the source; walk [`source()`](StdError::source) for the chain.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync + 'static>>,
+}
+
+/// `Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Attaches the error that caused this one.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn StdError + Send + Sync + 'static>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Puts `context` in front of the message: what was being done when it happened.
+    #[must_use]
+    pub fn with_context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message without its kind and its source.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether the same call may succeed later without any change by the caller.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Overloaded
+                | ErrorKind::Unavailable
+                | ErrorKind::TimedOut
+                | ErrorKind::StorageFull
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.message.is_empty() {
+            f.write_str(self.kind.as_str())
+        } else {
+            f.write_str(&self.message)
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &self.kind).field("message", &self.message);
+        if let Some(source) = &self.source {
+            debug.field("source", source);
+        }
+        debug.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}

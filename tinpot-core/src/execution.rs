@@ -1,0 +1,297 @@
+//! Executions: requests to run an action, their attempts and their outcomes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::retry::RetryPolicy;
+use crate::id::{ExecutionId, WorkerId};
+use crate::json::Json;
+use crate::protocol::Fence;
+use crate::time::Timestamp;
+
+mod retry;
+
+/// Where an execution stands. A terminal status never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Accepted; waits for a worker, or for its next attempt.
+    Queued,
+    /// An attempt runs.
+    Running,
+    /// A cancel was accepted; the attempt may still be alive.
+    Cancelling,
+    /// The action returned.
+    Succeeded,
+    /// The action failed.
+    Failed,
+    /// It was cancelled, and nothing of it is alive.
+    Cancelled,
+    /// It ran longer than it may.
+    TimedOut,
+    /// Its worker went silent: whether it finished is not known.
+    Lost,
+}
+
+impl Status {
+    /// Whether it never changes any more.
+    pub fn is_terminal(self) -> bool {
+        !matches!(self, Status::Queued | Status::Running | Status::Cancelling)
+    }
+
+    /// The word for it: `queued`, `timed_out`, ….
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Queued => "queued",
+            Status::Running => "running",
+            Status::Cancelling => "cancelling",
+            Status::Succeeded => "succeeded",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+            Status::TimedOut => "timed_out",
+            Status::Lost => "lost",
+        }
+    }
+}
+
+impl std::str::FromStr for Status {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> crate::Result<Self> {
+        let all = [
+            Status::Queued,
+            Status::Running,
+            Status::Cancelling,
+            Status::Succeeded,
+            Status::Failed,
+            Status::Cancelled,
+            Status::TimedOut,
+            Status::Lost,
+        ];
+        all.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
+            let names: Vec<&str> = all.iter().map(|status| status.as_str()).collect();
+            crate::Error::new(
+                crate::ErrorKind::InvalidInput,
+                format!("{text:?} is not a status: one of {}", names.join(", ")),
+            )
+        })
+    }
+}
+
+/// How an execution, or one attempt at it, ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The action returned this value.
+    Succeeded(Json),
+    /// The action failed.
+    Failed(Failure),
+    /// It was cancelled.
+    Cancelled,
+    /// It ran longer than it may.
+    TimedOut,
+    /// Its worker went silent: whether it finished is not known.
+    Lost,
+}
+
+impl Outcome {
+    /// A failure with a message and nothing else.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Outcome::Failed(Failure::new(message))
+    }
+
+    /// The status of an execution that ended so.
+    pub fn status(&self) -> Status {
+        match self {
+            Outcome::Succeeded(_) => Status::Succeeded,
+            Outcome::Failed(_) => Status::Failed,
+            Outcome::Cancelled => Status::Cancelled,
+            Outcome::TimedOut => Status::TimedOut,
+            Outcome::Lost => Status::Lost,
+        }
+    }
+
+    /// The value, when it succeeded.
+    pub fn value(&self) -> Option<&Json> {
+        match self {
+            Outcome::Succeeded(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// One sentence for people, when it did not succeed.
+    pub fn error(&self) -> Option<String> {
+        match self {
+            Outcome::Succeeded(_) => None,
+            Outcome::Failed(failure) => Some(failure.to_string()),
+            Outcome::Cancelled => Some("cancelled".to_owned()),
+            Outcome::TimedOut => Some("timed out".to_owned()),
+            Outcome::Lost => Some(
+                "lost: the worker went silent, so whether the action finished is not known"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// Why an action failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Failure {
+    /// What kind of error: the name of an exception class, for one; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// What went wrong.
+    pub message: String,
+    /// Where it went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceback: Option<String>,
+}
+
+impl Failure {
+    /// A failure with a message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::default() }
+    }
+
+    /// Sets the kind of error.
+    #[must_use]
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.kind = kind.into();
+        self
+    }
+
+    /// Sets the traceback.
+    #[must_use]
+    pub fn traceback(mut self, traceback: impl Into<String>) -> Self {
+        self.traceback = Some(traceback.into());
+        self
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.kind.is_empty(), self.message.is_empty()) {
+            (true, _) => f.write_str(&self.message),
+            (false, true) => f.write_str(&self.kind),
+            (false, false) => write!(f, "{}: {}", self.kind, self.message),
+        }
+    }
+}
+
+/// What a caller may ask for beyond action and parameters. `None` means what the action says.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SubmitOptions {
+    /// Higher runs first within a queue; 0 by default.
+    pub priority: i32,
+    /// How long an attempt may run.
+    pub timeout: Option<Duration>,
+    /// What happens after an attempt that failed, timed out or was lost.
+    pub retry: Option<RetryPolicy>,
+    /// Another queue than the action's.
+    pub queue: Option<String>,
+}
+
+/// One request to run an action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Execution {
+    /// Its id.
+    pub id: ExecutionId,
+    /// The name of the action.
+    pub action: Arc<str>,
+    /// The queue it waits in.
+    pub queue: Arc<str>,
+    /// The parameters, a JSON object.
+    pub parameters: Json,
+    /// Higher runs first.
+    pub priority: i32,
+    /// How long an attempt may run.
+    #[serde(
+        default,
+        with = "optional_millis",
+        rename = "timeout_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub timeout: Option<Duration>,
+    /// What happens after an attempt that failed, timed out or was lost.
+    pub retry: RetryPolicy,
+    /// Where it stands.
+    pub status: Status,
+    /// How it ended, once the status is terminal.
+    pub outcome: Option<Outcome>,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptRecord>,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When its first attempt started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// One try at an execution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AttemptRecord {
+    /// 1 for the first.
+    pub number: u32,
+    /// The right to report.
+    pub fence: Fence,
+    /// Who was given it.
+    pub worker: WorkerId,
+    /// When it was given.
+    pub granted_at: Timestamp,
+    /// When the worker started it, as far as it said so.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended; `None` while it lives, and when it was given back without having run.
+    pub outcome: Option<Outcome>,
+}
+
+/// Durations as whole milliseconds.
+pub(crate) mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        duration: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(duration.as_millis() as u64)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+/// Optional durations as whole milliseconds.
+pub(crate) mod optional_millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => serializer.serialize_some(&(duration.as_millis() as u64)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Option::<u64>::deserialize(deserializer).map(|millis| millis.map(Duration::from_millis))
+    }
+}

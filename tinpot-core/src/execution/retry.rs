@@ -1,0 +1,155 @@
+//! When a failed attempt is followed by another: a pure function of policy, execution and attempt.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::ExecutionId;
+
+/// How often, and after which delays, an action is tried again after it failed, timed out or was lost.
+///
+/// Whoever declares retries declares that running the action twice does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// Attempts after the first; 0 means at most once.
+    #[serde(default)]
+    pub retries: u32,
+    /// The delay before the first retry.
+    #[serde(default = "one_second", with = "super::millis", rename = "delay_ms")]
+    pub delay: Duration,
+    /// Each further delay is this many times longer; 1 for fixed delays.
+    #[serde(default = "two")]
+    pub factor: f64,
+    /// No delay is longer.
+    #[serde(default = "five_minutes", with = "super::millis", rename = "max_delay_ms")]
+    pub max_delay: Duration,
+    /// The part of a delay, 0 to 1, that is spread: 0.2 means between 80 % and 100 % of it.
+    #[serde(default)]
+    pub jitter: f64,
+}
+
+/// The most retries a policy may ask for.
+const RETRIES_MAX: u32 = 1_000;
+
+fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn two() -> f64 {
+    2.0
+}
+
+fn five_minutes() -> Duration {
+    Duration::from_secs(300)
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::never()
+    }
+}
+
+impl RetryPolicy {
+    /// At most once: what is lost stays lost.
+    pub fn never() -> Self {
+        Self {
+            retries: 0,
+            delay: one_second(),
+            factor: two(),
+            max_delay: five_minutes(),
+            jitter: 0.0,
+        }
+    }
+
+    /// `retries` further attempts, 1 s after the first failure, then 2 s, 4 s … up to 5 minutes, spread by a fifth.
+    pub fn exponential(retries: u32) -> Self {
+        Self { retries, jitter: 0.2, ..Self::never() }
+    }
+
+    /// `retries` further attempts, each `delay` after the failure before it.
+    pub fn fixed(retries: u32, delay: Duration) -> Self {
+        Self { retries, delay, factor: 1.0, max_delay: delay, ..Self::never() }
+    }
+
+    /// Whether it never tries again.
+    pub fn is_never(&self) -> bool {
+        self.retries == 0
+    }
+
+    /// Checks that the numbers make sense.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`], naming the field.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
+        if self.retries > RETRIES_MAX {
+            return invalid(format!("retries is {}: at most {RETRIES_MAX}", self.retries));
+        }
+        if !(1.0..=100.0).contains(&self.factor) {
+            return invalid(format!("the retry factor is {}: between 1 and 100", self.factor));
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return invalid(format!("the retry jitter is {}: between 0 and 1", self.jitter));
+        }
+        Ok(())
+    }
+
+    /// How long to wait after attempt number `attempt` (1 for the first), or `None` when there is no further one.
+    ///
+    /// Jitter is derived by hashing execution and attempt, so that the schedule is the same wherever it is computed.
+    pub fn delay_after(&self, execution: ExecutionId, attempt: u32) -> Option<Duration> {
+        if attempt > self.retries {
+            return None;
+        }
+        let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+        let millis = self.delay.as_millis() as f64 * self.factor.powi(exponent);
+        let millis = millis.min(self.max_delay.as_millis() as f64);
+        let id = execution.as_u128();
+        let hash = mix(id as u64 ^ mix((id >> 64) as u64 ^ mix(u64::from(attempt))));
+        let unit = (hash >> 11) as f64 / (1_u64 << 53) as f64;
+        Some(Duration::from_millis((millis * (1.0 - self.jitter * unit)) as u64))
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::RetryPolicy;
+    use crate::id::ExecutionId;
+
+    #[test]
+    fn delays_grow_to_the_bound_and_end() {
+        let policy = RetryPolicy {
+            max_delay: Duration::from_secs(3),
+            jitter: 0.0,
+            ..RetryPolicy::exponential(3)
+        };
+        let id = ExecutionId::from_u128(7);
+        let delays: Vec<_> = (1..=4).map(|attempt| policy.delay_after(id, attempt)).collect();
+        let seconds = |s| Some(Duration::from_secs(s));
+        assert_eq!(delays, [seconds(1), seconds(2), seconds(3), None]);
+    }
+
+    #[test]
+    fn jitter_is_a_function_of_execution_and_attempt() {
+        let policy = RetryPolicy::exponential(5);
+        let delay = |id, attempt| policy.delay_after(ExecutionId::from_u128(id), attempt);
+        assert_eq!(delay(1, 1), delay(1, 1));
+        assert_ne!(delay(1, 1), delay(2, 1));
+        for id in 0..200 {
+            let millis = delay(id, 1).map(|d| d.as_millis()).unwrap_or_default();
+            assert!((800..=1000).contains(&millis), "{millis}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `Arc<T>` and `Box<T>` are executors where `T` is one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::{Attempt, Context, Executor};
+use crate::action::Offer;
+use crate::error::Result;
+use crate::execution::Outcome;
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Executor + ?Sized> Executor for $pointer<T> {
+            fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+                (**self).actions()
+            }
+
+            async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
+                (**self).execute(attempt, context).await
+            }
+
+            async fn close(&self) -> Result<()> {
+                (**self).close().await
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);

@@ -1,0 +1,206 @@
+//! The bounded buffer between an attempt that writes lines and the worker that sends them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::log::{Level, LogChunk, Stream};
+use crate::time::Timestamp;
+
+/// Text that waits to be sent, per attempt. Enough to keep a connection busy for some milliseconds; little enough for hundreds of attempts.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// The longest line; what is beyond is cut off and counted in a marker.
+const LINE_BYTES: usize = 64 * 1024;
+/// Lines that arrive within this time of each other share a chunk and its time stamp, in microseconds.
+const SAME_TIME_MICROS: u64 = 1_000;
+/// The most text in one chunk.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+#[derive(Default)]
+struct State {
+    chunks: VecDeque<LogChunk>,
+    bytes: usize,
+    last_seq: u64,
+    written_bytes: u64,
+    dropped_lines: u64,
+    abandoned: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    space: Notify,
+    ready: Arc<Notify>,
+    limit_bytes: u64,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes an attempt's log lines, numbers them, and waits while too many are not sent yet; cheap to clone.
+#[derive(Clone)]
+pub struct LogWriter {
+    shared: Arc<Shared>,
+}
+
+/// The reading end of a [`LogWriter`]: what a worker sends from.
+pub struct LogBuffer {
+    shared: Arc<Shared>,
+}
+
+impl LogWriter {
+    /// A writer and its buffer. `ready` is notified whenever there is something to take; `limit_bytes` is how much text the attempt may
+    /// write before a marker takes the place of all further lines.
+    pub fn channel(ready: Arc<Notify>, limit_bytes: u64) -> (LogWriter, LogBuffer) {
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), space: Notify::new(), ready, limit_bytes });
+        (LogWriter { shared: shared.clone() }, LogBuffer { shared })
+    }
+
+    /// Appends lines (without line ends); waits while the buffer is full.
+    ///
+    /// A line longer than 64 KiB is cut and marked. Once the attempt has written more than it may, one marker line says so and the rest is
+    /// dropped: never silently.
+    pub async fn write(&self, stream: Stream, level: Level, lines: Vec<String>) {
+        let mut lines = lines;
+        lines.iter_mut().for_each(cut);
+        loop {
+            let space = self.shared.space.notified();
+            tokio::pin!(space);
+            space.as_mut().enable();
+            if self.append(stream, level, &mut lines) {
+                return;
+            }
+            space.await;
+        }
+    }
+
+    /// Moves `lines` into the buffer when there is room; says whether they are dealt with.
+    fn append(&self, stream: Stream, level: Level, lines: &mut Vec<String>) -> bool {
+        let mut state = self.shared.lock();
+        if lines.is_empty() || state.abandoned {
+            return true;
+        }
+        if state.bytes >= BUFFER_BYTES {
+            return false;
+        }
+        if state.dropped_lines > 0 {
+            state.dropped_lines += lines.len() as u64;
+            return true;
+        }
+        let bytes: usize = lines.iter().map(|line| line.len() + 8).sum();
+        if state.written_bytes + bytes as u64 > self.shared.limit_bytes {
+            state.dropped_lines = lines.len() as u64;
+            let marker = format!(
+                "[tinpot] the log is longer than {} bytes: the rest is not kept",
+                self.shared.limit_bytes
+            );
+            state.push(Stream::System, Level::Warning, vec![marker], 64);
+        } else {
+            state.written_bytes += bytes as u64;
+            state.push(stream, level, std::mem::take(lines), bytes);
+        }
+        drop(state);
+        self.shared.ready.notify_one();
+        true
+    }
+
+    /// The number of the last line written; 0 when there is none.
+    pub fn last_seq(&self) -> u64 {
+        self.shared.lock().last_seq
+    }
+}
+
+impl State {
+    fn push(&mut self, stream: Stream, level: Level, lines: Vec<String>, bytes: usize) {
+        let now = Timestamp::now();
+        let first_seq = self.last_seq + 1;
+        self.last_seq += lines.len() as u64;
+        self.bytes += bytes;
+        if let Some(last) = self.chunks.back_mut()
+            && (last.stream, last.level) == (stream, level)
+            && now.0.saturating_sub(last.time.0) < SAME_TIME_MICROS
+            && last.size_bytes_hint() + bytes <= CHUNK_BYTES
+        {
+            last.lines.extend(lines);
+            return;
+        }
+        self.chunks.push_back(LogChunk { first_seq, time: now, stream, level, lines });
+    }
+}
+
+impl LogChunk {
+    /// A cheap upper guess of the chunk's size while it is still small: merging is only worth it for few, short lines.
+    fn size_bytes_hint(&self) -> usize {
+        if self.lines.len() > 512 { usize::MAX / 2 } else { self.size_bytes() }
+    }
+}
+
+impl LogBuffer {
+    /// Takes chunks, oldest first, until they weigh `max_bytes` or more, or none is left; then wakes waiting writers.
+    pub fn take(&self, max_bytes: usize) -> Vec<LogChunk> {
+        let mut taken = Vec::new();
+        let mut state = self.shared.lock();
+        let mut bytes = 0;
+        while bytes < max_bytes
+            && let Some(chunk) = state.chunks.pop_front()
+        {
+            bytes += chunk.lines.iter().map(|line| line.len() + 8).sum::<usize>();
+            taken.push(chunk);
+        }
+        state.bytes = if state.chunks.is_empty() { 0 } else { state.bytes.saturating_sub(bytes) };
+        drop(state);
+        if !taken.is_empty() {
+            self.shared.space.notify_waiters();
+        }
+        taken
+    }
+
+    /// Whether there is nothing to take.
+    pub fn is_empty(&self) -> bool {
+        self.shared.lock().chunks.is_empty()
+    }
+
+    /// The number of the last line written.
+    pub fn last_seq(&self) -> u64 {
+        self.shared.lock().last_seq
+    }
+
+    /// Stops taking: what is written from now on is dropped, and nobody waits.
+    pub fn abandon(&self) {
+        let mut state = self.shared.lock();
+        state.abandoned = true;
+        state.chunks.clear();
+        state.bytes = 0;
+        drop(state);
+        self.shared.space.notify_waiters();
+    }
+}
+
+fn cut(line: &mut String) {
+    if line.len() > LINE_BYTES {
+        let mut end = LINE_BYTES;
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        let dropped = line.len() - end;
+        line.truncate(end);
+        line.push_str(&format!(" … [tinpot] {dropped} bytes of this line are not kept"));
+    }
+}
+
+impl fmt::Debug for LogWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogWriter").field("last_seq", &self.last_seq()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LogBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogBuffer").field("last_seq", &self.last_seq()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+//! User payloads as raw JSON: checked once, never parsed and written again on the way.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// One JSON document, kept as the text it came in; cloning is cheap.
+#[derive(Clone)]
+pub struct Json(Arc<RawValue>);
+
+impl Json {
+    /// Serialises `value`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] when the value has no JSON form (a map with keys that are not strings, for one).
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+        serde_json::value::to_raw_value(value).map(Self::from).map_err(|e| {
+            Error::new(ErrorKind::InvalidInput, "the value has no JSON form").with_source(e)
+        })
+    }
+
+    /// Takes `text` as it is, after checking that it is one JSON document.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] when it is not.
+    pub fn parse(text: impl Into<String>) -> Result<Self> {
+        RawValue::from_string(text.into())
+            .map(Self::from)
+            .map_err(|e| Error::new(ErrorKind::Malformed, format!("not a JSON document: {e}")))
+    }
+
+    /// The document `{}`.
+    pub fn empty_object() -> Self {
+        Self::constant("{}")
+    }
+
+    /// The document `null`.
+    pub fn null() -> Self {
+        Self::constant("null")
+    }
+
+    fn constant(text: &'static str) -> Self {
+        match RawValue::from_string(text.to_owned()) {
+            Ok(raw) => Self::from(raw),
+            Err(_) => unreachable!("a constant document is valid"),
+        }
+    }
+
+    /// The text.
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Deserialises the document.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] when it is not a `T`.
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_str(self.get())
+            .map_err(|e| Error::new(ErrorKind::InvalidInput, e.to_string()))
+    }
+}
+
+impl From<Box<RawValue>> for Json {
+    fn from(raw: Box<RawValue>) -> Self {
+        Self(raw.into())
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Json {}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.get())
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.get())
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self::from)
+    }
+}

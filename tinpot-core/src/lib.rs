@@ -1,0 +1,33 @@
+//! The embeddable core of Tinpot.
+
+pub mod action;
+mod error;
+mod execution;
+mod executor;
+mod id;
+mod json;
+mod log;
+mod log_sink;
+pub mod protocol;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod time;
+pub mod transport;
+
+pub use self::action::{Action, Offer, Problem};
+pub use self::error::{Error, ErrorKind, Result};
+pub use self::execution::{
+    AttemptRecord, Execution, Failure, Outcome, RetryPolicy, Status, SubmitOptions,
+};
+pub use self::executor::{
+    Attempt, Context, ContextParts, Executor, FunctionExecutor, FunctionExecutorBuilder, LogBuffer,
+    LogWriter, Stop, StopReason, stop_channel,
+};
+pub use self::id::{ExecutionId, WorkerId};
+pub use self::json::Json;
+pub use self::log::{Level, LogChunk, Progress, Stream};
+pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
+pub use self::store::{MemoryStore, Store};
+pub use self::time::Timestamp;
+pub use self::transport::{Address, Lane, Link, MemoryNetwork, MemoryTransport, Transport};

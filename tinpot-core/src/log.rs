@@ -1,0 +1,87 @@
+//! Log lines, and the chunks in which they travel and are stored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// Where a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Stream {
+    /// File descriptor 1 of the attempt, or what stands for it.
+    Stdout,
+    /// File descriptor 2.
+    Stderr,
+    /// A logging call: `context.log(…)`.
+    Log,
+    /// Tinpot itself: truncation markers, notices.
+    System,
+}
+
+/// How important a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// For developers.
+    Debug,
+    /// The default of stdout.
+    Info,
+    /// Something to look at.
+    Warning,
+    /// The default of stderr.
+    Error,
+}
+
+/// Consecutive lines of one stream and level that arrived together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChunk {
+    /// The number of the first line. Lines are numbered from 1; on the wire within an attempt, on the coordinator within an execution.
+    pub first_seq: u64,
+    /// When the worker read them.
+    pub time: Timestamp,
+    /// Where they came from.
+    pub stream: Stream,
+    /// How important they are.
+    pub level: Level,
+    /// The lines, without line ends. Bytes that were not UTF-8 are replaced by U+FFFD.
+    pub lines: Vec<String>,
+}
+
+impl LogChunk {
+    /// The number of the last line, or `first_seq - 1` when there is none.
+    pub fn last_seq(&self) -> u64 {
+        (self.first_seq + self.lines.len() as u64).saturating_sub(1)
+    }
+
+    /// What the chunk weighs in a buffer: its text and an allowance per line.
+    pub fn size_bytes(&self) -> usize {
+        64 + self.lines.iter().map(|line| line.len() + 8).sum::<usize>()
+    }
+
+    /// The lines with a number above `seq`, or `None` when there are none.
+    pub fn after(&self, seq: u64) -> Option<LogChunk> {
+        if self.last_seq() <= seq || self.lines.is_empty() {
+            return None;
+        }
+        let skip = (seq + 1).saturating_sub(self.first_seq) as usize;
+        Some(LogChunk {
+            first_seq: self.first_seq + skip as u64,
+            lines: self.lines[skip..].to_vec(),
+            ..*self
+        })
+    }
+}
+
+/// How far an action says it has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Units done.
+    pub done: f64,
+    /// Units in all, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
+    /// What it is doing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}

@@ -1,0 +1,27 @@
+//! `Arc<T>` and `Box<T>` are log sinks where `T` is one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{LogBatch, LogSink};
+use crate::error::Result;
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: LogSink + ?Sized> LogSink for $pointer<T> {
+            async fn append(&self, batches: &[LogBatch]) -> Result<()> {
+                (**self).append(batches).await
+            }
+
+            async fn flush(&self) -> Result<()> {
+                (**self).flush().await
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);

@@ -1,0 +1,57 @@
+//! `Arc<T>` and `Box<T>` are stores where `T` is one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{ListOptions, Opened, Store, Transition};
+use crate::error::Result;
+use crate::execution::Execution;
+use crate::id::ExecutionId;
+use crate::log::LogChunk;
+use crate::log_sink::LogBatch;
+use crate::time::Timestamp;
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Store + ?Sized> Store for $pointer<T> {
+            async fn open(&self) -> Result<Opened> {
+                (**self).open().await
+            }
+
+            async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
+                (**self).commit(batch, at).await
+            }
+
+            async fn execution(&self, id: ExecutionId) -> Result<Option<Arc<Execution>>> {
+                (**self).execution(id).await
+            }
+
+            async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
+                (**self).executions(options).await
+            }
+
+            async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
+                (**self).append_logs(batches).await
+            }
+
+            async fn logs(
+                &self,
+                id: ExecutionId,
+                after: u64,
+                max_bytes: usize,
+            ) -> Result<Vec<Arc<LogChunk>>> {
+                (**self).logs(id, after, max_bytes).await
+            }
+
+            async fn close(&self) -> Result<()> {
+                (**self).close().await
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);

@@ -1,0 +1,6 @@
+//! Conformance suites for the four traits, and doubles for tests. Outside semver.
+//!
+//! Each suite is a macro that takes a factory and emits one named test per case; nobody picks a subset.
+
+pub mod executor;
+pub mod transport;

@@ -1,0 +1,38 @@
+//! `Arc<T>` and `Box<T>` are transports where `T` is one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use tokio::sync::watch;
+
+use super::{Address, Lane, Link, Transport};
+use crate::error::Result;
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Transport + ?Sized> Transport for $pointer<T> {
+            async fn send(&self, to: &Address, lane: Lane, frame: Bytes) -> Result<()> {
+                (**self).send(to, lane, frame).await
+            }
+
+            async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>> {
+                (**self).listen(at, lane).await
+            }
+
+            fn status(&self) -> watch::Receiver<Link> {
+                (**self).status()
+            }
+
+            async fn close(&self) {
+                (**self).close().await;
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);

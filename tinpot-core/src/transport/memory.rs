@@ -1,0 +1,114 @@
+//! A transport within one process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio::sync::{mpsc, watch};
+
+use super::{Address, Lane, Link, Transport};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Frames that wait at one listener. A frame carries many messages and the protocol keeps few in flight, so this is never reached by a peer
+/// that reads.
+const LISTENER_FRAMES: usize = 4096;
+
+type Listeners = HashMap<(Address, Lane), Vec<mpsc::Sender<Bytes>>>;
+
+#[derive(Debug, Default)]
+struct Hub {
+    listeners: Mutex<Listeners>,
+}
+
+/// What the memory transports of one namespace share: each participant takes a [`transport`](MemoryNetwork::transport).
+#[derive(Clone, Debug, Default)]
+pub struct MemoryNetwork {
+    hub: Arc<Hub>,
+}
+
+impl MemoryNetwork {
+    /// A network with nobody on it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A participant's end.
+    pub fn transport(&self) -> MemoryTransport {
+        MemoryTransport { hub: self.hub.clone(), link: Arc::new(watch::channel(Link::Up).0) }
+    }
+}
+
+/// One participant's end of a [`MemoryNetwork`].
+#[derive(Clone, Debug)]
+pub struct MemoryTransport {
+    hub: Arc<Hub>,
+    link: Arc<watch::Sender<Link>>,
+}
+
+impl Hub {
+    fn lock(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MemoryTransport {
+    fn check_open(&self) -> Result<()> {
+        if *self.link.borrow() == Link::Closed {
+            return Err(Error::new(ErrorKind::Closed, "the memory transport is closed"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Transport for MemoryTransport {
+    async fn send(&self, to: &Address, lane: Lane, frame: Bytes) -> Result<()> {
+        self.check_open()?;
+        let mut full = false;
+        let mut listeners = self.hub.lock();
+        if let Some(at) = listeners.get_mut(&(to.clone(), lane)) {
+            at.retain(|listener| match listener.try_send(frame.clone()) {
+                Ok(()) => true,
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    full = true;
+                    true
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => false,
+            });
+            if at.is_empty() {
+                listeners.remove(&(to.clone(), lane));
+            }
+        }
+        if full {
+            return Err(Error::new(
+                ErrorKind::Overloaded,
+                format!("{to} does not read its frames"),
+            ));
+        }
+        Ok(())
+    }
+
+    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>> {
+        self.check_open()?;
+        let (sender, receiver) = mpsc::channel(LISTENER_FRAMES);
+        self.hub.lock().entry((at.clone(), lane)).or_default().push(sender);
+        let frames = stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|frame| (frame, receiver))
+        });
+        let mut link = self.link.subscribe();
+        let closed = async move {
+            let _ = link.wait_for(|link| *link == Link::Closed).await;
+        };
+        Ok(frames.take_until(Box::pin(closed)).boxed())
+    }
+
+    fn status(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    async fn close(&self) {
+        self.link.send_replace(Link::Closed);
+    }
+}

@@ -1,0 +1,1 @@
+//! Integration tests of tinpot-core: one binary, one module per subject.
