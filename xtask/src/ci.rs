@@ -1,0 +1,160 @@
+//! `cargo xtask test` and `cargo xtask ci`.
+//!
+//! A cold run has to fit two cores. What rebuilds everything is a change of features, profile or
+//! `RUSTFLAGS`, so every step of the main pass selects the whole workspace with dev-dependencies
+//! (one set of features), warnings are denied by the tools' own flags and never by `RUSTFLAGS`, and
+//! the `embed` pass selects only the crates that have the feature.
+
+use crate::run::{Step, run};
+use crate::{dependencies, licences, tools};
+
+const TEST_HELP: &str = "\
+Set up what the tests need, then run everything of `cargo xtask ci`.
+
+Usage: cargo xtask test [--no-install] [--fail-fast] [STEP]...
+
+What is missing (mosquitto, python3, its headers) is installed with apt-get when that can be done
+without a question: as root or with a sudo that asks no password. Else it says what to install.
+
+Options:
+  --no-install   Only say what is missing
+  --fail-fast    Stop at the first step that fails
+  STEP           Run only these steps of `ci`
+";
+
+const CI_HELP: &str = "\
+Run every check; change nothing outside target/.
+
+Usage: cargo xtask ci [--fail-fast] [STEP]...
+
+Options:
+  --fail-fast    Stop at the first step that fails
+  STEP           Run only these steps
+";
+
+/// Feature flags of the `embed` pass.
+const EMBED: &str = "-p tinpot-python -p tinpot-examples \
+                     --features tinpot-python/embed,tinpot-examples/embed";
+
+/// Installs what is missing, then runs the steps.
+pub(crate) fn test(arguments: &[String]) -> Result<bool, String> {
+    let mut arguments = arguments.to_vec();
+    if wants_help(&arguments) {
+        print!("{TEST_HELP}");
+        print_steps();
+        return Ok(true);
+    }
+    let before = arguments.len();
+    arguments.retain(|argument| argument != "--no-install");
+    let install = arguments.len() == before;
+    let selected = select(&arguments)?;
+    if install && let Err(error) = tools::install_missing() {
+        // Not the end: the `tools` step fails with the same text, and the rest still tells
+        // something.
+        eprintln!("{error}");
+    }
+    Ok(selected.run("cargo xtask test"))
+}
+
+/// Runs the steps.
+pub(crate) fn ci(arguments: &[String]) -> Result<bool, String> {
+    if wants_help(arguments) {
+        print!("{CI_HELP}");
+        print_steps();
+        return Ok(true);
+    }
+    Ok(select(arguments)?.run("cargo xtask ci"))
+}
+
+fn steps() -> Vec<Step> {
+    let warnings = [("RUSTDOCFLAGS", "-D warnings".to_owned())];
+    let python = tools::embed_environment();
+    vec![
+        Step::new("tools", "what the other steps need is there").check(tools::check),
+        Step::new("fmt", "formatting").command("cargo fmt --all --check"),
+        Step::new("dependencies", "who may depend on what").check(dependencies::check),
+        Step::new("licences", "licences of all dependencies").check(licences::check),
+        Step::new("clippy", "lints, every target")
+            .command("cargo clippy --workspace --all-targets -- -D warnings"),
+        Step::new("docs", "documentation without a warning")
+            .command_with("cargo doc --workspace --no-deps", &warnings),
+        Step::new("alone", "each crate compiles without what its neighbours switch on")
+            .command("cargo check -p tinpot-core")
+            .command("cargo check -p tinpot-mqtt")
+            .command("cargo check -p tinpot-python")
+            .command("cargo check -p tinpot-http"),
+        // Before the tests: the end-to-end tests start the examples as processes.
+        Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
+        Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")
+            .command("cargo test --workspace --tests --benches"),
+        Step::new("doctests", "the examples in the documentation")
+            .command("cargo test --workspace --doc"),
+        Step::new("embed-clippy", "lints with CPython in the worker's process")
+            .command_with(&format!("cargo clippy {EMBED} --all-targets -- -D warnings"), &python),
+        Step::new("embed-tests", "tests with CPython in the worker's process")
+            .command_with(&format!("cargo test {EMBED} --tests --examples"), &python),
+    ]
+}
+
+/// The steps a command line asks for.
+struct Selected {
+    steps: Vec<Step>,
+    stop_at_failure: bool,
+}
+
+impl Selected {
+    fn run(&self, prefix: &str) -> bool {
+        run(prefix, &self.steps, self.stop_at_failure)
+    }
+}
+
+fn select(arguments: &[String]) -> Result<Selected, String> {
+    let mut steps = steps();
+    let mut wanted = Vec::new();
+    let mut stop_at_failure = false;
+    for argument in arguments {
+        if argument == "--fail-fast" {
+            stop_at_failure = true;
+        } else if steps.iter().any(|step| step.name == argument) {
+            wanted.push(argument.as_str());
+        } else {
+            let names: Vec<_> = steps.iter().map(|step| step.name).collect();
+            return Err(format!("unknown step `{argument}`; the steps are: {}", names.join(", ")));
+        }
+    }
+    steps.retain(|step| wanted.is_empty() || wanted.contains(&step.name));
+    Ok(Selected { steps, stop_at_failure })
+}
+
+fn wants_help(arguments: &[String]) -> bool {
+    arguments.iter().any(|argument| argument == "--help" || argument == "-h")
+}
+
+fn print_steps() {
+    println!("\nSteps:");
+    for step in steps() {
+        println!("  {:<14} {}", step.name, step.about);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(arguments: &[&str]) -> Result<Vec<&'static str>, String> {
+        let arguments: Vec<_> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        Ok(select(&arguments)?.steps.iter().map(|step| step.name).collect())
+    }
+
+    #[test]
+    fn no_name_means_every_step_and_names_keep_the_order_of_the_list() {
+        assert_eq!(names(&[]).unwrap().len(), steps().len());
+        assert_eq!(names(&["clippy", "fmt"]).unwrap(), ["fmt", "clippy"]);
+    }
+
+    #[test]
+    fn an_unknown_step_names_the_right_ones() {
+        let error = names(&["lint"]).unwrap_err();
+        assert!(error.contains("`lint`") && error.contains("clippy"), "{error}");
+    }
+}

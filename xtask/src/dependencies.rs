@@ -1,0 +1,145 @@
+//! Who may depend on what: the arrows of the architecture, as a table.
+
+use crate::run::output;
+
+/// A crate and the packages that nothing below it may bring in, however indirectly.
+struct Rule {
+    krate: &'static str,
+    forbidden: &'static [&'static str],
+    /// When given, the only packages it may name itself.
+    direct: Option<&'static [&'static str]>,
+}
+
+/// What belongs to one sibling each, and never to the core.
+const PLUGGED_IN: &[&str] = &[
+    // MQTT and TLS
+    "rumqttc",
+    "rumqttc-v5-next",
+    "rumqttd",
+    "mqtt5",
+    "rustls",
+    "ring",
+    "openssl",
+    "native-tls",
+    // Python
+    "pyo3",
+    "pyo3-ffi",
+    // HTTP
+    "axum",
+    "axum-core",
+    "hyper",
+    "http",
+    "tower",
+    "reqwest",
+    // databases
+    "rusqlite",
+    "libsqlite3-sys",
+    "sqlx",
+    "tokio-postgres",
+    // tokio's `net`, `process` and `signal`: a host decides about sockets and signals
+    "mio",
+    "socket2",
+    // for people, not for libraries
+    "clap",
+    "anyhow",
+    "tracing-subscriber",
+];
+
+const RULES: &[Rule] = &[
+    Rule {
+        krate: "tinpot-core",
+        forbidden: PLUGGED_IN,
+        direct: Some(&[
+            "async-trait",
+            "bytes",
+            "futures",
+            "rustix",
+            "schemars",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "tracing",
+            "uuid",
+        ]),
+    },
+    Rule {
+        krate: "tinpot-mqtt",
+        forbidden: &["tinpot-python", "tinpot-http", "pyo3", "axum", "rusqlite", "clap"],
+        direct: None,
+    },
+    Rule {
+        krate: "tinpot-python",
+        forbidden: &["tinpot-mqtt", "tinpot-http", "rumqttc", "axum", "rusqlite", "clap", "pyo3"],
+        direct: None,
+    },
+    Rule {
+        krate: "tinpot-http",
+        forbidden: &["tinpot-mqtt", "tinpot-python", "rumqttc", "pyo3", "rusqlite", "clap"],
+        direct: None,
+    },
+];
+
+/// Holds the dependency tree of each crate, with its default features, against its rule.
+pub(crate) fn check() -> Result<String, String> {
+    let mut report = Vec::new();
+    let mut broken = Vec::new();
+    for rule in RULES {
+        let all = packages(rule.krate, &[])?;
+        for name in all.iter().filter(|name| rule.forbidden.contains(&name.as_str())) {
+            broken.push(format!(
+                "   {} pulls in {name}; why: cargo tree -e normal -p {} -i {name}",
+                rule.krate, rule.krate
+            ));
+        }
+        if let Some(allowed) = rule.direct {
+            for name in packages(rule.krate, &["--depth", "1"])? {
+                if name != rule.krate && !allowed.contains(&name.as_str()) {
+                    broken.push(format!(
+                        "   {} names {name}, which is not on its list in {}",
+                        rule.krate,
+                        file!()
+                    ));
+                }
+            }
+        }
+        report.push(format!("{}: {} packages", rule.krate, all.len() - 1));
+    }
+    if broken.is_empty() { Ok(report.join("\n")) } else { Err(broken.join("\n")) }
+}
+
+/// The names of the packages in a crate's tree, itself included.
+///
+/// `--locked`, because the first thing that reads the tree should also notice a stale `Cargo.lock`.
+fn packages(krate: &str, extra: &[&str]) -> Result<Vec<String>, String> {
+    let mut arguments = vec!["tree", "--locked", "-e", "normal", "-p", krate];
+    arguments.extend(["--prefix", "none", "-f", "{p}"]);
+    arguments.extend(extra);
+    Ok(names(&output("cargo", &arguments)?))
+}
+
+fn names(tree: &str) -> Vec<String> {
+    let mut names: Vec<_> =
+        tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_from_a_tree() {
+        let tree = "tinpot-core v0.1.0 (/x)\nserde v1.0.1\nuuid v1.2.3\nserde v1.0.1 (*)\n";
+        assert_eq!(names(tree), ["serde", "tinpot-core", "uuid"]);
+    }
+
+    #[test]
+    fn every_crate_of_the_workspace_layers_has_a_rule() {
+        let of = |krate: &str| RULES.iter().filter(|rule| rule.krate == krate).count();
+        assert_eq!(["tinpot-core", "tinpot-mqtt", "tinpot-python", "tinpot-http"].map(of), [1; 4]);
+    }
+}

@@ -1,0 +1,170 @@
+//! Steps: what they run, how they report, and the table at the end.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// One line of the table: a name and what has to go well.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) work: Vec<Work>,
+}
+
+/// Something that goes well or not.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A program, with its arguments and extra environment.
+    Command { line: Vec<String>, env: Vec<(&'static str, String)> },
+    /// A check written in this crate; the text says what was found.
+    Check(fn() -> Result<String, String>),
+}
+
+impl Step {
+    pub(crate) fn new(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, work: Vec::new() }
+    }
+
+    /// Adds a command, given as one line of words without quoting.
+    pub(crate) fn command(self, line: &str) -> Self {
+        self.command_with(line, &[])
+    }
+
+    /// Adds a command with extra environment.
+    pub(crate) fn command_with(mut self, line: &str, env: &[(&'static str, String)]) -> Self {
+        let line = line.split_whitespace().map(str::to_owned).collect();
+        self.work.push(Work::Command { line, env: env.to_vec() });
+        self
+    }
+
+    /// Adds a check.
+    pub(crate) fn check(mut self, check: fn() -> Result<String, String>) -> Self {
+        self.work.push(Work::Check(check));
+        self
+    }
+}
+
+/// Runs the steps in order and prints the table; true when all went well.
+///
+/// It goes on after a failure unless told otherwise: one run should tell everything that is wrong.
+pub(crate) fn run(prefix: &str, steps: &[Step], stop_at_failure: bool) -> bool {
+    let started = Instant::now();
+    let mut rows = Vec::new();
+    for step in steps {
+        println!("\n── {}: {}", step.name, step.about);
+        let step_started = Instant::now();
+        let failure = step.work.iter().find_map(|work| perform(work).err());
+        let took = step_started.elapsed();
+        match &failure {
+            None => println!("── {}: ok, {}", step.name, seconds(took)),
+            Some(failure) => {
+                println!("── {}: FAILED, {}\n{failure}", step.name, seconds(took));
+                println!("   the whole step: {prefix} {}", step.name);
+            }
+        }
+        let failed = failure.is_some();
+        rows.push((step.name, failed, took));
+        if failed && stop_at_failure {
+            break;
+        }
+    }
+    println!("\n{:<16} {:<8} {:>9}", "step", "result", "time");
+    for (name, failed, took) in &rows {
+        let result = if *failed { "FAILED" } else { "ok" };
+        println!("{name:<16} {result:<8} {:>9}", seconds(*took));
+    }
+    for step in &steps[rows.len()..] {
+        println!("{:<16} {:<8} {:>9}", step.name, "not run", "");
+    }
+    println!("{:<16} {:<8} {:>9}", "all", "", seconds(started.elapsed()));
+    rows.len() == steps.len() && rows.iter().all(|(_, failed, _)| !failed)
+}
+
+fn perform(work: &Work) -> Result<(), String> {
+    match work {
+        Work::Check(check) => check().map(|found| println!("{found}")),
+        Work::Command { line, env } => {
+            let shown = shown(line, env);
+            println!("$ {shown}");
+            let status = Command::new(&line[0])
+                .args(&line[1..])
+                .envs(env.iter().map(|(key, value)| (key, value)))
+                .status();
+            match status {
+                Ok(status) if status.success() => Ok(()),
+                Ok(status) => Err(format!("   {status}; again: {shown}")),
+                Err(error) => Err(format!("   cannot start it: {error}; again: {shown}")),
+            }
+        }
+    }
+}
+
+/// The command as a shell would take it.
+fn shown(line: &[String], env: &[(&'static str, String)]) -> String {
+    let env = env.iter().map(|(key, value)| format!("{key}={}", quoted(value)));
+    env.chain(line.iter().map(|word| quoted(word))).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+/// What a program prints, or why it failed.
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let line = || format!("{program} {}", arguments.join(" "));
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("cannot start `{}`: {error}", line()))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(format!("`{}`: {}\n{}", line(), output.status, errors.trim_end()))
+    }
+}
+
+/// Makes the root of the workspace the current directory, wherever cargo was called.
+pub(crate) fn enter_workspace() -> io::Result<()> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::env::set_current_dir(here.parent().unwrap_or(here))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_shown_as_a_shell_takes_them() {
+        let line = ["a".to_owned(), "it's b".to_owned()];
+        let env = [("FLAGS", "-D warnings".to_owned())];
+        assert_eq!(shown(&line, &env), r"FLAGS='-D warnings' a 'it'\''s b'");
+    }
+
+    #[test]
+    fn a_failed_step_fails_the_run_and_the_next_one_still_runs() {
+        fn bad() -> Result<String, String> {
+            Err("no".to_owned())
+        }
+        fn good() -> Result<String, String> {
+            Ok("yes".to_owned())
+        }
+        let steps = || vec![Step::new("a", "").check(bad), Step::new("b", "").check(good)];
+        assert!(!run("x", &steps(), false));
+        assert!(!run("x", &steps(), true));
+        assert!(run("x", &steps()[1..], true));
+        let missing = Step::new("c", "").command("no-such-program-anywhere");
+        assert!(!run("x", &[missing], false));
+    }
+}
