@@ -1,1 +1,118 @@
 //! The conformance suite of [`Transport`](crate::Transport).
+//!
+//! A crate that has a transport writes a [`Network`] for it, a factory for such networks, and one line:
+//!
+//! ```ignore
+//! async fn network() -> MyNetwork { … }
+//!
+//! tinpot_core::transport_conformance!(network);
+//! ```
+//!
+//! That makes one test per case; the crate needs `tokio` with `macros` and `rt-multi-thread` among its dev-dependencies. Every case gets a
+//! network of its own and waits for conditions, never for time to pass.
+
+mod bounds;
+mod delivery;
+mod lifecycle;
+mod listening;
+mod reconnect;
+mod support;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::bounds::{logs_flood_leaves_control_alone, send_never_blocks};
+pub use self::delivery::{
+    bytes_are_unchanged, concurrent_senders_keep_their_order, empty_frame_arrives,
+    frames_for_a_worker_reach_only_that_worker, frames_for_all_workers_reach_each_of_them,
+    frames_for_the_coordinator_arrive, lanes_are_separate, large_frame_arrives,
+    namespaces_are_isolated, order_is_kept,
+};
+pub use self::lifecycle::{
+    close_ends_streams, close_is_idempotent, close_leaves_others_alone, closed_answers_closed,
+    status_is_up,
+};
+pub use self::listening::{
+    dropped_futures_lose_nothing_else, dropped_stream_unsubscribes,
+    every_listener_gets_every_frame, frame_sent_after_listen_arrives,
+    frames_for_nobody_are_dropped,
+};
+pub use self::reconnect::{
+    close_while_down_ends, link_says_why_it_is_down, listeners_survive_a_cut,
+    listening_while_down_takes_effect_later, send_while_down_is_unavailable,
+};
+use crate::transport::{Address, Transport};
+
+/// What connects the participants of a test: a broker, a hub, a socket.
+#[async_trait]
+pub trait Network: fmt::Debug + Send + Sync + 'static {
+    /// A new participant: the coordinator, or a worker. Connected or about to be.
+    ///
+    /// Panics when there is no way to make one: this is a test.
+    async fn join(&self, who: &Address) -> Arc<dyn Transport>;
+
+    /// A new participant of another namespace on the same network, the same one at every call.
+    async fn join_elsewhere(&self, who: &Address) -> Arc<dyn Transport>;
+
+    /// How to break this network; `None` when its link cannot break, which the suite then holds it to.
+    fn faults(&self) -> Option<&dyn Faults>;
+}
+
+/// Breaks a network and repairs it.
+#[async_trait]
+pub trait Faults: Send + Sync {
+    /// Ends every link, and keeps new ones from coming up.
+    async fn cut(&self);
+
+    /// Lets links come up again.
+    async fn restore(&self);
+}
+
+/// Emits one test per case of the suite. Takes the path of an async function that gives a
+/// [`Network`](crate::testing::transport::Network).
+#[macro_export]
+macro_rules! transport_conformance {
+    ($factory:path) => {
+        $crate::transport_conformance! {
+            @cases $factory:
+            frames_for_the_coordinator_arrive
+            frames_for_a_worker_reach_only_that_worker
+            frames_for_all_workers_reach_each_of_them
+            bytes_are_unchanged
+            empty_frame_arrives
+            large_frame_arrives
+            order_is_kept
+            concurrent_senders_keep_their_order
+            lanes_are_separate
+            namespaces_are_isolated
+            every_listener_gets_every_frame
+            dropped_stream_unsubscribes
+            frames_for_nobody_are_dropped
+            frame_sent_after_listen_arrives
+            dropped_futures_lose_nothing_else
+            logs_flood_leaves_control_alone
+            send_never_blocks
+            status_is_up
+            close_ends_streams
+            close_leaves_others_alone
+            closed_answers_closed
+            close_is_idempotent
+            link_says_why_it_is_down
+            send_while_down_is_unavailable
+            listeners_survive_a_cut
+            listening_while_down_takes_effect_later
+            close_while_down_ends
+        }
+    };
+    (@cases $factory:path: $($case:ident)*) => {
+        $(
+            #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let network = $factory().await;
+                $crate::testing::transport::$case(&network).await;
+            }
+        )*
+    };
+}

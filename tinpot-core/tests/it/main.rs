@@ -1,1 +1,3 @@
 //! Integration tests of tinpot-core: one binary, one module per subject.
+
+mod transport;

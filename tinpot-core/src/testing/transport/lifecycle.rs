@@ -1,0 +1,85 @@
+//! Status and close.
+
+use futures::StreamExt;
+
+use super::Network;
+use super::support::{at_once, join, link_is, listen, next, send, within, worker};
+use crate::error::ErrorKind;
+use crate::transport::{Address, Lane, Link};
+
+/// A participant whose network is there gets up, and a receiver of its status that comes late sees it.
+pub async fn status_is_up(network: &impl Network) {
+    let transport = join(network, &worker("web-1")).await;
+    assert_eq!(*transport.status().borrow(), Link::Up);
+    let _frames = listen(&*transport, &worker("web-1"), Lane::Control).await;
+    assert_eq!(*transport.status().borrow(), Link::Up, "listening leaves the link up");
+}
+
+/// `close` ends every stream and the status says so.
+pub async fn close_ends_streams(network: &impl Network) {
+    let transport = join(network, &worker("web-1")).await;
+    let mut streams = Vec::new();
+    for lane in Lane::ALL {
+        for at in [worker("web-1"), Address::AllWorkers, worker("web-1")] {
+            streams.push(listen(&*transport, &at, lane).await);
+        }
+    }
+    let mut status = transport.status();
+    within("closing", transport.close()).await;
+    for frames in &mut streams {
+        assert_eq!(within("the stream ends", frames.next()).await, None);
+    }
+    assert_eq!(*transport.status().borrow(), Link::Closed);
+    let seen = within("the old receiver learns", status.wait_for(|link| *link == Link::Closed));
+    seen.await.expect("the last word is there to be read");
+}
+
+/// Closing one participant does nothing to the others, and what it handed over before still arrives.
+pub async fn close_leaves_others_alone(network: &impl Network) {
+    let web = worker("web-1");
+    let coordinator = join(network, &Address::Coordinator).await;
+    let receiver = join(network, &web).await;
+    let goes = join(network, &worker("goes")).await;
+    let _frames_that_end = listen(&*goes, &Address::AllWorkers, Lane::Control).await;
+    let mut frames = listen(&*receiver, &web, Lane::Control).await;
+    let mut last_words = listen(&*coordinator, &Address::Coordinator, Lane::Control).await;
+    send(&*goes, &Address::Coordinator, Lane::Control, "goodbye").await;
+    within("closing", goes.close()).await;
+    assert_eq!(next(&mut last_words, "the last words").await, "goodbye");
+    send(&*coordinator, &web, Lane::Control, "still here").await;
+    assert_eq!(next(&mut frames, "a frame for another").await, "still here");
+    assert_eq!(*receiver.status().borrow(), Link::Up);
+}
+
+/// After `close`, `send` and `listen` say `Closed`.
+pub async fn closed_answers_closed(network: &impl Network) {
+    let transport = join(network, &worker("web-1")).await;
+    within("closing", transport.close()).await;
+    for lane in Lane::ALL {
+        for address in [Address::Coordinator, worker("web-1"), Address::AllWorkers] {
+            let sending = transport.send(&address, lane, "late".into());
+            let error = at_once("sending", sending).await.expect_err("it is closed");
+            assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
+            assert!(!error.is_retryable());
+            let listening = at_once("listening", transport.listen(&address, lane)).await;
+            let error = listening.err().expect("it is closed");
+            assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
+        }
+    }
+}
+
+/// `close` may be called again, and by many at once.
+pub async fn close_is_idempotent(network: &impl Network) {
+    let transport = join(network, &worker("web-1")).await;
+    let closers: Vec<_> = (0..4)
+        .map(|_| {
+            let transport = transport.clone();
+            tokio::spawn(async move { transport.close().await })
+        })
+        .collect();
+    for closer in closers {
+        within("closing", closer).await.expect("it closes well");
+    }
+    within("closing again", transport.close()).await;
+    link_is(&*transport, "closed", |link| *link == Link::Closed).await;
+}

@@ -1,0 +1,115 @@
+//! Listeners: how many, from when, until when.
+
+use futures::FutureExt;
+use futures::StreamExt;
+
+use super::Network;
+use super::support::{drain, join, listen, next, send, worker};
+use crate::transport::{Address, Lane};
+
+/// Several streams at one address, of one participant and of two, each get every frame.
+pub async fn every_listener_gets_every_frame(network: &impl Network) {
+    let coordinator = join(network, &Address::Coordinator).await;
+    let another = join(network, &Address::Coordinator).await;
+    let sender = join(network, &worker("web-1")).await;
+    for lane in Lane::ALL {
+        let mut streams = vec![
+            listen(&*coordinator, &Address::Coordinator, lane).await,
+            listen(&*coordinator, &Address::Coordinator, lane).await,
+            listen(&*another, &Address::Coordinator, lane).await,
+        ];
+        for n in 0..10 {
+            send(&*sender, &Address::Coordinator, lane, n.to_string()).await;
+        }
+        for frames in &mut streams {
+            for n in 0..10 {
+                assert_eq!(next(frames, "the next number").await, n.to_string());
+            }
+        }
+    }
+}
+
+/// Dropping one of two streams leaves the other; dropping both, sending and listening again gives only what is new.
+pub async fn dropped_stream_unsubscribes(network: &impl Network) {
+    let web = worker("web-1");
+    let coordinator = join(network, &Address::Coordinator).await;
+    let receiver = join(network, &web).await;
+    for lane in Lane::ALL {
+        let first = listen(&*receiver, &web, lane).await;
+        let mut second = listen(&*receiver, &web, lane).await;
+        drop(first);
+        send(&*coordinator, &web, lane, "for the second").await;
+        assert_eq!(next(&mut second, "the frame").await, "for the second");
+        drop(second);
+
+        // Nobody listens: whatever is sent now is gone. Another address on the same lane tells when it has passed.
+        let mut elsewhere = listen(&*receiver, &Address::AllWorkers, lane).await;
+        send(&*coordinator, &web, lane, "for nobody").await;
+        send(&*coordinator, &Address::AllWorkers, lane, "passed").await;
+        assert_eq!(next(&mut elsewhere, "the mark").await, "passed");
+
+        // Again and again, so that an old unsubscribe that overtakes a new subscribe shows.
+        for n in 0..20 {
+            let mut again = listen(&*receiver, &web, lane).await;
+            send(&*coordinator, &web, lane, n.to_string()).await;
+            assert_eq!(next(&mut again, "the frame for the new listener").await, n.to_string());
+        }
+    }
+}
+
+/// Sending to an address where nobody listens is no error, and harms nothing.
+pub async fn frames_for_nobody_are_dropped(network: &impl Network) {
+    let coordinator = join(network, &Address::Coordinator).await;
+    let receiver = join(network, &worker("web-1")).await;
+    for lane in Lane::ALL {
+        for to in [worker("nobody"), Address::AllWorkers, Address::Coordinator] {
+            let sent = coordinator.send(&to, lane, "anybody?".into()).await;
+            assert!(sent.is_ok(), "nobody listens at {to}: {sent:?}");
+        }
+        let mut frames = listen(&*receiver, &worker("web-1"), lane).await;
+        send(&*coordinator, &worker("web-1"), lane, "you").await;
+        assert_eq!(next(&mut frames, "a frame for somebody").await, "you");
+    }
+}
+
+/// Once `listen` has resolved, the very next frame that anybody sends arrives.
+pub async fn frame_sent_after_listen_arrives(network: &impl Network) {
+    let coordinator = join(network, &Address::Coordinator).await;
+    let receiver = join(network, &worker("web-1")).await;
+    for n in 0..50 {
+        for lane in Lane::ALL {
+            let address = worker(&format!("web-{n}"));
+            let mut frames = listen(&*receiver, &address, lane).await;
+            send(&*coordinator, &address, lane, "at once").await;
+            assert_eq!(next(&mut frames, "the first frame").await, "at once");
+        }
+    }
+}
+
+/// Dropping the future of `next`, `listen` or `send` loses nothing but what that future was for.
+pub async fn dropped_futures_lose_nothing_else(network: &impl Network) {
+    let web = worker("web-1");
+    let coordinator = join(network, &Address::Coordinator).await;
+    let receiver = join(network, &web).await;
+    let mut frames = listen(&*receiver, &web, Lane::Control).await;
+    for n in 0..100 {
+        let _ = coordinator.send(&web, Lane::Control, "maybe".into()).now_or_never();
+        let _ = receiver.listen(&worker("other"), Lane::Control).now_or_never();
+        let _ = receiver.listen(&web, Lane::Control).now_or_never();
+        send(&*coordinator, &web, Lane::Control, n.to_string()).await;
+        let mut seen = None;
+        while seen != Some(n) {
+            // A future that is polled once and dropped may not take a frame with it.
+            let frame = match frames.next().now_or_never() {
+                Some(frame) => frame.expect("the stream goes on"),
+                None => next(&mut frames, "the number").await,
+            };
+            if frame != "maybe" {
+                assert_eq!(frame, n.to_string());
+                seen = Some(n);
+            }
+        }
+    }
+    let left = drain(&*coordinator, &web, Lane::Control, &mut frames).await;
+    assert!(left.iter().all(|frame| frame == "maybe"), "a frame arrived twice: {left:?}");
+}

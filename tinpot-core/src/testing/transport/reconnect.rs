@@ -1,0 +1,135 @@
+//! The link breaks and comes back. A network whose link cannot break is held to that instead.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+
+use super::support::{
+    at_once, drain, eventually, join, link_is, listen, next, send, within, worker,
+};
+use super::{Faults, Network};
+use crate::error::ErrorKind;
+use crate::transport::{Address, Lane, Link, Transport};
+
+async fn cut(faults: &dyn Faults, participants: &[&Arc<dyn Transport>]) -> Vec<Link> {
+    within("cutting the link", faults.cut()).await;
+    let mut links = Vec::new();
+    for transport in participants {
+        links.push(link_is(&***transport, "the cut shows", |link| !link.is_up()).await);
+    }
+    links
+}
+
+async fn restore(faults: &dyn Faults, participants: &[&Arc<dyn Transport>]) {
+    within("restoring the link", faults.restore()).await;
+    for transport in participants {
+        link_is(&***transport, "the link comes back by itself", Link::is_up).await;
+    }
+}
+
+/// What a network without faults promises instead: its link is up from the start, stays so, and only ends by `close`.
+async fn assert_unbreakable(network: &impl Network) {
+    let web = worker("web-1");
+    let transport = network.join(&web).await;
+    let status = transport.status();
+    assert_eq!(*status.borrow(), Link::Up, "up without waiting");
+    let mut frames = listen(&*transport, &web, Lane::Control).await;
+    for n in 0..100 {
+        send(&*transport, &web, Lane::Control, n.to_string()).await;
+        assert_eq!(next(&mut frames, "the frame").await, n.to_string());
+    }
+    assert!(!status.has_changed().expect("the status is there"), "never anything but up");
+    transport.close().await;
+    assert_eq!(*status.borrow(), Link::Closed);
+}
+
+/// A link that breaks becomes `Down`, with a reason for people, and `Up` again once it can.
+pub async fn link_says_why_it_is_down(network: &impl Network) {
+    let Some(faults) = network.faults() else { return assert_unbreakable(network).await };
+    let transport = join(network, &worker("web-1")).await;
+    for _ in 0..2 {
+        cut(faults, &[&transport]).await;
+        let said = |link: &Link| matches!(link, Link::Down { reason } if !reason.is_empty());
+        link_is(&*transport, "it says why", said).await;
+        restore(faults, &[&transport]).await;
+    }
+}
+
+/// While the link is down, `send` answers `Unavailable` at once, on both lanes.
+pub async fn send_while_down_is_unavailable(network: &impl Network) {
+    let Some(faults) = network.faults() else { return assert_unbreakable(network).await };
+    let transport = join(network, &worker("web-1")).await;
+    cut(faults, &[&transport]).await;
+    for lane in Lane::ALL {
+        // One lane may learn of the cut a moment after the other.
+        eventually("the lane knows", async || {
+            let sending = transport.send(&Address::Coordinator, lane, "now?".into());
+            at_once("sending while down", sending).await.is_err()
+        })
+        .await;
+        for _ in 0..100 {
+            let sending = transport.send(&Address::Coordinator, lane, "now?".into());
+            let error = at_once("sending while down", sending).await.expect_err("it is down");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(error.is_retryable());
+        }
+    }
+}
+
+/// Streams from before a cut get frames after it, without another `listen`.
+pub async fn listeners_survive_a_cut(network: &impl Network) {
+    let Some(faults) = network.faults() else { return assert_unbreakable(network).await };
+    let web = worker("web-1");
+    let coordinator = join(network, &Address::Coordinator).await;
+    let receiver = join(network, &web).await;
+    let mut streams = Vec::new();
+    for lane in Lane::ALL {
+        for at in [&web, &Address::AllWorkers] {
+            streams.push((at.clone(), lane, listen(&*receiver, at, lane).await));
+        }
+    }
+    for round in 0..2 {
+        cut(faults, &[&coordinator, &receiver]).await;
+        restore(faults, &[&coordinator, &receiver]).await;
+        for (at, lane, frames) in &mut streams {
+            // `Up` means that every listener is in place: the first frame counts.
+            let text = format!("round {round}");
+            send(&*coordinator, at, *lane, text.clone()).await;
+            assert_eq!(next(frames, "the first frame after the cut").await, text);
+        }
+    }
+}
+
+/// Listening while the link is down resolves, and takes effect when the link is up.
+pub async fn listening_while_down_takes_effect_later(network: &impl Network) {
+    let Some(faults) = network.faults() else { return assert_unbreakable(network).await };
+    let web = worker("web-1");
+    let coordinator = join(network, &Address::Coordinator).await;
+    let receiver = join(network, &web).await;
+    cut(faults, &[&coordinator, &receiver]).await;
+    let mut streams = Vec::new();
+    for lane in Lane::ALL {
+        streams.push((lane, listen(&*receiver, &web, lane).await));
+        // One that is gone again before the link is back leaves no trace.
+        drop(listen(&*receiver, &worker("other"), lane).await);
+    }
+    restore(faults, &[&coordinator, &receiver]).await;
+    for (lane, frames) in &mut streams {
+        let before = drain(&*coordinator, &web, *lane, frames).await;
+        assert!(before.is_empty(), "nothing was sent before: {before:?}");
+    }
+}
+
+/// `close` takes a short time while the link is down, too.
+pub async fn close_while_down_ends(network: &impl Network) {
+    let Some(faults) = network.faults() else { return assert_unbreakable(network).await };
+    let web = worker("web-1");
+    let transport = join(network, &web).await;
+    let mut frames = listen(&*transport, &web, Lane::Control).await;
+    cut(faults, &[&transport]).await;
+    at_once("closing while down", transport.close()).await;
+    assert_eq!(within("the stream ends", frames.next()).await, None);
+    assert_eq!(*transport.status().borrow(), Link::Closed);
+    within("restoring the link", faults.restore()).await;
+    assert_eq!(*transport.status().borrow(), Link::Closed, "closed for good");
+}

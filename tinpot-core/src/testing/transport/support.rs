@@ -1,0 +1,128 @@
+//! What the cases are written with.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use super::Network;
+use crate::id::WorkerId;
+use crate::transport::{Address, Lane, Link, Transport};
+
+/// How long a condition may take. Generous, since it costs nothing where all is well.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a call that must not wait may take on a busy machine.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// How often a condition that cannot be awaited is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+pub(super) type Frames = BoxStream<'static, Bytes>;
+
+pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    within_time(PATIENCE, what, future).await
+}
+
+pub(super) async fn at_once<T>(what: &str, future: impl Future<Output = T>) -> T {
+    within_time(AT_ONCE, what, future).await
+}
+
+async fn within_time<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(limit, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: nothing within {limit:?}"),
+    }
+}
+
+pub(super) fn worker(name: &str) -> Address {
+    Address::Worker(WorkerId::new(name).expect("a good name"))
+}
+
+/// A participant whose link is up.
+pub(super) async fn join(network: &dyn Network, who: &Address) -> Arc<dyn Transport> {
+    let transport = within("joining", network.join(who)).await;
+    link_is(&*transport, "the link comes up", Link::is_up).await;
+    transport
+}
+
+/// Waits until the link is so, and answers how it is.
+pub(super) async fn link_is(
+    transport: &dyn Transport,
+    what: &str,
+    so: impl FnMut(&Link) -> bool,
+) -> Link {
+    let mut status = transport.status();
+    within(what, status.wait_for(so))
+        .await
+        .expect("the status lasts as long as the transport")
+        .clone()
+}
+
+pub(super) async fn listen(transport: &dyn Transport, at: &Address, lane: Lane) -> Frames {
+    within("listening", transport.listen(at, lane)).await.expect("can listen")
+}
+
+/// Hands a frame over, as often as it takes: any implementation may refuse for a moment, in a way that can be retried.
+pub(super) async fn send(
+    transport: &dyn Transport,
+    to: &Address,
+    lane: Lane,
+    frame: impl Into<Bytes>,
+) {
+    let frame = frame.into();
+    within("sending", async {
+        loop {
+            match transport.send(to, lane, frame.clone()).await {
+                Ok(()) => break,
+                Err(error) if error.is_retryable() => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(error) => panic!("cannot send to {to}: {error:?}"),
+            }
+        }
+    })
+    .await;
+}
+
+pub(super) async fn next(frames: &mut Frames, what: &str) -> Bytes {
+    within(what, frames.next()).await.unwrap_or_else(|| panic!("{what}: the stream ended"))
+}
+
+/// Waits until `so` answers yes.
+pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
+    within(what, async {
+        while !so().await {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    })
+    .await;
+}
+
+/// Sends marked frames until one arrives, and answers everything that came before it.
+///
+/// For what may have lost frames a moment ago.
+pub(super) async fn drain(
+    sender: &dyn Transport,
+    to: &Address,
+    lane: Lane,
+    frames: &mut Frames,
+) -> Vec<Bytes> {
+    const MARK: &[u8] = b"the mark at the end";
+    let mut seen = Vec::new();
+    within("a mark arrives", async {
+        loop {
+            let _ = sender.send(to, lane, Bytes::from_static(MARK)).await;
+            while let Ok(frame) = tokio::time::timeout(LOOK_AGAIN, frames.next()).await {
+                let frame = frame.expect("the stream goes on");
+                if frame == MARK {
+                    return;
+                }
+                seen.push(frame);
+            }
+        }
+    })
+    .await;
+    seen
+}

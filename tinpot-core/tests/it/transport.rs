@@ -1,0 +1,65 @@
+//! The conformance suite on transports within one process, and on the wrappers.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tinpot_core::testing::transport::{Faults, Network};
+use tinpot_core::{Address, MemoryNetwork, MemoryTransport, Transport};
+
+#[derive(Debug)]
+struct InMemory {
+    here: MemoryNetwork,
+    elsewhere: MemoryNetwork,
+    wrap: fn(MemoryTransport) -> Arc<dyn Transport>,
+}
+
+impl InMemory {
+    fn new(wrap: fn(MemoryTransport) -> Arc<dyn Transport>) -> Self {
+        Self { here: MemoryNetwork::new(), elsewhere: MemoryNetwork::new(), wrap }
+    }
+}
+
+#[async_trait]
+impl Network for InMemory {
+    async fn join(&self, _who: &Address) -> Arc<dyn Transport> {
+        (self.wrap)(self.here.transport())
+    }
+
+    async fn join_elsewhere(&self, _who: &Address) -> Arc<dyn Transport> {
+        (self.wrap)(self.elsewhere.transport())
+    }
+
+    fn faults(&self) -> Option<&dyn Faults> {
+        None
+    }
+}
+
+mod memory {
+    async fn network() -> super::InMemory {
+        super::InMemory::new(|transport| std::sync::Arc::new(transport))
+    }
+
+    tinpot_core::transport_conformance!(network);
+}
+
+mod in_an_arc {
+    use std::sync::Arc;
+
+    async fn network() -> super::InMemory {
+        super::InMemory::new(|transport| Arc::new(Arc::new(transport)))
+    }
+
+    tinpot_core::transport_conformance!(network);
+}
+
+mod in_a_box {
+    use std::sync::Arc;
+
+    use tinpot_core::Transport;
+
+    async fn network() -> super::InMemory {
+        super::InMemory::new(|transport| Arc::new(Box::new(transport) as Box<dyn Transport>))
+    }
+
+    tinpot_core::transport_conformance!(network);
+}
