@@ -232,8 +232,12 @@ pub struct ProgressReport {
 }
 
 /// Worker → coordinator: I end; nothing of mine is alive and I will start nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Goodbye {}
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goodbye {
+    /// Attempts whose end could not be reported any more. What else was dispatched to this worker never ran.
+    #[serde(default)]
+    pub held: Vec<Fence>,
+}
 
 /// Coordinator → workers: say hello. Also the answer to a worker that it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

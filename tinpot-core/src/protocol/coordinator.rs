@@ -1,0 +1,364 @@
+//! The coordinator's side of the protocol, as a state machine.
+
+mod catalogue;
+mod report;
+mod schedule;
+mod worker;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::catalogue::KnownActions;
+pub use self::catalogue::{Catalogue, CatalogueEntry};
+use self::worker::WorkerEntry;
+pub use self::schedule::QueueView;
+pub use self::worker::WorkerView;
+use super::config::ProtocolConfig;
+use super::fence::{Epoch, Fence};
+use super::message::{Cancel, Message, Recorded, WhoIsThere};
+use super::tick::Tick;
+use crate::error::{Error, ErrorKind, Result};
+use crate::execution::{Execution, Outcome, Status};
+use crate::id::{ExecutionId, WorkerId};
+use crate::store::Transition;
+use crate::transport::Address;
+
+/// What the machine wants done, in order. What follows a `Persist` of the same call may happen only once that is committed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CoordinatorEffect {
+    /// Commit this.
+    Persist(Transition),
+    /// Send this.
+    Send(Address, Message),
+    /// The log of this attempt ends with this line; `None`: with whatever has arrived.
+    LogEnds {
+        /// The execution.
+        execution: ExecutionId,
+        /// The attempt.
+        fence: Fence,
+        /// The number of its last line.
+        last_seq: Option<u64>,
+    },
+}
+
+/// What a cancel found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// It was waiting; it is cancelled.
+    Cancelled,
+    /// Its attempt was asked to end.
+    Requested,
+}
+
+/// Higher priority first, then the order of acceptance.
+type WaitingKey = (Reverse<i32>, u64, ExecutionId);
+type Waiting = BTreeMap<Arc<str>, BTreeMap<Arc<str>, BTreeSet<WaitingKey>>>;
+
+/// Fences whose reports were dealt with, so that a repeated report is told `duplicate`: enough for every report in flight.
+const SETTLED_FENCES: usize = 8192;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// The worker with this number may have gone silent.
+    Expiry(u64),
+    /// Something that was sent to that worker may want sending again.
+    Resend(u64),
+    /// The execution's next attempt may start.
+    Retry(ExecutionId),
+}
+
+/// An execution that has not ended.
+#[derive(Debug)]
+struct Active {
+    execution: Arc<Execution>,
+    order: u64,
+    /// Attempts that may have run.
+    tries: u32,
+    state: ActiveState,
+}
+
+#[derive(Debug)]
+enum ActiveState {
+    Waiting,
+    Delayed(Tick),
+    Granted(Grant),
+}
+
+#[derive(Debug)]
+struct Grant {
+    fence: Fence,
+    worker: WorkerId,
+    accepted: bool,
+    started: bool,
+    cancel: Option<Cancel>,
+    sent_at: Tick,
+}
+
+/// Decides everything a coordinator decides: what is accepted, who runs it, who may report, what is told to whom.
+///
+/// Pure: the same calls give the same effects. The caller owns clock, store and transport, and does the effects in order.
+#[derive(Debug)]
+pub struct CoordinatorMachine {
+    config: ProtocolConfig,
+    epoch: Epoch,
+    last_number: u64,
+    last_order: u64,
+    active: HashMap<ExecutionId, Active>,
+    granted: HashMap<Fence, ExecutionId>,
+    waiting: Waiting,
+    workers: BTreeMap<WorkerId, WorkerEntry>,
+    worker_numbers: BTreeMap<u64, WorkerId>,
+    last_worker_number: u64,
+    actions: KnownActions,
+    timers: BTreeSet<(Tick, Timer)>,
+    settled: VecDeque<Fence>,
+    settled_set: std::collections::HashSet<Fence>,
+    version: u64,
+}
+
+impl CoordinatorMachine {
+    /// A coordinator in this epoch that knows of nothing.
+    pub fn new(config: ProtocolConfig, epoch: Epoch) -> Self {
+        Self {
+            config,
+            epoch,
+            last_number: 0,
+            last_order: 0,
+            active: HashMap::new(),
+            granted: HashMap::new(),
+            waiting: Waiting::new(),
+            workers: BTreeMap::new(),
+            worker_numbers: BTreeMap::new(),
+            last_worker_number: 0,
+            actions: KnownActions::default(),
+            timers: BTreeSet::new(),
+            settled: VecDeque::new(),
+            settled_set: std::collections::HashSet::new(),
+            version: 0,
+        }
+    }
+
+    /// Takes over an execution that an earlier epoch left unfinished. Its live attempt, if any, counts as renewed now.
+    pub fn restore(&mut self, now: Tick, execution: Arc<Execution>) {
+        let id = execution.id;
+        self.last_order += 1;
+        let counted = |attempt: &&crate::execution::AttemptRecord| attempt.outcome.is_some();
+        let tries = execution.attempts.iter().filter(counted).count() as u32;
+        let live = execution.attempts.last().filter(|attempt| attempt.ended_at.is_none()).cloned();
+        let cancelling = execution.status == Status::Cancelling;
+        let running = execution.status != Status::Queued;
+        let mut active = Active { execution, order: self.last_order, tries, state: ActiveState::Waiting };
+        let Some(attempt) = live else {
+            self.enqueue(&active);
+            self.active.insert(id, active);
+            return;
+        };
+        let fence = attempt.fence;
+        active.state = ActiveState::Granted(Grant {
+            fence,
+            worker: attempt.worker.clone(),
+            accepted: true,
+            started: running,
+            cancel: cancelling.then_some(Cancel { fence, force: false }),
+            sent_at: now,
+        });
+        self.granted.insert(fence, id);
+        self.active.insert(id, active);
+        self.worker_entry(now, &attempt.worker).in_flight.insert(fence, id);
+    }
+
+    /// The epoch it grants in.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The configuration it was made with.
+    pub fn config(&self) -> &ProtocolConfig {
+        &self.config
+    }
+
+    /// Grows whenever workers or catalogue change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How many executions have not ended.
+    pub fn unfinished(&self) -> usize {
+        self.active.len()
+    }
+
+    /// When [`tick`](Self::tick) wants to be called.
+    pub fn wake_at(&self) -> Option<Tick> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Accepts a new execution, and grants it at once when a worker has room.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many have not ended; `Conflict` when the id exists.
+    pub fn submit(&mut self, now: Tick, execution: Arc<Execution>, out: &mut Vec<CoordinatorEffect>) -> Result<()> {
+        if self.active.len() >= self.config.max_unfinished {
+            let message = format!("{} executions have not ended: no more are accepted now", self.active.len());
+            return Err(Error::new(ErrorKind::Overloaded, message));
+        }
+        let id = execution.id;
+        if self.active.contains_key(&id) {
+            return Err(Error::new(ErrorKind::Conflict, format!("execution {id} exists already")));
+        }
+        self.last_order += 1;
+        let active = Active { execution: execution.clone(), order: self.last_order, tries: 0, state: ActiveState::Waiting };
+        out.push(CoordinatorEffect::Persist(Transition::Accept(execution)));
+        self.enqueue(&active);
+        self.active.insert(id, active);
+        self.place(now, id, out);
+        Ok(())
+    }
+
+    /// Takes back an acceptance that could not be committed; the caller leaves out whatever else of it was to be committed or sent.
+    pub fn forget(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
+        let Some(active) = self.active.remove(&id) else { return };
+        match &active.state {
+            ActiveState::Waiting => self.dequeue(&active),
+            ActiveState::Delayed(at) => {
+                self.timers.remove(&(*at, Timer::Retry(id)));
+            }
+            ActiveState::Granted(grant) => {
+                let (fence, worker) = (grant.fence, grant.worker.clone());
+                self.settle(now, fence, &worker, out);
+            }
+        }
+    }
+
+    /// Cancels an execution: at once when it waits, else by asking its worker. `force` leaves out the grace period.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not among those that have not ended.
+    pub fn cancel(
+        &mut self,
+        now: Tick,
+        id: ExecutionId,
+        force: bool,
+        out: &mut Vec<CoordinatorEffect>,
+    ) -> Result<CancelOutcome> {
+        let Some(active) = self.active.get_mut(&id) else {
+            return Err(Error::new(ErrorKind::NotFound, format!("execution {id} has ended or does not exist")));
+        };
+        if let ActiveState::Granted(grant) = &mut active.state {
+            let repeated = grant.cancel.is_some_and(|earlier| earlier.force || !force);
+            if grant.cancel.is_none() {
+                out.push(CoordinatorEffect::Persist(Transition::Cancelling { execution: id }));
+            }
+            if !repeated {
+                let cancel = Cancel { fence: grant.fence, force };
+                grant.cancel = Some(cancel);
+                let worker = grant.worker.clone();
+                out.push(CoordinatorEffect::Send(Address::Worker(worker.clone()), Message::Cancel(cancel)));
+                self.arm_resend(now, &worker);
+            }
+            return Ok(CancelOutcome::Requested);
+        }
+        self.finish(id, None, Outcome::Cancelled, out);
+        Ok(CancelOutcome::Cancelled)
+    }
+
+    /// Tells the machine that the transport is up (again): everybody is asked to say hello.
+    pub fn link_up(&mut self, out: &mut Vec<CoordinatorEffect>) {
+        let message = Message::WhoIsThere(WhoIsThere { epoch: self.epoch });
+        out.push(CoordinatorEffect::Send(Address::AllWorkers, message));
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Tick, out: &mut Vec<CoordinatorEffect>) {
+        while let Some((at, timer)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.timers.pop_first();
+            match timer {
+                Timer::Expiry(number) => self.check_expiry(now, number, out),
+                Timer::Resend(number) => self.resend(now, number, out),
+                Timer::Retry(id) => {
+                    if let Some(active) = self.active.get_mut(&id) {
+                        active.state = ActiveState::Waiting;
+                        let key = (active.execution.queue.clone(), active.execution.action.clone(), active.key());
+                        self.enqueue_key(key);
+                        self.place(now, id, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends an execution: it is not active any more.
+    fn finish(&mut self, id: ExecutionId, fence: Option<Fence>, outcome: Outcome, out: &mut Vec<CoordinatorEffect>) {
+        if let Some(active) = self.active.remove(&id) {
+            match active.state {
+                ActiveState::Waiting => self.dequeue(&active),
+                ActiveState::Delayed(at) => {
+                    self.timers.remove(&(at, Timer::Retry(id)));
+                }
+                ActiveState::Granted(_) => {}
+            }
+        }
+        out.push(CoordinatorEffect::Persist(Transition::Finish { execution: id, fence, outcome }));
+    }
+
+    /// Ends an attempt that may have run: the execution ends with `outcome`, or waits for its next attempt.
+    fn end_attempt(
+        &mut self,
+        now: Tick,
+        id: ExecutionId,
+        fence: Fence,
+        outcome: Outcome,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        active.tries += 1;
+        let cancelling = matches!(&active.state, ActiveState::Granted(grant) if grant.cancel.is_some());
+        let retryable = !matches!(outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && !cancelling;
+        let delay = active.execution.retry.delay_after(id, active.tries).filter(|_| retryable);
+        match delay {
+            Some(delay) => self.requeue(now, id, fence, Some(outcome), delay, out),
+            None => self.finish(id, Some(fence), outcome, out),
+        }
+    }
+
+    fn requeue(
+        &mut self,
+        now: Tick,
+        id: ExecutionId,
+        fence: Fence,
+        outcome: Option<Outcome>,
+        delay: Duration,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        out.push(CoordinatorEffect::Persist(Transition::Requeue { execution: id, fence, outcome, delay }));
+        if delay.is_zero() {
+            active.state = ActiveState::Waiting;
+            let key = (active.execution.queue.clone(), active.execution.action.clone(), active.key());
+            self.enqueue_key(key);
+            self.place(now, id, out);
+        } else {
+            active.state = ActiveState::Delayed(now + delay);
+            self.timers.insert((now + delay, Timer::Retry(id)));
+        }
+    }
+
+    /// Remembers that the reports of `fence` are dealt with.
+    fn remember_settled(&mut self, fence: Fence) {
+        if self.settled.len() >= SETTLED_FENCES
+            && let Some(oldest) = self.settled.pop_front()
+        {
+            self.settled_set.remove(&oldest);
+        }
+        self.settled.push_back(fence);
+        self.settled_set.insert(fence);
+    }
+
+    fn recorded_before(&self, fence: Fence) -> Recorded {
+        if self.settled_set.contains(&fence) { Recorded::Duplicate } else { Recorded::Stale }
+    }
+}

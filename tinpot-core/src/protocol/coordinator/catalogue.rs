@@ -1,0 +1,90 @@
+//! The actions that are known, and whether somebody offers them now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::action::Action;
+use crate::error::Result;
+use crate::json::Json;
+
+/// The most actions that are remembered; what a faulty worker offers beyond is left out.
+const ACTIONS_MAX: usize = 20_000;
+
+/// One action of a [`Catalogue`].
+#[derive(Clone, Debug)]
+pub struct CatalogueEntry {
+    /// The action, as the worker that said hello last describes it.
+    pub action: Arc<Action>,
+    /// Whether a live worker offers it and serves its queue.
+    pub available: bool,
+    schema: Arc<Value>,
+}
+
+impl CatalogueEntry {
+    /// Checks parameters against the action's schema.
+    ///
+    /// # Errors
+    /// [`InvalidParameters`](crate::ErrorKind::InvalidParameters), naming every violation.
+    pub fn validate(&self, parameters: &Json) -> Result<()> {
+        crate::action::validate(&self.schema, parameters)
+    }
+}
+
+/// All actions that were offered in this life of the coordinator, by name.
+pub type Catalogue = BTreeMap<Arc<str>, CatalogueEntry>;
+
+#[derive(Debug, Default)]
+pub(super) struct KnownActions {
+    entries: Catalogue,
+    /// How long an attempt usually takes, in microseconds: an exponentially weighted mean.
+    usual_us: BTreeMap<Arc<str>, u64>,
+}
+
+impl KnownActions {
+    pub(super) fn entries(&self) -> &Catalogue {
+        &self.entries
+    }
+
+    /// Takes over what a worker offers; answers the names by which the machine knows them.
+    pub(super) fn offer(&mut self, actions: &[Arc<Action>]) -> Vec<Arc<str>> {
+        let mut names = Vec::with_capacity(actions.len());
+        for action in actions {
+            let name = match self.entries.get_key_value(action.name.as_str()) {
+                Some((name, entry)) if entry.action == *action => {
+                    names.push(name.clone());
+                    continue;
+                }
+                Some((name, _)) => name.clone(),
+                None if self.entries.len() >= ACTIONS_MAX => continue,
+                None => Arc::from(action.name.as_str()),
+            };
+            let schema = serde_json::from_str(action.schema.get()).unwrap_or(Value::Object(serde_json::Map::new()));
+            let entry = CatalogueEntry { action: action.clone(), available: false, schema: Arc::new(schema) };
+            self.entries.insert(name.clone(), entry);
+            names.push(name);
+        }
+        names
+    }
+
+    pub(super) fn set_available(&mut self, available: impl Fn(&str, &Action) -> bool) {
+        for (name, entry) in &mut self.entries {
+            entry.available = available(name, &entry.action);
+        }
+    }
+
+    /// Learns how long an attempt took.
+    pub(super) fn took(&mut self, action: &Arc<str>, us: u64) {
+        if let Some(usual) = self.usual_us.get_mut(action) {
+            *usual = (*usual * 7 + us) / 8;
+        } else if self.usual_us.len() < ACTIONS_MAX {
+            self.usual_us.insert(action.clone(), us);
+        }
+    }
+
+    /// How long an attempt usually takes, in microseconds; `None` when none has ended yet.
+    pub(super) fn usual_us(&self, action: &str) -> Option<u64> {
+        self.usual_us.get(action).copied()
+    }
+}

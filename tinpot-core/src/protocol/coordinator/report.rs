@@ -1,0 +1,147 @@
+//! What workers report, and what becomes of it.
+
+use std::time::Duration;
+
+use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Grant};
+use crate::execution::Outcome;
+use crate::id::{ExecutionId, WorkerId};
+use crate::protocol::fence::Fence;
+use crate::protocol::message::{
+    Accept, Message, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport,
+};
+use crate::protocol::tick::Tick;
+use crate::store::Transition;
+use crate::transport::Address;
+
+impl CoordinatorMachine {
+    /// Takes one message of lane Control from a worker.
+    pub fn receive(&mut self, now: Tick, from: &WorkerId, message: Message, out: &mut Vec<CoordinatorEffect>) {
+        match message {
+            Message::Hello(hello) => self.hello(now, from, hello, out),
+            Message::Beat(beat) => self.beat(now, from, beat, out),
+            Message::Goodbye(goodbye) => self.goodbye(now, from, &goodbye, out),
+            Message::Accept(accept) => self.accepted(from, accept, out),
+            Message::Reject(reject) => self.rejected(now, from, reject, out),
+            Message::Result(report) => self.result(now, from, report, out),
+            Message::Released(released) => self.given_back(now, from, released, out),
+            // The rest is for workers, for lane Logs, or unknown: the shell has said so in its log.
+            _ => {}
+        }
+    }
+
+    /// The execution of a fence that this worker may report on.
+    fn held_by(&mut self, from: &WorkerId, fence: Fence) -> Option<(ExecutionId, &mut Grant)> {
+        let id = *self.granted.get(&fence)?;
+        match &mut self.active.get_mut(&id)?.state {
+            ActiveState::Granted(grant) if grant.fence == fence && grant.worker == *from => Some((id, grant)),
+            _ => None,
+        }
+    }
+
+    fn accepted(&mut self, from: &WorkerId, accept: Accept, out: &mut Vec<CoordinatorEffect>) {
+        let Some((execution, grant)) = self.held_by(from, accept.fence) else { return };
+        grant.accepted = true;
+        if accept.running && !grant.started {
+            grant.started = true;
+            if grant.cancel.is_none() {
+                out.push(CoordinatorEffect::Persist(Transition::Start { execution, fence: accept.fence }));
+            }
+        }
+    }
+
+    fn rejected(&mut self, now: Tick, from: &WorkerId, reject: Reject, out: &mut Vec<CoordinatorEffect>) {
+        let Some((id, _)) = self.held_by(from, reject.fence) else { return };
+        let action = self.active.get(&id).map(|active| active.execution.action.clone());
+        if let (Some(worker), Some(action)) = (self.workers.get_mut(from), action) {
+            match reject.why {
+                RejectReason::UnknownAction => {
+                    worker.actions.remove(&action);
+                }
+                RejectReason::Draining => worker.slots = 0,
+                _ => worker.paused = true,
+            }
+        }
+        self.refresh_catalogue();
+        self.released(now, from, reject.fence, id, out);
+    }
+
+    /// The attempt never ran and never will: it does not count.
+    pub(super) fn released(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        fence: Fence,
+        id: ExecutionId,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        let cancelling = match self.active.get(&id).map(|active| &active.state) {
+            Some(ActiveState::Granted(grant)) => grant.cancel.is_some(),
+            _ => return,
+        };
+        self.settle_without_fill(fence, from);
+        if cancelling {
+            self.finish(id, Some(fence), Outcome::Cancelled, out);
+        } else {
+            self.requeue(now, id, fence, None, Duration::ZERO, out);
+        }
+        out.push(CoordinatorEffect::LogEnds { execution: id, fence, last_seq: Some(0) });
+        self.fill(now, from, out);
+    }
+
+    fn result(&mut self, now: Tick, from: &WorkerId, report: ResultReport, out: &mut Vec<CoordinatorEffect>) {
+        let fence = report.fence;
+        let Some((execution, _)) = self.held_by(from, fence) else {
+            let recorded = self.recorded_before(fence);
+            return acknowledge(from, fence, recorded, out);
+        };
+        if let Some(active) = self.active.get(&execution)
+            && matches!(report.outcome, Outcome::Succeeded(_) | Outcome::Failed(_))
+        {
+            self.actions.took(&active.execution.action, report.ran_us);
+        }
+        self.settle_without_fill(fence, from);
+        self.end_attempt(now, execution, fence, report.outcome, out);
+        self.remember_settled(fence);
+        out.push(CoordinatorEffect::LogEnds { execution, fence, last_seq: Some(report.last_log_seq) });
+        acknowledge(from, fence, Recorded::Recorded, out);
+        self.fill(now, from, out);
+    }
+
+    fn given_back(&mut self, now: Tick, from: &WorkerId, released: Released, out: &mut Vec<CoordinatorEffect>) {
+        let fence = released.fence;
+        let Some((execution, _)) = self.held_by(from, fence) else {
+            let recorded = self.recorded_before(fence);
+            return acknowledge(from, fence, recorded, out);
+        };
+        self.remember_settled(fence);
+        match released.how {
+            ReleasedHow::NeverRan => self.released(now, from, fence, execution, out),
+            ReleasedHow::Killed | ReleasedHow::Finished => {
+                self.settle_without_fill(fence, from);
+                self.end_attempt(now, execution, fence, Outcome::Lost, out);
+                out.push(CoordinatorEffect::LogEnds { execution, fence, last_seq: None });
+                self.fill(now, from, out);
+            }
+        }
+        acknowledge(from, fence, Recorded::Recorded, out);
+    }
+
+    /// The attempt is off its worker.
+    fn settle_without_fill(&mut self, fence: Fence, worker: &WorkerId) {
+        self.granted.remove(&fence);
+        if let Some(worker) = self.workers.get_mut(worker) {
+            worker.in_flight.remove(&fence);
+            worker.long.remove(&fence);
+        }
+    }
+
+    pub(super) fn settle(&mut self, now: Tick, fence: Fence, worker: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
+        self.settle_without_fill(fence, worker);
+        self.fill(now, worker, out);
+    }
+}
+
+fn acknowledge(to: &WorkerId, fence: Fence, recorded: Recorded, out: &mut Vec<CoordinatorEffect>) {
+    let ack = ResultAck { fence, recorded };
+    out.push(CoordinatorEffect::Send(Address::Worker(to.clone()), Message::ResultAck(ack)));
+}

@@ -1,0 +1,226 @@
+//! Workers as the coordinator sees them: who they are, whether they live, what they hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
+use crate::action::Problem;
+use crate::execution::Outcome;
+use crate::id::{ExecutionId, WorkerId};
+use crate::protocol::fence::Fence;
+use crate::protocol::message::{Beat, BeatAck, Goodbye, Hello, Message, WhoIsThere};
+use crate::protocol::tick::Tick;
+use crate::transport::Address;
+
+#[derive(Debug)]
+pub(super) struct WorkerEntry {
+    /// Stands for the worker in timers.
+    pub(super) number: u64,
+    pub(super) name: String,
+    pub(super) queues: BTreeSet<String>,
+    pub(super) groups: Vec<String>,
+    pub(super) slots: u32,
+    pub(super) actions: BTreeSet<Arc<str>>,
+    pub(super) problems: Vec<Problem>,
+    /// The last beat heard; 0 before the first: nothing can be dispatched until then.
+    pub(super) beat: u64,
+    pub(super) beat_at: Tick,
+    pub(super) free: u32,
+    pub(super) expires: Tick,
+    /// It refused something that it should have taken: nothing new until it beats again.
+    pub(super) paused: bool,
+    /// What it was given and has not settled.
+    pub(super) in_flight: BTreeMap<Fence, ExecutionId>,
+    /// Those of them that are not known to be short.
+    pub(super) long: BTreeSet<Fence>,
+    /// Every fence of this epoch up to here is settled, as far as this worker is concerned.
+    pub(super) last_granted: u64,
+    pub(super) resend_armed: bool,
+    pub(super) introduced: bool,
+}
+
+/// What is known of a worker, for people and programs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WorkerView {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its name.
+    pub name: String,
+    /// The queues it serves; empty means all.
+    pub queues: Vec<String>,
+    /// The groups it is limited to; empty means all.
+    pub groups: Vec<String>,
+    /// How many attempts it runs at once.
+    pub slots: u32,
+    /// The names of its actions.
+    pub actions: Vec<Arc<str>>,
+    /// What should have been an action and is not.
+    pub problems: Vec<Problem>,
+    /// The executions whose attempts it holds.
+    pub executions: Vec<ExecutionId>,
+    /// When it was last heard, on the machine's clock.
+    pub last_beat: Tick,
+}
+
+impl WorkerEntry {
+    pub(super) fn serves(&self, queue: &str) -> bool {
+        self.queues.is_empty() || self.queues.contains(queue)
+    }
+
+    /// No fence of `epoch` up to this number will be dispatched to it again.
+    pub(super) fn settled(&self, epoch: crate::protocol::fence::Epoch) -> u64 {
+        let oldest = self.in_flight.keys().find(|fence| fence.epoch == epoch);
+        oldest.map_or(self.last_granted, |fence| fence.number - 1)
+    }
+}
+
+impl CoordinatorMachine {
+    /// The live workers.
+    pub fn workers(&self) -> Vec<WorkerView> {
+        let view = |(id, worker): (&WorkerId, &WorkerEntry)| WorkerView {
+            id: id.clone(),
+            name: worker.name.clone(),
+            queues: worker.queues.iter().cloned().collect(),
+            groups: worker.groups.clone(),
+            slots: worker.slots,
+            actions: worker.actions.iter().cloned().collect(),
+            problems: worker.problems.clone(),
+            executions: worker.in_flight.values().copied().collect(),
+            last_beat: worker.beat_at,
+        };
+        self.workers.iter().filter(|(_, worker)| worker.introduced).map(view).collect()
+    }
+
+    pub(super) fn worker_entry(&mut self, now: Tick, id: &WorkerId) -> &mut WorkerEntry {
+        if !self.workers.contains_key(id) {
+            self.last_worker_number += 1;
+            let number = self.last_worker_number;
+            self.worker_numbers.insert(number, id.clone());
+            let expires = now + self.config.coordinator_lease;
+            self.timers.insert((expires, Timer::Expiry(number)));
+            let worker = WorkerEntry {
+                number,
+                name: id.to_string(),
+                queues: BTreeSet::new(),
+                groups: Vec::new(),
+                slots: 0,
+                actions: BTreeSet::new(),
+                problems: Vec::new(),
+                beat: 0,
+                beat_at: now,
+                free: 0,
+                expires,
+                paused: false,
+                in_flight: BTreeMap::new(),
+                long: BTreeSet::new(),
+                last_granted: self.last_number,
+                resend_armed: false,
+                introduced: false,
+            };
+            self.workers.insert(id.clone(), worker);
+        }
+        match self.workers.get_mut(id) {
+            Some(worker) => worker,
+            None => unreachable!("it was inserted above"),
+        }
+    }
+
+    pub(super) fn hello(&mut self, now: Tick, from: &WorkerId, hello: Hello, out: &mut Vec<CoordinatorEffect>) {
+        for dead in &hello.clean_slate {
+            if dead != from {
+                self.give_up(now, dead, out);
+            }
+        }
+        let actions = self.actions.offer(&hello.offer.actions);
+        let worker = self.worker_entry(now, from);
+        worker.introduced = true;
+        worker.name = hello.name;
+        worker.queues = hello.queues.into_iter().collect();
+        worker.groups = hello.groups;
+        worker.slots = hello.slots;
+        worker.actions = actions.into_iter().collect();
+        worker.problems = hello.offer.problems;
+        worker.paused = false;
+        // Whatever was on its way when the connection broke may be gone.
+        let in_flight: Vec<ExecutionId> = worker.in_flight.values().copied().collect();
+        for id in in_flight {
+            self.send_again(now, id, out);
+        }
+        self.refresh_catalogue();
+        self.fill(now, from, out);
+    }
+
+    pub(super) fn beat(&mut self, now: Tick, from: &WorkerId, beat: Beat, out: &mut Vec<CoordinatorEffect>) {
+        let lease = self.config.coordinator_lease;
+        let epoch = self.epoch;
+        let Some(worker) = self.workers.get_mut(from).filter(|worker| worker.introduced) else {
+            let message = Message::WhoIsThere(WhoIsThere { epoch });
+            return out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), message));
+        };
+        if beat.seq > worker.beat {
+            worker.beat = beat.seq;
+            worker.beat_at = now;
+            worker.free = beat.free;
+            worker.paused = false;
+        }
+        // Rule 2: the expiry is set before anything is sent that could extend the worker's lease. A beat was sent before it was received, so
+        // counting from its receipt is never too early.
+        worker.expires = worker.expires.max(worker.beat_at + lease);
+        let (mut drop, mut cancel) = (Vec::new(), Vec::new());
+        for fence in beat.held {
+            match worker.in_flight.get(&fence).and_then(|id| self.active.get(id)).map(|active| &active.state) {
+                Some(ActiveState::Granted(grant)) => cancel.extend(grant.cancel.map(|cancel| cancel.fence)),
+                _ => drop.push(fence),
+            }
+        }
+        let seq_echo = worker.beat;
+        let settled = worker.settled(epoch);
+        let ack = BeatAck { epoch, seq_echo, settled, drop, cancel };
+        out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), Message::BeatAck(ack)));
+        self.fill(now, from, out);
+    }
+
+    pub(super) fn goodbye(&mut self, now: Tick, from: &WorkerId, goodbye: &Goodbye, out: &mut Vec<CoordinatorEffect>) {
+        let Some(worker) = self.workers.get_mut(from) else { return };
+        worker.slots = 0;
+        worker.actions.clear();
+        let in_flight: Vec<(Fence, ExecutionId)> = worker.in_flight.iter().map(|(fence, id)| (*fence, *id)).collect();
+        for (fence, id) in in_flight {
+            if !goodbye.held.contains(&fence) {
+                self.released(now, from, fence, id, out);
+            }
+        }
+        self.give_up(now, from, out);
+    }
+
+    pub(super) fn check_expiry(&mut self, now: Tick, number: u64, out: &mut Vec<CoordinatorEffect>) {
+        let Some(id) = self.worker_numbers.get(&number).cloned() else { return };
+        let Some(worker) = self.workers.get(&id) else { return };
+        if worker.expires > now {
+            self.timers.insert((worker.expires, Timer::Expiry(number)));
+        } else {
+            self.give_up(now, &id, out);
+        }
+    }
+
+    /// The worker is dead, or as good as dead: what it held is lost.
+    fn give_up(&mut self, now: Tick, id: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
+        let Some(worker) = self.workers.remove(id) else { return };
+        self.worker_numbers.remove(&worker.number);
+        for (fence, execution) in worker.in_flight {
+            self.granted.remove(&fence);
+            self.end_attempt(now, execution, fence, Outcome::Lost, out);
+            out.push(CoordinatorEffect::LogEnds { execution, fence, last_seq: None });
+        }
+        self.refresh_catalogue();
+    }
+
+    pub(super) fn refresh_catalogue(&mut self) {
+        let workers = &self.workers;
+        self.actions.set_available(|name, action| {
+            workers.values().any(|worker| worker.slots > 0 && worker.serves(&action.queue) && worker.actions.contains(name))
+        });
+        self.version += 1;
+    }
+}

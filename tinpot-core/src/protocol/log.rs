@@ -1,0 +1,153 @@
+//! Log lines across a lossy lane: a window of chunks that are sent again from the first that is not acknowledged (go-back-N).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::tick::Tick;
+use crate::log::LogChunk;
+
+/// The worker's end, for one attempt.
+#[derive(Debug)]
+pub struct LogSender {
+    window_bytes: usize,
+    unacknowledged: VecDeque<LogChunk>,
+    bytes: usize,
+    sent_at: Tick,
+}
+
+impl LogSender {
+    /// A sender that keeps about `window_bytes` in flight at most.
+    pub fn new(window_bytes: usize) -> Self {
+        Self { window_bytes, unacknowledged: VecDeque::new(), bytes: 0, sent_at: Tick(0) }
+    }
+
+    /// How many bytes more may be sent now.
+    pub fn room_bytes(&self) -> usize {
+        self.window_bytes.saturating_sub(self.bytes)
+    }
+
+    /// Remembers a chunk that is being sent.
+    pub fn sent(&mut self, now: Tick, chunk: LogChunk) {
+        self.bytes += chunk.size_bytes();
+        self.sent_at = now;
+        self.unacknowledged.push_back(chunk);
+    }
+
+    /// Every line up to `seq` is kept on the other side.
+    pub fn acknowledged(&mut self, now: Tick, seq: u64) {
+        while let Some(chunk) = self.unacknowledged.front()
+            && chunk.last_seq() <= seq
+        {
+            self.bytes -= chunk.size_bytes();
+            self.unacknowledged.pop_front();
+            self.sent_at = now;
+        }
+    }
+
+    /// When what is in flight counts as lost; `None` when nothing is in flight.
+    pub fn resend_at(&self, interval: Duration) -> Option<Tick> {
+        (!self.unacknowledged.is_empty()).then(|| self.sent_at + interval)
+    }
+
+    /// Everything in flight, to be sent again.
+    pub fn resend(&mut self, now: Tick) -> impl Iterator<Item = &LogChunk> {
+        self.sent_at = now;
+        self.unacknowledged.iter()
+    }
+
+    /// Whether everything that was sent is acknowledged.
+    pub fn is_empty(&self) -> bool {
+        self.unacknowledged.is_empty()
+    }
+}
+
+/// The coordinator's end, for one attempt.
+#[derive(Debug, Default)]
+pub struct LogReceiver {
+    last_seq: u64,
+}
+
+impl LogReceiver {
+    /// Takes what is new of a chunk; `None` when there is nothing, or lines before it are missing (they will be sent again).
+    pub fn receive(&mut self, chunk: LogChunk) -> Option<LogChunk> {
+        if chunk.first_seq > self.last_seq + 1 {
+            return None;
+        }
+        let new = if chunk.first_seq == self.last_seq + 1 && !chunk.lines.is_empty() {
+            chunk
+        } else {
+            chunk.after(self.last_seq)?
+        };
+        self.last_seq = new.last_seq();
+        Some(new)
+    }
+
+    /// The last line that came without a gap before it: what to acknowledge.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Just, prop, proptest};
+
+    use super::{LogReceiver, LogSender};
+    use crate::log::{Level, LogChunk, Stream};
+    use crate::protocol::tick::Tick;
+    use crate::time::Timestamp;
+
+    fn chunk(first_seq: u64, lines: u64) -> LogChunk {
+        let lines = (first_seq..first_seq + lines).map(|seq| format!("line {seq}")).collect();
+        LogChunk { first_seq, time: Timestamp(0), stream: Stream::Stdout, level: Level::Info, lines }
+    }
+
+    #[test]
+    fn a_gap_is_not_taken_and_a_repeat_is_cut() {
+        let mut receiver = LogReceiver::default();
+        assert_eq!(receiver.receive(chunk(4, 2)), None);
+        assert_eq!(receiver.receive(chunk(1, 3)), Some(chunk(1, 3)));
+        assert_eq!(receiver.receive(chunk(2, 4)), Some(chunk(4, 2)));
+        assert_eq!(receiver.receive(chunk(1, 5)), None);
+        assert_eq!(receiver.last_seq(), 5);
+    }
+
+    proptest! {
+        /// Whatever is lost, repeated and reordered: once every chunk was sent often enough, the log is whole and in order.
+        #[test]
+        fn a_lossy_lane_loses_nothing(
+            sizes in prop::collection::vec(1_u64..5, 1..30),
+            lost in prop::collection::vec(prop::bool::weighted(0.4), 200),
+            order in Just((0..200).collect::<Vec<usize>>()).prop_shuffle(),
+        ) {
+            let mut sender = LogSender::new(1_000);
+            let mut receiver = LogReceiver::default();
+            let (mut next, mut round, mut kept) = (1, 0, Vec::new());
+            let mut sizes = sizes.into_iter();
+            let mut pending = sizes.next();
+            while pending.is_some() || !sender.is_empty() {
+                let now = Tick(round as u64);
+                let mut wire: Vec<LogChunk> = sender.resend(now).cloned().collect();
+                while let Some(size) = pending && sender.room_bytes() > 0 {
+                    wire.push(chunk(next, size));
+                    sender.sent(now, chunk(next, size));
+                    next += size;
+                    pending = sizes.next();
+                }
+                wire.sort_by_key(|chunk| order[chunk.first_seq as usize % order.len()]);
+                for chunk in wire {
+                    round += 1;
+                    if round < lost.len() && lost[round] {
+                        continue;
+                    }
+                    kept.extend(receiver.receive(chunk).into_iter().flat_map(|chunk| chunk.lines));
+                    if round >= lost.len() || !lost[lost.len() - 1 - round] {
+                        sender.acknowledged(now, receiver.last_seq());
+                    }
+                }
+            }
+            let expected: Vec<String> = (1..next).map(|seq| format!("line {seq}")).collect();
+            assert_eq!(kept, expected);
+        }
+    }
+}

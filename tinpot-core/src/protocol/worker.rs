@@ -1,0 +1,413 @@
+//! The worker's side of the protocol, as a state machine.
+
+mod attempt;
+mod lease;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::attempt::{Held, Phase};
+use super::config::ProtocolConfig;
+use super::fence::{Epoch, Fence};
+use super::message::{
+    Beat, Dispatch, Goodbye, Hello, Message, Reject, RejectReason, Released, ReleasedHow, ResultReport,
+};
+use super::tick::Tick;
+use crate::action::Offer;
+use crate::execution::{Failure, Outcome};
+use crate::executor::{Stop, StopReason};
+use crate::id::WorkerId;
+
+/// What the machine wants done, in order.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum WorkerEffect {
+    /// Send this to the coordinator.
+    Send(Message),
+    /// Start this attempt; call [`WorkerMachine::finished`] when nothing of it is alive any more.
+    Start(Box<Dispatch>),
+    /// Ask this attempt to end, and kill it after the grace period.
+    Stop(Fence, Stop),
+    /// Nobody wants to hear of this attempt any more: its log can be dropped once it is finished.
+    Forget(Fence),
+}
+
+/// What a worker says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerProfile {
+    /// Its id.
+    pub id: WorkerId,
+    /// The name people gave it.
+    pub name: String,
+    /// The queues it serves; empty means all.
+    pub queues: Vec<String>,
+    /// The groups it is limited to; empty means all.
+    pub groups: Vec<String>,
+    /// How many attempts it runs at once.
+    pub slots: u32,
+    /// Earlier incarnations that are known to be dead, with everything they started.
+    pub clean_slate: Vec<WorkerId>,
+}
+
+/// Attempts that may wait per slot, whatever the coordinator thinks.
+const WAITING_PER_SLOT: usize = 256;
+
+/// Decides everything a worker decides: what it takes on, when it must end it, what it reports until when.
+///
+/// Pure: the same calls give the same effects. The caller owns clock, executors and transport, and does the effects in order.
+#[derive(Debug)]
+pub struct WorkerMachine {
+    config: ProtocolConfig,
+    profile: WorkerProfile,
+    offer: Arc<Offer>,
+    actions: BTreeSet<String>,
+    epoch: Option<Epoch>,
+    last_beat: u64,
+    beats: VecDeque<(u64, Tick)>,
+    next_beat_at: Tick,
+    /// Until then the coordinator gives nothing of ours to another worker.
+    lease_until: Tick,
+    held: BTreeMap<Fence, Held>,
+    waiting: VecDeque<Fence>,
+    running: usize,
+    /// Fences of this epoch above `settled` that were dealt with, and the refusal to repeat where there was one. A cancel that comes before
+    /// its dispatch leaves its fence here too: the dispatch will not start anything.
+    seen: BTreeMap<u64, Option<RejectReason>>,
+    settled: u64,
+    /// Stores whose coordinators were superseded by another store's.
+    retired: Vec<u32>,
+    accept_due: VecDeque<(Tick, Fence)>,
+    resend_due: VecDeque<(Tick, Fence)>,
+    timeouts: BTreeSet<(Tick, Fence)>,
+    draining: Option<Tick>,
+    said_hello: bool,
+}
+
+impl WorkerMachine {
+    /// A worker that holds nothing and has said nothing.
+    pub fn new(config: ProtocolConfig, profile: WorkerProfile, offer: Arc<Offer>) -> Self {
+        let actions = offer.actions.iter().map(|action| action.name.clone()).collect();
+        Self {
+            config,
+            profile,
+            offer,
+            actions,
+            epoch: None,
+            last_beat: 0,
+            beats: VecDeque::new(),
+            next_beat_at: Tick(u64::MAX),
+            lease_until: Tick(0),
+            held: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            running: 0,
+            seen: BTreeMap::new(),
+            settled: 0,
+            retired: Vec::new(),
+            accept_due: VecDeque::new(),
+            resend_due: VecDeque::new(),
+            timeouts: BTreeSet::new(),
+            draining: None,
+            said_hello: false,
+        }
+    }
+
+    /// The worker's id.
+    pub fn id(&self) -> &WorkerId {
+        &self.profile.id
+    }
+
+    /// Whether it holds nothing: no attempt waits, runs, or ended without an acknowledgement.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Attempts that run now.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// When [`tick`](Self::tick) wants to be called.
+    pub fn wake_at(&mut self) -> Option<Tick> {
+        // What was answered meanwhile is no reason to wake up.
+        while let Some((_, fence)) = self.accept_due.front()
+            && self.held.get(fence).is_none_or(|held| held.accepted_as().is_none_or(|running| held.said == Some(running)))
+        {
+            self.accept_due.pop_front();
+        }
+        while let Some((at, fence)) = self.resend_due.front()
+            && self.held.get(fence).is_none_or(|held| held.sent_at + self.config.resend_interval > *at)
+        {
+            self.resend_due.pop_front();
+        }
+        let dues = [
+            Some(self.next_beat_at).filter(|at| at.0 < u64::MAX),
+            self.accept_due.front().map(|due| due.0),
+            self.resend_due.front().map(|due| due.0),
+            self.timeouts.first().map(|due| due.0),
+            self.fence_at(),
+            self.draining.filter(|_| self.running > 0),
+        ];
+        dues.into_iter().flatten().min()
+    }
+
+    /// The transport is up (again): says hello, beats, and sends every report that is not acknowledged.
+    pub fn link_up(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
+        self.hello(now, out);
+        let ended: Vec<Fence> =
+            self.held.iter().filter(|(_, held)| held.report().is_some()).map(|(fence, _)| *fence).collect();
+        for fence in ended {
+            self.send_report(now, fence, out);
+        }
+    }
+
+    /// The executors offer something else now.
+    pub fn offer_changed(&mut self, now: Tick, offer: Arc<Offer>, out: &mut Vec<WorkerEffect>) {
+        self.actions = offer.actions.iter().map(|action| action.name.clone()).collect();
+        self.offer = offer;
+        if self.said_hello {
+            self.hello(now, out);
+        }
+    }
+
+    fn hello(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
+        self.said_hello = true;
+        out.push(WorkerEffect::Send(Message::Hello(Hello {
+            name: self.profile.name.clone(),
+            queues: self.profile.queues.clone(),
+            groups: self.profile.groups.clone(),
+            slots: if self.draining.is_some() { 0 } else { self.profile.slots },
+            offer: (*self.offer).clone(),
+            clean_slate: self.profile.clean_slate.clone(),
+        })));
+        self.beat(now, out);
+    }
+
+    fn beat(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
+        self.last_beat += 1;
+        self.beats.push_back((self.last_beat, now));
+        // An echo of an older beat could not extend anything.
+        let horizon = now - self.config.worker_lease;
+        while self.beats.front().is_some_and(|(_, at)| *at < horizon) {
+            self.beats.pop_front();
+        }
+        self.next_beat_at = now + self.config.beat_interval;
+        let free = (self.profile.slots as usize).saturating_sub(self.running) as u32;
+        let held = self.held.keys().copied().collect();
+        out.push(WorkerEffect::Send(Message::Beat(Beat { seq: self.last_beat, free, held })));
+    }
+
+    /// Takes one message of lane Control from the coordinator.
+    pub fn receive(&mut self, now: Tick, message: Message, out: &mut Vec<WorkerEffect>) {
+        // What is overdue ends before anything can extend it.
+        self.tick(now, out);
+        match message {
+            Message::Dispatch(dispatch) => self.dispatched(now, dispatch, out),
+            Message::BeatAck(ack) => {
+                if self.adopt(ack.epoch) {
+                    self.renew(ack.seq_echo);
+                    self.settle_up_to(ack.settled);
+                    for fence in ack.drop {
+                        self.dropped(fence, out);
+                    }
+                    for fence in ack.cancel {
+                        self.cancelled(now, fence, false, out);
+                    }
+                }
+            }
+            Message::Cancel(cancel) => self.cancelled(now, cancel.fence, cancel.force, out),
+            Message::ResultAck(ack) => self.acknowledged(ack.fence),
+            Message::WhoIsThere(who) => {
+                if self.adopt(who.epoch) {
+                    self.hello(now, out);
+                }
+            }
+            // The rest is for coordinators, for lane Logs, or unknown: the shell has said so in its log.
+            _ => {}
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
+        if self.fence_at().is_some_and(|at| at <= now) {
+            self.fence_retryable(now, out);
+        }
+        while let Some((at, fence)) = self.timeouts.first().copied()
+            && at <= now
+        {
+            self.timeouts.pop_first();
+            self.stop(fence, StopReason::TimedOut, self.config.grace, out);
+        }
+        while let Some((at, fence)) = self.accept_due.front().copied()
+            && at <= now
+        {
+            self.accept_due.pop_front();
+            self.send_accept(fence, false, out);
+        }
+        while let Some((at, fence)) = self.resend_due.front().copied()
+            && at <= now
+        {
+            self.resend_due.pop_front();
+            if self.held.get(&fence).is_some_and(|held| held.sent_at + self.config.resend_interval <= now) {
+                self.send_report(now, fence, out);
+            }
+        }
+        if self.next_beat_at <= now {
+            self.beat(now, out);
+        }
+        if self.draining.is_some_and(|at| at <= now) {
+            self.draining = Some(Tick(u64::MAX));
+            let running: Vec<Fence> =
+                self.held.iter().filter(|(_, held)| held.runs()).map(|(fence, _)| *fence).collect();
+            for fence in running {
+                self.stop(fence, StopReason::ShuttingDown, self.kill_grace(), out);
+            }
+        }
+    }
+
+    /// Takes nothing on any more. What waits is given back at once; what runs may go on for `patience`, and is then asked to end.
+    pub fn drain(&mut self, now: Tick, patience: Duration, out: &mut Vec<WorkerEffect>) {
+        if self.draining.is_none() {
+            self.draining = Some(now + patience);
+            for fence in std::mem::take(&mut self.waiting) {
+                self.release(now, fence, ReleasedHow::NeverRan, out);
+            }
+            if self.said_hello {
+                self.hello(now, out);
+            }
+        }
+    }
+
+    /// The last message: nothing is alive here any more.
+    pub fn goodbye(&self) -> Message {
+        Message::Goodbye(Goodbye { held: self.held.keys().copied().collect() })
+    }
+
+    fn dispatched(&mut self, now: Tick, dispatch: Dispatch, out: &mut Vec<WorkerEffect>) {
+        let fence = dispatch.fence;
+        if !self.adopt(fence.epoch) {
+            return;
+        }
+        if let Some(held) = self.held.get(&fence) {
+            return if held.report().is_some() {
+                self.send_report(now, fence, out);
+            } else {
+                self.send_accept(fence, true, out);
+            };
+        }
+        if fence.number <= self.settled {
+            return;
+        }
+        if let Some(answer) = self.seen.get(&fence.number) {
+            if let Some(why) = *answer {
+                out.push(WorkerEffect::Send(Message::Reject(Reject { fence, why })));
+            }
+            return;
+        }
+        let refuse = if !self.renew(dispatch.seq_echo) || (self.lease_until - self.stop_margin()) <= now {
+            Some(RejectReason::Stale)
+        } else if self.draining.is_some() {
+            Some(RejectReason::Draining)
+        } else if !self.actions.contains(&*dispatch.action) {
+            Some(RejectReason::UnknownAction)
+        } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
+            Some(RejectReason::Busy)
+        } else {
+            None
+        };
+        self.seen.insert(fence.number, refuse);
+        self.settle_up_to(dispatch.settled.min(fence.number - 1));
+        if let Some(why) = refuse {
+            return out.push(WorkerEffect::Send(Message::Reject(Reject { fence, why })));
+        }
+        self.held.insert(fence, Held::new(dispatch, now));
+        self.waiting.push_back(fence);
+        self.accept_due.push_back((now + self.config.accept_delay, fence));
+        self.start_waiting(now, out);
+    }
+
+    fn start_waiting(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
+        while self.running < self.profile.slots as usize
+            && let Some(fence) = self.waiting.pop_front()
+        {
+            let Some(held) = self.held.get_mut(&fence) else { continue };
+            self.running += 1;
+            held.phase = Phase::Running { since: now };
+            if held.said == Some(false) {
+                self.accept_due.push_back((now + self.config.accept_delay, fence));
+            }
+            if let Some(timeout) = held.dispatch.timeout {
+                self.timeouts.insert((now + timeout, fence));
+            }
+            out.push(WorkerEffect::Start(Box::new(held.dispatch.clone())));
+        }
+    }
+
+    /// Nothing of that attempt is alive any more; `last_log_seq` is the number of its last log line.
+    pub fn finished(
+        &mut self,
+        now: Tick,
+        fence: Fence,
+        outcome: Outcome,
+        last_log_seq: u64,
+        out: &mut Vec<WorkerEffect>,
+    ) {
+        let Some(held) = self.held.get_mut(&fence) else { return };
+        let (since, reason, dropped) = match held.phase {
+            Phase::Running { since } => (since, None, false),
+            Phase::Stopping { since, reason, dropped } => (since, Some(reason), dropped),
+            Phase::Waiting | Phase::Ended(_) => return,
+        };
+        self.running -= 1;
+        if let Some(timeout) = held.dispatch.timeout {
+            self.timeouts.remove(&(since + timeout, fence));
+        }
+        let outcome = match (outcome, reason) {
+            (Outcome::Cancelled, Some(StopReason::TimedOut)) => Outcome::TimedOut,
+            (Outcome::Cancelled, Some(StopReason::ShuttingDown)) => {
+                Outcome::Failed(Failure::new("the worker shut down before the action had finished").kind("WorkerShutdown"))
+            }
+            (outcome, _) => outcome,
+        };
+        if dropped {
+            self.held.remove(&fence);
+            out.push(WorkerEffect::Forget(fence));
+        } else if reason == Some(StopReason::Fenced) && outcome == Outcome::Cancelled {
+            self.release(now, fence, ReleasedHow::Killed, out);
+        } else {
+            let ran_us = now.since(since).as_micros() as u64;
+            held.phase =
+                Phase::Ended(Box::new(Message::Result(ResultReport { fence, outcome, last_log_seq, ran_us })));
+            self.send_report(now, fence, out);
+        }
+        self.start_waiting(now, out);
+    }
+
+    fn release(&mut self, now: Tick, fence: Fence, how: ReleasedHow, out: &mut Vec<WorkerEffect>) {
+        if let Some(held) = self.held.get_mut(&fence) {
+            held.phase = Phase::Ended(Box::new(Message::Released(Released { fence, how })));
+            self.send_report(now, fence, out);
+        }
+    }
+
+    fn send_report(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {
+        if let Some(held) = self.held.get_mut(&fence)
+            && let Some(report) = held.report().cloned()
+        {
+            held.sent_at = now;
+            self.resend_due.push_back((now + self.config.resend_interval, fence));
+            out.push(WorkerEffect::Send(report));
+        }
+    }
+
+    /// Says that an attempt is held, when that was not said yet (or `again`).
+    fn send_accept(&mut self, fence: Fence, again: bool, out: &mut Vec<WorkerEffect>) {
+        if let Some(held) = self.held.get_mut(&fence)
+            && let Some(running) = held.accepted_as()
+            && (again || held.said != Some(running))
+        {
+            held.said = Some(running);
+            out.push(WorkerEffect::Send(Message::Accept(super::message::Accept { fence, running })));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! One attempt as the worker holds it, and the ways in which it is ended.
+
+use std::time::Duration;
+
+use super::{WorkerEffect, WorkerMachine};
+use crate::executor::{Stop, StopReason};
+use crate::protocol::fence::Fence;
+use crate::protocol::message::{Dispatch, Message, Released, ReleasedHow};
+use crate::protocol::tick::Tick;
+
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) dispatch: Dispatch,
+    pub(super) phase: Phase,
+    /// What the last Accept said about running.
+    pub(super) said: Option<bool>,
+    /// When its report was sent last.
+    pub(super) sent_at: Tick,
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// For a slot.
+    Waiting,
+    Running {
+        since: Tick,
+    },
+    /// Asked to end.
+    Stopping {
+        since: Tick,
+        reason: StopReason,
+        /// Nobody wants to hear of it.
+        dropped: bool,
+    },
+    /// Over; this is sent until it is acknowledged.
+    Ended(Box<Message>),
+}
+
+impl Held {
+    pub(super) fn new(dispatch: Dispatch, now: Tick) -> Self {
+        Self { dispatch, phase: Phase::Waiting, said: None, sent_at: now }
+    }
+
+    pub(super) fn report(&self) -> Option<&Message> {
+        match &self.phase {
+            Phase::Ended(report) => Some(report),
+            _ => None,
+        }
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. } | Phase::Stopping { .. })
+    }
+
+    /// Whether an Accept would say that it runs; `None` when it is over.
+    pub(super) fn accepted_as(&self) -> Option<bool> {
+        match self.phase {
+            Phase::Waiting => Some(false),
+            Phase::Ended(_) => None,
+            _ => Some(true),
+        }
+    }
+}
+
+impl WorkerMachine {
+    pub(super) fn cancelled(&mut self, now: Tick, fence: Fence, force: bool, out: &mut Vec<WorkerEffect>) {
+        let grace = if force { Duration::ZERO } else { self.config.grace };
+        let Some(held) = self.held.get(&fence) else {
+            if self.adopt(fence.epoch) && fence.number > self.settled {
+                self.seen.entry(fence.number).or_insert(None);
+            }
+            // It is not here, and from now on never will be.
+            let released = Released { fence, how: ReleasedHow::NeverRan };
+            return out.push(WorkerEffect::Send(Message::Released(released)));
+        };
+        match held.phase {
+            Phase::Waiting => {
+                self.waiting.retain(|waiting| *waiting != fence);
+                self.release(now, fence, ReleasedHow::NeverRan, out);
+            }
+            Phase::Running { .. } | Phase::Stopping { .. } => {
+                self.stop(fence, StopReason::Cancelled, grace, out);
+            }
+            Phase::Ended(_) => self.send_report(now, fence, out),
+        }
+    }
+
+    /// Asks an attempt to end. The first reason counts; a shorter grace period replaces a longer one.
+    pub(super) fn stop(
+        &mut self,
+        fence: Fence,
+        reason: StopReason,
+        grace: Duration,
+        out: &mut Vec<WorkerEffect>,
+    ) {
+        let Some(held) = self.held.get_mut(&fence) else { return };
+        match held.phase {
+            Phase::Running { since } => {
+                held.phase = Phase::Stopping { since, reason, dropped: false };
+                out.push(WorkerEffect::Stop(fence, Stop { reason, grace }));
+            }
+            Phase::Stopping { reason, .. } if grace.is_zero() => {
+                out.push(WorkerEffect::Stop(fence, Stop { reason, grace }));
+            }
+            _ => {}
+        }
+    }
+
+    /// The coordinator does not count this attempt as ours any more: it dies, and nobody reports on it.
+    pub(super) fn dropped(&mut self, fence: Fence, out: &mut Vec<WorkerEffect>) {
+        let Some(held) = self.held.get_mut(&fence) else { return };
+        match held.phase {
+            Phase::Running { since } | Phase::Stopping { since, .. } => {
+                held.phase = Phase::Stopping { since, reason: StopReason::Fenced, dropped: true };
+                out.push(WorkerEffect::Stop(fence, Stop { reason: StopReason::Fenced, grace: self.kill_grace() }));
+            }
+            Phase::Waiting | Phase::Ended(_) => {
+                self.waiting.retain(|waiting| *waiting != fence);
+                self.held.remove(&fence);
+                out.push(WorkerEffect::Forget(fence));
+            }
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, fence: Fence) {
+        if self.held.get(&fence).is_some_and(|held| held.report().is_some()) {
+            self.held.remove(&fence);
+        }
+    }
+}
