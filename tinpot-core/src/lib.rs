@@ -1,6 +1,8 @@
 //! The embeddable core of Tinpot.
 
 pub mod action;
+mod clock;
+mod coordinator;
 mod error;
 mod execution;
 mod executor;
@@ -8,6 +10,7 @@ mod id;
 mod json;
 mod log;
 mod log_sink;
+mod outbox;
 pub mod protocol;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
@@ -16,6 +19,7 @@ mod time;
 pub mod transport;
 
 pub use self::action::{Action, Offer, Problem};
+pub use self::coordinator::{Coordinator, CoordinatorBuilder, Event, ExecutionHandle, WorkerInfo};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::execution::{
     AttemptRecord, Execution, Failure, Outcome, RetryPolicy, Status, SubmitOptions,

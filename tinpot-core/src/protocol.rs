@@ -11,15 +11,16 @@ mod worker;
 
 pub use self::config::ProtocolConfig;
 pub use self::coordinator::{
-    CancelOutcome, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine, QueueView, WorkerView,
+    CancelOutcome, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine, QueueView,
+    WorkerView,
 };
 pub use self::fence::{Epoch, Fence};
 pub(crate) use self::frame::encode;
 pub use self::frame::{FRAME_VERSION, Frame, FrameError};
 pub use self::log::{LogReceiver, LogSender};
 pub use self::message::{
-    Accept, Beat, BeatAck, Cancel, Dispatch, Goodbye, Hello, Log, LogAck, Message, ProgressReport, Recorded, Reject,
-    RejectReason, Released, ReleasedHow, ResultAck, ResultReport, WhoIsThere,
+    Accept, Beat, BeatAck, Cancel, Dispatch, Goodbye, Hello, Log, LogAck, Message, ProgressReport,
+    Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport, WhoIsThere,
 };
 pub use self::tick::Tick;
 pub use self::worker::{WorkerEffect, WorkerMachine, WorkerProfile};

@@ -35,8 +35,8 @@ impl fmt::Display for Violation {
 /// [`ErrorKind::InvalidParameters`], whose message names each violation.
 pub fn validate(schema: &Value, parameters: &Json) -> Result<()> {
     let invalid = |message: String| Error::new(ErrorKind::InvalidParameters, message);
-    let value: Value =
-        serde_json::from_str(parameters.get()).map_err(|e| invalid(format!("the parameters are not valid: {e}")))?;
+    let value: Value = serde_json::from_str(parameters.get())
+        .map_err(|e| invalid(format!("the parameters are not valid: {e}")))?;
     if !value.is_object() {
         return Err(invalid(format!("the parameters must be an object, not {}", kind_of(&value))));
     }

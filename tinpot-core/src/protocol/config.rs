@@ -56,10 +56,14 @@ impl ProtocolConfig {
             return invalid("beat_interval and resend_interval must be longer than nothing");
         }
         if self.worker_lease < self.beat_interval * 3 {
-            return invalid("worker_lease must be at least three beat intervals: a lost beat or two are normal");
+            return invalid(
+                "worker_lease must be at least three beat intervals: a lost beat or two are normal",
+            );
         }
         if self.coordinator_lease < self.worker_lease * 5 / 4 {
-            return invalid("coordinator_lease must be at least 1.25 times worker_lease: clocks differ");
+            return invalid(
+                "coordinator_lease must be at least 1.25 times worker_lease: clocks differ",
+            );
         }
         if self.max_unfinished == 0 {
             return invalid("max_unfinished must be at least 1");

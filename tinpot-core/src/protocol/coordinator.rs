@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
-use self::worker::WorkerEntry;
 pub use self::schedule::QueueView;
+use self::worker::WorkerEntry;
 pub use self::worker::WorkerView;
 use super::config::ProtocolConfig;
 use super::fence::{Epoch, Fence};
@@ -150,7 +150,8 @@ impl CoordinatorMachine {
         let live = execution.attempts.last().filter(|attempt| attempt.ended_at.is_none()).cloned();
         let cancelling = execution.status == Status::Cancelling;
         let running = execution.status != Status::Queued;
-        let mut active = Active { execution, order: self.last_order, tries, state: ActiveState::Waiting };
+        let mut active =
+            Active { execution, order: self.last_order, tries, state: ActiveState::Waiting };
         let Some(attempt) = live else {
             self.enqueue(&active);
             self.active.insert(id, active);
@@ -199,9 +200,17 @@ impl CoordinatorMachine {
     ///
     /// # Errors
     /// `Overloaded` when too many have not ended; `Conflict` when the id exists.
-    pub fn submit(&mut self, now: Tick, execution: Arc<Execution>, out: &mut Vec<CoordinatorEffect>) -> Result<()> {
+    pub fn submit(
+        &mut self,
+        now: Tick,
+        execution: Arc<Execution>,
+        out: &mut Vec<CoordinatorEffect>,
+    ) -> Result<()> {
         if self.active.len() >= self.config.max_unfinished {
-            let message = format!("{} executions have not ended: no more are accepted now", self.active.len());
+            let message = format!(
+                "{} executions have not ended: no more are accepted now",
+                self.active.len()
+            );
             return Err(Error::new(ErrorKind::Overloaded, message));
         }
         let id = execution.id;
@@ -209,7 +218,12 @@ impl CoordinatorMachine {
             return Err(Error::new(ErrorKind::Conflict, format!("execution {id} exists already")));
         }
         self.last_order += 1;
-        let active = Active { execution: execution.clone(), order: self.last_order, tries: 0, state: ActiveState::Waiting };
+        let active = Active {
+            execution: execution.clone(),
+            order: self.last_order,
+            tries: 0,
+            state: ActiveState::Waiting,
+        };
         out.push(CoordinatorEffect::Persist(Transition::Accept(execution)));
         self.enqueue(&active);
         self.active.insert(id, active);
@@ -244,7 +258,10 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) -> Result<CancelOutcome> {
         let Some(active) = self.active.get_mut(&id) else {
-            return Err(Error::new(ErrorKind::NotFound, format!("execution {id} has ended or does not exist")));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("execution {id} has ended or does not exist"),
+            ));
         };
         if let ActiveState::Granted(grant) = &mut active.state {
             let repeated = grant.cancel.is_some_and(|earlier| earlier.force || !force);
@@ -255,7 +272,10 @@ impl CoordinatorMachine {
                 let cancel = Cancel { fence: grant.fence, force };
                 grant.cancel = Some(cancel);
                 let worker = grant.worker.clone();
-                out.push(CoordinatorEffect::Send(Address::Worker(worker.clone()), Message::Cancel(cancel)));
+                out.push(CoordinatorEffect::Send(
+                    Address::Worker(worker.clone()),
+                    Message::Cancel(cancel),
+                ));
                 self.arm_resend(now, &worker);
             }
             return Ok(CancelOutcome::Requested);
@@ -282,7 +302,11 @@ impl CoordinatorMachine {
                 Timer::Retry(id) => {
                     if let Some(active) = self.active.get_mut(&id) {
                         active.state = ActiveState::Waiting;
-                        let key = (active.execution.queue.clone(), active.execution.action.clone(), active.key());
+                        let key = (
+                            active.execution.queue.clone(),
+                            active.execution.action.clone(),
+                            active.key(),
+                        );
                         self.enqueue_key(key);
                         self.place(now, id, out);
                     }
@@ -292,7 +316,13 @@ impl CoordinatorMachine {
     }
 
     /// Ends an execution: it is not active any more.
-    fn finish(&mut self, id: ExecutionId, fence: Option<Fence>, outcome: Outcome, out: &mut Vec<CoordinatorEffect>) {
+    fn finish(
+        &mut self,
+        id: ExecutionId,
+        fence: Option<Fence>,
+        outcome: Outcome,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         if let Some(active) = self.active.remove(&id) {
             match active.state {
                 ActiveState::Waiting => self.dequeue(&active),
@@ -316,8 +346,10 @@ impl CoordinatorMachine {
     ) {
         let Some(active) = self.active.get_mut(&id) else { return };
         active.tries += 1;
-        let cancelling = matches!(&active.state, ActiveState::Granted(grant) if grant.cancel.is_some());
-        let retryable = !matches!(outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && !cancelling;
+        let cancelling =
+            matches!(&active.state, ActiveState::Granted(grant) if grant.cancel.is_some());
+        let retryable =
+            !matches!(outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && !cancelling;
         let delay = active.execution.retry.delay_after(id, active.tries).filter(|_| retryable);
         match delay {
             Some(delay) => self.requeue(now, id, fence, Some(outcome), delay, out),
@@ -335,10 +367,16 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        out.push(CoordinatorEffect::Persist(Transition::Requeue { execution: id, fence, outcome, delay }));
+        out.push(CoordinatorEffect::Persist(Transition::Requeue {
+            execution: id,
+            fence,
+            outcome,
+            delay,
+        }));
         if delay.is_zero() {
             active.state = ActiveState::Waiting;
-            let key = (active.execution.queue.clone(), active.execution.action.clone(), active.key());
+            let key =
+                (active.execution.queue.clone(), active.execution.action.clone(), active.key());
             self.enqueue_key(key);
             self.place(now, id, out);
         } else {

@@ -99,7 +99,13 @@ mod tests {
 
     fn chunk(first_seq: u64, lines: u64) -> LogChunk {
         let lines = (first_seq..first_seq + lines).map(|seq| format!("line {seq}")).collect();
-        LogChunk { first_seq, time: Timestamp(0), stream: Stream::Stdout, level: Level::Info, lines }
+        LogChunk {
+            first_seq,
+            time: Timestamp(0),
+            stream: Stream::Stdout,
+            level: Level::Info,
+            lines,
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use self::attempt::{Held, Phase};
 use super::config::ProtocolConfig;
 use super::fence::{Epoch, Fence};
 use super::message::{
-    Beat, Dispatch, Goodbye, Hello, Message, Reject, RejectReason, Released, ReleasedHow, ResultReport,
+    Beat, Dispatch, Goodbye, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
+    ResultReport,
 };
 use super::tick::Tick;
 use crate::action::Offer;
@@ -131,12 +132,17 @@ impl WorkerMachine {
     pub fn wake_at(&mut self) -> Option<Tick> {
         // What was answered meanwhile is no reason to wake up.
         while let Some((_, fence)) = self.accept_due.front()
-            && self.held.get(fence).is_none_or(|held| held.accepted_as().is_none_or(|running| held.said == Some(running)))
+            && self.held.get(fence).is_none_or(|held| {
+                held.accepted_as().is_none_or(|running| held.said == Some(running))
+            })
         {
             self.accept_due.pop_front();
         }
         while let Some((at, fence)) = self.resend_due.front()
-            && self.held.get(fence).is_none_or(|held| held.sent_at + self.config.resend_interval > *at)
+            && self
+                .held
+                .get(fence)
+                .is_none_or(|held| held.sent_at + self.config.resend_interval > *at)
         {
             self.resend_due.pop_front();
         }
@@ -154,8 +160,12 @@ impl WorkerMachine {
     /// The transport is up (again): says hello, beats, and sends every report that is not acknowledged.
     pub fn link_up(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
         self.hello(now, out);
-        let ended: Vec<Fence> =
-            self.held.iter().filter(|(_, held)| held.report().is_some()).map(|(fence, _)| *fence).collect();
+        let ended: Vec<Fence> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.report().is_some())
+            .map(|(fence, _)| *fence)
+            .collect();
         for fence in ended {
             self.send_report(now, fence, out);
         }
@@ -248,7 +258,11 @@ impl WorkerMachine {
             && at <= now
         {
             self.resend_due.pop_front();
-            if self.held.get(&fence).is_some_and(|held| held.sent_at + self.config.resend_interval <= now) {
+            if self
+                .held
+                .get(&fence)
+                .is_some_and(|held| held.sent_at + self.config.resend_interval <= now)
+            {
                 self.send_report(now, fence, out);
             }
         }
@@ -304,17 +318,18 @@ impl WorkerMachine {
             }
             return;
         }
-        let refuse = if !self.renew(dispatch.seq_echo) || (self.lease_until - self.stop_margin()) <= now {
-            Some(RejectReason::Stale)
-        } else if self.draining.is_some() {
-            Some(RejectReason::Draining)
-        } else if !self.actions.contains(&*dispatch.action) {
-            Some(RejectReason::UnknownAction)
-        } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
-            Some(RejectReason::Busy)
-        } else {
-            None
-        };
+        let refuse =
+            if !self.renew(dispatch.seq_echo) || (self.lease_until - self.stop_margin()) <= now {
+                Some(RejectReason::Stale)
+            } else if self.draining.is_some() {
+                Some(RejectReason::Draining)
+            } else if !self.actions.contains(&*dispatch.action) {
+                Some(RejectReason::UnknownAction)
+            } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
+                Some(RejectReason::Busy)
+            } else {
+                None
+            };
         self.seen.insert(fence.number, refuse);
         self.settle_up_to(dispatch.settled.min(fence.number - 1));
         if let Some(why) = refuse {
@@ -364,9 +379,10 @@ impl WorkerMachine {
         }
         let outcome = match (outcome, reason) {
             (Outcome::Cancelled, Some(StopReason::TimedOut)) => Outcome::TimedOut,
-            (Outcome::Cancelled, Some(StopReason::ShuttingDown)) => {
-                Outcome::Failed(Failure::new("the worker shut down before the action had finished").kind("WorkerShutdown"))
-            }
+            (Outcome::Cancelled, Some(StopReason::ShuttingDown)) => Outcome::Failed(
+                Failure::new("the worker shut down before the action had finished")
+                    .kind("WorkerShutdown"),
+            ),
             (outcome, _) => outcome,
         };
         if dropped {
@@ -376,8 +392,12 @@ impl WorkerMachine {
             self.release(now, fence, ReleasedHow::Killed, out);
         } else {
             let ran_us = now.since(since).as_micros() as u64;
-            held.phase =
-                Phase::Ended(Box::new(Message::Result(ResultReport { fence, outcome, last_log_seq, ran_us })));
+            held.phase = Phase::Ended(Box::new(Message::Result(ResultReport {
+                fence,
+                outcome,
+                last_log_seq,
+                ran_us,
+            })));
             self.send_report(now, fence, out);
         }
         self.start_waiting(now, out);
@@ -407,7 +427,10 @@ impl WorkerMachine {
             && (again || held.said != Some(running))
         {
             held.said = Some(running);
-            out.push(WorkerEffect::Send(Message::Accept(super::message::Accept { fence, running })));
+            out.push(WorkerEffect::Send(Message::Accept(super::message::Accept {
+                fence,
+                running,
+            })));
         }
     }
 }

@@ -60,8 +60,13 @@ impl KnownActions {
                 None if self.entries.len() >= ACTIONS_MAX => continue,
                 None => Arc::from(action.name.as_str()),
             };
-            let schema = serde_json::from_str(action.schema.get()).unwrap_or(Value::Object(serde_json::Map::new()));
-            let entry = CatalogueEntry { action: action.clone(), available: false, schema: Arc::new(schema) };
+            let schema = serde_json::from_str(action.schema.get())
+                .unwrap_or(Value::Object(serde_json::Map::new()));
+            let entry = CatalogueEntry {
+                action: action.clone(),
+                available: false,
+                schema: Arc::new(schema),
+            };
             self.entries.insert(name.clone(), entry);
             names.push(name);
         }

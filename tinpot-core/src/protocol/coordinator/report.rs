@@ -15,7 +15,13 @@ use crate::transport::Address;
 
 impl CoordinatorMachine {
     /// Takes one message of lane Control from a worker.
-    pub fn receive(&mut self, now: Tick, from: &WorkerId, message: Message, out: &mut Vec<CoordinatorEffect>) {
+    pub fn receive(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        message: Message,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         match message {
             Message::Hello(hello) => self.hello(now, from, hello, out),
             Message::Beat(beat) => self.beat(now, from, beat, out),
@@ -33,7 +39,9 @@ impl CoordinatorMachine {
     fn held_by(&mut self, from: &WorkerId, fence: Fence) -> Option<(ExecutionId, &mut Grant)> {
         let id = *self.granted.get(&fence)?;
         match &mut self.active.get_mut(&id)?.state {
-            ActiveState::Granted(grant) if grant.fence == fence && grant.worker == *from => Some((id, grant)),
+            ActiveState::Granted(grant) if grant.fence == fence && grant.worker == *from => {
+                Some((id, grant))
+            }
             _ => None,
         }
     }
@@ -44,12 +52,21 @@ impl CoordinatorMachine {
         if accept.running && !grant.started {
             grant.started = true;
             if grant.cancel.is_none() {
-                out.push(CoordinatorEffect::Persist(Transition::Start { execution, fence: accept.fence }));
+                out.push(CoordinatorEffect::Persist(Transition::Start {
+                    execution,
+                    fence: accept.fence,
+                }));
             }
         }
     }
 
-    fn rejected(&mut self, now: Tick, from: &WorkerId, reject: Reject, out: &mut Vec<CoordinatorEffect>) {
+    fn rejected(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        reject: Reject,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         let Some((id, _)) = self.held_by(from, reject.fence) else { return };
         let action = self.active.get(&id).map(|active| active.execution.action.clone());
         if let (Some(worker), Some(action)) = (self.workers.get_mut(from), action) {
@@ -88,7 +105,13 @@ impl CoordinatorMachine {
         self.fill(now, from, out);
     }
 
-    fn result(&mut self, now: Tick, from: &WorkerId, report: ResultReport, out: &mut Vec<CoordinatorEffect>) {
+    fn result(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        report: ResultReport,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         let fence = report.fence;
         let Some((execution, _)) = self.held_by(from, fence) else {
             let recorded = self.recorded_before(fence);
@@ -102,12 +125,22 @@ impl CoordinatorMachine {
         self.settle_without_fill(fence, from);
         self.end_attempt(now, execution, fence, report.outcome, out);
         self.remember_settled(fence);
-        out.push(CoordinatorEffect::LogEnds { execution, fence, last_seq: Some(report.last_log_seq) });
+        out.push(CoordinatorEffect::LogEnds {
+            execution,
+            fence,
+            last_seq: Some(report.last_log_seq),
+        });
         acknowledge(from, fence, Recorded::Recorded, out);
         self.fill(now, from, out);
     }
 
-    fn given_back(&mut self, now: Tick, from: &WorkerId, released: Released, out: &mut Vec<CoordinatorEffect>) {
+    fn given_back(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        released: Released,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         let fence = released.fence;
         let Some((execution, _)) = self.held_by(from, fence) else {
             let recorded = self.recorded_before(fence);
@@ -135,7 +168,13 @@ impl CoordinatorMachine {
         }
     }
 
-    pub(super) fn settle(&mut self, now: Tick, fence: Fence, worker: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
+    pub(super) fn settle(
+        &mut self,
+        now: Tick,
+        fence: Fence,
+        worker: &WorkerId,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         self.settle_without_fill(fence, worker);
         self.fill(now, worker, out);
     }

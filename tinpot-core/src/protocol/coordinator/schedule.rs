@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::worker::WorkerEntry;
-use super::{Active, ActiveState, Catalogue, CoordinatorEffect, CoordinatorMachine, Grant, Timer, WaitingKey};
+use super::{
+    Active, ActiveState, Catalogue, CoordinatorEffect, CoordinatorMachine, Grant, Timer, WaitingKey,
+};
 use crate::id::{ExecutionId, WorkerId};
 use crate::protocol::fence::Fence;
 use crate::protocol::message::{Dispatch, Message};
@@ -44,15 +46,37 @@ impl CoordinatorMachine {
     pub fn queues(&self) -> Vec<QueueView> {
         let mut views = std::collections::BTreeMap::<Arc<str>, QueueView>::new();
         let mut names: Vec<Arc<str>> = self.waiting.keys().cloned().collect();
-        names.extend(self.actions.entries().values().map(|entry| Arc::from(entry.action.queue.as_str())));
-        names.extend(self.workers.values().flat_map(|worker| &worker.queues).map(|queue| Arc::from(queue.as_str())));
+        names.extend(
+            self.actions.entries().values().map(|entry| Arc::from(entry.action.queue.as_str())),
+        );
+        names.extend(
+            self.workers
+                .values()
+                .flat_map(|worker| &worker.queues)
+                .map(|queue| Arc::from(queue.as_str())),
+        );
         for name in names {
-            let workers = self.workers.values().filter(|worker| worker.introduced && worker.serves(&name)).count();
-            views.entry(name.clone()).or_insert(QueueView { name, waiting: 0, granted: 0, delayed: 0, workers });
+            let workers = self
+                .workers
+                .values()
+                .filter(|worker| worker.introduced && worker.serves(&name))
+                .count();
+            views.entry(name.clone()).or_insert(QueueView {
+                name,
+                waiting: 0,
+                granted: 0,
+                delayed: 0,
+                workers,
+            });
         }
         for active in self.active.values() {
             let name = &active.execution.queue;
-            let workers = || self.workers.values().filter(|worker| worker.introduced && worker.serves(name)).count();
+            let workers = || {
+                self.workers
+                    .values()
+                    .filter(|worker| worker.introduced && worker.serves(name))
+                    .count()
+            };
             let view = views.entry(name.clone()).or_insert_with(|| QueueView {
                 name: name.clone(),
                 waiting: 0,
@@ -70,7 +94,11 @@ impl CoordinatorMachine {
     }
 
     pub(super) fn enqueue(&mut self, active: &Active) {
-        self.enqueue_key((active.execution.queue.clone(), active.execution.action.clone(), active.key()));
+        self.enqueue_key((
+            active.execution.queue.clone(),
+            active.execution.action.clone(),
+            active.key(),
+        ));
     }
 
     pub(super) fn enqueue_key(&mut self, (queue, action, key): (Arc<str>, Arc<str>, WaitingKey)) {
@@ -108,14 +136,18 @@ impl CoordinatorMachine {
         }
         let (slots, held) = (worker.slots as usize, worker.in_flight.len());
         // Nothing waits behind an attempt that may take long.
-        held < slots || self.ahead(action).is_some_and(|ahead| held < slots + slots.saturating_sub(worker.long.len()) * ahead)
+        held < slots
+            || self
+                .ahead(action)
+                .is_some_and(|ahead| held < slots + slots.saturating_sub(worker.long.len()) * ahead)
     }
 
     /// Grants a waiting execution if it is the first of its action in its queue and a worker has room.
     pub(super) fn place(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         let Some(active) = self.active.get(&id) else { return };
         let execution = &active.execution;
-        let first = self.waiting.get(&execution.queue).and_then(|actions| actions.get(&execution.action));
+        let first =
+            self.waiting.get(&execution.queue).and_then(|actions| actions.get(&execution.action));
         if first.and_then(|keys| keys.first()).is_none_or(|key| key.2 != id) {
             return;
         }
@@ -142,12 +174,22 @@ impl CoordinatorMachine {
     fn next_for(&self, id: &WorkerId) -> Option<ExecutionId> {
         let worker = self.workers.get(id)?;
         let queues = self.waiting.iter().filter(|(queue, _)| worker.serves(queue));
-        let able = queues.flat_map(|(_, actions)| actions).filter(|(action, _)| worker.actions.contains(*action));
-        let first = able.filter(|(action, _)| self.has_room(worker, action)).filter_map(|(_, keys)| keys.first());
+        let able = queues
+            .flat_map(|(_, actions)| actions)
+            .filter(|(action, _)| worker.actions.contains(*action));
+        let first = able
+            .filter(|(action, _)| self.has_room(worker, action))
+            .filter_map(|(_, keys)| keys.first());
         first.min().map(|key| key.2)
     }
 
-    fn grant(&mut self, now: Tick, id: ExecutionId, worker: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
+    fn grant(
+        &mut self,
+        now: Tick,
+        id: ExecutionId,
+        worker: &WorkerId,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         let Some(mut active) = self.active.remove(&id) else { return };
         self.dequeue(&active);
         self.last_number += 1;
@@ -197,11 +239,19 @@ impl CoordinatorMachine {
             grace: self.config.grace,
             retryable: active.tries < execution.retry.retries,
         };
-        out.push(CoordinatorEffect::Send(Address::Worker(grant.worker.clone()), Message::Dispatch(dispatch)));
+        out.push(CoordinatorEffect::Send(
+            Address::Worker(grant.worker.clone()),
+            Message::Dispatch(dispatch),
+        ));
     }
 
     /// Sends again what the worker of an execution has not answered yet.
-    pub(super) fn send_again(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
+    pub(super) fn send_again(
+        &mut self,
+        now: Tick,
+        id: ExecutionId,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         let Some(active) = self.active.get_mut(&id) else { return };
         let ActiveState::Granted(grant) = &mut active.state else { return };
         grant.sent_at = now;
@@ -213,7 +263,10 @@ impl CoordinatorMachine {
             self.send_dispatch(active, out);
         }
         if let Some(cancel) = cancel {
-            out.push(CoordinatorEffect::Send(Address::Worker(worker.clone()), Message::Cancel(cancel)));
+            out.push(CoordinatorEffect::Send(
+                Address::Worker(worker.clone()),
+                Message::Cancel(cancel),
+            ));
         }
         if !accepted || cancel.is_some() {
             self.arm_resend(now, &worker);
@@ -239,7 +292,8 @@ impl CoordinatorMachine {
             Some(ActiveState::Granted(grant)) => !grant.accepted || grant.cancel.is_some(),
             _ => false,
         };
-        let open: Vec<ExecutionId> = self.workers[&id].in_flight.values().filter(unanswered).copied().collect();
+        let open: Vec<ExecutionId> =
+            self.workers[&id].in_flight.values().filter(unanswered).copied().collect();
         for execution in &open {
             let due = match &self.active[execution].state {
                 ActiveState::Granted(grant) => now.since(grant.sent_at) >= interval,

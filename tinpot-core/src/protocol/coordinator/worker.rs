@@ -126,7 +126,13 @@ impl CoordinatorMachine {
         }
     }
 
-    pub(super) fn hello(&mut self, now: Tick, from: &WorkerId, hello: Hello, out: &mut Vec<CoordinatorEffect>) {
+    pub(super) fn hello(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        hello: Hello,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         for dead in &hello.clean_slate {
             if dead != from {
                 self.give_up(now, dead, out);
@@ -151,7 +157,13 @@ impl CoordinatorMachine {
         self.fill(now, from, out);
     }
 
-    pub(super) fn beat(&mut self, now: Tick, from: &WorkerId, beat: Beat, out: &mut Vec<CoordinatorEffect>) {
+    pub(super) fn beat(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        beat: Beat,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         let lease = self.config.coordinator_lease;
         let epoch = self.epoch;
         let Some(worker) = self.workers.get_mut(from).filter(|worker| worker.introduced) else {
@@ -169,8 +181,15 @@ impl CoordinatorMachine {
         worker.expires = worker.expires.max(worker.beat_at + lease);
         let (mut drop, mut cancel) = (Vec::new(), Vec::new());
         for fence in beat.held {
-            match worker.in_flight.get(&fence).and_then(|id| self.active.get(id)).map(|active| &active.state) {
-                Some(ActiveState::Granted(grant)) => cancel.extend(grant.cancel.map(|cancel| cancel.fence)),
+            match worker
+                .in_flight
+                .get(&fence)
+                .and_then(|id| self.active.get(id))
+                .map(|active| &active.state)
+            {
+                Some(ActiveState::Granted(grant)) => {
+                    cancel.extend(grant.cancel.map(|cancel| cancel.fence))
+                }
                 _ => drop.push(fence),
             }
         }
@@ -181,11 +200,18 @@ impl CoordinatorMachine {
         self.fill(now, from, out);
     }
 
-    pub(super) fn goodbye(&mut self, now: Tick, from: &WorkerId, goodbye: &Goodbye, out: &mut Vec<CoordinatorEffect>) {
+    pub(super) fn goodbye(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        goodbye: &Goodbye,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         let Some(worker) = self.workers.get_mut(from) else { return };
         worker.slots = 0;
         worker.actions.clear();
-        let in_flight: Vec<(Fence, ExecutionId)> = worker.in_flight.iter().map(|(fence, id)| (*fence, *id)).collect();
+        let in_flight: Vec<(Fence, ExecutionId)> =
+            worker.in_flight.iter().map(|(fence, id)| (*fence, *id)).collect();
         for (fence, id) in in_flight {
             if !goodbye.held.contains(&fence) {
                 self.released(now, from, fence, id, out);
@@ -194,7 +220,12 @@ impl CoordinatorMachine {
         self.give_up(now, from, out);
     }
 
-    pub(super) fn check_expiry(&mut self, now: Tick, number: u64, out: &mut Vec<CoordinatorEffect>) {
+    pub(super) fn check_expiry(
+        &mut self,
+        now: Tick,
+        number: u64,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         let Some(id) = self.worker_numbers.get(&number).cloned() else { return };
         let Some(worker) = self.workers.get(&id) else { return };
         if worker.expires > now {
@@ -219,7 +250,9 @@ impl CoordinatorMachine {
     pub(super) fn refresh_catalogue(&mut self) {
         let workers = &self.workers;
         self.actions.set_available(|name, action| {
-            workers.values().any(|worker| worker.slots > 0 && worker.serves(&action.queue) && worker.actions.contains(name))
+            workers.values().any(|worker| {
+                worker.slots > 0 && worker.serves(&action.queue) && worker.actions.contains(name)
+            })
         });
         self.version += 1;
     }

@@ -63,7 +63,13 @@ impl Held {
 }
 
 impl WorkerMachine {
-    pub(super) fn cancelled(&mut self, now: Tick, fence: Fence, force: bool, out: &mut Vec<WorkerEffect>) {
+    pub(super) fn cancelled(
+        &mut self,
+        now: Tick,
+        fence: Fence,
+        force: bool,
+        out: &mut Vec<WorkerEffect>,
+    ) {
         let grace = if force { Duration::ZERO } else { self.config.grace };
         let Some(held) = self.held.get(&fence) else {
             if self.adopt(fence.epoch) && fence.number > self.settled {
@@ -112,7 +118,10 @@ impl WorkerMachine {
         match held.phase {
             Phase::Running { since } | Phase::Stopping { since, .. } => {
                 held.phase = Phase::Stopping { since, reason: StopReason::Fenced, dropped: true };
-                out.push(WorkerEffect::Stop(fence, Stop { reason: StopReason::Fenced, grace: self.kill_grace() }));
+                out.push(WorkerEffect::Stop(
+                    fence,
+                    Stop { reason: StopReason::Fenced, grace: self.kill_grace() },
+                ));
             }
             Phase::Waiting | Phase::Ended(_) => {
                 self.waiting.retain(|waiting| *waiting != fence);

@@ -16,7 +16,8 @@ impl WorkerMachine {
             Some(known) if known.instance == epoch.instance && known.number > epoch.number => false,
             _ if self.retired.contains(&epoch.instance) => false,
             earlier => {
-                if let Some(earlier) = earlier.filter(|earlier| earlier.instance != epoch.instance) {
+                if let Some(earlier) = earlier.filter(|earlier| earlier.instance != epoch.instance)
+                {
                     // What it sent may still be on its way: going back to it would forget what was seen since.
                     self.retired.push(earlier.instance);
                 }
@@ -30,7 +31,9 @@ impl WorkerMachine {
 
     /// Extends the lease to what the echoed beat warrants, counted from when that beat was *sent*; `false` when the beat is too old or unknown.
     pub(super) fn renew(&mut self, seq_echo: u64) -> bool {
-        let Some((_, sent_at)) = self.beats.iter().find(|(seq, _)| *seq == seq_echo) else { return false };
+        let Some((_, sent_at)) = self.beats.iter().find(|(seq, _)| *seq == seq_echo) else {
+            return false;
+        };
         self.lease_until = self.lease_until.max(*sent_at + self.config.worker_lease);
         true
     }
@@ -55,7 +58,8 @@ impl WorkerMachine {
 
     /// When attempts that could be retried elsewhere have to be asked to end; `None` when there is none.
     pub(super) fn fence_at(&self) -> Option<Tick> {
-        let exposed = self.held.values().any(|held| held.dispatch.retryable && !held.is_stopping_for_lease());
+        let exposed =
+            self.held.values().any(|held| held.dispatch.retryable && !held.is_stopping_for_lease());
         exposed.then(|| self.lease_until - self.stop_margin())
     }
 
@@ -63,7 +67,8 @@ impl WorkerMachine {
     pub(super) fn fence_retryable(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
         let grace = self.config.grace.min(self.config.worker_lease / 3);
         let exposed = |held: &super::Held| held.dispatch.retryable && held.report().is_none();
-        let fences: Vec<Fence> = self.held.iter().filter(|(_, held)| exposed(held)).map(|(fence, _)| *fence).collect();
+        let fences: Vec<Fence> =
+            self.held.iter().filter(|(_, held)| exposed(held)).map(|(fence, _)| *fence).collect();
         for fence in fences {
             if self.held.get(&fence).is_some_and(super::Held::runs) {
                 self.stop(fence, StopReason::Fenced, grace, out);

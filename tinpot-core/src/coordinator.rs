@@ -1,0 +1,266 @@
+//! The coordinator: the one authority over the executions of a namespace.
+
+mod builder;
+mod control;
+mod events;
+mod handle;
+mod live;
+mod logs;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+pub use self::builder::CoordinatorBuilder;
+use self::control::Command;
+pub use self::events::Event;
+pub use self::handle::ExecutionHandle;
+use self::live::Registry;
+use crate::action::check_label;
+use crate::error::{Error, ErrorKind, Result};
+use crate::execution::{Execution, Status, SubmitOptions};
+use crate::id::ExecutionId;
+use crate::json::Json;
+use crate::log::LogChunk;
+use crate::protocol::{CancelOutcome, Catalogue, QueueView};
+use crate::store::{ListOptions, Store};
+use crate::time::Timestamp;
+use crate::transport::{Link, Transport};
+
+pub use self::control::WorkerInfo;
+
+/// What the handles and the tasks share.
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    transport: Arc<dyn Transport>,
+    registry: Registry,
+    catalogue: watch::Receiver<Arc<Catalogue>>,
+    max_parameters_bytes: usize,
+}
+
+/// Ends the tasks when the last handle is dropped.
+#[derive(Debug)]
+struct Tasks {
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.handles.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// A running coordinator; cheap to clone.
+///
+/// Its tasks end when the last clone and the last [`ExecutionHandle`] are dropped; [`shutdown`](Self::shutdown) ends them in order.
+#[derive(Clone, Debug)]
+pub struct Coordinator {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    _tasks: Arc<Tasks>,
+}
+
+impl Coordinator {
+    /// Starts to describe a coordinator that reaches its workers by `transport`.
+    pub fn builder(transport: impl Transport) -> CoordinatorBuilder {
+        CoordinatorBuilder::new(Arc::new(transport))
+    }
+
+    /// Accepts an execution. Once this resolves with `Ok`, it is in the store and will reach a terminal status.
+    ///
+    /// An action that is known but has no live worker is accepted too, and waits.
+    ///
+    /// # Errors
+    /// `NotFound` for an action that was never offered; `InvalidParameters`, naming every violation; `InvalidInput` for an option that
+    /// makes no sense; `Overloaded` when too many wait; `StorageFull` when the store cannot write; `Closed`.
+    pub async fn submit(
+        &self,
+        action: &str,
+        parameters: Json,
+        options: SubmitOptions,
+    ) -> Result<ExecutionHandle> {
+        let execution = Arc::new(self.prepare(action, parameters, options)?);
+        let live = self.shared.registry.insert(execution.id, Status::Queued);
+        let accepted = self
+            .ask(|reply| Command::Submit(execution.clone(), reply))
+            .await
+            .and_then(|accepted| accepted);
+        if let Err(error) = accepted {
+            self.shared.registry.remove(execution.id);
+            return Err(error);
+        }
+        Ok(ExecutionHandle::new(self.clone(), execution.id, live))
+    }
+
+    /// Checks a submission against catalogue and bounds, on the caller's own thread.
+    fn prepare(&self, action: &str, parameters: Json, options: SubmitOptions) -> Result<Execution> {
+        if parameters.get().len() > self.shared.max_parameters_bytes {
+            let message = format!(
+                "the parameters have {} bytes; at most {}",
+                parameters.get().len(),
+                self.shared.max_parameters_bytes
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let catalogue = self.shared.catalogue.borrow().clone();
+        let Some((name, entry)) = catalogue.get_key_value(action) else {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no action {action:?}")));
+        };
+        entry.validate(&parameters)?;
+        let retry = options.retry.unwrap_or(entry.action.retry);
+        retry.check()?;
+        let timeout = options.timeout.or(entry.action.timeout);
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Error::new(ErrorKind::InvalidInput, "timeout must be longer than nothing"));
+        }
+        let queue = match options.queue {
+            Some(queue) => {
+                check_label("queue", &queue)?;
+                Arc::from(queue)
+            }
+            None => Arc::from(entry.action.queue.as_str()),
+        };
+        Ok(Execution {
+            id: ExecutionId::generate(),
+            action: name.clone(),
+            queue,
+            parameters,
+            priority: options.priority,
+            timeout,
+            retry,
+            status: Status::Queued,
+            outcome: None,
+            attempts: Vec::new(),
+            accepted_at: Timestamp::now(),
+            started_at: None,
+            finished_at: None,
+        })
+    }
+
+    /// A handle on an execution that was submitted before, by whomever.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not known (any more).
+    pub async fn handle(&self, id: ExecutionId) -> Result<ExecutionHandle> {
+        if let Some(live) = self.shared.registry.get(id) {
+            return Ok(ExecutionHandle::new(self.clone(), id, live));
+        }
+        match self.shared.store.execution(id).await? {
+            // It may have ended between the two looks; then the store has its end.
+            Some(execution) => {
+                let live =
+                    self.shared.registry.get(id).unwrap_or_else(|| live::Live::of(&execution));
+                Ok(ExecutionHandle::new(self.clone(), id, live))
+            }
+            None => Err(Error::new(ErrorKind::NotFound, format!("there is no execution {id}"))),
+        }
+    }
+
+    /// Asks an execution to end: at once when it waits, else its worker is asked. `force` leaves out the grace period.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not known, `Conflict` when it has ended, `StorageFull`, `Closed`.
+    pub async fn cancel(&self, id: ExecutionId, force: bool) -> Result<CancelOutcome> {
+        let outcome = self.ask(|reply| Command::Cancel { id, force, reply }).await?;
+        match outcome {
+            Err(error) if error.kind() == ErrorKind::NotFound => match self
+                .shared
+                .store
+                .execution(id)
+                .await?
+            {
+                Some(execution) => Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("execution {id} has ended already: it {}", described(execution.status)),
+                )),
+                None => Err(Error::new(ErrorKind::NotFound, format!("there is no execution {id}"))),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// One execution; `None` when it is not known (any more).
+    ///
+    /// # Errors
+    /// Why the store cannot be read.
+    pub async fn execution(&self, id: ExecutionId) -> Result<Option<Arc<Execution>>> {
+        self.shared.store.execution(id).await
+    }
+
+    /// One page of executions, newest first.
+    ///
+    /// # Errors
+    /// Why the store cannot be read.
+    pub async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
+        self.shared.store.executions(options).await
+    }
+
+    /// Log chunks with lines numbered above `after`, about `max_bytes` of them. The first chunk may begin at or below `after`.
+    ///
+    /// # Errors
+    /// Why the store cannot be read.
+    pub async fn logs(
+        &self,
+        id: ExecutionId,
+        after: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<Arc<LogChunk>>> {
+        self.shared.store.logs(id, after, max_bytes).await
+    }
+
+    /// All actions that were offered since the start, by name, and whether they are available.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.shared.catalogue.borrow().clone()
+    }
+
+    /// The catalogue and every change of it.
+    pub fn watch_catalogue(&self) -> watch::Receiver<Arc<Catalogue>> {
+        self.shared.catalogue.clone()
+    }
+
+    /// The live workers and what they do now.
+    ///
+    /// # Errors
+    /// `Closed` after the shutdown.
+    pub async fn workers(&self) -> Result<Vec<WorkerInfo>> {
+        self.ask(Command::Workers).await
+    }
+
+    /// The queues and what waits in them.
+    ///
+    /// # Errors
+    /// `Closed` after the shutdown.
+    pub async fn queues(&self) -> Result<Vec<QueueView>> {
+        self.ask(Command::Queues).await
+    }
+
+    /// Whether workers can be reached now.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.shared.transport.status()
+    }
+
+    /// Ends the coordinator: nothing more is accepted, the store is closed. What runs on workers goes on; they report to the next one.
+    pub async fn shutdown(&self) {
+        let _ = self.ask(Command::Shutdown).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
+        let closed = || Error::new(ErrorKind::Closed, "the coordinator has shut down");
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())
+    }
+}
+
+fn described(status: Status) -> &'static str {
+    match status {
+        Status::Succeeded => "succeeded",
+        Status::Failed => "failed",
+        Status::Cancelled => "was cancelled",
+        Status::TimedOut => "timed out",
+        Status::Lost => "was lost",
+        Status::Queued | Status::Running | Status::Cancelling => "is about to end",
+    }
+}

@@ -1,0 +1,107 @@
+//! Puts a coordinator together and starts its tasks.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::control::Control;
+use super::live::Registry;
+use super::logs::LogPipeline;
+use super::{Coordinator, Shared, Tasks};
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::log_sink::LogSink;
+use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
+use crate::store::{MemoryStore, Store};
+use crate::transport::{Address, Lane, Transport};
+
+/// Requests that wait for the control loop: as many as it takes in one turn or two.
+const COMMANDS: usize = 1024;
+/// Ends of logs that wait for the log pipeline.
+const LOG_ENDS: usize = 4096;
+
+/// Describes a [`Coordinator`].
+#[derive(Debug)]
+pub struct CoordinatorBuilder {
+    transport: Arc<dyn Transport>,
+    store: Option<Arc<dyn Store>>,
+    sinks: Vec<Arc<dyn LogSink>>,
+    config: ProtocolConfig,
+    max_parameters_bytes: usize,
+}
+
+impl CoordinatorBuilder {
+    pub(super) fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            store: None,
+            sinks: Vec::new(),
+            config: ProtocolConfig::default(),
+            max_parameters_bytes: 1024 * 1024,
+        }
+    }
+
+    /// Sets where executions and logs are kept; in memory by default.
+    #[must_use]
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Adds a sink that gets every log line after the store has it.
+    #[must_use]
+    pub fn log_sink(mut self, sink: impl LogSink) -> Self {
+        self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// Sets the times and bounds of the protocol. Workers must be given the same.
+    #[must_use]
+    pub fn config(mut self, config: ProtocolConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets how large the parameters of one execution may be, in bytes; 1 MiB by default.
+    #[must_use]
+    pub fn max_parameters_bytes(mut self, bytes: usize) -> Self {
+        self.max_parameters_bytes = bytes;
+        self
+    }
+
+    /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
+    ///
+    /// # Errors
+    /// `InvalidInput` for times that do not fit each other, `Conflict` when another coordinator has the store open, and what store and
+    /// transport say.
+    pub async fn start(self) -> Result<Coordinator> {
+        self.config.check()?;
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let opened = store.open().await?;
+        let control_frames = self.transport.listen(&Address::Coordinator, Lane::Control).await?;
+        let log_frames = self.transport.listen(&Address::Coordinator, Lane::Logs).await?;
+        let (catalogue, catalogue_receiver) = watch::channel(Arc::new(Catalogue::new()));
+        let shared = Arc::new(Shared {
+            store,
+            transport: self.transport,
+            registry: Registry::default(),
+            catalogue: catalogue_receiver,
+            max_parameters_bytes: self.max_parameters_bytes,
+        });
+        let clock = Clock::start();
+        let mut machine = CoordinatorMachine::new(self.config, opened.epoch);
+        for execution in opened.unfinished {
+            shared.registry.insert(execution.id, execution.status);
+            machine.restore(clock.now(), execution);
+        }
+        let (commands, command_receiver) = mpsc::channel(COMMANDS);
+        let (log_ends, log_end_receiver) = mpsc::channel(LOG_ENDS);
+        let control = Control::new(shared.clone(), machine, clock, catalogue, log_ends);
+        let pipeline = LogPipeline::new(shared.clone(), self.sinks);
+        let handles = vec![
+            tokio::spawn(control.run(control_frames, command_receiver)),
+            tokio::spawn(pipeline.run(log_frames, log_end_receiver)),
+        ];
+        Ok(Coordinator { shared, commands, _tasks: Arc::new(Tasks { handles }) })
+    }
+}

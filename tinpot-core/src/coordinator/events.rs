@@ -1,0 +1,117 @@
+//! The stream of one execution's events, pulled from the store at the watcher's own pace.
+
+use std::sync::Arc;
+
+use futures::stream::{self, BoxStream, StreamExt};
+
+use super::Coordinator;
+use super::live::{Live, LiveState};
+use crate::execution::{Outcome, Status};
+use crate::log::{LogChunk, Progress};
+
+/// How much log is read from the store at once.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Something that happened to an execution.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Its status: the present one first, then every change that lasts long enough to be seen.
+    Status(Status),
+    /// Log lines. [`LogChunk::last_seq`] is where to resume.
+    Logs(Arc<LogChunk>),
+    /// How far it says it has come.
+    Progress(Progress),
+    /// It ended, and its log is complete. Nothing follows.
+    Finished(Outcome),
+}
+
+struct Watcher {
+    coordinator: Coordinator,
+    live: Arc<Live>,
+    state: tokio::sync::watch::Receiver<LiveState>,
+    after: u64,
+    status: Option<Status>,
+    progress: Option<Arc<Progress>>,
+    finished: bool,
+}
+
+pub(super) fn events(
+    coordinator: Coordinator,
+    live: Arc<Live>,
+    after: u64,
+) -> BoxStream<'static, Event> {
+    let state = live.state.subscribe();
+    let watcher =
+        Watcher { coordinator, live, state, after, status: None, progress: None, finished: false };
+    stream::unfold(watcher, |mut watcher| async move {
+        let events = watcher.next().await?;
+        Some((stream::iter(events), watcher))
+    })
+    .flatten()
+    .boxed()
+}
+
+impl Watcher {
+    /// The next events; `None` after the end.
+    async fn next(&mut self) -> Option<Vec<Event>> {
+        if self.finished {
+            return None;
+        }
+        loop {
+            let state = self.state.borrow_and_update().clone();
+            if state.refused {
+                return None;
+            }
+            let mut events = Vec::new();
+            if self.status != Some(state.status)
+                && (self.status.is_none() || !state.status.is_terminal())
+            {
+                self.status = Some(state.status);
+                events.push(Event::Status(state.status));
+            }
+            let more = self.read_logs(&mut events).await;
+            if let Some(progress) = state.progress
+                && self.progress.as_ref() != Some(&progress)
+            {
+                self.progress = Some(progress.clone());
+                events.push(Event::Progress((*progress).clone()));
+            }
+            // The state was read before the log: what it says is closed has been read to its end when nothing more came.
+            if !more && let (true, Some(outcome)) = (state.log_closed, state.outcome) {
+                self.finished = true;
+                events.push(Event::Finished(outcome));
+            }
+            if !events.is_empty() || more {
+                return Some(events);
+            }
+            tokio::select! {
+                changed = self.state.changed() => changed.ok()?,
+                () = self.coordinator.commands.closed() => return None,
+            }
+        }
+    }
+
+    /// Reads one portion of the log; whether there may be more.
+    async fn read_logs(&mut self, events: &mut Vec<Event>) -> bool {
+        match self.coordinator.logs(self.live.id, self.after, READ_BYTES).await {
+            Ok(chunks) => {
+                let any = !chunks.is_empty();
+                for chunk in chunks {
+                    let whole = chunk.first_seq > self.after;
+                    let chunk =
+                        if whole { Some(chunk) } else { chunk.after(self.after).map(Arc::new) };
+                    if let Some(chunk) = chunk {
+                        self.after = chunk.last_seq();
+                        events.push(Event::Logs(chunk));
+                    }
+                }
+                any
+            }
+            Err(error) => {
+                tracing::warn!(execution = %self.live.id, %error, "the log cannot be read");
+                false
+            }
+        }
+    }
+}

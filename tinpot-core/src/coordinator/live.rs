@@ -1,0 +1,148 @@
+//! What is watched of executions while they live: status, outcome, how far the log is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::execution::{Execution, Outcome, Status};
+use crate::id::ExecutionId;
+use crate::log::Progress;
+use crate::protocol::{Fence, LogReceiver};
+
+/// What watchers see change.
+#[derive(Clone, Debug)]
+pub(super) struct LiveState {
+    pub(super) status: Status,
+    pub(super) outcome: Option<Outcome>,
+    /// The last line in the store, as far as this life of the coordinator knows.
+    pub(super) last_seq: u64,
+    pub(super) progress: Option<Arc<Progress>>,
+    /// No line will follow.
+    pub(super) log_closed: bool,
+    /// It was never accepted: whoever waits must stop waiting.
+    pub(super) refused: bool,
+}
+
+/// The log of the attempt that is being received.
+#[derive(Debug, Default)]
+pub(super) struct LogState {
+    /// The attempts that were granted and whose log has not ended, oldest first; the number of lines each has said it wrote.
+    pub(super) open: Vec<OpenLog>,
+    /// The number of the execution's last line in the store.
+    pub(super) last_seq: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct OpenLog {
+    pub(super) fence: Fence,
+    pub(super) attempt: u32,
+    pub(super) receiver: LogReceiver,
+}
+
+/// An execution that somebody may watch.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) id: ExecutionId,
+    pub(super) state: watch::Sender<LiveState>,
+    pub(super) log: Mutex<LogState>,
+}
+
+impl Live {
+    fn new(id: ExecutionId, status: Status, outcome: Option<Outcome>) -> Arc<Self> {
+        let log_closed = outcome.is_some();
+        let state =
+            LiveState { status, outcome, last_seq: 0, progress: None, log_closed, refused: false };
+        Arc::new(Self { id, state: watch::Sender::new(state), log: Mutex::default() })
+    }
+
+    /// One that nothing changes any more.
+    pub(super) fn of(execution: &Execution) -> Arc<Self> {
+        Self::new(execution.id, execution.status, execution.outcome.clone())
+    }
+
+    pub(super) fn lock_log(&self) -> MutexGuard<'_, LogState> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_status(&self, status: Status) {
+        self.state.send_modify(|state| state.status = status);
+    }
+}
+
+/// The executions that have not ended, and those whose log has not.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    executions: Mutex<HashMap<ExecutionId, Arc<Live>>>,
+    fences: Mutex<HashMap<Fence, Arc<Live>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    pub(super) fn insert(&self, id: ExecutionId, status: Status) -> Arc<Live> {
+        let live = Live::new(id, status, None);
+        lock(&self.executions).insert(id, live.clone());
+        live
+    }
+
+    pub(super) fn get(&self, id: ExecutionId) -> Option<Arc<Live>> {
+        lock(&self.executions).get(&id).cloned()
+    }
+
+    /// Forgets an execution that was not accepted.
+    pub(super) fn remove(&self, id: ExecutionId) {
+        if let Some(live) = lock(&self.executions).remove(&id) {
+            live.state.send_modify(|state| state.refused = true);
+        }
+    }
+
+    pub(super) fn by_fence(&self, fence: Fence) -> Option<Arc<Live>> {
+        lock(&self.fences).get(&fence).cloned()
+    }
+
+    /// An attempt may write log lines from now on.
+    pub(super) fn open_log(&self, id: ExecutionId, fence: Fence, attempt: u32) {
+        if let Some(live) = self.get(id) {
+            live.lock_log().open.push(OpenLog { fence, attempt, receiver: LogReceiver::default() });
+            lock(&self.fences).insert(fence, live);
+        }
+    }
+
+    /// How many lines of the attempt's log are missing, given the number of its last one; `None` when the log is not open.
+    pub(super) fn missing(&self, live: &Live, fence: Fence, last_seq: u64) -> Option<u64> {
+        let log = live.lock_log();
+        let open = log.open.iter().find(|open| open.fence == fence)?;
+        Some(last_seq.saturating_sub(open.receiver.last_seq()))
+    }
+
+    /// The attempt's log is complete, or as complete as it gets.
+    pub(super) fn close_log(&self, live: &Live, fence: Fence) {
+        lock(&self.fences).remove(&fence);
+        live.lock_log().open.retain(|open| open.fence != fence);
+        self.close_if_done(live);
+    }
+
+    /// The execution has ended; its log may still be on its way.
+    pub(super) fn end(&self, live: &Live, outcome: Outcome) {
+        let log_closed = live.lock_log().open.is_empty();
+        live.state.send_modify(|state| {
+            state.status = outcome.status();
+            state.outcome = Some(outcome);
+            state.log_closed = log_closed;
+        });
+        if log_closed {
+            lock(&self.executions).remove(&live.id);
+        }
+    }
+
+    fn close_if_done(&self, live: &Live) {
+        let ended = live.state.borrow().outcome.is_some();
+        if ended && live.lock_log().open.is_empty() {
+            live.state.send_modify(|state| state.log_closed = true);
+            lock(&self.executions).remove(&live.id);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The log pipeline: from lane Logs to the store, the sinks and whoever watches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::stream::{BoxStream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::live::Live;
+use crate::error::ErrorKind;
+use crate::id::WorkerId;
+use crate::log::{Level, LogChunk, Stream};
+use crate::log_sink::{LogBatch, LogSink};
+use crate::outbox::Outbox;
+use crate::protocol::{Fence, Frame, Log, LogAck, Message};
+use crate::time::Timestamp;
+use crate::transport::{Address, Lane};
+
+/// How long the missing end of a log is waited for once its attempt has ended: several resends.
+const LAST_LINES: Duration = Duration::from_secs(5);
+/// Frames taken in one turn, and stored together.
+const TURN_FRAMES: usize = 16;
+
+/// An attempt has ended, and its log has not yet.
+#[derive(Debug)]
+pub(super) struct LogEnd {
+    pub(super) live: Arc<Live>,
+    pub(super) fence: Fence,
+    /// The number of the last line, when the worker said so.
+    pub(super) last_seq: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct LogPipeline {
+    shared: Arc<Shared>,
+    sinks: Vec<Arc<dyn LogSink>>,
+    ends: Vec<(Instant, LogEnd)>,
+    outbox: Outbox,
+    acks: Vec<(WorkerId, LogAck)>,
+}
+
+/// Lines that one turn has taken from one attempt, not stored yet.
+struct Taken {
+    live: Arc<Live>,
+    batch: LogBatch,
+    /// Where the receiver stood before, should the store refuse.
+    fence: Fence,
+    worker: WorkerId,
+    last_seq: u64,
+}
+
+impl LogPipeline {
+    pub(super) fn new(shared: Arc<Shared>, sinks: Vec<Arc<dyn LogSink>>) -> Self {
+        Self { shared, sinks, ends: Vec::new(), outbox: Outbox::default(), acks: Vec::new() }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut frames: BoxStream<'static, Bytes>,
+        mut ends: mpsc::Receiver<LogEnd>,
+    ) {
+        loop {
+            let deadline = self.ends.iter().map(|(at, _)| *at).min();
+            let mut taken = Vec::new();
+            tokio::select! {
+                biased;
+                Some(end) = ends.recv() => self.begin_end(end),
+                frame = frames.next() => match frame {
+                    Some(frame) => {
+                        self.take_frame(&frame, &mut taken);
+                        for _ in 1..TURN_FRAMES {
+                            let Some(frame) = frames.next().now_or_never().flatten() else { break };
+                            self.take_frame(&frame, &mut taken);
+                        }
+                    }
+                    None => return,
+                },
+                () = until(deadline) => {}
+            }
+            self.store(taken).await;
+            self.end_logs().await;
+            for (worker, ack) in self.acks.drain(..) {
+                self.outbox.push(Address::Worker(worker), Message::LogAck(ack));
+            }
+            if !self.outbox.is_empty() {
+                self.outbox.flush(&*self.shared.transport, Lane::Logs, None).await;
+            }
+        }
+    }
+
+    fn begin_end(&mut self, end: LogEnd) {
+        let patience = if end.last_seq.is_some() { LAST_LINES } else { Duration::ZERO };
+        self.ends.push((Instant::now() + patience, end));
+    }
+
+    fn take_frame(&mut self, bytes: &[u8], taken: &mut Vec<Taken>) {
+        let frame = match Frame::decode(bytes) {
+            Ok((frame, errors)) => {
+                for error in errors {
+                    tracing::warn!(from = ?frame.from, %error, "left out");
+                }
+                frame
+            }
+            Err(error) => return tracing::warn!(%error, "a log frame is dropped"),
+        };
+        let Some(from) = frame.from else {
+            return tracing::warn!("a log frame without a sender is dropped");
+        };
+        for message in frame.messages {
+            match message {
+                Message::Log(log) => self.take_lines(&from, log, taken),
+                Message::Progress(report) => {
+                    if let Some(live) = self.shared.registry.by_fence(report.fence) {
+                        live.state
+                            .send_modify(|state| state.progress = Some(Arc::new(report.progress)));
+                    }
+                }
+                other => {
+                    tracing::warn!(%from, "a message of type {:?} does not belong on lane Logs", other.key())
+                }
+            }
+        }
+    }
+
+    fn take_lines(&mut self, from: &WorkerId, log: Log, taken: &mut Vec<Taken>) {
+        let Some(live) = self.shared.registry.by_fence(log.fence) else {
+            // Nobody waits for these lines any more: the worker may forget them.
+            return self.acks.push((from.clone(), LogAck { fence: log.fence, seq: u64::MAX }));
+        };
+        let mut state = live.lock_log();
+        let place = state.open.iter().position(|open| open.fence == log.fence);
+        let Some(place) = place else { return };
+        let open = &mut state.open[place];
+        let attempt = open.attempt;
+        let received = open.receiver.receive(log.chunk);
+        let acknowledge = open.receiver.last_seq();
+        if let Some(mut chunk) = received {
+            // Within the execution lines are numbered on, whichever attempt they are of.
+            chunk.first_seq = state.last_seq + 1;
+            state.last_seq = chunk.last_seq();
+            drop(state);
+            let last_seq = chunk.last_seq();
+            match taken.last_mut().filter(|taken| taken.fence == log.fence) {
+                Some(last) => {
+                    last.batch.chunks.push(Arc::new(chunk));
+                    last.last_seq = last_seq;
+                }
+                None => {
+                    let batch =
+                        LogBatch { execution: live.id, attempt, chunks: vec![Arc::new(chunk)] };
+                    taken.push(Taken {
+                        live: live.clone(),
+                        batch,
+                        fence: log.fence,
+                        worker: from.clone(),
+                        last_seq,
+                    });
+                }
+            }
+        }
+        // The last one counts: an earlier acknowledgement of this turn says less.
+        self.acks.retain(|(_, ack)| ack.fence != log.fence);
+        self.acks.push((from.clone(), LogAck { fence: log.fence, seq: acknowledge }));
+    }
+
+    /// Stores what was taken, then tells watchers and sinks.
+    async fn store(&mut self, taken: Vec<Taken>) {
+        if taken.is_empty() {
+            return;
+        }
+        let (batches, origins): (Vec<LogBatch>, Vec<_>) = taken
+            .into_iter()
+            .map(|taken| (taken.batch, (taken.live, taken.fence, taken.worker, taken.last_seq)))
+            .unzip();
+        while let Err(error) = self.shared.store.append_logs(&batches).await {
+            if !error.is_retryable() {
+                if error.kind() != ErrorKind::NotFound {
+                    tracing::error!(%error, "log lines cannot be stored");
+                }
+                break;
+            }
+            // Nothing is acknowledged meanwhile, so the workers' windows fill and their actions wait: back-pressure, not loss.
+            tracing::warn!(%error, "log lines wait for the store");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        for (live, _, _, last_seq) in &origins {
+            live.state.send_modify(|state| state.last_seq = state.last_seq.max(*last_seq));
+        }
+        for sink in &self.sinks {
+            if let Err(error) = sink.append(&batches).await {
+                tracing::warn!(%error, "a log sink failed");
+            }
+        }
+    }
+
+    /// Closes the logs that are complete, and those that were waited for long enough.
+    async fn end_logs(&mut self) {
+        let now = Instant::now();
+        let mut open = Vec::new();
+        for (deadline, end) in std::mem::take(&mut self.ends) {
+            let missing =
+                self.shared.registry.missing(&end.live, end.fence, end.last_seq.unwrap_or(0));
+            match missing {
+                None => {}
+                Some(0) if end.last_seq.is_some() => {
+                    self.shared.registry.close_log(&end.live, end.fence)
+                }
+                Some(_) if now < deadline => open.push((deadline, end)),
+                Some(missing) => {
+                    let what = match end.last_seq {
+                        Some(_) => {
+                            format!("[tinpot] {missing} lines of this log were lost on the way")
+                        }
+                        None => "[tinpot] the worker went silent: its last lines may be missing"
+                            .to_owned(),
+                    };
+                    self.mark(&end, what).await;
+                    self.shared.registry.close_log(&end.live, end.fence);
+                }
+            }
+        }
+        self.ends = open;
+    }
+
+    /// A line of our own, so that a gap is never silent.
+    async fn mark(&mut self, end: &LogEnd, line: String) {
+        let (attempt, first_seq) = {
+            let mut state = end.live.lock_log();
+            let attempt = state
+                .open
+                .iter()
+                .find(|open| open.fence == end.fence)
+                .map_or(0, |open| open.attempt);
+            state.last_seq += 1;
+            (attempt, state.last_seq)
+        };
+        let chunk = LogChunk {
+            first_seq,
+            time: Timestamp::now(),
+            stream: Stream::System,
+            level: Level::Warning,
+            lines: vec![line],
+        };
+        let batch = LogBatch { execution: end.live.id, attempt, chunks: vec![Arc::new(chunk)] };
+        if let Err(error) = self.shared.store.append_logs(std::slice::from_ref(&batch)).await {
+            tracing::warn!(%error, "the mark of a gap cannot be stored");
+        }
+        end.live.state.send_modify(|state| state.last_seq = state.last_seq.max(first_seq));
+        for sink in &self.sinks {
+            if let Err(error) = sink.append(std::slice::from_ref(&batch)).await {
+                tracing::warn!(%error, "a log sink failed");
+            }
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
