@@ -17,6 +17,7 @@ pub mod store;
 pub mod testing;
 mod time;
 pub mod transport;
+mod worker;
 
 pub use self::action::{Action, Offer, Problem};
 pub use self::coordinator::{Coordinator, CoordinatorBuilder, Event, ExecutionHandle, WorkerInfo};
@@ -35,3 +36,4 @@ pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLo
 pub use self::store::{MemoryStore, Store};
 pub use self::time::Timestamp;
 pub use self::transport::{Address, Lane, Link, MemoryNetwork, MemoryTransport, Transport};
+pub use self::worker::{Worker, WorkerBuilder};

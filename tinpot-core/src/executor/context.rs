@@ -122,6 +122,7 @@ impl Context {
     /// Says how far the action has come.
     pub fn progress(&self, done: f64, total: Option<f64>, message: impl Into<String>) {
         self.progress.send_replace(Some(Progress { done, total, message: message.into() }));
+        self.logs.wake();
     }
 
     /// Resolves when the attempt is asked to end; never before, and at once when it already is.

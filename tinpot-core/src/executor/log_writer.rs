@@ -113,6 +113,11 @@ impl LogWriter {
     pub fn last_seq(&self) -> u64 {
         self.shared.lock().last_seq
     }
+
+    /// Wakes whoever takes the lines: there is something else to send.
+    pub(crate) fn wake(&self) {
+        self.shared.ready.notify_one();
+    }
 }
 
 impl State {

@@ -1,6 +1,7 @@
 //! Log lines across a lossy lane: a window of chunks that are sent again from the first that is not acknowledged (go-back-N).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::tick::Tick;
@@ -10,7 +11,7 @@ use crate::log::LogChunk;
 #[derive(Debug)]
 pub struct LogSender {
     window_bytes: usize,
-    unacknowledged: VecDeque<LogChunk>,
+    unacknowledged: VecDeque<Arc<LogChunk>>,
     bytes: usize,
     sent_at: Tick,
 }
@@ -27,7 +28,7 @@ impl LogSender {
     }
 
     /// Remembers a chunk that is being sent.
-    pub fn sent(&mut self, now: Tick, chunk: LogChunk) {
+    pub fn sent(&mut self, now: Tick, chunk: Arc<LogChunk>) {
         self.bytes += chunk.size_bytes();
         self.sent_at = now;
         self.unacknowledged.push_back(chunk);
@@ -50,7 +51,7 @@ impl LogSender {
     }
 
     /// Everything in flight, to be sent again.
-    pub fn resend(&mut self, now: Tick) -> impl Iterator<Item = &LogChunk> {
+    pub fn resend(&mut self, now: Tick) -> impl Iterator<Item = &Arc<LogChunk>> {
         self.sent_at = now;
         self.unacknowledged.iter()
     }
@@ -69,12 +70,12 @@ pub struct LogReceiver {
 
 impl LogReceiver {
     /// Takes what is new of a chunk; `None` when there is nothing, or lines before it are missing (they will be sent again).
-    pub fn receive(&mut self, chunk: LogChunk) -> Option<LogChunk> {
+    pub fn receive(&mut self, chunk: Arc<LogChunk>) -> Option<LogChunk> {
         if chunk.first_seq > self.last_seq + 1 {
             return None;
         }
         let new = if chunk.first_seq == self.last_seq + 1 && !chunk.lines.is_empty() {
-            chunk
+            Arc::unwrap_or_clone(chunk)
         } else {
             chunk.after(self.last_seq)?
         };
@@ -92,12 +93,14 @@ impl LogReceiver {
 mod tests {
     use proptest::prelude::{Just, prop, proptest};
 
+    use std::sync::Arc;
+
     use super::{LogReceiver, LogSender};
     use crate::log::{Level, LogChunk, Stream};
     use crate::protocol::tick::Tick;
     use crate::time::Timestamp;
 
-    fn chunk(first_seq: u64, lines: u64) -> LogChunk {
+    fn chunk(first_seq: u64, lines: u64) -> Arc<LogChunk> {
         let lines = (first_seq..first_seq + lines).map(|seq| format!("line {seq}")).collect();
         LogChunk {
             first_seq,
@@ -112,8 +115,8 @@ mod tests {
     fn a_gap_is_not_taken_and_a_repeat_is_cut() {
         let mut receiver = LogReceiver::default();
         assert_eq!(receiver.receive(chunk(4, 2)), None);
-        assert_eq!(receiver.receive(chunk(1, 3)), Some(chunk(1, 3)));
-        assert_eq!(receiver.receive(chunk(2, 4)), Some(chunk(4, 2)));
+        assert_eq!(receiver.receive(chunk(1, 3)).as_ref(), Some(&*chunk(1, 3)));
+        assert_eq!(receiver.receive(chunk(2, 4)).as_ref(), Some(&*chunk(4, 2)));
         assert_eq!(receiver.receive(chunk(1, 5)), None);
         assert_eq!(receiver.last_seq(), 5);
     }
@@ -133,7 +136,7 @@ mod tests {
             let mut pending = sizes.next();
             while pending.is_some() || !sender.is_empty() {
                 let now = Tick(round as u64);
-                let mut wire: Vec<LogChunk> = sender.resend(now).cloned().collect();
+                let mut wire: Vec<Arc<LogChunk>> = sender.resend(now).cloned().collect();
                 while let Some(size) = pending && sender.room_bytes() > 0 {
                     wire.push(chunk(next, size));
                     sender.sent(now, chunk(next, size));

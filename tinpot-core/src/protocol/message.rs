@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::fence::{Epoch, Fence};
 use crate::action::Offer;
 use crate::execution::{Outcome, millis, optional_millis};
 use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
-use crate::log::{LogChunk, Progress};
+use crate::log::{Level, LogChunk, Progress, Stream};
+use crate::time::Timestamp;
 
 /// Worker → coordinator: who I am and what I offer. At start, after a reconnect, when the offer changes, and when asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -203,13 +204,46 @@ pub struct Cancel {
 }
 
 /// Worker → coordinator, on lane Logs: lines of an attempt. Sent again from the first that is not acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The attempt.
     pub fence: Fence,
-    /// The lines, numbered within the attempt.
-    #[serde(flatten)]
-    pub chunk: LogChunk,
+    /// The lines, numbered within the attempt. On the wire its fields stand beside `fence`.
+    pub chunk: Arc<LogChunk>,
+}
+
+// By hand, because `#[serde(flatten)]` takes every line through a buffer of generic values.
+#[derive(Serialize, Deserialize)]
+struct LogFields<Lines> {
+    fence: Fence,
+    first_seq: u64,
+    time: Timestamp,
+    stream: Stream,
+    level: Level,
+    lines: Lines,
+}
+
+impl Serialize for Log {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let LogChunk { first_seq, time, stream, level, lines } = &*self.chunk;
+        LogFields {
+            fence: self.fence,
+            first_seq: *first_seq,
+            time: *time,
+            stream: *stream,
+            level: *level,
+            lines: lines.as_slice(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Log {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let LogFields { fence, first_seq, time, stream, level, lines } =
+            LogFields::<Vec<String>>::deserialize(deserializer)?;
+        Ok(Self { fence, chunk: Arc::new(LogChunk { first_seq, time, stream, level, lines }) })
+    }
 }
 
 /// Coordinator → worker, on lane Logs: every line up to `seq` is kept; credit for as many bytes more.

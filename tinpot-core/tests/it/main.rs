@@ -1,3 +1,4 @@
 //! Integration tests of tinpot-core: one binary, one module per subject.
 
+mod cluster;
 mod transport;

@@ -1,0 +1,183 @@
+//! Puts a worker together and starts its tasks.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::Worker;
+use super::control::Control;
+use super::logs::LogPump;
+use super::offers::Offers;
+use crate::action::check_label;
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::executor::Executor;
+use crate::id::WorkerId;
+use crate::protocol::{ProtocolConfig, WorkerMachine, WorkerProfile};
+use crate::transport::{Address, Lane, Transport};
+
+/// The most slots of a worker.
+const SLOTS_MAX: u32 = 10_000;
+
+/// Describes a [`Worker`].
+#[derive(Debug)]
+pub struct WorkerBuilder {
+    transport: Arc<dyn Transport>,
+    executors: Vec<Arc<dyn Executor>>,
+    id: Option<WorkerId>,
+    name: String,
+    queues: Vec<String>,
+    groups: Vec<String>,
+    slots: u32,
+    config: ProtocolConfig,
+    clean_slate: Vec<WorkerId>,
+    log_limit_bytes: u64,
+    max_result_bytes: usize,
+}
+
+impl WorkerBuilder {
+    pub(super) fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            executors: Vec::new(),
+            id: None,
+            name: "worker".to_owned(),
+            queues: Vec::new(),
+            groups: Vec::new(),
+            slots: 2,
+            config: ProtocolConfig::default(),
+            clean_slate: Vec::new(),
+            log_limit_bytes: 256 * 1024 * 1024,
+            max_result_bytes: 1024 * 1024,
+        }
+    }
+
+    /// Adds an executor; its actions are offered.
+    #[must_use]
+    pub fn executor(mut self, executor: impl Executor) -> Self {
+        self.executors.push(Arc::new(executor));
+        self
+    }
+
+    /// Sets the name that people see; `worker` by default. Several workers may share one.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets the id, for a transport that had to be told it; made from the name by default. It must be another one at every start.
+    #[must_use]
+    pub fn id(mut self, id: WorkerId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Limits it to these queues; all by default.
+    #[must_use]
+    pub fn queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        self.queues = queues.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Limits it to the actions of these groups; all by default.
+    #[must_use]
+    pub fn groups<G: Into<String>>(mut self, groups: impl IntoIterator<Item = G>) -> Self {
+        self.groups = groups.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets how many attempts run at once; 2 by default.
+    #[must_use]
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// Sets the times and bounds of the protocol. The coordinator must be given the same.
+    #[must_use]
+    pub fn config(mut self, config: ProtocolConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Names earlier incarnations that are known to be dead with everything they started, so that what they held need not be waited for.
+    #[must_use]
+    pub fn clean_slate(mut self, dead: impl IntoIterator<Item = WorkerId>) -> Self {
+        self.clean_slate = dead.into_iter().collect();
+        self
+    }
+
+    /// Sets how much log text an attempt may write, in bytes; 256 MiB by default.
+    #[must_use]
+    pub fn log_limit_bytes(mut self, bytes: u64) -> Self {
+        self.log_limit_bytes = bytes;
+        self
+    }
+
+    /// Sets how large the result of an attempt may be, in bytes; 1 MiB by default. A larger one fails.
+    #[must_use]
+    pub fn max_result_bytes(mut self, bytes: usize) -> Self {
+        self.max_result_bytes = bytes;
+        self
+    }
+
+    /// Listens, and starts the worker's tasks on the current tokio runtime. It says hello as soon as the transport is up.
+    ///
+    /// # Errors
+    /// `InvalidInput` for slots, queues, groups or times that make no sense, and for a worker without an executor; what the transport says.
+    pub async fn start(self) -> Result<Worker> {
+        self.config.check()?;
+        if !(1..=SLOTS_MAX).contains(&self.slots) {
+            let message = format!("a worker has 1 to {SLOTS_MAX} slots, not {}", self.slots);
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        if self.executors.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput, "a worker needs an executor"));
+        }
+        for (what, labels) in [("queue", &self.queues), ("group", &self.groups)] {
+            labels.iter().try_for_each(|label| check_label(what, label))?;
+        }
+        let id = self.id.unwrap_or_else(|| WorkerId::generate(&self.name));
+        let address = Address::Worker(id.clone());
+        let control_frames = self.transport.listen(&address, Lane::Control).await?;
+        let broadcasts = self.transport.listen(&Address::AllWorkers, Lane::Control).await?;
+        let log_frames = self.transport.listen(&address, Lane::Logs).await?;
+        let offers = Offers::new(self.executors, self.groups.clone());
+        let profile = WorkerProfile {
+            id: id.clone(),
+            name: self.name,
+            queues: self.queues,
+            groups: self.groups,
+            slots: self.slots,
+            clean_slate: self.clean_slate,
+        };
+        let clock = Clock::start();
+        let resend_interval = self.config.resend_interval;
+        let machine = WorkerMachine::new(self.config, profile, offers.current());
+        let pump = LogPump::new(
+            id.clone(),
+            self.transport.clone(),
+            clock,
+            resend_interval,
+            Arc::new(Notify::new()),
+        );
+        // One shutdown is enough.
+        let (commands, command_receiver) = mpsc::channel(1);
+        let control = Control::new(
+            self.transport,
+            machine,
+            clock,
+            offers,
+            pump.entries(),
+            self.log_limit_bytes,
+            self.max_result_bytes,
+        );
+        let frames = futures::stream::select(control_frames, broadcasts);
+        let tasks = vec![
+            tokio::spawn(control.run(Box::pin(frames), command_receiver)),
+            tokio::spawn(pump.run(log_frames)),
+        ];
+        Ok(Worker { id, commands, tasks })
+    }
+}

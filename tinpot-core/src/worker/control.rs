@@ -1,0 +1,272 @@
+//! The control loop: feeds the machine, starts and stops attempts, sends what has to be sent.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::stream::{BoxStream, StreamExt};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::logs::{LogEntries, LogEntry};
+use super::offers::Offers;
+use crate::clock::Clock;
+use crate::execution::{Failure, Outcome};
+use crate::executor::{Attempt, Context, ContextParts, LogWriter, Stop, stop_channel};
+use crate::outbox::Outbox;
+use crate::protocol::{Dispatch, Fence, Frame, Message, WorkerEffect, WorkerMachine};
+use crate::transport::{Address, Lane, Link, Transport};
+
+/// Inputs taken in one turn, and answered in one frame.
+const TURN_INPUTS: usize = 256;
+/// Ends of attempts that wait for the loop; more of them wait in their tasks.
+const FINISHED: usize = 1024;
+/// After the end of the patience: how long a shutdown waits for kills, and for acknowledgements.
+const LAST_REPORTS: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Shutdown { patience: Duration, reply: oneshot::Sender<()> },
+}
+
+struct Finished {
+    fence: Fence,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+pub(super) struct Control {
+    transport: Arc<dyn Transport>,
+    machine: WorkerMachine,
+    clock: Clock,
+    offers: Offers,
+    logs: LogEntries,
+    log_limit_bytes: u64,
+    max_result_bytes: usize,
+    stops: HashMap<Fence, watch::Sender<Option<Stop>>>,
+    attempts: JoinSet<()>,
+    effects: Vec<WorkerEffect>,
+    outbox: Outbox,
+}
+
+impl Control {
+    pub(super) fn new(
+        transport: Arc<dyn Transport>,
+        machine: WorkerMachine,
+        clock: Clock,
+        offers: Offers,
+        logs: LogEntries,
+        log_limit_bytes: u64,
+        max_result_bytes: usize,
+    ) -> Self {
+        Self {
+            transport,
+            machine,
+            clock,
+            offers,
+            logs,
+            log_limit_bytes,
+            max_result_bytes,
+            stops: HashMap::new(),
+            attempts: JoinSet::new(),
+            effects: Vec::new(),
+            outbox: Outbox::default(),
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut frames: BoxStream<'static, Bytes>,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
+        let (finished_sender, mut finished) = mpsc::channel::<Finished>(FINISHED);
+        let mut link = self.transport.status();
+        link.mark_changed();
+        let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let mut ending: Option<(Instant, oneshot::Sender<()>)> = None;
+        loop {
+            let wake = self.machine.wake_at().map(|tick| self.clock.instant(tick));
+            let deadline = ending.as_ref().map(|(deadline, _)| *deadline);
+            let at = wake
+                .into_iter()
+                .chain(deadline)
+                .min()
+                .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            if sleep.is_elapsed() || at < sleep.deadline() {
+                sleep.as_mut().reset(at);
+            }
+            tokio::select! {
+                biased;
+                Some(frame) = frames.next() => self.take_frame(&frame),
+                Some(end) = finished.recv() => self.take_end(end),
+                Ok(()) = link.changed() => {
+                    if *link.borrow_and_update() == Link::Up {
+                        self.machine.link_up(self.clock.now(), &mut self.effects);
+                    }
+                }
+                () = self.offers.changed() => {
+                    self.machine.offer_changed(self.clock.now(), self.offers.current(), &mut self.effects);
+                }
+                command = commands.recv(), if ending.is_none() => {
+                    let Some(Command::Shutdown { patience, reply }) = command else { return };
+                    self.machine.drain(self.clock.now(), patience, &mut self.effects);
+                    ending = Some((Instant::now() + patience + LAST_REPORTS, reply));
+                }
+                () = sleep.as_mut() => {}
+            }
+            for _ in 0..TURN_INPUTS {
+                let frame = frames.next().now_or_never().flatten();
+                let end = finished.try_recv().ok();
+                if frame.is_none() && end.is_none() {
+                    break;
+                }
+                if let Some(frame) = frame {
+                    self.take_frame(&frame);
+                }
+                if let Some(end) = end {
+                    self.take_end(end);
+                }
+            }
+            self.machine.tick(self.clock.now(), &mut self.effects);
+            self.turn(&finished_sender).await;
+            while self.attempts.try_join_next().is_some() {}
+            let over = |(deadline, _): &(Instant, _)| {
+                Instant::now() >= *deadline || self.machine.is_empty()
+            };
+            if ending.as_ref().is_some_and(over) {
+                return self.end(ending.map(|(_, reply)| reply)).await;
+            }
+        }
+    }
+
+    fn take_frame(&mut self, bytes: &[u8]) {
+        let frame = match Frame::decode(bytes) {
+            Ok((frame, errors)) => {
+                for error in errors {
+                    tracing::warn!(%error, "left out");
+                }
+                frame
+            }
+            Err(error) => return tracing::warn!(%error, "a frame is dropped"),
+        };
+        if frame.from.is_some() {
+            return tracing::warn!(from = ?frame.from, "a frame that is not the coordinator's is dropped");
+        }
+        if frame.to.as_ref().is_some_and(|to| to != self.machine.id()) {
+            return tracing::warn!(to = ?frame.to, "a frame for another worker is dropped");
+        }
+        let now = self.clock.now();
+        for message in frame.messages {
+            if let Message::Unknown(key) = &message {
+                tracing::warn!("a message of unknown type {key:?} is ignored");
+            }
+            self.machine.receive(now, message, &mut self.effects);
+        }
+    }
+
+    fn take_end(&mut self, end: Finished) {
+        let Finished { fence, outcome } = end;
+        self.stops.remove(&fence);
+        let last_seq = self.logs.finish(fence);
+        let outcome = within(outcome, self.max_result_bytes);
+        self.machine.finished(self.clock.now(), fence, outcome, last_seq, &mut self.effects);
+    }
+
+    async fn turn(&mut self, finished: &mpsc::Sender<Finished>) {
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                WorkerEffect::Send(message) => self.outbox.push(Address::Coordinator, message),
+                WorkerEffect::Start(dispatch) => self.start(*dispatch, finished.clone()),
+                WorkerEffect::Stop(fence, stop) => {
+                    if let Some(sender) = self.stops.get(&fence) {
+                        sender.send_replace(Some(stop));
+                    }
+                }
+                WorkerEffect::Forget(fence) => self.logs.forget(fence),
+            }
+        }
+        if !self.outbox.is_empty() {
+            self.outbox.flush(&*self.transport, Lane::Control, Some(self.machine.id())).await;
+        }
+    }
+
+    fn start(&mut self, dispatch: Dispatch, finished: mpsc::Sender<Finished>) {
+        let fence = dispatch.fence;
+        let (logs, buffer) = LogWriter::channel(self.logs.ready(), self.log_limit_bytes);
+        let (stop, stop_receiver) = stop_channel();
+        let (progress, progress_receiver) = watch::channel(None);
+        self.stops.insert(fence, stop);
+        self.logs.insert(fence, LogEntry::new(buffer, progress_receiver));
+        let context = Context::new(ContextParts { logs, stop: stop_receiver, progress });
+        let executor = self.offers.executor(&dispatch.action);
+        let attempt = Attempt::new(dispatch.execution, fence, dispatch.action, dispatch.parameters)
+            .number(dispatch.attempt)
+            .timeout(dispatch.timeout);
+        self.attempts.spawn(async move {
+            let outcome = match executor {
+                Some(executor) => {
+                    let running =
+                        AssertUnwindSafe(executor.execute(attempt, context)).catch_unwind();
+                    running.await.unwrap_or_else(|_| {
+                        Outcome::Failed(Failure::new("the executor panicked").kind("panic"))
+                    })
+                }
+                None => Outcome::failed(format!(
+                    "there is no action {:?} here any more",
+                    attempt.action
+                )),
+            };
+            let _ = finished.send(Finished { fence, outcome }).await;
+        });
+    }
+
+    /// Says goodbye and closes everything.
+    async fn end(mut self, reply: Option<oneshot::Sender<()>>) {
+        self.outbox.push(Address::Coordinator, self.machine.goodbye());
+        self.outbox.flush(&*self.transport, Lane::Control, Some(self.machine.id())).await;
+        self.attempts.shutdown().await;
+        for executor in self.offers.executors() {
+            if let Err(error) = executor.close().await {
+                tracing::warn!(?executor, %error, "an executor was not closed in order");
+            }
+        }
+        self.logs.drained(LAST_REPORTS).await;
+        self.transport.close().await;
+        if let Some(reply) = reply {
+            let _ = reply.send(());
+        }
+    }
+}
+
+/// An outcome that fits a frame: a larger result is a failure that says so, a longer text is cut.
+fn within(outcome: Outcome, max_bytes: usize) -> Outcome {
+    match outcome {
+        Outcome::Succeeded(value) if value.get().len() > max_bytes => {
+            let message = format!(
+                "the result has {} bytes; at most {max_bytes} are taken",
+                value.get().len()
+            );
+            Outcome::Failed(Failure::new(message).kind("ResultTooLarge"))
+        }
+        Outcome::Failed(mut failure) => {
+            cut(&mut failure.message, max_bytes / 4);
+            if let Some(traceback) = &mut failure.traceback {
+                cut(traceback, max_bytes / 4);
+            }
+            Outcome::Failed(failure)
+        }
+        outcome => outcome,
+    }
+}
+
+fn cut(text: &mut String, max_bytes: usize) {
+    if text.len() > max_bytes {
+        let end = (0..=max_bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str(" … (cut)");
+    }
+}

@@ -1,0 +1,81 @@
+//! What all executors of a worker offer together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::select_all;
+use tokio::sync::watch;
+
+use crate::action::{Offer, Problem};
+use crate::executor::Executor;
+
+#[derive(Debug)]
+pub(super) struct Offers {
+    executors: Vec<Arc<dyn Executor>>,
+    watches: Vec<watch::Receiver<Arc<Offer>>>,
+    groups: Vec<String>,
+    /// Which executor has which action.
+    places: HashMap<String, usize>,
+    merged: Arc<Offer>,
+}
+
+impl Offers {
+    pub(super) fn new(executors: Vec<Arc<dyn Executor>>, groups: Vec<String>) -> Self {
+        let watches = executors.iter().map(|executor| executor.actions()).collect();
+        let mut offers =
+            Self { executors, watches, groups, places: HashMap::new(), merged: Arc::default() };
+        offers.merge();
+        offers
+    }
+
+    pub(super) fn current(&self) -> Arc<Offer> {
+        self.merged.clone()
+    }
+
+    pub(super) fn executor(&self, action: &str) -> Option<Arc<dyn Executor>> {
+        self.places.get(action).map(|place| self.executors[*place].clone())
+    }
+
+    pub(super) fn executors(&self) -> &[Arc<dyn Executor>] {
+        &self.executors
+    }
+
+    /// Resolves when an executor offers something else. Cancel safe.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            let changes = self.watches.iter_mut().map(|watch| Box::pin(watch.changed()));
+            let (result, place, _) = select_all(changes).await;
+            match result {
+                Ok(()) => return self.merge(),
+                // That executor is gone, and will never change again.
+                Err(_) if self.watches.len() > 1 => drop(self.watches.remove(place)),
+                Err(_) => std::future::pending::<()>().await,
+            }
+        }
+    }
+
+    fn merge(&mut self) {
+        let mut merged = Offer::default();
+        self.places.clear();
+        for (place, executor) in self.executors.iter().enumerate() {
+            let offer = executor.actions().borrow().clone();
+            merged.problems.extend(offer.problems.iter().cloned());
+            for action in &offer.actions {
+                if !self.groups.is_empty() && !self.groups.contains(&action.group) {
+                    continue;
+                }
+                if let Some(other) = self.places.get(&action.name) {
+                    let message = format!(
+                        "two executors offer an action {:?}: {:?} and {executor:?}; the first one's is used",
+                        action.name, self.executors[*other]
+                    );
+                    merged.problems.push(Problem::new(&*action.name, message));
+                    continue;
+                }
+                self.places.insert(action.name.clone(), place);
+                merged.actions.push(action.clone());
+            }
+        }
+        self.merged = Arc::new(merged);
+    }
+}

@@ -1,0 +1,184 @@
+//! Coordinator and workers together, in memory, seen from outside.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tinpot_core::{
+    Context, Coordinator, ErrorKind, Event, FunctionExecutor, Json, Level, MemoryNetwork, Outcome,
+    RetryPolicy, Status, SubmitOptions, Worker,
+};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+#[derive(Deserialize, JsonSchema)]
+struct Sum {
+    a: i64,
+    b: i64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+fn executor() -> FunctionExecutor {
+    FunctionExecutor::builder()
+        .action("add", |context: Context, Sum { a, b }| async move {
+            context.log(Level::Info, format!("adding {a} and {b}")).await;
+            Ok::<_, String>(a + b)
+        })
+        .action("refuse", |_, Nothing {}| async move { Err::<(), _>("not today") })
+        .action("wait", |context: Context, Nothing {}| async move {
+            context.stopped().await;
+            Err::<(), _>("stopped")
+        })
+        .action("forever", |_, Nothing {}| async move {
+            std::future::pending::<()>().await;
+            Ok::<_, String>(())
+        })
+        .action_with(
+            "flaky",
+            |action| action.retry(RetryPolicy::fixed(2, Duration::from_millis(10))),
+            |_, Nothing {}| async move { Err::<(), _>("again") },
+        )
+        .build()
+        .expect("an executor")
+}
+
+async fn cluster() -> (Coordinator, Worker) {
+    let network = MemoryNetwork::new();
+    let coordinator =
+        Coordinator::builder(network.transport()).start().await.expect("a coordinator");
+    let worker =
+        Worker::builder(network.transport()).executor(executor()).start().await.expect("a worker");
+    available(&coordinator, "add").await;
+    (coordinator, worker)
+}
+
+async fn available(coordinator: &Coordinator, action: &str) {
+    let mut catalogue = coordinator.watch_catalogue();
+    let there =
+        catalogue.wait_for(|catalogue| catalogue.get(action).is_some_and(|entry| entry.available));
+    tokio::time::timeout(DEADLINE, there).await.expect("in time").expect("a catalogue");
+}
+
+async fn run(coordinator: &Coordinator, action: &str, parameters: &str) -> Outcome {
+    let parameters = Json::parse(parameters).expect("parameters");
+    let handle =
+        coordinator.submit(action, parameters, SubmitOptions::default()).await.expect("accepted");
+    tokio::time::timeout(DEADLINE, handle.outcome()).await.expect("in time").expect("an outcome")
+}
+
+#[tokio::test]
+async fn an_action_returns_its_value() {
+    let (coordinator, _worker) = cluster().await;
+    let outcome = run(&coordinator, "add", r#"{"a":2,"b":40}"#).await;
+    assert_eq!(outcome.value().map(Json::get), Some("42"));
+}
+
+#[tokio::test]
+async fn events_end_with_the_whole_log_and_the_outcome() {
+    let (coordinator, _worker) = cluster().await;
+    let parameters = Json::parse(r#"{"a":1,"b":1}"#).expect("parameters");
+    let handle =
+        coordinator.submit("add", parameters, SubmitOptions::default()).await.expect("accepted");
+    let events: Vec<Event> =
+        tokio::time::timeout(DEADLINE, handle.events(0).collect()).await.expect("in time");
+    let lines: Vec<&str> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Logs(chunk) => Some(chunk.lines.iter().map(String::as_str)),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(lines, ["adding 1 and 1"]);
+    assert!(matches!(events.last(), Some(Event::Finished(Outcome::Succeeded(_)))));
+    let resumed: Vec<Event> = handle.events(1).collect().await;
+    assert!(!resumed.iter().any(|event| matches!(event, Event::Logs(_))), "{resumed:?}");
+}
+
+#[tokio::test]
+async fn a_failure_is_an_outcome() {
+    let (coordinator, _worker) = cluster().await;
+    assert_eq!(run(&coordinator, "refuse", "{}").await, Outcome::failed("not today"));
+}
+
+#[tokio::test]
+async fn retries_follow_the_policy_and_are_recorded() {
+    let (coordinator, _worker) = cluster().await;
+    let handle = coordinator
+        .submit("flaky", Json::empty_object(), SubmitOptions::default())
+        .await
+        .expect("accepted");
+    assert_eq!(handle.outcome().await.expect("an outcome"), Outcome::failed("again"));
+    let execution = handle.execution().await.expect("an execution");
+    let numbers: Vec<u32> = execution.attempts.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    assert_eq!(execution.status, Status::Failed);
+}
+
+#[tokio::test]
+async fn a_running_action_is_cancelled() {
+    let (coordinator, _worker) = cluster().await;
+    let handle = coordinator
+        .submit("forever", Json::empty_object(), SubmitOptions::default())
+        .await
+        .expect("accepted");
+    let mut events = handle.events(0);
+    while let Some(event) = events.next().await {
+        if event == Event::Status(Status::Running) {
+            break;
+        }
+    }
+    handle.cancel(true).await.expect("a cancel");
+    assert_eq!(handle.outcome().await.expect("an outcome"), Outcome::Cancelled);
+    let again = handle.cancel(false).await.expect_err("it has ended");
+    assert_eq!(again.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn wrong_parameters_and_unknown_actions_are_refused() {
+    let (coordinator, _worker) = cluster().await;
+    let submit = |action: &'static str, parameters: &str| {
+        let parameters = Json::parse(parameters).expect("parameters");
+        let coordinator = coordinator.clone();
+        async move {
+            coordinator
+                .submit(action, parameters, SubmitOptions::default())
+                .await
+                .expect_err("refused")
+        }
+    };
+    let error = submit("add", r#"{"a":"x"}"#).await;
+    assert_eq!(error.kind(), ErrorKind::InvalidParameters);
+    assert!(error.to_string().contains("a: must be an integer, not a string"), "{error}");
+    assert!(error.to_string().contains("b: is required and missing"), "{error}");
+    assert_eq!(submit("nothing", "{}").await.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn an_action_without_a_live_worker_waits_for_one() {
+    let network = MemoryNetwork::new();
+    let coordinator =
+        Coordinator::builder(network.transport()).start().await.expect("a coordinator");
+    let worker =
+        Worker::builder(network.transport()).executor(executor()).start().await.expect("a worker");
+    available(&coordinator, "add").await;
+    worker.shutdown(Duration::ZERO).await;
+    let mut catalogue = coordinator.watch_catalogue();
+    let gone =
+        catalogue.wait_for(|catalogue| catalogue.get("add").is_some_and(|entry| !entry.available));
+    tokio::time::timeout(DEADLINE, gone).await.expect("in time").expect("a catalogue");
+    let parameters = Json::parse(r#"{"a":1,"b":2}"#).expect("parameters");
+    let handle =
+        coordinator.submit("add", parameters, SubmitOptions::default()).await.expect("accepted");
+    assert_eq!(handle.status(), Status::Queued);
+    let _worker =
+        Worker::builder(network.transport()).executor(executor()).start().await.expect("a worker");
+    let outcome = tokio::time::timeout(DEADLINE, handle.outcome())
+        .await
+        .expect("in time")
+        .expect("an outcome");
+    assert_eq!(outcome.value().map(Json::get), Some("3"));
+}
