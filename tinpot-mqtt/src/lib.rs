@@ -1,1 +1,16 @@
-//! Being built.
+//! Tinpot's transport over MQTT 5.
+
+mod address;
+mod backoff;
+mod config;
+mod connection;
+mod error;
+mod lane;
+mod link;
+mod listeners;
+mod tls;
+mod topics;
+mod transport;
+
+pub use self::config::MqttTransportBuilder;
+pub use self::transport::MqttTransport;

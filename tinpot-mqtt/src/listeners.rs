@@ -1,0 +1,278 @@
+//! Who listens at which topic filter on one lane, and what the broker knows of it.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::Stream;
+use rumqttc::v5::AsyncClient;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Filter, RetainForwardRule, SubscribeReasonCode};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::lane::LaneState;
+
+/// Frames that wait at one stream. A frame carries many messages and the protocol keeps few in flight: only a reader that does not read
+/// reaches this, and then frames are dropped here, where nothing but that reader is hurt.
+const STREAM_FRAMES: usize = 4096;
+
+/// Bytes that wait at one stream, for large frames; one frame is always let in.
+const STREAM_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why the broker refused a subscription.
+pub(crate) struct Refusal {
+    pub(crate) filter: String,
+    pub(crate) why: String,
+}
+
+/// The wanted subscriptions of one lane.
+///
+/// At most one SUBSCRIBE is under way, for all filters that are not confirmed: so a SUBACK needs no packet id to be matched, and a
+/// reconnect with many listeners is one round trip.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    wanted: HashMap<String, Subscription>,
+    client: Option<AsyncClient>,
+    under_way: Option<Vec<(String, u64)>>,
+    /// Filters to unsubscribe that found no room in the queue of requests.
+    leaving: Vec<String>,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    /// Tells this subscription from an earlier one with the same filter.
+    id: u64,
+    confirmed: bool,
+    streams: Vec<Sender>,
+    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+}
+
+#[derive(Debug)]
+struct Sender {
+    id: u64,
+    frames: mpsc::Sender<Bytes>,
+    bytes: Arc<AtomicUsize>,
+    dropped: u64,
+}
+
+impl Sender {
+    fn push(&mut self, filter: &str, frame: Bytes) {
+        let size = frame.len();
+        let before = self.bytes.fetch_add(size, Ordering::Relaxed);
+        let fits = before == 0 || before + size <= STREAM_BYTES;
+        if fits && self.frames.try_send(frame).is_ok() {
+            return;
+        }
+        self.bytes.fetch_sub(size, Ordering::Relaxed);
+        self.dropped += 1;
+        if self.dropped.is_power_of_two() {
+            tracing::warn!(filter, dropped = self.dropped, "a listener does not read its frames");
+        }
+    }
+}
+
+impl Listeners {
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// A stream of what arrives under `filter`, and what resolves when the broker has confirmed it; `None` where there is nothing to wait
+    /// for.
+    pub(crate) fn add(
+        &mut self,
+        filter: String,
+        lane: Weak<LaneState>,
+    ) -> (FrameStream, Option<oneshot::Receiver<Result<(), String>>>) {
+        let (frames, receiver) = mpsc::channel(STREAM_FRAMES);
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let id = self.id();
+        let connected = self.client.is_some();
+        self.leaving.retain(|leaving| *leaving != filter);
+        let subscription = self.wanted.entry(filter.clone()).or_insert_with(|| Subscription {
+            id,
+            confirmed: false,
+            streams: Vec::new(),
+            waiting: Vec::new(),
+        });
+        subscription.streams.push(Sender { id, frames, bytes: bytes.clone(), dropped: 0 });
+        let confirmation = (connected && !subscription.confirmed).then(|| {
+            let (confirm, confirmation) = oneshot::channel();
+            subscription.waiting.push(confirm);
+            confirmation
+        });
+        self.pump();
+        (FrameStream { frames: receiver, bytes, place: Place { filter, id, lane } }, confirmation)
+    }
+
+    fn remove(&mut self, filter: &str, id: u64) {
+        let Some(subscription) = self.wanted.get_mut(filter) else { return };
+        subscription.streams.retain(|stream| stream.id != id);
+        if subscription.streams.is_empty() {
+            self.wanted.remove(filter);
+            self.leave(filter);
+        }
+    }
+
+    fn leave(&mut self, filter: &str) {
+        if self.client.is_some() && !self.leaving.iter().any(|leaving| leaving == filter) {
+            self.leaving.push(filter.to_owned());
+            self.pump();
+        }
+    }
+
+    /// A new connection: the broker knows nothing. Answers whether everything wanted is in place, which is so when nothing is wanted.
+    pub(crate) fn connected(&mut self, client: AsyncClient) -> bool {
+        self.disconnected();
+        self.client = Some(client);
+        self.pump();
+        self.is_settled()
+    }
+
+    pub(crate) fn disconnected(&mut self) {
+        self.client = None;
+        self.under_way = None;
+        self.leaving.clear();
+        for subscription in self.wanted.values_mut() {
+            subscription.confirmed = false;
+            // Whoever waits has a stream that works once the link is back: there is nothing more to wait for.
+            subscription.waiting.clear();
+        }
+    }
+
+    /// Ends every stream.
+    pub(crate) fn close(&mut self) {
+        self.disconnected();
+        self.wanted.clear();
+    }
+
+    /// Asks the broker for what is not asked for yet, as far as there is room for requests; called again whenever there may be more room.
+    pub(crate) fn pump(&mut self) {
+        let Some(client) = &self.client else { return };
+        while let Some(filter) = self.leaving.last() {
+            if client.try_unsubscribe(filter.as_str()).is_err() {
+                return;
+            }
+            self.leaving.pop();
+        }
+        if self.under_way.is_some() {
+            return;
+        }
+        let missing: Vec<_> = self
+            .wanted
+            .iter()
+            .filter(|(_, subscription)| !subscription.confirmed)
+            .map(|(filter, subscription)| (filter.clone(), subscription.id))
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
+        let filters = missing.iter().map(|(filter, _)| {
+            let mut filter = Filter::new(filter.as_str(), QoS::AtMostOnce);
+            // Frames count from now on; a retained message is somebody's mistake.
+            filter.retain_forward_rule = RetainForwardRule::Never;
+            filter
+        });
+        if client.try_subscribe_many(filters).is_ok() {
+            self.under_way = Some(missing);
+        }
+    }
+
+    /// Whether [`pump`](Self::pump) has something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.leaving.is_empty()
+            || self.under_way.is_none() && self.wanted.values().any(|one| !one.confirmed)
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.wanted.values().all(|subscription| subscription.confirmed)
+    }
+
+    /// The broker's answer to the one SUBSCRIBE under way. Answers what it refused that nobody is there to be told of.
+    pub(crate) fn acknowledged(&mut self, codes: &[SubscribeReasonCode]) -> Option<Refusal> {
+        let mut refusal = None;
+        for (at, (filter, id)) in self.under_way.take().into_iter().flatten().enumerate() {
+            let Some(subscription) = self.wanted.get_mut(&filter) else { continue };
+            if subscription.id != id {
+                continue;
+            }
+            match codes.get(at) {
+                Some(SubscribeReasonCode::Success(_)) => {
+                    subscription.confirmed = true;
+                    for waiting in subscription.waiting.drain(..) {
+                        let _ = waiting.send(Ok(()));
+                    }
+                }
+                code => {
+                    let why = code.map_or("no answer".to_owned(), |code| format!("{code:?}"));
+                    if subscription.waiting.is_empty() {
+                        refusal = Some(Refusal { filter, why });
+                    } else {
+                        for waiting in subscription.waiting.drain(..) {
+                            let _ = waiting.send(Err(why.clone()));
+                        }
+                        self.wanted.remove(&filter);
+                    }
+                }
+            }
+        }
+        self.pump();
+        refusal
+    }
+
+    /// Hands a frame to every stream under `filter`.
+    pub(crate) fn dispatch(&mut self, filter: &str, frame: Bytes) {
+        let Some(subscription) = self.wanted.get_mut(filter) else {
+            // Mostly a frame that was under way while the last stream was dropped. Asking again is harmless, and mends an unsubscribe that
+            // was lost.
+            self.leave(filter);
+            return;
+        };
+        if let Some((last, others)) = subscription.streams.split_last_mut() {
+            for stream in others {
+                stream.push(filter, frame.clone());
+            }
+            last.push(filter, frame);
+        }
+    }
+}
+
+/// The frames of one listener; dropping it ends the subscription.
+#[derive(Debug)]
+pub(crate) struct FrameStream {
+    frames: mpsc::Receiver<Bytes>,
+    bytes: Arc<AtomicUsize>,
+    #[expect(dead_code, reason = "dropped with the stream, and that is what it is for")]
+    place: Place,
+}
+
+#[derive(Debug)]
+struct Place {
+    filter: String,
+    id: u64,
+    lane: Weak<LaneState>,
+}
+
+impl Stream for FrameStream {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let frame = self.frames.poll_recv(context);
+        if let Poll::Ready(Some(frame)) = &frame {
+            self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+        }
+        frame
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(lane) = self.lane.upgrade() {
+            lane.listeners().remove(&self.filter, self.id);
+        }
+    }
+}
