@@ -13,6 +13,7 @@ JSON line; at the end of the input it stops all it started.
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -116,6 +117,12 @@ def measure(peer, command):
     return output.stdout.decode().strip()
 
 
+def end(number, frame):
+    """End in the usual way, so that what was started is stopped; once, as stopping takes a while."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(0)
+
+
 def main():
     """Serve until the input ends."""
     if len(sys.argv) != 2 or sys.argv[1] not in WORKERS:
@@ -125,11 +132,13 @@ def main():
     make_venv()
     with tempfile.TemporaryDirectory(prefix="tinpot-peers-") as folder:
         peer = Peer(sys.argv[1], folder)
+        signal.signal(signal.SIGTERM, end)
         try:
             print(json.dumps(peer.start_all()), flush=True)
             for line in sys.stdin:
                 print(measure(peer, line.split()), flush=True)
         finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             peer.stop()
 
 

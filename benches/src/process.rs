@@ -1,0 +1,103 @@
+//! Child processes: started, looked at, and always ended.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a process may take to end by itself: the supervisor of a peer ends three others.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A child process that is ended on drop: asked first, killed when it does not listen.
+#[derive(Debug)]
+pub struct Process(pub Child);
+
+impl Process {
+    /// Starts a program with its output discarded, unless the command says otherwise.
+    pub fn start(command: &mut Command) -> io::Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn();
+        child
+            .map(Self)
+            .map_err(|error| io::Error::other(format!("cannot start {program}: {error}")))
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Closing the input ends those that read commands from it; the signal ends the others.
+        drop(self.0.stdin.take());
+        let _ = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
+        let deadline = Instant::now() + PATIENCE;
+        while matches!(self.0.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                eprintln!("process {} did not end by itself", self.id());
+                let _ = self.0.kill();
+                let _ = self.0.wait();
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A loopback port that nobody listens on at the moment.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Resident memory of one process without its children, in megabytes (10⁶ bytes).
+pub fn resident_mb(id: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    kilobytes(&status, "VmRSS:").map(|kilobytes| kilobytes * 1.024 / 1000.0)
+}
+
+/// Memory of a process and all below it, in megabytes, shared pages counted once.
+pub fn tree_mb(id: u32) -> f64 {
+    let own = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))
+        .ok()
+        .and_then(|rollup| kilobytes(&rollup, "Pss:"))
+        .map_or(0.0, |kilobytes| kilobytes * 1.024 / 1000.0);
+    own + children(id).into_iter().map(tree_mb).sum::<f64>()
+}
+
+fn children(id: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return Vec::new() };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .flat_map(|ids| ids.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+fn kilobytes(text: &str, key: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_this_process_is_read() {
+        let own = resident_mb(std::process::id()).unwrap();
+        assert!((1.0..10_000.0).contains(&own), "{own}");
+        assert!(tree_mb(std::process::id()) > 0.5);
+    }
+
+    #[test]
+    fn a_process_ends_with_its_handle() {
+        let process = Process::start(Command::new("sleep").arg("60")).unwrap();
+        let path = format!("/proc/{}", process.id());
+        assert!(fs::exists(&path).unwrap());
+        drop(process);
+        assert!(!fs::exists(&path).unwrap());
+    }
+}
