@@ -3,4 +3,5 @@
 //! Each suite is a macro that takes a factory and emits one named test per case; nobody picks a subset.
 
 pub mod executor;
+pub mod simulation;
 pub mod transport;
