@@ -3,5 +3,7 @@
 //! Each suite is a macro that takes a factory and emits one named test per case; nobody picks a subset.
 
 pub mod executor;
+pub mod log_sink;
 pub mod simulation;
+pub mod store;
 pub mod transport;

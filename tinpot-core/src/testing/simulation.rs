@@ -14,7 +14,8 @@ use crate::executor::StopReason;
 use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
 use crate::protocol::{
-    CoordinatorEffect, CoordinatorMachine, Fence, Frame, Message, ProtocolConfig, Tick, WorkerEffect, WorkerMachine, WorkerProfile,
+    CoordinatorEffect, CoordinatorMachine, Fence, Frame, Message, ProtocolConfig, Tick,
+    WorkerEffect, WorkerMachine, WorkerProfile,
 };
 use crate::store::{MemoryStore, MemoryStoreLimits, Store, Transition};
 use crate::time::Timestamp;
@@ -37,10 +38,21 @@ pub struct Faults {
 
 impl Faults {
     /// A network without faults.
-    pub const NONE: Faults = Faults { loss: 0.0, duplicate: 0.0, delay: Duration::from_millis(1), crash: 0.0, partition: 0.0 };
+    pub const NONE: Faults = Faults {
+        loss: 0.0,
+        duplicate: 0.0,
+        delay: Duration::from_millis(1),
+        crash: 0.0,
+        partition: 0.0,
+    };
     /// A network on which nothing can be relied on.
-    pub const MANY: Faults =
-        Faults { loss: 0.1, duplicate: 0.1, delay: Duration::from_secs(8), crash: 0.002, partition: 0.002 };
+    pub const MANY: Faults = Faults {
+        loss: 0.1,
+        duplicate: 0.1,
+        delay: Duration::from_secs(8),
+        crash: 0.002,
+        partition: 0.002,
+    };
 }
 
 /// What a run has shown.
@@ -129,7 +141,8 @@ impl World {
         let opened = now(store.open()).map_err(|e| e.to_string())?;
         // The instance is random by design; a history is not.
         let epoch = crate::protocol::Epoch { instance: 1, number: opened.epoch.number };
-        let actions = ["once", "retried"].map(Action::new).into_iter().collect::<crate::Result<Vec<_>>>();
+        let actions =
+            ["once", "retried"].map(Action::new).into_iter().collect::<crate::Result<Vec<_>>>();
         let offer = Arc::new(Offer::of(actions.map_err(|e| e.to_string())?));
         let mut world = Self {
             coordinator: CoordinatorMachine::new(config.clone(), epoch),
@@ -171,19 +184,37 @@ impl World {
         };
         let machine = WorkerMachine::new(self.config.clone(), profile, self.offer.clone());
         let running = BTreeMap::new();
-        Ok(Node { machine, incarnation, alive: false, wake: None, running, deaf: false, mute: false })
+        Ok(Node {
+            machine,
+            incarnation,
+            alive: false,
+            wake: None,
+            running,
+            deaf: false,
+            mute: false,
+        })
     }
 
     fn run(mut self, executions: usize) -> Result<Report, String> {
         self.drive(executions)?;
         for id in std::mem::take(&mut self.submitted) {
-            let execution = now(self.store.execution(id)).ok().flatten().ok_or("an accepted execution is gone")?;
+            let execution = now(self.store.execution(id))
+                .ok()
+                .flatten()
+                .ok_or("an accepted execution is gone")?;
             if !execution.status.is_terminal() {
-                return Err(format!("{id} is {:?} long after the faults have stopped", execution.status));
+                return Err(format!(
+                    "{id} is {:?} long after the faults have stopped",
+                    execution.status
+                ));
             }
-            let counted = execution.attempts.iter().filter(|attempt| attempt.outcome.is_some()).count();
+            let counted =
+                execution.attempts.iter().filter(|attempt| attempt.outcome.is_some()).count();
             if counted > execution.retry.retries as usize + 1 {
-                return Err(format!("{id} had {counted} attempts; its policy allows {}", execution.retry.retries + 1));
+                return Err(format!(
+                    "{id} had {counted} attempts; its policy allows {}",
+                    execution.retry.retries + 1
+                ));
             }
             *self.report.ended.entry(execution.status.as_str()).or_default() += 1;
         }
@@ -246,7 +277,10 @@ impl World {
             }
             Event::Finish(index, incarnation, fence, outcome) => {
                 let node = &mut self.nodes[index];
-                if node.alive && node.incarnation == incarnation && node.running.remove(&fence).is_some() {
+                if node.alive
+                    && node.incarnation == incarnation
+                    && node.running.remove(&fence).is_some()
+                {
                     self.note(|| format!("w{index} finished {fence}: {outcome:?}"));
                     self.work(index, |machine, out| machine.finished(now, fence, outcome, 0, out))?;
                 }
@@ -296,12 +330,17 @@ impl World {
     }
 
     fn cancel(&mut self) -> Result<(), String> {
-        let Some(place) = (self.random.next() as usize).checked_rem(self.submitted.len()) else { return Ok(()) };
+        let Some(place) = (self.random.next() as usize).checked_rem(self.submitted.len()) else {
+            return Ok(());
+        };
         let id = self.submitted[place];
         let (now, force) = (self.now, self.random.chance(0.3));
         let mut waited = false;
         self.coordinate(|machine, out| {
-            waited = matches!(machine.cancel(now, id, force, out), Ok(crate::protocol::CancelOutcome::Cancelled));
+            waited = matches!(
+                machine.cancel(now, id, force, out),
+                Ok(crate::protocol::CancelOutcome::Cancelled)
+            );
         })?;
         if waited {
             self.cancelled.insert(id);
@@ -325,7 +364,8 @@ impl World {
                         return Err(format!("fence {fence} does not increase"));
                     }
                     let at = Timestamp(self.now.0);
-                    now(self.store.commit(&[transition], at)).map_err(|e| format!("the store refuses: {e}"))?;
+                    now(self.store.commit(&[transition], at))
+                        .map_err(|e| format!("the store refuses: {e}"))?;
                 }
                 CoordinatorEffect::Send(to, message) => {
                     for index in 0..self.nodes.len() {
@@ -335,7 +375,9 @@ impl World {
                             Address::Coordinator => false,
                         };
                         if addressed && !self.nodes[index].deaf {
-                            self.transmit(message.clone(), |message| Event::ToWorker(index, message))?;
+                            self.transmit(message.clone(), |message| {
+                                Event::ToWorker(index, message)
+                            })?;
                         }
                     }
                 }
@@ -363,18 +405,28 @@ impl World {
                 WorkerEffect::Send(message) => {
                     if !self.nodes[index].mute {
                         let from = self.nodes[index].machine.id().clone();
-                        self.transmit(message, |message| Event::ToCoordinator(from.clone(), message))?;
+                        self.transmit(message, |message| {
+                            Event::ToCoordinator(from.clone(), message)
+                        })?;
                     }
                 }
-                WorkerEffect::Start(dispatch) => self.start(index, dispatch.fence, dispatch.execution, dispatch.retryable)?,
+                WorkerEffect::Start(dispatch) => {
+                    self.start(index, dispatch.fence, dispatch.execution, dispatch.retryable)?
+                }
                 WorkerEffect::Stop(fence, stop) => {
                     let incarnation = self.nodes[index].incarnation;
-                    let Some((_, stubborn)) = self.nodes[index].running.get(&fence).copied() else { continue };
+                    let Some((_, stubborn)) = self.nodes[index].running.get(&fence).copied() else {
+                        continue;
+                    };
                     let after = if stubborn { stop.grace } else { stop.grace / 4 };
                     self.note(|| format!("w{index} stops {fence}: {stop:?}"));
                     // Now and then it finishes in spite of it.
                     let finishes = stop.reason == StopReason::Cancelled && self.random.chance(0.1);
-                    let outcome = if finishes { Outcome::Succeeded(Json::null()) } else { Outcome::Cancelled };
+                    let outcome = if finishes {
+                        Outcome::Succeeded(Json::null())
+                    } else {
+                        Outcome::Cancelled
+                    };
                     self.at(after, Event::Finish(index, incarnation, fence, outcome));
                 }
                 WorkerEffect::Forget(_) => {}
@@ -390,8 +442,15 @@ impl World {
         Ok(())
     }
 
-    fn start(&mut self, index: usize, fence: Fence, id: ExecutionId, retryable: bool) -> Result<(), String> {
-        let running = |node: &Node| node.alive && node.running.values().any(|(other, _)| *other == id);
+    fn start(
+        &mut self,
+        index: usize,
+        fence: Fence,
+        id: ExecutionId,
+        retryable: bool,
+    ) -> Result<(), String> {
+        let running =
+            |node: &Node| node.alive && node.running.values().any(|(other, _)| *other == id);
         // At-most-once attempts may outlive the coordinator's patience: nothing follows them.
         if self.nodes.iter().any(running) {
             return Err(format!("{id} starts on w{index} while another attempt at it lives"));
@@ -401,7 +460,8 @@ impl World {
         }
         let starts = self.starts.entry(id).or_default();
         *starts += 1;
-        let execution = now(self.store.execution(id)).ok().flatten().ok_or("an unknown execution starts")?;
+        let execution =
+            now(self.store.execution(id)).ok().flatten().ok_or("an unknown execution starts")?;
         if execution.retry.is_never() && *starts > 1 {
             return Err(format!("{id} may be started once and is started again"));
         }
@@ -410,10 +470,18 @@ impl World {
         let stubborn = self.random.chance(0.2);
         let incarnation = self.nodes[index].incarnation;
         self.nodes[index].running.insert(fence, (id, stubborn));
-        let outcome = if self.random.chance(0.7) { Outcome::Succeeded(Json::null()) } else { Outcome::failed("no") };
+        let outcome = if self.random.chance(0.7) {
+            Outcome::Succeeded(Json::null())
+        } else {
+            Outcome::failed("no")
+        };
         let hangs = execution.timeout.is_some() && self.random.chance(0.3);
         if !hangs {
-            let longest = if self.random.chance(0.8) { Duration::from_secs(2) } else { Duration::from_secs(100) };
+            let longest = if self.random.chance(0.8) {
+                Duration::from_secs(2)
+            } else {
+                Duration::from_secs(100)
+            };
             let after = self.random.duration(longest);
             self.at(after, Event::Finish(index, incarnation, fence, outcome));
         }
@@ -421,11 +489,16 @@ impl World {
     }
 
     /// Puts a message on the network: through the real encoding, lost, repeated and delayed as the faults will have it.
-    fn transmit(&mut self, message: Message, event: impl Fn(Message) -> Event) -> Result<(), String> {
+    fn transmit(
+        &mut self,
+        message: Message,
+        event: impl Fn(Message) -> Event,
+    ) -> Result<(), String> {
         self.report.frames += 1;
         let bytes = Frame { from: None, to: None, messages: vec![message] }.encode();
         for byte in &*bytes {
-            self.report.trace = (self.report.trace ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            self.report.trace =
+                (self.report.trace ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
         let copies = if self.random.chance(self.faults.loss) {
             0
@@ -440,7 +513,8 @@ impl World {
                 return Err(error.to_string());
             }
             // Most frames are quick; a few are held back, some for very long.
-            let longest = if self.random.chance(0.9) { self.faults.delay / 100 } else { self.faults.delay };
+            let longest =
+                if self.random.chance(0.9) { self.faults.delay / 100 } else { self.faults.delay };
             for message in frame.messages {
                 let after = self.random.duration(longest.max(Duration::from_micros(10)));
                 self.at(after, event(message));

@@ -1,5 +1,7 @@
 //! Integration tests of tinpot-core: one binary, one module per subject.
 
 mod cluster;
+mod log_sink;
 mod simulation;
+mod store;
 mod transport;
