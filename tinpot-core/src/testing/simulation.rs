@@ -51,7 +51,7 @@ impl Faults {
         duplicate: 0.1,
         delay: Duration::from_secs(8),
         crash: 0.002,
-        partition: 0.002,
+        partition: 0.01,
     };
 }
 
@@ -237,7 +237,7 @@ impl World {
         for index in 0..self.nodes.len() {
             self.at(Duration::ZERO, Event::Heal(index));
         }
-        self.step_until(Tick(0) + span + Duration::from_secs(1_200))
+        self.step_until(Tick(0) + span + Duration::from_secs(1_800))
     }
 
     fn step_until(&mut self, end: Tick) -> Result<(), String> {
@@ -477,10 +477,10 @@ impl World {
         };
         let hangs = execution.timeout.is_some() && self.random.chance(0.3);
         if !hangs {
-            let longest = if self.random.chance(0.8) {
+            let longest = if self.random.chance(0.7) {
                 Duration::from_secs(2)
             } else {
-                Duration::from_secs(100)
+                Duration::from_secs(300)
             };
             let after = self.random.duration(longest);
             self.at(after, Event::Finish(index, incarnation, fence, outcome));
