@@ -75,7 +75,7 @@ enum Event {
     WakeWorker(usize, u64),
     Finish(usize, u64, Fence, Outcome),
     Submit,
-    Cancel,
+    Cancel(Option<ExecutionId>),
     Restart(usize),
     Heal(usize),
 }
@@ -229,7 +229,7 @@ impl World {
         }
         for _ in 0..executions / 10 {
             let after = self.random.duration(span);
-            self.at(after, Event::Cancel);
+            self.at(after, Event::Cancel(None));
         }
         self.step_until(Tick(0) + span)?;
         // The faults stop; what is left has to end within leases, retries and the longest run.
@@ -286,7 +286,7 @@ impl World {
                 }
             }
             Event::Submit => self.submit()?,
-            Event::Cancel => self.cancel()?,
+            Event::Cancel(id) => self.cancel(id)?,
             Event::Restart(index) => {
                 let incarnation = self.nodes[index].incarnation + 1;
                 self.nodes[index] = self.node(index, incarnation)?;
@@ -322,6 +322,10 @@ impl World {
             finished_at: None,
         };
         self.submitted.push(id);
+        if self.random.chance(0.2) {
+            let after = self.random.duration(Duration::from_secs(4));
+            self.at(after, Event::Cancel(Some(id)));
+        }
         let now = self.now;
         self.coordinate(|machine, out| {
             // The bound on unfinished executions is far away here.
@@ -329,11 +333,9 @@ impl World {
         })
     }
 
-    fn cancel(&mut self) -> Result<(), String> {
-        let Some(place) = (self.random.next() as usize).checked_rem(self.submitted.len()) else {
-            return Ok(());
-        };
-        let id = self.submitted[place];
+    fn cancel(&mut self, id: Option<ExecutionId>) -> Result<(), String> {
+        let any = (self.random.next() as usize).checked_rem(self.submitted.len());
+        let Some(id) = id.or(any.map(|place| self.submitted[place])) else { return Ok(()) };
         let (now, force) = (self.now, self.random.chance(0.3));
         let mut waited = false;
         self.coordinate(|machine, out| {
@@ -462,6 +464,9 @@ impl World {
         *starts += 1;
         let execution =
             now(self.store.execution(id)).ok().flatten().ok_or("an unknown execution starts")?;
+        if execution.status.is_terminal() {
+            return Err(format!("{id} starts after its end as {:?}", execution.status));
+        }
         if execution.retry.is_never() && *starts > 1 {
             return Err(format!("{id} may be started once and is started again"));
         }

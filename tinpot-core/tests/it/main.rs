@@ -1,6 +1,7 @@
 //! Integration tests of tinpot-core: one binary, one module per subject.
 
 mod cluster;
+mod documentation;
 mod log_sink;
 mod simulation;
 mod store;

@@ -1,0 +1,68 @@
+//! What `docs/protocol.md` shows is what the encoder writes.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tinpot_core::protocol::{Frame, Message};
+
+const PAGE: &str = include_str!("../../../docs/protocol.md");
+
+/// The bodies of the fenced blocks that begin with "```json {kind}".
+fn examples(kind: &str) -> Vec<&'static str> {
+    let opening = format!("```json {kind}\n");
+    let blocks = PAGE.split(opening.as_str()).skip(1);
+    blocks.map(|block| block.split("\n```").next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn every_message_is_shown_as_it_is_encoded() {
+    let mut shown = BTreeSet::new();
+    for example in examples("message") {
+        let message: Message =
+            serde_json::from_str(example).unwrap_or_else(|e| panic!("{e}: {example}"));
+        assert!(!matches!(message, Message::Unknown(_)), "{example}");
+        let encoded = serde_json::to_string(&message).expect("a message has a JSON form");
+        assert_eq!(encoded, example, "field by field, in this order");
+        shown.insert(message.key().to_owned());
+    }
+    let all = [
+        "accept",
+        "beat",
+        "beat_ack",
+        "cancel",
+        "dispatch",
+        "goodbye",
+        "hello",
+        "log",
+        "log_ack",
+        "progress",
+        "reject",
+        "released",
+        "result",
+        "result_ack",
+        "who_is_there",
+    ];
+    assert_eq!(shown, all.map(str::to_owned).into());
+}
+
+#[test]
+fn the_frame_is_shown_as_it_is_encoded() {
+    let [example] = examples("frame")[..] else { panic!("one frame is shown") };
+    let (frame, errors) = Frame::decode(example.as_bytes()).expect("a frame");
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(&frame.encode()[..], example.as_bytes());
+}
+
+#[test]
+fn what_is_unknown_is_left_out_and_told() {
+    let bytes = br#"{"v":1,"from":"w-1","later":true,"messages":[{"brand_new":{"x":1}},{"accept":{}},{"beat":{"seq":1,"free":1,"more":[]}}]}"#;
+    let (frame, errors) = Frame::decode(bytes).expect("a frame");
+    let keys: Vec<&str> = frame.messages.iter().map(Message::key).collect();
+    assert_eq!(keys, ["brand_new", "beat"]);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].to_string().contains("missing field `fence`"), "{errors:?}");
+    let other: Value = serde_json::json!({"v": 2, "messages": []});
+    let error = Frame::decode(other.to_string().as_bytes()).expect_err("another version");
+    assert!(error.to_string().contains("version 2"), "{error}");
+    Frame::decode(b"not JSON").expect_err("no frame");
+}
