@@ -1,4 +1,13 @@
-//! The embeddable core of Tinpot.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where things are
+//!
+//! | part | what it is |
+//! | --- | --- |
+//! | [`Coordinator`], [`Worker`] | the two shells that do I/O, with their builders |
+//! | [`Transport`], [`Executor`], [`LogSink`], [`Store`] | the four traits, each with an in-memory implementation |
+//! | [`protocol`] | messages, frames and both sides as state machines, for other shells and for simulations |
+//! | `testing` (feature) | conformance suites for the four traits, and a simulated cluster |
 
 pub mod action;
 mod clock;
