@@ -1,0 +1,1 @@
+"""A package: its files import each other in the usual way."""
