@@ -1,1 +1,50 @@
-//! Being built.
+//! What the end-to-end tests share: our programs and a broker as processes, an HTTP client, and waiting for conditions.
+
+mod api;
+mod broker;
+mod program;
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+pub use self::api::Api;
+pub use self::broker::Mosquitto;
+pub use self::program::{Program, run_example};
+
+/// The longest that anything here is waited for: slow machines are slow, and nothing waits this long unless something is wrong.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits until `look` gives a value, and panics with what it saw last when it never does.
+pub fn wait_for<T, W: Debug>(what: &str, mut look: impl FnMut() -> Result<T, W>) -> T {
+    let begin = Instant::now();
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(seen) if begin.elapsed() > DEADLINE => {
+                panic!("waited for {what}; last seen: {seen:?}")
+            }
+            Err(_) => std::thread::park_timeout(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Whether a process is there, and not a zombie.
+pub fn is_alive(id: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    status
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.trim().chars().next())
+        .is_some_and(|state| state != 'Z')
+}
+
+/// The directory of the actions that these tests run.
+pub fn actions() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/actions")
+}

@@ -1,0 +1,104 @@
+//! From `submit` to the outcome of a no-op closure, on each transport: what the SDK adds, and what the wire does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
+use tinpot_benches::process::{Process, free_port};
+use tinpot_core::{
+    Coordinator, FunctionExecutor, Json, MemoryNetwork, SubmitOptions, Transport, Worker, WorkerId,
+};
+use tinpot_mqtt::MqttTransport;
+use tinpot_mqtt::broker::Broker;
+use tokio::runtime::Runtime;
+
+/// Executions that are under way together in the throughput measurements.
+const TOGETHER: usize = 256;
+
+pub(crate) fn benches(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let mut group = criterion.benchmark_group("dispatch");
+
+    let network = MemoryNetwork::new();
+    let participants = (Arc::new(network.transport()) as _, Arc::new(network.transport()) as _);
+    measure(&mut group, &runtime, "memory", participants);
+
+    let broker = runtime.block_on(Broker::builder().port(0).start()).expect("a broker");
+    measure(
+        &mut group,
+        &runtime,
+        "embedded broker",
+        over_mqtt(&runtime, &format!("tcp://{}", broker.address())),
+    );
+    runtime.block_on(broker.shutdown());
+
+    let port = free_port().expect("a port");
+    match tinpot_benches::system::start_mosquitto(port) {
+        Ok(mosquitto) => {
+            measure(
+                &mut group,
+                &runtime,
+                "mosquitto",
+                over_mqtt(&runtime, &format!("tcp://127.0.0.1:{port}")),
+            );
+            drop::<Process>(mosquitto);
+        }
+        Err(error) => eprintln!("mosquitto is left out: {error}"),
+    }
+    group.finish();
+}
+
+type Participants = (Arc<dyn Transport>, Arc<dyn Transport>);
+
+fn over_mqtt(runtime: &Runtime, url: &str) -> Participants {
+    let id = WorkerId::generate("bench");
+    runtime.block_on(async {
+        let coordinator = MqttTransport::builder(url).connect().await.expect("a transport");
+        let worker = MqttTransport::builder(url).worker(&id).connect().await.expect("a transport");
+        (Arc::new(coordinator) as _, Arc::new(worker) as _)
+    })
+}
+
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    runtime: &Runtime,
+    name: &str,
+    transports: Participants,
+) {
+    let (coordinator, worker) = runtime.block_on(cluster(transports));
+    let run = |count: usize| {
+        let coordinator = &coordinator;
+        async move {
+            let mut handles = Vec::with_capacity(count);
+            for _ in 0..count {
+                let submitted =
+                    coordinator.submit("noop", Json::empty_object(), SubmitOptions::default());
+                handles.push(submitted.await.expect("accepted"));
+            }
+            for handle in handles {
+                handle.outcome().await.expect("an outcome");
+            }
+        }
+    };
+    group.throughput(Throughput::Elements(1));
+    group.bench_function(format!("{name}, one by one"), |bencher| {
+        bencher.to_async(runtime).iter(|| run(1))
+    });
+    group.throughput(Throughput::Elements(TOGETHER as u64));
+    group.bench_function(format!("{name}, {TOGETHER} together"), |bencher| {
+        bencher.to_async(runtime).iter(|| run(TOGETHER))
+    });
+    drop((coordinator, worker));
+}
+
+async fn cluster((coordinator, worker): Participants) -> (Coordinator, Worker) {
+    let noop = |_, _: BTreeMap<String, String>| async { Ok::<_, String>(()) };
+    let executor = FunctionExecutor::builder().action("noop", noop).build().expect("an executor");
+    let coordinator = Coordinator::builder(coordinator).start().await.expect("a coordinator");
+    let worker =
+        Worker::builder(worker).executor(executor).slots(2).start().await.expect("a worker");
+    let mut catalogue = coordinator.watch_catalogue();
+    catalogue.wait_for(|known| known.contains_key("noop")).await.expect("a catalogue");
+    drop(catalogue);
+    (coordinator, worker)
+}

@@ -1,0 +1,19 @@
+//! The parts of one execution, measured one by one. See `benches/README.md` for how to read them.
+
+mod dispatch;
+mod logs;
+mod protocol;
+mod python;
+
+use criterion::{Criterion, criterion_main};
+
+fn benches() {
+    let mut criterion = Criterion::default().configure_from_args();
+    protocol::benches(&mut criterion);
+    dispatch::benches(&mut criterion);
+    python::benches(&mut criterion);
+    logs::benches(&mut criterion);
+    criterion.final_summary();
+}
+
+criterion_main!(benches);

@@ -1,0 +1,60 @@
+//! The reference coordinator: the HTTP API in front of workers that are reached by MQTT.
+//!
+//! ```sh
+//! cargo run --release --example coordinator -- --embedded-broker
+//! cargo run --release --example worker
+//! ```
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tinpot_core::Coordinator;
+use tinpot_examples::{AnyError, BrokerSettings, HttpSettings};
+use tinpot_http::HttpConfig;
+use tinpot_mqtt::Broker;
+
+/// Accepts executions over HTTP and has them run by workers that are reached by MQTT.
+#[derive(Debug, Parser)]
+struct Settings {
+    #[command(flatten)]
+    http: HttpSettings,
+    #[command(flatten)]
+    broker: BrokerSettings,
+    /// Be the broker too: on 127.0.0.1:1883, or on the address given
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:1883")]
+    embedded_broker: Option<std::net::SocketAddr>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tinpot_examples::init_tracing();
+    tinpot_examples::exit(run(Settings::parse()).await)
+}
+
+async fn run(mut settings: Settings) -> Result<(), AnyError> {
+    let shutdown = tinpot_examples::shutdown()?;
+    let broker = match settings.embedded_broker {
+        Some(address) => {
+            let broker = Broker::builder().address(address).start().await?;
+            settings.broker.url = format!("tcp://{}", broker.address());
+            println!("The embedded broker listens on {}", settings.broker.url);
+            Some(broker)
+        }
+        None => None,
+    };
+
+    let transport = settings.broker.connect(None).await?;
+    let coordinator = Coordinator::builder(transport).start().await?;
+
+    let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
+    let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;
+
+    shutdown.begun().await;
+    coordinator.shutdown().await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), server).await;
+    if let Some(broker) = broker {
+        broker.shutdown().await;
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Rust closures as actions, without Python, HTTP or a broker: submit, watch, cancel.
+//!
+//! ```sh
+//! cargo run --example rust_actions
+//! ```
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tinpot_core::{
+    Action, Context, Coordinator, Event, FunctionExecutor, Json, Level, MemoryNetwork, RetryPolicy,
+    SubmitOptions, Worker,
+};
+
+/// The parameters of `checksum`; the schema that callers see is derived from this.
+#[derive(Deserialize, JsonSchema)]
+struct Checksum {
+    /// What to read.
+    text: String,
+    /// How many rounds to go.
+    #[serde(default = "one")]
+    rounds: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[derive(Serialize)]
+struct Sum {
+    adler32: u32,
+}
+
+async fn checksum(context: Context, Checksum { text, rounds }: Checksum) -> Result<Sum, String> {
+    let (mut a, mut b) = (1_u32, 0_u32);
+    for round in 1..=rounds {
+        for byte in text.bytes() {
+            a = (a + u32::from(byte)) % 65_521;
+            b = (b + a) % 65_521;
+        }
+        context.progress(f64::from(round), Some(f64::from(rounds)), "adding");
+        context.log(Level::Info, format!("after round {round}: {:08x}", b << 16 | a)).await;
+    }
+    Ok(Sum { adler32: b << 16 | a })
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+async fn patient(context: Context, _: Nothing) -> Result<(), String> {
+    let stop = context.stopped().await;
+    context.log(Level::Warning, format!("asked to end: {:?}", stop.reason)).await;
+    Err("did not finish".to_owned())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), tinpot_core::Error> {
+    let describe = |action: Action| {
+        action.group("Sums").retry(RetryPolicy::exponential(3)).timeout(Duration::from_secs(30))
+    };
+    let executor = FunctionExecutor::builder()
+        .action_with("checksum", describe, checksum)
+        .action("patient", patient)
+        .build()?;
+
+    let network = MemoryNetwork::new();
+    let coordinator = Coordinator::builder(network.transport()).start().await?;
+    let worker = Worker::builder(network.transport()).executor(executor).slots(4).start().await?;
+
+    // The worker says hello by itself; until it has, its actions are not known.
+    let mut catalogue = coordinator.watch_catalogue();
+    let known = catalogue.wait_for(|catalogue| catalogue.contains_key("checksum")).await;
+    drop(known);
+
+    let parameters = Json::parse(r#"{"text": "tinpot", "rounds": 3}"#)?;
+    let execution = coordinator.submit("checksum", parameters, SubmitOptions::default()).await?;
+    let mut events = execution.events(0);
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Logs(chunk) => chunk.lines.iter().for_each(|line| println!("log       {line}")),
+            Event::Progress(progress) => {
+                println!("progress  {} of {:?}", progress.done, progress.total)
+            }
+            Event::Finished(outcome) => println!("finished  {outcome:?}"),
+            other => println!("event     {other:?}"),
+        }
+    }
+
+    let refused = coordinator
+        .submit("checksum", Json::parse(r#"{"rounds": "3"}"#)?, SubmitOptions::default())
+        .await;
+    if let Err(error) = refused {
+        println!("refused   {error}");
+    }
+
+    let execution =
+        coordinator.submit("patient", Json::empty_object(), SubmitOptions::default()).await?;
+    execution.cancel(false).await?;
+    println!("cancelled {:?}", execution.outcome().await?);
+
+    worker.shutdown(Duration::from_secs(1)).await;
+    coordinator.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Settings by flag or environment variable; a wrong value is an error at start that names it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tinpot_core::{Executor, WorkerId};
+use tinpot_mqtt::MqttTransport;
+use tinpot_python::PythonPool;
+
+use crate::AnyError;
+
+/// Where the API listens.
+#[derive(Args, Clone, Debug)]
+pub struct HttpSettings {
+    /// The address to listen on; only this machine by default
+    #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub host: IpAddr,
+    /// The port to listen on
+    #[arg(long, env = "PORT", default_value_t = 8000)]
+    pub port: u16,
+}
+
+/// How to reach the broker.
+#[derive(Args, Clone, Debug)]
+pub struct BrokerSettings {
+    /// The broker: mqtt://, tcp://, mqtts://, ws:// or wss://, with user and password where it wants them
+    #[arg(long = "broker", env = "MQTT_BROKER", default_value = "tcp://localhost:1883")]
+    pub url: String,
+    /// What every topic begins with; coordinator and workers must agree
+    #[arg(long, env = "TINPOT_NAMESPACE", default_value = "tinpot")]
+    pub namespace: String,
+    /// A PEM file with the certificates that may have signed the broker's
+    #[arg(long, env = "MQTT_CA")]
+    pub ca: Option<PathBuf>,
+    /// A PEM file with the certificate chain to show to the broker
+    #[arg(long, env = "MQTT_CERT", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// A PEM file with the private key of that certificate
+    #[arg(long, env = "MQTT_KEY", requires = "cert")]
+    pub key: Option<PathBuf>,
+}
+
+impl BrokerSettings {
+    /// Connects, as a worker when there is an id. A broker that is not there yet is waited for in the background.
+    ///
+    /// # Errors
+    /// A URL or a certificate that can never work.
+    pub async fn connect(&self, worker: Option<&WorkerId>) -> Result<MqttTransport, AnyError> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))
+        };
+        let mut builder = MqttTransport::builder(&self.url).namespace(&self.namespace);
+        if let Some(id) = worker {
+            builder = builder.worker(id);
+        }
+        if let Some(ca) = &self.ca {
+            builder = builder.ca_certificate(read(ca)?);
+        }
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            builder = builder.client_certificate(read(cert)?, read(key)?);
+        }
+        Ok(builder.connect().await?)
+    }
+}
+
+/// Which Python actions, and how they run.
+#[derive(Args, Clone, Debug)]
+pub struct ActionsSettings {
+    /// The directory of the Python actions
+    #[arg(long = "actions", env = "ACTIONS_DIR", default_value = "examples/actions")]
+    pub dir: PathBuf,
+    /// How many actions run at once
+    #[arg(long, env = "CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency: u32,
+    /// The Python interpreter, or a virtual environment; VIRTUAL_ENV or python3 by default
+    #[arg(long, env = "TINPOT_PYTHON")]
+    pub python: Option<PathBuf>,
+    /// Run Python in this very process: faster, but a crash of an action is a crash of the worker
+    #[cfg(feature = "embed")]
+    #[arg(long, env = "TINPOT_IN_PROCESS")]
+    pub in_process: bool,
+}
+
+impl ActionsSettings {
+    /// Starts Python and imports the actions.
+    ///
+    /// # Errors
+    /// There is no such directory or interpreter.
+    pub async fn executor(&self) -> Result<Box<dyn Executor>, AnyError> {
+        #[cfg(feature = "embed")]
+        if self.in_process {
+            let mut builder = tinpot_python::PythonExecutor::builder(&self.dir);
+            if let Some(python) = &self.python {
+                builder = builder.python(python);
+            }
+            return Ok(Box::new(builder.start().await?));
+        }
+        let mut builder = PythonPool::builder(&self.dir).size(self.concurrency as usize);
+        if let Some(python) = &self.python {
+            builder = builder.python(python);
+        }
+        Ok(Box::new(builder.start().await?))
+    }
+}
+
+/// What a worker takes on.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerSettings {
+    /// Only actions of these groups, separated by commas; all by default
+    #[arg(long, env = "ACTION_GROUPS", value_delimiter = ',')]
+    pub groups: Vec<String>,
+    /// Only work from these queues, separated by commas; all by default
+    #[arg(long, env = "QUEUES", value_delimiter = ',')]
+    pub queues: Vec<String>,
+    /// How many seconds running actions may go on after SIGTERM
+    #[arg(long, env = "GRACE", default_value_t = 10)]
+    pub grace: u64,
+}
+
+impl WorkerSettings {
+    /// How long running actions may go on after SIGTERM.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.grace)
+    }
+
+    /// The groups, without the blanks and empty entries that environment variables tend to have.
+    pub fn groups(&self) -> Vec<String> {
+        trimmed(&self.groups)
+    }
+
+    /// The queues, likewise.
+    pub fn queues(&self) -> Vec<String> {
+        trimmed(&self.queues)
+    }
+}
+
+fn trimmed(labels: &[String]) -> Vec<String> {
+    labels.iter().map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()).collect()
+}

@@ -1,0 +1,56 @@
+//! Everything in one process: Python actions, the HTTP API, and nothing to install.
+//!
+//! ```sh
+//! cargo run --release --example standalone
+//! curl -X POST localhost:8000/api/actions/check_hosts/sync_execute -H 'content-type: application/json' -d '{"parameters": {}}'
+//! ```
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tinpot_core::{Coordinator, MemoryNetwork, Worker};
+use tinpot_examples::{ActionsSettings, AnyError, HttpSettings, WorkerSettings};
+use tinpot_http::HttpConfig;
+
+/// Runs Python actions, and lets people and programs trigger and watch them, in one process.
+#[derive(Debug, Parser)]
+struct Settings {
+    #[command(flatten)]
+    http: HttpSettings,
+    #[command(flatten)]
+    actions: ActionsSettings,
+    #[command(flatten)]
+    worker: WorkerSettings,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tinpot_examples::init_tracing();
+    tinpot_examples::exit(run(Settings::parse()).await)
+}
+
+async fn run(settings: Settings) -> Result<(), AnyError> {
+    let shutdown = tinpot_examples::shutdown()?;
+    let executor = settings.actions.executor().await?;
+
+    let network = MemoryNetwork::new();
+    let coordinator = Coordinator::builder(network.transport()).start().await?;
+    let worker = Worker::builder(network.transport())
+        .name("standalone")
+        .executor(executor)
+        .slots(settings.actions.concurrency)
+        .groups(settings.worker.groups())
+        .queues(settings.worker.queues())
+        .start()
+        .await?;
+
+    let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
+    let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;
+
+    shutdown.begun().await;
+    worker.shutdown(settings.worker.patience()).await;
+    coordinator.shutdown().await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), server).await;
+    Ok(())
+}

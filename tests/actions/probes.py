@@ -1,0 +1,47 @@
+"""Actions that leave traces for the tests to find."""
+
+import os
+import subprocess
+import time
+
+from tinpot import action
+
+
+@action
+def mark(file: str, text: str, seconds: float = 0.0):
+    """Append one line to a file, in one write, and take some time."""
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(handle, f"{text}\n".encode())
+    os.close(handle)
+    time.sleep(seconds)
+    return text
+
+
+@action
+def family(file: str):
+    """Start a child that starts a child, write their ids down, and wait for ever."""
+    script = "sleep 1000 & echo $! >> \"$1\"; wait"
+    child = subprocess.Popen(["sh", "-c", script, "sh", file])
+    with open(file, "a") as ids:
+        ids.write(f"{os.getpid()}\n{child.pid}\n")
+    print("started", flush=True)
+    child.wait()
+
+
+@action
+def lines(count: int):
+    """Print that many lines."""
+    for number in range(1, count + 1):
+        print(f"line {number}")
+
+
+@action(queue="special", group="Special")
+def special():
+    """Only workers of queue `special` run this."""
+    return "special"
+
+
+@action
+def where():
+    """The process that runs this."""
+    return os.getppid()

@@ -1,0 +1,6 @@
+//! End-to-end tests: one binary, one module per subject.
+
+mod broker_restart;
+mod examples;
+mod standalone;
+mod workers;

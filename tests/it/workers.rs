@@ -1,0 +1,166 @@
+//! Coordinator and workers as processes, behind a broker.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tinpot_tests::{Api, Mosquitto, Program, actions, free_port, is_alive, wait_for};
+
+fn coordinator(broker: &str) -> (Program, Api, u16) {
+    let port = free_port();
+    let program =
+        Program::start("coordinator", &[("PORT", &port.to_string()), ("MQTT_BROKER", broker)]);
+    let worker = worker(broker, &[]);
+    let api = Api::ready(port);
+    drop(worker);
+    (program, api, port)
+}
+
+fn worker(broker: &str, env: &[(&str, &str)]) -> Program {
+    let mut all = vec![("MQTT_BROKER", broker), ("ACTIONS_DIR", actions())];
+    all.extend(env);
+    Program::start("worker", &all)
+}
+
+fn wait_for_workers(api: &Api, names: &[&str]) {
+    wait_for("the workers", || {
+        let (_, body) = api.get("/api/workers");
+        let workers = body["workers"].as_array().cloned().unwrap_or_default();
+        let there: BTreeSet<&str> =
+            workers.iter().filter_map(|worker| worker["name"].as_str()).collect();
+        if names.iter().all(|name| there.contains(name)) { Ok(()) } else { Err(body) }
+    });
+}
+
+#[test]
+fn two_workers_run_each_of_a_thousand_executions_once() {
+    let broker = Mosquitto::start();
+    let (_coordinator, api, _) = coordinator(&broker.url());
+    let _one = worker(&broker.url(), &[("WORKER_NAME", "one")]);
+    let _two = worker(&broker.url(), &[("WORKER_NAME", "two")]);
+    wait_for_workers(&api, &["one", "two"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("marks");
+    let ids: Vec<String> = (0..1000)
+        .map(|number| api.submit("mark", json!({"file": file, "text": number.to_string()})))
+        .collect();
+    let mut workers = BTreeSet::new();
+    for id in &ids {
+        api.wait_for_state(id, "SUCCESS");
+        let (_, execution) = api.get(&format!("/api/executions/{id}"));
+        let attempts = execution["attempts"].as_array().cloned().unwrap_or_default();
+        assert_eq!(attempts.len(), 1, "{execution}");
+        workers.insert(attempts[0]["worker"].as_str().unwrap_or_default().to_owned());
+    }
+    let text = std::fs::read_to_string(&file).expect("marks");
+    let mut marks: Vec<u32> = text.lines().map(|line| line.parse().expect("a number")).collect();
+    marks.sort_unstable();
+    assert_eq!(marks, (0..1000).collect::<Vec<u32>>());
+    assert!(
+        workers.iter().any(|id| id.starts_with("one-"))
+            && workers.iter().any(|id| id.starts_with("two-")),
+        "{workers:?}"
+    );
+}
+
+#[test]
+fn queues_and_groups_say_who_runs_what() {
+    let broker = Mosquitto::start();
+    let port = free_port();
+    let _coordinator = Program::start(
+        "coordinator",
+        &[("PORT", &port.to_string()), ("MQTT_BROKER", &broker.url())],
+    );
+    let _general = worker(&broker.url(), &[("QUEUES", "default"), ("WORKER_NAME", "general")]);
+    let api = Api::ready(port);
+    wait_for_workers(&api, &["general"]);
+    let (_, catalogue) = api.get("/api/actions");
+    assert_eq!(catalogue["special"]["available"], false, "{catalogue}");
+    let waiting = api.submit("special", json!({}));
+    assert_eq!(api.state(&waiting), "PENDING");
+    let (_, queues) = api.get("/api/queues");
+    assert!(queues.to_string().contains("special"), "{queues}");
+    let _special = worker(
+        &broker.url(),
+        &[("QUEUES", " special ,"), ("ACTION_GROUPS", "Special"), ("WORKER_NAME", "special")],
+    );
+    api.wait_for_state(&waiting, "SUCCESS");
+    let (_, execution) = api.get(&format!("/api/executions/{waiting}"));
+    assert!(
+        execution["attempts"][0]["worker"].as_str().is_some_and(|id| id.starts_with("special-")),
+        "{execution}"
+    );
+}
+
+#[test]
+fn the_embedded_broker_needs_nothing_installed() {
+    let (port, broker_port) = (free_port(), free_port());
+    let address = format!("127.0.0.1:{broker_port}");
+    let mut coordinator = Program::start_with(
+        "coordinator",
+        &["--embedded-broker", &address],
+        &[("PORT", &port.to_string())],
+    );
+    let mut worker = worker(&format!("tcp://{address}"), &[]);
+    let api = Api::ready(port);
+    assert_eq!(api.run("mark", json!({"file": "/dev/null", "text": "x"}))["result"], "x");
+    worker.terminate();
+    assert_eq!(worker.wait().code(), Some(0), "{}", worker.output());
+    wait_for("the goodbye", || match api.get("/ready") {
+        (503, _) => Ok(()),
+        other => Err(other),
+    });
+    coordinator.terminate();
+    assert_eq!(coordinator.wait().code(), Some(0), "{}", coordinator.output());
+}
+
+#[test]
+fn a_killed_worker_takes_its_children_with_it() {
+    let broker = Mosquitto::start();
+    let (_coordinator, api, _) = coordinator(&broker.url());
+    let mut worker = worker(&broker.url(), &[("WORKER_NAME", "doomed")]);
+    wait_for_workers(&api, &["doomed"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("ids");
+    api.submit("family", json!({"file": file}));
+    let ids = wait_for("three processes", || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let ids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        if ids.len() == 3 { Ok(ids) } else { Err(ids) }
+    });
+    worker.kill();
+    wait_for("the end of its children", || match ids.iter().find(|id| is_alive(**id)) {
+        None => Ok(()),
+        alive => Err(alive),
+    });
+}
+
+#[test]
+fn a_worker_waits_for_its_broker_and_says_so() {
+    let mut broker = Mosquitto::start();
+    let url = broker.url();
+    broker.kill();
+    let port = free_port();
+    let coordinator =
+        Program::start("coordinator", &[("PORT", &port.to_string()), ("MQTT_BROKER", &url)]);
+    let _worker = worker(&url, &[]);
+    wait_for("the coordinator's own words", || match coordinator.output() {
+        text if text.contains(&port.to_string()) => Ok(()),
+        text => Err(text),
+    });
+    let health: Value = wait_for("the health", || {
+        let answer = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let agent: ureq::Agent = answer.into();
+        let mut response = agent
+            .get(format!("http://127.0.0.1:{port}/health"))
+            .call()
+            .map_err(|e| e.to_string())?;
+        if response.status() != 503 {
+            return Err(response.status().to_string());
+        }
+        response.body_mut().read_json().map_err(|e| e.to_string())
+    });
+    assert!(!health["detail"].as_str().unwrap_or_default().is_empty(), "{health}");
+    broker.restart();
+    let api = Api::ready(port);
+    assert_eq!(api.run("mark", json!({"file": "/dev/null", "text": "back"}))["result"], "back");
+}

@@ -1,0 +1,96 @@
+//! The HTTP API as its users see it.
+
+use std::io::{BufRead, BufReader};
+
+use serde_json::{Value, json};
+use ureq::Agent;
+
+use crate::{DEADLINE, wait_for};
+
+/// A client of one server.
+#[derive(Clone, Debug)]
+pub struct Api {
+    agent: Agent,
+    base: String,
+}
+
+impl Api {
+    /// A client of the server on that port of loopback, once it is ready: its transport is up and it has a worker.
+    pub fn ready(port: u16) -> Self {
+        Self::ready_at(port, "")
+    }
+
+    /// Likewise, for an API that is nested under a path.
+    pub fn ready_at(port: u16, path: &str) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(DEADLINE))
+            .build();
+        let api = Self { agent: config.into(), base: format!("http://127.0.0.1:{port}{path}") };
+        wait_for("the server to be ready", || match api.try_get("/ready") {
+            Ok((200, _)) => Ok(()),
+            other => Err(other),
+        });
+        api
+    }
+
+    fn try_get(&self, path: &str) -> Result<(u16, Value), String> {
+        let mut response =
+            self.agent.get(format!("{}{path}", self.base)).call().map_err(|e| e.to_string())?;
+        let body = response.body_mut().read_json().unwrap_or(Value::Null);
+        Ok((response.status().as_u16(), body))
+    }
+
+    /// Gets a path; the status and the JSON body.
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        self.try_get(path).expect("an answer")
+    }
+
+    /// Posts a JSON body; the status and the JSON body.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let url = format!("{}{path}", self.base);
+        let mut response = self.agent.post(url).send_json(body).expect("an answer");
+        let body = response.body_mut().read_json().unwrap_or(Value::Null);
+        (response.status().as_u16(), body)
+    }
+
+    /// Submits an execution; its id.
+    pub fn submit(&self, action: &str, parameters: Value) -> String {
+        let (status, body) = self
+            .post(&format!("/api/actions/{action}/execute"), &json!({"parameters": parameters}));
+        assert_eq!(status, 200, "{body}");
+        body["execution_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Runs an action and waits for it; the whole answer.
+    pub fn run(&self, action: &str, parameters: Value) -> Value {
+        let path = format!("/api/actions/{action}/sync_execute");
+        let (status, body) = self.post(&path, &json!({"parameters": parameters}));
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// The state of an execution: `PENDING`, `STARTED`, ….
+    pub fn state(&self, id: &str) -> String {
+        let (status, body) = self.get(&format!("/api/executions/{id}/status"));
+        assert_eq!(status, 200, "{body}");
+        body["state"].as_str().expect("a state").to_owned()
+    }
+
+    /// Waits until an execution is in that state.
+    pub fn wait_for_state(&self, id: &str, state: &str) {
+        wait_for(&format!("{id} to be {state}"), || match self.state(id) {
+            seen if seen == state => Ok(()),
+            seen => Err(seen),
+        });
+    }
+
+    /// Reads the event stream of an execution to its end; every event's JSON.
+    pub fn stream(&self, id: &str) -> Vec<Value> {
+        let url = format!("{}/api/executions/{id}/stream", self.base);
+        let mut response = self.agent.get(url).call().expect("a stream");
+        let reader = BufReader::new(response.body_mut().as_reader());
+        let lines = reader.lines().map(|line| line.expect("a line"));
+        lines.filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect()
+    }
+}

@@ -1,0 +1,128 @@
+//! Our programs as processes of their own, ended with the test.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait_for;
+
+/// Where the example programs are, built once per run of the tests.
+fn examples() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--package", "tinpot-examples", "--examples"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the examples do not build");
+        // This program is target/debug/deps/it-…
+        let this = std::env::current_exe().expect("a path");
+        this.ancestors().nth(2).expect("a target directory").join("examples")
+    })
+}
+
+/// A command for an example, with none of the settings of whoever runs the tests.
+fn command(example: &str) -> Command {
+    let mut command = Command::new(examples().join(example));
+    for variable in [
+        "MQTT_BROKER",
+        "PORT",
+        "HOST",
+        "ACTIONS_DIR",
+        "ACTION_GROUPS",
+        "QUEUES",
+        "CONCURRENCY",
+        "TINPOT_NAMESPACE",
+        "GRACE",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs an example to its end.
+pub fn run_example(example: &str, arguments: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = command(example);
+    command.args(arguments).envs(env.iter().copied()).stdin(Stdio::null());
+    command.output().expect("the example starts")
+}
+
+/// A running example; killed when dropped.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Program {
+    /// Starts an example.
+    pub fn start(example: &str, env: &[(&str, &str)]) -> Self {
+        Self::start_with(example, &[], env)
+    }
+
+    /// Starts an example with arguments.
+    pub fn start_with(example: &str, arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("log");
+        let file = File::create(&log).expect("a file");
+        let mut command = command(example);
+        command.args(arguments).envs(env.iter().copied()).stdin(Stdio::null());
+        command.stdout(file.try_clone().expect("a file")).stderr(file);
+        let child = command.spawn().expect("the example starts");
+        Self { name: example.to_owned(), child, log, _directory: directory }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id")
+    }
+
+    /// What it has printed.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(self.id()).expect("a process id");
+        kill_process(id, signal).expect("the process is there");
+    }
+
+    /// Kills it as the kernel does when memory is short.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the process is there");
+        self.child.wait().expect("it was started here");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let what = format!("the end of {}", self.name);
+        let (child, log) = (&mut self.child, &self.log);
+        wait_for(&what, || match child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            _ => Err(std::fs::read_to_string(log)),
+        })
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {} printed:\n{}", self.name, self.output());
+        }
+    }
+}
