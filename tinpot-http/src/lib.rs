@@ -1,1 +1,64 @@
-//! Being built.
+//! Tinpot's HTTP API as an axum router: REST, and server-sent events for logs.
+//!
+//! [`router`] never binds. Serve it as it is, or nest it anywhere in an application of your own:
+//!
+//! ```
+//! # async fn example() -> Result<(), tinpot_core::Error> {
+//! use tinpot_core::{Coordinator, MemoryNetwork};
+//! use tinpot_http::HttpConfig;
+//!
+//! let coordinator = Coordinator::builder(MemoryNetwork::new().transport()).start().await?;
+//! let app: axum::Router = axum::Router::new()
+//!     .nest("/automation", tinpot_http::router(coordinator, HttpConfig::default()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Routes
+//!
+//! | route | answer |
+//! | --- | --- |
+//! | `GET /api/actions` | every action by name: group, description, queue, parameters, schema, whether a worker offers it now |
+//! | `POST /api/actions/{name}/execute` | `{execution_id, action_name, status: "submitted", stream_url}` |
+//! | `POST /api/actions/{name}/sync_execute?timeout=` | `{execution_id, action_name, status, result, error}`, or 504 and the execution goes on |
+//! | `GET /api/executions?status=&action=&queue=&before=&limit=` | `{executions, next}`, newest first |
+//! | `GET /api/executions/{id}` | everything that is recorded |
+//! | `GET /api/executions/{id}/status` | `{execution_id, state, ready, successful, info}` |
+//! | `GET /api/executions/{id}/stream?after=` | server-sent events, see below |
+//! | `GET /api/executions/{id}/logs?after=&limit=&format=` | `{lines, next}`, or the text as a download with `format=text` |
+//! | `POST /api/executions/{id}/cancel?force=` | `{execution_id, status: "cancelled" \| "cancelling"}` |
+//! | `GET /api/workers`, `GET /api/queues` | `{workers}`, `{queues}` |
+//! | `GET /health` | 503 while the transport is down or the coordinator does not answer |
+//! | `GET /ready` | 503 as well while there is no live worker |
+//!
+//! A submission is `{"parameters": {…}, "options": {"priority": 0, "timeout": 60, "queue": "default"}}`; both fields may be left out, and so
+//! may the body. `state` is one of `PENDING`, `STARTED`, `SUCCESS`, `FAILURE` and `REVOKED`; `status`, where an execution or attempt has
+//! one, is a [`Status`](tinpot_core::Status).
+//!
+//! Every error is `{"detail": "…"}`: 400 a body that is not JSON, 404, 405, 409 (cancelling what has ended), 413, 415, 422 naming what is
+//! wrong, 503 with `Retry-After`, 504, 507 when the store is full. Errors that come after an execution was accepted have its `execution_id`.
+//!
+//! # Streams
+//!
+//! Events have no name and carry compact JSON: `{"type": …, "data": {…}}`, with type `connected`, `status`, `log`, `progress` or
+//! `complete`. Whoever connects gets the whole log from its start, at any time, and the stream ends after `complete`.
+//!
+//! The id of a log event is the number of its line; `connected`, `status` and `progress` have the number of the line before them. A client
+//! that connects with `Last-Event-ID` (or `?after=`; the header counts) gets the lines above that number. The id of `complete` is `end`:
+//! whoever comes back with it gets 204, which ends an `EventSource` for good.
+//!
+//! A stream without news has a comment every 15 seconds ([`HttpConfig::heartbeat`]). Open streams end when the coordinator shuts down or the
+//! host says so ([`HttpConfig::shutdown_signal`]), so that they do not hold up a graceful shutdown; clients come back and resume.
+
+mod config;
+mod error;
+mod extract;
+mod model;
+mod params;
+mod router;
+mod routes;
+mod stream;
+mod submission;
+
+pub use self::config::HttpConfig;
+pub use self::router::router;

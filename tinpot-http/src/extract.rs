@@ -1,0 +1,55 @@
+//! What the path of a request names.
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::Deserialize;
+use tinpot_core::ExecutionId;
+
+use crate::error::ApiError;
+
+// Structs, not bare strings: a host may nest the router under a path with captures of its own, which end up in the same map.
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+/// The action that the path names, known or not.
+#[derive(Debug)]
+pub(crate) struct ActionName(pub(crate) String);
+
+/// The execution that the path names, known or not.
+#[derive(Debug)]
+pub(crate) struct PathExecution(pub(crate) ExecutionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for ActionName {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        // A path that is not UTF-8 once decoded names nothing that exists.
+        match Path::<Name>::from_request_parts(parts, state).await {
+            Ok(Path(Name { name })) => Ok(Self(name)),
+            Err(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "there is no action of that name")),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathExecution {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let text = match Path::<Id>::from_request_parts(parts, state).await {
+            Ok(Path(Id { id })) => id,
+            Err(_) => String::new(),
+        };
+        text.parse().map(Self).map_err(|_| {
+            ApiError::new(StatusCode::NOT_FOUND, format!("there is no execution {text:?}"))
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Actions as clients see them.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
+use tinpot_core::Json;
+use tinpot_core::action::{Parameter, parameters};
+use tinpot_core::protocol::{Catalogue, CatalogueEntry};
+
+/// All actions, an object by name.
+pub(crate) struct Actions<'a>(pub(crate) &'a Catalogue);
+
+#[derive(Serialize)]
+struct ActionView<'a> {
+    name: &'a str,
+    group: &'a str,
+    description: &'a str,
+    queue: &'a str,
+    parameters: Parameters,
+    /// As the worker sent it.
+    schema: &'a Json,
+    available: bool,
+}
+
+/// An object by name, in the order of the signature.
+struct Parameters(Vec<Parameter>);
+
+#[derive(Serialize)]
+struct ParameterView<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    default: Option<&'a Value>,
+    required: bool,
+}
+
+impl Serialize for Actions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, entry)| (name, ActionView::of(entry))))
+    }
+}
+
+impl<'a> ActionView<'a> {
+    fn of(entry: &'a CatalogueEntry) -> Self {
+        let action = &entry.action;
+        Self {
+            name: &action.name,
+            group: &action.group,
+            description: &action.description,
+            queue: &action.queue,
+            parameters: Parameters(parameters(&action.schema)),
+            schema: &action.schema,
+            available: entry.available,
+        }
+    }
+}
+
+impl Serialize for Parameters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for parameter in &self.0 {
+            let view = ParameterView {
+                kind: python_type(parameter.json_type()),
+                default: parameter.default.as_ref(),
+                required: parameter.required,
+            };
+            map.serialize_entry(&parameter.name, &view)?;
+        }
+        map.end()
+    }
+}
+
+/// The name that clients know a JSON type by.
+fn python_type(json_type: Option<&str>) -> &'static str {
+    match json_type {
+        Some("string") => "str",
+        Some("integer") => "int",
+        Some("number") => "float",
+        Some("boolean") => "bool",
+        Some("array") => "list",
+        Some("object") => "dict",
+        _ => "any",
+    }
+}

@@ -1,0 +1,242 @@
+//! Executions as clients see them.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use tinpot_core::{AttemptRecord, Execution, ExecutionId, Json, Outcome, Status};
+
+use super::{Time, state};
+
+/// The answer to `sync_execute`.
+#[derive(Serialize)]
+pub(crate) struct SyncResult<'a> {
+    execution_id: ExecutionId,
+    action_name: &'a str,
+    status: &'static str,
+    result: Option<&'a Json>,
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceback: Option<&'a str>,
+}
+
+/// The answer to `status`.
+#[derive(Serialize)]
+pub(crate) struct ExecutionStatus<'a> {
+    execution_id: ExecutionId,
+    state: &'static str,
+    ready: bool,
+    /// Not known before the end.
+    successful: Option<bool>,
+    info: Info<'a>,
+}
+
+/// `result` or `error` with its details; an empty object before the end, so that clients may look into it at any time.
+struct Info<'a>(Option<&'a Outcome>);
+
+/// The data of the event `complete`.
+pub(crate) struct Completion<'a>(pub(crate) &'a Outcome);
+
+/// An outcome in our own vocabulary.
+struct OutcomeView<'a>(&'a Outcome);
+
+/// One page of executions.
+#[derive(Serialize)]
+pub(crate) struct ExecutionPage<'a> {
+    pub(crate) executions: Vec<ExecutionSummary<'a>>,
+    /// What to pass as `before` for the next page; null when there is none.
+    pub(crate) next: Option<ExecutionId>,
+}
+
+/// An execution in a list: without what may be large.
+#[derive(Serialize)]
+pub(crate) struct ExecutionSummary<'a> {
+    execution_id: ExecutionId,
+    action_name: &'a str,
+    queue: &'a str,
+    priority: i32,
+    status: Status,
+    state: &'static str,
+    error: Option<String>,
+    attempts: usize,
+    accepted_at: Time,
+    started_at: Option<Time>,
+    finished_at: Option<Time>,
+}
+
+/// Everything that is recorded of an execution.
+#[derive(Serialize)]
+pub(crate) struct ExecutionView<'a> {
+    execution_id: ExecutionId,
+    action_name: &'a str,
+    queue: &'a str,
+    priority: i32,
+    /// Seconds.
+    timeout: Option<f64>,
+    retries: u32,
+    parameters: &'a Json,
+    status: Status,
+    state: &'static str,
+    outcome: Option<OutcomeView<'a>>,
+    attempts: Vec<AttemptView<'a>>,
+    accepted_at: Time,
+    started_at: Option<Time>,
+    finished_at: Option<Time>,
+}
+
+#[derive(Serialize)]
+struct AttemptView<'a> {
+    number: u32,
+    fence: String,
+    worker: &'a str,
+    granted_at: Time,
+    started_at: Option<Time>,
+    ended_at: Option<Time>,
+    outcome: Option<OutcomeView<'a>>,
+}
+
+/// The most of an error that a list shows, in characters.
+const SUMMARY_ERROR_CHARS: usize = 300;
+
+impl<'a> SyncResult<'a> {
+    pub(crate) fn of(
+        execution_id: ExecutionId,
+        action_name: &'a str,
+        outcome: &'a Outcome,
+    ) -> Self {
+        Self {
+            execution_id,
+            action_name,
+            status: state(outcome.status()),
+            result: outcome.value(),
+            error: outcome.error(),
+            traceback: match outcome {
+                Outcome::Failed(failure) => failure.traceback.as_deref(),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl<'a> ExecutionStatus<'a> {
+    pub(crate) fn of(execution: &'a Execution) -> Self {
+        let ready = execution.status.is_terminal();
+        Self {
+            execution_id: execution.id,
+            state: state(execution.status),
+            ready,
+            successful: ready.then_some(execution.status == Status::Succeeded),
+            info: Info(execution.outcome.as_ref()),
+        }
+    }
+}
+
+impl<'a> ExecutionSummary<'a> {
+    pub(crate) fn of(execution: &'a Execution) -> Self {
+        let error = execution.outcome.as_ref().and_then(Outcome::error);
+        Self {
+            execution_id: execution.id,
+            action_name: &execution.action,
+            queue: &execution.queue,
+            priority: execution.priority,
+            status: execution.status,
+            state: state(execution.status),
+            error: error.map(shortened),
+            attempts: execution.attempts.len(),
+            accepted_at: Time(execution.accepted_at),
+            started_at: execution.started_at.map(Time),
+            finished_at: execution.finished_at.map(Time),
+        }
+    }
+}
+
+impl<'a> ExecutionView<'a> {
+    pub(crate) fn of(execution: &'a Execution) -> Self {
+        Self {
+            execution_id: execution.id,
+            action_name: &execution.action,
+            queue: &execution.queue,
+            priority: execution.priority,
+            timeout: execution.timeout.map(|timeout| timeout.as_secs_f64()),
+            retries: execution.retry.retries,
+            parameters: &execution.parameters,
+            status: execution.status,
+            state: state(execution.status),
+            outcome: execution.outcome.as_ref().map(OutcomeView),
+            attempts: execution.attempts.iter().map(AttemptView::of).collect(),
+            accepted_at: Time(execution.accepted_at),
+            started_at: execution.started_at.map(Time),
+            finished_at: execution.finished_at.map(Time),
+        }
+    }
+}
+
+impl<'a> AttemptView<'a> {
+    fn of(attempt: &'a AttemptRecord) -> Self {
+        Self {
+            number: attempt.number,
+            fence: attempt.fence.to_string(),
+            worker: attempt.worker.as_str(),
+            granted_at: Time(attempt.granted_at),
+            started_at: attempt.started_at.map(Time),
+            ended_at: attempt.ended_at.map(Time),
+            outcome: attempt.outcome.as_ref().map(OutcomeView),
+        }
+    }
+}
+
+impl Serialize for Info<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(outcome) = self.0 {
+            details(outcome, &mut map)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Completion<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let status = self.0.status();
+        map.serialize_entry("state", state(status))?;
+        map.serialize_entry("status", &status)?;
+        map.serialize_entry("successful", &(status == Status::Succeeded))?;
+        details(self.0, &mut map)?;
+        map.end()
+    }
+}
+
+impl Serialize for OutcomeView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("status", &self.0.status())?;
+        details(self.0, &mut map)?;
+        map.end()
+    }
+}
+
+/// `result`, or `error` with kind and traceback where there are any.
+fn details<M: SerializeMap>(outcome: &Outcome, map: &mut M) -> Result<(), M::Error> {
+    if let Some(value) = outcome.value() {
+        map.serialize_entry("result", value)?;
+    }
+    if let Some(error) = outcome.error() {
+        map.serialize_entry("error", &error)?;
+    }
+    if let Outcome::Failed(failure) = outcome {
+        if !failure.kind.is_empty() {
+            map.serialize_entry("kind", &failure.kind)?;
+        }
+        if let Some(traceback) = &failure.traceback {
+            map.serialize_entry("traceback", traceback)?;
+        }
+    }
+    Ok(())
+}
+
+fn shortened(mut error: String) -> String {
+    if let Some((end, _)) = error.char_indices().nth(SUMMARY_ERROR_CHARS) {
+        error.truncate(end);
+        error.push('…');
+    }
+    error
+}

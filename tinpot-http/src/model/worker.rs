@@ -1,0 +1,74 @@
+//! Workers and queues as clients see them.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tinpot_core::protocol::QueueView;
+use tinpot_core::{ExecutionId, Problem, WorkerId, WorkerInfo};
+
+/// The live workers.
+#[derive(Serialize)]
+pub(crate) struct Workers<'a> {
+    workers: Vec<WorkerJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct WorkerJson<'a> {
+    id: &'a WorkerId,
+    name: &'a str,
+    /// Empty means all.
+    queues: &'a [String],
+    /// Empty means all.
+    groups: &'a [String],
+    slots: u32,
+    actions: &'a [Arc<str>],
+    problems: &'a [Problem],
+    executions: &'a [ExecutionId],
+    /// Seconds.
+    silent_for: f64,
+}
+
+/// The queues.
+#[derive(Serialize)]
+pub(crate) struct Queues<'a> {
+    queues: Vec<QueueJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct QueueJson<'a> {
+    name: &'a str,
+    waiting: usize,
+    granted: usize,
+    delayed: usize,
+    workers: usize,
+}
+
+impl<'a> Workers<'a> {
+    pub(crate) fn of(workers: &'a [WorkerInfo]) -> Self {
+        let json = |worker: &'a WorkerInfo| WorkerJson {
+            id: &worker.id,
+            name: &worker.name,
+            queues: &worker.queues,
+            groups: &worker.groups,
+            slots: worker.slots,
+            actions: &worker.actions,
+            problems: &worker.problems,
+            executions: &worker.executions,
+            silent_for: worker.silent_for.as_secs_f64(),
+        };
+        Self { workers: workers.iter().map(json).collect() }
+    }
+}
+
+impl<'a> Queues<'a> {
+    pub(crate) fn of(queues: &'a [QueueView]) -> Self {
+        let json = |queue: &'a QueueView| QueueJson {
+            name: &queue.name,
+            waiting: queue.waiting,
+            granted: queue.granted,
+            delayed: queue.delayed,
+            workers: queue.workers,
+        };
+        Self { queues: queues.iter().map(json).collect() }
+    }
+}

@@ -1,0 +1,69 @@
+//! Query parameters: known names, each once, with values that make sense; else 422 naming what is wrong.
+
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::http::Uri;
+
+use crate::error::ApiError;
+
+/// The query parameters of a request.
+#[derive(Debug)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Takes the query of `uri`. A name that is not `known` is refused: a mistyped filter must not answer everything.
+    pub(crate) fn of(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|e| ApiError::unprocessable(format!("the query cannot be read: {e}")))?;
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let known = known.join(", ");
+                return Err(ApiError::unprocessable(format!(
+                    "{name:?} is unknown: the query parameters are {known}"
+                )));
+            }
+            if pairs[..at].iter().any(|(other, _)| other == name) {
+                return Err(ApiError::unprocessable(format!("{name} is given twice")));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The text of a parameter.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a parameter, when `read` makes sense of its text; `expected` says what would.
+    pub(crate) fn read<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let wrong = || ApiError::unprocessable(format!("{name}: must be {expected}, not {text:?}"));
+        read(text).ok_or_else(wrong).map(Some)
+    }
+
+    /// A whole number from 1 to `max`.
+    pub(crate) fn limit(&self, max: usize) -> Result<Option<usize>, ApiError> {
+        self.read("limit", &format!("a whole number from 1 to {max}"), |text| {
+            text.parse().ok().filter(|limit| (1..=max).contains(limit))
+        })
+    }
+
+    /// The number of a log line.
+    pub(crate) fn after(&self) -> Result<Option<u64>, ApiError> {
+        self.read("after", "the number of a log line", |text| text.parse().ok())
+    }
+}
+
+/// What [`seconds`] expects.
+pub(crate) const SECONDS: &str = "a number of seconds above 0";
+
+/// A time that is longer than nothing.
+pub(crate) fn seconds(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
+}

@@ -1,0 +1,76 @@
+//! Puts the routes together.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures::FutureExt;
+use tinpot_core::Coordinator;
+
+use crate::config::HttpConfig;
+use crate::error::ApiError;
+use crate::routes::{actions, executions, health, logs, workers};
+use crate::stream;
+
+/// What every request may use.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) config: HttpConfig,
+}
+
+/// The API of `coordinator`. Serve it, or nest it under any path; it never binds.
+///
+/// It answers unknown paths itself, so nest it (or merge it) into a router that has no fallback of its own at the same level.
+pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
+    let limit = DefaultBodyLimit::max(config.max_body_bytes);
+    Router::new()
+        .route("/api/actions", get(actions::list))
+        .route("/api/actions/{name}/execute", post(actions::execute))
+        .route("/api/actions/{name}/sync_execute", post(actions::sync_execute))
+        .route("/api/executions", get(executions::list))
+        .route("/api/executions/{id}", get(executions::show))
+        .route("/api/executions/{id}/status", get(executions::status))
+        .route("/api/executions/{id}/cancel", post(executions::cancel))
+        .route("/api/executions/{id}/logs", get(logs::show))
+        .route("/api/executions/{id}/stream", get(stream::open))
+        .route("/api/workers", get(workers::workers))
+        .route("/api/queues", get(workers::queues))
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(limit)
+        .layer(middleware::from_fn(catch_panic))
+        .with_state(Arc::new(App { coordinator, config }))
+}
+
+async fn unknown_route(uri: Uri) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {:?}", uri.path()))
+}
+
+async fn unknown_method(method: Method) -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
+}
+
+/// A bug in one request, or in a store of the host's, is answered in the API's own form and ends nothing else.
+async fn catch_panic(request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            tracing::error!(path = uri.path(), message, "a request panicked");
+            let detail = "an internal error, which the server has logged; nothing is known of what the request did";
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `/api/actions`: what can be run, and running it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{OriginalUri, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde::Serialize;
+use tinpot_core::ExecutionId;
+
+use crate::error::ApiError;
+use crate::extract::ActionName;
+use crate::model::{Actions, SyncResult, json_response};
+use crate::params::{Params, SECONDS, seconds};
+use crate::router::App;
+use crate::submission::Submission;
+
+#[derive(Serialize)]
+struct Submitted<'a> {
+    execution_id: ExecutionId,
+    action_name: &'a str,
+    status: &'static str,
+    stream_url: String,
+}
+
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
+    json_response(StatusCode::OK, &Actions(&app.coordinator.catalogue()))
+}
+
+pub(crate) async fn execute(
+    State(app): State<Arc<App>>,
+    ActionName(action): ActionName,
+    OriginalUri(original): OriginalUri,
+    uri: Uri,
+    submission: Submission,
+) -> Result<Response, ApiError> {
+    let Submission { parameters, options } = submission;
+    let id = app.coordinator.submit(&action, parameters, options).await?.id();
+    let submitted = Submitted {
+        execution_id: id,
+        action_name: &action,
+        status: "submitted",
+        stream_url: format!("{}/api/executions/{id}/stream", mount(&original, &uri)),
+    };
+    Ok(json_response(StatusCode::OK, &submitted))
+}
+
+pub(crate) async fn sync_execute(
+    State(app): State<Arc<App>>,
+    ActionName(action): ActionName,
+    uri: Uri,
+    submission: Submission,
+) -> Result<Response, ApiError> {
+    let timeout = Params::of(&uri, &["timeout"])?
+        .read("timeout", SECONDS, |text| text.parse().ok().and_then(seconds))?;
+    let Submission { parameters, options } = submission;
+    let handle = app.coordinator.submit(&action, parameters, options).await?;
+    let id = handle.id();
+    let outcome = tokio::select! {
+        biased;
+        outcome = handle.outcome() => outcome.map_err(|e| ApiError::from(e).about(id))?,
+        waited = elapsed(timeout) => {
+            let detail = format!(
+                "the execution has not ended within {} s; it goes on",
+                waited.as_secs_f64()
+            );
+            return Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, detail).about(id));
+        }
+        () = app.config.shutdown() => {
+            let detail = "the server shuts down; the execution goes on";
+            return Err(ApiError::unavailable(detail).about(id));
+        }
+    };
+    Ok(json_response(StatusCode::OK, &SyncResult::of(id, &action, &outcome)))
+}
+
+async fn elapsed(timeout: Option<Duration>) -> Duration {
+    match timeout {
+        Some(timeout) => {
+            tokio::time::sleep(timeout).await;
+            timeout
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Where the host has mounted the router: what nesting has taken off the path that the client asked for.
+fn mount<'a>(original: &'a Uri, seen: &Uri) -> &'a str {
+    original.path().strip_suffix(seen.path()).unwrap_or_default()
+}

@@ -1,0 +1,55 @@
+//! `/health` and `/ready`: for load balancers and supervisors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use tinpot_core::{Link, WorkerInfo};
+
+use crate::error::ApiError;
+use crate::model::json_response;
+use crate::router::App;
+
+/// How long the coordinator may take to answer; it takes microseconds, unless its store hangs.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    workers: usize,
+}
+
+pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let workers = app.checked().await?.len();
+    Ok(json_response(StatusCode::OK, &Health { status: "ok", workers }))
+}
+
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let workers = app.checked().await?.len();
+    if workers == 0 {
+        return Err(ApiError::unavailable("there is no live worker"));
+    }
+    Ok(json_response(StatusCode::OK, &Health { status: "ready", workers }))
+}
+
+impl App {
+    /// The live workers of a coordinator that answers and has its link, or what is wrong.
+    async fn checked(&self) -> Result<Vec<WorkerInfo>, ApiError> {
+        let workers = tokio::time::timeout(PATIENCE, self.coordinator.workers())
+            .await
+            .map_err(|_| ApiError::unavailable("the coordinator does not answer"))??;
+        match &*self.coordinator.link().borrow() {
+            Link::Up => Ok(workers),
+            Link::Down { reason } if reason.is_empty() => {
+                Err(ApiError::unavailable("the transport is not connected"))
+            }
+            Link::Down { reason } => {
+                Err(ApiError::unavailable(format!("the transport is not connected: {reason}")))
+            }
+            _ => Err(ApiError::unavailable("the transport is closed")),
+        }
+    }
+}

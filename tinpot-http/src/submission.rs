@@ -1,0 +1,152 @@
+//! The body of a submission: `{"parameters": {…}, "options": {…}}`, both optional, or nothing at all.
+
+mod document;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::value::RawValue;
+use tinpot_core::{Json, SubmitOptions};
+
+use self::document::Entries;
+use crate::error::ApiError;
+use crate::params::{SECONDS, seconds};
+use crate::router::App;
+
+/// What a caller wants to be run with.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) parameters: Json,
+    pub(crate) options: SubmitOptions,
+}
+
+impl FromRequest<std::sync::Arc<App>> for Submission {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &std::sync::Arc<App>) -> Result<Self, ApiError> {
+        let limit = app.config.max_body_bytes;
+        check_type(request.headers())?;
+        check_length(request.headers(), limit)?;
+        // The router's `DefaultBodyLimit` ends the reading of a body that is longer than it said, or did not say.
+        let body = Bytes::from_request(request, app).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                too_large(limit)
+            } else {
+                ApiError::bad_request("the body could not be read to its end")
+            }
+        })?;
+        Self::read(&body)
+    }
+}
+
+impl Submission {
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut submission =
+            Self { parameters: Json::empty_object(), options: SubmitOptions::default() };
+        if body.trim_ascii().is_empty() {
+            return Ok(submission);
+        }
+        let not_json =
+            |e: &dyn std::fmt::Display| ApiError::bad_request(format!("the body is not JSON: {e}"));
+        let text = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
+        if let Err(e) = document::check(text) {
+            // The text is JSON, but we do not want it.
+            return Err(if e.is_data() {
+                ApiError::unprocessable(format!("the body is ambiguous: {e}"))
+            } else {
+                not_json(&e)
+            });
+        }
+        let Ok(Entries(fields)) = serde_json::from_str(text) else {
+            return Err(ApiError::unprocessable("the body must be a JSON object"));
+        };
+        known("", &fields, &["options", "parameters"])?;
+        for (name, value) in fields {
+            match name.as_str() {
+                // What of it does not fit the action is the coordinator's to say.
+                "parameters" => submission.parameters = Json::from(value.to_owned()),
+                _ => submission.options = options(value)?,
+            }
+        }
+        Ok(submission)
+    }
+}
+
+fn options(value: &RawValue) -> Result<SubmitOptions, ApiError> {
+    let Ok(Entries(fields)) = serde_json::from_str(value.get()) else {
+        return Err(ApiError::unprocessable(format!("options: must be an object, not {value}")));
+    };
+    known("options.", &fields, &["priority", "queue", "timeout"])?;
+    let mut options = SubmitOptions::default();
+    for (name, value) in fields {
+        let wrong = |expected: &str| {
+            ApiError::unprocessable(format!("options.{name}: must be {expected}, not {value}"))
+        };
+        let text = value.get();
+        match name.as_str() {
+            // As everywhere else, null is the same as leaving it out.
+            _ if text == "null" => {}
+            "priority" => {
+                let expected = "a whole number from -2147483648 to 2147483647";
+                options.priority = serde_json::from_str(text).map_err(|_| wrong(expected))?;
+            }
+            "timeout" => {
+                let timeout = serde_json::from_str(text).ok().and_then(seconds);
+                options.timeout = Some(timeout.ok_or_else(|| wrong(SECONDS))?);
+            }
+            _ => {
+                let queue = serde_json::from_str(text);
+                options.queue = Some(queue.map_err(|_| wrong("the name of a queue"))?);
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// Refuses fields of unknown names: a mistyped `parameters` must not run the action with its defaults.
+fn known(path: &str, fields: &[(String, &RawValue)], known: &[&str]) -> Result<(), ApiError> {
+    let unknown: Vec<String> = fields
+        .iter()
+        .filter(|(name, _)| !known.contains(&name.as_str()))
+        .take(10)
+        .map(|(name, _)| format!("{path}{name}: is unknown"))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("{}; the fields are {}", unknown.join("; "), known.join(", "));
+    Err(ApiError::unprocessable(detail))
+}
+
+/// Refuses what says that it is not JSON. Saying nothing is fine, as is `application/octet-stream`, which says nothing either.
+///
+/// Text and forms are refused rather than looked into: those are what a foreign page can make a browser send without asking first.
+fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let given = String::from_utf8_lossy(value.as_bytes());
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let fits = matches!(
+        essence.as_str(),
+        "" | "application/json" | "text/json" | "application/octet-stream"
+    ) || essence.ends_with("+json");
+    if fits {
+        return Ok(());
+    }
+    let detail =
+        format!("the content type {essence:?} is not JSON: send `Content-Type: application/json`");
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
+/// Refuses a body that says it is too large before any of it is read.
+fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match length.and_then(|length| length.parse::<u64>().ok()) {
+        Some(length) if length > limit as u64 => Err(too_large(limit)),
+        _ => Ok(()),
+    }
+}
+
+fn too_large(limit: usize) -> ApiError {
+    let detail = format!("the body is too large: at most {limit} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
