@@ -27,7 +27,7 @@ const ROWS: &[(&str, &str, Unit)] = &[
     ("round_trip_p99_ms", "the same, p99", Unit::Milliseconds),
     ("end_to_end_per_second", "own client (SDK), all at once, executions", Unit::PerSecond),
     ("lines_received", "printed lines received by a stream opened after the submit", Unit::Lines),
-    ("lines_in_order", "without a gap, in order", Unit::YesNo),
+    ("lines_in_order", "in order, no gap between those received", Unit::YesNo),
     ("lines_per_second", "lines, from the submit to `complete`", Unit::PerSecond),
     ("api_mb", "memory, idle: the process that serves HTTP", Unit::Megabytes),
     ("worker_mb", "memory, idle: the worker without its children", Unit::Megabytes),
