@@ -1,0 +1,26 @@
+"""Write actions for Tinpot: functions that people and programs run on workers and watch live.
+
+    from tinpot import action, action_print, run_command
+
+    @action(group="Backups")
+    def backup(host: str, days: int = 7) -> int:
+        '''Back up a host.'''
+        action_print("saving", host)
+        return len(run_command(["backup", host]).stdout)
+
+A decorated function stays a plain function. Nothing here needs anything beyond the standard library.
+"""
+
+from tinpot._action import action
+from tinpot._command import Completed, action_print, run_command
+from tinpot._errors import Cancelled, CommandError, CommandTimeout
+
+__all__ = [
+    "Cancelled",
+    "CommandError",
+    "CommandTimeout",
+    "Completed",
+    "action",
+    "action_print",
+    "run_command",
+]

@@ -1,0 +1,70 @@
+//! What discovery found, as the SDK says it.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tinpot_core::action::check_label;
+use tinpot_core::{Action, Json, Offer, Problem, Result, RetryPolicy};
+
+/// The offer as `tinpot._discovery` writes it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Discovered {
+    actions: Vec<Described>,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Described {
+    name: String,
+    group: Option<String>,
+    description: Option<String>,
+    queue: Option<String>,
+    schema: Json,
+    timeout_ms: Option<u64>,
+    #[serde(default)]
+    retries: u32,
+    place: String,
+}
+
+impl Discovered {
+    /// The offer; an action with a name, group, queue or policy that the SDK refuses becomes a problem.
+    pub(crate) fn into_offer(self, further: Vec<Problem>) -> Offer {
+        let mut problems = self.problems;
+        let mut actions = Vec::with_capacity(self.actions.len());
+        for described in self.actions {
+            let place = described.place.clone();
+            match described.into_action() {
+                Ok(action) => actions.push(action),
+                Err(e) => problems.push(Problem::new(place, e.to_string())),
+            }
+        }
+        problems.extend(further);
+        problems.into_iter().fold(Offer::of(actions), Offer::with_problem)
+    }
+}
+
+impl Described {
+    fn into_action(self) -> Result<Action> {
+        let mut action = Action::new(self.name)?.schema(self.schema);
+        if let Some(group) = self.group {
+            check_label("group", &group)?;
+            action = action.group(group);
+        }
+        if let Some(queue) = self.queue {
+            check_label("queue", &queue)?;
+            action = action.queue(queue);
+        }
+        if let Some(description) = self.description {
+            action = action.description(description);
+        }
+        if let Some(timeout) = self.timeout_ms {
+            action = action.timeout(Duration::from_millis(timeout));
+        }
+        if self.retries > 0 {
+            let policy = RetryPolicy::exponential(self.retries);
+            policy.check()?;
+            action = action.retry(policy);
+        }
+        Ok(action)
+    }
+}

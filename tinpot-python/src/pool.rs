@@ -1,0 +1,234 @@
+//! The default executor for Python: a pool of warm child interpreters.
+
+mod attempt;
+mod control;
+mod fleet;
+mod interpreter;
+mod lines;
+mod output;
+mod python;
+mod sweep;
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tinpot_core::{Attempt, Context, Executor, Offer, Outcome, Problem, Result};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::attempt::End;
+use self::fleet::Fleet;
+use self::interpreter::{Interpreter, Launch};
+use crate::error::PythonError;
+use crate::package::Package;
+
+/// So many files that kill or hang an interpreter while they are imported are set aside before discovery gives up.
+const SKIPPED_MAX: usize = 50;
+/// An attempt that meets an interpreter which somebody else has asked to end tries so many others.
+const REFUSALS_MAX: usize = 5;
+
+/// Runs Python actions in a pool of child interpreters.
+///
+/// Each interpreter runs one attempt at a time, in a session and process group of its own, and has imported every action before it is
+/// needed. What reaches file descriptors 1 and 2 is the log: also that of C code and of processes the action starts.
+///
+/// # What an attempt may rely on
+/// - **Stopping**: its process group gets SIGTERM, which raises `tinpot.Cancelled` in the action; when the grace period is over, everything
+///   it started is killed, also what has left its process group or session. Then a spare interpreter takes the place.
+/// - **Crashes**: an interpreter that dies fails the one attempt that it ran.
+/// - **Leftovers**: threads are waited for as at the end of a script, daemon threads excepted; processes that are still alive when the
+///   action has returned are killed. Either way the interpreter is replaced.
+/// - **State**: the working directory and the environment are restored after each attempt; module globals stay as they are, in an
+///   interpreter that may or may not run the next attempt.
+/// - **Death of the worker**: the kernel kills the interpreter and its process group, however the worker died.
+///
+/// Dropping the pool kills what is idle; [`close`](Executor::close) kills all and waits for it.
+#[derive(Debug)]
+pub struct PythonPool {
+    fleet: Arc<Fleet>,
+    keeper: JoinHandle<()>,
+    offer: watch::Sender<Arc<Offer>>,
+}
+
+/// Configures a [`PythonPool`].
+#[derive(Clone, Debug)]
+pub struct PythonPoolBuilder {
+    root: PathBuf,
+    python: Option<PathBuf>,
+    size: usize,
+    spare: usize,
+    environment: Vec<(OsString, Option<OsString>)>,
+    start_timeout: Duration,
+    result_limit_bytes: usize,
+}
+
+impl PythonPool {
+    /// A builder for the actions below `root`.
+    pub fn builder(root: impl Into<PathBuf>) -> PythonPoolBuilder {
+        PythonPoolBuilder {
+            root: root.into(),
+            python: None,
+            size: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            spare: 1,
+            environment: Vec::new(),
+            start_timeout: Duration::from_secs(30),
+            result_limit_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+impl PythonPoolBuilder {
+    /// The interpreter, or the directory of a virtual environment. By default that of `VIRTUAL_ENV`, else `python3`; 3.9 or newer.
+    #[must_use]
+    pub fn python(mut self, path: impl Into<PathBuf>) -> Self {
+        self.python = Some(path.into());
+        self
+    }
+
+    /// How many attempts run at once; by default as many as there are processors, and at least 1.
+    #[must_use]
+    pub fn size(mut self, size: usize) -> Self {
+        self.size = size.max(1);
+        self
+    }
+
+    /// How many further interpreters are kept warm, to take the place of one that was stopped; 1 by default.
+    #[must_use]
+    pub fn spare(mut self, spare: usize) -> Self {
+        self.spare = spare;
+        self
+    }
+
+    /// Sets a variable in the environment of the interpreters, which otherwise is the worker's.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Keeps a variable of the worker from the interpreters.
+    #[must_use]
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), None));
+        self
+    }
+
+    /// How long the import of one file may take; 30 s by default.
+    #[must_use]
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = timeout;
+        self
+    }
+
+    /// The largest result, as JSON; 16 MiB by default. An attempt with a larger one fails.
+    #[must_use]
+    pub fn result_limit_bytes(mut self, limit: usize) -> Self {
+        self.result_limit_bytes = limit;
+        self
+    }
+
+    /// Starts the first interpreter and imports the actions; the others follow in the background.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](tinpot_core::ErrorKind::InvalidInput) when the directory or the interpreter will not do;
+    /// [`Other`](tinpot_core::ErrorKind::Other) or [`TimedOut`](tinpot_core::ErrorKind::TimedOut), with what it wrote, when the interpreter
+    /// does not start.
+    pub async fn start(self) -> Result<PythonPool> {
+        let root = actions_dir(&self.root)?;
+        let launch = Launch {
+            python: python::find(self.python.as_deref()).await?,
+            package: Package::unpack()
+                .map_err(PythonError::io("the tinpot package cannot be unpacked"))?,
+            root,
+            environment: self.environment,
+            skip: Vec::new(),
+            start_timeout: self.start_timeout,
+            result_limit_bytes: self.result_limit_bytes,
+        };
+        let fleet = Fleet::new(self.size, self.spare);
+        let (launch, first, offer) = discover(&fleet, launch).await?;
+        for problem in &offer.problems {
+            tracing::warn!(place = problem.place, "{}", problem.message);
+        }
+        let offer = watch::Sender::new(Arc::new(offer));
+        let keeper = tokio::spawn(fleet.clone().keep(Arc::new(launch), first));
+        Ok(PythonPool { fleet, keeper, offer })
+    }
+}
+
+/// The directory, absolute.
+pub(crate) fn actions_dir(root: &Path) -> Result<PathBuf, PythonError> {
+    let path = root.to_owned();
+    match root.canonicalize() {
+        Ok(found) if found.is_dir() => Ok(found),
+        Ok(_) => Err(PythonError::ActionsDirIsFile { path }),
+        Err(source) => Err(PythonError::ActionsDir { path, source }),
+    }
+}
+
+/// Imports everything in one interpreter. A file that takes the interpreter with it is set aside, and reported.
+async fn discover(
+    fleet: &Arc<Fleet>,
+    mut launch: Launch,
+) -> Result<(Launch, Interpreter, Offer), PythonError> {
+    let mut problems = Vec::new();
+    loop {
+        match fleet.start(&launch).await {
+            Ok((first, found)) => return Ok((launch, first, found.into_offer(problems))),
+            Err(e) => match e.importing() {
+                Some(file) if launch.skip.len() < SKIPPED_MAX => {
+                    problems.push(Problem::new(file, format!("while it was imported, {e}")));
+                    launch.skip.push(file.to_owned());
+                }
+                _ => return Err(e),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Executor for PythonPool {
+    fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+        self.offer.subscribe()
+    }
+
+    async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
+        for _ in 0..REFUSALS_MAX {
+            let mut busy = tokio::select! {
+                biased;
+                busy = self.fleet.take() => match busy {
+                    Ok(busy) => busy,
+                    Err(message) => return Outcome::failed(message),
+                },
+                _ = context.stopped() => return Outcome::Cancelled,
+            };
+            let interpreter = busy.interpreter();
+            interpreter.control.prepare(&attempt);
+            match interpreter.run(&context, self.fleet.closed()).await {
+                End::Clean(outcome) => {
+                    busy.put_back();
+                    return outcome;
+                }
+                End::Spent(outcome) => return outcome,
+                End::NotRun => {}
+            }
+        }
+        Outcome::failed("every interpreter was asked to end by somebody else (SIGTERM)")
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.fleet.close().await;
+        self.keeper.abort();
+        Ok(())
+    }
+}
+
+impl Drop for PythonPool {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}

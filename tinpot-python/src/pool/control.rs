@@ -1,0 +1,165 @@
+//! The socket on which requests go to an interpreter and replies come back.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tinpot_core::{Attempt, Failure};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+/// A reply is read in pieces of this size.
+const READ_BYTES: usize = 16 * 1024;
+/// Buffers that a large request or reply has blown up are given back beyond this.
+const KEEP_BYTES: usize = 256 * 1024;
+
+/// The worker's end.
+#[derive(Debug)]
+pub(super) struct Control {
+    socket: UnixStream,
+    request: Vec<u8>,
+    received: Vec<u8>,
+}
+
+/// How an attempt ended, in the words of the interpreter.
+#[derive(Debug, Deserialize)]
+pub(super) struct Reply {
+    /// The value.
+    #[serde(default, deserialize_with = "some_raw")]
+    pub(super) ok: Option<Box<RawValue>>,
+    pub(super) failed: Option<Failure>,
+    /// It ended because it was asked to.
+    #[serde(default)]
+    pub(super) cancelled: bool,
+    /// It never ran: the interpreter had been asked to end before.
+    #[serde(default)]
+    pub(super) refused: bool,
+    /// Processes or threads were left behind: the interpreter must not be used again.
+    #[serde(default)]
+    pub(super) left: bool,
+}
+
+/// `null` is a value here, not an absence.
+fn some_raw<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Control {
+    /// The worker's end, and the interpreter's.
+    pub(super) fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let control =
+            Self { socket: UnixStream::from_std(ours)?, request: Vec::new(), received: Vec::new() };
+        Ok((control, theirs.into()))
+    }
+
+    /// Prepares the request to run an attempt.
+    pub(super) fn prepare(&mut self, attempt: &Attempt) {
+        self.received.clear();
+        self.request.clear();
+        self.request.shrink_to(KEEP_BYTES);
+        self.received.shrink_to(KEEP_BYTES);
+        self.request.extend_from_slice(b"{\"action\":");
+        // Writing a string to memory cannot fail.
+        let _ = serde_json::to_writer(&mut self.request, &*attempt.action);
+        self.request.extend_from_slice(b",\"parameters\":");
+        let start = self.request.len();
+        self.request.extend_from_slice(attempt.parameters.get().as_bytes());
+        // A request is one line. In JSON a line end stands between tokens only, where a blank means the same.
+        while let Some(at) = memchr::memchr(b'\n', &self.request[start..]) {
+            self.request[start + at] = b' ';
+        }
+        self.request.extend_from_slice(b"}\n");
+    }
+
+    /// Sends what was prepared and returns the line that comes back; `None` when the interpreter is gone.
+    pub(super) async fn exchange(&mut self) -> io::Result<Option<&[u8]>> {
+        let request = std::mem::take(&mut self.request);
+        let sent = self.send(&request).await;
+        self.request = request;
+        match sent {
+            Ok(()) => self.line().await,
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub(super) async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            // Without a look at readiness first: nearly always there is room.
+            match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.socket.writable().await?;
+                    let send = || Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?);
+                    match self.socket.try_io(Interest::WRITABLE, send) {
+                        Ok(sent) => bytes = &bytes[sent..],
+                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next line, without its end; `None` at the end of the stream.
+    pub(super) async fn line(&mut self) -> io::Result<Option<&[u8]>> {
+        let mut searched = 0;
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.received[searched..]) {
+                return Ok(Some(&self.received[..searched + end]));
+            }
+            searched = self.received.len();
+            self.socket.readable().await?;
+            self.received.reserve(READ_BYTES);
+            let room = self.received.capacity() - self.received.len();
+            let received = &mut self.received;
+            let read = read_ready(&self.socket, room, || {
+                rustix::io::read(&self.socket, rustix::buffer::spare_capacity(received))
+            });
+            match read {
+                Ok(Some(0)) | Err(Errno::CONNRESET) => return Ok(None),
+                Ok(_) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Forgets the line that [`line`](Self::line) returned.
+    pub(super) fn consume(&mut self) {
+        if let Some(end) = memchr::memchr(b'\n', &self.received) {
+            self.received.drain(..=end);
+        }
+    }
+}
+
+/// Reads once; `None` when there was nothing. What filled less than the `room` has emptied the socket: the next wait need not try first.
+fn read_ready(
+    socket: &UnixStream,
+    room: usize,
+    read: impl FnOnce() -> Result<usize, Errno>,
+) -> Result<Option<usize>, Errno> {
+    let mut result = Ok(None);
+    let _ = socket.try_io(Interest::READABLE, || {
+        result = match read() {
+            Ok(read) => Ok(Some(read)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(e) => Err(e),
+        };
+        match result {
+            Ok(Some(read)) if read == room || read == 0 => Ok(()),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    });
+    result
+}

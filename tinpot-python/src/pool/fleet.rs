@@ -1,0 +1,304 @@
+//! Keeps interpreters ready: as many as there are places, and spares for those that are lost to a stop or a crash.
+
+use std::collections::VecDeque;
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::process::Child;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::interpreter::{Interpreter, Launch, describe};
+use crate::error::PythonError;
+use crate::offer::Discovered;
+
+/// So many interpreters start at the same time: each keeps one core busy.
+const STARTS_AT_ONCE: usize = 2;
+/// After so many failures in a row, attempts fail instead of waiting for an interpreter.
+const FAILURES_MAX: u32 = 3;
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// All interpreters of a pool.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    /// How many interpreters there should be.
+    target: usize,
+    /// One permit per attempt that may run.
+    places: Semaphore,
+    state: Mutex<State>,
+    /// Something changed for those who wait for an interpreter.
+    changed: Notify,
+    /// Something changed for the keeper.
+    wanted: Notify,
+    /// How many processes have not been reaped.
+    alive: watch::Sender<usize>,
+    /// Whether the pool is closed.
+    closed: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: VecDeque<Interpreter>,
+    /// Idle, busy and starting ones.
+    live: usize,
+    /// Since the last attempt that went well.
+    failures: u32,
+    reason: String,
+    closed: bool,
+}
+
+/// An interpreter in use. Unless it is put back, it is killed when this is dropped, and another takes its place.
+#[derive(Debug)]
+pub(super) struct Busy<'a> {
+    fleet: &'a Fleet,
+    interpreter: Option<Interpreter>,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Fleet {
+    pub(super) fn new(size: usize, spare: usize) -> Arc<Self> {
+        Arc::new(Self {
+            target: size + spare,
+            places: Semaphore::new(size),
+            state: Mutex::default(),
+            changed: Notify::new(),
+            wanted: Notify::new(),
+            alive: watch::Sender::new(0),
+            closed: watch::Sender::new(false),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An interpreter for one attempt; waits for a place and for an interpreter.
+    pub(super) async fn take(&self) -> Result<Busy<'_>, String> {
+        let place = match self.places.try_acquire() {
+            Ok(place) => place,
+            Err(_) => self.places.acquire().await.map_err(|_| PythonError::Closed.to_string())?,
+        };
+        let interpreter = match self.try_take() {
+            Some(result) => result?,
+            None => loop {
+                let mut changed = std::pin::pin!(self.changed.notified());
+                // Registered before the look: no change can be missed.
+                changed.as_mut().enable();
+                if let Some(result) = self.try_take() {
+                    break result?;
+                }
+                changed.await;
+            },
+        };
+        Ok(Busy { fleet: self, interpreter: Some(interpreter), _place: place })
+    }
+
+    fn try_take(&self) -> Option<Result<Interpreter, String>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Some(Err(PythonError::Closed.to_string()));
+        }
+        // The one that was used last: what it needs is in the caches.
+        while let Some(interpreter) = state.idle.pop_back() {
+            match interpreter.exit_status() {
+                None => return Some(Ok(interpreter)),
+                Some(status) => self.lost(&mut state, status),
+            }
+        }
+        if state.failures >= FAILURES_MAX {
+            return Some(Err(format!(
+                "there is no Python interpreter to run it: {}",
+                state.reason
+            )));
+        }
+        None
+    }
+
+    fn lost(&self, state: &mut State, status: ExitStatus) {
+        state.live -= 1;
+        state.failures += 1;
+        state.reason = format!("the last one {} while it was idle", describe(status));
+        self.wanted.notify_one();
+    }
+
+    /// Whether the pool is closed, for attempts that run.
+    pub(super) fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
+    /// Starts one interpreter.
+    pub(super) async fn start(
+        self: &Arc<Self>,
+        launch: &Launch,
+    ) -> Result<(Interpreter, Discovered), PythonError> {
+        launch.start(|child, report| reap(self, child, report)).await
+    }
+
+    /// Takes the first interpreter, which has done the discovery, and keeps the rest coming until it is aborted.
+    pub(super) async fn keep(self: Arc<Self>, launch: Arc<Launch>, first: Interpreter) {
+        self.lock().live = 1;
+        self.welcome(first);
+        let mut starting = JoinSet::new();
+        let mut not_before: Option<Instant> = None;
+        loop {
+            while starting.len() < STARTS_AT_ONCE
+                && not_before.is_none()
+                && let Some(delay) = self.next_start()
+            {
+                if delay.is_zero() {
+                    let (fleet, launch) = (self.clone(), launch.clone());
+                    starting.spawn(async move { fleet.start(&launch).await });
+                } else {
+                    self.lock().live -= 1;
+                    not_before = Some(Instant::now() + delay);
+                }
+            }
+            let backed_off = async {
+                match not_before {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.wanted.notified() => {}
+                Some(started) = starting.join_next() => self.started(started.ok()),
+                () = backed_off => {
+                    not_before = None;
+                    self.lock().live += 1;
+                    let (fleet, launch) = (self.clone(), launch.clone());
+                    starting.spawn(async move { fleet.start(&launch).await });
+                }
+            }
+        }
+    }
+
+    /// Whether one more is to be started, and after which delay; it counts as living from now on.
+    fn next_start(&self) -> Option<Duration> {
+        let mut state = self.lock();
+        if state.closed || state.live >= self.target {
+            return None;
+        }
+        state.live += 1;
+        Some(match state.failures {
+            0 => Duration::ZERO,
+            failures => BACKOFF_MIN.saturating_mul(1 << (failures - 1).min(10)).min(BACKOFF_MAX),
+        })
+    }
+
+    fn started(&self, result: Option<Result<(Interpreter, Discovered), PythonError>>) {
+        match result {
+            Some(Ok((interpreter, _))) => self.welcome(interpreter),
+            Some(Err(e)) => {
+                let source = std::error::Error::source(&e).map(|source| format!(": {source}"));
+                let reason = format!("{e}{}", source.unwrap_or_default());
+                tracing::warn!("an interpreter did not start: {reason}");
+                let mut state = self.lock();
+                state.live -= 1;
+                state.failures += 1;
+                state.reason = reason;
+            }
+            // The start was aborted or panicked; the process went with it.
+            None => self.lock().live -= 1,
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn welcome(&self, interpreter: Interpreter) {
+        let mut state = self.lock();
+        if state.closed {
+            state.live -= 1;
+            drop(state);
+            drop(interpreter);
+        } else {
+            state.idle.push_back(interpreter);
+            drop(state);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// An idle interpreter may be the one that has ended: it is replaced before anybody needs it.
+    fn sift(&self) {
+        let mut state = self.lock();
+        let idle = std::mem::take(&mut state.idle);
+        for interpreter in idle {
+            match interpreter.exit_status() {
+                None => state.idle.push_back(interpreter),
+                Some(status) => {
+                    tracing::warn!("an idle interpreter {}", describe(status));
+                    self.lost(&mut state, status);
+                }
+            }
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Kills all and waits until no process is left.
+    pub(super) async fn close(&self) {
+        let idle = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.live -= state.idle.len();
+            std::mem::take(&mut state.idle)
+        };
+        self.closed.send_replace(true);
+        self.places.close();
+        self.changed.notify_waiters();
+        drop(idle);
+        let mut alive = self.alive.subscribe();
+        // The sender is a field of this value: it cannot be gone.
+        let _ = alive.wait_for(|alive| *alive == 0).await;
+    }
+}
+
+/// Waits for the end of `child` in the background, and reports it.
+fn reap(fleet: &Arc<Fleet>, mut child: Child, report: watch::Sender<Option<ExitStatus>>) {
+    fleet.alive.send_modify(|alive| *alive += 1);
+    let fleet: Weak<Fleet> = Arc::downgrade(fleet);
+    tokio::spawn(async move {
+        if let Ok(status) = child.wait().await {
+            report.send_replace(Some(status));
+        }
+        if let Some(fleet) = fleet.upgrade() {
+            fleet.alive.send_modify(|alive| *alive -= 1);
+            fleet.sift();
+        }
+    });
+}
+
+impl<'a> Busy<'a> {
+    /// The interpreter.
+    pub(super) fn interpreter(&mut self) -> &mut Interpreter {
+        match &mut self.interpreter {
+            Some(interpreter) => interpreter,
+            None => unreachable!("it is taken out only by methods that consume self"),
+        }
+    }
+
+    /// Gives it back for the next attempt.
+    pub(super) fn put_back(mut self) {
+        let Some(interpreter) = self.interpreter.take() else { return };
+        let mut state = self.fleet.lock();
+        if state.closed {
+            state.live -= 1;
+            return;
+        }
+        state.failures = 0;
+        state.idle.push_back(interpreter);
+        drop(state);
+        self.fleet.changed.notify_waiters();
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if let Some(interpreter) = self.interpreter.take() {
+            self.fleet.lock().live -= 1;
+            self.fleet.wanted.notify_one();
+            drop(interpreter);
+        }
+    }
+}

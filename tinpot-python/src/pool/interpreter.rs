@@ -1,0 +1,259 @@
+//! One child interpreter.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::Pid;
+use serde::Deserialize;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use super::control::Control;
+use super::output::{Outputs, Tail};
+use super::sweep;
+use crate::error::PythonError;
+use crate::offer::Discovered;
+use crate::package::Package;
+
+/// How interpreters are started.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) python: PathBuf,
+    pub(super) package: Package,
+    pub(super) root: PathBuf,
+    pub(super) environment: Vec<(OsString, Option<OsString>)>,
+    /// Files that are not imported: an interpreter has died of each, or hung.
+    pub(super) skip: Vec<String>,
+    pub(super) start_timeout: Duration,
+    pub(super) result_limit_bytes: usize,
+}
+
+/// A running interpreter that has imported the actions.
+#[derive(Debug)]
+pub(super) struct Interpreter {
+    pub(super) pid: Pid,
+    pub(super) cookie: String,
+    pub(super) control: Control,
+    pub(super) outputs: Outputs,
+    /// How it ended, once it has.
+    pub(super) exit: watch::Receiver<Option<ExitStatus>>,
+    /// The kernel kills the interpreter's process group when this end is closed, be it by the death of this process.
+    lifeline: Option<UnixStream>,
+}
+
+/// What an interpreter says while it starts.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Message {
+    Importing(String),
+    Ready(Discovered),
+}
+
+impl Launch {
+    /// Starts an interpreter and waits until it has imported the actions. `reap` is given the process, and reports its end.
+    pub(super) async fn start(
+        &self,
+        reap: impl FnOnce(Child, watch::Sender<Option<ExitStatus>>),
+    ) -> Result<(Interpreter, Discovered), PythonError> {
+        let mut interpreter =
+            self.spawn(reap).map_err(PythonError::io("an interpreter cannot be started"))?;
+        let settings = serde_json::json!({
+            "root": self.root, "skip": self.skip, "result_limit_bytes": self.result_limit_bytes,
+        });
+        let (mut tail, mut importing) = (Tail::default(), None);
+        let mut exit = interpreter.exit.clone();
+        let Interpreter { control, outputs, .. } = &mut interpreter;
+        type Said = Result<Discovered, Option<serde_json::Error>>;
+        let handshake = async {
+            control.send(format!("{settings}\n").as_bytes()).await?;
+            loop {
+                let line = tokio::time::timeout(self.start_timeout, control.line()).await;
+                let message = match line {
+                    Err(_) => return io::Result::<Said>::Ok(Err(None)),
+                    Ok(line) => match line? {
+                        None => std::future::pending().await,
+                        Some(line) => serde_json::from_slice(line),
+                    },
+                };
+                control.consume();
+                match message {
+                    Ok(Message::Importing(file)) => importing = Some(file),
+                    Ok(Message::Ready(found)) => return Ok(Ok(found)),
+                    Err(source) => return Ok(Err(Some(source))),
+                }
+            }
+        };
+        let ended = tokio::select! {
+            found = handshake => Ok(found),
+            () = outputs.watch(&mut tail) => return Err(PythonError::Closed),
+            status = exited(&mut exit) => Err(status),
+        };
+        outputs.drain(&mut tail);
+        match ended {
+            Ok(Ok(Ok(found))) => Ok((interpreter, found)),
+            Ok(Ok(Err(Some(source)))) => Err(PythonError::Malformed { source }),
+            Ok(Ok(Err(None))) => {
+                interpreter.kill().await;
+                let after = self.start_timeout;
+                Err(PythonError::Silent { after, said: tail.text(), importing })
+            }
+            // Whatever went wrong with its socket: it is not usable, and its exit status says most.
+            Ok(Err(_)) => {
+                interpreter.kill().await;
+                let how = "closed its connection".to_owned();
+                Err(PythonError::Died { how, said: tail.text(), importing })
+            }
+            Err(status) => {
+                Err(PythonError::Died { how: describe(status), said: tail.text(), importing })
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        reap: impl FnOnce(Child, watch::Sender<Option<ExitStatus>>),
+    ) -> io::Result<Interpreter> {
+        let (control, their_control) = Control::pair()?;
+        let (lifeline, their_lifeline) = UnixStream::pair()?;
+        let their_lifeline = OwnedFd::from(their_lifeline);
+        let (outputs, stdout, stderr) = Outputs::pipes()?;
+        let cookie = uuid::Uuid::new_v4().simple().to_string();
+        let mut command = Command::new(&self.python);
+        command
+            .arg(self.package.path().join("tinpot_child.py"))
+            .arg(their_control.as_raw_fd().to_string())
+            .arg(their_lifeline.as_raw_fd().to_string())
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .kill_on_drop(true);
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.env(sweep::COOKIE, &cookie);
+        inherit(&mut command, their_control, their_lifeline);
+        let child = command.spawn()?;
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
+        let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
+        let (report, exit) = watch::channel(None);
+        reap(child, report);
+        Ok(Interpreter { pid, cookie, control, outputs, exit, lifeline: Some(lifeline) })
+    }
+}
+
+/// Lets the interpreter inherit the two sockets, lead a session of its own, and adopt what its descendants leave behind.
+#[allow(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
+fn inherit(command: &mut Command, control: OwnedFd, lifeline: OwnedFd) {
+    let between_fork_and_exec = move || {
+        for fd in [&control, &lifeline] {
+            rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
+        }
+        rustix::process::setsid()?;
+        #[cfg(target_os = "linux")]
+        rustix::process::set_child_subreaper(Some(Pid::INIT))?;
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only: it neither allocates nor takes a lock, which is what has to be avoided after a fork
+    // of a process with threads.
+    unsafe {
+        command.pre_exec(between_fork_and_exec);
+    }
+}
+
+impl Interpreter {
+    /// How it ended, if it has.
+    pub(super) fn exit_status(&self) -> Option<ExitStatus> {
+        *self.exit.borrow()
+    }
+
+    /// Kills it and all that it started, and waits until nothing of that is left.
+    pub(super) async fn kill(&mut self) {
+        let (pid, cookie, gone) = (self.pid, self.cookie.clone(), self.exit_status().is_some());
+        let swept = tokio::task::spawn_blocking(move || sweep::kill_all(pid, &cookie, gone)).await;
+        if swept.is_err() {
+            sweep::kill_group(self.pid);
+        }
+        exited(&mut self.exit).await;
+    }
+}
+
+impl Drop for Interpreter {
+    /// The interpreter is not needed any more, or somebody dropped the future that used it: nothing of it may live on.
+    fn drop(&mut self) {
+        if self.exit_status().is_some() {
+            return;
+        }
+        let (pid, cookie) = (self.pid, std::mem::take(&mut self.cookie));
+        // Closing the lifeline kills the group at once, and with the interpreter goes the tree of its descendants: not before the sweep.
+        let lifeline = self.lifeline.take();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::STOP);
+                runtime.spawn_blocking(move || {
+                    sweep::kill_all(pid, &cookie, false);
+                    drop(lifeline);
+                });
+            }
+            Err(_) => sweep::kill_all(pid, &cookie, false),
+        }
+    }
+}
+
+/// Waits for the end of the process.
+pub(super) async fn exited(exit: &mut watch::Receiver<Option<ExitStatus>>) -> ExitStatus {
+    loop {
+        if let Some(status) = *exit.borrow_and_update() {
+            return status;
+        }
+        if exit.changed().await.is_err() {
+            // Whoever watched the process is gone, and with it the runtime.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// How a process ended, in words that follow "the interpreter".
+pub(super) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => {
+            let hint = if signal == 9 { ", as when memory runs out" } else { "" };
+            format!("was killed by signal {signal} ({}){hint}", signal_name(signal))
+        }
+        (None, None) => format!("ended: {status}"),
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    use rustix::process::Signal;
+    let known = [
+        (Signal::HUP, "SIGHUP"),
+        (Signal::INT, "SIGINT"),
+        (Signal::QUIT, "SIGQUIT"),
+        (Signal::ILL, "SIGILL"),
+        (Signal::TRAP, "SIGTRAP"),
+        (Signal::ABORT, "SIGABRT"),
+        (Signal::BUS, "SIGBUS"),
+        (Signal::FPE, "SIGFPE"),
+        (Signal::KILL, "SIGKILL"),
+        (Signal::USR1, "SIGUSR1"),
+        (Signal::SEGV, "SIGSEGV"),
+        (Signal::USR2, "SIGUSR2"),
+        (Signal::PIPE, "SIGPIPE"),
+        (Signal::ALARM, "SIGALRM"),
+        (Signal::TERM, "SIGTERM"),
+        (Signal::XCPU, "SIGXCPU"),
+        (Signal::XFSZ, "SIGXFSZ"),
+        (Signal::SYS, "SIGSYS"),
+    ];
+    known.iter().find(|(known, _)| known.as_raw() == signal).map_or("unknown", |(_, name)| name)
+}

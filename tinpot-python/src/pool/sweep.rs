@@ -1,0 +1,132 @@
+//! Kills everything that an interpreter started, also what has left its process group.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// How long to go on while killed processes do not disappear (they may be stuck in the kernel).
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The variable that marks everything which descends from an interpreter, unless it clears its environment.
+pub(super) const COOKIE: &str = "TINPOT_INTERPRETER";
+
+/// Asks the interpreter's process group to end.
+pub(super) fn terminate(pid: Pid) {
+    // A group that is gone needs no signal.
+    let _ = kill_process_group(pid, Signal::TERM);
+}
+
+/// Kills the interpreter's process group, at once and without looking further.
+pub(super) fn kill_group(pid: Pid) {
+    let _ = kill_process_group(pid, Signal::KILL);
+}
+
+/// Kills all that descends from the interpreter `pid`, then the interpreter unless it is `gone` already. Blocks for some milliseconds.
+///
+/// While the interpreter is there, orphans become its children (it is a child subreaper), so that its descendants are complete; it is
+/// stopped first, so that they do not become more. What has its session, its group or its cookie is found without it.
+pub(super) fn kill_all(pid: Pid, cookie: &str, gone: bool) {
+    if !gone {
+        let _ = kill_process(pid, Signal::STOP);
+    }
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(500);
+    loop {
+        let victims = processes::of(pid, cookie, gone);
+        if victims.is_empty() || start.elapsed() > PATIENCE {
+            break;
+        }
+        for victim in victims {
+            let _ = kill_process(victim, Signal::KILL);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    if !gone {
+        kill_group(pid);
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod processes {
+    use std::collections::HashMap;
+    use std::fs;
+
+    use rustix::process::Pid;
+
+    use super::COOKIE;
+
+    struct Process {
+        parent: i32,
+        group: i32,
+        session: i32,
+        alive: bool,
+    }
+
+    /// The living processes that belong to the interpreter `root`, without itself.
+    pub(super) fn of(root: Pid, cookie: &str, root_is_gone: bool) -> Vec<Pid> {
+        let root = root.as_raw_nonzero().get();
+        let me = std::process::id() as i32;
+        let all = snapshot();
+        let mark = format!("{COOKIE}={cookie}");
+        let belongs = |pid: i32, process: &Process| {
+            process.session == root
+                || process.group == root
+                || (!root_is_gone && descends(&all, pid, root))
+                || has_mark(pid, mark.as_bytes())
+        };
+        all.iter()
+            .filter(|(pid, process)| process.alive && **pid != root && **pid != me)
+            .filter(|(pid, process)| belongs(**pid, process))
+            .filter_map(|(pid, _)| Pid::from_raw(*pid))
+            .collect()
+    }
+
+    fn snapshot() -> HashMap<i32, Process> {
+        let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
+        entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter_map(|pid: i32| Some((pid, read(pid)?)))
+            .collect()
+    }
+
+    fn read(pid: i32) -> Option<Process> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The name in parentheses may hold anything: the fields begin after the last one.
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let stat = String::from_utf8_lossy(&stat[end + 1..]).into_owned();
+        let mut fields = stat.split_ascii_whitespace();
+        let alive = !matches!(fields.next()?, "Z" | "X");
+        let mut number = || fields.next()?.parse().ok();
+        Some(Process { parent: number()?, group: number()?, session: number()?, alive })
+    }
+
+    fn descends(all: &HashMap<i32, Process>, pid: i32, root: i32) -> bool {
+        let mut at = pid;
+        // A chain longer than the table would be a loop, which a snapshot taken over time could show.
+        for _ in 0..all.len() {
+            match all.get(&at) {
+                Some(process) if process.parent == root => return true,
+                Some(process) if process.parent > 1 => at = process.parent,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    fn has_mark(pid: i32, mark: &[u8]) -> bool {
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod processes {
+    use rustix::process::Pid;
+
+    /// Without `/proc` the process group is all that can be found.
+    pub(super) fn of(_root: Pid, _cookie: &str, _root_is_gone: bool) -> Vec<Pid> {
+        Vec::new()
+    }
+}
