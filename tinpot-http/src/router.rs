@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use futures::FutureExt;
 use tinpot_core::Coordinator;
 
@@ -43,6 +43,8 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
         .route("/api/queues", get(workers::queues))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
+        // A fallback is lost when the router that this one is nested in is nested itself; a route is not.
+        .route("/api/{*rest}", any(unknown_route))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(limit)

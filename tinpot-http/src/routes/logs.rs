@@ -56,18 +56,15 @@ async fn page(
 ) -> Result<Response, ApiError> {
     let mut body = br#"{"lines":["#.to_vec();
     let (mut last, mut left) = (after, limit);
-    let mut more = true;
-    while more && left > 0 && body.len() < PAGE_BYTES {
+    let room = |body: &Vec<u8>, left| left > 0 && body.len() < PAGE_BYTES;
+    while room(&body, left) {
         let chunks = coordinator.logs(id, last, PAGE_BYTES).await?;
-        more = !chunks.is_empty();
-        'chunks: for chunk in &chunks {
+        let before = last;
+        for chunk in &chunks {
             let writer = LineWriter::of(chunk);
             for (seq, line) in (chunk.first_seq..).zip(&chunk.lines) {
-                if seq <= last {
+                if seq <= last || !room(&body, left) {
                     continue;
-                }
-                if left == 0 || body.len() >= PAGE_BYTES {
-                    break 'chunks;
                 }
                 if last > after {
                     body.push(b',');
@@ -76,7 +73,11 @@ async fn page(
                 (last, left) = (seq, left - 1);
             }
         }
+        if last == before {
+            break;
+        }
     }
+    let more = !room(&body, left) && !coordinator.logs(id, last, 1).await?.is_empty();
     body.extend_from_slice(br#"],"next":"#);
     if more {
         body.extend_from_slice(itoa::Buffer::new().format(last).as_bytes());

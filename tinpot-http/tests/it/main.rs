@@ -1,1 +1,16 @@
-//! Tests of the router.
+//! The router in front of a real coordinator and a real worker, in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod actions;
+mod client;
+mod cluster;
+mod errors;
+mod executions;
+mod health;
+mod logs;
+mod mounting;
+mod stream;
+mod stream_live;
+mod submissions;
+mod sync_execute;

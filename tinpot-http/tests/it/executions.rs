@@ -1,0 +1,172 @@
+//! Status, history, details, cancelling.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, within};
+
+#[tokio::test]
+async fn a_status_says_how_it_stands_and_how_it_ended() {
+    let cluster = Cluster::start().await;
+    let status = async |id: &str| {
+        let mut json = cluster.get(&format!("/api/executions/{id}/status")).await.json();
+        assert_eq!(json.as_object_mut().unwrap().remove("execution_id").unwrap(), id);
+        json
+    };
+    let id = cluster.submit("gate", r#"{"options":{"queue":"default"}}"#).await;
+    cluster.wrote(&id, 1).await;
+    // The first line may be there before the worker says that it has started.
+    let mut now = status(&id).await;
+    within(async {
+        while now["state"] != "STARTED" {
+            tokio::task::yield_now().await;
+            now = status(&id).await;
+        }
+    })
+    .await;
+    let running = json!({"state": "STARTED", "ready": false, "successful": null, "info": {}});
+    assert_eq!(now, running);
+    let id = cluster.run("add", r#"{"parameters":{"a":1,"b":2}}"#).await;
+    let added =
+        json!({"state": "SUCCESS", "ready": true, "successful": true, "info": {"result": 3}});
+    assert_eq!(status(&id).await, added);
+    let id = cluster.run("explode", "").await;
+    let exploded = json!({"state": "FAILURE", "ready": true, "successful": false, "info": {
+        "error": "ValueError: bad \"host\"", "kind": "ValueError", "traceback": "Traceback:\n  line 1\n"
+    }});
+    assert_eq!(status(&id).await, exploded);
+}
+
+#[tokio::test]
+async fn an_execution_is_told_in_full() {
+    let cluster = Cluster::start().await;
+    let id = cluster.run("explode", r#"{"parameters":{"z":1,"a":1.50}}"#).await;
+    let answer = cluster.get(&format!("/api/executions/{id}")).await;
+    assert!(answer.text().contains(r#""parameters":{"z":1,"a":1.50}"#), "{}", answer.text());
+    let json = answer.json();
+    let of = |field: &str| json[field].clone();
+    assert_eq!((of("execution_id"), of("action_name")), (json!(id), json!("explode")));
+    assert_eq!((of("status"), of("state")), (json!("failed"), json!("FAILURE")));
+    assert_eq!((of("queue"), of("priority")), (json!("default"), json!(0)));
+    assert_eq!((of("timeout"), of("retries")), (Value::Null, json!(0)));
+    let outcome = json!({
+        "status": "failed", "error": "ValueError: bad \"host\"", "kind": "ValueError",
+        "traceback": "Traceback:\n  line 1\n"
+    });
+    assert_eq!(of("outcome"), outcome);
+    let attempt = &json["attempts"][0];
+    assert_eq!((&attempt["number"], &attempt["outcome"]), (&json!(1), &outcome));
+    assert!(attempt["worker"].as_str().unwrap().starts_with("tester-"));
+    for time in [&json["accepted_at"], &json["finished_at"], &attempt["granted_at"]] {
+        let time = time.as_str().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z') && time.len() == 27, "{time}");
+    }
+}
+
+#[tokio::test]
+async fn history_is_filtered_and_paged() {
+    let cluster = Cluster::start().await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        ids.push(cluster.run("add", &format!(r#"{{"parameters":{{"a":{number},"b":0}}}}"#)).await);
+    }
+    let failed = cluster.run("refuse", "").await;
+    let special = cluster.run("ordered", r#"{"parameters":{"zone":"a","count":1}}"#).await;
+    let list = async |query: &str| {
+        let answer = cluster.get(&format!("/api/executions?{query}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let json = answer.json();
+        let ids: Vec<String> = json["executions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|execution| execution["execution_id"].as_str().unwrap().to_owned())
+            .collect();
+        (ids, json["next"].clone())
+    };
+    assert_eq!(list("status=failed").await, (vec![failed.clone()], Value::Null));
+    assert_eq!(list("queue=special").await, (vec![special.clone()], Value::Null));
+    assert_eq!(list("action=add&status=failed").await, (vec![], Value::Null));
+    ids.reverse();
+    let (first, next) = list("action=add&limit=3").await;
+    assert_eq!((first.as_slice(), next.as_str()), (&ids[..3], Some(ids[2].as_str())));
+    let (rest, next) = list(&format!("action=add&limit=3&before={}", ids[2])).await;
+    assert_eq!((rest.as_slice(), next), (&ids[3..], Value::Null));
+    let all = cluster.get("/api/executions").await.json();
+    let newest = &all["executions"][0];
+    assert_eq!(newest["execution_id"], *special);
+    assert_eq!((&newest["status"], &newest["attempts"]), (&json!("succeeded"), &json!(1)));
+    assert_eq!(all["executions"][1]["error"], "not today");
+}
+
+#[tokio::test]
+async fn a_filter_that_makes_no_sense_is_named() {
+    let cluster = Cluster::start().await;
+    let rows = [
+        ("status=SUCCESS", "status: \"SUCCESS\" is not a status: one of queued, running"),
+        ("before=x", "before: must be the id of an execution"),
+        ("limit=0", "limit: must be a whole number from 1 to 1000"),
+        ("limit=1001", "limit: must be"),
+        ("limit=-5", "limit: must be"),
+        ("limit=ten", "limit: must be"),
+        ("statsu=failed", "\"statsu\" is unknown"),
+        ("limit=1&limit=2", "limit is given twice"),
+    ];
+    for (query, part) in rows {
+        let detail = cluster.get(&format!("/api/executions?{query}")).await.detail(422);
+        assert!(detail.contains(part), "{part:?} in {detail:?}");
+    }
+    assert_eq!(cluster.get("/api/executions?action=%00%ff&queue=").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_running_execution_is_asked_to_end_and_a_waiting_one_ends_at_once() {
+    let cluster = Cluster::start().await;
+    let waiting = cluster.submit("gate", r#"{"options":{"queue":"elsewhere"}}"#).await;
+    let id = cluster.submit("until_stopped", "").await;
+    cluster.wrote(&id, 1).await;
+    // That queue is served by all workers, so only what is cancelled before it is granted ends at once.
+    let cancelled = cluster.post(&format!("/api/executions/{id}/cancel"), "").await;
+    assert_eq!(cancelled.json(), json!({"execution_id": id, "status": "cancelling"}));
+    let stream = cluster.get(&format!("/api/executions/{id}/stream")).await;
+    assert!(stream.text().contains(r#""state":"REVOKED","status":"cancelled""#));
+    let again = cluster.post(&format!("/api/executions/{id}/cancel"), "").await.detail(409);
+    assert!(again.contains("was cancelled"), "{again}");
+    let forced = cluster.post(&format!("/api/executions/{waiting}/cancel?force=true"), "").await;
+    assert_eq!(forced.status, 200, "{forced:?}");
+    let wrong = cluster.post(&format!("/api/executions/{waiting}/cancel?force=yes"), "").await;
+    assert!(wrong.detail(422).contains("force: must be true or false"));
+}
+
+#[tokio::test]
+async fn one_that_waits_for_a_worker_is_cancelled_at_once() {
+    let mut cluster = Cluster::start().await;
+    cluster.worker.take().unwrap().shutdown(std::time::Duration::ZERO).await;
+    let mut catalogue = cluster.coordinator.watch_catalogue();
+    within(catalogue.wait_for(|known| !known["gate"].available)).await.unwrap();
+    let id = cluster.submit("gate", "").await;
+    let cancelled = cluster.post(&format!("/api/executions/{id}/cancel"), "").await;
+    assert_eq!(cancelled.json(), json!({"execution_id": id, "status": "cancelled"}));
+    let status = cluster.get(&format!("/api/executions/{id}/status")).await.json();
+    assert_eq!(status["state"], "REVOKED");
+    assert_eq!((&status["ready"], &status["successful"]), (&json!(true), &json!(false)));
+    assert_eq!(status["info"]["error"], "cancelled");
+}
+
+#[tokio::test]
+async fn workers_and_queues_tell_what_they_hold() {
+    let cluster = Cluster::start().await;
+    let id = cluster.submit("gate", "").await;
+    cluster.wrote(&id, 1).await;
+    let workers = cluster.get("/api/workers").await.json();
+    let worker = &workers["workers"][0];
+    assert_eq!((&worker["name"], &worker["slots"]), (&json!("tester"), &json!(4)));
+    assert_eq!(worker["executions"], json!([id]));
+    assert_eq!(worker["problems"], json!([{"place": "broken.py", "message": "SyntaxError: no"}]));
+    assert!(worker["silent_for"].as_f64().unwrap() >= 0.0);
+    assert!(worker["actions"].as_array().unwrap().contains(&json!("add")));
+    let queues = cluster.get("/api/queues").await.json();
+    let queues = queues["queues"].as_array().unwrap();
+    let default = queues.iter().find(|queue| queue["name"] == "default").unwrap();
+    assert_eq!((&default["granted"], &default["waiting"]), (&json!(1), &json!(0)));
+    assert_eq!((&default["workers"], &default["delayed"]), (&json!(1), &json!(0)));
+}

@@ -1,0 +1,93 @@
+//! `/health` and `/ready`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use serde_json::json;
+use tinpot_core::{Address, Coordinator, Lane, Link, MemoryNetwork, MemoryTransport, Transport};
+use tinpot_http::HttpConfig;
+use tokio::sync::watch;
+
+use crate::cluster::{Cluster, within};
+
+/// A transport that says of its link what the test wants.
+#[derive(Debug)]
+struct Switch {
+    inner: MemoryTransport,
+    link: watch::Receiver<Link>,
+}
+
+#[async_trait]
+impl Transport for Switch {
+    async fn send(&self, to: &Address, lane: Lane, frame: Bytes) -> tinpot_core::Result<()> {
+        self.inner.send(to, lane, frame).await
+    }
+
+    async fn listen(
+        &self,
+        at: &Address,
+        lane: Lane,
+    ) -> tinpot_core::Result<BoxStream<'static, Bytes>> {
+        self.inner.listen(at, lane).await
+    }
+
+    fn status(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_link_decides() {
+    let (link, status) = watch::channel(Link::Up);
+    let network = MemoryNetwork::new();
+    let switch = Switch { inner: network.transport(), link: status };
+    let coordinator = Coordinator::builder(switch).start().await.unwrap();
+    let cluster = Cluster::on(network, coordinator, HttpConfig::default()).await;
+    assert_eq!(cluster.get("/health").await.json(), json!({"status": "ok", "workers": 1}));
+    assert_eq!(cluster.get("/ready").await.json(), json!({"status": "ready", "workers": 1}));
+    let links = [
+        (Link::Closed, "the transport is closed"),
+        (down("connection refused"), "the transport is not connected: connection refused"),
+        (down(""), "the transport is not connected"),
+    ];
+    for (now, expected) in links {
+        link.send_replace(now);
+        for path in ["/health", "/ready"] {
+            let answer = cluster.get(path).await;
+            assert_eq!(answer.detail(503), expected);
+            assert_eq!(answer.header("retry-after"), "1");
+        }
+    }
+    link.send_replace(Link::Up);
+    assert_eq!(cluster.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_worker_it_lives_and_is_not_ready() {
+    let mut cluster = Cluster::start().await;
+    cluster.worker.take().unwrap().shutdown(Duration::ZERO).await;
+    let mut catalogue = cluster.coordinator.watch_catalogue();
+    within(catalogue.wait_for(|known| !known["add"].available)).await.unwrap();
+    assert_eq!(cluster.get("/health").await.json()["workers"], 0);
+    assert_eq!(cluster.get("/ready").await.detail(503), "there is no live worker");
+}
+
+#[tokio::test]
+async fn a_coordinator_that_was_shut_down_is_neither() {
+    let cluster = Cluster::start().await;
+    cluster.coordinator.shutdown().await;
+    for path in ["/health", "/ready"] {
+        assert!(cluster.get(path).await.detail(503).contains("shut down"));
+    }
+}
+
+/// `Link::Down` has room for more fields; a transport of ours says what it looks like.
+fn down(reason: &str) -> Link {
+    Link::Down { reason: reason.to_owned() }
+}

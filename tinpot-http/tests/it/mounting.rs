@@ -1,0 +1,51 @@
+//! The router inside another application, at any path.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::Request;
+use axum::routing::get;
+
+use crate::cluster::{Cluster, answer, json_post};
+
+#[tokio::test]
+async fn it_works_below_any_path_and_says_where_its_streams_are() {
+    let cluster = Cluster::start().await;
+    let inner = || cluster.router.clone();
+    let rows = [
+        ("", inner()),
+        ("/tools/tinpot", Router::new().nest("/tools/tinpot", inner())),
+        ("/a/b", Router::new().nest("/a", Router::new().nest("/b", inner()))),
+        ("/service", Router::new().nest_service("/service", inner())),
+        ("/of/t%20%C3%BC/x", Router::new().nest("/of/{tenant}/x", inner())),
+        ("", Router::new().route("/own", get(async || "mine")).merge(inner())),
+    ];
+    for (prefix, router) in rows {
+        let path = format!("{prefix}/api/actions/refuse/execute");
+        let submitted = answer(router.clone(), json_post(&path, "{}")).await.json();
+        let id = submitted["execution_id"].as_str().unwrap();
+        let url = submitted["stream_url"].as_str().unwrap();
+        assert_eq!(url, format!("{prefix}/api/executions/{id}/stream"));
+        let stream = Request::get(url).body(Body::empty()).unwrap();
+        let stream = answer(router.clone(), stream).await;
+        assert!(stream.text().contains("\"complete\""), "{stream:?}");
+        let unknown = Request::get(format!("{prefix}/api/nothing")).body(Body::empty()).unwrap();
+        let answer = answer(router, unknown).await;
+        assert_eq!(answer.header("content-type"), "application/json", "below {prefix:?}");
+        answer.detail(404);
+    }
+}
+
+#[tokio::test]
+async fn routes_of_the_host_stay_its_own() {
+    let cluster = Cluster::start().await;
+    let router = Router::new()
+        .route("/hello/{name}", get(async |Path(name): Path<String>| name))
+        .nest("/automation", cluster.router.clone())
+        .fallback(async || "the host's");
+    let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    assert_eq!(answer(router.clone(), get("/hello/you")).await.text(), "you");
+    assert_eq!(answer(router.clone(), get("/elsewhere")).await.text(), "the host's");
+    answer(router.clone(), get("/automation/elsewhere")).await.detail(404);
+    assert_eq!(answer(router, get("/automation/ready")).await.status, 200);
+}

@@ -1,0 +1,165 @@
+//! `execute`: what is accepted, and what is refused.
+
+use axum::body::{Body, Bytes};
+use axum::http::Request;
+use serde_json::json;
+use tinpot_http::HttpConfig;
+
+use crate::cluster::{Cluster, json_post};
+
+const EXECUTE: &str = "/api/actions/ordered/execute";
+const FINE: &str = r#"{"parameters":{"zone":"a","count":1}}"#;
+
+#[tokio::test]
+async fn a_submission_is_answered_at_once_with_where_to_watch_it() {
+    let cluster = Cluster::start().await;
+    let answer = cluster.post("/api/actions/gate/execute", r#"{"parameters":{}}"#).await;
+    let json = answer.json();
+    let id = json["execution_id"].as_str().unwrap();
+    let stream_url = format!("/api/executions/{id}/stream");
+    let expected = json!({
+        "execution_id": id, "action_name": "gate", "status": "submitted", "stream_url": stream_url
+    });
+    assert_eq!(json, expected);
+}
+
+#[tokio::test]
+async fn nothing_at_all_means_no_parameters() {
+    let cluster = Cluster::start().await;
+    for body in ["", " \n", "{}", r#"{"parameters":{}}"#, r#"{"options":{}}"#] {
+        let answer = cluster.post("/api/actions/refuse/sync_execute", body).await;
+        assert_eq!(answer.json()["error"], "not today", "{body:?}");
+    }
+    let bare = Request::post("/api/actions/refuse/execute").body(Body::empty()).unwrap();
+    assert_eq!(cluster.request(bare).await.status, 200);
+}
+
+#[tokio::test]
+async fn options_reach_the_execution() {
+    let cluster = Cluster::start().await;
+    let options = r#"{"options":{"priority":-3,"timeout":2.5,"queue":"elsewhere"}}"#;
+    let id = cluster.submit("gate", options).await;
+    let execution = cluster.get(&format!("/api/executions/{id}")).await.json();
+    assert_eq!(execution["priority"], -3);
+    assert_eq!(execution["timeout"], 2.5);
+    assert_eq!(execution["queue"], "elsewhere");
+    let id = cluster.submit("gate", r#"{"options":{"timeout":null,"queue":null}}"#).await;
+    assert_eq!(cluster.get(&format!("/api/executions/{id}")).await.json()["queue"], "default");
+}
+
+#[tokio::test]
+async fn parameters_that_do_not_fit_are_named() {
+    let cluster = Cluster::start().await;
+    let body = r#"{"parameters":{"count":"1","dayz":true,"hosts":["a",2]}}"#;
+    let detail = cluster.post(EXECUTE, body).await.detail(422);
+    for part in ["zone: is required", "count: must be an integer", "dayz: is unknown", "hosts[1]"] {
+        assert!(detail.contains(part), "{part:?} in {detail:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_the_wrong_shape_is_refused_with_the_field_that_is_wrong() {
+    let cluster = Cluster::start().await;
+    let rows = [
+        ("[1]", "JSON object"),
+        ("null", "JSON object"),
+        (r#"{"parameters":[1]}"#, "parameters must be an object"),
+        (r#"{"parameters":null}"#, "parameters must be an object"),
+        (r#"{"paramters":{},"x\ny":1}"#, "paramters: is unknown"),
+        (r#"{"options":7}"#, "options: must be an object, not 7"),
+        (r#"{"options":{"prio":1}}"#, "options.prio: is unknown"),
+        (r#"{"options":{"priority":1.5}}"#, "options.priority: must be a whole number"),
+        (r#"{"options":{"priority":3000000000}}"#, "options.priority"),
+        (r#"{"options":{"timeout":0}}"#, "options.timeout: must be a number of seconds above 0"),
+        (r#"{"options":{"timeout":-1}}"#, "options.timeout"),
+        (r#"{"options":{"timeout":"5"}}"#, "options.timeout"),
+        (r#"{"options":{"timeout":1e300}}"#, "options.timeout"),
+        (r#"{"options":{"queue":5}}"#, "options.queue"),
+        (r#"{"parameters":{"zone":"a","count":1,"zone":"b"}}"#, r#""zone" is given twice"#),
+        (r#"{"parameters":{},"parameters":{}}"#, r#""parameters" is given twice"#),
+        (
+            r#"{"parameters":{"zone":"a","count":1,"labels":{"k":1,"k":2}}}"#,
+            r#""k" is given twice"#,
+        ),
+    ];
+    for (body, part) in rows {
+        let detail = cluster.post(EXECUTE, body).await.detail(422);
+        assert!(detail.contains(part), "{part:?} in {detail:?} for {body}");
+    }
+    let detail = cluster
+        .post(EXECUTE, r#"{"parameters":{"zone":"a","count":1},"options":{"queue":"a/b"}}"#)
+        .await
+        .detail(422);
+    assert!(detail.contains("queue"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_json_is_a_bad_request() {
+    let cluster = Cluster::start().await;
+    let deep = format!("{{\"parameters\":{{\"whatever\":{}", "[".repeat(100_000));
+    let closed = format!("{deep}{}}}}}", "]".repeat(100_000));
+    let objects = "{\"a\":".repeat(50_000);
+    let rows: [&[u8]; 11] = [
+        b"{",
+        b"parameters",
+        b"{\"parameters\":{\"count\":NaN}}",
+        b"{\"parameters\":{\"count\":1e999}}",
+        b"{'parameters':{}}",
+        b"{\"parameters\":{}} {}",
+        b"{\"parameters\":{\"zone\":\"\xff\"}}",
+        br#"{"parameters":{"zone":"\ud800"}}"#,
+        deep.as_bytes(),
+        closed.as_bytes(),
+        objects.as_bytes(),
+    ];
+    for body in rows {
+        let detail = cluster.post(EXECUTE, Bytes::copy_from_slice(body)).await.detail(400);
+        assert!(detail.contains("not JSON"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() {
+    let cluster = Cluster::with(HttpConfig::default().max_body_bytes(1_000)).await;
+    let large = format!("{FINE}{}", " ".repeat(1_000));
+    let request = Request::post(EXECUTE).header("content-length", large.len());
+    let detail =
+        cluster.request(request.body(Body::from(large.clone())).unwrap()).await.detail(413);
+    assert!(detail.contains("1000 bytes"), "{detail}");
+    let pieces: Vec<Result<Bytes, std::convert::Infallible>> =
+        large.as_bytes().chunks(100).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    let silent = Body::from_stream(futures::stream::iter(pieces));
+    cluster.request(json_post(EXECUTE, silent)).await.detail(413);
+    assert_eq!(cluster.post(EXECUTE, FINE).await.status, 200, "the next one is answered");
+}
+
+#[tokio::test]
+async fn only_what_is_clearly_not_json_is_an_unsupported_type() {
+    let cluster = Cluster::start().await;
+    let with_type =
+        |kind: &str| Request::post(EXECUTE).header("content-type", kind).body(Body::from(FINE));
+    for kind in [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/vnd.tinpot+json",
+        "application/octet-stream",
+        "",
+    ] {
+        assert_eq!(cluster.request(with_type(kind).unwrap()).await.status, 200, "{kind}");
+    }
+    let forms =
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"];
+    for kind in forms {
+        let detail = cluster.request(with_type(kind).unwrap()).await.detail(415);
+        assert!(detail.contains("application/json"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn an_action_of_any_name_runs() {
+    let cluster = Cluster::start().await;
+    let path = "/api/actions/odd%20name%20%C3%BC%25%3F/sync_execute";
+    let json = cluster.post(path, r#"{"parameters":{"x":[1.50, 2]}}"#).await.json();
+    assert_eq!(json["action_name"], "odd name ü%?");
+    assert_eq!(json["result"], json!({"x": [1.5, 2]}));
+}
