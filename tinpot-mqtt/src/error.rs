@@ -28,8 +28,8 @@ pub(crate) enum Problem {
     #[error("the MQTT transport is closed")]
     Closed,
     #[cfg(feature = "broker")]
-    #[error("the broker cannot listen at {address}")]
-    Bind { address: std::net::SocketAddr, source: std::io::Error },
+    #[error("the broker cannot listen at {address}: {why}")]
+    Bind { address: std::net::SocketAddr, why: String },
 }
 
 impl From<Problem> for Error {
@@ -46,11 +46,6 @@ impl From<Problem> for Error {
             #[cfg(feature = "broker")]
             Problem::Bind { .. } => ErrorKind::Unavailable,
         };
-        let error = Error::new(kind, problem.to_string());
-        match problem {
-            #[cfg(feature = "broker")]
-            Problem::Bind { source, .. } => error.with_source(source),
-            _ => error,
-        }
+        Error::new(kind, problem.to_string())
     }
 }

@@ -2,6 +2,8 @@
 
 mod address;
 mod backoff;
+#[cfg(feature = "broker")]
+pub mod broker;
 mod config;
 mod connection;
 mod error;

@@ -1,37 +1,39 @@
-//! The conformance suite on every broker and every kind of connection.
+//! The conformance suite on both brokers, and over WebSockets.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tinpot_core::testing::transport::{Faults, Network};
 use tinpot_core::{Address, Transport};
-use tinpot_mqtt::MqttTransportBuilder;
+use tinpot_mqtt::broker::Broker;
+use tinpot_mqtt::{MqttTransport, MqttTransportBuilder};
+use tokio::sync::Mutex;
 
 use crate::mosquitto::Mosquitto;
+use crate::support::participant;
 
-/// With the identity that a participant of a real system has.
-pub(crate) fn as_participant(builder: MqttTransportBuilder, who: &Address) -> MqttTransportBuilder {
-    match who {
-        Address::Worker(id) => builder.worker(id),
-        Address::Coordinator | Address::AllWorkers => builder,
-    }
-}
-
+/// A broker that can be taken away and brought back.
 #[derive(Debug)]
-struct OnMosquitto {
-    broker: Mosquitto,
+struct WithBroker<B> {
+    broker: B,
     connect: MqttTransportBuilder,
 }
 
 #[async_trait]
-impl Network for OnMosquitto {
+impl<B> Network for WithBroker<B>
+where
+    B: std::fmt::Debug + Send + Sync + 'static,
+    Self: Faults,
+{
     async fn join(&self, who: &Address) -> Arc<dyn Transport> {
-        Arc::new(as_participant(self.connect.clone(), who).connect().await.unwrap())
+        Arc::new(participant(&self.connect, who).connect().await.unwrap())
     }
 
     async fn join_elsewhere(&self, who: &Address) -> Arc<dyn Transport> {
-        let elsewhere = self.connect.clone().namespace("tinpot/worker");
-        Arc::new(as_participant(elsewhere, who).connect().await.unwrap())
+        // One namespace within another: the closest that two can be.
+        let elsewhere = participant(&self.connect, who).namespace("tinpot/worker");
+        Arc::new(elsewhere.connect().await.unwrap())
     }
 
     fn faults(&self) -> Option<&dyn Faults> {
@@ -40,7 +42,7 @@ impl Network for OnMosquitto {
 }
 
 #[async_trait]
-impl Faults for OnMosquitto {
+impl Faults for WithBroker<Mosquitto> {
     async fn cut(&self) {
         self.broker.kill();
     }
@@ -50,15 +52,61 @@ impl Faults for OnMosquitto {
     }
 }
 
+/// The embedded broker at one address; `None` while it is away.
+#[derive(Debug)]
+struct Embedded {
+    address: SocketAddr,
+    broker: Mutex<Option<Broker>>,
+}
+
+#[async_trait]
+impl Faults for WithBroker<Embedded> {
+    async fn cut(&self) {
+        if let Some(broker) = self.broker.broker.lock().await.take() {
+            broker.shutdown().await;
+        }
+    }
+
+    async fn restore(&self) {
+        let again = Broker::builder().bind(self.broker.address).start().await.unwrap();
+        *self.broker.broker.lock().await = Some(again);
+    }
+}
+
 mod on_mosquitto {
-    use tinpot_mqtt::MqttTransport;
+    use super::{Mosquitto, MqttTransport, WithBroker};
 
-    use super::{Mosquitto, OnMosquitto};
-
-    async fn network() -> OnMosquitto {
+    async fn network() -> WithBroker<Mosquitto> {
         let broker = Mosquitto::start().await;
         let connect = MqttTransport::builder(broker.url());
-        OnMosquitto { broker, connect }
+        WithBroker { broker, connect }
+    }
+
+    tinpot_core::transport_conformance!(network);
+}
+
+mod on_mosquitto_over_websockets {
+    use super::{Mosquitto, MqttTransport, WithBroker};
+
+    async fn network() -> WithBroker<Mosquitto> {
+        let here = tempfile::tempdir().unwrap();
+        let lines = "allow_anonymous true\nprotocol websockets";
+        let broker = Mosquitto::with(here, lines).await;
+        let connect = MqttTransport::builder(format!("ws://127.0.0.1:{}/mqtt", broker.port()));
+        WithBroker { broker, connect }
+    }
+
+    tinpot_core::transport_conformance!(network);
+}
+
+mod on_the_embedded_broker {
+    use super::{Broker, Embedded, MqttTransport, Mutex, WithBroker};
+
+    async fn network() -> WithBroker<Embedded> {
+        let broker = Broker::builder().start().await.unwrap();
+        let connect = MqttTransport::builder(broker.url());
+        let address = broker.address();
+        WithBroker { broker: Embedded { address, broker: Mutex::new(Some(broker)) }, connect }
     }
 
     tinpot_core::transport_conformance!(network);

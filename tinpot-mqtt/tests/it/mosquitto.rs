@@ -36,19 +36,25 @@ impl Mosquitto {
         Self::with(tempfile::tempdir().unwrap(), "allow_anonymous true").await
     }
 
-    /// One with these lines for its listener, and these files in its directory, which is its working directory.
+    /// One with these lines for its listener, in this directory, which is its working directory.
     pub(crate) async fn with(directory: TempDir, lines: &str) -> Self {
-        let port = free_port();
+        Self::with_port(directory, free_port(), lines).await
+    }
+
+    /// The same on a certain port.
+    pub(crate) async fn with_port(directory: TempDir, port: u16, lines: &str) -> Self {
         // Started by root it would become another user, who cannot read the directory.
         let config = format!("user root\nlistener {port} 127.0.0.1\n{lines}\n");
         std::fs::write(directory.path().join("mosquitto.conf"), config).unwrap();
         let process = spawn(directory.path());
         let broker = Self { port, directory, process: Mutex::new(Some(process)) };
-        if !broker.takes_connections().await {
-            let said = std::fs::read_to_string(broker.directory.path().join("log")).unwrap();
-            panic!("mosquitto does not start: {said}");
-        }
+        assert!(broker.takes_connections().await, "mosquitto does not start: {}", broker.log());
         broker
+    }
+
+    /// What it said until now.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
     pub(crate) fn port(&self) -> u16 {

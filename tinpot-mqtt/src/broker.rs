@@ -1,0 +1,154 @@
+//! An MQTT 5 broker within the process.
+//!
+//! For one machine, for tests and for trying things out: it keeps everything in memory and speaks plain TCP. A fleet on several machines is
+//! better served by a broker that has TLS and access lists.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use mqtt5::broker::auth::PasswordAuthProvider;
+use mqtt5::broker::config::{AuthConfig, BrokerConfig, StorageConfig};
+use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
+use tinpot_core::Result;
+use tokio::task::JoinHandle;
+
+use crate::error::Problem;
+
+/// Packets of more than the largest frame of a transport and its topic are refused.
+const MAX_PACKET_BYTES: usize = 65 * 1024 * 1024;
+
+/// Frames that wait for one client that does not read; more are dropped. As many as wait in a transport.
+const CLIENT_FRAMES: usize = 4096;
+
+/// Sets up a [`Broker`]; made by [`Broker::builder`].
+#[derive(Clone)]
+#[must_use = "nothing happens before `start`"]
+pub struct BrokerBuilder {
+    address: SocketAddr,
+    users: Vec<(String, String)>,
+}
+
+impl fmt::Debug for BrokerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let users: Vec<_> = self.users.iter().map(|(name, _)| name).collect();
+        f.debug_struct("BrokerBuilder")
+            .field("address", &self.address)
+            .field("users", &users)
+            .finish()
+    }
+}
+
+impl BrokerBuilder {
+    /// Where to listen: `127.0.0.1` and a free port by default; port 0 takes a free one.
+    ///
+    /// An address that other machines can reach needs at least one [`user`](Self::user): who can publish here runs actions.
+    pub fn bind(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// Lets `name` in with `password`, and nobody without a name any more. May be called several times.
+    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.users.push((name.into(), password.into()));
+        self
+    }
+
+    /// Takes the address and begins to serve.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an address that others can reach without any user, or a user that cannot be; `Unavailable` when the address
+    /// cannot be taken.
+    pub async fn start(self) -> Result<Broker> {
+        Ok(self.serve().await?)
+    }
+
+    async fn serve(self) -> Result<Broker, Problem> {
+        let address = self.address;
+        if !address.ip().is_loopback() && self.users.is_empty() {
+            return Err(Problem::Option(format!(
+                "a broker at {address} can be reached from other machines, and who reaches it can run actions: name a user, or listen at 127.0.0.1"
+            )));
+        }
+        let mut config = BrokerConfig::new()
+            .with_bind_address(address)
+            .with_max_packet_size(MAX_PACKET_BYTES)
+            .with_client_channel_capacity(CLIENT_FRAMES)
+            .with_sys_topics_enabled(false)
+            .with_auth(AuthConfig::new().with_allow_anonymous(true));
+        // By default it writes to the working directory.
+        config.storage_config = StorageConfig { enable_persistence: false, ..StorageConfig::new() };
+        let mut broker = MqttBroker::with_config(config)
+            .await
+            .map_err(|error| Problem::Bind { address, why: error.to_string() })?;
+        if !self.users.is_empty() {
+            let provider = PasswordAuthProvider::new().with_anonymous(false);
+            for (name, password) in &self.users {
+                provider.add_user(name, password).map_err(|error| {
+                    Problem::Option(format!("the user {name:?} is not possible: {error}"))
+                })?;
+            }
+            broker = broker.with_auth_provider(Arc::new(provider));
+        }
+        let address = broker.local_addr().unwrap_or(address);
+        let stop = broker.shutdown_handle();
+        let mut ready = broker.ready_receiver();
+        let task = tokio::spawn(async move {
+            if let Err(error) = broker.run().await {
+                tracing::error!(%error, "the broker ended");
+            }
+        });
+        // Before that, it would not hear that it is to stop.
+        let _ = ready.wait_for(|ready| *ready).await;
+        Ok(Broker { address, stop, task })
+    }
+}
+
+/// An MQTT 5 broker within the process, in memory.
+///
+/// Dropping it stops it at once, [`shutdown`](Self::shutdown) stops it and waits.
+pub struct Broker {
+    address: SocketAddr,
+    stop: BrokerShutdownHandle,
+    task: JoinHandle<()>,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// A broker for this machine alone, unless told otherwise.
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder { address: (Ipv4Addr::LOCALHOST, 0).into(), users: Vec::new() }
+    }
+
+    /// Where it listens, with the port that it took.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL for transports on this machine, without user and password.
+    pub fn url(&self) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        format!("mqtt://{address}")
+    }
+
+    /// Ends every connection and gives the address back. Takes up to 5 s when a client does not let go.
+    pub async fn shutdown(mut self) {
+        self.stop.shutdown();
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Dropping what it runs on tells its own tasks to end.
+        self.task.abort();
+    }
+}
