@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::{Attempt, Context, Executor};
+use super::{Attempt, Context, Executor, Stop};
 use crate::action::{Action, Offer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::{Failure, Outcome};
@@ -25,7 +25,7 @@ type Call = dyn Fn(Context, Json) -> Pin<Box<dyn Future<Output = Outcome> + Send
 /// Runs typed async closures in the worker's own process.
 ///
 /// A closure that is asked to stop may watch [`Context::stopped`]; when the grace period is over its future is dropped, which ends it at its
-/// next await. A closure that blocks its thread cannot be ended: use `tokio::task::spawn_blocking` and check
+/// next await. An `Err` that it returns after it was asked counts as its end by that request. A closure that blocks its thread cannot be ended: use `tokio::task::spawn_blocking` and check
 /// [`Context::stop_requested`] in it.
 ///
 /// ```
@@ -38,6 +38,7 @@ type Call = dyn Fn(Context, Json) -> Pin<Box<dyn Future<Output = Outcome> + Send
 pub struct FunctionExecutor {
     calls: BTreeMap<String, Arc<Call>>,
     offer: watch::Sender<Arc<Offer>>,
+    closed: watch::Sender<bool>,
 }
 
 /// Collects actions for a [`FunctionExecutor`].
@@ -135,7 +136,8 @@ impl FunctionExecutorBuilder {
             }
             actions.push(action);
         }
-        Ok(FunctionExecutor { calls, offer: watch::channel(Arc::new(Offer::of(actions))).0 })
+        let offer = watch::Sender::new(Arc::new(Offer::of(actions)));
+        Ok(FunctionExecutor { calls, offer, closed: watch::Sender::new(false) })
     }
 }
 
@@ -158,36 +160,51 @@ impl Executor for FunctionExecutor {
         let Some(call) = self.calls.get(&*attempt.action) else {
             return Outcome::failed(format!("there is no action {:?} here", attempt.action));
         };
+        let mut closed = self.closed.subscribe();
         let mut stops = context.stop_requests();
+        let asked = context.stop_requests();
         let running = AssertUnwindSafe(call(context, attempt.parameters)).catch_unwind();
-        let overdue = async {
-            loop {
-                let stop = *stops.borrow_and_update();
-                match stop {
-                    Some(stop) if stop.grace.is_zero() => return,
-                    Some(stop) => {
-                        // A later, shorter stop starts this wait anew.
-                        if tokio::time::timeout(stop.grace, stops.changed()).await.is_err() {
-                            return;
-                        }
-                        continue;
-                    }
-                    None => {}
-                }
-                if stops.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
         tokio::select! {
             biased;
-            outcome = running => outcome.unwrap_or_else(|panic| Outcome::Failed(panicked(&*panic))),
-            () = overdue => Outcome::Cancelled,
+            _ = closed.wait_for(|closed| *closed) => Outcome::failed("the executor was closed"),
+            outcome = running => match outcome {
+                Ok(Outcome::Failed(_)) if asked.borrow().is_some() => Outcome::Cancelled,
+                Ok(outcome) => outcome,
+                Err(panic) => Outcome::Failed(panicked(&*panic)),
+            },
+            () = overdue(&mut stops) => Outcome::Cancelled,
         }
     }
 
     async fn close(&self) -> Result<()> {
+        self.closed.send_replace(true);
         Ok(())
+    }
+}
+
+/// Resolves when the grace period of the request to end is over.
+async fn overdue(stops: &mut watch::Receiver<Option<Stop>>) {
+    loop {
+        let stop = *stops.borrow_and_update();
+        let changed = match stop {
+            Some(stop) if stop.grace.is_zero() => return,
+            // A later, shorter stop starts this wait anew.
+            Some(stop) => {
+                let Ok(changed) = tokio::time::timeout(stop.grace, stops.changed()).await else {
+                    return;
+                };
+                changed
+            }
+            None => stops.changed().await,
+        };
+        if changed.is_err() {
+            // Nobody is left who could ask for another end than what was asked last.
+            match stop {
+                Some(stop) => tokio::time::sleep(stop.grace).await,
+                None => std::future::pending().await,
+            }
+            return;
+        }
     }
 }
 

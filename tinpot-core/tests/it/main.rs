@@ -2,6 +2,7 @@
 
 mod cluster;
 mod documentation;
+mod executor;
 mod log_sink;
 mod simulation;
 mod store;

@@ -1,0 +1,85 @@
+//! Executors from their first offer to their end.
+
+use serde_json::json;
+
+use super::support::{Scratch, run, start, value, within};
+use super::{Kill, Subject};
+use crate::action::parameters;
+use crate::execution::Outcome;
+
+/// The actions of the suite are offered, with their parameters in order.
+pub async fn set_of_actions_is_offered(subject: &Subject) {
+    let offer = subject.executor.actions().borrow().clone();
+    assert_eq!(offer.problems, [], "there are problems");
+    let mut found: Vec<String> = offer
+        .actions
+        .iter()
+        .map(|action| {
+            let parameters: Vec<String> = parameters(&action.schema)
+                .into_iter()
+                .map(|p| format!("{}{}", p.name, if p.required { "" } else { "?" }))
+                .collect();
+            format!("{}({})", action.name, parameters.join(" "))
+        })
+        .collect();
+    let mut expected = vec![
+        "echo(value)",
+        "add(a b?)",
+        "fail(message)",
+        "crash()",
+        "print_lines(count prefix?)",
+        "wait(dir)",
+        "stubborn(dir)",
+    ];
+    if subject.progress {
+        expected.push("progress(done message total)");
+    }
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+/// Dropping the future of an attempt ends the attempt, and nothing else.
+pub async fn dropped_future_harms_nothing_else(subject: &Subject) {
+    let (dropped, beside) = (Scratch::new(), Scratch::new());
+    let other = start(subject, "stubborn", beside.parameters());
+    let running = start(subject, "wait", dropped.parameters());
+    dropped.started().await;
+    beside.started().await;
+    running.drop_future().await;
+    for i in 0..8 {
+        assert_eq!(value(subject, "echo", json!({ "value": i })).await, json!(i));
+    }
+    beside.release();
+    let outcome = other.end().await.outcome;
+    assert!(matches!(outcome, Outcome::Succeeded(_)), "{outcome:?}");
+}
+
+/// What runs when the executor is closed ends without success.
+pub async fn close_ends_what_runs(subject: &Subject) {
+    let scratch = Scratch::new();
+    let action = if subject.kill == Kill::Hard { "stubborn" } else { "wait" };
+    let running = start(subject, action, scratch.parameters());
+    scratch.started().await;
+    let closed = within("close", subject.executor.close()).await;
+    assert!(closed.is_ok(), "{closed:?}");
+    let outcome = running.end().await.outcome;
+    assert!(matches!(outcome, Outcome::Failed(_) | Outcome::Cancelled), "{outcome:?}");
+}
+
+/// A closed executor runs nothing, and says so.
+pub async fn closed_executor_refuses(subject: &Subject) {
+    assert_eq!(value(subject, "echo", json!({ "value": 1 })).await, json!(1));
+    assert!(subject.executor.close().await.is_ok());
+    match run(subject, "echo", json!({ "value": 1 })).await.outcome {
+        Outcome::Failed(failure) => assert!(failure.message.contains("closed"), "{failure:?}"),
+        other => panic!("ended with {other:?}"),
+    }
+}
+
+/// Closing again changes nothing.
+pub async fn close_is_idempotent(subject: &Subject) {
+    for _ in 0..3 {
+        assert!(within("close", subject.executor.close()).await.is_ok());
+    }
+}
