@@ -1,0 +1,15 @@
+//! The executor conformance suite.
+
+const ACTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance");
+
+mod pool {
+    use tinpot_core::testing::executor::Subject;
+    use tinpot_python::PythonPool;
+
+    async fn subject() -> Subject {
+        let pool = PythonPool::builder(super::ACTIONS).size(4).spare(1).start().await;
+        Subject::new(pool.expect("a pool"))
+    }
+
+    tinpot_core::executor_conformance!(subject);
+}
