@@ -43,6 +43,14 @@ pub struct BrokerSettings {
 }
 
 impl BrokerSettings {
+    /// The URL as it may be printed.
+    pub fn url_without_password(&self) -> String {
+        match (self.url.split_once("://"), self.url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            _ => self.url.clone(),
+        }
+    }
+
     /// Connects, as a worker when there is an id. A broker that is not there yet is waited for in the background.
     ///
     /// # Errors

@@ -175,6 +175,7 @@ impl Control {
         let at = retry
             .into_iter()
             .chain(wake)
+            .chain(self.outbox.wake_at())
             .min()
             .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
         // A timer that fires too early costs one idle turn; moving it at every turn costs more.
@@ -295,6 +296,10 @@ impl Control {
         let registry = &self.shared.registry;
         for effect in self.after.drain(..) {
             match effect {
+                CoordinatorEffect::Send(to, message @ Message::ResultAck(_)) => {
+                    // Well before the worker would send its report again.
+                    self.outbox.push_lazy(to, message, self.machine.config().resend_interval / 2);
+                }
                 CoordinatorEffect::Send(to, message) => self.outbox.push(to, message),
                 CoordinatorEffect::LogEnds { execution, fence, last_seq } => {
                     let Some(live) = registry.get(execution) else { continue };
