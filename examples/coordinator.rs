@@ -12,7 +12,7 @@ use clap::Parser;
 use tinpot_core::Coordinator;
 use tinpot_examples::{AnyError, BrokerSettings, HttpSettings};
 use tinpot_http::HttpConfig;
-use tinpot_mqtt::Broker;
+use tinpot_mqtt::broker::Broker;
 
 /// Accepts executions over HTTP and has them run by workers that are reached by MQTT.
 #[derive(Debug, Parser)]
@@ -24,6 +24,14 @@ struct Settings {
     /// Be the broker too: on 127.0.0.1:1883, or on the address given
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:1883")]
     embedded_broker: Option<std::net::SocketAddr>,
+    /// Who may use the embedded broker; needed on an address that other machines can reach
+    #[arg(long, env = "BROKER_USER", value_name = "NAME:PASSWORD", value_parser = user, requires = "embedded_broker", hide_env_values = true)]
+    broker_user: Option<(String, String)>,
+}
+
+fn user(text: &str) -> Result<(String, String), String> {
+    let (name, password) = text.split_once(':').ok_or("a name, a colon and a password")?;
+    Ok((name.to_owned(), password.to_owned()))
 }
 
 #[tokio::main]
@@ -36,15 +44,19 @@ async fn run(mut settings: Settings) -> Result<(), AnyError> {
     let shutdown = tinpot_examples::shutdown()?;
     let broker = match settings.embedded_broker {
         Some(address) => {
-            let broker = Broker::builder().address(address).start().await?;
-            settings.broker.url = format!("tcp://{}", broker.address());
+            let mut builder = Broker::builder().bind(address);
+            if let Some((name, password)) = &settings.broker_user {
+                builder = builder.user(name, password);
+            }
+            let broker = builder.start().await?;
+            settings.broker.url = broker.url();
             println!("The embedded broker listens on {}", settings.broker.url);
             Some(broker)
         }
         None => None,
     };
 
-    let transport = settings.broker.connect(None).await?;
+    let transport = settings.broker.connect(None, settings.broker_user).await?;
     let coordinator = Coordinator::builder(transport).start().await?;
 
     let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());

@@ -35,7 +35,7 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
     let executor = settings.actions.executor().await?;
 
     let id = WorkerId::generate(&settings.name);
-    let transport = settings.broker.connect(Some(&id)).await?;
+    let transport = settings.broker.connect(Some(&id), None).await?;
     let worker = Worker::builder(transport)
         .id(id)
         .name(&settings.name)

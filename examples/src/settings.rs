@@ -51,17 +51,25 @@ impl BrokerSettings {
         }
     }
 
-    /// Connects, as a worker when there is an id. A broker that is not there yet is waited for in the background.
+    /// Connects, as a worker when there is an id, and as `user` when the URL does not say. A broker that is not there yet is waited for in the
+    /// background.
     ///
     /// # Errors
     /// A URL or a certificate that can never work.
-    pub async fn connect(&self, worker: Option<&WorkerId>) -> Result<MqttTransport, AnyError> {
+    pub async fn connect(
+        &self,
+        worker: Option<&WorkerId>,
+        user: Option<(String, String)>,
+    ) -> Result<MqttTransport, AnyError> {
         let read = |path: &PathBuf| {
             std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))
         };
         let mut builder = MqttTransport::builder(&self.url).namespace(&self.namespace);
         if let Some(id) = worker {
             builder = builder.worker(id);
+        }
+        if let Some((name, password)) = user {
+            builder = builder.user(name).password(password);
         }
         if let Some(ca) = &self.ca {
             builder = builder.ca_certificate(read(ca)?);

@@ -23,12 +23,12 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     let participants = (Arc::new(network.transport()) as _, Arc::new(network.transport()) as _);
     measure(&mut group, &runtime, "memory", participants);
 
-    let broker = runtime.block_on(Broker::builder().port(0).start()).expect("a broker");
+    let broker = runtime.block_on(Broker::builder().start()).expect("a broker");
     measure(
         &mut group,
         &runtime,
         "embedded broker",
-        over_mqtt(&runtime, &format!("tcp://{}", broker.address())),
+        over_mqtt(&runtime, &broker.url()),
     );
     runtime.block_on(broker.shutdown());
 

@@ -24,7 +24,7 @@ type Call = dyn Fn(Context, Json) -> Pin<Box<dyn Future<Output = Outcome> + Send
 
 /// Runs typed async closures in the worker's own process.
 ///
-/// A closure that is asked to stop may watch [`Context::stopped`] and return: an `Err` then counts as [`Outcome::Cancelled`]. When the grace period is over its future is dropped, which ends it at its
+/// A closure that is asked to stop may watch [`Context::stopped`]; when the grace period is over its future is dropped, which ends it at its
 /// next await. An `Err` that it returns after it was asked counts as its end by that request. A closure that blocks its thread cannot be ended: use `tokio::task::spawn_blocking` and check
 /// [`Context::stop_requested`] in it.
 ///
@@ -162,7 +162,6 @@ impl Executor for FunctionExecutor {
         };
         let mut closed = self.closed.subscribe();
         let mut stops = context.stop_requests();
-        let asked = context.clone();
         let asked = context.stop_requests();
         let running = AssertUnwindSafe(call(context, attempt.parameters)).catch_unwind();
         tokio::select! {
