@@ -6,6 +6,7 @@ mod fleet;
 mod interpreter;
 mod lines;
 mod output;
+mod pipe;
 mod python;
 mod sweep;
 

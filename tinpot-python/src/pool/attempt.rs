@@ -4,15 +4,19 @@ use std::io;
 use std::pin::pin;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tinpot_core::{Context, Failure, Json, Outcome, Stop};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::control::Reply;
-use super::interpreter::{Interpreter, describe, exited};
+use super::interpreter::{Interpreter, describe, exited, kill};
 use super::output::Tail;
 use super::sweep;
+
+/// How long the end of a process may come after the end of its connection.
+const DYING: Duration = Duration::from_secs(2);
 
 /// How an attempt ended, and what is to become of the interpreter.
 #[derive(Debug)]
@@ -46,8 +50,9 @@ impl Interpreter {
         self.outputs.drain(&mut Tail::default());
         let finishing = AtomicBool::new(false);
         let mut asked = false;
+        let usable;
         let step = {
-            let Self { pid, control, outputs, exit, .. } = self;
+            let Self { pid, cookie, control, outputs, exit, .. } = self;
             let mut pump = pin!(outputs.pump(context.logs(), &finishing));
             let mut exchange = pin!(async { reply(control.exchange().await) });
             let mut stops = context.stop_requests();
@@ -77,31 +82,23 @@ impl Interpreter {
                     _ = closed.wait_for(|closed| *closed) => break Step::Closed,
                 }
             };
-            if let Step::Reply(Reply { left: false, .. }) = step
-                && !asked
-            {
-                // The usual way, without leaving this block: nothing is alive, and all it wrote is in the pipes.
-                finishing.store(true, Ordering::Relaxed);
-                pump.await;
+            // A process that dies closes its connection first; how it died says more.
+            let step = match step {
+                Step::Broken(how) => match timeout(DYING, exited(exit)).await {
+                    Ok(status) => Step::Died(status),
+                    Err(_) => Step::Broken(how),
+                },
+                other => other,
+            };
+            usable = matches!(step, Step::Reply(Reply { left: false, .. })) && !asked;
+            if !usable {
+                kill(*pid, cookie, exit).await;
             }
+            // Nothing is alive, and all that was written is in the pipes. The same future goes on: it may hold lines already.
+            finishing.store(true, Ordering::Relaxed);
+            pump.await;
             step
         };
-        self.end(step, asked, context, &finishing).await
-    }
-
-    async fn end(
-        &mut self,
-        step: Step,
-        asked: bool,
-        context: &Context,
-        finishing: &AtomicBool,
-    ) -> End {
-        let usable = matches!(step, Step::Reply(Reply { left: false, .. })) && !asked;
-        if !usable {
-            self.kill().await;
-            finishing.store(true, Ordering::Relaxed);
-            self.outputs.pump(context.logs(), finishing).await;
-        }
         let outcome = match step {
             Step::Reply(reply) if reply.refused && !asked => return End::NotRun,
             Step::Reply(reply) => outcome(reply, asked),
@@ -109,10 +106,9 @@ impl Interpreter {
             // Nothing but the request to end says why it died.
             Step::Died(_) | Step::Broken(_) if asked => Outcome::Cancelled,
             Step::Died(status) => crash(status),
-            Step::Broken(how) => match self.exit_status() {
-                Some(status) if !killed_by_us(status) => crash(status),
-                _ => Outcome::failed(format!("the interpreter's connection failed: {how}")),
-            },
+            Step::Broken(how) => {
+                Outcome::failed(format!("the connection to the interpreter failed: {how}"))
+            }
             Step::Closed => Outcome::failed("the executor was closed"),
         };
         if usable { End::Clean(outcome) } else { End::Spent(outcome) }
@@ -144,11 +140,6 @@ fn outcome(reply: Reply, asked: bool) -> Outcome {
 
 fn crash(status: ExitStatus) -> Outcome {
     Outcome::Failed(Failure::new(format!("the interpreter {}", describe(status))).kind("Crashed"))
-}
-
-/// Whether a process died of what [`Interpreter::kill`] sends.
-fn killed_by_us(status: ExitStatus) -> bool {
-    std::os::unix::process::ExitStatusExt::signal(&status) == Some(9)
 }
 
 async fn next_stop(stops: &mut watch::Receiver<Option<Stop>>) -> Stop {

@@ -176,14 +176,19 @@ impl Interpreter {
     }
 
     /// Kills it and all that it started, and waits until nothing of that is left.
-    pub(super) async fn kill(&mut self) {
-        let (pid, cookie, gone) = (self.pid, self.cookie.clone(), self.exit_status().is_some());
-        let swept = tokio::task::spawn_blocking(move || sweep::kill_all(pid, &cookie, gone)).await;
-        if swept.is_err() {
-            sweep::kill_group(self.pid);
-        }
-        exited(&mut self.exit).await;
+    async fn kill(&mut self) {
+        kill(self.pid, &self.cookie, &mut self.exit).await;
     }
+}
+
+/// Kills an interpreter and all that it started, and waits until nothing of that is left.
+pub(super) async fn kill(pid: Pid, cookie: &str, exit: &mut watch::Receiver<Option<ExitStatus>>) {
+    let (cookie, gone) = (cookie.to_owned(), exit.borrow().is_some());
+    let swept = tokio::task::spawn_blocking(move || sweep::kill_all(pid, &cookie, gone)).await;
+    if swept.is_err() {
+        sweep::kill_group(pid);
+    }
+    exited(exit).await;
 }
 
 impl Drop for Interpreter {

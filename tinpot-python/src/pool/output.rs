@@ -4,29 +4,31 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
-use rustix::fs::OFlags;
-use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 use tinpot_core::{Level, LogWriter, Stream};
-use tokio::net::unix::pipe::Receiver;
+use tokio::time::Instant;
 
 use super::lines::Lines;
+use super::pipe::Pipe;
 
 /// One read takes at most this much.
 const READ_BYTES: usize = 64 * 1024;
-/// What a pipe holds where the system allows it: 100,000 short lines then wait for the reader only a few times.
-const PIPE_BYTES: usize = 1024 * 1024;
+/// So many reads in a row, each this soon after the one before, show that lines come quickly …
+const QUICK_READS: u32 = 4;
+const QUICKLY: Duration = Duration::from_millis(1);
+/// … and so often the pipes are looked at while they do. Measured on 2026-11-21: 0.65 s for 100,000 lines when every write wakes the
+/// runtime, 0.23 s with this.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// One standard stream of an interpreter.
 #[derive(Debug)]
 struct Output {
-    pipe: Receiver,
+    pipe: Pipe,
     stream: Stream,
     level: Level,
     lines: Lines,
     capacity: usize,
-    open: bool,
 }
 
 /// Both standard streams of an interpreter.
@@ -54,31 +56,69 @@ impl Outputs {
     ///
     /// Writes to a pipe are synchronous: what the attempt wrote before its reply is in the pipe when the reply is here.
     pub(super) async fn pump(&mut self, logs: &LogWriter, finishing: &AtomicBool) {
+        let mut last = Instant::now();
+        let mut quick = 0;
         while let Some(index) = self.readable(finishing).await {
-            self.read(index, true);
+            let pipe = &mut self.both[index].pipe;
+            let read = pipe.read_ready(&mut self.buffer);
+            self.take(index, read);
             self.write(index, logs).await;
+            let now = Instant::now();
+            quick = if now - last < QUICKLY { quick + 1 } else { 0 };
+            last = now;
+            if quick >= QUICK_READS {
+                self.look_now_and_then(logs, finishing).await;
+                quick = 0;
+            }
         }
         for index in 0..self.both.len() {
             // A process that the attempt did not start may go on writing: no more than a full pipe is the attempt's.
-            let mut left = self.both[index].capacity;
-            loop {
-                let read = self.read(index, false);
-                left = left.saturating_sub(read);
-                if read == 0 || left == 0 {
-                    break;
-                }
-                self.write(index, logs).await;
-            }
+            self.read_all(index, logs).await;
             self.both[index].lines.finish(&mut self.found, false);
             self.write(index, logs).await;
         }
+    }
+
+    /// The same for as long as lines come quickly, without being woken for each.
+    async fn look_now_and_then(&mut self, logs: &LogWriter, finishing: &AtomicBool) {
+        self.both.iter_mut().for_each(|output| output.pipe.unwatch());
+        loop {
+            tokio::select! {
+                biased;
+                () = finished(finishing) => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let mut read = 0;
+            for index in 0..self.both.len() {
+                read += self.read_all(index, logs).await;
+            }
+            if read == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Hands over what is in a pipe, at most as much as it can hold; returns how many bytes that were.
+    async fn read_all(&mut self, index: usize, logs: &LogWriter) -> usize {
+        let mut total = 0;
+        while total < self.both[index].capacity {
+            let read = self.both[index].pipe.read(&mut self.buffer);
+            if read == 0 {
+                break;
+            }
+            total += read;
+            self.take(index, read);
+            self.write(index, logs).await;
+        }
+        total
     }
 
     /// Waits for and reads what comes, and keeps the last of it: for an interpreter that is starting.
     pub(super) async fn watch(&mut self, tail: &mut Tail) {
         let never = AtomicBool::new(false);
         while let Some(index) = self.readable(&never).await {
-            self.read(index, true);
+            let read = self.both[index].pipe.read_ready(&mut self.buffer);
+            self.take(index, read);
             tail.take(&mut self.found);
         }
     }
@@ -87,12 +127,13 @@ impl Outputs {
     pub(super) fn drain(&mut self, tail: &mut Tail) {
         for index in 0..self.both.len() {
             let mut left = self.both[index].capacity;
-            loop {
-                let read = self.read(index, false);
-                left = left.saturating_sub(read);
-                if read == 0 || left == 0 {
+            while left > 0 {
+                let read = self.both[index].pipe.read(&mut self.buffer);
+                if read == 0 {
                     break;
                 }
+                left = left.saturating_sub(read);
+                self.take(index, read);
             }
             self.both[index].lines.finish(&mut self.found, false);
             tail.take(&mut self.found);
@@ -100,80 +141,45 @@ impl Outputs {
     }
 
     /// The next stream that can be read, or `None` when `finishing` is set.
-    async fn readable(&self, finishing: &AtomicBool) -> Option<usize> {
+    async fn readable(&mut self, finishing: &AtomicBool) -> Option<usize> {
+        if !self.both.iter().all(|output| output.pipe.is_watched()) {
+            self.both.iter_mut().for_each(|output| output.pipe.watch());
+        }
         let [stdout, stderr] = &self.both;
-        let finished = std::future::poll_fn(|_| {
-            if finishing.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
-        });
         tokio::select! {
             biased;
-            () = finished => None,
-            () = stdout.readable(), if stdout.open => Some(0),
-            () = stderr.readable(), if stderr.open => Some(1),
-            else => std::future::pending().await,
+            () = finished(finishing) => None,
+            () = stdout.pipe.readable() => Some(0),
+            () = stderr.pipe.readable() => Some(1),
         }
     }
 
-    /// Reads once without waiting; 0 when there is nothing. `notified` says that [`readable`](Self::readable) came before.
-    fn read(&mut self, index: usize, notified: bool) -> usize {
-        let Output { pipe, lines, open, .. } = &mut self.both[index];
-        if !*open {
-            return 0;
-        }
-        let mut result = Err(Errno::AGAIN);
-        if notified {
-            // What filled less than the buffer has emptied the pipe: saying so here spares the next wait a try.
-            let _ = pipe.try_io(|| {
-                result = rustix::io::read(&*pipe, &mut *self.buffer);
-                match result {
-                    Ok(read) if read == 0 || read == self.buffer.len() => Ok(()),
-                    _ => Err(std::io::ErrorKind::WouldBlock.into()),
-                }
-            });
-        } else {
-            // Without a look at readiness, which lags behind what is in the pipe.
-            result = rustix::io::read(&*pipe, &mut *self.buffer);
-        }
-        match result {
-            Ok(read) if read > 0 => {
-                lines.feed(&self.buffer[..read], &mut self.found);
-                read
-            }
-            Err(Errno::AGAIN | Errno::INTR) => 0,
-            Ok(_) | Err(_) => {
-                *open = false;
-                0
-            }
-        }
+    /// Cuts what was read into lines.
+    fn take(&mut self, index: usize, read: usize) {
+        self.both[index].lines.feed(&self.buffer[..read], &mut self.found);
     }
 
     async fn write(&mut self, index: usize, logs: &LogWriter) {
         if !self.found.is_empty() {
             let lines = std::mem::take(&mut self.found);
-            self.found.reserve(lines.len().min(1024));
             logs.write(self.both[index].stream, self.both[index].level, lines).await;
         }
     }
 }
 
+/// Resolves when `finishing` is set; whoever sets it polls again by itself.
+async fn finished(finishing: &AtomicBool) {
+    let look = |_: &mut std::task::Context<'_>| match finishing.load(Ordering::Relaxed) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    };
+    std::future::poll_fn(look).await;
+}
+
 impl Output {
     fn pipe(stream: Stream, level: Level) -> io::Result<(Self, OwnedFd)> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        // The two ends have flags of their own: the interpreter's writes wait, our reads do not.
-        rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
-        let capacity = rustix::pipe::fcntl_setpipe_size(&reader, PIPE_BYTES)
-            .or_else(|_| rustix::pipe::fcntl_getpipe_size(&reader))
-            .unwrap_or(READ_BYTES);
-        let pipe = Receiver::from_owned_fd(reader)?;
-        Ok((Self { pipe, stream, level, lines: Lines::default(), capacity, open: true }, writer))
-    }
-
-    async fn readable(&self) {
-        match self.pipe.readable().await {
-            Ok(()) => {}
-            // The runtime is gone: nothing will ever be readable.
-            Err(_) => std::future::pending().await,
-        }
+        let (pipe, capacity, writer) = Pipe::open()?;
+        Ok((Self { pipe, stream, level, lines: Lines::default(), capacity }, writer))
     }
 }
 

@@ -1,0 +1,75 @@
+//! Measures what an attempt and a printed line cost: `cargo run --release -p tinpot-python --example measure [--features embed]`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tinpot_core::protocol::{Epoch, Fence};
+use tinpot_core::{
+    Attempt, Context, ContextParts, ExecutionId, Executor, Json, LogWriter, Outcome, stop_channel,
+};
+use tokio::sync::{Notify, watch};
+
+const ACTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance");
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let pool = tinpot_python::PythonPool::builder(ACTIONS).size(2).start().await?;
+    // The interpreters that start in the background would be measured too.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    measure("PythonPool", Arc::new(pool)).await?;
+    #[cfg(feature = "embed")]
+    {
+        let embedded = tinpot_python::PythonExecutor::builder(ACTIONS).start().await?;
+        measure("PythonExecutor", Arc::new(embedded)).await?;
+    }
+    Ok(())
+}
+
+async fn measure(name: &str, executor: Arc<dyn Executor>) -> Result<(), tinpot_core::Error> {
+    let two = Json::parse(r#"{"a":1,"b":2}"#)?;
+    // In a task of its own, as a worker does: the main thread of the runtime has to be woken by another.
+    let task = executor.clone();
+    let mut times = tokio::spawn(async move {
+        let mut times = Vec::new();
+        for _ in 0..20_000 {
+            let start = Instant::now();
+            run(&*task, "add", &two).await;
+            times.push(start.elapsed());
+        }
+        times
+    })
+    .await
+    .unwrap_or_default();
+    times.sort_unstable();
+    let at = |part: f64| times[(times.len() as f64 * part) as usize].as_nanos() as f64 / 1e3;
+    println!("{name}: round trip p50 {:.1} µs, p99 {:.1} µs", at(0.5), at(0.99));
+    let lines = Json::parse(r#"{"count":100000}"#)?;
+    for _ in 0..3 {
+        let task = (executor.clone(), lines.clone());
+        let start = Instant::now();
+        let run = tokio::spawn(async move { run(&*task.0, "print_lines", &task.1).await });
+        run.await.ok();
+        let took = start.elapsed().as_secs_f64();
+        println!("{name}: 100,000 lines in {took:.3} s, {:.0} lines/s", 1e5 / took);
+    }
+    executor.close().await
+}
+
+async fn run(executor: &dyn Executor, action: &str, parameters: &Json) {
+    let ready = Arc::new(Notify::new());
+    let (logs, buffer) = LogWriter::channel(ready.clone(), u64::MAX);
+    let (_stop, stops) = stop_channel();
+    let context =
+        Context::new(ContextParts { logs, stop: stops, progress: watch::Sender::new(None) });
+    let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
+    let attempt = Attempt::new(ExecutionId::generate(), fence, action, parameters.clone());
+    let mut execute = executor.execute(attempt, context);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            outcome = &mut execute => break outcome,
+            () = ready.notified() => drop(buffer.take(usize::MAX)),
+        }
+    };
+    assert!(matches!(outcome, Outcome::Succeeded(_)), "{outcome:?}");
+}
