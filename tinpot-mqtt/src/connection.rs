@@ -14,8 +14,9 @@
 //! - **Clean start, no session**: the broker keeps nothing for us, and every CONNACK makes us subscribe again to all that is wanted.
 //! - **QoS 0**, so the in-flight window, its collisions and its stalls do not exist for us; its limit is small and explicit all the same,
 //!   since packet ids of subscriptions are drawn from it.
-//! - **Another client that takes our client id** would end our connection, and we its, for ever: our ids have a random part, and after
-//!   such a takeover we come back under a new one, and say so.
+//! - **Another client that takes our client id** would end our connection, and we its, for ever: our ids have a random part, drawn anew for
+//!   every connection. Where the broker says that it was a takeover, so does the status. mosquitto 2.0.11 just closes the connection, and a
+//!   DISCONNECT without the (optional) length of its properties is lost by the library: both show as a closed connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -130,8 +131,8 @@ pub(crate) async fn keep_connected(
     mut closing: watch::Receiver<bool>,
 ) {
     let mut backoff = Backoff::new();
-    let mut client_id = config.client_id(&lane);
     while !*closing.borrow() {
+        let client_id = config.client_id(&lane);
         let (client, event_loop) = AsyncClient::new(config.options(&client_id), QUEUE_REQUESTS);
         let pulse = Arc::new(Pulse {
             events: AtomicU64::new(0),
@@ -149,13 +150,6 @@ pub(crate) async fn keep_connected(
             }
         };
         drop(polling);
-        let taken_over = matches!(
-            &ending,
-            Ending::Failed(ConnectionError::MqttState(StateError::ServerDisconnect {
-                reason_code: DisconnectReasonCode::SessionTakenOver,
-                ..
-            }))
-        );
         let was_connected = pulse.events.load(Ordering::Relaxed) > 0;
         let reason = describe(&ending, &config, &client_id, was_connected);
         if was_connected {
@@ -164,9 +158,6 @@ pub(crate) async fn keep_connected(
             tracing::debug!(lane = lane_name(lane.lane()), reason, "the broker cannot be reached");
         }
         lane.disconnected(reason);
-        if taken_over {
-            client_id = config.client_id(&lane);
-        }
         if was_connected && started.elapsed() > STEADY {
             backoff.reset();
         }
@@ -278,7 +269,7 @@ fn describe(
         ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
             match reason_code {
                 DisconnectReasonCode::SessionTakenOver => format!(
-                    "another client connected with our client id {client_id:?}; we come back under a new one"
+                    "another client connected with our client id {client_id:?}; we come back under another"
                 ),
                 DisconnectReasonCode::ServerShuttingDown => {
                     format!("the broker at {broker} is shutting down")

@@ -4,13 +4,13 @@ use tinpot_core::{ErrorKind, Link};
 use tinpot_mqtt::MqttTransport;
 use tinpot_mqtt::broker::Broker;
 
-use crate::support::{assert_frames_move, down_because, link_is};
+use crate::support::{LARGE, assert_frames_move, down_because, link_is};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_get_in_and_others_do_not() {
     let broker = Broker::builder().user("web", "s@cret").start().await.unwrap();
     let connect = MqttTransport::builder(broker.url());
-    assert_frames_move(&connect.clone().user("web").password("s@cret")).await;
+    assert_frames_move(&connect.clone().user("web").password("s@cret"), LARGE).await;
     for refused in [connect.clone().user("web").password("wrong"), connect] {
         let refused = refused.connect().await.unwrap();
         down_because(&refused, &["refuses", "password"]).await;

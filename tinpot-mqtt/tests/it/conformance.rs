@@ -1,4 +1,4 @@
-//! The conformance suite on both brokers, and over WebSockets.
+//! The conformance suite on both brokers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,20 +79,6 @@ mod on_mosquitto {
     async fn network() -> WithBroker<Mosquitto> {
         let broker = Mosquitto::start().await;
         let connect = MqttTransport::builder(broker.url());
-        WithBroker { broker, connect }
-    }
-
-    tinpot_core::transport_conformance!(network);
-}
-
-mod on_mosquitto_over_websockets {
-    use super::{Mosquitto, MqttTransport, WithBroker};
-
-    async fn network() -> WithBroker<Mosquitto> {
-        let here = tempfile::tempdir().unwrap();
-        let lines = "allow_anonymous true\nprotocol websockets";
-        let broker = Mosquitto::with(here, lines).await;
-        let connect = MqttTransport::builder(format!("ws://127.0.0.1:{}/mqtt", broker.port()));
         WithBroker { broker, connect }
     }
 

@@ -1,42 +1,69 @@
 //! What happens to connections, beyond what the conformance suite asks of every transport.
 
-use bytes::Bytes;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use rumqttc::v5::{AsyncClient, MqttOptions};
+use rumqttc::v5::mqttbytes::v5::{ConnAck, ConnectReturnCode, Packet};
 use tinpot_core::{Address, ErrorKind, Lane, Link, Transport, WorkerId};
 use tinpot_mqtt::MqttTransport;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::mosquitto::Mosquitto;
-use crate::support::{link_is, within};
+use crate::support::{down_because, link_is, within};
+
+/// Takes a client in, as a broker does, and answers its id.
+async fn take_in(socket: &mut TcpStream) -> String {
+    let mut bytes = BytesMut::new();
+    let id = loop {
+        socket.read_buf(&mut bytes).await.unwrap();
+        if let Ok(Packet::Connect(connect, _, _)) = Packet::read(&mut bytes.clone(), None) {
+            break connect.client_id;
+        }
+    };
+    let code = ConnectReturnCode::Success;
+    write(socket, Packet::ConnAck(ConnAck { session_present: false, code, properties: None }))
+        .await;
+    id
+}
+
+async fn write(socket: &mut TcpStream, packet: Packet) {
+    let mut bytes = BytesMut::new();
+    packet.write(&mut bytes, None).unwrap();
+    socket.write_all(&bytes).await.unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_our_id_is_reported_and_survived() {
-    let here = tempfile::tempdir().unwrap();
-    let broker = Mosquitto::with(here, "allow_anonymous true\nlog_type notice").await;
+    let broker = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("mqtt://{}", broker.local_addr().unwrap());
     let web = WorkerId::generate("web");
-    let transport = MqttTransport::builder(broker.url()).worker(&web).connect().await.unwrap();
-    link_is(&transport, Link::is_up).await;
-    let mut frames = transport.listen(&Address::Worker(web.clone()), Lane::Control).await.unwrap();
-    let beginning = format!("{web}-control-");
-    let log = broker.log();
-    let id = log.split_whitespace().find(|word| word.starts_with(&beginning)).expect(&log);
-
-    let mut status = transport.status();
-    let reason = tokio::spawn(async move {
-        let down = status.wait_for(|link| !link.is_up()).await.unwrap().clone();
-        format!("{down:?}")
+    let mut builder = MqttTransport::builder(url).worker(&web);
+    builder = builder.keep_alive(Duration::from_secs(60));
+    let (transport, mut clients) = tokio::join!(builder.connect(), async {
+        let mut clients = Vec::new();
+        for _ in Lane::ALL {
+            let (mut socket, _) = broker.accept().await.unwrap();
+            clients.push((take_in(&mut socket).await, socket));
+        }
+        clients
     });
-    let (_thief, mut thief_loop) =
-        AsyncClient::new(MqttOptions::new(id, "127.0.0.1", broker.port()), 1);
-    let thief = tokio::spawn(async move { while thief_loop.poll().await.is_ok() {} });
-    let reason = within("the theft shows", reason).await.unwrap();
-    assert!(reason.contains("another client") && reason.contains(id), "{reason}");
-
+    let transport = transport.unwrap();
     link_is(&transport, Link::is_up).await;
-    transport.send(&Address::Worker(web), Lane::Control, "still me".into()).await.unwrap();
-    assert_eq!(within("the frame", frames.next()).await.unwrap(), "still me");
-    assert!(!thief.is_finished(), "it came back under another id");
-    thief.abort();
+    let mut ids: Vec<_> = clients.iter().map(|(id, _)| id.clone()).collect();
+    ids.sort();
+    assert!(ids[0].starts_with(&format!("{web}-control-")), "{ids:?}");
+    assert!(ids[1].starts_with(&format!("{web}-logs-")), "{ids:?}");
+
+    let (id, socket) = &mut clients[0];
+    // DISCONNECT, two bytes, session taken over, no properties.
+    socket.write_all(&[0xe0, 2, 0x8e, 0]).await.unwrap();
+    down_because(&transport, &["another client", id]).await;
+    let (mut socket, _) = within("it comes back", broker.accept()).await.unwrap();
+    let new_id = take_in(&mut socket).await;
+    assert_ne!(new_id, *id, "under the same id it would take it back, and so on for ever");
+    link_is(&transport, Link::is_up).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +99,7 @@ async fn dropping_the_transport_ends_its_streams_and_connections() {
     );
     within("both connections end", async {
         while broker.log().matches("closed its connection").count() < 2 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;

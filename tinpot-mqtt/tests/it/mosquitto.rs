@@ -57,6 +57,13 @@ impl Mosquitto {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
+    /// What makes the listener one for WebSockets.
+    ///
+    /// mosquitto 2.0.11 ends when it has no other listener: "Unable to start any listening sockets".
+    pub(crate) fn websockets() -> String {
+        format!("allow_anonymous true\nprotocol websockets\nlistener {} 127.0.0.1", free_port())
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

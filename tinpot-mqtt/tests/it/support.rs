@@ -17,6 +17,9 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
     }
 }
 
+/// More than any buffer on the way holds.
+pub(crate) const LARGE: usize = 1_000_000;
+
 /// With the identity that a participant of a real system has.
 pub(crate) fn participant(builder: &MqttTransportBuilder, who: &Address) -> MqttTransportBuilder {
     match who {
@@ -38,16 +41,15 @@ pub(crate) async fn down_because(transport: &MqttTransport, words: &[&str]) {
     .await;
 }
 
-/// A coordinator and a worker find each other, on both lanes, both ways.
-pub(crate) async fn assert_frames_move(builder: &MqttTransportBuilder) {
+/// A coordinator and a worker find each other, on both lanes, both ways, with frames of this size.
+pub(crate) async fn assert_frames_move(builder: &MqttTransportBuilder, bytes: usize) {
     let web = WorkerId::generate("web");
     let coordinator = builder.clone().connect().await.unwrap();
     let worker = builder.clone().worker(&web).connect().await.unwrap();
     let down = Address::Worker(web);
     link_is(&coordinator, Link::is_up).await;
     link_is(&worker, Link::is_up).await;
-    // Larger than every buffer on the way.
-    let frame = Bytes::from(vec![7; 1_000_000]);
+    let frame = Bytes::from(vec![7; bytes]);
     for lane in Lane::ALL {
         let mut at_worker = worker.listen(&down, lane).await.unwrap();
         let mut at_coordinator = coordinator.listen(&Address::Coordinator, lane).await.unwrap();
