@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// Every file of the package, and what a child interpreter starts with.
-const FILES: &[(&str, &str)] = &[
+pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot_child.py", include_str!("../python/tinpot_child.py")),
     ("tinpot/__init__.py", include_str!("../python/tinpot/__init__.py")),
     ("tinpot/py.typed", include_str!("../python/tinpot/py.typed")),

@@ -4,10 +4,8 @@ mod attempt;
 mod control;
 mod fleet;
 mod interpreter;
-mod lines;
 mod output;
 mod pipe;
-mod python;
 mod sweep;
 
 use std::ffi::OsString;
@@ -26,6 +24,7 @@ use self::fleet::Fleet;
 use self::interpreter::{Interpreter, Launch};
 use crate::error::PythonError;
 use crate::package::Package;
+use crate::python;
 
 /// So many files that kill or hang an interpreter while they are imported are set aside before discovery gives up.
 const SKIPPED_MAX: usize = 50;
@@ -140,8 +139,11 @@ impl PythonPoolBuilder {
     /// does not start.
     pub async fn start(self) -> Result<PythonPool> {
         let root = actions_dir(&self.root)?;
+        let python = python::asked_for(self.python.as_deref());
+        let python = python.unwrap_or_else(|| PathBuf::from("python3"));
         let launch = Launch {
-            python: python::find(self.python.as_deref()).await?,
+            // As it names itself: a shim is then not started over and over.
+            python: python::probe(python).await?.executable,
             package: Package::unpack()
                 .map_err(PythonError::io("the tinpot package cannot be unpacked"))?,
             root,
@@ -198,6 +200,9 @@ impl Executor for PythonPool {
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
+        if context.stop_requested().is_some() {
+            return Outcome::Cancelled;
+        }
         for _ in 0..REFUSALS_MAX {
             let mut busy = tokio::select! {
                 biased;

@@ -103,11 +103,15 @@ def _follow(process, outputs, deadline):
                     selector.unregister(key.fileobj)
             if not ready and process.poll() is not None:
                 break
-    try:
-        process.wait(None if deadline is None else max(0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+    while True:
+        # In pieces: in the worker's own process a request to end is noticed between two system calls only.
+        wait = _LOOK_EVERY if deadline is None else min(_LOOK_EVERY, deadline - time.monotonic())
+        try:
+            process.wait(max(0, wait))
+            return True
+        except subprocess.TimeoutExpired:
+            if wait <= 0:
+                return False
 
 
 def _end(process):

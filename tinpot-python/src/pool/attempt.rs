@@ -6,14 +6,14 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tinpot_core::{Context, Failure, Json, Outcome, Stop};
+use tinpot_core::{Context, Failure, Outcome, Stop};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::control::Reply;
 use super::interpreter::{Interpreter, describe, exited, kill};
 use super::output::Tail;
 use super::sweep;
+use crate::reply::Reply;
 
 /// How long the end of a process may come after the end of its connection.
 const DYING: Duration = Duration::from_secs(2);
@@ -101,7 +101,8 @@ impl Interpreter {
         };
         let outcome = match step {
             Step::Reply(reply) if reply.refused && !asked => return End::NotRun,
-            Step::Reply(reply) => outcome(reply, asked),
+            Step::Reply(reply) if asked && (reply.cancelled || reply.refused) => Outcome::Cancelled,
+            Step::Reply(reply) => reply.outcome(),
             Step::Overdue => Outcome::Cancelled,
             // Nothing but the request to end says why it died.
             Step::Died(_) | Step::Broken(_) if asked => Outcome::Cancelled,
@@ -123,18 +124,6 @@ fn reply(line: io::Result<Option<&[u8]>>) -> Step {
         },
         Ok(None) => Step::Broken("it was closed".to_owned()),
         Err(e) => Step::Broken(e.to_string()),
-    }
-}
-
-fn outcome(reply: Reply, asked: bool) -> Outcome {
-    match reply {
-        Reply { ok: Some(value), .. } => Outcome::Succeeded(Json::from(value)),
-        Reply { failed: Some(failure), .. } => Outcome::Failed(failure),
-        Reply { cancelled, refused, .. } if (cancelled || refused) && asked => Outcome::Cancelled,
-        Reply { cancelled: true, .. } => Outcome::Failed(
-            Failure::new("somebody else asked the interpreter to end (SIGTERM)").kind("Cancelled"),
-        ),
-        _ => Outcome::failed("the interpreter's reply says nothing"),
     }
 }
 

@@ -6,9 +6,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use tinpot_core::{Attempt, Failure};
+use tinpot_core::Attempt;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -23,31 +21,6 @@ pub(super) struct Control {
     socket: UnixStream,
     request: Vec<u8>,
     received: Vec<u8>,
-}
-
-/// How an attempt ended, in the words of the interpreter.
-#[derive(Debug, Deserialize)]
-pub(super) struct Reply {
-    /// The value.
-    #[serde(default, deserialize_with = "some_raw")]
-    pub(super) ok: Option<Box<RawValue>>,
-    pub(super) failed: Option<Failure>,
-    /// It ended because it was asked to.
-    #[serde(default)]
-    pub(super) cancelled: bool,
-    /// It never ran: the interpreter had been asked to end before.
-    #[serde(default)]
-    pub(super) refused: bool,
-    /// Processes or threads were left behind: the interpreter must not be used again.
-    #[serde(default)]
-    pub(super) left: bool,
-}
-
-/// `null` is a value here, not an absence.
-fn some_raw<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Box<RawValue>>, D::Error> {
-    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl Control {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tinpot_core::{Level, LogWriter, Stream};
 use tokio::time::Instant;
 
-use super::lines::Lines;
 use super::pipe::Pipe;
+use crate::lines::Lines;
 
 /// One read takes at most this much.
 const READ_BYTES: usize = 64 * 1024;

@@ -13,3 +13,16 @@ mod pool {
 
     tinpot_core::executor_conformance!(subject);
 }
+
+#[cfg(feature = "embed")]
+mod embedded {
+    use tinpot_core::testing::executor::{Kill, Subject};
+    use tinpot_python::PythonExecutor;
+
+    async fn subject() -> Subject {
+        let executor = PythonExecutor::builder(super::ACTIONS).start().await;
+        Subject::new(executor.expect("an executor")).kill(Kill::Cooperative)
+    }
+
+    tinpot_core::executor_conformance!(subject);
+}

@@ -5,14 +5,14 @@ const KEPT_BYTES: usize = 64 * 1024 - 128;
 
 /// The part of a line that has not ended yet.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     partial: Vec<u8>,
     dropped: usize,
 }
 
 impl Lines {
     /// Takes bytes and appends every line that ends in them.
-    pub(super) fn feed(&mut self, mut data: &[u8], lines: &mut Vec<String>) {
+    pub(crate) fn feed(&mut self, mut data: &[u8], lines: &mut Vec<String>) {
         while let Some(end) = memchr::memchr(b'\n', data) {
             let (line, rest) = data.split_at(end);
             if self.partial.is_empty() && self.dropped == 0 && line.len() <= KEPT_BYTES {
@@ -27,7 +27,7 @@ impl Lines {
     }
 
     /// Appends what is left without a line end; with `even_empty` also an empty line.
-    pub(super) fn finish(&mut self, lines: &mut Vec<String>, even_empty: bool) {
+    pub(crate) fn finish(&mut self, lines: &mut Vec<String>, even_empty: bool) {
         if self.partial.is_empty() && !even_empty {
             return;
         }

@@ -1,0 +1,164 @@
+//! One attempt: the side that runs it on a thread, and the side that waits for it.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCFunction, PyTuple};
+use tinpot_core::{Context, Json, Outcome, Stop};
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+
+use super::interpreter::Interpreter;
+use super::sink::Sink;
+use crate::reply::Reply;
+
+/// What a thread runs.
+pub(super) struct Job {
+    interpreter: &'static Interpreter,
+    entry: Arc<Py<PyAny>>,
+    parameters: Json,
+    sink: Arc<Sink>,
+    limit: usize,
+    /// Tells the other side where the attempt can be stopped.
+    started: oneshot::Sender<Py<PyAny>>,
+    done: oneshot::Sender<Option<Vec<u8>>>,
+}
+
+/// The other side.
+pub(super) struct JobHandle {
+    interpreter: &'static Interpreter,
+    started: Option<oneshot::Receiver<Py<PyAny>>>,
+    done: oneshot::Receiver<Option<Vec<u8>>>,
+    give_up: watch::Sender<bool>,
+    finished: bool,
+}
+
+impl Job {
+    pub(super) fn new(
+        interpreter: &'static Interpreter,
+        entry: Arc<Py<PyAny>>,
+        parameters: Json,
+        context: &Context,
+        limit: usize,
+    ) -> (Self, JobHandle) {
+        let (started, has_started) = oneshot::channel();
+        let (done, is_done) = oneshot::channel();
+        let (give_up, given_up) = watch::channel(false);
+        let sink = Arc::new(Sink::new(context.logs().clone(), Handle::current(), given_up));
+        let job = Self { interpreter, entry, parameters, sink, limit, started, done };
+        let handle = JobHandle {
+            interpreter,
+            started: Some(has_started),
+            done: is_done,
+            give_up,
+            finished: false,
+        };
+        (job, handle)
+    }
+
+    /// Runs the attempt and hands over its reply; the log is complete by then.
+    pub(super) fn run(self, py: Python<'_>) {
+        let Self { interpreter, entry, parameters, sink, limit, started, done } = self;
+        let reply = prepare(py, interpreter, &sink).map(|attempt| {
+            // Whoever waited for it has gone, and with that has asked it to end.
+            if let Err(attempt) = started.send(attempt.clone().unbind()) {
+                let _ = interpreter.stop.bind(py).call1((attempt,));
+            }
+            let parameters = PyBytes::new(py, parameters.get().as_bytes());
+            // A request to end may arrive on the last lines, where nobody catches it: the reply is kept in the attempt all the same.
+            let _ = interpreter.run.bind(py).call1((&attempt, &*entry, parameters, limit));
+            let settled = interpreter.settle.bind(py).call1((&attempt,));
+            // At most one such exception is ever on its way, so that the second call is undisturbed.
+            settled.or_else(|_| interpreter.settle.bind(py).call1((&attempt,)))
+        });
+        sink.finish(py);
+        let reply = reply.and_then(|reply| reply).and_then(|reply| reply.extract());
+        // Nobody waits any more when this fails.
+        let _ = done.send(reply.ok());
+    }
+}
+
+fn prepare<'py>(
+    py: Python<'py>,
+    interpreter: &Interpreter,
+    sink: &Arc<Sink>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let sink = sink.clone();
+    let emit = PyCFunction::new_closure(py, None, None, move |args: &Bound<'_, PyTuple>, _| {
+        let stream: usize = args.get_item(0)?.extract()?;
+        let data = args.get_item(1)?;
+        sink.write(args.py(), stream, data.cast::<PyBytes>()?.as_bytes());
+        PyResult::Ok(())
+    })?;
+    interpreter.attempt.bind(py).call1((emit,))
+}
+
+impl JobHandle {
+    /// Waits for the end of the attempt, and passes requests to end on to it.
+    pub(super) async fn follow(
+        mut self,
+        context: &Context,
+        mut closed: watch::Receiver<bool>,
+    ) -> Outcome {
+        let mut stops = context.stop_requests();
+        stops.mark_changed();
+        let (mut asked, mut closing) = (false, false);
+        let reply = loop {
+            tokio::select! {
+                biased;
+                reply = &mut self.done => break reply.ok().flatten(),
+                _stop = next_stop(&mut stops), if !asked => {
+                    asked = true;
+                    self.ask();
+                }
+                _ = closed.wait_for(|closed| *closed), if !closing => {
+                    closing = true;
+                    self.ask();
+                }
+            }
+        };
+        self.finished = true;
+        let reply = reply.and_then(|reply| serde_json::from_slice::<Reply>(&reply).ok());
+        match reply {
+            Some(Reply { cancelled: true, .. }) | None if asked => Outcome::Cancelled,
+            Some(Reply { cancelled: true, .. }) if closing => {
+                Outcome::failed("the executor was closed")
+            }
+            Some(reply) => reply.outcome(),
+            None => Outcome::failed("the embedded interpreter gave no reply"),
+        }
+    }
+
+    /// Has `Cancelled` raised in the attempt. On a thread of its own: the interpreter's lock may be held for long.
+    fn ask(&mut self) {
+        let (interpreter, started) = (self.interpreter, self.started.take());
+        let Some(started) = started else { return };
+        // Aborted with the runtime at worst: then the process ends.
+        tokio::task::spawn_blocking(move || {
+            if let Ok(attempt) = started.blocking_recv() {
+                Python::attach(|py| {
+                    // A hook that fails belongs to an event loop that has just ended.
+                    let _ = interpreter.stop.bind(py).call1((attempt,));
+                });
+            }
+        });
+    }
+}
+
+impl Drop for JobHandle {
+    /// The future was dropped: the attempt is asked to end, and nobody waits for what it prints.
+    fn drop(&mut self) {
+        if !self.finished {
+            self.give_up.send_replace(true);
+            if Handle::try_current().is_ok() {
+                self.ask();
+            }
+        }
+    }
+}
+
+async fn next_stop(stops: &mut watch::Receiver<Option<Stop>>) {
+    if stops.wait_for(Option::is_some).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
