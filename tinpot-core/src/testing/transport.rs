@@ -70,7 +70,7 @@ pub trait Faults: Send + Sync {
     async fn restore(&self);
 }
 
-/// Emits one test per case of the suite. Takes the path of an async function that gives a
+/// Emits one test per case of the suite. Takes the path of a function, mostly an async one, that gives a
 /// [`Network`](crate::testing::transport::Network).
 #[macro_export]
 macro_rules! transport_conformance {

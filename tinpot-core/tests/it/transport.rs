@@ -35,30 +35,41 @@ impl Network for InMemory {
 }
 
 mod memory {
-    async fn network() -> super::InMemory {
-        super::InMemory::new(|transport| std::sync::Arc::new(transport))
+    use std::future::{Ready, ready};
+    use std::sync::Arc;
+
+    use super::InMemory;
+
+    fn network() -> Ready<InMemory> {
+        ready(InMemory::new(|transport| Arc::new(transport)))
     }
 
     tinpot_core::transport_conformance!(network);
 }
 
 mod in_an_arc {
+    use std::future::{Ready, ready};
     use std::sync::Arc;
 
-    async fn network() -> super::InMemory {
-        super::InMemory::new(|transport| Arc::new(Arc::new(transport)))
+    use super::InMemory;
+
+    fn network() -> Ready<InMemory> {
+        ready(InMemory::new(|transport| Arc::new(Arc::new(transport))))
     }
 
     tinpot_core::transport_conformance!(network);
 }
 
 mod in_a_box {
+    use std::future::{Ready, ready};
     use std::sync::Arc;
 
     use tinpot_core::Transport;
 
-    async fn network() -> super::InMemory {
-        super::InMemory::new(|transport| Arc::new(Box::new(transport) as Box<dyn Transport>))
+    use super::InMemory;
+
+    fn network() -> Ready<InMemory> {
+        ready(InMemory::new(|transport| Arc::new(Box::new(transport) as Box<dyn Transport>)))
     }
 
     tinpot_core::transport_conformance!(network);
