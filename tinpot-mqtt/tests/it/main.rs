@@ -1,5 +1,7 @@
 //! Integration tests of tinpot-mqtt: one binary, one module per subject.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod broker;
 mod certificates;
 mod conformance;
