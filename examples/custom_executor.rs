@@ -11,9 +11,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use tinpot_core::{
-    Action, Attempt, Context, Coordinator, Executor, Failure, Json, Level, MemoryNetwork, Offer,
-    Outcome, Result, Stream, SubmitOptions, Worker,
+    Action, Attempt, Context, Coordinator, Event, Executor, Failure, Json, Level, MemoryNetwork,
+    Offer, Outcome, Result, Stream, SubmitOptions, Worker,
 };
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -132,9 +133,15 @@ async fn main() -> Result<(), tinpot_examples::AnyError> {
 
     let parameters = Json::parse(r#"{"name": "$(rm -rf /)"}"#)?;
     let execution = coordinator.submit("greet", parameters, SubmitOptions::default()).await?;
-    println!("outcome: {:?}", execution.outcome().await?);
-    for chunk in coordinator.logs(execution.id(), 0, 65_536).await? {
-        chunk.lines.iter().for_each(|line| println!("{:?}: {line}", chunk.stream));
+    let mut events = execution.events(0);
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Logs(chunk) => {
+                chunk.lines.iter().for_each(|line| println!("{:?}: {line}", chunk.stream))
+            }
+            Event::Finished(outcome) => println!("outcome: {outcome:?}"),
+            _ => {}
+        }
     }
 
     worker.shutdown(std::time::Duration::from_secs(1)).await;

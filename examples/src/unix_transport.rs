@@ -14,10 +14,13 @@ use futures::stream::{self, BoxStream, StreamExt};
 use tinpot_core::{Address, Error, ErrorKind, Lane, Link, Result, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 /// The longest that a listener which does not read may hold up a sender.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Frames that wait for a listener.
+const FRAMES: usize = 4096;
 /// The largest frame.
 const FRAME_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -81,15 +84,31 @@ async fn deliver(socket: &Path, frame: &[u8]) -> io::Result<()> {
     connection.read(&mut [0]).await.map(drop)
 }
 
-/// Removes its socket when the stream is dropped.
-struct Socket {
+/// A socket that is read whether or not anybody polls the stream: a loop that is sending must not keep others from sending to it.
+struct Listening {
     path: PathBuf,
-    listener: UnixListener,
+    reader: JoinHandle<()>,
+    frames: mpsc::Receiver<Bytes>,
 }
 
-impl Drop for Socket {
+impl Drop for Listening {
     fn drop(&mut self) {
+        self.reader.abort();
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn read_frames(listener: UnixListener, frames: mpsc::Sender<Bytes>) {
+    loop {
+        let Ok((connection, _)) = listener.accept().await else { continue };
+        let mut frame = Vec::new();
+        let read = connection.take(FRAME_BYTES).read_to_end(&mut frame).await;
+        // With a full buffer the frame is lost, and the protocol sends it again.
+        if read.is_ok()
+            && let Err(mpsc::error::TrySendError::Closed(_)) = frames.try_send(Bytes::from(frame))
+        {
+            return;
+        }
     }
 }
 
@@ -126,15 +145,12 @@ impl Transport for UnixTransport {
             Error::new(ErrorKind::Other, format!("cannot listen on {}", path.display()))
                 .with_source(e)
         };
-        let socket = Socket { listener: UnixListener::bind(&path).map_err(cannot)?, path };
-        let frames = stream::unfold(socket, |socket| async move {
-            loop {
-                let Ok((connection, _)) = socket.listener.accept().await else { continue };
-                let mut frame = Vec::new();
-                if connection.take(FRAME_BYTES).read_to_end(&mut frame).await.is_ok() {
-                    return Some((Bytes::from(frame), socket));
-                }
-            }
+        let listener = UnixListener::bind(&path).map_err(cannot)?;
+        let (sender, frames) = mpsc::channel(FRAMES);
+        let listening =
+            Listening { path, reader: tokio::spawn(read_frames(listener, sender)), frames };
+        let frames = stream::unfold(listening, |mut listening| async move {
+            listening.frames.recv().await.map(|frame| (frame, listening))
         });
         let mut link = self.link.subscribe();
         let closed = async move {

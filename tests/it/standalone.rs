@@ -1,6 +1,6 @@
 //! The `standalone` program, from its start to its end.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tinpot_tests::{Api, Program, actions, free_port, is_alive, run_example, wait_for};
 
 fn start(env: &[(&str, &str)]) -> (Program, Api) {
@@ -80,14 +80,11 @@ fn a_termination_lets_running_actions_finish() {
     let file = directory.path().join("marks");
     let id = api.submit("mark", json!({"file": file, "text": "started", "seconds": 1.0}));
     wait_for("the start", || std::fs::read_to_string(&file));
-    let stream = std::thread::spawn({
-        let api = api.clone();
-        move || api.stream(&id)
-    });
+    let stream = api.open_stream(&id);
     program.terminate();
     let status = program.wait();
     assert_eq!(status.code(), Some(0), "{}", program.output());
-    let events = stream.join().expect("a stream");
+    let events: Vec<Value> = stream.collect();
     assert_eq!(
         events.last().map(|event| &event["data"]["result"]),
         Some(&json!("started")),

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tinpot_tests::{Api, Mosquitto, Program, actions, free_port, is_alive, wait_for};
 
-fn coordinator(broker: &str) -> (Program, Api, u16) {
+fn coordinator(broker: &str) -> (Program, Api) {
     let port = free_port();
     let program =
         Program::start("coordinator", &[("PORT", &port.to_string()), ("MQTT_BROKER", broker)]);
-    let worker = worker(broker, &[]);
-    let api = Api::ready(port);
-    drop(worker);
-    (program, api, port)
+    (program, Api::answering(port))
 }
 
 fn worker(broker: &str, env: &[(&str, &str)]) -> Program {
@@ -34,7 +31,7 @@ fn wait_for_workers(api: &Api, names: &[&str]) {
 #[test]
 fn two_workers_run_each_of_a_thousand_executions_once() {
     let broker = Mosquitto::start();
-    let (_coordinator, api, _) = coordinator(&broker.url());
+    let (_coordinator, api) = coordinator(&broker.url());
     let _one = worker(&broker.url(), &[("WORKER_NAME", "one")]);
     let _two = worker(&broker.url(), &[("WORKER_NAME", "two")]);
     wait_for_workers(&api, &["one", "two"]);
@@ -65,13 +62,8 @@ fn two_workers_run_each_of_a_thousand_executions_once() {
 #[test]
 fn queues_and_groups_say_who_runs_what() {
     let broker = Mosquitto::start();
-    let port = free_port();
-    let _coordinator = Program::start(
-        "coordinator",
-        &[("PORT", &port.to_string()), ("MQTT_BROKER", &broker.url())],
-    );
+    let (_coordinator, api) = coordinator(&broker.url());
     let _general = worker(&broker.url(), &[("QUEUES", "default"), ("WORKER_NAME", "general")]);
-    let api = Api::ready(port);
     wait_for_workers(&api, &["general"]);
     let (_, catalogue) = api.get("/api/actions");
     assert_eq!(catalogue["special"]["available"], false, "{catalogue}");
@@ -116,7 +108,7 @@ fn the_embedded_broker_needs_nothing_installed() {
 #[test]
 fn a_killed_worker_takes_its_children_with_it() {
     let broker = Mosquitto::start();
-    let (_coordinator, api, _) = coordinator(&broker.url());
+    let (_coordinator, api) = coordinator(&broker.url());
     let mut worker = worker(&broker.url(), &[("WORKER_NAME", "doomed")]);
     wait_for_workers(&api, &["doomed"]);
     let directory = tempfile::tempdir().expect("a directory");
@@ -139,28 +131,15 @@ fn a_worker_waits_for_its_broker_and_says_so() {
     let mut broker = Mosquitto::start();
     let url = broker.url();
     broker.kill();
-    let port = free_port();
-    let coordinator =
-        Program::start("coordinator", &[("PORT", &port.to_string()), ("MQTT_BROKER", &url)]);
+    let (_coordinator, api) = coordinator(&url);
     let _worker = worker(&url, &[]);
-    wait_for("the coordinator's own words", || match coordinator.output() {
-        text if text.contains(&port.to_string()) => Ok(()),
-        text => Err(text),
-    });
-    let health: Value = wait_for("the health", || {
-        let answer = ureq::Agent::config_builder().http_status_as_error(false).build();
-        let agent: ureq::Agent = answer.into();
-        let mut response = agent
-            .get(format!("http://127.0.0.1:{port}/health"))
-            .call()
-            .map_err(|e| e.to_string())?;
-        if response.status() != 503 {
-            return Err(response.status().to_string());
-        }
-        response.body_mut().read_json().map_err(|e| e.to_string())
-    });
+    let (status, health) = api.get("/health");
+    assert_eq!(status, 503, "{health}");
     assert!(!health["detail"].as_str().unwrap_or_default().is_empty(), "{health}");
     broker.restart();
-    let api = Api::ready(port);
+    wait_for("the worker", || match api.get("/ready") {
+        (200, _) => Ok(()),
+        other => Err(other),
+    });
     assert_eq!(api.run("mark", json!({"file": "/dev/null", "text": "back"}))["result"], "back");
 }

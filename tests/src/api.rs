@@ -22,16 +22,27 @@ impl Api {
 
     /// Likewise, for an API that is nested under a path.
     pub fn ready_at(port: u16, path: &str) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(DEADLINE))
-            .build();
-        let api = Self { agent: config.into(), base: format!("http://127.0.0.1:{port}{path}") };
+        let api = Self::at(port, path);
         wait_for("the server to be ready", || match api.try_get("/ready") {
             Ok((200, _)) => Ok(()),
             other => Err(other),
         });
         api
+    }
+
+    /// A client of the server on that port of loopback, once it answers at all.
+    pub fn answering(port: u16) -> Self {
+        let api = Self::at(port, "");
+        wait_for("the server to answer", || api.try_get("/health"));
+        api
+    }
+
+    fn at(port: u16, path: &str) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(DEADLINE))
+            .build();
+        Self { agent: config.into(), base: format!("http://127.0.0.1:{port}{path}") }
     }
 
     fn try_get(&self, path: &str) -> Result<(u16, Value), String> {
@@ -87,10 +98,15 @@ impl Api {
 
     /// Reads the event stream of an execution to its end; every event's JSON.
     pub fn stream(&self, id: &str) -> Vec<Value> {
+        self.open_stream(id).collect()
+    }
+
+    /// Opens the event stream of an execution; every event's JSON, as it comes.
+    pub fn open_stream(&self, id: &str) -> impl Iterator<Item = Value> + Send + 'static {
         let url = format!("{}/api/executions/{id}/stream", self.base);
-        let mut response = self.agent.get(url).call().expect("a stream");
-        let reader = BufReader::new(response.body_mut().as_reader());
+        let response = self.agent.get(url).call().expect("a stream");
+        let reader = BufReader::new(response.into_body().into_reader());
         let lines = reader.lines().map(|line| line.expect("a line"));
-        lines.filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect()
+        lines.filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
     }
 }

@@ -35,7 +35,8 @@ impl ExecutionHandle {
         self.live.state.borrow().status
     }
 
-    /// Waits for the end. Any number of callers may wait, now and later.
+    /// Waits for the end. Any number of callers may wait, now and later. The last log lines may still be on their way then:
+    /// [`events`](Self::events) ends after them.
     ///
     /// # Errors
     /// `Closed` when the coordinator shuts down before.
