@@ -1,6 +1,6 @@
 //! One attempt: the side that runs it on a thread, and the side that waits for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyTuple};
@@ -19,18 +19,47 @@ pub(super) struct Job {
     parameters: Json,
     sink: Arc<Sink>,
     limit: usize,
-    /// Tells the other side where the attempt can be stopped.
-    started: oneshot::Sender<Py<PyAny>>,
+    place: Arc<Place>,
     done: oneshot::Sender<Option<Vec<u8>>>,
 }
 
 /// The other side.
 pub(super) struct JobHandle {
     interpreter: &'static Interpreter,
-    started: Option<oneshot::Receiver<Py<PyAny>>>,
+    place: Arc<Place>,
     done: oneshot::Receiver<Option<Vec<u8>>>,
     give_up: watch::Sender<bool>,
     finished: bool,
+}
+
+/// Where an attempt can be asked to end. The lock is taken by whoever holds the interpreter's, never the other way round.
+struct Place(Mutex<Phase>);
+
+enum Phase {
+    Waiting,
+    /// Asked to end before it began.
+    Asked,
+    Running(Py<PyAny>),
+    Over,
+}
+
+impl Place {
+    fn enter(&self, phase: Phase) -> Phase {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), phase)
+    }
+
+    /// The attempt, when it runs; otherwise the request is remembered.
+    fn ask(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*phase {
+            Phase::Running(attempt) => Some(attempt.clone_ref(py)),
+            Phase::Waiting => {
+                *phase = Phase::Asked;
+                None
+            }
+            Phase::Asked | Phase::Over => None,
+        }
+    }
 }
 
 impl Job {
@@ -41,28 +70,21 @@ impl Job {
         context: &Context,
         limit: usize,
     ) -> (Self, JobHandle) {
-        let (started, has_started) = oneshot::channel();
+        let place = Arc::new(Place(Mutex::new(Phase::Waiting)));
         let (done, is_done) = oneshot::channel();
         let (give_up, given_up) = watch::channel(false);
         let sink = Arc::new(Sink::new(context.logs().clone(), Handle::current(), given_up));
-        let job = Self { interpreter, entry, parameters, sink, limit, started, done };
-        let handle = JobHandle {
-            interpreter,
-            started: Some(has_started),
-            done: is_done,
-            give_up,
-            finished: false,
-        };
+        let job = Self { interpreter, entry, parameters, sink, limit, place: place.clone(), done };
+        let handle = JobHandle { interpreter, place, done: is_done, give_up, finished: false };
         (job, handle)
     }
 
     /// Runs the attempt and hands over its reply; the log is complete by then.
     pub(super) fn run(self, py: Python<'_>) {
-        let Self { interpreter, entry, parameters, sink, limit, started, done } = self;
+        let Self { interpreter, entry, parameters, sink, limit, place, done } = self;
         let reply = prepare(py, interpreter, &sink).map(|attempt| {
-            // Whoever waited for it has gone, and with that has asked it to end.
-            if let Err(attempt) = started.send(attempt.clone().unbind()) {
-                let _ = interpreter.stop.bind(py).call1((attempt,));
+            if let Phase::Asked = place.enter(Phase::Running(attempt.clone().unbind())) {
+                let _ = interpreter.stop.bind(py).call1((&attempt,));
             }
             let parameters = PyBytes::new(py, parameters.get().as_bytes());
             // A request to end may arrive on the last lines, where nobody catches it: the reply is kept in the attempt all the same.
@@ -72,7 +94,9 @@ impl Job {
             settled.or_else(|_| interpreter.settle.bind(py).call1((&attempt,)))
         });
         sink.finish(py);
-        let reply = reply.and_then(|reply| reply).and_then(|reply| reply.extract());
+        place.enter(Phase::Over);
+        let reply = reply.and_then(|reply| reply);
+        let reply = reply.and_then(|reply| Ok(reply.cast::<PyBytes>()?.as_bytes().to_vec()));
         // Nobody waits any more when this fails.
         let _ = done.send(reply.ok());
     }
@@ -130,17 +154,16 @@ impl JobHandle {
     }
 
     /// Has `Cancelled` raised in the attempt. On a thread of its own: the interpreter's lock may be held for long.
-    fn ask(&mut self) {
-        let (interpreter, started) = (self.interpreter, self.started.take());
-        let Some(started) = started else { return };
+    fn ask(&self) {
+        let (interpreter, place) = (self.interpreter, self.place.clone());
         // Aborted with the runtime at worst: then the process ends.
         tokio::task::spawn_blocking(move || {
-            if let Ok(attempt) = started.blocking_recv() {
-                Python::attach(|py| {
+            Python::attach(|py| {
+                if let Some(attempt) = place.ask(py) {
                     // A hook that fails belongs to an event loop that has just ended.
                     let _ = interpreter.stop.bind(py).call1((attempt,));
-                });
-            }
+                }
+            });
         });
     }
 }
