@@ -28,7 +28,7 @@ use crate::python;
 
 /// So many files that kill or hang an interpreter while they are imported are set aside before discovery gives up.
 const SKIPPED_MAX: usize = 50;
-/// An attempt that meets an interpreter which somebody else has asked to end tries so many others.
+/// An attempt that meets an interpreter which somebody else has ended, or asked to end, tries so many others.
 const REFUSALS_MAX: usize = 5;
 
 /// Runs Python actions in a pool of child interpreters.
@@ -213,6 +213,9 @@ impl Executor for PythonPool {
                 _ = context.stopped() => return Outcome::Cancelled,
             };
             let interpreter = busy.interpreter();
+            if !interpreter.control.is_quiet() {
+                continue;
+            }
             interpreter.control.prepare(&attempt);
             match interpreter.run(&context, self.fleet.closed()).await {
                 End::Clean(outcome) => {
@@ -223,7 +226,7 @@ impl Executor for PythonPool {
                 End::NotRun => {}
             }
         }
-        Outcome::failed("every interpreter was asked to end by somebody else (SIGTERM)")
+        Outcome::failed("no interpreter stayed long enough to begin: somebody else ends them")
     }
 
     async fn close(&self) -> Result<()> {

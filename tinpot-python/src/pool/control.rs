@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use tinpot_core::Attempt;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -31,6 +31,12 @@ impl Control {
         let control =
             Self { socket: UnixStream::from_std(ours)?, request: Vec::new(), received: Vec::new() };
         Ok((control, theirs.into()))
+    }
+
+    /// Whether the interpreter is at the other end, and has nothing to say: it may have died since it was last used.
+    pub(super) fn is_quiet(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(rustix::net::recv(&self.socket, &mut [0; 1], flags), Err(Errno::AGAIN))
     }
 
     /// Prepares the request to run an attempt.

@@ -41,8 +41,8 @@ def print_lines(count: int, prefix: str = "line") -> int:
 @action
 def wait(dir: str):
     place = pathlib.Path(dir)
-    (place / "started").touch()
     try:
+        (place / "started").touch()
         while True:
             time.sleep(0.005)
     finally:

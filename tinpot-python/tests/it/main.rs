@@ -1,3 +1,14 @@
 //! Integration tests of tinpot-python: one binary, one module per subject.
 
 mod conformance;
+mod crashes;
+mod discovery;
+#[cfg(feature = "embed")]
+mod embedded;
+mod interpreters;
+mod leftovers;
+mod output;
+mod package;
+mod results;
+mod support;
+mod worker_death;

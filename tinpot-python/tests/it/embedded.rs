@@ -1,0 +1,102 @@
+//! What is different in the worker's own process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tinpot_core::{ErrorKind, Outcome};
+use tinpot_python::PythonExecutor;
+
+use crate::support::{AMPLE, Actions, call, names, offer, start, until};
+
+async fn executor(actions: &Actions) -> Arc<PythonExecutor> {
+    Arc::new(PythonExecutor::builder(actions.0.path()).start().await.expect("an executor"))
+}
+
+#[tokio::test]
+async fn prints_of_threads_and_coroutines_belong_to_the_attempt() {
+    let actions = Actions::of(
+        r#"
+import asyncio
+@action
+def in_a_thread():
+    t = threading.Thread(target=lambda: print("from a thread")); t.start(); t.join()
+    sys.stdout.buffer.write(b"bytes\n")
+    print("no end", end="")
+@action
+async def coroutine():
+    async def part(i): print("part", i)
+    await asyncio.gather(part(1), part(2))
+    print("error", file=sys.stderr)
+"#,
+    );
+    let executor = executor(&actions).await;
+    assert_eq!(call(&executor, "in_a_thread").await.stdout(), ["from a thread", "bytes", "no end"]);
+    let ended = call(&executor, "coroutine").await;
+    assert_eq!(ended.stdout(), ["part 1", "part 2"]);
+    assert_eq!(ended.stream(tinpot_core::Stream::Stderr), ["error"]);
+}
+
+#[tokio::test]
+async fn coroutine_and_command_can_be_stopped() {
+    let actions = Actions::of(
+        r#"
+import asyncio
+HERE = os.path.dirname(__file__)
+@action
+async def coroutine():
+    open(os.path.join(HERE, "coroutine"), "w")
+    try: await asyncio.sleep(1000)
+    finally: print("cleaned")
+@action
+def command():
+    open(os.path.join(HERE, "command"), "w")
+    run_command("sleep 1000")
+"#,
+    );
+    let executor = executor(&actions).await;
+    for (action, last) in [("coroutine", "cleaned"), ("command", "$ sleep 1000")] {
+        let running = start(&executor, action, json!({}));
+        until("its start", || actions.path(action).exists()).await;
+        running.ask(AMPLE);
+        let ended = running.end().await;
+        assert_eq!(ended.outcome, Outcome::Cancelled);
+        assert_eq!(ended.stdout(), [last]);
+    }
+}
+
+#[tokio::test]
+async fn request_to_end_never_reaches_the_next_attempt() {
+    let actions = Actions::of("@action\ndef short(): return 1\n");
+    let builder = PythonExecutor::builder(actions.0.path()).size(1);
+    let executor = Arc::new(builder.start().await.expect("an executor"));
+    for _ in 0..300 {
+        let running = start(&executor, "short", json!({}));
+        tokio::task::yield_now().await;
+        running.ask(Duration::ZERO);
+        let outcome = running.end().await.outcome;
+        assert!(matches!(outcome, Outcome::Cancelled | Outcome::Succeeded(_)), "{outcome:?}");
+        assert_eq!(call(&executor, "short").await.value(), json!(1));
+    }
+}
+
+#[tokio::test]
+async fn directories_do_not_meet() {
+    let text = "from tinpot import action\n@action\ndef job(): return 'NAME'\n";
+    let first = Actions::new().file("same.py", &text.replace("NAME", "first"));
+    let second = Actions::new().file("same.py", &text.replace("NAME", "second"));
+    let (first, second) = (executor(&first).await, executor(&second).await);
+    assert_eq!((names(&offer(&first)), names(&offer(&second))), (vec!["job"], vec!["job"]));
+    assert_eq!(call(&first, "job").await.value(), json!("first"));
+    assert_eq!(call(&second, "job").await.value(), json!("second"));
+}
+
+#[tokio::test]
+async fn import_that_hangs_is_bounded_and_named() {
+    let actions = Actions::new().file("hangs.py", "import time\ntime.sleep(3)\n");
+    let builder = PythonExecutor::builder(actions.0.path());
+    let error = builder.import_timeout(Duration::from_millis(300)).start().await;
+    let error = error.expect_err("no executor");
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("hangs.py"), "{error}");
+}

@@ -1,0 +1,204 @@
+//! What attempts start, and what is left of it: nothing.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tinpot_core::Outcome;
+
+use crate::support::{AMPLE, Actions, call, is_alive, start};
+
+/// Actions that start something and note its process id in `pids`.
+fn actions() -> Actions {
+    let actions = Actions::new();
+    let note = actions.path("pids");
+    let text = format!(
+        r#"
+import os, subprocess, sys, threading, time, signal, multiprocessing
+from tinpot import action, Cancelled
+NOTE = {note:?}
+
+def note(pid):
+    with open(NOTE, "a") as f: f.write("%d\n" % pid)
+
+def sleeper(**options):
+    note(subprocess.Popen(["sleep", "1000"], **options).pid)
+
+def daemon(environment=None):
+    # Twice forked, in a session of its own, deaf to SIGTERM and with the standard streams open.
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            note(os.getpid())
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if environment is not None:
+                os.execve("/bin/sleep", ["sleep", "1000"], environment)
+            while True: time.sleep(1)
+        os._exit(0)
+    os.wait()
+
+@action
+def child(): sleeper()
+@action
+def own_session(): sleeper(start_new_session=True)
+@action
+def double_fork(): daemon()
+@action
+def double_fork_without_environment(): daemon({{}})
+@action
+def forked_copy():
+    if os.fork() == 0:
+        note(os.getpid())
+        time.sleep(1000)
+@action
+def returning_copy():
+    return os.fork() == 0
+@action
+def all_of_it():
+    child(); own_session(); double_fork(); double_fork_without_environment()
+    while True: time.sleep(1000)
+@action
+def stubborn():
+    child(); own_session(); double_fork(); double_fork_without_environment()
+    while True:
+        try: time.sleep(1000)
+        except Cancelled: pass
+@action
+def crash():
+    child(); own_session(); double_fork()
+    os._exit(1)
+@action
+def spawned(): 
+    p = multiprocessing.get_context("spawn").Process(target=print, args=("from a spawned process",))
+    p.start(); p.join()
+    return p.exitcode
+@action
+def worker_thread():
+    def late():
+        time.sleep(0.05)
+        print("late")
+    threading.Thread(target=late).start()
+@action
+def daemon_thread():
+    def forever():
+        while True:
+            print("again"); time.sleep(0.001)
+    threading.Thread(target=forever, daemon=True).start()
+@action
+def joined_thread():
+    t = threading.Thread(target=print); t.start(); t.join()
+@action
+def move():
+    os.chdir("/"); os.environ["LEAK"] = "1"; os.environ.pop("PATH", None)
+@action
+def look(): return [os.getcwd() == "/", "LEAK" in os.environ, "PATH" in os.environ]
+@action
+def own(): return os.getpid()
+"#
+    );
+    actions.file("actions.py", &text)
+}
+
+#[tokio::test]
+async fn what_is_left_when_an_action_returns_is_killed() {
+    let actions = actions();
+    let pool = actions.pool().await;
+    let cases =
+        ["child", "own_session", "double_fork", "double_fork_without_environment", "forked_copy"];
+    for (count, action) in cases.into_iter().enumerate() {
+        assert_eq!(call(&pool, action).await.value(), Value::Null, "{action}");
+        for pid in actions.pids("pids", count + 1).await {
+            assert!(!is_alive(pid), "{action} left {pid:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn copy_of_the_interpreter_does_not_answer() {
+    let actions = actions();
+    let pool = actions.pool().await;
+    for _ in 0..3 {
+        assert_eq!(call(&pool, "returning_copy").await.value(), json!(false));
+    }
+}
+
+#[tokio::test]
+async fn nothing_survives_a_cancel() {
+    for (action, grace) in [
+        ("all_of_it", AMPLE),
+        ("stubborn", Duration::from_millis(50)),
+        ("stubborn", Duration::ZERO),
+    ] {
+        let actions = actions();
+        let pool = actions.pool().await;
+        let running = start(&pool, action, json!({}));
+        let pids = actions.pids("pids", 4).await;
+        running.ask(grace);
+        assert_eq!(running.end().await.outcome, Outcome::Cancelled);
+        for pid in pids {
+            assert!(!is_alive(pid), "{pid:?} survived {action} with {grace:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_survives_a_crash() {
+    let actions = actions();
+    let pool = actions.pool().await;
+    let ended = call(&pool, "crash").await;
+    assert!(ended.failure().message.contains("exit code 1"), "{:?}", ended.failure());
+    for pid in actions.pids("pids", 3).await {
+        assert!(!is_alive(pid), "{pid:?} survived");
+    }
+}
+
+#[tokio::test]
+async fn stopped_interpreter_can_be_killed() {
+    let actions = actions();
+    let pool = actions.pool().await;
+    let running = start(&pool, "all_of_it", json!({}));
+    let pids = actions.pids("pids", 4).await;
+    let parent = format!("/proc/{}/stat", pids[0].as_raw_nonzero());
+    let stat = std::fs::read_to_string(parent).expect("a process");
+    let parent = stat.rsplit(") ").next().and_then(|s| s.split(' ').nth(1)?.parse().ok());
+    let parent = parent.and_then(rustix::process::Pid::from_raw).expect("a parent");
+    let stop = rustix::process::Signal::STOP;
+    rustix::process::kill_process(parent, stop).expect("a signal");
+    running.ask(Duration::from_millis(50));
+    assert_eq!(running.end().await.outcome, Outcome::Cancelled);
+    assert!(!is_alive(parent) && pids.iter().all(|pid| !is_alive(*pid)));
+}
+
+#[tokio::test]
+async fn threads_end_as_at_the_end_of_a_script() {
+    let actions = actions();
+    let pool = actions.pool().await;
+    assert_eq!(call(&pool, "worker_thread").await.stdout(), ["late"]);
+    let before = call(&pool, "own").await.value();
+    call(&pool, "daemon_thread").await;
+    let next = call(&pool, "look").await;
+    assert_eq!(next.lines, [], "a thread of another attempt prints");
+    assert_ne!(call(&pool, "own").await.value(), before);
+    // A thread that was joined is no reason to replace anything.
+    let before = call(&pool, "own").await.value();
+    call(&pool, "joined_thread").await;
+    assert_eq!(call(&pool, "own").await.value(), before);
+}
+
+#[tokio::test]
+async fn directory_and_environment_are_restored() {
+    let actions = actions();
+    let pool = actions.pool().await;
+    let before = call(&pool, "own").await.value();
+    call(&pool, "move").await;
+    assert_eq!(call(&pool, "look").await.value(), json!([false, false, true]));
+    assert_eq!(call(&pool, "own").await.value(), before);
+}
+
+#[tokio::test]
+async fn multiprocessing_works() {
+    let actions = actions();
+    let pool = actions.pool().await;
+    let ended = call(&pool, "spawned").await;
+    assert_eq!(ended.value(), json!(0), "{:?}", ended.lines);
+    assert_eq!(ended.stdout(), ["from a spawned process"]);
+}

@@ -1,0 +1,183 @@
+//! What the tests are written with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, test_kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tinpot_core::protocol::{Epoch, Fence};
+use tinpot_core::{
+    Attempt, Context, ContextParts, ExecutionId, Executor, Failure, Json, LogBuffer, LogWriter,
+    Offer, Outcome, Stop, StopReason, Stream, stop_channel,
+};
+use tinpot_python::PythonPool;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// How long a condition may take. Generous, since it costs nothing where all is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// A grace period that no test ever waits for.
+pub(crate) const AMPLE: Duration = Duration::from_secs(3600);
+
+/// A directory of actions.
+pub(crate) struct Actions(pub(crate) TempDir);
+
+impl Actions {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    /// One file, `actions.py`, that begins with the imports that most tests need.
+    pub(crate) fn of(text: &str) -> Self {
+        let imports =
+            "import os, sys, time, ctypes, signal, subprocess, threading\nfrom tinpot import *\n";
+        Self::new().file("actions.py", &format!("{imports}{text}"))
+    }
+
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, text).expect("a file");
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) async fn pool(&self) -> Arc<PythonPool> {
+        let pool = PythonPool::builder(self.0.path()).size(1).spare(1).start().await;
+        Arc::new(pool.expect("a pool"))
+    }
+
+    /// The process ids that an action has written to a file, one a line, once there are so many.
+    pub(crate) async fn pids(&self, file: &str, count: usize) -> Vec<Pid> {
+        let read = || {
+            let text = std::fs::read_to_string(self.path(file)).unwrap_or_default();
+            text.lines().filter_map(|l| Pid::from_raw(l.parse().ok()?)).collect::<Vec<_>>()
+        };
+        until("the process ids", || read().len() >= count).await;
+        read()
+    }
+}
+
+/// An attempt that was started.
+pub(crate) struct Running {
+    pub(crate) stop: watch::Sender<Option<Stop>>,
+    buffer: LogBuffer,
+    ready: Arc<Notify>,
+    pub(crate) task: JoinHandle<Outcome>,
+}
+
+/// An attempt that has ended.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) lines: Vec<(Stream, String)>,
+}
+
+pub(crate) fn start(executor: &Arc<impl Executor>, action: &str, parameters: Value) -> Running {
+    let ready = Arc::new(Notify::new());
+    let (logs, buffer) = LogWriter::channel(ready.clone(), u64::MAX);
+    let (stop, stops) = stop_channel();
+    let parts = ContextParts { logs, stop: stops, progress: watch::Sender::new(None) };
+    let context = Context::new(parts);
+    let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
+    let parameters = Json::of(&parameters).expect("parameters");
+    let attempt = Attempt::new(ExecutionId::generate(), fence, action, parameters);
+    let executor = executor.clone();
+    let task = tokio::spawn(async move { executor.execute(attempt, context).await });
+    Running { stop, buffer, ready, task }
+}
+
+impl Running {
+    pub(crate) fn ask(&self, grace: Duration) {
+        self.stop.send_replace(Some(Stop { reason: StopReason::Cancelled, grace }));
+    }
+
+    pub(crate) async fn end(mut self) -> Ended {
+        let mut lines = Vec::new();
+        let outcome = within("the end of the attempt", async {
+            loop {
+                tokio::select! {
+                    outcome = &mut self.task => break outcome.expect("execute does not panic"),
+                    () = self.ready.notified() => take(&self.buffer, &mut lines),
+                }
+            }
+        })
+        .await;
+        take(&self.buffer, &mut lines);
+        Ended { outcome, lines }
+    }
+}
+
+fn take(buffer: &LogBuffer, lines: &mut Vec<(Stream, String)>) {
+    for chunk in buffer.take(usize::MAX) {
+        lines.extend(chunk.lines.into_iter().map(|line| (chunk.stream, line)));
+    }
+}
+
+impl Ended {
+    pub(crate) fn stdout(&self) -> Vec<&str> {
+        self.stream(Stream::Stdout)
+    }
+
+    pub(crate) fn stream(&self, wanted: Stream) -> Vec<&str> {
+        self.lines.iter().filter(|(s, _)| *s == wanted).map(|(_, line)| line.as_str()).collect()
+    }
+
+    pub(crate) fn failure(&self) -> &Failure {
+        match &self.outcome {
+            Outcome::Failed(failure) => failure,
+            other => panic!("ended with {other:?}"),
+        }
+    }
+
+    pub(crate) fn value(&self) -> Value {
+        match &self.outcome {
+            Outcome::Succeeded(value) => value.to().expect("a JSON document"),
+            other => panic!("ended with {other:?}"),
+        }
+    }
+}
+
+pub(crate) async fn run(executor: &Arc<impl Executor>, action: &str, parameters: Value) -> Ended {
+    start(executor, action, parameters).end().await
+}
+
+/// Runs an action without parameters.
+pub(crate) async fn call(executor: &Arc<impl Executor>, action: &str) -> Ended {
+    run(executor, action, json!({})).await
+}
+
+pub(crate) fn offer(executor: &Arc<impl Executor>) -> Arc<Offer> {
+    executor.actions().borrow().clone()
+}
+
+pub(crate) fn names(offer: &Offer) -> Vec<&str> {
+    offer.actions.iter().map(|action| action.name.as_str()).collect()
+}
+
+/// Whether a process is there and is more than a zombie.
+pub(crate) fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    let zombie = stat.is_ok_and(|s| s.rsplit(") ").next().is_some_and(|s| s.starts_with('Z')));
+    test_kill_process(pid).is_ok() && !zombie
+}
+
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: nothing within {PATIENCE:?}"),
+    }
+}
+
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    within(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
