@@ -78,6 +78,8 @@ fn prefix(address: &Address, lane: Lane) -> String {
 
 async fn deliver(socket: &Path, frame: &[u8]) -> io::Result<()> {
     let mut connection = UnixStream::connect(socket).await?;
+    // The length first: a frame that was cut off, because its sender was, is none.
+    connection.write_u64(frame.len() as u64).await?;
     connection.write_all(frame).await?;
     connection.shutdown().await?;
     // The listener's end is closed once it has read everything: that keeps the frames of one sender in order.
@@ -100,13 +102,15 @@ impl Drop for Listening {
 
 async fn read_frames(listener: UnixListener, frames: mpsc::Sender<Bytes>) {
     loop {
-        let Ok((connection, _)) = listener.accept().await else { continue };
+        let Ok((mut connection, _)) = listener.accept().await else { continue };
+        let Ok(length) = connection.read_u64().await else { continue };
         let mut frame = Vec::new();
         let read = connection.take(FRAME_BYTES).read_to_end(&mut frame).await;
+        if read.ok().is_none_or(|read| read as u64 != length) {
+            continue;
+        }
         // With a full buffer the frame is lost, and the protocol sends it again.
-        if read.is_ok()
-            && let Err(mpsc::error::TrySendError::Closed(_)) = frames.try_send(Bytes::from(frame))
-        {
+        if let Err(mpsc::error::TrySendError::Closed(_)) = frames.try_send(Bytes::from(frame)) {
             return;
         }
     }
