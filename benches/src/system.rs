@@ -192,7 +192,10 @@ fn environment() -> [(&'static str, &'static str); 3] {
 }
 
 /// A mosquitto with the distribution's defaults, but open to this machine and with nothing on disk.
-fn start_mosquitto(port: u16) -> io::Result<Process> {
+///
+/// # Errors
+/// It is not installed, or does not come up.
+pub fn start_mosquitto(port: u16) -> io::Result<Process> {
     let folder = Path::new("target/bench");
     fs::create_dir_all(folder)?;
     let path = folder.join("mosquitto.conf");

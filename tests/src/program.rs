@@ -15,7 +15,8 @@ fn examples() -> &'static PathBuf {
     BUILT.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
-            .args(["build", "--quiet", "--package", "tinpot-examples", "--examples"])
+            // The whole workspace, so that nothing is built again with other features.
+            .args(["build", "--quiet", "--workspace", "--examples"])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .status()
             .expect("cargo runs");

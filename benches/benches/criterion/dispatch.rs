@@ -24,12 +24,7 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     measure(&mut group, &runtime, "memory", participants);
 
     let broker = runtime.block_on(Broker::builder().start()).expect("a broker");
-    measure(
-        &mut group,
-        &runtime,
-        "embedded broker",
-        over_mqtt(&runtime, &broker.url()),
-    );
+    measure(&mut group, &runtime, "embedded broker", over_mqtt(&runtime, &broker.url()));
     runtime.block_on(broker.shutdown());
 
     let port = free_port().expect("a port");

@@ -57,13 +57,12 @@ fn machine(criterion: &mut Criterion) {
     let (mut machine, worker) = machine_with_worker();
     let mut number = 0;
     let mut effects = Vec::new();
-    let next = || {
-        number += 1;
-        execution(number)
-    };
     group.bench_function("one execution", |bencher| {
         bencher.iter_batched(
-            next,
+            || {
+                number += 1;
+                execution(number)
+            },
             |execution| {
                 effects.clear();
                 machine.submit(Tick(1), execution, &mut effects).expect("room");

@@ -91,7 +91,7 @@ impl LogReceiver {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{Just, prop, proptest};
+    use proptest::prelude::{Just, Strategy, prop, proptest};
 
     use std::sync::Arc;
 
@@ -102,13 +102,8 @@ mod tests {
 
     fn chunk(first_seq: u64, lines: u64) -> Arc<LogChunk> {
         let lines = (first_seq..first_seq + lines).map(|seq| format!("line {seq}")).collect();
-        LogChunk {
-            first_seq,
-            time: Timestamp(0),
-            stream: Stream::Stdout,
-            level: Level::Info,
-            lines,
-        }
+        let (stream, level) = (Stream::Stdout, Level::Info);
+        Arc::new(LogChunk { first_seq, time: Timestamp(0), stream, level, lines })
     }
 
     #[test]

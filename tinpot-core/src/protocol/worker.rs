@@ -11,7 +11,7 @@ use self::attempt::{Held, Phase};
 use super::config::ProtocolConfig;
 use super::fence::{Epoch, Fence};
 use super::message::{
-    Beat, Dispatch, Goodbye, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
+    Beat, BeatAck, Dispatch, Goodbye, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
     ResultReport,
 };
 use super::tick::Tick;
@@ -213,27 +213,27 @@ impl WorkerMachine {
         self.tick(now, out);
         match message {
             Message::Dispatch(dispatch) => self.dispatched(now, dispatch, out),
-            Message::BeatAck(ack) => {
-                if self.adopt(ack.epoch) {
-                    self.renew(ack.seq_echo);
-                    self.settle_up_to(ack.settled);
-                    for fence in ack.drop {
-                        self.dropped(fence, out);
-                    }
-                    for fence in ack.cancel {
-                        self.cancelled(now, fence, false, out);
-                    }
-                }
-            }
+            Message::BeatAck(ack) => self.heard(now, ack, out),
             Message::Cancel(cancel) => self.cancelled(now, cancel.fence, cancel.force, out),
             Message::ResultAck(ack) => self.acknowledged(ack.fence),
-            Message::WhoIsThere(who) => {
-                if self.adopt(who.epoch) {
-                    self.hello(now, out);
-                }
-            }
+            Message::WhoIsThere(who) if self.adopt(who.epoch) => self.hello(now, out),
             // The rest is for coordinators, for lane Logs, or unknown: the shell has said so in its log.
             _ => {}
+        }
+    }
+
+    /// The coordinator answers a beat.
+    fn heard(&mut self, now: Tick, ack: BeatAck, out: &mut Vec<WorkerEffect>) {
+        if !self.adopt(ack.epoch) {
+            return;
+        }
+        self.renew(ack.seq_echo);
+        self.settle_up_to(ack.settled);
+        for fence in ack.drop {
+            self.dropped(fence, out);
+        }
+        for fence in ack.cancel {
+            self.cancelled(now, fence, false, out);
         }
     }
 

@@ -10,8 +10,8 @@ fn closures() -> FunctionExecutor {
 mod function {
     use super::{Subject, closures};
 
-    async fn subject() -> Subject {
-        Subject::new(closures()).progress(true)
+    fn subject() -> std::future::Ready<Subject> {
+        std::future::ready(Subject::new(closures()).progress(true))
     }
 
     tinpot_core::executor_conformance!(subject);
@@ -22,8 +22,8 @@ mod in_an_arc {
 
     use super::{Subject, closures};
 
-    async fn subject() -> Subject {
-        Subject::new(Arc::new(closures())).progress(true)
+    fn subject() -> std::future::Ready<Subject> {
+        std::future::ready(Subject::new(Arc::new(closures())).progress(true))
     }
 
     tinpot_core::executor_conformance!(subject);
@@ -32,8 +32,8 @@ mod in_an_arc {
 mod in_a_box {
     use super::{Subject, closures};
 
-    async fn subject() -> Subject {
-        Subject::new(Box::new(closures())).progress(true)
+    fn subject() -> std::future::Ready<Subject> {
+        std::future::ready(Subject::new(Box::new(closures())).progress(true))
     }
 
     tinpot_core::executor_conformance!(subject);

@@ -32,8 +32,8 @@ impl Subject for Behind {
 }
 
 mod memory {
-    async fn sink() -> super::Behind {
-        super::Behind::memory(|memory| Box::new(memory))
+    fn sink() -> std::future::Ready<super::Behind> {
+        std::future::ready(super::Behind::memory(|memory| Box::new(memory)))
     }
 
     tinpot_core::log_sink_conformance!(sink);
@@ -42,10 +42,10 @@ mod memory {
 mod tee {
     use super::{Arc, TeeLogSink, TracingLogSink};
 
-    async fn sink() -> super::Behind {
-        super::Behind::memory(|memory| {
+    fn sink() -> std::future::Ready<super::Behind> {
+        std::future::ready(super::Behind::memory(|memory| {
             Box::new(TeeLogSink::new(vec![Arc::new(TracingLogSink), memory]))
-        })
+        }))
     }
 
     tinpot_core::log_sink_conformance!(sink);
@@ -54,8 +54,8 @@ mod tee {
 mod tracing {
     use super::TracingLogSink;
 
-    async fn sink() -> super::Behind {
-        super::Behind { sink: Box::new(TracingLogSink), memory: None }
+    fn sink() -> std::future::Ready<super::Behind> {
+        std::future::ready(super::Behind { sink: Box::new(TracingLogSink), memory: None })
     }
 
     tinpot_core::log_sink_conformance!(sink);

@@ -7,8 +7,8 @@ use tinpot_core::MemoryStore;
 mod memory {
     use super::MemoryStore;
 
-    async fn store() -> MemoryStore {
-        MemoryStore::new()
+    fn store() -> std::future::Ready<MemoryStore> {
+        std::future::ready(MemoryStore::new())
     }
 
     tinpot_core::store_conformance!(store);
@@ -17,8 +17,8 @@ mod memory {
 mod in_an_arc {
     use super::{Arc, MemoryStore};
 
-    async fn store() -> Arc<MemoryStore> {
-        Arc::new(MemoryStore::new())
+    fn store() -> std::future::Ready<Arc<MemoryStore>> {
+        std::future::ready(Arc::new(MemoryStore::new()))
     }
 
     tinpot_core::store_conformance!(store);
@@ -27,8 +27,8 @@ mod in_an_arc {
 mod in_a_box {
     use super::MemoryStore;
 
-    async fn store() -> Box<dyn tinpot_core::Store> {
-        Box::new(MemoryStore::new())
+    fn store() -> std::future::Ready<Box<dyn tinpot_core::Store>> {
+        std::future::ready(Box::new(MemoryStore::new()))
     }
 
     tinpot_core::store_conformance!(store);
