@@ -1,5 +1,6 @@
 """Printing, and running commands whose output is seen live."""
 
+import contextlib
 import os
 import selectors
 import shlex
@@ -16,6 +17,9 @@ from tinpot._errors import CommandError, CommandTimeout
 _LOOK_EVERY = 0.1
 # How long a command may take to end after it was asked to, in seconds.
 _GRACE = 2.0
+# Keeps a request to end away from the middle of starting a process, which would then be nobody's. Only needed where such a request is an
+# exception in a thread: elsewhere the process group is killed.
+shield = contextlib.nullcontext
 
 
 def action_print(*values, **options):
@@ -60,21 +64,24 @@ def run_command(cmd, *, cwd=None, env=None, timeout=None, check=True, shell=None
     if not arguments:
         raise ValueError("run_command: the command is empty")
     action_print("$ " + text)
-    process = subprocess.Popen(
-        arguments,
-        shell=bool(shell),
-        cwd=cwd,
-        env=None if env is None else {**os.environ, **{key: str(value) for key, value in env.items()}},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-    )
-    outputs = [_Output(process.stdout), _Output(process.stderr)]
+    process, outputs = None, []
     try:
+        with shield():
+            process = subprocess.Popen(
+                arguments,
+                shell=bool(shell),
+                cwd=cwd,
+                env=None if env is None else {**os.environ, **{key: str(value) for key, value in env.items()}},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+            )
+        outputs = [_Output(process.stdout), _Output(process.stderr)]
         in_time = _follow(process, outputs, None if timeout is None else time.monotonic() + timeout)
     finally:
-        _end(process)
+        if process is not None:
+            _end(process)
         for output in outputs:
             output.finish()
     stdout, stderr = (output.text() for output in outputs)

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 
-from tinpot import _discovery, _run
+from tinpot import _command, _discovery, _run
 from tinpot._errors import Cancelled
 
 # The attempt that the code at hand belongs to, if any.
@@ -19,7 +19,7 @@ _HELD_BACK = 16 * 1024
 class Attempt(_run.Control):
     """One attempt: where its lines go, and where it can be asked to end."""
 
-    __slots__ = ("emit", "parts", "held", "lock", "thread", "reply", "closed")
+    __slots__ = ("emit", "parts", "held", "lock", "thread", "reply", "closed", "shielded")
 
     def __init__(self, emit):
         super().__init__()
@@ -30,6 +30,7 @@ class Attempt(_run.Control):
         self.thread = None
         self.reply = None
         self.closed = False
+        self.shielded = False
 
     def write(self, stream, text):
         parts = self.parts[stream]
@@ -100,13 +101,32 @@ def stop(attempt):
         if attempt.stopped:
             return
         attempt.stopped = True
-        if not attempt.running:
+        if not attempt.running or attempt.shielded:
             return
         if attempt.hook is not None:
             attempt.hook()
         else:
             exception = ctypes.py_object(Cancelled)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(attempt.thread), exception)
+
+
+class _Shield:
+    """A stretch in which a request to end waits."""
+
+    def __enter__(self):
+        self.attempt = _current.get()
+        if self.attempt is not None:
+            with self.attempt.lock:
+                self.asked = self.attempt.stopped
+                self.attempt.shielded = True
+
+    def __exit__(self, *_):
+        if self.attempt is not None:
+            with self.attempt.lock:
+                self.attempt.shielded = False
+                asked_meanwhile = self.attempt.stopped and not self.asked
+            if asked_meanwhile:
+                raise Cancelled("the attempt was asked to end")
 
 
 class _Stream:
@@ -165,6 +185,7 @@ class _Bytes:
 
 def install():
     """Puts the streams in place, and lets threads belong to the attempt that starts them."""
+    _command.shield = _Shield
     sys.stdout = _Stream(sys.stdout, 0)
     sys.stderr = _Stream(sys.stderr, 1)
     start = threading.Thread.start
