@@ -25,16 +25,19 @@ def sleeper(**options):
 
 def daemon(environment=None):
     # Twice forked, in a session of its own, deaf to SIGTERM and with the standard streams open.
+    noted, end = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             note(os.getpid())
+            os.write(end, b"!")
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             if environment is not None:
                 os.execve("/bin/sleep", ["sleep", "1000"], environment)
             while True: time.sleep(1)
         os._exit(0)
     os.wait()
+    os.read(noted, 1)
 
 @action
 def child(): sleeper()
