@@ -16,7 +16,7 @@ pub use self::builder::CoordinatorBuilder;
 use self::control::Command;
 pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
-use self::live::Registry;
+use self::live::{Live, Registry};
 use crate::action::check_label;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::{Execution, Status, SubmitOptions};
@@ -82,15 +82,13 @@ impl Coordinator {
         options: SubmitOptions,
     ) -> Result<ExecutionHandle> {
         let execution = Arc::new(self.prepare(action, parameters, options)?);
-        let live = self.shared.registry.insert(execution.id, Status::Queued);
-        let accepted = self
-            .ask(|reply| Command::Submit(execution.clone(), reply))
-            .await
-            .and_then(|accepted| accepted);
-        if let Err(error) = accepted {
-            self.shared.registry.remove(execution.id);
-            return Err(error);
-        }
+        let live = Live::queued(execution.id);
+        self.ask(|reply| Command::Submit {
+            execution: execution.clone(),
+            live: live.clone(),
+            reply,
+        })
+        .await??;
         Ok(ExecutionHandle::new(self.clone(), execution.id, live))
     }
 
@@ -150,8 +148,7 @@ impl Coordinator {
         match self.shared.store.execution(id).await? {
             // It may have ended between the two looks; then the store has its end.
             Some(execution) => {
-                let live =
-                    self.shared.registry.get(id).unwrap_or_else(|| live::Live::of(&execution));
+                let live = self.shared.registry.get(id).unwrap_or_else(|| Live::of(&execution));
                 Ok(ExecutionHandle::new(self.clone(), id, live))
             }
             None => Err(Error::new(ErrorKind::NotFound, format!("there is no execution {id}"))),
@@ -244,6 +241,12 @@ impl Coordinator {
     /// Ends the coordinator: nothing more is accepted, the store is closed. What runs on workers goes on; they report to the next one.
     pub async fn shutdown(&self) {
         let _ = self.ask(Command::Shutdown).await;
+    }
+
+    /// Resolves when the coordinator has ended: after [`shutdown`](Self::shutdown), or because the store contradicted it, which means that
+    /// another coordinator is at work on it.
+    pub async fn stopped(&self) {
+        self.commands.closed().await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {

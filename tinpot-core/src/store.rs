@@ -57,6 +57,8 @@ pub enum Transition {
         fence: Fence,
         /// How the attempt ended; `None` when it never ran.
         outcome: Option<Outcome>,
+        /// How long the attempt ran, as far as its worker said so: an attempt that never was `Start`ed then counts as started so long ago.
+        ran: Option<Duration>,
         /// How long the next attempt has to wait.
         delay: Duration,
     },
@@ -68,6 +70,8 @@ pub enum Transition {
         fence: Option<Fence>,
         /// How it ended.
         outcome: Outcome,
+        /// How long the attempt ran, as for `Requeue`.
+        ran: Option<Duration>,
     },
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::control::Control;
-use super::live::Registry;
+use super::live::{Live, Registry};
 use super::logs::LogPipeline;
 use super::{Coordinator, Shared, Tasks};
 use crate::clock::Clock;
@@ -91,7 +91,7 @@ impl CoordinatorBuilder {
         let clock = Clock::start();
         let mut machine = CoordinatorMachine::new(self.config, opened.epoch);
         for execution in opened.unfinished {
-            shared.registry.insert(execution.id, execution.status);
+            shared.registry.insert(Live::of(&execution));
             machine.restore(clock.now(), execution);
         }
         let (commands, command_receiver) = mpsc::channel(COMMANDS);

@@ -1,5 +1,6 @@
 //! The control loop: feeds the machine, commits what it wants persisted, then does the rest.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep};
 
 use super::Shared;
+use super::live::Live;
 use super::logs::LogEnd;
 use crate::action::Problem;
 use crate::clock::Clock;
@@ -33,7 +35,7 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 /// What handles ask of the loop.
 #[derive(Debug)]
 pub(super) enum Command {
-    Submit(Arc<Execution>, oneshot::Sender<Result<()>>),
+    Submit { execution: Arc<Execution>, live: Arc<Live>, reply: oneshot::Sender<Result<()>> },
     Cancel { id: ExecutionId, force: bool, reply: oneshot::Sender<Result<CancelOutcome>> },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
     Queues(oneshot::Sender<Vec<QueueView>>),
@@ -209,14 +211,17 @@ impl Control {
     fn take_command(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
         let now = self.clock.now();
         match command {
-            Command::Submit(_, reply) if self.store_failing => {
+            Command::Submit { reply, .. } if self.store_failing => {
                 let _ = reply
                     .send(Err(Error::new(ErrorKind::StorageFull, "the store cannot write now")));
             }
-            Command::Submit(execution, reply) => {
+            Command::Submit { execution, live, reply } => {
                 let id = execution.id;
                 match self.machine.submit(now, execution, &mut self.effects) {
-                    Ok(()) => self.replies.push(Reply::Submitted(id, reply)),
+                    Ok(()) => {
+                        self.shared.registry.insert(live);
+                        self.replies.push(Reply::Submitted(id, reply));
+                    }
                     Err(error) => {
                         let _ = reply.send(Err(error));
                     }
@@ -252,7 +257,13 @@ impl Control {
     async fn turn(&mut self) -> Result<()> {
         for effect in self.effects.drain(..) {
             match effect {
-                CoordinatorEffect::Persist(transition) => self.batch.push(transition),
+                CoordinatorEffect::Persist(transition) => {
+                    // An attempt's lines may arrive as soon as it is dispatched.
+                    if let Transition::Grant { execution, fence, attempt, .. } = &transition {
+                        self.shared.registry.open_log(*execution, *fence, *attempt);
+                    }
+                    self.batch.push(transition);
+                }
                 // What keeps leases alive waits for nothing.
                 CoordinatorEffect::Send(
                     to,
@@ -261,12 +272,6 @@ impl Control {
                     self.outbox.push(to, message);
                 }
                 effect => self.after.push(effect),
-            }
-        }
-        // An attempt's lines may arrive as soon as it is dispatched.
-        for transition in &self.batch {
-            if let Transition::Grant { execution, fence, attempt, .. } = transition {
-                self.shared.registry.open_log(*execution, *fence, *attempt);
             }
         }
         if self.batch.is_empty() {
@@ -303,18 +308,17 @@ impl Control {
                 CoordinatorEffect::Send(to, message) => self.outbox.push(to, message),
                 CoordinatorEffect::LogEnds { execution, fence, last_seq } => {
                     let Some(live) = registry.get(execution) else { continue };
-                    match last_seq.and_then(|last_seq| registry.missing(&live, fence, last_seq)) {
-                        Some(0) => registry.close_log(&live, fence),
-                        _ => {
-                            // With the pipeline that far behind, the end of the log has to wait in line too: never dropped, never blocking.
-                            let end = LogEnd { live, fence, last_seq };
-                            if let Err(error) = self.log_ends.try_send(end) {
-                                let (mpsc::error::TrySendError::Full(end)
-                                | mpsc::error::TrySendError::Closed(end)) = error;
-                                let log_ends = self.log_ends.clone();
-                                tokio::spawn(async move { log_ends.send(end).await });
-                            }
-                        }
+                    if last_seq == Some(0) {
+                        registry.close_log(&live, fence);
+                        continue;
+                    }
+                    // The pipeline knows which lines are in the store; with it far behind, the end has to wait in line too: never dropped,
+                    // never blocking.
+                    if let Err(error) = self.log_ends.try_send(LogEnd { live, fence, last_seq }) {
+                        let (mpsc::error::TrySendError::Full(end)
+                        | mpsc::error::TrySendError::Closed(end)) = error;
+                        let log_ends = self.log_ends.clone();
+                        tokio::spawn(async move { log_ends.send(end).await });
                     }
                 }
                 CoordinatorEffect::Persist(_) => {}
@@ -345,6 +349,12 @@ impl Control {
             tracing::error!(%error, "the store cannot write: nothing new is accepted until it can");
         }
         let now = self.clock.now();
+        // Reports are repeated, and so are the answers that wait here: one for each is enough.
+        let mut acknowledged = HashSet::new();
+        self.after.retain(|effect| match effect {
+            CoordinatorEffect::Send(_, Message::ResultAck(ack)) => acknowledged.insert(ack.fence),
+            _ => true,
+        });
         let refused = |error: &Error| Error::new(error.kind(), error.message().to_owned());
         for reply in self.replies.drain(..) {
             match reply {
@@ -352,6 +362,7 @@ impl Control {
                     self.machine.forget(now, id, &mut self.effects);
                     self.batch.retain(|transition| transition.execution() != id);
                     self.after.retain(|effect| !concerns(effect, id));
+                    self.shared.registry.refuse(id);
                     let _ = reply.send(Err(refused(error)));
                 }
                 Reply::Cancelled(_, reply) => {

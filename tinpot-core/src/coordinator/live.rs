@@ -49,6 +49,11 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// One that has just been submitted.
+    pub(super) fn queued(id: ExecutionId) -> Arc<Self> {
+        Self::new(id, Status::Queued, None)
+    }
+
     fn new(id: ExecutionId, status: Status, outcome: Option<Outcome>) -> Arc<Self> {
         let log_closed = outcome.is_some();
         let state =
@@ -82,10 +87,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Registry {
-    pub(super) fn insert(&self, id: ExecutionId, status: Status) -> Arc<Live> {
-        let live = Live::new(id, status, None);
-        lock(&self.executions).insert(id, live.clone());
-        live
+    /// Makes an execution known to watchers.
+    pub(super) fn insert(&self, live: Arc<Live>) {
+        lock(&self.executions).insert(live.id, live);
     }
 
     pub(super) fn get(&self, id: ExecutionId) -> Option<Arc<Live>> {
@@ -93,9 +97,19 @@ impl Registry {
     }
 
     /// Forgets an execution that was not accepted.
-    pub(super) fn remove(&self, id: ExecutionId) {
+    pub(super) fn refuse(&self, id: ExecutionId) {
         if let Some(live) = lock(&self.executions).remove(&id) {
+            self.abandon_logs(&live);
             live.state.send_modify(|state| state.refused = true);
+        }
+    }
+
+    /// Nobody wants the lines of its attempts any more.
+    pub(super) fn abandon_logs(&self, live: &Live) {
+        let open = std::mem::take(&mut live.lock_log().open);
+        let mut fences = lock(&self.fences);
+        for log in open {
+            fences.remove(&log.fence);
         }
     }
 
@@ -121,27 +135,26 @@ impl Registry {
     /// The attempt's log is complete, or as complete as it gets.
     pub(super) fn close_log(&self, live: &Live, fence: Fence) {
         lock(&self.fences).remove(&fence);
-        live.lock_log().open.retain(|open| open.fence != fence);
-        self.close_if_done(live);
+        let mut log = live.lock_log();
+        log.open.retain(|open| open.fence != fence);
+        let ended = live.state.borrow().outcome.is_some();
+        if ended && log.open.is_empty() {
+            live.state.send_modify(|state| state.log_closed = true);
+            lock(&self.executions).remove(&live.id);
+        }
     }
 
     /// The execution has ended; its log may still be on its way.
     pub(super) fn end(&self, live: &Live, outcome: Outcome) {
-        let log_closed = live.lock_log().open.is_empty();
+        // Held to the end: whoever closes the last log meanwhile must see the outcome, or be seen here.
+        let log = live.lock_log();
+        let log_closed = log.open.is_empty();
         live.state.send_modify(|state| {
             state.status = outcome.status();
             state.outcome = Some(outcome);
             state.log_closed = log_closed;
         });
         if log_closed {
-            lock(&self.executions).remove(&live.id);
-        }
-    }
-
-    fn close_if_done(&self, live: &Live) {
-        let ended = live.state.borrow().outcome.is_some();
-        if ended && live.lock_log().open.is_empty() {
-            live.state.send_modify(|state| state.log_closed = true);
             lock(&self.executions).remove(&live.id);
         }
     }

@@ -47,9 +47,7 @@ pub(super) struct LogPipeline {
 struct Taken {
     live: Arc<Live>,
     batch: LogBatch,
-    /// Where the receiver stood before, should the store refuse.
     fence: Fence,
-    worker: WorkerId,
     last_seq: u64,
 }
 
@@ -152,13 +150,7 @@ impl LogPipeline {
                 None => {
                     let batch =
                         LogBatch { execution: live.id, attempt, chunks: vec![Arc::new(chunk)] };
-                    taken.push(Taken {
-                        live: live.clone(),
-                        batch,
-                        fence: log.fence,
-                        worker: from.clone(),
-                        last_seq,
-                    });
+                    taken.push(Taken { live: live.clone(), batch, fence: log.fence, last_seq });
                 }
             }
         }
@@ -172,22 +164,17 @@ impl LogPipeline {
         if taken.is_empty() {
             return;
         }
-        let (batches, origins): (Vec<LogBatch>, Vec<_>) = taken
-            .into_iter()
-            .map(|taken| (taken.batch, (taken.live, taken.fence, taken.worker, taken.last_seq)))
-            .unzip();
-        while let Err(error) = self.shared.store.append_logs(&batches).await {
-            if !error.is_retryable() {
-                if error.kind() != ErrorKind::NotFound {
-                    tracing::error!(%error, "log lines cannot be stored");
+        let (batches, origins): (Vec<LogBatch>, Vec<_>) =
+            taken.into_iter().map(|taken| (taken.batch, (taken.live, taken.last_seq))).unzip();
+        if !self.append(&batches).await {
+            // One of them cannot be stored, and must not take the others with it.
+            for (batch, (live, ..)) in batches.iter().zip(&origins) {
+                if !self.append(std::slice::from_ref(batch)).await {
+                    self.shared.registry.abandon_logs(live);
                 }
-                break;
             }
-            // Nothing is acknowledged meanwhile, so the workers' windows fill and their actions wait: back-pressure, not loss.
-            tracing::warn!(%error, "log lines wait for the store");
-            tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        for (live, _, _, last_seq) in &origins {
+        for (live, last_seq) in &origins {
             live.state.send_modify(|state| state.last_seq = state.last_seq.max(*last_seq));
         }
         for sink in &self.sinks {
@@ -195,6 +182,22 @@ impl LogPipeline {
                 tracing::warn!(%error, "a log sink failed");
             }
         }
+    }
+
+    /// Appends to the store, for as long as trying again may help; whether it did.
+    async fn append(&self, batches: &[LogBatch]) -> bool {
+        while let Err(error) = self.shared.store.append_logs(batches).await {
+            if !error.is_retryable() {
+                if batches.len() == 1 && error.kind() != ErrorKind::NotFound {
+                    tracing::error!(%error, "the rest of a log cannot be stored");
+                }
+                return false;
+            }
+            // Nothing is acknowledged meanwhile, so the workers' windows fill and their actions wait: back-pressure, not loss.
+            tracing::warn!(%error, "log lines wait for the store");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        true
     }
 
     /// Closes the logs that are complete, and those that were waited for long enough.

@@ -186,6 +186,13 @@ impl LogBuffer {
     }
 }
 
+impl Drop for LogBuffer {
+    /// With nobody to take the lines, nobody shall wait for that.
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
 fn cut(line: &mut String) {
     if line.len() > LINE_BYTES {
         let mut end = LINE_BYTES;

@@ -64,6 +64,8 @@ const SETTLED_FENCES: usize = 8192;
 enum Timer {
     /// The worker with this number may have gone silent.
     Expiry(u64),
+    /// The worker with this number may have missed its beats.
+    Silence(u64),
     /// Something that was sent to that worker may want sending again.
     Resend(u64),
     /// The execution's next attempt may start.
@@ -95,6 +97,18 @@ struct Grant {
     started: bool,
     cancel: Option<Cancel>,
     sent_at: Tick,
+}
+
+/// How an attempt ended, and how long it ran as far as its worker said so.
+struct End {
+    outcome: Outcome,
+    ran: Option<Duration>,
+}
+
+impl From<Outcome> for End {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, ran: None }
+    }
 }
 
 /// Decides everything a coordinator decides: what is accepted, who runs it, who may report, what is told to whom.
@@ -280,7 +294,7 @@ impl CoordinatorMachine {
             }
             return Ok(CancelOutcome::Requested);
         }
-        self.finish(id, None, Outcome::Cancelled, out);
+        self.finish(id, None, Outcome::Cancelled.into(), out);
         Ok(CancelOutcome::Cancelled)
     }
 
@@ -298,6 +312,7 @@ impl CoordinatorMachine {
             self.timers.pop_first();
             match timer {
                 Timer::Expiry(number) => self.check_expiry(now, number, out),
+                Timer::Silence(number) => self.check_silence(now, number),
                 Timer::Resend(number) => self.resend(now, number, out),
                 Timer::Retry(id) => {
                     if let Some(active) = self.active.get_mut(&id) {
@@ -320,7 +335,7 @@ impl CoordinatorMachine {
         &mut self,
         id: ExecutionId,
         fence: Option<Fence>,
-        outcome: Outcome,
+        end: End,
         out: &mut Vec<CoordinatorEffect>,
     ) {
         if let Some(active) = self.active.remove(&id) {
@@ -332,7 +347,13 @@ impl CoordinatorMachine {
                 ActiveState::Granted(_) => {}
             }
         }
-        out.push(CoordinatorEffect::Persist(Transition::Finish { execution: id, fence, outcome }));
+        let End { outcome, ran } = end;
+        out.push(CoordinatorEffect::Persist(Transition::Finish {
+            execution: id,
+            fence,
+            outcome,
+            ran,
+        }));
     }
 
     /// Ends an attempt that may have run: the execution ends with `outcome`, or waits for its next attempt.
@@ -341,7 +362,7 @@ impl CoordinatorMachine {
         now: Tick,
         id: ExecutionId,
         fence: Fence,
-        outcome: Outcome,
+        end: End,
         out: &mut Vec<CoordinatorEffect>,
     ) {
         let Some(active) = self.active.get_mut(&id) else { return };
@@ -349,11 +370,11 @@ impl CoordinatorMachine {
         let cancelling =
             matches!(&active.state, ActiveState::Granted(grant) if grant.cancel.is_some());
         let retryable =
-            !matches!(outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && !cancelling;
+            !matches!(end.outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && !cancelling;
         let delay = active.execution.retry.delay_after(id, active.tries).filter(|_| retryable);
         match delay {
-            Some(delay) => self.requeue(now, id, fence, Some(outcome), delay, out),
-            None => self.finish(id, Some(fence), outcome, out),
+            Some(delay) => self.requeue(now, id, fence, Some(end), delay, out),
+            None => self.finish(id, Some(fence), end, out),
         }
     }
 
@@ -362,15 +383,17 @@ impl CoordinatorMachine {
         now: Tick,
         id: ExecutionId,
         fence: Fence,
-        outcome: Option<Outcome>,
+        end: Option<End>,
         delay: Duration,
         out: &mut Vec<CoordinatorEffect>,
     ) {
         let Some(active) = self.active.get_mut(&id) else { return };
+        let (outcome, ran) = end.map_or((None, None), |end| (Some(end.outcome), end.ran));
         out.push(CoordinatorEffect::Persist(Transition::Requeue {
             execution: id,
             fence,
             outcome,
+            ran,
             delay,
         }));
         if delay.is_zero() {

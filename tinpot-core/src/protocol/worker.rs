@@ -85,6 +85,9 @@ pub struct WorkerMachine {
     said_hello: bool,
 }
 
+/// How many times longer than planned an attempt may wait for a slot before it is given back.
+const WAITING_HORIZONS: u32 = 50;
+
 impl WorkerMachine {
     /// A worker that holds nothing and has said nothing.
     pub fn new(config: ProtocolConfig, profile: WorkerProfile, offer: Arc<Offer>) -> Self {
@@ -151,10 +154,17 @@ impl WorkerMachine {
             self.accept_due.front().map(|due| due.0),
             self.resend_due.front().map(|due| due.0),
             self.timeouts.first().map(|due| due.0),
+            self.waiting_until(),
             self.fence_at(),
             self.draining.filter(|_| self.running > 0),
         ];
         dues.into_iter().flatten().min()
+    }
+
+    /// When the attempt that waits longest for a slot has waited long enough.
+    fn waiting_until(&self) -> Option<Tick> {
+        let held = self.waiting.front().and_then(|fence| self.held.get(fence))?;
+        Some(held.sent_at + self.config.prefetch_horizon * WAITING_HORIZONS)
     }
 
     /// The transport is up (again): says hello, beats, and sends every report that is not acknowledged.
@@ -265,6 +275,12 @@ impl WorkerMachine {
             {
                 self.send_report(now, fence, out);
             }
+        }
+        while let Some(fence) =
+            self.waiting_until().filter(|at| *at <= now).and_then(|_| self.waiting.pop_front())
+        {
+            // What was thought to be short is not: another worker may have room.
+            self.release(now, fence, ReleasedHow::NeverRan, out);
         }
         if self.next_beat_at <= now {
             self.beat(now, out);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -62,7 +63,8 @@ struct State {
     open: bool,
     records: BTreeMap<ExecutionId, Record>,
     ended: VecDeque<ExecutionId>,
-    log_bytes: usize,
+    /// The log text of those that have ended.
+    ended_log_bytes: usize,
 }
 
 /// Keeps everything in memory: for tests, for trying things, and where history need not outlive the process.
@@ -142,8 +144,11 @@ impl State {
         }
         let Some(record) = self.records.get_mut(&transition.execution()) else { return };
         let execution = Arc::make_mut(&mut record.execution);
-        let end_attempt = |execution: &mut Execution, outcome| {
+        let end_attempt = |execution: &mut Execution, outcome, ran: Option<Duration>| {
+            let started_at = ran.map(|ran| Timestamp(at.0.saturating_sub(ran.as_micros() as u64)));
             if let Some(attempt) = execution.attempts.last_mut() {
+                attempt.started_at = attempt.started_at.or(started_at);
+                execution.started_at = execution.started_at.or(attempt.started_at);
                 attempt.ended_at = Some(at);
                 attempt.outcome = outcome;
             }
@@ -170,19 +175,20 @@ impl State {
                 }
             }
             Transition::Cancelling { .. } => execution.status = Status::Cancelling,
-            Transition::Requeue { outcome, .. } => {
+            Transition::Requeue { outcome, ran, .. } => {
                 record.live = None;
                 execution.status = Status::Queued;
-                end_attempt(execution, outcome.clone());
+                end_attempt(execution, outcome.clone(), *ran);
             }
-            Transition::Finish { fence, outcome, .. } => {
+            Transition::Finish { fence, outcome, ran, .. } => {
                 record.live = None;
                 execution.status = outcome.status();
                 execution.outcome = Some(outcome.clone());
                 execution.finished_at = Some(at);
                 if fence.is_some() {
-                    end_attempt(execution, Some(outcome.clone()));
+                    end_attempt(execution, Some(outcome.clone()), *ran);
                 }
+                self.ended_log_bytes += record.log_bytes;
                 self.ended.push_back(transition.execution());
             }
         }
@@ -190,10 +196,10 @@ impl State {
 
     fn forget(&mut self, limits: &MemoryStoreLimits) {
         while self.ended.len() > limits.executions
-            || (self.log_bytes > limits.log_bytes && !self.ended.is_empty())
+            || (self.ended_log_bytes > limits.log_bytes && !self.ended.is_empty())
         {
             if let Some(record) = self.ended.pop_front().and_then(|id| self.records.remove(&id)) {
-                self.log_bytes -= record.log_bytes;
+                self.ended_log_bytes -= record.log_bytes;
             }
         }
     }
@@ -272,30 +278,36 @@ impl Store for MemoryStore {
 
     async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
         let mut state = self.lock();
-        let mut added = 0;
+        let mut next: HashMap<ExecutionId, u64> = HashMap::new();
         for batch in batches {
-            let record = state.records.get_mut(&batch.execution).ok_or_else(|| {
+            let record = state.records.get(&batch.execution).ok_or_else(|| {
                 Error::new(
                     ErrorKind::NotFound,
                     format!("there is no execution {}", batch.execution),
                 )
             })?;
+            let stored = record.chunks.last().map_or(1, |last| last.last_seq() + 1);
+            let expected = next.entry(batch.execution).or_insert(stored);
             for chunk in &batch.chunks {
-                let expected = record.chunks.last().map_or(1, |last| last.last_seq() + 1);
-                if chunk.first_seq != expected {
+                if chunk.first_seq != *expected {
                     let why = format!("log line {} where {expected} is next", chunk.first_seq);
                     return Err(Error::new(
                         ErrorKind::Conflict,
                         format!("execution {}: {why}", batch.execution),
                     ));
                 }
-                let bytes = chunk.size_bytes();
-                record.log_bytes += bytes;
-                added += bytes;
-                record.chunks.push(chunk.clone());
+                *expected = chunk.last_seq() + 1;
             }
         }
-        state.log_bytes += added;
+        for batch in batches {
+            let Some(record) = state.records.get_mut(&batch.execution) else { continue };
+            let bytes: usize = batch.chunks.iter().map(|chunk| chunk.size_bytes()).sum();
+            record.log_bytes += bytes;
+            record.chunks.extend(batch.chunks.iter().cloned());
+            if record.execution.status.is_terminal() {
+                state.ended_log_bytes += bytes;
+            }
+        }
         state.forget(&self.limits);
         Ok(())
     }

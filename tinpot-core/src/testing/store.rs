@@ -43,6 +43,7 @@ macro_rules! store_conformance {
             logs_are_read_from_a_sequence
             logs_have_no_gaps_and_no_repeats
             logs_of_nothing_are_refused
+            log_batches_are_taken_whole_or_not_at_all
             the_unknown_is_unknown
         }
     };
@@ -91,7 +92,12 @@ fn grant(execution: &Execution, number: u64) -> Transition {
 }
 
 fn finish(execution: &Execution, fence: Option<Fence>) -> Transition {
-    Transition::Finish { execution: execution.id, fence, outcome: Outcome::Succeeded(Json::null()) }
+    Transition::Finish {
+        execution: execution.id,
+        fence,
+        outcome: Outcome::Succeeded(Json::null()),
+        ran: None,
+    }
 }
 
 async fn commit(store: &dyn Store, batch: &[Transition]) {
@@ -182,8 +188,11 @@ pub async fn a_terminal_status_never_changes(store: impl Store) {
     )
     .await;
     let outcome = Outcome::failed("too late");
-    refused(&store, &[Transition::Finish { execution: new.id, fence: Some(fence(1)), outcome }])
-        .await;
+    refused(
+        &store,
+        &[Transition::Finish { execution: new.id, fence: Some(fence(1)), outcome, ran: None }],
+    )
+    .await;
     refused(&store, &[grant(&new, 2)]).await;
     refused(&store, &[Transition::Cancelling { execution: new.id }]).await;
     assert_eq!(status(&store, new.id).await, Some(Status::Succeeded));
@@ -202,8 +211,13 @@ pub async fn a_requeued_execution_is_granted_again(store: impl Store) {
     store.open().await.expect("open");
     let new = execution(1);
     let outcome = Some(Outcome::failed("once"));
-    let requeue =
-        Transition::Requeue { execution: new.id, fence: fence(1), outcome, delay: Duration::ZERO };
+    let requeue = Transition::Requeue {
+        execution: new.id,
+        fence: fence(1),
+        outcome,
+        ran: None,
+        delay: Duration::ZERO,
+    };
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1), requeue]).await;
     assert_eq!(status(&store, new.id).await, Some(Status::Queued));
     refused(&store, &[finish(&new, Some(fence(1)))]).await;
@@ -223,8 +237,11 @@ pub async fn a_cancel_needs_a_live_attempt(store: impl Store) {
     commit(&store, &[grant(&new, 1), cancelling]).await;
     assert_eq!(status(&store, new.id).await, Some(Status::Cancelling));
     let outcome = Outcome::Cancelled;
-    commit(&store, &[Transition::Finish { execution: new.id, fence: Some(fence(1)), outcome }])
-        .await;
+    commit(
+        &store,
+        &[Transition::Finish { execution: new.id, fence: Some(fence(1)), outcome, ran: None }],
+    )
+    .await;
     assert_eq!(status(&store, new.id).await, Some(Status::Cancelled));
 }
 
@@ -232,7 +249,12 @@ pub async fn a_cancel_needs_a_live_attempt(store: impl Store) {
 pub async fn what_waits_is_cancelled_without_a_fence(store: impl Store) {
     store.open().await.expect("open");
     let new = execution(1);
-    let cancel = Transition::Finish { execution: new.id, fence: None, outcome: Outcome::Cancelled };
+    let cancel = Transition::Finish {
+        execution: new.id,
+        fence: None,
+        outcome: Outcome::Cancelled,
+        ran: None,
+    };
     commit(&store, &[Transition::Accept(new.clone()), cancel]).await;
     assert_eq!(status(&store, new.id).await, Some(Status::Cancelled));
 }
@@ -335,4 +357,15 @@ pub async fn the_unknown_is_unknown(store: impl Store) {
     assert_eq!(store.execution(id).await.expect("a read"), None);
     assert!(store.logs(id, 0, 1_000).await.expect("a read").is_empty());
     refused(&store, &[Transition::Cancelling { execution: id }]).await;
+}
+
+/// Lines that cannot be taken take no others with them, and nothing half-way.
+pub async fn log_batches_are_taken_whole_or_not_at_all(store: impl Store) {
+    store.open().await.expect("open");
+    let new = execution(1);
+    commit(&store, &[Transition::Accept(new.clone())]).await;
+    let both = [lines(new.id, 1, 2), lines(ExecutionId::from_u128(9), 1, 1)];
+    store.append_logs(&both).await.expect_err("nobody's lines");
+    assert!(store.logs(new.id, 0, 1_000).await.expect("a read").is_empty());
+    store.append_logs(&both[..1]).await.expect("the same lines alone");
 }

@@ -47,7 +47,7 @@ impl WorkerBuilder {
             slots: 2,
             config: ProtocolConfig::default(),
             clean_slate: Vec::new(),
-            log_limit_bytes: 256 * 1024 * 1024,
+            log_limit_bytes: 64 * 1024 * 1024,
             max_result_bytes: 1024 * 1024,
         }
     }
@@ -108,7 +108,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets how much log text an attempt may write, in bytes; 256 MiB by default.
+    /// Sets how much log text an attempt may write, in bytes; 64 MiB by default.
     #[must_use]
     pub fn log_limit_bytes(mut self, bytes: u64) -> Self {
         self.log_limit_bytes = bytes;

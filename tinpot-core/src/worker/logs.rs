@@ -30,6 +30,8 @@ pub(super) struct LogEntry {
     buffer: LogBuffer,
     sender: LogSender,
     progress: watch::Receiver<Option<Progress>>,
+    /// What was sent last, and when. The receiver's own mark of news is gone once the attempt has dropped its sender.
+    progress_sent: Option<Progress>,
     progress_at: Option<Tick>,
     finished: bool,
 }
@@ -40,6 +42,7 @@ impl LogEntry {
             buffer,
             sender: LogSender::new(WINDOW_BYTES),
             progress,
+            progress_sent: None,
             progress_at: None,
             finished: false,
         }
@@ -79,7 +82,7 @@ impl LogEntries {
         let Some(entry) = entries.get_mut(&fence) else { return 0 };
         entry.finished = true;
         let last_seq = entry.buffer.last_seq();
-        if last_seq == 0 && !entry.progress.has_changed().unwrap_or(false) {
+        if last_seq == 0 && !entry.has_news() {
             entries.remove(&fence);
         } else {
             self.ready.notify_one();
@@ -208,7 +211,10 @@ impl LogPump {
                         let progress = entry.progress_due();
                         wake = [wake, resend, progress].into_iter().flatten().min();
                     }
-                    !(entry.finished && entry.buffer.is_empty() && entry.sender.is_empty())
+                    !(entry.finished
+                        && entry.buffer.is_empty()
+                        && entry.sender.is_empty()
+                        && !(up && entry.has_news()))
                 });
                 if entries.is_empty() {
                     self.entries.shared.empty.notify_waiters();
@@ -226,9 +232,14 @@ impl LogPump {
 }
 
 impl LogEntry {
+    /// Whether there is progress that was not sent.
+    fn has_news(&self) -> bool {
+        *self.progress.borrow() != self.progress_sent
+    }
+
     /// When progress that was held back may be sent.
     fn progress_due(&self) -> Option<Tick> {
-        let waiting = self.progress.has_changed().unwrap_or(false);
+        let waiting = self.has_news();
         self.progress_at.filter(|_| waiting).map(|at| at + PROGRESS_INTERVAL)
     }
 }
@@ -243,11 +254,12 @@ fn fill(
     frame_bytes: &mut usize,
 ) -> bool {
     let mut send = |message| outbox.push(Address::Coordinator, message);
-    if entry.progress.has_changed().unwrap_or(false)
+    if entry.has_news()
         && (entry.finished || entry.progress_at.is_none_or(|at| now.since(at) >= PROGRESS_INTERVAL))
     {
         entry.progress_at = Some(now);
-        if let Some(progress) = entry.progress.borrow_and_update().clone() {
+        entry.progress_sent = entry.progress.borrow().clone();
+        if let Some(progress) = entry.progress_sent.clone() {
             send(Message::Progress(ProgressReport { fence, progress }));
         }
     }

@@ -1,13 +1,17 @@
 //! Coordinator and workers together, in memory, seen from outside.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tinpot_core::store::{ListOptions, Opened, Transition};
 use tinpot_core::{
-    Context, Coordinator, ErrorKind, Event, FunctionExecutor, Json, Level, MemoryNetwork, Outcome,
-    RetryPolicy, Status, SubmitOptions, Worker,
+    Context, Coordinator, ErrorKind, Event, Execution, ExecutionId, FunctionExecutor, Json, Level,
+    LogBatch, LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store,
+    SubmitOptions, Timestamp, Worker,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -21,11 +25,26 @@ struct Sum {
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
+#[derive(Deserialize, JsonSchema)]
+struct Linger {
+    long: bool,
+}
+
 fn executor() -> FunctionExecutor {
     FunctionExecutor::builder()
         .action("add", |context: Context, Sum { a, b }| async move {
             context.log(Level::Info, format!("adding {a} and {b}")).await;
             Ok::<_, String>(a + b)
+        })
+        .action("advance", |context: Context, Nothing {}| async move {
+            context.progress(10.0, Some(10.0), "done");
+            Ok::<_, String>(())
+        })
+        .action("linger", |context: Context, Linger { long }| async move {
+            if long {
+                context.stopped().await;
+            }
+            Ok::<_, String>(())
         })
         .action("refuse", |_, Nothing {}| async move { Err::<(), _>("not today") })
         .action("wait", |context: Context, Nothing {}| async move {
@@ -181,4 +200,122 @@ async fn an_action_without_a_live_worker_waits_for_one() {
         .expect("in time")
         .expect("an outcome");
     assert_eq!(outcome.value().map(Json::get), Some("3"));
+}
+
+/// A memory store whose log takes its time, as one on a disk does.
+#[derive(Debug, Default)]
+struct SlowLogs(MemoryStore);
+
+#[async_trait]
+impl Store for SlowLogs {
+    async fn open(&self) -> tinpot_core::Result<Opened> {
+        self.0.open().await
+    }
+
+    async fn commit(&self, batch: &[Transition], at: Timestamp) -> tinpot_core::Result<()> {
+        self.0.commit(batch, at).await
+    }
+
+    async fn execution(&self, id: ExecutionId) -> tinpot_core::Result<Option<Arc<Execution>>> {
+        self.0.execution(id).await
+    }
+
+    async fn executions(&self, options: &ListOptions) -> tinpot_core::Result<Vec<Arc<Execution>>> {
+        self.0.executions(options).await
+    }
+
+    async fn append_logs(&self, batches: &[LogBatch]) -> tinpot_core::Result<()> {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        self.0.append_logs(batches).await
+    }
+
+    async fn logs(
+        &self,
+        id: ExecutionId,
+        after: u64,
+        max_bytes: usize,
+    ) -> tinpot_core::Result<Vec<Arc<LogChunk>>> {
+        self.0.logs(id, after, max_bytes).await
+    }
+
+    async fn close(&self) -> tinpot_core::Result<()> {
+        self.0.close().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_stream_ends_before_its_last_line() {
+    let network = MemoryNetwork::new();
+    let starting = Coordinator::builder(network.transport()).store(SlowLogs::default()).start();
+    let coordinator = starting.await.expect("a coordinator");
+    let worker = Worker::builder(network.transport()).executor(executor()).slots(8);
+    let _worker = worker.start().await.expect("a worker");
+    available(&coordinator, "add").await;
+    for _ in 0..40 {
+        let streams = (0..25).map(|_| {
+            let coordinator = coordinator.clone();
+            tokio::spawn(async move {
+                let parameters = Json::parse(r#"{"a":1,"b":1}"#).expect("parameters");
+                let submitted = coordinator.submit("add", parameters, SubmitOptions::default());
+                submitted.await.expect("accepted").events(0).collect::<Vec<Event>>().await
+            })
+        });
+        for stream in streams.collect::<Vec<_>>() {
+            let events = tokio::time::timeout(DEADLINE, stream)
+                .await
+                .expect("the stream ends")
+                .expect("a stream");
+            assert!(events.iter().any(|event| matches!(event, Event::Logs(_))), "{events:?}");
+            assert!(matches!(events.last(), Some(Event::Finished(_))), "{events:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_progress_is_seen() {
+    let (coordinator, _worker) = cluster().await;
+    let handle = coordinator
+        .submit("advance", Json::empty_object(), SubmitOptions::default())
+        .await
+        .expect("accepted");
+    let mut events = handle.events(0);
+    let last = async {
+        while let Some(event) = events.next().await {
+            if let Event::Progress(progress) = event {
+                return progress.done;
+            }
+        }
+        panic!("the stream ended without progress")
+    };
+    assert_eq!(tokio::time::timeout(DEADLINE, last).await.expect("in time"), 10.0);
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_long_attempt_goes_to_another_worker() {
+    let network = MemoryNetwork::new();
+    let coordinator =
+        Coordinator::builder(network.transport()).start().await.expect("a coordinator");
+    let builder = |slots| Worker::builder(network.transport()).executor(executor()).slots(slots);
+    let _one = builder(1).start().await.expect("a worker");
+    available(&coordinator, "linger").await;
+    for _ in 0..30 {
+        run(&coordinator, "linger", r#"{"long":false}"#).await;
+    }
+    let mut handles = Vec::new();
+    for _ in 0..5 {
+        let parameters = Json::parse(r#"{"long":true}"#).expect("parameters");
+        handles.push(
+            coordinator
+                .submit("linger", parameters, SubmitOptions::default())
+                .await
+                .expect("accepted"),
+        );
+    }
+    let _two = builder(4).start().await.expect("a worker");
+    for handle in &handles {
+        let running = handle.events(0).any(async |event| event == Event::Status(Status::Running));
+        assert!(tokio::time::timeout(DEADLINE, running).await.expect("it runs somewhere"));
+    }
 }

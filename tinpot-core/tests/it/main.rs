@@ -4,6 +4,7 @@ mod cluster;
 mod documentation;
 mod executor;
 mod log_sink;
+mod machine;
 mod simulation;
 mod store;
 mod transport;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Grant};
+use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, End, Grant};
 use crate::execution::Outcome;
 use crate::id::{ExecutionId, WorkerId};
 use crate::protocol::fence::Fence;
@@ -51,7 +51,12 @@ impl CoordinatorMachine {
         grant.accepted = true;
         if accept.running && !grant.started {
             grant.started = true;
-            if grant.cancel.is_none() {
+            let cancelling = grant.cancel.is_some();
+            // It runs for longer than an acceptance is held back: nothing more should wait behind it.
+            if let Some(worker) = self.workers.get_mut(from) {
+                worker.long.insert(accept.fence);
+            }
+            if !cancelling {
                 out.push(CoordinatorEffect::Persist(Transition::Start {
                     execution,
                     fence: accept.fence,
@@ -97,7 +102,7 @@ impl CoordinatorMachine {
         };
         self.settle_without_fill(fence, from);
         if cancelling {
-            self.finish(id, Some(fence), Outcome::Cancelled, out);
+            self.finish(id, Some(fence), Outcome::Cancelled.into(), out);
         } else {
             self.requeue(now, id, fence, None, Duration::ZERO, out);
         }
@@ -123,7 +128,8 @@ impl CoordinatorMachine {
             self.actions.took(&active.execution.action, report.ran_us);
         }
         self.settle_without_fill(fence, from);
-        self.end_attempt(now, execution, fence, report.outcome, out);
+        let end = End { outcome: report.outcome, ran: Some(Duration::from_micros(report.ran_us)) };
+        self.end_attempt(now, execution, fence, end, out);
         self.remember_settled(fence);
         out.push(CoordinatorEffect::LogEnds {
             execution,
@@ -151,7 +157,7 @@ impl CoordinatorMachine {
             ReleasedHow::NeverRan => self.released(now, from, fence, execution, out),
             ReleasedHow::Killed | ReleasedHow::Finished => {
                 self.settle_without_fill(fence, from);
-                self.end_attempt(now, execution, fence, Outcome::Lost, out);
+                self.end_attempt(now, execution, fence, Outcome::Lost.into(), out);
                 out.push(CoordinatorEffect::LogEnds { execution, fence, last_seq: None });
                 self.fill(now, from, out);
             }

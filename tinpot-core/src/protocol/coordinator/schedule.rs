@@ -130,10 +130,8 @@ impl CoordinatorMachine {
         (ahead > 0).then_some(ahead as usize)
     }
 
-    fn has_room(&self, now: Tick, worker: &WorkerEntry, action: &str) -> bool {
-        // A worker that has missed a beat may be dead: what it is given now could wait for the end of its lease.
-        let silent = now.since(worker.beat_at) > self.config.beat_interval * 2;
-        if worker.beat == 0 || worker.paused || silent {
+    fn has_room(&self, worker: &WorkerEntry, action: &str) -> bool {
+        if worker.beat == 0 || worker.paused || worker.silent {
             return false;
         }
         let (slots, held) = (worker.slots as usize, worker.in_flight.len());
@@ -156,7 +154,7 @@ impl CoordinatorMachine {
         let able = self.workers.iter().filter(|(_, worker)| {
             worker.serves(&execution.queue)
                 && worker.actions.contains(&execution.action)
-                && self.has_room(now, worker, &execution.action)
+                && self.has_room(worker, &execution.action)
         });
         let free = |worker: &WorkerEntry| i64::from(worker.slots) - worker.in_flight.len() as i64;
         // Among equals the one that was given something longest ago.
@@ -168,19 +166,19 @@ impl CoordinatorMachine {
 
     /// Gives a worker what waits for it, while it has room.
     pub(super) fn fill(&mut self, now: Tick, id: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
-        while let Some(next) = self.next_for(now, id) {
+        while let Some(next) = self.next_for(id) {
             self.grant(now, next, id, out);
         }
     }
 
-    fn next_for(&self, now: Tick, id: &WorkerId) -> Option<ExecutionId> {
+    fn next_for(&self, id: &WorkerId) -> Option<ExecutionId> {
         let worker = self.workers.get(id)?;
         let queues = self.waiting.iter().filter(|(queue, _)| worker.serves(queue));
         let able = queues
             .flat_map(|(_, actions)| actions)
             .filter(|(action, _)| worker.actions.contains(*action));
         let first = able
-            .filter(|(action, _)| self.has_room(now, worker, action))
+            .filter(|(action, _)| self.has_room(worker, action))
             .filter_map(|(_, keys)| keys.first());
         first.min().map(|key| key.2)
     }

@@ -37,6 +37,8 @@ pub(super) struct WorkerEntry {
     pub(super) last_granted: u64,
     pub(super) resend_armed: bool,
     pub(super) introduced: bool,
+    /// It has missed beats, so it may be dead: what it is given now could wait for the end of its lease.
+    pub(super) silent: bool,
 }
 
 /// What is known of a worker, for people and programs.
@@ -99,6 +101,7 @@ impl CoordinatorMachine {
             self.worker_numbers.insert(number, id.clone());
             let expires = now + self.config.coordinator_lease;
             self.timers.insert((expires, Timer::Expiry(number)));
+            self.timers.insert((now + self.config.beat_interval * 2, Timer::Silence(number)));
             let worker = WorkerEntry {
                 number,
                 name: id.to_string(),
@@ -117,6 +120,7 @@ impl CoordinatorMachine {
                 last_granted: self.last_number,
                 resend_armed: false,
                 introduced: false,
+                silent: false,
             };
             self.workers.insert(id.clone(), worker);
         }
@@ -176,6 +180,7 @@ impl CoordinatorMachine {
             worker.free = beat.free;
             worker.paused = false;
         }
+        let back = std::mem::take(&mut worker.silent).then_some(worker.number);
         // Rule 2: the expiry is set before anything is sent that could extend the worker's lease. A beat was sent before it was received, so
         // counting from its receipt is never too early.
         worker.expires = worker.expires.max(worker.beat_at + lease);
@@ -190,6 +195,8 @@ impl CoordinatorMachine {
                 Some(ActiveState::Granted(grant)) => {
                     cancel.extend(grant.cancel.map(|cancel| cancel.fence))
                 }
+                // Its report is dealt with, but that is not committed, or not acknowledged yet: the worker keeps it until it is.
+                _ if self.settled_set.contains(&fence) => {}
                 _ => drop.push(fence),
             }
         }
@@ -197,6 +204,10 @@ impl CoordinatorMachine {
         let settled = worker.settled(epoch);
         let ack = BeatAck { epoch, seq_echo, settled, drop, cancel };
         out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), Message::BeatAck(ack)));
+        if let Some(number) = back {
+            self.timers.insert((now + self.config.beat_interval * 2, Timer::Silence(number)));
+            self.refresh_catalogue();
+        }
         self.fill(now, from, out);
     }
 
@@ -235,13 +246,28 @@ impl CoordinatorMachine {
         }
     }
 
+    pub(super) fn check_silence(&mut self, now: Tick, number: u64) {
+        let patience = self.config.beat_interval * 2;
+        let Some(worker) = self.worker_numbers.get(&number).and_then(|id| self.workers.get_mut(id))
+        else {
+            return;
+        };
+        let at = worker.beat_at + patience;
+        if at > now {
+            self.timers.insert((at, Timer::Silence(number)));
+        } else {
+            worker.silent = true;
+            self.refresh_catalogue();
+        }
+    }
+
     /// The worker is dead, or as good as dead: what it held is lost.
     fn give_up(&mut self, now: Tick, id: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
         let Some(worker) = self.workers.remove(id) else { return };
         self.worker_numbers.remove(&worker.number);
         for (fence, execution) in worker.in_flight {
             self.granted.remove(&fence);
-            self.end_attempt(now, execution, fence, Outcome::Lost, out);
+            self.end_attempt(now, execution, fence, Outcome::Lost.into(), out);
             out.push(CoordinatorEffect::LogEnds { execution, fence, last_seq: None });
         }
         self.refresh_catalogue();
@@ -251,7 +277,10 @@ impl CoordinatorMachine {
         let workers = &self.workers;
         self.actions.set_available(|name, action| {
             workers.values().any(|worker| {
-                worker.slots > 0 && worker.serves(&action.queue) && worker.actions.contains(name)
+                worker.slots > 0
+                    && !worker.silent
+                    && worker.serves(&action.queue)
+                    && worker.actions.contains(name)
             })
         });
         self.version += 1;

@@ -14,7 +14,7 @@ pub(super) struct Held {
     pub(super) phase: Phase,
     /// What the last Accept said about running.
     pub(super) said: Option<bool>,
-    /// When its report was sent last.
+    /// When its report was sent last; while it waits, since when.
     pub(super) sent_at: Tick,
 }
 
@@ -123,10 +123,14 @@ impl WorkerMachine {
                     Stop { reason: StopReason::Fenced, grace: self.kill_grace() },
                 ));
             }
-            Phase::Waiting | Phase::Ended(_) => {
+            Phase::Waiting => {
                 self.waiting.retain(|waiting| *waiting != fence);
                 self.held.remove(&fence);
                 out.push(WorkerEffect::Forget(fence));
+            }
+            // Its last lines may still be on their way; lane Logs says when nobody wants them.
+            Phase::Ended(_) => {
+                self.held.remove(&fence);
             }
         }
     }

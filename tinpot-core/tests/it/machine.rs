@@ -1,0 +1,89 @@
+//! The coordinator's machine, fed by hand.
+
+use std::sync::Arc;
+
+use tinpot_core::protocol::{
+    Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Hello, Message, ProtocolConfig,
+    ResultReport, Tick,
+};
+use tinpot_core::store::Transition;
+use tinpot_core::{Action, Execution, ExecutionId, Json, Offer, Outcome, WorkerId};
+
+fn execution(number: u128) -> Arc<Execution> {
+    let id = ExecutionId::from_u128(number);
+    let text = format!(
+        r#"{{"id":"{id}","action":"noop","queue":"default","parameters":{{}},"priority":0,"retry":{{}},"status":"queued",
+            "outcome":null,"attempts":[],"accepted_at":0,"started_at":null,"finished_at":null}}"#
+    );
+    Arc::new(serde_json::from_str(&text).expect("an execution"))
+}
+
+fn introduced() -> (CoordinatorMachine, WorkerId) {
+    let mut machine =
+        CoordinatorMachine::new(ProtocolConfig::default(), Epoch { instance: 1, number: 1 });
+    let worker = WorkerId::new("w-1").expect("an id");
+    let offer = Offer::of([Action::new("noop").expect("a name")]);
+    let hello = Hello {
+        name: "w".into(),
+        queues: vec![],
+        groups: vec![],
+        slots: 1,
+        offer,
+        clean_slate: vec![],
+    };
+    let mut effects = Vec::new();
+    machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);
+    machine.receive(Tick(0), &worker, beat(1, vec![]), &mut effects);
+    (machine, worker)
+}
+
+fn beat(seq: u64, held: Vec<Fence>) -> Message {
+    Message::Beat(Beat { seq, free: 1, held })
+}
+
+fn granted(effects: &[CoordinatorEffect]) -> Fence {
+    let fence = effects.iter().find_map(|effect| match effect {
+        CoordinatorEffect::Persist(Transition::Grant { fence, .. }) => Some(*fence),
+        _ => None,
+    });
+    fence.expect("a grant")
+}
+
+#[test]
+fn a_report_that_waits_for_its_acknowledgement_is_not_dropped() {
+    let (mut machine, worker) = introduced();
+    let mut effects = Vec::new();
+    machine.submit(Tick(1), execution(1), &mut effects).expect("accepted");
+    let fence = granted(&effects);
+    let outcome = Outcome::Succeeded(Json::null());
+    let report = Message::Result(ResultReport { fence, outcome, last_log_seq: 3, ran_us: 9 });
+    effects.clear();
+    machine.receive(Tick(2), &worker, report, &mut effects);
+    machine.receive(Tick(2), &worker, beat(2, vec![fence]), &mut effects);
+    let drops = effects.iter().find_map(|effect| match effect {
+        CoordinatorEffect::Send(_, Message::BeatAck(ack)) => Some(ack.drop.clone()),
+        _ => None,
+    });
+    assert_eq!(drops, Some(vec![]), "{effects:?}");
+}
+
+#[test]
+fn a_worker_that_misses_its_beats_is_given_nothing_and_its_actions_are_unavailable() {
+    let (mut machine, worker) = introduced();
+    assert!(machine.catalogue()["noop"].available);
+    let later = Tick(0) + ProtocolConfig::default().beat_interval * 3;
+    let mut effects = Vec::new();
+    machine.tick(later, &mut effects);
+    assert!(!machine.catalogue()["noop"].available);
+    machine.submit(later, execution(1), &mut effects).expect("accepted");
+    let grants = |effects: &[CoordinatorEffect]| {
+        effects
+            .iter()
+            .filter(|effect| matches!(effect, CoordinatorEffect::Persist(Transition::Grant { .. })))
+            .count()
+    };
+    assert_eq!(grants(&effects), 0, "{effects:?}");
+    machine.receive(later, &worker, beat(2, vec![]), &mut effects);
+    assert_eq!(grants(&effects), 1, "{effects:?}");
+    assert!(machine.catalogue()["noop"].available);
+}
