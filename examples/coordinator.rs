@@ -21,9 +21,9 @@ struct Settings {
     http: HttpSettings,
     #[command(flatten)]
     broker: BrokerSettings,
-    /// Be the broker too: on 127.0.0.1:1883, or on the address given
-    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:1883")]
-    embedded_broker: Option<std::net::SocketAddr>,
+    /// Be the broker too: where MQTT_BROKER says, or on the address given
+    #[arg(long, value_name = "ADDRESS")]
+    embedded_broker: Option<Option<std::net::SocketAddr>>,
     /// Who may use the embedded broker; needed on an address that other machines can reach
     #[arg(long, env = "BROKER_USER", value_name = "NAME:PASSWORD", value_parser = user, requires = "embedded_broker", hide_env_values = true)]
     broker_user: Option<(String, String)>,
@@ -44,6 +44,10 @@ async fn run(mut settings: Settings) -> Result<(), AnyError> {
     let shutdown = tinpot_examples::shutdown()?;
     let broker = match settings.embedded_broker {
         Some(address) => {
+            let address = match address {
+                Some(address) => address,
+                None => settings.broker.address()?,
+            };
             let mut builder = Broker::builder().bind(address);
             if let Some((name, password)) = &settings.broker_user {
                 builder = builder.user(name, password);
@@ -62,7 +66,10 @@ async fn run(mut settings: Settings) -> Result<(), AnyError> {
     let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
     let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;
 
-    shutdown.begun().await;
+    tokio::select! {
+        () = shutdown.begun() => {}
+        () = coordinator.stopped() => return Err("the coordinator has stopped: see the log above".into()),
+    }
     coordinator.shutdown().await;
     let _ = tokio::time::timeout(Duration::from_secs(5), server).await;
     if let Some(broker) = broker {

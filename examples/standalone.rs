@@ -48,7 +48,10 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
     let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
     let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;
 
-    shutdown.begun().await;
+    tokio::select! {
+        () = shutdown.begun() => {}
+        () = coordinator.stopped() => return Err("the coordinator has stopped: see the log above".into()),
+    }
     worker.shutdown(settings.worker.patience()).await;
     coordinator.shutdown().await;
     let _ = tokio::time::timeout(Duration::from_secs(5), server).await;

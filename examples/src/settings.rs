@@ -1,6 +1,6 @@
 //! Settings by flag or environment variable; a wrong value is an error at start that names it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +43,21 @@ pub struct BrokerSettings {
 }
 
 impl BrokerSettings {
+    /// The address that a broker has to listen on to be found by the URL.
+    ///
+    /// # Errors
+    /// The URL has no host and port that this machine knows.
+    pub fn address(&self) -> Result<SocketAddr, AnyError> {
+        let (_, host) = self.url.split_once("://").unwrap_or(("", &self.url));
+        let host = host.rsplit('@').next().unwrap_or(host).trim_end_matches('/');
+        let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:1883") };
+        let cannot =
+            |why: String| format!("cannot be a broker at {with_port} (MQTT_BROKER): {why}");
+        let addresses = with_port.to_socket_addrs().map_err(|e| cannot(e.to_string()))?;
+        let first = addresses.min_by_key(|address| !address.is_ipv4());
+        Ok(first.ok_or_else(|| cannot("it has no address".to_owned()))?)
+    }
+
     /// The URL as it may be printed.
     pub fn url_without_password(&self) -> String {
         match (self.url.split_once("://"), self.url.rsplit_once('@')) {
