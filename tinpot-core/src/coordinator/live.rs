@@ -24,10 +24,10 @@ pub(super) struct LiveState {
     pub(super) refused: bool,
 }
 
-/// The log of the attempt that is being received.
+/// How far an execution's log has been received.
 #[derive(Debug, Default)]
 pub(super) struct LogState {
-    /// The attempts that were granted and whose log has not ended, oldest first; the number of lines each has said it wrote.
+    /// The attempts that were granted and whose log has not ended, oldest first.
     pub(super) open: Vec<OpenLog>,
     /// The number of the execution's last line in the store.
     pub(super) last_seq: u64,
@@ -104,15 +104,6 @@ impl Registry {
         }
     }
 
-    /// Nobody wants the lines of its attempts any more.
-    pub(super) fn abandon_logs(&self, live: &Live) {
-        let open = std::mem::take(&mut live.lock_log().open);
-        let mut fences = lock(&self.fences);
-        for log in open {
-            fences.remove(&log.fence);
-        }
-    }
-
     pub(super) fn by_fence(&self, fence: Fence) -> Option<Arc<Live>> {
         lock(&self.fences).get(&fence).cloned()
     }
@@ -134,9 +125,23 @@ impl Registry {
 
     /// The attempt's log is complete, or as complete as it gets.
     pub(super) fn close_log(&self, live: &Live, fence: Fence) {
-        lock(&self.fences).remove(&fence);
+        self.close_logs(live, |open| open == fence);
+    }
+
+    /// Nobody wants the lines of its attempts any more.
+    pub(super) fn abandon_logs(&self, live: &Live) {
+        self.close_logs(live, |_| true);
+    }
+
+    fn close_logs(&self, live: &Live, closes: impl Fn(Fence) -> bool) {
         let mut log = live.lock_log();
-        log.open.retain(|open| open.fence != fence);
+        log.open.retain(|open| {
+            let closed = closes(open.fence);
+            if closed {
+                lock(&self.fences).remove(&open.fence);
+            }
+            !closed
+        });
         let ended = live.state.borrow().outcome.is_some();
         if ended && log.open.is_empty() {
             live.state.send_modify(|state| state.log_closed = true);
