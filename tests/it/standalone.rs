@@ -1,7 +1,9 @@
 //! The `standalone` program, from its start to its end.
 
 use serde_json::{Value, json};
-use tinpot_tests::{Api, Program, actions, free_port, is_alive, run_example, wait_for};
+use tinpot_tests::{
+    Api, Program, actions, family, free_port, is_alive, run_example, wait_for, wait_for_deaths,
+};
 
 fn start(env: &[(&str, &str)]) -> (Program, Api) {
     let port = free_port();
@@ -60,11 +62,7 @@ fn a_cancel_leaves_nothing_alive() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("ids");
     let id = api.submit("family", json!({"file": file}));
-    let ids = wait_for("three processes", || {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        let ids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-        if ids.len() == 3 { Ok(ids) } else { Err(ids) }
-    });
+    let ids = family(&file);
     assert!(ids.iter().all(|id| is_alive(*id)), "{ids:?}");
     let (status, body) = api.post(&format!("/api/executions/{id}/cancel"), &json!({}));
     assert_eq!(status, 200, "{body}");
@@ -98,16 +96,9 @@ fn a_killed_program_leaves_nothing_alive() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("ids");
     api.submit("family", json!({"file": file}));
-    let ids = wait_for("three processes", || {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        let ids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-        if ids.len() == 3 { Ok(ids) } else { Err(ids) }
-    });
+    let ids = family(&file);
     program.kill();
-    wait_for("the end of its children", || match ids.iter().find(|id| is_alive(**id)) {
-        None => Ok(()),
-        alive => Err(alive),
-    });
+    wait_for_deaths(&ids);
 }
 
 #[test]

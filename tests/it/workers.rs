@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use tinpot_tests::{Api, Mosquitto, Program, actions, free_port, is_alive, wait_for};
+use tinpot_tests::{
+    Api, Mosquitto, Program, actions, family, free_port, wait_for, wait_for_deaths,
+};
 
 fn coordinator(broker: &str) -> (Program, Api) {
     let port = free_port();
@@ -114,16 +116,9 @@ fn a_killed_worker_takes_its_children_with_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("ids");
     api.submit("family", json!({"file": file}));
-    let ids = wait_for("three processes", || {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        let ids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-        if ids.len() == 3 { Ok(ids) } else { Err(ids) }
-    });
+    let ids = family(&file);
     worker.kill();
-    wait_for("the end of its children", || match ids.iter().find(|id| is_alive(**id)) {
-        None => Ok(()),
-        alive => Err(alive),
-    });
+    wait_for_deaths(&ids);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod broker;
 mod program;
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use self::api::Api;
@@ -42,6 +43,23 @@ pub fn is_alive(id: i32) -> bool {
         .next()
         .and_then(|rest| rest.trim().chars().next())
         .is_some_and(|state| state != 'Z')
+}
+
+/// The process ids that the action `family` writes down: itself, its child, and its child's child.
+pub fn family(file: &Path) -> Vec<i32> {
+    wait_for("three processes", || {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let ids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        if ids.len() == 3 { Ok(ids) } else { Err(ids) }
+    })
+}
+
+/// Waits until none of these processes is alive.
+pub fn wait_for_deaths(ids: &[i32]) {
+    wait_for("the end of all of them", || match ids.iter().find(|id| is_alive(**id)) {
+        None => Ok(()),
+        alive => Err(alive),
+    });
 }
 
 /// The directory of the actions that these tests run.

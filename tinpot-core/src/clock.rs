@@ -34,6 +34,14 @@ impl Clock {
     }
 }
 
+/// Waits for a moment; for ever when there is none.
+pub(crate) async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How long the machine has been suspended since it booted.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn suspended() -> Duration {

@@ -23,12 +23,10 @@ use crate::execution::{Execution, Status, SubmitOptions};
 use crate::id::ExecutionId;
 use crate::json::Json;
 use crate::log::LogChunk;
-use crate::protocol::{CancelOutcome, Catalogue, QueueView};
+use crate::protocol::{CancelOutcome, Catalogue, QueueView, WorkerInfo};
 use crate::store::{ListOptions, Store};
 use crate::time::Timestamp;
 use crate::transport::{Link, Transport};
-
-pub use self::control::WorkerInfo;
 
 /// What the handles and the tasks share.
 #[derive(Debug)]

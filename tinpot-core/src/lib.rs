@@ -16,6 +16,7 @@ mod error;
 mod execution;
 mod executor;
 mod id;
+mod inbox;
 mod json;
 mod log;
 mod log_sink;
@@ -29,7 +30,7 @@ pub mod transport;
 mod worker;
 
 pub use self::action::{Action, Offer, Problem};
-pub use self::coordinator::{Coordinator, CoordinatorBuilder, Event, ExecutionHandle, WorkerInfo};
+pub use self::coordinator::{Coordinator, CoordinatorBuilder, Event, ExecutionHandle};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::execution::{
     AttemptRecord, Execution, Failure, Outcome, RetryPolicy, Status, SubmitOptions,
@@ -42,6 +43,7 @@ pub use self::id::{ExecutionId, WorkerId};
 pub use self::json::Json;
 pub use self::log::{Level, LogChunk, Progress, Stream};
 pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
+pub use self::protocol::WorkerInfo;
 pub use self::store::{MemoryStore, Store};
 pub use self::time::Timestamp;
 pub use self::transport::{Address, Lane, Link, MemoryNetwork, MemoryTransport, Transport};

@@ -12,7 +12,7 @@ mod worker;
 pub use self::config::ProtocolConfig;
 pub use self::coordinator::{
     CancelOutcome, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine, QueueView,
-    WorkerView,
+    WorkerInfo,
 };
 pub use self::fence::{Epoch, Fence};
 pub(crate) use self::frame::encode;

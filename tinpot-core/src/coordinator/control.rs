@@ -13,15 +13,14 @@ use tokio::time::{Instant, Sleep};
 use super::Shared;
 use super::live::Live;
 use super::logs::LogEnd;
-use crate::action::Problem;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::{Execution, Status};
-use crate::id::{ExecutionId, WorkerId};
+use crate::id::ExecutionId;
+use crate::inbox::read_frame;
 use crate::outbox::Outbox;
 use crate::protocol::{
-    CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Frame, Message, QueueView,
-    WorkerView,
+    CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message, QueueView, WorkerInfo,
 };
 use crate::store::Transition;
 use crate::time::Timestamp;
@@ -40,30 +39,6 @@ pub(super) enum Command {
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
     Queues(oneshot::Sender<Vec<QueueView>>),
     Shutdown(oneshot::Sender<()>),
-}
-
-/// A live worker and what it does now.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct WorkerInfo {
-    /// Its id: another one after every start.
-    pub id: WorkerId,
-    /// Its name.
-    pub name: String,
-    /// The queues it serves; empty means all.
-    pub queues: Vec<String>,
-    /// The groups it is limited to; empty means all.
-    pub groups: Vec<String>,
-    /// How many attempts it runs at once.
-    pub slots: u32,
-    /// The names of its actions.
-    pub actions: Vec<Arc<str>>,
-    /// What should have been an action and is not, and why.
-    pub problems: Vec<Problem>,
-    /// The executions whose attempts it holds.
-    pub executions: Vec<ExecutionId>,
-    /// How long ago it was heard.
-    pub silent_for: Duration,
 }
 
 /// Answers that wait for the commit of what they tell.
@@ -187,15 +162,7 @@ impl Control {
     }
 
     fn take_frame(&mut self, bytes: &[u8]) {
-        let frame = match Frame::decode(bytes) {
-            Ok((frame, errors)) => {
-                for error in errors {
-                    tracing::warn!(from = ?frame.from, %error, "left out");
-                }
-                frame
-            }
-            Err(error) => return tracing::warn!(%error, "a frame is dropped"),
-        };
+        let Some(frame) = read_frame(Lane::Control, bytes) else { return };
         let Some(from) = frame.from else {
             return tracing::warn!("a frame without a sender is dropped");
         };
@@ -232,18 +199,7 @@ impl Control {
                 self.replies.push(Reply::Cancelled(outcome, reply));
             }
             Command::Workers(reply) => {
-                let info = |view: WorkerView| WorkerInfo {
-                    id: view.id,
-                    name: view.name,
-                    queues: view.queues,
-                    groups: view.groups,
-                    slots: view.slots,
-                    actions: view.actions,
-                    problems: view.problems,
-                    executions: view.executions,
-                    silent_for: now.since(view.last_beat),
-                };
-                let _ = reply.send(self.machine.workers().into_iter().map(info).collect());
+                let _ = reply.send(self.machine.workers(now));
             }
             Command::Queues(reply) => {
                 let _ = reply.send(self.machine.queues());

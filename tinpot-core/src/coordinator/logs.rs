@@ -11,12 +11,14 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::live::Live;
+use crate::clock::until;
 use crate::error::ErrorKind;
 use crate::id::WorkerId;
+use crate::inbox::read_frame;
 use crate::log::{Level, LogChunk, Stream};
 use crate::log_sink::{LogBatch, LogSink};
 use crate::outbox::Outbox;
-use crate::protocol::{Fence, Frame, Log, LogAck, Message};
+use crate::protocol::{Fence, Log, LogAck, Message};
 use crate::time::Timestamp;
 use crate::transport::{Address, Lane};
 
@@ -96,15 +98,7 @@ impl LogPipeline {
     }
 
     fn take_frame(&mut self, bytes: &[u8], taken: &mut Vec<Taken>) {
-        let frame = match Frame::decode(bytes) {
-            Ok((frame, errors)) => {
-                for error in errors {
-                    tracing::warn!(from = ?frame.from, %error, "left out");
-                }
-                frame
-            }
-            Err(error) => return tracing::warn!(%error, "a log frame is dropped"),
-        };
+        let Some(frame) = read_frame(Lane::Logs, bytes) else { return };
         let Some(from) = frame.from else {
             return tracing::warn!("a log frame without a sender is dropped");
         };
@@ -258,12 +252,5 @@ impl LogPipeline {
                 tracing::warn!(%error, "a log sink failed");
             }
         }
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -14,7 +14,7 @@ use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
 pub use self::schedule::QueueView;
 use self::worker::WorkerEntry;
-pub use self::worker::WorkerView;
+pub use self::worker::WorkerInfo;
 use super::config::ProtocolConfig;
 use super::fence::{Epoch, Fence};
 use super::message::{Cancel, Message, Recorded, WhoIsThere};

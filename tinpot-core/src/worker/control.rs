@@ -17,8 +17,9 @@ use super::offers::Offers;
 use crate::clock::Clock;
 use crate::execution::{Failure, Outcome};
 use crate::executor::{Attempt, Context, ContextParts, LogWriter, Stop, stop_channel};
+use crate::inbox::read_frame;
 use crate::outbox::Outbox;
-use crate::protocol::{Dispatch, Fence, Frame, Message, WorkerEffect, WorkerMachine};
+use crate::protocol::{Dispatch, Fence, Message, WorkerEffect, WorkerMachine};
 use crate::transport::{Address, Lane, Link, Transport};
 
 /// Inputs taken in one turn, and answered in one frame.
@@ -144,15 +145,7 @@ impl Control {
     }
 
     fn take_frame(&mut self, bytes: &[u8]) {
-        let frame = match Frame::decode(bytes) {
-            Ok((frame, errors)) => {
-                for error in errors {
-                    tracing::warn!(%error, "left out");
-                }
-                frame
-            }
-            Err(error) => return tracing::warn!(%error, "a frame is dropped"),
-        };
+        let Some(frame) = read_frame(Lane::Control, bytes) else { return };
         if frame.from.is_some() {
             return tracing::warn!(from = ?frame.from, "a frame that is not the coordinator's is dropped");
         }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, until};
 use crate::executor::LogBuffer;
 use crate::id::WorkerId;
+use crate::inbox::read_frame;
 use crate::log::Progress;
 use crate::outbox::Outbox;
-use crate::protocol::{Fence, Frame, Log, LogAck, LogSender, Message, ProgressReport, Tick};
+use crate::protocol::{Fence, Log, LogAck, LogSender, Message, ProgressReport, Tick};
 use crate::transport::{Address, Lane, Transport};
 
 /// Lines in flight per attempt: what a connection carries in a few milliseconds.
@@ -160,22 +160,17 @@ impl LogPump {
     }
 
     fn take_frame(&mut self, bytes: &[u8]) {
-        match Frame::decode(bytes) {
-            Ok((frame, errors)) => {
-                for error in errors {
-                    tracing::warn!(%error, "left out");
-                }
-                for message in frame.messages {
-                    match message {
-                        Message::LogAck(ack) => self.acknowledged(ack),
-                        other => tracing::warn!(
-                            "a message of type {:?} does not belong on lane Logs",
-                            other.key()
-                        ),
-                    }
+        let Some(frame) = read_frame(Lane::Logs, bytes) else { return };
+        for message in frame.messages {
+            match message {
+                Message::LogAck(ack) => self.acknowledged(ack),
+                other => {
+                    tracing::warn!(
+                        "a message of type {:?} does not belong on lane Logs",
+                        other.key()
+                    )
                 }
             }
-            Err(error) => tracing::warn!(%error, "a log frame is dropped"),
         }
     }
 
@@ -278,11 +273,4 @@ fn fill(
         entry.sender.sent(now, chunk);
     }
     entry.sender.room_bytes() > 0 && !entry.buffer.is_empty()
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::action::Problem;
@@ -41,11 +42,11 @@ pub(super) struct WorkerEntry {
     pub(super) silent: bool,
 }
 
-/// What is known of a worker, for people and programs.
+/// A live worker and what it does now.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct WorkerView {
-    /// Its id.
+pub struct WorkerInfo {
+    /// Its id: another one after every start.
     pub id: WorkerId,
     /// Its name.
     pub name: String,
@@ -57,12 +58,12 @@ pub struct WorkerView {
     pub slots: u32,
     /// The names of its actions.
     pub actions: Vec<Arc<str>>,
-    /// What should have been an action and is not.
+    /// What should have been an action and is not, and why.
     pub problems: Vec<Problem>,
     /// The executions whose attempts it holds.
     pub executions: Vec<ExecutionId>,
-    /// When it was last heard, on the machine's clock.
-    pub last_beat: Tick,
+    /// How long ago it was heard.
+    pub silent_for: Duration,
 }
 
 impl WorkerEntry {
@@ -79,8 +80,8 @@ impl WorkerEntry {
 
 impl CoordinatorMachine {
     /// The live workers.
-    pub fn workers(&self) -> Vec<WorkerView> {
-        let view = |(id, worker): (&WorkerId, &WorkerEntry)| WorkerView {
+    pub fn workers(&self, now: Tick) -> Vec<WorkerInfo> {
+        let view = |(id, worker): (&WorkerId, &WorkerEntry)| WorkerInfo {
             id: id.clone(),
             name: worker.name.clone(),
             queues: worker.queues.iter().cloned().collect(),
@@ -89,7 +90,7 @@ impl CoordinatorMachine {
             actions: worker.actions.iter().cloned().collect(),
             problems: worker.problems.clone(),
             executions: worker.in_flight.values().copied().collect(),
-            last_beat: worker.beat_at,
+            silent_for: now.since(worker.beat_at),
         };
         self.workers.iter().filter(|(_, worker)| worker.introduced).map(view).collect()
     }
