@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tinpot_core::Coordinator;
-use tinpot_examples::{AnyError, BrokerSettings, HttpSettings};
+use tinpot_examples::{AnyError, BrokerSettings, HttpSettings, ProtocolSettings};
 use tinpot_http::HttpConfig;
 use tinpot_mqtt::broker::Broker;
 
@@ -21,6 +21,8 @@ struct Settings {
     http: HttpSettings,
     #[command(flatten)]
     broker: BrokerSettings,
+    #[command(flatten)]
+    protocol: ProtocolSettings,
     /// Be the broker too: where MQTT_BROKER says, or on the address given
     #[arg(long, value_name = "ADDRESS")]
     embedded_broker: Option<Option<std::net::SocketAddr>>,
@@ -61,7 +63,8 @@ async fn run(mut settings: Settings) -> Result<(), AnyError> {
     };
 
     let transport = settings.broker.connect(None, settings.broker_user).await?;
-    let coordinator = Coordinator::builder(transport).start().await?;
+    let coordinator =
+        Coordinator::builder(transport).config(settings.protocol.config()).start().await?;
 
     let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
     let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;

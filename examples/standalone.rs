@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tinpot_core::{Coordinator, MemoryNetwork, Worker};
-use tinpot_examples::{ActionsSettings, AnyError, HttpSettings, WorkerSettings};
+use tinpot_examples::{ActionsSettings, AnyError, HttpSettings, ProtocolSettings, WorkerSettings};
 use tinpot_http::HttpConfig;
 
 /// Runs Python actions, and lets people and programs trigger and watch them, in one process.
@@ -18,6 +18,8 @@ use tinpot_http::HttpConfig;
 struct Settings {
     #[command(flatten)]
     http: HttpSettings,
+    #[command(flatten)]
+    protocol: ProtocolSettings,
     #[command(flatten)]
     actions: ActionsSettings,
     #[command(flatten)]
@@ -35,9 +37,13 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
     let executor = settings.actions.executor().await?;
 
     let network = MemoryNetwork::new();
-    let coordinator = Coordinator::builder(network.transport()).start().await?;
+    let coordinator = Coordinator::builder(network.transport())
+        .config(settings.protocol.config())
+        .start()
+        .await?;
     let worker = Worker::builder(network.transport())
         .name("standalone")
+        .config(settings.protocol.config())
         .executor(executor)
         .slots(settings.actions.concurrency)
         .groups(settings.worker.groups())

@@ -8,13 +8,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tinpot_core::{Worker, WorkerId};
-use tinpot_examples::{ActionsSettings, AnyError, BrokerSettings, WorkerSettings};
+use tinpot_examples::{
+    ActionsSettings, AnyError, BrokerSettings, ProtocolSettings, WorkerSettings,
+};
 
 /// Runs Python actions for a coordinator that is reached by MQTT.
 #[derive(Debug, Parser)]
 struct Settings {
     #[command(flatten)]
     broker: BrokerSettings,
+    #[command(flatten)]
+    protocol: ProtocolSettings,
     #[command(flatten)]
     actions: ActionsSettings,
     #[command(flatten)]
@@ -38,6 +42,7 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
     let transport = settings.broker.connect(Some(&id), None).await?;
     let worker = Worker::builder(transport)
         .id(id)
+        .config(settings.protocol.config())
         .name(&settings.name)
         .executor(executor)
         .slots(settings.actions.concurrency)

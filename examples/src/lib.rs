@@ -4,7 +4,9 @@ mod settings;
 mod shutdown;
 mod unix_transport;
 
-pub use self::settings::{ActionsSettings, BrokerSettings, HttpSettings, WorkerSettings};
+pub use self::settings::{
+    ActionsSettings, BrokerSettings, HttpSettings, ProtocolSettings, WorkerSettings,
+};
 pub use self::shutdown::{Shutdown, shutdown};
 pub use self::unix_transport::UnixTransport;
 

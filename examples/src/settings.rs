@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use tinpot_core::protocol::ProtocolConfig;
 use tinpot_core::{Executor, WorkerId};
 use tinpot_mqtt::MqttTransport;
 use tinpot_python::PythonPool;
@@ -28,6 +29,9 @@ pub struct BrokerSettings {
     /// The broker: mqtt://, tcp://, mqtts://, ws:// or wss://, with user and password where it wants them
     #[arg(long = "broker", env = "MQTT_BROKER", default_value = "tcp://localhost:1883")]
     pub url: String,
+    /// How many seconds an idle connection to the broker may stay unchecked, from 5; one that is dead shows after twice that
+    #[arg(long, env = "MQTT_KEEP_ALIVE", value_name = "SECONDS", default_value = "10", value_parser = clap::value_parser!(u16).range(5..))]
+    pub keep_alive: u16,
     /// What every topic begins with; coordinator and workers must agree
     #[arg(long, env = "TINPOT_NAMESPACE", default_value = "tinpot")]
     pub namespace: String,
@@ -79,7 +83,9 @@ impl BrokerSettings {
         let read = |path: &PathBuf| {
             std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))
         };
-        let mut builder = MqttTransport::builder(&self.url).namespace(&self.namespace);
+        let mut builder = MqttTransport::builder(&self.url)
+            .namespace(&self.namespace)
+            .keep_alive(Duration::from_secs(self.keep_alive.into()));
         if let Some(id) = worker {
             builder = builder.worker(id);
         }
@@ -94,6 +100,43 @@ impl BrokerSettings {
         }
         Ok(builder.connect().await?)
     }
+}
+
+/// How soon silence counts as death. Coordinator and workers must be given the same.
+#[derive(Args, Clone, Debug)]
+pub struct ProtocolSettings {
+    /// How often a worker says that it lives, in seconds
+    #[arg(long, env = "TINPOT_BEAT_INTERVAL", value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub beat_interval: Duration,
+    /// How many seconds a worker that hears nothing may go on with what could be retried elsewhere; at least three beats
+    #[arg(long, env = "TINPOT_WORKER_LEASE", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub worker_lease: Duration,
+    /// After how many seconds a silent worker is given up, and what it held is lost; at least 1.25 times the worker's lease
+    #[arg(long, env = "TINPOT_COORDINATOR_LEASE", value_name = "SECONDS", default_value = "90", value_parser = seconds)]
+    pub coordinator_lease: Duration,
+    /// How many seconds an action has from being asked to end until it is killed
+    #[arg(long, env = "TINPOT_KILL_AFTER", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub kill_after: Duration,
+}
+
+impl ProtocolSettings {
+    /// The times as the SDK takes them.
+    pub fn config(&self) -> ProtocolConfig {
+        let mut config = ProtocolConfig::default();
+        config.beat_interval = self.beat_interval;
+        config.worker_lease = self.worker_lease;
+        config.coordinator_lease = self.coordinator_lease;
+        config.grace = self.kill_after;
+        config
+    }
+}
+
+/// A time in seconds, fractions allowed, from a millisecond to a year.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.001..=31_536_000.0).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "not a number of seconds from 0.001 to 31536000".to_owned())
 }
 
 /// Which Python actions, and how they run.

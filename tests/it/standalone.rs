@@ -109,6 +109,10 @@ fn a_wrong_setting_is_named() {
         ("HOST", "nowhere", "--host"),
         ("ACTIONS_DIR", "/nowhere/at/all", "/nowhere/at/all"),
         ("TINPOT_PYTHON", "/nowhere/python", "/nowhere/python"),
+        ("TINPOT_BEAT_INTERVAL", "-1", "--beat-interval"),
+        ("TINPOT_KILL_AFTER", "soon", "--kill-after"),
+        ("TINPOT_WORKER_LEASE", "1", "worker_lease"),
+        ("TINPOT_COORDINATOR_LEASE", "60", "coordinator_lease"),
     ] {
         let output = run_example(
             "standalone",

@@ -40,6 +40,11 @@ fn command(example: &str) -> Command {
         "CONCURRENCY",
         "TINPOT_NAMESPACE",
         "GRACE",
+        "MQTT_KEEP_ALIVE",
+        "TINPOT_BEAT_INTERVAL",
+        "TINPOT_WORKER_LEASE",
+        "TINPOT_COORDINATOR_LEASE",
+        "TINPOT_KILL_AFTER",
     ] {
         command.env_remove(variable);
     }
