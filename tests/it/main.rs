@@ -2,5 +2,6 @@
 
 mod broker_restart;
 mod examples;
+mod proxy;
 mod standalone;
 mod workers;

@@ -4,36 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use tinpot_tests::{
-    Api, Mosquitto, Program, actions, family, free_port, wait_for, wait_for_deaths,
+    Api, Mosquitto, Program, coordinator, family, free_port, wait_for, wait_for_deaths,
+    wait_for_workers, worker,
 };
-
-fn coordinator(broker: &str) -> (Program, Api) {
-    let port = free_port();
-    let program =
-        Program::start("coordinator", &[("PORT", &port.to_string()), ("MQTT_BROKER", broker)]);
-    (program, Api::answering(port))
-}
-
-fn worker(broker: &str, env: &[(&str, &str)]) -> Program {
-    let mut all = vec![("MQTT_BROKER", broker), ("ACTIONS_DIR", actions())];
-    all.extend(env);
-    Program::start("worker", &all)
-}
-
-fn wait_for_workers(api: &Api, names: &[&str]) {
-    wait_for("the workers", || {
-        let (_, body) = api.get("/api/workers");
-        let workers = body["workers"].as_array().cloned().unwrap_or_default();
-        let there: BTreeSet<&str> =
-            workers.iter().filter_map(|worker| worker["name"].as_str()).collect();
-        if names.iter().all(|name| there.contains(name)) { Ok(()) } else { Err(body) }
-    });
-}
 
 #[test]
 fn two_workers_run_each_of_a_thousand_executions_once() {
     let broker = Mosquitto::start();
-    let (_coordinator, api) = coordinator(&broker.url());
+    let (_coordinator, api) = coordinator(&broker.url(), &[]);
     let _one = worker(&broker.url(), &[("WORKER_NAME", "one")]);
     let _two = worker(&broker.url(), &[("WORKER_NAME", "two")]);
     wait_for_workers(&api, &["one", "two"]);
@@ -64,7 +42,7 @@ fn two_workers_run_each_of_a_thousand_executions_once() {
 #[test]
 fn queues_and_groups_say_who_runs_what() {
     let broker = Mosquitto::start();
-    let (_coordinator, api) = coordinator(&broker.url());
+    let (_coordinator, api) = coordinator(&broker.url(), &[]);
     let _general = worker(&broker.url(), &[("QUEUES", "default"), ("WORKER_NAME", "general")]);
     wait_for_workers(&api, &["general"]);
     let (_, catalogue) = api.get("/api/actions");
@@ -110,7 +88,7 @@ fn the_embedded_broker_needs_nothing_installed() {
 #[test]
 fn a_killed_worker_takes_its_children_with_it() {
     let broker = Mosquitto::start();
-    let (_coordinator, api) = coordinator(&broker.url());
+    let (_coordinator, api) = coordinator(&broker.url(), &[]);
     let mut worker = worker(&broker.url(), &[("WORKER_NAME", "doomed")]);
     wait_for_workers(&api, &["doomed"]);
     let directory = tempfile::tempdir().expect("a directory");
@@ -126,7 +104,7 @@ fn a_worker_waits_for_its_broker_and_says_so() {
     let mut broker = Mosquitto::start();
     let url = broker.url();
     broker.kill();
-    let (_coordinator, api) = coordinator(&url);
+    let (_coordinator, api) = coordinator(&url, &[]);
     let _worker = worker(&url, &[]);
     let (status, health) = api.get("/health");
     assert_eq!(status, 503, "{health}");

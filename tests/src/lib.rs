@@ -2,7 +2,9 @@
 
 mod api;
 mod broker;
+mod cluster;
 mod program;
+mod proxy;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -10,7 +12,9 @@ use std::time::{Duration, Instant};
 
 pub use self::api::Api;
 pub use self::broker::Mosquitto;
+pub use self::cluster::{QUICK, coordinator, wait_for_workers, worker};
 pub use self::program::{Program, run_example};
+pub use self::proxy::{Direction, Fault, Proxy};
 
 /// The longest that anything here is waited for: slow machines are slow, and nothing waits this long unless something is wrong.
 pub const DEADLINE: Duration = Duration::from_secs(60);

@@ -1,0 +1,41 @@
+//! A coordinator and workers as processes, as most tests need them.
+
+use std::collections::BTreeSet;
+
+use crate::{Api, Program, actions, free_port, wait_for};
+
+/// The times of the protocol for tests that wait for the end of a lease: short, and long enough for a machine that is busy with other tests.
+pub const QUICK: [(&str, &str); 4] = [
+    ("TINPOT_BEAT_INTERVAL", "0.25"),
+    ("TINPOT_WORKER_LEASE", "3"),
+    ("TINPOT_COORDINATOR_LEASE", "4.5"),
+    ("TINPOT_KILL_AFTER", "1"),
+];
+
+/// Starts a coordinator and waits until it answers.
+pub fn coordinator(broker: &str, env: &[(&str, &str)]) -> (Program, Api) {
+    let port = free_port();
+    let port_text = port.to_string();
+    let mut all = vec![("PORT", port_text.as_str()), ("MQTT_BROKER", broker)];
+    all.extend(env);
+    let program = Program::start("coordinator", &all);
+    (program, Api::answering(port))
+}
+
+/// Starts a worker with the actions of these tests.
+pub fn worker(broker: &str, env: &[(&str, &str)]) -> Program {
+    let mut all = vec![("MQTT_BROKER", broker), ("ACTIONS_DIR", actions())];
+    all.extend(env);
+    Program::start("worker", &all)
+}
+
+/// Waits until workers of all these names are there.
+pub fn wait_for_workers(api: &Api, names: &[&str]) {
+    wait_for("the workers", || {
+        let (_, body) = api.get("/api/workers");
+        let workers = body["workers"].as_array().cloned().unwrap_or_default();
+        let there: BTreeSet<&str> =
+            workers.iter().filter_map(|worker| worker["name"].as_str()).collect();
+        if names.iter().all(|name| there.contains(name)) { Ok(()) } else { Err(body) }
+    });
+}
