@@ -36,6 +36,25 @@ pub struct Action {
     /// JSON Schema of the parameters: an object with `properties`, in the order of the callable's signature.
     #[serde(default = "any_parameters")]
     pub schema: Json,
+    /// Higher runs first within a queue.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
+    /// How long an execution has to wait at least, in milliseconds on the wire.
+    #[serde(
+        default,
+        with = "crate::execution::optional_millis",
+        rename = "delay_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub delay: Option<Duration>,
+    /// An execution that still waits for a worker after that long fails; in milliseconds on the wire.
+    #[serde(
+        default,
+        with = "crate::execution::optional_millis",
+        rename = "expires_in_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub expires_in: Option<Duration>,
     /// How long an attempt may run, in milliseconds on the wire; no limit when absent.
     #[serde(
         default,
@@ -61,6 +80,10 @@ fn any_parameters() -> Json {
     Json::empty_object()
 }
 
+fn is_zero(priority: &i32) -> bool {
+    *priority == 0
+}
+
 impl Action {
     /// An action of that name, in the default group and queue, that takes any parameters, has no timeout and is never retried.
     ///
@@ -75,6 +98,9 @@ impl Action {
             description: String::new(),
             queue: default_queue(),
             schema: any_parameters(),
+            priority: 0,
+            delay: None,
+            expires_in: None,
             timeout: None,
             retry: RetryPolicy::never(),
         })
@@ -105,6 +131,27 @@ impl Action {
     #[must_use]
     pub fn schema(mut self, schema: Json) -> Self {
         self.schema = schema;
+        self
+    }
+
+    /// Sets the priority of its executions: higher runs first within a queue.
+    #[must_use]
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets how long its executions have to wait at least.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// Sets after how long an execution that still waits for a worker fails.
+    #[must_use]
+    pub fn expires_in(mut self, expires_in: Duration) -> Self {
+        self.expires_in = Some(expires_in);
         self
     }
 

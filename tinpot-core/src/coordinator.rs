@@ -4,10 +4,12 @@ mod builder;
 mod control;
 mod events;
 mod handle;
+mod idempotency;
 mod live;
 mod logs;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -16,10 +18,11 @@ pub use self::builder::CoordinatorBuilder;
 use self::control::Command;
 pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
-use self::live::{Live, Registry};
+use self::idempotency::{Commits, check_key};
+use self::live::Registry;
 use crate::action::check_label;
 use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{Execution, Status, SubmitOptions};
+use crate::execution::{DURATION_MAX, Execution, RetryPolicy, Status, SubmitOptions};
 use crate::id::ExecutionId;
 use crate::json::Json;
 use crate::log::LogChunk;
@@ -33,7 +36,8 @@ use crate::transport::{Link, Transport};
 struct Shared {
     store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
-    registry: Registry,
+    registry: Arc<Registry>,
+    commits: Commits,
     catalogue: watch::Receiver<Arc<Catalogue>>,
     max_parameters_bytes: usize,
 }
@@ -72,7 +76,8 @@ impl Coordinator {
     ///
     /// # Errors
     /// `NotFound` for an action that was never offered; `InvalidParameters`, naming every violation; `InvalidInput` for an option that
-    /// makes no sense; `Overloaded` when too many wait; `StorageFull` when the store cannot write; `Closed`.
+    /// makes no sense; `Conflict` when its idempotency key was used for something else; `Overloaded` when too many wait; `StorageFull` when
+    /// the store cannot write; `Closed`.
     pub async fn submit(
         &self,
         action: &str,
@@ -80,14 +85,14 @@ impl Coordinator {
         options: SubmitOptions,
     ) -> Result<ExecutionHandle> {
         let execution = Arc::new(self.prepare(action, parameters, options)?);
-        let live = Live::queued(execution.id);
-        self.ask(|reply| Command::Submit {
-            execution: execution.clone(),
-            live: live.clone(),
-            reply,
-        })
-        .await??;
-        Ok(ExecutionHandle::new(self.clone(), execution.id, live))
+        // Watched from before it is accepted, so that nothing of it is missed.
+        let live = self.shared.registry.submitted(execution.id);
+        let id = self.accept(execution).await?;
+        if id == live.id {
+            Ok(ExecutionHandle::new(self.clone(), id, live))
+        } else {
+            self.handle(id).await
+        }
     }
 
     /// Checks a submission against catalogue and bounds, on the caller's own thread.
@@ -105,34 +110,49 @@ impl Coordinator {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no action {action:?}")));
         };
         entry.validate(&parameters)?;
-        let retry = options.retry.unwrap_or(entry.action.retry);
-        retry.check()?;
-        let timeout = options.timeout.or(entry.action.timeout);
-        if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(Error::new(ErrorKind::InvalidInput, "timeout must be longer than nothing"));
-        }
-        let queue = match options.queue {
+        let now = Timestamp::now();
+        let action = &entry.action;
+        let mut execution = Execution::new(ExecutionId::generate(), name.clone(), parameters);
+        execution.queue = match options.queue {
             Some(queue) => {
                 check_label("queue", &queue)?;
                 Arc::from(queue)
             }
-            None => Arc::from(entry.action.queue.as_str()),
+            None => Arc::from(action.queue.as_str()),
         };
-        Ok(Execution {
-            id: ExecutionId::generate(),
-            action: name.clone(),
-            queue,
-            parameters,
-            priority: options.priority,
-            timeout,
-            retry,
-            status: Status::Queued,
-            outcome: None,
-            attempts: Vec::new(),
-            accepted_at: Timestamp::now(),
-            started_at: None,
-            finished_at: None,
-        })
+        execution.priority = options.priority.unwrap_or(action.priority);
+        execution.timeout = options.timeout.or(action.timeout);
+        check_duration("timeout", execution.timeout)?;
+        if execution.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Error::new(ErrorKind::InvalidInput, "timeout must be longer than nothing"));
+        }
+        execution.retry = RetryPolicy {
+            retries: options.retries.unwrap_or(action.retry.retries),
+            backoff: options.backoff.unwrap_or(action.retry.backoff),
+            max_lost_attempts: options.max_lost_attempts.unwrap_or(action.retry.max_lost_attempts),
+        };
+        execution.retry.check()?;
+        let delay = match options.not_before {
+            Some(_) if options.delay.is_some() => {
+                let message = "delay and not_before: give one of them";
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            }
+            Some(_) => None,
+            None => options.delay.or(action.delay).filter(|delay| !delay.is_zero()),
+        };
+        check_duration("delay", delay)?;
+        let expires_in = options.expires_in.or(action.expires_in);
+        check_duration("expires_in", expires_in)?;
+        let after = |wait: Duration| Timestamp(now.0 + wait.as_micros() as u64);
+        execution.not_before =
+            options.not_before.filter(|at| *at > now).or_else(|| delay.map(after));
+        execution.expires_at = expires_in.map(after);
+        if let Some(key) = options.idempotency_key {
+            check_key(&key)?;
+            execution.idempotency_key = Some(Arc::from(key));
+        }
+        execution.accepted_at = now;
+        Ok(execution)
     }
 
     /// A handle on an execution that was submitted before, by whomever.
@@ -140,17 +160,16 @@ impl Coordinator {
     /// # Errors
     /// `NotFound` when it is not known (any more).
     pub async fn handle(&self, id: ExecutionId) -> Result<ExecutionHandle> {
-        if let Some(live) = self.shared.registry.get(id) {
-            return Ok(ExecutionHandle::new(self.clone(), id, live));
+        // Before the store is asked, so that what happens meanwhile is not missed.
+        let live = self.shared.registry.live(id);
+        if !live.is_known() {
+            let Some(execution) = self.shared.store.execution(id).await? else {
+                let message = format!("there is no execution {id}");
+                return Err(Error::new(ErrorKind::NotFound, message));
+            };
+            live.learn(&execution);
         }
-        match self.shared.store.execution(id).await? {
-            // It may have ended between the two looks; then the store has its end.
-            Some(execution) => {
-                let live = self.shared.registry.get(id).unwrap_or_else(|| Live::of(&execution));
-                Ok(ExecutionHandle::new(self.clone(), id, live))
-            }
-            None => Err(Error::new(ErrorKind::NotFound, format!("there is no execution {id}"))),
-        }
+        Ok(ExecutionHandle::new(self.clone(), id, live))
     }
 
     /// Asks an execution to end: at once when it waits, else its worker is asked. `force` leaves out the grace period.
@@ -252,6 +271,17 @@ impl Coordinator {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())
+    }
+}
+
+/// Refuses what no clock can count.
+fn check_duration(name: &str, duration: Option<Duration>) -> Result<()> {
+    match duration {
+        Some(duration) if duration > DURATION_MAX => {
+            let message = format!("{name} is {} s: at most 100 years", duration.as_secs());
+            Err(Error::new(ErrorKind::InvalidInput, message))
+        }
+        _ => Ok(()),
     }
 }
 

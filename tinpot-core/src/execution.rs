@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::retry::RetryPolicy;
+pub(crate) use self::retry::DURATION_MAX;
+pub use self::retry::{Backoff, RetryPolicy};
+use crate::action::DEFAULT_QUEUE;
 use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
 use crate::protocol::Fence;
+use crate::store::Standing;
 use crate::time::Timestamp;
 
 mod retry;
@@ -97,6 +100,25 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// It waited until its `expires_at`.
+    pub fn expired() -> Self {
+        let message = "expired: it was still queued when its time was over";
+        Outcome::Failed(Failure::new(message).kind("Expired"))
+    }
+
+    /// Whether it is that of [`poisoned`](Self::poisoned).
+    pub fn is_poisoned(&self) -> bool {
+        matches!(self, Outcome::Failed(failure) if failure.kind == "Poisoned")
+    }
+
+    /// It took its workers with it too often.
+    pub fn poisoned(lost: u32) -> Self {
+        let message = format!(
+            "poisoned: {lost} of its attempts were lost with their workers, so it is not tried again"
+        );
+        Outcome::Failed(Failure::new(message).kind("Poisoned"))
+    }
+
     /// A failure with a message and nothing else.
     pub fn failed(message: impl Into<String>) -> Self {
         Outcome::Failed(Failure::new(message))
@@ -185,12 +207,25 @@ impl std::fmt::Display for Failure {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SubmitOptions {
+    /// A name that the caller gives to this submission, 1 to 255 characters: submitting it again, with the same action and parameters,
+    /// answers with the same execution for as long as that is in the history; with others it is a `Conflict`.
+    pub idempotency_key: Option<String>,
     /// Higher runs first within a queue; 0 by default.
-    pub priority: i32,
+    pub priority: Option<i32>,
+    /// How long it has to wait at least.
+    pub delay: Option<Duration>,
+    /// Until when it has to wait at least; not together with `delay`.
+    pub not_before: Option<Timestamp>,
+    /// It fails when it still waits for a worker after that long.
+    pub expires_in: Option<Duration>,
     /// How long an attempt may run.
     pub timeout: Option<Duration>,
-    /// What happens after an attempt that failed, timed out or was lost.
-    pub retry: Option<RetryPolicy>,
+    /// How often it is tried again after an attempt that failed, timed out or was lost.
+    pub retries: Option<u32>,
+    /// How long it waits before it is tried again.
+    pub backoff: Option<Backoff>,
+    /// It fails as poisoned when so many of its attempts were lost with their workers, even if retries are left.
+    pub max_lost_attempts: Option<u32>,
     /// Another queue than the action's.
     pub queue: Option<String>,
 }
@@ -219,6 +254,15 @@ pub struct Execution {
     pub timeout: Option<Duration>,
     /// What happens after an attempt that failed, timed out or was lost.
     pub retry: RetryPolicy,
+    /// While it is queued: it waits at least until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// It fails if it is queued without a live attempt then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The name that its submitter gave to the submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Arc<str>>,
     /// Where it stands.
     pub status: Status,
     /// How it ended, once the status is terminal.
@@ -231,6 +275,75 @@ pub struct Execution {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+impl Execution {
+    /// A new one that waits, in the default queue, and is tried once.
+    pub fn new(id: ExecutionId, action: impl Into<Arc<str>>, parameters: Json) -> Self {
+        Self {
+            id,
+            action: action.into(),
+            queue: DEFAULT_QUEUE.into(),
+            parameters,
+            priority: 0,
+            timeout: None,
+            retry: RetryPolicy::never(),
+            not_before: None,
+            expires_at: None,
+            idempotency_key: None,
+            status: Status::Queued,
+            outcome: None,
+            attempts: Vec::new(),
+            accepted_at: Timestamp(0),
+            started_at: None,
+            finished_at: None,
+        }
+    }
+
+    /// The attempt that a worker holds.
+    pub fn live_attempt(&self) -> Option<&AttemptRecord> {
+        let last = self.attempts.last()?;
+        (last.ended_at.is_none() && !self.status.is_terminal()).then_some(last)
+    }
+
+    /// Status and live attempt: what transitions depend on.
+    pub fn standing(&self) -> Standing {
+        (self.status, self.live_attempt().map(|attempt| attempt.fence))
+    }
+
+    /// How many lines its log has: the number of the last one.
+    pub fn log_lines(&self) -> u64 {
+        self.attempts.iter().map(|attempt| attempt.log_lines).sum()
+    }
+
+    /// Whether lines of an attempt that has ended are known to be on their way.
+    pub fn log_is_open(&self) -> bool {
+        self.attempts.iter().any(AttemptRecord::log_is_open)
+    }
+
+    /// Counts lines that were stored for the latest attempt with that number; `false` when there is none.
+    ///
+    /// `ends`: none will follow, whatever was announced.
+    pub fn count_log_lines(&mut self, attempt: u32, lines: u64, ends: bool) -> bool {
+        let of_number = |record: &&mut AttemptRecord| record.number == attempt;
+        let Some(record) = self.attempts.iter_mut().rev().find(of_number) else { return false };
+        record.log_lines += lines;
+        if ends && record.log_end.is_some() {
+            record.log_end = Some(record.log_lines);
+        }
+        true
+    }
+
+    /// Its attempts that ran, or may have.
+    pub fn tries(&self) -> u32 {
+        self.attempts.iter().filter(|attempt| attempt.outcome.is_some()).count() as u32
+    }
+
+    /// Those of its attempts that were lost.
+    pub fn lost(&self) -> u32 {
+        let lost = |attempt: &&AttemptRecord| attempt.outcome == Some(Outcome::Lost);
+        self.attempts.iter().filter(lost).count() as u32
+    }
 }
 
 /// One try at an execution.
@@ -251,6 +364,19 @@ pub struct AttemptRecord {
     pub ended_at: Option<Timestamp>,
     /// How it ended; `None` while it lives, and when it was given back without having run.
     pub outcome: Option<Outcome>,
+    /// How many lines of its log are stored.
+    #[serde(default)]
+    pub log_lines: u64,
+    /// How many its log has, once that is known; as many as are stored when the missing ones were given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_end: Option<u64>,
+}
+
+impl AttemptRecord {
+    /// Whether lines of its log are known to be on their way.
+    pub fn log_is_open(&self) -> bool {
+        self.log_end.is_some_and(|end| self.log_lines < end)
+    }
 }
 
 /// Durations as whole milliseconds.

@@ -15,6 +15,7 @@ mod coordinator;
 mod error;
 mod execution;
 mod executor;
+mod failpoint;
 mod id;
 mod inbox;
 mod json;
@@ -33,7 +34,7 @@ pub use self::action::{Action, Offer, Problem};
 pub use self::coordinator::{Coordinator, CoordinatorBuilder, Event, ExecutionHandle};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::execution::{
-    AttemptRecord, Execution, Failure, Outcome, RetryPolicy, Status, SubmitOptions,
+    AttemptRecord, Backoff, Execution, Failure, Outcome, RetryPolicy, Status, SubmitOptions,
 };
 pub use self::executor::{
     Attempt, Context, ContextParts, Executor, FunctionExecutor, FunctionExecutorBuilder, LogBuffer,

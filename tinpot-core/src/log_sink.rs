@@ -26,6 +26,8 @@ pub struct LogBatch {
     pub attempt: u32,
     /// The chunks; numbered within the execution, without gaps.
     pub chunks: Vec<Arc<LogChunk>>,
+    /// No further lines of this attempt will come, even if more were announced.
+    pub ends: bool,
 }
 
 /// Receives log lines.

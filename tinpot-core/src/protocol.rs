@@ -19,8 +19,9 @@ pub(crate) use self::frame::encode;
 pub use self::frame::{FRAME_VERSION, Frame, FrameError};
 pub use self::log::{LogReceiver, LogSender};
 pub use self::message::{
-    Accept, Beat, BeatAck, Cancel, Dispatch, Goodbye, Hello, Log, LogAck, Message, ProgressReport,
-    Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport, WhoIsThere,
+    Accept, Beat, BeatAck, Cancel, Dispatch, Goodbye, Hello, Log, LogAck, Message, Probe,
+    ProgressReport, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport,
+    WhoIsThere,
 };
 pub use self::tick::Tick;
 pub use self::worker::{WorkerEffect, WorkerMachine, WorkerProfile};

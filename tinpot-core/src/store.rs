@@ -2,6 +2,7 @@
 
 mod forward;
 mod memory;
+mod transition;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,84 +11,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::memory::{MemoryStore, MemoryStoreLimits};
+pub use self::transition::{Standing, Transition};
+use crate::action::Action;
 use crate::error::Result;
-use crate::execution::{Execution, Outcome, Status};
-use crate::id::{ExecutionId, WorkerId};
+use crate::execution::{Execution, Status};
+use crate::id::ExecutionId;
 use crate::log::LogChunk;
 use crate::log_sink::LogBatch;
-use crate::protocol::{Epoch, Fence};
+use crate::protocol::Epoch;
 use crate::time::Timestamp;
-
-/// One change of one execution. Each is conditional: on the execution, on the fence where it names one, and on the status.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Transition {
-    /// A new execution; its status is `queued`. The id must be new.
-    Accept(Arc<Execution>),
-    /// An attempt is given to a worker. Only while `queued` without a live attempt; the status stays.
-    Grant {
-        /// The execution.
-        execution: ExecutionId,
-        /// The right to report, larger than every one before.
-        fence: Fence,
-        /// 1 for the first.
-        attempt: u32,
-        /// Who gets it.
-        worker: WorkerId,
-        /// How long the coordinator waits for a silent worker before it gives the attempt up.
-        lease: Duration,
-    },
-    /// The worker says that the attempt runs. `queued` with that live attempt becomes `running`.
-    Start {
-        /// The execution.
-        execution: ExecutionId,
-        /// Its live attempt.
-        fence: Fence,
-    },
-    /// A cancel was accepted. `queued` or `running` with a live attempt becomes `cancelling`.
-    Cancelling {
-        /// The execution.
-        execution: ExecutionId,
-    },
-    /// The live attempt is over and the execution is not: back to `queued`. Only while `queued` or `running`.
-    Requeue {
-        /// The execution.
-        execution: ExecutionId,
-        /// Its live attempt.
-        fence: Fence,
-        /// How the attempt ended; `None` when it never ran.
-        outcome: Option<Outcome>,
-        /// How long the attempt ran, as far as its worker said so: an attempt that never was `Start`ed then counts as started so long ago.
-        ran: Option<Duration>,
-        /// How long the next attempt has to wait.
-        delay: Duration,
-    },
-    /// The end. With a fence: only while that attempt lives; without: only while `queued` without a live attempt.
-    Finish {
-        /// The execution.
-        execution: ExecutionId,
-        /// Its live attempt, or none.
-        fence: Option<Fence>,
-        /// How it ended.
-        outcome: Outcome,
-        /// How long the attempt ran, as for `Requeue`.
-        ran: Option<Duration>,
-    },
-}
-
-impl Transition {
-    /// The execution that it changes.
-    pub fn execution(&self) -> ExecutionId {
-        match self {
-            Transition::Accept(execution) => execution.id,
-            Transition::Grant { execution, .. }
-            | Transition::Start { execution, .. }
-            | Transition::Cancelling { execution }
-            | Transition::Requeue { execution, .. }
-            | Transition::Finish { execution, .. } => *execution,
-        }
-    }
-}
 
 /// What a store knows when a coordinator opens it.
 #[derive(Clone, Debug)]
@@ -95,15 +27,78 @@ impl Transition {
 pub struct Opened {
     /// The new life: no earlier one of this store had its number.
     pub epoch: Epoch,
-    /// The executions that have not ended, in the order of their acceptance.
-    pub unfinished: Vec<Arc<Execution>>,
+    /// The executions with a live attempt, in the order of their acceptance: as many as the workers held.
+    pub granted: Vec<Arc<Execution>>,
+    /// Executions without one whose log is open: [`Execution::log_is_open`].
+    pub open_logs: Vec<Arc<Execution>>,
+    /// How many executions wait without one.
+    pub waiting: Vec<WaitingCount>,
+    /// The longest lease of the live attempts: until then nobody else may get what a silent worker holds.
+    pub longest_lease: Duration,
+    /// The actions that were ever offered, as they were offered last.
+    pub actions: Vec<Arc<Action>>,
 }
 
 impl Opened {
-    /// What an open store tells its coordinator.
-    pub fn new(epoch: Epoch, unfinished: Vec<Arc<Execution>>) -> Self {
-        Self { epoch, unfinished }
+    /// What an empty store tells its coordinator.
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            granted: Vec::new(),
+            open_logs: Vec::new(),
+            waiting: Vec::new(),
+            longest_lease: Duration::ZERO,
+            actions: Vec::new(),
+        }
     }
+}
+
+/// How many executions of one action wait in one queue without a live attempt.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WaitingCount {
+    /// The queue.
+    pub queue: Arc<str>,
+    /// The action.
+    pub action: Arc<str>,
+    /// Those that may start: their `not_before` is not set.
+    pub ready: u64,
+    /// Those that wait for their time.
+    pub delayed: u64,
+}
+
+/// Which executions without a live attempt to read, in which order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueOrder {
+    /// Those of one action in one queue that may start (no `not_before`): the highest priority first, then the smallest id.
+    Ready {
+        /// The queue.
+        queue: Arc<str>,
+        /// The action.
+        action: Arc<str>,
+        /// Priority and id of the one before the page.
+        after: Option<(i32, ExecutionId)>,
+    },
+    /// Those with a `not_before`, the earliest first, then the smallest id.
+    Delayed {
+        /// Time and id of the one before the page.
+        after: Option<(Timestamp, ExecutionId)>,
+    },
+    /// Those whose `expires_at` is not after this, the earliest first.
+    Expired {
+        /// The time.
+        at: Timestamp,
+    },
+}
+
+/// One page of executions that wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuePage {
+    /// Which, and in which order.
+    pub order: QueueOrder,
+    /// At most so many.
+    pub limit: usize,
+    /// The page ends after the execution with which its parameters have more bytes than this.
+    pub max_bytes: usize,
 }
 
 /// Which executions to list, newest first.
@@ -116,6 +111,8 @@ pub struct ListOptions {
     pub action: Option<String>,
     /// Only those of this queue.
     pub queue: Option<String>,
+    /// Only the one that was submitted with this key.
+    pub idempotency_key: Option<String>,
     /// Only those older than this one: the last of the page before.
     pub before: Option<ExecutionId>,
     /// At most so many; 0 means 50, and 1,000 is the most.
@@ -138,15 +135,17 @@ impl ListOptions {
 /// Remembers executions, attempts and logs.
 ///
 /// # Contract
-/// - **Atomic**: a batch is applied as a whole or not at all. A transition whose condition does not hold fails its batch with `Conflict`.
+/// - **Atomic**: a batch is applied as a whole or not at all. A transition whose condition does not hold ([`Transition::check`]) fails its
+///   batch with `Conflict`, as does an `Accept` whose idempotency key another execution has.
 /// - **Durable**: once `commit` resolves with `Ok`, the batch survives whatever the store claims to survive (the memory store: nothing).
 /// - **Visible**: reads that start after `commit` or `append_logs` resolved see what it wrote.
 /// - **One writer**: there is one coordinator; it commits one batch after the other. Reads may come from anywhere, at any time.
 /// - **Bounded**: what is kept of ended executions is bounded by the store's own limits; an execution that has not ended is never forgotten.
+///   `open` holds no more than the executions with a live attempt; the others are read by the page.
 /// - **Cancel safety**: a dropped `commit` was applied or not, never in part.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Begins a new life: increments the epoch, durably, and says what has not ended.
+    /// Begins a new life: increments the epoch, durably, and says where the last one stopped.
     ///
     /// # Errors
     /// `Conflict` when another coordinator has the store open, `Malformed` when it cannot be read, `StorageFull`.
@@ -170,10 +169,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Why they cannot be read.
     async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>>;
 
-    /// Appends log chunks. Numbers of one execution go on without a gap from what is stored.
+    /// One page of executions that are queued without a live attempt.
     ///
     /// # Errors
-    /// `Conflict` for a gap or a repeat, `NotFound` for an unknown execution, `StorageFull`.
+    /// Why they cannot be read.
+    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>>;
+
+    /// Appends log chunks. Numbers of one execution go on without a gap from what is stored, across attempts. The lines are counted in
+    /// [`AttemptRecord::log_lines`](crate::AttemptRecord::log_lines) of the latest attempt with the batch's number:
+    /// [`Execution::count_log_lines`].
+    ///
+    /// # Errors
+    /// `Conflict` for a gap or a repeat, `NotFound` for an unknown execution or attempt, `StorageFull`; nothing of any batch is kept then.
     async fn append_logs(&self, batches: &[LogBatch]) -> Result<()>;
 
     /// Log chunks with lines numbered above `after`, oldest first, about `max_bytes` of them and at least one if there is one. The first

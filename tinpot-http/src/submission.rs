@@ -1,16 +1,17 @@
 //! The body of a submission: `{"parameters": {…}, "options": {…}}`, both optional, or nothing at all.
 
 mod document;
+mod options;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::value::RawValue;
 use tinpot_core::{Json, SubmitOptions};
 
 use self::document::Entries;
+use self::options::options;
 use crate::error::ApiError;
-use crate::params::{SECONDS, seconds};
 use crate::router::App;
 
 /// What a caller wants to be run with.
@@ -27,6 +28,7 @@ impl FromRequest<std::sync::Arc<App>> for Submission {
         let limit = app.config.max_body_bytes;
         check_type(request.headers())?;
         check_length(request.headers(), limit)?;
+        let request_headers = request.headers().clone();
         // The router's `DefaultBodyLimit` ends the reading of a body that is longer than it said, or did not say.
         let body = Bytes::from_request(request, app).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -35,7 +37,17 @@ impl FromRequest<std::sync::Arc<App>> for Submission {
                 ApiError::bad_request("the body could not be read to its end")
             }
         })?;
-        Self::read(&body)
+        let key = idempotency_key(request_headers.get(IDEMPOTENCY_KEY))?;
+        let mut submission = Self::read(&body)?;
+        match (&submission.options.idempotency_key, &key) {
+            (Some(other), Some(key)) if other != key => {
+                let detail = "options.idempotency_key: is another one than that of the header Idempotency-Key";
+                return Err(ApiError::unprocessable(detail));
+            }
+            (None, Some(_)) => submission.options.idempotency_key = key,
+            _ => {}
+        }
+        Ok(submission)
     }
 }
 
@@ -72,37 +84,6 @@ impl Submission {
     }
 }
 
-fn options(value: &RawValue) -> Result<SubmitOptions, ApiError> {
-    let Ok(Entries(fields)) = serde_json::from_str(value.get()) else {
-        return Err(ApiError::unprocessable(format!("options: must be an object, not {value}")));
-    };
-    known("options.", &fields, &["priority", "queue", "timeout"])?;
-    let mut options = SubmitOptions::default();
-    for (name, value) in fields {
-        let wrong = |expected: &str| {
-            ApiError::unprocessable(format!("options.{name}: must be {expected}, not {value}"))
-        };
-        let text = value.get();
-        match name.as_str() {
-            // As everywhere else, null is the same as leaving it out.
-            _ if text == "null" => {}
-            "priority" => {
-                let expected = "a whole number from -2147483648 to 2147483647";
-                options.priority = serde_json::from_str(text).map_err(|_| wrong(expected))?;
-            }
-            "timeout" => {
-                let timeout = serde_json::from_str(text).ok().and_then(seconds);
-                options.timeout = Some(timeout.ok_or_else(|| wrong(SECONDS))?);
-            }
-            _ => {
-                let queue = serde_json::from_str(text);
-                options.queue = Some(queue.map_err(|_| wrong("the name of a queue"))?);
-            }
-        }
-    }
-    Ok(options)
-}
-
 /// Refuses fields of unknown names: a mistyped `parameters` must not run the action with its defaults.
 fn known(path: &str, fields: &[(String, &RawValue)], known: &[&str]) -> Result<(), ApiError> {
     let unknown: Vec<String> = fields
@@ -116,6 +97,20 @@ fn known(path: &str, fields: &[(String, &RawValue)], known: &[&str]) -> Result<(
     }
     let detail = format!("{}; the fields are {}", unknown.join("; "), known.join(", "));
     Err(ApiError::unprocessable(detail))
+}
+
+/// The header by which a submission is named, as in the IETF's draft of that name.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+fn idempotency_key(value: Option<&HeaderValue>) -> Result<Option<String>, ApiError> {
+    let Some(value) = value else { return Ok(None) };
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+        ApiError::unprocessable("the header Idempotency-Key: must be text in UTF-8")
+    })?;
+    // The draft has it as a quoted string; everybody sends it bare.
+    let text = text.trim();
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    Ok(Some(bare.to_owned()))
 }
 
 /// Refuses what says that it is not JSON. Saying nothing is fine, as is `application/octet-stream`, which says nothing either.

@@ -38,13 +38,14 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
         slots: 2,
         offer,
         clean_slate: vec![],
+        epoch: None,
     };
     let mut effects = Vec::new();
     machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);
     machine.receive(
         Tick(0),
         &worker,
-        Message::Beat(Beat { seq: 1, free: 2, held: vec![] }),
+        Message::Beat(Beat { seq: 1, free: 2, held: vec![], epoch: None }),
         &mut effects,
     );
     (machine, worker)

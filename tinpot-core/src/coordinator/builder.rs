@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::control::Control;
-use super::live::{Live, Registry};
+use super::idempotency::Commits;
+use super::live::Registry;
 use super::logs::LogPipeline;
 use super::{Coordinator, Shared, Tasks};
 use crate::clock::Clock;
@@ -13,6 +14,7 @@ use crate::error::Result;
 use crate::log_sink::LogSink;
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::store::{MemoryStore, Store};
+use crate::time::Timestamp;
 use crate::transport::{Address, Lane, Transport};
 
 /// Requests that wait for the control loop: as many as it takes in one turn or two.
@@ -84,20 +86,24 @@ impl CoordinatorBuilder {
         let shared = Arc::new(Shared {
             store,
             transport: self.transport,
-            registry: Registry::default(),
+            registry: Arc::new(Registry::default()),
+            commits: Commits::default(),
             catalogue: catalogue_receiver,
             max_parameters_bytes: self.max_parameters_bytes,
         });
         let clock = Clock::start();
         let mut machine = CoordinatorMachine::new(self.config, opened.epoch);
-        for execution in opened.unfinished {
-            shared.registry.insert(Live::of(&execution));
-            machine.restore(clock.now(), execution);
+        let mut pipeline = LogPipeline::new(shared.clone(), self.sinks);
+        for execution in &opened.granted {
+            shared.registry.restore(execution);
         }
+        for execution in &opened.open_logs {
+            pipeline.expect(execution, shared.registry.restore(execution));
+        }
+        machine.restore(clock.now(), Timestamp::now(), opened);
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let (log_ends, log_end_receiver) = mpsc::channel(LOG_ENDS);
         let control = Control::new(shared.clone(), machine, clock, catalogue, log_ends);
-        let pipeline = LogPipeline::new(shared.clone(), self.sinks);
         let handles = vec![
             tokio::spawn(control.run(control_frames, command_receiver)),
             tokio::spawn(pipeline.run(log_frames, log_end_receiver)),

@@ -11,16 +11,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep};
 
 use super::Shared;
-use super::live::Live;
+use super::idempotency::RecentKeys;
 use super::logs::LogEnd;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::{Execution, Status};
+use crate::failpoint::failpoint;
 use crate::id::ExecutionId;
 use crate::inbox::read_frame;
 use crate::outbox::Outbox;
 use crate::protocol::{
-    CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message, QueueView, WorkerInfo,
+    CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Epoch, Message, QueueView,
+    WorkerInfo,
 };
 use crate::store::Transition;
 use crate::time::Timestamp;
@@ -34,18 +36,40 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 /// What handles ask of the loop.
 #[derive(Debug)]
 pub(super) enum Command {
-    Submit { execution: Arc<Execution>, live: Arc<Live>, reply: oneshot::Sender<Result<()>> },
-    Cancel { id: ExecutionId, force: bool, reply: oneshot::Sender<Result<CancelOutcome>> },
+    /// `commits`: how many there were when its key was looked for in the store.
+    Submit {
+        execution: Arc<Execution>,
+        commits: u64,
+        reply: oneshot::Sender<Result<Accepted>>,
+    },
+    Cancel {
+        id: ExecutionId,
+        force: bool,
+        reply: oneshot::Sender<Result<CancelOutcome>>,
+    },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
     Queues(oneshot::Sender<Vec<QueueView>>),
     Shutdown(oneshot::Sender<()>),
 }
 
+/// What became of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepted {
+    New,
+    /// Its key is that of an execution that was accepted just before.
+    Before(ExecutionId),
+    /// Its key may have been accepted since it was looked for.
+    LookAgain,
+}
+
 /// Answers that wait for the commit of what they tell.
 #[derive(Debug)]
 enum Reply {
-    Submitted(ExecutionId, oneshot::Sender<Result<()>>),
+    Submitted(Arc<Execution>, oneshot::Sender<Result<Accepted>>),
+    Repeated(ExecutionId, oneshot::Sender<Result<Accepted>>),
     Cancelled(Result<CancelOutcome>, oneshot::Sender<Result<CancelOutcome>>),
+    /// Not in memory: perhaps it waits in the store.
+    CancelStored(ExecutionId, oneshot::Sender<Result<CancelOutcome>>),
 }
 
 #[derive(Debug)]
@@ -61,7 +85,11 @@ pub(super) struct Control {
     batch: Vec<Transition>,
     after: Vec<CoordinatorEffect>,
     replies: Vec<Reply>,
+    /// Cancels of what is not in memory.
+    stored_cancels: Vec<(ExecutionId, oneshot::Sender<Result<CancelOutcome>>)>,
+    recent_keys: RecentKeys,
     store_failing: bool,
+    superseded: Option<Epoch>,
     outbox: Outbox,
 }
 
@@ -84,7 +112,10 @@ impl Control {
             batch: Vec::new(),
             after: Vec::new(),
             replies: Vec::new(),
+            stored_cancels: Vec::new(),
+            recent_keys: RecentKeys::default(),
             store_failing: false,
+            superseded: None,
             outbox: Outbox::default(),
         }
     }
@@ -130,9 +161,11 @@ impl Control {
                     break;
                 }
             }
-            self.machine.tick(self.clock.now(), &mut self.effects);
+            let now = self.clock.now();
+            self.machine.set_time(now, Timestamp::now());
+            self.machine.tick(now, &mut self.effects);
             if let Err(error) = self.turn().await {
-                tracing::error!(%error, "the store contradicts the coordinator, which stops: is there another one on this store?");
+                tracing::error!(%error, "the coordinator stops: is there another one on this store?");
                 break;
             }
         }
@@ -182,21 +215,13 @@ impl Control {
                 let _ = reply
                     .send(Err(Error::new(ErrorKind::StorageFull, "the store cannot write now")));
             }
-            Command::Submit { execution, live, reply } => {
-                let id = execution.id;
-                match self.machine.submit(now, execution, &mut self.effects) {
-                    Ok(()) => {
-                        self.shared.registry.insert(live);
-                        self.replies.push(Reply::Submitted(id, reply));
-                    }
-                    Err(error) => {
-                        let _ = reply.send(Err(error));
-                    }
-                }
-            }
+            Command::Submit { execution, commits, reply } => self.submit(execution, commits, reply),
             Command::Cancel { id, force, reply } => {
                 let outcome = self.machine.cancel(now, id, force, &mut self.effects);
-                self.replies.push(Reply::Cancelled(outcome, reply));
+                self.replies.push(match outcome {
+                    Err(_) => Reply::CancelStored(id, reply),
+                    outcome => Reply::Cancelled(outcome, reply),
+                });
             }
             Command::Workers(reply) => {
                 let _ = reply.send(self.machine.workers(now));
@@ -209,8 +234,95 @@ impl Control {
         None
     }
 
-    /// Does what the machine wants done: persist before send.
+    fn submit(
+        &mut self,
+        execution: Arc<Execution>,
+        commits: u64,
+        reply: oneshot::Sender<Result<Accepted>>,
+    ) {
+        if let Some(key) = &execution.idempotency_key {
+            if let Some(earlier) = self.recent_keys.find(key) {
+                return self.replies.push(Reply::Repeated(earlier, reply));
+            }
+            if self.recent_keys.may_have_missed(commits) {
+                return drop(reply.send(Ok(Accepted::LookAgain)));
+            }
+        }
+        let now = self.clock.now();
+        match self.machine.submit(now, execution.clone(), &mut self.effects) {
+            Ok(()) => {
+                if let Some(key) = &execution.idempotency_key {
+                    let commit = self.shared.commits.count() + 1;
+                    self.recent_keys.insert(commit, key.clone(), execution.id);
+                }
+                self.replies.push(Reply::Submitted(execution, reply));
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Does what the machine wants done, and reads what it wants to know.
     async fn turn(&mut self) -> Result<()> {
+        self.commit_and_send().await?;
+        while !self.store_failing {
+            self.cancel_stored().await;
+            self.load().await;
+            if self.effects.is_empty() && self.replies.is_empty() {
+                break;
+            }
+            self.commit_and_send().await?;
+        }
+        if let Some(epoch) = self.superseded {
+            let message = format!("a later coordinator, {epoch}, is at work on this store");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        if self.published != self.machine.version() {
+            self.published = self.machine.version();
+            self.catalogue.send_replace(Arc::new(self.machine.catalogue().clone()));
+        }
+        Ok(())
+    }
+
+    /// Reads the heads of queues that run dry.
+    async fn load(&mut self) {
+        for page in self.machine.pages_wanted(self.clock.now()) {
+            match self.shared.store.queued(&page).await {
+                Ok(executions) => {
+                    let now = self.clock.now();
+                    self.machine.loaded(now, &page, executions, &mut self.effects);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what waits cannot be read");
+                    self.machine.not_loaded(page);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Cancels what waits in the store only; everything is committed, so that the store knows it as it is.
+    async fn cancel_stored(&mut self) {
+        for (id, reply) in std::mem::take(&mut self.stored_cancels) {
+            let not_found = || {
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!("execution {id} has ended or does not exist"),
+                )
+            };
+            let outcome = match self.shared.store.execution(id).await {
+                Ok(Some(execution)) => {
+                    let cancelled = self.machine.cancel_stored(&execution, &mut self.effects);
+                    if cancelled { Ok(CancelOutcome::Cancelled) } else { Err(not_found()) }
+                }
+                Ok(None) => Err(not_found()),
+                Err(error) => Err(error),
+            };
+            self.replies.push(Reply::Cancelled(outcome, reply));
+        }
+    }
+
+    /// Commits and sends: persist before send.
+    async fn commit_and_send(&mut self) -> Result<()> {
         for effect in self.effects.drain(..) {
             match effect {
                 CoordinatorEffect::Persist(transition) => {
@@ -221,20 +333,21 @@ impl Control {
                     self.batch.push(transition);
                 }
                 // What keeps leases alive waits for nothing.
-                CoordinatorEffect::Send(
-                    to,
-                    message @ (Message::BeatAck(_) | Message::WhoIsThere(_)),
-                ) => {
+                CoordinatorEffect::Send(to, message) if keeps_alive(&message) => {
                     self.outbox.push(to, message);
                 }
+                CoordinatorEffect::Superseded(epoch) => self.superseded = Some(epoch),
                 effect => self.after.push(effect),
             }
         }
         if self.batch.is_empty() {
             self.finish_turn();
         } else {
+            failpoint("coordinator.before-commit");
             match self.shared.store.commit(&self.batch, Timestamp::now()).await {
                 Ok(()) => {
+                    failpoint("coordinator.after-commit");
+                    self.shared.commits.one_more();
                     if std::mem::take(&mut self.store_failing) {
                         tracing::info!("the store can write again");
                     }
@@ -245,10 +358,7 @@ impl Control {
             }
         }
         self.outbox.flush(&*self.shared.transport, Lane::Control, None).await;
-        if self.published != self.machine.version() {
-            self.published = self.machine.version();
-            self.catalogue.send_replace(Arc::new(self.machine.catalogue().clone()));
-        }
+        failpoint("coordinator.after-send");
         Ok(())
     }
 
@@ -277,23 +387,26 @@ impl Control {
                         tokio::spawn(async move { log_ends.send(end).await });
                     }
                 }
-                CoordinatorEffect::Persist(_) => {}
+                CoordinatorEffect::Persist(_) | CoordinatorEffect::Superseded(_) => {}
             }
         }
         for transition in self.batch.drain(..) {
-            let Some(live) = registry.get(transition.execution()) else { continue };
+            let live = transition.execution().and_then(|id| registry.get(id));
+            let Some(live) = live else { continue };
             match transition {
                 Transition::Start { .. } => live.set_status(Status::Running),
                 Transition::Cancelling { .. } => live.set_status(Status::Cancelling),
                 Transition::Requeue { .. } => live.set_status(Status::Queued),
                 Transition::Finish { outcome, .. } => registry.end(&live, outcome),
-                Transition::Accept(_) | Transition::Grant { .. } => {}
+                _ => {}
             }
         }
         for reply in self.replies.drain(..) {
             match reply {
-                Reply::Submitted(_, reply) => drop(reply.send(Ok(()))),
+                Reply::Submitted(_, reply) => drop(reply.send(Ok(Accepted::New))),
+                Reply::Repeated(id, reply) => drop(reply.send(Ok(Accepted::Before(id)))),
                 Reply::Cancelled(outcome, reply) => drop(reply.send(outcome)),
+                Reply::CancelStored(id, reply) => self.stored_cancels.push((id, reply)),
             }
         }
     }
@@ -314,19 +427,33 @@ impl Control {
         let refused = |error: &Error| Error::new(error.kind(), error.message().to_owned());
         for reply in self.replies.drain(..) {
             match reply {
-                Reply::Submitted(id, reply) => {
-                    self.machine.forget(now, id, &mut self.effects);
-                    self.batch.retain(|transition| transition.execution() != id);
+                Reply::Submitted(execution, reply) => {
+                    let id = execution.id;
+                    self.machine.forget(now, &execution, &mut self.effects);
+                    self.batch.retain(|transition| transition.execution() != Some(id));
                     self.after.retain(|effect| !concerns(effect, id));
                     self.shared.registry.refuse(id);
+                    if let Some(key) = &execution.idempotency_key {
+                        self.recent_keys.remove(key);
+                    }
                     let _ = reply.send(Err(refused(error)));
                 }
-                Reply::Cancelled(_, reply) => {
+                Reply::Repeated(_, reply) => drop(reply.send(Err(refused(error)))),
+                Reply::Cancelled(_, reply) | Reply::CancelStored(_, reply) => {
                     let _ = reply
                         .send(Err(refused(error).with_context("the cancel is not recorded yet")));
                 }
             }
         }
+    }
+}
+
+/// Whether a message waits for no commit: what keeps leases alive. A list of attempts to drop does wait.
+fn keeps_alive(message: &Message) -> bool {
+    match message {
+        Message::BeatAck(ack) => ack.drop.is_empty(),
+        Message::WhoIsThere(_) => true,
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is watched of executions while they live: status, outcome, how far the log is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
 
@@ -22,6 +22,8 @@ pub(super) struct LiveState {
     pub(super) log_closed: bool,
     /// It was never accepted: whoever waits must stop waiting.
     pub(super) refused: bool,
+    /// Whether status and outcome are known; else the store knows them.
+    known: bool,
 }
 
 /// How far an execution's log has been received.
@@ -29,8 +31,8 @@ pub(super) struct LiveState {
 pub(super) struct LogState {
     /// The attempts that were granted and whose log has not ended, oldest first.
     pub(super) open: Vec<OpenLog>,
-    /// The number of the execution's last line in the store.
-    pub(super) last_seq: u64,
+    /// The number of the execution's last line in the store; none when the store has to be asked.
+    pub(super) last_seq: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -40,30 +42,58 @@ pub(super) struct OpenLog {
     pub(super) receiver: LogReceiver,
 }
 
-/// An execution that somebody may watch.
+/// An execution that somebody may watch, or whose lines may come.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) id: ExecutionId,
     pub(super) state: watch::Sender<LiveState>,
     pub(super) log: Mutex<LogState>,
+    registry: Weak<Registry>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.dropped(self.id);
+        }
+    }
 }
 
 impl Live {
-    /// One that has just been submitted.
-    pub(super) fn queued(id: ExecutionId) -> Arc<Self> {
-        Self::new(id, Status::Queued, None)
+    fn new(id: ExecutionId, registry: &Arc<Registry>) -> Arc<Self> {
+        let state = LiveState {
+            status: Status::Queued,
+            outcome: None,
+            last_seq: 0,
+            progress: None,
+            log_closed: false,
+            refused: false,
+            known: false,
+        };
+        let registry = Arc::downgrade(registry);
+        Arc::new(Self { id, state: watch::Sender::new(state), log: Mutex::default(), registry })
     }
 
-    fn new(id: ExecutionId, status: Status, outcome: Option<Outcome>) -> Arc<Self> {
-        let log_closed = outcome.is_some();
-        let state =
-            LiveState { status, outcome, last_seq: 0, progress: None, log_closed, refused: false };
-        Arc::new(Self { id, state: watch::Sender::new(state), log: Mutex::default() })
+    /// Whether what the store says of it is older than what is known here.
+    pub(super) fn is_known(&self) -> bool {
+        self.state.borrow().known
     }
 
-    /// One that nothing changes any more.
-    pub(super) fn of(execution: &Execution) -> Arc<Self> {
-        Self::new(execution.id, execution.status, execution.outcome.clone())
+    /// Takes over what the store says, unless something has happened since this was made.
+    pub(super) fn learn(&self, execution: &Execution) {
+        let mut log = self.lock_log();
+        log.last_seq.get_or_insert(execution.log_lines());
+        let log_closed = log.open.is_empty();
+        self.state.send_if_modified(|state| {
+            let learns = !state.known;
+            if learns {
+                state.known = true;
+                state.status = execution.status;
+                state.outcome = execution.outcome.clone();
+                state.log_closed = execution.outcome.is_some() && log_closed;
+            }
+            learns
+        });
     }
 
     pub(super) fn lock_log(&self) -> MutexGuard<'_, LogState> {
@@ -71,14 +101,17 @@ impl Live {
     }
 
     pub(super) fn set_status(&self, status: Status) {
-        self.state.send_modify(|state| state.status = status);
+        self.state.send_modify(|state| {
+            state.status = status;
+            state.known = true;
+        });
     }
 }
 
-/// The executions that have not ended, and those whose log has not.
+/// The executions that are watched, and those whose log has not ended. Of a million that wait and that nobody watches it knows none.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    executions: Mutex<HashMap<ExecutionId, Arc<Live>>>,
+    executions: Mutex<HashMap<ExecutionId, Weak<Live>>>,
     fences: Mutex<HashMap<Fence, Arc<Live>>>,
 }
 
@@ -87,18 +120,41 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Registry {
-    /// Makes an execution known to watchers.
-    pub(super) fn insert(&self, live: Arc<Live>) {
-        lock(&self.executions).insert(live.id, live);
+    /// An execution as it is watched; made when nobody has watched it yet.
+    pub(super) fn live(self: &Arc<Self>, id: ExecutionId) -> Arc<Live> {
+        let mut executions = lock(&self.executions);
+        if let Some(live) = executions.get(&id).and_then(Weak::upgrade) {
+            return live;
+        }
+        let live = Live::new(id, self);
+        executions.insert(id, Arc::downgrade(&live));
+        live
     }
 
+    /// One that has just been submitted.
+    pub(super) fn submitted(self: &Arc<Self>, id: ExecutionId) -> Arc<Live> {
+        let live = self.live(id);
+        live.lock_log().last_seq = Some(0);
+        live.set_status(Status::Queued);
+        live
+    }
+
+    /// An execution that is watched, or whose lines may come.
     pub(super) fn get(&self, id: ExecutionId) -> Option<Arc<Live>> {
-        lock(&self.executions).get(&id).cloned()
+        lock(&self.executions).get(&id).and_then(Weak::upgrade)
     }
 
-    /// Forgets an execution that was not accepted.
+    fn dropped(&self, id: ExecutionId) {
+        let mut executions = lock(&self.executions);
+        // Somebody may have asked for it again meanwhile.
+        if executions.get(&id).is_some_and(|live| live.strong_count() == 0) {
+            executions.remove(&id);
+        }
+    }
+
+    /// An execution was not accepted.
     pub(super) fn refuse(&self, id: ExecutionId) {
-        if let Some(live) = lock(&self.executions).remove(&id) {
+        if let Some(live) = self.get(id) {
             self.abandon_logs(&live);
             live.state.send_modify(|state| state.refused = true);
         }
@@ -109,11 +165,35 @@ impl Registry {
     }
 
     /// An attempt may write log lines from now on.
-    pub(super) fn open_log(&self, id: ExecutionId, fence: Fence, attempt: u32) {
-        if let Some(live) = self.get(id) {
-            live.lock_log().open.push(OpenLog { fence, attempt, receiver: LogReceiver::default() });
-            lock(&self.fences).insert(fence, live);
+    pub(super) fn open_log(self: &Arc<Self>, id: ExecutionId, fence: Fence, attempt: u32) {
+        let live = self.live(id);
+        let mut log = live.lock_log();
+        if attempt == 1 {
+            log.last_seq.get_or_insert(0);
         }
+        log.open.push(OpenLog { fence, attempt, receiver: LogReceiver::default() });
+        drop(log);
+        if !live.is_known() {
+            live.set_status(Status::Queued);
+        }
+        lock(&self.fences).insert(fence, live);
+    }
+
+    /// An execution of an earlier life whose lines may still come: those of its live attempt, and those that an ended one announced.
+    pub(super) fn restore(self: &Arc<Self>, execution: &Execution) -> Arc<Live> {
+        let live = self.live(execution.id);
+        let mut log = live.lock_log();
+        for attempt in &execution.attempts {
+            let lives = execution.live_attempt().is_some_and(|live| live.fence == attempt.fence);
+            if lives || attempt.log_is_open() {
+                let (fence, receiver) = (attempt.fence, LogReceiver::after(attempt.log_lines));
+                log.open.push(OpenLog { fence, attempt: attempt.number, receiver });
+                lock(&self.fences).insert(fence, live.clone());
+            }
+        }
+        drop(log);
+        live.learn(execution);
+        live
     }
 
     /// How many lines of the attempt's log are missing, given the number of its last one; `None` when the log is not open.
@@ -138,6 +218,7 @@ impl Registry {
         log.open.retain(|open| {
             let closed = closes(open.fence);
             if closed {
+                // Whoever calls holds the execution: dropping this reference to it ends nothing.
                 lock(&self.fences).remove(&open.fence);
             }
             !closed
@@ -145,7 +226,6 @@ impl Registry {
         let ended = live.state.borrow().outcome.is_some();
         if ended && log.open.is_empty() {
             live.state.send_modify(|state| state.log_closed = true);
-            lock(&self.executions).remove(&live.id);
         }
     }
 
@@ -158,9 +238,7 @@ impl Registry {
             state.status = outcome.status();
             state.outcome = Some(outcome);
             state.log_closed = log_closed;
+            state.known = true;
         });
-        if log_closed {
-            lock(&self.executions).remove(&live.id);
-        }
     }
 }

@@ -13,6 +13,8 @@ use super::Shared;
 use super::live::Live;
 use crate::clock::until;
 use crate::error::ErrorKind;
+use crate::execution::Execution;
+use crate::failpoint::failpoint;
 use crate::id::WorkerId;
 use crate::inbox::read_frame;
 use crate::log::{Level, LogChunk, Stream};
@@ -24,6 +26,8 @@ use crate::transport::{Address, Lane};
 
 /// How long the missing end of a log is waited for once its attempt has ended: several resends.
 const LAST_LINES: Duration = Duration::from_secs(5);
+/// The same after a restart: workers have to find the coordinator first.
+const RESTORED_LINES: Duration = Duration::from_secs(60);
 /// Frames taken in one turn, and stored together.
 const TURN_FRAMES: usize = 16;
 
@@ -58,6 +62,15 @@ impl LogPipeline {
         Self { shared, sinks, ends: Vec::new(), outbox: Outbox::default(), acks: Vec::new() }
     }
 
+    /// Waits for the rest of a log that an earlier life did not see to its end.
+    pub(super) fn expect(&mut self, execution: &Execution, live: Arc<Live>) {
+        let deadline = Instant::now() + RESTORED_LINES;
+        for attempt in execution.attempts.iter().filter(|attempt| attempt.log_is_open()) {
+            let (fence, last_seq) = (attempt.fence, attempt.log_end);
+            self.ends.push((deadline, LogEnd { live: live.clone(), fence, last_seq }));
+        }
+    }
+
     pub(super) async fn run(
         mut self,
         mut frames: BoxStream<'static, Bytes>,
@@ -71,10 +84,10 @@ impl LogPipeline {
                 Some(end) = ends.recv() => self.begin_end(end),
                 frame = frames.next() => match frame {
                     Some(frame) => {
-                        self.take_frame(&frame, &mut taken);
+                        self.take_frame(&frame, &mut taken).await;
                         for _ in 1..TURN_FRAMES {
                             let Some(frame) = frames.next().now_or_never().flatten() else { break };
-                            self.take_frame(&frame, &mut taken);
+                            self.take_frame(&frame, &mut taken).await;
                         }
                     }
                     None => return,
@@ -97,14 +110,14 @@ impl LogPipeline {
         self.ends.push((Instant::now() + patience, end));
     }
 
-    fn take_frame(&mut self, bytes: &[u8], taken: &mut Vec<Taken>) {
+    async fn take_frame(&mut self, bytes: &[u8], taken: &mut Vec<Taken>) {
         let Some(frame) = read_frame(Lane::Logs, bytes) else { return };
         let Some(from) = frame.from else {
             return tracing::warn!("a log frame without a sender is dropped");
         };
         for message in frame.messages {
             match message {
-                Message::Log(log) => self.take_lines(&from, log, taken),
+                Message::Log(log) => self.take_lines(&from, log, taken).await,
                 Message::Progress(report) => {
                     if let Some(live) = self.shared.registry.by_fence(report.fence) {
                         live.state
@@ -118,22 +131,26 @@ impl LogPipeline {
         }
     }
 
-    fn take_lines(&mut self, from: &WorkerId, log: Log, taken: &mut Vec<Taken>) {
+    async fn take_lines(&mut self, from: &WorkerId, log: Log, taken: &mut Vec<Taken>) {
         let Some(live) = self.shared.registry.by_fence(log.fence) else {
             // Nobody waits for these lines any more: the worker may forget them.
             return self.acks.push((from.clone(), LogAck { fence: log.fence, seq: u64::MAX }));
         };
+        if !self.knows_end(&live).await {
+            // Not acknowledged, so it comes again.
+            return;
+        }
         let mut state = live.lock_log();
         let place = state.open.iter().position(|open| open.fence == log.fence);
-        let Some(place) = place else { return };
+        let (Some(place), Some(stored)) = (place, state.last_seq) else { return };
         let open = &mut state.open[place];
         let attempt = open.attempt;
         let received = open.receiver.receive(log.chunk);
         let acknowledge = open.receiver.last_seq();
         if let Some(mut chunk) = received {
             // Within the execution lines are numbered on, whichever attempt they are of.
-            chunk.first_seq = state.last_seq + 1;
-            state.last_seq = chunk.last_seq();
+            chunk.first_seq = stored + 1;
+            state.last_seq = Some(chunk.last_seq());
             drop(state);
             let last_seq = chunk.last_seq();
             match taken.last_mut().filter(|taken| taken.fence == log.fence) {
@@ -142,8 +159,8 @@ impl LogPipeline {
                     last.last_seq = last_seq;
                 }
                 None => {
-                    let batch =
-                        LogBatch { execution: live.id, attempt, chunks: vec![Arc::new(chunk)] };
+                    let chunks = vec![Arc::new(chunk)];
+                    let batch = LogBatch { execution: live.id, attempt, chunks, ends: false };
                     taken.push(Taken { live: live.clone(), batch, fence: log.fence, last_seq });
                 }
             }
@@ -151,6 +168,24 @@ impl LogPipeline {
         // The last one counts: an earlier acknowledgement of this turn says less.
         self.acks.retain(|(_, ack)| ack.fence != log.fence);
         self.acks.push((from.clone(), LogAck { fence: log.fence, seq: acknowledge }));
+    }
+
+    /// Finds out how many lines of an execution are stored; `false` when that cannot be found out now.
+    async fn knows_end(&self, live: &Live) -> bool {
+        if live.lock_log().last_seq.is_some() {
+            return true;
+        }
+        match self.shared.store.execution(live.id).await {
+            Ok(Some(execution)) => {
+                live.lock_log().last_seq.get_or_insert(execution.log_lines());
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::warn!(execution = %live.id, %error, "its log lines wait for the store");
+                false
+            }
+        }
     }
 
     /// Stores what was taken, then tells watchers and sinks.
@@ -180,6 +215,7 @@ impl LogPipeline {
 
     /// Appends to the store, for as long as trying again may help; whether it did.
     async fn append(&self, batches: &[LogBatch]) -> bool {
+        failpoint("logs.before-append");
         while let Err(error) = self.shared.store.append_logs(batches).await {
             if !error.is_retryable() {
                 if batches.len() == 1 && error.kind() != ErrorKind::NotFound {
@@ -191,6 +227,7 @@ impl LogPipeline {
             tracing::warn!(%error, "log lines wait for the store");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+        failpoint("logs.after-append");
         true
     }
 
@@ -225,15 +262,16 @@ impl LogPipeline {
 
     /// A line of our own, so that a gap is never silent.
     async fn mark(&mut self, end: &LogEnd, line: String) {
+        if !self.knows_end(&end.live).await {
+            return;
+        }
         let (attempt, first_seq) = {
             let mut state = end.live.lock_log();
-            let attempt = state
-                .open
-                .iter()
-                .find(|open| open.fence == end.fence)
-                .map_or(0, |open| open.attempt);
-            state.last_seq += 1;
-            (attempt, state.last_seq)
+            let open = state.open.iter().find(|open| open.fence == end.fence);
+            let Some(attempt) = open.map(|open| open.attempt) else { return };
+            let first_seq = state.last_seq.unwrap_or(0) + 1;
+            state.last_seq = Some(first_seq);
+            (attempt, first_seq)
         };
         let chunk = LogChunk {
             first_seq,
@@ -242,7 +280,8 @@ impl LogPipeline {
             level: Level::Warning,
             lines: vec![line],
         };
-        let batch = LogBatch { execution: end.live.id, attempt, chunks: vec![Arc::new(chunk)] };
+        let chunks = vec![Arc::new(chunk)];
+        let batch = LogBatch { execution: end.live.id, attempt, chunks, ends: true };
         if let Err(error) = self.shared.store.append_logs(std::slice::from_ref(&batch)).await {
             tracing::warn!(%error, "the mark of a gap cannot be stored");
         }

@@ -16,6 +16,19 @@ pub struct RetryPolicy {
     /// Attempts after the first; 0 means at most once.
     #[serde(default)]
     pub retries: u32,
+    /// How long to wait before each of them.
+    #[serde(flatten)]
+    pub backoff: Backoff,
+    /// After so many attempts that were lost with their workers there is no further one, even if retries are left: what kills its worker
+    /// each time must not kill them all.
+    #[serde(default = "three")]
+    pub max_lost_attempts: u32,
+}
+
+/// How long to wait before the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Backoff {
     /// The delay before the first retry.
     #[serde(default = "one_second", with = "super::millis", rename = "delay_ms")]
     pub delay: Duration,
@@ -32,6 +45,8 @@ pub struct RetryPolicy {
 
 /// The most retries a policy may ask for.
 const RETRIES_MAX: u32 = 1_000;
+/// The longest delay, timeout or expiry that makes sense: a century.
+pub(crate) const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 fn one_second() -> Duration {
     Duration::from_secs(1)
@@ -41,8 +56,58 @@ fn two() -> f64 {
     2.0
 }
 
+fn three() -> u32 {
+    3
+}
+
 fn five_minutes() -> Duration {
     Duration::from_secs(300)
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::exponential(one_second())
+    }
+}
+
+impl Backoff {
+    /// `delay`, then twice as long each time, up to 5 minutes, spread by a fifth.
+    pub fn exponential(delay: Duration) -> Self {
+        Self { delay, factor: two(), max_delay: five_minutes().max(delay), jitter: 0.2 }
+    }
+
+    /// `delay` each time.
+    pub fn fixed(delay: Duration) -> Self {
+        Self { delay, factor: 1.0, max_delay: delay, jitter: 0.0 }
+    }
+
+    /// Sets the bound of the delays.
+    #[must_use]
+    pub fn max_delay(mut self, max_delay: Duration) -> Self {
+        self.max_delay = max_delay;
+        self
+    }
+
+    /// Sets which part of a delay, 0 to 1, is spread.
+    #[must_use]
+    pub fn jitter(mut self, jitter: f64) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
+        if !(1.0..=100.0).contains(&self.factor) {
+            return invalid(format!("the retry factor is {}: between 1 and 100", self.factor));
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return invalid(format!("retry_jitter is {}: between 0 and 1", self.jitter));
+        }
+        if self.delay > DURATION_MAX || self.max_delay > DURATION_MAX {
+            return invalid("retry_delay and max_retry_delay: at most 100 years".to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl Default for RetryPolicy {
@@ -54,23 +119,29 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// At most once: what is lost stays lost.
     pub fn never() -> Self {
-        Self {
-            retries: 0,
-            delay: one_second(),
-            factor: two(),
-            max_delay: five_minutes(),
-            jitter: 0.0,
-        }
+        Self::new(0, Backoff::default())
     }
 
     /// `retries` further attempts, 1 s after the first failure, then 2 s, 4 s … up to 5 minutes, spread by a fifth.
     pub fn exponential(retries: u32) -> Self {
-        Self { retries, jitter: 0.2, ..Self::never() }
+        Self::new(retries, Backoff::default())
     }
 
     /// `retries` further attempts, each `delay` after the failure before it.
     pub fn fixed(retries: u32, delay: Duration) -> Self {
-        Self { retries, delay, factor: 1.0, max_delay: delay, ..Self::never() }
+        Self::new(retries, Backoff::fixed(delay))
+    }
+
+    /// `retries` further attempts after these delays; three lost attempts are enough.
+    pub fn new(retries: u32, backoff: Backoff) -> Self {
+        Self { retries, backoff, max_lost_attempts: three() }
+    }
+
+    /// Sets after how many lost attempts there is no further one.
+    #[must_use]
+    pub fn max_lost_attempts(mut self, max_lost_attempts: u32) -> Self {
+        self.max_lost_attempts = max_lost_attempts;
+        self
     }
 
     /// Whether it never tries again.
@@ -87,13 +158,10 @@ impl RetryPolicy {
         if self.retries > RETRIES_MAX {
             return invalid(format!("retries is {}: at most {RETRIES_MAX}", self.retries));
         }
-        if !(1.0..=100.0).contains(&self.factor) {
-            return invalid(format!("the retry factor is {}: between 1 and 100", self.factor));
+        if self.max_lost_attempts == 0 {
+            return invalid("max_lost_attempts is 0: at least 1".to_owned());
         }
-        if !(0.0..=1.0).contains(&self.jitter) {
-            return invalid(format!("the retry jitter is {}: between 0 and 1", self.jitter));
-        }
-        Ok(())
+        self.backoff.check()
     }
 
     /// How long to wait after attempt number `attempt` (1 for the first), or `None` when there is no further one.
@@ -103,13 +171,14 @@ impl RetryPolicy {
         if attempt > self.retries {
             return None;
         }
+        let Backoff { delay, factor, max_delay, jitter } = self.backoff;
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
-        let millis = self.delay.as_millis() as f64 * self.factor.powi(exponent);
-        let millis = millis.min(self.max_delay.as_millis() as f64);
+        let millis = delay.as_millis() as f64 * factor.powi(exponent);
+        let millis = millis.min(max_delay.as_millis() as f64);
         let id = execution.as_u128();
         let hash = mix(id as u64 ^ mix((id >> 64) as u64 ^ mix(u64::from(attempt))));
         let unit = (hash >> 11) as f64 / (1_u64 << 53) as f64;
-        Some(Duration::from_millis((millis * (1.0 - self.jitter * unit)) as u64))
+        Some(Duration::from_millis((millis * (1.0 - jitter * unit)) as u64))
     }
 }
 
@@ -125,16 +194,13 @@ fn mix(mut z: u64) -> u64 {
 mod tests {
     use std::time::Duration;
 
-    use super::RetryPolicy;
+    use super::{Backoff, RetryPolicy};
     use crate::id::ExecutionId;
 
     #[test]
     fn delays_grow_to_the_bound_and_end() {
-        let policy = RetryPolicy {
-            max_delay: Duration::from_secs(3),
-            jitter: 0.0,
-            ..RetryPolicy::exponential(3)
-        };
+        let backoff = Backoff::default().max_delay(Duration::from_secs(3)).jitter(0.0);
+        let policy = RetryPolicy::new(3, backoff);
         let id = ExecutionId::from_u128(7);
         let delays: Vec<_> = (1..=4).map(|attempt| policy.delay_after(id, attempt)).collect();
         let seconds = |s| Some(Duration::from_secs(s));

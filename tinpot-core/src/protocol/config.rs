@@ -25,8 +25,11 @@ pub struct ProtocolConfig {
     pub prefetch: u32,
     /// Attempts that wait at a worker should not wait longer than this; 10 ms.
     pub prefetch_horizon: Duration,
-    /// The most executions that have not ended; further ones are refused as `Overloaded`. 100,000.
+    /// The most executions that have not ended; further ones are refused as `Overloaded`. 10,000,000: a durable store holds them. Lower it
+    /// where the store is memory.
     pub max_unfinished: usize,
+    /// How many executions the coordinator keeps in memory of those that wait, per queue and action; the rest is in the store. 2,048.
+    pub queue_window: usize,
 }
 
 impl Default for ProtocolConfig {
@@ -40,7 +43,8 @@ impl Default for ProtocolConfig {
             accept_delay: Duration::from_millis(5),
             prefetch: 16,
             prefetch_horizon: Duration::from_millis(10),
-            max_unfinished: 100_000,
+            max_unfinished: 10_000_000,
+            queue_window: 2_048,
         }
     }
 }
@@ -67,6 +71,9 @@ impl ProtocolConfig {
         }
         if self.max_unfinished == 0 {
             return invalid("max_unfinished must be at least 1");
+        }
+        if self.queue_window < 4 {
+            return invalid("queue_window must be at least 4");
         }
         Ok(())
     }

@@ -1,18 +1,22 @@
 //! The coordinator's side of the protocol, as a state machine.
 
 mod catalogue;
+mod queue;
+mod recovery;
 mod report;
 mod schedule;
+mod window;
 mod worker;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
+use self::queue::{DelayedKey, WaitingKey, Wanted};
 pub use self::schedule::QueueView;
+use self::window::Window;
 use self::worker::WorkerEntry;
 pub use self::worker::WorkerInfo;
 use super::config::ProtocolConfig;
@@ -20,9 +24,10 @@ use super::fence::{Epoch, Fence};
 use super::message::{Cancel, Message, Recorded, WhoIsThere};
 use super::tick::Tick;
 use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{Execution, Outcome, Status};
+use crate::execution::{Execution, Outcome};
 use crate::id::{ExecutionId, WorkerId};
 use crate::store::Transition;
+use crate::time::Timestamp;
 use crate::transport::Address;
 
 /// What the machine wants done, in order. What follows a `Persist` of the same call may happen only once that is committed.
@@ -42,6 +47,8 @@ pub enum CoordinatorEffect {
         /// The number of its last line.
         last_seq: Option<u64>,
     },
+    /// Stop: a later life of the same store is at work.
+    Superseded(Epoch),
 }
 
 /// What a cancel found.
@@ -53,9 +60,8 @@ pub enum CancelOutcome {
     Requested,
 }
 
-/// Higher priority first, then the order of acceptance.
-type WaitingKey = (Reverse<i32>, u64, ExecutionId);
-type Waiting = BTreeMap<Arc<str>, BTreeMap<Arc<str>, BTreeSet<WaitingKey>>>;
+/// By queue and action.
+type Waiting = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Window<WaitingKey>>>;
 
 /// Fences whose reports were dealt with, so that a repeated report is told `duplicate`: enough for every report in flight.
 const SETTLED_FENCES: usize = 8192;
@@ -70,22 +76,29 @@ enum Timer {
     Resend(u64),
     /// The execution's next attempt may start.
     Retry(ExecutionId),
+    /// The execution has waited for too long.
+    Expired(ExecutionId),
+    /// Executions that are in the store only may have.
+    Sweep,
 }
 
-/// An execution that has not ended.
+/// An execution that has not ended, and is in memory: one with a live attempt, or one of the first of its queue.
 #[derive(Debug)]
 struct Active {
     execution: Arc<Execution>,
-    order: u64,
     /// Attempts that may have run.
     tries: u32,
+    /// Those of them that were lost.
+    lost: u32,
+    /// It must not wait any longer then.
+    expires: Option<Tick>,
     state: ActiveState,
 }
 
 #[derive(Debug)]
 enum ActiveState {
     Waiting,
-    Delayed(Tick),
+    Delayed { at: Tick, not_before: Timestamp },
     Granted(Grant),
 }
 
@@ -103,11 +116,12 @@ struct Grant {
 struct End {
     outcome: Outcome,
     ran: Option<Duration>,
+    log_end: Option<u64>,
 }
 
 impl From<Outcome> for End {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, ran: None }
+        Self { outcome, ran: None, log_end: None }
     }
 }
 
@@ -118,11 +132,20 @@ impl From<Outcome> for End {
 pub struct CoordinatorMachine {
     config: ProtocolConfig,
     epoch: Epoch,
+    /// Of the attempts that were taken over from earlier lives.
+    longest_lease: Duration,
     last_number: u64,
-    last_order: u64,
+    /// A tick and what the wall clock showed then.
+    clock: (Tick, Timestamp),
+    /// Executions that have not ended, in memory or not.
+    unfinished: usize,
     active: HashMap<ExecutionId, Active>,
     granted: HashMap<Fence, ExecutionId>,
     waiting: Waiting,
+    delayed: Window<DelayedKey>,
+    delayed_in: BTreeMap<Arc<str>, u64>,
+    wanted: BTreeSet<Wanted>,
+    sweeping: bool,
     workers: BTreeMap<WorkerId, WorkerEntry>,
     worker_numbers: BTreeMap<u64, WorkerId>,
     last_worker_number: u64,
@@ -139,11 +162,17 @@ impl CoordinatorMachine {
         Self {
             config,
             epoch,
+            longest_lease: Duration::ZERO,
             last_number: 0,
-            last_order: 0,
+            clock: (Tick(0), Timestamp(0)),
+            unfinished: 0,
             active: HashMap::new(),
             granted: HashMap::new(),
             waiting: Waiting::new(),
+            delayed: Window::default(),
+            delayed_in: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            sweeping: false,
             workers: BTreeMap::new(),
             worker_numbers: BTreeMap::new(),
             last_worker_number: 0,
@@ -153,36 +182,6 @@ impl CoordinatorMachine {
             settled_set: std::collections::HashSet::new(),
             version: 0,
         }
-    }
-
-    /// Takes over an execution that an earlier epoch left unfinished. Its live attempt, if any, counts as renewed now.
-    pub fn restore(&mut self, now: Tick, execution: Arc<Execution>) {
-        let id = execution.id;
-        self.last_order += 1;
-        let counted = |attempt: &&crate::execution::AttemptRecord| attempt.outcome.is_some();
-        let tries = execution.attempts.iter().filter(counted).count() as u32;
-        let live = execution.attempts.last().filter(|attempt| attempt.ended_at.is_none()).cloned();
-        let cancelling = execution.status == Status::Cancelling;
-        let running = execution.status != Status::Queued;
-        let mut active =
-            Active { execution, order: self.last_order, tries, state: ActiveState::Waiting };
-        let Some(attempt) = live else {
-            self.enqueue(&active);
-            self.active.insert(id, active);
-            return;
-        };
-        let fence = attempt.fence;
-        active.state = ActiveState::Granted(Grant {
-            fence,
-            worker: attempt.worker.clone(),
-            accepted: true,
-            started: running,
-            cancel: cancelling.then_some(Cancel { fence, force: false }),
-            sent_at: now,
-        });
-        self.granted.insert(fence, id);
-        self.active.insert(id, active);
-        self.worker_entry(now, &attempt.worker).in_flight.insert(fence, id);
     }
 
     /// The epoch it grants in.
@@ -202,7 +201,7 @@ impl CoordinatorMachine {
 
     /// How many executions have not ended.
     pub fn unfinished(&self) -> usize {
-        self.active.len()
+        self.unfinished
     }
 
     /// When [`tick`](Self::tick) wants to be called.
@@ -220,50 +219,29 @@ impl CoordinatorMachine {
         execution: Arc<Execution>,
         out: &mut Vec<CoordinatorEffect>,
     ) -> Result<()> {
-        if self.active.len() >= self.config.max_unfinished {
-            let message = format!(
-                "{} executions have not ended: no more are accepted now",
-                self.active.len()
-            );
+        if self.unfinished >= self.config.max_unfinished {
+            let message =
+                format!("{} executions have not ended: no more are accepted now", self.unfinished);
             return Err(Error::new(ErrorKind::Overloaded, message));
         }
         let id = execution.id;
         if self.active.contains_key(&id) {
             return Err(Error::new(ErrorKind::Conflict, format!("execution {id} exists already")));
         }
-        self.last_order += 1;
-        let active = Active {
-            execution: execution.clone(),
-            order: self.last_order,
-            tries: 0,
-            state: ActiveState::Waiting,
-        };
-        out.push(CoordinatorEffect::Persist(Transition::Accept(execution)));
-        self.enqueue(&active);
-        self.active.insert(id, active);
-        self.place(now, id, out);
-        Ok(())
-    }
-
-    /// Takes back an acceptance that could not be committed; the caller leaves out whatever else of it was to be committed or sent.
-    pub fn forget(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
-        let Some(active) = self.active.remove(&id) else { return };
-        match &active.state {
-            ActiveState::Waiting => self.dequeue(&active),
-            ActiveState::Delayed(at) => {
-                self.timers.remove(&(*at, Timer::Retry(id)));
-            }
-            ActiveState::Granted(grant) => {
-                let (fence, worker) = (grant.fence, grant.worker.clone());
-                self.settle(now, fence, &worker, out);
-            }
+        self.unfinished += 1;
+        out.push(CoordinatorEffect::Persist(Transition::Accept(execution.clone())));
+        let not_before = execution.not_before;
+        self.enqueue(now, Active::waiting(execution), not_before);
+        if not_before.is_none() {
+            self.place(now, id, out);
         }
+        Ok(())
     }
 
     /// Cancels an execution: at once when it waits, else by asking its worker. `force` leaves out the grace period.
     ///
     /// # Errors
-    /// `NotFound` when it is not among those that have not ended.
+    /// `NotFound` when it is not among those in memory: see [`cancel_stored`](Self::cancel_stored).
     pub fn cancel(
         &mut self,
         now: Tick,
@@ -314,18 +292,9 @@ impl CoordinatorMachine {
                 Timer::Expiry(number) => self.check_expiry(now, number, out),
                 Timer::Silence(number) => self.check_silence(now, number),
                 Timer::Resend(number) => self.resend(now, number, out),
-                Timer::Retry(id) => {
-                    if let Some(active) = self.active.get_mut(&id) {
-                        active.state = ActiveState::Waiting;
-                        let key = (
-                            active.execution.queue.clone(),
-                            active.execution.action.clone(),
-                            active.key(),
-                        );
-                        self.enqueue_key(key);
-                        self.place(now, id, out);
-                    }
-                }
+                Timer::Retry(id) => self.ready(now, id, out),
+                Timer::Expired(id) => self.expired(id, out),
+                Timer::Sweep => self.sweep(now),
             }
         }
     }
@@ -339,20 +308,16 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) {
         if let Some(active) = self.active.remove(&id) {
-            match active.state {
-                ActiveState::Waiting => self.dequeue(&active),
-                ActiveState::Delayed(at) => {
-                    self.timers.remove(&(at, Timer::Retry(id)));
-                }
-                ActiveState::Granted(_) => {}
-            }
+            self.unfinished = self.unfinished.saturating_sub(1);
+            self.dequeue(&active);
         }
-        let End { outcome, ran } = end;
+        let End { outcome, ran, log_end } = end;
         out.push(CoordinatorEffect::Persist(Transition::Finish {
             execution: id,
             fence,
             outcome,
             ran,
+            log_end,
         }));
     }
 
@@ -367,12 +332,20 @@ impl CoordinatorMachine {
     ) {
         let Some(active) = self.active.get_mut(&id) else { return };
         active.tries += 1;
+        let lost = end.outcome == Outcome::Lost;
+        active.lost += u32::from(lost);
         let cancelling =
             matches!(&active.state, ActiveState::Granted(grant) if grant.cancel.is_some());
         let retryable =
             !matches!(end.outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && !cancelling;
-        let delay = active.execution.retry.delay_after(id, active.tries).filter(|_| retryable);
+        let policy = active.execution.retry;
+        let poisoned = lost && !policy.is_never() && active.lost >= policy.max_lost_attempts;
+        let delay = policy.delay_after(id, active.tries).filter(|_| retryable);
         match delay {
+            _ if poisoned && !cancelling => {
+                let outcome = Outcome::poisoned(active.lost);
+                self.finish(id, Some(fence), End { outcome, ..end }, out);
+            }
             Some(delay) => self.requeue(now, id, fence, Some(end), delay, out),
             None => self.finish(id, Some(fence), end, out),
         }
@@ -387,24 +360,22 @@ impl CoordinatorMachine {
         delay: Duration,
         out: &mut Vec<CoordinatorEffect>,
     ) {
-        let Some(active) = self.active.get_mut(&id) else { return };
-        let (outcome, ran) = end.map_or((None, None), |end| (Some(end.outcome), end.ran));
+        let Some(active) = self.active.remove(&id) else { return };
+        let (ran, log_end) = end.as_ref().map_or((None, None), |end| (end.ran, end.log_end));
+        let outcome = end.map(|end| end.outcome);
+        let not_before =
+            (!delay.is_zero()).then(|| Timestamp(self.time(now).0 + delay.as_micros() as u64));
         out.push(CoordinatorEffect::Persist(Transition::Requeue {
             execution: id,
             fence,
             outcome,
             ran,
-            delay,
+            log_end,
+            not_before,
         }));
-        if delay.is_zero() {
-            active.state = ActiveState::Waiting;
-            let key =
-                (active.execution.queue.clone(), active.execution.action.clone(), active.key());
-            self.enqueue_key(key);
+        self.enqueue(now, active, not_before);
+        if not_before.is_none() {
             self.place(now, id, out);
-        } else {
-            active.state = ActiveState::Delayed(now + delay);
-            self.timers.insert((now + delay, Timer::Retry(id)));
         }
     }
 

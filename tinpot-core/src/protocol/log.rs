@@ -69,6 +69,11 @@ pub struct LogReceiver {
 }
 
 impl LogReceiver {
+    /// A receiver that has every line up to `last_seq`.
+    pub fn after(last_seq: u64) -> Self {
+        Self { last_seq }
+    }
+
     /// Takes what is new of a chunk; `None` when there is nothing, or lines before it are missing (they will be sent again).
     pub fn receive(&mut self, chunk: Arc<LogChunk>) -> Option<LogChunk> {
         if chunk.first_seq > self.last_seq + 1 {

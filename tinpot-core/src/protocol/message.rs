@@ -34,6 +34,9 @@ pub struct Hello {
     /// Earlier incarnations that are known to be dead, with everything they started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clean_slate: Vec<WorkerId>,
+    /// The life of the coordinator that it listens to; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
 }
 
 /// Worker → coordinator: I live, every heartbeat interval.
@@ -46,6 +49,9 @@ pub struct Beat {
     /// The attempts it holds: waiting, running, or ended and not acknowledged.
     #[serde(default)]
     pub held: Vec<Fence>,
+    /// The life of the coordinator that it listens to; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
 }
 
 /// Coordinator → worker: your beat was heard.
@@ -170,6 +176,9 @@ pub enum ReleasedHow {
     Killed,
     /// It ended, and its outcome was refused.
     Finished,
+    /// It is not here, and whether it ever was is not known; also for words that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Coordinator → worker: the end of an attempt is dealt with; forget it.
@@ -201,6 +210,16 @@ pub struct Cancel {
     /// Without a grace period.
     #[serde(default)]
     pub force: bool,
+}
+
+/// Coordinator → worker: an earlier life of mine gave you this attempt; what has become of it? Answered by what is known of it: an `accept`, a
+/// `result` or a `released`. It does not start anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The life of the coordinator that asks.
+    pub epoch: Epoch,
+    /// The attempt.
+    pub fence: Fence,
 }
 
 /// Worker → coordinator, on lane Logs: lines of an attempt. Sent again from the first that is not acknowledged.
@@ -357,6 +376,8 @@ messages! {
     ResultAck(ResultAck) = "result_ack",
     /// See [`Cancel`].
     Cancel(Cancel) = "cancel",
+    /// See [`Probe`].
+    Probe(Probe) = "probe",
     /// See [`Log`].
     Log(Log) = "log",
     /// See [`LogAck`].

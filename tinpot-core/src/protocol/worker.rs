@@ -199,6 +199,7 @@ impl WorkerMachine {
             slots: if self.draining.is_some() { 0 } else { self.profile.slots },
             offer: (*self.offer).clone(),
             clean_slate: self.profile.clean_slate.clone(),
+            epoch: self.epoch,
         })));
         self.beat(now, out);
     }
@@ -214,7 +215,8 @@ impl WorkerMachine {
         self.next_beat_at = now + self.config.beat_interval;
         let free = (self.profile.slots as usize).saturating_sub(self.running) as u32;
         let held = self.held.keys().copied().collect();
-        out.push(WorkerEffect::Send(Message::Beat(Beat { seq: self.last_beat, free, held })));
+        let (seq, epoch) = (self.last_beat, self.epoch);
+        out.push(WorkerEffect::Send(Message::Beat(Beat { seq, free, held, epoch })));
     }
 
     /// Takes one message of lane Control from the coordinator.
@@ -226,6 +228,7 @@ impl WorkerMachine {
             Message::BeatAck(ack) => self.heard(now, ack, out),
             Message::Cancel(cancel) => self.cancelled(now, cancel.fence, cancel.force, out),
             Message::ResultAck(ack) => self.acknowledged(ack.fence),
+            Message::Probe(probe) if self.adopt(probe.epoch) => self.probed(now, probe.fence, out),
             Message::WhoIsThere(who) if self.adopt(who.epoch) => self.hello(now, out),
             // The rest is for coordinators, for lane Logs, or unknown: the shell has said so in its log.
             _ => {}

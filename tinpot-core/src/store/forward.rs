@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{ListOptions, Opened, Store, Transition};
+use super::{ListOptions, Opened, QueuePage, Store, Transition};
 use crate::error::Result;
 use crate::execution::Execution;
 use crate::id::ExecutionId;
@@ -31,6 +31,10 @@ macro_rules! forward {
 
             async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
                 (**self).executions(options).await
+            }
+
+            async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
+                (**self).queued(page).await
             }
 
             async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {

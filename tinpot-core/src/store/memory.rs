@@ -1,19 +1,23 @@
 //! A store that forgets everything when the process ends.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{ListOptions, Opened, Store, Transition};
+use self::waiting::Waiting;
+use super::{ListOptions, Opened, QueuePage, Standing, Store, Transition};
+use crate::action::Action;
 use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{AttemptRecord, Execution, Status};
+use crate::execution::{AttemptRecord, Execution};
 use crate::id::ExecutionId;
 use crate::log::LogChunk;
 use crate::log_sink::LogBatch;
-use crate::protocol::{Epoch, Fence};
+use crate::protocol::Epoch;
 use crate::time::Timestamp;
 
 /// What a [`MemoryStore`] keeps of executions that have ended; the oldest go first.
@@ -51,7 +55,7 @@ impl MemoryStoreLimits {
 #[derive(Debug)]
 struct Record {
     execution: Arc<Execution>,
-    live: Option<Fence>,
+    lease: Duration,
     chunks: Vec<Arc<LogChunk>>,
     log_bytes: usize,
 }
@@ -62,6 +66,11 @@ struct State {
     epoch: u32,
     open: bool,
     records: BTreeMap<ExecutionId, Record>,
+    keys: HashMap<Arc<str>, ExecutionId>,
+    waiting: Waiting,
+    granted: BTreeSet<ExecutionId>,
+    open_logs: BTreeSet<ExecutionId>,
+    actions: BTreeMap<String, Arc<Action>>,
     ended: VecDeque<ExecutionId>,
     /// The log text of those that have ended.
     ended_log_bytes: usize,
@@ -90,107 +99,103 @@ impl MemoryStore {
     }
 }
 
-/// Why a transition cannot be applied.
-fn conflict(transition: &Transition, why: &str) -> Error {
-    Error::new(ErrorKind::Conflict, format!("execution {}: {why}", transition.execution()))
-}
-
-/// Checks the condition of `transition` against what the batch has made of its execution so far.
-fn check(
-    transition: &Transition,
-    now: Option<(Status, Option<Fence>)>,
-) -> Result<(Status, Option<Fence>)> {
-    let refuse = |why: &str| Err(conflict(transition, why));
-    let Some((status, live)) = now else {
-        return match transition {
-            Transition::Accept(_) => Ok((Status::Queued, None)),
-            _ => refuse("it is not known"),
-        };
-    };
-    if status.is_terminal() {
-        return refuse("it has ended");
-    }
-    match transition {
-        Transition::Accept(_) => refuse("it exists already"),
-        Transition::Grant { fence, .. } => match (status, live) {
-            (Status::Queued, None) => Ok((Status::Queued, Some(*fence))),
-            _ => refuse("an attempt lives already"),
-        },
-        Transition::Start { fence, .. } => match (status, live == Some(*fence)) {
-            (Status::Queued, true) => Ok((Status::Running, live)),
-            _ => refuse("that attempt cannot start"),
-        },
-        Transition::Cancelling { .. } => match (status, live) {
-            (Status::Queued | Status::Running, Some(_)) => Ok((Status::Cancelling, live)),
-            _ => refuse("no attempt can be cancelled"),
-        },
-        Transition::Requeue { fence, .. } => match (status, live == Some(*fence)) {
-            (Status::Queued | Status::Running, true) => Ok((Status::Queued, None)),
-            _ => refuse("that attempt does not live"),
-        },
-        Transition::Finish { fence, outcome, .. } if *fence == live => Ok((outcome.status(), None)),
-        Transition::Finish { .. } => refuse("that attempt does not live"),
-    }
+fn key_is_taken(key: &str) -> Error {
+    let message = format!("the idempotency key {key:?} belongs to another execution");
+    Error::new(ErrorKind::Conflict, message)
 }
 
 impl State {
-    fn apply(&mut self, transition: &Transition, at: Timestamp) {
-        if let Transition::Accept(execution) = transition {
-            let mut execution = execution.clone();
-            Arc::make_mut(&mut execution).accepted_at = at;
-            let record = Record { execution, live: None, chunks: Vec::new(), log_bytes: 0 };
-            self.records.insert(transition.execution(), record);
-            return;
+    fn standing(&self, id: ExecutionId) -> Option<Standing> {
+        self.records.get(&id).map(|record| record.execution.standing())
+    }
+
+    fn check(&self, batch: &[Transition]) -> Result<()> {
+        if let [transition] = batch {
+            let standing = transition.execution().and_then(|id| self.standing(id));
+            return match transition {
+                Transition::Offer(_) => Ok(()),
+                _ => self.check_one(transition, standing).map(drop),
+            };
         }
-        let Some(record) = self.records.get_mut(&transition.execution()) else { return };
-        let execution = Arc::make_mut(&mut record.execution);
-        let end_attempt = |execution: &mut Execution, outcome, ran: Option<Duration>| {
-            let started_at = ran.map(|ran| Timestamp(at.0.saturating_sub(ran.as_micros() as u64)));
-            if let Some(attempt) = execution.attempts.last_mut() {
-                attempt.started_at = attempt.started_at.or(started_at);
-                execution.started_at = execution.started_at.or(attempt.started_at);
-                attempt.ended_at = Some(at);
-                attempt.outcome = outcome;
+        let mut changed: HashMap<ExecutionId, Standing> = HashMap::with_capacity(batch.len());
+        let mut keys = HashSet::new();
+        for transition in batch {
+            let Some(id) = transition.execution() else { continue };
+            let now = changed.get(&id).copied().or_else(|| self.standing(id));
+            changed.insert(id, self.check_one(transition, now)?);
+            if let Transition::Accept(execution) = transition
+                && let Some(key) = &execution.idempotency_key
+                && !keys.insert(key)
+            {
+                return Err(key_is_taken(key));
             }
-        };
+        }
+        Ok(())
+    }
+
+    fn check_one(&self, transition: &Transition, now: Option<Standing>) -> Result<Standing> {
+        if let Transition::Accept(execution) = transition
+            && let Some(key) = &execution.idempotency_key
+            && self.keys.contains_key(key)
+        {
+            return Err(key_is_taken(key));
+        }
+        transition.check(now)
+    }
+
+    fn apply(&mut self, transition: &Transition, at: Timestamp) {
         match transition {
-            Transition::Accept(_) => {}
-            Transition::Grant { fence, attempt, worker, .. } => {
-                record.live = Some(*fence);
-                execution.attempts.push(AttemptRecord {
-                    number: *attempt,
-                    fence: *fence,
-                    worker: worker.clone(),
-                    granted_at: at,
-                    started_at: None,
-                    ended_at: None,
-                    outcome: None,
-                });
+            Transition::Offer(action) => {
+                self.actions.insert(action.name.clone(), action.clone());
+                return;
             }
-            Transition::Start { .. } => {
-                execution.status = Status::Running;
-                execution.started_at.get_or_insert(at);
-                if let Some(attempt) = execution.attempts.last_mut() {
-                    attempt.started_at = Some(at);
+            Transition::Accept(execution) => {
+                let mut execution = execution.clone();
+                Arc::make_mut(&mut execution).accepted_at = at;
+                if let Some(key) = &execution.idempotency_key {
+                    self.keys.insert(key.clone(), execution.id);
                 }
+                self.waiting.insert(&execution);
+                let id = execution.id;
+                let lease = Duration::ZERO;
+                self.records
+                    .insert(id, Record { execution, lease, chunks: Vec::new(), log_bytes: 0 });
+                return;
             }
-            Transition::Cancelling { .. } => execution.status = Status::Cancelling,
-            Transition::Requeue { outcome, ran, .. } => {
-                record.live = None;
-                execution.status = Status::Queued;
-                end_attempt(execution, outcome.clone(), *ran);
+            _ => {}
+        }
+        let Some(id) = transition.execution() else { return };
+        let Some(record) = self.records.get_mut(&id) else { return };
+        match transition {
+            Transition::Ready { .. } | Transition::Finish { fence: None, .. } => {
+                self.waiting.remove(&record.execution);
             }
-            Transition::Finish { fence, outcome, ran, .. } => {
-                record.live = None;
-                execution.status = outcome.status();
-                execution.outcome = Some(outcome.clone());
-                execution.finished_at = Some(at);
-                if fence.is_some() {
-                    end_attempt(execution, Some(outcome.clone()), *ran);
+            Transition::Grant { lease, .. } => {
+                self.waiting.remove(&record.execution);
+                self.granted.insert(id);
+                record.lease = *lease;
+            }
+            Transition::Requeue { .. } | Transition::Finish { .. } => {
+                self.granted.remove(&id);
+            }
+            _ => {}
+        }
+        transition.apply(Arc::make_mut(&mut record.execution), at);
+        match transition {
+            Transition::Ready { .. } | Transition::Requeue { .. } => {
+                if record.execution.log_is_open() {
+                    self.open_logs.insert(id);
+                }
+                self.waiting.insert(&record.execution);
+            }
+            Transition::Finish { .. } => {
+                if record.execution.log_is_open() {
+                    self.open_logs.insert(id);
                 }
                 self.ended_log_bytes += record.log_bytes;
-                self.ended.push_back(transition.execution());
+                self.ended.push_back(id);
             }
+            _ => {}
         }
     }
 
@@ -200,6 +205,10 @@ impl State {
         {
             if let Some(record) = self.ended.pop_front().and_then(|id| self.records.remove(&id)) {
                 self.ended_log_bytes -= record.log_bytes;
+                self.open_logs.remove(&record.execution.id);
+                if let Some(key) = &record.execution.idempotency_key {
+                    self.keys.remove(key);
+                }
             }
         }
     }
@@ -220,34 +229,21 @@ impl Store for MemoryStore {
         }
         state.open = true;
         state.epoch += 1;
-        let unfinished = |record: &&Record| !record.execution.status.is_terminal();
-        Ok(Opened {
-            epoch: Epoch { instance: state.instance, number: state.epoch },
-            unfinished: state
-                .records
-                .values()
-                .filter(unfinished)
-                .map(|record| record.execution.clone())
-                .collect(),
-        })
+        let mut opened = Opened::new(Epoch { instance: state.instance, number: state.epoch });
+        let granted = state.granted.iter().filter_map(|id| state.records.get(id));
+        opened.longest_lease = granted.clone().map(|record| record.lease).max().unwrap_or_default();
+        opened.granted = granted.map(|record| record.execution.clone()).collect();
+        let open = state.open_logs.iter().filter_map(|id| state.records.get(id));
+        let open = open.filter(|record| record.execution.live_attempt().is_none());
+        opened.open_logs = open.map(|record| record.execution.clone()).collect();
+        opened.waiting = state.waiting.counts();
+        opened.actions = state.actions.values().cloned().collect();
+        Ok(opened)
     }
 
     async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
         let mut state = self.lock();
-        if let [transition] = batch {
-            let record = state.records.get(&transition.execution());
-            check(transition, record.map(|record| (record.execution.status, record.live)))?;
-        } else {
-            let mut changed: HashMap<ExecutionId, (Status, Option<Fence>)> =
-                HashMap::with_capacity(batch.len());
-            for transition in batch {
-                let id = transition.execution();
-                let stored =
-                    || state.records.get(&id).map(|record| (record.execution.status, record.live));
-                let now = changed.get(&id).copied().or_else(stored);
-                changed.insert(id, check(transition, now)?);
-            }
-        }
+        state.check(batch)?;
         for transition in batch {
             state.apply(transition, at);
         }
@@ -261,6 +257,11 @@ impl Store for MemoryStore {
 
     async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
         let state = self.lock();
+        if let Some(key) = &options.idempotency_key {
+            let id = state.keys.get(key.as_str());
+            let record = id.and_then(|id| state.records.get(id));
+            return Ok(record.map(|record| record.execution.clone()).into_iter().collect());
+        }
         let wanted = |execution: &&Arc<Execution>| {
             options.status.is_none_or(|status| execution.status == status)
                 && options.action.as_ref().is_none_or(|action| **action == *execution.action)
@@ -276,6 +277,23 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
+        let state = self.lock();
+        let mut bytes = 0;
+        let room = |execution: &Arc<Execution>| {
+            let room = bytes <= page.max_bytes;
+            bytes += execution.parameters.get().len();
+            room
+        };
+        let ids = state.waiting.ids(&page.order);
+        let executions = ids.filter_map(|id| state.records.get(&id));
+        Ok(executions
+            .map(|record| record.execution.clone())
+            .take(page.limit)
+            .take_while(room)
+            .collect())
+    }
+
     async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
         let mut state = self.lock();
         let mut next: HashMap<ExecutionId, u64> = HashMap::new();
@@ -286,7 +304,13 @@ impl Store for MemoryStore {
                     format!("there is no execution {}", batch.execution),
                 )
             })?;
-            let stored = record.chunks.last().map_or(1, |last| last.last_seq() + 1);
+            let of_batch = |attempt: &AttemptRecord| attempt.number == batch.attempt;
+            if !record.execution.attempts.iter().any(of_batch) {
+                let message =
+                    format!("execution {} has no attempt {}", batch.execution, batch.attempt);
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+            let stored = record.execution.log_lines() + 1;
             let expected = next.entry(batch.execution).or_insert(stored);
             for chunk in &batch.chunks {
                 if chunk.first_seq != *expected {
@@ -304,8 +328,15 @@ impl Store for MemoryStore {
             let bytes: usize = batch.chunks.iter().map(|chunk| chunk.size_bytes()).sum();
             record.log_bytes += bytes;
             record.chunks.extend(batch.chunks.iter().cloned());
-            if record.execution.status.is_terminal() {
+            let lines: u64 = batch.chunks.iter().map(|chunk| chunk.lines.len() as u64).sum();
+            let execution = Arc::make_mut(&mut record.execution);
+            execution.count_log_lines(batch.attempt, lines, batch.ends);
+            let (ended, log_is_open) = (execution.status.is_terminal(), execution.log_is_open());
+            if ended {
                 state.ended_log_bytes += bytes;
+            }
+            if !log_is_open {
+                state.open_logs.remove(&batch.execution);
             }
         }
         state.forget(&self.limits);

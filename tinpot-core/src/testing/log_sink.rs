@@ -62,6 +62,7 @@ fn batch(execution: u128, first_seq: u64, lines: &[&str]) -> LogBatch {
         execution: ExecutionId::from_u128(execution),
         attempt: 1,
         chunks: vec![Arc::new(chunk)],
+        ends: false,
     }
 }
 
@@ -109,6 +110,7 @@ pub async fn every_stream_and_level_is_taken(subject: &dyn Subject) {
                 execution: ExecutionId::from_u128(1),
                 attempt: 1,
                 chunks: vec![Arc::new(chunk)],
+                ends: false,
             });
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 
 use crate::action::{Action, Offer};
-use crate::execution::{Execution, Outcome, RetryPolicy, Status};
+use crate::execution::{Execution, Outcome, RetryPolicy};
 use crate::executor::StopReason;
 use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
@@ -306,21 +306,11 @@ impl World {
         let id = ExecutionId::from_u128(self.submitted.len() as u128 + 1);
         let retried = self.random.chance(0.5);
         let retry = if retried { RetryPolicy::exponential(3) } else { RetryPolicy::never() };
-        let execution = Execution {
-            id,
-            action: if retried { "retried".into() } else { "once".into() },
-            queue: "default".into(),
-            parameters: Json::empty_object(),
-            priority: (self.random.next() % 3) as i32,
-            timeout: self.random.chance(0.3).then_some(Duration::from_secs(20)),
-            retry,
-            status: Status::Queued,
-            outcome: None,
-            attempts: Vec::new(),
-            accepted_at: Timestamp(0),
-            started_at: None,
-            finished_at: None,
-        };
+        let action = if retried { "retried" } else { "once" };
+        let mut execution = Execution::new(id, action, Json::empty_object());
+        execution.priority = (self.random.next() % 3) as i32;
+        execution.timeout = self.random.chance(0.3).then_some(Duration::from_secs(20));
+        execution.retry = retry;
         self.submitted.push(id);
         if self.random.chance(0.2) {
             let after = self.random.duration(Duration::from_secs(4));
@@ -383,7 +373,7 @@ impl World {
                         }
                     }
                 }
-                CoordinatorEffect::LogEnds { .. } => {}
+                CoordinatorEffect::LogEnds { .. } | CoordinatorEffect::Superseded(_) => {}
             }
         }
         if let Some(wake) = self.coordinator.wake_at()

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::ErrorKind;
-use crate::execution::{Execution, Outcome, RetryPolicy, Status};
+use crate::execution::{Execution, Outcome, Status};
 use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
 use crate::log::{Level, LogChunk, Stream};
@@ -38,7 +38,7 @@ macro_rules! store_conformance {
             a_requeued_execution_is_granted_again
             a_cancel_needs_a_live_attempt
             what_waits_is_cancelled_without_a_fence
-            unfinished_executions_are_there_after_reopening
+            what_waits_and_what_is_granted_is_told_after_reopening
             lists_are_filtered_and_paged
             logs_are_read_from_a_sequence
             logs_have_no_gaps_and_no_repeats
@@ -60,21 +60,8 @@ macro_rules! store_conformance {
 const AT: Timestamp = Timestamp(1_000_000);
 
 fn execution(number: u128) -> Arc<Execution> {
-    Arc::new(Execution {
-        id: ExecutionId::from_u128(number),
-        action: if number.is_multiple_of(2) { "even".into() } else { "odd".into() },
-        queue: "default".into(),
-        parameters: Json::empty_object(),
-        priority: 0,
-        timeout: None,
-        retry: RetryPolicy::never(),
-        status: Status::Queued,
-        outcome: None,
-        attempts: Vec::new(),
-        accepted_at: AT,
-        started_at: None,
-        finished_at: None,
-    })
+    let action = if number.is_multiple_of(2) { "even" } else { "odd" };
+    Arc::new(Execution::new(ExecutionId::from_u128(number), action, Json::empty_object()))
 }
 
 fn fence(number: u64) -> Fence {
@@ -97,6 +84,7 @@ fn finish(execution: &Execution, fence: Option<Fence>) -> Transition {
         fence,
         outcome: Outcome::Succeeded(Json::null()),
         ran: None,
+        log_end: None,
     }
 }
 
@@ -135,9 +123,10 @@ pub async fn an_open_store_is_not_opened_again(store: impl Store) {
 /// What is committed is read.
 pub async fn an_accepted_execution_is_there(store: impl Store) {
     store.open().await.expect("open");
-    let new = execution(1);
+    let mut new = execution(1);
     commit(&store, &[Transition::Accept(new.clone())]).await;
     let read = store.execution(new.id).await.expect("a read").expect("it is there");
+    Arc::make_mut(&mut new).accepted_at = AT;
     assert_eq!(read, new);
 }
 
@@ -190,7 +179,13 @@ pub async fn a_terminal_status_never_changes(store: impl Store) {
     let outcome = Outcome::failed("too late");
     refused(
         &store,
-        &[Transition::Finish { execution: new.id, fence: Some(fence(1)), outcome, ran: None }],
+        &[Transition::Finish {
+            execution: new.id,
+            fence: Some(fence(1)),
+            outcome,
+            ran: None,
+            log_end: None,
+        }],
     )
     .await;
     refused(&store, &[grant(&new, 2)]).await;
@@ -216,7 +211,8 @@ pub async fn a_requeued_execution_is_granted_again(store: impl Store) {
         fence: fence(1),
         outcome,
         ran: None,
-        delay: Duration::ZERO,
+        log_end: None,
+        not_before: None,
     };
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1), requeue]).await;
     assert_eq!(status(&store, new.id).await, Some(Status::Queued));
@@ -239,7 +235,13 @@ pub async fn a_cancel_needs_a_live_attempt(store: impl Store) {
     let outcome = Outcome::Cancelled;
     commit(
         &store,
-        &[Transition::Finish { execution: new.id, fence: Some(fence(1)), outcome, ran: None }],
+        &[Transition::Finish {
+            execution: new.id,
+            fence: Some(fence(1)),
+            outcome,
+            ran: None,
+            log_end: None,
+        }],
     )
     .await;
     assert_eq!(status(&store, new.id).await, Some(Status::Cancelled));
@@ -254,23 +256,28 @@ pub async fn what_waits_is_cancelled_without_a_fence(store: impl Store) {
         fence: None,
         outcome: Outcome::Cancelled,
         ran: None,
+        log_end: None,
     };
     commit(&store, &[Transition::Accept(new.clone()), cancel]).await;
     assert_eq!(status(&store, new.id).await, Some(Status::Cancelled));
 }
 
 /// What has not ended is told to the next coordinator, oldest first.
-pub async fn unfinished_executions_are_there_after_reopening(store: impl Store) {
-    assert!(store.open().await.expect("open").unfinished.is_empty());
+pub async fn what_waits_and_what_is_granted_is_told_after_reopening(store: impl Store) {
+    let opened = store.open().await.expect("open");
+    assert!(opened.granted.is_empty() && opened.waiting.is_empty());
     let (first, second, ended) = (execution(1), execution(2), execution(3));
     let accept = [&first, &second, &ended].map(|new| Transition::Accept(new.clone()));
     commit(&store, &accept).await;
     commit(&store, &[grant(&second, 1), finish(&ended, None)]).await;
     store.close().await.expect("close");
-    let unfinished = store.open().await.expect("open again").unfinished;
-    let ids: Vec<_> = unfinished.iter().map(|execution| execution.id).collect();
-    assert_eq!(ids, [first.id, second.id]);
-    assert_eq!(unfinished[1].attempts[0].fence, fence(1));
+    let opened = store.open().await.expect("open again");
+    let [granted] = &opened.granted[..] else { panic!("one is granted: {opened:?}") };
+    assert_eq!((granted.id, granted.attempts[0].fence), (second.id, fence(1)));
+    assert_eq!(opened.longest_lease, Duration::from_secs(90));
+    let [waiting] = &opened.waiting[..] else { panic!("one waits: {opened:?}") };
+    assert_eq!((&*waiting.queue, &*waiting.action), ("default", "odd"));
+    assert_eq!((waiting.ready, waiting.delayed), (1, 0));
 }
 
 /// Newest first, page by page, only what was asked for.
@@ -299,14 +306,14 @@ pub async fn lists_are_filtered_and_paged(store: impl Store) {
 fn lines(id: ExecutionId, first_seq: u64, count: u64) -> LogBatch {
     let lines = (first_seq..first_seq + count).map(|seq| format!("line {seq}")).collect();
     let chunk = LogChunk { first_seq, time: AT, stream: Stream::Stdout, level: Level::Info, lines };
-    LogBatch { execution: id, attempt: 1, chunks: vec![Arc::new(chunk)] }
+    LogBatch { execution: id, attempt: 1, chunks: vec![Arc::new(chunk)], ends: false }
 }
 
 /// A reader goes on where it stopped, in portions.
 pub async fn logs_are_read_from_a_sequence(store: impl Store) {
     store.open().await.expect("open");
     let new = execution(1);
-    commit(&store, &[Transition::Accept(new.clone())]).await;
+    commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     for first in [1, 11, 21] {
         store.append_logs(&[lines(new.id, first, 10)]).await.expect("lines");
     }
@@ -330,7 +337,7 @@ pub async fn logs_are_read_from_a_sequence(store: impl Store) {
 pub async fn logs_have_no_gaps_and_no_repeats(store: impl Store) {
     store.open().await.expect("open");
     let new = execution(1);
-    commit(&store, &[Transition::Accept(new.clone())]).await;
+    commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     store.append_logs(&[lines(new.id, 1, 2)]).await.expect("lines");
     for first in [1, 2, 4] {
         let error =
@@ -363,7 +370,7 @@ pub async fn the_unknown_is_unknown(store: impl Store) {
 pub async fn log_batches_are_taken_whole_or_not_at_all(store: impl Store) {
     store.open().await.expect("open");
     let new = execution(1);
-    commit(&store, &[Transition::Accept(new.clone())]).await;
+    commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     let both = [lines(new.id, 1, 2), lines(ExecutionId::from_u128(9), 1, 1)];
     store.append_logs(&both).await.expect_err("nobody's lines");
     assert!(store.logs(new.id, 0, 1_000).await.expect("a read").is_empty());

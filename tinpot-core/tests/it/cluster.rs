@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tinpot_core::store::{ListOptions, Opened, Transition};
+use tinpot_core::store::{ListOptions, Opened, QueuePage, Transition};
 use tinpot_core::{
     Context, Coordinator, ErrorKind, Event, Execution, ExecutionId, FunctionExecutor, Json, Level,
     LogBatch, LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store,
@@ -222,6 +222,10 @@ impl Store for SlowLogs {
 
     async fn executions(&self, options: &ListOptions) -> tinpot_core::Result<Vec<Arc<Execution>>> {
         self.0.executions(options).await
+    }
+
+    async fn queued(&self, page: &QueuePage) -> tinpot_core::Result<Vec<Arc<Execution>>> {
+        self.0.queued(page).await
     }
 
     async fn append_logs(&self, batches: &[LogBatch]) -> tinpot_core::Result<()> {

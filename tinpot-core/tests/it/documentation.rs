@@ -35,6 +35,7 @@ fn every_message_is_shown_as_it_is_encoded() {
         "hello",
         "log",
         "log_ack",
+        "probe",
         "progress",
         "reject",
         "released",

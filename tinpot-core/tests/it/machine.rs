@@ -11,11 +11,7 @@ use tinpot_core::{Action, Execution, ExecutionId, Json, Offer, Outcome, WorkerId
 
 fn execution(number: u128) -> Arc<Execution> {
     let id = ExecutionId::from_u128(number);
-    let text = format!(
-        r#"{{"id":"{id}","action":"noop","queue":"default","parameters":{{}},"priority":0,"retry":{{}},"status":"queued",
-            "outcome":null,"attempts":[],"accepted_at":0,"started_at":null,"finished_at":null}}"#
-    );
-    Arc::new(serde_json::from_str(&text).expect("an execution"))
+    Arc::new(Execution::new(id, "noop", Json::empty_object()))
 }
 
 fn introduced() -> (CoordinatorMachine, WorkerId) {
@@ -30,6 +26,7 @@ fn introduced() -> (CoordinatorMachine, WorkerId) {
         slots: 1,
         offer,
         clean_slate: vec![],
+        epoch: None,
     };
     let mut effects = Vec::new();
     machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);
@@ -38,7 +35,7 @@ fn introduced() -> (CoordinatorMachine, WorkerId) {
 }
 
 fn beat(seq: u64, held: Vec<Fence>) -> Message {
-    Message::Beat(Beat { seq, free: 1, held })
+    Message::Beat(Beat { seq, free: 1, held, epoch: None })
 }
 
 fn granted(effects: &[CoordinatorEffect]) -> Fence {

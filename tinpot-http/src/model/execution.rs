@@ -72,6 +72,12 @@ pub(crate) struct ExecutionView<'a> {
     /// Seconds.
     timeout: Option<f64>,
     retries: u32,
+    max_lost_attempts: u32,
+    /// It waits until then.
+    not_before: Option<Time>,
+    /// It fails if it still waits then.
+    expires_at: Option<Time>,
+    idempotency_key: Option<&'a str>,
     parameters: &'a Json,
     status: Status,
     state: &'static str,
@@ -91,6 +97,7 @@ struct AttemptView<'a> {
     started_at: Option<Time>,
     ended_at: Option<Time>,
     outcome: Option<OutcomeView<'a>>,
+    log_lines: u64,
 }
 
 /// The most of an error that a list shows, in characters.
@@ -157,6 +164,10 @@ impl<'a> ExecutionView<'a> {
             priority: execution.priority,
             timeout: execution.timeout.map(|timeout| timeout.as_secs_f64()),
             retries: execution.retry.retries,
+            max_lost_attempts: execution.retry.max_lost_attempts,
+            not_before: execution.not_before.map(Time),
+            expires_at: execution.expires_at.map(Time),
+            idempotency_key: execution.idempotency_key.as_deref(),
             parameters: &execution.parameters,
             status: execution.status,
             state: state(execution.status),
@@ -179,6 +190,7 @@ impl<'a> AttemptView<'a> {
             started_at: attempt.started_at.map(Time),
             ended_at: attempt.ended_at.map(Time),
             outcome: attempt.outcome.as_ref().map(OutcomeView),
+            log_lines: attempt.log_lines,
         }
     }
 }

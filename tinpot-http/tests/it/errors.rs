@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use tinpot_core::protocol::ProtocolConfig;
-use tinpot_core::store::{ListOptions, Opened, Transition};
+use tinpot_core::store::{ListOptions, Opened, QueuePage, Transition};
 use tinpot_core::{
     Coordinator, Error, ErrorKind, Execution, ExecutionId, LogBatch, LogChunk, MemoryNetwork,
     MemoryStore, Result, Store, Timestamp,
@@ -180,6 +180,10 @@ impl Store for Faulty {
     async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
         self.read()?;
         self.inner.executions(options).await
+    }
+
+    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
+        self.inner.queued(page).await
     }
 
     async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {

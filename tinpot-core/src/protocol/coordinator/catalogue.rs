@@ -32,7 +32,7 @@ impl CatalogueEntry {
     }
 }
 
-/// All actions that were offered in this life of the coordinator, by name.
+/// All actions that were ever offered, by name.
 pub type Catalogue = BTreeMap<Arc<str>, CatalogueEntry>;
 
 #[derive(Debug, Default)]
@@ -47,8 +47,12 @@ impl KnownActions {
         &self.entries
     }
 
-    /// Takes over what a worker offers; answers the names by which the machine knows them.
-    pub(super) fn offer(&mut self, actions: &[Arc<Action>]) -> Vec<Arc<str>> {
+    /// Takes over what a worker offers; answers the names by which the machine knows them, and puts what was not known so into `news`.
+    pub(super) fn offer(
+        &mut self,
+        actions: &[Arc<Action>],
+        news: &mut Vec<Arc<Action>>,
+    ) -> Vec<Arc<str>> {
         let mut names = Vec::with_capacity(actions.len());
         for action in actions {
             let name = match self.entries.get_key_value(action.name.as_str()) {
@@ -67,10 +71,16 @@ impl KnownActions {
                 available: false,
                 schema: Arc::new(schema),
             };
+            news.push(action.clone());
             self.entries.insert(name.clone(), entry);
             names.push(name);
         }
         names
+    }
+
+    /// Takes over what earlier lives of the coordinator knew.
+    pub(super) fn remember(&mut self, actions: &[Arc<Action>]) {
+        self.offer(actions, &mut Vec::new());
     }
 
     pub(super) fn set_available(&mut self, available: impl Fn(&str, &Action) -> bool) {

@@ -128,7 +128,8 @@ impl CoordinatorMachine {
             self.actions.took(&active.execution.action, report.ran_us);
         }
         self.settle_without_fill(fence, from);
-        let end = End { outcome: report.outcome, ran: Some(Duration::from_micros(report.ran_us)) };
+        let (ran, log_end) = (Duration::from_micros(report.ran_us), report.last_log_seq);
+        let end = End { outcome: report.outcome, ran: Some(ran), log_end: Some(log_end) };
         self.end_attempt(now, execution, fence, end, out);
         self.remember_settled(fence);
         out.push(CoordinatorEffect::LogEnds {
@@ -155,7 +156,7 @@ impl CoordinatorMachine {
         self.remember_settled(fence);
         match released.how {
             ReleasedHow::NeverRan => self.released(now, from, fence, execution, out),
-            ReleasedHow::Killed | ReleasedHow::Finished => {
+            ReleasedHow::Killed | ReleasedHow::Finished | ReleasedHow::Unknown => {
                 self.settle_without_fill(fence, from);
                 self.end_attempt(now, execution, fence, Outcome::Lost.into(), out);
                 out.push(CoordinatorEffect::LogEnds { execution, fence, last_seq: None });

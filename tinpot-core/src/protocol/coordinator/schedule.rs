@@ -1,15 +1,15 @@
 //! Who runs what: per queue, priority then order of acceptance; the worker with the most free slots that offers the action.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::window::Window;
 use super::worker::WorkerEntry;
-use super::{
-    Active, ActiveState, Catalogue, CoordinatorEffect, CoordinatorMachine, Grant, Timer, WaitingKey,
-};
+use super::{Active, ActiveState, Catalogue, CoordinatorEffect, CoordinatorMachine, Grant, Timer};
 use crate::id::{ExecutionId, WorkerId};
 use crate::protocol::fence::Fence;
-use crate::protocol::message::{Dispatch, Message};
+use crate::protocol::message::{Dispatch, Message, Probe};
 use crate::protocol::tick::Tick;
 use crate::store::Transition;
 use crate::transport::Address;
@@ -30,12 +30,6 @@ pub struct QueueView {
     pub workers: usize,
 }
 
-impl Active {
-    pub(super) fn key(&self) -> WaitingKey {
-        (Reverse(self.execution.priority), self.order, self.execution.id)
-    }
-}
-
 impl CoordinatorMachine {
     /// The catalogue.
     pub fn catalogue(&self) -> &Catalogue {
@@ -44,79 +38,27 @@ impl CoordinatorMachine {
 
     /// The queues of which something is known: executions wait or run there, a worker names them, or an action does.
     pub fn queues(&self) -> Vec<QueueView> {
-        let mut views = std::collections::BTreeMap::<Arc<str>, QueueView>::new();
-        let mut names: Vec<Arc<str>> = self.waiting.keys().cloned().collect();
-        names.extend(
-            self.actions.entries().values().map(|entry| Arc::from(entry.action.queue.as_str())),
-        );
-        names.extend(
-            self.workers
-                .values()
-                .flat_map(|worker| &worker.queues)
-                .map(|queue| Arc::from(queue.as_str())),
-        );
-        for name in names {
-            let workers = self
-                .workers
-                .values()
-                .filter(|worker| worker.introduced && worker.serves(&name))
-                .count();
-            views.entry(name.clone()).or_insert(QueueView {
-                name,
-                waiting: 0,
-                granted: 0,
-                delayed: 0,
-                workers,
-            });
-        }
-        for active in self.active.values() {
-            let name = &active.execution.queue;
-            let workers = || {
-                self.workers
-                    .values()
-                    .filter(|worker| worker.introduced && worker.serves(name))
-                    .count()
-            };
-            let view = views.entry(name.clone()).or_insert_with(|| QueueView {
-                name: name.clone(),
-                waiting: 0,
-                granted: 0,
-                delayed: 0,
-                workers: workers(),
-            });
-            match active.state {
-                ActiveState::Waiting => view.waiting += 1,
-                ActiveState::Delayed(_) => view.delayed += 1,
-                ActiveState::Granted(_) => view.granted += 1,
+        let waiting = self.waiting_in();
+        let mut names: BTreeSet<Arc<str>> = waiting.keys().cloned().collect();
+        let offered = self.actions.entries().values().map(|entry| entry.action.queue.as_str());
+        names.extend(offered.map(Arc::from));
+        let served = self.workers.values().flat_map(|worker| &worker.queues);
+        names.extend(served.map(|queue| Arc::from(queue.as_str())));
+        let mut granted = BTreeMap::<&Arc<str>, usize>::new();
+        for id in self.granted.values() {
+            if let Some(active) = self.active.get(id) {
+                *granted.entry(&active.execution.queue).or_default() += 1;
             }
         }
-        views.into_values().collect()
-    }
-
-    pub(super) fn enqueue(&mut self, active: &Active) {
-        self.enqueue_key((
-            active.execution.queue.clone(),
-            active.execution.action.clone(),
-            active.key(),
-        ));
-    }
-
-    pub(super) fn enqueue_key(&mut self, (queue, action, key): (Arc<str>, Arc<str>, WaitingKey)) {
-        self.waiting.entry(queue).or_default().entry(action).or_default().insert(key);
-    }
-
-    pub(super) fn dequeue(&mut self, active: &Active) {
-        let execution = &active.execution;
-        let Some(actions) = self.waiting.get_mut(&execution.queue) else { return };
-        if let Some(keys) = actions.get_mut(&execution.action) {
-            keys.remove(&active.key());
-            if keys.is_empty() {
-                actions.remove(&execution.action);
-            }
-        }
-        if actions.is_empty() {
-            self.waiting.remove(&execution.queue);
-        }
+        names.extend(granted.keys().map(|name| (*name).clone()));
+        let view = |name: Arc<str>| {
+            let (waiting, delayed) = waiting.get(&name).copied().unwrap_or_default();
+            let granted = granted.get(&name).copied().unwrap_or_default();
+            let serves = |worker: &&WorkerEntry| worker.introduced && worker.serves(&name);
+            let workers = self.workers.values().filter(serves).count();
+            QueueView { name, waiting, granted, delayed, workers }
+        };
+        names.into_iter().map(view).collect()
     }
 
     /// How many attempts at `action` may wait at a worker for each slot that runs short ones; `None` when it is not known to be short.
@@ -148,7 +90,7 @@ impl CoordinatorMachine {
         let execution = &active.execution;
         let first =
             self.waiting.get(&execution.queue).and_then(|actions| actions.get(&execution.action));
-        if first.and_then(|keys| keys.first()).is_none_or(|key| key.2 != id) {
+        if first.and_then(Window::first).is_none_or(|key| key.1 != id) {
             return;
         }
         let able = self.workers.iter().filter(|(_, worker)| {
@@ -169,6 +111,30 @@ impl CoordinatorMachine {
         while let Some(next) = self.next_for(id) {
             self.grant(now, next, id, out);
         }
+        if self.unfinished > self.active.len()
+            && let Some(worker) = self.workers.get(id)
+        {
+            let (queues, actions) = (worker.queues.clone(), worker.actions.clone());
+            self.want_for(|queue, action| {
+                (queues.is_empty() || queues.contains(queue)) && actions.contains(action)
+            });
+        }
+    }
+
+    /// Gives what was read of a queue to the workers that serve it.
+    pub(super) fn fill_all(
+        &mut self,
+        now: Tick,
+        queue: &str,
+        action: &str,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        let serves = |worker: &WorkerEntry| worker.serves(queue) && worker.actions.contains(action);
+        let able = self.workers.iter().filter(|(_, worker)| serves(worker));
+        let able: Vec<WorkerId> = able.map(|(id, _)| id.clone()).collect();
+        for id in able {
+            self.fill(now, &id, out);
+        }
     }
 
     fn next_for(&self, id: &WorkerId) -> Option<ExecutionId> {
@@ -180,7 +146,7 @@ impl CoordinatorMachine {
         let first = able
             .filter(|(action, _)| self.has_room(worker, action))
             .filter_map(|(_, keys)| keys.first());
-        first.min().map(|key| key.2)
+        first.min().map(|key| key.1)
     }
 
     fn grant(
@@ -255,18 +221,19 @@ impl CoordinatorMachine {
         let Some(active) = self.active.get_mut(&id) else { return };
         let ActiveState::Granted(grant) = &mut active.state else { return };
         grant.sent_at = now;
-        let (accepted, worker) = (grant.accepted, grant.worker.clone());
+        let (accepted, worker, fence) = (grant.accepted, grant.worker.clone(), grant.fence);
         let cancel = grant.cancel;
-        // A fence of an earlier epoch was accepted, or its worker will say that it does not hold it.
-        if !accepted && cancel.is_none() {
+        let to = Address::Worker(worker.clone());
+        if let Some(cancel) = cancel {
+            out.push(CoordinatorEffect::Send(to, Message::Cancel(cancel)));
+        } else if !accepted && fence.epoch != self.epoch {
+            // Granted by an earlier life, which may have ended before it could send the dispatch. It must not be sent now: that would be news to
+            // a worker that has dealt with it already.
+            let probe = Probe { epoch: self.epoch, fence };
+            out.push(CoordinatorEffect::Send(to, Message::Probe(probe)));
+        } else if !accepted {
             let active = &self.active[&id];
             self.send_dispatch(active, out);
-        }
-        if let Some(cancel) = cancel {
-            out.push(CoordinatorEffect::Send(
-                Address::Worker(worker.clone()),
-                Message::Cancel(cancel),
-            ));
         }
         if !accepted || cancel.is_some() {
             self.arm_resend(now, &worker);

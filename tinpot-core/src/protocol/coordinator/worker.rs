@@ -11,6 +11,7 @@ use crate::id::{ExecutionId, WorkerId};
 use crate::protocol::fence::Fence;
 use crate::protocol::message::{Beat, BeatAck, Goodbye, Hello, Message, WhoIsThere};
 use crate::protocol::tick::Tick;
+use crate::store::Transition;
 use crate::transport::Address;
 
 #[derive(Debug)]
@@ -138,12 +139,18 @@ impl CoordinatorMachine {
         hello: Hello,
         out: &mut Vec<CoordinatorEffect>,
     ) {
+        if self.notice(hello.epoch, out) {
+            return;
+        }
         for dead in &hello.clean_slate {
             if dead != from {
                 self.give_up(now, dead, out);
             }
         }
-        let actions = self.actions.offer(&hello.offer.actions);
+        let mut news = Vec::new();
+        let actions = self.actions.offer(&hello.offer.actions, &mut news);
+        let news = news.into_iter().map(Transition::Offer).map(CoordinatorEffect::Persist);
+        out.extend(news);
         let worker = self.worker_entry(now, from);
         worker.introduced = true;
         worker.name = hello.name;
@@ -169,6 +176,9 @@ impl CoordinatorMachine {
         beat: Beat,
         out: &mut Vec<CoordinatorEffect>,
     ) {
+        if self.notice(beat.epoch, out) {
+            return;
+        }
         let lease = self.config.coordinator_lease;
         let epoch = self.epoch;
         let Some(worker) = self.workers.get_mut(from).filter(|worker| worker.introduced) else {
@@ -203,8 +213,15 @@ impl CoordinatorMachine {
         }
         let seq_echo = worker.beat;
         let settled = worker.settled(epoch);
-        let ack = BeatAck { epoch, seq_echo, settled, drop, cancel };
-        out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), Message::BeatAck(ack)));
+        let ack = BeatAck { epoch, seq_echo, settled, drop: Vec::new(), cancel };
+        let to = Address::Worker(from.clone());
+        if !drop.is_empty() {
+            // On its own, because it has to wait until the end of these attempts is committed: a coordinator that forgot it in a crash would
+            // believe the worker that it never had them.
+            let ack = BeatAck { drop, cancel: Vec::new(), ..ack.clone() };
+            out.push(CoordinatorEffect::Send(to.clone(), Message::BeatAck(ack)));
+        }
+        out.push(CoordinatorEffect::Send(to, Message::BeatAck(ack)));
         if let Some(number) = back {
             self.timers.insert((now + self.config.beat_interval * 2, Timer::Silence(number)));
             self.refresh_catalogue();

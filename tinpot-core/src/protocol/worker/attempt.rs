@@ -75,9 +75,7 @@ impl WorkerMachine {
             if self.adopt(fence.epoch) && fence.number > self.settled {
                 self.seen.entry(fence.number).or_insert(None);
             }
-            // It is not here, and from now on never will be.
-            let released = Released { fence, how: ReleasedHow::NeverRan };
-            return out.push(WorkerEffect::Send(Message::Released(released)));
+            return self.not_here(fence, out);
         };
         match held.phase {
             Phase::Waiting => {
@@ -89,6 +87,25 @@ impl WorkerMachine {
             }
             Phase::Ended(_) => self.send_report(now, fence, out),
         }
+    }
+
+    /// A coordinator asks what has become of an attempt that an earlier life of it granted.
+    pub(super) fn probed(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {
+        match self.held.get(&fence) {
+            Some(held) if held.report().is_some() => self.send_report(now, fence, out),
+            Some(_) => self.send_accept(fence, true, out),
+            None => self.not_here(fence, out),
+        }
+    }
+
+    /// Says of an attempt that it is not here, and from now on never will be: dispatches of earlier epochs are not listened to.
+    ///
+    /// An attempt that was here is held until its end is acknowledged, and that is done only once it is committed. So the coordinator can ask only
+    /// for one that never came, unless its store was put back to an earlier state; then it is another instance.
+    fn not_here(&mut self, fence: Fence, out: &mut Vec<WorkerEffect>) {
+        let same_store = self.epoch.is_none_or(|epoch| epoch.instance == fence.epoch.instance);
+        let how = if same_store { ReleasedHow::NeverRan } else { ReleasedHow::Unknown };
+        out.push(WorkerEffect::Send(Message::Released(Released { fence, how })));
     }
 
     /// Asks an attempt to end. The first reason counts; a shorter grace period replaces a longer one.

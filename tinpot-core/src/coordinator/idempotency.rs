@@ -1,0 +1,133 @@
+//! Submissions with a key: the same key means the same execution.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Coordinator;
+use super::control::{Accepted, Command};
+use crate::error::{Error, ErrorKind, Result};
+use crate::execution::Execution;
+use crate::id::ExecutionId;
+use crate::store::ListOptions;
+
+/// The longest key, in characters.
+const KEY_MAX_CHARS: usize = 255;
+/// Keys that the control loop remembers: those that a caller may have looked for in the store just before they were committed.
+const RECENT_KEYS: usize = 65_536;
+
+/// Checks a key.
+pub(super) fn check_key(key: &str) -> Result<()> {
+    let wrong = if key.is_empty() {
+        "is empty".to_owned()
+    } else if key.chars().nth(KEY_MAX_CHARS).is_some() {
+        format!("has {} bytes", key.len())
+    } else if key.chars().any(char::is_control) {
+        "has a control character".to_owned()
+    } else {
+        return Ok(());
+    };
+    let message =
+        format!("idempotency_key {wrong}: 1 to {KEY_MAX_CHARS} characters, no control characters");
+    Err(Error::new(ErrorKind::InvalidInput, message))
+}
+
+/// How many commits of the control loop have succeeded.
+#[derive(Debug, Default)]
+pub(super) struct Commits(AtomicU64);
+
+impl Commits {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn one_more(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The keys that were accepted lately. Whoever submits with a key looks for it in the store first; what was committed after that look is here.
+#[derive(Debug, Default)]
+pub(super) struct RecentKeys {
+    ids: HashMap<Arc<str>, ExecutionId>,
+    /// With the number of the commit that makes them visible in the store.
+    order: VecDeque<(u64, Arc<str>)>,
+    /// Of a key that was forgotten.
+    forgotten: u64,
+}
+
+impl RecentKeys {
+    pub(super) fn find(&self, key: &str) -> Option<ExecutionId> {
+        self.ids.get(key).copied()
+    }
+
+    /// Whether a look into the store, begun after that many commits, may have missed a key that is not here any more.
+    pub(super) fn may_have_missed(&self, commits: u64) -> bool {
+        self.forgotten > commits
+    }
+
+    pub(super) fn insert(&mut self, commit: u64, key: Arc<str>, id: ExecutionId) {
+        self.ids.insert(key.clone(), id);
+        self.order.push_back((commit, key));
+        if self.order.len() > RECENT_KEYS
+            && let Some((commit, key)) = self.order.pop_front()
+        {
+            self.ids.remove(&key);
+            self.forgotten = self.forgotten.max(commit);
+        }
+    }
+
+    /// The acceptance was not committed.
+    pub(super) fn remove(&mut self, key: &Arc<str>) {
+        self.ids.remove(key);
+        self.order.retain(|(_, other)| other != key);
+    }
+}
+
+impl Coordinator {
+    /// Accepts an execution, or finds the one that was accepted with its key before; its id.
+    pub(super) async fn accept(&self, execution: Arc<Execution>) -> Result<ExecutionId> {
+        loop {
+            let commits = self.shared.commits.count();
+            if let Some(key) = &execution.idempotency_key
+                && let Some(earlier) = self.with_key(key).await?
+            {
+                return same(&execution, &earlier);
+            }
+            let execution = execution.clone();
+            let answer =
+                self.ask(|reply| Command::Submit { execution: execution.clone(), commits, reply });
+            match answer.await?? {
+                Accepted::New => return Ok(execution.id),
+                Accepted::Before(id) => {
+                    if let Some(earlier) = self.shared.store.execution(id).await? {
+                        return same(&execution, &earlier);
+                    }
+                }
+                Accepted::LookAgain => {}
+            }
+        }
+    }
+
+    async fn with_key(&self, key: &str) -> Result<Option<Arc<Execution>>> {
+        let options =
+            ListOptions { idempotency_key: Some(key.to_owned()), ..ListOptions::default() };
+        Ok(self.shared.store.executions(&options).await?.pop())
+    }
+}
+
+/// The id of the earlier submission with this key, if this one asks for the same.
+fn same(new: &Execution, earlier: &Execution) -> Result<ExecutionId> {
+    let values = |execution: &Execution| {
+        serde_json::from_str::<serde_json::Value>(execution.parameters.get()).ok()
+    };
+    let what = if new.action != earlier.action {
+        format!("action {:?}", earlier.action)
+    } else if new.parameters != earlier.parameters && values(new) != values(earlier) {
+        "other parameters".to_owned()
+    } else {
+        return Ok(earlier.id);
+    };
+    let message = format!("idempotency_key: it was used for execution {} with {what}", earlier.id);
+    Err(Error::new(ErrorKind::Conflict, message))
+}

@@ -1,0 +1,28 @@
+//! Named places at which a test can have the process killed.
+
+/// Aborts the process when `TINPOT_FAILPOINT` is `name`, or `name:n` and this is the n-th passing. Only with feature `testing`.
+#[cfg(feature = "testing")]
+pub(crate) fn failpoint(name: &str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    let wanted = WANTED.get_or_init(|| {
+        let text = std::env::var("TINPOT_FAILPOINT").ok()?;
+        Some(match text.split_once(':') {
+            Some((name, passing)) => (name.to_owned(), passing.parse().unwrap_or(1)),
+            None => (text, 1),
+        })
+    });
+    if let Some((wanted, passing)) = wanted
+        && wanted == name
+        && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *passing
+    {
+        std::process::abort();
+    }
+}
+
+/// Nothing: the feature `testing` is off.
+#[cfg(not(feature = "testing"))]
+pub(crate) fn failpoint(_: &str) {}

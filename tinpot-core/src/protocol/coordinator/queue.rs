@@ -1,0 +1,393 @@
+//! What waits: the head of every queue in memory, the rest in the store, read when the head runs low.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::window::LOAD_MAX_BYTES;
+use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, End, Timer};
+use crate::execution::{Execution, Outcome};
+use crate::id::ExecutionId;
+use crate::protocol::tick::Tick;
+use crate::store::{QueueOrder, QueuePage, Transition};
+use crate::time::Timestamp;
+
+/// Higher priority first, then the order of acceptance, which is that of the ids.
+pub(super) type WaitingKey = (Reverse<i32>, ExecutionId);
+/// The earliest first.
+pub(super) type DelayedKey = (Timestamp, ExecutionId);
+
+/// Something to be read from the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wanted {
+    Ready(Arc<str>, Arc<str>),
+    Delayed,
+    Expired,
+}
+
+/// Executions of which the store alone knows are looked through for expired ones in pages of this size.
+const EXPIRED_PAGE: usize = 1_024;
+
+impl Active {
+    pub(super) fn waiting(execution: Arc<Execution>) -> Self {
+        let (tries, lost) = (execution.tries(), execution.lost());
+        Self { execution, tries, lost, expires: None, state: ActiveState::Waiting }
+    }
+
+    pub(super) fn key(&self) -> WaitingKey {
+        (Reverse(self.execution.priority), self.execution.id)
+    }
+
+    fn weight(&self) -> usize {
+        self.execution.parameters.get().len()
+    }
+}
+
+impl CoordinatorMachine {
+    /// Tells the machine what the wall clock shows; what waits for a time of day goes by it.
+    pub fn set_time(&mut self, now: Tick, time: Timestamp) {
+        self.clock = (now, time);
+    }
+
+    /// The time of day at a tick.
+    pub(super) fn time(&self, now: Tick) -> Timestamp {
+        Timestamp(self.clock.1.0 + now.since(self.clock.0).as_micros() as u64)
+    }
+
+    /// When the wall clock will show `time`.
+    fn tick_of(&self, now: Tick, time: Timestamp) -> Tick {
+        now + std::time::Duration::from_micros(time.0.saturating_sub(self.time(now).0))
+    }
+
+    /// Lets an execution wait: for a worker, or until `not_before`.
+    pub(super) fn enqueue(&mut self, now: Tick, mut active: Active, not_before: Option<Timestamp>) {
+        let id = active.execution.id;
+        let max = self.config.queue_window;
+        active.expires = active.execution.expires_at.map(|at| self.tick_of(now, at));
+        let kept = match not_before {
+            Some(time) => {
+                *self.delayed_in.entry(active.execution.queue.clone()).or_default() += 1;
+                let at = self.tick_of(now, time);
+                active.state = ActiveState::Delayed { at, not_before: time };
+                self.delayed.insert((time, id), active.weight())
+            }
+            None => {
+                active.state = ActiveState::Waiting;
+                self.lane(&active.execution).insert(active.key(), active.weight())
+            }
+        };
+        let execution = active.execution.clone();
+        let mut evicted_expires = !kept && active.expires.is_some();
+        if kept {
+            self.keep(active.expires, &active.state, id);
+            self.active.insert(id, active);
+        }
+        let mut evicted = Vec::new();
+        match not_before {
+            Some(_) => {
+                evicted.extend(std::iter::from_fn(|| self.delayed.overflow(max)).map(|key| key.1))
+            }
+            None => {
+                let lane = self.lane(&execution);
+                evicted.extend(std::iter::from_fn(|| lane.overflow(max)).map(|key| key.1));
+            }
+        }
+        for id in evicted {
+            if let Some(active) = self.active.remove(&id) {
+                evicted_expires |= active.expires.is_some();
+                self.disarm(&active);
+            }
+        }
+        self.want_more(&execution, not_before.is_some());
+        if evicted_expires {
+            self.arm_sweep(now);
+        }
+    }
+
+    fn lane(&mut self, execution: &Execution) -> &mut super::window::Window<WaitingKey> {
+        let queue = self.waiting.entry(execution.queue.clone()).or_default();
+        queue.entry(execution.action.clone()).or_default()
+    }
+
+    /// Arms the timers of one that waits in memory.
+    fn keep(&mut self, expires: Option<Tick>, state: &ActiveState, id: ExecutionId) {
+        if let ActiveState::Delayed { at, .. } = state {
+            self.timers.insert((*at, Timer::Retry(id)));
+        }
+        if let Some(at) = expires {
+            self.timers.insert((at, Timer::Expired(id)));
+        }
+    }
+
+    fn disarm(&mut self, active: &Active) {
+        let id = active.execution.id;
+        if let ActiveState::Delayed { at, .. } = active.state {
+            self.timers.remove(&(at, Timer::Retry(id)));
+        }
+        if let Some(at) = active.expires {
+            self.timers.remove(&(at, Timer::Expired(id)));
+        }
+    }
+
+    /// One that waited in memory waits no more.
+    pub(super) fn dequeue(&mut self, active: &Active) {
+        self.disarm(active);
+        match active.state {
+            ActiveState::Waiting => {
+                let key = active.key();
+                self.lane(&active.execution).remove(&key);
+            }
+            ActiveState::Delayed { not_before, .. } => {
+                self.delayed.remove(&(not_before, active.execution.id));
+                self.count_delayed_out(&active.execution.queue);
+            }
+            ActiveState::Granted(_) => return,
+        }
+        let delayed = matches!(active.state, ActiveState::Delayed { .. });
+        self.want_more(&active.execution, delayed);
+    }
+
+    fn count_delayed_out(&mut self, queue: &Arc<str>) {
+        if let Some(count) = self.delayed_in.get_mut(queue) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.delayed_in.remove(queue);
+            }
+        }
+    }
+
+    /// One that waited, and of which only the store knows, waits no more.
+    fn dequeue_beyond(&mut self, execution: &Execution) {
+        if execution.not_before.is_some() {
+            self.delayed.remove_beyond();
+            self.count_delayed_out(&execution.queue);
+        } else {
+            self.lane(execution).remove_beyond();
+        }
+        self.want_more(execution, false);
+    }
+
+    /// Asks for more when what is in memory of a queue runs low; forgets a queue in which nothing waits.
+    fn want_more(&mut self, execution: &Execution, delayed: bool) {
+        let max = self.config.queue_window;
+        if delayed {
+            if self.delayed.runs_low(max) {
+                self.wanted.insert(Wanted::Delayed);
+            }
+            return;
+        }
+        let Some(actions) = self.waiting.get_mut(&execution.queue) else { return };
+        let Some(lane) = actions.get(&execution.action) else { return };
+        if lane.runs_low(max) {
+            self.wanted.insert(Wanted::Ready(execution.queue.clone(), execution.action.clone()));
+        } else if lane.is_empty() {
+            actions.remove(&execution.action);
+            if actions.is_empty() {
+                self.waiting.remove(&execution.queue);
+            }
+        }
+    }
+
+    /// The queues of a worker that has room and that have nothing in memory.
+    pub(super) fn want_for(&mut self, served: impl Fn(&str, &str) -> bool) {
+        let max = self.config.queue_window;
+        for (queue, actions) in &self.waiting {
+            for (action, lane) in actions {
+                if lane.runs_low(max) && served(queue, action) {
+                    self.wanted.insert(Wanted::Ready(queue.clone(), action.clone()));
+                }
+            }
+        }
+    }
+
+    /// What should be read from the store once everything is committed, and given to [`loaded`](Self::loaded) before anything else happens.
+    pub fn pages_wanted(&mut self, now: Tick) -> Vec<QueuePage> {
+        let wanted = std::mem::take(&mut self.wanted);
+        let page = |wanted: Wanted| {
+            let order = match wanted {
+                Wanted::Ready(queue, action) => {
+                    let last = self.waiting.get(&queue)?.get(&action)?.last();
+                    let after = last.map(|(Reverse(priority), id)| (priority, id));
+                    QueueOrder::Ready { queue, action, after }
+                }
+                Wanted::Delayed => QueueOrder::Delayed { after: self.delayed.last() },
+                Wanted::Expired => {
+                    let (at, limit) = (self.time(now), EXPIRED_PAGE);
+                    let order = QueueOrder::Expired { at };
+                    return Some(QueuePage { order, limit, max_bytes: LOAD_MAX_BYTES });
+                }
+            };
+            let limit = (self.config.queue_window / 2).max(1);
+            Some(QueuePage { order, limit, max_bytes: LOAD_MAX_BYTES })
+        };
+        wanted.into_iter().filter_map(page).collect()
+    }
+
+    /// A page could not be read: it is wanted again.
+    pub fn not_loaded(&mut self, page: QueuePage) {
+        self.wanted.insert(match page.order {
+            QueueOrder::Ready { queue, action, .. } => Wanted::Ready(queue, action),
+            QueueOrder::Delayed { .. } => Wanted::Delayed,
+            QueueOrder::Expired { .. } => Wanted::Expired,
+        });
+    }
+
+    /// Takes what a page has.
+    pub fn loaded(
+        &mut self,
+        now: Tick,
+        page: &QueuePage,
+        executions: Vec<Arc<Execution>>,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        match &page.order {
+            QueueOrder::Ready { queue, action, .. } => {
+                let last = executions.last().cloned();
+                for execution in &executions {
+                    let active = Active::waiting(execution.clone());
+                    let (key, weight) = (active.key(), active.weight());
+                    self.lane(execution).insert_read(key, weight);
+                    self.take_in(now, active);
+                }
+                if let Some(last) = last {
+                    self.want_more(&last, false);
+                } else if let Some(actions) = self.waiting.get_mut(queue) {
+                    if let Some(lane) = actions.get_mut(action) {
+                        lane.read_to_the_end();
+                    }
+                    actions.retain(|_, lane| !lane.is_empty());
+                }
+                self.fill_all(now, queue, action, out);
+            }
+            QueueOrder::Delayed { .. } => {
+                if executions.is_empty() {
+                    self.delayed.read_to_the_end();
+                }
+                for execution in executions {
+                    let time = execution.not_before.unwrap_or_default();
+                    let mut active = Active::waiting(execution);
+                    let at = self.tick_of(now, time);
+                    active.state = ActiveState::Delayed { at, not_before: time };
+                    self.delayed.insert_read((time, active.execution.id), active.weight());
+                    self.take_in(now, active);
+                }
+                if self.delayed.runs_low(self.config.queue_window) {
+                    self.wanted.insert(Wanted::Delayed);
+                }
+            }
+            QueueOrder::Expired { .. } => {
+                // Those in memory have timers.
+                let beyond = |execution: &&Arc<Execution>| !self.active.contains_key(&execution.id);
+                let expired: Vec<_> = executions.iter().filter(beyond).cloned().collect();
+                if executions.len() >= page.limit && !expired.is_empty() {
+                    self.wanted.insert(Wanted::Expired);
+                }
+                for execution in expired {
+                    self.finish_beyond(&execution, Outcome::expired(), out);
+                }
+            }
+        }
+    }
+
+    fn take_in(&mut self, now: Tick, mut active: Active) {
+        active.expires = active.execution.expires_at.map(|at| self.tick_of(now, at));
+        self.keep(active.expires, &active.state, active.execution.id);
+        self.active.insert(active.execution.id, active);
+    }
+
+    /// Ends an execution that waits and of which only the store knows.
+    pub(super) fn finish_beyond(
+        &mut self,
+        execution: &Execution,
+        outcome: Outcome,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        self.dequeue_beyond(execution);
+        self.unfinished = self.unfinished.saturating_sub(1);
+        out.push(CoordinatorEffect::Persist(Transition::Finish {
+            execution: execution.id,
+            fence: None,
+            outcome,
+            ran: None,
+            log_end: None,
+        }));
+    }
+
+    /// Cancels an execution that was read from the store just now, where it waits; `false` when it does not.
+    pub fn cancel_stored(
+        &mut self,
+        execution: &Execution,
+        out: &mut Vec<CoordinatorEffect>,
+    ) -> bool {
+        let waits = execution.standing() == (crate::Status::Queued, None)
+            && !self.active.contains_key(&execution.id);
+        if waits {
+            self.finish_beyond(execution, Outcome::Cancelled, out);
+        }
+        waits
+    }
+
+    /// Takes back an acceptance that could not be committed; the caller leaves out whatever else of it was to be committed or sent.
+    pub fn forget(&mut self, now: Tick, execution: &Execution, out: &mut Vec<CoordinatorEffect>) {
+        self.unfinished = self.unfinished.saturating_sub(1);
+        let Some(active) = self.active.remove(&execution.id) else {
+            return self.dequeue_beyond(execution);
+        };
+        match &active.state {
+            ActiveState::Granted(grant) => {
+                let (fence, worker) = (grant.fence, grant.worker.clone());
+                self.settle(now, fence, &worker, out);
+            }
+            _ => self.dequeue(&active),
+        }
+    }
+
+    /// The time that an execution waited for has come.
+    pub(super) fn ready(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
+        let Some(active) = self.active.remove(&id) else { return };
+        self.dequeue(&active);
+        self.enqueue(now, active, None);
+        self.place(now, id, out);
+        let state = self.active.get(&id).map(|active| &active.state);
+        if !matches!(state, Some(ActiveState::Granted(_))) {
+            out.push(CoordinatorEffect::Persist(Transition::Ready { execution: id }));
+        }
+    }
+
+    /// An execution waited too long.
+    pub(super) fn expired(&mut self, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
+        let waits = |active: &Active| !matches!(active.state, ActiveState::Granted(_));
+        if self.active.get(&id).is_some_and(waits) {
+            self.finish(id, None, End::from(Outcome::expired()), out);
+        }
+    }
+
+    /// Sees to it that those of which only the store knows expire too.
+    pub(super) fn arm_sweep(&mut self, now: Tick) {
+        if !self.sweeping {
+            self.sweeping = true;
+            self.timers.insert((now + self.config.beat_interval, Timer::Sweep));
+        }
+    }
+
+    pub(super) fn sweep(&mut self, now: Tick) {
+        self.sweeping = false;
+        if self.unfinished > self.active.len() {
+            self.wanted.insert(Wanted::Expired);
+            self.arm_sweep(now);
+        }
+    }
+
+    /// How many wait in each queue: for a worker, for their time.
+    pub(super) fn waiting_in(&self) -> BTreeMap<Arc<str>, (usize, usize)> {
+        let mut counts = BTreeMap::<Arc<str>, (usize, usize)>::new();
+        for (queue, actions) in &self.waiting {
+            let waiting = actions.values().map(super::window::Window::len).sum();
+            counts.entry(queue.clone()).or_default().0 = waiting;
+        }
+        for (queue, delayed) in &self.delayed_in {
+            counts.entry(queue.clone()).or_default().1 = *delayed as usize;
+        }
+        counts
+    }
+}

@@ -1,0 +1,75 @@
+//! What a new life of the coordinator takes over from the one before.
+
+use std::sync::Arc;
+
+use super::queue::Wanted;
+use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant};
+use crate::execution::{Execution, Status};
+use crate::protocol::fence::Epoch;
+use crate::protocol::message::Cancel;
+use crate::protocol::tick::Tick;
+use crate::store::Opened;
+use crate::time::Timestamp;
+
+impl CoordinatorMachine {
+    /// Takes over what earlier lives left: attempts count as renewed now, for the longest lease that was persisted; the heads of the queues
+    /// are read as they are needed.
+    pub fn restore(&mut self, now: Tick, time: Timestamp, opened: Opened) {
+        self.epoch = opened.epoch;
+        self.set_time(now, time);
+        self.longest_lease = opened.longest_lease;
+        self.actions.remember(&opened.actions);
+        self.version += 1;
+        for count in opened.waiting {
+            self.unfinished += (count.ready + count.delayed) as usize;
+            if count.ready > 0 {
+                let queue = self.waiting.entry(count.queue.clone()).or_default();
+                queue.entry(count.action).or_default().add_beyond(count.ready);
+            }
+            if count.delayed > 0 {
+                *self.delayed_in.entry(count.queue).or_default() += count.delayed;
+                self.delayed.add_beyond(count.delayed);
+                self.wanted.insert(Wanted::Delayed);
+            }
+            self.arm_sweep(now);
+        }
+        for execution in opened.granted {
+            self.unfinished += 1;
+            self.take_over(now, execution);
+        }
+    }
+
+    fn take_over(&mut self, now: Tick, execution: Arc<Execution>) {
+        let id = execution.id;
+        let Some(attempt) = execution.live_attempt().cloned() else { return };
+        let fence = attempt.fence;
+        let cancelling = execution.status == Status::Cancelling;
+        let running = execution.status != Status::Queued;
+        let mut active = Active::waiting(execution);
+        active.state = ActiveState::Granted(Grant {
+            fence,
+            worker: attempt.worker.clone(),
+            // Whether it ever got there is not known: its worker is asked.
+            accepted: false,
+            started: running,
+            cancel: cancelling.then_some(Cancel { fence, force: false }),
+            sent_at: now,
+        });
+        self.granted.insert(fence, id);
+        self.active.insert(id, active);
+        let lease = self.longest_lease.max(self.config.coordinator_lease);
+        let worker = self.worker_entry(now, &attempt.worker);
+        worker.in_flight.insert(fence, id);
+        worker.long.insert(fence);
+        worker.expires = worker.expires.max(now + lease);
+    }
+
+    /// A worker listens to that life; if it is a later one of our store, ours is over.
+    pub(super) fn notice(&self, epoch: Option<Epoch>, out: &mut Vec<CoordinatorEffect>) -> bool {
+        let later = epoch.filter(|epoch| {
+            epoch.instance == self.epoch.instance && epoch.number > self.epoch.number
+        });
+        out.extend(later.map(CoordinatorEffect::Superseded));
+        later.is_some()
+    }
+}

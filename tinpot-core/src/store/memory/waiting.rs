@@ -1,0 +1,101 @@
+//! What waits without a live attempt, in the orders in which it is read.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::execution::Execution;
+use crate::id::ExecutionId;
+use crate::store::{QueueOrder, WaitingCount};
+use crate::time::Timestamp;
+
+type Lane = (Arc<str>, Arc<str>);
+
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    ready: BTreeMap<Lane, BTreeSet<(Reverse<i32>, ExecutionId)>>,
+    delayed: BTreeSet<(Timestamp, ExecutionId)>,
+    delayed_in: BTreeMap<Lane, u64>,
+    expiring: BTreeSet<(Timestamp, ExecutionId)>,
+}
+
+fn lane(execution: &Execution) -> Lane {
+    (execution.queue.clone(), execution.action.clone())
+}
+
+impl Waiting {
+    pub(super) fn insert(&mut self, execution: &Execution) {
+        let id = execution.id;
+        match execution.not_before {
+            Some(at) => {
+                self.delayed.insert((at, id));
+                *self.delayed_in.entry(lane(execution)).or_default() += 1;
+            }
+            None => {
+                let key = (Reverse(execution.priority), id);
+                self.ready.entry(lane(execution)).or_default().insert(key);
+            }
+        }
+        self.expiring.extend(execution.expires_at.map(|at| (at, id)));
+    }
+
+    pub(super) fn remove(&mut self, execution: &Execution) {
+        let (id, lane) = (execution.id, lane(execution));
+        if let Some(at) = execution.not_before {
+            self.delayed.remove(&(at, id));
+            if let Some(count) = self.delayed_in.get_mut(&lane) {
+                *count -= 1;
+                if *count == 0 {
+                    self.delayed_in.remove(&lane);
+                }
+            }
+        } else if let Some(keys) = self.ready.get_mut(&lane) {
+            keys.remove(&(Reverse(execution.priority), id));
+            if keys.is_empty() {
+                self.ready.remove(&lane);
+            }
+        }
+        if let Some(at) = execution.expires_at {
+            self.expiring.remove(&(at, id));
+        }
+    }
+
+    pub(super) fn counts(&self) -> Vec<WaitingCount> {
+        let mut counts: BTreeMap<&Lane, (u64, u64)> = BTreeMap::new();
+        for (lane, keys) in &self.ready {
+            counts.entry(lane).or_default().0 = keys.len() as u64;
+        }
+        for (lane, count) in &self.delayed_in {
+            counts.entry(lane).or_default().1 = *count;
+        }
+        let count = |((queue, action), (ready, delayed)): (&Lane, (u64, u64))| WaitingCount {
+            queue: queue.clone(),
+            action: action.clone(),
+            ready,
+            delayed,
+        };
+        counts.into_iter().map(count).collect()
+    }
+
+    pub(super) fn ids(&self, order: &QueueOrder) -> Box<dyn Iterator<Item = ExecutionId> + '_> {
+        fn from<K>(after: Option<K>) -> (Bound<K>, Bound<K>) {
+            (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
+        }
+        match order {
+            QueueOrder::Ready { queue, action, after } => {
+                let keys = self.ready.get(&(queue.clone(), action.clone()));
+                let from = from(after.map(|(priority, id)| (Reverse(priority), id)));
+                Box::new(keys.into_iter().flat_map(move |keys| keys.range(from)).map(|key| key.1))
+            }
+            QueueOrder::Delayed { after } => {
+                Box::new(self.delayed.range(from(*after)).map(|key| key.1))
+            }
+            QueueOrder::Expired { at } => {
+                let at = *at;
+                let due = self.expiring.iter().take_while(move |key| key.0 <= at);
+                Box::new(due.map(|key| key.1))
+            }
+        }
+    }
+}
