@@ -65,17 +65,56 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "tinpot-mqtt",
-        forbidden: &["tinpot-python", "tinpot-http", "pyo3", "axum", "rusqlite", "clap"],
+        forbidden: &[
+            "tinpot-python",
+            "tinpot-http",
+            "tinpot-sqlite",
+            "pyo3",
+            "axum",
+            "rusqlite",
+            "clap",
+        ],
         direct: None,
     },
     Rule {
         krate: "tinpot-python",
-        forbidden: &["tinpot-mqtt", "tinpot-http", "rumqttc", "axum", "rusqlite", "clap", "pyo3"],
+        forbidden: &[
+            "tinpot-mqtt",
+            "tinpot-http",
+            "tinpot-sqlite",
+            "rumqttc",
+            "axum",
+            "rusqlite",
+            "clap",
+            "pyo3",
+        ],
         direct: None,
     },
     Rule {
         krate: "tinpot-http",
-        forbidden: &["tinpot-mqtt", "tinpot-python", "rumqttc", "pyo3", "rusqlite", "clap"],
+        forbidden: &[
+            "tinpot-mqtt",
+            "tinpot-python",
+            "tinpot-sqlite",
+            "rumqttc",
+            "pyo3",
+            "rusqlite",
+            "clap",
+        ],
+        direct: None,
+    },
+    Rule {
+        krate: "tinpot-sqlite",
+        forbidden: &[
+            "tinpot-mqtt",
+            "tinpot-python",
+            "tinpot-http",
+            "rumqttc",
+            "pyo3",
+            "axum",
+            "mio",
+            "clap",
+        ],
         direct: None,
     },
 ];
@@ -139,7 +178,9 @@ mod tests {
 
     #[test]
     fn every_crate_of_the_workspace_layers_has_a_rule() {
-        let of = |krate: &str| RULES.iter().filter(|rule| rule.krate == krate).count();
-        assert_eq!(["tinpot-core", "tinpot-mqtt", "tinpot-python", "tinpot-http"].map(of), [1; 4]);
+        let of = |krate: &str| {
+            RULES.iter().filter(|rule| rule.krate == format!("tinpot-{krate}")).count()
+        };
+        assert_eq!(["core", "mqtt", "python", "http", "sqlite"].map(of), [1; 5]);
     }
 }

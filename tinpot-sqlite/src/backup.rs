@@ -1,0 +1,44 @@
+//! Copies of a store that is open.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::connection;
+use crate::error::{Problem, Result};
+use crate::location::{self, beside};
+
+/// A file that is removed again, whatever happens.
+struct Draft(PathBuf);
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // When it is not there, all the better.
+        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(beside(&self.0, "-journal"));
+    }
+}
+
+/// Copies the store at `from` to `to`, which must not exist. Blocks.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    let to = &location::resolve(to)?;
+    let failed = |doing| move |source| Problem::Io { path: to.clone(), doing, source };
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(failed("backing up to")(io::ErrorKind::AlreadyExists.into()));
+    }
+    let number = Uuid::new_v4().as_u128() as u32;
+    let draft = Draft(beside(to, &format!("-part-{number:08x}")));
+    let name = draft.0.to_str().ok_or_else(|| {
+        let why = "its name is not UTF-8, which SQLite needs".to_owned();
+        Problem::Place { path: to.clone(), why }
+    })?;
+    connection::reader(from)?.execute("VACUUM INTO ?1", [name])?;
+    let copy = connection::plain(&draft.0)?;
+    copy.execute("UPDATE store SET instance = ?1, file = ''", [number])?;
+    copy.close().map_err(|(_, error)| error)?;
+    File::open(&draft.0).and_then(|file| file.sync_all()).map_err(failed("writing"))?;
+    // A link, because a rename would replace what somebody else has put there meanwhile.
+    fs::hard_link(&draft.0, to).map_err(failed("backing up to"))
+}

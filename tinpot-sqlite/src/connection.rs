@@ -1,0 +1,66 @@
+//! Connections to the database, for the writer and for readers.
+
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{Problem, Result};
+use crate::schema;
+
+/// How long to wait for another program that has the database locked: a person's SQLite shell, for one.
+const BUSY: Duration = Duration::from_secs(5);
+/// Pages kept in memory, in KiB. A writer touches the ends of few trees; a reader goes anywhere, and the system caches files as well.
+const WRITER_CACHE_KIB: i64 = 32 * 1024;
+const READER_CACHE_KIB: i64 = 4 * 1024;
+/// Prepared statements kept; more than there are.
+const STATEMENTS: usize = 64;
+
+fn prepare(connection: &Connection, cache_kib: i64) -> Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // A crash must leave what a crash leaves; `close` makes its own checkpoint.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    Ok(())
+}
+
+/// Opens the database to write it, after making sure that it is one of ours; makes it when it is not there.
+pub(crate) fn writer(path: &Path, max_bytes: Option<NonZeroU64>) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    prepare(&connection, WRITER_CACHE_KIB)?;
+    schema::check(&connection, path)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        let why = "its file system cannot share memory between processes, which SQLite needs";
+        return Err(Problem::Place { path: path.to_owned(), why: why.to_owned() });
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    schema::migrate(&mut connection, path)?;
+    if let Some(max_bytes) = max_bytes {
+        let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let pages = i64::try_from(max_bytes.get()).unwrap_or(i64::MAX) / page_bytes;
+        // SQLite answers with what it has set: never less than the database has already.
+        connection.pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))?;
+    }
+    Ok(connection)
+}
+
+/// Opens the database to read it.
+pub(crate) fn reader(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    prepare(&connection, READER_CACHE_KIB)?;
+    Ok(connection)
+}
+
+/// Opens a database that nobody else knows of.
+pub(crate) fn plain(path: &Path) -> Result<Connection> {
+    Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
+}

@@ -1,0 +1,71 @@
+//! One coordinator at a time: a lock of the operating system on a file beside the database.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tinpot_core::protocol::Epoch;
+
+use crate::error::{Problem, Result};
+use crate::location::beside;
+
+/// What stands in the file. For people, and to notice a database that was put back in place.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Note {
+    process: u32,
+    epoch: Option<Epoch>,
+}
+
+/// Held until it is dropped or the process dies. The file stays: whoever removed it could take it away from under the next holder.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    path: PathBuf,
+    last: Option<Epoch>,
+}
+
+impl Lock {
+    /// Locks the store at `store`, at once or not at all.
+    pub(crate) fn take(store: &Path) -> Result<Self> {
+        let path = beside(store, "-lock");
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        let mut file = options.open(&path).map_err(|source| Problem::Io {
+            path: path.clone(),
+            doing: "creating the lock file",
+            source,
+        })?;
+        let locked = file.try_lock();
+        let mut text = String::new();
+        // What cannot be read is what an earlier version or a crash left, and is written again.
+        let _ = (&mut file as &mut dyn Read).take(4096).read_to_string(&mut text);
+        let note: Option<Note> = serde_json::from_str(&text).ok();
+        match locked {
+            Ok(()) => Ok(Self { file, path, last: note.and_then(|note| note.epoch) }),
+            Err(TryLockError::WouldBlock) => {
+                Err(Problem::Held { path: store.to_owned(), by: note.map(|note| note.process) })
+            }
+            Err(TryLockError::Error(source)) => Err(Problem::Io { path, doing: "locking", source }),
+        }
+    }
+
+    /// The life that the store was in last, as far as the file says.
+    pub(crate) fn last(&self) -> Option<Epoch> {
+        self.last
+    }
+
+    /// Notes who holds the lock, and in which life the store is now.
+    pub(crate) fn note(&mut self, epoch: Epoch) -> Result<()> {
+        let note = Note { process: std::process::id(), epoch: Some(epoch) };
+        let text = serde_json::to_string(&note).unwrap_or_default();
+        let mut write = || {
+            self.file.rewind()?;
+            self.file.set_len(0)?;
+            self.file.write_all(text.as_bytes())?;
+            self.file.sync_data()
+        };
+        let failed = |source| Problem::Io { path: self.path.clone(), doing: "writing", source };
+        write().map_err(failed)
+    }
+}

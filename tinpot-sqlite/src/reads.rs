@@ -1,0 +1,165 @@
+//! What readers ask the database.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Params, params};
+use tinpot_core::store::{ListOptions, QueueOrder, QueuePage};
+use tinpot_core::{Execution, ExecutionId, LogChunk};
+
+use crate::error::Result;
+use crate::log_codec;
+use crate::record::{self, COLUMNS, State, execution_id, id_bytes, micros, rank};
+
+const FROM: &str = "FROM executions AS e JOIN routes AS r ON r.route = e.route";
+
+/// One execution.
+pub(crate) fn execution(
+    connection: &Connection,
+    id: ExecutionId,
+) -> Result<Option<Arc<Execution>>> {
+    let sql = format!("SELECT {COLUMNS} {FROM} WHERE e.id = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([id_bytes(id)])?;
+    rows.next()?.map(|row| record::read(row).map(Arc::new)).transpose()
+}
+
+/// One page of executions, newest first.
+pub(crate) fn executions(
+    connection: &Connection,
+    options: &ListOptions,
+) -> Result<Vec<Arc<Execution>>> {
+    if let Some(key) = &options.idempotency_key {
+        let sql = format!("SELECT {COLUMNS} {FROM} WHERE e.idempotency_key = ?1");
+        return select(connection, &sql, [key], usize::MAX, usize::MAX);
+    }
+    let limit = options.page_size();
+    // No id is larger than this, and `before` excludes the one that it names.
+    let before = options.before.map_or([0xff; 16], id_bytes);
+    if (&options.status, &options.action, &options.queue) == (&None, &None, &None) {
+        let sql =
+            format!("SELECT {COLUMNS} {FROM} WHERE e.id < ?1 ORDER BY e.id DESC LIMIT {limit}");
+        return select(connection, &sql, [before], limit, usize::MAX);
+    }
+    // Whatever the filters, it is a number of stretches of one index, each in the order of ids: the newest of each, merged.
+    let of_status = |state: &State| options.status.is_none_or(|status| state.status() == status);
+    let states: Vec<State> = State::ALL.into_iter().filter(of_status).collect();
+    let mut routes = connection.prepare_cached(
+        "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1) AND (?2 IS NULL OR queue = ?2)",
+    )?;
+    let routes = routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
+    let routes: Vec<i64> = routes.collect::<rusqlite::Result<_>>()?;
+    let mut newest = connection.prepare_cached(
+        "SELECT id FROM executions INDEXED BY listed WHERE route = ?1 AND state = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4",
+    )?;
+    let mut ids: Vec<ExecutionId> = Vec::new();
+    for route in routes {
+        for state in &states {
+            let mut rows = newest.query(params![route, state.code(), before, limit as i64])?;
+            while let Some(row) = rows.next()? {
+                ids.push(execution_id(row, 0)?);
+            }
+        }
+        // Never more than two pages of ids at a time.
+        if ids.len() > 2 * limit {
+            ids.sort_unstable_by(|a, b| b.cmp(a));
+            ids.truncate(limit);
+        }
+    }
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.truncate(limit);
+    let found = ids.into_iter().map(|id| execution(connection, id));
+    found.filter_map(Result::transpose).collect()
+}
+
+/// One page of executions that wait.
+pub(crate) fn queued(connection: &Connection, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
+    let limit = page.limit;
+    match &page.order {
+        QueueOrder::Ready { queue, action, after } => {
+            let mut route = connection
+                .prepare_cached("SELECT route FROM routes WHERE queue = ?1 AND action = ?2")?;
+            let route: Option<i64> =
+                route.query_row([&**queue, &**action], |row| row.get(0)).optional()?;
+            let Some(route) = route else { return Ok(Vec::new()) };
+            let (rank, id) =
+                after.map_or((i64::MIN, [0; 16]), |(priority, id)| (rank(priority), id_bytes(id)));
+            let sql = format!(
+                "SELECT {COLUMNS} FROM executions AS e INDEXED BY ready JOIN routes AS r ON r.route = e.route \
+                 WHERE e.state = 0 AND e.route = ?1 AND (e.rank, e.id) > (?2, ?3) ORDER BY e.rank, e.id"
+            );
+            select(connection, &sql, params![route, rank, id], limit, page.max_bytes)
+        }
+        QueueOrder::Delayed { after } => {
+            let (time, id) =
+                after.map_or((i64::MIN, [0; 16]), |(time, id)| (micros(time), id_bytes(id)));
+            let sql = format!(
+                "SELECT {COLUMNS} FROM executions AS e INDEXED BY delayed JOIN routes AS r ON r.route = e.route \
+                 WHERE e.state = 1 AND (e.not_before, e.id) > (?1, ?2) ORDER BY e.not_before, e.id"
+            );
+            select(connection, &sql, params![time, id], limit, page.max_bytes)
+        }
+        QueueOrder::Expired { at } => {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM executions AS e INDEXED BY expiring JOIN routes AS r ON r.route = e.route \
+                 WHERE e.expires_at IS NOT NULL AND e.state <= 1 AND e.expires_at <= ?1 ORDER BY e.expires_at, e.id"
+            );
+            select(connection, &sql, [micros(*at)], limit, page.max_bytes)
+        }
+    }
+}
+
+/// Reads rows until there are `limit`, or their parameters have more than `max_bytes`.
+pub(crate) fn select(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    limit: usize,
+    max_bytes: usize,
+) -> Result<Vec<Arc<Execution>>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    while found.len() < limit && bytes <= max_bytes {
+        let Some(row) = rows.next()? else { break };
+        let execution = record::read(row)?;
+        bytes += execution.parameters.get().len();
+        found.push(Arc::new(execution));
+    }
+    Ok(found)
+}
+
+/// Log chunks with lines above `after`, oldest first, about `max_bytes` of them.
+pub(crate) fn logs(
+    connection: &Connection,
+    id: ExecutionId,
+    after: u64,
+    max_bytes: usize,
+) -> Result<Vec<Arc<LogChunk>>> {
+    // The tail may be packed meanwhile: everything from one moment.
+    let moment = connection.unchecked_transaction()?;
+    let mut row = moment.prepare_cached("SELECT row FROM executions WHERE id = ?1")?;
+    let row: Option<i64> = row.query_row([id_bytes(id)], |row| row.get(0)).optional()?;
+    let (Some(row), Ok(after_seq)) = (row, i64::try_from(after)) else { return Ok(Vec::new()) };
+    let mut statement = moment.prepare_cached(
+        "SELECT packed, data FROM log_chunks WHERE execution = ?1 AND last_seq > ?2 AND first_seq >= \
+         coalesce((SELECT max(first_seq) FROM log_chunks WHERE execution = ?1 AND first_seq <= ?2 + 1), 0) ORDER BY first_seq",
+    )?;
+    let mut rows = statement.query(params![row, after_seq])?;
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    'rows: while let Some(row) = rows.next()? {
+        let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        for chunk in log_codec::read(data, row.get(0)?)? {
+            if chunk.last_seq() <= after {
+                continue;
+            }
+            if !found.is_empty() && bytes >= max_bytes {
+                break 'rows;
+            }
+            bytes += chunk.size_bytes();
+            found.push(Arc::new(chunk));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,232 @@
+//! Executions as rows.
+//!
+//! A column for what conditions, orders and filters ask for, and one JSON document for the rest.
+
+use std::time::Duration;
+
+use rusqlite::Row;
+use rusqlite::types::ValueRef;
+use serde::{Deserialize, Serialize};
+use tinpot_core::{
+    AttemptRecord, Execution, ExecutionId, Json, Outcome, RetryPolicy, Status, Timestamp,
+};
+
+use crate::error::{Problem, Result};
+
+/// Where an execution stands, as lists and queues want to know it. The numbers are in the database: never change one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum State {
+    /// Queued, and may start.
+    Ready = 0,
+    /// Queued, and has to wait for its time.
+    Delayed = 1,
+    /// Queued, with a live attempt that has not started yet.
+    Granted = 2,
+    Running = 3,
+    Cancelling = 4,
+    Succeeded = 5,
+    Failed = 6,
+    Cancelled = 7,
+    TimedOut = 8,
+    Lost = 9,
+}
+
+impl State {
+    pub(crate) const ALL: [State; 10] = [
+        State::Ready,
+        State::Delayed,
+        State::Granted,
+        State::Running,
+        State::Cancelling,
+        State::Succeeded,
+        State::Failed,
+        State::Cancelled,
+        State::TimedOut,
+        State::Lost,
+    ];
+
+    pub(crate) fn of(execution: &Execution) -> Self {
+        match execution.status {
+            Status::Queued if execution.live_attempt().is_some() => State::Granted,
+            Status::Queued if execution.not_before.is_some() => State::Delayed,
+            Status::Queued => State::Ready,
+            Status::Running => State::Running,
+            Status::Cancelling => State::Cancelling,
+            Status::Succeeded => State::Succeeded,
+            Status::Failed => State::Failed,
+            Status::Cancelled => State::Cancelled,
+            Status::TimedOut => State::TimedOut,
+            Status::Lost => State::Lost,
+        }
+    }
+
+    pub(crate) fn from_code(code: i64) -> Result<Self> {
+        let state = usize::try_from(code).ok().and_then(|code| Self::ALL.get(code));
+        state.copied().ok_or_else(|| Problem::Record(format!("there is no state {code}")))
+    }
+
+    pub(crate) fn code(self) -> i64 {
+        self as i64
+    }
+
+    pub(crate) fn status(self) -> Status {
+        match self {
+            State::Ready | State::Delayed | State::Granted => Status::Queued,
+            State::Running => Status::Running,
+            State::Cancelling => Status::Cancelling,
+            State::Succeeded => Status::Succeeded,
+            State::Failed => Status::Failed,
+            State::Cancelled => Status::Cancelled,
+            State::TimedOut => Status::TimedOut,
+            State::Lost => Status::Lost,
+        }
+    }
+
+    /// Whether a worker has a live attempt.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, State::Granted | State::Running | State::Cancelling)
+    }
+}
+
+/// What has no column.
+#[derive(Serialize)]
+struct RestOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<&'a RetryPolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attempts: &'a [AttemptRecord],
+    #[serde(skip_serializing_if = "Ended::is_not")]
+    ended: Ended<&'a Outcome>,
+}
+
+#[derive(Deserialize)]
+struct RestIn {
+    #[serde(default)]
+    timeout: Option<Duration>,
+    #[serde(default = "RetryPolicy::never")]
+    retry: RetryPolicy,
+    #[serde(default)]
+    started_at: Option<Timestamp>,
+    #[serde(default)]
+    attempts: Vec<AttemptRecord>,
+    #[serde(default)]
+    ended: Ended<Outcome>,
+}
+
+/// The outcome. Most often it is the last attempt's, and a large one is not written twice.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Ended<T> {
+    #[default]
+    Not,
+    AsLastAttempt,
+    With(T),
+}
+
+impl<T> Ended<T> {
+    fn is_not(&self) -> bool {
+        matches!(self, Ended::Not)
+    }
+}
+
+/// The document of what has no column.
+pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
+    let last = execution.attempts.last().and_then(|attempt| attempt.outcome.as_ref());
+    let ended = match &execution.outcome {
+        None => Ended::Not,
+        same if same.as_ref() == last => Ended::AsLastAttempt,
+        Some(outcome) => Ended::With(outcome),
+    };
+    let rest = RestOut {
+        timeout: execution.timeout,
+        retry: (execution.retry != RetryPolicy::never()).then_some(&execution.retry),
+        started_at: execution.started_at,
+        attempts: &execution.attempts,
+        ended,
+    };
+    let unwritable = |error| Problem::Record(format!("execution {}: {error}", execution.id));
+    serde_json::to_string(&rest).map_err(unwritable)
+}
+
+/// The columns that [`read`] wants, of `executions AS e` and `routes AS r`.
+pub(crate) const COLUMNS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, e.finished_at, \
+     e.idempotency_key, e.rest, \
+     coalesce(e.parameters, (SELECT l.parameters FROM large_parameters AS l WHERE l.row = e.row))";
+
+/// The same, without the parameters.
+pub(crate) const COLUMNS_WITHOUT_PARAMETERS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, \
+     e.finished_at, e.idempotency_key, e.rest, '{}'";
+
+/// How many columns those are, and which one is the document.
+pub(crate) const COLUMN_COUNT: usize = 12;
+pub(crate) const REST_COLUMN: usize = 10;
+
+/// Reads an execution from a row that begins with [`COLUMNS`].
+pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
+    let id = execution_id(row, 0)?;
+    let damaged = |what: String| Problem::Record(format!("execution {id}: {what}"));
+    let queue = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+    let action = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+    let parameters = match row.get_ref(11)? {
+        ValueRef::Null => return Err(damaged("its parameters are gone".to_owned())),
+        text => text.as_str().map_err(rusqlite::Error::from)?,
+    };
+    let parameters =
+        Json::parse(parameters).map_err(|error| damaged(format!("its parameters are {error}")))?;
+    let rest = row.get_ref(REST_COLUMN)?.as_str().map_err(rusqlite::Error::from)?;
+    let rest: RestIn = serde_json::from_str(rest).map_err(|error| damaged(error.to_string()))?;
+    let mut execution = Execution::new(id, action, parameters);
+    execution.queue = queue.into();
+    execution.status = State::from_code(row.get(3)?)?.status();
+    let rank: i64 = row.get(4)?;
+    execution.priority = i32::try_from(-rank).map_err(|error| damaged(error.to_string()))?;
+    execution.accepted_at = row.get(5).map(timestamp)?;
+    execution.not_before = row.get::<_, Option<i64>>(6)?.map(timestamp);
+    execution.expires_at = row.get::<_, Option<i64>>(7)?.map(timestamp);
+    execution.finished_at = row.get::<_, Option<i64>>(8)?.map(timestamp);
+    execution.idempotency_key = row.get::<_, Option<String>>(9)?.map(Into::into);
+    execution.timeout = rest.timeout;
+    execution.retry = rest.retry;
+    execution.started_at = rest.started_at;
+    execution.outcome = match rest.ended {
+        Ended::Not => None,
+        Ended::AsLastAttempt => rest.attempts.last().and_then(|attempt| attempt.outcome.clone()),
+        Ended::With(outcome) => Some(outcome),
+    };
+    execution.attempts = rest.attempts;
+    Ok(execution)
+}
+
+/// An id from its 16 bytes.
+pub(crate) fn execution_id(row: &Row<'_>, column: usize) -> Result<ExecutionId> {
+    let bytes: [u8; 16] = row.get(column)?;
+    Ok(ExecutionId::from_u128(u128::from_be_bytes(bytes)))
+}
+
+/// The 16 bytes of an id; they sort as ids do.
+pub(crate) fn id_bytes(id: ExecutionId) -> [u8; 16] {
+    id.as_u128().to_be_bytes()
+}
+
+/// The place of a priority in an ascending order.
+pub(crate) fn rank(priority: i32) -> i64 {
+    -i64::from(priority)
+}
+
+/// A time as a number.
+pub(crate) fn micros(time: Timestamp) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+fn timestamp(micros: i64) -> Timestamp {
+    Timestamp(micros.max(0) as u64)
+}
+
+/// A duration as a number; centuries are as good as for ever.
+pub(crate) fn duration_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,57 @@
+//! The versions of the schema, and how a database gets from one to the next.
+//!
+//! The version stands in SQLite's `user_version`. That, and one transaction per version, is all there is to it; the crates for migrations
+//! either did not take this rusqlite or brought regular expressions, URLs and dates along (looked at in July 2026).
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::error::{Problem, Result};
+
+/// What each version adds, from 1 on. Never change what was released: add one.
+const VERSIONS: &[&str] = &[
+    include_str!("schema/V1__initial.sql"),
+    include_str!("schema/V2__logs_that_are_open_or_forgotten.sql"),
+];
+
+/// SQLite's `application_id` of our databases: "TPOT".
+const APPLICATION: i64 = 0x5450_4f54;
+
+/// Refuses what is not ours or newer than this program, without changing anything.
+pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
+    let application: i64 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let is_empty: bool =
+        connection
+            .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+    if application != APPLICATION && !(is_empty && application == 0) {
+        let why = "it is an SQLite database of another program".to_owned();
+        return Err(Problem::Foreign { path: path.to_owned(), why });
+    }
+    let known = VERSIONS.len() as i64;
+    if found > known {
+        return Err(Problem::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(())
+}
+
+/// Brings the database to the version of this program, each step in a transaction of its own.
+pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    migrate_to(connection, path, VERSIONS.len())
+}
+
+pub(crate) fn migrate_to(connection: &mut Connection, path: &Path, to: usize) -> Result<()> {
+    let from: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (version, sql) in (1..).zip(VERSIONS).take(to).skip(from as usize) {
+        let step = connection.transaction()?;
+        step.execute_batch(sql)?;
+        step.pragma_update(None, "user_version", version)?;
+        step.commit()?;
+        if from > 0 {
+            tracing::info!(path = %path.display(), version, "the store was brought to a newer schema");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The one thread that writes: takes what waits, makes one transaction of it, and answers when that is on the disk.
+
+mod desk;
+mod ledger;
+mod logs;
+mod opening;
+mod retention;
+mod routes;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+
+use tinpot_core::store::{Opened, Transition};
+use tinpot_core::{LogBatch, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use self::desk::Desk;
+use self::logs::Lines;
+use crate::config::Config;
+use crate::error::{Problem, Result};
+use crate::readers::Readers;
+
+/// Requests under way. A coordinator has one batch and one append at a time; more would come from a host with many stores' worth of callers.
+const REQUESTS: usize = 64;
+
+/// What the thread is asked to do.
+enum Work {
+    Commit { batch: Vec<Transition>, at: Timestamp },
+    Append(Vec<Lines>),
+    Close,
+}
+
+struct Request {
+    work: Work,
+    answer: oneshot::Sender<Result<()>>,
+    /// Bounds the channel.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The thread, from outside. Dropping it ends the thread and waits for that: what it has begun to write is written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    path: PathBuf,
+    permits: Arc<Semaphore>,
+    requests: Option<Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread, which locks and opens the database and begins a new life.
+    pub(crate) async fn start(config: Config) -> Result<(Self, Readers, Opened)> {
+        let path = config.path.clone();
+        // A std channel, because the thread has to wait with a time-out; the permits make it a bounded one.
+        let (requests, inbox) = mpsc::channel();
+        let (opened, answer) = oneshot::channel();
+        let run = move || match Desk::open(&config) {
+            Ok((desk, readers, told)) => {
+                // Nobody waits any more: whoever opened was dropped, and the lock is given back.
+                if opened.send(Ok((readers, told))).is_ok() {
+                    desk.work(&inbox);
+                }
+            }
+            Err(problem) => drop(opened.send(Err(problem))),
+        };
+        let failed =
+            |source| Problem::Io { path: path.clone(), doing: "starting the writer of", source };
+        let name = "tinpot-sqlite".to_owned();
+        let thread = thread::Builder::new().name(name).spawn(run).map_err(failed)?;
+        let permits = Arc::new(Semaphore::new(REQUESTS));
+        let requests = Some(requests);
+        let writer = Self { path, permits, requests, thread: Some(thread) };
+        let (readers, told) = answer.await.unwrap_or_else(|_| Err(writer.stopped()))?;
+        Ok((writer, readers, told))
+    }
+
+    pub(crate) async fn commit(&self, batch: Vec<Transition>, at: Timestamp) -> Result<()> {
+        self.ask(Work::Commit { batch, at }).await
+    }
+
+    pub(crate) async fn append(&self, lines: Vec<Lines>) -> Result<()> {
+        self.ask(Work::Append(lines)).await
+    }
+
+    /// Has everything written and the database closed; the lock is free when it returns.
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.ask(Work::Close).await
+    }
+
+    async fn ask(&self, work: Work) -> Result<()> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| self.stopped())?;
+        let (answer, answered) = oneshot::channel();
+        let request = Request { work, answer, _permit: permit };
+        let requests = self.requests.as_ref().ok_or_else(|| self.stopped())?;
+        requests.send(request).map_err(|_| self.stopped())?;
+        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    fn stopped(&self) -> Problem {
+        Problem::Closed { path: self.path.clone() }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // Its panic was printed; there is nobody to tell here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Log batches as the thread wants them. Compresses: not for an async thread when there is much.
+pub(crate) fn prepare(batches: &[LogBatch]) -> Result<Vec<Lines>> {
+    batches.iter().map(Lines::of).collect()
+}
+
+/// Whether [`prepare`] has so much to do that it should not hold up an async thread.
+pub(crate) fn is_much(batches: &[LogBatch]) -> bool {
+    let chunks = batches.iter().flat_map(|batch| &batch.chunks);
+    chunks.map(|chunk| chunk.size_bytes()).sum::<usize>() > 128 * 1024
+}

@@ -1,0 +1,180 @@
+//! What the writer's thread does.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tinpot_core::Error;
+use tinpot_core::store::Opened;
+
+use super::ledger::Ledger;
+use super::retention::Sweeper;
+use super::{Request, Work, logs, opening};
+use crate::config::Config;
+use crate::connection;
+use crate::error::{Problem, Result};
+use crate::location;
+use crate::lock::Lock;
+use crate::readers::Readers;
+
+/// Requests of one transaction. All that can wait fits.
+const GROUP: usize = super::REQUESTS;
+/// How long nothing may come before the little that there is to tidy up is done: whoever works in lockstep with the store is not held up.
+const QUIET: Duration = Duration::from_millis(100);
+/// How often ages are looked at when nothing comes.
+const TICK: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(super) struct Desk {
+    /// Before the lock: the database is closed when the lock is given back.
+    connection: Connection,
+    ledger: Ledger,
+    sweeper: Sweeper,
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl Desk {
+    /// Locks, opens and checks the database, and begins a new life.
+    pub(super) fn open(config: &Config) -> Result<(Self, Readers, Opened)> {
+        let path = location::resolve(&config.path)?;
+        let lock = Lock::take(&path)?;
+        location::check_magic(&path)?;
+        Self::open_locked(config, &path, lock).map_err(|problem| located(problem, &path))
+    }
+
+    fn open_locked(
+        config: &Config,
+        path: &Path,
+        mut lock: Lock,
+    ) -> Result<(Self, Readers, Opened)> {
+        let mut connection = connection::writer(path, config.max_bytes)?;
+        let epoch = opening::begin(&mut connection, path, lock.last())?;
+        lock.note(epoch)?;
+        let (ledger, opened) = opening::load(&connection, epoch)?;
+        let readers = Readers::open(path)?;
+        let sweeper = Sweeper::new(config.retention.clone());
+        let path = path.to_owned();
+        Ok((Self { connection, ledger, sweeper, path, _lock: lock }, readers, opened))
+    }
+
+    /// Serves requests until it is told to close, or nobody can tell it anything any more.
+    pub(super) fn work(mut self, inbox: &Receiver<Request>) {
+        loop {
+            let wait = if self.sweeper.has_work(&self.ledger) { QUIET } else { TICK };
+            let first = match inbox.recv_timeout(wait) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.tidy_up();
+                    continue;
+                }
+                // Dropped, not closed: what a crash leaves.
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut group = vec![first];
+            while group.len() < GROUP
+                && !matches!(group[group.len() - 1].work, Work::Close)
+                && let Ok(next) = inbox.try_recv()
+            {
+                group.push(next);
+            }
+            let close = group.pop_if(|last| matches!(last.work, Work::Close));
+            self.serve(group);
+            if let Some(close) = close {
+                let result = self.close();
+                let _ = close.answer.send(result);
+                return;
+            }
+        }
+    }
+
+    /// Everything is written already; what is in the write-ahead log goes into the database.
+    fn close(self) -> Result<()> {
+        let Self { connection, _lock: lock, path, .. } = self;
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let result = connection.query_row(checkpoint, [], |_| Ok(()));
+        let closed = connection.close().map_err(|(_, error)| error);
+        drop(lock);
+        result.and(closed).map_err(|error| located(error.into(), &path))
+    }
+
+    /// Writes a group as one transaction, and answers.
+    fn serve(&mut self, group: Vec<Request>) {
+        match self.transaction(&group) {
+            Ok(answers) => {
+                for (request, answer) in group.into_iter().zip(answers) {
+                    // Whoever asked may have gone.
+                    let _ = request.answer.send(answer);
+                }
+            }
+            Err(problem) => match <[Request; 1]>::try_from(group) {
+                Ok([request]) => {
+                    let _ = request.answer.send(Err(located(problem, &self.path)));
+                }
+                // One of them may be at fault, and must not take the others along.
+                Err(group) => group.into_iter().for_each(|request| self.serve(vec![request])),
+            },
+        }
+    }
+
+    /// The answers, once what they say is on the disk; nothing of the group is, when there is a problem.
+    fn transaction(&mut self, group: &[Request]) -> Result<Vec<Result<()>>> {
+        let written = self.write(group);
+        match &written {
+            Ok(_) => self.ledger.settle(),
+            Err(_) => self.ledger.undo(),
+        }
+        written
+    }
+
+    fn write(&mut self, group: &[Request]) -> Result<Vec<Result<()>>> {
+        let ledger = &mut self.ledger;
+        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut answers = Vec::with_capacity(group.len());
+        for request in group {
+            let result = match &request.work {
+                Work::Commit { batch, at } => {
+                    self.sweeper.notice(*at);
+                    ledger.commit(&change, batch, *at)
+                }
+                Work::Append(lines) => logs::append(ledger, &change, lines),
+                Work::Close => Ok(()),
+            };
+            match result {
+                Ok(()) => answers.push(Ok(())),
+                Err(Problem::Refused(error)) => answers.push(Err(Problem::Refused(error))),
+                Err(problem) => return Err(problem),
+            }
+        }
+        ledger.write(&change)?;
+        self.sweeper.step_if_urgent(&change, ledger)?;
+        change.commit()?;
+        Ok(answers)
+    }
+
+    /// Removes a little of what is kept no longer.
+    fn tidy_up(&mut self) {
+        let mut step = || -> Result<()> {
+            let change =
+                self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            self.sweeper.step(&change, &mut self.ledger)?;
+            change.commit()?;
+            Ok(())
+        };
+        match step() {
+            Ok(()) => self.ledger.settle(),
+            Err(problem) => {
+                self.ledger.undo();
+                self.sweeper.pause();
+                let error = located(problem, &self.path);
+                tracing::warn!(error = %Error::from(error), "old executions cannot be removed now");
+            }
+        }
+    }
+}
+
+/// Says where, unless the problem does already.
+fn located(problem: Problem, path: &Path) -> Problem {
+    Problem::Refused(problem.at(path))
+}

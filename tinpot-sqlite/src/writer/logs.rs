@@ -1,0 +1,215 @@
+//! Log lines: appended to a tail of small rows, which is packed into one compressed row when it has grown.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+use tinpot_core::{Error, ErrorKind, ExecutionId, LogBatch};
+
+use super::ledger::Ledger;
+use crate::error::{Problem, Result};
+use crate::log_codec;
+
+/// Text that makes one compressed row. More would compress little better, and every read unpacks whole rows.
+const PACK_BYTES: usize = 64 * 1024;
+/// A row of the tail is written again as long as it and what is added fit in one page of the database, which has to be written anyway.
+const TAIL_ROW_BYTES: usize = 3 * 1024;
+
+/// Lines that become (part of) a row.
+#[derive(Debug)]
+struct Piece {
+    first_seq: u64,
+    last_seq: u64,
+    packed: bool,
+    data: Vec<u8>,
+}
+
+/// One [`LogBatch`], encoded, and compressed where it is long enough.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    execution: ExecutionId,
+    attempt: u32,
+    ends: bool,
+    first_seq: Option<u64>,
+    count: u64,
+    pieces: Vec<Piece>,
+}
+
+impl Lines {
+    pub(super) fn of(batch: &LogBatch) -> Result<Self> {
+        let mut lines = Self {
+            execution: batch.execution,
+            attempt: batch.attempt,
+            ends: batch.ends,
+            first_seq: batch.chunks.first().map(|chunk| chunk.first_seq),
+            count: 0,
+            pieces: Vec::new(),
+        };
+        let mut expected = lines.first_seq.unwrap_or_default();
+        let mut first_seq = expected;
+        let mut data = Vec::new();
+        for chunk in &batch.chunks {
+            if chunk.first_seq != expected {
+                return Err(out_of_order(batch.execution, chunk.first_seq, expected));
+            }
+            if chunk.lines.is_empty() {
+                continue;
+            }
+            log_codec::append(&mut data, chunk)?;
+            expected = chunk.last_seq() + 1;
+            lines.count += chunk.lines.len() as u64;
+            if data.len() >= PACK_BYTES {
+                let data = log_codec::pack(&std::mem::take(&mut data));
+                lines.pieces.push(Piece { first_seq, last_seq: expected - 1, packed: true, data });
+                first_seq = expected;
+            }
+        }
+        if !data.is_empty() {
+            lines.pieces.push(Piece { first_seq, last_seq: expected - 1, packed: false, data });
+        }
+        Ok(lines)
+    }
+}
+
+fn out_of_order(id: ExecutionId, found: u64, expected: u64) -> Problem {
+    let message = format!("execution {id}: log line {found} where {expected} is next");
+    Problem::Refused(Error::new(ErrorKind::Conflict, message))
+}
+
+/// What is known of the rows of a log that are not packed yet: the last ones.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    rows: Vec<TailRow>,
+    bytes: usize,
+    /// The data of the last row while more fits in.
+    last: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct TailRow {
+    row: i64,
+    first_seq: u64,
+    last_seq: u64,
+}
+
+/// Appends all of it, or nothing: then the problem is [`Problem::Refused`], unless the database failed.
+pub(super) fn append(ledger: &mut Ledger, connection: &Connection, all: &[Lines]) -> Result<()> {
+    let refuse = |message| Err(Problem::Refused(Error::new(ErrorKind::NotFound, message)));
+    let mut next: HashMap<ExecutionId, u64> = HashMap::with_capacity(all.len());
+    for lines in all {
+        let id = lines.execution;
+        let Some(entry) = ledger.entry(connection, id)? else {
+            return refuse(format!("there is no execution {id}"));
+        };
+        if !entry.execution.attempts.iter().any(|attempt| attempt.number == lines.attempt) {
+            return refuse(format!("execution {id} has no attempt {}", lines.attempt));
+        }
+        let expected = next.entry(id).or_insert(entry.execution.log_lines() + 1);
+        if let Some(first) = lines.first_seq
+            && first != *expected
+        {
+            return Err(out_of_order(id, first, *expected));
+        }
+        *expected += lines.count;
+    }
+    for lines in all {
+        let Some(entry) = ledger.change(lines.execution) else { continue };
+        entry.execution.count_log_lines(lines.attempt, lines.count, lines.ends);
+        let tail = match &mut entry.tail {
+            Some(tail) => tail,
+            none => none.insert(Tail::load(connection, entry.row)?),
+        };
+        for piece in &lines.pieces {
+            tail.append(connection, entry.row, piece)?;
+        }
+    }
+    Ok(())
+}
+
+impl Tail {
+    pub(super) fn load(connection: &Connection, execution: i64) -> Result<Self> {
+        let mut tail = Self::default();
+        let mut statement = connection.prepare_cached(
+            "SELECT packed, row FROM log_chunks INDEXED BY log_order WHERE execution = ?1 ORDER BY first_seq DESC",
+        )?;
+        let mut rows = statement.query([execution])?;
+        while let Some(row) = rows.next()?
+            && !row.get(0)?
+        {
+            let row: i64 = row.get(1)?;
+            let sql = "SELECT first_seq, last_seq, data FROM log_chunks WHERE row = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let (first_seq, last_seq, data): (i64, i64, Vec<u8>) =
+                statement.query_row([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            tail.bytes += data.len();
+            if tail.rows.is_empty() {
+                tail.last = data;
+            }
+            let (first_seq, last_seq) = (first_seq as u64, last_seq as u64);
+            tail.rows.push(TailRow { row, first_seq, last_seq });
+        }
+        tail.rows.reverse();
+        Ok(tail)
+    }
+
+    fn append(&mut self, connection: &Connection, execution: i64, piece: &Piece) -> Result<()> {
+        if piece.packed {
+            self.pack(connection, execution)?;
+            insert(connection, execution, piece)?;
+            return Ok(());
+        }
+        match self.rows.last_mut() {
+            Some(last) if self.last.len() + piece.data.len() <= TAIL_ROW_BYTES => {
+                self.last.extend_from_slice(&piece.data);
+                last.last_seq = piece.last_seq;
+                let sql = "UPDATE log_chunks SET last_seq = ?2, data = ?3 WHERE row = ?1";
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.execute(params![last.row, piece.last_seq as i64, self.last])?;
+            }
+            _ => {
+                let row = insert(connection, execution, piece)?;
+                let (first_seq, last_seq) = (piece.first_seq, piece.last_seq);
+                self.rows.push(TailRow { row, first_seq, last_seq });
+                self.last.clone_from(&piece.data);
+            }
+        }
+        self.bytes += piece.data.len();
+        if self.bytes >= PACK_BYTES {
+            self.pack(connection, execution)?;
+        }
+        Ok(())
+    }
+
+    /// Makes one compressed row of the tail.
+    pub(super) fn pack(&mut self, connection: &Connection, execution: i64) -> Result<()> {
+        let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else {
+            return Ok(());
+        };
+        let (first_seq, last_seq) = (first.first_seq, last.last_seq);
+        let mut data = Vec::with_capacity(self.bytes);
+        for row in &self.rows {
+            let sql = "DELETE FROM log_chunks WHERE row = ?1 RETURNING data";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([row.row])?;
+            while let Some(row) = rows.next()? {
+                data.extend_from_slice(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?);
+            }
+        }
+        let data = log_codec::pack(&data);
+        insert(connection, execution, &Piece { first_seq, last_seq, packed: true, data })?;
+        *self = Self::default();
+        Ok(())
+    }
+
+    /// Whether packing makes anything smaller: a single small row does not get so.
+    pub(super) fn is_worth_packing(&self) -> bool {
+        self.rows.len() > 1
+    }
+}
+
+fn insert(connection: &Connection, execution: i64, piece: &Piece) -> Result<i64> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO log_chunks (execution, first_seq, last_seq, packed, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let (first_seq, last_seq) = (piece.first_seq as i64, piece.last_seq as i64);
+    Ok(statement.insert(params![execution, first_seq, last_seq, piece.packed, piece.data])?)
+}

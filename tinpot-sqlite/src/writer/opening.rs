@@ -1,0 +1,131 @@
+//! The beginning of a life: whose file it is, which number the life has, and what the last one left.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tinpot_core::protocol::Epoch;
+use tinpot_core::store::{Opened, WaitingCount};
+use tinpot_core::{Action, Execution};
+use uuid::Uuid;
+
+use super::ledger::Ledger;
+use super::routes::Routes;
+use crate::error::{Problem, Result};
+use crate::location;
+use crate::record::{self, COLUMNS, State};
+
+/// Increments the epoch, durably, in an instance of its own if this is not the file that it was.
+///
+/// `last` is what the lock file says: a database that was put back in place, into the same file, is behind it.
+pub(super) fn begin(
+    connection: &mut Connection,
+    path: &Path,
+    last: Option<Epoch>,
+) -> Result<Epoch> {
+    let file = location::identity(path)?;
+    let change = connection.transaction()?;
+    let known = change
+        .query_row("SELECT instance, epoch, file FROM store", [], |row| {
+            let epoch = Epoch { instance: row.get(0)?, number: row.get(1)? };
+            Ok((epoch, row.get::<_, String>(2)? == file))
+        })
+        .optional()?;
+    let new_instance = || Uuid::new_v4().as_u128() as u32;
+    let mut epoch = known.map_or(Epoch { instance: new_instance(), number: 0 }, |known| known.0);
+    let is_behind =
+        last.is_some_and(|last| last.instance == epoch.instance && last.number > epoch.number);
+    if let Some((_, is_same_file)) = known
+        && (!is_same_file || is_behind)
+    {
+        tracing::warn!(path = %path.display(), "the store is a copy, or was restored: what workers still hold of its past is not its own");
+        epoch.instance = new_instance();
+    }
+    epoch.number += 1;
+    let sql = "INSERT INTO store (one, instance, epoch, file) VALUES (1, ?1, ?2, ?3) ON CONFLICT (one) DO UPDATE SET \
+               instance = excluded.instance, epoch = excluded.epoch, file = excluded.file";
+    change.execute(sql, params![epoch.instance, epoch.number, file])?;
+    change.commit()?;
+    Ok(epoch)
+}
+
+/// Reads what the writer and its coordinator have to know: no more than the executions with a live attempt, and numbers.
+pub(super) fn load(connection: &Connection, epoch: Epoch) -> Result<(Ledger, Opened)> {
+    let routes = Routes::load(connection)?;
+    let mut opened = Opened::new(epoch);
+    opened.actions = actions(connection)?;
+    opened.granted = executions(
+        connection,
+        "e.route IN (SELECT route FROM routes) AND e.state IN (2, 3, 4)",
+        "listed",
+    )?;
+    opened.open_logs =
+        executions(connection, "e.log_open = 1 AND e.state NOT IN (2, 3, 4)", "open_logs")?;
+    let leases = "SELECT max(lease) FROM executions INDEXED BY listed WHERE route IN (SELECT route FROM routes) AND state IN (2, 3, 4)";
+    let lease: Option<i64> = connection.query_row(leases, [], |row| row.get(0))?;
+    opened.longest_lease = Duration::from_micros(lease.unwrap_or_default().max(0) as u64);
+    let mut waiting: BTreeMap<i64, WaitingCount> = BTreeMap::new();
+    let mut ended = HashMap::new();
+    let mut statement = connection.prepare(
+        "SELECT c.route, c.state, c.number, r.queue, r.action FROM \
+         (SELECT route, state, count(*) AS number FROM executions INDEXED BY listed GROUP BY route, state) AS c \
+         JOIN routes AS r ON r.route = c.route",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (route, state): (i64, State) = (row.get(0)?, State::from_code(row.get(1)?)?);
+        let number = row.get::<_, i64>(2)?.max(0) as u64;
+        if state.status().is_terminal() {
+            ended.insert((route, state), number);
+        }
+        if matches!(state, State::Ready | State::Delayed) {
+            let names = (row.get::<_, String>(3)?, row.get::<_, String>(4)?);
+            let count = waiting.entry(route).or_insert_with(|| WaitingCount {
+                queue: names.0.into(),
+                action: names.1.into(),
+                ready: 0,
+                delayed: 0,
+            });
+            *(if state == State::Ready { &mut count.ready } else { &mut count.delayed }) = number;
+        }
+    }
+    opened.waiting = waiting.into_values().collect();
+    opened.waiting.sort_unstable();
+    let largest = "SELECT max(coalesce((SELECT max(row) FROM executions), 0), coalesce((SELECT max(execution) FROM forgotten_logs), 0))";
+    let largest: i64 = connection.query_row(largest, [], |row| row.get(0))?;
+    Ok((Ledger::new(routes, largest + 1, ended), opened))
+}
+
+fn actions(connection: &Connection) -> Result<Vec<Arc<Action>>> {
+    let mut statement = connection.prepare("SELECT action, name FROM actions ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    let mut actions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        let action: Action = serde_json::from_str(text).map_err(|error| {
+            let name = row.get::<_, String>(1).unwrap_or_default();
+            Problem::Record(format!("action {name:?}: {error}"))
+        })?;
+        actions.push(Arc::new(action));
+    }
+    Ok(actions)
+}
+
+/// Executions in the order of their acceptance.
+fn executions(
+    connection: &Connection,
+    condition: &str,
+    index: &str,
+) -> Result<Vec<Arc<Execution>>> {
+    let mut statement = connection.prepare(&format!(
+        "SELECT {COLUMNS} FROM executions AS e INDEXED BY {index} JOIN routes AS r ON r.route = e.route WHERE {condition} ORDER BY e.row"
+    ))?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Arc::new(record::read(row)?));
+    }
+    Ok(found)
+}

@@ -1,0 +1,262 @@
+//! Tidying up, a little at a time: packing logs that have ended, forgetting what is kept no longer.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Statement, params};
+use tinpot_core::{ExecutionId, Timestamp};
+
+use super::ledger::Ledger;
+use crate::config::Retention;
+use crate::error::Result;
+use crate::record::{State, execution_id, micros};
+
+/// Executions looked at, or removed, in one step: about a millisecond.
+const STEP: u64 = 256;
+/// Beyond the bound by so many, a step is made even while there is no quiet.
+const URGENT: u64 = 4 * STEP;
+/// Rows of logs removed in one step: some megabytes.
+const LOG_ROWS: i64 = 64;
+/// How often ages are looked at.
+const AGE_ROUND: Duration = Duration::from_secs(60);
+
+/// One route and terminal state: its executions follow each other in an index, in the order of their ids.
+type Shelf = (i64, State);
+
+#[derive(Debug)]
+pub(super) struct Sweeper {
+    retention: Retention,
+    /// The latest time that a commit had, and when that was.
+    now: Option<(Timestamp, Instant)>,
+    /// Shelves whose ages are still to be looked at in this round, and from which id on.
+    round: VecDeque<(Shelf, [u8; 16])>,
+    next_round: Option<Instant>,
+    paused_until: Option<Instant>,
+    has_forgotten_logs: bool,
+}
+
+impl Sweeper {
+    pub(super) fn new(retention: Retention) -> Self {
+        Self {
+            retention,
+            now: None,
+            round: VecDeque::new(),
+            next_round: None,
+            paused_until: None,
+            has_forgotten_logs: true,
+        }
+    }
+
+    /// Time has come so far.
+    pub(super) fn notice(&mut self, at: Timestamp) {
+        if self.now.is_none_or(|(known, _)| known < at) {
+            self.now = Some((at, Instant::now()));
+        }
+    }
+
+    /// The database cannot be written: not again at once.
+    pub(super) fn pause(&mut self) {
+        self.paused_until = Some(Instant::now() + AGE_ROUND);
+    }
+
+    /// Whether a step would find something to do.
+    pub(super) fn has_work(&self, ledger: &Ledger) -> bool {
+        if self.paused_until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        let is_round = || {
+            !self.round.is_empty()
+                || (self.now.is_some() && self.next_round.is_none_or(|next| next <= Instant::now()))
+        };
+        self.has_forgotten_logs
+            || !ledger.loose.is_empty()
+            || self.excess(ledger).is_some()
+            || is_round()
+    }
+
+    /// Makes a step if far too much is kept.
+    pub(super) fn step_if_urgent(
+        &mut self,
+        connection: &Connection,
+        ledger: &mut Ledger,
+    ) -> Result<()> {
+        if let Some((excess, shelves)) = self.excess(ledger)
+            && excess >= URGENT
+        {
+            self.forget_oldest(connection, ledger, &shelves, STEP)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a step.
+    pub(super) fn step(&mut self, connection: &Connection, ledger: &mut Ledger) -> Result<()> {
+        if let Some((excess, shelves)) = self.excess(ledger) {
+            return self.forget_oldest(connection, ledger, &shelves, excess.min(STEP));
+        }
+        if !ledger.loose.is_empty() {
+            return ledger.pack_one(connection);
+        }
+        if self.has_forgotten_logs {
+            return self.remove_forgotten_logs(connection);
+        }
+        if self.next_round.is_none_or(|next| next <= Instant::now()) {
+            self.next_round = Some(Instant::now() + AGE_ROUND);
+            self.round = ledger.ended.keys().map(|shelf| (*shelf, [0; 16])).collect();
+        }
+        self.look_at_ages(connection, ledger)
+    }
+
+    /// By how many the first bound that does not hold is exceeded, and where to remove them.
+    fn excess(&self, ledger: &Ledger) -> Option<(u64, Vec<Shelf>)> {
+        let over = |bound: Option<u64>, is_counted: &dyn Fn(i64) -> bool| {
+            let bound = bound?;
+            let counted = ledger.ended.iter().filter(|((route, _), _)| is_counted(*route));
+            let excess = counted.clone().map(|(_, count)| count).sum::<u64>().checked_sub(bound)?;
+            (excess > 0).then(|| (excess, counted.map(|(shelf, _)| *shelf).collect()))
+        };
+        over(self.retention.overall.executions, &|_| true).or_else(|| {
+            self.retention.actions.iter().find_map(|(action, keep)| {
+                over(keep.executions, &|route| ledger.routes.action(route) == action)
+            })
+        })
+    }
+
+    /// Forgets up to `number` executions of these shelves: those with the smallest ids.
+    fn forget_oldest(
+        &mut self,
+        connection: &Connection,
+        ledger: &mut Ledger,
+        shelves: &[Shelf],
+        number: u64,
+    ) -> Result<()> {
+        // A few of each shelf: all of them up to the last one of any shelf that has more are the oldest.
+        let of_each = (2 * STEP / shelves.len() as u64).clamp(4, number.max(4));
+        let mut statement = connection.prepare_cached(
+            "SELECT id, row, log_lines, parameters IS NULL FROM executions INDEXED BY listed WHERE route = ?1 AND state = ?2 \
+             ORDER BY id LIMIT ?3",
+        )?;
+        let mut found: Vec<(Victim, Shelf)> = Vec::new();
+        let mut known_up_to: Option<ExecutionId> = None;
+        for shelf in shelves {
+            let before = found.len();
+            let mut rows = statement.query(params![shelf.0, shelf.1.code(), of_each as i64])?;
+            while let Some(row) = rows.next()? {
+                found.push((Victim::read(row)?, *shelf));
+            }
+            if let Some((last, _)) = found.last()
+                && (found.len() - before) as u64 == of_each
+            {
+                known_up_to = Some(known_up_to.map_or(last.id, |known| known.min(last.id)));
+            }
+        }
+        found.sort_unstable_by_key(|(victim, _)| victim.id);
+        let oldest = found
+            .iter()
+            .take(number as usize)
+            .take_while(|(victim, _)| known_up_to.is_none_or(|known| victim.id <= known));
+        for (victim, shelf) in oldest {
+            self.has_forgotten_logs |= victim.forget(connection)?;
+            ledger.forget(victim.id, *shelf);
+        }
+        Ok(())
+    }
+
+    /// Looks at some executions of one shelf, from the oldest on, and forgets those that ended too long ago.
+    fn look_at_ages(&mut self, connection: &Connection, ledger: &mut Ledger) -> Result<()> {
+        let Some((shelf, from)) = self.round.pop_front() else { return Ok(()) };
+        let age = self.retention.age_of(ledger.routes.action(shelf.0));
+        let (Some(age), Some((at, since))) = (age, self.now) else { return Ok(()) };
+        let now = micros(at).saturating_add(since.elapsed().as_micros() as i64);
+        let cutoff = now.saturating_sub(crate::record::duration_micros(age));
+        let mut statement = connection.prepare_cached(
+            "SELECT id, row, log_lines, parameters IS NULL, accepted_at, finished_at FROM executions INDEXED BY listed \
+             WHERE route = ?1 AND state = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+        )?;
+        let (seen, victims) = too_old(&mut statement, shelf, from, cutoff)?;
+        for victim in victims {
+            self.has_forgotten_logs |= victim.forget(connection)?;
+            ledger.forget(victim.id, shelf);
+        }
+        if let Some(last) = seen {
+            self.round.push_front((shelf, last));
+        }
+        Ok(())
+    }
+
+    /// Removes some rows of logs whose executions are forgotten.
+    fn remove_forgotten_logs(&mut self, connection: &Connection) -> Result<()> {
+        let sql = "DELETE FROM log_chunks WHERE row IN (SELECT row FROM log_chunks INDEXED BY log_order \
+                   WHERE execution = (SELECT min(execution) FROM forgotten_logs) LIMIT ?1)";
+        let removed = connection.prepare_cached(sql)?.execute([LOG_ROWS])?;
+        if (removed as i64) < LOG_ROWS {
+            let sql = "DELETE FROM forgotten_logs WHERE execution = (SELECT min(execution) FROM forgotten_logs)";
+            self.has_forgotten_logs = connection.prepare_cached(sql)?.execute([])? > 0;
+        }
+        Ok(())
+    }
+}
+
+/// Those of the next executions of a shelf that ended before `cutoff`; and the last id that was looked at, if there may be more such.
+fn too_old(
+    statement: &mut Statement<'_>,
+    shelf: Shelf,
+    from: [u8; 16],
+    cutoff: i64,
+) -> Result<(Option<[u8; 16]>, Vec<Victim>)> {
+    let mut victims = Vec::new();
+    let mut rows = statement.query(params![shelf.0, shelf.1.code(), from, STEP as i64])?;
+    let (mut seen, mut last) = (0, None);
+    while let Some(row) = rows.next()? {
+        let (accepted_at, finished_at): (i64, Option<i64>) = (row.get(4)?, row.get(5)?);
+        // Ids are in the order of acceptance, so those that follow are younger still.
+        if accepted_at >= cutoff {
+            return Ok((None, victims));
+        }
+        if finished_at.is_none_or(|at| at < cutoff) {
+            victims.push(Victim::read(row)?);
+        }
+        (seen, last) = (seen + 1, Some(row.get(0)?));
+    }
+    Ok((last.filter(|_| seen == STEP), victims))
+}
+
+/// An execution that is to be forgotten.
+#[derive(Debug)]
+struct Victim {
+    id: ExecutionId,
+    row: i64,
+    has_log: bool,
+    has_large_parameters: bool,
+}
+
+impl Victim {
+    fn read(row: &rusqlite::Row<'_>) -> Result<Self> {
+        let log_lines: i64 = row.get(2)?;
+        Ok(Self {
+            id: execution_id(row, 0)?,
+            row: row.get(1)?,
+            has_log: log_lines > 0,
+            has_large_parameters: row.get(3)?,
+        })
+    }
+
+    /// Removes its row; `true` when its log is so large that it is removed later.
+    fn forget(&self, connection: &Connection) -> Result<bool> {
+        let execute = |sql: &str| connection.prepare_cached(sql)?.execute([self.row]);
+        execute("DELETE FROM executions WHERE row = ?1")?;
+        if self.has_large_parameters {
+            execute("DELETE FROM large_parameters WHERE row = ?1")?;
+        }
+        if !self.has_log {
+            return Ok(false);
+        }
+        let is_long =
+            "SELECT 1 FROM log_chunks INDEXED BY log_order WHERE execution = ?1 LIMIT 1 OFFSET 4";
+        if connection.prepare_cached(is_long)?.exists([self.row])? {
+            execute("INSERT INTO forgotten_logs (execution) VALUES (?1)")?;
+            return Ok(true);
+        }
+        execute("DELETE FROM log_chunks WHERE execution = ?1")?;
+        Ok(false)
+    }
+}
