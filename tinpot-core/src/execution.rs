@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::options::SubmitOptions;
 pub(crate) use self::retry::DURATION_MAX;
 pub use self::retry::{Backoff, RetryPolicy};
 use crate::action::DEFAULT_QUEUE;
@@ -14,6 +15,7 @@ use crate::protocol::Fence;
 use crate::store::Standing;
 use crate::time::Timestamp;
 
+mod options;
 mod retry;
 
 /// Where an execution stands. A terminal status never changes.
@@ -201,33 +203,6 @@ impl std::fmt::Display for Failure {
             (false, false) => write!(f, "{}: {}", self.kind, self.message),
         }
     }
-}
-
-/// What a caller may ask for beyond action and parameters. `None` means what the action says.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct SubmitOptions {
-    /// A name that the caller gives to this submission, 1 to 255 characters: submitting it again, with the same action and parameters,
-    /// answers with the same execution for as long as that is in the history; with others it is a `Conflict`.
-    pub idempotency_key: Option<String>,
-    /// Higher runs first within a queue; 0 by default.
-    pub priority: Option<i32>,
-    /// How long it has to wait at least.
-    pub delay: Option<Duration>,
-    /// Until when it has to wait at least; not together with `delay`.
-    pub not_before: Option<Timestamp>,
-    /// It fails when it still waits for a worker after that long.
-    pub expires_in: Option<Duration>,
-    /// How long an attempt may run.
-    pub timeout: Option<Duration>,
-    /// How often it is tried again after an attempt that failed, timed out or was lost.
-    pub retries: Option<u32>,
-    /// How long it waits before it is tried again.
-    pub backoff: Option<Backoff>,
-    /// It fails as poisoned when so many of its attempts were lost with their workers, even if retries are left.
-    pub max_lost_attempts: Option<u32>,
-    /// Another queue than the action's.
-    pub queue: Option<String>,
 }
 
 /// One request to run an action.

@@ -3,7 +3,12 @@
 //! Each suite is a macro that takes a factory and emits one named test per case; nobody picks a subset.
 
 pub mod executor;
+mod faulty;
 pub mod log_sink;
+mod random;
 pub mod simulation;
 pub mod store;
 pub mod transport;
+
+pub use self::faulty::{Faults, FaultyTransport};
+pub use self::random::Random;

@@ -94,13 +94,12 @@ impl CoordinatorBuilder {
         let clock = Clock::start();
         let mut machine = CoordinatorMachine::new(self.config, opened.epoch);
         let mut pipeline = LogPipeline::new(shared.clone(), self.sinks);
-        for execution in &opened.granted {
-            shared.registry.restore(execution);
-        }
-        for execution in &opened.open_logs {
+        for execution in opened.granted.iter().chain(&opened.open_logs) {
             pipeline.expect(execution, shared.registry.restore(execution));
         }
         machine.restore(clock.now(), Timestamp::now(), opened);
+        // Known from the first moment on: what can be submitted does not depend on who is there now.
+        catalogue.send_replace(Arc::new(machine.catalogue().clone()));
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let (log_ends, log_end_receiver) = mpsc::channel(LOG_ENDS);
         let control = Control::new(shared.clone(), machine, clock, catalogue, log_ends);

@@ -3,8 +3,12 @@
 mod cluster;
 mod documentation;
 mod executor;
+mod faults;
 mod log_sink;
 mod machine;
+mod options;
+mod recovery;
 mod simulation;
 mod store;
+mod support;
 mod transport;

@@ -48,6 +48,48 @@ async fn options_reach_the_execution() {
 }
 
 #[tokio::test]
+async fn all_options_reach_the_execution() {
+    let cluster = Cluster::start().await;
+    let options = r#"{"options":{"priority":7,"delay":3600,"expires_in":7200,"timeout":1,"retries":4,"retry_delay":2,
+        "backoff":"fixed","max_retry_delay":9,"retry_jitter":0.5,"max_lost_attempts":2,"idempotency_key":"k"}}"#;
+    let id = cluster.submit("gate", options).await;
+    let execution = cluster.get(&format!("/api/executions/{id}")).await.json();
+    let expected = json!({"priority": 7, "retries": 4, "max_lost_attempts": 2, "idempotency_key": "k", "status": "queued"});
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&execution[name], value, "{name}");
+    }
+    assert!(execution["not_before"].is_string() && execution["expires_at"].is_string());
+    let at = r#"{"options":{"not_before":"2099-12-31T23:59:59+01:00"}}"#;
+    let id = cluster.submit("gate", at).await;
+    let execution = cluster.get(&format!("/api/executions/{id}")).await.json();
+    assert_eq!(execution["not_before"], "2099-12-31T22:59:59.000000Z");
+}
+
+#[tokio::test]
+async fn the_header_names_a_submission_as_the_option_does() {
+    let cluster = Cluster::start().await;
+    let submit_to = async |path: &str, key: &str, body: &str| {
+        let mut request = json_post(path, body.to_owned());
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        cluster.request(request).await
+    };
+    let submit =
+        async |key: &str, body: &str| submit_to("/api/actions/refuse/execute", key, body).await;
+    let first = submit("k 1", "{}").await.json();
+    let again = submit("\"k 1\"", r#"{"parameters":{}}"#).await.json();
+    assert_eq!(first["execution_id"], again["execution_id"]);
+    let option = r#"{"options":{"idempotency_key":"k 1"}}"#;
+    let by_option = cluster.post("/api/actions/refuse/execute", option).await.json();
+    assert_eq!(first["execution_id"], by_option["execution_id"]);
+    let conflict = submit_to(EXECUTE, "k 1", FINE).await;
+    assert!(conflict.detail(409).contains("idempotency_key"));
+    let two = submit("k 2", r#"{"options":{"idempotency_key":"k 1"}}"#).await;
+    assert!(two.detail(422).contains("Idempotency-Key"));
+    let long = submit(&"k".repeat(5_000), "{}").await;
+    assert!(long.detail(422).contains("idempotency_key has 5000 bytes"));
+}
+
+#[tokio::test]
 async fn parameters_that_do_not_fit_are_named() {
     let cluster = Cluster::start().await;
     let body = r#"{"parameters":{"count":"1","dayz":true,"hosts":["a",2]}}"#;
@@ -75,6 +117,34 @@ async fn a_body_of_the_wrong_shape_is_refused_with_the_field_that_is_wrong() {
         (r#"{"options":{"timeout":"5"}}"#, "options.timeout"),
         (r#"{"options":{"timeout":1e300}}"#, "options.timeout"),
         (r#"{"options":{"queue":5}}"#, "options.queue"),
+        (
+            r#"{"parameters":{"zone":"a","count":1},"options":{"retries":1000000000}}"#,
+            "retries is 1000000000: at most 1000",
+        ),
+        (r#"{"options":{"retries":-1}}"#, "options.retries: must be a whole number from 0 to 1000"),
+        (
+            r#"{"options":{"backoff":"linear"}}"#,
+            "options.backoff: must be \"exponential\" or \"fixed\"",
+        ),
+        (r#"{"options":{"retry_jitter":1.5}}"#, "options.retry_jitter"),
+        (r#"{"options":{"retry_delay":-1}}"#, "options.retry_delay"),
+        (r#"{"options":{"delay":-1}}"#, "options.delay: must be a number of seconds, 0 or more"),
+        (
+            r#"{"parameters":{"zone":"a","count":1},"options":{"delay":1,"not_before":"2099-01-01T00:00:00Z"}}"#,
+            "delay and not_before",
+        ),
+        (r#"{"options":{"not_before":"tomorrow"}}"#, "options.not_before: must be a time such as"),
+        (r#"{"options":{"not_before":"2099-02-30T00:00:00Z"}}"#, "options.not_before"),
+        (r#"{"options":{"expires_in":0}}"#, "options.expires_in"),
+        (
+            r#"{"parameters":{"zone":"a","count":1},"options":{"max_lost_attempts":0}}"#,
+            "max_lost_attempts is 0: at least 1",
+        ),
+        (r#"{"options":{"idempotency_key":7}}"#, "options.idempotency_key: must be text"),
+        (
+            r#"{"parameters":{"zone":"a","count":1},"options":{"idempotency_key":""}}"#,
+            "idempotency_key is empty",
+        ),
         (r#"{"parameters":{"zone":"a","count":1,"zone":"b"}}"#, r#""zone" is given twice"#),
         (r#"{"parameters":{},"parameters":{}}"#, r#""parameters" is given twice"#),
         (

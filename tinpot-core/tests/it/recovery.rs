@@ -1,0 +1,303 @@
+//! What a coordinator takes over from the one before it, on a store that outlives both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tinpot_core::protocol::{CatalogueEntry, Epoch, Fence, ProtocolConfig};
+use tinpot_core::store::{ListOptions, Transition};
+use tinpot_core::{
+    Context, Coordinator, Event, ExecutionHandle, FunctionExecutor, Json, Level, LogBatch, LogSink,
+    MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store, SubmitOptions, Timestamp,
+    Worker,
+};
+use tokio::sync::watch;
+
+use crate::support::{Nothing, Number, available, in_time, outcome, submit};
+
+struct World {
+    network: MemoryNetwork,
+    store: Arc<MemoryStore>,
+    /// What `hold` waits for.
+    gate: watch::Sender<bool>,
+}
+
+impl World {
+    fn new() -> Self {
+        let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+        Self { network, store, gate: watch::Sender::new(false) }
+    }
+
+    async fn coordinator(&self) -> Coordinator {
+        let mut config = ProtocolConfig::default();
+        config.queue_window = 8;
+        let builder = Coordinator::builder(self.network.transport()).config(config);
+        builder.store(self.store.clone()).start().await.expect("a coordinator")
+    }
+
+    /// Kills a coordinator: its tasks end where they are, and nobody tells the store.
+    async fn crash(&self, coordinator: Coordinator) -> Coordinator {
+        drop(coordinator);
+        // The aborted tasks are dropped when they are next looked at.
+        tokio::task::yield_now().await;
+        self.store.close().await.expect("the lock of a dead process is free");
+        self.coordinator().await
+    }
+
+    async fn worker(&self, name: &str) -> Worker {
+        let gate = self.gate.clone();
+        let executor = FunctionExecutor::builder()
+            .action("hold", move |context: Context, Nothing {}| {
+                let mut gate = gate.subscribe();
+                async move {
+                    context.log(Level::Info, "before").await;
+                    gate.wait_for(|open| *open).await.map_err(|e| e.to_string())?;
+                    context.log(Level::Info, "after").await;
+                    Ok::<_, String>("held")
+                }
+            })
+            .action("note", |_, Number { number }| async move { Ok::<_, String>(number) })
+            .action_with(
+                "killer",
+                |action| action.retry(RetryPolicy::fixed(5, Duration::from_secs(1))),
+                |context: Context, Nothing {}| async move {
+                    context.stopped().await;
+                    std::future::pending::<()>().await;
+                    Ok::<_, String>(())
+                },
+            )
+            .build()
+            .expect("an executor");
+        let worker = Worker::builder(self.network.transport()).name(name).executor(executor);
+        worker.start().await.expect("a worker")
+    }
+}
+
+/// Shuts a worker down, and waits until the coordinator knows it.
+async fn gone(coordinator: &Coordinator, worker: Worker) {
+    worker.shutdown(Duration::ZERO).await;
+    let mut catalogue = coordinator.watch_catalogue();
+    let unavailable = |entry: &CatalogueEntry| !entry.available;
+    let gone = catalogue.wait_for(|catalogue| catalogue.values().all(unavailable));
+    in_time("a goodbye", gone).await.expect("a catalogue");
+}
+
+/// Waits until it runs, and has written its first line.
+async fn running(handle: &ExecutionHandle) {
+    let mut events = handle.events(0);
+    let (mut runs, mut logs) = (false, false);
+    while !(runs && logs) {
+        let event = in_time("an event", events.next()).await.expect("it has not ended");
+        runs |= event == Event::Status(Status::Running);
+        logs |= matches!(event, Event::Logs(_));
+    }
+}
+
+async fn lines(coordinator: &Coordinator, handle: &ExecutionHandle) -> Vec<String> {
+    let chunks = coordinator.logs(handle.id(), 0, 1_000_000).await.expect("a log");
+    chunks.iter().flat_map(|chunk| chunk.lines.clone()).collect()
+}
+
+#[tokio::test]
+async fn what_runs_goes_on_across_a_crash_of_the_coordinator_and_its_log_has_no_gap() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let _worker = world.worker("w").await;
+    available(&coordinator, "hold").await;
+    let handle = submit(&coordinator, "hold", SubmitOptions::new()).await.expect("accepted");
+    running(&handle).await;
+    let id = handle.id();
+    drop(handle);
+    let coordinator = world.crash(coordinator).await;
+    let handle = coordinator.handle(id).await.expect("it is known");
+    assert_eq!(handle.status(), Status::Running);
+    world.gate.send_replace(true);
+    let events: Vec<Event> = in_time("the stream", handle.events(1).collect()).await;
+    let resumed: Vec<&String> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Logs(chunk) => Some(&chunk.lines),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(resumed, ["after"], "{events:?}");
+    assert!(matches!(events.last(), Some(Event::Finished(Outcome::Succeeded(_)))), "{events:?}");
+    assert_eq!(lines(&coordinator, &handle).await, ["before", "after"]);
+    let execution = handle.execution().await.expect("it is there");
+    assert_eq!(execution.attempts.len(), 1, "{execution:?}");
+}
+
+#[tokio::test]
+async fn an_end_that_came_while_there_was_no_coordinator_is_recorded() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let _worker = world.worker("w").await;
+    available(&coordinator, "hold").await;
+    let handle = submit(&coordinator, "hold", SubmitOptions::new()).await.expect("accepted");
+    running(&handle).await;
+    let id = handle.id();
+    drop((handle, coordinator));
+    world.gate.send_replace(true);
+    tokio::task::yield_now().await;
+    world.store.close().await.expect("closed");
+    let coordinator = world.coordinator().await;
+    let handle = coordinator.handle(id).await.expect("it is known");
+    assert_eq!(outcome(&handle).await.value().map(Json::get), Some("\"held\""));
+}
+
+#[tokio::test]
+async fn queue_history_catalogue_and_keys_are_there_after_a_crash() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let worker = world.worker("w").await;
+    available(&coordinator, "note").await;
+    let parameters = |number: u64| Json::of(&serde_json::json!({"number": number})).expect("JSON");
+    let keyed = SubmitOptions::new().idempotency_key("first");
+    let first = coordinator.submit("note", parameters(1), keyed.clone()).await.expect("accepted");
+    outcome(&first).await;
+    gone(&coordinator, worker).await;
+    let mut ids = Vec::new();
+    for number in 0..100 {
+        let options = SubmitOptions::new().priority(number as i32 % 2);
+        ids.push(
+            coordinator.submit("note", parameters(number), options).await.expect("accepted").id(),
+        );
+    }
+    let later = SubmitOptions::new().delay(Duration::from_millis(300));
+    ids.push(coordinator.submit("note", parameters(7), later).await.expect("accepted").id());
+    let first = {
+        // A handle keeps its coordinator alive.
+        let handle = first;
+        handle.id()
+    };
+    let coordinator = world.crash(coordinator).await;
+    assert!(!coordinator.catalogue()["note"].available);
+    let queues = coordinator.queues().await.expect("queues");
+    assert_eq!((queues[0].waiting, queues[0].delayed), (100, 1));
+    let again = coordinator.submit("note", parameters(1), keyed).await.expect("the same");
+    assert_eq!(again.id(), first);
+    let _worker = world.worker("w").await;
+    for id in &ids {
+        let handle = coordinator.handle(*id).await.expect("it is known");
+        assert!(outcome(&handle).await.value().is_some());
+    }
+    let options = {
+        let mut options = ListOptions::default();
+        options.limit = 1_000;
+        options
+    };
+    let history = coordinator.executions(&options).await.expect("a list");
+    assert_eq!(history.len(), 102);
+    assert!(history.iter().all(|execution| execution.attempts.len() == 1));
+}
+
+/// Leaves what a crash between commit and send leaves: a grant, and no dispatch. `fence` makes it from one that the store has granted.
+async fn granted_and_never_sent(fence: impl Fn(Fence) -> Fence) -> Outcome {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let worker = world.worker("w").await;
+    available(&coordinator, "note").await;
+    let parameters = || Json::parse("{\"number\":5}").expect("JSON");
+    let first = coordinator.submit("note", parameters(), SubmitOptions::new()).await;
+    let first = first.expect("accepted");
+    outcome(&first).await;
+    let earlier = first.execution().await.expect("it is there").attempts[0].fence;
+    drop(first);
+    let waiting = SubmitOptions::new().delay(Duration::from_secs(3_600));
+    let handle = coordinator.submit("note", parameters(), waiting).await.expect("accepted");
+    let id = handle.id();
+    drop(handle);
+    let grant = Transition::Grant {
+        execution: id,
+        fence: fence(earlier),
+        attempt: 1,
+        worker: worker.id().clone(),
+        lease: Duration::from_secs(90),
+    };
+    world.store.commit(&[grant], Timestamp(1)).await.expect("a grant");
+    let coordinator = world.crash(coordinator).await;
+    outcome(&coordinator.handle(id).await.expect("it is known")).await
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_granted_and_never_sent_is_given_again() {
+    let ended = granted_and_never_sent(|earlier| Fence { number: 77, ..earlier }).await;
+    assert_eq!(ended.value().map(Json::get), Some("5"));
+}
+
+#[tokio::test]
+async fn whether_an_attempt_of_another_instance_ran_is_not_known() {
+    let other = |earlier: Fence| {
+        let epoch = Epoch { instance: earlier.epoch.instance ^ 1, ..earlier.epoch };
+        Fence { epoch, number: 77 }
+    };
+    assert_eq!(granted_and_never_sent(other).await, Outcome::Lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_its_workers_with_it_is_poisoned() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let worker = world.worker("w0").await;
+    available(&coordinator, "killer").await;
+    let handle = submit(&coordinator, "killer", SubmitOptions::new()).await.expect("accepted");
+    let mut victim = Some(worker);
+    for round in 1.. {
+        let mut events = handle.events(0);
+        while handle.status() == Status::Queued && events.next().await.is_some() {}
+        if handle.status() != Status::Running {
+            break;
+        }
+        drop(victim.take());
+        victim = Some(world.worker(&format!("w{round}")).await);
+        let mut events = handle.events(0);
+        while handle.status() == Status::Running && events.next().await.is_some() {}
+    }
+    let Outcome::Failed(failure) = handle.outcome().await.expect("an outcome") else {
+        panic!("it fails")
+    };
+    assert_eq!(failure.kind, "Poisoned");
+    assert!(failure.message.contains("poisoned: 3 of its attempts"), "{failure}");
+    let attempts = &handle.execution().await.expect("it is there").attempts;
+    assert_eq!(attempts.len(), 3);
+    assert!(attempts.iter().all(|attempt| attempt.outcome == Some(Outcome::Lost)));
+}
+
+/// A sink whose first append kills nothing and blocks for ever: what was taken is stored, and never told.
+#[derive(Debug, Default)]
+struct Stuck;
+
+#[async_trait::async_trait]
+impl LogSink for Stuck {
+    async fn append(&self, _: &[LogBatch]) -> tinpot_core::Result<()> {
+        std::future::pending().await
+    }
+
+    async fn flush(&self) -> tinpot_core::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn lines_that_were_announced_and_had_not_come_are_taken_after_the_crash() {
+    let world = World::new();
+    world.gate.send_replace(true);
+    let coordinator = Coordinator::builder(world.network.transport())
+        .store(world.store.clone())
+        .log_sink(Stuck)
+        .start()
+        .await
+        .expect("a coordinator");
+    let _worker = world.worker("w").await;
+    available(&coordinator, "hold").await;
+    let handle = submit(&coordinator, "hold", SubmitOptions::new()).await.expect("accepted");
+    assert!(outcome(&handle).await.value().is_some());
+    let id = handle.id();
+    drop(handle);
+    let coordinator = world.crash(coordinator).await;
+    let handle = coordinator.handle(id).await.expect("it is known");
+    let events: Vec<Event> = in_time("the stream", handle.events(0).collect()).await;
+    assert!(matches!(events.last(), Some(Event::Finished(Outcome::Succeeded(_)))), "{events:?}");
+    assert_eq!(lines(&coordinator, &handle).await, ["before", "after"]);
+}

@@ -1,0 +1,46 @@
+//! What the tests of whole clusters share.
+
+use std::future::Future;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tinpot_core::{Coordinator, ExecutionHandle, Json, Outcome, SubmitOptions};
+
+/// How long anything may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Parameters of an action that takes none.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Nothing {}
+
+/// A number.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct Number {
+    pub(crate) number: u64,
+}
+
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what}: not in time"))
+}
+
+/// Waits until a live worker offers the action.
+pub(crate) async fn available(coordinator: &Coordinator, action: &str) {
+    let mut catalogue = coordinator.watch_catalogue();
+    let there =
+        catalogue.wait_for(|catalogue| catalogue.get(action).is_some_and(|entry| entry.available));
+    in_time("an action", there).await.expect("a catalogue");
+}
+
+/// Submits an action without parameters.
+pub(crate) async fn submit(
+    coordinator: &Coordinator,
+    action: &str,
+    options: SubmitOptions,
+) -> tinpot_core::Result<ExecutionHandle> {
+    coordinator.submit(action, Json::empty_object(), options).await
+}
+
+pub(crate) async fn outcome(handle: &ExecutionHandle) -> Outcome {
+    in_time("an outcome", handle.outcome()).await.expect("an outcome")
+}
