@@ -18,6 +18,16 @@ def mark(file: str, text: str, seconds: float = 0.0):
 
 
 @action
+def chatty(file: str, text: str, count: int, seconds: float):
+    """Leave a mark, and print that many lines, spread over some time."""
+    mark(file, text)
+    for number in range(1, count + 1):
+        print(f"{text}: line {number}")
+        time.sleep(seconds / count)
+    return text
+
+
+@action
 def family(file: str):
     """Start a child that starts a child, write their ids down, and wait for ever."""
     script = "sleep 1000 & echo $! >> \"$1\"; wait"

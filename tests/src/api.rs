@@ -88,6 +88,30 @@ impl Api {
         body["state"].as_str().expect("a state").to_owned()
     }
 
+    /// Everything that is recorded of an execution.
+    pub fn execution(&self, id: &str) -> Value {
+        let (status, body) = self.get(&format!("/api/executions/{id}"));
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// The text of every line that an execution has written, and of every marker in its log.
+    pub fn lines(&self, id: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut after = Some(0);
+        while let Some(last) = after {
+            let (status, page) =
+                self.get(&format!("/api/executions/{id}/logs?after={last}&limit=10000"));
+            assert_eq!(status, 200, "{page}");
+            let found = page["lines"].as_array().expect("lines");
+            lines.extend(
+                found.iter().map(|line| line["message"].as_str().expect("a text").to_owned()),
+            );
+            after = page["next"].as_u64();
+        }
+        lines
+    }
+
     /// Waits until an execution is in that state.
     pub fn wait_for_state(&self, id: &str, state: &str) {
         wait_for(&format!("{id} to be {state}"), || match self.state(id) {

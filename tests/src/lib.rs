@@ -5,6 +5,7 @@ mod broker;
 mod cluster;
 mod program;
 mod proxy;
+mod random;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -15,6 +16,7 @@ pub use self::broker::Mosquitto;
 pub use self::cluster::{QUICK, coordinator, wait_for_workers, worker};
 pub use self::program::{Program, run_example};
 pub use self::proxy::{Direction, Fault, Proxy};
+pub use self::random::Random;
 
 /// The longest that anything here is waited for: slow machines are slow, and nothing waits this long unless something is wrong.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -37,6 +39,11 @@ pub fn wait_for<T, W: Debug>(what: &str, mut look: impl FnMut() -> Result<T, W>)
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
+}
+
+/// The lines of a file that actions write to; none when it is not there yet.
+pub fn marks(file: &Path) -> Vec<String> {
+    std::fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 /// Whether a process is there, and not a zombie.
