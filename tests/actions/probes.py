@@ -27,6 +27,26 @@ def chatty(file: str, text: str, count: int, seconds: float):
     return text
 
 
+@action(retries=3)
+def guarded(file: str, seconds: float):
+    """Write down who runs it and whether whoever ran it before is still alive; takes that long the first time, then none."""
+    before = []
+    if os.path.exists(file):
+        with open(file) as lines:
+            before = [line.split()[0] for line in lines]
+    alive = [pid for pid in before if os.path.exists("/proc/%s" % pid)]
+    mark(file, "%d %s" % (os.getpid(), "overlaps" if alive else "alone"))
+    if not before:
+        time.sleep(seconds)
+    return len(before) + 1
+
+
+@action
+def hold(file: str, seconds: float):
+    """Write down who runs it, and take that long."""
+    return mark(file, str(os.getpid()), seconds)
+
+
 @action
 def family(file: str):
     """Start a child that starts a child, write their ids down, and wait for ever."""

@@ -112,11 +112,29 @@ impl Api {
         lines
     }
 
-    /// Waits until an execution is in that state.
+    /// Waits until an execution is in that state; one that ends in another never will be.
     pub fn wait_for_state(&self, id: &str, state: &str) {
-        wait_for(&format!("{id} to be {state}"), || match self.state(id) {
+        wait_for(&format!("{id} to be {state}"), || match self.state(id).as_str() {
             seen if seen == state => Ok(()),
-            seen => Err(seen),
+            "SUCCESS" | "FAILURE" | "REVOKED" => panic!("not {state}: {}", self.execution(id)),
+            seen => Err(seen.to_owned()),
+        });
+    }
+
+    /// The status of an execution in our own words: `queued`, `lost`, ….
+    pub fn status(&self, id: &str) -> String {
+        self.execution(id)["status"].as_str().expect("a status").to_owned()
+    }
+
+    /// Waits until an execution has that terminal status; one that ends otherwise never will.
+    pub fn wait_for_end(&self, id: &str, status: &str) {
+        wait_for(&format!("{id} to be {status}"), || {
+            let execution = self.execution(id);
+            match &execution["status"] {
+                seen if seen == status => Ok(()),
+                seen if execution["finished_at"].is_null() => Err(seen.clone()),
+                _ => panic!("not {status}: {execution}"),
+            }
         });
     }
 
