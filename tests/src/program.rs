@@ -14,12 +14,18 @@ fn examples() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            // The whole workspace, so that nothing is built again with other features.
-            .args(["build", "--quiet", "--workspace", "--examples"])
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .status()
-            .expect("cargo runs");
+        let mut build = Command::new(cargo);
+        // The whole workspace, so that nothing is built again with other features.
+        build.args(["build", "--quiet", "--workspace", "--examples"]);
+        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // What cargo tells this program of its own package would be news to build scripts (ring's is one), and all above them be built again.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                build.env_remove(&name);
+            }
+        }
+        let built = build.status().expect("cargo runs");
         assert!(built.success(), "the examples do not build");
         // This program is target/debug/deps/it-…
         let this = std::env::current_exe().expect("a path");
@@ -88,6 +94,15 @@ impl Program {
     /// Its process id.
     pub fn id(&self) -> i32 {
         i32::try_from(self.child.id()).expect("a process id")
+    }
+
+    /// The most memory it has ever held, in bytes.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kibibytes * 1024
     }
 
     /// What it has printed.
