@@ -2,6 +2,7 @@
 
 mod broker_restart;
 mod examples;
+mod link;
 mod network;
 mod proxy;
 mod standalone;

@@ -22,6 +22,17 @@ pub fn coordinator(broker: &str, env: &[(&str, &str)]) -> (Program, Api) {
     (program, Api::answering(port))
 }
 
+/// Starts a coordinator that is the broker too, and waits until it answers; the last is the port of the broker.
+pub fn coordinator_with_broker(env: &[(&str, &str)]) -> (Program, Api, u16) {
+    let (port, broker) = (free_port(), free_port());
+    let port_text = port.to_string();
+    let mut all = vec![("PORT", port_text.as_str())];
+    all.extend(env);
+    let address = format!("127.0.0.1:{broker}");
+    let program = Program::start_with("coordinator", &["--embedded-broker", &address], &all);
+    (program, Api::answering(port), broker)
+}
+
 /// Starts a worker with the actions of these tests.
 pub fn worker(broker: &str, env: &[(&str, &str)]) -> Program {
     let mut all = vec![("MQTT_BROKER", broker), ("ACTIONS_DIR", actions())];

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 pub use self::api::Api;
 pub use self::broker::Mosquitto;
-pub use self::cluster::{QUICK, coordinator, wait_for_workers, worker};
+pub use self::cluster::{QUICK, coordinator, coordinator_with_broker, wait_for_workers, worker};
 pub use self::program::{Program, run_example};
 pub use self::proxy::{Direction, Fault, Proxy};
 pub use self::random::Random;
