@@ -7,6 +7,7 @@ mod handle;
 mod idempotency;
 mod live;
 mod logs;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;

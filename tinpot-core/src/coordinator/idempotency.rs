@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Coordinator;
-use super::control::{Accepted, Command};
+use super::control::Command;
+use super::turn::Accepted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::Execution;
 use crate::id::ExecutionId;
