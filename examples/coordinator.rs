@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tinpot_core::Coordinator;
-use tinpot_examples::{AnyError, BrokerSettings, HttpSettings, ProtocolSettings};
+use tinpot_examples::{AnyError, BrokerSettings, HttpSettings, ProtocolSettings, StoreSettings};
 use tinpot_http::HttpConfig;
 use tinpot_mqtt::broker::Broker;
 
@@ -23,6 +23,8 @@ struct Settings {
     broker: BrokerSettings,
     #[command(flatten)]
     protocol: ProtocolSettings,
+    #[command(flatten)]
+    store: StoreSettings,
     /// Be the broker too: where MQTT_BROKER says, or on the address given
     #[arg(long, value_name = "ADDRESS")]
     embedded_broker: Option<Option<std::net::SocketAddr>>,
@@ -63,8 +65,11 @@ async fn run(mut settings: Settings) -> Result<(), AnyError> {
     };
 
     let transport = settings.broker.connect(None, settings.broker_user).await?;
-    let coordinator =
-        Coordinator::builder(transport).config(settings.protocol.config()).start().await?;
+    let coordinator = Coordinator::builder(transport)
+        .config(settings.protocol.config())
+        .store(settings.store.store("./tinpot.db"))
+        .start()
+        .await?;
 
     let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
     let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use tinpot_core::{Coordinator, MemoryNetwork, Worker};
-use tinpot_examples::{ActionsSettings, AnyError, HttpSettings, ProtocolSettings, WorkerSettings};
+use tinpot_examples::{
+    ActionsSettings, AnyError, HttpSettings, ProtocolSettings, StoreSettings, WorkerSettings,
+};
 use tinpot_http::HttpConfig;
 
 /// Runs Python actions, and lets people and programs trigger and watch them, in one process.
@@ -20,6 +22,8 @@ struct Settings {
     http: HttpSettings,
     #[command(flatten)]
     protocol: ProtocolSettings,
+    #[command(flatten)]
+    store: StoreSettings,
     #[command(flatten)]
     actions: ActionsSettings,
     #[command(flatten)]
@@ -39,6 +43,7 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
     let network = MemoryNetwork::new();
     let coordinator = Coordinator::builder(network.transport())
         .config(settings.protocol.config())
+        .store(settings.store.store("memory"))
         .start()
         .await?;
     let worker = Worker::builder(network.transport())

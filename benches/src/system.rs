@@ -124,7 +124,16 @@ impl System {
         let broker_process = start_mosquitto(broker_port)?;
         let broker = format!("tcp://127.0.0.1:{broker_port}");
         let with_broker = |more: (&'static str, String)| [("MQTT_BROKER", broker.clone()), more];
-        let coordinator = ours("coordinator", &with_broker(("PORT", port.to_string())))?;
+        let store = format!("target/bench/tinpot-{port}.db");
+        for left in ["", "-wal", "-shm", "-lock"] {
+            match fs::remove_file(format!("{store}{left}")) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let [broker_setting, port_setting] = with_broker(("PORT", port.to_string()));
+        let settings = [broker_setting, port_setting, ("TINPOT_STORE", store)];
+        let coordinator = ours("coordinator", &settings)?;
         let worker = ours("worker", &with_broker(("RUST_LOG", "warn".to_owned())))?;
         let program = PathBuf::from("target/release/sdk_throughput");
         let client = program.is_file().then_some(OwnClient::Sdk { program, broker });

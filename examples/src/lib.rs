@@ -5,7 +5,7 @@ mod shutdown;
 mod unix_transport;
 
 pub use self::settings::{
-    ActionsSettings, BrokerSettings, HttpSettings, ProtocolSettings, WorkerSettings,
+    ActionsSettings, BrokerSettings, HttpSettings, ProtocolSettings, StoreSettings, WorkerSettings,
 };
 pub use self::shutdown::{Shutdown, shutdown};
 pub use self::unix_transport::UnixTransport;

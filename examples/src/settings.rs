@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use tinpot_core::protocol::ProtocolConfig;
-use tinpot_core::{Executor, WorkerId};
+use tinpot_core::{Executor, MemoryStore, Store, WorkerId};
 use tinpot_mqtt::MqttTransport;
 use tinpot_python::PythonPool;
+use tinpot_sqlite::SqliteStore;
 
 use crate::AnyError;
 
@@ -99,6 +100,27 @@ impl BrokerSettings {
             builder = builder.client_certificate(read(cert)?, read(key)?);
         }
         Ok(builder.connect().await?)
+    }
+}
+
+/// Where executions are kept.
+#[derive(Args, Clone, Debug)]
+pub struct StoreSettings {
+    /// The file in which executions are kept, made when it is not there; `memory` keeps them in this process. By default ./tinpot.db for a
+    /// coordinator, memory for standalone
+    #[arg(long, env = "TINPOT_STORE", value_name = "PATH")]
+    pub store: Option<PathBuf>,
+}
+
+impl StoreSettings {
+    /// The store, not open yet.
+    pub fn store(&self, default: &str) -> Box<dyn Store> {
+        // An empty variable is as good as none.
+        let named = self.store.clone().filter(|path| !path.as_os_str().is_empty());
+        match named.unwrap_or_else(|| default.into()) {
+            path if path.as_os_str() == "memory" => Box::new(MemoryStore::new()),
+            path => Box::new(SqliteStore::builder(path).build()),
+        }
     }
 }
 

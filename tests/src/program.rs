@@ -51,6 +51,7 @@ fn command(example: &str) -> Command {
         "TINPOT_WORKER_LEASE",
         "TINPOT_COORDINATOR_LEASE",
         "TINPOT_KILL_AFTER",
+        "TINPOT_STORE",
     ] {
         command.env_remove(variable);
     }
@@ -60,6 +61,7 @@ fn command(example: &str) -> Command {
 /// Runs an example to its end.
 pub fn run_example(example: &str, arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = command(example);
+    command.env("TINPOT_STORE", "memory");
     command.args(arguments).envs(env.iter().copied()).stdin(Stdio::null());
     command.output().expect("the example starts")
 }
@@ -85,6 +87,10 @@ impl Program {
         let log = directory.path().join("log");
         let file = File::create(&log).expect("a file");
         let mut command = command(example);
+        if example == "coordinator" {
+            // Its default would be shared by all tests.
+            command.env("TINPOT_STORE", directory.path().join("tinpot.db"));
+        }
         command.args(arguments).envs(env.iter().copied()).stdin(Stdio::null());
         command.stdout(file.try_clone().expect("a file")).stderr(file);
         let child = command.spawn().expect("the example starts");

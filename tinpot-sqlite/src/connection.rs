@@ -22,9 +22,14 @@ fn prepare(connection: &Connection, cache_kib: i64) -> Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // A crash must leave what a crash leaves; `close` makes its own checkpoint.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    keep_wal_on_close(&connection, true)?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     Ok(())
+}
+
+/// Whether the write-ahead log stays as it is when the last connection is closed; else it goes into the database, and its file away.
+pub(crate) fn keep_wal_on_close(connection: &Connection, keep: bool) -> rusqlite::Result<bool> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
 }
 
 /// Opens the database to write it, after making sure that it is one of ours; makes it when it is not there.

@@ -93,10 +93,12 @@ impl Desk {
     fn close(self) -> Result<()> {
         let Self { connection, _lock: lock, path, .. } = self;
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let result = connection.query_row(checkpoint, [], |_| Ok(()));
+        let result = connection
+            .query_row(checkpoint, [], |_| Ok(()))
+            .and_then(|()| connection::keep_wal_on_close(&connection, false));
         let closed = connection.close().map_err(|(_, error)| error);
         drop(lock);
-        result.and(closed).map_err(|error| located(error.into(), &path))
+        result.map(drop).and(closed).map_err(|error| located(error.into(), &path))
     }
 
     /// Writes a group as one transaction, and answers.
