@@ -4,6 +4,8 @@ mod settings;
 mod shutdown;
 mod unix_transport;
 
+use std::io::IsTerminal;
+
 pub use self::settings::{
     ActionsSettings, BrokerSettings, HttpSettings, ProtocolSettings, StoreSettings, WorkerSettings,
 };
@@ -17,7 +19,11 @@ pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 pub fn init_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,tinpot=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 }
 
 /// Ends a program: 0, or 1 after printing the error and what caused it.

@@ -6,4 +6,5 @@ mod link;
 mod network;
 mod proxy;
 mod standalone;
+mod takeover;
 mod workers;

@@ -16,7 +16,8 @@
 //!   since packet ids of subscriptions are drawn from it.
 //! - **Another client that takes our client id** would end our connection, and we its, for ever: our ids have a random part, drawn anew for
 //!   every connection. Where the broker says that it was a takeover, so does the status. mosquitto 2.0.11 just closes the connection, and a
-//!   DISCONNECT without the (optional) length of its properties is lost by the library: both show as a closed connection.
+//!   DISCONNECT without the (optional) length of its properties, such as the embedded broker's, is lost by the library (in 0.25.1, and in
+//!   rumqttc-v5-next 0.34): both show as a closed connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -284,7 +285,7 @@ fn describe(
             format!("the broker at {broker} did not answer a ping")
         }
         ConnectionError::MqttState(StateError::ConnectionAborted) => {
-            format!("the broker at {broker} closed the connection")
+            format!("the broker at {broker} closed the connection; its log may say why")
         }
         error if was_connected => {
             format!("the connection to the broker at {broker} broke: {error}")
