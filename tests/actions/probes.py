@@ -1,6 +1,9 @@
 """Actions that leave traces for the tests to find."""
 
+import ctypes
 import os
+import resource
+import signal
 import subprocess
 import time
 
@@ -75,3 +78,61 @@ def special():
 def where():
     """The process that runs this."""
     return os.getppid()
+
+
+@action
+def is_there(process: int):
+    """Whether a process is there, and not a zombie."""
+    try:
+        with open("/proc/%d/stat" % process) as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@action
+def segfault():
+    """Read from nowhere."""
+    ctypes.string_at(0)
+
+
+@action
+def leave(code: int):
+    """End the interpreter without a word."""
+    os._exit(code)
+
+
+@action
+def shoot():
+    """What the kernel does to the largest process when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@action
+def exhaust():
+    """Take memory until there is none, for this process at least."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, before[1]))
+        taken = []
+        while True:
+            taken.append(bytearray(64 << 20))
+    finally:
+        taken = None
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@action
+def deaf(file: str):
+    """Ignore requests to end, and never end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    mark(file, str(os.getpid()))
+    while True:
+        pass
+
+
+@action
+def freeze(file: str):
+    """Stop, as by Ctrl-Z, and never go on."""
+    mark(file, str(os.getpid()))
+    os.kill(os.getpid(), signal.SIGSTOP)

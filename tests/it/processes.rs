@@ -1,0 +1,195 @@
+//! Workers and the processes of attempts are killed, stopped and broken from within.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tinpot_tests::{
+    Api, Mosquitto, Program, QUICK, coordinator, family, is_alive, marks, wait_for,
+    wait_for_deaths, wait_for_workers, worker,
+};
+
+struct Site {
+    broker: Mosquitto,
+    _coordinator: Program,
+    api: Api,
+    worker: Program,
+    directory: tempfile::TempDir,
+}
+
+impl Site {
+    /// A coordinator and a worker called `first` with that many slots.
+    fn start(slots: &str) -> Self {
+        let broker = Mosquitto::start();
+        let (coordinator, api) = coordinator(&broker.url(), &QUICK);
+        let mut env = QUICK.to_vec();
+        env.extend([("WORKER_NAME", "first"), ("CONCURRENCY", slots)]);
+        let worker = worker(&broker.url(), &env);
+        wait_for_workers(&api, &["first"]);
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { broker, _coordinator: coordinator, api, worker, directory }
+    }
+
+    /// A worker called `second`.
+    fn second(&self) -> Program {
+        let mut env = QUICK.to_vec();
+        env.push(("WORKER_NAME", "second"));
+        let worker = worker(&self.broker.url(), &env);
+        wait_for_workers(&self.api, &["second"]);
+        worker
+    }
+
+    /// Starts an action that writes down its process id; the id of the execution, and that.
+    fn running(&self, action: &str, name: &str, mut body: Value) -> (String, i32) {
+        let file = self.directory.path().join(name);
+        body["parameters"]["file"] = json!(file);
+        let (status, answer) = self.api.post(&format!("/api/actions/{action}/execute"), &body);
+        assert_eq!(status, 200, "{answer}");
+        let id = answer["execution_id"].as_str().expect("an id").to_owned();
+        (id, first_mark(&file))
+    }
+
+    fn hold(&self, seconds: f64) -> (String, i32) {
+        let body = json!({"parameters": {"seconds": seconds}});
+        self.running("hold", &format!("hold {seconds}"), body)
+    }
+
+    fn guarded(&self) -> (String, i32) {
+        self.running("guarded", "guarded", json!({"parameters": {"seconds": 1000}}))
+    }
+
+    fn cancel(&self, id: &str) {
+        let (status, body) = self.api.post(&format!("/api/executions/{id}/cancel"), &json!({}));
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// What is recorded of the attempts: who had them, and how they ended.
+    fn attempts(&self, id: &str) -> Vec<(String, String)> {
+        let execution = self.api.execution(id);
+        let attempts = execution["attempts"].as_array().cloned().unwrap_or_default();
+        let told = |attempt: &Value| {
+            let worker = attempt["worker"].as_str().unwrap_or_default();
+            let status = attempt["outcome"]["status"].as_str().unwrap_or_default();
+            (worker.split('-').next().unwrap_or_default().to_owned(), status.to_owned())
+        };
+        attempts.iter().map(told).collect()
+    }
+}
+
+fn first_mark(file: &Path) -> i32 {
+    let line = wait_for("the start", || marks(file).into_iter().next().ok_or("no mark"));
+    line.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id")
+}
+
+fn told(attempts: &[(&str, &str)]) -> Vec<(String, String)> {
+    attempts.iter().map(|(worker, status)| ((*worker).to_owned(), (*status).to_owned())).collect()
+}
+
+#[test]
+fn what_a_killed_worker_held_is_lost_or_tried_again() {
+    let mut site = Site::start("3");
+    let (lost, process) = site.hold(1000.0);
+    let (retried, retried_process) = site.guarded();
+    let file = site.directory.path().join("family");
+    let family_id = site.api.submit("family", json!({"file": file}));
+    let mut processes = family(&file);
+    processes.extend([process, retried_process]);
+    let _second = site.second();
+    let begin = Instant::now();
+    site.worker.kill();
+    wait_for_deaths(&processes);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    site.api.wait_for_end(&lost, "lost");
+    site.api.wait_for_end(&family_id, "lost");
+    // Not before the lease is over; the last beat was heard up to one interval before.
+    assert!(begin.elapsed() >= Duration::from_secs_f64(4.2), "{:?}", begin.elapsed());
+    site.api.wait_for_end(&retried, "succeeded");
+    assert_eq!(site.attempts(&lost), told(&[("first", "lost")]));
+    assert_eq!(site.attempts(&retried), told(&[("first", "lost"), ("second", "succeeded")]));
+    let lines = marks(&site.directory.path().join("guarded"));
+    assert!(lines.len() == 2 && lines[1].ends_with("alone"), "{lines:?}");
+}
+
+#[test]
+fn a_worker_that_was_stopped_for_too_long_drops_what_it_held() {
+    let site = Site::start("3");
+    let (late, _) = site.hold(2.0);
+    let (endless, process) = site.hold(1000.0);
+    let (retried, retried_process) = site.guarded();
+    let _second = site.second();
+    site.worker.signal(Signal::STOP);
+    for id in [&late, &endless] {
+        site.api.wait_for_end(id, "lost");
+    }
+    site.api.wait_for_end(&retried, "succeeded");
+    // Its processes were not stopped. One of them may run beside its successor: that is the pause which the promise excludes.
+    assert!(is_alive(process) && is_alive(retried_process));
+    site.worker.signal(Signal::CONT);
+    wait_for_deaths(&[process, retried_process]);
+    wait_for("it to be idle and heard", || {
+        let (_, body) = site.api.get("/api/workers");
+        let workers = body["workers"].as_array().cloned().unwrap_or_default();
+        let idle = |worker: &&Value| worker["name"] == "first" && worker["executions"] == json!([]);
+        if workers.iter().any(|worker| idle(&worker)) { Ok(()) } else { Err(body) }
+    });
+    // All slots are free again, and what the late one had to tell came too late.
+    for _ in 0..6 {
+        assert_eq!(site.api.run("is_there", json!({"process": process}))["result"], false);
+    }
+    for id in [&late, &endless] {
+        assert_eq!(site.attempts(id), told(&[("first", "lost")]));
+        assert_eq!(site.api.status(id), "lost");
+    }
+    assert_eq!(site.attempts(&retried), told(&[("first", "lost"), ("second", "succeeded")]));
+}
+
+#[test]
+fn a_process_that_is_stopped_can_still_be_ended() {
+    let site = Site::start("2");
+    let body = json!({"options": {"timeout": 0.5}});
+    let (timed_out, first) = site.running("freeze", "one", body);
+    let (cancelled, second) = site.running("freeze", "two", json!({}));
+    site.cancel(&cancelled);
+    site.api.wait_for_end(&timed_out, "timed_out");
+    site.api.wait_for_end(&cancelled, "cancelled");
+    assert!(!is_alive(first) && !is_alive(second), "the end is told when they are dead");
+}
+
+#[test]
+fn a_slot_is_free_when_all_that_ran_in_it_is_dead() {
+    let site = Site::start("1");
+    let (cancelled, process) = site.running("deaf", "deaf", json!({}));
+    let next = site.api.submit("is_there", json!({"process": process}));
+    let begin = Instant::now();
+    site.cancel(&cancelled);
+    assert_eq!(site.api.status(&cancelled), "cancelling");
+    site.api.wait_for_end(&cancelled, "cancelled");
+    assert!(!is_alive(process));
+    // It was asked first.
+    assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
+    site.api.wait_for_end(&next, "succeeded");
+    assert_eq!(site.api.execution(&next)["outcome"]["result"], json!(false));
+}
+
+#[test]
+fn what_breaks_its_interpreter_fails_alone() {
+    let site = Site::start("2");
+    let (neighbour, process) = site.hold(1000.0);
+    for (action, parameters, how) in [
+        ("segfault", json!({}), "signal 11 (SIGSEGV)"),
+        ("leave", json!({"code": 3}), "exit code 3"),
+        ("shoot", json!({}), "signal 9 (SIGKILL), as when memory runs out"),
+        ("exhaust", json!({}), "MemoryError"),
+        ("leave", json!({"code": 0}), "exit code 0"),
+    ] {
+        let answer = site.api.run(action, parameters);
+        assert_eq!(answer["status"], "FAILURE", "{action}: {answer}");
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(error.contains(how), "{action}: {error}");
+    }
+    assert_eq!(site.api.run("is_there", json!({"process": process}))["result"], true);
+    assert_eq!(site.api.status(&neighbour), "running");
+    let (_, body) = site.api.get("/api/workers");
+    assert_eq!(body["workers"].as_array().map(Vec::len), Some(1), "the same worker: {body}");
+}
