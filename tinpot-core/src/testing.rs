@@ -4,6 +4,7 @@
 
 pub mod executor;
 mod faulty;
+pub mod fuzz;
 pub mod log_sink;
 mod random;
 pub mod simulation;

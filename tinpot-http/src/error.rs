@@ -43,6 +43,12 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// What is wrong.
+    #[cfg(feature = "testing")]
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Names the execution that goes on although the request failed.
     pub(crate) fn about(mut self, execution: ExecutionId) -> Self {
         self.execution = Some(execution);

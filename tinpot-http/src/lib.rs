@@ -59,6 +59,8 @@ mod router;
 mod routes;
 mod stream;
 mod submission;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use self::config::HttpConfig;
 pub use self::router::router;

@@ -37,7 +37,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Where a client wants to go on.
 #[derive(Debug, PartialEq)]
-enum Resume {
+pub(crate) enum Resume {
     After(u64),
     End,
 }
@@ -83,7 +83,7 @@ pub(crate) async fn open(
 }
 
 /// The header counts: an `EventSource` that reconnects asks for the same URL again, with the old `after` in it.
-fn resume(headers: &HeaderMap, uri: &Uri) -> Result<Resume, ApiError> {
+pub(crate) fn resume(headers: &HeaderMap, uri: &Uri) -> Result<Resume, ApiError> {
     let params = Params::of(uri, &["after"])?;
     let header =
         headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()));

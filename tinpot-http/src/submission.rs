@@ -52,7 +52,7 @@ impl FromRequest<std::sync::Arc<App>> for Submission {
 }
 
 impl Submission {
-    fn read(body: &[u8]) -> Result<Self, ApiError> {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
         let mut submission =
             Self { parameters: Json::empty_object(), options: SubmitOptions::default() };
         if body.trim_ascii().is_empty() {

@@ -88,6 +88,8 @@ mod error;
 mod lane;
 mod link;
 mod listeners;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tls;
 mod topics;
 mod transport;

@@ -4,6 +4,7 @@ mod cluster;
 mod documentation;
 mod executor;
 mod faults;
+mod fuzzed;
 mod log_sink;
 mod machine;
 mod options;

@@ -7,6 +7,7 @@ mod client;
 mod cluster;
 mod errors;
 mod executions;
+mod fuzzed;
 mod health;
 mod logs;
 mod mounting;

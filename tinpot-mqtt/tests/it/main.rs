@@ -7,6 +7,7 @@ mod certificates;
 mod conformance;
 mod connecting;
 mod faults;
+mod fuzzed;
 mod mosquitto;
 mod support;
 mod urls;

@@ -1,0 +1,169 @@
+//! What is fuzzed of this crate, and a bounded run of it without a fuzzer.
+//!
+//! The targets of `fuzz/` call these functions with what libFuzzer makes up; tests call them through [`run`] with what it makes up.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::random::Random;
+use crate::action::{Action, Offer, parameters as parameters_of, validate};
+use crate::execution::Execution;
+use crate::id::{ExecutionId, WorkerId};
+use crate::json::Json;
+use crate::protocol::{
+    CoordinatorMachine, Epoch, Frame, Message, ProtocolConfig, Tick, WorkerMachine, WorkerProfile,
+};
+
+/// The longest input that [`run`] makes up, in bytes.
+const INPUT_MAX_BYTES: usize = 4_096;
+/// What inputs are spiced with: where parsers break.
+const SPICES: [&[u8]; 16] = [
+    b"0",
+    b"-1",
+    b"18446744073709551615",
+    b"1e999",
+    b"null",
+    b"\"",
+    b"\\",
+    b"\\u0000",
+    b"{",
+    b"}",
+    b"[[[[",
+    b",",
+    b":",
+    b"\0",
+    b"\xff\xfe",
+    b"/+/#",
+];
+
+/// Calls `target` with every file of the corpus, then with `iterations` inputs made from them. What it panics on is printed.
+///
+/// # Panics
+/// When the corpus cannot be read or is empty, and when the target does.
+pub fn run(corpus: &Path, seed: u64, iterations: u32, target: impl Fn(&[u8])) {
+    let mut files: Vec<_> = fs::read_dir(corpus)
+        .unwrap_or_else(|e| panic!("{}: {e}", corpus.display()))
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    let inputs: Vec<Vec<u8>> =
+        files.iter().map(|file| fs::read(file).expect("a file of the corpus")).collect();
+    assert!(!inputs.is_empty(), "{}: an empty corpus", corpus.display());
+    for input in &inputs {
+        tried(input, &target);
+    }
+    println!("seed {seed}");
+    let mut random = Random::new(seed);
+    for _ in 0..iterations {
+        let input = made_up(&inputs, &mut random);
+        tried(&input, &target);
+    }
+}
+
+/// Says what the input was if the target panics.
+fn tried(input: &[u8], target: &impl Fn(&[u8])) {
+    struct Shown<'a>(&'a [u8]);
+    impl Drop for Shown<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("the input was {:?}", self.0.escape_ascii().to_string());
+            }
+        }
+    }
+    let _shown = Shown(input);
+    target(input);
+}
+
+fn made_up(inputs: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut pick = |length: usize| (random.number() as usize).checked_rem(length).unwrap_or(0);
+    let mut input = inputs[pick(inputs.len())].clone();
+    for _ in 0..=pick(6) {
+        let at = pick(input.len() + 1);
+        match pick(6) {
+            0 if at < input.len() => input[at] ^= 1 << pick(8),
+            1 if at < input.len() => drop(input.drain(at..(at + 1 + pick(16)).min(input.len()))),
+            2 => drop(input.splice(at..at, SPICES[pick(SPICES.len())].iter().copied())),
+            3 => {
+                let other = &inputs[pick(inputs.len())];
+                let from = pick(other.len());
+                let to = from + pick(other.len() - from.min(other.len()));
+                drop(input.splice(at..at, other[from..to].iter().copied()));
+            }
+            4 => {
+                let end = (at + pick(64)).min(input.len());
+                let copy = input[at..end].to_vec();
+                drop(input.splice(at..at, copy));
+            }
+            _ => input.truncate(at),
+        }
+        input.truncate(INPUT_MAX_BYTES);
+    }
+    input
+}
+
+/// Bytes from the network: what can be read of them is written and read the same again.
+pub fn frame(bytes: &[u8]) {
+    let Ok((mut frame, _)) = Frame::decode(bytes) else { return };
+    // Nobody sends what it does not know.
+    frame.messages.retain(|message| !matches!(message, Message::Unknown(_)));
+    let encoded = frame.encode();
+    let (again, errors) = Frame::decode(&encoded).expect("what is encoded is read");
+    assert!(errors.is_empty(), "{errors:?}");
+    // Compared as bytes: a NaN in a progress report is not equal to itself.
+    assert_eq!(again.encode(), encoded);
+}
+
+/// Messages of anybody, at any time: neither machine panics, and what they want sent can be read.
+pub fn machines(bytes: &[u8]) {
+    let mut now = Tick(0);
+    let offer = Arc::new(Offer::of(Action::new("noop").ok()));
+    let Ok(id) = WorkerId::new("w-1") else { return };
+    let profile = WorkerProfile {
+        id: id.clone(),
+        name: "w".to_owned(),
+        queues: Vec::new(),
+        groups: Vec::new(),
+        slots: 2,
+        clean_slate: Vec::new(),
+    };
+    let mut worker = WorkerMachine::new(ProtocolConfig::default(), profile, offer);
+    let epoch = Epoch { instance: 0x9f86_d081, number: 3 };
+    let mut coordinator = CoordinatorMachine::new(ProtocolConfig::default(), epoch);
+    let (mut for_worker, mut for_store) = (Vec::new(), Vec::new());
+    worker.link_up(now, &mut for_worker);
+    for number in 1..=3 {
+        let execution =
+            Execution::new(ExecutionId::from_u128(number), "noop", Json::empty_object());
+        // The bound on unfinished executions is far away.
+        let _ = coordinator.submit(now, Arc::new(execution), &mut for_store);
+    }
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Ok((frame, _)) = Frame::decode(line) else { continue };
+        let from = frame.from.unwrap_or_else(|| id.clone());
+        for message in frame.messages {
+            now = now + Duration::from_millis(700);
+            coordinator.receive(now, &from, message.clone(), &mut for_store);
+            coordinator.tick(now, &mut for_store);
+            worker.receive(now, message, &mut for_worker);
+        }
+    }
+    worker.tick(now + Duration::from_secs(3_600), &mut for_worker);
+    coordinator.tick(now + Duration::from_secs(3_600), &mut for_store);
+}
+
+/// A schema and, on the next line, parameters for it: what is wrong is said, with names that can be printed.
+pub fn parameters(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (schema, document) = text.split_once('\n').unwrap_or((text, "{}"));
+    let Ok(schema) = serde_json::from_str::<Value>(schema) else { return };
+    let Ok(raw) = Json::parse(schema.to_string()) else { return };
+    let _ = parameters_of(&raw);
+    let Ok(document) = Json::parse(document) else { return };
+    if let Err(error) = validate(&schema, &document) {
+        assert!(!error.to_string().is_empty());
+    }
+}

@@ -1,0 +1,35 @@
+//! What is fuzzed of this crate: what strangers send.
+
+use axum::http::{HeaderMap, HeaderValue, Uri};
+
+use crate::stream::resume;
+use crate::submission::Submission;
+
+/// The body of a submission: it is read, or refused with a reason.
+pub fn submission(bytes: &[u8]) {
+    if let Err(error) = Submission::read(bytes) {
+        assert!(!error.detail().is_empty());
+    }
+}
+
+/// Where a stream goes on: a `Last-Event-ID`, or a query after `?`.
+pub fn resume_id(bytes: &[u8]) {
+    let mut headers = HeaderMap::new();
+    let mut uri = Uri::from_static("/");
+    match bytes.strip_prefix(b"?") {
+        Some(query) => {
+            let path = [b"/?", query].concat();
+            match Uri::try_from(path.as_slice()) {
+                Ok(with_query) => uri = with_query,
+                Err(_) => return,
+            }
+        }
+        None => match HeaderValue::from_bytes(bytes) {
+            Ok(id) => drop(headers.insert("last-event-id", id)),
+            Err(_) => return,
+        },
+    }
+    if let Err(error) = resume(&headers, &uri) {
+        assert!(!error.detail().is_empty());
+    }
+}
