@@ -45,8 +45,10 @@ fn queues_and_groups_say_who_runs_what() {
     let (_coordinator, api) = coordinator(&broker.url(), &[]);
     let _general = worker(&broker.url(), &[("QUEUES", "default"), ("WORKER_NAME", "general")]);
     wait_for_workers(&api, &["general"]);
-    let (_, catalogue) = api.get("/api/actions");
-    assert_eq!(catalogue["special"]["available"], false, "{catalogue}");
+    wait_for("its actions", || match api.get("/api/actions") {
+        (200, catalogue) if catalogue["special"]["available"] == false => Ok(()),
+        other => Err(other),
+    });
     let waiting = api.submit("special", json!({}));
     assert_eq!(api.state(&waiting), "PENDING");
     let (_, queues) = api.get("/api/queues");
