@@ -136,3 +136,36 @@ def freeze(file: str):
     """Stop, as by Ctrl-Z, and never go on."""
     mark(file, str(os.getpid()))
     os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@action
+def flood(megabytes: int):
+    """Write that many million bytes of lines, as fast as they are read."""
+    block = b"".join(b"%099d\n" % number for number in range(10_000))
+    for _ in range(megabytes):
+        _write(block)
+
+
+@action
+def long_line(megabytes: int):
+    """Write one line of that many million bytes, and another one."""
+    for _ in range(megabytes):
+        _write(b"x" * 1_000_000)
+    _write(b"\nnext\n")
+
+
+def _write(data: bytes):
+    while data:
+        data = data[os.write(1, data):]
+
+
+@action
+def odd_bytes():
+    """Write what is no text."""
+    _write(b"not \xff\xfe utf-8\nnul \x00 inside\n\x1b[31mred\x1b[0m\ncut \xe2\x82\n\nbell \x07\rback\nno end")
+
+
+@action
+def large_result(megabytes: int):
+    """Return a text of that many million characters."""
+    return "x" * (megabytes * 1_000_000)

@@ -4,6 +4,7 @@ mod broker_restart;
 mod examples;
 mod link;
 mod network;
+mod output;
 mod processes;
 mod proxy;
 mod standalone;

@@ -57,6 +57,12 @@ impl Api {
         self.try_get(path).expect("an answer")
     }
 
+    /// Gets a path; the body as text.
+    pub fn text(&self, path: &str) -> String {
+        let response = self.agent.get(format!("{}{path}", self.base)).call().expect("an answer");
+        response.into_body().read_to_string().expect("a text")
+    }
+
     /// Posts a JSON body; the status and the JSON body.
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let url = format!("{}{path}", self.base);
