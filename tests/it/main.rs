@@ -2,6 +2,7 @@
 
 mod broker_restart;
 mod examples;
+mod input;
 mod link;
 mod network;
 mod output;

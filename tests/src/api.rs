@@ -71,6 +71,17 @@ impl Api {
         (response.status().as_u16(), body)
     }
 
+    /// Posts bytes as they are, with these headers besides; the status and the JSON body.
+    pub fn post_raw(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Value) {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = request.send(body).expect("an answer");
+        let body = response.body_mut().read_json().unwrap_or(Value::Null);
+        (response.status().as_u16(), body)
+    }
+
     /// Submits an execution; its id.
     pub fn submit(&self, action: &str, parameters: Value) -> String {
         let (status, body) = self

@@ -10,6 +10,9 @@ use crate::model::json_response;
 /// Seconds after which it makes sense to try again: a restart, a reconnect or a drained queue takes about that long.
 const RETRY_AFTER_SECONDS: &str = "1";
 
+/// The most that is said about a request: what it says itself may be a megabyte.
+const DETAIL_BYTES: usize = 4096;
+
 /// A request that was not done, and why.
 #[derive(Debug)]
 pub(crate) struct ApiError {
@@ -27,7 +30,7 @@ struct Body<'a> {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), execution: None }
+        Self { status, detail: shortened(detail.into()), execution: None }
     }
 
     /// Something in the request does not fit; `detail` names it.
@@ -54,6 +57,21 @@ impl ApiError {
         self.execution = Some(execution);
         self
     }
+}
+
+/// Leaves out the middle of a text that is too long: what is wrong stands at its beginning or its end.
+fn shortened(text: String) -> String {
+    if text.len() <= DETAIL_BYTES {
+        return text;
+    }
+    let boundary = |mut at: usize| {
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let (head, tail) = (boundary(DETAIL_BYTES / 2), boundary(text.len() - DETAIL_BYTES / 2));
+    format!("{} … {}", &text[..head], &text[tail..])
 }
 
 /// The one place where kinds of errors become statuses.

@@ -3,9 +3,12 @@
 mod document;
 mod options;
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use futures::StreamExt;
 use serde_json::value::RawValue;
 use tinpot_core::{Json, SubmitOptions};
 
@@ -13,6 +16,10 @@ use self::document::Entries;
 use self::options::options;
 use crate::error::ApiError;
 use crate::router::App;
+
+/// How many times the limit of a body are read of one that is refused, and for how long.
+const READ_ON_TIMES: usize = 16;
+const READ_ON_TIME: Duration = Duration::from_secs(2);
 
 /// What a caller wants to be run with.
 #[derive(Debug)]
@@ -27,7 +34,10 @@ impl FromRequest<std::sync::Arc<App>> for Submission {
     async fn from_request(request: Request, app: &std::sync::Arc<App>) -> Result<Self, ApiError> {
         let limit = app.config.max_body_bytes;
         check_type(request.headers())?;
-        check_length(request.headers(), limit)?;
+        if let Err(error) = check_length(request.headers(), limit) {
+            read_on(request, limit).await;
+            return Err(error);
+        }
         let request_headers = request.headers().clone();
         // The router's `DefaultBodyLimit` ends the reading of a body that is longer than it said, or did not say.
         let body = Bytes::from_request(request, app).await.map_err(|rejection| {
@@ -132,13 +142,29 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-/// Refuses a body that says it is too large before any of it is read.
+/// Refuses a body that says it is too large before any of it is kept.
 fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     match length.and_then(|length| length.parse::<u64>().ok()) {
         Some(length) if length > limit as u64 => Err(too_large(limit)),
         _ => Ok(()),
     }
+}
+
+/// Reads a body that is refused, within bounds: a client that writes to the end before it reads would else see a broken connection instead of
+/// the answer.
+async fn read_on(request: Request, limit: usize) {
+    let mut left = limit.saturating_mul(READ_ON_TIMES);
+    let mut body = request.into_body().into_data_stream();
+    let reading = async {
+        while let Some(Ok(bytes)) = body.next().await {
+            left = left.saturating_sub(bytes.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(READ_ON_TIME, reading).await;
 }
 
 fn too_large(limit: usize) -> ApiError {
