@@ -91,6 +91,12 @@ def is_there(process: int):
 
 
 @action
+def clock():
+    """The wall clock, in seconds since 1970."""
+    return time.time()
+
+
+@action
 def segfault():
     """Read from nowhere."""
     ctypes.string_at(0)

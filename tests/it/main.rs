@@ -10,4 +10,5 @@ mod processes;
 mod proxy;
 mod standalone;
 mod takeover;
+mod wall_clock;
 mod workers;

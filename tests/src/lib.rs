@@ -6,6 +6,7 @@ mod cluster;
 mod program;
 mod proxy;
 mod random;
+mod wall_clock;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -17,6 +18,7 @@ pub use self::cluster::{QUICK, coordinator, coordinator_with_broker, wait_for_wo
 pub use self::program::{Program, run_example};
 pub use self::proxy::{Direction, Fault, Proxy};
 pub use self::random::Random;
+pub use self::wall_clock::WallClock;
 
 /// The longest that anything here is waited for: slow machines are slow, and nothing waits this long unless something is wrong.
 pub const DEADLINE: Duration = Duration::from_secs(60);
