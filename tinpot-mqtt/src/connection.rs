@@ -18,6 +18,12 @@
 //!   every connection. Where the broker says that it was a takeover, so does the status. mosquitto 2.0.11 just closes the connection, and a
 //!   DISCONNECT without the (optional) length of its properties, such as the embedded broker's, is lost by the library (in 0.25.1, and in
 //!   rumqttc-v5-next 0.34): both show as a closed connection.
+//!
+//! The library is upstream's rumqttc 0.25. Its maintained continuation, rumqttc-v5-next 0.34, was to replace it if a test of faults on real
+//! processes lost or hung something that cannot be repaired above the library; none does (November 2026): `broker_restart`, `network`
+//! (black holes, delays, half-open and half-closed connections), `link` (stalls, which the watchdog ends, and random resets around mosquitto
+//! and the embedded broker) and `takeover` of `tests/it`. What is left is Nagle's algorithm at a broker with default settings, where only
+//! the continuation lets one reach the socket (for TCP_QUICKACK); the outbox of tinpot-core avoids it by lazy acknowledgements.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
