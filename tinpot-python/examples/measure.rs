@@ -1,28 +1,66 @@
-//! Measures what an attempt and a printed line cost: `cargo run --release -p tinpot-python --example measure [--features embed]`.
+//! Measures what an attempt, a printed line, a start and a kill cost: `cargo run --release -p tinpot-python --example measure
+//! [--features embed]`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tinpot_core::protocol::{Epoch, Fence};
 use tinpot_core::{
-    Attempt, Context, ContextParts, ExecutionId, Executor, Json, LogWriter, Outcome, stop_channel,
+    Attempt, Context, ContextParts, ExecutionId, Executor, Json, LogWriter, Outcome, Stop,
+    StopReason, stop_channel,
 };
+use tinpot_python::PythonPool;
 use tokio::sync::{Notify, watch};
 
 const ACTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance");
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let pool = tinpot_python::PythonPool::builder(ACTIONS).size(2).start().await?;
+    let start = Instant::now();
+    let pool = PythonPool::builder(ACTIONS).size(2).start().await?;
+    println!("PythonPool: started in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
     // The interpreters that start in the background would be measured too.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    measure("PythonPool", Arc::new(pool)).await?;
+    let pool = Arc::new(pool);
+    measure_kills(&pool).await?;
+    measure("PythonPool", pool).await?;
     #[cfg(feature = "embed")]
     {
         let embedded = tinpot_python::PythonExecutor::builder(ACTIONS).start().await?;
         measure("PythonExecutor", Arc::new(embedded)).await?;
     }
     Ok(())
+}
+
+/// From the request to end without grace until nothing of an attempt is alive.
+async fn measure_kills(pool: &PythonPool) -> Result<(), Box<dyn std::error::Error>> {
+    let mut times = Vec::new();
+    for _ in 0..30 {
+        let directory = tempfile::tempdir()?;
+        let (logs, _buffer) = LogWriter::channel(Arc::new(Notify::new()), u64::MAX);
+        let (stop, stops) = stop_channel();
+        let parts = ContextParts { logs, stop: stops, progress: watch::Sender::new(None) };
+        let parameters = Json::of(&serde_json::json!({ "dir": directory.path() }))?;
+        let mut execute = pool.execute(attempt("wait", parameters), Context::new(parts));
+        while !directory.path().join("started").exists() {
+            tokio::time::timeout(Duration::from_millis(1), &mut execute).await.ok();
+        }
+        // Spare interpreters that start would be measured too.
+        tokio::time::timeout(Duration::from_millis(400), &mut execute).await.ok();
+        let start = Instant::now();
+        stop.send_replace(Some(Stop { reason: StopReason::Cancelled, grace: Duration::ZERO }));
+        execute.await;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    let (p50, max) = (times[times.len() / 2], times[times.len() - 1]);
+    println!("PythonPool: killed within p50 {p50:.1?}, at most {max:.1?}");
+    Ok(())
+}
+
+fn attempt(action: &str, parameters: Json) -> Attempt {
+    let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
+    Attempt::new(ExecutionId::generate(), fence, action, parameters)
 }
 
 async fn measure(name: &str, executor: Arc<dyn Executor>) -> Result<(), tinpot_core::Error> {
@@ -61,9 +99,7 @@ async fn run(executor: &dyn Executor, action: &str, parameters: &Json) {
     let (_stop, stops) = stop_channel();
     let context =
         Context::new(ContextParts { logs, stop: stops, progress: watch::Sender::new(None) });
-    let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
-    let attempt = Attempt::new(ExecutionId::generate(), fence, action, parameters.clone());
-    let mut execute = executor.execute(attempt, context);
+    let mut execute = executor.execute(attempt(action, parameters.clone()), context);
     let outcome = loop {
         tokio::select! {
             biased;

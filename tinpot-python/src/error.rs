@@ -18,6 +18,8 @@ pub(crate) enum PythonError {
     NotPython { path: PathBuf, said: String },
     #[error("{} is Python {version}, and 3.9 or newer is needed", path.display())]
     TooOld { path: PathBuf, version: String },
+    #[error("cgroups are asked for and cannot be used: {reason}")]
+    NoCgroups { reason: String },
     #[error("the interpreter was not ready {} s after it had last been heard of{}", after.as_secs_f64(), tail(said))]
     Silent { after: Duration, said: String, importing: Option<String> },
     #[error("the interpreter {how} before it was ready{}", tail(said))]
@@ -59,7 +61,8 @@ impl PythonError {
             | PythonError::ActionsDirIsFile { .. }
             | PythonError::Missing { .. }
             | PythonError::NotPython { .. }
-            | PythonError::TooOld { .. } => ErrorKind::InvalidInput,
+            | PythonError::TooOld { .. }
+            | PythonError::NoCgroups { .. } => ErrorKind::InvalidInput,
             PythonError::Silent { .. } => ErrorKind::TimedOut,
             PythonError::Died { .. } | PythonError::Io { .. } => ErrorKind::Other,
             PythonError::Malformed { .. } => ErrorKind::Malformed,

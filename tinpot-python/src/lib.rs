@@ -9,6 +9,8 @@
 //! | --- | --- | --- |
 //! | `embed` | `PythonExecutor` | libpython and its headers |
 
+mod cgroup;
+mod containment;
 #[cfg(feature = "embed")]
 mod embed;
 mod error;
@@ -19,6 +21,7 @@ mod pool;
 mod python;
 mod reply;
 
+pub use self::containment::{Containment, ContainmentMode};
 #[cfg(feature = "embed")]
 pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
 pub use self::pool::{PythonPool, PythonPoolBuilder};

@@ -1,11 +1,16 @@
 //! The Python package `tinpot`, which travels inside this crate: nothing has to be installed in the user's environment.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
+
+use crate::cgroup;
 
 /// Every file of the package, and what a child interpreter starts with.
 pub(crate) const FILES: &[(&str, &str)] = &[
@@ -19,6 +24,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_discovery.py", include_str!("../python/tinpot/_discovery.py")),
     ("tinpot/_embedded.py", include_str!("../python/tinpot/_embedded.py")),
     ("tinpot/_errors.py", include_str!("../python/tinpot/_errors.py")),
+    ("tinpot/_guardian.py", include_str!("../python/tinpot/_guardian.py")),
     ("tinpot/_run.py", include_str!("../python/tinpot/_run.py")),
 ];
 
@@ -26,6 +32,8 @@ pub(crate) const FILES: &[(&str, &str)] = &[
 const PREFIX: &str = "tinpot-python-";
 /// The file that is locked for as long as the directory is in use.
 const LOCK: &str = "in-use";
+/// The file with the path of the cgroup that the directory's user has made, and named like the directory.
+const CGROUP: &str = "cgroup";
 
 /// The package in a private directory, which goes away with this value.
 ///
@@ -57,22 +65,49 @@ impl Package {
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
+
+    /// The name of the directory, which nobody else has.
+    pub(crate) fn name(&self) -> String {
+        name_of(self.path())
+    }
+
+    /// Notes that a cgroup will be made that has to be cleared when this process is gone.
+    pub(crate) fn note_cgroup(&self, cgroup: &Path) -> io::Result<()> {
+        std::fs::write(self.path().join(CGROUP), cgroup.as_os_str().as_bytes())
+    }
 }
 
-/// Removes the packages below `temporary` that nobody uses any more. One without a lock is still being made.
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Removes the packages below `temporary` that nobody uses any more, and clears their cgroups. One without a lock is still being made.
 fn tidy(temporary: &Path) {
     let Ok(entries) = std::fs::read_dir(temporary) else { return };
     for entry in entries.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        let path = entry.path();
+        if !name_of(&path).starts_with(PREFIX) {
             continue;
         }
         // What cannot be opened or removed belongs to somebody else.
-        if let Ok(lock) = File::open(entry.path().join(LOCK))
+        if let Ok(lock) = File::open(path.join(LOCK))
             && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && noted_cgroup(&path).is_none_or(|cgroup| cgroup::clear(&cgroup))
         {
-            let _ = std::fs::remove_dir_all(entry.path());
+            let _ = std::fs::remove_dir_all(path);
         }
     }
+}
+
+/// The cgroup of whoever used the package in `directory`.
+fn noted_cgroup(directory: &Path) -> Option<PathBuf> {
+    // Everybody can make a directory here, with anybody's cgroup noted in it: only our own user's is believed.
+    let metadata = directory.symlink_metadata().ok()?;
+    if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
+        return None;
+    }
+    let cgroup = PathBuf::from(OsString::from_vec(std::fs::read(directory.join(CGROUP)).ok()?));
+    (cgroup.file_name() == directory.file_name()).then_some(cgroup)
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! The default executor for Python: a pool of warm child interpreters.
 
 mod attempt;
+mod common;
 mod control;
 mod fleet;
+mod guardian;
 mod interpreter;
+mod lifeline;
 mod output;
 mod pipe;
 mod sweep;
@@ -12,6 +15,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,8 +24,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::attempt::End;
+use self::common::Common;
 use self::fleet::Fleet;
+use self::guardian::Guardian;
 use self::interpreter::{Interpreter, Launch};
+use self::lifeline::Lifeline;
+use crate::containment::{Containment, ContainmentMode};
 use crate::error::PythonError;
 use crate::package::Package;
 use crate::python;
@@ -44,13 +52,20 @@ const REFUSALS_MAX: usize = 5;
 ///   action has returned are killed. Either way the interpreter is replaced.
 /// - **State**: the working directory and the environment are restored after each attempt; module globals stay as they are, in an
 ///   interpreter that may or may not run the next attempt.
-/// - **Death of the worker**: the kernel kills the interpreter and its process group, however the worker died.
+/// - **Death of the worker**: however it died, a small process that watches over it (the guardian, about 9 MB of memory) kills the
+///   interpreters and everything they started, also what has left their sessions. Should that be gone as well, the kernel kills the
+///   interpreters and their process groups, and the next pool what was left in cgroups.
+///
+/// "Everything" is what is in the interpreter's cgroup where cgroup v2 can be used, and else what is found when its descendants are looked
+/// for; [`containment`](Self::containment) says which.
 ///
 /// Dropping the pool kills what is idle; [`close`](Executor::close) kills all and waits for it.
 #[derive(Debug)]
 pub struct PythonPool {
     fleet: Arc<Fleet>,
     keeper: JoinHandle<()>,
+    guardian: Guardian,
+    containment: Containment,
     offer: watch::Sender<Arc<Offer>>,
 }
 
@@ -64,6 +79,7 @@ pub struct PythonPoolBuilder {
     environment: Vec<(OsString, Option<OsString>)>,
     start_timeout: Duration,
     result_limit_bytes: usize,
+    containment: ContainmentMode,
 }
 
 impl PythonPool {
@@ -77,7 +93,13 @@ impl PythonPool {
             environment: Vec::new(),
             start_timeout: Duration::from_secs(30),
             result_limit_bytes: 16 * 1024 * 1024,
+            containment: ContainmentMode::Auto,
         }
+    }
+
+    /// How this pool keeps hold of what its attempts start.
+    pub fn containment(&self) -> &Containment {
+        &self.containment
     }
 }
 
@@ -131,23 +153,41 @@ impl PythonPoolBuilder {
         self
     }
 
+    /// How the pool keeps hold of what its attempts start; [`Auto`](ContainmentMode::Auto) by default.
+    #[must_use]
+    pub fn containment(mut self, mode: ContainmentMode) -> Self {
+        self.containment = mode;
+        self
+    }
+
     /// Starts the first interpreter and imports the actions; the others follow in the background.
     ///
     /// # Errors
-    /// [`InvalidInput`](tinpot_core::ErrorKind::InvalidInput) when the directory or the interpreter will not do;
-    /// [`Other`](tinpot_core::ErrorKind::Other) or [`TimedOut`](tinpot_core::ErrorKind::TimedOut), with what it wrote, when the interpreter
-    /// does not start.
+    /// [`InvalidInput`](tinpot_core::ErrorKind::InvalidInput) when the directory or the interpreter will not do, or cgroups are asked for and
+    /// cannot be used; [`Other`](tinpot_core::ErrorKind::Other) or [`TimedOut`](tinpot_core::ErrorKind::TimedOut), with what it wrote, when the
+    /// interpreter does not start.
     pub async fn start(self) -> Result<PythonPool> {
         let root = actions_dir(&self.root)?;
         let python = python::asked_for(self.python.as_deref());
         let python = python.unwrap_or_else(|| PathBuf::from("python3"));
-        let launch = Launch {
+        let common = Common {
             // As it names itself: a shim is then not started over and over.
             python: python::probe(python).await?.executable,
-            package: Package::unpack()
+            package: unpack()
+                .await
                 .map_err(PythonError::io("the tinpot package cannot be unpacked"))?,
-            root,
             environment: self.environment,
+            mark: format!("{}-", uuid::Uuid::new_v4().simple()),
+            lifeline: Lifeline::open().map_err(PythonError::io("a pipe cannot be opened"))?,
+        };
+        let common = Arc::new(common);
+        let (guardian, cgroup, containment) = guardian::contain(&common, self.containment)?;
+        tracing::info!("what attempts start is contained by {containment}");
+        let launch = Launch {
+            common,
+            cgroup,
+            count: AtomicU64::new(0),
+            root,
             skip: Vec::new(),
             start_timeout: self.start_timeout,
             result_limit_bytes: self.result_limit_bytes,
@@ -159,8 +199,13 @@ impl PythonPoolBuilder {
         }
         let offer = watch::Sender::new(Arc::new(offer));
         let keeper = tokio::spawn(fleet.clone().keep(Arc::new(launch), first));
-        Ok(PythonPool { fleet, keeper, offer })
+        Ok(PythonPool { fleet, keeper, guardian, containment, offer })
     }
+}
+
+/// Unpacks the package, which may first have to clear up after killed workers.
+async fn unpack() -> std::io::Result<Package> {
+    tokio::task::spawn_blocking(Package::unpack).await.map_err(std::io::Error::other)?
 }
 
 /// The directory, absolute.
@@ -232,6 +277,7 @@ impl Executor for PythonPool {
     async fn close(&self) -> Result<()> {
         self.fleet.close().await;
         self.keeper.abort();
+        self.guardian.close().await;
         Ok(())
     }
 }

@@ -12,7 +12,6 @@ use tokio::time::{Instant, timeout};
 
 use super::interpreter::{Interpreter, describe, exited, kill};
 use super::output::Tail;
-use super::sweep;
 use crate::reply::Reply;
 
 /// How long the end of a process may come after the end of its connection.
@@ -52,7 +51,7 @@ impl Interpreter {
         let mut asked = false;
         let usable;
         let step = {
-            let Self { pid, cookie, control, outputs, exit, .. } = self;
+            let Self { family, control, outputs, exit, .. } = self;
             let mut pump = pin!(outputs.pump(context.logs(), &finishing));
             let mut exchange = pin!(async { reply(control.exchange().await) });
             let mut stops = context.stop_requests();
@@ -74,7 +73,7 @@ impl Interpreter {
                         let at = Instant::now() + stop.grace;
                         kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
                         if !std::mem::replace(&mut asked, true) && !stop.grace.is_zero() {
-                            sweep::terminate(*pid);
+                            family.terminate();
                         }
                     }
                     status = exited(exit) => break Step::Died(status),
@@ -92,7 +91,7 @@ impl Interpreter {
             };
             usable = matches!(step, Step::Reply(Reply { left: false, .. })) && !asked;
             if !usable {
-                kill(*pid, cookie, exit).await;
+                kill(family, exit).await;
             }
             // Nothing is alive, and all that was written is in the pipes. The same future goes on: it may hold lines already.
             finishing.store(true, Ordering::Relaxed);

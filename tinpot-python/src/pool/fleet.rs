@@ -296,9 +296,10 @@ impl<'a> Busy<'a> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         if let Some(interpreter) = self.interpreter.take() {
+            // First: the kernel would let the removal of its cgroup wait until another interpreter has moved to its own (20 ms, 2026-11).
+            drop(interpreter);
             self.fleet.lock().live -= 1;
             self.fleet.wanted.notify_one();
-            drop(interpreter);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! One child interpreter.
 
-use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -14,20 +15,23 @@ use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use super::common::Common;
 use super::control::Control;
 use super::output::{Outputs, Tail};
-use super::sweep;
+use super::sweep::{self, Family};
+use crate::cgroup::{Cgroup, PoolCgroup};
 use crate::error::PythonError;
 use crate::offer::Discovered;
-use crate::package::Package;
 
 /// How interpreters are started.
 #[derive(Debug)]
 pub(super) struct Launch {
-    pub(super) python: PathBuf,
-    pub(super) package: Package,
+    pub(super) common: Arc<Common>,
+    /// Where the interpreters have their cgroups, if they have any.
+    pub(super) cgroup: Option<Arc<PoolCgroup>>,
+    /// How many were started.
+    pub(super) count: AtomicU64,
     pub(super) root: PathBuf,
-    pub(super) environment: Vec<(OsString, Option<OsString>)>,
     /// Files that are not imported: an interpreter has died of each, or hung.
     pub(super) skip: Vec<String>,
     pub(super) start_timeout: Duration,
@@ -37,14 +41,11 @@ pub(super) struct Launch {
 /// A running interpreter that has imported the actions.
 #[derive(Debug)]
 pub(super) struct Interpreter {
-    pub(super) pid: Pid,
-    pub(super) cookie: String,
+    pub(super) family: Arc<Family>,
     pub(super) control: Control,
     pub(super) outputs: Outputs,
     /// How it ended, once it has.
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
-    /// The kernel kills the interpreter's process group when this end is closed, be it by the death of this process.
-    lifeline: Option<UnixStream>,
 }
 
 /// What an interpreter says while it starts.
@@ -120,40 +121,39 @@ impl Launch {
         reap: impl FnOnce(Child, watch::Sender<Option<ExitStatus>>),
     ) -> io::Result<Interpreter> {
         let (control, their_control) = Control::pair()?;
-        let (lifeline, their_lifeline) = UnixStream::pair()?;
-        let their_lifeline = OwnedFd::from(their_lifeline);
+        let their_lifeline = self.common.lifeline.tie()?;
         let (outputs, stdout, stderr) = Outputs::pipes()?;
-        let cookie = uuid::Uuid::new_v4().simple().to_string();
-        let mut command = Command::new(&self.python);
+        let cgroup = self.cgroup.as_ref().map(PoolCgroup::add).transpose()?;
+        let procs = cgroup.as_ref().map(Cgroup::procs).transpose()?;
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let cookie = format!("{}{number}", self.common.mark);
+        let mut command = self.common.command(&[], "tinpot_child.py");
         command
-            .arg(self.package.path().join("tinpot_child.py"))
             .arg(their_control.as_raw_fd().to_string())
             .arg(their_lifeline.as_raw_fd().to_string())
+            .env(sweep::COOKIE, &cookie)
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
             .kill_on_drop(true);
-        for (name, value) in &self.environment {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.env(sweep::COOKIE, &cookie);
-        inherit(&mut command, their_control, their_lifeline);
+        enter(&mut command, their_control, their_lifeline, procs);
         let child = command.spawn()?;
         let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
         let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
         let (report, exit) = watch::channel(None);
         reap(child, report);
-        Ok(Interpreter { pid, cookie, control, outputs, exit, lifeline: Some(lifeline) })
+        let family = Arc::new(Family::new(pid, cookie, cgroup));
+        Ok(Interpreter { family, control, outputs, exit })
     }
 }
 
-/// Lets the interpreter inherit the two sockets, lead a session of its own, and adopt what its descendants leave behind.
+/// Lets the interpreter move to its cgroup, inherit two descriptors, lead a session of its own, and adopt what its descendants leave behind.
 #[allow(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
-fn inherit(command: &mut Command, control: OwnedFd, lifeline: OwnedFd) {
+fn enter(command: &mut Command, control: OwnedFd, lifeline: OwnedFd, procs: Option<File>) {
     let between_fork_and_exec = move || {
+        if let Some(procs) = &procs {
+            rustix::io::write(procs, b"0")?;
+        }
         for fd in [&control, &lifeline] {
             rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
         }
@@ -177,38 +177,55 @@ impl Interpreter {
 
     /// Kills it and all that it started, and waits until nothing of that is left.
     async fn kill(&mut self) {
-        kill(self.pid, &self.cookie, &mut self.exit).await;
+        kill(&self.family, &mut self.exit).await;
     }
 }
 
 /// Kills an interpreter and all that it started, and waits until nothing of that is left.
-pub(super) async fn kill(pid: Pid, cookie: &str, exit: &mut watch::Receiver<Option<ExitStatus>>) {
-    let (cookie, gone) = (cookie.to_owned(), exit.borrow().is_some());
-    let swept = tokio::task::spawn_blocking(move || sweep::kill_all(pid, &cookie, gone)).await;
-    if swept.is_err() {
-        sweep::kill_group(pid);
-    }
+pub(super) async fn kill(family: &Arc<Family>, exit: &mut watch::Receiver<Option<ExitStatus>>) {
+    let doomed = Doomed { family: Some(family.clone()), gone: exit.borrow().is_some() };
+    // When the runtime ends, the value is dropped instead, which kills as well.
+    let _ = tokio::task::spawn_blocking(move || doomed.end()).await;
     exited(exit).await;
 }
 
 impl Drop for Interpreter {
     /// The interpreter is not needed any more, or somebody dropped the future that used it: nothing of it may live on.
     fn drop(&mut self) {
-        if self.exit_status().is_some() {
+        let gone = self.exit_status().is_some();
+        if gone && self.family.is_swept() {
             return;
         }
-        let (pid, cookie) = (self.pid, std::mem::take(&mut self.cookie));
-        // Closing the lifeline kills the group at once, and with the interpreter goes the tree of its descendants: not before the sweep.
-        let lifeline = self.lifeline.take();
+        if !gone {
+            self.family.stop();
+        }
+        let doomed = Doomed { family: Some(self.family.clone()), gone };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::STOP);
-                runtime.spawn_blocking(move || {
-                    sweep::kill_all(pid, &cookie, false);
-                    drop(lifeline);
-                });
-            }
-            Err(_) => sweep::kill_all(pid, &cookie, false),
+            Ok(runtime) => drop(runtime.spawn_blocking(move || doomed.end())),
+            Err(_) => doomed.end(),
+        }
+    }
+}
+
+/// A family that is to be killed: if there is no time to look for all of it, then what can be killed at once.
+#[derive(Debug)]
+struct Doomed {
+    family: Option<Arc<Family>>,
+    gone: bool,
+}
+
+impl Doomed {
+    fn end(mut self) {
+        if let Some(family) = self.family.take() {
+            family.kill_all(self.gone);
+        }
+    }
+}
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        if let Some(family) = self.family.take() {
+            family.kill_now();
         }
     }
 }

@@ -1,49 +1,89 @@
 //! Kills everything that an interpreter started, also what has left its process group.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::cgroup::Cgroup;
 
 /// How long to go on while killed processes do not disappear (they may be stuck in the kernel).
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The variable that marks everything which descends from an interpreter, unless it clears its environment.
 pub(super) const COOKIE: &str = "TINPOT_INTERPRETER";
 
-/// Asks the interpreter's process group to end.
-pub(super) fn terminate(pid: Pid) {
-    // A group that is gone needs no signal.
-    let _ = kill_process_group(pid, Signal::TERM);
+/// By what an interpreter is known, and all that descends from it.
+#[derive(Debug)]
+pub(super) struct Family {
+    pid: Pid,
+    /// What is in the variable [`COOKIE`].
+    cookie: String,
+    cgroup: Option<Cgroup>,
+    swept: AtomicBool,
 }
 
-/// Kills the interpreter's process group, at once and without looking further.
-pub(super) fn kill_group(pid: Pid) {
-    let _ = kill_process_group(pid, Signal::KILL);
-}
+impl Family {
+    pub(super) fn new(pid: Pid, cookie: String, cgroup: Option<Cgroup>) -> Self {
+        Self { pid, cookie, cgroup, swept: AtomicBool::new(false) }
+    }
 
-/// Kills all that descends from the interpreter `pid`, then the interpreter unless it is `gone` already. Blocks for some milliseconds.
-///
-/// While the interpreter is there, orphans become its children (it is a child subreaper), so that its descendants are complete; it is
-/// stopped first, so that they do not become more. What has its session, its group or its cookie is found without it.
-pub(super) fn kill_all(pid: Pid, cookie: &str, gone: bool) {
-    if !gone {
-        let _ = kill_process(pid, Signal::STOP);
+    /// Asks the process group to end.
+    pub(super) fn terminate(&self) {
+        // A group that is gone needs no signal.
+        let _ = kill_process_group(self.pid, Signal::TERM);
     }
-    let start = Instant::now();
-    let mut pause = Duration::from_micros(500);
-    loop {
-        let victims = processes::of(pid, cookie, gone);
-        if victims.is_empty() || start.elapsed() > PATIENCE {
-            break;
-        }
-        for victim in victims {
-            let _ = kill_process(victim, Signal::KILL);
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
+
+    /// Keeps the interpreter from starting anything more.
+    pub(super) fn stop(&self) {
+        let _ = kill_process(self.pid, Signal::STOP);
     }
-    if !gone {
-        kill_group(pid);
-        let _ = kill_process(pid, Signal::KILL);
+
+    /// Kills what can be killed at once, without looking further.
+    pub(super) fn kill_now(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill();
+        }
+        let _ = kill_process_group(self.pid, Signal::KILL);
+    }
+
+    /// Whether all of it was killed.
+    pub(super) fn is_swept(&self) -> bool {
+        self.swept.load(Ordering::Acquire)
+    }
+
+    /// Kills all that descends from the interpreter, then the interpreter unless it is `gone` already. Blocks for some milliseconds.
+    ///
+    /// While the interpreter is there, orphans become its children (it is a child subreaper), so that its descendants are complete; it is
+    /// stopped first, so that they do not become more. What has its session, its group or its cookie is found without it. With a cgroup all
+    /// this is for what has left that, as a process with the rights for it may.
+    pub(super) fn kill_all(&self, mut gone: bool) {
+        if !gone {
+            self.stop();
+        }
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(500);
+        loop {
+            let victims = processes::of(self.pid, &self.cookie, gone);
+            // Not before the look: the interpreter goes too.
+            gone |= self.cgroup.as_ref().is_some_and(|cgroup| cgroup.kill().is_ok());
+            for victim in &victims {
+                let _ = kill_process(*victim, Signal::KILL);
+            }
+            let populated = || self.cgroup.as_ref().is_some_and(Cgroup::is_populated);
+            while populated() && start.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            if victims.is_empty() || start.elapsed() > PATIENCE {
+                break;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+        if !gone {
+            self.kill_now();
+            let _ = kill_process(self.pid, Signal::KILL);
+        }
+        self.swept.store(true, Ordering::Release);
     }
 }
 

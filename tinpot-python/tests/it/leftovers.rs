@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tinpot_core::Outcome;
+use tinpot_core::{Outcome, StopReason};
 
-use crate::support::{AMPLE, Actions, call, is_alive, start};
+use crate::support::{AMPLE, Actions, MODES, call, is_alive, start};
 
 /// Actions that start something and note its process id in `pids`.
-fn actions() -> Actions {
+pub(crate) fn actions() -> Actions {
     let actions = Actions::new();
     let note = actions.path("pids");
     let text = format!(
@@ -103,14 +103,17 @@ def own(): return os.getpid()
 
 #[tokio::test]
 async fn what_is_left_when_an_action_returns_is_killed() {
-    let actions = actions();
-    let pool = actions.pool().await;
     let cases =
         ["child", "own_session", "double_fork", "double_fork_without_environment", "forked_copy"];
-    for (count, action) in cases.into_iter().enumerate() {
-        assert_eq!(call(&pool, action).await.value(), Value::Null, "{action}");
-        for pid in actions.pids("pids", count + 1).await {
-            assert!(!is_alive(pid), "{action} left {pid:?}");
+    for mode in MODES {
+        let actions = actions();
+        let pool = actions.pool_in(mode).await;
+        for (count, action) in cases.into_iter().enumerate() {
+            // They have its standard output: the result does not wait for their end of it.
+            assert_eq!(call(&pool, action).await.value(), Value::Null, "{action}, {mode}");
+            for pid in actions.pids("pids", count + 1).await {
+                assert!(!is_alive(pid), "{action} left {pid:?}, {mode}");
+            }
         }
     }
 }
@@ -125,32 +128,38 @@ async fn copy_of_the_interpreter_does_not_answer() {
 }
 
 #[tokio::test]
-async fn nothing_survives_a_cancel() {
-    for (action, grace) in [
-        ("all_of_it", AMPLE),
-        ("stubborn", Duration::from_millis(50)),
-        ("stubborn", Duration::ZERO),
-    ] {
-        let actions = actions();
-        let pool = actions.pool().await;
-        let running = start(&pool, action, json!({}));
-        let pids = actions.pids("pids", 4).await;
-        running.ask(grace);
-        assert_eq!(running.end().await.outcome, Outcome::Cancelled);
-        for pid in pids {
-            assert!(!is_alive(pid), "{pid:?} survived {action} with {grace:?}");
+async fn nothing_survives_a_stop() {
+    let soon = Duration::from_millis(50);
+    for mode in MODES {
+        for (action, reason, grace) in [
+            ("all_of_it", StopReason::Cancelled, AMPLE),
+            ("stubborn", StopReason::Cancelled, soon),
+            ("stubborn", StopReason::TimedOut, soon),
+            ("stubborn", StopReason::Cancelled, Duration::ZERO),
+        ] {
+            let actions = actions();
+            let pool = actions.pool_in(mode).await;
+            let running = start(&pool, action, json!({}));
+            let pids = actions.pids("pids", 4).await;
+            running.ask_because(reason, grace);
+            assert_eq!(running.end().await.outcome, Outcome::Cancelled);
+            for pid in pids {
+                assert!(!is_alive(pid), "{pid:?} survived {action} with {grace:?}, {mode}");
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn nothing_survives_a_crash() {
-    let actions = actions();
-    let pool = actions.pool().await;
-    let ended = call(&pool, "crash").await;
-    assert!(ended.failure().message.contains("exit code 1"), "{:?}", ended.failure());
-    for pid in actions.pids("pids", 3).await {
-        assert!(!is_alive(pid), "{pid:?} survived");
+    for mode in MODES {
+        let actions = actions();
+        let pool = actions.pool_in(mode).await;
+        let ended = call(&pool, "crash").await;
+        assert!(ended.failure().message.contains("exit code 1"), "{:?}", ended.failure());
+        for pid in actions.pids("pids", 3).await {
+            assert!(!is_alive(pid), "{pid:?} survived, {mode}");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Integration tests of tinpot-python: one binary, one module per subject.
 
 mod conformance;
+mod containment;
 mod crashes;
 mod discovery;
 #[cfg(feature = "embed")]

@@ -12,7 +12,7 @@ use tinpot_core::{
     Attempt, Context, ContextParts, ExecutionId, Executor, Failure, Json, LogBuffer, LogWriter,
     Offer, Outcome, Stop, StopReason, Stream, stop_channel,
 };
-use tinpot_python::PythonPool;
+use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -20,6 +20,10 @@ use tokio::task::JoinHandle;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A grace period that no test ever waits for.
 pub(crate) const AMPLE: Duration = Duration::from_secs(3600);
+
+/// What a test of containment is to hold in: cgroups where the machine has them, and process groups.
+pub(crate) const MODES: [ContainmentMode; 2] =
+    [ContainmentMode::Auto, ContainmentMode::ProcessGroup];
 
 /// A directory of actions.
 pub(crate) struct Actions(pub(crate) TempDir);
@@ -48,8 +52,12 @@ impl Actions {
     }
 
     pub(crate) async fn pool(&self) -> Arc<PythonPool> {
-        let pool = PythonPool::builder(self.0.path()).size(1).spare(1).start().await;
-        Arc::new(pool.expect("a pool"))
+        self.pool_in(ContainmentMode::Auto).await
+    }
+
+    pub(crate) async fn pool_in(&self, mode: ContainmentMode) -> Arc<PythonPool> {
+        let builder = PythonPool::builder(self.0.path()).size(1).spare(1).containment(mode);
+        Arc::new(builder.start().await.expect("a pool"))
     }
 
     /// The process ids that an action has written to a file, one a line, once there are so many.
@@ -93,7 +101,11 @@ pub(crate) fn start(executor: &Arc<impl Executor>, action: &str, parameters: Val
 
 impl Running {
     pub(crate) fn ask(&self, grace: Duration) {
-        self.stop.send_replace(Some(Stop { reason: StopReason::Cancelled, grace }));
+        self.ask_because(StopReason::Cancelled, grace);
+    }
+
+    pub(crate) fn ask_because(&self, reason: StopReason, grace: Duration) {
+        self.stop.send_replace(Some(Stop { reason, grace }));
     }
 
     pub(crate) async fn end(mut self) -> Ended {

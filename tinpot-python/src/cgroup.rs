@@ -1,0 +1,272 @@
+//! Control groups (cgroup v2): what the kernel keeps together, it can kill together.
+//!
+//! Only `cgroup.procs`, `cgroup.kill` and `cgroup.events` are needed, which every cgroup has whatever its controllers.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long to go on while killed processes do not disappear (they may be stuck in the kernel).
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The cgroup of a pool, below the worker's own; it has one cgroup per interpreter below it, and no process. Removed with this value.
+#[derive(Debug)]
+pub(crate) struct PoolCgroup {
+    path: PathBuf,
+    /// The worker's own.
+    own: PathBuf,
+    made: AtomicU64,
+}
+
+/// The cgroup of one interpreter and everything that descends from it. Removed with this value, when nothing in it is alive.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    path: PathBuf,
+    _pool: Arc<PoolCgroup>,
+}
+
+impl PoolCgroup {
+    /// Makes a cgroup of that name below the worker's own. `note` is told its path before it is there, so that whoever comes after a crash
+    /// finds it.
+    ///
+    /// # Errors
+    /// Why there can be none, in a few words.
+    pub(crate) fn create(
+        name: &str,
+        note: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<Self, String> {
+        let own = own()?;
+        // What moves a process must be allowed to write to the first cgroup that is above both its old and its new one.
+        let procs = own.join("cgroup.procs");
+        let writable = File::options().write(true).open(&procs);
+        writable.map_err(|e| format!("{} cannot be written: {}", procs.display(), reason(&e)))?;
+        let path = own.join(name);
+        note(&path).map_err(|e| format!("its path cannot be noted: {}", reason(&e)))?;
+        fs::create_dir(&path).map_err(|e| {
+            format!("no directory can be made in {}: {}", own.display(), reason(&e))
+        })?;
+        let this = Self { path, own, made: AtomicU64::new(0) };
+        if !this.path.join("cgroup.kill").exists() {
+            return Err("this kernel has no cgroup.kill, which came with Linux 5.14".to_owned());
+        }
+        Ok(this)
+    }
+
+    /// Proves with a process of ours, which sits in the worker's own cgroup, that processes can be moved: it is moved, and moved back.
+    ///
+    /// # Errors
+    /// Why they cannot, in a few words.
+    pub(crate) fn prove(&self, pid: u32) -> Result<(), String> {
+        let cannot = |e: io::Error| format!("processes cannot be moved: {}", reason(&e));
+        let probe = self.path.join("probe");
+        fs::create_dir(&probe).map_err(cannot)?;
+        let moved = fs::write(probe.join("cgroup.procs"), pid.to_string());
+        let moved = moved.and_then(|()| fs::write(self.own.join("cgroup.procs"), pid.to_string()));
+        remove(&probe);
+        moved.map_err(cannot)
+    }
+
+    /// A cgroup for one interpreter.
+    pub(crate) fn add(self: &Arc<Self>) -> io::Result<Cgroup> {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let path = self.path.join(number.to_string());
+        fs::create_dir(&path)?;
+        Ok(Cgroup { path, _pool: self.clone() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for PoolCgroup {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+impl Cgroup {
+    /// Where a process writes `0` to move here.
+    pub(crate) fn procs(&self) -> io::Result<File> {
+        File::options().write(true).open(self.path.join("cgroup.procs"))
+    }
+
+    /// Kills all that is in it, without waiting for their end.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        kill(&self.path)
+    }
+
+    /// Whether anything in it is alive: zombies are not.
+    pub(crate) fn is_populated(&self) -> bool {
+        is_populated(&self.path)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+/// Kills what a worker that is gone has left in the cgroup of its pool, and removes that; `true` when nothing is left.
+pub(crate) fn clear(pool: &Path) -> bool {
+    let start = Instant::now();
+    while kill(pool).is_ok() && is_populated(pool) && start.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    remove(pool);
+    !pool.exists()
+}
+
+fn kill(cgroup: &Path) -> io::Result<()> {
+    // Not `fs::write`, which would make a file where there is no such cgroup.
+    let mut file = File::options().write(true).open(cgroup.join("cgroup.kill"))?;
+    io::Write::write_all(&mut file, b"1")
+}
+
+fn is_populated(cgroup: &Path) -> bool {
+    fs::read_to_string(cgroup.join("cgroup.events"))
+        .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+}
+
+/// Removes a cgroup with those that were made below it, as far as nothing in them is alive.
+fn remove(cgroup: &Path) {
+    // Errors are no news here: it may be gone, or not empty, and then others remove it later.
+    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(cgroup);
+}
+
+/// The directory of the cgroup that this process is in.
+fn own() -> Result<PathBuf, String> {
+    let read = |file: &str| match fs::read(file) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(e) => Err(format!("{file} cannot be read: {}", reason(&e))),
+    };
+    directory(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
+}
+
+/// The same, from the list of mounts and the list of this process's cgroups; see proc(5) and cgroups(7).
+fn directory(mounts: &str, membership: &str) -> Result<PathBuf, String> {
+    let Some(own) = membership.lines().find_map(|line| line.strip_prefix("0::")) else {
+        return Err("there is no cgroup v2 here".to_owned());
+    };
+    let own = Path::new(own);
+    // The last mount at a place hides the others.
+    let mounted: Vec<_> = mounts.lines().rev().filter_map(cgroup2).collect();
+    if mounted.is_empty() {
+        return Err("no cgroup2 file system is mounted".to_owned());
+    }
+    let shown = mounted.into_iter().find_map(|(root, point)| {
+        let below = own.strip_prefix(root).ok()?;
+        // A path with `..` says that it is outside of what a namespace shows.
+        let inside = below.components().all(|part| matches!(part, Component::Normal(_)));
+        inside.then(|| point.components().chain(below.components()).collect::<PathBuf>())
+    });
+    shown.ok_or_else(|| format!("this process's cgroup {} is not mounted here", own.display()))
+}
+
+/// The part of the hierarchy that a line of mountinfo mounts, and where, if it is of cgroup2.
+fn cgroup2(line: &str) -> Option<(PathBuf, PathBuf)> {
+    let (mount, kind) = line.split_once(" - ")?;
+    if kind.split(' ').next() != Some("cgroup2") {
+        return None;
+    }
+    let mut fields = mount.split(' ').skip(3).map(unescape);
+    Some((fields.next()?, fields.next()?))
+}
+
+/// A path of mountinfo, where white space and backslashes are written as octal numbers.
+fn unescape(text: &str) -> PathBuf {
+    let mut path = text.to_owned();
+    for (written, meant) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
+        path = path.replace(written, meant);
+    }
+    PathBuf::from(path)
+}
+
+/// An error in the words of the system, without its number.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clear, directory};
+    use std::path::Path;
+
+    const HYBRID: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+39 31 0:36 / /sys/fs/cgroup/pids rw,relatime shared:5 - cgroup cgroup rw,pids
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:7 master:1 - cgroup2 cgroup2 rw
+";
+
+    #[test]
+    fn own_cgroup_is_found() {
+        for (mounts, membership, expected) in [
+            (HYBRID, "8:pids:/x\n0::/\n", "/sys/fs/cgroup/unified"),
+            (HYBRID, "0::/user.slice/a b.scope\n", "/sys/fs/cgroup/unified/user.slice/a b.scope"),
+            // Without a cgroup namespace a container sees its part only.
+            (
+                "30 1 0:26 /docker/1a /sys/fs/cgroup ro - cgroup2 cgroup rw\n",
+                "0::/docker/1a/b\n",
+                "/sys/fs/cgroup/b",
+            ),
+            (
+                "30 1 0:26 / /odd\\040place\\134 rw - cgroup2 cgroup rw\n",
+                "0::/b\n",
+                "/odd place\\/b",
+            ),
+            (
+                "1 1 0:1 / /a rw - cgroup2 c rw\n2 1 0:1 /b /c rw - cgroup2 c rw\n",
+                "0::/d\n",
+                "/a/d",
+            ),
+        ] {
+            assert_eq!(
+                directory(mounts, membership).as_deref(),
+                Ok(Path::new(expected)),
+                "{mounts}"
+            );
+        }
+    }
+
+    #[test]
+    fn reasons_why_there_is_none_are_given() {
+        for (mounts, membership, part) in [
+            (HYBRID, "8:pids:/\n", "no cgroup v2"),
+            (
+                "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n",
+                "0::/\n",
+                "no cgroup2 file system",
+            ),
+            (
+                "30 1 0:26 /docker/1a /sys/fs/cgroup rw - cgroup2 cgroup rw\n",
+                "0::/docker/2\n",
+                "/docker/2 is not mounted",
+            ),
+            (HYBRID, "0::/../other\n", "/../other is not mounted"),
+            ("nonsense\n - \n", "0::/\n", "no cgroup2"),
+        ] {
+            let why = directory(mounts, membership).expect_err("no cgroup");
+            assert!(why.contains(part), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_cgroup_is_not_written_to() {
+        let place = tempfile::tempdir().expect("a directory");
+        std::fs::write(place.path().join("file"), "").expect("a file");
+        assert!(!clear(place.path()));
+        let names: Vec<_> = std::fs::read_dir(place.path()).expect("entries").flatten().collect();
+        assert_eq!(names.len(), 1);
+        assert!(clear(&place.path().join("missing")));
+    }
+}

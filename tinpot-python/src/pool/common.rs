@@ -1,0 +1,36 @@
+//! What all processes of a pool have in common.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use tokio::process::Command;
+
+use super::lifeline::Lifeline;
+use crate::package::Package;
+
+/// What all processes of a pool have in common.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) python: PathBuf,
+    pub(super) package: Package,
+    /// In addition to the worker's environment; `None` takes a variable away.
+    pub(super) environment: Vec<(OsString, Option<OsString>)>,
+    /// What the cookies of this pool's interpreters begin with, and nobody else's.
+    pub(super) mark: String,
+    pub(super) lifeline: Lifeline,
+}
+
+impl Common {
+    /// Runs a program of the package, with options for Python.
+    pub(super) fn command(&self, options: &[&str], program: &str) -> Command {
+        let mut command = Command::new(&self.python);
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.args(options).arg(self.package.path().join(program));
+        command
+    }
+}
