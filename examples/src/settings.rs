@@ -8,7 +8,7 @@ use clap::Args;
 use tinpot_core::protocol::ProtocolConfig;
 use tinpot_core::{Executor, MemoryStore, Store, WorkerId};
 use tinpot_mqtt::MqttTransport;
-use tinpot_python::PythonPool;
+use tinpot_python::{ContainmentMode, PythonPool};
 use tinpot_sqlite::SqliteStore;
 
 use crate::AnyError;
@@ -173,6 +173,9 @@ pub struct ActionsSettings {
     /// The Python interpreter, or a virtual environment; VIRTUAL_ENV or python3 by default
     #[arg(long, env = "TINPOT_PYTHON")]
     pub python: Option<PathBuf>,
+    /// What keeps hold of everything that actions start: cgroup, process-group, or auto for the first where it can be used
+    #[arg(long, env = "TINPOT_CONTAINMENT", value_name = "KIND", default_value_t = ContainmentMode::Auto)]
+    pub containment: ContainmentMode,
     /// Run Python in this very process: faster, but a crash of an action is a crash of the worker
     #[cfg(feature = "embed")]
     #[arg(long, env = "TINPOT_IN_PROCESS")]
@@ -193,7 +196,9 @@ impl ActionsSettings {
             }
             return Ok(Box::new(builder.start().await?));
         }
-        let mut builder = PythonPool::builder(&self.dir).size(self.concurrency as usize);
+        let mut builder = PythonPool::builder(&self.dir)
+            .size(self.concurrency as usize)
+            .containment(self.containment);
         if let Some(python) = &self.python {
             builder = builder.python(python);
         }

@@ -62,6 +62,22 @@ def family(file: str):
 
 
 @action
+def outcast(file: str):
+    """Start two daemons: twice forked, in a session of their own, deaf to SIGTERM, with the output open. Write all ids down, and wait for ever."""
+    mark(file, str(os.getpid()))
+    for _ in range(2):
+        if os.fork() == 0:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if os.fork() == 0:
+                mark(file, str(os.getpid()))
+                time.sleep(1000)
+            os._exit(0)
+        os.wait()
+    time.sleep(1000)
+
+
+@action
 def lines(count: int):
     """Print that many lines."""
     for number in range(1, count + 1):

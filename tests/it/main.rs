@@ -1,6 +1,7 @@
 //! End-to-end tests: one binary, one module per subject.
 
 mod broker_restart;
+mod containment;
 mod examples;
 mod input;
 mod link;

@@ -52,6 +52,7 @@ fn command(example: &str) -> Command {
         "TINPOT_COORDINATOR_LEASE",
         "TINPOT_KILL_AFTER",
         "TINPOT_STORE",
+        "TINPOT_CONTAINMENT",
     ] {
         command.env_remove(variable);
     }
