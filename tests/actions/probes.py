@@ -51,6 +51,17 @@ def hold(file: str, seconds: float):
 
 
 @action
+def until(file: str):
+    """Print numbered lines until that file is there."""
+    number = 0
+    while not os.path.exists(file):
+        number += 1
+        print("line %d" % number, flush=True)
+        time.sleep(0.01)
+    return number
+
+
+@action
 def family(file: str):
     """Start a child that starts a child, write their ids down, and wait for ever."""
     script = "sleep 1000 & echo $! >> \"$1\"; wait"

@@ -9,6 +9,7 @@ mod network;
 mod output;
 mod processes;
 mod proxy;
+mod recovery;
 mod standalone;
 mod takeover;
 mod wall_clock;

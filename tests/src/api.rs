@@ -37,6 +37,11 @@ impl Api {
         api
     }
 
+    /// A client of the server on that port of loopback, whether it is there or not.
+    pub fn of(port: u16) -> Self {
+        Self::at(port, "")
+    }
+
     fn at(port: u16, path: &str) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -45,7 +50,8 @@ impl Api {
         Self { agent: config.into(), base: format!("http://127.0.0.1:{port}{path}") }
     }
 
-    fn try_get(&self, path: &str) -> Result<(u16, Value), String> {
+    /// Gets a path of a server that may not be there; the status and the JSON body.
+    pub fn try_get(&self, path: &str) -> Result<(u16, Value), String> {
         let mut response =
             self.agent.get(format!("{}{path}", self.base)).call().map_err(|e| e.to_string())?;
         let body = response.body_mut().read_json().unwrap_or(Value::Null);
@@ -88,6 +94,18 @@ impl Api {
             .post(&format!("/api/actions/{action}/execute"), &json!({"parameters": parameters}));
         assert_eq!(status, 200, "{body}");
         body["execution_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Submits an execution with a key to a server that may not be there; its id, or why there is none.
+    pub fn try_submit(&self, action: &str, key: &str, body: &Value) -> Result<String, String> {
+        let request = self.agent.post(format!("{}/api/actions/{action}/execute", self.base));
+        let mut response =
+            request.header("idempotency-key", key).send_json(body).map_err(|e| e.to_string())?;
+        let answer: Value = response.body_mut().read_json().map_err(|e| e.to_string())?;
+        match answer["execution_id"].as_str() {
+            Some(id) if response.status() == 200 => Ok(id.to_owned()),
+            _ => Err(format!("{}: {answer}", response.status())),
+        }
     }
 
     /// Runs an action and waits for it; the whole answer.
@@ -155,9 +173,31 @@ impl Api {
         });
     }
 
+    /// What the event stream of an execution ends with, when it has ended.
+    pub fn stream_end(&self, id: &str) -> Value {
+        let execution = self.execution(id);
+        let ended = !execution["finished_at"].is_null();
+        ended.then(|| self.stream(id).pop()).flatten().unwrap_or(Value::Null)
+    }
+
     /// Reads the event stream of an execution to its end; every event's JSON.
     pub fn stream(&self, id: &str) -> Vec<Value> {
         self.open_stream(id).collect()
+    }
+
+    /// Opens the event stream of an execution after the event with that id; the lines that come.
+    pub(crate) fn try_stream(
+        &self,
+        id: &str,
+        last_event: &str,
+    ) -> Result<impl Iterator<Item = std::io::Result<String>> + use<>, String> {
+        let request = self.agent.get(format!("{}/api/executions/{id}/stream", self.base));
+        let response =
+            request.header("last-event-id", last_event).call().map_err(|e| e.to_string())?;
+        if response.status() != 200 {
+            return Err(format!("status {}", response.status()));
+        }
+        Ok(BufReader::new(response.into_body().into_reader()).lines())
     }
 
     /// Opens the event stream of an execution; every event's JSON, as it comes.

@@ -1,6 +1,7 @@
 //! A coordinator and workers as processes, as most tests need them.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use crate::{Api, Program, actions, free_port, wait_for};
 
@@ -11,6 +12,56 @@ pub const QUICK: [(&str, &str); 4] = [
     ("TINPOT_COORDINATOR_LEASE", "4.5"),
     ("TINPOT_KILL_AFTER", "1"),
 ];
+
+/// A coordinator that dies and comes back: on the same port, with the same store.
+#[derive(Debug)]
+pub struct Durable {
+    broker: String,
+    port: u16,
+    directory: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Durable {
+    /// One that is not started yet.
+    pub fn new(broker: &str, environment: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            broker: broker.to_owned(),
+            port: free_port(),
+            directory: tempfile::tempdir().expect("a directory"),
+            environment: environment.iter().map(owned).collect(),
+        }
+    }
+
+    /// Where its store is.
+    pub fn store(&self) -> PathBuf {
+        self.directory.path().join("tinpot.db")
+    }
+
+    /// A client of it, whether it is there or not.
+    pub fn api(&self) -> Api {
+        Api::of(self.port)
+    }
+
+    /// Starts it, and does not wait. It kills itself at `failpoint`, where there is one.
+    pub fn begin(&self, failpoint: Option<&str>) -> Program {
+        let (port, store) = (self.port.to_string(), self.store());
+        let mut all = vec![
+            ("PORT", port.as_str()),
+            ("MQTT_BROKER", &self.broker),
+            ("TINPOT_STORE", store.to_str().expect("a path in UTF-8")),
+        ];
+        all.extend(self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        all.extend(failpoint.map(|name| ("TINPOT_FAILPOINT", name)));
+        Program::start("coordinator", &all)
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(&self) -> (Program, Api) {
+        (self.begin(None), Api::answering(self.port))
+    }
+}
 
 /// Starts a coordinator and waits until it answers.
 pub fn coordinator(broker: &str, env: &[(&str, &str)]) -> (Program, Api) {

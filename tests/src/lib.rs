@@ -3,6 +3,7 @@
 mod api;
 mod broker;
 mod cluster;
+mod follower;
 mod program;
 mod proxy;
 mod random;
@@ -14,7 +15,10 @@ use std::time::{Duration, Instant};
 
 pub use self::api::Api;
 pub use self::broker::Mosquitto;
-pub use self::cluster::{QUICK, coordinator, coordinator_with_broker, wait_for_workers, worker};
+pub use self::cluster::{
+    Durable, QUICK, coordinator, coordinator_with_broker, wait_for_workers, worker,
+};
+pub use self::follower::{Followed, Follower};
 pub use self::program::{Program, run_example};
 pub use self::proxy::{Direction, Fault, Proxy};
 pub use self::random::Random;

@@ -53,6 +53,7 @@ fn command(example: &str) -> Command {
         "TINPOT_KILL_AFTER",
         "TINPOT_STORE",
         "TINPOT_CONTAINMENT",
+        "TINPOT_FAILPOINT",
     ] {
         command.env_remove(variable);
     }
@@ -132,6 +133,11 @@ impl Program {
     pub fn kill(&mut self) {
         self.child.kill().expect("the process is there");
         self.child.wait().expect("it was started here");
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it was started here")
     }
 
     /// Waits for its end.
