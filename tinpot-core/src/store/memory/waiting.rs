@@ -12,8 +12,8 @@ use crate::time::Timestamp;
 
 type Lane = (Arc<str>, Arc<str>);
 
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waiting {
     ready: BTreeMap<Lane, BTreeSet<(Reverse<i32>, ExecutionId)>>,
     delayed: BTreeSet<(Timestamp, ExecutionId)>,
     delayed_in: BTreeMap<Lane, u64>,
@@ -25,7 +25,7 @@ fn lane(execution: &Execution) -> Lane {
 }
 
 impl Waiting {
-    pub(super) fn insert(&mut self, execution: &Execution) {
+    pub(crate) fn insert(&mut self, execution: &Execution) {
         let id = execution.id;
         match execution.not_before {
             Some(at) => {
@@ -40,7 +40,7 @@ impl Waiting {
         self.expiring.extend(execution.expires_at.map(|at| (at, id)));
     }
 
-    pub(super) fn remove(&mut self, execution: &Execution) {
+    pub(crate) fn remove(&mut self, execution: &Execution) {
         let (id, lane) = (execution.id, lane(execution));
         if let Some(at) = execution.not_before {
             self.delayed.remove(&(at, id));
@@ -61,7 +61,7 @@ impl Waiting {
         }
     }
 
-    pub(super) fn counts(&self) -> Vec<WaitingCount> {
+    pub(crate) fn counts(&self) -> Vec<WaitingCount> {
         let mut counts: BTreeMap<&Lane, (u64, u64)> = BTreeMap::new();
         for (lane, keys) in &self.ready {
             counts.entry(lane).or_default().0 = keys.len() as u64;
@@ -78,7 +78,7 @@ impl Waiting {
         counts.into_iter().map(count).collect()
     }
 
-    pub(super) fn ids(&self, order: &QueueOrder) -> Box<dyn Iterator<Item = ExecutionId> + '_> {
+    pub(crate) fn ids(&self, order: &QueueOrder) -> Box<dyn Iterator<Item = ExecutionId> + '_> {
         fn from<K>(after: Option<K>) -> (Bound<K>, Bound<K>) {
             (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
         }

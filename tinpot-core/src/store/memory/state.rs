@@ -1,0 +1,297 @@
+//! What a memory store keeps, and how that changes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::MemoryStoreLimits;
+use super::waiting::Waiting;
+use crate::action::Action;
+use crate::error::{Error, ErrorKind, Result};
+use crate::execution::{AttemptRecord, Execution};
+use crate::id::ExecutionId;
+use crate::log::LogChunk;
+use crate::log_sink::LogBatch;
+use crate::protocol::Epoch;
+use crate::store::{ListOptions, Opened, QueuePage, Standing, Transition};
+use crate::time::Timestamp;
+
+#[derive(Clone, Debug)]
+struct Record {
+    execution: Arc<Execution>,
+    lease: Duration,
+    chunks: Vec<Arc<LogChunk>>,
+    log_bytes: usize,
+}
+
+/// Everything that a [`MemoryStore`](super::MemoryStore) keeps; the simulator's store is made of it too.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    pub(crate) instance: u32,
+    epoch: u32,
+    open: bool,
+    records: BTreeMap<ExecutionId, Record>,
+    keys: HashMap<Arc<str>, ExecutionId>,
+    pub(crate) waiting: Waiting,
+    granted: BTreeSet<ExecutionId>,
+    open_logs: BTreeSet<ExecutionId>,
+    actions: BTreeMap<String, Arc<Action>>,
+    ended: VecDeque<ExecutionId>,
+    /// The log text of those that have ended.
+    ended_log_bytes: usize,
+}
+
+fn key_is_taken(key: &str) -> Error {
+    let message = format!("the idempotency key {key:?} belongs to another execution");
+    Error::new(ErrorKind::Conflict, message)
+}
+
+impl State {
+    fn standing(&self, id: ExecutionId) -> Option<Standing> {
+        self.records.get(&id).map(|record| record.execution.standing())
+    }
+
+    fn check(&self, batch: &[Transition]) -> Result<()> {
+        if let [transition] = batch {
+            let standing = transition.execution().and_then(|id| self.standing(id));
+            return match transition {
+                Transition::Offer(_) => Ok(()),
+                _ => self.check_one(transition, standing).map(drop),
+            };
+        }
+        let mut changed: HashMap<ExecutionId, Standing> = HashMap::with_capacity(batch.len());
+        let mut keys = HashSet::new();
+        for transition in batch {
+            let Some(id) = transition.execution() else { continue };
+            let now = changed.get(&id).copied().or_else(|| self.standing(id));
+            changed.insert(id, self.check_one(transition, now)?);
+            if let Transition::Accept(execution) = transition
+                && let Some(key) = &execution.idempotency_key
+                && !keys.insert(key)
+            {
+                return Err(key_is_taken(key));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_one(&self, transition: &Transition, now: Option<Standing>) -> Result<Standing> {
+        if let Transition::Accept(execution) = transition
+            && let Some(key) = &execution.idempotency_key
+            && self.keys.contains_key(key)
+        {
+            return Err(key_is_taken(key));
+        }
+        transition.check(now)
+    }
+
+    fn apply(&mut self, transition: &Transition, at: Timestamp) {
+        match transition {
+            Transition::Offer(action) => {
+                self.actions.insert(action.name.clone(), action.clone());
+                return;
+            }
+            Transition::Accept(execution) => {
+                let mut execution = execution.clone();
+                Arc::make_mut(&mut execution).accepted_at = at;
+                if let Some(key) = &execution.idempotency_key {
+                    self.keys.insert(key.clone(), execution.id);
+                }
+                self.waiting.insert(&execution);
+                let id = execution.id;
+                let lease = Duration::ZERO;
+                self.records
+                    .insert(id, Record { execution, lease, chunks: Vec::new(), log_bytes: 0 });
+                return;
+            }
+            _ => {}
+        }
+        let Some(id) = transition.execution() else { return };
+        let Some(record) = self.records.get_mut(&id) else { return };
+        match transition {
+            Transition::Ready { .. } | Transition::Finish { fence: None, .. } => {
+                self.waiting.remove(&record.execution);
+            }
+            Transition::Grant { lease, .. } => {
+                self.waiting.remove(&record.execution);
+                self.granted.insert(id);
+                record.lease = *lease;
+            }
+            Transition::Requeue { .. } | Transition::Finish { .. } => {
+                self.granted.remove(&id);
+            }
+            _ => {}
+        }
+        transition.apply(Arc::make_mut(&mut record.execution), at);
+        match transition {
+            Transition::Ready { .. } | Transition::Requeue { .. } => {
+                if record.execution.log_is_open() {
+                    self.open_logs.insert(id);
+                }
+                self.waiting.insert(&record.execution);
+            }
+            Transition::Finish { .. } => {
+                if record.execution.log_is_open() {
+                    self.open_logs.insert(id);
+                }
+                self.ended_log_bytes += record.log_bytes;
+                self.ended.push_back(id);
+            }
+            _ => {}
+        }
+    }
+
+    fn forget(&mut self, limits: &MemoryStoreLimits) {
+        while self.ended.len() > limits.executions
+            || (self.ended_log_bytes > limits.log_bytes && !self.ended.is_empty())
+        {
+            if let Some(record) = self.ended.pop_front().and_then(|id| self.records.remove(&id)) {
+                self.ended_log_bytes -= record.log_bytes;
+                self.open_logs.remove(&record.execution.id);
+                if let Some(key) = &record.execution.idempotency_key {
+                    self.keys.remove(key);
+                }
+            }
+        }
+    }
+
+    /// Begins a new life.
+    pub(crate) fn open(&mut self) -> Result<Opened> {
+        if self.open {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "another coordinator has this memory store open",
+            ));
+        }
+        self.open = true;
+        self.epoch += 1;
+        let mut opened = Opened::new(Epoch { instance: self.instance, number: self.epoch });
+        let granted = self.granted.iter().filter_map(|id| self.records.get(id));
+        opened.longest_lease = granted.clone().map(|record| record.lease).max().unwrap_or_default();
+        opened.granted = granted.map(|record| record.execution.clone()).collect();
+        let open = self.open_logs.iter().filter_map(|id| self.records.get(id));
+        let open = open.filter(|record| record.execution.live_attempt().is_none());
+        opened.open_logs = open.map(|record| record.execution.clone()).collect();
+        opened.waiting = self.waiting.counts();
+        opened.actions = self.actions.values().cloned().collect();
+        Ok(opened)
+    }
+
+    /// Applies a batch, or nothing of it.
+    pub(crate) fn commit(
+        &mut self,
+        batch: &[Transition],
+        at: Timestamp,
+        limits: &MemoryStoreLimits,
+    ) -> Result<()> {
+        self.check(batch)?;
+        for transition in batch {
+            self.apply(transition, at);
+        }
+        self.forget(limits);
+        Ok(())
+    }
+
+    pub(crate) fn execution(&self, id: ExecutionId) -> Option<&Arc<Execution>> {
+        self.records.get(&id).map(|record| &record.execution)
+    }
+
+    pub(crate) fn executions(&self, options: &ListOptions) -> Vec<Arc<Execution>> {
+        if let Some(key) = &options.idempotency_key {
+            let id = self.keys.get(key.as_str());
+            let record = id.and_then(|id| self.records.get(id));
+            return record.map(|record| record.execution.clone()).into_iter().collect();
+        }
+        let wanted = |execution: &&Arc<Execution>| {
+            options.status.is_none_or(|status| execution.status == status)
+                && options.action.as_ref().is_none_or(|action| **action == *execution.action)
+                && options.queue.as_ref().is_none_or(|queue| **queue == *execution.queue)
+        };
+        let end = options.before.map_or(Bound::Unbounded, Bound::Excluded);
+        let newest_first = self.records.range((Bound::Unbounded, end)).rev();
+        let executions = newest_first.map(|(_, record)| &record.execution).filter(wanted);
+        executions.take(options.page_size()).cloned().collect()
+    }
+
+    pub(crate) fn queued(&self, page: &QueuePage) -> Vec<Arc<Execution>> {
+        let mut bytes = 0;
+        let room = |execution: &Arc<Execution>| {
+            let room = bytes <= page.max_bytes;
+            bytes += execution.parameters.get().len();
+            room
+        };
+        let ids = self.waiting.ids(&page.order);
+        let executions = ids.filter_map(|id| self.records.get(&id));
+        let executions = executions.map(|record| record.execution.clone());
+        executions.take(page.limit).take_while(room).collect()
+    }
+
+    pub(crate) fn append_logs(
+        &mut self,
+        batches: &[LogBatch],
+        limits: &MemoryStoreLimits,
+    ) -> Result<()> {
+        let mut next: HashMap<ExecutionId, u64> = HashMap::new();
+        for batch in batches {
+            let record = self.records.get(&batch.execution).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!("there is no execution {}", batch.execution),
+                )
+            })?;
+            let of_batch = |attempt: &AttemptRecord| attempt.number == batch.attempt;
+            if !record.execution.attempts.iter().any(of_batch) {
+                let message =
+                    format!("execution {} has no attempt {}", batch.execution, batch.attempt);
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+            let stored = record.execution.log_lines() + 1;
+            let expected = next.entry(batch.execution).or_insert(stored);
+            for chunk in &batch.chunks {
+                if chunk.first_seq != *expected {
+                    let why = format!("log line {} where {expected} is next", chunk.first_seq);
+                    return Err(Error::new(
+                        ErrorKind::Conflict,
+                        format!("execution {}: {why}", batch.execution),
+                    ));
+                }
+                *expected = chunk.last_seq() + 1;
+            }
+        }
+        for batch in batches {
+            let Some(record) = self.records.get_mut(&batch.execution) else { continue };
+            let bytes: usize = batch.chunks.iter().map(|chunk| chunk.size_bytes()).sum();
+            record.log_bytes += bytes;
+            record.chunks.extend(batch.chunks.iter().cloned());
+            let lines: u64 = batch.chunks.iter().map(|chunk| chunk.lines.len() as u64).sum();
+            let execution = Arc::make_mut(&mut record.execution);
+            execution.count_log_lines(batch.attempt, lines, batch.ends);
+            let (ended, log_is_open) = (execution.status.is_terminal(), execution.log_is_open());
+            if ended {
+                self.ended_log_bytes += bytes;
+            }
+            if !log_is_open {
+                self.open_logs.remove(&batch.execution);
+            }
+        }
+        self.forget(limits);
+        Ok(())
+    }
+
+    pub(crate) fn logs(&self, id: ExecutionId, after: u64, max_bytes: usize) -> Vec<Arc<LogChunk>> {
+        let Some(record) = self.records.get(&id) else { return Vec::new() };
+        let first = record.chunks.partition_point(|chunk| chunk.last_seq() <= after);
+        let mut bytes = 0;
+        let mut room = |chunk: &&Arc<LogChunk>| {
+            let room = bytes == 0 || bytes < max_bytes;
+            bytes += chunk.size_bytes();
+            room
+        };
+        record.chunks[first..].iter().take_while(|chunk| room(chunk)).cloned().collect()
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.open = false;
+    }
+}
