@@ -21,6 +21,8 @@ pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
 use self::idempotency::{Commits, check_key};
 use self::live::Registry;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::turn::{Accepted, Answer, Step, Turn};
 use crate::action::check_label;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::{DURATION_MAX, Execution, RetryPolicy, Status, SubmitOptions};

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::memory::State;
 pub use self::memory::{MemoryStore, MemoryStoreLimits};
 pub use self::transition::{Standing, Transition};
 use crate::action::Action;

@@ -222,11 +222,11 @@ impl Control {
             match self.shared.store.commit(self.turn.batch(), Timestamp::now()).await {
                 Ok(()) => {
                     failpoint("coordinator.after-commit");
-                    self.shared.commits.one_more();
                     if failing {
                         tracing::info!("the store can write again");
                     }
                     self.finish_turn();
+                    self.shared.commits.are(self.turn.commits());
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => return Err(error),
                 Err(error) => {

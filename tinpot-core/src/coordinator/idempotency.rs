@@ -42,8 +42,8 @@ impl Commits {
         self.0.load(Ordering::Acquire)
     }
 
-    pub(super) fn one_more(&self) {
-        self.0.fetch_add(1, Ordering::Release);
+    pub(super) fn are(&self, count: u64) {
+        self.0.store(count, Ordering::Release);
     }
 }
 

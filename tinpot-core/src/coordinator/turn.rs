@@ -100,6 +100,11 @@ impl<S, C> Turn<S, C> {
         self.store_failing
     }
 
+    /// How many commits there were.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits
+    }
+
     /// The later life of this store at which ours ended.
     pub(crate) fn superseded(&self) -> Option<Epoch> {
         self.superseded

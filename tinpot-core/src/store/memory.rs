@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use self::state::State;
+pub(crate) use self::state::State;
 use super::{ListOptions, Opened, QueuePage, Store, Transition};
 use crate::error::Result;
 use crate::execution::Execution;

@@ -197,6 +197,11 @@ impl State {
         self.records.get(&id).map(|record| &record.execution)
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Execution>> {
+        self.records.values().map(|record| &record.execution)
+    }
+
     pub(crate) fn executions(&self, options: &ListOptions) -> Vec<Arc<Execution>> {
         if let Some(key) = &options.idempotency_key {
             let id = self.keys.get(key.as_str());

@@ -78,6 +78,12 @@ impl Waiting {
         counts.into_iter().map(count).collect()
     }
 
+    /// The first of those that may start, of the same queue and action.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn first_like(&self, execution: &Execution) -> Option<(Reverse<i32>, ExecutionId)> {
+        self.ready.get(&lane(execution))?.first().copied()
+    }
+
     pub(crate) fn ids(&self, order: &QueueOrder) -> Box<dyn Iterator<Item = ExecutionId> + '_> {
         fn from<K>(after: Option<K>) -> (Bound<K>, Bound<K>) {
             (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)

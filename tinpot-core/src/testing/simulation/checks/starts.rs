@@ -1,0 +1,55 @@
+//! What must be true when an attempt starts.
+
+use super::{Checks, place};
+use crate::id::{ExecutionId, WorkerId};
+use crate::protocol::{Dispatch, Fence};
+use crate::testing::simulation::store::SimulatedStore;
+use crate::testing::simulation::world::{Checked, broken};
+
+impl Checks {
+    /// A worker starts an attempt.
+    pub(in super::super) fn started(
+        &mut self,
+        worker: &WorkerId,
+        dispatch: &Dispatch,
+        store: &SimulatedStore,
+    ) -> Checked {
+        let Dispatch { fence, execution: id, .. } = *dispatch;
+        let Some(attempt) = self.attempts.get_mut(&fence) else {
+            return broken("I5", format!("{fence} starts, and was never committed"));
+        };
+        if attempt.execution != id || attempt.worker != *worker {
+            let what = format!(
+                "{fence} starts on {worker} for {id}, granted to {} for {}",
+                attempt.worker, attempt.execution
+            );
+            return broken("I5", what);
+        }
+        if std::mem::replace(&mut attempt.started, true) {
+            return broken("I3", format!("{fence} is started twice"));
+        }
+        let track = self.track(id)?;
+        track.starts += 1;
+        if track.retry.is_never() && track.starts > 1 {
+            return broken("I3", format!("{id} may be started once, and is started again"));
+        }
+        track.alive.push(fence);
+        if let [other, _, ..] = track.alive[..] {
+            return broken("I1", format!("{id}: {fence} starts while {other} is alive"));
+        }
+        let execution = store.execution(id);
+        if execution.and_then(|execution| execution.live_attempt()).map(|live| live.fence)
+            != Some(fence)
+        {
+            return broken("I5", format!("{fence} starts, and is over as far as the store knows"));
+        }
+        Ok(())
+    }
+
+    /// Nothing of an attempt is alive any more.
+    pub(in super::super) fn ended(&mut self, id: ExecutionId, fence: Fence) {
+        if let Some(track) = self.tracks.get_mut(place(id)) {
+            track.alive.retain(|alive| *alive != fence);
+        }
+    }
+}

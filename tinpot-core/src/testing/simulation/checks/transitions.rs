@@ -1,0 +1,216 @@
+//! What must be true of what is committed.
+
+use std::time::Duration;
+
+use super::{Attempt, Checks, place};
+use crate::execution::{Execution, Outcome, RetryPolicy};
+use crate::id::ExecutionId;
+use crate::store::Transition;
+use crate::testing::simulation::store::SimulatedStore;
+use crate::testing::simulation::world::{Checked, broken};
+use crate::time::Timestamp;
+
+impl Checks {
+    /// The coordinator has decided this at `wall`: I10, the schedule is the pure function of policy, execution and attempt.
+    pub(in super::super) fn decided(&self, transition: &Transition, wall: Timestamp) -> Checked {
+        let Transition::Requeue { execution, fence, outcome: Some(_), not_before, .. } = transition
+        else {
+            return Ok(());
+        };
+        let Some(attempt) = self.attempts.get(fence) else { return Ok(()) };
+        let Some(track) = self.tracks.get(place(*execution)) else { return Ok(()) };
+        let delay = delay(&track.retry, *execution, attempt.number);
+        let expected = (!delay.is_zero()).then(|| Timestamp(wall.0 + delay.as_micros() as u64));
+        if *not_before != expected {
+            let what = format!(
+                "{execution} waits until {not_before:?} after attempt {}: {expected:?} is right",
+                attempt.number
+            );
+            return broken("I10", what);
+        }
+        Ok(())
+    }
+
+    /// This is about to be committed; the store is as it was before.
+    pub(in super::super) fn commits(
+        &mut self,
+        transition: &Transition,
+        store: &SimulatedStore,
+        wall: Timestamp,
+    ) -> Checked {
+        let Some(id) = transition.execution() else { return Ok(()) };
+        if let Transition::Accept(_) = transition {
+            let track = self.track(id)?;
+            track.unfinished = true;
+            let refused = track.refused;
+            self.unfinished += 1;
+            return match refused {
+                true => broken("I7", format!("{id} was refused, and is accepted")),
+                false => Ok(()),
+            };
+        }
+        let Some(execution) = store.execution(id) else {
+            return broken("I7", format!("{id} changes, and is not in the store"));
+        };
+        match transition {
+            Transition::Grant { fence, attempt, worker, .. } => {
+                if self.last_grant.is_some_and(|before| before >= *fence) {
+                    return broken("I4", format!("{fence} follows {:?}", self.last_grant));
+                }
+                self.last_grant = Some(*fence);
+                let granted = Attempt {
+                    execution: id,
+                    worker: worker.clone(),
+                    number: *attempt,
+                    started: false,
+                    reported: None,
+                };
+                self.attempts.insert(*fence, granted);
+                self.grants(execution, *attempt, store, wall)
+            }
+            Transition::Requeue { fence, outcome, .. } => {
+                let ran = self.attempts.get(fence).is_some_and(|attempt| attempt.started);
+                let Some(outcome) = outcome else {
+                    return match ran {
+                        true => broken("I3", format!("{fence} was started, and never ran?")),
+                        false => Ok(()),
+                    };
+                };
+                self.true_outcome(*fence, outcome)?;
+                let track = self.track(id)?;
+                track.tries += 1;
+                track.lost += u32::from(*outcome == Outcome::Lost);
+                let over = match outcome {
+                    Outcome::Succeeded(_) | Outcome::Cancelled => Some("it is done"),
+                    _ if track.tries > track.retry.retries => Some("its policy allows no more"),
+                    Outcome::Lost if track.lost >= track.retry.max_lost_attempts => {
+                        Some("it is poisoned")
+                    }
+                    _ => None,
+                };
+                match over {
+                    Some(why) => broken("I10", format!("{id} is to be tried again: {why}")),
+                    None => Ok(()),
+                }
+            }
+            Transition::Finish { fence, outcome, .. } => {
+                self.unfinished -= 1;
+                self.track(id)?.unfinished = false;
+                match fence {
+                    Some(fence) => {
+                        self.true_outcome(*fence, outcome)?;
+                        self.ends_for_good(execution, outcome)
+                    }
+                    None => self.ends_waiting(execution, outcome, wall),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn grants(
+        &mut self,
+        execution: &Execution,
+        attempt: u32,
+        store: &SimulatedStore,
+        wall: Timestamp,
+    ) -> Checked {
+        let id = execution.id;
+        let track = self.track(id)?;
+        if track.cancel_told {
+            return broken("I9", format!("{id} is granted after its cancel was acknowledged"));
+        }
+        if attempt != track.tries + 1 || track.tries > track.retry.retries {
+            let what = format!("{id} gets attempt {attempt} after {} tries", track.tries);
+            return broken("I10", what);
+        }
+        if execution.not_before.is_some_and(|at| at > wall) {
+            return broken("I10", format!("{id} is granted before its time"));
+        }
+        match store.first_waiting(execution) {
+            Some(first) => broken("order", format!("{id} is granted, and {first} is before it")),
+            None => Ok(()),
+        }
+    }
+
+    /// What is recorded of an attempt is what its worker said.
+    fn true_outcome(&self, fence: crate::protocol::Fence, outcome: &Outcome) -> Checked {
+        let reported = self.attempts.get(&fence).and_then(|attempt| attempt.reported.as_ref());
+        match outcome {
+            Outcome::Lost | Outcome::Cancelled => Ok(()),
+            outcome if outcome.is_poisoned() || reported == Some(outcome) => Ok(()),
+            outcome => {
+                let what = format!("{fence} is recorded as {outcome:?}, reported was {reported:?}");
+                broken("I6", what)
+            }
+        }
+    }
+
+    /// An execution ends with an attempt, and is not tried again.
+    fn ends_for_good(&mut self, execution: &Execution, outcome: &Outcome) -> Checked {
+        let id = execution.id;
+        let cancelling = execution.status == crate::Status::Cancelling;
+        let track = self.track(id)?;
+        let lost = *outcome == Outcome::Lost || outcome.is_poisoned();
+        track.tries += 1;
+        track.lost += u32::from(lost);
+        let left = track.tries <= track.retry.retries && !cancelling;
+        let poisoned = lost && track.lost >= track.retry.max_lost_attempts;
+        match outcome {
+            Outcome::Succeeded(_) => Ok(()),
+            Outcome::Cancelled if track.cancel_asked => Ok(()),
+            Outcome::Cancelled => broken("I9", format!("{id} is cancelled, and nobody asked")),
+            outcome if outcome.is_poisoned() && !poisoned => {
+                broken("I10", format!("{id} is not poisoned: {} lost", track.lost))
+            }
+            outcome if !outcome.is_poisoned() && poisoned && left => {
+                broken("I10", format!("{id} is poisoned, and ends as {outcome:?}"))
+            }
+            _ if left && !poisoned => {
+                let what = format!("{id} ends after {} tries: another was due", track.tries);
+                broken("I10", what)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An execution ends while it waits.
+    fn ends_waiting(
+        &mut self,
+        execution: &Execution,
+        outcome: &Outcome,
+        wall: Timestamp,
+    ) -> Checked {
+        let id = execution.id;
+        if *outcome == Outcome::Cancelled {
+            return match self.track(id)?.cancel_asked {
+                true => Ok(()),
+                false => broken("I9", format!("{id} is cancelled, and nobody asked")),
+            };
+        }
+        if *outcome == Outcome::expired() && execution.expires_at.is_some_and(|at| at <= wall) {
+            return Ok(());
+        }
+        broken("I2", format!("{id} waits, and ends as {outcome:?}"))
+    }
+}
+
+/// The schedule as `protocol.md` has it, written down a second time: what the policy computes is held against this.
+fn delay(policy: &RetryPolicy, execution: ExecutionId, attempt: u32) -> Duration {
+    fn mix(mut z: u64) -> u64 {
+        z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    let backoff = policy.backoff;
+    let longest = backoff.max_delay.as_millis() as f64;
+    let mut millis = backoff.delay.as_millis() as f64;
+    for _ in 1..attempt {
+        millis *= backoff.factor;
+    }
+    let id = execution.as_u128();
+    let hash = mix(id as u64 ^ mix((id >> 64) as u64 ^ mix(u64::from(attempt))));
+    let spread = (hash >> 11) as f64 / (1_u64 << 53) as f64;
+    Duration::from_millis((millis.min(longest) * (1.0 - backoff.jitter * spread)) as u64)
+}

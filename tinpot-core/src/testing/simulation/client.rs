@@ -1,0 +1,253 @@
+//! Those who submit and cancel: they wait for answers, and repeat themselves when none comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::events::Event;
+use super::world::{Checked, World, broken};
+use crate::coordinator::{Accepted, Answer};
+use crate::execution::{Execution, RetryPolicy};
+use crate::id::ExecutionId;
+use crate::json::Json;
+use crate::protocol::CancelOutcome;
+use crate::{Backoff, ErrorKind};
+
+/// Names a request.
+pub(super) type Ticket = u32;
+
+/// What a client asks of a coordinator.
+#[derive(Debug)]
+pub(super) enum Request {
+    Submit { execution: Arc<Execution>, commits: u64, ticket: Ticket },
+    Cancel { id: ExecutionId, force: bool, ticket: Ticket },
+}
+
+impl Request {
+    pub(super) fn ticket(&self) -> Ticket {
+        match self {
+            Request::Submit { ticket, .. } | Request::Cancel { ticket, .. } => *ticket,
+        }
+    }
+}
+
+/// Something that a client wants to be run, however often it has to ask.
+#[derive(Clone, Debug)]
+struct Submission {
+    wanted: Arc<Execution>,
+    accepted: Option<ExecutionId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Submit { submission: usize, id: ExecutionId },
+    Cancel { id: ExecutionId },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    submissions: Vec<Submission>,
+    /// What was asked, by ticket.
+    asked: Vec<Asked>,
+    /// Ids that were made.
+    ids: u64,
+    /// What has been accepted, as far as clients were told.
+    pub(super) accepted: Vec<ExecutionId>,
+    /// Submissions that have neither been accepted nor given up.
+    pub(super) open: usize,
+}
+
+impl World {
+    pub(super) fn plan_submissions(&mut self) {
+        let length = self.plan.length;
+        let mut at = Duration::ZERO;
+        let mut left_in_burst = 0;
+        for submission in 0..self.plan.executions {
+            if left_in_burst == 0 {
+                at = self.random.duration(length);
+                if self.random.chance(self.plan.bursts / 10.0) {
+                    left_in_burst = 10 + self.random.below(40);
+                }
+            } else {
+                left_in_burst -= 1;
+                at += self.random.duration(Duration::from_millis(5));
+            }
+            let wanted = Arc::new(self.wanted(submission));
+            self.client.submissions.push(Submission { wanted, accepted: None });
+            self.client.open += 1;
+            self.after(at, Event::Submit { submission });
+        }
+        for _ in 0..self.plan.executions / 12 {
+            let after = self.random.duration(length);
+            let force = self.random.chance(0.3);
+            self.after(after, Event::Cancel { execution: None, force });
+        }
+    }
+
+    /// Something to be run, with options of every kind.
+    fn wanted(&mut self, submission: usize) -> Execution {
+        let random = &mut self.random;
+        let action = ["quick", "slow", "slow", "rare"][random.below(4)];
+        let mut wanted = Execution::new(ExecutionId::from_u128(0), action, Json::empty_object());
+        if random.chance(0.2) {
+            wanted.queue = "other".into();
+        }
+        wanted.priority = (random.number() % 3) as i32;
+        if random.chance(0.4) {
+            wanted.timeout = Some(random.millis(1_000, 30_000));
+        }
+        if random.chance(0.5) {
+            let retries = 1 + (random.number() % 4) as u32;
+            let backoff = match random.below(3) {
+                0 => Backoff::fixed(Duration::ZERO),
+                1 => Backoff::fixed(random.millis(1, 5_000)),
+                _ => Backoff::exponential(random.millis(1, 3_000)),
+            };
+            let lost = 1 + (random.number() % 3) as u32;
+            wanted.retry = RetryPolicy::new(retries, backoff).max_lost_attempts(lost);
+        }
+        if random.chance(0.3) {
+            wanted.idempotency_key = Some(format!("key {submission}").into());
+        }
+        wanted
+    }
+
+    /// Asks for a submission, once more if need be.
+    pub(super) fn submit(&mut self, submission: usize) -> Checked {
+        let wanted = self.client.submissions[submission].wanted.clone();
+        let process = &self.coordinators[0];
+        if !process.up {
+            self.again(submission);
+            return Ok(());
+        }
+        let (life, commits) = (process.life, process.commits());
+        if let Some(key) = &wanted.idempotency_key
+            && let Some(id) = self.store.with_key(key)
+        {
+            return self.accepted(submission, id);
+        }
+        self.client.ids += 1;
+        let number = u128::from(self.client.ids) << 64 | u128::from(self.random.number());
+        let id = ExecutionId::from_u128(number);
+        let mut execution = (*wanted).clone();
+        execution.id = id;
+        self.checks.submitted(&execution);
+        let ticket = self.client.asked.len() as Ticket;
+        self.client.asked.push(Asked::Submit { submission, id });
+        let request = Request::Submit { execution: Arc::new(execution), commits, ticket };
+        self.request(life, request);
+        Ok(())
+    }
+
+    fn request(&mut self, life: u64, request: Request) {
+        let longest = if self.random.chance(0.9) { 300 } else { 50_000 };
+        let after = self.random.duration(Duration::from_micros(longest));
+        self.after(after, Event::Ask { coordinator: 0, life, request });
+    }
+
+    fn again(&mut self, submission: usize) {
+        let after = self.random.duration(Duration::from_secs(8));
+        self.after(after, Event::Submit { submission });
+    }
+
+    pub(super) fn cancel(&mut self, execution: Option<ExecutionId>, force: bool) -> Checked {
+        let accepted = &self.client.accepted;
+        let any = || Some(*accepted.get(self.random.below(accepted.len()))?);
+        let process = &self.coordinators[0];
+        let (life, up) = (process.life, process.up);
+        let Some(id) = execution.or_else(any).filter(|_| up) else { return Ok(()) };
+        let ticket = self.client.asked.len() as Ticket;
+        self.client.asked.push(Asked::Cancel { id });
+        self.checks.cancel_asked(id)?;
+        self.request(life, Request::Cancel { id, force, ticket });
+        Ok(())
+    }
+
+    /// The coordinator was gone before the request came.
+    pub(super) fn unanswered(&mut self, request: Request) {
+        self.disconnected(request.ticket());
+    }
+
+    /// The connection broke before an answer came: whoever has named the submission asks again, others give up.
+    pub(super) fn disconnected(&mut self, ticket: Ticket) {
+        if let Asked::Submit { submission, .. } = self.client.asked[ticket as usize]
+            && self.client.submissions[submission].accepted.is_none()
+        {
+            if self.client.submissions[submission].wanted.idempotency_key.is_some() {
+                self.again(submission);
+            } else {
+                self.client.open -= 1;
+            }
+        }
+    }
+
+    fn accepted(&mut self, submission: usize, id: ExecutionId) -> Checked {
+        if let Some(earlier) = self.client.submissions[submission].accepted.replace(id) {
+            if earlier == id {
+                return Ok(());
+            }
+            return broken("I7", format!("one key stands for {earlier} and for {id}"));
+        }
+        self.tell(|| format!("a client is told that {id} is accepted"));
+        self.client.open -= 1;
+        self.client.accepted.push(id);
+        self.checks.accepted(id, &self.store)?;
+        // Some change their minds soon.
+        if self.random.chance(0.1) {
+            let (after, force) =
+                (self.random.duration(Duration::from_secs(4)), self.random.chance(0.3));
+            self.after(after, Event::Cancel { execution: Some(id), force });
+        }
+        // And some did not hear the answer.
+        if self.client.submissions[submission].wanted.idempotency_key.is_some()
+            && self.random.chance(0.2)
+        {
+            self.again(submission);
+        }
+        Ok(())
+    }
+
+    /// The coordinator answers.
+    pub(super) fn answered(&mut self, index: usize, answer: Answer<Ticket, Ticket>) -> Checked {
+        let (Answer::Submit(ticket, _) | Answer::Refused(_, ticket, _) | Answer::Cancel(ticket, _)) =
+            &answer;
+        self.coordinators[index].close(*ticket);
+        match answer {
+            Answer::Submit(ticket, accepted) => {
+                let Asked::Submit { submission, id } = self.client.asked[ticket as usize] else {
+                    return Ok(());
+                };
+                match accepted {
+                    Accepted::New => self.accepted(submission, id),
+                    Accepted::Before(id) => self.accepted(submission, id),
+                    Accepted::LookAgain => self.submit(submission),
+                }
+            }
+            Answer::Refused(_, ticket, error) => {
+                let Asked::Submit { submission, id } = self.client.asked[ticket as usize] else {
+                    return Ok(());
+                };
+                self.tell(|| format!("{id} is refused: {error}"));
+                self.checks.refused(id)?;
+                if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Overloaded) {
+                    return broken("I7", format!("a good submission is refused: {error}"));
+                }
+                self.again(submission);
+                Ok(())
+            }
+            Answer::Cancel(ticket, outcome) => {
+                let Asked::Cancel { id } = self.client.asked[ticket as usize] else {
+                    return Ok(());
+                };
+                self.tell(|| format!("a cancel of {id} is answered: {outcome:?}"));
+                match outcome {
+                    Ok(CancelOutcome::Cancelled) => self.checks.cancelled(id, &self.store),
+                    Ok(CancelOutcome::Requested) => self.checks.cancelling(id, &self.store),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        self.checks.nothing_to_cancel(id, &self.store)
+                    }
+                    Err(_) => Ok(()),
+                }
+            }
+        }
+    }
+}
