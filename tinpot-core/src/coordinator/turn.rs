@@ -69,8 +69,8 @@ pub(crate) struct Turn<S, C> {
     replies: Vec<Reply<S, C>>,
     /// Cancels of what is not in memory.
     stored_cancels: VecDeque<(ExecutionId, C)>,
-    pages: VecDeque<QueuePage>,
-    pages_asked: bool,
+    /// A page could not be read: it is tried again in the next turn.
+    reading_failed: bool,
     recent_keys: RecentKeys,
     commits: u64,
     store_failing: bool,
@@ -86,8 +86,7 @@ impl<S, C> Turn<S, C> {
             after: Vec::new(),
             replies: Vec::new(),
             stored_cancels: VecDeque::new(),
-            pages: VecDeque::new(),
-            pages_asked: false,
+            reading_failed: false,
             recent_keys: RecentKeys::default(),
             commits: 0,
             store_failing: false,
@@ -152,6 +151,7 @@ impl<S, C> Turn<S, C> {
 
     /// Lets the machine do what is due; `time` is what the wall clock shows.
     pub(crate) fn tick(&mut self, now: Tick, time: Timestamp) {
+        self.reading_failed = false;
         self.machine.set_time(now, time);
         self.machine.tick(now, &mut self.effects);
     }
@@ -205,7 +205,6 @@ impl<S, C> Turn<S, C> {
                 Reply::CancelStored(id, reply) => self.stored_cancels.push_back((id, reply)),
             }
         }
-        self.pages_asked = false;
     }
 
     /// Nothing was committed: new executions are refused, and the rest is held until the store can write. That is bounded by what the
@@ -240,21 +239,21 @@ impl<S, C> Turn<S, C> {
         }
     }
 
-    /// What to do after a commit.
+    /// What to do after a commit. The store is read only while it knows everything that is decided: what it shows could be out of date else.
     pub(crate) fn next(&mut self, now: Tick) -> Step {
         if self.store_failing {
             return Step::Rest;
         }
+        if !self.effects.is_empty() || !self.replies.is_empty() {
+            return Step::Commit;
+        }
         if let Some((id, _)) = self.stored_cancels.front() {
             return Step::Find(*id);
         }
-        if !std::mem::replace(&mut self.pages_asked, true) {
-            self.pages = self.machine.pages_wanted(now).into();
+        if self.reading_failed {
+            return Step::Rest;
         }
-        if let Some(page) = self.pages.pop_front() {
-            return Step::Load(page);
-        }
-        if self.effects.is_empty() && self.replies.is_empty() { Step::Rest } else { Step::Commit }
+        self.machine.page_wanted(now).map_or(Step::Rest, Step::Load)
     }
 
     /// What the store knows of an execution that was not in memory when its cancel came.
@@ -282,7 +281,7 @@ impl<S, C> Turn<S, C> {
     /// A page cannot be read now.
     pub(crate) fn not_loaded(&mut self, page: QueuePage) {
         self.machine.not_loaded(page);
-        self.pages.drain(..).for_each(|page| self.machine.not_loaded(page));
+        self.reading_failed = true;
     }
 }
 

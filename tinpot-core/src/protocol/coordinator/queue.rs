@@ -201,26 +201,27 @@ impl CoordinatorMachine {
     }
 
     /// What should be read from the store once everything is committed, and given to [`loaded`](Self::loaded) before anything else happens.
-    pub fn pages_wanted(&mut self, now: Tick) -> Vec<QueuePage> {
-        let wanted = std::mem::take(&mut self.wanted);
-        let page = |wanted: Wanted| {
-            let order = match wanted {
+    /// What comes of that has to be committed before the next page is asked for: else it would show what is not so any more.
+    pub fn page_wanted(&mut self, now: Tick) -> Option<QueuePage> {
+        let (order, limit) = loop {
+            match self.wanted.pop_first()? {
                 Wanted::Ready(queue, action) => {
-                    let last = self.waiting.get(&queue)?.get(&action)?.last();
-                    let after = last.map(|(Reverse(priority), id)| (priority, id));
-                    QueueOrder::Ready { queue, action, after }
+                    let lane = self.waiting.get(&queue).and_then(|actions| actions.get(&action));
+                    let Some(lane) = lane else { continue };
+                    let after = lane.last().map(|(Reverse(priority), id)| (priority, id));
+                    let order = QueueOrder::Ready { queue, action, after };
+                    break (order, (self.config.queue_window / 2).max(1));
                 }
-                Wanted::Delayed => QueueOrder::Delayed { after: self.delayed.last() },
+                Wanted::Delayed => {
+                    let order = QueueOrder::Delayed { after: self.delayed.last() };
+                    break (order, (self.config.queue_window / 2).max(1));
+                }
                 Wanted::Expired => {
-                    let (at, limit) = (self.time(now), EXPIRED_PAGE);
-                    let order = QueueOrder::Expired { at };
-                    return Some(QueuePage { order, limit, max_bytes: LOAD_MAX_BYTES });
+                    break (QueueOrder::Expired { at: self.time(now) }, EXPIRED_PAGE);
                 }
-            };
-            let limit = (self.config.queue_window / 2).max(1);
-            Some(QueuePage { order, limit, max_bytes: LOAD_MAX_BYTES })
+            }
         };
-        wanted.into_iter().filter_map(page).collect()
+        Some(QueuePage { order, limit, max_bytes: LOAD_MAX_BYTES })
     }
 
     /// A page could not be read: it is wanted again.
