@@ -63,6 +63,8 @@ pub(super) struct Control {
     published: u64,
     log_ends: mpsc::Sender<LogEnd>,
     outbox: Outbox,
+    /// The store could not write when it was last asked to.
+    outage: bool,
 }
 
 impl Control {
@@ -74,7 +76,8 @@ impl Control {
         log_ends: mpsc::Sender<LogEnd>,
     ) -> Self {
         let turn = Turn::new(machine);
-        Self { shared, turn, clock, catalogue, published: 0, log_ends, outbox: Outbox::default() }
+        let outbox = Outbox::default();
+        Self { shared, turn, clock, catalogue, published: 0, log_ends, outbox, outage: false }
     }
 
     pub(super) async fn run(
@@ -218,11 +221,10 @@ impl Control {
         let granted = |id, fence, attempt| registry.open_log(id, fence, attempt);
         if self.turn.stage(granted, |to, message| outbox.push(to, message)) {
             failpoint("coordinator.before-commit");
-            let failing = self.turn.store_failing();
             match self.shared.store.commit(self.turn.batch(), Timestamp::now()).await {
                 Ok(()) => {
                     failpoint("coordinator.after-commit");
-                    if failing {
+                    if std::mem::take(&mut self.outage) {
                         tracing::info!("the store can write again");
                     }
                     self.finish_turn();
@@ -230,7 +232,7 @@ impl Control {
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => return Err(error),
                 Err(error) => {
-                    if !failing {
+                    if !std::mem::replace(&mut self.outage, true) {
                         tracing::error!(%error, "the store cannot write: nothing new is accepted until it can");
                     }
                     let shared = &self.shared;

@@ -193,8 +193,9 @@ impl<S, C> Turn<S, C> {
     ) {
         if !self.batch.is_empty() {
             self.commits += 1;
-            self.store_failing = false;
         }
+        // With nothing held that would show it, the next submission shows whether the store can write again.
+        self.store_failing = false;
         self.after.drain(..).for_each(&mut effect);
         self.batch.drain(..).for_each(&mut transition);
         for reply in self.replies.drain(..) {

@@ -25,3 +25,12 @@ fn one_seed_gives_one_history() {
     let trace = |seed| run(seed, &scenario).map(|report| report.trace);
     assert_ne!(trace(7), trace(8));
 }
+
+#[test]
+fn whatever_goes_wrong_every_promise_holds() {
+    for seed in 0..30 {
+        if let Err(violation) = run(seed, &scenario()) {
+            panic!("{violation}");
+        }
+    }
+}
