@@ -226,6 +226,8 @@ impl<S, C> Turn<S, C> {
                     self.machine.forget(now, &execution, &mut self.effects);
                     self.batch.retain(|transition| transition.execution() != Some(id));
                     self.after.retain(|effect| !concerns(effect, id));
+                    // Taking one back makes room for the next, which may be taken back too.
+                    self.effects.retain(|effect| !concerns(effect, id));
                     if let Some(key) = &execution.idempotency_key {
                         self.recent_keys.remove(key);
                     }
@@ -299,6 +301,7 @@ fn concerns(effect: &CoordinatorEffect, id: ExecutionId) -> bool {
     match effect {
         CoordinatorEffect::Send(_, Message::Dispatch(dispatch)) => dispatch.execution == id,
         CoordinatorEffect::LogEnds { execution, .. } => *execution == id,
+        CoordinatorEffect::Persist(transition) => transition.execution() == Some(id),
         _ => false,
     }
 }
