@@ -20,9 +20,13 @@ struct Described {
     description: Option<String>,
     queue: Option<String>,
     schema: Json,
+    #[serde(default)]
+    priority: i32,
+    delay_ms: Option<u64>,
+    expires_in_ms: Option<u64>,
     timeout_ms: Option<u64>,
     #[serde(default)]
-    retries: u32,
+    retry: RetryPolicy,
     place: String,
 }
 
@@ -45,7 +49,9 @@ impl Discovered {
 
 impl Described {
     fn into_action(self) -> Result<Action> {
-        let mut action = Action::new(self.name)?.schema(self.schema);
+        self.retry.check()?;
+        let mut action =
+            Action::new(self.name)?.schema(self.schema).priority(self.priority).retry(self.retry);
         if let Some(group) = self.group {
             check_label("group", &group)?;
             action = action.group(group);
@@ -57,13 +63,14 @@ impl Described {
         if let Some(description) = self.description {
             action = action.description(description);
         }
+        if let Some(delay) = self.delay_ms {
+            action = action.delay(Duration::from_millis(delay));
+        }
+        if let Some(expires_in) = self.expires_in_ms {
+            action = action.expires_in(Duration::from_millis(expires_in));
+        }
         if let Some(timeout) = self.timeout_ms {
             action = action.timeout(Duration::from_millis(timeout));
-        }
-        if self.retries > 0 {
-            let policy = RetryPolicy::exponential(self.retries);
-            policy.check()?;
-            action = action.retry(policy);
         }
         Ok(action)
     }

@@ -1,4 +1,5 @@
 import contextlib
+import datetime
 import io
 import os
 import sys
@@ -27,12 +28,64 @@ class ActionTest(unittest.TestCase):
         self.assertEqual(plain(1), 3)
         self.assertEqual([entry.name for entry in registry[-2:]], ["plain", "other"])
 
-    def test_wrong_options_are_refused(self):
-        for options in ({"retries": -1}, {"retries": True}, {"timeout": 0}, {"timeout": "1"}, {"name": 3}):
-            with self.assertRaises((TypeError, ValueError), msg=str(options)):
-                action(**options)(lambda: None)
+    def test_wrong_options_are_refused_by_name(self):
+        nan, inf = float("nan"), float("inf")
+        wrong = {
+            "name": [3], "group": [3], "description": [b"x"], "queue": [["q"]],
+            "priority": [True, None, 1.0, "1", 2**31, -(2**31) - 1],
+            "delay": [True, "1", -1, -0.001, nan, inf, 10**12, 10**5000, datetime.timedelta(seconds=-1), datetime.timedelta.max],
+            "expires_in": [True, [1], 0, -1, nan, inf, 10**12],
+            "timeout": [True, "1", 0, -1, nan, inf, 10**12, datetime.timedelta(0)],
+            "retries": [True, None, 1.0, "1", -1, 1001, 10**9, 10**5000],
+            "retry_delay": [None, True, "1", -1, nan, inf, 10**12],
+            "backoff": [None, "linear", 2, True],
+            "max_retry_delay": [True, "1", -1, nan, inf, 10**12],
+            "retry_jitter": [True, "0.2", -0.1, 1.1, nan, inf],
+            "max_lost_attempts": [True, None, 1.5, 0, -1, 2**32],
+        }
+        known = len(registry)
+        for name, values in wrong.items():
+            for value in values:
+                with self.assertRaises((TypeError, ValueError)) as caught:
+                    action(**{name: value})(lambda: None)
+                self.assertTrue(str(caught.exception).startswith("@action: %s must be " % name), str(caught.exception))
+                self.assertLess(len(str(caught.exception)), 250)
         with self.assertRaises(TypeError):
             action(3)
+        with self.assertRaises(TypeError):
+            action(retry=3)(lambda: None)
+        self.assertEqual(len(registry), known, "what is refused is not offered")
+
+    def test_options_at_their_bounds_are_taken(self):
+        right = {
+            "priority": [-(2**31), 2**31 - 1],
+            "delay": [0, 0.0004, 100 * 366 * 86_400, datetime.timedelta(0)],
+            "expires_in": [0.0001, datetime.timedelta(days=36_600)],
+            "timeout": [0.0001, 1, None],
+            "retries": [0, 1000],
+            "retry_delay": [0],
+            "retry_jitter": [0, 1, 0.5],
+            "max_lost_attempts": [1, 2**32 - 1],
+        }
+        for name, values in right.items():
+            for value in values:
+                action(**{name: value})(lambda: None)
+
+    def test_times_are_whole_milliseconds(self):
+        action(delay=0.0004, expires_in=0.0001, timeout=datetime.timedelta(minutes=1))(lambda: None)
+        self.assertEqual((registry[-1].delay_ms, registry[-1].expires_in_ms, registry[-1].timeout_ms), (0, 1, 60_000))
+
+    def test_delays_between_retries_are_as_elsewhere(self):
+        usual = {"retries": 3, "delay_ms": 1000, "factor": 2.0, "max_delay_ms": 300_000, "jitter": 0.2, "max_lost_attempts": 3}
+        for options, changed in (
+            ({}, {}),
+            ({"retry_delay": 600}, {"delay_ms": 600_000, "max_delay_ms": 600_000}),
+            ({"max_retry_delay": 10, "retry_jitter": 0}, {"max_delay_ms": 10_000, "jitter": 0.0}),
+            ({"backoff": "fixed"}, {"factor": 1.0, "max_delay_ms": 1000, "jitter": 0.0}),
+            ({"backoff": "fixed", "retry_delay": 600, "retry_jitter": 0.5}, {"factor": 1.0, "delay_ms": 600_000, "max_delay_ms": 600_000, "jitter": 0.5}),
+        ):
+            action(retries=3, **options)(lambda: None)
+            self.assertEqual(registry[-1].retry, {**usual, **changed}, str(options))
 
     def test_cancelled_is_no_exception_that_is_swallowed(self):
         self.assertFalse(issubclass(Cancelled, Exception))

@@ -2,13 +2,16 @@
 
     from tinpot import action, action_print, run_command
 
-    @action(group="Backups")
+    @action(group="Backups", timeout=3600, retries=3, retry_delay=60)
     def backup(host: str, days: int = 7) -> int:
         '''Back up a host.'''
         action_print("saving", host)
         return len(run_command(["backup", host]).stdout)
 
-A decorated function stays a plain function. Nothing here needs anything beyond the standard library.
+A decorated function stays a plain function. What the decorator can be told is in `help(action)`: what comes first, how long an execution waits
+and how long it may run, and what happens after an attempt that failed. Without `retries` a function is started at most once.
+
+Nothing here needs anything beyond the standard library.
 """
 
 from tinpot._action import action

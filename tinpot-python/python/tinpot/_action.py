@@ -7,11 +7,16 @@ import inspect
 registry = []
 
 
+# The bounds that the SDK sets: what is beyond them is refused here, where the file and the line can be named.
+_RETRIES_MAX = 1000
+_SECONDS_MAX = 100 * 366 * 86_400
+
+
 class Entry:
     """A decorated function, and what the decorator was told about it."""
 
     __slots__ = (
-        "name", "group", "description", "queue", "timeout_ms", "retries",
+        "name", "group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry",
         "function", "module", "file", "line", "is_async", "positional",
     )
 
@@ -28,40 +33,63 @@ class Entry:
         return self.function(**parameters)
 
 
-def action(function=None, /, *, name=None, group=None, description=None, queue=None, timeout=None, retries=0):
+def action(
+    function=None, /, *, name=None, group=None, description=None, queue=None, priority=0, delay=None, expires_in=None,
+    timeout=None, retries=0, retry_delay=1.0, backoff="exponential", max_retry_delay=None, retry_jitter=None,
+    max_lost_attempts=3,
+):
     """Offers a function as an action; the function itself is returned unchanged.
+
+    Times are seconds or a timedelta, and at most 100 years. A submission may say otherwise about everything from `queue` on.
 
     name: what it is called; the function's own name when not given. Unique among all actions.
     group: where it is shown; "General" when not given.
     description: what it does; the docstring when not given.
     queue: which workers run it; "default" when not given.
-    timeout: how long an attempt may run, in seconds or as a timedelta.
-    retries: how often it is tried again after a failure; declaring retries declares that running it twice does no harm.
+    priority: what has a higher one runs first within a queue; a whole number of 32 bits.
+    delay: how long an execution has to wait at least.
+    expires_in: an execution that still waits for a worker after that long fails, and says so.
+    timeout: how long an attempt may run.
+    retries: how often it is tried again after an attempt that failed, timed out or was lost, 0 to 1000. Declaring retries declares that
+        running it twice does no harm: without, it is started at most once.
+    retry_delay: how long it waits before it is tried again.
+    backoff: "exponential", each further delay is twice as long, or "fixed".
+    max_retry_delay: no delay is longer; 300 s when not given, or `retry_delay` where that is longer.
+    retry_jitter: which part of a delay is spread, 0 to 1: with 0.2 a delay is between 80 % and 100 % of what it would be. When not given,
+        0.2, and 0 with fixed delays.
+    max_lost_attempts: after so many attempts that were lost with their workers it fails as poisoned, even if retries are left; 1 or more.
     """
 
+    # Before there is a function: the traceback then names the line of the decorator.
+    for label, value in (("name", name), ("group", group), ("description", description), ("queue", queue)):
+        if value is not None and not isinstance(value, str):
+            raise TypeError("@action: %s must be a string, not %s" % (label, _shown(value)))
+    options = {
+        "group": group,
+        "queue": queue,
+        "priority": _whole("priority", priority, -(2**31), 2**31 - 1),
+        "delay_ms": _milliseconds("delay", delay),
+        "expires_in_ms": _milliseconds("expires_in", expires_in, least=1),
+        "timeout_ms": _milliseconds("timeout", timeout, least=1),
+        "retry": _retry(retries, retry_delay, backoff, max_retry_delay, retry_jitter, max_lost_attempts),
+    }
+
     def register(function):
-        registry.append(_entry(function, name, group, description, queue, timeout, retries))
+        registry.append(_entry(function, name, description, options))
         return function
 
     return register if function is None else register(function)
 
 
-def _entry(function, name, group, description, queue, timeout, retries):
+def _entry(function, name, description, options):
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
     if code is None:
-        raise TypeError("@action is for functions, not for %r" % (function,))
-    for label, value in (("name", name), ("group", group), ("description", description), ("queue", queue)):
-        if value is not None and not isinstance(value, str):
-            raise TypeError("@action: %s must be a string, not %r" % (label, value))
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise ValueError("@action: retries must be a whole number, 0 or more, not %r" % (retries,))
+        raise TypeError("@action is for functions, not for %s" % _shown(function))
     entry = Entry()
+    for label, value in options.items():
+        setattr(entry, label, value)
     entry.name = function.__name__ if name is None else name
-    entry.group = group
     entry.description = inspect.getdoc(function) if description is None else inspect.cleandoc(description)
-    entry.queue = queue
-    entry.timeout_ms = _milliseconds(timeout)
-    entry.retries = retries
     entry.function = function
     entry.module = getattr(function, "__module__", None)
     entry.file = code.co_filename
@@ -71,13 +99,63 @@ def _entry(function, name, group, description, queue, timeout, retries):
     return entry
 
 
-def _milliseconds(timeout):
-    if timeout is None:
+def _retry(retries, delay, backoff, max_delay, jitter, max_lost_attempts):
+    """The policy as the SDK reads it."""
+    if backoff not in ("exponential", "fixed"):
+        raise ValueError("@action: backoff must be 'exponential' or 'fixed', not %s" % _shown(backoff))
+    fixed = backoff == "fixed"
+    delay_ms = _milliseconds("retry_delay", delay)
+    if delay_ms is None:
+        raise TypeError("@action: retry_delay must be seconds or a timedelta, not None")
+    max_delay_ms = _milliseconds("max_retry_delay", max_delay)
+    if max_delay_ms is None:
+        max_delay_ms = delay_ms if fixed else max(delay_ms, 300_000)
+    return {
+        "retries": _whole("retries", retries, 0, _RETRIES_MAX),
+        "delay_ms": delay_ms,
+        "factor": 1.0 if fixed else 2.0,
+        "max_delay_ms": max_delay_ms,
+        "jitter": (0.0 if fixed else 0.2) if jitter is None else _part("retry_jitter", jitter),
+        "max_lost_attempts": _whole("max_lost_attempts", max_lost_attempts, 1, 2**32 - 1),
+    }
+
+
+def _whole(label, value, least, most):
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("@action: %s must be a whole number, not %s" % (label, _shown(value)))
+    if not least <= value <= most:
+        raise ValueError("@action: %s must be a whole number from %d to %d, not %s" % (label, least, most, _shown(value)))
+    return int(value)
+
+
+def _part(label, value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError("@action: %s must be a number, not %s" % (label, _shown(value)))
+    if not 0 <= value <= 1:
+        raise ValueError("@action: %s must be a number from 0 to 1, not %s" % (label, _shown(value)))
+    return float(value)
+
+
+def _milliseconds(label, value, least=0):
+    """A time as whole milliseconds, `least` at least; None when there is none."""
+    if value is None:
         return None
-    if isinstance(timeout, datetime.timedelta):
-        timeout = timeout.total_seconds()
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError("@action: timeout must be seconds or a timedelta, not %r" % (timeout,))
-    if not 0 < timeout < 1e10:
-        raise ValueError("@action: timeout must be more than 0 seconds, not %r" % (timeout,))
-    return max(1, round(timeout * 1000))
+    seconds = value.total_seconds() if isinstance(value, datetime.timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError("@action: %s must be seconds or a timedelta, not %s" % (label, _shown(value)))
+    # Written so that it is not true of NaN either.
+    if not (0 < seconds or (seconds == 0 and not least)):
+        must = "more than 0 seconds" if least else "0 seconds or more"
+        raise ValueError("@action: %s must be %s, not %s" % (label, must, _shown(value)))
+    if not seconds <= _SECONDS_MAX:
+        raise ValueError("@action: %s must be at most %d seconds (100 years), not %s" % (label, _SECONDS_MAX, _shown(value)))
+    return max(least, round(seconds * 1000))
+
+
+def _shown(value):
+    """A value as an error shows it, however large."""
+    try:
+        text = repr(value)
+    except Exception:
+        return "a value of type %s" % type(value).__name__
+    return text if len(text) <= 80 else text[:80] + "…"

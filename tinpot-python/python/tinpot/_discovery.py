@@ -194,12 +194,10 @@ def _describe(entry):
     entry.is_async = inspect.iscoroutinefunction(function)
     derived, entry.positional = schema.derive(entry.function)
     description = {"name": entry.name, "schema": derived}
-    for label in ("group", "description", "queue", "timeout_ms"):
+    for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry"):
         value = getattr(entry, label)
         if value is not None:
             description[label] = value
-    if entry.retries:
-        description["retries"] = entry.retries
     return description
 
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tinpot_core::action::parameters;
-use tinpot_core::{ErrorKind, RetryPolicy};
+use tinpot_core::{Action, Backoff, ErrorKind, RetryPolicy};
 use tinpot_python::PythonPool;
 
 use crate::support::{Actions, call, names, offer};
@@ -145,18 +145,27 @@ def full(
 
 @action(timeout=datetime.timedelta(minutes=1))
 def more(a, **others): pass
+
+@action(
+    priority=-3, delay=2.5, expires_in=datetime.timedelta(hours=1), timeout=0.25, retries=5, retry_delay=0.5, backoff="fixed",
+    max_retry_delay=0.4, retry_jitter=0.75, max_lost_attempts=1,
+)
+def careful(): pass
 "#,
     );
     let pool = actions.pool().await;
     let offer = offer(&pool);
     assert_eq!(offer.problems, []);
-    let [bare, full, more] = &offer.actions[..] else { panic!("{:?}", names(&offer)) };
+    let [bare, full, more, careful] = &offer.actions[..] else { panic!("{:?}", names(&offer)) };
     assert_eq!((&*bare.group, &*bare.queue, bare.timeout), ("General", "default", None));
     assert_eq!(bare.description, "What it does.\n\nAnd more.");
     assert_eq!((&*full.name, &*full.group, &*full.queue), ("Full name", "Ops", "gpu"));
     assert_eq!((&*full.description, full.timeout), ("Says so", Some(Duration::from_millis(1500))));
     assert_eq!(full.retry, RetryPolicy::exponential(2));
     assert_eq!(more.timeout, Some(Duration::from_secs(60)));
+    assert_eq!((more.priority, more.delay, more.expires_in), (0, None, None));
+    assert_eq!(more.retry, RetryPolicy::never());
+    is_careful(careful);
     let schema: serde_json::Value = full.schema.to().expect("a schema");
     assert_eq!(schema["required"], json!(["text"]));
     assert_eq!(schema["additionalProperties"], json!(false));
@@ -187,6 +196,51 @@ def more(a, **others): pass
     assert_eq!(order.join(" "), expected);
     let schema: serde_json::Value = more.schema.to().expect("a schema");
     assert_eq!(schema["additionalProperties"], json!(true));
+}
+
+/// What the decorator of `careful` says.
+fn is_careful(action: &Action) {
+    let millis = |millis| Some(Duration::from_millis(millis));
+    assert_eq!((action.priority, action.delay), (-3, millis(2500)));
+    assert_eq!((action.expires_in, action.timeout), (millis(3_600_000), millis(250)));
+    let backoff = Backoff::fixed(Duration::from_millis(500))
+        .max_delay(Duration::from_millis(400))
+        .jitter(0.75);
+    assert_eq!(action.retry, RetryPolicy::new(5, backoff).max_lost_attempts(1));
+}
+
+#[tokio::test]
+async fn wrong_options_are_named_with_file_and_line() {
+    let mut actions = Actions::new().file("fine.py", &one("fine"));
+    let wrong = [
+        "priority=True",
+        "delay=-1",
+        "expires_in=0",
+        "timeout=float('nan')",
+        "retries=10**9",
+        "retry_delay='1'",
+        "backoff='linear'",
+        "max_retry_delay=1e300",
+        "retry_jitter=1.5",
+        "max_lost_attempts=0",
+        "no_such_option=1",
+    ];
+    for (number, option) in wrong.iter().enumerate() {
+        let text = format!("from tinpot import action\n\n@action({option})\ndef wrong(): pass\n");
+        actions = actions.file(&format!("wrong_{number}.py"), &text);
+    }
+    let pool = actions.pool().await;
+    let offer = offer(&pool);
+    assert_eq!(names(&offer), ["fine"]);
+    assert_eq!(offer.problems.len(), wrong.len(), "{:#?}", offer.problems);
+    for (number, option) in wrong.iter().enumerate() {
+        let file = format!("wrong_{number}.py");
+        let problem = offer.problems.iter().find(|p| p.place == file).expect("a problem");
+        let name = option.split('=').next().expect("a name");
+        for part in [&*format!("{file}\", line 3"), "Error: ", name] {
+            assert!(problem.message.contains(part), "{part:?} in {}", problem.message);
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tinpot_core::{ErrorKind, Outcome};
+use tinpot_core::{Backoff, ErrorKind, Outcome, RetryPolicy};
 use tinpot_python::PythonExecutor;
 
 use crate::support::{AMPLE, Actions, call, is_alive, names, offer, start, until};
@@ -105,4 +105,28 @@ async fn import_that_hangs_is_bounded_and_named() {
     let error = error.expect_err("no executor");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert!(error.to_string().contains("hangs.py"), "{error}");
+}
+
+#[tokio::test]
+async fn options_of_the_decorator_are_offered_and_wrong_ones_named() {
+    let actions = Actions::of(
+        "@action(priority=7, delay=1.5, expires_in=60, retries=2, retry_delay=3, max_lost_attempts=2)\ndef eager(): return 1\n",
+    )
+    .file("wrong.py", "from tinpot import action\n@action(delay=-1)\ndef wrong(): pass\n");
+    let executor = executor(&actions).await;
+    let offer = offer(&executor);
+    let [eager] = &offer.actions[..] else { panic!("{:?}", names(&offer)) };
+    assert_eq!((eager.priority, eager.delay), (7, Some(Duration::from_millis(1500))));
+    assert_eq!(eager.expires_in, Some(Duration::from_secs(60)));
+    let backoff = Backoff::exponential(Duration::from_secs(3));
+    assert_eq!(eager.retry, RetryPolicy::new(2, backoff).max_lost_attempts(2));
+    let [problem] = &offer.problems[..] else { panic!("{:?}", offer.problems) };
+    assert_eq!(problem.place, "wrong.py");
+    assert!(problem.message.contains("wrong.py\", line 2"), "{}", problem.message);
+    assert!(
+        problem.message.contains("delay must be 0 seconds or more, not -1"),
+        "{}",
+        problem.message
+    );
+    assert_eq!(call(&executor, "eager").await.value(), json!(1));
 }
