@@ -64,7 +64,7 @@ pub struct Action {
     )]
     pub timeout: Option<Duration>,
     /// What happens after an attempt that failed, timed out or was lost.
-    #[serde(default, skip_serializing_if = "RetryPolicy::is_never")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retry: RetryPolicy,
 }
 
@@ -82,6 +82,11 @@ fn any_parameters() -> Json {
 
 fn is_zero(priority: &i32) -> bool {
     *priority == 0
+}
+
+/// Not merely "never": the delays of an action without retries are those of a submission that asks for retries and says no more.
+fn is_default(policy: &RetryPolicy) -> bool {
+    *policy == RetryPolicy::default()
 }
 
 impl Action {
@@ -229,5 +234,23 @@ impl Offer {
     pub fn with_problem(mut self, problem: Problem) -> Self {
         self.problems.push(problem);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Action;
+    use crate::execution::{Backoff, RetryPolicy};
+
+    #[test]
+    fn delays_travel_without_retries() {
+        let plain = Action::new("plain").expect("a name");
+        assert!(!serde_json::to_string(&plain).expect("JSON").contains("retry"));
+        let backoff = Backoff::fixed(Duration::from_secs(60));
+        let action = plain.retry(RetryPolicy::new(0, backoff).max_lost_attempts(1));
+        let text = serde_json::to_string(&action).expect("JSON");
+        assert_eq!(serde_json::from_str::<Action>(&text).expect("an action"), action, "{text}");
     }
 }
