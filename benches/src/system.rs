@@ -21,8 +21,10 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub enum Kind {
     /// Ours, everything in one process.
     Standalone,
-    /// Ours, coordinator and worker as processes, over a mosquitto.
+    /// Ours, coordinator and worker as processes, over a mosquitto, with nothing on disk.
     Mosquitto,
+    /// The same with a durable store: every acceptance and every result is synchronised to disk before anybody is told.
+    Durable,
     /// Celery and Redis behind FastAPI.
     Celery,
     /// Dramatiq and Redis behind FastAPI.
@@ -35,6 +37,7 @@ impl Kind {
         match self {
             Self::Standalone => "standalone",
             Self::Mosquitto => "mosquitto",
+            Self::Durable => "mosquitto, durable",
             Self::Celery => "Celery",
             Self::Dramatiq => "Dramatiq",
         }
@@ -42,7 +45,7 @@ impl Kind {
 
     /// Whether it is ours.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Standalone | Self::Mosquitto)
+        matches!(self, Self::Standalone | Self::Mosquitto | Self::Durable)
     }
 }
 
@@ -66,7 +69,7 @@ enum OwnClient {
     /// A supervisor that answers commands line by line.
     Peer { input: ChildStdin, output: BufReader<ChildStdout> },
     /// A program per command, which prints the answer.
-    Sdk { program: PathBuf, broker: String },
+    Sdk { program: PathBuf, broker: String, durable: bool },
 }
 
 impl System {
@@ -74,7 +77,8 @@ impl System {
     pub fn start(kind: Kind) -> io::Result<Self> {
         let system = match kind {
             Kind::Standalone => Self::standalone()?,
-            Kind::Mosquitto => Self::mosquitto()?,
+            Kind::Mosquitto => Self::mosquitto("memory")?,
+            Kind::Durable => Self::mosquitto(&new_store("coordinator")?)?,
             Kind::Celery | Kind::Dramatiq => Self::peer(kind)?,
         };
         system.wait_until_ready()?;
@@ -91,12 +95,14 @@ impl System {
                 output.read_line(&mut line)?;
                 line
             }
-            Some(OwnClient::Sdk { program, broker }) => {
+            Some(OwnClient::Sdk { program, broker, durable }) => {
+                let store = if *durable { new_store("sdk")? } else { "memory".to_owned() };
                 let output = Command::new(&*program)
                     .args([measurement, &count.to_string()])
                     .envs(environment())
                     .env("MQTT_BROKER", &*broker)
                     .env("TINPOT_NAMESPACE", "sdk")
+                    .env("TINPOT_STORE", store)
                     .stderr(Stdio::inherit())
                     .output()?;
                 String::from_utf8_lossy(&output.stdout).into_owned()
@@ -108,7 +114,8 @@ impl System {
 
     fn standalone() -> io::Result<Self> {
         let port = free_port()?;
-        let process = ours("standalone", &[("PORT", port.to_string())])?;
+        let memory = ("TINPOT_STORE", "memory".to_owned());
+        let process = ours("standalone", &[("PORT", port.to_string()), memory])?;
         let api = process.id();
         Ok(Self {
             address: local(port),
@@ -119,24 +126,18 @@ impl System {
         })
     }
 
-    fn mosquitto() -> io::Result<Self> {
+    fn mosquitto(store: &str) -> io::Result<Self> {
         let (broker_port, port) = (free_port()?, free_port()?);
         let broker_process = start_mosquitto(broker_port)?;
         let broker = format!("tcp://127.0.0.1:{broker_port}");
         let with_broker = |more: (&'static str, String)| [("MQTT_BROKER", broker.clone()), more];
-        let store = format!("target/bench/tinpot-{port}.db");
-        for left in ["", "-wal", "-shm", "-lock"] {
-            match fs::remove_file(format!("{store}{left}")) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
         let [broker_setting, port_setting] = with_broker(("PORT", port.to_string()));
-        let settings = [broker_setting, port_setting, ("TINPOT_STORE", store)];
+        let settings = [broker_setting, port_setting, ("TINPOT_STORE", store.to_owned())];
         let coordinator = ours("coordinator", &settings)?;
         let worker = ours("worker", &with_broker(("RUST_LOG", "warn".to_owned())))?;
         let program = PathBuf::from("target/release/sdk_throughput");
-        let client = program.is_file().then_some(OwnClient::Sdk { program, broker });
+        let durable = store != "memory";
+        let client = program.is_file().then_some(OwnClient::Sdk { program, broker, durable });
         Ok(Self {
             address: local(port),
             api: coordinator.id(),
@@ -186,6 +187,19 @@ impl System {
             thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// The path of a store that does not exist yet.
+fn new_store(name: &str) -> io::Result<String> {
+    fs::create_dir_all("target/bench")?;
+    let path = format!("target/bench/{name}.db");
+    for suffix in ["", "-wal", "-shm", "-lock"] {
+        match fs::remove_file(format!("{path}{suffix}")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(path)
 }
 
 /// One of our examples, built with `--release`.

@@ -23,6 +23,11 @@ const ROWS: &[(&str, &str, Unit)] = &[
     ("sync_p50_ms", "HTTP `sync_execute`, no-op, 1 client, p50", Unit::Milliseconds),
     ("sync_p99_ms", "the same, p99", Unit::Milliseconds),
     ("sync_many_per_second", "the same, 16 clients", Unit::PerSecond),
+    (
+        "accepted_per_second",
+        "HTTP `execute`, accepted while workers run them, 16 clients",
+        Unit::PerSecond,
+    ),
     ("round_trip_p50_ms", "own client (SDK), one after the other, p50", Unit::Milliseconds),
     ("round_trip_p99_ms", "the same, p99", Unit::Milliseconds),
     ("end_to_end_per_second", "own client (SDK), all at once, executions", Unit::PerSecond),

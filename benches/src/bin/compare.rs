@@ -41,7 +41,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let all = [Kind::Standalone, Kind::Mosquitto, Kind::Celery, Kind::Dramatiq];
+    let all = [Kind::Standalone, Kind::Mosquitto, Kind::Durable, Kind::Celery, Kind::Dramatiq];
     let kinds = if arguments.only.is_empty() { all.to_vec() } else { arguments.only.clone() };
     eprintln!("load average before: {}", load_average());
     let mut rounds = Vec::new();
@@ -100,6 +100,13 @@ fn measure(kind: Kind, arguments: &Arguments, numbers: &mut Numbers) -> io::Resu
     numbers.insert("lines_received", lines.received as f64);
     numbers.insert("lines_in_order", f64::from(u8::from(lines.in_order)));
     numbers.insert("lines_per_second", lines.per_second());
+
+    if kind.is_ours() {
+        // Last of what goes over HTTP: it leaves a queue behind.
+        let submit = load::execute("noop");
+        let accepted = load::throughput(system.address, &submit, 16, duration)?;
+        numbers.insert("accepted_per_second", accepted);
+    }
 
     if let Some(answer) = system.own_client("round_trip", arguments.requests)? {
         numbers.extend(answer["p50_ms"].as_f64().map(|n| ("round_trip_p50_ms", n)));

@@ -14,6 +14,7 @@ use tinpot_benches::process::Process;
 use tinpot_benches::stats::percentile;
 use tinpot_core::{Coordinator, FunctionExecutor, Json, MemoryNetwork, SubmitOptions, Worker};
 use tinpot_mqtt::MqttTransport;
+use tinpot_sqlite::SqliteStore;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -38,6 +39,9 @@ struct Arguments {
     broker: String,
     #[arg(long, env = "TINPOT_NAMESPACE", default_value = "sdk")]
     namespace: String,
+    /// The file of a durable store; `memory` for none.
+    #[arg(long, env = "TINPOT_STORE", default_value = "memory")]
+    store: String,
 }
 
 #[tokio::main]
@@ -53,7 +57,11 @@ async fn main() -> Result<(), AnyError> {
     }
     let transport =
         MqttTransport::builder(&arguments.broker).namespace(&arguments.namespace).connect().await?;
-    let coordinator = Coordinator::builder(transport).start().await?;
+    let mut builder = Coordinator::builder(transport);
+    if arguments.store != "memory" {
+        builder = builder.store(SqliteStore::builder(&arguments.store).build());
+    }
+    let coordinator = builder.start().await?;
     let mut worker = std::process::Command::new(Path::new("target/release/examples/worker"));
     worker.args(["--broker", &arguments.broker, "--namespace", &arguments.namespace]);
     let _worker = Process::start(worker.stdout(std::process::Stdio::null()))?;
