@@ -5,6 +5,7 @@ mod control;
 mod events;
 mod handle;
 mod idempotency;
+mod intake;
 mod live;
 mod logs;
 mod turn;

@@ -93,7 +93,7 @@ impl CoordinatorBuilder {
         });
         let clock = Clock::start();
         let mut machine = CoordinatorMachine::new(self.config, opened.epoch);
-        let mut pipeline = LogPipeline::new(shared.clone(), self.sinks);
+        let mut pipeline = LogPipeline::new(shared.clone(), self.sinks, clock);
         for execution in opened.granted.iter().chain(&opened.open_logs) {
             pipeline.expect(execution, shared.registry.restore(execution));
         }

@@ -10,20 +10,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep};
 
 use super::Shared;
-use super::logs::LogEnd;
+use super::intake::LogEnd;
 use super::turn::{Accepted, Answer, Step, Turn};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{Execution, Status};
+use crate::execution::Execution;
 use crate::failpoint::failpoint;
 use crate::id::ExecutionId;
 use crate::inbox::read_frame;
 use crate::outbox::Outbox;
 use crate::protocol::{
-    CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Fence, Message, QueueView,
-    WorkerInfo,
+    CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message, QueueView, WorkerInfo,
 };
-use crate::store::Transition;
 use crate::time::Timestamp;
 use crate::transport::{Lane, Link};
 
@@ -258,12 +256,14 @@ impl Control {
             }
             CoordinatorEffect::Send(to, message) => outbox.push(to, message),
             CoordinatorEffect::LogEnds { execution, fence, last_seq } => {
-                end_log(shared, log_ends, execution, fence, last_seq);
+                if let Some(end) = shared.registry.begin_end(execution, fence, last_seq) {
+                    hand_over(log_ends, end);
+                }
             }
             CoordinatorEffect::Persist(_) | CoordinatorEffect::Superseded(_) => {}
         };
         self.turn.committed(
-            |transition| tell_watchers(shared, transition),
+            |transition| shared.registry.committed(transition),
             effect,
             |answer| give(shared, answer),
         );
@@ -284,33 +284,10 @@ fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply>) {
     }
 }
 
-/// Tells whoever watches what was committed.
-fn tell_watchers(shared: &Shared, transition: Transition) {
-    let live = transition.execution().and_then(|id| shared.registry.get(id));
-    let Some(live) = live else { return };
-    match transition {
-        Transition::Start { .. } => live.set_status(Status::Running),
-        Transition::Cancelling { .. } => live.set_status(Status::Cancelling),
-        Transition::Requeue { .. } => live.set_status(Status::Queued),
-        Transition::Finish { outcome, .. } => shared.registry.end(&live, outcome),
-        _ => {}
-    }
-}
-
-/// Lets the log of an attempt come to its end.
-fn end_log(
-    shared: &Shared,
-    log_ends: &mpsc::Sender<LogEnd>,
-    execution: ExecutionId,
-    fence: Fence,
-    last_seq: Option<u64>,
-) {
-    let Some(live) = shared.registry.get(execution) else { return };
-    if last_seq == Some(0) {
-        return shared.registry.close_log(&live, fence);
-    }
-    // The pipeline knows which lines are in the store; with it far behind, the end has to wait in line too: never dropped, never blocking.
-    if let Err(error) = log_ends.try_send(LogEnd { live, fence, last_seq }) {
+/// The pipeline knows which lines are in the store; with it far behind, the end of a log has to wait in line too: never dropped, never
+/// blocking.
+fn hand_over(log_ends: &mpsc::Sender<LogEnd>, end: LogEnd) {
+    if let Err(error) = log_ends.try_send(end) {
         let (mpsc::error::TrySendError::Full(end) | mpsc::error::TrySendError::Closed(end)) = error;
         let log_ends = log_ends.clone();
         tokio::spawn(async move { log_ends.send(end).await });

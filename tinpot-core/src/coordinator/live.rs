@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
 
+use super::intake::LogEnd;
 use crate::execution::{Execution, Outcome, Status};
 use crate::id::ExecutionId;
 use crate::log::Progress;
 use crate::protocol::{Fence, LogReceiver};
+use crate::store::Transition;
 
 /// What watchers see change.
 #[derive(Clone, Debug)]
@@ -44,7 +46,7 @@ pub(super) struct OpenLog {
 
 /// An execution that somebody may watch, or whose lines may come.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(crate) struct Live {
     pub(super) id: ExecutionId,
     pub(super) state: watch::Sender<LiveState>,
     pub(super) log: Mutex<LogState>,
@@ -110,7 +112,7 @@ impl Live {
 
 /// The executions that are watched, and those whose log has not ended. Of a million that wait and that nobody watches it knows none.
 #[derive(Debug, Default)]
-pub(super) struct Registry {
+pub(crate) struct Registry {
     executions: Mutex<HashMap<ExecutionId, Weak<Live>>>,
     fences: Mutex<HashMap<Fence, Arc<Live>>>,
 }
@@ -140,7 +142,7 @@ impl Registry {
     }
 
     /// An execution that is watched, or whose lines may come.
-    pub(super) fn get(&self, id: ExecutionId) -> Option<Arc<Live>> {
+    pub(crate) fn get(&self, id: ExecutionId) -> Option<Arc<Live>> {
         lock(&self.executions).get(&id).and_then(Weak::upgrade)
     }
 
@@ -160,12 +162,12 @@ impl Registry {
         }
     }
 
-    pub(super) fn by_fence(&self, fence: Fence) -> Option<Arc<Live>> {
+    pub(crate) fn by_fence(&self, fence: Fence) -> Option<Arc<Live>> {
         lock(&self.fences).get(&fence).cloned()
     }
 
     /// An attempt may write log lines from now on.
-    pub(super) fn open_log(self: &Arc<Self>, id: ExecutionId, fence: Fence, attempt: u32) {
+    pub(crate) fn open_log(self: &Arc<Self>, id: ExecutionId, fence: Fence, attempt: u32) {
         let live = self.live(id);
         let mut log = live.lock_log();
         if attempt == 1 {
@@ -180,7 +182,7 @@ impl Registry {
     }
 
     /// An execution of an earlier life whose lines may still come: those of its live attempt, and those that an ended one announced.
-    pub(super) fn restore(self: &Arc<Self>, execution: &Execution) -> Arc<Live> {
+    pub(crate) fn restore(self: &Arc<Self>, execution: &Execution) -> Arc<Live> {
         let live = self.live(execution.id);
         let mut log = live.lock_log();
         for attempt in &execution.attempts {
@@ -197,19 +199,19 @@ impl Registry {
     }
 
     /// How many lines of the attempt's log are missing, given the number of its last one; `None` when the log is not open.
-    pub(super) fn missing(&self, live: &Live, fence: Fence, last_seq: u64) -> Option<u64> {
+    pub(crate) fn missing(&self, live: &Live, fence: Fence, last_seq: u64) -> Option<u64> {
         let log = live.lock_log();
         let open = log.open.iter().find(|open| open.fence == fence)?;
         Some(last_seq.saturating_sub(open.receiver.last_seq()))
     }
 
     /// The attempt's log is complete, or as complete as it gets.
-    pub(super) fn close_log(&self, live: &Live, fence: Fence) {
+    pub(crate) fn close_log(&self, live: &Live, fence: Fence) {
         self.close_logs(live, |open| open == fence);
     }
 
     /// Nobody wants the lines of its attempts any more.
-    pub(super) fn abandon_logs(&self, live: &Live) {
+    pub(crate) fn abandon_logs(&self, live: &Live) {
         self.close_logs(live, |_| true);
     }
 
@@ -229,8 +231,35 @@ impl Registry {
         }
     }
 
+    /// Tells whoever watches what was committed.
+    pub(crate) fn committed(&self, transition: Transition) {
+        let Some(live) = transition.execution().and_then(|id| self.get(id)) else { return };
+        match transition {
+            Transition::Start { .. } => live.set_status(Status::Running),
+            Transition::Cancelling { .. } => live.set_status(Status::Cancelling),
+            Transition::Requeue { .. } => live.set_status(Status::Queued),
+            Transition::Finish { outcome, .. } => self.end(&live, outcome),
+            _ => {}
+        }
+    }
+
+    /// The log of an attempt ends with this line: answers what the intake has to wait for.
+    pub(crate) fn begin_end(
+        &self,
+        execution: ExecutionId,
+        fence: Fence,
+        last_seq: Option<u64>,
+    ) -> Option<LogEnd> {
+        let live = self.get(execution)?;
+        if last_seq == Some(0) {
+            self.close_log(&live, fence);
+            return None;
+        }
+        Some(LogEnd { live, fence, last_seq })
+    }
+
     /// The execution has ended; its log may still be on its way.
-    pub(super) fn end(&self, live: &Live, outcome: Outcome) {
+    fn end(&self, live: &Live, outcome: Outcome) {
         // Held to the end: whoever closes the last log meanwhile must see the outcome, or be seen here.
         let log = live.lock_log();
         let log_closed = log.open.is_empty();
