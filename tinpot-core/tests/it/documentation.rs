@@ -67,3 +67,41 @@ fn what_is_unknown_is_left_out_and_told() {
     assert!(error.to_string().contains("version 2"), "{error}");
     Frame::decode(b"not JSON").expect_err("no frame");
 }
+
+/// A crate as `docs/guarantees.md` names it, and where its tests are.
+const TESTS: [(&str, &str); 6] = [
+    ("core", "tinpot-core/tests/it"),
+    ("http", "tinpot-http/tests/it"),
+    ("mqtt", "tinpot-mqtt/tests/it"),
+    ("python", "tinpot-python/tests/it"),
+    ("sqlite", "tinpot-sqlite/tests/it"),
+    ("tests", "tests/it"),
+];
+
+#[test]
+fn every_test_that_the_guarantees_name_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = include_str!("../../../docs/guarantees.md");
+    let mut checked = 0;
+    for name in page.split('`').skip(1).step_by(2) {
+        let mut parts = name.split("::");
+        let (Some(krate), Some(file), Some(test), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let Some((_, folder)) = TESTS.iter().find(|(name, _)| *name == krate) else { continue };
+        // The cases of a conformance suite are in the suite.
+        let suite = root.join(format!("tinpot-core/src/testing/{file}.rs"));
+        let cases = root.join(format!("tinpot-core/src/testing/{file}"));
+        let mut places = vec![root.join(folder).join(format!("{file}.rs")), suite];
+        places.extend(std::fs::read_dir(cases).into_iter().flatten().flatten().map(|e| e.path()));
+        let texts = places.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+        let found = texts.into_iter().any(|text| {
+            text.contains(&format!("fn {test}(")) || text.contains(&format!("{test},"))
+        });
+        assert!(found, "{name} is not in {}", places[0].display());
+        checked += 1;
+    }
+    assert!(checked > 20, "only {checked} names were found: has the page changed its form?");
+}
