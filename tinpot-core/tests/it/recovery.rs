@@ -7,9 +7,9 @@ use futures::StreamExt;
 use tinpot_core::protocol::{CatalogueEntry, Epoch, Fence, ProtocolConfig};
 use tinpot_core::store::{ListOptions, Transition};
 use tinpot_core::{
-    Context, Coordinator, Event, ExecutionHandle, FunctionExecutor, Json, Level, LogBatch, LogSink,
-    MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store, SubmitOptions, Timestamp,
-    Worker,
+    Context, Coordinator, ErrorKind, Event, ExecutionHandle, FunctionExecutor, Json, Level,
+    LogBatch, LogSink, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store,
+    SubmitOptions, Timestamp, Worker,
 };
 use tokio::sync::watch;
 
@@ -300,4 +300,21 @@ async fn lines_that_were_announced_and_had_not_come_are_taken_after_the_crash() 
     let events: Vec<Event> = in_time("the stream", handle.events(0).collect()).await;
     assert!(matches!(events.last(), Some(Event::Finished(Outcome::Succeeded(_)))), "{events:?}");
     assert_eq!(lines(&coordinator, &handle).await, ["before", "after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_is_superseded_stops() {
+    let world = World::new();
+    let first = world.coordinator().await;
+    let _worker = world.worker("w").await;
+    available(&first, "note").await;
+    // Somebody breaks the lock: a second one on the same store.
+    world.store.close().await.expect("closed");
+    let second = world.coordinator().await;
+    first.stopped().await;
+    let parameters = Json::parse("{\"number\":5}").expect("JSON");
+    let refused = first.submit("note", parameters.clone(), SubmitOptions::new()).await;
+    assert_eq!(refused.expect_err("it has stopped").kind(), ErrorKind::Closed);
+    let accepted = second.submit("note", parameters, SubmitOptions::new()).await.expect("accepted");
+    assert!(outcome(&accepted).await.value().is_some());
 }
