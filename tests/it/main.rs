@@ -7,6 +7,7 @@ mod input;
 mod link;
 mod network;
 mod output;
+mod power;
 mod processes;
 mod proxy;
 mod recovery;

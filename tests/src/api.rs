@@ -51,6 +51,9 @@ impl Api {
     }
 
     /// Gets a path of a server that may not be there; the status and the JSON body.
+    ///
+    /// # Errors
+    /// Why there was no answer.
     pub fn try_get(&self, path: &str) -> Result<(u16, Value), String> {
         let mut response =
             self.agent.get(format!("{}{path}", self.base)).call().map_err(|e| e.to_string())?;
@@ -96,7 +99,10 @@ impl Api {
         body["execution_id"].as_str().expect("an id").to_owned()
     }
 
-    /// Submits an execution with a key to a server that may not be there; its id, or why there is none.
+    /// Submits an execution with a key to a server that may not be there; its id.
+    ///
+    /// # Errors
+    /// Why there is none, or may be none: the answer, or why there was no answer.
     pub fn try_submit(&self, action: &str, key: &str, body: &Value) -> Result<String, String> {
         let request = self.agent.post(format!("{}/api/actions/{action}/execute", self.base));
         let mut response =

@@ -34,6 +34,14 @@ impl Durable {
         }
     }
 
+    /// The same with more in its environment.
+    #[must_use]
+    pub fn with(mut self, environment: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+        self.environment.extend(environment.into_iter().map(owned));
+        self
+    }
+
     /// Where its store is.
     pub fn store(&self) -> PathBuf {
         self.directory.path().join("tinpot.db")

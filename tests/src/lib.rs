@@ -4,6 +4,8 @@ mod api;
 mod broker;
 mod cluster;
 mod follower;
+mod power_loss;
+mod preload;
 mod program;
 mod proxy;
 mod random;
@@ -19,6 +21,7 @@ pub use self::cluster::{
     Durable, QUICK, coordinator, coordinator_with_broker, wait_for_workers, worker,
 };
 pub use self::follower::{Followed, Follower};
+pub use self::power_loss::PowerLoss;
 pub use self::program::{Program, run_example};
 pub use self::proxy::{Direction, Fault, Proxy};
 pub use self::random::Random;

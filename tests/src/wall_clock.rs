@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::process::Command;
 
 use tempfile::TempDir;
+
+use crate::preload::{compile, preload, text};
 
 /// Moves the wall clock of the programs that are started with its environment, and of what they start; no other clock, and nobody else's.
 #[derive(Debug)]
@@ -21,18 +21,7 @@ impl WallClock {
         let file = File::create(directory.path().join("moved")).expect("a file");
         let clock = Self { directory, file };
         clock.set(0);
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(clock.library())
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/wall_clock.c"))
-            .status()
-            .expect("cc runs: Rust itself needs it to link");
-        assert!(compiled.success(), "the library does not compile");
         clock
-    }
-
-    fn library(&self) -> PathBuf {
-        self.directory.path().join("wall_clock.so")
     }
 
     /// From now on the wall clock is that many seconds ahead of the right time.
@@ -43,11 +32,9 @@ impl WallClock {
 
     /// What a program has to be started with.
     pub fn environment(&self) -> [(&'static str, String); 2] {
-        let path = |path: PathBuf| path.to_str().expect("a path in UTF-8").to_owned();
-        [
-            ("LD_PRELOAD", path(self.library())),
-            ("TINPOT_TEST_CLOCK", path(self.directory.path().join("moved"))),
-        ]
+        let library = compile("wall_clock", self.directory.path());
+        let file = self.directory.path().join("moved");
+        [preload(&library), ("TINPOT_TEST_CLOCK", text(&file))]
     }
 }
 
