@@ -19,7 +19,7 @@ use tinpot_core::{
     Coordinator, Execution, ExecutionId, FunctionExecutor, Json, MemoryNetwork, Outcome, Store,
     SubmitOptions, Timestamp, Worker, WorkerId,
 };
-use tinpot_sqlite::SqliteStore;
+use tinpot_sqlite::{Retention, SqliteStore};
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -70,21 +70,30 @@ async fn main() -> Result<(), AnyError> {
     std::fs::create_dir_all(&arguments.folder)?;
     fill(&full, arguments.rows, true).await?;
     fill(&queue, arguments.rows, false).await?;
-    let mut costs = [Vec::new(), Vec::new()];
+    let mut costs = [Vec::new(), Vec::new(), Vec::new()];
+    let at_its_bound = Retention::unbounded().executions(arguments.rows as u64);
+    let cases = [
+        ("empty", &empty, Retention::unbounded()),
+        ("full", &full, Retention::unbounded()),
+        ("full, and the oldest forgotten as fast", &full, at_its_bound),
+    ];
     for round in 1..=arguments.rounds {
-        for (path, costs) in [&empty, &full].into_iter().zip(&mut costs) {
-            let micros = cost(path, arguments.executions).await?;
-            eprintln!("round {round}, {}: {micros:.1} µs per execution", path.display());
+        for ((name, path, retention), costs) in cases.iter().zip(&mut costs) {
+            let micros = cost(path, retention.clone(), arguments.executions).await?;
+            eprintln!("round {round}, {name}: {micros:.1} µs per execution");
             costs.push(micros);
         }
     }
-    let [empty, full] = costs.map(|costs| median(&costs));
+    let [empty, full, forgetting] = costs.map(|costs| median(&costs));
     let start = std::process::Command::new(std::env::current_exe()?)
         .arg("--only-start")
         .arg(&queue)
         .output()?;
     let start: serde_json::Value = serde_json::from_slice(&start.stdout)?;
-    let answer = json!({"empty_us": empty, "full_us": full, "ratio": full / empty, "start": start});
+    let answer = json!({
+        "empty_us": empty, "full_us": full, "ratio": full / empty, "forgetting_us": forgetting,
+        "forgetting_ratio": forgetting / empty, "start": start,
+    });
     println!("{answer}");
     Ok(())
 }
@@ -126,9 +135,9 @@ async fn fill(path: &PathBuf, rows: usize, ended: bool) -> Result<(), AnyError> 
 }
 
 /// Microseconds per execution of a coordinator on this store, with its worker in the same process.
-async fn cost(path: &PathBuf, executions: usize) -> Result<f64, AnyError> {
+async fn cost(path: &PathBuf, retention: Retention, executions: usize) -> Result<f64, AnyError> {
     let network = MemoryNetwork::new();
-    let store = SqliteStore::builder(path).build();
+    let store = SqliteStore::builder(path).retention(retention).build();
     let coordinator = Coordinator::builder(network.transport()).store(store).start().await?;
     let noop = |_, _: std::collections::BTreeMap<String, String>| async { Ok::<_, String>(()) };
     let executor = FunctionExecutor::builder().action("noop", noop).build()?;
