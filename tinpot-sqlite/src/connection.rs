@@ -22,7 +22,7 @@ fn prepare(connection: &Connection, cache_kib: i64) -> Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // A crash must leave what a crash leaves; `close` makes its own checkpoint.
-    keep_wal_on_close(&connection, true)?;
+    keep_wal_on_close(connection, true)?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     Ok(())
 }
@@ -54,6 +54,14 @@ pub(crate) fn writer(path: &Path, max_bytes: Option<NonZeroU64>) -> Result<Conne
         // SQLite answers with what it has set: never less than the database has already.
         connection.pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))?;
     }
+    Ok(connection)
+}
+
+/// Opens the database to move its write-ahead log into it.
+pub(crate) fn checkpointer(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    prepare(&connection, READER_CACHE_KIB)?;
     Ok(connection)
 }
 

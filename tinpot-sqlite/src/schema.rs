@@ -1,7 +1,7 @@
 //! The versions of the schema, and how a database gets from one to the next.
 //!
 //! The version stands in SQLite's `user_version`. That, and one transaction per version, is all there is to it; the crates for migrations
-//! either did not take this rusqlite or brought regular expressions, URLs and dates along (looked at in July 2026).
+//! either did not take this rusqlite or brought regular expressions, URLs and dates along (looked at in November 2026).
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! The one thread that writes: takes what waits, makes one transaction of it, and answers when that is on the disk.
 
+mod checkpoint;
 mod desk;
 mod ledger;
 mod logs;

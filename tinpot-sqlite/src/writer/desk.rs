@@ -8,6 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tinpot_core::Error;
 use tinpot_core::store::Opened;
 
+use super::checkpoint::Checkpointer;
 use super::ledger::Ledger;
 use super::retention::Sweeper;
 use super::{Request, Work, logs, opening};
@@ -27,6 +28,7 @@ const TICK: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Desk {
+    checkpointer: Checkpointer,
     /// Before the lock: the database is closed when the lock is given back.
     connection: Connection,
     ledger: Ledger,
@@ -55,8 +57,9 @@ impl Desk {
         let (ledger, opened) = opening::load(&connection, epoch)?;
         let readers = Readers::open(path)?;
         let sweeper = Sweeper::new(config.retention.clone());
+        let checkpointer = Checkpointer::start(&mut connection, path)?;
         let path = path.to_owned();
-        Ok((Self { connection, ledger, sweeper, path, _lock: lock }, readers, opened))
+        Ok((Self { checkpointer, connection, ledger, sweeper, path, _lock: lock }, readers, opened))
     }
 
     /// Serves requests until it is told to close, or nobody can tell it anything any more.
@@ -91,7 +94,8 @@ impl Desk {
 
     /// Everything is written already; what is in the write-ahead log goes into the database.
     fn close(self) -> Result<()> {
-        let Self { connection, _lock: lock, path, .. } = self;
+        let Self { checkpointer, connection, _lock: lock, path, .. } = self;
+        drop(checkpointer);
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
         let result = connection
             .query_row(checkpoint, [], |_| Ok(()))
@@ -109,6 +113,7 @@ impl Desk {
                     // Whoever asked may have gone.
                     let _ = request.answer.send(answer);
                 }
+                self.checkpointer.after_commit(&self.connection);
             }
             Err(problem) => match <[Request; 1]>::try_from(group) {
                 Ok([request]) => {
@@ -165,7 +170,10 @@ impl Desk {
             Ok(())
         };
         match step() {
-            Ok(()) => self.ledger.settle(),
+            Ok(()) => {
+                self.ledger.settle();
+                self.checkpointer.after_commit(&self.connection);
+            }
             Err(problem) => {
                 self.ledger.undo();
                 self.sweeper.pause();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tinpot_core::store::{ListOptions, Opened, QueuePage, Transition};
+use tinpot_core::testing::store::Reopen;
 use tinpot_core::{Execution, ExecutionId, LogBatch, LogChunk, Result, Store, Timestamp};
 use tinpot_sqlite::SqliteStore;
 
@@ -12,7 +13,7 @@ use tinpot_sqlite::SqliteStore;
 #[derive(Debug)]
 struct Temporary {
     store: SqliteStore,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 #[async_trait]
@@ -55,10 +56,41 @@ impl Store for Temporary {
     }
 }
 
-fn store() -> std::future::Ready<Temporary> {
+fn temporary() -> Temporary {
     let directory = tempfile::tempdir().expect("a directory");
     let store = SqliteStore::builder(directory.path().join("tinpot.db")).build();
-    std::future::ready(Temporary { store, _directory: directory })
+    Temporary { store, directory }
 }
 
-tinpot_core::store_conformance!(store);
+impl Reopen for Temporary {
+    fn store(&self) -> &dyn Store {
+        self
+    }
+
+    async fn reopen(self) -> Self {
+        let Self { store, directory } = self;
+        drop(store);
+        let store = SqliteStore::builder(directory.path().join("tinpot.db")).build();
+        Self { store, directory }
+    }
+}
+
+mod one_handle {
+    use super::{Temporary, temporary};
+
+    fn store() -> std::future::Ready<Temporary> {
+        std::future::ready(temporary())
+    }
+
+    tinpot_core::store_conformance!(store);
+}
+
+mod several_handles {
+    use super::{Temporary, temporary};
+
+    fn store() -> std::future::Ready<Temporary> {
+        std::future::ready(temporary())
+    }
+
+    tinpot_core::store_reopen_conformance!(store);
+}

@@ -1,0 +1,46 @@
+//! Idempotency keys.
+
+use super::{accept, commit, finish, ids, refused, status, with};
+use crate::execution::Execution;
+use crate::store::{ListOptions, Store, Transition};
+
+fn key(new: &mut Execution) {
+    new.idempotency_key = Some("the key".into());
+}
+
+/// What is submitted again with a key is refused for as long as the first is remembered, ended or not.
+pub async fn a_key_belongs_to_one_execution(store: impl Store) {
+    store.open().await.expect("open");
+    let (first, second) = (with(1, key), with(2, key));
+    accept(&store, &[&first]).await;
+    let other = with(3, |new| new.idempotency_key = Some("another".into()));
+    // The batch goes as a whole.
+    refused(&store, &[Transition::Accept(other.clone()), Transition::Accept(second.clone())]).await;
+    assert_eq!(status(&store, other.id).await, None);
+    commit(&store, &[finish(&first, None)]).await;
+    refused(&store, &[Transition::Accept(second)]).await;
+    accept(&store, &[&other, &with(4, |_| {}), &with(5, |_| {})]).await;
+}
+
+/// Two of a batch are two.
+pub async fn a_key_is_taken_once_within_a_batch(store: impl Store) {
+    store.open().await.expect("open");
+    let both = [with(1, key), with(2, key)];
+    refused(&store, &both.clone().map(Transition::Accept)).await;
+    for execution in &both {
+        assert_eq!(status(&store, execution.id).await, None);
+    }
+    accept(&store, &[&both[1]]).await;
+}
+
+/// By its key, and by nothing like it.
+pub async fn an_execution_is_found_by_its_key(store: impl Store) {
+    store.open().await.expect("open");
+    accept(&store, &[&with(1, key), &with(2, |_| {})]).await;
+    for (name, expected) in [("the key", &[1][..]), ("the", &[]), ("The key", &[]), ("", &[])] {
+        let idempotency_key = Some(name.to_owned());
+        let options = ListOptions { idempotency_key, ..ListOptions::default() };
+        let found = store.executions(&options).await.expect("a list");
+        assert_eq!(ids(&found), expected, "{name:?}");
+    }
+}

@@ -1,0 +1,157 @@
+//! What waits, in the orders in which it is read.
+
+use std::time::Duration;
+
+use super::{accept, commit, fence, finish, grant, ids, read, refused, with};
+use crate::id::ExecutionId;
+use crate::json::Json;
+use crate::store::{QueueOrder, QueuePage, Store, Transition};
+use crate::time::Timestamp;
+
+pub(super) fn ready(queue: &str, action: &str, after: Option<(i32, u128)>) -> QueueOrder {
+    let after = after.map(|(priority, id)| (priority, ExecutionId::from_u128(id)));
+    QueueOrder::Ready { queue: queue.into(), action: action.into(), after }
+}
+
+pub(super) fn delayed(after: Option<(u64, u128)>) -> QueueOrder {
+    let after = after.map(|(time, id)| (Timestamp(time), ExecutionId::from_u128(id)));
+    QueueOrder::Delayed { after }
+}
+
+pub(super) async fn page(store: &dyn Store, order: QueueOrder, limit: usize) -> Vec<u128> {
+    let page = QueuePage { order, limit, max_bytes: usize::MAX };
+    ids(&store.queued(&page).await.expect("a page"))
+}
+
+/// The highest priority first, then the oldest; only what waits in that queue for that action.
+pub async fn what_is_ready_comes_by_priority_and_page_by_page(store: impl Store) {
+    store.open().await.expect("open");
+    let of = |number: u128, priority: i32| {
+        with(number, |new| {
+            new.action = "act".into();
+            new.priority = priority;
+            new.parameters = Json::of(&"x".repeat(98)).expect("JSON");
+        })
+    };
+    let all = [of(1, 0), of(2, i32::MIN), of(3, 5), of(4, i32::MAX), of(5, 5), of(6, 0), of(7, 5)];
+    let elsewhere = with(8, |new| (new.action, new.queue) = ("act".into(), "elsewhere".into()));
+    let later = with(9, |new| {
+        (new.action, new.not_before) = ("act".into(), Some(Timestamp(9)));
+    });
+    let (granted, ended) = (of(10, 9), of(11, 9));
+    accept(&store, &all.each_ref()).await;
+    accept(&store, &[&elsewhere, &later, &with(12, |_| {}), &granted, &ended]).await;
+    commit(&store, &[grant(&granted, 1), finish(&ended, None)]).await;
+    let order = |after| ready("default", "act", after);
+    assert_eq!(page(&store, order(None), 100).await, [4, 3, 5, 7, 1, 6, 2]);
+    assert_eq!(page(&store, order(None), 3).await, [4, 3, 5]);
+    assert_eq!(page(&store, order(Some((5, 5))), 3).await, [7, 1, 6]);
+    assert_eq!(page(&store, order(Some((0, 6))), 3).await, [2]);
+    assert!(page(&store, order(Some((i32::MIN, 2))), 3).await.is_empty());
+    // The one before the page may have gone meanwhile.
+    commit(&store, &[finish(&all[4], None)]).await;
+    assert_eq!(page(&store, order(Some((5, 5))), 2).await, [7, 1]);
+    assert_eq!(page(&store, ready("elsewhere", "act", None), 9).await, [8]);
+    assert!(page(&store, ready("elsewhere", "even", None), 9).await.is_empty());
+    // The page ends with the execution with which it has more bytes than that: 100 each.
+    for (max_bytes, count) in [(0, 1), (99, 1), (100, 2), (250, 3)] {
+        let page = QueuePage { order: order(None), limit: 100, max_bytes };
+        assert_eq!(store.queued(&page).await.expect("a page").len(), count, "{max_bytes} bytes");
+    }
+    let read = store.queued(&QueuePage { order: order(None), limit: 1, max_bytes: 1 }).await;
+    assert_eq!(read.expect("a page")[0].parameters, all[3].parameters);
+}
+
+/// The earliest first, whatever queue and action.
+pub async fn what_is_delayed_comes_by_time_and_page_by_page(store: impl Store) {
+    store.open().await.expect("open");
+    let at = |number: u128, time: u64| with(number, |new| new.not_before = Some(Timestamp(time)));
+    let elsewhere = with(5, |new| {
+        (new.queue, new.not_before) = ("elsewhere".into(), Some(Timestamp(15)));
+    });
+    let (granted, ended) = (at(6, 1), at(7, 2));
+    let all = [at(1, 30), at(2, 10), at(3, 20), at(4, 10)];
+    accept(&store, &all.each_ref()).await;
+    accept(&store, &[&elsewhere, &with(8, |_| {}), &granted, &ended]).await;
+    commit(&store, &[grant(&granted, 1), finish(&ended, None)]).await;
+    assert_eq!(page(&store, delayed(None), 100).await, [2, 4, 5, 3, 1]);
+    assert_eq!(page(&store, delayed(None), 1).await, [2]);
+    assert_eq!(page(&store, delayed(Some((10, 2))), 2).await, [4, 5]);
+    assert_eq!(page(&store, delayed(Some((15, 5))), 9).await, [3, 1]);
+    assert!(page(&store, delayed(Some((30, 1))), 9).await.is_empty());
+}
+
+/// What still waits when its time is over, ready or not; what a worker has does not wait.
+pub async fn what_has_expired_is_found(store: impl Store) {
+    store.open().await.expect("open");
+    let at = |number: u128, time: u64| with(number, |new| new.expires_at = Some(Timestamp(time)));
+    let late = with(4, |new| {
+        (new.expires_at, new.not_before) = (Some(Timestamp(15)), Some(Timestamp(1_000)));
+    });
+    let (granted, ended) = (at(5, 1), at(6, 2));
+    let all = [at(1, 30), at(2, 20), at(3, 10)];
+    accept(&store, &all.each_ref()).await;
+    accept(&store, &[&late, &granted, &ended, &with(7, |_| {})]).await;
+    commit(&store, &[grant(&granted, 1), finish(&ended, None)]).await;
+    let expired = |at| QueueOrder::Expired { at: Timestamp(at) };
+    assert!(page(&store, expired(9), 9).await.is_empty());
+    assert_eq!(page(&store, expired(20), 9).await, [3, 4, 2]);
+    assert_eq!(page(&store, expired(1_000), 2).await, [3, 4]);
+    // Given back, it waits again.
+    let requeue = Transition::Requeue {
+        execution: granted.id,
+        fence: fence(1),
+        outcome: None,
+        ran: None,
+        log_end: None,
+        not_before: None,
+    };
+    commit(&store, &[requeue]).await;
+    assert_eq!(page(&store, expired(10), 9).await, [5, 3]);
+}
+
+/// When its time has come, what was delayed is ready, in its place.
+pub async fn a_delay_ends_with_ready(store: impl Store) {
+    store.open().await.expect("open");
+    let late = with(1, |new| new.not_before = Some(Timestamp(10)));
+    let (other, running) = (with(3, |_| {}), with(5, |_| {}));
+    accept(&store, &[&late, &other, &running]).await;
+    commit(&store, &[grant(&running, 1)]).await;
+    assert_eq!(page(&store, ready("default", "odd", None), 9).await, [3]);
+    commit(&store, &[Transition::Ready { execution: late.id }]).await;
+    assert_eq!(page(&store, ready("default", "odd", None), 9).await, [1, 3]);
+    assert!(page(&store, delayed(None), 9).await.is_empty());
+    assert_eq!(read(&store, late.id).await.not_before, None);
+    refused(&store, &[Transition::Ready { execution: running.id }]).await;
+    refused(&store, &[Transition::Ready { execution: with(9, |_| {}).id }]).await;
+    commit(&store, &[finish(&late, None)]).await;
+    refused(&store, &[Transition::Ready { execution: late.id }]).await;
+}
+
+/// Whatever waited for its time does not once it is given to a worker; the next attempt may have to.
+pub async fn a_grant_ends_a_delay_and_a_retry_sets_one(store: impl Store) {
+    store.open().await.expect("open");
+    let late = with(1, |new| new.not_before = Some(Timestamp(10)));
+    accept(&store, &[&late]).await;
+    commit(&store, &[grant(&late, 1)]).await;
+    assert_eq!(read(&store, late.id).await.not_before, None);
+    assert!(page(&store, delayed(None), 9).await.is_empty());
+    let requeue = |number, not_before| Transition::Requeue {
+        execution: late.id,
+        fence: fence(number),
+        outcome: None,
+        ran: Some(Duration::ZERO),
+        log_end: None,
+        not_before,
+    };
+    commit(&store, &[requeue(1, Some(Timestamp(20)))]).await;
+    assert_eq!(read(&store, late.id).await.not_before, Some(Timestamp(20)));
+    assert_eq!(page(&store, delayed(Some((10, 1))), 9).await, [1]);
+    // Within one batch as well, from one time to another.
+    commit(&store, &[grant(&late, 2), requeue(2, Some(Timestamp(30)))]).await;
+    assert_eq!(page(&store, delayed(Some((20, 1))), 9).await, [1]);
+    assert!(page(&store, delayed(Some((30, 1))), 9).await.is_empty());
+    commit(&store, &[grant(&late, 3), requeue(3, None)]).await;
+    assert!(page(&store, delayed(None), 9).await.is_empty());
+    assert_eq!(page(&store, ready("default", "odd", None), 9).await, [1]);
+}

@@ -1,0 +1,252 @@
+//! What changes executions, and what must not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AT, accept, commit, execution, fence, finish, grant, read, refused, status, with};
+use crate::error::ErrorKind;
+use crate::execution::{Backoff, Failure, Outcome, RetryPolicy, Status};
+use crate::id::ExecutionId;
+use crate::json::Json;
+use crate::store::{Store, Transition};
+use crate::time::Timestamp;
+
+/// Each life of a coordinator on a store has a number of its own.
+pub async fn each_opening_is_a_new_epoch(store: impl Store) {
+    let first = store.open().await.expect("open").epoch;
+    store.close().await.expect("close");
+    let second = store.open().await.expect("open again").epoch;
+    assert_eq!(first.instance, second.instance);
+    assert!(second.number > first.number, "{first} and then {second}");
+}
+
+/// There is one coordinator.
+pub async fn an_open_store_is_not_opened_again(store: impl Store) {
+    store.open().await.expect("open");
+    let error = store.open().await.expect_err("it is open");
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    store.close().await.expect("close");
+    store.close().await.expect("close again");
+    store.open().await.expect("open after the close");
+}
+
+/// What is committed is read.
+pub async fn an_accepted_execution_is_there(store: impl Store) {
+    store.open().await.expect("open");
+    let mut new = execution(1);
+    commit(&store, &[Transition::Accept(new.clone())]).await;
+    let read = store.execution(new.id).await.expect("a read").expect("it is there");
+    Arc::make_mut(&mut new).accepted_at = AT;
+    assert_eq!(read, new);
+}
+
+/// What was asked for, and what came of it, field by field.
+pub async fn everything_about_an_execution_is_kept(store: impl Store) {
+    store.open().await.expect("open");
+    let new = with(1, |new| {
+        new.queue = "elsewhere".into();
+        new.parameters =
+            Json::parse(r#"{ "text": "\u00e9\n", "list": [1.50, null] }"#).expect("JSON");
+        new.priority = -7;
+        new.timeout = Some(Duration::from_millis(1_500));
+        let backoff = Backoff::exponential(Duration::from_millis(250)).jitter(0.5);
+        new.retry = RetryPolicy::new(3, backoff).max_lost_attempts(2);
+        new.not_before = Some(Timestamp(2_000_000));
+        new.expires_at = Some(Timestamp(u64::from(u32::MAX) * 1_000_000));
+        new.idempotency_key = Some("a key, with \"quotes\" and é".into());
+    });
+    accept(&store, &[&new]).await;
+    let mut expected = (*new).clone();
+    expected.accepted_at = AT;
+    assert_eq!(*read(&store, new.id).await, expected);
+    let failure = Failure::new("it broke").kind("ValueError").traceback("line 1\nline 2");
+    let requeue = Transition::Requeue {
+        execution: new.id,
+        fence: fence(1),
+        outcome: Some(Outcome::Failed(failure)),
+        ran: Some(Duration::from_micros(1_234)),
+        log_end: Some(5),
+        not_before: Some(Timestamp(3_000_000)),
+    };
+    let value = Outcome::Succeeded(Json::parse("{\"answer\": 42.0}").expect("JSON"));
+    let finish = Transition::Finish {
+        execution: new.id,
+        fence: Some(fence(2)),
+        outcome: value,
+        ran: Some(Duration::from_millis(2)),
+        log_end: None,
+    };
+    for (transition, at) in [
+        (grant(&new, 1), 4_000_000),
+        (Transition::Start { execution: new.id, fence: fence(1) }, 4_000_001),
+        (requeue, 5_000_000),
+        (grant(&new, 2), 6_000_000),
+        (finish, 7_000_000),
+    ] {
+        let at = Timestamp(at);
+        store.commit(std::slice::from_ref(&transition), at).await.expect("a commit");
+        transition.apply(&mut expected, at);
+        assert_eq!(*read(&store, new.id).await, expected, "after {transition:?}");
+    }
+}
+
+/// Payloads of megabytes are no reason to forget or to cut.
+pub async fn large_payloads_are_kept(store: impl Store) {
+    store.open().await.expect("open");
+    let text = "payload ".repeat(250_000);
+    let value = Json::of(&text).expect("JSON");
+    let new = with(1, |new| new.parameters = Json::of(&[&text]).expect("JSON"));
+    accept(&store, &[&new]).await;
+    let finish = Transition::Finish {
+        execution: new.id,
+        fence: Some(fence(1)),
+        outcome: Outcome::Succeeded(value.clone()),
+        ran: None,
+        log_end: None,
+    };
+    commit(&store, &[grant(&new, 1), finish]).await;
+    let read = read(&store, new.id).await;
+    assert!(read.parameters == new.parameters, "the parameters are others");
+    assert!(read.outcome == Some(Outcome::Succeeded(value)), "the result is another");
+}
+
+/// The id of an execution is new.
+pub async fn an_id_is_accepted_once(store: impl Store) {
+    store.open().await.expect("open");
+    commit(&store, &[Transition::Accept(execution(1))]).await;
+    refused(&store, &[Transition::Accept(execution(1))]).await;
+}
+
+/// Accepted, granted, started, finished: status, times, attempt and outcome are recorded.
+pub async fn an_execution_takes_its_way(store: impl Store) {
+    store.open().await.expect("open");
+    let new = execution(1);
+    commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
+    assert_eq!(status(&store, new.id).await, Some(Status::Queued));
+    commit(&store, &[Transition::Start { execution: new.id, fence: fence(1) }]).await;
+    assert_eq!(status(&store, new.id).await, Some(Status::Running));
+    commit(&store, &[finish(&new, Some(fence(1)))]).await;
+    let read = store.execution(new.id).await.expect("a read").expect("it is there");
+    assert_eq!(read.status, Status::Succeeded);
+    assert_eq!(read.outcome, Some(Outcome::Succeeded(Json::null())));
+    assert_eq!((read.started_at, read.finished_at), (Some(AT), Some(AT)));
+    let [attempt] = &read.attempts[..] else { panic!("one attempt, not {:?}", read.attempts) };
+    assert_eq!((attempt.number, attempt.fence, attempt.ended_at), (1, fence(1), Some(AT)));
+    assert_eq!(attempt.outcome, read.outcome);
+}
+
+/// Only the live attempt may change anything.
+pub async fn a_stale_fence_changes_nothing(store: impl Store) {
+    store.open().await.expect("open");
+    let new = execution(1);
+    commit(&store, &[Transition::Accept(new.clone()), grant(&new, 2)]).await;
+    refused(&store, &[finish(&new, Some(fence(1)))]).await;
+    refused(&store, &[finish(&new, None)]).await;
+    refused(&store, &[Transition::Start { execution: new.id, fence: fence(3) }]).await;
+    refused(&store, &[grant(&new, 3)]).await;
+    assert_eq!(status(&store, new.id).await, Some(Status::Queued));
+}
+
+/// The end is the end.
+pub async fn a_terminal_status_never_changes(store: impl Store) {
+    store.open().await.expect("open");
+    let new = execution(1);
+    commit(
+        &store,
+        &[Transition::Accept(new.clone()), grant(&new, 1), finish(&new, Some(fence(1)))],
+    )
+    .await;
+    let outcome = Outcome::failed("too late");
+    refused(
+        &store,
+        &[Transition::Finish {
+            execution: new.id,
+            fence: Some(fence(1)),
+            outcome,
+            ran: None,
+            log_end: None,
+        }],
+    )
+    .await;
+    refused(&store, &[grant(&new, 2)]).await;
+    refused(&store, &[Transition::Cancelling { execution: new.id }]).await;
+    assert_eq!(status(&store, new.id).await, Some(Status::Succeeded));
+}
+
+/// One condition that does not hold undoes its whole batch.
+pub async fn a_batch_is_applied_whole_or_not_at_all(store: impl Store) {
+    store.open().await.expect("open");
+    let (good, bad) = (execution(1), execution(2));
+    refused(&store, &[Transition::Accept(good.clone()), grant(&good, 1), finish(&bad, None)]).await;
+    assert_eq!(status(&store, good.id).await, None);
+}
+
+/// A retry: the first attempt has ended, a second one follows, both are recorded.
+pub async fn a_requeued_execution_is_granted_again(store: impl Store) {
+    store.open().await.expect("open");
+    let new = execution(1);
+    let outcome = Some(Outcome::failed("once"));
+    let requeue = Transition::Requeue {
+        execution: new.id,
+        fence: fence(1),
+        outcome,
+        ran: None,
+        log_end: None,
+        not_before: None,
+    };
+    commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1), requeue]).await;
+    assert_eq!(status(&store, new.id).await, Some(Status::Queued));
+    refused(&store, &[finish(&new, Some(fence(1)))]).await;
+    commit(&store, &[grant(&new, 2), finish(&new, Some(fence(2)))]).await;
+    let read = store.execution(new.id).await.expect("a read").expect("it is there");
+    let outcomes: Vec<_> = read.attempts.iter().map(|attempt| attempt.outcome.clone()).collect();
+    assert_eq!(outcomes, [Some(Outcome::failed("once")), Some(Outcome::Succeeded(Json::null()))]);
+}
+
+/// Only an attempt can be asked to end.
+pub async fn a_cancel_needs_a_live_attempt(store: impl Store) {
+    store.open().await.expect("open");
+    let new = execution(1);
+    let cancelling = Transition::Cancelling { execution: new.id };
+    commit(&store, &[Transition::Accept(new.clone())]).await;
+    refused(&store, std::slice::from_ref(&cancelling)).await;
+    commit(&store, &[grant(&new, 1), cancelling]).await;
+    assert_eq!(status(&store, new.id).await, Some(Status::Cancelling));
+    let outcome = Outcome::Cancelled;
+    commit(
+        &store,
+        &[Transition::Finish {
+            execution: new.id,
+            fence: Some(fence(1)),
+            outcome,
+            ran: None,
+            log_end: None,
+        }],
+    )
+    .await;
+    assert_eq!(status(&store, new.id).await, Some(Status::Cancelled));
+}
+
+/// What nobody has taken yet is ended by the coordinator alone.
+pub async fn what_waits_is_cancelled_without_a_fence(store: impl Store) {
+    store.open().await.expect("open");
+    let new = execution(1);
+    let cancel = Transition::Finish {
+        execution: new.id,
+        fence: None,
+        outcome: Outcome::Cancelled,
+        ran: None,
+        log_end: None,
+    };
+    commit(&store, &[Transition::Accept(new.clone()), cancel]).await;
+    assert_eq!(status(&store, new.id).await, Some(Status::Cancelled));
+}
+
+/// Reading what is not there is no error; changing it is.
+pub async fn the_unknown_is_unknown(store: impl Store) {
+    store.open().await.expect("open");
+    let id = ExecutionId::from_u128(9);
+    assert_eq!(store.execution(id).await.expect("a read"), None);
+    assert!(store.logs(id, 0, 1_000).await.expect("a read").is_empty());
+    refused(&store, &[Transition::Cancelling { execution: id }]).await;
+}
