@@ -9,7 +9,7 @@ use tinpot_core::protocol::ProtocolConfig;
 use tinpot_core::{Executor, MemoryStore, Store, WorkerId};
 use tinpot_mqtt::MqttTransport;
 use tinpot_python::{ContainmentMode, PythonPool};
-use tinpot_sqlite::SqliteStore;
+use tinpot_sqlite::{Retention, SqliteStore};
 
 use crate::AnyError;
 
@@ -110,6 +110,17 @@ pub struct StoreSettings {
     /// coordinator, memory for standalone
     #[arg(long, env = "TINPOT_STORE", value_name = "PATH")]
     pub store: Option<PathBuf>,
+    /// How many days executions that have ended are kept in the file
+    #[arg(long, env = "TINPOT_KEEP_DAYS", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    pub keep_days: u64,
+    /// How many executions that have ended are kept in the file; the oldest are forgotten first
+    #[arg(
+        long,
+        env = "TINPOT_KEEP_EXECUTIONS",
+        value_name = "NUMBER",
+        default_value_t = 1_000_000
+    )]
+    pub keep_executions: u64,
 }
 
 impl StoreSettings {
@@ -119,7 +130,11 @@ impl StoreSettings {
         let named = self.store.clone().filter(|path| !path.as_os_str().is_empty());
         match named.unwrap_or_else(|| default.into()) {
             path if path.as_os_str() == "memory" => Box::new(MemoryStore::new()),
-            path => Box::new(SqliteStore::builder(path).build()),
+            path => {
+                let days = Duration::from_secs(self.keep_days * 86_400);
+                let retention = Retention::default().age(days).executions(self.keep_executions);
+                Box::new(SqliteStore::builder(path).retention(retention).build())
+            }
         }
     }
 }
