@@ -52,7 +52,7 @@ const REFUSALS_MAX: usize = 5;
 ///   action has returned are killed. Either way the interpreter is replaced.
 /// - **State**: the working directory and the environment are restored after each attempt; module globals stay as they are, in an
 ///   interpreter that may or may not run the next attempt.
-/// - **Death of the worker**: however it died, a small process that watches over it (the guardian, about 9 MB of memory) kills the
+/// - **Death of the worker**: however it died, a small process that watches over it (the guardian, about 10 MB of memory) kills the
 ///   interpreters and everything they started, also what has left their sessions. Should that be gone as well, the kernel kills the
 ///   interpreters and their process groups, and the next pool what was left in cgroups.
 ///
