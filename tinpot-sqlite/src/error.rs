@@ -48,6 +48,9 @@ fn holder(by: Option<u32>) -> String {
 /// What SQLite's error means for whoever uses the store.
 fn says(error: &rusqlite::Error) -> &'static str {
     match kind_of(error) {
+        ErrorKind::StorageFull if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            "the store cannot write now: the disk is full, or as much is used as may be"
+        }
         ErrorKind::StorageFull => "the store cannot write now",
         ErrorKind::Malformed => "the database is damaged",
         ErrorKind::InvalidInput => "the store cannot be written",

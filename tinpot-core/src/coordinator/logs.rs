@@ -155,6 +155,7 @@ impl LogPipeline {
     /// Appends to the store, for as long as trying again may help; whether it did.
     async fn append(&self, batches: &[LogBatch]) -> bool {
         failpoint("logs.before-append");
+        let mut waiting = false;
         while let Err(error) = self.shared.store.append_logs(batches).await {
             if !error.is_retryable() {
                 if batches.len() == 1 && error.kind() != ErrorKind::NotFound {
@@ -163,7 +164,9 @@ impl LogPipeline {
                 return false;
             }
             // Nothing is acknowledged meanwhile, so the workers' windows fill and their actions wait: back-pressure, not loss.
-            tracing::warn!(%error, "log lines wait for the store");
+            if !std::mem::replace(&mut waiting, true) {
+                tracing::warn!(%error, "log lines wait for the store");
+            }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         failpoint("logs.after-append");
