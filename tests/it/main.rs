@@ -2,6 +2,7 @@
 
 mod broker_restart;
 mod containment;
+mod disk;
 mod examples;
 mod input;
 mod link;

@@ -4,6 +4,7 @@ mod api;
 mod broker;
 mod cluster;
 mod follower;
+mod full_disk;
 mod power_loss;
 mod preload;
 mod program;
@@ -21,6 +22,7 @@ pub use self::cluster::{
     Durable, QUICK, coordinator, coordinator_with_broker, wait_for_workers, worker,
 };
 pub use self::follower::{Followed, Follower};
+pub use self::full_disk::FullDisk;
 pub use self::power_loss::PowerLoss;
 pub use self::program::{Program, run_example};
 pub use self::proxy::{Direction, Fault, Proxy};

@@ -1,0 +1,45 @@
+//! A disk that is full for some files of one program.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::preload::{compile, preload, text};
+
+/// Limits what programs that are started with its environment can write to some files.
+#[derive(Debug)]
+pub struct FullDisk {
+    directory: TempDir,
+    file: File,
+}
+
+impl FullDisk {
+    /// One that is not full yet.
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = File::create(directory.path().join("room")).expect("a file");
+        let disk = Self { directory, file };
+        disk.set_room(i64::MAX);
+        disk
+    }
+
+    /// From now on, so many bytes can be written, and then no more.
+    pub fn set_room(&self, bytes: i64) {
+        self.file.write_all_at(&bytes.to_ne_bytes(), 0).expect("a write");
+    }
+
+    /// What a program has to be started with, so that the disk is full for files whose paths begin like this.
+    pub fn environment(&self, files: &Path) -> [(&'static str, String); 3] {
+        let library = compile("full_disk", self.directory.path());
+        let room = self.directory.path().join("room");
+        [preload(&library), ("TINPOT_TEST_DISK", text(files)), ("TINPOT_TEST_ROOM", text(&room))]
+    }
+}
+
+impl Default for FullDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
