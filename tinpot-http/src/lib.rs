@@ -31,11 +31,24 @@
 //! | `GET /health` | 503 while the transport is down or the coordinator does not answer |
 //! | `GET /ready` | 503 as well while there is no live worker |
 //!
-//! A submission is `{"parameters": {…}, "options": {"priority": 0, "timeout": 60, "queue": "default"}}`; both fields may be left out, and so
-//! may the body. `state` is one of `PENDING`, `STARTED`, `SUCCESS`, `FAILURE` and `REVOKED`; `status`, where an execution or attempt has
+//! A submission is `{"parameters": {…}, "options": {…}}`; both fields may be left out, and so may the body. What is left out of the options,
+//! or null, is as the action says:
+//!
+//! | option | value |
+//! | --- | --- |
+//! | `idempotency_key` (or the header `Idempotency-Key`) | 1 to 255 characters: the same key and parameters are the same execution |
+//! | `priority` | a whole number, higher first |
+//! | `delay`, or `not_before` | seconds; a time in RFC 3339, or seconds since 1970 |
+//! | `expires_in`, `timeout` | seconds |
+//! | `retries`, `max_lost_attempts` | whole numbers |
+//! | `backoff`, `retry_delay`, `max_retry_delay`, `retry_jitter` | `"exponential"` or `"fixed"`; seconds; seconds; 0 to 1 |
+//! | `queue` | the name of a queue |
+//!
+//! `state` is one of `PENDING`, `STARTED`, `SUCCESS`, `FAILURE` and `REVOKED`; `status`, where an execution or attempt has
 //! one, is a [`Status`](tinpot_core::Status).
 //!
-//! Every error is `{"detail": "…"}`: 400 a body that is not JSON, 404, 405, 409 (cancelling what has ended), 413, 415, 422 naming what is
+//! Every error is `{"detail": "…"}`: 400 a body that is not JSON, 404, 405, 409 (cancelling what has ended, a key that was used for
+//! something else), 413, 415, 422 naming what is
 //! wrong, 503 with `Retry-After`, 504, 507 when the store is full. Errors that come after an execution was accepted have its `execution_id`.
 //!
 //! # Streams
