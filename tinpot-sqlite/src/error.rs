@@ -96,7 +96,7 @@ fn kind_of(error: &rusqlite::Error) -> ErrorKind {
 }
 
 impl Problem {
-    fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Problem::Place { .. } => ErrorKind::InvalidInput,
             Problem::Held { .. } => ErrorKind::Conflict,

@@ -17,14 +17,15 @@ use crate::error::{Problem, Result};
 
 /// Pages in the log that are worth moving: 4 MiB.
 const WORTH_PAGES: i32 = 1_024;
-/// A log of so many pages, 64 MiB, has never been empty for long: the writer itself moves the rest, while nothing is added to it.
+/// With so many pages, 64 MiB, the writer itself moves the rest, while nothing is added to the log: then it begins anew, unless somebody still
+/// reads what was before.
 const TOO_MANY_PAGES: i32 = 16_384;
 
 /// The thread, and how long the log is.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     pages: Arc<AtomicI32>,
-    /// Pages there were when the thread was called last.
+    /// Pages there were when they were moved, or the thread was called, last.
     called_at: i32,
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -62,14 +63,16 @@ impl Checkpointer {
             // The log has begun anew.
             self.called_at = 0;
         }
+        if pages - self.called_at < WORTH_PAGES {
+            return;
+        }
         if pages >= TOO_MANY_PAGES {
             checkpoint(writer);
-        } else if pages - self.called_at >= WORTH_PAGES
-            && let Some(wake) = &self.wake
-            && wake.try_send(()).is_ok()
-        {
-            self.called_at = pages;
+        } else if let Some(wake) = &self.wake {
+            // Full: the thread has that call still before it, and will move these pages as well.
+            let _ = wake.try_send(());
         }
+        self.called_at = pages;
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tinpot_core::Error;
 use tinpot_core::store::Opened;
+use tinpot_core::{Error, ErrorKind};
 
 use super::checkpoint::Checkpointer;
 use super::ledger::Ledger;
@@ -65,8 +65,11 @@ impl Desk {
     /// Serves requests until it is told to close, or nobody can tell it anything any more.
     pub(super) fn work(mut self, inbox: &Receiver<Request>) {
         loop {
-            let wait = if self.sweeper.has_work(&self.ledger) { QUIET } else { TICK };
-            let first = match inbox.recv_timeout(wait) {
+            let next = inbox.try_recv().map_err(drop).or_else(|()| {
+                let wait = if self.sweeper.has_work(&self.ledger) { QUIET } else { TICK };
+                inbox.recv_timeout(wait)
+            });
+            let first = match next {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
                     self.tidy_up();
@@ -117,7 +120,12 @@ impl Desk {
             }
             Err(problem) => match <[Request; 1]>::try_from(group) {
                 Ok([request]) => {
+                    let is_full = problem.kind() == ErrorKind::StorageFull;
                     let _ = request.answer.send(Err(located(problem, &self.path)));
+                    // What is kept no longer makes room for the next try.
+                    if is_full && self.sweeper.has_work(&self.ledger) {
+                        self.tidy_up();
+                    }
                 }
                 // One of them may be at fault, and must not take the others along.
                 Err(group) => group.into_iter().for_each(|request| self.serve(vec![request])),

@@ -13,8 +13,10 @@ use crate::record::{State, execution_id, micros};
 
 /// Executions looked at, or removed, in one step: about a millisecond.
 const STEP: u64 = 256;
-/// Beyond the bound by so many, a step is made even while there is no quiet.
+/// Beyond the bound by so many, a step is made even while there is no quiet; and when there was none for so long. That is up to 5,000
+/// executions per second beside other work, more than come in by then.
 const URGENT: u64 = 4 * STEP;
+const OVERDUE: Duration = Duration::from_millis(50);
 /// Rows of logs removed in one step: some megabytes.
 const LOG_ROWS: i64 = 64;
 /// How often ages are looked at.
@@ -32,6 +34,9 @@ pub(super) struct Sweeper {
     round: VecDeque<(Shelf, [u8; 16])>,
     next_round: Option<Instant>,
     paused_until: Option<Instant>,
+    /// When it was last looked for work beside other work, and how many executions have ended since.
+    last_look: Instant,
+    unlooked: u64,
     has_forgotten_logs: bool,
 }
 
@@ -43,6 +48,8 @@ impl Sweeper {
             round: VecDeque::new(),
             next_round: None,
             paused_until: None,
+            last_look: Instant::now(),
+            unlooked: 0,
             has_forgotten_logs: true,
         }
     }
@@ -74,22 +81,30 @@ impl Sweeper {
             || is_round()
     }
 
-    /// Makes a step if far too much is kept.
+    /// Makes a step if far too much is kept, or none was made for too long.
     pub(super) fn step_if_urgent(
         &mut self,
         connection: &Connection,
         ledger: &mut Ledger,
     ) -> Result<()> {
-        if let Some((excess, shelves)) = self.excess(ledger)
-            && excess >= URGENT
-        {
-            self.forget_oldest(connection, ledger, &shelves, STEP)?;
+        // Not with every commit: with many actions, looking takes a while.
+        self.unlooked += ledger.moves.len() as u64;
+        let is_overdue = self.last_look.elapsed() > OVERDUE;
+        if !is_overdue && self.unlooked < STEP {
+            return Ok(());
+        }
+        self.unlooked = 0;
+        self.last_look = Instant::now();
+        let is_urgent = || self.excess(ledger).is_some_and(|(excess, _)| excess >= URGENT);
+        if (is_overdue && self.has_work(ledger)) || is_urgent() {
+            self.step(connection, ledger)?;
         }
         Ok(())
     }
 
     /// Makes a step.
     pub(super) fn step(&mut self, connection: &Connection, ledger: &mut Ledger) -> Result<()> {
+        self.last_look = Instant::now();
         if let Some((excess, shelves)) = self.excess(ledger) {
             return self.forget_oldest(connection, ledger, &shelves, excess.min(STEP));
         }

@@ -1,3 +1,10 @@
 //! Tests of the store on SQLite, seen from outside.
 
+mod child;
 mod conformance;
+mod copies;
+mod full;
+mod model;
+mod opening;
+mod retention;
+mod support;

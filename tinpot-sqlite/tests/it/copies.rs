@@ -1,0 +1,125 @@
+//! Copies of a store are other stores.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use tinpot_core::protocol::Epoch;
+use tinpot_core::{ErrorKind, Store};
+
+use crate::support::{accept, commit, finish, grant, is_there, lines, log, place, store};
+
+async fn epoch(path: &Path) -> Epoch {
+    let store = store(path);
+    let epoch = store.open().await.expect("open").epoch;
+    store.close().await.expect("close");
+    epoch
+}
+
+#[tokio::test]
+async fn a_file_keeps_its_instance_wherever_it_is_moved() {
+    let (directory, path) = place();
+    let first = epoch(&path).await;
+    let moved = directory.path().join("moved.db");
+    fs::rename(&path, &moved).expect("a rename");
+    let second = epoch(&moved).await;
+    assert_eq!((second.instance, second.number), (first.instance, first.number + 1));
+}
+
+#[tokio::test]
+async fn a_copied_file_is_another_instance() {
+    let (directory, path) = place();
+    let first = epoch(&path).await;
+    let copy = directory.path().join("copy.db");
+    fs::copy(&path, &copy).expect("a copy");
+    let of_copy = epoch(&copy).await;
+    assert_ne!(of_copy.instance, first.instance);
+    assert!(of_copy.number > first.number);
+    // From then on it is a store like any other.
+    assert_eq!(epoch(&copy).await.instance, of_copy.instance);
+    assert_eq!(epoch(&path).await.instance, first.instance);
+}
+
+#[tokio::test]
+async fn a_file_that_was_put_back_in_place_is_another_instance() {
+    let (directory, path) = place();
+    let first = epoch(&path).await;
+    let kept = directory.path().join("kept.db");
+    fs::copy(&path, &kept).expect("a copy");
+    let second = epoch(&path).await;
+    assert_eq!(second.instance, first.instance);
+    // Into the same file, so that only what it says is older than what was.
+    fs::write(&path, fs::read(&kept).expect("bytes")).expect("a restore");
+    let third = epoch(&path).await;
+    assert_ne!(third.instance, first.instance);
+    assert_eq!(epoch(&path).await.instance, third.instance);
+}
+
+#[tokio::test]
+async fn a_backup_has_what_was_committed_before_it() {
+    let (directory, path) = place();
+    let original = Arc::new(store(&path));
+    let opened = original.open().await.expect("open");
+    commit(&*original, &(1..=500).map(accept).collect::<Vec<_>>()).await;
+    commit(&*original, &[grant(1), grant(2), finish(2)]).await;
+    let text: Vec<String> = (1..=4_000).map(|line| format!("line {line}")).collect();
+    original.append_logs(&[lines(1, 1, text.clone())]).await.expect("lines");
+    let backup = directory.path().join("backup.db");
+    // Work goes on meanwhile.
+    let (writer, stop) = (original.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let working = tokio::spawn(async move {
+        let mut number = 1_000;
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            commit(&*writer, &[accept(number)]).await;
+            number += 1;
+        }
+        number
+    });
+    original.backup(&backup).await.expect("a backup");
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let end = working.await.expect("it worked");
+    let copy = store(&backup);
+    let of_copy = copy.open().await.expect("open");
+    assert_ne!(of_copy.epoch.instance, opened.epoch.instance);
+    assert_eq!(of_copy.granted.len(), 1);
+    assert!(is_there(&copy, 500).await);
+    assert_eq!(log(&copy, 1).await, text);
+    // Each commit is in it or not, in their order.
+    let mut known = Vec::new();
+    for number in 1_000..end {
+        known.push(is_there(&copy, number).await);
+    }
+    assert!(known.is_sorted_by(|before, after| before >= after), "{known:?}");
+    // They are two stores.
+    commit(&copy, &[accept(9_999)]).await;
+    assert!(!is_there(&*original, 9_999).await);
+}
+
+#[tokio::test]
+async fn a_backup_replaces_nothing_and_leaves_nothing_half_made() {
+    let (directory, path) = place();
+    let store = store(&path);
+    let to = |name: &str| directory.path().join(name);
+    let refused = async |name: &str, kind, says: &str| {
+        let error = store.backup(to(name)).await.expect_err("it cannot be");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(says), "{says:?} is not in {error}");
+    };
+    refused("new.db", ErrorKind::Closed, "not open").await;
+    store.open().await.expect("open");
+    fs::write(to("there.txt"), "precious").expect("a file");
+    refused("there.txt", ErrorKind::InvalidInput, "there.txt").await;
+    assert_eq!(fs::read_to_string(to("there.txt")).expect("text"), "precious");
+    refused("tinpot.db", ErrorKind::InvalidInput, "tinpot.db").await;
+    refused("no/where.db", ErrorKind::InvalidInput, "there is no directory").await;
+    refused("", ErrorKind::InvalidInput, "it is a directory").await;
+    commit(&store, &[accept(1)]).await;
+    store.close().await.expect("close");
+    let mut left: Vec<_> = fs::read_dir(directory.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    left.sort_unstable();
+    assert_eq!(left, ["there.txt", "tinpot.db", "tinpot.db-lock"]);
+}

@@ -1,0 +1,294 @@
+//! Random work on the store and on the memory store of the core: both must say the same to everything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinpot_core::protocol::{Epoch, Fence};
+use tinpot_core::store::{ListOptions, Opened, QueueOrder, QueuePage, Transition};
+use tinpot_core::testing::Random;
+use tinpot_core::{
+    Action, Execution, ExecutionId, Failure, Json, Level, LogBatch, LogChunk, MemoryStore, Outcome,
+    Result, Status, Store, Stream, Timestamp, WorkerId,
+};
+use tinpot_sqlite::{Retention, SqliteStore};
+
+use crate::support::place;
+
+/// Executions that the work is about at a time: few, so that it meets. Every so many steps the oldest of them is left alone.
+const EXECUTIONS: u64 = 24;
+const STEPS_PER_EXECUTION: u64 = 40;
+
+struct Pair {
+    memory: MemoryStore,
+    sqlite: SqliteStore,
+    path: std::path::PathBuf,
+    random: Random,
+    fence: u64,
+    step: u64,
+}
+
+/// The same, or the same kind of error.
+fn assert_same<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    memory: Result<T>,
+    sqlite: Result<T>,
+) -> Option<T> {
+    match (memory, sqlite) {
+        (Ok(memory), Ok(sqlite)) => {
+            assert_eq!(sqlite, memory, "{what}");
+            Some(memory)
+        }
+        (Err(memory), Err(sqlite)) => {
+            assert_eq!(sqlite.kind(), memory.kind(), "{what}: {sqlite} and {memory}");
+            None
+        }
+        (memory, sqlite) => panic!("{what}: memory {memory:?}, sqlite {sqlite:?}"),
+    }
+}
+
+impl Pair {
+    fn below(&mut self, end: u64) -> u64 {
+        self.random.number() % end
+    }
+
+    fn id(&mut self) -> ExecutionId {
+        let number = self.step / STEPS_PER_EXECUTION + self.below(EXECUTIONS);
+        ExecutionId::from_u128(u128::from(number))
+    }
+
+    fn time(&mut self) -> Option<Timestamp> {
+        self.random.chance(0.5).then(|| Timestamp(self.random.number() % 50))
+    }
+
+    fn new_execution(&mut self) -> Execution {
+        let action = format!("act {}", self.below(3));
+        let text = "x".repeat(self.below(2_500) as usize);
+        let mut new = Execution::new(self.id(), action, Json::of(&[text]).expect("JSON"));
+        new.queue = format!("queue {}", self.below(2)).into();
+        new.priority = self.below(3) as i32 - 1;
+        new.not_before = self.time();
+        new.expires_at = self.time();
+        new.idempotency_key =
+            self.random.chance(0.3).then(|| format!("key {}", self.random.number() % 9).into());
+        new
+    }
+
+    /// The live attempt, most often; else any.
+    fn live_fence(&mut self, execution: Option<&Execution>) -> Fence {
+        let live =
+            execution.and_then(|execution| execution.live_attempt()).map(|attempt| attempt.fence);
+        let any =
+            Fence { epoch: Epoch { instance: 1, number: 1 }, number: self.below(self.fence + 1) };
+        live.filter(|_| self.random.chance(0.9)).unwrap_or(any)
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        match self.below(5) {
+            0 => {
+                Outcome::Succeeded(Json::of(&"y".repeat(self.below(3_000) as usize)).expect("JSON"))
+            }
+            1 => Outcome::Failed(Failure::new("no").kind("Error")),
+            2 => Outcome::Cancelled,
+            3 => Outcome::TimedOut,
+            _ => Outcome::Lost,
+        }
+    }
+
+    async fn transition(&mut self) -> Transition {
+        let id = self.id();
+        let now = self.memory.execution(id).await.expect("a read");
+        let fence = self.live_fence(now.as_deref());
+        let ran = self.random.chance(0.5).then_some(Duration::from_micros(3));
+        let log_end = self.random.chance(0.5).then(|| self.below(20));
+        let is_live = now.as_ref().is_some_and(|execution| execution.live_attempt().is_some());
+        let kind = match &now {
+            // Anything, whether it holds or not.
+            _ if self.random.chance(0.25) => self.below(11),
+            None => 1,
+            Some(_) if is_live => 7 + self.below(4),
+            Some(_) => [0, 4, 5, 5, 5, 10][self.below(6) as usize],
+        };
+        match kind {
+            0 => {
+                let action = Action::new(format!("act {}", self.below(3))).expect("a name");
+                Transition::Offer(Arc::new(action.priority(self.below(9) as i32)))
+            }
+            1..=3 => Transition::Accept(Arc::new(self.new_execution())),
+            4 => Transition::Ready { execution: id },
+            5..=6 => {
+                self.fence += 1;
+                let attempts = now.map_or(0, |execution| execution.attempts.len() as u32);
+                Transition::Grant {
+                    execution: id,
+                    fence: Fence { epoch: Epoch { instance: 1, number: 1 }, number: self.fence },
+                    attempt: attempts + 1,
+                    worker: WorkerId::new("w-1").expect("an id"),
+                    lease: Duration::from_millis(self.below(100)),
+                }
+            }
+            7 => Transition::Start { execution: id, fence },
+            8 => Transition::Cancelling { execution: id },
+            9 => {
+                let (outcome, not_before) = (Some(self.outcome()), self.time());
+                Transition::Requeue { execution: id, fence, outcome, ran, log_end, not_before }
+            }
+            _ => {
+                let fence = (is_live != self.random.chance(0.1)).then_some(fence);
+                let outcome = self.outcome();
+                Transition::Finish { execution: id, fence, outcome, ran, log_end }
+            }
+        }
+    }
+
+    async fn commit(&mut self) {
+        let mut batch = Vec::new();
+        // Long batches hardly ever hold.
+        for _ in 0..=self.below(3) {
+            batch.push(self.transition().await);
+        }
+        let at = Timestamp(self.step);
+        let (memory, sqlite) =
+            (self.memory.commit(&batch, at).await, self.sqlite.commit(&batch, at).await);
+        assert_same(&format!("{batch:?}"), memory, sqlite);
+    }
+
+    async fn append(&mut self) {
+        let mut batches = Vec::new();
+        for _ in 0..=self.below(2) {
+            let execution = self.id();
+            let now = self.memory.execution(execution).await.expect("a read");
+            let stored = now.as_ref().map_or(0, |execution| execution.log_lines());
+            let first_seq = stored + 1 + u64::from(self.random.chance(0.05));
+            let count = if self.random.chance(0.05) { 2_000 } else { self.below(4) };
+            let lines = (0..count).map(|line| format!("line {line} of {execution}")).collect();
+            let chunk = LogChunk {
+                first_seq,
+                time: Timestamp(count),
+                stream: Stream::Stderr,
+                level: Level::Warning,
+                lines,
+            };
+            let attempts = now.map_or(0, |execution| execution.attempts.len() as u32);
+            let attempt = attempts - u32::from(attempts > 0 && self.random.chance(0.2));
+            let ends = self.random.chance(0.2);
+            batches.push(LogBatch { execution, attempt, chunks: vec![Arc::new(chunk)], ends });
+        }
+        let (memory, sqlite) =
+            (self.memory.append_logs(&batches).await, self.sqlite.append_logs(&batches).await);
+        assert_same("an append", memory, sqlite);
+    }
+
+    async fn read(&mut self) {
+        let id = self.id();
+        let read =
+            assert_same("one", self.memory.execution(id).await, self.sqlite.execution(id).await);
+        let lines = read.flatten().map_or(0, |execution| execution.log_lines());
+        let status = ["queued", "running", "succeeded", "failed", "lost"][self.below(5) as usize];
+        let mut options = ListOptions::default();
+        options.status =
+            self.random.chance(0.5).then(|| status.parse::<Status>().expect("a status"));
+        options.action =
+            self.random.chance(0.3).then(|| format!("act {}", self.random.number() % 3));
+        options.queue =
+            self.random.chance(0.3).then(|| format!("queue {}", self.random.number() % 3));
+        options.before = self.random.chance(0.3).then(|| self.id());
+        options.limit = self.below(6) as usize;
+        let (memory, sqlite) =
+            (self.memory.executions(&options).await, self.sqlite.executions(&options).await);
+        assert_same(&format!("{options:?}"), memory, sqlite);
+        let after = self.random.chance(0.5).then(|| self.id());
+        let order = match self.below(3) {
+            0 => QueueOrder::Ready {
+                queue: format!("queue {}", self.below(2)).into(),
+                action: format!("act {}", self.below(3)).into(),
+                after: after.map(|id| (self.below(3) as i32 - 1, id)),
+            },
+            1 => QueueOrder::Delayed { after: after.map(|id| (Timestamp(self.below(50)), id)) },
+            _ => QueueOrder::Expired { at: Timestamp(self.below(50)) },
+        };
+        let page = QueuePage {
+            order,
+            limit: self.below(8) as usize,
+            max_bytes: self.below(4_000) as usize,
+        };
+        let (memory, sqlite) = (self.memory.queued(&page).await, self.sqlite.queued(&page).await);
+        assert_same(&format!("{page:?}"), memory, sqlite);
+        // Stores may portion lines differently.
+        let after = self.below(lines + 2);
+        let whole = |chunks: Vec<Arc<LogChunk>>| -> Vec<(u64, Timestamp, String)> {
+            let after = chunks.iter().filter_map(|chunk| chunk.after(after));
+            after
+                .flat_map(|chunk| {
+                    let numbers = chunk.first_seq..;
+                    let time = chunk.time;
+                    numbers
+                        .zip(chunk.lines)
+                        .map(move |(seq, line)| (seq, time, line))
+                        .collect::<Vec<_>>()
+                })
+                .collect()
+        };
+        let all = usize::MAX;
+        let (memory, sqlite) =
+            (self.memory.logs(id, after, all).await, self.sqlite.logs(id, after, all).await);
+        assert_same("a log", memory.map(whole), sqlite.map(whole));
+    }
+
+    /// The next life, after a close or a crash.
+    async fn reopen(&mut self) {
+        self.memory.close().await.expect("close");
+        if self.random.chance(0.5) {
+            self.sqlite.close().await.expect("close");
+        }
+        self.sqlite = open(&self.path);
+        let told = |opened: Opened| {
+            let mut logs = opened.open_logs;
+            logs.sort_unstable_by_key(|execution| execution.id);
+            let mut granted = opened.granted;
+            granted.sort_unstable_by_key(|execution| execution.id);
+            (
+                opened.epoch.number,
+                granted,
+                logs,
+                opened.waiting,
+                opened.longest_lease,
+                opened.actions,
+            )
+        };
+        let (memory, sqlite) = (self.memory.open().await, self.sqlite.open().await);
+        assert_same("opening", memory.map(told), sqlite.map(told));
+    }
+}
+
+fn open(path: &std::path::Path) -> SqliteStore {
+    SqliteStore::builder(path).retention(Retention::unbounded()).build()
+}
+
+#[tokio::test]
+async fn it_says_what_the_memory_store_says() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| Timestamp::now().0);
+    println!("again: SEED={seed} cargo test -p tinpot-sqlite it_says");
+    let (_directory, path) = place();
+    let random = Random::new(seed);
+    let (memory, sqlite) = (MemoryStore::new(), open(&path));
+    let mut pair = Pair { memory, sqlite, path, random, fence: 0, step: 0 };
+    pair.memory.open().await.expect("open");
+    pair.sqlite.open().await.expect("open");
+    for step in 0..3_000 {
+        pair.step = step;
+        match pair.below(100) {
+            0 => pair.reopen().await,
+            1..=50 => pair.commit().await,
+            51..=65 => pair.append().await,
+            _ => pair.read().await,
+        }
+    }
+    // What the work was good for.
+    let mut options = ListOptions::default();
+    options.limit = ListOptions::LIMIT_MAX;
+    let all = pair.memory.executions(&options).await.expect("a list");
+    let ended = all.iter().filter(|execution| execution.status.is_terminal()).count();
+    let lines: u64 = all.iter().map(|execution| execution.log_lines()).sum();
+    assert!(ended > 40 && lines > 100 && pair.fence > 100, "{ended} ended, {lines} lines");
+}
