@@ -4,6 +4,7 @@ mod dispatch;
 mod logs;
 mod protocol;
 mod python;
+mod store;
 
 use criterion::{Criterion, criterion_main};
 
@@ -13,6 +14,7 @@ fn benches() {
     dispatch::benches(&mut criterion);
     python::benches(&mut criterion);
     logs::benches(&mut criterion);
+    store::benches(&mut criterion);
     criterion.final_summary();
 }
 
