@@ -4,12 +4,13 @@
 //! ACTIONS_DIR=examples/actions QUEUES=default cargo run --release --example worker
 //! ```
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use tinpot_core::{Worker, WorkerId};
 use tinpot_examples::{
-    ActionsSettings, AnyError, BrokerSettings, ProtocolSettings, WorkerSettings,
+    ActionsSettings, AnyError, BrokerSettings, Life, ProtocolSettings, WorkerSettings,
 };
 
 /// Runs Python actions for a coordinator that is reached by MQTT.
@@ -26,6 +27,10 @@ struct Settings {
     /// The name that people see
     #[arg(long, env = "WORKER_NAME", default_value = "worker")]
     name: String,
+    /// A directory on this machine where the worker notes that it lives, so that after a crash the next of its name can tell that nothing of it
+    /// is left, and nobody has to wait for the end of its lease
+    #[arg(long, env = "TINPOT_STATE_DIR", value_name = "DIRECTORY")]
+    state_dir: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -36,12 +41,18 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), AnyError> {
     let shutdown = tinpot_examples::shutdown()?;
-    let executor = settings.actions.executor().await?;
+    let (executor, containment) = settings.actions.contained().await?;
 
     let id = WorkerId::generate(&settings.name);
+    let begin = |directory: &PathBuf| {
+        Life::begin(directory, &id, containment.as_ref())
+            .map_err(|e| format!("cannot use {} (TINPOT_STATE_DIR): {e}", directory.display()))
+    };
+    let (_life, over) = settings.state_dir.as_ref().map(begin).transpose()?.unzip();
     let transport = settings.broker.connect(Some(&id), None).await?;
     let worker = Worker::builder(transport)
         .id(id)
+        .clean_slate(over.into_iter().flatten())
         .config(settings.protocol.config())
         .name(&settings.name)
         .executor(executor)

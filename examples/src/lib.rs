@@ -1,11 +1,13 @@
 //! What the example programs share: their settings, from flags and environment, and how they end.
 
+mod life;
 mod settings;
 mod shutdown;
 mod unix_transport;
 
 use std::io::IsTerminal;
 
+pub use self::life::Life;
 pub use self::settings::{
     ActionsSettings, BrokerSettings, HttpSettings, ProtocolSettings, StoreSettings, WorkerSettings,
 };

@@ -8,7 +8,7 @@ use clap::Args;
 use tinpot_core::protocol::ProtocolConfig;
 use tinpot_core::{Executor, MemoryStore, Store, WorkerId};
 use tinpot_mqtt::MqttTransport;
-use tinpot_python::{ContainmentMode, PythonPool};
+use tinpot_python::{Containment, ContainmentMode, PythonPool};
 use tinpot_sqlite::{Retention, SqliteStore};
 
 use crate::AnyError;
@@ -203,13 +203,21 @@ impl ActionsSettings {
     /// # Errors
     /// There is no such directory or interpreter.
     pub async fn executor(&self) -> Result<Box<dyn Executor>, AnyError> {
+        Ok(self.contained().await?.0)
+    }
+
+    /// Starts Python and imports the actions; with what keeps hold of all that they start, where something does.
+    ///
+    /// # Errors
+    /// There is no such directory or interpreter.
+    pub async fn contained(&self) -> Result<(Box<dyn Executor>, Option<Containment>), AnyError> {
         #[cfg(feature = "embed")]
         if self.in_process {
             let mut builder = tinpot_python::PythonExecutor::builder(&self.dir);
             if let Some(python) = &self.python {
                 builder = builder.python(python);
             }
-            return Ok(Box::new(builder.start().await?));
+            return Ok((Box::new(builder.start().await?), None));
         }
         let mut builder = PythonPool::builder(&self.dir)
             .size(self.concurrency as usize)
@@ -217,7 +225,9 @@ impl ActionsSettings {
         if let Some(python) = &self.python {
             builder = builder.python(python);
         }
-        Ok(Box::new(builder.start().await?))
+        let pool = builder.start().await?;
+        let containment = pool.containment().clone();
+        Ok((Box::new(pool), Some(containment)))
     }
 }
 

@@ -37,7 +37,7 @@ def guarded(file: str, seconds: float):
     if os.path.exists(file):
         with open(file) as lines:
             before = [line.split()[0] for line in lines]
-    alive = [pid for pid in before if os.path.exists("/proc/%s" % pid)]
+    alive = [pid for pid in before if _is_alive(pid)]
     mark(file, "%d %s" % (os.getpid(), "overlaps" if alive else "alone"))
     if not before:
         time.sleep(seconds)
@@ -107,20 +107,74 @@ def where():
     return os.getppid()
 
 
+def _is_alive(pid):
+    try:
+        with open("/proc/%s/stat" % pid) as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @action
 def is_there(process: int):
     """Whether a process is there, and not a zombie."""
-    try:
-        with open("/proc/%d/stat" % process) as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return _is_alive(process)
 
 
 @action
 def clock():
     """The wall clock, in seconds since 1970."""
     return time.time()
+
+
+def _started():
+    """When this process was started: with its id, that names it."""
+    with open("/proc/self/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[19]
+
+
+def _runs(process):
+    try:
+        with open("/proc/%s/stat" % process[0]) as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return fields[0] != "Z" and fields[19] == process[1]
+    except OSError:
+        return False
+
+
+def _soak(directory, name, seconds, fail=False):
+    file = os.path.join(directory, name)
+    me = [str(os.getpid()), _started()]
+    started = []
+    if os.path.exists(file):
+        with open(file) as lines:
+            for line in lines:
+                word, *process = line.split()[:3]
+                started.append(process) if word == "start" else started.remove(process)
+            fail = False
+    overlaps = any(_runs(process) for process in started)
+    mark(file, "start %s %s %s" % (*me, "overlaps" if overlaps else "alone"))
+    try:
+        for part in (1, 2, 3):
+            print("part %d of 3" % part, flush=True)
+            time.sleep(seconds / 3)
+        if fail:
+            raise RuntimeError("the first attempt fails")
+        return name
+    finally:
+        mark(file, "end %s %s" % tuple(me))
+
+
+@action
+def once(directory: str, name: str, seconds: float):
+    """Write down its start and its end."""
+    return _soak(directory, name, seconds)
+
+
+@action
+def again(directory: str, name: str, seconds: float, fail: bool = False):
+    """Write down its starts and its ends, and whether one began before another was over."""
+    return _soak(directory, name, seconds, fail)
 
 
 @action

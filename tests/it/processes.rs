@@ -111,6 +111,62 @@ fn what_a_killed_worker_held_is_lost_or_tried_again() {
     assert!(lines.len() == 2 && lines[1].ends_with("alone"), "{lines:?}");
 }
 
+/// Kills a worker and starts it again with the same state directory. The leases are so long that only proof ends what the first one held.
+fn comes_again(containment: &str, is_proof: bool) {
+    let broker = Mosquitto::start();
+    let (_coordinator, api) = coordinator(&broker.url(), &[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = directory.path().join("state");
+    let start = || {
+        let env = [
+            ("WORKER_NAME", "phoenix"),
+            ("TINPOT_STATE_DIR", state.to_str().expect("a path in UTF-8")),
+            ("TINPOT_CONTAINMENT", containment),
+        ];
+        worker(&broker.url(), &env)
+    };
+    let mut first = start();
+    wait_for_workers(&api, &["phoenix"]);
+    let file = |name: &str| directory.path().join(name);
+    let submit = |action: &str| api.submit(action, json!({"file": file(action), "seconds": 1000}));
+    let (lost, retried) = (submit("hold"), submit("guarded"));
+    let processes = [first_mark(&file("hold")), first_mark(&file("guarded"))];
+    first.kill();
+    let mut second = start();
+    if is_proof {
+        api.wait_for_end(&lost, "lost");
+        api.wait_for_end(&retried, "succeeded");
+        let lines = marks(&file("guarded"));
+        assert!(lines.len() == 2 && lines[1].ends_with("alone"), "{lines:?}");
+    } else {
+        // It is there and works, and nobody has given away what the first one may still run.
+        for _ in 0..3 {
+            assert_eq!(api.run("is_there", json!({"process": processes[0]}))["result"], false);
+        }
+        assert_eq!((api.status(&lost), api.status(&retried)), ("running".into(), "running".into()));
+    }
+    second.terminate();
+    assert_eq!(second.wait().code(), Some(0), "{}", second.output());
+    let notes = std::fs::read_dir(&state).expect("a directory").count();
+    assert_eq!(notes, 0, "an end in order needs no note");
+}
+
+#[test]
+fn a_worker_that_comes_again_proves_that_its_earlier_life_is_over() {
+    // Where cgroups cannot be used, so much is said, and nothing is proven.
+    let broker = Mosquitto::start();
+    let (_coordinator, api) = coordinator(&broker.url(), &QUICK);
+    let probe = worker(&broker.url(), &[("WORKER_NAME", "probe")]);
+    wait_for_workers(&api, &["probe"]);
+    let has_cgroups = !probe.output().contains("not cgroups");
+    comes_again("auto", has_cgroups);
+}
+
+#[test]
+fn without_cgroups_a_worker_that_comes_again_proves_nothing() {
+    comes_again("process-group", false);
+}
+
 #[test]
 fn a_worker_that_was_stopped_for_too_long_drops_what_it_held() {
     let site = Site::start("3");
