@@ -74,10 +74,18 @@ impl Api {
 
     /// Posts a JSON body; the status and the JSON body.
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.try_post(path, body).expect("an answer")
+    }
+
+    /// Posts a JSON body to a server that may not be there; the status and the JSON body.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    pub fn try_post(&self, path: &str, body: &Value) -> Result<(u16, Value), String> {
         let url = format!("{}{path}", self.base);
-        let mut response = self.agent.post(url).send_json(body).expect("an answer");
+        let mut response = self.agent.post(url).send_json(body).map_err(|e| e.to_string())?;
         let body = response.body_mut().read_json().unwrap_or(Value::Null);
-        (response.status().as_u16(), body)
+        Ok((response.status().as_u16(), body))
     }
 
     /// Posts bytes as they are, with these headers besides; the status and the JSON body.

@@ -1,7 +1,7 @@
 //! A coordinator and workers as processes, as most tests need them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{Api, Program, actions, free_port, wait_for};
 
@@ -18,18 +18,28 @@ pub const QUICK: [(&str, &str); 4] = [
 pub struct Durable {
     broker: String,
     port: u16,
-    directory: tempfile::TempDir,
+    directory: PathBuf,
+    _own: Option<tempfile::TempDir>,
     environment: Vec<(String, String)>,
 }
 
 impl Durable {
     /// One that is not started yet.
     pub fn new(broker: &str, environment: &[(&str, &str)]) -> Self {
+        let own = tempfile::tempdir().expect("a directory");
+        let mut durable = Self::at(own.path(), broker, environment);
+        durable._own = Some(own);
+        durable
+    }
+
+    /// One that is not started yet, with its store and the log of all its lives in a directory.
+    pub fn at(directory: &Path, broker: &str, environment: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self {
             broker: broker.to_owned(),
             port: free_port(),
-            directory: tempfile::tempdir().expect("a directory"),
+            directory: directory.to_owned(),
+            _own: None,
             environment: environment.iter().map(owned).collect(),
         }
     }
@@ -44,7 +54,7 @@ impl Durable {
 
     /// Where its store is.
     pub fn store(&self) -> PathBuf {
-        self.directory.path().join("tinpot.db")
+        self.directory.join("tinpot.db")
     }
 
     /// A client of it, whether it is there or not.
@@ -62,7 +72,7 @@ impl Durable {
         ];
         all.extend(self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         all.extend(failpoint.map(|name| ("TINPOT_FAILPOINT", name)));
-        Program::start("coordinator", &all)
+        Program::start_in(&self.directory, "coordinator", "coordinator", &all)
     }
 
     /// Starts it and waits until it answers.

@@ -10,6 +10,7 @@ mod preload;
 mod program;
 mod proxy;
 mod random;
+pub mod soak;
 mod wall_clock;
 
 use std::fmt::Debug;
@@ -27,6 +28,7 @@ pub use self::power_loss::PowerLoss;
 pub use self::program::{Program, run_example};
 pub use self::proxy::{Direction, Fault, Proxy};
 pub use self::random::Random;
+pub use self::soak::Soak;
 pub use self::wall_clock::WallClock;
 
 /// The longest that anything here is waited for: slow machines are slow, and nothing waits this long unless something is wrong.

@@ -1,7 +1,7 @@
 //! Our programs as processes of their own, ended with the test.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 
@@ -27,9 +27,11 @@ fn examples() -> &'static PathBuf {
         }
         let built = build.status().expect("cargo runs");
         assert!(built.success(), "the examples do not build");
-        // This program is target/debug/deps/it-…
+        // This program is target/debug/deps/it-…, or target/debug/soak.
         let this = std::env::current_exe().expect("a path");
-        this.ancestors().nth(2).expect("a target directory").join("examples")
+        let here = this.parent().expect("a directory");
+        let profile = if here.ends_with("deps") { here.parent() } else { Some(here) };
+        profile.expect("a target directory").join("examples")
     })
 }
 
@@ -74,7 +76,7 @@ pub struct Program {
     name: String,
     child: Child,
     log: PathBuf,
-    _directory: tempfile::TempDir,
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Program {
@@ -86,17 +88,34 @@ impl Program {
     /// Starts an example with arguments.
     pub fn start_with(example: &str, arguments: &[&str], env: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let log = directory.path().join("log");
-        let file = File::create(&log).expect("a file");
+        let mut program = Self::launch(directory.path(), example, example, arguments, env);
+        program._directory = Some(directory);
+        program
+    }
+
+    /// Starts an example that writes its log to the end of `{name}.log` in a directory.
+    pub fn start_in(directory: &Path, name: &str, example: &str, env: &[(&str, &str)]) -> Self {
+        Self::launch(directory, name, example, &[], env)
+    }
+
+    fn launch(
+        directory: &Path,
+        name: &str,
+        example: &str,
+        arguments: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
+        let log = directory.join(format!("{name}.log"));
+        let file = File::options().create(true).append(true).open(&log).expect("a file");
         let mut command = command(example);
         if example == "coordinator" {
             // Its default would be shared by all tests.
-            command.env("TINPOT_STORE", directory.path().join("tinpot.db"));
+            command.env("TINPOT_STORE", directory.join("tinpot.db"));
         }
         command.args(arguments).envs(env.iter().copied()).stdin(Stdio::null());
         command.stdout(file.try_clone().expect("a file")).stderr(file);
         let child = command.spawn().expect("the example starts");
-        Self { name: example.to_owned(), child, log, _directory: directory }
+        Self { name: name.to_owned(), child, log, _directory: None }
     }
 
     /// Its process id.

@@ -17,12 +17,20 @@ impl Random {
         let seed = std::env::var(SEED)
             .ok()
             .map(|text| text.parse().expect("TINPOT_TEST_SEED is a number"));
-        let seed = seed.unwrap_or_else(|| {
-            let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970");
-            since.as_nanos() as u64
-        });
+        let seed = seed.unwrap_or_else(Self::any_seed);
         eprintln!("repeat with {SEED}={seed}");
+        Self::seeded(seed)
+    }
+
+    /// From this seed.
+    pub fn seeded(seed: u64) -> Self {
         Self { state: seed }
+    }
+
+    /// A seed that nobody has chosen.
+    pub fn any_seed() -> u64 {
+        let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970");
+        since.as_nanos() as u64
     }
 
     /// A number below `bound`.
