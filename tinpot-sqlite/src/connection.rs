@@ -24,6 +24,8 @@ fn prepare(connection: &Connection, cache_kib: i64) -> Result<()> {
     // A crash must leave what a crash leaves; `close` makes its own checkpoint.
     keep_wal_on_close(connection, true)?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;
+    // A full temporary directory is no reason to fail.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(())
 }
 

@@ -81,11 +81,6 @@ impl State {
             State::Lost => Status::Lost,
         }
     }
-
-    /// Whether a worker has a live attempt.
-    pub(crate) fn is_live(self) -> bool {
-        matches!(self, State::Granted | State::Running | State::Cancelling)
-    }
 }
 
 /// What has no column.

@@ -33,7 +33,7 @@ CREATE TABLE executions (
     not_before      INTEGER,
     expires_at      INTEGER,
     finished_at     INTEGER,
-    lease           INTEGER,             -- of the live attempt, in microseconds
+    lease           INTEGER,             -- of the latest attempt, in microseconds
     log_lines       INTEGER NOT NULL,
     idempotency_key TEXT,
     parameters      TEXT,                -- NULL: in large_parameters

@@ -53,7 +53,7 @@ pub(super) struct Ledger {
     /// What this transaction adds to, or takes from, that.
     pub(super) moves: Vec<((i64, State), i64)>,
     /// Rows of executions whose logs have ended and are not packed.
-    pub(super) loose: Vec<(ExecutionId, i64)>,
+    pub(super) loose: Vec<i64>,
 }
 
 impl Ledger {
@@ -171,9 +171,6 @@ impl Ledger {
         for id in &self.changed {
             let Some(entry) = self.entries.get_mut(id) else { continue };
             let state = State::of(&entry.execution);
-            if !state.is_live() {
-                entry.lease = None;
-            }
             let rest = record::rest_of(&entry.execution)?;
             self.bytes = self.bytes.saturating_sub(entry.bytes);
             entry.bytes = rest.len();
@@ -206,13 +203,9 @@ impl Ledger {
 
     /// Packs one of the logs that have ended.
     pub(super) fn pack_one(&mut self, connection: &Connection) -> Result<()> {
-        let Some((id, row)) = self.loose.pop() else { return Ok(()) };
-        Tail::load(connection, row)?.pack(connection, row)?;
-        // Late lines may have brought it back.
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.tail = None;
-        }
-        Ok(())
+        // What has ended is not among the entries, so nothing here knows of the rows that go.
+        let Some(row) = self.loose.pop() else { return Ok(()) };
+        Tail::load(connection, row)?.pack(connection, row)
     }
 
     /// The transaction is committed.
@@ -237,7 +230,7 @@ impl Ledger {
                 if self.loose.len() < LOOSE_MAX
                     && entry.tail.is_some_and(|tail| tail.is_worth_packing())
                 {
-                    self.loose.push((id, entry.row));
+                    self.loose.push(entry.row);
                 }
             }
         }

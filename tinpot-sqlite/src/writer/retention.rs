@@ -93,10 +93,16 @@ impl Sweeper {
         if !is_overdue && self.unlooked < STEP {
             return Ok(());
         }
-        self.unlooked = 0;
+        let unlooked = std::mem::take(&mut self.unlooked);
         self.last_look = Instant::now();
-        let is_urgent = || self.excess(ledger).is_some_and(|(excess, _)| excess >= URGENT);
-        if (is_overdue && self.has_work(ledger)) || is_urgent() {
+        if let Some((excess, shelves)) = self.excess(ledger)
+            && excess >= URGENT
+        {
+            // More than have ended meanwhile, however many a commit ends.
+            let number = excess.min(unlooked + STEP);
+            return self.forget_oldest(connection, ledger, &shelves, number);
+        }
+        if is_overdue && self.has_work(ledger) {
             self.step(connection, ledger)?;
         }
         Ok(())
@@ -121,7 +127,7 @@ impl Sweeper {
         self.look_at_ages(connection, ledger)
     }
 
-    /// By how many the first bound that does not hold is exceeded, and where to remove them.
+    /// By how many the first bound that does not hold is exceeded, and where to remove them; without what this transaction has changed.
     fn excess(&self, ledger: &Ledger) -> Option<(u64, Vec<Shelf>)> {
         let over = |bound: Option<u64>, is_counted: &dyn Fn(i64) -> bool| {
             let bound = bound?;
@@ -145,7 +151,7 @@ impl Sweeper {
         number: u64,
     ) -> Result<()> {
         // A few of each shelf: all of them up to the last one of any shelf that has more are the oldest.
-        let of_each = (2 * STEP / shelves.len() as u64).clamp(4, number.max(4));
+        let of_each = (2 * number / shelves.len() as u64).clamp(4, number.max(4));
         let mut statement = connection.prepare_cached(
             "SELECT id, row, log_lines, parameters IS NULL FROM executions INDEXED BY listed WHERE route = ?1 AND state = ?2 \
              ORDER BY id LIMIT ?3",

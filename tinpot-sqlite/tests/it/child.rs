@@ -172,6 +172,17 @@ async fn a_killed_process_gives_the_store_back_with_all_that_it_acknowledged() {
 }
 
 #[test]
+fn a_disk_that_is_full_from_the_start_is_told_and_leaves_nothing_in_the_way() {
+    let (_directory, path) = place();
+    for blocks in [0, 8, 64] {
+        let shell = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$@\"");
+        let told = Process::start("child::opens", &path, Some(&shell)).says("open: ");
+        assert!(told.starts_with("StorageFull") && told.contains("tinpot.db"), "{told}");
+    }
+    assert_eq!(Process::start("child::opens", &path, None).says("open: "), "yes");
+}
+
+#[test]
 fn a_full_disk_fails_what_is_written_and_nothing_else() {
     let (_directory, path) = place();
     // Files may have a megabyte (2,048 blocks), and whoever writes more gets an error instead of a signal.

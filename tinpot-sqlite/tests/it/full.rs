@@ -72,6 +72,8 @@ async fn requests_that_come_together_have_each_their_own_answer() {
         &(1..=50).flat_map(|number| [accept(number), grant(number)]).collect::<Vec<_>>(),
     )
     .await;
+    let ended: Vec<_> = (101..=150).flat_map(|number| [accept(number), cancel(number)]).collect();
+    commit(&*store, &ended).await;
     let mut tasks = Vec::new();
     for number in 1..=50_u128 {
         let (one, two, three) = (store.clone(), store.clone(), store.clone());
@@ -81,7 +83,7 @@ async fn requests_that_come_together_have_each_their_own_answer() {
             two.commit(&[accept(2_000 + number), cancel(number)], AT).await
         }));
         tasks.push(tokio::spawn(async move {
-            three.commit(&[accept(3_000 + number), accept(number)], AT).await
+            three.commit(&[accept(3_000 + number), accept(100 + number)], AT).await
         }));
         let (four, five) = (store.clone(), store.clone());
         let text = |line: u32| format!("line {line} of {number}");
