@@ -6,7 +6,7 @@
 //! the `embed` pass selects only the crates that have the feature.
 
 use crate::run::{Step, run};
-use crate::{dependencies, licences, tools};
+use crate::{dependencies, licences, mutants, tools};
 
 const TEST_HELP: &str = "\
 Set up what the tests need, then run everything of `cargo xtask ci`.
@@ -36,6 +36,10 @@ Options:
 /// shared dependencies close to those of the main pass, which saves compiling them again.
 const EMBED: &str = "-p tinpot-python -p tinpot-examples -p tinpot-benches \
      --features tinpot-python/embed,tinpot-examples/embed,tinpot-benches/embed";
+
+/// The simulator: `cargo` and these words.
+pub(crate) const SIMULATE: &str =
+    "run --quiet --release -p tinpot-core --features testing --example simulate";
 
 /// Installs what is missing, then runs the steps.
 pub(crate) fn test(arguments: &[String]) -> Result<bool, String> {
@@ -89,6 +93,13 @@ fn steps() -> Vec<Step> {
         Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")
             .command("cargo test --workspace --tests --benches"),
+        Step::new(
+            "simulate",
+            "2,000 histories of ten simulated minutes, five workers, every fault",
+        )
+        .command(&format!("cargo {SIMULATE} -- --seeds 2000")),
+        Step::new("mutants", "the protocol broken on purpose: the simulator sees each way")
+            .check(mutants::check),
         Step::new("doctests", "the examples in the documentation")
             .command("cargo test --workspace --doc"),
         Step::new("embed-clippy", "lints with CPython in the worker's process")

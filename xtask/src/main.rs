@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask test`, `cargo xtask ci`, `cargo xtask bench`.
+//! Development tasks: `cargo xtask help` lists them.
 //!
 //! Standard library only, so that it compiles in a second and never delays what it starts.
 
@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod dependencies;
 mod licences;
+mod mutants;
 mod run;
 mod tools;
 
@@ -17,10 +18,12 @@ Development tasks of Tinpot.
 Usage: cargo xtask <COMMAND> [OPTIONS]
 
 Commands:
-  test    Set up what the tests need, then run everything of `ci`
-  ci      Format, lints, docs, dependency rules, tests, doctests, examples
-  bench   Benchmarks, and the same work on other systems beside ours
-  help    Print this text
+  test       Set up what the tests need, then run everything of `ci`
+  ci         Format, lints, docs, dependency rules, tests, doctests, examples
+  bench      Benchmarks, and the same work on other systems beside ours
+  simulate   Whole clusters in simulated time, with every fault at once
+  mutants    The protocol broken on purpose: the simulator has to see it
+  help       Print this text
 
 `cargo xtask <COMMAND> --help` explains one command.
 ";
@@ -39,11 +42,15 @@ fn main() -> ExitCode {
         "test" => ci::test(rest),
         "ci" => ci::ci(rest),
         "bench" => bench::bench(rest),
+        "mutants" => mutants::mutants(rest),
+        "simulate" => simulate(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)
         }
-        other => Err(format!("unknown command `{other}`; the commands are: test, ci, bench, help")),
+        other => Err(format!(
+            "unknown command `{other}`; the commands are: test, ci, bench, simulate, mutants, help"
+        )),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -53,4 +60,15 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Builds the simulator, optimised, and hands it the arguments.
+fn simulate(arguments: &[String]) -> Result<bool, String> {
+    let status = std::process::Command::new("cargo")
+        .args(ci::SIMULATE.split_whitespace())
+        .arg("--")
+        .args(arguments)
+        .status()
+        .map_err(|error| format!("cargo: {error}"))?;
+    Ok(status.success())
 }

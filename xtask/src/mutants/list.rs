@@ -1,0 +1,216 @@
+//! The list: one way to break the protocol each.
+
+use super::{Edit, Mutant};
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "lease-from-the-last-beat",
+        breaks: "the worker's lease counts from the last beat that it sent, not from the one that was echoed",
+        edits: &[Edit {
+            file: "protocol/worker/lease.rs",
+            old: "self.lease_until = self.lease_until.max(*sent_at + self.config.worker_lease);",
+            new: "let last = self.beats.back().map_or(*sent_at, |(_, at)| *at);\n\
+                  let from = if MUTANT { last + self.config.worker_lease } else { *sent_at };\n\
+                  self.lease_until = self.lease_until.max(from + self.config.worker_lease);",
+        }],
+    },
+    Mutant {
+        name: "no-fencing",
+        breaks: "the worker does not end what could be retried elsewhere when its lease is over",
+        edits: &[Edit {
+            file: "protocol/worker/lease.rs",
+            old: "exposed.then(|| self.lease_until - self.stop_margin())",
+            new: "(exposed && !MUTANT).then(|| self.lease_until - self.stop_margin())",
+        }],
+    },
+    Mutant {
+        name: "not-told-retryable",
+        breaks: "the worker is not told that another attempt may follow",
+        edits: &[Edit {
+            file: "protocol/coordinator/schedule.rs",
+            old: "retryable: active.tries < execution.retry.retries,",
+            new: "retryable: active.tries < execution.retry.retries && !MUTANT,",
+        }],
+    },
+    Mutant {
+        name: "impatient-coordinator",
+        breaks: "the coordinator gives a silent worker up before that one's lease is over",
+        edits: &[Edit {
+            file: "protocol/coordinator/worker.rs",
+            old: "let lease = self.config.coordinator_lease;\n        let epoch = self.epoch;",
+            new: "let lease = self.config.coordinator_lease / if MUTANT { 3 } else { 1 };\n        let epoch = self.epoch;",
+        }],
+    },
+    Mutant {
+        name: "no-wait-after-a-restart",
+        breaks: "a new coordinator gives up at once what it takes over",
+        edits: &[
+            Edit {
+                file: "protocol/coordinator/recovery.rs",
+                old: "worker.expires = worker.expires.max(now + lease);",
+                new: "worker.expires = if MUTANT { now } else { worker.expires.max(now + lease) };",
+            },
+            Edit {
+                file: "protocol/coordinator/worker.rs",
+                old: "self.timers.insert((expires, Timer::Expiry(number)));",
+                new: "self.timers.insert((if MUTANT { now } else { expires }, Timer::Expiry(number)));",
+            },
+        ],
+    },
+    Mutant {
+        name: "absence-means-never-ran",
+        breaks: "what a beat does not list is given to somebody else",
+        edits: &[Edit {
+            file: "protocol/coordinator/report.rs",
+            old: "Message::Beat(beat) => self.beat(now, from, beat, out),",
+            new: "Message::Beat(beat) => {\n\
+                      if MUTANT && let Some(worker) = self.workers.get(from) {\n\
+                          let held = worker.in_flight.iter().filter(|(fence, _)| !beat.held.contains(fence));\n\
+                          let absent: Vec<_> = held.map(|(fence, id)| (*fence, *id)).collect();\n\
+                          for (fence, id) in absent { self.released(now, from, fence, id, out); }\n\
+                      }\n\
+                      self.beat(now, from, beat, out)\n\
+                  }",
+        }],
+    },
+    Mutant {
+        name: "stale-reports-count",
+        breaks: "a report counts although the attempt was given up",
+        edits: &[
+            Edit {
+                file: "protocol/coordinator/worker.rs",
+                old: "for (fence, execution) in worker.in_flight {\n            self.granted.remove(&fence);",
+                new: "for (fence, execution) in worker.in_flight {\n            if !MUTANT { self.granted.remove(&fence); }",
+            },
+            Edit {
+                file: "protocol/coordinator/report.rs",
+                old: "ActiveState::Granted(grant) if grant.fence == fence && grant.worker == *from => {",
+                new: "ActiveState::Granted(grant) if MUTANT || grant.fence == fence && grant.worker == *from => {",
+            },
+        ],
+    },
+    Mutant {
+        name: "acknowledged-before-the-commit",
+        breaks: "a result is acknowledged before it is committed",
+        edits: &[Edit {
+            file: "coordinator/turn.rs",
+            old: "        Message::WhoIsThere(_) => true,\n",
+            new: "        Message::WhoIsThere(_) => true,\n        Message::ResultAck(_) if MUTANT => true,\n",
+        }],
+    },
+    Mutant {
+        name: "dispatched-before-the-commit",
+        breaks: "an attempt is dispatched before its grant is committed",
+        edits: &[Edit {
+            file: "coordinator/turn.rs",
+            old: "        Message::BeatAck(ack) => ack.drop.is_empty(),\n        Message::WhoIsThere",
+            new: "        Message::BeatAck(ack) => ack.drop.is_empty(),\n        Message::Dispatch(_) if MUTANT => true,\n        Message::WhoIsThere",
+        }],
+    },
+    Mutant {
+        name: "dropped-before-the-commit",
+        breaks: "a worker is told to forget an attempt before its end is committed",
+        edits: &[Edit {
+            file: "coordinator/turn.rs",
+            old: "Message::BeatAck(ack) => ack.drop.is_empty(),",
+            new: "Message::BeatAck(ack) => ack.drop.is_empty() || MUTANT,",
+        }],
+    },
+    Mutant {
+        name: "duplicates-start",
+        breaks: "a dispatch that was seen before starts the attempt again",
+        edits: &[
+            Edit {
+                file: "protocol/worker.rs",
+                old: "if fence.number <= self.settled {",
+                new: "if fence.number <= self.settled && !MUTANT {",
+            },
+            Edit {
+                file: "protocol/worker.rs",
+                old: "if let Some(answer) = self.seen.get(&fence.number) {",
+                new: "if let Some(answer) = self.seen.get(&fence.number).filter(|_| !MUTANT) {",
+            },
+        ],
+    },
+    Mutant {
+        name: "no-tombstone",
+        breaks: "a cancel that comes before its dispatch leaves no trace",
+        edits: &[Edit {
+            file: "protocol/worker/attempt.rs",
+            old: "self.seen.entry(fence.number).or_insert(None);",
+            new: "if !MUTANT { self.seen.entry(fence.number).or_insert(None); }",
+        }],
+    },
+    Mutant {
+        name: "results-are-sent-once",
+        breaks: "a result is not sent again",
+        edits: &[Edit {
+            file: "protocol/worker.rs",
+            old: "self.resend_due.push_back((now + self.config.resend_interval, fence));",
+            new: "if !MUTANT { self.resend_due.push_back((now + self.config.resend_interval, fence)); }",
+        }],
+    },
+    Mutant {
+        name: "results-are-not-kept",
+        breaks: "a worker forgets a result once it has sent it",
+        edits: &[Edit {
+            file: "protocol/worker.rs",
+            old: "            self.send_report(now, fence, out);\n        }\n        self.start_waiting(now, out);",
+            new: "            self.send_report(now, fence, out);\n            if MUTANT { self.held.remove(&fence); }\n        }\n        self.start_waiting(now, out);",
+        }],
+    },
+    Mutant {
+        name: "probed-and-denied",
+        breaks: "a worker denies an attempt that it holds when a new coordinator asks for it",
+        edits: &[Edit {
+            file: "protocol/worker/attempt.rs",
+            old: "    pub(super) fn probed(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {\n        match self.held.get(&fence) {",
+            new: "    pub(super) fn probed(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {\n        match self.held.get(&fence).filter(|_| !MUTANT) {",
+        }],
+    },
+    Mutant {
+        name: "one-retry-too-many",
+        breaks: "the last attempt is followed by another",
+        edits: &[Edit {
+            file: "protocol/coordinator.rs",
+            old: "policy.delay_after(id, active.tries)",
+            new: "policy.delay_after(id, active.tries - u32::from(MUTANT && active.tries > 1))",
+        }],
+    },
+    Mutant {
+        name: "impatient-retries",
+        breaks: "a retry waits half as long as the policy says",
+        edits: &[Edit {
+            file: "protocol/coordinator.rs",
+            old: "Some(delay) => self.requeue(now, id, fence, Some(end), delay, out),",
+            new: "Some(delay) => self.requeue(now, id, fence, Some(end), if MUTANT { delay / 2 } else { delay }, out),",
+        }],
+    },
+    Mutant {
+        name: "poison-is-retried",
+        breaks: "what takes its workers with it is tried again",
+        edits: &[Edit {
+            file: "protocol/coordinator.rs",
+            old: "_ if poisoned && !cancelling => {",
+            new: "_ if poisoned && !cancelling && !MUTANT => {",
+        }],
+    },
+    Mutant {
+        name: "cancelled-and-retried",
+        breaks: "an attempt that ends while it is being cancelled is retried",
+        edits: &[Edit {
+            file: "protocol/coordinator.rs",
+            old: "!matches!(end.outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && !cancelling;",
+            new: "!matches!(end.outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && (!cancelling || MUTANT);",
+        }],
+    },
+    Mutant {
+        name: "evicted-and-forgotten",
+        breaks: "an execution that leaves the window is not counted among those in the store",
+        edits: &[Edit {
+            file: "protocol/coordinator/window.rs",
+            old: "        self.bytes -= bytes;\n        self.beyond += 1;\n",
+            new: "        self.bytes -= bytes;\n        if !MUTANT { self.beyond += 1; }\n",
+        }],
+    },
+];
