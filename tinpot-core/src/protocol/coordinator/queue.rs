@@ -258,6 +258,8 @@ impl CoordinatorMachine {
                     }
                     actions.retain(|_, lane| !lane.is_empty());
                 }
+                // What has expired in the store since it was last looked through is not to be granted.
+                self.tick(now, out);
                 self.fill_all(now, queue, action, out);
             }
             QueueOrder::Delayed { .. } => {
