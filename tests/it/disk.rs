@@ -53,10 +53,7 @@ fn a_full_disk_stops_what_is_new_and_nothing_else() {
     let held = ["hold", "guarded"]
         .map(|action| api.submit(action, json!({"file": file(action), "seconds": 8})));
     for id in [&quick, &writer, &held[0], &held[1]] {
-        wait_for("its start", || match api.status(id).as_str() {
-            "running" => Ok(()),
-            status => Err(status.to_owned()),
-        });
+        api.wait_for_start(id);
     }
 
     disk.set_room(random.below(20_000) as i64);

@@ -175,6 +175,14 @@ impl Api {
         self.execution(id)["status"].as_str().expect("a status").to_owned()
     }
 
+    /// Waits until it is recorded that an execution runs.
+    pub fn wait_for_start(&self, id: &str) {
+        wait_for(&format!("{id} to run"), || match self.status(id).as_str() {
+            "running" => Ok(()),
+            status => Err(status.to_owned()),
+        });
+    }
+
     /// Waits until an execution has that terminal status; one that ends otherwise never will.
     pub fn wait_for_end(&self, id: &str, status: &str) {
         wait_for(&format!("{id} to be {status}"), || {

@@ -109,13 +109,19 @@ pub fn worker(broker: &str, env: &[(&str, &str)]) -> Program {
     Program::start("worker", &all)
 }
 
-/// Waits until workers of all these names are there.
+/// Waits until workers of all these names are there, and their actions can be submitted.
 pub fn wait_for_workers(api: &Api, names: &[&str]) {
     wait_for("the workers", || {
         let (_, body) = api.get("/api/workers");
         let workers = body["workers"].as_array().cloned().unwrap_or_default();
         let there: BTreeSet<&str> =
             workers.iter().filter_map(|worker| worker["name"].as_str()).collect();
-        if names.iter().all(|name| there.contains(name)) { Ok(()) } else { Err(body) }
+        // Actions are known once they are recorded, which is a moment later.
+        let (_, catalogue) = api.get("/api/actions");
+        let mut offered =
+            workers.iter().filter_map(|worker| worker["actions"].as_array()).flatten();
+        let known =
+            offered.all(|action| catalogue.get(action.as_str().unwrap_or_default()).is_some());
+        if names.iter().all(|name| there.contains(name)) && known { Ok(()) } else { Err(body) }
     });
 }
