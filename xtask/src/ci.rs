@@ -41,6 +41,9 @@ const EMBED: &str = "-p tinpot-python -p tinpot-examples -p tinpot-benches \
 pub(crate) const SIMULATE: &str =
     "run --quiet --release -p tinpot-core --features testing --example simulate";
 
+/// The soak, likewise.
+pub(crate) const SOAK: &str = "run --quiet -p tinpot-tests --bin soak";
+
 /// Installs what is missing, then runs the steps.
 pub(crate) fn test(arguments: &[String]) -> Result<bool, String> {
     let mut arguments = arguments.to_vec();
@@ -93,6 +96,8 @@ fn steps() -> Vec<Step> {
         Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")
             .command("cargo test --workspace --tests --benches"),
+        Step::new("soak", "a minute of real programs that are killed at random, then an audit")
+            .command(&format!("cargo {SOAK} -- --minutes 1")),
         Step::new(
             "simulate",
             "2,000 histories of ten simulated minutes, five workers, every fault",

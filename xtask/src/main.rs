@@ -23,6 +23,7 @@ Commands:
   bench      Benchmarks, and the same work on other systems beside ours
   simulate   Whole clusters in simulated time, with every fault at once
   mutants    The protocol broken on purpose: the simulator has to see it
+  soak       Real programs, killed at random for ten minutes, then an audit of what was promised
   help       Print this text
 
 `cargo xtask <COMMAND> --help` explains one command.
@@ -43,13 +44,14 @@ fn main() -> ExitCode {
         "ci" => ci::ci(rest),
         "bench" => bench::bench(rest),
         "mutants" => mutants::mutants(rest),
-        "simulate" => simulate(rest),
+        "simulate" => hand_over(ci::SIMULATE, rest),
+        "soak" => soak(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)
         }
         other => Err(format!(
-            "unknown command `{other}`; the commands are: test, ci, bench, simulate, mutants, help"
+            "unknown command `{other}`; the commands are: test, ci, bench, simulate, mutants, soak, help"
         )),
     };
     match result {
@@ -62,13 +64,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Builds the simulator, optimised, and hands it the arguments.
-fn simulate(arguments: &[String]) -> Result<bool, String> {
-    let status = std::process::Command::new("cargo")
-        .args(ci::SIMULATE.split_whitespace())
-        .arg("--")
-        .args(arguments)
-        .status()
-        .map_err(|error| format!("cargo: {error}"))?;
+/// The soak works with the examples as they are built for tests.
+fn soak(arguments: &[String]) -> Result<bool, String> {
+    Ok(hand_over("build --quiet --workspace --examples", &[])? && hand_over(ci::SOAK, arguments)?)
+}
+
+/// Has cargo build a program, and hands it the arguments.
+fn hand_over(words: &str, arguments: &[String]) -> Result<bool, String> {
+    let mut command = std::process::Command::new("cargo");
+    command.args(words.split_whitespace());
+    if !arguments.is_empty() {
+        command.arg("--").args(arguments);
+    }
+    let status = command.status().map_err(|error| format!("cargo: {error}"))?;
     Ok(status.success())
 }
