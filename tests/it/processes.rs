@@ -131,7 +131,9 @@ fn comes_again(containment: &str, is_proof: bool) {
     let submit = |action: &str| api.submit(action, json!({"file": file(action), "seconds": 1000}));
     let (lost, retried) = (submit("hold"), submit("guarded"));
     let processes = [first_mark(&file("hold")), first_mark(&file("guarded"))];
-    [&lost, &retried].map(|id| api.wait_for_start(id));
+    for id in [&lost, &retried] {
+        api.wait_for_start(id);
+    }
     first.kill();
     let mut second = start();
     if is_proof {
