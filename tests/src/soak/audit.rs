@@ -175,7 +175,8 @@ fn check(
     let ended = lines.iter().any(|line| line.starts_with("end"));
     let allowed = match status {
         "succeeded" => true,
-        "lost" => !planned.again,
+        // What was being cancelled when its worker died is not tried again, and whether it finished is not known.
+        "lost" => !planned.again || planned.cancel_after.is_some(),
         "cancelled" => planned.cancel_after.is_some(),
         _ => false,
     };
