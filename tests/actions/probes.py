@@ -46,8 +46,10 @@ def guarded(file: str, seconds: float):
 
 @action
 def hold(file: str, seconds: float):
-    """Write down who runs it, and take that long."""
-    return mark(file, str(os.getpid()), seconds)
+    """Write down who runs it, take that long, and write down that it is done."""
+    mark(file, str(os.getpid()), seconds)
+    mark(file, "done")
+    return os.getpid()
 
 
 @action

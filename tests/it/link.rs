@@ -109,19 +109,20 @@ fn lines_survive_a_coordinator_that_does_not_read() {
 
 /// Connections break again and again, at random, on all sides.
 fn executions_survive_chaos(proxies: &[Proxy], api: &Api) {
-    const EXECUTIONS: usize = 100;
+    const FAULTS: usize = 15;
+    /// Executions that wait, at least: there is always something to interrupt.
+    const AHEAD: usize = 10;
     let mut random = Random::new();
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("marks");
-    let ids = submit_marks(api, &file, EXECUTIONS, 0.05);
-    let mut faults = 0;
-    loop {
+    let mut ids = Vec::new();
+    for _ in 0..FAULTS {
         // Something goes on between any two faults, so each one is recovered from.
-        let seen = marks(&file).len();
-        if seen + 12 > EXECUTIONS {
-            break;
+        let next = marks(&file).len() + 1 + random.below(6) as usize;
+        while ids.len() < next + AHEAD {
+            let text = ids.len().to_string();
+            ids.push(api.submit("mark", json!({"file": file, "text": text, "seconds": 0.05})));
         }
-        let next = seen + 1 + random.below(10) as usize;
         wait_for("another mark", || match marks(&file).len() {
             now if now >= next => Ok(()),
             now => Err(now),
@@ -138,9 +139,7 @@ fn executions_survive_chaos(proxies: &[Proxy], api: &Api) {
                 proxy.take_connections(true);
             }
         }
-        faults += 1;
     }
-    assert!(faults >= 8, "{faults} faults");
     ran_once(api, &ids, &file);
 }
 

@@ -173,7 +173,7 @@ fn without_cgroups_a_worker_that_comes_again_proves_nothing() {
 #[test]
 fn a_worker_that_was_stopped_for_too_long_drops_what_it_held() {
     let site = Site::start("3");
-    let (late, _) = site.hold(2.0);
+    let (late, _) = site.hold(8.0);
     let (endless, process) = site.hold(1000.0);
     let (retried, retried_process) = site.guarded();
     let _second = site.second();
@@ -184,6 +184,12 @@ fn a_worker_that_was_stopped_for_too_long_drops_what_it_held() {
     site.api.wait_for_end(&retried, "succeeded");
     // Its processes were not stopped. One of them may run beside its successor: that is the pause which the promise excludes.
     assert!(is_alive(process) && is_alive(retried_process));
+    wait_for("the end of the late one", || {
+        match marks(&site.directory.path().join("hold 8")).len() {
+            2 => Ok(()),
+            count => Err(count),
+        }
+    });
     site.worker.signal(Signal::CONT);
     wait_for_deaths(&[process, retried_process]);
     wait_for("it to be idle and heard", || {
