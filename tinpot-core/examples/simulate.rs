@@ -159,6 +159,8 @@ fn summary(reports: &[(u64, Report)], wall: Duration, threads: usize) {
         total.frames += report.frames;
         total.commits += report.commits;
         total.starts += report.starts;
+        total.lines += report.lines;
+        total.held = total.held.max(report.held);
         for (status, count) in &report.ended {
             *total.ended.entry(status).or_default() += count;
         }
@@ -183,8 +185,8 @@ fn summary(reports: &[(u64, Report)], wall: Duration, threads: usize) {
         simulated / wall / threads as f64
     );
     println!(
-        "{} events, {} frames, {} commits, {} starts",
-        total.events, total.frames, total.commits, total.starts
+        "{} events, {} frames, {} commits, {} starts, {} lines, {} held at most",
+        total.events, total.frames, total.commits, total.starts, total.lines, total.held
     );
     println!("executions: {}", listed(&total.ended));
     println!("trouble: {}", listed(&total.faults));

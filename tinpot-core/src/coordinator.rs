@@ -21,7 +21,12 @@ use self::control::Command;
 pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
 use self::idempotency::{Commits, check_key};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::intake::{LogEnd, LogIntake};
+#[cfg(not(any(test, feature = "testing")))]
 use self::live::Registry;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::live::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::turn::{Accepted, Answer, Step, Turn};
 use crate::action::check_label;

@@ -45,7 +45,12 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
     machine.receive(
         Tick(0),
         &worker,
-        Message::Beat(Beat { seq: 1, free: 2, held: vec![], epoch: None }),
+        Message::Beat(Beat {
+            seq: 1,
+            free: 2,
+            held: vec![],
+            epoch: Some(Epoch { instance: 1, number: 1 }),
+        }),
         &mut effects,
     );
     (machine, worker)

@@ -92,8 +92,9 @@ impl CoordinatorBuilder {
             max_parameters_bytes: self.max_parameters_bytes,
         });
         let clock = Clock::start();
-        let mut machine = CoordinatorMachine::new(self.config, opened.epoch);
-        let mut pipeline = LogPipeline::new(shared.clone(), self.sinks, clock);
+        let epoch = opened.epoch;
+        let mut machine = CoordinatorMachine::new(self.config, epoch);
+        let mut pipeline = LogPipeline::new(shared.clone(), self.sinks, clock, epoch);
         for execution in opened.granted.iter().chain(&opened.open_logs) {
             pipeline.expect(execution, shared.registry.restore(execution));
         }

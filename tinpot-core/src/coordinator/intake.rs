@@ -10,7 +10,7 @@ use crate::execution::Execution;
 use crate::id::WorkerId;
 use crate::log::{Level, LogChunk, Stream};
 use crate::log_sink::LogBatch;
-use crate::protocol::{Fence, Log, LogAck, Tick};
+use crate::protocol::{Epoch, Fence, Log, LogAck, Tick};
 use crate::time::Timestamp;
 
 /// How long the missing end of a log is waited for once its attempt has ended: several resends.
@@ -41,6 +41,7 @@ struct Origin {
 #[derive(Debug)]
 pub(crate) struct LogIntake {
     registry: Arc<Registry>,
+    epoch: Epoch,
     ends: Vec<(Tick, LogEnd)>,
     /// To be appended, and where each came from.
     batches: Vec<LogBatch>,
@@ -49,9 +50,10 @@ pub(crate) struct LogIntake {
 }
 
 impl LogIntake {
-    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+    /// The intake of that life of a coordinator.
+    pub(crate) fn new(registry: Arc<Registry>, epoch: Epoch) -> Self {
         let (ends, batches, origins, acks) = Default::default();
-        Self { registry, ends, batches, origins, acks }
+        Self { registry, epoch, ends, batches, origins, acks }
     }
 
     /// Waits for the rest of a log that an earlier life did not see to its end.
@@ -82,6 +84,10 @@ impl LogIntake {
     /// come again.
     pub(crate) fn take(&mut self, from: &WorkerId, log: Log) {
         let Log { fence, chunk } = log;
+        if fence.epoch.is_after(self.epoch) {
+            // A later life of our store waits for these lines.
+            return;
+        }
         let Some(live) = self.registry.by_fence(fence) else {
             // Nobody waits for these lines any more: the worker may forget them.
             return self.acks.push((from.clone(), LogAck { fence, seq: u64::MAX }));
@@ -178,9 +184,12 @@ impl LogIntake {
         &self.batches
     }
 
-    /// Nothing could be appended, and trying again will not help: each batch has to be tried alone, and this one was refused.
+    /// Nothing could be appended, and trying again will not help: each batch has to be tried alone, and this one was refused. Its lines are not
+    /// acknowledged: they are not kept.
     pub(crate) fn refused(&mut self, place: usize) {
-        self.registry.abandon_logs(&self.origins[place].live);
+        let Origin { live, fence, .. } = &self.origins[place];
+        self.registry.abandon_logs(live);
+        self.acks.retain(|(_, ack)| ack.fence != *fence);
     }
 
     /// Everything is appended (or refused): watchers may read it, and what is complete ends.

@@ -47,7 +47,7 @@ pub(super) struct OpenLog {
 /// An execution that somebody may watch, or whose lines may come.
 #[derive(Debug)]
 pub(crate) struct Live {
-    pub(super) id: ExecutionId,
+    pub(crate) id: ExecutionId,
     pub(super) state: watch::Sender<LiveState>,
     pub(super) log: Mutex<LogState>,
     registry: Weak<Registry>,
@@ -74,6 +74,11 @@ impl Live {
         };
         let registry = Arc::downgrade(registry);
         Arc::new(Self { id, state: watch::Sender::new(state), log: Mutex::default(), registry })
+    }
+
+    /// So many of its lines are in the store.
+    pub(crate) fn counted(&self, lines: u64) {
+        self.lock_log().last_seq.get_or_insert(lines);
     }
 
     /// Whether what the store says of it is older than what is known here.
@@ -155,7 +160,7 @@ impl Registry {
     }
 
     /// An execution was not accepted.
-    pub(super) fn refuse(&self, id: ExecutionId) {
+    pub(crate) fn refuse(&self, id: ExecutionId) {
         if let Some(live) = self.get(id) {
             self.abandon_logs(&live);
             live.state.send_modify(|state| state.refused = true);
@@ -196,6 +201,12 @@ impl Registry {
         drop(log);
         live.learn(execution);
         live
+    }
+
+    /// The attempts whose log has not ended.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn open_logs(&self) -> std::collections::BTreeSet<Fence> {
+        lock(&self.fences).keys().copied().collect()
     }
 
     /// How many lines of the attempt's log are missing, given the number of its last one; `None` when the log is not open.

@@ -19,7 +19,7 @@ use crate::id::WorkerId;
 use crate::inbox::read_frame;
 use crate::log_sink::{LogBatch, LogSink};
 use crate::outbox::Outbox;
-use crate::protocol::{Log, Message};
+use crate::protocol::{Epoch, Log, Message};
 use crate::time::Timestamp;
 use crate::transport::{Address, Lane};
 
@@ -36,8 +36,13 @@ pub(super) struct LogPipeline {
 }
 
 impl LogPipeline {
-    pub(super) fn new(shared: Arc<Shared>, sinks: Vec<Arc<dyn LogSink>>, clock: Clock) -> Self {
-        let intake = LogIntake::new(shared.registry.clone());
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        sinks: Vec<Arc<dyn LogSink>>,
+        clock: Clock,
+        epoch: Epoch,
+    ) -> Self {
+        let intake = LogIntake::new(shared.registry.clone(), epoch);
         Self { shared, sinks, clock, intake, outbox: Outbox::default() }
     }
 
@@ -116,7 +121,7 @@ impl LogPipeline {
     async fn count(&self, live: &Live) -> bool {
         match self.shared.store.execution(live.id).await {
             Ok(Some(execution)) => {
-                live.lock_log().last_seq.get_or_insert(execution.log_lines());
+                live.counted(execution.log_lines());
                 true
             }
             Ok(None) => {

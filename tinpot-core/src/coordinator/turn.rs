@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::idempotency::RecentKeys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::Execution;
-use crate::id::ExecutionId;
+use crate::id::{ExecutionId, WorkerId};
 use crate::protocol::{
     CancelOutcome, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Message, Tick,
 };
@@ -102,6 +102,11 @@ impl<S, C> Turn<S, C> {
     /// How many commits there were.
     pub(crate) fn commits(&self) -> u64 {
         self.commits
+    }
+
+    /// How much waits to be done once the store can write.
+    pub(crate) fn held(&self) -> usize {
+        self.after.len()
     }
 
     /// The later life of this store at which ours ended.
@@ -209,21 +214,24 @@ impl<S, C> Turn<S, C> {
     }
 
     /// Nothing was committed: new executions are refused, and the rest is held until the store can write. That is bounded by what the
-    /// workers hold, since nothing new is accepted or dispatched meanwhile.
+    /// workers hold, since nothing new is accepted or dispatched meanwhile, and nothing is held twice.
     pub(crate) fn hold(&mut self, now: Tick, error: &Error, mut answer: impl FnMut(Answer<S, C>)) {
         self.store_failing = true;
-        // Reports are repeated, and so are the answers that wait here: one for each is enough.
-        let mut acknowledged = HashSet::new();
-        self.after.retain(|effect| match effect {
-            CoordinatorEffect::Send(_, Message::ResultAck(ack)) => acknowledged.insert(ack.fence),
-            _ => true,
-        });
+        // What is not answered is repeated, and so are the answers: of each the last one is enough.
+        let mut later = HashSet::new();
+        self.after.reverse();
+        self.after.retain(|effect| Repeated::of(effect).is_none_or(|what| later.insert(what)));
+        self.after.reverse();
         let refused = || Error::new(error.kind(), error.message().to_owned());
         for reply in self.replies.drain(..) {
             match reply {
                 Reply::Submitted(execution, reply) => {
                     let id = execution.id;
-                    self.machine.forget(now, &execution, &mut self.effects);
+                    // One that expired in the turn in which it came is forgotten already.
+                    if !self.batch.iter().any(|transition| ends(transition, id)) {
+                        let delayed = waits_for_its_time(&self.batch, id);
+                        self.machine.forget(now, &execution, delayed, &mut self.effects);
+                    }
                     self.batch.retain(|transition| transition.execution() != Some(id));
                     self.after.retain(|effect| !concerns(effect, id));
                     // Taking one back makes room for the next, which may be taken back too.
@@ -288,6 +296,30 @@ impl<S, C> Turn<S, C> {
     }
 }
 
+/// What is sent again and again until it is answered.
+#[derive(PartialEq, Eq, Hash)]
+enum Repeated {
+    Dispatch(Fence),
+    Probe(Fence),
+    Cancel(Fence),
+    Drops(WorkerId),
+    ResultAck(Fence),
+}
+
+impl Repeated {
+    fn of(effect: &CoordinatorEffect) -> Option<Self> {
+        let CoordinatorEffect::Send(Address::Worker(to), message) = effect else { return None };
+        match message {
+            Message::Dispatch(dispatch) => Some(Self::Dispatch(dispatch.fence)),
+            Message::Probe(probe) => Some(Self::Probe(probe.fence)),
+            Message::Cancel(cancel) => Some(Self::Cancel(cancel.fence)),
+            Message::BeatAck(_) => Some(Self::Drops(to.clone())),
+            Message::ResultAck(ack) => Some(Self::ResultAck(ack.fence)),
+            _ => None,
+        }
+    }
+}
+
 /// Whether a message waits for no commit: what keeps leases alive. A list of attempts to drop does wait.
 fn keeps_alive(message: &Message) -> bool {
     match message {
@@ -295,6 +327,21 @@ fn keeps_alive(message: &Message) -> bool {
         Message::WhoIsThere(_) => true,
         _ => false,
     }
+}
+
+fn ends(transition: &Transition, id: ExecutionId) -> bool {
+    matches!(transition, Transition::Finish { execution, .. } if *execution == id)
+}
+
+/// Whether an execution waits for its time, as far as what is to be committed says.
+fn waits_for_its_time(batch: &[Transition], id: ExecutionId) -> bool {
+    let of_it = batch.iter().filter(|transition| transition.execution() == Some(id));
+    of_it.fold(false, |delayed, transition| match transition {
+        Transition::Accept(execution) => execution.not_before.is_some(),
+        Transition::Requeue { not_before, .. } => not_before.is_some(),
+        Transition::Ready { .. } | Transition::Grant { .. } => false,
+        _ => delayed,
+    })
 }
 
 fn concerns(effect: &CoordinatorEffect, id: ExecutionId) -> bool {

@@ -1,6 +1,7 @@
 //! The coordinator's side of the protocol, as a state machine.
 
 mod catalogue;
+mod departed;
 mod queue;
 mod recovery;
 mod report;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
+use self::departed::Departed;
 use self::queue::{DelayedKey, WaitingKey, Wanted};
 pub use self::schedule::QueueView;
 use self::window::Window;
@@ -74,10 +76,10 @@ enum Timer {
     Silence(u64),
     /// Something that was sent to that worker may want sending again.
     Resend(u64),
-    /// The execution's next attempt may start.
-    Retry(ExecutionId),
     /// The execution has waited for too long.
     Expired(ExecutionId),
+    /// The execution's next attempt may start.
+    Retry(ExecutionId),
     /// Executions that are in the store only may have.
     Sweep,
 }
@@ -149,6 +151,7 @@ pub struct CoordinatorMachine {
     workers: BTreeMap<WorkerId, WorkerEntry>,
     worker_numbers: BTreeMap<u64, WorkerId>,
     last_worker_number: u64,
+    departed: Departed,
     actions: KnownActions,
     timers: BTreeSet<(Tick, Timer)>,
     settled: VecDeque<Fence>,
@@ -176,6 +179,7 @@ impl CoordinatorMachine {
             workers: BTreeMap::new(),
             worker_numbers: BTreeMap::new(),
             last_worker_number: 0,
+            departed: Departed::default(),
             actions: KnownActions::default(),
             timers: BTreeSet::new(),
             settled: VecDeque::new(),
@@ -261,14 +265,9 @@ impl CoordinatorMachine {
                 out.push(CoordinatorEffect::Persist(Transition::Cancelling { execution: id }));
             }
             if !repeated {
-                let cancel = Cancel { fence: grant.fence, force };
+                let cancel = Cancel { epoch: self.epoch, fence: grant.fence, force };
                 grant.cancel = Some(cancel);
-                let worker = grant.worker.clone();
-                out.push(CoordinatorEffect::Send(
-                    Address::Worker(worker.clone()),
-                    Message::Cancel(cancel),
-                ));
-                self.arm_resend(now, &worker);
+                self.send_again(now, id, out);
             }
             return Ok(CancelOutcome::Requested);
         }

@@ -27,6 +27,13 @@ pub struct Fence {
     pub number: u64,
 }
 
+impl Epoch {
+    /// Whether it is a later life of a coordinator on the same store.
+    pub(crate) fn is_after(self, other: Epoch) -> bool {
+        self.instance == other.instance && self.number > other.number
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}.{}", self.instance, self.number)

@@ -184,6 +184,8 @@ pub enum ReleasedHow {
 /// Coordinator → worker: the end of an attempt is dealt with; forget it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultAck {
+    /// The life of the coordinator that says so.
+    pub epoch: Epoch,
     /// The attempt.
     pub fence: Fence,
     /// What became of the report.
@@ -205,6 +207,8 @@ pub enum Recorded {
 /// Coordinator → worker: end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancel {
+    /// The life of the coordinator that asks.
+    pub epoch: Epoch,
     /// The attempt.
     pub fence: Fence,
     /// Without a grace period.

@@ -1,6 +1,7 @@
 //! The worker's side of the protocol, as a state machine.
 
 mod attempt;
+mod epoch;
 mod lease;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::attempt::{Held, Phase};
+use self::epoch::Former;
 use super::config::ProtocolConfig;
 use super::fence::{Epoch, Fence};
 use super::message::{
@@ -76,8 +78,10 @@ pub struct WorkerMachine {
     /// its dispatch leaves its fence here too: the dispatch will not start anything.
     seen: BTreeMap<u64, Option<RejectReason>>,
     settled: u64,
-    /// Stores whose coordinators were superseded by another store's.
-    retired: Vec<u32>,
+    /// The latest beat that the coordinator has echoed.
+    last_echo: u64,
+    /// Stores whose coordinators are not listened to any more.
+    former: Vec<Former>,
     accept_due: VecDeque<(Tick, Fence)>,
     resend_due: VecDeque<(Tick, Fence)>,
     timeouts: BTreeSet<(Tick, Fence)>,
@@ -107,7 +111,8 @@ impl WorkerMachine {
             running: 0,
             seen: BTreeMap::new(),
             settled: 0,
-            retired: Vec::new(),
+            last_echo: 0,
+            former: Vec::new(),
             accept_due: VecDeque::new(),
             resend_due: VecDeque::new(),
             timeouts: BTreeSet::new(),
@@ -223,21 +228,32 @@ impl WorkerMachine {
     pub fn receive(&mut self, now: Tick, message: Message, out: &mut Vec<WorkerEffect>) {
         // What is overdue ends before anything can extend it.
         self.tick(now, out);
+        let (epoch, last_beat) = (self.epoch, self.last_beat);
         match message {
             Message::Dispatch(dispatch) => self.dispatched(now, dispatch, out),
             Message::BeatAck(ack) => self.heard(now, ack, out),
-            Message::Cancel(cancel) => self.cancelled(now, cancel.fence, cancel.force, out),
-            Message::ResultAck(ack) => self.acknowledged(ack.fence),
+            // What a coordinator says that is not listened to any more may be out of date: the present one will say it too.
+            Message::Cancel(cancel) if self.adopt(cancel.epoch) => {
+                self.cancelled(now, cancel.fence, cancel.force, out);
+            }
+            Message::ResultAck(ack) if self.adopt(ack.epoch) => self.acknowledged(ack.fence),
             Message::Probe(probe) if self.adopt(probe.epoch) => self.probed(now, probe.fence, out),
-            Message::WhoIsThere(who) if self.adopt(who.epoch) => self.hello(now, out),
+            // To strangers too: the echo of the beat that follows will show that they are at work.
+            Message::WhoIsThere(who) if self.adopt(who.epoch) || self.is_strange(who.epoch) => {
+                self.hello(now, out);
+            }
             // The rest is for coordinators, for lane Logs, or unknown: the shell has said so in its log.
             _ => {}
+        }
+        if self.epoch != epoch && self.last_beat == last_beat && self.said_hello {
+            // It gives no work before it has heard that it is listened to.
+            self.beat(now, out);
         }
     }
 
     /// The coordinator answers a beat.
     fn heard(&mut self, now: Tick, ack: BeatAck, out: &mut Vec<WorkerEffect>) {
-        if !self.adopt(ack.epoch) {
+        if !self.adopt_echo(ack.epoch, ack.seq_echo) {
             return;
         }
         self.renew(ack.seq_echo);
@@ -318,7 +334,7 @@ impl WorkerMachine {
 
     fn dispatched(&mut self, now: Tick, dispatch: Dispatch, out: &mut Vec<WorkerEffect>) {
         let fence = dispatch.fence;
-        if !self.adopt(fence.epoch) {
+        if !self.adopt_echo(fence.epoch, dispatch.seq_echo) {
             return;
         }
         if let Some(held) = self.held.get(&fence) {

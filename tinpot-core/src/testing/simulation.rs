@@ -17,6 +17,7 @@ mod events;
 mod network;
 mod plan;
 mod store;
+mod trouble;
 mod worker;
 mod world;
 
@@ -43,6 +44,10 @@ pub struct Report {
     pub commits: u64,
     /// Attempts that were started.
     pub starts: u64,
+    /// Log lines that were stored.
+    pub lines: u64,
+    /// The most that a coordinator ever held back because its store could not write: messages, and ends of logs.
+    pub held: u64,
     /// Executions by the status that they ended with.
     pub ended: BTreeMap<&'static str, u64>,
     /// What went wrong, and how often: `coordinator crash`, `frame lost`, ….

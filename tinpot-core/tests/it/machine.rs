@@ -35,7 +35,7 @@ fn introduced() -> (CoordinatorMachine, WorkerId) {
 }
 
 fn beat(seq: u64, held: Vec<Fence>) -> Message {
-    Message::Beat(Beat { seq, free: 1, held, epoch: None })
+    Message::Beat(Beat { seq, free: 1, held, epoch: Some(Epoch { instance: 1, number: 1 }) })
 }
 
 fn granted(effects: &[CoordinatorEffect]) -> Fence {

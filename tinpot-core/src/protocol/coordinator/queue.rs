@@ -157,14 +157,14 @@ impl CoordinatorMachine {
     }
 
     /// One that waited, and of which only the store knows, waits no more.
-    fn dequeue_beyond(&mut self, execution: &Execution) {
-        if execution.not_before.is_some() {
+    fn dequeue_beyond(&mut self, execution: &Execution, delayed: bool) {
+        if delayed {
             self.delayed.remove_beyond();
             self.count_delayed_out(&execution.queue);
         } else {
             self.lane(execution).remove_beyond();
         }
-        self.want_more(execution, false);
+        self.want_more(execution, delayed);
     }
 
     /// Asks for more when what is in memory of a queue runs low; forgets a queue in which nothing waits.
@@ -305,7 +305,7 @@ impl CoordinatorMachine {
         outcome: Outcome,
         out: &mut Vec<CoordinatorEffect>,
     ) {
-        self.dequeue_beyond(execution);
+        self.dequeue_beyond(execution, execution.not_before.is_some());
         self.unfinished = self.unfinished.saturating_sub(1);
         out.push(CoordinatorEffect::Persist(Transition::Finish {
             execution: execution.id,
@@ -330,11 +330,18 @@ impl CoordinatorMachine {
         waits
     }
 
-    /// Takes back an acceptance that could not be committed; the caller leaves out whatever else of it was to be committed or sent.
-    pub fn forget(&mut self, now: Tick, execution: &Execution, out: &mut Vec<CoordinatorEffect>) {
+    /// Takes back an acceptance that could not be committed; the caller leaves out whatever else of it was to be committed or sent. `delayed`: as
+    /// far as that says, it waits for its time.
+    pub fn forget(
+        &mut self,
+        now: Tick,
+        execution: &Execution,
+        delayed: bool,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         self.unfinished = self.unfinished.saturating_sub(1);
         let Some(active) = self.active.remove(&execution.id) else {
-            return self.dequeue_beyond(execution);
+            return self.dequeue_beyond(execution, delayed);
         };
         match &active.state {
             ActiveState::Granted(grant) => {
@@ -345,8 +352,17 @@ impl CoordinatorMachine {
         }
     }
 
+    /// Whether an execution has expired.
+    pub(super) fn is_late(&self, now: Tick, id: ExecutionId) -> bool {
+        let expires = self.active.get(&id).and_then(|active| active.expires);
+        expires.is_some_and(|at| at <= now)
+    }
+
     /// The time that an execution waited for has come.
     pub(super) fn ready(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
+        if self.is_late(now, id) {
+            return self.expired(id, out);
+        }
         let Some(active) = self.active.remove(&id) else { return };
         self.dequeue(&active);
         self.enqueue(now, active, None);

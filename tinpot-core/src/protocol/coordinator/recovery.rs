@@ -52,7 +52,7 @@ impl CoordinatorMachine {
             // Whether it ever got there is not known: its worker is asked.
             accepted: false,
             started: running,
-            cancel: cancelling.then_some(Cancel { fence, force: false }),
+            cancel: cancelling.then_some(Cancel { epoch: self.epoch, fence, force: false }),
             sent_at: now,
         });
         self.granted.insert(fence, id);
@@ -66,9 +66,7 @@ impl CoordinatorMachine {
 
     /// A worker listens to that life; if it is a later one of our store, ours is over.
     pub(super) fn notice(&self, epoch: Option<Epoch>, out: &mut Vec<CoordinatorEffect>) -> bool {
-        let later = epoch.filter(|epoch| {
-            epoch.instance == self.epoch.instance && epoch.number > self.epoch.number
-        });
+        let later = epoch.filter(|epoch| epoch.is_after(self.epoch));
         out.extend(later.map(CoordinatorEffect::Superseded));
         later.is_some()
     }

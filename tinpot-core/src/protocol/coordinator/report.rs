@@ -22,6 +22,17 @@ impl CoordinatorMachine {
         message: Message,
         out: &mut Vec<CoordinatorEffect>,
     ) {
+        let fence = match &message {
+            Message::Accept(accept) => Some(accept.fence),
+            Message::Reject(reject) => Some(reject.fence),
+            Message::Result(report) => Some(report.fence),
+            Message::Released(released) => Some(released.fence),
+            _ => None,
+        };
+        // What a later life granted is not ours to judge.
+        if self.notice(fence.map(|fence| fence.epoch), out) {
+            return;
+        }
         match message {
             Message::Hello(hello) => self.hello(now, from, hello, out),
             Message::Beat(beat) => self.beat(now, from, beat, out),
@@ -120,7 +131,7 @@ impl CoordinatorMachine {
         let fence = report.fence;
         let Some((execution, _)) = self.held_by(from, fence) else {
             let recorded = self.recorded_before(fence);
-            return acknowledge(from, fence, recorded, out);
+            return self.acknowledge(from, fence, recorded, out);
         };
         if let Some(active) = self.active.get(&execution)
             && matches!(report.outcome, Outcome::Succeeded(_) | Outcome::Failed(_))
@@ -137,7 +148,7 @@ impl CoordinatorMachine {
             fence,
             last_seq: Some(report.last_log_seq),
         });
-        acknowledge(from, fence, Recorded::Recorded, out);
+        self.acknowledge(from, fence, Recorded::Recorded, out);
         self.fill(now, from, out);
     }
 
@@ -151,7 +162,7 @@ impl CoordinatorMachine {
         let fence = released.fence;
         let Some((execution, _)) = self.held_by(from, fence) else {
             let recorded = self.recorded_before(fence);
-            return acknowledge(from, fence, recorded, out);
+            return self.acknowledge(from, fence, recorded, out);
         };
         self.remember_settled(fence);
         match released.how {
@@ -163,7 +174,7 @@ impl CoordinatorMachine {
                 self.fill(now, from, out);
             }
         }
-        acknowledge(from, fence, Recorded::Recorded, out);
+        self.acknowledge(from, fence, Recorded::Recorded, out);
     }
 
     /// The attempt is off its worker.
@@ -185,9 +196,15 @@ impl CoordinatorMachine {
         self.settle_without_fill(fence, worker);
         self.fill(now, worker, out);
     }
-}
 
-fn acknowledge(to: &WorkerId, fence: Fence, recorded: Recorded, out: &mut Vec<CoordinatorEffect>) {
-    let ack = ResultAck { fence, recorded };
-    out.push(CoordinatorEffect::Send(Address::Worker(to.clone()), Message::ResultAck(ack)));
+    fn acknowledge(
+        &self,
+        to: &WorkerId,
+        fence: Fence,
+        recorded: Recorded,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        let ack = ResultAck { epoch: self.epoch, fence, recorded };
+        out.push(CoordinatorEffect::Send(Address::Worker(to.clone()), Message::ResultAck(ack)));
+    }
 }

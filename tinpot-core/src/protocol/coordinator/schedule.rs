@@ -149,6 +149,7 @@ impl CoordinatorMachine {
         first.min().map(|key| key.1)
     }
 
+    /// Gives an execution that waits to a worker; one that has waited for too long ends instead.
     fn grant(
         &mut self,
         now: Tick,
@@ -156,6 +157,9 @@ impl CoordinatorMachine {
         worker: &WorkerId,
         out: &mut Vec<CoordinatorEffect>,
     ) {
+        if self.is_late(now, id) {
+            return self.expired(id, out);
+        }
         let Some(mut active) = self.active.remove(&id) else { return };
         self.dequeue(&active);
         self.last_number += 1;

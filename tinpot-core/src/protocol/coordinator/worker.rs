@@ -24,7 +24,9 @@ pub(super) struct WorkerEntry {
     pub(super) slots: u32,
     pub(super) actions: BTreeSet<Arc<str>>,
     pub(super) problems: Vec<Problem>,
-    /// The last beat heard; 0 before the first: nothing can be dispatched until then.
+    /// The last beat heard, whatever it said.
+    heard: u64,
+    /// The last one that showed that it listens to us; 0 before the first: nothing can be dispatched until then.
     pub(super) beat: u64,
     pub(super) beat_at: Tick,
     pub(super) free: u32,
@@ -112,6 +114,7 @@ impl CoordinatorMachine {
                 slots: 0,
                 actions: BTreeSet::new(),
                 problems: Vec::new(),
+                heard: self.departed.heard(id),
                 beat: 0,
                 beat_at: now,
                 free: 0,
@@ -145,7 +148,11 @@ impl CoordinatorMachine {
         for dead in &hello.clean_slate {
             if dead != from {
                 self.give_up(now, dead, out);
+                self.departed.add(dead, u64::MAX);
             }
+        }
+        if self.departed.is_gone(from) {
+            return;
         }
         let mut news = Vec::new();
         let actions = self.actions.offer(&hello.offer.actions, &mut news);
@@ -185,16 +192,26 @@ impl CoordinatorMachine {
             let message = Message::WhoIsThere(WhoIsThere { epoch });
             return out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), message));
         };
-        if beat.seq > worker.beat {
-            worker.beat = beat.seq;
-            worker.beat_at = now;
-            worker.free = beat.free;
-            worker.paused = false;
+        if beat.seq <= worker.heard {
+            // It has come before, or was overtaken.
+            return;
         }
-        let back = std::mem::take(&mut worker.silent).then_some(worker.number);
+        worker.heard = beat.seq;
         // Rule 2: the expiry is set before anything is sent that could extend the worker's lease. A beat was sent before it was received, so
         // counting from its receipt is never too early.
-        worker.expires = worker.expires.max(worker.beat_at + lease);
+        worker.expires = worker.expires.max(now + lease);
+        let to = Address::Worker(from.clone());
+        if beat.epoch != Some(epoch) {
+            // It does not listen to us yet, or this was said long ago: it gets no work before it shows that it hears us.
+            let (seq_echo, settled) = (beat.seq, worker.settled(epoch));
+            let ack = BeatAck { epoch, seq_echo, settled, drop: Vec::new(), cancel: Vec::new() };
+            return out.push(CoordinatorEffect::Send(to, Message::BeatAck(ack)));
+        }
+        worker.beat = beat.seq;
+        worker.beat_at = now;
+        worker.free = beat.free;
+        worker.paused = false;
+        let back = std::mem::take(&mut worker.silent).then_some(worker.number);
         let (mut drop, mut cancel) = (Vec::new(), Vec::new());
         for fence in beat.held {
             match worker
@@ -214,7 +231,6 @@ impl CoordinatorMachine {
         let seq_echo = worker.beat;
         let settled = worker.settled(epoch);
         let ack = BeatAck { epoch, seq_echo, settled, drop: Vec::new(), cancel };
-        let to = Address::Worker(from.clone());
         if !drop.is_empty() {
             // On its own, because it has to wait until the end of these attempts is committed: a coordinator that forgot it in a crash would
             // believe the worker that it never had them.
@@ -236,13 +252,16 @@ impl CoordinatorMachine {
         goodbye: &Goodbye,
         out: &mut Vec<CoordinatorEffect>,
     ) {
+        self.departed.add(from, u64::MAX);
         let Some(worker) = self.workers.get_mut(from) else { return };
         worker.slots = 0;
         worker.actions.clear();
         let in_flight: Vec<(Fence, ExecutionId)> =
             worker.in_flight.iter().map(|(fence, id)| (*fence, *id)).collect();
         for (fence, id) in in_flight {
-            if !goodbye.held.contains(&fence) {
+            // What another instance granted may have ended there, and this store does not know it: it was put back to an earlier state.
+            let ours = fence.epoch.instance == self.epoch.instance;
+            if ours && !goodbye.held.contains(&fence) {
                 self.released(now, from, fence, id, out);
             }
         }
@@ -283,6 +302,7 @@ impl CoordinatorMachine {
     fn give_up(&mut self, now: Tick, id: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
         let Some(worker) = self.workers.remove(id) else { return };
         self.worker_numbers.remove(&worker.number);
+        self.departed.add(id, worker.heard);
         for (fence, execution) in worker.in_flight {
             self.granted.remove(&fence);
             self.end_attempt(now, execution, fence, Outcome::Lost.into(), out);

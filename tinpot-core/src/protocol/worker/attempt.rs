@@ -72,7 +72,7 @@ impl WorkerMachine {
     ) {
         let grace = if force { Duration::ZERO } else { self.config.grace };
         let Some(held) = self.held.get(&fence) else {
-            if self.adopt(fence.epoch) && fence.number > self.settled {
+            if self.epoch == Some(fence.epoch) && fence.number > self.settled {
                 self.seen.entry(fence.number).or_insert(None);
             }
             return self.not_here(fence, out);

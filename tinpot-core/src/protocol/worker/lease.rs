@@ -4,31 +4,10 @@ use std::time::Duration;
 
 use super::{WorkerEffect, WorkerMachine};
 use crate::executor::StopReason;
-use crate::protocol::fence::{Epoch, Fence};
+use crate::protocol::fence::Fence;
 use crate::protocol::tick::Tick;
 
 impl WorkerMachine {
-    /// Whether to listen to a coordinator of that epoch. A higher epoch of the same store supersedes; another store does too, since the
-    /// namespace has one coordinator.
-    pub(super) fn adopt(&mut self, epoch: Epoch) -> bool {
-        match self.epoch {
-            Some(known) if known == epoch => true,
-            Some(known) if known.instance == epoch.instance && known.number > epoch.number => false,
-            _ if self.retired.contains(&epoch.instance) => false,
-            earlier => {
-                if let Some(earlier) = earlier.filter(|earlier| earlier.instance != epoch.instance)
-                {
-                    // What it sent may still be on its way: going back to it would forget what was seen since.
-                    self.retired.push(earlier.instance);
-                }
-                self.epoch = Some(epoch);
-                self.seen.clear();
-                self.settled = 0;
-                true
-            }
-        }
-    }
-
     /// Extends the lease to what the echoed beat warrants, counted from when that beat was *sent*; `false` when the beat is too old or unknown.
     pub(super) fn renew(&mut self, seq_echo: u64) -> bool {
         let Some((_, sent_at)) = self.beats.iter().find(|(seq, _)| *seq == seq_echo) else {

@@ -35,7 +35,7 @@ pub(crate) struct State {
     keys: HashMap<Arc<str>, ExecutionId>,
     pub(crate) waiting: Waiting,
     granted: BTreeSet<ExecutionId>,
-    open_logs: BTreeSet<ExecutionId>,
+    pub(crate) open_logs: BTreeSet<ExecutionId>,
     actions: BTreeMap<String, Arc<Action>>,
     ended: VecDeque<ExecutionId>,
     /// The log text of those that have ended.
@@ -52,7 +52,7 @@ impl State {
         self.records.get(&id).map(|record| record.execution.standing())
     }
 
-    fn check(&self, batch: &[Transition]) -> Result<()> {
+    pub(crate) fn check(&self, batch: &[Transition]) -> Result<()> {
         if let [transition] = batch {
             let standing = transition.execution().and_then(|id| self.standing(id));
             return match transition {
@@ -86,7 +86,7 @@ impl State {
         transition.check(now)
     }
 
-    fn apply(&mut self, transition: &Transition, at: Timestamp) {
+    pub(crate) fn apply(&mut self, transition: &Transition, at: Timestamp) {
         match transition {
             Transition::Offer(action) => {
                 self.actions.insert(action.name.clone(), action.clone());

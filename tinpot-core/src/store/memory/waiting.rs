@@ -84,6 +84,16 @@ impl Waiting {
         self.ready.get(&lane(execution))?.first().copied()
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn first_delayed(&self) -> Option<(Timestamp, ExecutionId)> {
+        self.delayed.first().copied()
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn first_expiring(&self) -> Option<(Timestamp, ExecutionId)> {
+        self.expiring.first().copied()
+    }
+
     pub(crate) fn ids(&self, order: &QueueOrder) -> Box<dyn Iterator<Item = ExecutionId> + '_> {
         fn from<K>(after: Option<K>) -> (Bound<K>, Bound<K>) {
             (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)

@@ -2,26 +2,34 @@
 //!
 //! Nothing here asks the machines what they think: it goes by what is committed, what is started, and what clients and workers are told.
 
+mod lines;
+mod machine;
 mod starts;
 mod transitions;
 
 use std::collections::HashMap;
 
+use super::clock::Moment;
 use super::store::SimulatedStore;
-use super::world::{Checked, World, broken};
+use super::world::{Checked, broken};
 use crate::execution::{AttemptRecord, Execution, Outcome, RetryPolicy, Status};
 use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::{BeatAck, Epoch, Fence, Message, Recorded, ResultAck};
-use crate::store::Opened;
+use crate::protocol::{BeatAck, CoordinatorEffect, Epoch, Fence, Message, Recorded, ResultAck};
+use crate::store::{Opened, Transition};
+use crate::time::Timestamp;
 
 /// What is known of one execution.
 #[derive(Debug)]
 struct Track {
+    id: ExecutionId,
     retry: RetryPolicy,
     /// Its submission was refused.
     refused: bool,
     /// Its acceptance is committed, and its end is not.
     unfinished: bool,
+    expires: Option<Timestamp>,
+    /// When it was put into its queue last, by the wall clock of the coordinator.
+    queued: Timestamp,
     /// A cancel was asked for.
     cancel_asked: bool,
     /// A client was told that it is cancelled, or is being cancelled.
@@ -33,6 +41,8 @@ struct Track {
     starts: u32,
     /// The attempts that are alive: they have been started and have not ended.
     alive: Vec<Fence>,
+    /// The store was put back since it was submitted: its attempts may overlap.
+    put_back: bool,
 }
 
 /// What is known of one attempt.
@@ -44,6 +54,12 @@ struct Attempt {
     started: bool,
     /// What its worker reported, once it did.
     reported: Option<Outcome>,
+    /// The number of its last line, once its worker reported it.
+    written: Option<u64>,
+    /// Lines of it that are in the store.
+    stored: u64,
+    /// A line in the store says that the rest is missing.
+    marked: bool,
 }
 
 /// Everything that is held against the promises.
@@ -55,6 +71,10 @@ pub(super) struct Checks {
     last_grant: Option<Fence>,
     last_epoch: Option<Epoch>,
     unfinished: usize,
+    /// When workers died.
+    deaths: HashMap<WorkerId, Moment>,
+    /// Clocks and pauses are such that attempts may not overlap.
+    pub(super) in_bounds: bool,
 }
 
 fn place(id: ExecutionId) -> usize {
@@ -77,16 +97,25 @@ impl Checks {
     pub(super) fn submitted(&mut self, execution: &Execution) {
         debug_assert_eq!(place(execution.id), self.tracks.len());
         self.tracks.push(Track {
+            id: execution.id,
             retry: execution.retry,
             refused: false,
             unfinished: false,
+            expires: execution.expires_at,
+            queued: Timestamp(0),
             cancel_asked: false,
             cancel_told: false,
             tries: 0,
             lost: 0,
             starts: 0,
             alive: Vec::new(),
+            put_back: false,
         });
+    }
+
+    /// When it was put into its queue last.
+    pub(super) fn queued(&self, id: ExecutionId) -> Timestamp {
+        self.tracks.get(place(id)).map_or(Timestamp(0), |track| track.queued)
     }
 
     /// I4: every life of a coordinator has a higher epoch than the one before.
@@ -156,13 +185,14 @@ impl Checks {
             && let Some(attempt) = self.attempts.get_mut(&report.fence)
         {
             attempt.reported.get_or_insert_with(|| report.outcome.clone());
+            attempt.written = Some(report.last_log_seq);
         }
     }
 
     /// A worker gets this: I6, what it is told to forget has a committed end, and the one that it reported if it is told so.
     pub(super) fn told_worker(&self, message: &Message, store: &SimulatedStore) -> Checked {
         match message {
-            Message::ResultAck(ResultAck { fence, recorded }) => {
+            Message::ResultAck(ResultAck { fence, recorded, .. }) => {
                 let Some(outcome) = self.end_of(*fence, store)? else { return Ok(()) };
                 let reported = self.attempts.get(fence).and_then(|a| a.reported.as_ref());
                 match (recorded, reported) {
@@ -188,7 +218,9 @@ impl Checks {
     fn end_of(&self, fence: Fence, store: &SimulatedStore) -> Checked<Option<Option<Outcome>>> {
         let Some(attempt) = self.attempts.get(&fence) else { return Ok(None) };
         let execution = store.execution(attempt.execution);
-        let Some(record) = execution.and_then(|execution| record(execution, fence)) else {
+        let record = execution.and_then(|execution| record(execution, fence));
+        // Of what was acknowledged before it was put back the store knows nothing.
+        let Some(record) = record.filter(|_| fence.epoch.instance == store.instance()) else {
             return Ok(None);
         };
         if record.ended_at.is_none() {
@@ -199,30 +231,50 @@ impl Checks {
     }
 }
 
-impl World {
-    pub(super) fn everything_has_ended(&self) -> bool {
-        self.checks.unfinished == 0 && self.client.open == 0
+/// I11: what has come before changes nothing. It may at most show that its sender has room; what could go there may have expired.
+pub(super) fn changes_nothing(effects: &[CoordinatorEffect]) -> Checked {
+    for effect in effects {
+        if let CoordinatorEffect::Persist(transition) = effect
+            && !matches!(
+                transition,
+                Transition::Grant { .. }
+                    | Transition::Offer(_)
+                    | Transition::Finish { fence: None, .. }
+            )
+        {
+            return broken("I11", format!("a repeated message makes {transition:?}"));
+        }
     }
+    Ok(())
+}
 
-    /// What can be said only at the end.
-    pub(super) fn last_checks(&mut self) -> Checked {
-        for id in self.client.accepted.clone() {
-            let Some(execution) = self.store.execution(id) else {
-                return broken("I7", format!("{id} was accepted, and is gone"));
-            };
-            if !execution.status.is_terminal() {
-                let what = format!("{} is {:?} long after", execution.id, execution.status);
-                return broken("I12", what);
+impl Checks {
+    /// The store was put back: what is not there any more never was, and may be done again.
+    pub(super) fn put_back(&mut self, store: &SimulatedStore) {
+        self.last_grant = None;
+        self.unfinished = 0;
+        for track in &mut self.tracks {
+            track.put_back = true;
+            track.cancel_told = false;
+            track.unfinished = false;
+            track.alive.clear();
+            let Some(execution) = store.execution(track.id) else { continue };
+            (track.tries, track.lost) = (execution.tries(), execution.lost());
+            track.unfinished = !execution.status.is_terminal();
+            self.unfinished += usize::from(track.unfinished);
+            if track.unfinished && execution.live_attempt().is_none() {
+                track.starts = 0;
             }
         }
-        if self.client.open > 0 || self.checks.unfinished > 0 {
-            let (open, unfinished) = (self.client.open, self.checks.unfinished);
-            let what = format!("{open} submissions and {unfinished} executions do not end");
-            return broken("I12", what);
-        }
-        for execution in self.store.all() {
-            *self.report.ended.entry(execution.status.as_str()).or_default() += 1;
-        }
-        self.machine_is_empty(0)
+        self.lines_put_back(store);
+    }
+
+    pub(super) fn died(&mut self, worker: &WorkerId, at: Moment) {
+        self.deaths.entry(worker.clone()).or_insert(at);
+    }
+
+    /// When a worker died, if it did.
+    pub(super) fn death(&self, worker: &WorkerId) -> Option<Moment> {
+        self.deaths.get(worker).copied()
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::events::Event;
+use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
 use crate::coordinator::{Accepted, Answer};
 use crate::execution::{Execution, RetryPolicy};
 use crate::id::ExecutionId;
 use crate::json::Json;
 use crate::protocol::CancelOutcome;
+use crate::time::Timestamp;
 use crate::{Backoff, ErrorKind};
 
 /// Names a request.
@@ -35,6 +36,8 @@ impl Request {
 struct Submission {
     wanted: Arc<Execution>,
     accepted: Option<ExecutionId>,
+    /// The client has neither been told that it is accepted nor given up.
+    open: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +75,7 @@ impl World {
                 at += self.random.duration(Duration::from_millis(5));
             }
             let wanted = Arc::new(self.wanted(submission));
-            self.client.submissions.push(Submission { wanted, accepted: None });
+            self.client.submissions.push(Submission { wanted, accepted: None, open: true });
             self.client.open += 1;
             self.after(at, Event::Submit { submission });
         }
@@ -105,6 +108,13 @@ impl World {
             let lost = 1 + (random.number() % 3) as u32;
             wanted.retry = RetryPolicy::new(retries, backoff).max_lost_attempts(lost);
         }
+        if random.chance(0.2) {
+            wanted.not_before = Some(Timestamp(random.number() % 60_000_000));
+        }
+        if random.chance(0.2) {
+            let longest = if random.chance(0.2) { 5_000 } else { 90_000_000 };
+            wanted.expires_at = Some(Timestamp(random.number() % longest));
+        }
         if random.chance(0.3) {
             wanted.idempotency_key = Some(format!("key {submission}").into());
         }
@@ -114,7 +124,8 @@ impl World {
     /// Asks for a submission, once more if need be.
     pub(super) fn submit(&mut self, submission: usize) -> Checked {
         let wanted = self.client.submissions[submission].wanted.clone();
-        let process = &self.coordinators[0];
+        let coordinator = self.coordinators.len() - 1;
+        let process = &self.coordinators[coordinator];
         if !process.up {
             self.again(submission);
             return Ok(());
@@ -128,20 +139,26 @@ impl World {
         self.client.ids += 1;
         let number = u128::from(self.client.ids) << 64 | u128::from(self.random.number());
         let id = ExecutionId::from_u128(number);
+        let wall = self.wall(coordinator).0;
         let mut execution = (*wanted).clone();
         execution.id = id;
+        // What is wanted counts from the submission.
+        let from_now = |at: Timestamp| Timestamp(wall + at.0);
+        execution.not_before = execution.not_before.map(from_now);
+        execution.expires_at = execution.expires_at.map(from_now);
         self.checks.submitted(&execution);
         let ticket = self.client.asked.len() as Ticket;
         self.client.asked.push(Asked::Submit { submission, id });
         let request = Request::Submit { execution: Arc::new(execution), commits, ticket };
-        self.request(life, request);
+        self.request(coordinator, life, request);
         Ok(())
     }
 
-    fn request(&mut self, life: u64, request: Request) {
+    fn request(&mut self, coordinator: usize, life: u64, request: Request) {
         let longest = if self.random.chance(0.9) { 300 } else { 50_000 };
         let after = self.random.duration(Duration::from_micros(longest));
-        self.after(after, Event::Ask { coordinator: 0, life, request });
+        let host = Host::Coordinator(coordinator);
+        self.after(after, Event::To(host, life, Happening::Asked(request)));
     }
 
     fn again(&mut self, submission: usize) {
@@ -152,19 +169,15 @@ impl World {
     pub(super) fn cancel(&mut self, execution: Option<ExecutionId>, force: bool) -> Checked {
         let accepted = &self.client.accepted;
         let any = || Some(*accepted.get(self.random.below(accepted.len()))?);
-        let process = &self.coordinators[0];
+        let coordinator = self.coordinators.len() - 1;
+        let process = &self.coordinators[coordinator];
         let (life, up) = (process.life, process.up);
         let Some(id) = execution.or_else(any).filter(|_| up) else { return Ok(()) };
         let ticket = self.client.asked.len() as Ticket;
         self.client.asked.push(Asked::Cancel { id });
         self.checks.cancel_asked(id)?;
-        self.request(life, Request::Cancel { id, force, ticket });
+        self.request(coordinator, life, Request::Cancel { id, force, ticket });
         Ok(())
-    }
-
-    /// The coordinator was gone before the request came.
-    pub(super) fn unanswered(&mut self, request: Request) {
-        self.disconnected(request.ticket());
     }
 
     /// The connection broke before an answer came: whoever has named the submission asks again, others give up.
@@ -175,8 +188,14 @@ impl World {
             if self.client.submissions[submission].wanted.idempotency_key.is_some() {
                 self.again(submission);
             } else {
-                self.client.open -= 1;
+                self.close(submission);
             }
+        }
+    }
+
+    fn close(&mut self, submission: usize) {
+        if std::mem::take(&mut self.client.submissions[submission].open) {
+            self.client.open -= 1;
         }
     }
 
@@ -188,7 +207,7 @@ impl World {
             return broken("I7", format!("one key stands for {earlier} and for {id}"));
         }
         self.tell(|| format!("a client is told that {id} is accepted"));
-        self.client.open -= 1;
+        self.close(submission);
         self.client.accepted.push(id);
         self.checks.accepted(id, &self.store)?;
         // Some change their minds soon.
@@ -206,11 +225,24 @@ impl World {
         Ok(())
     }
 
+    /// The store was put back to an earlier state: what is not there any more was never accepted.
+    pub(super) fn client_forgets(&mut self) {
+        let store = &self.store;
+        self.client.accepted.retain(|id| store.execution(*id).is_some());
+        for submission in &mut self.client.submissions {
+            submission.accepted = submission.accepted.filter(|id| store.execution(*id).is_some());
+        }
+    }
+
     /// The coordinator answers.
     pub(super) fn answered(&mut self, index: usize, answer: Answer<Ticket, Ticket>) -> Checked {
         let (Answer::Submit(ticket, _) | Answer::Refused(_, ticket, _) | Answer::Cancel(ticket, _)) =
             &answer;
-        self.coordinators[index].close(*ticket);
+        let taken_back = match &answer {
+            Answer::Refused(id, ..) => *id,
+            _ => None,
+        };
+        self.coordinators[index].close(*ticket, taken_back);
         match answer {
             Answer::Submit(ticket, accepted) => {
                 let Asked::Submit { submission, id } = self.client.asked[ticket as usize] else {

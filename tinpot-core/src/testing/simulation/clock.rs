@@ -24,6 +24,15 @@ impl Clock {
         Self { started, rate }
     }
 
+    pub(super) fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// It has stood still for so long.
+    pub(super) fn sleep(&mut self, slept: Moment) {
+        self.started += slept;
+    }
+
     pub(super) fn tick(&self, at: Moment) -> Tick {
         Tick(at.saturating_sub(self.started) * self.rate / TRUE_RATE)
     }

@@ -1,16 +1,22 @@
 //! A coordinator's process: what its control loop does with the machine, in simulated time.
 
-use std::collections::VecDeque;
+mod lives;
+mod logs;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use self::logs::Pipeline;
+use super::checks::changes_nothing;
 use super::client::{Request, Ticket};
 use super::clock::{Clock, Moment, NEVER};
-use super::events::{Event, Host, Repair};
+use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
-use crate::coordinator::{Answer, Step, Turn};
+use crate::coordinator::{Answer, Registry, Step, Turn};
 use crate::error::{Error, ErrorKind};
-use crate::id::WorkerId;
-use crate::protocol::{CoordinatorEffect, CoordinatorMachine, Frame, Message};
+use crate::id::{ExecutionId, WorkerId};
+use crate::protocol::{CoordinatorEffect, CoordinatorMachine, Fence, Frame, Message, Tick};
 use crate::store::Transition;
 use crate::time::Timestamp;
 use crate::transport::{Address, Lane};
@@ -18,13 +24,13 @@ use crate::transport::{Address, Lane};
 /// As in the control loop.
 const TURN_INPUTS: usize = 256;
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
-/// What the wall clock shows at the beginning.
-const BEGINNING: u64 = 1_700_000_000_000_000;
 
 /// What has come and was not looked at.
 #[derive(Debug)]
 enum Input {
     Frame(Frame),
+    /// A frame that has come before, in that life.
+    Again(Frame, u64),
     Request(Request),
     LinkUp,
 }
@@ -34,34 +40,62 @@ enum Input {
 pub(super) struct Process {
     pub(super) up: bool,
     pub(super) life: u64,
-    pub(super) wake: Moment,
     clock: Clock,
+    /// What its wall clock showed when it started.
+    started: u64,
+    wake: Moment,
     turn: Turn<Ticket, Ticket>,
     inbox: VecDeque<Input>,
-    /// It waits for the store.
-    committing: bool,
+    /// Since when it waits for the store.
+    committing: Option<Moment>,
     outbox: Vec<(Address, Vec<Message>)>,
     /// Messages that wait for company, until then.
     lazy: Vec<(WorkerId, Moment, Vec<Message>)>,
     /// Requests that are not answered.
     open: Vec<Ticket>,
-    /// What its wall clock showed when it started.
-    started: u64,
+    registry: Arc<Registry>,
+    logs: Pipeline,
+    /// The part of frames that does not come there.
+    pub(super) deaf: f64,
+    /// It is stopped; this happens when it goes on.
+    paused: Option<Vec<Happening>>,
+    /// It has not stood still for longer than a beat since then.
+    at_work_since: Tick,
+    /// When its machine was told the time last.
+    ticked: Tick,
+    /// Turns that ended with nothing to do.
+    rests: u64,
 }
 
 impl Process {
-    pub(super) fn ask(&mut self, request: Request) {
-        self.open.push(request.ticket());
-        self.inbox.push_back(Input::Request(request));
-    }
-
-    pub(super) fn receive(&mut self, frame: Frame) {
-        self.inbox.push_back(Input::Frame(frame));
-    }
-
-    /// A request is answered.
-    pub(super) fn close(&mut self, ticket: Ticket) {
+    /// A request is answered; `taken_back`: as a submission that had been taken on.
+    pub(super) fn close(&mut self, ticket: Ticket, taken_back: Option<ExecutionId>) {
+        taken_back.inspect(|id| self.registry.refuse(*id));
         self.open.retain(|open| *open != ticket);
+    }
+
+    pub(super) fn machine(&self) -> &CoordinatorMachine {
+        &self.turn.machine
+    }
+
+    /// The machine, what the wall clock showed when it ticked last, and how often it has rested; `None` while something is due or held.
+    pub(super) fn at_rest(&mut self, now: Moment) -> Option<(&CoordinatorMachine, u64, u64)> {
+        let due = self.turn.machine.wake_at().is_some_and(|at| at <= self.clock.tick(now));
+        if due || self.turn.store_failing() {
+            return None;
+        }
+        self.rests += 1;
+        Some((&self.turn.machine, self.started + self.ticked.0, self.rests))
+    }
+
+    /// How long it has been at work without a longer break, by its own clock.
+    pub(super) fn at_work(&self) -> Duration {
+        self.ticked.since(self.at_work_since)
+    }
+
+    /// The attempts whose log has not ended.
+    pub(super) fn open_logs(&self) -> BTreeSet<Fence> {
+        self.registry.open_logs()
     }
 
     /// How many commits of this life there were.
@@ -71,92 +105,64 @@ impl Process {
 }
 
 impl World {
-    pub(super) fn add_coordinator(&mut self) {
-        let index = self.coordinators.len();
-        let epoch = crate::protocol::Epoch { instance: 0, number: 0 };
-        self.coordinators.push(Process {
-            up: false,
-            life: 0,
-            wake: NEVER,
-            clock: Clock::new(0, 1),
-            turn: Turn::new(CoordinatorMachine::new(self.plan.config.clone(), epoch)),
-            inbox: VecDeque::new(),
-            committing: false,
-            outbox: Vec::new(),
-            lazy: Vec::new(),
-            open: Vec::new(),
-            started: 0,
-        });
-        self.after(Duration::ZERO, Event::Repair(Repair::StartCoordinator(index)));
-    }
-
-    pub(super) fn coordinator_lives(&self, index: usize, life: u64) -> bool {
-        self.coordinators[index].up && self.coordinators[index].life == life
-    }
-
-    pub(super) fn start_coordinator(&mut self, index: usize) -> Checked {
-        if self.coordinators[index].up {
+    pub(super) fn to_coordinator(
+        &mut self,
+        index: usize,
+        life: u64,
+        happening: Happening,
+    ) -> Checked {
+        let process = &mut self.coordinators[index];
+        if !process.up || process.life != life {
+            if let Happening::Asked(request) = happening {
+                self.disconnected(request.ticket());
+            }
             return Ok(());
         }
-        let opened = self.store.open()?;
-        self.checks.opened(&opened)?;
-        let epoch = opened.epoch;
-        let life = self.coordinators[index].life + 1;
-        self.tell(|| format!("c{index} starts: life {life}, epoch {epoch}"));
-        self.trace(1, u64::from(epoch.number));
-        let clock = Clock::new(self.now, self.random.rate(self.plan.rates));
-        let mut machine = CoordinatorMachine::new(self.plan.config.clone(), epoch);
-        machine.restore(clock.tick(self.now), Timestamp(BEGINNING + self.now), opened);
-        self.coordinators[index] = Process {
-            up: true,
-            life,
-            wake: NEVER,
-            clock,
-            turn: Turn::new(machine),
-            inbox: VecDeque::from([Input::LinkUp]),
-            committing: false,
-            outbox: Vec::new(),
-            lazy: Vec::new(),
-            open: Vec::new(),
-            started: BEGINNING + self.now,
-        };
+        if let Happening::Asked(request) = happening {
+            process.open.push(request.ticket());
+            process.inbox.push_back(Input::Request(request));
+            return self.turn(index);
+        }
+        if let Some(later) = &mut process.paused {
+            later.push(happening);
+            return Ok(());
+        }
+        match happening {
+            Happening::Turn => self.turn(index),
+            Happening::Wake if process.wake <= self.now => self.turn(index),
+            Happening::LinkUp => {
+                process.inbox.push_back(Input::LinkUp);
+                self.turn(index)
+            }
+            Happening::Committed => self.committed(index),
+            Happening::Appended => self.appended(index),
+            Happening::WakeLogs => self.log_turn(index),
+            _ => Ok(()),
+        }
+    }
+
+    /// A frame has come.
+    pub(super) fn take_frame(
+        &mut self,
+        index: usize,
+        lane: Lane,
+        frame: Frame,
+        again: Option<u64>,
+    ) -> Checked {
+        let process = &mut self.coordinators[index];
+        match (lane, again) {
+            (Lane::Logs, _) => {
+                process.logs.inbox.push_back(frame);
+                return self.log_turn(index);
+            }
+            (_, Some(life)) => process.inbox.push_back(Input::Again(frame, life)),
+            (_, None) => process.inbox.push_back(Input::Frame(frame)),
+        }
         self.turn(index)
     }
 
-    /// The process is gone, and with it whatever it had not synced and sent.
-    pub(super) fn crash_coordinator(&mut self, index: usize) -> Checked {
-        self.count("coordinator crash");
-        let process = &mut self.coordinators[index];
-        let in_flight = std::mem::take(&mut process.committing);
-        process.up = false;
-        if in_flight && !self.store.full {
-            // The power went before the batch was synced, or right after.
-            if self.random.chance(0.5) {
-                self.tell(|| format!("c{index} crashes, its batch is synced"));
-                self.sync(index)?;
-            } else {
-                self.tell(|| format!("c{index} crashes, its batch is gone"));
-            }
-        } else {
-            self.tell(|| format!("c{index} crashes"));
-        }
-        let process = &mut self.coordinators[index];
-        process.inbox.clear();
-        for ticket in std::mem::take(&mut process.open) {
-            self.disconnected(ticket);
-        }
-        let longest = if self.random.chance(0.5) {
-            Duration::from_secs(2)
-        } else {
-            self.plan.config.coordinator_lease
-        };
-        let after = self.random.duration(longest);
-        self.after(after, Event::Repair(Repair::StartCoordinator(index)));
-        Ok(())
-    }
-
     /// What the wall clock of that process shows.
-    fn wall(&self, index: usize) -> Timestamp {
+    pub(super) fn wall(&self, index: usize) -> Timestamp {
         let process = &self.coordinators[index];
         Timestamp(process.started + process.clock.tick(self.now).0)
     }
@@ -165,7 +171,7 @@ impl World {
     pub(super) fn turn(&mut self, index: usize) -> Checked {
         let wall = self.wall(index);
         let process = &mut self.coordinators[index];
-        if process.committing || !process.up {
+        if process.committing.is_some() || process.paused.is_some() || !process.up {
             return Ok(());
         }
         let now = process.clock.tick(self.now);
@@ -179,6 +185,16 @@ impl World {
                         turn.machine.receive(now, &from, message, &mut turn.effects);
                     }
                 }
+                Some(Input::Again(frame, life)) => {
+                    let Some(from) = frame.from else { continue };
+                    let before = turn.effects.len();
+                    for message in frame.messages {
+                        turn.machine.receive(now, &from, message, &mut turn.effects);
+                    }
+                    if life == process.life {
+                        changes_nothing(&turn.effects[before..])?;
+                    }
+                }
                 Some(Input::Request(Request::Submit { execution, commits, ticket })) => {
                     answers.extend(turn.submit(now, execution, commits, ticket));
                 }
@@ -189,7 +205,11 @@ impl World {
                 None => break,
             }
         }
-        turn.tick(now, wall);
+        if now.since(process.ticked) >= self.plan.config.beat_interval {
+            process.at_work_since = now;
+        }
+        process.ticked = now;
+        process.turn.tick(now, wall);
         for answer in answers {
             self.answered(index, answer)?;
         }
@@ -206,20 +226,22 @@ impl World {
             }
         }
         let outbox = &mut process.outbox;
-        let persists = process.turn.stage(|_, _, _| {}, |to, message| push(outbox, to, message));
+        let registry = &process.registry;
+        let granted = |id, fence, attempt| registry.open_log(id, fence, attempt);
+        let persists = process.turn.stage(granted, |to, message| push(outbox, to, message));
         if !persists {
             self.finish_turn(index)?;
             self.flush(index)?;
             return self.proceed(index);
         }
-        process.committing = true;
+        process.committing = Some(self.now);
         let longest = if self.random.chance(self.plan.slow_commit_chance) {
             self.plan.slow_commit
         } else {
             self.plan.commit
         };
         let (after, life) = (self.random.duration(longest), self.coordinators[index].life);
-        self.after(after, Event::Committed { coordinator: index, life });
+        self.after(after, Event::To(Host::Coordinator(index), life, Happening::Committed));
         Ok(())
     }
 
@@ -233,19 +255,26 @@ impl World {
             self.count("commit refused");
             self.tell(|| format!("c{index} cannot commit: the store is full"));
             let process = &mut self.coordinators[index];
-            process.committing = false;
+            process.committing = None;
             let now = process.clock.tick(self.now);
+            process.at_work_since = now;
             let error = Error::new(ErrorKind::StorageFull, "no space left on device");
             let mut answers = Vec::new();
             process.turn.hold(now, &error, |answer| answers.push(answer));
+            let held = process.turn.held();
+            self.report.held = self.report.held.max(held as u64);
             for answer in answers {
                 self.answered(index, answer)?;
             }
             self.flush(index)?;
             return self.proceed(index);
         }
-        self.sync(index)?;
-        self.coordinators[index].committing = false;
+        if !self.sync(index)? {
+            // Another coordinator is at work on this store: as the control loop does, it stops.
+            self.tell(|| format!("c{index} stops: the store contradicts it"));
+            return self.crash_coordinator(index);
+        }
+        self.coordinators[index].committing = None;
         if self.random.chance(crash) {
             return self.crash_coordinator(index);
         }
@@ -254,10 +283,18 @@ impl World {
         self.proceed(index)
     }
 
-    /// What is to be committed is in the store from now on, whatever happens.
-    fn sync(&mut self, index: usize) -> Checked {
-        self.report.commits += 1;
+    /// What is to be committed is in the store from now on, whatever happens; `false` when the store does not take it.
+    fn sync(&mut self, index: usize) -> Checked<bool> {
         let wall = self.wall(index);
+        let process = &self.coordinators[index];
+        let life = process.turn.machine.epoch();
+        if let Err(error) = self.store.check(life, process.turn.batch()) {
+            return match self.store.is_latest(life) {
+                true => broken("I2", format!("the store refuses: {error}")),
+                false => Ok(false),
+            };
+        }
+        self.report.commits += 1;
         for place in 0..self.coordinators[index].turn.batch().len() {
             let transition = &self.coordinators[index].turn.batch()[place];
             if self.is_told() {
@@ -266,13 +303,14 @@ impl World {
             }
             let transition = &self.coordinators[index].turn.batch()[place];
             self.checks.commits(transition, &self.store, wall)?;
-            if let Err(error) = self.store.commit(std::slice::from_ref(transition), wall) {
-                return broken("I2", format!("the store refuses: {error}"));
+            self.store.apply(transition, wall);
+            if let Transition::Grant { worker, .. } = transition {
+                self.granted_to_the_living(worker)?;
             }
-            let detail = digest(transition);
+            let detail = digest(&self.coordinators[index].turn.batch()[place]);
             self.trace(2, detail);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn finish_turn(&mut self, index: usize) -> Checked {
@@ -281,6 +319,8 @@ impl World {
         let until = process.clock.moment(process.clock.tick(self.now) + lazily);
         let (outbox, lazy) = (&mut process.outbox, &mut process.lazy);
         let mut answers: Vec<Answer<Ticket, Ticket>> = Vec::new();
+        let registry = process.registry.clone();
+        let ends = &mut process.logs.ends;
         let effect = |effect| match effect {
             CoordinatorEffect::Send(Address::Worker(to), message @ Message::ResultAck(_)) => {
                 match lazy.iter_mut().find(|(address, ..)| *address == to) {
@@ -289,13 +329,17 @@ impl World {
                 }
             }
             CoordinatorEffect::Send(to, message) => push(outbox, to, message),
-            _ => {}
+            CoordinatorEffect::LogEnds { execution, fence, last_seq } => {
+                ends.extend(registry.begin_end(execution, fence, last_seq));
+            }
+            CoordinatorEffect::Persist(_) | CoordinatorEffect::Superseded(_) => {}
         };
-        process.turn.committed(drop, effect, |answer| answers.push(answer));
+        let transition = |transition| registry.committed(transition);
+        process.turn.committed(transition, effect, |answer| answers.push(answer));
         for answer in answers {
             self.answered(index, answer)?;
         }
-        Ok(())
+        self.log_turn(index)
     }
 
     /// Sends what waits in the outbox, and what has waited long enough for company or has found it.
@@ -339,34 +383,32 @@ impl World {
                     process.turn.found(Ok(self.store.execution(id).cloned()));
                 }
                 Step::Load(page) => {
-                    process.turn.loaded(now, &page, self.store.queued(&page));
+                    let executions = self.store.queued(&page);
+                    let read = executions.len();
+                    process.turn.loaded(now, &page, executions);
+                    self.tell(|| format!("c{index} reads {read} of {:?}", page.order));
                 }
                 Step::Rest => break,
             }
         }
+        if let Some(epoch) = self.coordinators[index].turn.superseded() {
+            self.tell(|| format!("c{index} stops: {epoch} is at work"));
+            let life = self.coordinators[index].machine().epoch();
+            return match self.store.is_latest(life) {
+                true => broken("I4", format!("{epoch} is at work, which nobody has opened")),
+                false => self.crash_coordinator(index),
+            };
+        }
+        self.rests(index)?;
         self.arm_coordinator(index);
         Ok(())
-    }
-
-    /// At the end nothing is left in the machine either.
-    pub(super) fn machine_is_empty(&self, index: usize) -> Checked {
-        let machine = &self.coordinators[index].turn.machine;
-        let queues = machine.queues();
-        let busy = queues.iter().find(|queue| queue.waiting + queue.delayed + queue.granted > 0);
-        match (machine.unfinished(), busy) {
-            (0, None) => Ok(()),
-            (unfinished, busy) => broken(
-                "window",
-                format!("everything has ended, and the machine counts {unfinished} and {busy:?}"),
-            ),
-        }
     }
 
     fn arm_coordinator(&mut self, index: usize) {
         let process = &mut self.coordinators[index];
         let life = process.life;
         if !process.inbox.is_empty() {
-            return self.after(Duration::ZERO, Event::Turn { coordinator: index, life });
+            return self.happens(self.now, Host::Coordinator(index), life, Happening::Turn);
         }
         let machine = process.turn.machine.wake_at().map(|tick| process.clock.moment(tick));
         let retry = COMMIT_RETRY.as_micros() as Moment;
@@ -377,7 +419,7 @@ impl World {
         if wake < process.wake || process.wake <= self.now {
             process.wake = wake;
             if wake < NEVER {
-                self.events.push(wake, Event::WakeCoordinator { coordinator: index, life });
+                self.happens(wake, Host::Coordinator(index), life, Happening::Wake);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use super::client::Request;
 use super::clock::Moment;
+use super::trouble::{Fault, Repair};
 use crate::id::ExecutionId;
 use crate::protocol::{Fence, Frame};
 use crate::transport::Lane;
@@ -16,44 +17,18 @@ pub(super) enum Host {
     Worker(usize),
 }
 
-/// Something that happens at one moment. `life` says of which start of a process it speaks: it means nothing to the next.
+/// Something that happens at one moment.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A frame arrives. It is for a life only as far as it is addressed to one.
+    /// A frame arrives; `again`: it has arrived before, in that life of the process.
     Frame {
         to: Host,
         lane: Lane,
         frame: Box<Frame>,
+        again: Option<u64>,
     },
-    /// A coordinator looks at what has come.
-    Turn {
-        coordinator: usize,
-        life: u64,
-    },
-    WakeCoordinator {
-        coordinator: usize,
-        life: u64,
-    },
-    /// The store has an answer.
-    Committed {
-        coordinator: usize,
-        life: u64,
-    },
-    Ask {
-        coordinator: usize,
-        life: u64,
-        request: Request,
-    },
-    WakeWorker {
-        worker: usize,
-        life: u64,
-    },
-    /// Nothing of an attempt is alive any more.
-    AttemptEnds {
-        worker: usize,
-        life: u64,
-        fence: Fence,
-    },
+    /// Something happens to one life of a process, and means nothing to the next.
+    To(Host, u64, Happening),
     Submit {
         submission: usize,
     },
@@ -66,21 +41,28 @@ pub(super) enum Event {
     Repair(Repair),
 }
 
-/// Something that goes wrong.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
-    CrashCoordinator,
-    CrashWorker(usize),
-    Cut(usize),
-    FillStore,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Repair {
-    StartCoordinator(usize),
-    StartWorker(usize),
-    Heal(usize),
-    EmptyStore,
+/// Something that happens to one life of a process.
+#[derive(Debug)]
+pub(super) enum Happening {
+    /// It looks at what has come.
+    Turn,
+    /// Its timer is over.
+    Wake,
+    /// The broker can be reached again.
+    LinkUp,
+    /// The store has an answer to the control loop.
+    Committed,
+    /// The store has an answer to the log pipeline.
+    Appended,
+    /// Time for the log pipeline or pump to look at its deadlines.
+    WakeLogs,
+    Asked(Request),
+    /// Nothing of an attempt is alive any more.
+    AttemptEnds(Fence),
+    /// An attempt writes lines.
+    AttemptWrites(Fence),
+    /// The log pump of a worker that has said goodbye has waited long enough.
+    Exit,
 }
 
 /// A queue of events: the earliest first, and among those of one moment the one that was put in first.

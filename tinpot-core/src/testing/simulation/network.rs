@@ -8,7 +8,7 @@ use crate::id::WorkerId;
 use crate::protocol::{Frame, Message};
 use crate::transport::{Address, Lane};
 
-/// One frame in so many goes through the real encoding, and has to come out as it went in.
+/// One frame in so many goes through the real encoding, and has to come out as it went in. So do all that are spoiled.
 const ENCODED: u64 = 64;
 
 impl World {
@@ -16,13 +16,15 @@ impl World {
     pub(super) fn send(&mut self, from: Host, to: &Address, lane: Lane, frame: Frame) -> Checked {
         match to {
             Address::Worker(id) => self.transmit(from, Host::Worker(index_of(id)), lane, frame),
-            Address::AllWorkers => {
-                for worker in 1..self.workers.len() {
-                    self.transmit(from, Host::Worker(worker), lane, frame.clone())?;
+            Address::AllWorkers => (0..self.workers.len()).try_for_each(|worker| {
+                self.transmit(from, Host::Worker(worker), lane, frame.clone())
+            }),
+            Address::Coordinator => {
+                for index in 1..self.coordinators.len() {
+                    self.transmit(from, Host::Coordinator(index), lane, frame.clone())?;
                 }
-                self.transmit(from, Host::Worker(0), lane, frame)
+                self.transmit(from, Host::Coordinator(0), lane, frame)
             }
-            Address::Coordinator => self.transmit(from, Host::Coordinator(0), lane, frame),
         }
     }
 
@@ -36,81 +38,119 @@ impl World {
             (_, Host::Worker(worker)) => self.workers[worker].cut_down,
             _ => false,
         };
-        if cut {
+        let deaf = match to {
+            Host::Coordinator(index) => self.coordinators[index].deaf,
+            Host::Worker(_) => 0.0,
+        };
+        if cut || self.broker_down || (deaf > 0.0 && self.random.chance(deaf)) {
             return Ok(());
         }
-        if self.random.chance(self.plan.loss) {
+        if self.plan.loss > 0.0 && self.random.chance(self.plan.loss) {
             self.count("frame lost");
             return Ok(());
         }
-        if self.random.chance(self.plan.duplicate) {
+        if self.plan.duplicate > 0.0 && self.random.chance(self.plan.duplicate) {
             self.count("frame duplicated");
-            let after = self.on_its_way();
-            self.after(after, Event::Frame { to, lane, frame: Box::new(frame.clone()) });
+            self.put_on_its_way(to, lane, frame.clone());
         }
-        let after = self.on_its_way();
-        self.after(after, Event::Frame { to, lane, frame: Box::new(frame) });
+        if self.plan.spoil > 0.0 && self.random.chance(self.plan.spoil) {
+            self.count("frame spoiled");
+            if let Some(frame) = self.spoiled(&frame) {
+                self.put_on_its_way(to, lane, frame);
+            }
+        }
+        self.put_on_its_way(to, lane, frame);
         Ok(())
     }
 
-    fn on_its_way(&mut self) -> Duration {
-        if self.random.chance(self.plan.slow_chance) {
-            self.random.duration(self.plan.slow)
-        } else {
-            Duration::from_micros(100) + self.random.duration(self.plan.quick)
+    fn put_on_its_way(&mut self, to: Host, lane: Lane, frame: Frame) {
+        let slow = self.plan.slow_chance > 0.0 && self.random.chance(self.plan.slow_chance);
+        let after = match slow {
+            true => self.random.duration(self.plan.slow),
+            false => Duration::from_micros(100) + self.random.duration(self.plan.quick),
+        };
+        let frame = Box::new(frame);
+        self.after(after, Event::Frame { to, lane, frame, again: None });
+    }
+
+    /// What can still be read of a frame of which some bytes were changed. Without signatures nobody can tell a message that is whole and
+    /// says something else from one that was meant so; such a frame goes no further.
+    fn spoiled(&mut self, frame: &Frame) -> Option<Frame> {
+        let mut bytes = frame.encode().to_vec();
+        for _ in 0..1 + self.random.below(4) {
+            let place = self.random.below(bytes.len());
+            match self.random.below(4) {
+                0 => bytes.truncate(place.max(1)),
+                1 => bytes.insert(place, self.random.number() as u8),
+                2 => drop(bytes.remove(place.min(bytes.len() - 1))),
+                _ => bytes[place] = self.random.number() as u8,
+            }
+            if bytes.is_empty() {
+                return None;
+            }
         }
+        let (left, _) = Frame::decode(&bytes).ok()?;
+        let mut meant = frame.messages.iter();
+        let is_meant = |message: &Message| meant.any(|meant| meant == message);
+        let same = left.from == frame.from && left.to == frame.to;
+        if same && left.messages.iter().all(is_meant) {
+            return Some(left);
+        }
+        self.count("frame forged, dropped");
+        None
     }
 
     /// A frame has come.
-    pub(super) fn arrive(&mut self, to: Host, lane: Lane, frame: Frame) -> Checked {
-        match to {
+    pub(super) fn arrive(
+        &mut self,
+        to: Host,
+        lane: Lane,
+        frame: Frame,
+        again: Option<u64>,
+    ) -> Checked {
+        let (up, life) = match to {
             Host::Coordinator(index) => {
-                if !self.coordinators[index].up {
-                    return Ok(());
-                }
-                self.note_frame(to, &frame);
-                match lane {
-                    Lane::Control => self.coordinators[index].receive(frame),
-                    Lane::Logs => {}
-                }
-                self.turn(index)
+                (self.coordinators[index].up, self.coordinators[index].life)
             }
             Host::Worker(index) => {
                 let node = &self.workers[index];
                 let addressed = frame.to.as_ref().is_none_or(|to| to == node.machine.id());
-                if !node.up || !addressed {
-                    return Ok(());
-                }
-                self.note_frame(to, &frame);
-                for message in &frame.messages {
-                    self.checks.told_worker(message, &self.store)?;
-                }
-                match lane {
-                    Lane::Control => self.work(index, |machine, now, out| {
-                        for message in frame.messages {
-                            machine.receive(now, message, out);
-                        }
-                    }),
-                    Lane::Logs => Ok(()),
-                }
+                (node.up && addressed, node.life)
             }
+        };
+        if !up {
+            return Ok(());
+        }
+        if self.plan.replay > 0.0 && self.random.chance(self.plan.replay) {
+            self.count("frame replayed");
+            let after = self.random.duration(Duration::from_secs(400));
+            let frame = Box::new(frame.clone());
+            self.after(after, Event::Frame { to, lane, frame, again: Some(life) });
+        }
+        self.note_frame(to, &frame, again);
+        match to {
+            Host::Coordinator(index) => self.take_frame(index, lane, frame, again),
+            Host::Worker(index) => self.take_frame_at_worker(index, lane, frame),
         }
     }
 
-    fn note_frame(&mut self, to: Host, frame: &Frame) {
+    fn note_frame(&mut self, to: Host, frame: &Frame, again: Option<u64>) {
         for message in &frame.messages {
             let (what, detail) = digest(message);
             self.trace(what, detail);
-            self.tell(|| match &frame.from {
-                Some(from) => format!("{to} <- {from}: {message:?}"),
-                None => format!("{to} <- {message:?}"),
+            self.tell(|| {
+                let again = if again.is_some() { "once more " } else { "" };
+                match &frame.from {
+                    Some(from) => format!("{to} <- {again}{from}: {message:?}"),
+                    None => format!("{to} <- {again}{message:?}"),
+                }
             });
         }
     }
 }
 
 /// The place of a worker in the world.
-fn index_of(id: &WorkerId) -> usize {
+pub(super) fn index_of(id: &WorkerId) -> usize {
     let digits = id.as_str().bytes().skip(1).take_while(u8::is_ascii_digit);
     digits.fold(0, |index, digit| index * 10 + usize::from(digit - b'0'))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::clock::TRUE_RATE;
+use super::clock::{Moment, TRUE_RATE};
 use crate::protocol::ProtocolConfig;
 use crate::testing::Random;
 
@@ -12,19 +12,31 @@ use crate::testing::Random;
 pub enum Profile {
     /// Nothing goes wrong.
     Calm,
-    /// Everything that the promises hold against, in a mixture that each seed draws for itself.
+    /// Everything against which the promises hold, in a mixture that each seed draws for itself.
     Mixed,
+    /// Beyond the bounds: clocks that run three times as fast as others or stand still while their machine sleeps, pauses longer than a lease.
+    /// Attempts may overlap then (I1); what runs at most once still does (I3), always.
+    Wild,
+    /// Now and then a second coordinator opens the store while the first is at work, as after a failover: the store takes nothing more from the
+    /// first, which does not know it yet.
+    Superseded,
+    /// Once, the store is put back to an earlier copy, as another instance. What happened since is forgotten, and may happen again.
+    Restored,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 2] = [Profile::Calm, Profile::Mixed];
+    pub const ALL: [Profile; 5] =
+        [Profile::Calm, Profile::Mixed, Profile::Wild, Profile::Superseded, Profile::Restored];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Profile::Calm => "calm",
             Profile::Mixed => "mixed",
+            Profile::Wild => "wild",
+            Profile::Superseded => "superseded",
+            Profile::Restored => "restored",
         }
     }
 }
@@ -33,7 +45,7 @@ impl Profile {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Scenario {
-    /// Which kinds of trouble; `None`: the seed chooses.
+    /// Which kinds of trouble; `None`: the seed chooses, mostly `Mixed`.
     pub profile: Option<Profile>,
     /// How many workers.
     pub workers: usize,
@@ -75,6 +87,7 @@ impl Scenario {
 /// that it can happen to, and zero means never.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
+    pub(super) profile: Profile,
     pub(super) config: ProtocolConfig,
     pub(super) length: Duration,
     pub(super) workers: usize,
@@ -82,6 +95,10 @@ pub(super) struct Plan {
     pub(super) loss: f64,
     /// A frame arrives twice.
     pub(super) duplicate: f64,
+    /// A frame that has arrived comes again, much later.
+    pub(super) replay: f64,
+    /// A frame comes once more with some of its bytes changed.
+    pub(super) spoil: f64,
     /// How long a frame is on its way at most.
     pub(super) quick: Duration,
     /// A frame is slow …
@@ -90,8 +107,16 @@ pub(super) struct Plan {
     pub(super) slow: Duration,
     /// A worker is cut off, in one direction or both.
     pub(super) cut_interval: Duration,
+    /// The broker starts again.
+    pub(super) broker_interval: Duration,
     pub(super) worker_crash_interval: Duration,
+    pub(super) worker_pause_interval: Duration,
+    /// A worker ends in order, and starts again.
+    pub(super) drain_interval: Duration,
+    /// A worker offers something else.
+    pub(super) offer_interval: Duration,
     pub(super) coordinator_crash_interval: Duration,
+    pub(super) coordinator_pause_interval: Duration,
     /// The coordinator crashes right before or right after a commit.
     pub(super) crash_at_commit: f64,
     /// How long a commit takes at most.
@@ -100,6 +125,10 @@ pub(super) struct Plan {
     pub(super) slow_commit: Duration,
     /// The store is full for a while.
     pub(super) full_interval: Duration,
+    /// A second coordinator opens the store.
+    pub(super) second_interval: Duration,
+    /// When the store is copied, and when it is put back to that copy.
+    pub(super) restore: Option<(Duration, Duration)>,
     /// How fast the clocks of processes may run, in parts per million.
     pub(super) rates: (u64, u64),
     /// Executions that are submitted.
@@ -108,22 +137,39 @@ pub(super) struct Plan {
     pub(super) bursts: f64,
     /// The part of attempts that ignore the request to end.
     pub(super) stubborn: f64,
+    /// The part of attempts that write much.
+    pub(super) floods: f64,
 }
 
 impl Plan {
     pub(super) fn draw(random: &mut Random, scenario: &Scenario) -> Self {
         let profile = scenario.profile.unwrap_or(match random.number() % 16 {
             0 => Profile::Calm,
+            1 => Profile::Wild,
+            2 => Profile::Superseded,
+            3 => Profile::Restored,
             _ => Profile::Mixed,
         });
-        let mut plan = Self::calm(random, scenario);
+        let mut plan = Self::calm(random, scenario, profile);
         if profile != Profile::Calm {
             plan.disturb(random);
+        }
+        match profile {
+            Profile::Wild => plan.rates = (500_000, 1_500_000),
+            Profile::Superseded => {
+                plan.second_interval = plan.length / 6 + random.duration(plan.length / 3);
+            }
+            Profile::Restored => {
+                let copied = random.duration(plan.length / 2);
+                let put_back = copied + random.duration(plan.length / 2);
+                plan.restore = Some((copied, put_back));
+            }
+            Profile::Calm | Profile::Mixed => {}
         }
         plan
     }
 
-    fn calm(random: &mut Random, scenario: &Scenario) -> Self {
+    fn calm(random: &mut Random, scenario: &Scenario, profile: Profile) -> Self {
         let mut config = ProtocolConfig::default();
         if random.chance(0.3) {
             config.beat_interval = Duration::from_secs(2);
@@ -132,65 +178,84 @@ impl Plan {
             config.grace = Duration::from_secs(3);
         }
         config.queue_window = 4 + (random.number() % 13) as usize;
+        let never = Duration::ZERO;
         Self {
+            profile,
             config,
             length: scenario.length,
             workers: scenario.workers,
             loss: 0.0,
             duplicate: 0.0,
+            replay: 0.0,
+            spoil: 0.0,
             quick: Duration::from_micros(1_500),
             slow_chance: 0.0,
-            slow: Duration::ZERO,
-            cut_interval: Duration::ZERO,
-            worker_crash_interval: Duration::ZERO,
-            coordinator_crash_interval: Duration::ZERO,
+            slow: never,
+            cut_interval: never,
+            broker_interval: never,
+            worker_crash_interval: never,
+            worker_pause_interval: never,
+            drain_interval: never,
+            offer_interval: never,
+            coordinator_crash_interval: never,
+            coordinator_pause_interval: never,
             crash_at_commit: 0.0,
             commit: Duration::from_millis(2),
             slow_commit_chance: 0.0,
-            slow_commit: Duration::ZERO,
-            full_interval: Duration::ZERO,
+            slow_commit: never,
+            full_interval: never,
+            second_interval: never,
+            restore: None,
             rates: (TRUE_RATE, TRUE_RATE),
             executions: 100 + (random.number() % 200) as usize,
             bursts: random.part(0.7),
             stubborn: random.part(0.3),
+            floods: random.part(0.1),
         }
     }
 
     /// Adds trouble: of each kind often nothing, else little or much.
     fn disturb(&mut self, random: &mut Random) {
-        let scale = self.config.coordinator_lease;
-        if random.chance(0.7) {
-            self.loss = random.part(0.15);
-        }
-        if random.chance(0.7) {
-            self.duplicate = random.part(0.15);
-        }
-        if random.chance(0.7) {
-            self.slow_chance = random.part(0.15);
-            self.slow = random.duration(scale / 4);
-        }
-        if random.chance(0.6) {
-            self.cut_interval = scale / 2 + random.duration(scale * 4);
-        }
-        if random.chance(0.6) {
-            self.worker_crash_interval = scale / 2 + random.duration(scale * 6);
-        }
+        let lease = self.config.coordinator_lease;
+        let mut part = |chance, most| if random.chance(chance) { random.part(most) } else { 0.0 };
+        self.loss = part(0.7, 0.15);
+        self.duplicate = part(0.7, 0.15);
+        self.replay = part(0.5, 0.02);
+        self.spoil = part(0.5, 0.02);
+        self.slow_chance = part(0.7, 0.15);
+        self.crash_at_commit = part(0.4, 0.01);
+        self.slow_commit_chance = part(0.5, 0.1);
+        self.slow = random.duration(lease / 4);
+        self.slow_commit = random.duration(Duration::from_secs(8));
+        let mut interval = |chance, most: u32| match random.chance(chance) {
+            true => lease / 2 + random.duration(lease * most),
+            false => Duration::ZERO,
+        };
+        self.cut_interval = interval(0.6, 4);
+        self.broker_interval = interval(0.4, 4);
+        self.worker_crash_interval = interval(0.6, 6);
+        self.worker_pause_interval = interval(0.4, 6);
+        self.drain_interval = interval(0.4, 6);
+        self.offer_interval = interval(0.4, 6);
+        self.coordinator_crash_interval = interval(0.5, 3);
+        self.coordinator_pause_interval = interval(0.3, 3);
+        self.full_interval = interval(0.3, 4);
         if random.chance(0.5) {
-            self.coordinator_crash_interval = scale / 2 + random.duration(scale * 3);
-        }
-        if random.chance(0.4) {
-            self.crash_at_commit = random.part(0.01);
-        }
-        if random.chance(0.5) {
-            self.slow_commit_chance = random.part(0.1);
-            self.slow_commit = random.duration(Duration::from_secs(8));
-        }
-        if random.chance(0.3) {
-            self.full_interval = scale / 2 + random.duration(scale * 4);
-        }
-        if random.chance(0.5) {
+            // As far apart as the ratio of the leases allows.
             self.rates = (800_000, 1_200_000);
         }
+    }
+
+    /// Whether attempts may not overlap.
+    pub(super) fn in_bounds(&self) -> bool {
+        self.profile != Profile::Wild
+    }
+
+    /// The longest pause of a worker with such a clock that the leases make up for, whatever clock the coordinator has.
+    pub(super) fn tolerated_pause(&self, rate: u64) -> Duration {
+        let real = |lease: Duration, rate: u64| lease.as_micros() as Moment * TRUE_RATE / rate;
+        let patience = real(self.config.coordinator_lease, self.rates.1);
+        Duration::from_micros(patience.saturating_sub(real(self.config.worker_lease, rate)))
     }
 }
 

@@ -4,9 +4,12 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::world::{Checked, broken};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::execution::Execution;
 use crate::id::ExecutionId;
+use crate::log::LogChunk;
+use crate::log_sink::LogBatch;
+use crate::protocol::Epoch;
 use crate::store::{ListOptions, MemoryStoreLimits, Opened, QueuePage, State, Transition};
 use crate::time::Timestamp;
 
@@ -15,6 +18,9 @@ use crate::time::Timestamp;
 pub(super) struct SimulatedStore {
     pub(super) synced: State,
     limits: MemoryStoreLimits,
+    copy: Option<State>,
+    /// The life that opened it last.
+    latest: Option<Epoch>,
     /// It cannot write now.
     pub(super) full: bool,
 }
@@ -25,22 +31,73 @@ impl Default for SimulatedStore {
         synced.instance = 1;
         // Nothing is forgotten: everything is held against it at the end.
         let limits = MemoryStoreLimits::default().executions(usize::MAX).log_bytes(usize::MAX);
-        Self { synced, limits, full: false }
+        Self { synced, limits, copy: None, latest: None, full: false }
     }
 }
 
 impl SimulatedStore {
-    /// A new life of a coordinator; the lock of the one before is gone with its process.
+    /// A new life of a coordinator: nothing is taken from the ones before any more.
     pub(super) fn open(&mut self) -> Checked<Opened> {
         self.synced.close();
         match self.synced.open() {
-            Ok(opened) => Ok(opened),
+            Ok(opened) => {
+                self.latest = Some(opened.epoch);
+                Ok(opened)
+            }
             Err(error) => broken("store", error.to_string()),
         }
     }
 
-    pub(super) fn commit(&mut self, batch: &[Transition], at: Timestamp) -> Result<()> {
-        self.synced.commit(batch, at, &self.limits)
+    /// Makes a copy of what is synced.
+    pub(super) fn copy(&mut self) {
+        self.copy = Some(self.synced.clone());
+    }
+
+    /// Is as it was when it was copied, but another instance.
+    pub(super) fn put_back(&mut self) {
+        if let Some(copy) = self.copy.take() {
+            let instance = self.synced.instance + 1;
+            self.synced = copy;
+            self.synced.instance = instance;
+        }
+    }
+
+    pub(super) fn instance(&self) -> u32 {
+        self.synced.instance
+    }
+
+    pub(super) fn append(&mut self, life: Epoch, batches: &[LogBatch]) -> Result<()> {
+        self.belongs_to(life)?;
+        self.synced.append_logs(batches, &self.limits)
+    }
+
+    /// How many logs are known to be incomplete.
+    pub(super) fn open_logs(&self) -> usize {
+        self.synced.open_logs.len()
+    }
+
+    /// Whether the batch may be committed by that life of a coordinator: it has to be the latest, as a lock would see to.
+    pub(super) fn check(&self, life: Epoch, batch: &[Transition]) -> Result<()> {
+        self.belongs_to(life)?;
+        self.synced.check(batch)
+    }
+
+    pub(super) fn is_latest(&self, life: Epoch) -> bool {
+        self.latest == Some(life)
+    }
+
+    fn belongs_to(&self, life: Epoch) -> Result<()> {
+        match self.latest {
+            Some(latest) if latest != life => {
+                Err(Error::new(ErrorKind::Conflict, format!("it belongs to {latest}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits a part of a batch that was checked.
+    pub(super) fn apply(&mut self, transition: &Transition, at: Timestamp) {
+        self.synced.apply(transition, at);
     }
 
     pub(super) fn execution(&self, id: ExecutionId) -> Option<&Arc<Execution>> {
@@ -59,6 +116,10 @@ impl SimulatedStore {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Execution>> {
         self.synced.all()
+    }
+
+    pub(super) fn lines(&self, id: ExecutionId) -> Vec<Arc<LogChunk>> {
+        self.synced.logs(id, 0, usize::MAX)
     }
 
     pub(super) fn with_key(&self, key: &str) -> Option<ExecutionId> {

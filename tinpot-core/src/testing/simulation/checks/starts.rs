@@ -15,6 +15,7 @@ impl Checks {
         store: &SimulatedStore,
     ) -> Checked {
         let Dispatch { fence, execution: id, .. } = *dispatch;
+        let in_bounds = self.in_bounds;
         let Some(attempt) = self.attempts.get_mut(&fence) else {
             return broken("I5", format!("{fence} starts, and was never committed"));
         };
@@ -29,13 +30,18 @@ impl Checks {
             return broken("I3", format!("{fence} is started twice"));
         }
         let track = self.track(id)?;
-        track.starts += 1;
+        // What an instance granted that was put back is not known to the present one.
+        track.starts += u32::from(fence.epoch.instance == store.instance() || !track.put_back);
         if track.retry.is_never() && track.starts > 1 {
             return broken("I3", format!("{id} may be started once, and is started again"));
         }
         track.alive.push(fence);
-        if let [other, _, ..] = track.alive[..] {
+        let may_overlap = track.put_back || !in_bounds;
+        if let ([other, _, ..], false) = (&track.alive[..], may_overlap) {
             return broken("I1", format!("{id}: {fence} starts while {other} is alive"));
+        }
+        if !in_bounds || fence.epoch.instance != store.instance() {
+            return Ok(());
         }
         let execution = store.execution(id);
         if execution.and_then(|execution| execution.live_attempt()).map(|live| live.fence)

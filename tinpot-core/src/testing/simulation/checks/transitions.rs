@@ -11,8 +11,15 @@ use crate::testing::simulation::world::{Checked, broken};
 use crate::time::Timestamp;
 
 impl Checks {
-    /// The coordinator has decided this at `wall`: I10, the schedule is the pure function of policy, execution and attempt.
+    /// The coordinator has decided this at `wall`: I10, the schedule is the pure function of policy, execution and attempt. And nothing starts
+    /// after it has expired.
     pub(in super::super) fn decided(&self, transition: &Transition, wall: Timestamp) -> Checked {
+        if let Transition::Grant { execution, .. } = transition
+            && let Some(track) = self.tracks.get(place(*execution))
+            && track.expires.is_some_and(|at| at <= wall)
+        {
+            return broken("expiry", format!("{execution} has expired, and is granted"));
+        }
         let Transition::Requeue { execution, fence, outcome: Some(_), not_before, .. } = transition
         else {
             return Ok(());
@@ -42,6 +49,7 @@ impl Checks {
         if let Transition::Accept(_) = transition {
             let track = self.track(id)?;
             track.unfinished = true;
+            track.queued = wall;
             let refused = track.refused;
             self.unfinished += 1;
             return match refused {
@@ -64,11 +72,15 @@ impl Checks {
                     number: *attempt,
                     started: false,
                     reported: None,
+                    written: None,
+                    stored: 0,
+                    marked: false,
                 };
                 self.attempts.insert(*fence, granted);
                 self.grants(execution, *attempt, store, wall)
             }
             Transition::Requeue { fence, outcome, .. } => {
+                self.track(id)?.queued = wall;
                 let ran = self.attempts.get(fence).is_some_and(|attempt| attempt.started);
                 let Some(outcome) = outcome else {
                     return match ran {
