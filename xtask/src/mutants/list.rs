@@ -213,4 +213,49 @@ pub(super) const MUTANTS: &[Mutant] = &[
             new: "        self.bytes -= bytes;\n        if !MUTANT { self.beyond += 1; }\n",
         }],
     },
+    Mutant {
+        name: "sure-of-another-store",
+        breaks: "a worker swears that an attempt of another store never ran",
+        edits: &[Edit {
+            file: "protocol/worker/attempt.rs",
+            old: "let how = if same_store {",
+            new: "let how = if same_store || MUTANT {",
+        }],
+    },
+    Mutant {
+        name: "nothing-expires-beyond-the-window",
+        breaks: "executions that left the window are not looked after when they expire",
+        edits: &[Edit {
+            file: "protocol/coordinator/queue.rs",
+            old: "        if evicted_expires {",
+            new: "        if evicted_expires && !MUTANT {",
+        }],
+    },
+    Mutant {
+        name: "log-with-gaps",
+        breaks: "lines are taken although lines before them are missing",
+        edits: &[Edit {
+            file: "protocol/log.rs",
+            old: "if chunk.first_seq > self.last_seq + 1 {",
+            new: "if chunk.first_seq > self.last_seq + 1 && !MUTANT {",
+        }],
+    },
+    Mutant {
+        name: "log-with-repeats",
+        breaks: "lines that come again are taken again",
+        edits: &[Edit {
+            file: "protocol/log.rs",
+            old: "if chunk.first_seq == self.last_seq + 1 &&",
+            new: "if (chunk.first_seq == self.last_seq + 1 || MUTANT) &&",
+        }],
+    },
+    Mutant {
+        name: "keys-are-not-remembered",
+        breaks: "keys of executions that are being committed are not known",
+        edits: &[Edit {
+            file: "coordinator/idempotency.rs",
+            old: "self.ids.get(key).copied()",
+            new: "self.ids.get(key).copied().filter(|_| !MUTANT)",
+        }],
+    },
 ];

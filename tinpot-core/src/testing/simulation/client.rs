@@ -75,9 +75,15 @@ impl World {
                 at += self.random.duration(Duration::from_millis(5));
             }
             let wanted = Arc::new(self.wanted(submission));
+            let keyed = wanted.idempotency_key.is_some();
             self.client.submissions.push(Submission { wanted, accepted: None, open: true });
             self.client.open += 1;
             self.after(at, Event::Submit { submission });
+            // Some press the button twice.
+            if keyed && self.random.chance(0.2) {
+                let second = at + self.random.duration(Duration::from_millis(1));
+                self.after(second, Event::Submit { submission });
+            }
         }
         for _ in 0..self.plan.executions / 12 {
             let after = self.random.duration(length);
