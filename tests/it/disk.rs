@@ -1,4 +1,4 @@
-//! The disk of the coordinator is full: nothing new is accepted, what runs goes on, and once there is room all is as before.
+//! A disk is full: nothing new is accepted, what runs goes on, and once there is room all is as before.
 
 use std::time::{Duration, Instant};
 
@@ -123,4 +123,41 @@ fn a_full_disk_stops_what_is_new_and_nothing_else() {
         assert!(told.contains(words), "{words:?} is not in {told}");
     }
     assert!(told.lines().count() < 10, "once is enough: {told}");
+}
+
+#[test]
+fn a_worker_with_a_full_disk_takes_no_new_work() {
+    let broker = Mosquitto::start();
+    let durable = Durable::new(&broker.url(), &QUICK);
+    let (_coordinator, api) = durable.start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = FullDisk::new();
+    let temporary = directory.path().join("tmp");
+    std::fs::create_dir(&temporary).expect("a directory");
+    let limited = disk.environment(&temporary);
+    let mut env = QUICK.to_vec();
+    let place = temporary.to_str().expect("a path in UTF-8");
+    env.extend([("WORKER_NAME", "one"), ("TMPDIR", place)]);
+    env.extend(limited.iter().map(|(name, value)| (*name, value.as_str())));
+    let worker = worker(&broker.url(), &env);
+    wait_for_workers(&api, &["one"]);
+    let file = |name: &str| directory.path().join(name);
+    let held = api.submit("hold", json!({"file": file("held"), "seconds": 8}));
+    api.wait_for_start(&held);
+
+    disk.set_room(0);
+    wait_for("a worker without actions", || {
+        let (_, body) = api.get("/api/workers");
+        let told = body["workers"][0]["problems"].to_string();
+        if told.contains("temporary files") { Ok(()) } else { Err(body) }
+    });
+    let waiting = api.submit("mark", json!({"file": file("marks"), "text": "later"}));
+    api.wait_for_end(&held, "succeeded");
+    assert_eq!(api.status(&waiting), "queued");
+
+    disk.set_room(i64::MAX);
+    api.wait_for_end(&waiting, "succeeded");
+    assert_eq!(marks(&file("marks")), ["later"]);
+    let told = worker.output();
+    assert!(told.contains("no new work is taken"), "{told}");
 }

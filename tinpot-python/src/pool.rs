@@ -3,6 +3,7 @@
 mod attempt;
 mod common;
 mod control;
+mod counter;
 mod fleet;
 mod guardian;
 mod interpreter;
@@ -21,10 +22,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tinpot_core::{Attempt, Context, Executor, Offer, Outcome, Problem, Result};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use self::attempt::End;
 use self::common::Common;
+use self::counter::Counter;
 use self::fleet::Fleet;
 use self::guardian::Guardian;
 use self::interpreter::{Interpreter, Launch};
@@ -63,10 +65,11 @@ const REFUSALS_MAX: usize = 5;
 #[derive(Debug)]
 pub struct PythonPool {
     fleet: Arc<Fleet>,
-    keeper: JoinHandle<()>,
     guardian: Guardian,
     containment: Containment,
-    offer: watch::Sender<Arc<Offer>>,
+    counter: Arc<Counter>,
+    /// Aborted when the pool is dropped.
+    _tasks: JoinSet<()>,
 }
 
 /// Configures a [`PythonPool`].
@@ -197,9 +200,12 @@ impl PythonPoolBuilder {
         for problem in &offer.problems {
             tracing::warn!(place = problem.place, "{}", problem.message);
         }
-        let offer = watch::Sender::new(Arc::new(offer));
-        let keeper = tokio::spawn(fleet.clone().keep(Arc::new(launch), first));
-        Ok(PythonPool { fleet, keeper, guardian, containment, offer })
+        let counter = Counter::new(offer);
+        let mut tasks = JoinSet::new();
+        let temporary = launch.common.package.path().to_owned();
+        tasks.spawn(Counter::mind_the_room(Arc::downgrade(&counter), temporary));
+        tasks.spawn(fleet.clone().keep(Arc::new(launch), first));
+        Ok(PythonPool { fleet, guardian, containment, counter, _tasks: tasks })
     }
 }
 
@@ -241,7 +247,7 @@ async fn discover(
 #[async_trait]
 impl Executor for PythonPool {
     fn actions(&self) -> watch::Receiver<Arc<Offer>> {
-        self.offer.subscribe()
+        self.counter.subscribe()
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
@@ -276,14 +282,7 @@ impl Executor for PythonPool {
 
     async fn close(&self) -> Result<()> {
         self.fleet.close().await;
-        self.keeper.abort();
         self.guardian.close().await;
         Ok(())
-    }
-}
-
-impl Drop for PythonPool {
-    fn drop(&mut self) {
-        self.keeper.abort();
     }
 }

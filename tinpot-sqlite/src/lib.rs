@@ -39,7 +39,8 @@
 //!
 //! # Features
 //!
-//! None: SQLite is built in.
+//! None: SQLite is built in. Its build reads `LIBSQLITE3_FLAGS` from the environment: with `-DHAVE_FDATASYNC=1`, where the system has that call (Linux does), a commit
+//! takes about a fifth less. Tinpot's own programs are built so.
 
 mod backup;
 mod config;

@@ -105,7 +105,7 @@ impl Process {
 }
 
 impl World {
-    pub(super) fn to_coordinator(
+    pub(super) fn at_coordinator(
         &mut self,
         index: usize,
         life: u64,

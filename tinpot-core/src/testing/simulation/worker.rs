@@ -54,7 +54,7 @@ enum Later {
 }
 
 impl World {
-    pub(super) fn to_worker(&mut self, index: usize, life: u64, happening: Happening) -> Checked {
+    pub(super) fn at_worker(&mut self, index: usize, life: u64, happening: Happening) -> Checked {
         let node = &mut self.workers[index];
         if !node.up || node.life != life {
             return Ok(());

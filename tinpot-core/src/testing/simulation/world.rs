@@ -133,10 +133,10 @@ impl World {
         match event {
             Event::Frame { to, lane, frame, again } => self.arrive(to, lane, *frame, again),
             Event::To(Host::Coordinator(index), life, happening) => {
-                self.to_coordinator(index, life, happening)
+                self.at_coordinator(index, life, happening)
             }
             Event::To(Host::Worker(index), life, happening) => {
-                self.to_worker(index, life, happening)
+                self.at_worker(index, life, happening)
             }
             Event::Submit { submission } => self.submit(submission),
             Event::Cancel { execution, force } => self.cancel(execution, force),

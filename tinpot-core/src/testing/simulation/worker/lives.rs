@@ -193,7 +193,7 @@ impl World {
         for later in pause.later {
             match later {
                 Later::Frame(lane, frame) => self.take_frame_at_worker(index, lane, frame)?,
-                Later::Happening(happening) => self.to_worker(index, life, happening)?,
+                Later::Happening(happening) => self.at_worker(index, life, happening)?,
             }
             if !self.workers[index].up {
                 return Ok(());

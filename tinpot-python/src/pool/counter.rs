@@ -1,0 +1,86 @@
+//! What a pool offers: what was found, unless attempts would find no room for their files.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tinpot_core::{Offer, Problem};
+use tokio::sync::watch;
+
+/// How often a little is written where attempts have their temporary files.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// So much has to fit. What an attempt needs is not known; a disk on which this does not fit is full for all.
+const PROBE_BYTES: usize = 64 * 1024;
+
+/// Where the worker reads what the pool offers.
+#[derive(Debug)]
+pub(super) struct Counter {
+    offer: watch::Sender<Arc<Offer>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    found: Arc<Offer>,
+    full: Option<Problem>,
+}
+
+impl Counter {
+    pub(super) fn new(found: Offer) -> Arc<Self> {
+        let found = Arc::new(found);
+        let state = Mutex::new(State { found: found.clone(), full: None });
+        Arc::new(Self { offer: watch::Sender::new(found), state })
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Offer>> {
+        self.offer.subscribe()
+    }
+
+    fn set_full(&self, full: Option<Problem>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&state.full, &full) {
+            (None, Some(problem)) => {
+                tracing::warn!(place = problem.place, "{}", problem.message);
+            }
+            (Some(_), None) => tracing::info!("there is room for files again"),
+            _ => return,
+        }
+        state.full = full;
+        let offer = match &state.full {
+            None => state.found.clone(),
+            Some(problem) => {
+                let mut offer = Offer::default().with_problem(problem.clone());
+                offer.problems.extend_from_slice(&state.found.problems);
+                Arc::new(offer)
+            }
+        };
+        self.offer.send_replace(offer);
+    }
+
+    /// Closes the counter while nothing can be written in `directory`, until the pool is dropped.
+    pub(super) async fn mind_the_room(counter: Weak<Self>, directory: PathBuf) {
+        loop {
+            let probed = directory.clone();
+            let result = tokio::task::spawn_blocking(move || probe(&probed)).await;
+            let Some(counter) = counter.upgrade() else { return };
+            if let Ok(result) = result {
+                let place = directory.display().to_string();
+                counter.set_full(result.err().map(|error| {
+                    let message = format!(
+                        "nothing can be written to temporary files: {error}; no new work is taken until that is possible"
+                    );
+                    Problem::new(place, message)
+                }));
+            }
+            drop(counter);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Writes a little, and takes it away again. What the file system says of itself leaves out quotas, and that it may be read-only.
+fn probe(directory: &Path) -> std::io::Result<()> {
+    let mut file = tempfile::tempfile_in(directory)?;
+    file.write_all(&[0; PROBE_BYTES])
+}
