@@ -21,6 +21,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_action.py", include_str!("../python/tinpot/_action.py")),
     ("tinpot/_child.py", include_str!("../python/tinpot/_child.py")),
     ("tinpot/_command.py", include_str!("../python/tinpot/_command.py")),
+    ("tinpot/_context.py", include_str!("../python/tinpot/_context.py")),
     ("tinpot/_discovery.py", include_str!("../python/tinpot/_discovery.py")),
     ("tinpot/_embedded.py", include_str!("../python/tinpot/_embedded.py")),
     ("tinpot/_errors.py", include_str!("../python/tinpot/_errors.py")),
