@@ -63,6 +63,9 @@ pub struct Action {
         skip_serializing_if = "Option::is_none"
     )]
     pub timeout: Option<Duration>,
+    /// So many attempts of it run at once on a worker, beside its slots; when absent, each takes a slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
     /// What happens after an attempt that failed, timed out or was lost.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: RetryPolicy,
@@ -107,6 +110,7 @@ impl Action {
             delay: None,
             expires_in: None,
             timeout: None,
+            concurrency: None,
             retry: RetryPolicy::never(),
         })
     }
@@ -164,6 +168,13 @@ impl Action {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Lets so many attempts run at once on a worker, beside its slots: for what mostly waits.
+    #[must_use]
+    pub fn concurrency(mut self, attempts: u32) -> Self {
+        self.concurrency = Some(attempts.max(1));
         self
     }
 

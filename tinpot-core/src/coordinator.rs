@@ -1,6 +1,7 @@
 //! The coordinator: the one authority over the executions of a namespace.
 
 mod builder;
+mod calls;
 mod control;
 mod events;
 mod handle;
@@ -10,11 +11,11 @@ mod live;
 mod logs;
 mod turn;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 pub use self::builder::CoordinatorBuilder;
 use self::control::Command;
@@ -31,7 +32,7 @@ pub(crate) use self::live::Registry;
 pub(crate) use self::turn::{Accepted, Answer, Step, Turn};
 use crate::action::check_label;
 use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{DURATION_MAX, Execution, RetryPolicy, Status, SubmitOptions};
+use crate::execution::{DURATION_MAX, Execution, Parent, RetryPolicy, Status, SubmitOptions};
 use crate::id::ExecutionId;
 use crate::json::Json;
 use crate::log::LogChunk;
@@ -52,14 +53,14 @@ struct Shared {
 }
 
 /// Ends the tasks when the last handle is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tasks {
-    handles: Vec<JoinHandle<()>>,
+    handles: Mutex<JoinSet<()>>,
 }
 
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        self.handles.iter().for_each(JoinHandle::abort);
+impl Tasks {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
     }
 }
 
@@ -93,7 +94,19 @@ impl Coordinator {
         parameters: Json,
         options: SubmitOptions,
     ) -> Result<ExecutionHandle> {
-        let execution = Arc::new(self.prepare(action, parameters, options)?);
+        self.submit_as(action, parameters, options, None).await
+    }
+
+    async fn submit_as(
+        &self,
+        action: &str,
+        parameters: Json,
+        options: SubmitOptions,
+        parent: Option<Parent>,
+    ) -> Result<ExecutionHandle> {
+        let mut execution = self.prepare(action, parameters, options)?;
+        execution.parent = parent;
+        let execution = Arc::new(execution);
         // Watched from before it is accepted, so that nothing of it is missed.
         let live = self.shared.registry.submitted(execution.id);
         let id = self.accept(execution).await?;
@@ -181,7 +194,7 @@ impl Coordinator {
         Ok(ExecutionHandle::new(self.clone(), id, live))
     }
 
-    /// Asks an execution to end: at once when it waits, else its worker is asked. `force` leaves out the grace period.
+    /// Asks an execution to end, and what it has asked for: at once when it waits, else its worker is asked. `force` leaves out the grace period.
     ///
     /// # Errors
     /// `NotFound` when it is not known, `Conflict` when it has ended, `StorageFull`, `Closed`.
@@ -200,7 +213,11 @@ impl Coordinator {
                 )),
                 None => Err(Error::new(ErrorKind::NotFound, format!("there is no execution {id}"))),
             },
-            outcome => outcome,
+            Ok(outcome) => {
+                calls::cancel_children(&self.downgrade(), id, None, force);
+                Ok(outcome)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -11,12 +11,16 @@ pub use self::retry::{Backoff, RetryPolicy};
 use crate::action::DEFAULT_QUEUE;
 use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
+use crate::log::SpanId;
 use crate::protocol::Fence;
 use crate::store::Standing;
 use crate::time::Timestamp;
 
 mod options;
 mod retry;
+
+/// More than any two priorities are apart.
+const CHILD_RANK: i64 = 1 << 33;
 
 /// Where an execution stands. A terminal status never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -235,6 +239,9 @@ pub struct Execution {
     /// It fails if it is queued without a live attempt then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// The execution that asked for this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// The name that its submitter gave to the submission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Arc<str>>,
@@ -265,6 +272,7 @@ impl Execution {
             retry: RetryPolicy::never(),
             not_before: None,
             expires_at: None,
+            parent: None,
             idempotency_key: None,
             status: Status::Queued,
             outcome: None,
@@ -273,6 +281,24 @@ impl Execution {
             started_at: None,
             finished_at: None,
         }
+    }
+
+    /// Its place among those that wait: the lowest runs first. Those for which another one waits come before all others, since that one holds
+    /// what it has until they have ended.
+    pub fn rank(&self) -> i64 {
+        let waited_for = self.parent.is_some_and(|parent| parent.waits);
+        -i64::from(self.priority) - if waited_for { CHILD_RANK } else { 0 }
+    }
+
+    /// Whether an execution of that rank is one that another one waits for.
+    pub(crate) fn is_rank_of_waited_for(rank: i64) -> bool {
+        rank < i64::from(i32::MIN)
+    }
+
+    /// The priority of an execution of that rank.
+    pub fn priority_of(rank: i64) -> i32 {
+        let rank = if Self::is_rank_of_waited_for(rank) { rank + CHILD_RANK } else { rank };
+        i32::try_from(-rank).unwrap_or_default()
     }
 
     /// The attempt that a worker holds.
@@ -319,6 +345,23 @@ impl Execution {
         let lost = |attempt: &&AttemptRecord| attempt.outcome == Some(Outcome::Lost);
         self.attempts.iter().filter(lost).count() as u32
     }
+}
+
+/// Which execution asked for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// That execution.
+    pub execution: ExecutionId,
+    /// Its attempt that asked.
+    pub fence: Fence,
+    /// Which of its steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<SpanId>,
+    /// How many executions are above the child.
+    pub depth: u32,
+    /// The attempt waits for the child, which therefore ends with it.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 /// One try at an execution.

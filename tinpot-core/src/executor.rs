@@ -1,5 +1,6 @@
 //! What runs attempts on a worker.
 
+mod calls;
 mod context;
 mod forward;
 mod function;
@@ -11,9 +12,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+pub use self::calls::{CallReceiver, CallRequest, CallSender, CallUpdate};
 pub use self::context::{Attempt, Context, ContextParts, Stop, StopReason, stop_channel};
 pub use self::function::{FunctionExecutor, FunctionExecutorBuilder};
-pub use self::log_writer::{LogBuffer, LogWriter};
+pub use self::log_writer::{LogBuffer, LogLines, LogWriter};
 use crate::action::Offer;
 use crate::error::Result;
 use crate::execution::Outcome;

@@ -34,15 +34,16 @@ pub use self::action::{Action, Offer, Problem};
 pub use self::coordinator::{Coordinator, CoordinatorBuilder, Event, ExecutionHandle};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::execution::{
-    AttemptRecord, Backoff, Execution, Failure, Outcome, RetryPolicy, Status, SubmitOptions,
+    AttemptRecord, Backoff, Execution, Failure, Outcome, Parent, RetryPolicy, Status, SubmitOptions,
 };
 pub use self::executor::{
-    Attempt, Context, ContextParts, Executor, FunctionExecutor, FunctionExecutorBuilder, LogBuffer,
-    LogWriter, Stop, StopReason, stop_channel,
+    Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, Executor,
+    FunctionExecutor, FunctionExecutorBuilder, LogBuffer, LogLines, LogWriter, Stop, StopReason,
+    stop_channel,
 };
 pub use self::id::{ExecutionId, WorkerId};
 pub use self::json::Json;
-pub use self::log::{Level, LogChunk, Progress, Stream};
+pub use self::log::{Artifact, Level, LogChunk, LogEvent, Progress, SpanId, SpanOutcome, Stream};
 pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
 pub use self::protocol::WorkerInfo;
 pub use self::store::{MemoryStore, Store};

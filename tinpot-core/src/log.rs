@@ -1,7 +1,11 @@
 //! Log lines, and the chunks in which they travel and are stored.
 
+mod event;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::event::{Artifact, LogEvent, SpanId, SpanOutcome};
+use crate::json::Json;
 use crate::time::Timestamp;
 
 /// Where a line came from.
@@ -17,6 +21,17 @@ pub enum Stream {
     Log,
     /// Tinpot itself: truncation markers, notices.
     System,
+    /// Not text for people: each line is a [`LogEvent`] as JSON.
+    Event,
+    /// Not text for people: each line is the number of an artifact of the attempt, a blank, and some of its bytes in base64.
+    Data,
+}
+
+impl Stream {
+    /// Whether its lines are text for people.
+    pub fn is_text(self) -> bool {
+        !matches!(self, Stream::Event | Stream::Data)
+    }
 }
 
 /// How important a line is.
@@ -44,11 +59,28 @@ pub struct LogChunk {
     pub stream: Stream,
     /// How important they are.
     pub level: Level,
+    /// The step that wrote them; none outside of steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<SpanId>,
+    /// What the caller of a logging function gave beside the message, a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Json>,
     /// The lines, without line ends. Bytes that were not UTF-8 are replaced by U+FFFD.
     pub lines: Vec<String>,
 }
 
 impl LogChunk {
+    /// Lines outside of any step, without fields.
+    pub fn new(
+        first_seq: u64,
+        time: Timestamp,
+        stream: Stream,
+        level: Level,
+        lines: Vec<String>,
+    ) -> Self {
+        Self { first_seq, time, stream, level, span: None, fields: None, lines }
+    }
+
     /// The number of the last line, or `first_seq - 1` when there is none.
     pub fn last_seq(&self) -> u64 {
         (self.first_seq + self.lines.len() as u64).saturating_sub(1)
@@ -56,7 +88,8 @@ impl LogChunk {
 
     /// What the chunk weighs in a buffer: its text and an allowance per line.
     pub fn size_bytes(&self) -> usize {
-        64 + self.lines.iter().map(|line| line.len() + 8).sum::<usize>()
+        let fields = self.fields.as_ref().map_or(0, |fields| fields.get().len());
+        64 + fields + self.lines.iter().map(|line| line.len() + 8).sum::<usize>()
     }
 
     /// The lines with a number above `seq`, or `None` when there are none.
@@ -68,6 +101,7 @@ impl LogChunk {
         Some(LogChunk {
             first_seq: self.first_seq + skip as u64,
             lines: self.lines[skip..].to_vec(),
+            fields: self.fields.clone(),
             ..*self
         })
     }

@@ -1,5 +1,6 @@
 //! How coordinator and workers agree: the messages, and both sides as state machines without clock, randomness or I/O.
 
+mod call;
 mod config;
 mod coordinator;
 mod fence;
@@ -9,6 +10,7 @@ mod message;
 mod tick;
 mod worker;
 
+pub use self::call::{Call, CallState, Called};
 pub use self::config::ProtocolConfig;
 pub use self::coordinator::{
     CancelOutcome, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine, QueueView,

@@ -71,14 +71,14 @@ pub struct WaitingCount {
 /// Which executions without a live attempt to read, in which order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueOrder {
-    /// Those of one action in one queue that may start (no `not_before`): the highest priority first, then the smallest id.
+    /// Those of one action in one queue that may start (no `not_before`): the lowest [rank](Execution::rank) first, then the smallest id.
     Ready {
         /// The queue.
         queue: Arc<str>,
         /// The action.
         action: Arc<str>,
-        /// Priority and id of the one before the page.
-        after: Option<(i32, ExecutionId)>,
+        /// Rank and id of the one before the page.
+        after: Option<(i64, ExecutionId)>,
     },
     /// Those with a `not_before`, the earliest first, then the smallest id.
     Delayed {
@@ -113,6 +113,8 @@ pub struct ListOptions {
     pub action: Option<String>,
     /// Only those of this queue.
     pub queue: Option<String>,
+    /// Only those that this execution asked for.
+    pub parent: Option<ExecutionId>,
     /// Only the one that was submitted with this key.
     pub idempotency_key: Option<String>,
     /// Only those older than this one: the last of the page before.

@@ -1,6 +1,7 @@
 //! The worker: offers actions, runs attempts, and reports until it is heard.
 
 mod builder;
+mod calls;
 mod control;
 mod logs;
 mod offers;

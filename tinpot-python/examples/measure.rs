@@ -39,7 +39,7 @@ async fn measure_kills(pool: &PythonPool) -> Result<(), Box<dyn std::error::Erro
         let directory = tempfile::tempdir()?;
         let (logs, _buffer) = LogWriter::channel(Arc::new(Notify::new()), u64::MAX);
         let (stop, stops) = stop_channel();
-        let parts = ContextParts { logs, stop: stops, progress: watch::Sender::new(None) };
+        let parts = ContextParts::new(logs, stops, watch::Sender::new(None));
         let parameters = Json::of(&serde_json::json!({ "dir": directory.path() }))?;
         let mut execute = pool.execute(attempt("wait", parameters), Context::new(parts));
         while !directory.path().join("started").exists() {
@@ -97,8 +97,7 @@ async fn run(executor: &dyn Executor, action: &str, parameters: &Json) {
     let ready = Arc::new(Notify::new());
     let (logs, buffer) = LogWriter::channel(ready.clone(), u64::MAX);
     let (_stop, stops) = stop_channel();
-    let context =
-        Context::new(ContextParts { logs, stop: stops, progress: watch::Sender::new(None) });
+    let context = Context::new(ContextParts::new(logs, stops, watch::Sender::new(None)));
     let mut execute = executor.execute(attempt(action, parameters.clone()), context);
     let outcome = loop {
         tokio::select! {

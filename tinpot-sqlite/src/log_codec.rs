@@ -52,13 +52,8 @@ mod tests {
             ["", "plain", "\u{1b}[31mred\u{1b}[0m", "tab\tand \"quotes\" \\", "\0\u{7f}é🙂"];
         let lines: Vec<String> = texts.map(str::to_owned).to_vec();
         let time = Timestamp(7);
-        let chunk = |first_seq, stream, level| LogChunk {
-            first_seq,
-            time,
-            stream,
-            level,
-            lines: lines.clone(),
-        };
+        let chunk =
+            |first_seq, stream, level| LogChunk::new(first_seq, time, stream, level, lines.clone());
         let chunks =
             [chunk(1, Stream::Stdout, Level::Info), chunk(6, Stream::System, Level::Error)];
         let mut data = Vec::new();

@@ -8,7 +8,7 @@ use tinpot_core::{Execution, ExecutionId, LogChunk};
 
 use crate::error::Result;
 use crate::log_codec;
-use crate::record::{self, COLUMNS, State, execution_id, id_bytes, micros, rank};
+use crate::record::{self, COLUMNS, State, execution_id, id_bytes, micros};
 
 const FROM: &str = "FROM executions AS e JOIN routes AS r ON r.route = e.route";
 
@@ -35,13 +35,24 @@ pub(crate) fn executions(
     let limit = options.page_size();
     // No id is larger than this, and `before` excludes the one that it names.
     let before = options.before.map_or([0xff; 16], id_bytes);
+    let of_status = |state: &State| options.status.is_none_or(|status| state.status() == status);
+    if let Some(parent) = options.parent {
+        let states = State::ALL.into_iter().filter(of_status).map(|state| state.code().to_string());
+        let sql = format!(
+            "SELECT {COLUMNS} FROM executions AS e INDEXED BY children JOIN routes AS r ON r.route = e.route \
+             WHERE e.parent = ?1 AND e.id < ?2 AND (?3 IS NULL OR r.action = ?3) AND (?4 IS NULL OR r.queue = ?4) \
+             AND e.state IN ({}) ORDER BY e.id DESC",
+            states.collect::<Vec<_>>().join(", ")
+        );
+        let params = params![id_bytes(parent), before, options.action, options.queue];
+        return select(connection, &sql, params, limit, usize::MAX);
+    }
     if (&options.status, &options.action, &options.queue) == (&None, &None, &None) {
         let sql =
             format!("SELECT {COLUMNS} {FROM} WHERE e.id < ?1 ORDER BY e.id DESC LIMIT {limit}");
         return select(connection, &sql, [before], limit, usize::MAX);
     }
     // Whatever the filters, it is a number of stretches of one index, each in the order of ids: the newest of each, merged.
-    let of_status = |state: &State| options.status.is_none_or(|status| state.status() == status);
     let states: Vec<State> = State::ALL.into_iter().filter(of_status).collect();
     let mut routes = connection.prepare_cached(
         "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1) AND (?2 IS NULL OR queue = ?2)",
@@ -81,8 +92,7 @@ pub(crate) fn queued(connection: &Connection, page: &QueuePage) -> Result<Vec<Ar
             let route: Option<i64> =
                 route.query_row([&**queue, &**action], |row| row.get(0)).optional()?;
             let Some(route) = route else { return Ok(Vec::new()) };
-            let (rank, id) =
-                after.map_or((i64::MIN, [0; 16]), |(priority, id)| (rank(priority), id_bytes(id)));
+            let (rank, id) = after.map_or((i64::MIN, [0; 16]), |(rank, id)| (rank, id_bytes(id)));
             let sql = format!(
                 "SELECT {COLUMNS} FROM executions AS e INDEXED BY ready JOIN routes AS r ON r.route = e.route \
                  WHERE e.state = 0 AND e.route = ?1 AND (e.rank, e.id) > (?2, ?3) ORDER BY e.rank, e.id"

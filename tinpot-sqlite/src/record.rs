@@ -8,7 +8,7 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 use tinpot_core::{
-    AttemptRecord, Execution, ExecutionId, Json, Outcome, RetryPolicy, Status, Timestamp,
+    AttemptRecord, Execution, ExecutionId, Json, Outcome, Parent, RetryPolicy, Status, Timestamp,
 };
 
 use crate::error::{Problem, Result};
@@ -92,6 +92,8 @@ struct RestOut<'a> {
     retry: Option<&'a RetryPolicy>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<Parent>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     attempts: &'a [AttemptRecord],
     #[serde(skip_serializing_if = "Ended::is_not")]
@@ -106,6 +108,8 @@ struct RestIn {
     retry: RetryPolicy,
     #[serde(default)]
     started_at: Option<Timestamp>,
+    #[serde(default)]
+    parent: Option<Parent>,
     #[serde(default)]
     attempts: Vec<AttemptRecord>,
     #[serde(default)]
@@ -140,6 +144,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
         timeout: execution.timeout,
         retry: (execution.retry != RetryPolicy::never()).then_some(&execution.retry),
         started_at: execution.started_at,
+        parent: execution.parent,
         attempts: &execution.attempts,
         ended,
     };
@@ -177,8 +182,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     let mut execution = Execution::new(id, action, parameters);
     execution.queue = queue.into();
     execution.status = State::from_code(row.get(3)?)?.status();
-    let rank: i64 = row.get(4)?;
-    execution.priority = i32::try_from(-rank).map_err(|error| damaged(error.to_string()))?;
+    execution.priority = Execution::priority_of(row.get(4)?);
     execution.accepted_at = row.get(5).map(timestamp)?;
     execution.not_before = row.get::<_, Option<i64>>(6)?.map(timestamp);
     execution.expires_at = row.get::<_, Option<i64>>(7)?.map(timestamp);
@@ -187,6 +191,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.timeout = rest.timeout;
     execution.retry = rest.retry;
     execution.started_at = rest.started_at;
+    execution.parent = rest.parent;
     execution.outcome = match rest.ended {
         Ended::Not => None,
         Ended::AsLastAttempt => rest.attempts.last().and_then(|attempt| attempt.outcome.clone()),
@@ -205,11 +210,6 @@ pub(crate) fn execution_id(row: &Row<'_>, column: usize) -> Result<ExecutionId> 
 /// The 16 bytes of an id; they sort as ids do.
 pub(crate) fn id_bytes(id: ExecutionId) -> [u8; 16] {
     id.as_u128().to_be_bytes()
-}
-
-/// The place of a priority in an ascending order.
-pub(crate) fn rank(priority: i32) -> i64 {
-    -i64::from(priority)
 }
 
 /// A time as a number.

@@ -13,6 +13,7 @@ use crate::error::{Problem, Result};
 const VERSIONS: &[&str] = &[
     include_str!("schema/V1__initial.sql"),
     include_str!("schema/V2__logs_that_are_open_or_forgotten.sql"),
+    include_str!("schema/V3__children.sql"),
 ];
 
 /// SQLite's `application_id` of our databases: "TPOT".

@@ -40,6 +40,6 @@ async fn call(executor: &dyn Executor) {
     let (_stop, stop) = stop_channel();
     let (progress, _progress) = watch::channel(None);
     let outcome =
-        executor.execute(attempt, Context::new(ContextParts { logs, stop, progress })).await;
+        executor.execute(attempt, Context::new(ContextParts::new(logs, stop, progress))).await;
     assert!(matches!(outcome, Outcome::Succeeded(_)), "{outcome:?}");
 }

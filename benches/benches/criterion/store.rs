@@ -75,6 +75,6 @@ fn batch(execution: ExecutionId, first_seq: u64, count: u64) -> LogBatch {
     let line = |seq| format!("line {seq} of a log, with as much text behind it as lines have");
     let lines = (first_seq..first_seq + count).map(line).collect();
     let (time, stream, level) = (Timestamp::now(), Stream::Stdout, Level::Info);
-    let chunk = LogChunk { first_seq, time, stream, level, lines };
+    let chunk = LogChunk::new(first_seq, time, stream, level, lines);
     LogBatch { execution, attempt: 1, chunks: vec![Arc::new(chunk)], ends: false }
 }

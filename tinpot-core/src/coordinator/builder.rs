@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::calls::{Calls, cancel_children};
 use super::control::Control;
 use super::idempotency::Commits;
 use super::live::Registry;
@@ -11,6 +12,7 @@ use super::logs::LogPipeline;
 use super::{Coordinator, Shared, Tasks};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::execution::Status;
 use crate::log_sink::LogSink;
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::store::{MemoryStore, Store};
@@ -30,6 +32,7 @@ pub struct CoordinatorBuilder {
     sinks: Vec<Arc<dyn LogSink>>,
     config: ProtocolConfig,
     max_parameters_bytes: usize,
+    max_depth: u32,
 }
 
 impl CoordinatorBuilder {
@@ -40,6 +43,7 @@ impl CoordinatorBuilder {
             sinks: Vec::new(),
             config: ProtocolConfig::default(),
             max_parameters_bytes: 1024 * 1024,
+            max_depth: 32,
         }
     }
 
@@ -71,6 +75,13 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Sets how many executions may be nested, each asked for by the one above it; 32 by default.
+    #[must_use]
+    pub fn max_depth(mut self, depth: u32) -> Self {
+        self.max_depth = depth;
+        self
+    }
+
     /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
     ///
     /// # Errors
@@ -95,6 +106,12 @@ impl CoordinatorBuilder {
         let epoch = opened.epoch;
         let mut machine = CoordinatorMachine::new(self.config, epoch);
         let mut pipeline = LogPipeline::new(shared.clone(), self.sinks, clock, epoch);
+        let mut calls = Calls::new(epoch, self.max_depth);
+        let mut cancelling = Vec::new();
+        for execution in &opened.granted {
+            calls.expect(execution.live_attempt().map(|attempt| attempt.fence));
+            cancelling.extend((execution.status == Status::Cancelling).then_some(execution.id));
+        }
         for execution in opened.granted.iter().chain(&opened.open_logs) {
             pipeline.expect(execution, shared.registry.restore(execution));
         }
@@ -103,11 +120,17 @@ impl CoordinatorBuilder {
         catalogue.send_replace(Arc::new(machine.catalogue().clone()));
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let (log_ends, log_end_receiver) = mpsc::channel(LOG_ENDS);
-        let control = Control::new(shared.clone(), machine, clock, catalogue, log_ends);
-        let handles = vec![
-            tokio::spawn(control.run(control_frames, command_receiver)),
-            tokio::spawn(pipeline.run(log_frames, log_end_receiver)),
-        ];
-        Ok(Coordinator { shared, commands, _tasks: Arc::new(Tasks { handles }) })
+        let tasks = Arc::new(Tasks::default());
+        let coordinator = Coordinator { shared: shared.clone(), commands, _tasks: tasks.clone() };
+        let weak = coordinator.downgrade();
+        let control =
+            Control::new(shared, machine, clock, catalogue, log_ends, calls, weak.clone());
+        tasks.spawn(control.run(control_frames, command_receiver));
+        tasks.spawn(pipeline.run(log_frames, log_end_receiver));
+        for id in cancelling {
+            // The life before may have ended in the middle of it.
+            cancel_children(&weak, id, None, false);
+        }
+        Ok(coordinator)
     }
 }

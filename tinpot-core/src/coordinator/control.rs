@@ -10,20 +10,22 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep};
 
 use super::Shared;
+use super::calls::{CallKey, Calls, Next, WeakCoordinator, cancel_children, serve};
 use super::intake::LogEnd;
 use super::turn::{Accepted, Answer, Step, Turn};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::Execution;
 use crate::failpoint::failpoint;
-use crate::id::ExecutionId;
+use crate::id::{ExecutionId, WorkerId};
 use crate::inbox::read_frame;
 use crate::outbox::Outbox;
 use crate::protocol::{
-    CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message, QueueView, WorkerInfo,
+    Call, CallState, CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
+    QueueView, WorkerInfo,
 };
 use crate::time::Timestamp;
-use crate::transport::{Lane, Link};
+use crate::transport::{Address, Lane, Link};
 
 /// Inputs taken in one turn, and committed together: enough to amortise a commit, few enough to answer within milliseconds.
 const TURN_INPUTS: usize = 256;
@@ -47,6 +49,11 @@ pub(super) enum Command {
         force: bool,
         reply: CancelReply,
     },
+    /// Something has become of a call.
+    Called {
+        key: CallKey,
+        state: CallState,
+    },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
     Queues(oneshot::Sender<Vec<QueueView>>),
     Shutdown(oneshot::Sender<()>),
@@ -60,6 +67,9 @@ pub(super) struct Control {
     catalogue: watch::Sender<Arc<Catalogue>>,
     published: u64,
     log_ends: mpsc::Sender<LogEnd>,
+    calls: Calls,
+    /// For what is done beside the loop.
+    coordinator: WeakCoordinator,
     outbox: Outbox,
     /// The store could not write when it was last asked to.
     outage: bool,
@@ -72,10 +82,23 @@ impl Control {
         clock: Clock,
         catalogue: watch::Sender<Arc<Catalogue>>,
         log_ends: mpsc::Sender<LogEnd>,
+        calls: Calls,
+        coordinator: WeakCoordinator,
     ) -> Self {
         let turn = Turn::new(machine);
         let outbox = Outbox::default();
-        Self { shared, turn, clock, catalogue, published: 0, log_ends, outbox, outage: false }
+        Self {
+            shared,
+            turn,
+            clock,
+            catalogue,
+            published: 0,
+            log_ends,
+            calls,
+            coordinator,
+            outbox,
+            outage: false,
+        }
     }
 
     pub(super) async fn run(
@@ -160,7 +183,47 @@ impl Control {
             if let Message::Unknown(key) = &message {
                 tracing::warn!(%from, "a message of unknown type {key:?} is ignored");
             }
-            self.turn.machine.receive(now, &from, message, &mut self.turn.effects);
+            match message {
+                Message::Call(call) => self.take_call(&from, *call),
+                message => {
+                    self.turn.machine.receive(now, &from, message, &mut self.turn.effects);
+                }
+            }
+        }
+    }
+
+    fn take_call(&mut self, from: &WorkerId, call: Call) {
+        let caller = self.turn.machine.caller(from, call.fence).cloned();
+        match self.calls.take(from, &call, caller.as_deref()) {
+            Next::Answer(called) => {
+                self.outbox.push(Address::Worker(from.clone()), Message::Called(called));
+            }
+            Next::Serve(parent) => {
+                tokio::spawn(serve(self.coordinator.clone(), call, parent));
+            }
+            Next::Nothing => {}
+        }
+    }
+
+    fn called(&mut self, key: CallKey, state: CallState) {
+        let now = self.clock.now();
+        let accepted = match &state {
+            CallState::Accepted { execution } => Some(*execution),
+            _ => None,
+        };
+        let told = self.calls.update(key, state);
+        let runs = |worker: &WorkerId| self.turn.machine.caller(worker, key.0).is_some();
+        if let Some(child) = accepted
+            && told.as_ref().is_none_or(|(worker, ..)| !runs(worker))
+        {
+            // Whoever asked was asked to end meanwhile; if that came first, the child was not there yet to be cancelled.
+            super::calls::cancel_one(&self.coordinator, child);
+        }
+        if let Some((worker, called, parks)) = told {
+            if let Some(parks) = parks {
+                self.turn.machine.park(now, &worker, key.0, parks, &mut self.turn.effects);
+            }
+            self.outbox.push(Address::Worker(worker), Message::Called(called));
         }
     }
 
@@ -173,6 +236,7 @@ impl Control {
                 }
             }
             Command::Cancel { id, force, reply } => self.turn.cancel(now, id, force, reply),
+            Command::Called { key, state } => self.called(key, state),
             Command::Workers(reply) => {
                 let _ = reply.send(self.turn.machine.workers(now));
             }
@@ -249,6 +313,7 @@ impl Control {
     fn finish_turn(&mut self) {
         let lazily = self.turn.machine.config().resend_interval / 2;
         let (shared, outbox, log_ends) = (&self.shared, &mut self.outbox, &self.log_ends);
+        let (calls, coordinator) = (&mut self.calls, &self.coordinator);
         let effect = |effect| match effect {
             CoordinatorEffect::Send(to, message @ Message::ResultAck(_)) => {
                 // Well before the worker would send its report again.
@@ -263,7 +328,12 @@ impl Control {
             CoordinatorEffect::Persist(_) | CoordinatorEffect::Superseded(_) => {}
         };
         self.turn.committed(
-            |transition| shared.registry.committed(transition),
+            |transition| {
+                if let Some((execution, fence)) = calls.ended(&transition) {
+                    cancel_children(coordinator, execution, Some(fence), false);
+                }
+                shared.registry.committed(transition);
+            },
             effect,
             |answer| give(shared, answer),
         );

@@ -175,7 +175,7 @@ impl LogIntake {
         state.last_seq = Some(first_seq);
         drop(state);
         let (stream, level, lines) = (Stream::System, Level::Warning, vec![line]);
-        let chunk = LogChunk { first_seq, time, stream, level, lines };
+        let chunk = LogChunk::new(first_seq, time, stream, level, lines);
         self.add(live, fence, attempt, chunk, true);
     }
 

@@ -2,33 +2,58 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Backoff;
 use crate::time::Timestamp;
 
 /// What a caller may ask for beyond action and parameters. `None` means what the action says.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct SubmitOptions {
     /// A name that the caller gives to this submission, 1 to 255 characters: submitting it again, with the same action and parameters,
     /// answers with the same execution for as long as that is in the history; with others it is a `Conflict`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
     /// Higher runs first within a queue; 0 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
     /// How long it has to wait at least.
+    #[serde(
+        with = "super::optional_millis",
+        rename = "delay_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub delay: Option<Duration>,
     /// Until when it has to wait at least; not together with `delay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
     /// It fails when it still waits for a worker after that long.
+    #[serde(
+        with = "super::optional_millis",
+        rename = "expires_in_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expires_in: Option<Duration>,
     /// How long an attempt may run.
+    #[serde(
+        with = "super::optional_millis",
+        rename = "timeout_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub timeout: Option<Duration>,
     /// How often it is tried again after an attempt that failed, timed out or was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
     /// How long it waits before it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
     /// It fails as poisoned when so many of its attempts were lost with their workers, even if retries are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_lost_attempts: Option<u32>,
     /// Another queue than the action's.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
 }
 

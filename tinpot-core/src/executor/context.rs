@@ -1,15 +1,22 @@
 //! What an attempt is given: what to run, and the ways to talk to the world around it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::log_writer::LogWriter;
+use super::calls::{CallSender, Child};
+use super::log_writer::{LogLines, LogWriter};
+use crate::error::{Error, ErrorKind};
+use crate::execution::{Outcome, SubmitOptions};
 use crate::id::ExecutionId;
 use crate::json::Json;
-use crate::log::{Level, Progress, Stream};
+use crate::log::{Level, LogEvent, Progress, SpanId, SpanOutcome, Stream};
 use crate::protocol::Fence;
+use crate::time::Timestamp;
 
 /// One try at an execution: what to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +92,7 @@ pub fn stop_channel() -> (watch::Sender<Option<Stop>>, watch::Receiver<Option<St
 
 /// What a [`Context`] is made of.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ContextParts {
     /// Takes the attempt's log lines.
     pub logs: LogWriter,
@@ -92,6 +100,35 @@ pub struct ContextParts {
     pub stop: watch::Receiver<Option<Stop>>,
     /// Takes the attempt's progress; the last one counts.
     pub progress: watch::Sender<Option<Progress>>,
+    /// Takes the attempt's calls of other actions; without it they fail.
+    pub calls: Option<CallSender>,
+    /// The number of the attempt.
+    pub attempt: u32,
+}
+
+impl ContextParts {
+    /// The parts that there have to be, for a first attempt.
+    pub fn new(
+        logs: LogWriter,
+        stop: watch::Receiver<Option<Stop>>,
+        progress: watch::Sender<Option<Progress>>,
+    ) -> Self {
+        Self { logs, stop, progress, calls: None, attempt: 1 }
+    }
+
+    /// Sets where calls of other actions go.
+    #[must_use]
+    pub fn calls(mut self, calls: CallSender) -> Self {
+        self.calls = Some(calls);
+        self
+    }
+
+    /// Sets the number of the attempt.
+    #[must_use]
+    pub fn attempt(mut self, number: u32) -> Self {
+        self.attempt = number;
+        self
+    }
 }
 
 /// What an attempt may use while it runs; cheap to clone.
@@ -99,13 +136,26 @@ pub struct ContextParts {
 pub struct Context {
     logs: LogWriter,
     stop: watch::Receiver<Option<Stop>>,
-    progress: Arc<watch::Sender<Option<Progress>>>,
+    shared: Arc<SharedParts>,
+    /// The step that this is the context of.
+    span: Option<SpanId>,
+}
+
+#[derive(Debug)]
+struct SharedParts {
+    progress: watch::Sender<Option<Progress>>,
+    calls: Option<CallSender>,
+    attempt: u32,
+    spans: AtomicU32,
 }
 
 impl Context {
     /// A context of these parts: what a worker does for each attempt, and a test for the executor under test.
     pub fn new(parts: ContextParts) -> Self {
-        Self { logs: parts.logs, stop: parts.stop, progress: Arc::new(parts.progress) }
+        let ContextParts { logs, stop, progress, calls, attempt } = parts;
+        let spans = AtomicU32::new(0);
+        let shared = Arc::new(SharedParts { progress, calls, attempt, spans });
+        Self { logs, stop, shared, span: None }
     }
 
     /// Takes log lines, many at a time.
@@ -116,13 +166,123 @@ impl Context {
     /// Writes one line to the log; a message with line ends becomes several.
     pub async fn log(&self, level: Level, message: impl AsRef<str>) {
         let lines = message.as_ref().lines().map(str::to_owned).collect();
-        self.logs.write(Stream::Log, level, lines).await;
+        let lines = LogLines { span: self.span, ..LogLines::new(Stream::Log, level, lines) };
+        self.logs.write_lines(lines).await;
     }
 
     /// Says how far the action has come.
     pub fn progress(&self, done: f64, total: Option<f64>, message: impl Into<String>) {
-        self.progress.send_replace(Some(Progress { done, total, message: message.into() }));
+        self.shared.progress.send_replace(Some(Progress { done, total, message: message.into() }));
         self.logs.wake();
+    }
+
+    /// Says in Markdown what there is to say about all of it; the last text counts.
+    pub fn summary(&self, markdown: impl Into<String>) {
+        self.logs.event(&LogEvent::Summary { markdown: markdown.into() });
+    }
+
+    /// The number of the attempt.
+    pub fn attempt(&self) -> u32 {
+        self.shared.attempt
+    }
+
+    /// The step that this is the context of; none at the top.
+    pub fn span_id(&self) -> Option<SpanId> {
+        self.span
+    }
+
+    /// Runs a part of the action as a step with a name: what it logs and calls through the context that it is given belongs to that step.
+    ///
+    /// # Errors
+    /// What the step returns.
+    pub async fn step<T, E, Fut>(
+        &self,
+        name: &str,
+        step: impl FnOnce(Context) -> Fut,
+    ) -> Result<T, E>
+    where
+        E: std::fmt::Display,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let mut open = OpenSpan::start(self, name);
+        let result = step(open.context.clone()).await;
+        match &result {
+            Ok(_) => open.end(SpanOutcome::Succeeded, None),
+            Err(error) if self.stop_requested().is_some() => {
+                open.end(SpanOutcome::Cancelled, Some(error.to_string()));
+            }
+            Err(error) => open.end(SpanOutcome::Failed, Some(error.to_string())),
+        }
+        result
+    }
+
+    /// Has another action run, on whichever worker serves its queue, and waits for its end. Meanwhile this attempt takes no slot. The child
+    /// is cancelled when this attempt ends, however it does.
+    ///
+    /// # Errors
+    /// Those of [`Coordinator::submit`](crate::Coordinator::submit); `Unavailable` when there is nobody to ask; `InvalidInput` when executions
+    /// are nested too deep.
+    pub async fn run(
+        &self,
+        action: &str,
+        parameters: Json,
+        options: SubmitOptions,
+    ) -> Result<(ExecutionId, Outcome), Error> {
+        let mut child = self.ask(action, parameters, options, true).await?;
+        let outcome = child.outcome().await?;
+        Ok((child.execution, outcome))
+    }
+
+    /// Has another action run, and does not wait. It goes on when this attempt ends, but ends when this execution is cancelled.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub async fn submit(
+        &self,
+        action: &str,
+        parameters: Json,
+        options: SubmitOptions,
+    ) -> Result<ExecutionId, Error> {
+        Ok(self.ask(action, parameters, options, false).await?.execution)
+    }
+
+    /// [`run`](Self::run) with typed parameters and result.
+    ///
+    /// # Errors
+    /// Those of `run`; `Other` when the child does not succeed, with its execution and its error.
+    pub async fn call<R: DeserializeOwned>(
+        &self,
+        action: &str,
+        parameters: impl Serialize,
+    ) -> Result<R, Error> {
+        let parameters = Json::of(&parameters)?;
+        let (id, outcome) = self.run(action, parameters, SubmitOptions::new()).await?;
+        match outcome.value() {
+            Some(value) => value.to(),
+            None => {
+                let error = outcome.error().unwrap_or_default();
+                let message = format!("{action} (execution {id}) did not succeed: {error}");
+                Err(Error::new(ErrorKind::Other, message))
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        action: &str,
+        parameters: Json,
+        options: SubmitOptions,
+        wait: bool,
+    ) -> Result<Child, Error> {
+        let Some(calls) = &self.shared.calls else {
+            let message = "nobody here can have other actions run";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        };
+        let child = calls.ask(action, parameters, options, self.span, wait).await?;
+        let (execution, span) = (child.execution, self.span);
+        let action = action.to_owned();
+        self.logs.event(&LogEvent::Child { execution, action, span });
+        Ok(child)
     }
 
     /// Resolves when the attempt is asked to end; never before, and at once when it already is.
@@ -147,5 +307,38 @@ impl Context {
     /// Every request to end: the first may be followed by a shorter one.
     pub fn stop_requests(&self) -> watch::Receiver<Option<Stop>> {
         self.stop.clone()
+    }
+}
+
+/// A step that has begun. When it is dropped without an end, the future that it was in was.
+struct OpenSpan {
+    context: Context,
+    id: SpanId,
+    begin: Instant,
+    ended: bool,
+}
+
+impl OpenSpan {
+    fn start(parent: &Context, name: &str) -> Self {
+        let number = parent.shared.spans.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = SpanId { attempt: parent.shared.attempt, number };
+        let (name, at) = (name.to_owned(), Timestamp::now());
+        parent.logs.event(&LogEvent::SpanStarted { span: id, parent: parent.span, name, at });
+        let context = Context { span: Some(id), ..parent.clone() };
+        Self { context, id, begin: Instant::now(), ended: false }
+    }
+
+    fn end(&mut self, outcome: SpanOutcome, error: Option<String>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let took_us = self.begin.elapsed().as_micros() as u64;
+            let ended = LogEvent::SpanEnded { span: self.id, outcome, took_us, error };
+            self.context.logs.event(&ended);
+        }
+    }
+}
+
+impl Drop for OpenSpan {
+    fn drop(&mut self) {
+        self.end(SpanOutcome::Cancelled, None);
     }
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::log::{Level, LogChunk, Stream};
+use crate::json::Json;
+use crate::log::{Level, LogChunk, LogEvent, SpanId, Stream};
 use crate::time::Timestamp;
 
 /// Text that waits to be sent, per attempt. Enough to keep a connection busy for some milliseconds; little enough for hundreds of attempts.
@@ -25,6 +26,7 @@ struct State {
     last_seq: u64,
     written_bytes: u64,
     dropped_lines: u64,
+    events: u32,
     abandoned: bool,
 }
 
@@ -38,6 +40,31 @@ struct Shared {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Events of one attempt: steps, mostly. Further ones are not kept, and a line says so.
+const EVENTS_MAX: u32 = 100_000;
+
+/// Lines that belong together: of one stream and level, written by one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLines {
+    /// Where they came from.
+    pub stream: Stream,
+    /// How important they are.
+    pub level: Level,
+    /// The step that wrote them.
+    pub span: Option<SpanId>,
+    /// What was given beside the message, a JSON object.
+    pub fields: Option<Json>,
+    /// The lines, without line ends.
+    pub lines: Vec<String>,
+}
+
+impl LogLines {
+    /// Lines outside of any step, without fields.
+    pub fn new(stream: Stream, level: Level, lines: Vec<String>) -> Self {
+        Self { stream, level, span: None, fields: None, lines }
     }
 }
 
@@ -66,43 +93,75 @@ impl LogWriter {
     /// A line longer than 64 KiB is cut and marked. Once the attempt has written more than it may, one marker line says so and the rest is
     /// dropped: never silently.
     pub async fn write(&self, stream: Stream, level: Level, lines: Vec<String>) {
+        self.write_lines(LogLines::new(stream, level, lines)).await;
+    }
+
+    /// The same with all that can be said about lines.
+    pub async fn write_lines(&self, lines: LogLines) {
         let mut lines = lines;
-        lines.iter_mut().for_each(cut);
+        lines.lines.iter_mut().for_each(cut);
         loop {
             let space = self.shared.space.notified();
             tokio::pin!(space);
             space.as_mut().enable();
-            if self.append(stream, level, &mut lines) {
+            if self.append(&mut lines) {
                 return;
             }
             space.await;
         }
     }
 
-    /// Moves `lines` into the buffer when there is room; says whether they are dealt with.
-    fn append(&self, stream: Stream, level: Level, lines: &mut Vec<String>) -> bool {
+    /// Writes an event at once; what an attempt can say in events is little, and bounded.
+    pub fn event(&self, event: &LogEvent) {
+        let Ok(line) = serde_json::to_string(event) else { return };
         let mut state = self.shared.lock();
-        if lines.is_empty() || state.abandoned {
+        if state.abandoned || state.events > EVENTS_MAX {
+            return;
+        }
+        state.events += 1;
+        if state.events > EVENTS_MAX {
+            let marker =
+                format!("[tinpot] there are more than {EVENTS_MAX} steps: the rest is not kept");
+            let lines = LogLines::new(Stream::System, Level::Warning, vec![marker]);
+            state.push(lines, 64);
+        } else {
+            let bytes = line.len() + 8;
+            state.push(LogLines::new(Stream::Event, Level::Info, vec![line]), bytes);
+        }
+        drop(state);
+        self.shared.ready.notify_one();
+    }
+
+    /// Moves `lines` into the buffer when there is room; says whether they are dealt with.
+    fn append(&self, lines: &mut LogLines) -> bool {
+        let mut state = self.shared.lock();
+        let count = lines.lines.len() as u64;
+        if count == 0 || state.abandoned {
             return true;
         }
         if state.bytes >= BUFFER_BYTES {
             return false;
         }
-        if state.dropped_lines > 0 {
-            state.dropped_lines += lines.len() as u64;
+        let bytes: usize = lines.lines.iter().map(|line| line.len() + 8).sum();
+        // Files have a bound of their own.
+        let is_counted = lines.stream.is_text();
+        if is_counted && state.dropped_lines > 0 {
+            state.dropped_lines += count;
             return true;
         }
-        let bytes: usize = lines.iter().map(|line| line.len() + 8).sum();
-        if state.written_bytes + bytes as u64 > self.shared.limit_bytes {
-            state.dropped_lines = lines.len() as u64;
+        if is_counted && state.written_bytes + bytes as u64 > self.shared.limit_bytes {
+            state.dropped_lines = count;
             let marker = format!(
                 "[tinpot] the log is longer than {} bytes: the rest is not kept",
                 self.shared.limit_bytes
             );
-            state.push(Stream::System, Level::Warning, vec![marker], 64);
+            state.push(LogLines::new(Stream::System, Level::Warning, vec![marker]), 64);
         } else {
-            state.written_bytes += bytes as u64;
-            state.push(stream, level, std::mem::take(lines), bytes);
+            if is_counted {
+                state.written_bytes += bytes as u64;
+            }
+            let taken = LogLines::new(lines.stream, lines.level, Vec::new());
+            state.push(std::mem::replace(lines, taken), bytes);
         }
         drop(state);
         self.shared.ready.notify_one();
@@ -121,20 +180,31 @@ impl LogWriter {
 }
 
 impl State {
-    fn push(&mut self, stream: Stream, level: Level, lines: Vec<String>, bytes: usize) {
+    fn push(&mut self, lines: LogLines, bytes: usize) {
+        let LogLines { stream, level, span, fields, lines } = lines;
         let now = Timestamp::now();
         let first_seq = self.last_seq + 1;
         self.last_seq += lines.len() as u64;
         self.bytes += bytes;
         if let Some(last) = self.chunks.back_mut()
-            && (last.stream, last.level) == (stream, level)
+            && (last.stream, last.level, last.span) == (stream, level, span)
+            && last.fields.is_none()
+            && fields.is_none()
             && now.0.saturating_sub(last.time.0) < SAME_TIME_MICROS
             && last.size_bytes_hint() + bytes <= CHUNK_BYTES
         {
             last.lines.extend(lines);
             return;
         }
-        self.chunks.push_back(LogChunk { first_seq, time: now, stream, level, lines });
+        self.chunks.push_back(LogChunk {
+            first_seq,
+            time: now,
+            stream,
+            level,
+            span,
+            fields,
+            lines,
+        });
     }
 }
 

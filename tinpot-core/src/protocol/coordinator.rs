@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod departed;
+mod load;
 mod queue;
 mod recovery;
 mod report;

@@ -108,7 +108,7 @@ mod tests {
     fn chunk(first_seq: u64, lines: u64) -> Arc<LogChunk> {
         let lines = (first_seq..first_seq + lines).map(|seq| format!("line {seq}")).collect();
         let (stream, level) = (Stream::Stdout, Level::Info);
-        Arc::new(LogChunk { first_seq, time: Timestamp(0), stream, level, lines })
+        Arc::new(LogChunk::new(first_seq, Timestamp(0), stream, level, lines))
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::call::{Call, Called};
 use super::fence::{Epoch, Fence};
 use crate::action::Offer;
 use crate::execution::{Outcome, millis, optional_millis};
 use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
-use crate::log::{Level, LogChunk, Progress, Stream};
+use crate::log::{Level, LogChunk, Progress, SpanId, Stream};
 use crate::time::Timestamp;
 
 /// Worker → coordinator: who I am and what I offer. At start, after a reconnect, when the offer changes, and when asked.
@@ -243,18 +244,24 @@ struct LogFields<Lines> {
     time: Timestamp,
     stream: Stream,
     level: Level,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    span: Option<SpanId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fields: Option<Json>,
     lines: Lines,
 }
 
 impl Serialize for Log {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let LogChunk { first_seq, time, stream, level, lines } = &*self.chunk;
+        let LogChunk { first_seq, time, stream, level, span, fields, lines } = &*self.chunk;
         LogFields {
             fence: self.fence,
             first_seq: *first_seq,
             time: *time,
             stream: *stream,
             level: *level,
+            span: *span,
+            fields: fields.clone(),
             lines: lines.as_slice(),
         }
         .serialize(serializer)
@@ -263,9 +270,12 @@ impl Serialize for Log {
 
 impl<'de> Deserialize<'de> for Log {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let LogFields { fence, first_seq, time, stream, level, lines } =
+        let LogFields { fence, first_seq, time, stream, level, span, fields, lines } =
             LogFields::<Vec<String>>::deserialize(deserializer)?;
-        Ok(Self { fence, chunk: Arc::new(LogChunk { first_seq, time, stream, level, lines }) })
+        Ok(Self {
+            fence,
+            chunk: Arc::new(LogChunk { first_seq, time, stream, level, span, fields, lines }),
+        })
     }
 }
 
@@ -390,6 +400,10 @@ messages! {
     Progress(ProgressReport) = "progress",
     /// See [`Goodbye`].
     Goodbye(Goodbye) = "goodbye",
+    /// See [`Call`].
+    Call(Box<Call>) = "call",
+    /// See [`Called`].
+    Called(Called) = "called",
     /// See [`WhoIsThere`].
     WhoIsThere(WhoIsThere) = "who_is_there",
 }

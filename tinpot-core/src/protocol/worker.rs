@@ -64,7 +64,8 @@ pub struct WorkerMachine {
     config: ProtocolConfig,
     profile: WorkerProfile,
     offer: Arc<Offer>,
-    actions: BTreeSet<String>,
+    /// The actions that are offered; of those that run beside the slots, how many may at once.
+    actions: BTreeMap<String, Option<u32>>,
     epoch: Option<Epoch>,
     last_beat: u64,
     beats: VecDeque<(u64, Tick)>,
@@ -73,7 +74,12 @@ pub struct WorkerMachine {
     lease_until: Tick,
     held: BTreeMap<Fence, Held>,
     waiting: VecDeque<Fence>,
+    /// Attempts in slots.
     running: usize,
+    /// Attempts that run beside the slots, by action.
+    beside: BTreeMap<Arc<str>, u32>,
+    /// Attempts that wait for children, and have given their slots away.
+    parked: BTreeSet<Fence>,
     /// Fences of this epoch above `settled` that were dealt with, and the refusal to repeat where there was one. A cancel that comes before
     /// its dispatch leaves its fence here too: the dispatch will not start anything.
     seen: BTreeMap<u64, Option<RejectReason>>,
@@ -89,13 +95,18 @@ pub struct WorkerMachine {
     said_hello: bool,
 }
 
+/// The actions of an offer.
+fn concurrency_of(offer: &Offer) -> BTreeMap<String, Option<u32>> {
+    offer.actions.iter().map(|action| (action.name.clone(), action.concurrency)).collect()
+}
+
 /// How many times longer than planned an attempt may wait for a slot before it is given back.
 const WAITING_HORIZONS: u32 = 50;
 
 impl WorkerMachine {
     /// A worker that holds nothing and has said nothing.
     pub fn new(config: ProtocolConfig, profile: WorkerProfile, offer: Arc<Offer>) -> Self {
-        let actions = offer.actions.iter().map(|action| action.name.clone()).collect();
+        let actions = concurrency_of(&offer);
         Self {
             config,
             profile,
@@ -109,6 +120,8 @@ impl WorkerMachine {
             held: BTreeMap::new(),
             waiting: VecDeque::new(),
             running: 0,
+            beside: BTreeMap::new(),
+            parked: BTreeSet::new(),
             seen: BTreeMap::new(),
             settled: 0,
             last_echo: 0,
@@ -133,7 +146,7 @@ impl WorkerMachine {
 
     /// Attempts that run now.
     pub fn running(&self) -> usize {
-        self.running
+        self.held.values().filter(|held| held.runs()).count()
     }
 
     /// When [`tick`](Self::tick) wants to be called.
@@ -161,7 +174,7 @@ impl WorkerMachine {
             self.timeouts.first().map(|due| due.0),
             self.waiting_until(),
             self.fence_at(),
-            self.draining.filter(|_| self.running > 0),
+            self.draining.filter(|_| self.runs_anything()),
         ];
         dues.into_iter().flatten().min()
     }
@@ -188,7 +201,7 @@ impl WorkerMachine {
 
     /// The executors offer something else now.
     pub fn offer_changed(&mut self, now: Tick, offer: Arc<Offer>, out: &mut Vec<WorkerEffect>) {
-        self.actions = offer.actions.iter().map(|action| action.name.clone()).collect();
+        self.actions = concurrency_of(&offer);
         self.offer = offer;
         if self.said_hello {
             self.hello(now, out);
@@ -358,7 +371,7 @@ impl WorkerMachine {
                 Some(RejectReason::Stale)
             } else if self.draining.is_some() {
                 Some(RejectReason::Draining)
-            } else if !self.actions.contains(&*dispatch.action) {
+            } else if !self.actions.contains_key(&*dispatch.action) {
                 Some(RejectReason::UnknownAction)
             } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
                 Some(RejectReason::Busy)
@@ -377,11 +390,32 @@ impl WorkerMachine {
     }
 
     fn start_waiting(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
-        while self.running < self.profile.slots as usize
-            && let Some(fence) = self.waiting.pop_front()
-        {
-            let Some(held) = self.held.get_mut(&fence) else { continue };
-            self.running += 1;
+        let mut place = 0;
+        while let Some(fence) = self.waiting.get(place).copied() {
+            let Some(held) = self.held.get_mut(&fence) else {
+                self.waiting.remove(place);
+                continue;
+            };
+            let action = &held.dispatch.action;
+            let room = match self.actions.get(&**action) {
+                Some(Some(limit)) => {
+                    let running = self.beside.entry(action.clone()).or_default();
+                    let room = *running < *limit;
+                    *running += u32::from(room);
+                    held.beside = room;
+                    room
+                }
+                _ if self.running < self.profile.slots as usize => {
+                    self.running += 1;
+                    true
+                }
+                _ => false,
+            };
+            if !room {
+                place += 1;
+                continue;
+            }
+            self.waiting.remove(place);
             held.phase = Phase::Running { since: now };
             if held.said == Some(false) {
                 self.accept_due.push_back((now + self.config.accept_delay, fence));
@@ -390,6 +424,26 @@ impl WorkerMachine {
                 self.timeouts.insert((now + timeout, fence));
             }
             out.push(WorkerEffect::Start(Box::new(held.dispatch.clone())));
+        }
+    }
+
+    fn runs_anything(&self) -> bool {
+        self.running > 0 || !self.parked.is_empty() || self.beside.values().any(|count| *count > 0)
+    }
+
+    /// An attempt waits for a child: another may have its slot meanwhile.
+    pub fn park(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {
+        let Some(held) = self.held.get(&fence).filter(|held| held.runs()) else { return };
+        if !held.beside && self.parked.insert(fence) {
+            self.running -= 1;
+            self.start_waiting(now, out);
+        }
+    }
+
+    /// It goes on, whether its slot is free or not: to wait for one could be to wait for something that waits for it.
+    pub fn unpark(&mut self, fence: Fence) {
+        if self.parked.remove(&fence) {
+            self.running += 1;
         }
     }
 
@@ -408,7 +462,11 @@ impl WorkerMachine {
             Phase::Stopping { since, reason, dropped } => (since, Some(reason), dropped),
             Phase::Waiting | Phase::Ended(_) => return,
         };
-        self.running -= 1;
+        match self.beside.get_mut(&held.dispatch.action).filter(|_| held.beside) {
+            Some(running) => *running -= 1,
+            None if self.parked.remove(&fence) => {}
+            None => self.running -= 1,
+        }
         if let Some(timeout) = held.dispatch.timeout {
             self.timeouts.remove(&(since + timeout, fence));
         }

@@ -51,13 +51,7 @@ macro_rules! log_sink_conformance {
 
 fn batch(execution: u128, first_seq: u64, lines: &[&str]) -> LogBatch {
     let lines = lines.iter().map(|line| (*line).to_owned()).collect();
-    let chunk = LogChunk {
-        first_seq,
-        time: Timestamp(1),
-        stream: Stream::Stdout,
-        level: Level::Info,
-        lines,
-    };
+    let chunk = LogChunk::new(first_seq, Timestamp(1), Stream::Stdout, Level::Info, lines);
     LogBatch {
         execution: ExecutionId::from_u128(execution),
         attempt: 1,
@@ -105,7 +99,7 @@ pub async fn every_stream_and_level_is_taken(subject: &dyn Subject) {
         for level in [Level::Debug, Level::Info, Level::Warning, Level::Error] {
             seq += 1;
             let lines = vec!["\u{1b}[31mred\u{1b}[0m \0 \u{fffd} {} %s".to_owned()];
-            let chunk = LogChunk { first_seq: seq, time: Timestamp(seq), stream, level, lines };
+            let chunk = LogChunk::new(seq, Timestamp(seq), stream, level, lines);
             batches.push(LogBatch {
                 execution: ExecutionId::from_u128(1),
                 attempt: 1,

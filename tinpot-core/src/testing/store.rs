@@ -65,6 +65,7 @@ macro_rules! store_conformance {
             a_delay_ends_with_ready
             a_grant_ends_a_delay_and_a_retry_sets_one
             lists_are_filtered_and_paged
+            children_are_found_by_their_parent
             logs_are_read_from_a_sequence
             logs_have_no_gaps_and_no_repeats
             logs_of_nothing_are_refused
@@ -206,6 +207,6 @@ async fn status(store: &dyn Store, id: ExecutionId) -> Option<Status> {
 
 fn lines(id: ExecutionId, first_seq: u64, count: u64) -> LogBatch {
     let lines = (first_seq..first_seq + count).map(|seq| format!("line {seq}")).collect();
-    let chunk = LogChunk { first_seq, time: AT, stream: Stream::Stdout, level: Level::Info, lines };
+    let chunk = LogChunk::new(first_seq, AT, Stream::Stdout, Level::Info, lines);
     LogBatch { execution: id, attempt: 1, chunks: vec![Arc::new(chunk)], ends: false }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::calls::{Calls, Parking};
 use super::logs::{LogEntries, LogEntry};
 use super::offers::Offers;
 use crate::clock::Clock;
@@ -46,6 +47,7 @@ pub(super) struct Control {
     clock: Clock,
     offers: Offers,
     logs: LogEntries,
+    calls: Calls,
     log_limit_bytes: u64,
     max_result_bytes: usize,
     stops: HashMap<Fence, watch::Sender<Option<Stop>>>,
@@ -70,6 +72,7 @@ impl Control {
             clock,
             offers,
             logs,
+            calls: Calls::new(),
             log_limit_bytes,
             max_result_bytes,
             stops: HashMap::new(),
@@ -95,6 +98,7 @@ impl Control {
             let at = wake
                 .into_iter()
                 .chain(deadline)
+                .chain(self.calls.wake_at())
                 .min()
                 .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             if sleep.is_elapsed() || at < sleep.deadline() {
@@ -104,6 +108,11 @@ impl Control {
                 biased;
                 Some(frame) = frames.next() => self.take_frame(&frame),
                 Some(end) = finished.recv() => self.take_end(end),
+                Some(request) = self.calls.next() => {
+                    let (call, parking) = self.calls.begin(request);
+                    self.outbox.push(Address::Coordinator, Message::Call(Box::new(call)));
+                    self.park(parking);
+                }
                 Ok(()) = link.changed() => {
                     if *link.borrow_and_update() == Link::Up {
                         self.machine.link_up(self.clock.now(), &mut self.effects);
@@ -133,6 +142,9 @@ impl Control {
                 }
             }
             self.machine.tick(self.clock.now(), &mut self.effects);
+            for call in self.calls.due(Instant::now()) {
+                self.outbox.push(Address::Coordinator, Message::Call(Box::new(call)));
+            }
             self.turn(&finished_sender).await;
             while self.attempts.try_join_next().is_some() {}
             let over = |(deadline, _): &(Instant, _)| {
@@ -157,13 +169,27 @@ impl Control {
             if let Message::Unknown(key) = &message {
                 tracing::warn!("a message of unknown type {key:?} is ignored");
             }
+            if let Message::Called(called) = message {
+                let parking = self.calls.answered(called);
+                self.park(parking);
+                continue;
+            }
             self.machine.receive(now, message, &mut self.effects);
+        }
+    }
+
+    fn park(&mut self, parking: Parking) {
+        match parking {
+            Parking::Park(fence) => self.machine.park(self.clock.now(), fence, &mut self.effects),
+            Parking::Unpark(fence) => self.machine.unpark(fence),
+            Parking::Unchanged => {}
         }
     }
 
     fn take_end(&mut self, end: Finished) {
         let Finished { fence, outcome } = end;
         self.stops.remove(&fence);
+        self.calls.forget(fence);
         let last_seq = self.logs.finish(fence);
         let outcome = within(outcome, self.max_result_bytes);
         self.machine.finished(self.clock.now(), fence, outcome, last_seq, &mut self.effects);
@@ -194,7 +220,11 @@ impl Control {
         let (progress, progress_receiver) = watch::channel(None);
         self.stops.insert(fence, stop);
         self.logs.insert(fence, LogEntry::new(buffer, progress_receiver));
-        let context = Context::new(ContextParts { logs, stop: stop_receiver, progress });
+        let context = Context::new(
+            ContextParts::new(logs, stop_receiver, progress)
+                .calls(self.calls.sender(fence))
+                .attempt(dispatch.attempt),
+        );
         let executor = self.offers.executor(&dispatch.action);
         let attempt = Attempt::new(dispatch.execution, fence, dispatch.action, dispatch.parameters)
             .number(dispatch.attempt)

@@ -29,6 +29,8 @@ fn every_message_is_shown_as_it_is_encoded() {
         "accept",
         "beat",
         "beat_ack",
+        "call",
+        "called",
         "cancel",
         "dispatch",
         "goodbye",

@@ -89,7 +89,7 @@ pub(crate) fn start(executor: &Arc<impl Executor>, action: &str, parameters: Val
     let ready = Arc::new(Notify::new());
     let (logs, buffer) = LogWriter::channel(ready.clone(), u64::MAX);
     let (stop, stops) = stop_channel();
-    let parts = ContextParts { logs, stop: stops, progress: watch::Sender::new(None) };
+    let parts = ContextParts::new(logs, stops, watch::Sender::new(None));
     let context = Context::new(parts);
     let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
     let parameters = Json::of(&parameters).expect("parameters");

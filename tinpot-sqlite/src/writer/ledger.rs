@@ -296,14 +296,14 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
     let is_large = parameters.len() > LARGE_PARAMETERS_BYTES;
     let mut statement = connection.prepare_cached(
         "INSERT INTO executions (row, id, route, state, rank, accepted_at, not_before, expires_at, finished_at, lease, log_lines, \
-         log_open, idempotency_key, parameters, rest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+         log_open, idempotency_key, parameters, rest, parent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?;
     statement.execute(params![
         entry.row,
         record::id_bytes(execution.id),
         entry.route,
         state.code(),
-        record::rank(execution.priority),
+        execution.rank(),
         micros(execution.accepted_at),
         execution.not_before.map(micros),
         execution.expires_at.map(micros),
@@ -314,6 +314,7 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
         execution.idempotency_key.as_deref(),
         (!is_large).then_some(parameters),
         rest,
+        execution.parent.map(|parent| record::id_bytes(parent.execution)),
     ])?;
     if is_large {
         let sql = "INSERT INTO large_parameters (row, parameters) VALUES (?1, ?2)";

@@ -161,13 +161,8 @@ impl Pair {
             let first_seq = stored + 1 + u64::from(self.random.chance(0.05));
             let count = if self.random.chance(0.05) { 2_000 } else { self.below(4) };
             let lines = (0..count).map(|line| format!("line {line} of {execution}")).collect();
-            let chunk = LogChunk {
-                first_seq,
-                time: Timestamp(count),
-                stream: Stream::Stderr,
-                level: Level::Warning,
-                lines,
-            };
+            let chunk =
+                LogChunk::new(first_seq, Timestamp(count), Stream::Stderr, Level::Warning, lines);
             let attempts = now.map_or(0, |execution| execution.attempts.len() as u32);
             let attempt = attempts - u32::from(attempts > 0 && self.random.chance(0.2));
             let ends = self.random.chance(0.2);

@@ -1,6 +1,5 @@
 //! What waits: the head of every queue in memory, the rest in the store, read when the head runs low.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,8 +11,8 @@ use crate::protocol::tick::Tick;
 use crate::store::{QueueOrder, QueuePage, Transition};
 use crate::time::Timestamp;
 
-/// Higher priority first, then the order of acceptance, which is that of the ids.
-pub(super) type WaitingKey = (Reverse<i32>, ExecutionId);
+/// The lowest rank first, then the order of acceptance, which is that of the ids.
+pub(super) type WaitingKey = (i64, ExecutionId);
 /// The earliest first.
 pub(super) type DelayedKey = (Timestamp, ExecutionId);
 
@@ -35,7 +34,7 @@ impl Active {
     }
 
     pub(super) fn key(&self) -> WaitingKey {
-        (Reverse(self.execution.priority), self.execution.id)
+        (self.execution.rank(), self.execution.id)
     }
 
     fn weight(&self) -> usize {
@@ -208,7 +207,7 @@ impl CoordinatorMachine {
                 Wanted::Ready(queue, action) => {
                     let lane = self.waiting.get(&queue).and_then(|actions| actions.get(&action));
                     let Some(lane) = lane else { continue };
-                    let after = lane.last().map(|(Reverse(priority), id)| (priority, id));
+                    let after = lane.last();
                     let order = QueueOrder::Ready { queue, action, after };
                     break (order, (self.config.queue_window / 2).max(1));
                 }

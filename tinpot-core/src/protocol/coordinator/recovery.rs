@@ -56,11 +56,12 @@ impl CoordinatorMachine {
             sent_at: now,
         });
         self.granted.insert(fence, id);
+        let action = active.execution.action.clone();
         self.active.insert(id, active);
         let lease = self.longest_lease.max(self.config.coordinator_lease);
         let worker = self.worker_entry(now, &attempt.worker);
-        worker.in_flight.insert(fence, id);
-        worker.long.insert(fence);
+        worker.load.insert(fence, id, &action);
+        worker.load.long.insert(fence);
         worker.expires = worker.expires.max(now + lease);
     }
 

@@ -65,7 +65,7 @@ impl CoordinatorMachine {
             let cancelling = grant.cancel.is_some();
             // It runs for longer than an acceptance is held back: nothing more should wait behind it.
             if let Some(worker) = self.workers.get_mut(from) {
-                worker.long.insert(accept.fence);
+                worker.load.long.insert(accept.fence);
             }
             if !cancelling {
                 out.push(CoordinatorEffect::Persist(Transition::Start {
@@ -181,8 +181,7 @@ impl CoordinatorMachine {
     fn settle_without_fill(&mut self, fence: Fence, worker: &WorkerId) {
         self.granted.remove(&fence);
         if let Some(worker) = self.workers.get_mut(worker) {
-            worker.in_flight.remove(&fence);
-            worker.long.remove(&fence);
+            worker.load.remove(fence);
         }
     }
 

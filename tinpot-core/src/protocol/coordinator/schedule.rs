@@ -76,12 +76,15 @@ impl CoordinatorMachine {
         if worker.beat == 0 || worker.paused || worker.silent {
             return false;
         }
-        let (slots, held) = (worker.slots as usize, worker.in_flight.len());
+        if let Some(room) = worker.load.room_beside(action) {
+            return room > 0 && worker.slots > 0;
+        }
+        let (slots, held) = (worker.slots as usize, worker.load.in_slots());
         // Nothing waits behind an attempt that may take long.
         held < slots
-            || self
-                .ahead(action)
-                .is_some_and(|ahead| held < slots + slots.saturating_sub(worker.long.len()) * ahead)
+            || self.ahead(action).is_some_and(|ahead| {
+                held < slots + slots.saturating_sub(worker.load.long_in_slots()) * ahead
+            })
     }
 
     /// Grants a waiting execution if it is the first of its action in its queue and a worker has room.
@@ -97,8 +100,9 @@ impl CoordinatorMachine {
             worker.serves(&execution.queue)
                 && worker.actions.contains(&execution.action)
                 && self.has_room(worker, &execution.action)
+                && worker.may_take(execution.rank())
         });
-        let free = |worker: &WorkerEntry| i64::from(worker.slots) - worker.in_flight.len() as i64;
+        let free = |worker: &WorkerEntry| i64::from(worker.slots) - worker.load.in_slots() as i64;
         // Among equals the one that was given something longest ago.
         let best = able.max_by_key(|(_, worker)| (free(worker), Reverse(worker.last_granted)));
         if let Some(worker) = best.map(|(id, _)| id.clone()) {
@@ -145,7 +149,8 @@ impl CoordinatorMachine {
             .filter(|(action, _)| worker.actions.contains(*action));
         let first = able
             .filter(|(action, _)| self.has_room(worker, action))
-            .filter_map(|(_, keys)| keys.first());
+            .filter_map(|(_, keys)| keys.first())
+            .filter(|key| worker.may_take(key.0));
         first.min().map(|key| key.1)
     }
 
@@ -181,9 +186,9 @@ impl CoordinatorMachine {
         }));
         let long = self.ahead(&active.execution.action).is_none();
         if let Some(entry) = self.workers.get_mut(worker) {
-            entry.in_flight.insert(fence, id);
+            entry.load.insert(fence, id, &active.execution.action);
             if long {
-                entry.long.insert(fence);
+                entry.load.long.insert(fence);
             }
             entry.last_granted = fence.number;
         }
@@ -264,7 +269,7 @@ impl CoordinatorMachine {
             _ => false,
         };
         let open: Vec<ExecutionId> =
-            self.workers[&id].in_flight.values().filter(unanswered).copied().collect();
+            self.workers[&id].load.in_flight.values().filter(unanswered).copied().collect();
         for execution in &open {
             let due = match &self.active[execution].state {
                 ActiveState::Granted(grant) => now.since(grant.sent_at) >= interval,

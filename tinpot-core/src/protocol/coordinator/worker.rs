@@ -1,9 +1,10 @@
 //! Workers as the coordinator sees them: who they are, whether they live, what they hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::action::Problem;
 use crate::execution::Outcome;
@@ -33,10 +34,7 @@ pub(super) struct WorkerEntry {
     pub(super) expires: Tick,
     /// It refused something that it should have taken: nothing new until it beats again.
     pub(super) paused: bool,
-    /// What it was given and has not settled.
-    pub(super) in_flight: BTreeMap<Fence, ExecutionId>,
-    /// Those of them that are not known to be short.
-    pub(super) long: BTreeSet<Fence>,
+    pub(super) load: Load,
     /// Every fence of this epoch up to here is settled, as far as this worker is concerned.
     pub(super) last_granted: u64,
     pub(super) resend_armed: bool,
@@ -76,7 +74,7 @@ impl WorkerEntry {
 
     /// No fence of `epoch` up to this number will be dispatched to it again.
     pub(super) fn settled(&self, epoch: crate::protocol::fence::Epoch) -> u64 {
-        let oldest = self.in_flight.keys().find(|fence| fence.epoch == epoch);
+        let oldest = self.load.in_flight.keys().find(|fence| fence.epoch == epoch);
         oldest.map_or(self.last_granted, |fence| fence.number - 1)
     }
 }
@@ -92,7 +90,7 @@ impl CoordinatorMachine {
             slots: worker.slots,
             actions: worker.actions.iter().cloned().collect(),
             problems: worker.problems.clone(),
-            executions: worker.in_flight.values().copied().collect(),
+            executions: worker.load.in_flight.values().copied().collect(),
             silent_for: now.since(worker.beat_at),
         };
         self.workers.iter().filter(|(_, worker)| worker.introduced).map(view).collect()
@@ -120,8 +118,7 @@ impl CoordinatorMachine {
                 free: 0,
                 expires,
                 paused: false,
-                in_flight: BTreeMap::new(),
-                long: BTreeSet::new(),
+                load: Load::default(),
                 last_granted: self.last_number,
                 resend_armed: false,
                 introduced: false,
@@ -156,6 +153,10 @@ impl CoordinatorMachine {
         }
         let mut news = Vec::new();
         let actions = self.actions.offer(&hello.offer.actions, &mut news);
+        let limit = |action: &Arc<crate::Action>| {
+            Some((Arc::from(action.name.as_str()), action.concurrency?))
+        };
+        let limits = hello.offer.actions.iter().filter_map(limit);
         let news = news.into_iter().map(Transition::Offer).map(CoordinatorEffect::Persist);
         out.extend(news);
         let worker = self.worker_entry(now, from);
@@ -165,10 +166,11 @@ impl CoordinatorMachine {
         worker.groups = hello.groups;
         worker.slots = hello.slots;
         worker.actions = actions.into_iter().collect();
+        worker.load.offered(limits);
         worker.problems = hello.offer.problems;
         worker.paused = false;
         // Whatever was on its way when the connection broke may be gone.
-        let in_flight: Vec<ExecutionId> = worker.in_flight.values().copied().collect();
+        let in_flight: Vec<ExecutionId> = worker.load.in_flight.values().copied().collect();
         for id in in_flight {
             self.send_again(now, id, out);
         }
@@ -215,6 +217,7 @@ impl CoordinatorMachine {
         let (mut drop, mut cancel) = (Vec::new(), Vec::new());
         for fence in beat.held {
             match worker
+                .load
                 .in_flight
                 .get(&fence)
                 .and_then(|id| self.active.get(id))
@@ -257,7 +260,7 @@ impl CoordinatorMachine {
         worker.slots = 0;
         worker.actions.clear();
         let in_flight: Vec<(Fence, ExecutionId)> =
-            worker.in_flight.iter().map(|(fence, id)| (*fence, *id)).collect();
+            worker.load.in_flight.iter().map(|(fence, id)| (*fence, *id)).collect();
         for (fence, id) in in_flight {
             // What another instance granted may have ended there, and this store does not know it: it was put back to an earlier state.
             let ours = fence.epoch.instance == self.epoch.instance;
@@ -303,7 +306,7 @@ impl CoordinatorMachine {
         let Some(worker) = self.workers.remove(id) else { return };
         self.worker_numbers.remove(&worker.number);
         self.departed.add(id, worker.heard);
-        for (fence, execution) in worker.in_flight {
+        for (fence, execution) in worker.load.in_flight {
             self.granted.remove(&fence);
             self.end_attempt(now, execution, fence, Outcome::Lost.into(), out);
             out.push(CoordinatorEffect::LogEnds { execution, fence, last_seq: None });

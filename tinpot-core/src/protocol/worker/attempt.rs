@@ -14,6 +14,8 @@ pub(super) struct Held {
     pub(super) phase: Phase,
     /// What the last Accept said about running.
     pub(super) said: Option<bool>,
+    /// It runs beside the slots.
+    pub(super) beside: bool,
     /// When its report was sent last; while it waits, since when.
     pub(super) sent_at: Tick,
 }
@@ -38,7 +40,7 @@ pub(super) enum Phase {
 
 impl Held {
     pub(super) fn new(dispatch: Dispatch, now: Tick) -> Self {
-        Self { dispatch, phase: Phase::Waiting, said: None, sent_at: now }
+        Self { dispatch, phase: Phase::Waiting, said: None, beside: false, sent_at: now }
     }
 
     pub(super) fn report(&self) -> Option<&Message> {

@@ -33,6 +33,8 @@ pub(crate) struct State {
     open: bool,
     records: BTreeMap<ExecutionId, Record>,
     keys: HashMap<Arc<str>, ExecutionId>,
+    /// Which executions asked for which others.
+    children: BTreeSet<(ExecutionId, ExecutionId)>,
     pub(crate) waiting: Waiting,
     granted: BTreeSet<ExecutionId>,
     pub(crate) open_logs: BTreeSet<ExecutionId>,
@@ -98,6 +100,9 @@ impl State {
                 if let Some(key) = &execution.idempotency_key {
                     self.keys.insert(key.clone(), execution.id);
                 }
+                if let Some(parent) = &execution.parent {
+                    self.children.insert((parent.execution, execution.id));
+                }
                 self.waiting.insert(&execution);
                 let id = execution.id;
                 let lease = Duration::ZERO;
@@ -151,6 +156,9 @@ impl State {
                 self.open_logs.remove(&record.execution.id);
                 if let Some(key) = &record.execution.idempotency_key {
                     self.keys.remove(key);
+                }
+                if let Some(parent) = &record.execution.parent {
+                    self.children.remove(&(parent.execution, record.execution.id));
                 }
             }
         }
@@ -213,6 +221,20 @@ impl State {
                 && options.action.as_ref().is_none_or(|action| **action == *execution.action)
                 && options.queue.as_ref().is_none_or(|queue| **queue == *execution.queue)
         };
+        if let Some(parent) = options.parent {
+            let last = options
+                .before
+                .map_or(Bound::Included((parent, ExecutionId::from_u128(u128::MAX))), |before| {
+                    Bound::Excluded((parent, before))
+                });
+            let children = self
+                .children
+                .range((Bound::Included((parent, ExecutionId::from_u128(0))), last))
+                .rev();
+            let children = children.filter_map(|(_, id)| self.records.get(id));
+            let children = children.map(|record| &record.execution).filter(wanted);
+            return children.take(options.page_size()).cloned().collect();
+        }
         let end = options.before.map_or(Bound::Unbounded, Bound::Excluded);
         let newest_first = self.records.range((Bound::Unbounded, end)).rev();
         let executions = newest_first.map(|(_, record)| &record.execution).filter(wanted);

@@ -1,6 +1,5 @@
 //! What waits without a live attempt, in the orders in which it is read.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ type Lane = (Arc<str>, Arc<str>);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waiting {
-    ready: BTreeMap<Lane, BTreeSet<(Reverse<i32>, ExecutionId)>>,
+    ready: BTreeMap<Lane, BTreeSet<(i64, ExecutionId)>>,
     delayed: BTreeSet<(Timestamp, ExecutionId)>,
     delayed_in: BTreeMap<Lane, u64>,
     expiring: BTreeSet<(Timestamp, ExecutionId)>,
@@ -33,7 +32,7 @@ impl Waiting {
                 *self.delayed_in.entry(lane(execution)).or_default() += 1;
             }
             None => {
-                let key = (Reverse(execution.priority), id);
+                let key = (execution.rank(), id);
                 self.ready.entry(lane(execution)).or_default().insert(key);
             }
         }
@@ -51,7 +50,7 @@ impl Waiting {
                 }
             }
         } else if let Some(keys) = self.ready.get_mut(&lane) {
-            keys.remove(&(Reverse(execution.priority), id));
+            keys.remove(&(execution.rank(), id));
             if keys.is_empty() {
                 self.ready.remove(&lane);
             }
@@ -80,7 +79,7 @@ impl Waiting {
 
     /// The first of those that may start, of the same queue and action.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn first_like(&self, execution: &Execution) -> Option<(Reverse<i32>, ExecutionId)> {
+    pub(crate) fn first_like(&self, execution: &Execution) -> Option<(i64, ExecutionId)> {
         self.ready.get(&lane(execution))?.first().copied()
     }
 
@@ -101,7 +100,7 @@ impl Waiting {
         match order {
             QueueOrder::Ready { queue, action, after } => {
                 let keys = self.ready.get(&(queue.clone(), action.clone()));
-                let from = from(after.map(|(priority, id)| (Reverse(priority), id)));
+                let from = from(*after);
                 Box::new(keys.into_iter().flat_map(move |keys| keys.range(from)).map(|key| key.1))
             }
             QueueOrder::Delayed { after } => {

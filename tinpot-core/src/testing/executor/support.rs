@@ -61,7 +61,7 @@ pub(super) fn start_with(
     let (logs, buffer) = LogWriter::channel(ready.clone(), u64::MAX);
     let (report, progress) = watch::channel(None);
     let buffer = Arc::new(buffer);
-    let context = Context::new(ContextParts { logs, stop: stops, progress: report });
+    let context = Context::new(ContextParts::new(logs, stops, report));
     let parameters = Json::parse(parameters).expect("a JSON document");
     let attempt = Attempt::new(ExecutionId::generate(), fence(), action, parameters);
     let (executor, seen) = (subject.executor.clone(), buffer.clone());

@@ -175,6 +175,8 @@ fn digest(message: &Message) -> (u64, u64) {
         Message::LogAck(ack) => (24, ack.fence.number << 16 ^ ack.seq),
         Message::Progress(progress) => (25, progress.fence.number),
         Message::Unknown(_) => (26, 0),
+        Message::Call(call) => (27, call.number),
+        Message::Called(called) => (28, called.number),
     }
 }
 

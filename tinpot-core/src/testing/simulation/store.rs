@@ -1,6 +1,5 @@
 //! A store that takes its time and forgets in a crash what it has not synced.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::world::{Checked, broken};
@@ -111,7 +110,7 @@ impl SimulatedStore {
     /// What is before this one in its queue and may start.
     pub(super) fn first_waiting(&self, execution: &Execution) -> Option<ExecutionId> {
         let first = self.synced.waiting.first_like(execution)?;
-        (first < (Reverse(execution.priority), execution.id)).then_some(first.1)
+        (first < (execution.rank(), execution.id)).then_some(first.1)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Execution>> {

@@ -139,7 +139,7 @@ pub async fn a_long_log_is_read_as_it_was_written(store: impl Store) {
         };
         let lines: Vec<String> = (first_seq..first_seq + count).map(text).collect();
         written.extend(lines.iter().map(|line| (time, stream, level, line.clone())));
-        let chunks = vec![Arc::new(LogChunk { first_seq, time, stream, level, lines })];
+        let chunks = vec![Arc::new(LogChunk::new(first_seq, time, stream, level, lines))];
         let batch = LogBatch { execution: new.id, attempt: 1, chunks, ends: false };
         store.append_logs(&[batch]).await.expect("lines");
     }

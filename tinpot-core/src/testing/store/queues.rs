@@ -9,7 +9,7 @@ use crate::store::{QueueOrder, QueuePage, Store, Transition};
 use crate::time::Timestamp;
 
 pub(super) fn ready(queue: &str, action: &str, after: Option<(i32, u128)>) -> QueueOrder {
-    let after = after.map(|(priority, id)| (priority, ExecutionId::from_u128(id)));
+    let after = after.map(|(priority, id)| (-i64::from(priority), ExecutionId::from_u128(id)));
     QueueOrder::Ready { queue: queue.into(), action: action.into(), after }
 }
 

@@ -59,7 +59,7 @@ impl World {
         entry.last_seq += 1 + self.random.number() % 4;
         let lines = (first_seq..=entry.last_seq).map(|seq| line(fence, seq)).collect();
         let (time, stream, level) = (Timestamp(self.now), Stream::Stdout, Level::Info);
-        entry.waiting.push_back(LogChunk { first_seq, time, stream, level, lines });
+        entry.waiting.push_back(LogChunk::new(first_seq, time, stream, level, lines));
         self.pump(index)
     }
 

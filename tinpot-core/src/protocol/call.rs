@@ -1,0 +1,75 @@
+//! How an attempt has another action run, as an execution of its own.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::fence::{Epoch, Fence};
+use crate::execution::{Outcome, SubmitOptions};
+use crate::id::ExecutionId;
+use crate::json::Json;
+use crate::log::SpanId;
+
+/// Worker → coordinator: have that action run. Sent again until it is answered; by fence and number it is one and the same call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The attempt that asks.
+    pub fence: Fence,
+    /// Counts the calls of the attempt, from 1.
+    pub number: u64,
+    /// The name of the action.
+    pub action: Arc<str>,
+    /// Its parameters, a JSON object.
+    pub parameters: Json,
+    /// What the attempt asks for beyond that.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub options: SubmitOptions,
+    /// The step that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<SpanId>,
+    /// Whether the attempt waits for its end. Until then the attempt takes no slot, and the child ends with it.
+    #[serde(default)]
+    pub wait: bool,
+}
+
+fn is_default(options: &SubmitOptions) -> bool {
+    *options == SubmitOptions::default()
+}
+
+/// Coordinator → worker: what has become of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Called {
+    /// The life of the coordinator that says so.
+    pub epoch: Epoch,
+    /// The attempt that asked.
+    pub fence: Fence,
+    /// The number of the call.
+    pub number: u64,
+    /// What.
+    pub state: CallState,
+}
+
+/// What has become of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// It is an execution now.
+    Accepted {
+        /// Which.
+        execution: ExecutionId,
+    },
+    /// That execution has ended.
+    Ended {
+        /// Which.
+        execution: ExecutionId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// It will never be one.
+    Refused {
+        /// What kind of error: `NotFound`, `InvalidParameters`, ….
+        kind: String,
+        /// Why.
+        message: String,
+    },
+}
