@@ -45,7 +45,7 @@ pub struct PythonExecutor {
     actions: Actions,
     offer: watch::Sender<Arc<Offer>>,
     threads: Threads,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     /// How many attempts have not ended.
     running: Arc<AtomicUsize>,
     ended: Arc<watch::Sender<()>>,
@@ -127,7 +127,7 @@ impl PythonExecutorBuilder {
             actions,
             offer: watch::Sender::new(Arc::new(offer)),
             threads: Threads::default(),
-            places: Semaphore::new(self.size),
+            places: Arc::new(Semaphore::new(self.size)),
             running: Arc::default(),
             ended: Arc::new(watch::Sender::new(())),
             closed: watch::Sender::new(false),
@@ -185,8 +185,9 @@ impl Executor for PythonExecutor {
         let (job, handle) = Job::new(
             self.interpreter,
             entry,
-            attempt.parameters,
+            attempt,
             &context,
+            self.places.clone(),
             self.result_limit_bytes,
         );
         let threads_failed = self.threads.run(Box::new(move |py| {

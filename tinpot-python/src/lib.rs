@@ -9,12 +9,14 @@
 //! | --- | --- | --- |
 //! | `embed` | `PythonExecutor` | libpython and its headers |
 
+mod calls;
 mod cgroup;
 mod containment;
 #[cfg(feature = "embed")]
 mod embed;
 mod error;
 mod lines;
+mod marks;
 mod offer;
 mod package;
 mod pool;

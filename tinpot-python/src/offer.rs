@@ -25,6 +25,7 @@ struct Described {
     delay_ms: Option<u64>,
     expires_in_ms: Option<u64>,
     timeout_ms: Option<u64>,
+    concurrency: Option<u32>,
     #[serde(default)]
     retry: RetryPolicy,
     place: String,
@@ -71,6 +72,9 @@ impl Described {
         }
         if let Some(timeout) = self.timeout_ms {
             action = action.timeout(Duration::from_millis(timeout));
+        }
+        if let Some(concurrency) = self.concurrency {
+            action = action.concurrency(concurrency);
         }
         Ok(action)
     }

@@ -20,13 +20,17 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/schema.py", include_str!("../python/tinpot/schema.py")),
     ("tinpot/_action.py", include_str!("../python/tinpot/_action.py")),
     ("tinpot/_child.py", include_str!("../python/tinpot/_child.py")),
+    ("tinpot/_bridges.py", include_str!("../python/tinpot/_bridges.py")),
     ("tinpot/_command.py", include_str!("../python/tinpot/_command.py")),
+    ("tinpot/_connection.py", include_str!("../python/tinpot/_connection.py")),
     ("tinpot/_context.py", include_str!("../python/tinpot/_context.py")),
     ("tinpot/_discovery.py", include_str!("../python/tinpot/_discovery.py")),
     ("tinpot/_embedded.py", include_str!("../python/tinpot/_embedded.py")),
     ("tinpot/_errors.py", include_str!("../python/tinpot/_errors.py")),
     ("tinpot/_guardian.py", include_str!("../python/tinpot/_guardian.py")),
+    ("tinpot/_owners.py", include_str!("../python/tinpot/_owners.py")),
     ("tinpot/_run.py", include_str!("../python/tinpot/_run.py")),
+    ("tinpot/_wrapper.py", include_str!("../python/tinpot/_wrapper.py")),
 ];
 
 /// What the directory of a package is called, before some random characters.

@@ -9,6 +9,7 @@ mod guardian;
 mod interpreter;
 mod lifeline;
 mod output;
+mod parking;
 mod pipe;
 mod sweep;
 
@@ -268,7 +269,7 @@ impl Executor for PythonPool {
                 continue;
             }
             interpreter.control.prepare(&attempt);
-            match interpreter.run(&context, self.fleet.closed()).await {
+            match interpreter.run(&context, &self.fleet).await {
                 End::Clean(outcome) => {
                     busy.put_back();
                     return outcome;

@@ -191,6 +191,12 @@ impl Context {
         self.span
     }
 
+    /// The same context within another step.
+    #[must_use]
+    pub fn within(&self, span: Option<SpanId>) -> Self {
+        Self { span, ..self.clone() }
+    }
+
     /// Runs a part of the action as a step with a name: what it logs and calls through the context that it is given belongs to that step.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ class ActionTest(unittest.TestCase):
         def plain(a, b=2):
             return a + b
 
-        self.assertIs(action(plain), plain)
+        self.assertIs(action(plain).__wrapped__, plain)
         self.assertIs(action(name="other", group="G")(plain), plain)
         self.assertEqual(plain(1), 3)
         self.assertEqual([entry.name for entry in registry[-2:]], ["plain", "other"])

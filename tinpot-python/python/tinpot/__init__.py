@@ -16,14 +16,19 @@ Nothing here needs anything beyond the standard library.
 
 from tinpot._action import action
 from tinpot._command import Completed, action_print, run_command
-from tinpot._errors import Cancelled, CommandError, CommandTimeout
+from tinpot._context import Context, current
+from tinpot._errors import ActionError, Cancelled, CommandError, CommandTimeout, LimitError
 
 __all__ = [
+    "ActionError",
     "Cancelled",
     "CommandError",
     "CommandTimeout",
     "Completed",
+    "Context",
+    "LimitError",
     "action",
     "action_print",
+    "current",
     "run_command",
 ]

@@ -3,6 +3,8 @@
 import datetime
 import inspect
 
+from tinpot import _owners, _wrapper
+
 # Every decorated function, in the order in which the decorators ran.
 registry = []
 
@@ -17,28 +19,34 @@ class Entry:
 
     __slots__ = (
         "name", "group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry",
-        "function", "module", "file", "line", "is_async", "positional",
+        "function", "module", "file", "line", "is_async", "positional", "concurrency", "owner", "context",
     )
 
     @property
     def place(self):
         return "%s:%d" % (self.file, self.line)
 
-    def call(self, parameters):
+    def call(self, parameters, context=None):
         """Calls the function with a dict of parameters."""
+        given = []
         if self.positional:
             parameters = dict(parameters)
             given = [parameters.pop(name) for name in self.positional if name in parameters]
-            return self.function(*given, **parameters)
-        return self.function(**parameters)
+        if self.context:
+            parameters = {**parameters, self.context: context}
+        if self.owner:
+            given.insert(0, _owners.instance(self))
+        return self.function(*given, **parameters)
 
 
 def action(
     function=None, /, *, name=None, group=None, description=None, queue=None, priority=0, delay=None, expires_in=None,
-    timeout=None, retries=0, retry_delay=1.0, backoff="exponential", max_retry_delay=None, retry_jitter=None,
+    timeout=None, concurrency=None, retries=0, retry_delay=1.0, backoff="exponential", max_retry_delay=None, retry_jitter=None,
     max_lost_attempts=3,
 ):
-    """Offers a function as an action; the function itself is returned unchanged.
+    """Offers a function as an action. It stays a plain function; called by another action it is a step of that one's execution.
+
+    A method is an action too: its class is made once per process, without arguments, and its `setup()` is called before the first use.
 
     Times are seconds or a timedelta, and at most 100 years. A submission may say otherwise about everything from `queue` on.
 
@@ -50,6 +58,7 @@ def action(
     delay: how long an execution has to wait at least.
     expires_in: an execution that still waits for a worker after that long fails, and says so.
     timeout: how long an attempt may run.
+    concurrency: for `async def`: so many attempts run at once in one interpreter, beside the worker's slots.
     retries: how often it is tried again after an attempt that failed, timed out or was lost, 0 to 1000. Declaring retries declares that
         running it twice does no harm: without, it is started at most once.
     retry_delay: how long it waits before it is tried again.
@@ -71,12 +80,14 @@ def action(
         "delay_ms": _milliseconds("delay", delay),
         "expires_in_ms": _milliseconds("expires_in", expires_in, least=1),
         "timeout_ms": _milliseconds("timeout", timeout, least=1),
+        "concurrency": None if concurrency is None else _whole("concurrency", concurrency, 1, 100_000),
         "retry": _retry(retries, retry_delay, backoff, max_retry_delay, retry_jitter, max_lost_attempts),
     }
 
     def register(function):
-        registry.append(_entry(function, name, description, options))
-        return function
+        entry = _entry(function, name, description, options)
+        registry.append(entry)
+        return _wrapper.wrap(function, entry)
 
     return register if function is None else register(function)
 
@@ -96,6 +107,10 @@ def _entry(function, name, description, options):
     entry.line = code.co_firstlineno
     entry.is_async = False
     entry.positional = ()
+    entry.owner = None
+    entry.context = None
+    if entry.concurrency is not None and not inspect.iscoroutinefunction(inspect.unwrap(function)):
+        raise TypeError("@action: concurrency is for `async def`: other functions take one slot each")
     return entry
 
 

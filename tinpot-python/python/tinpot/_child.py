@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 
-from tinpot import _discovery, _run
+from tinpot import _bridges, _context, _discovery, _run
+from tinpot._connection import Connection
 from tinpot._errors import Cancelled
 
 # How long a process that the action started may take to end by itself after the action has ended, in seconds.
@@ -29,31 +30,33 @@ def main(control_fd, lifeline_fd):
     signal.signal(signal.SIGTERM, _on_terminate)
     _tie(lifeline_fd)
     _open_streams()
-    connection = socket.socket(fileno=control_fd)
-    connection.setblocking(True)
-    requests = connection.makefile("rb", 65536)
-    settings = json.loads(requests.readline())
+    end = socket.socket(fileno=control_fd)
+    end.setblocking(True)
+    connection = Connection(end)
+    settings = json.loads(connection.request())
+    _bridges.install()
 
     def say(message):
-        connection.sendall(json.dumps(message).encode() + b"\n")
+        connection.send(json.dumps(message).encode() + b"\n")
 
     found = _discovery.discover(settings["root"], settings["skip"], lambda file: say({"importing": file}))
     _flush()
     say({"ready": found.offer()})
     try:
-        _serve(requests, connection, found, settings["result_limit_bytes"])
+        link = _context.PipeLink(settings["mark"], connection, _control, settings["tmp"])
+        _serve(connection, found, settings["result_limit_bytes"], link)
     except (BrokenPipeError, ConnectionResetError):
         pass
     os._exit(0)
 
 
-def _serve(requests, connection, found, limit):
+def _serve(connection, found, limit, link):
     entries = found.entries()
-    readline, send, loads = requests.readline, connection.sendall, json.loads
+    next_request, send, loads = connection.request, connection.send, json.loads
     home, me = _Home(), os.getpid()
     while True:
-        line = readline()
-        if not line:
+        line = next_request()
+        if line is None:
             return
         if _control.stopped:
             # Asked to end while nothing ran: whatever comes is for another interpreter.
@@ -65,11 +68,12 @@ def _serve(requests, connection, found, limit):
             _control.running = True
             try:
                 request = loads(line)
+                context = _context.enter(_context.Attempt(link, request))
                 entry = entries.get(request["action"])
                 if entry is None:
                     reply = _unknown(request["action"], found)
                 else:
-                    reply = _run.succeeded(_run.call(entry, request["parameters"], _control), limit)
+                    reply = _run.succeeded(_run.call(entry, request["parameters"], _control, context), limit)
                 if _thread._count() > threads:
                     left = _end_threads(threads)
             finally:
@@ -81,8 +85,9 @@ def _serve(requests, connection, found, limit):
             error = None
             if _thread._count() > threads and not _control.stopped:
                 left = _end_threads(threads)
-        request = entry = None
+        request = entry = context = None
         _flush()
+        _context.leave()
         if os.getpid() != me:
             os._exit(0)  # the action forked, and this is the copy: the reply is not its to give
         home.restore()

@@ -9,7 +9,7 @@ import sys
 import traceback
 import types
 
-from tinpot import _action, schema
+from tinpot import _action, _owners, schema
 from tinpot._run import own_frames_removed
 
 # What stands in as the parent of files that cannot be imported under their own name, because another module has it.
@@ -189,12 +189,13 @@ def _place(root, entry):
 
 def _describe(entry):
     function = inspect.unwrap(entry.function)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise schema.SchemaError("generator functions cannot be actions: return the values as a list")
-    entry.is_async = inspect.iscoroutinefunction(function)
+    entry.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    if _owners.owner_name(function) is not None:
+        if not isinstance(inspect.getattr_static(_owners.find(entry), function.__name__, None), (staticmethod, classmethod)):
+            entry.owner = _owners.find(entry)
     derived, entry.positional = schema.derive(entry.function)
     description = {"name": entry.name, "schema": derived}
-    for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry"):
+    for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "concurrency", "retry"):
         value = getattr(entry, label)
         if value is not None:
             description[label] = value

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 
-from tinpot import _command, _discovery, _run
+from tinpot import _command, _connection, _context, _discovery, _run
 from tinpot._errors import Cancelled
 
 # The attempt that the code at hand belongs to, if any.
@@ -19,11 +19,14 @@ _HELD_BACK = 16 * 1024
 class Attempt(_run.Control):
     """One attempt: where its lines go, and where it can be asked to end."""
 
-    __slots__ = ("emit", "parts", "held", "lock", "thread", "reply", "closed", "shielded")
+    __slots__ = ("emit", "ask", "context", "parts", "held", "lock", "thread", "reply", "closed", "shielded")
 
-    def __init__(self, emit):
+    def __init__(self, emit, ask, about):
         super().__init__()
         self.emit = emit
+        self.ask = ask
+        about = json.loads(about)
+        self.context = _context.Context(_context.Attempt(_Link(self, about["mark"]), about))
         self.parts = ([], [])
         self.held = 0
         self.lock = threading.Lock()
@@ -48,6 +51,34 @@ class Attempt(_run.Control):
             self.emit(stream, text.encode("utf-8", "backslashreplace"))
 
 
+class _Link(_context.PipeLink):
+    """Marked lines on the attempt's own streams."""
+
+    def __init__(self, attempt, mark):
+        super().__init__(mark, control=attempt)
+        self.attempt = attempt
+        self.calls = 0
+
+    def mark(self, text):
+        self._line(0, text)
+
+    def span(self, number):
+        self._line(1, '{"s":%d}' % number)
+
+    def _line(self, stream, text):
+        if not self.attempt.closed:
+            self.attempt.send(stream)
+            self.attempt.emit(stream, (self.prefix + text + "\n").encode("utf-8", "replace"))
+
+    def call(self, request):
+        self.calls += 1
+        request["number"] = self.calls
+        answer = self.attempt.ask(json.dumps({"call": request}).encode())
+        if answer is None:
+            raise Cancelled("the attempt was asked to end")
+        return _connection.judged(json.loads(answer))
+
+
 def discover(root, importing):
     """What a directory offers: its JSON form, and the callables by name."""
     with _discovering:
@@ -63,6 +94,7 @@ def run(attempt, entry, parameters, limit):
 
 def _in_context(attempt, entry, parameters, limit):
     _current.set(attempt)
+    _context._current.set(attempt.context)
     try:
         try:
             with attempt.lock:
@@ -70,7 +102,7 @@ def _in_context(attempt, entry, parameters, limit):
                 attempt.running = True
                 if attempt.stopped:
                     raise Cancelled("the attempt was asked to end before it began")
-            value = _run.call(entry, json.loads(parameters), attempt)
+            value = _run.call(entry, json.loads(parameters), attempt, attempt.context)
             attempt.reply = _run.succeeded(value, limit)
         finally:
             with attempt.lock:
@@ -92,6 +124,7 @@ def settle(attempt):
     for stream in (0, 1):
         attempt.send(stream)
     attempt.closed = True
+    attempt.context._attempt.close()
     return attempt.reply
 
 

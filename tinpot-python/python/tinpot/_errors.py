@@ -36,3 +36,24 @@ class CommandTimeout(CommandError):
 
     def _describe(self):
         return "%s ran longer than %s s and was killed" % (self.command, self.timeout)
+
+
+class ActionError(Exception):
+    """Another action that was called did not succeed."""
+
+    def __init__(self, message, kind="", traceback=None, execution=None, status="failed"):
+        self.message = message
+        self.kind = kind
+        self.traceback = traceback
+        self.execution = execution
+        self.status = status
+        text = "%s: %s" % (kind, message) if kind else message
+        if execution:
+            text += " (execution %s)" % execution
+        if traceback:
+            text += "\n\nits own traceback:\n" + traceback
+        super().__init__(text)
+
+
+class LimitError(Exception):
+    """Something is larger than it may be."""

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import traceback
+import types
 
 from tinpot._errors import Cancelled
 
@@ -27,23 +28,54 @@ class Control:
         self.hook = None
 
 
-def call(entry, parameters, control):
-    """Calls the function; a coroutine is run to its end."""
+def call(entry, parameters, control, context):
+    """Calls the function; a coroutine is run to its end, and so is a generator."""
     if entry.is_async:
-        return _call_async(entry, parameters, control)
-    if entry.positional:
-        return entry.call(parameters)
-    return entry.function(**parameters)
+        return _call_async(entry, parameters, control, context)
+    if entry.positional or entry.owner or entry.context:
+        result = entry.call(parameters, context)
+    else:
+        result = entry.function(**parameters)
+    if isinstance(result, types.GeneratorType):
+        return _exhaust(result, context)
+    return result
 
 
-def _call_async(entry, parameters, control):
+def _exhaust(generator, context):
+    """What it yields is told as it comes: text is printed, a number or (done, total, message) is progress. It returns its result."""
+    while True:
+        try:
+            value = next(generator)
+        except StopIteration as end:
+            return end.value
+        _tell(value, context)
+
+
+def _tell(value, context):
+    if isinstance(value, bool) or value is None:
+        return
+    if isinstance(value, (int, float)):
+        context.progress(value)
+    elif isinstance(value, (tuple, list)) and 2 <= len(value) <= 3 and all(isinstance(part, (int, float)) for part in value[:2]):
+        context.progress(*value)
+    elif isinstance(value, dict) and "done" in value and set(value) <= {"done", "total", "message"}:
+        context.progress(**value)
+    else:
+        print(value, flush=True)
+
+
+def _call_async(entry, parameters, control, context):
     import asyncio
 
     async def main():
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         control.hook = lambda: loop.call_soon_threadsafe(task.cancel)
         try:
-            return await entry.call(parameters)
+            result = entry.call(parameters, context)
+            if not hasattr(result, "__aiter__"):
+                return await result
+            async for value in result:
+                _tell(value, context)
         finally:
             control.hook = None
 

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyTuple};
-use tinpot_core::{Context, Json, Outcome, Stop};
+use tinpot_core::protocol::Fence;
+use tinpot_core::{Attempt, Context, ExecutionId, Json, Outcome, Stop};
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::interpreter::Interpreter;
 use super::sink::Sink;
@@ -21,6 +23,16 @@ pub(super) struct Job {
     limit: usize,
     place: Arc<Place>,
     done: oneshot::Sender<Option<Vec<u8>>>,
+    about: About,
+}
+
+/// What an attempt knows of itself.
+#[derive(serde::Serialize)]
+struct About {
+    mark: String,
+    attempt: u32,
+    fence: Fence,
+    execution: ExecutionId,
 }
 
 /// The other side.
@@ -66,23 +78,28 @@ impl Job {
     pub(super) fn new(
         interpreter: &'static Interpreter,
         entry: Arc<Py<PyAny>>,
-        parameters: Json,
+        attempt: Attempt,
         context: &Context,
+        places: Arc<Semaphore>,
         limit: usize,
     ) -> (Self, JobHandle) {
+        let Attempt { parameters, fence, execution, .. } = attempt;
         let place = Arc::new(Place(Mutex::new(Phase::Waiting)));
         let (done, is_done) = oneshot::channel();
         let (give_up, given_up) = watch::channel(false);
-        let sink = Arc::new(Sink::new(context.logs().clone(), Handle::current(), given_up));
-        let job = Self { interpreter, entry, parameters, sink, limit, place: place.clone(), done };
+        let mark = uuid::Uuid::new_v4().simple().to_string();
+        let sink = Arc::new(Sink::new(context.clone(), places, given_up, &mark));
+        let about = About { mark, attempt: context.attempt(), fence, execution };
+        let job =
+            Self { interpreter, entry, parameters, sink, limit, place: place.clone(), done, about };
         let handle = JobHandle { interpreter, place, done: is_done, give_up, finished: false };
         (job, handle)
     }
 
     /// Runs the attempt and hands over its reply; the log is complete by then.
     pub(super) fn run(self, py: Python<'_>) {
-        let Self { interpreter, entry, parameters, sink, limit, place, done } = self;
-        let reply = prepare(py, interpreter, &sink).map(|attempt| {
+        let Self { interpreter, entry, parameters, sink, limit, place, done, about } = self;
+        let reply = prepare(py, interpreter, &sink, &about).map(|attempt| {
             if let Phase::Asked = place.enter(Phase::Running(attempt.clone().unbind())) {
                 let _ = interpreter.stop.bind(py).call1((&attempt,));
             }
@@ -106,7 +123,15 @@ fn prepare<'py>(
     py: Python<'py>,
     interpreter: &Interpreter,
     sink: &Arc<Sink>,
+    about: &About,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let caller = sink.clone();
+    let call = PyCFunction::new_closure(py, None, None, move |args: &Bound<'_, PyTuple>, _| {
+        let line = args.get_item(0)?;
+        let answer = caller.call(args.py(), line.cast::<PyBytes>()?.as_bytes());
+        let answer = answer.map_err(|e| PyValueError::new_err(e.to_string()))?;
+        PyResult::Ok(answer.map(|answer| PyBytes::new(args.py(), &answer).unbind()))
+    })?;
     let sink = sink.clone();
     let emit = PyCFunction::new_closure(py, None, None, move |args: &Bound<'_, PyTuple>, _| {
         let stream: usize = args.get_item(0)?.extract()?;
@@ -114,7 +139,8 @@ fn prepare<'py>(
         sink.write(args.py(), stream, data.cast::<PyBytes>()?.as_bytes());
         PyResult::Ok(())
     })?;
-    interpreter.attempt.bind(py).call1((emit,))
+    let about = serde_json::to_string(about).unwrap_or_default();
+    interpreter.attempt.bind(py).call1((emit, call, about))
 }
 
 impl JobHandle {

@@ -2,29 +2,58 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context as TaskContext, Poll, Waker};
 
 use pyo3::Python;
-use tinpot_core::{Level, LogWriter, Stream};
+use tinpot_core::Context;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use crate::calls::Asked;
 use crate::lines::Lines;
+use crate::marks::Marks;
 
 /// Takes what one attempt prints, and hands it on line by line.
 #[derive(Debug)]
 pub(super) struct Sink {
-    logs: LogWriter,
+    context: Context,
+    /// Of all attempts: one that waits for a child gives its own away.
+    places: Arc<Semaphore>,
     runtime: Handle,
     /// Set when nobody waits for the attempt any more: from then on nothing it prints is kept, and printing never waits.
     given_up: watch::Receiver<bool>,
     lines: [Mutex<Lines>; 2],
+    marks: tokio::sync::Mutex<Marks>,
 }
 
 impl Sink {
-    pub(super) fn new(logs: LogWriter, runtime: Handle, given_up: watch::Receiver<bool>) -> Self {
-        Self { logs, runtime, given_up, lines: Default::default() }
+    pub(super) fn new(
+        context: Context,
+        places: Arc<Semaphore>,
+        given_up: watch::Receiver<bool>,
+        mark: &str,
+    ) -> Self {
+        let marks = tokio::sync::Mutex::new(Marks::new(mark));
+        let runtime = Handle::current();
+        Self { context, places, runtime, given_up, lines: Default::default(), marks }
+    }
+
+    /// Has another action run, without the interpreter's lock; the line to answer with, `None` when nobody waits for the attempt any more.
+    pub(super) fn call(&self, py: Python<'_>, line: &[u8]) -> serde_json::Result<Option<Vec<u8>>> {
+        let asked = Asked::read(line)?;
+        let mut given_up = self.given_up.clone();
+        let _away = asked.wait.then(|| PlaceGivenAway::new(self));
+        Ok(py.detach(|| {
+            self.runtime.block_on(async {
+                tokio::select! {
+                    answer = asked.answer(&self.context) => Some(answer),
+                    _ = given_up.wait_for(|given_up| *given_up) => None,
+                    // A request to end is an exception, which only code that runs can meet.
+                    _ = self.context.stopped() => None,
+                }
+            })
+        }))
     }
 
     /// Takes what was printed to standard output (0) or standard error (1); waits, without the interpreter's lock, while the log is full.
@@ -53,13 +82,11 @@ impl Sink {
         if found.is_empty() || *self.given_up.borrow() {
             return;
         }
-        let (stream, level) = match stream {
-            0 => (Stream::Stdout, Level::Info),
-            _ => (Stream::Stderr, Level::Error),
-        };
-        let mut write = pin!(self.logs.write(stream, level, found));
+        let mut write = pin!(async {
+            self.marks.lock().await.write(&self.context, stream, found).await;
+        });
         // Nearly always there is room, and nothing to wait for.
-        if let Poll::Ready(()) = write.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(()) = write.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
             return;
         }
         let mut given_up = self.given_up.clone();
@@ -70,6 +97,27 @@ impl Sink {
                     _ = given_up.wait_for(|given_up| *given_up) => {}
                 }
             });
+        });
+    }
+}
+
+/// A place that another attempt may have; it is taken away again once this is dropped and one is free.
+struct PlaceGivenAway<'a>(&'a Sink);
+
+impl<'a> PlaceGivenAway<'a> {
+    fn new(sink: &'a Sink) -> Self {
+        sink.places.add_permits(1);
+        Self(sink)
+    }
+}
+
+impl Drop for PlaceGivenAway<'_> {
+    fn drop(&mut self) {
+        let places = self.0.places.clone();
+        self.0.runtime.spawn(async move {
+            if let Ok(place) = places.acquire().await {
+                place.forget();
+            }
         });
     }
 }

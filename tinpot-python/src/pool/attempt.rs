@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tinpot_core::{Context, Failure, Outcome, Stop};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::fleet::Fleet;
 use super::interpreter::{Interpreter, describe, exited, kill};
 use super::output::Tail;
 use crate::reply::Reply;
@@ -40,11 +42,8 @@ enum Step {
 
 impl Interpreter {
     /// Runs the attempt whose request was prepared in the control socket.
-    pub(super) async fn run(
-        &mut self,
-        context: &Context,
-        mut closed: watch::Receiver<bool>,
-    ) -> End {
+    pub(super) async fn run(&mut self, context: &Context, fleet: &Arc<Fleet>) -> End {
+        let mut closed = fleet.closed();
         // A thread that was there before the attempt may have printed since the last one.
         self.outputs.drain(&mut Tail::default());
         let finishing = AtomicBool::new(false);
@@ -52,8 +51,8 @@ impl Interpreter {
         let usable;
         let step = {
             let Self { family, control, outputs, exit, .. } = self;
-            let mut pump = pin!(outputs.pump(context.logs(), &finishing));
-            let mut exchange = pin!(async { reply(control.exchange().await) });
+            let mut pump = pin!(outputs.pump(context, &finishing));
+            let mut exchange = pin!(async { reply(control.converse(context, fleet).await) });
             let mut stops = context.stop_requests();
             // A request that was there before counts as well.
             stops.mark_changed();

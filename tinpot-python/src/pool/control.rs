@@ -3,12 +3,18 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use tinpot_core::Attempt;
+use tinpot_core::{Attempt, Context};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+
+use super::fleet::Fleet;
+use super::parking::Parked;
+use crate::calls::Asked;
 
 /// A reply is read in pieces of this size.
 const READ_BYTES: usize = 16 * 1024;
@@ -48,6 +54,10 @@ impl Control {
         self.request.extend_from_slice(b"{\"action\":");
         // Writing a string to memory cannot fail.
         let _ = serde_json::to_writer(&mut self.request, &*attempt.action);
+        let Attempt { number, fence, execution, .. } = attempt;
+        let about =
+            format!(",\"attempt\":{number},\"fence\":\"{fence}\",\"execution\":\"{execution}\"");
+        self.request.extend_from_slice(about.as_bytes());
         self.request.extend_from_slice(b",\"parameters\":");
         let start = self.request.len();
         self.request.extend_from_slice(attempt.parameters.get().as_bytes());
@@ -58,16 +68,53 @@ impl Control {
         self.request.extend_from_slice(b"}\n");
     }
 
-    /// Sends what was prepared and returns the line that comes back; `None` when the interpreter is gone.
-    pub(super) async fn exchange(&mut self) -> io::Result<Option<&[u8]>> {
+    /// Sends what was prepared, has the actions run that the attempt calls, and returns the reply that comes in the end; `None` when the
+    /// interpreter is gone.
+    pub(super) async fn converse(
+        &mut self,
+        context: &Context,
+        fleet: &Arc<Fleet>,
+    ) -> io::Result<Option<&[u8]>> {
         let request = std::mem::take(&mut self.request);
         let sent = self.send(&request).await;
         self.request = request;
         match sent {
-            Ok(()) => self.line().await,
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(None),
-            Err(e) => Err(e),
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
+            Err(e) => return Err(e),
         }
+        // Aborted when this future is dropped.
+        let mut calls = JoinSet::new();
+        let (mut waiting, mut parked) = (0_usize, None);
+        loop {
+            let answered = tokio::select! {
+                biased;
+                Some(answered) = calls.join_next() => answered.ok(),
+                line = self.line() => {
+                    let Some(line) = line? else { return Ok(None) };
+                    if !Asked::is_in(line) {
+                        break;
+                    }
+                    let asked = Asked::read(line).map_err(io::Error::other)?;
+                    self.consume();
+                    if asked.wait {
+                        waiting += 1;
+                        parked.get_or_insert_with(|| Parked::new(fleet));
+                    }
+                    let (context, wait) = (context.clone(), asked.wait);
+                    calls.spawn(async move { (wait, asked.answer(&context).await) });
+                    continue;
+                }
+            };
+            let Some((waited, answer)) = answered else { continue };
+            waiting -= usize::from(waited);
+            if waiting == 0 {
+                parked = None;
+            }
+            self.send(&answer).await?;
+        }
+        // It is here already.
+        self.line().await
     }
 
     pub(super) async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {

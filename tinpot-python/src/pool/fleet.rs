@@ -48,6 +48,10 @@ struct State {
     failures: u32,
     reason: String,
     closed: bool,
+    /// Attempts that wait for children: so many interpreters more are needed.
+    parked: usize,
+    /// Places that have to go when they are free.
+    debt: usize,
 }
 
 /// An interpreter in use. Unless it is put back, it is killed when this is dropped, and another takes its place.
@@ -55,7 +59,7 @@ struct State {
 pub(super) struct Busy<'a> {
     fleet: &'a Fleet,
     interpreter: Option<Interpreter>,
-    _place: SemaphorePermit<'a>,
+    place: Option<SemaphorePermit<'a>>,
 }
 
 impl Fleet {
@@ -93,7 +97,7 @@ impl Fleet {
                 changed.await;
             },
         };
-        Ok(Busy { fleet: self, interpreter: Some(interpreter), _place: place })
+        Ok(Busy { fleet: self, interpreter: Some(interpreter), place: Some(place) })
     }
 
     fn try_take(&self) -> Option<Result<Interpreter, String>> {
@@ -178,7 +182,7 @@ impl Fleet {
     /// Whether one more is to be started, and after which delay; it counts as living from now on.
     fn next_start(&self) -> Option<Duration> {
         let mut state = self.lock();
-        if state.closed || state.live >= self.target {
+        if state.closed || state.live >= self.target + state.parked {
             return None;
         }
         state.live += 1;
@@ -236,6 +240,23 @@ impl Fleet {
         self.changed.notify_waiters();
     }
 
+    /// One more attempt may run.
+    pub(super) fn add_place(&self) {
+        self.lock().parked += 1;
+        self.places.add_permits(1);
+        self.wanted.notify_one();
+    }
+
+    /// One less may, as soon as a place is free.
+    pub(super) fn take_place_away(&self) {
+        let mut state = self.lock();
+        state.parked -= 1;
+        match self.places.try_acquire() {
+            Ok(place) => place.forget(),
+            Err(_) => state.debt += 1,
+        }
+    }
+
     /// Kills all and waits until no process is left.
     pub(super) async fn close(&self) {
         let idle = {
@@ -287,6 +308,11 @@ impl<'a> Busy<'a> {
             return;
         }
         state.failures = 0;
+        if state.live > self.fleet.target + state.parked {
+            // One that had to be there while another one waited.
+            state.live -= 1;
+            return;
+        }
         state.idle.push_back(interpreter);
         drop(state);
         self.fleet.changed.notify_waiters();
@@ -300,6 +326,13 @@ impl Drop for Busy<'_> {
             drop(interpreter);
             self.fleet.lock().live -= 1;
             self.fleet.wanted.notify_one();
+        }
+        let mut state = self.fleet.lock();
+        if state.debt > 0
+            && let Some(place) = self.place.take()
+        {
+            state.debt -= 1;
+            place.forget();
         }
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Interpreter {
     pub(super) outputs: Outputs,
     /// How it ended, once it has.
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
+    /// What its marked lines begin with.
+    mark: String,
 }
 
 /// What an interpreter says while it starts.
@@ -66,6 +68,7 @@ impl Launch {
             self.spawn(reap).map_err(PythonError::io("an interpreter cannot be started"))?;
         let settings = serde_json::json!({
             "root": self.root, "skip": self.skip, "result_limit_bytes": self.result_limit_bytes,
+            "mark": interpreter.mark, "tmp": self.common.package.path(),
         });
         let (mut tail, mut importing) = (Tail::default(), None);
         let mut exit = interpreter.exit.clone();
@@ -122,7 +125,9 @@ impl Launch {
     ) -> io::Result<Interpreter> {
         let (control, their_control) = Control::pair()?;
         let their_lifeline = self.common.lifeline.tie()?;
-        let (outputs, stdout, stderr) = Outputs::pipes()?;
+        // Not the cookie, which what an attempt starts can read.
+        let mark = uuid::Uuid::new_v4().simple().to_string();
+        let (outputs, stdout, stderr) = Outputs::pipes(&mark)?;
         let cgroup = self.cgroup.as_ref().map(PoolCgroup::add).transpose()?;
         let procs = cgroup.as_ref().map(Cgroup::procs).transpose()?;
         let number = self.count.fetch_add(1, Ordering::Relaxed);
@@ -143,7 +148,7 @@ impl Launch {
         let (report, exit) = watch::channel(None);
         reap(child, report);
         let family = Arc::new(Family::new(pid, cookie, cgroup));
-        Ok(Interpreter { family, control, outputs, exit })
+        Ok(Interpreter { family, control, outputs, exit, mark })
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tinpot_core::{Level, LogWriter, Stream};
+use tinpot_core::Context;
 use tokio::time::Instant;
 
 use super::pipe::Pipe;
 use crate::lines::Lines;
+use crate::marks::Marks;
 
 /// One read takes at most this much.
 const READ_BYTES: usize = 64 * 1024;
@@ -25,8 +26,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 struct Output {
     pipe: Pipe,
-    stream: Stream,
-    level: Level,
     lines: Lines,
     capacity: usize,
 }
@@ -37,50 +36,53 @@ pub(super) struct Outputs {
     both: [Output; 2],
     buffer: Box<[u8]>,
     found: Vec<String>,
+    marks: Marks,
 }
 
 impl Outputs {
     /// Two pipes: the reading ends, and the writing ends of standard output and standard error.
-    pub(super) fn pipes() -> io::Result<(Self, OwnedFd, OwnedFd)> {
-        let (stdout, stdout_writer) = Output::pipe(Stream::Stdout, Level::Info)?;
-        let (stderr, stderr_writer) = Output::pipe(Stream::Stderr, Level::Error)?;
+    pub(super) fn pipes(mark: &str) -> io::Result<(Self, OwnedFd, OwnedFd)> {
+        let (stdout, stdout_writer) = Output::pipe()?;
+        let (stderr, stderr_writer) = Output::pipe()?;
         let outputs = Self {
             both: [stdout, stderr],
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             found: Vec::new(),
+            marks: Marks::new(mark),
         };
         Ok((outputs, stdout_writer, stderr_writer))
     }
 
-    /// Hands lines to `logs` as they come, until `finishing` is set; then everything that is in the pipes, and returns.
+    /// Hands on lines as they come, until `finishing` is set; then everything that is in the pipes, and returns.
     ///
     /// Writes to a pipe are synchronous: what the attempt wrote before its reply is in the pipe when the reply is here.
-    pub(super) async fn pump(&mut self, logs: &LogWriter, finishing: &AtomicBool) {
+    pub(super) async fn pump(&mut self, context: &Context, finishing: &AtomicBool) {
+        self.marks.reset();
         let mut last = Instant::now();
         let mut quick = 0;
         while let Some(index) = self.readable(finishing).await {
             let pipe = &mut self.both[index].pipe;
             let read = pipe.read_ready(&mut self.buffer);
             self.take(index, read);
-            self.write(index, logs).await;
+            self.write(index, context).await;
             let now = Instant::now();
             quick = if now - last < QUICKLY { quick + 1 } else { 0 };
             last = now;
             if quick >= QUICK_READS {
-                self.look_now_and_then(logs, finishing).await;
+                self.look_now_and_then(context, finishing).await;
                 quick = 0;
             }
         }
         for index in 0..self.both.len() {
             // A process that the attempt did not start may go on writing: no more than a full pipe is the attempt's.
-            self.read_all(index, logs).await;
+            self.read_all(index, context).await;
             self.both[index].lines.finish(&mut self.found, false);
-            self.write(index, logs).await;
+            self.write(index, context).await;
         }
     }
 
     /// The same for as long as lines come quickly, without being woken for each.
-    async fn look_now_and_then(&mut self, logs: &LogWriter, finishing: &AtomicBool) {
+    async fn look_now_and_then(&mut self, context: &Context, finishing: &AtomicBool) {
         self.both.iter_mut().for_each(|output| output.pipe.unwatch());
         loop {
             tokio::select! {
@@ -90,7 +92,7 @@ impl Outputs {
             }
             let mut read = 0;
             for index in 0..self.both.len() {
-                read += self.read_all(index, logs).await;
+                read += self.read_all(index, context).await;
             }
             if read == 0 {
                 return;
@@ -99,7 +101,7 @@ impl Outputs {
     }
 
     /// Hands over what is in a pipe, at most as much as it can hold; returns how many bytes that were.
-    async fn read_all(&mut self, index: usize, logs: &LogWriter) -> usize {
+    async fn read_all(&mut self, index: usize, context: &Context) -> usize {
         let mut total = 0;
         while total < self.both[index].capacity {
             let read = self.both[index].pipe.read(&mut self.buffer);
@@ -108,7 +110,7 @@ impl Outputs {
             }
             total += read;
             self.take(index, read);
-            self.write(index, logs).await;
+            self.write(index, context).await;
         }
         total
     }
@@ -159,10 +161,10 @@ impl Outputs {
         self.both[index].lines.feed(&self.buffer[..read], &mut self.found);
     }
 
-    async fn write(&mut self, index: usize, logs: &LogWriter) {
+    async fn write(&mut self, index: usize, context: &Context) {
         if !self.found.is_empty() {
             let lines = std::mem::take(&mut self.found);
-            logs.write(self.both[index].stream, self.both[index].level, lines).await;
+            self.marks.write(context, index, lines).await;
         }
     }
 }
@@ -177,9 +179,9 @@ async fn finished(finishing: &AtomicBool) {
 }
 
 impl Output {
-    fn pipe(stream: Stream, level: Level) -> io::Result<(Self, OwnedFd)> {
+    fn pipe() -> io::Result<(Self, OwnedFd)> {
         let (pipe, capacity, writer) = Pipe::open()?;
-        Ok((Self { pipe, stream, level, lines: Lines::default(), capacity }, writer))
+        Ok((Self { pipe, lines: Lines::default(), capacity }, writer))
     }
 }
 

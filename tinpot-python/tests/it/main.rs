@@ -2,6 +2,7 @@
 
 mod conformance;
 mod containment;
+mod context;
 mod crashes;
 mod discovery;
 #[cfg(feature = "embed")]

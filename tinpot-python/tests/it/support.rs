@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tinpot_core::protocol::{Epoch, Fence};
 use tinpot_core::{
-    Attempt, Context, ContextParts, ExecutionId, Executor, Failure, Json, LogBuffer, LogWriter,
-    Offer, Outcome, Stop, StopReason, Stream, stop_channel,
+    Attempt, Context, ContextParts, ExecutionId, Executor, Failure, Json, LogBuffer, LogChunk,
+    LogWriter, Offer, Outcome, Progress, Stop, StopReason, Stream, stop_channel,
 };
 use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::sync::{Notify, watch};
@@ -76,6 +76,7 @@ pub(crate) struct Running {
     pub(crate) stop: watch::Sender<Option<Stop>>,
     buffer: LogBuffer,
     ready: Arc<Notify>,
+    progress: watch::Receiver<Option<Progress>>,
     pub(crate) task: JoinHandle<Outcome>,
 }
 
@@ -83,20 +84,23 @@ pub(crate) struct Running {
 pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     pub(crate) lines: Vec<(Stream, String)>,
+    pub(crate) chunks: Vec<LogChunk>,
+    pub(crate) progress: Option<Progress>,
 }
 
 pub(crate) fn start(executor: &Arc<impl Executor>, action: &str, parameters: Value) -> Running {
     let ready = Arc::new(Notify::new());
     let (logs, buffer) = LogWriter::channel(ready.clone(), u64::MAX);
     let (stop, stops) = stop_channel();
-    let parts = ContextParts::new(logs, stops, watch::Sender::new(None));
+    let (report, progress) = watch::channel(None);
+    let parts = ContextParts::new(logs, stops, report);
     let context = Context::new(parts);
     let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
     let parameters = Json::of(&parameters).expect("parameters");
     let attempt = Attempt::new(ExecutionId::generate(), fence, action, parameters);
     let executor = executor.clone();
     let task = tokio::spawn(async move { executor.execute(attempt, context).await });
-    Running { stop, buffer, ready, task }
+    Running { stop, buffer, ready, progress, task }
 }
 
 impl Running {
@@ -109,24 +113,24 @@ impl Running {
     }
 
     pub(crate) async fn end(mut self) -> Ended {
-        let mut lines = Vec::new();
+        let mut chunks = Vec::new();
         let outcome = within("the end of the attempt", async {
             loop {
                 tokio::select! {
                     outcome = &mut self.task => break outcome.expect("execute does not panic"),
-                    () = self.ready.notified() => take(&self.buffer, &mut lines),
+                    () = self.ready.notified() => chunks.extend(self.buffer.take(usize::MAX)),
                 }
             }
         })
         .await;
-        take(&self.buffer, &mut lines);
-        Ended { outcome, lines }
-    }
-}
-
-fn take(buffer: &LogBuffer, lines: &mut Vec<(Stream, String)>) {
-    for chunk in buffer.take(usize::MAX) {
-        lines.extend(chunk.lines.into_iter().map(|line| (chunk.stream, line)));
+        chunks.extend(self.buffer.take(usize::MAX));
+        let of = |chunk: &LogChunk| {
+            let stream = chunk.stream;
+            chunk.lines.clone().into_iter().map(move |line| (stream, line))
+        };
+        let lines = chunks.iter().flat_map(of).collect();
+        let progress = self.progress.borrow().clone();
+        Ended { outcome, lines, chunks, progress }
     }
 }
 
