@@ -3,6 +3,7 @@
 mod builder;
 mod calls;
 mod control;
+mod details;
 mod events;
 mod handle;
 mod idempotency;

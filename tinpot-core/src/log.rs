@@ -23,7 +23,7 @@ pub enum Stream {
     System,
     /// Not text for people: each line is a [`LogEvent`] as JSON.
     Event,
-    /// Not text for people: each line is the number of an artifact of the attempt, a blank, and some of its bytes in base64.
+    /// Not text for people: each line is attempt and number of an artifact, with a dot between them, a blank, and some of its bytes in base64.
     Data,
 }
 

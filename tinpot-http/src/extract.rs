@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::Deserialize;
-use tinpot_core::ExecutionId;
+use tinpot_core::{ExecutionId, SpanId};
 
 use crate::error::ApiError;
 
@@ -18,6 +18,28 @@ struct Name {
 #[derive(Deserialize)]
 struct Id {
     id: String,
+}
+
+/// The execution and the artifact that the path names, known or not.
+#[derive(Debug)]
+pub(crate) struct PathArtifact(pub(crate) ExecutionId, pub(crate) SpanId);
+
+#[derive(Deserialize)]
+struct IdAndArtifact {
+    id: String,
+    artifact: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathArtifact {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<IdAndArtifact>::from_request_parts(parts, state).await;
+        let named = path.ok().and_then(|Path(IdAndArtifact { id, artifact })| {
+            Some(Self(id.parse().ok()?, artifact.parse().ok()?))
+        });
+        named.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "there is no such artifact"))
+    }
 }
 
 /// The action that the path names, known or not.

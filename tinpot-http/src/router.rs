@@ -14,7 +14,7 @@ use tinpot_core::Coordinator;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
-use crate::routes::{actions, executions, health, logs, workers};
+use crate::routes::{actions, details, executions, health, logs, workers};
 use crate::stream;
 
 /// What every request may use.
@@ -38,6 +38,10 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
         .route("/api/executions/{id}/status", get(executions::status))
         .route("/api/executions/{id}/cancel", post(executions::cancel))
         .route("/api/executions/{id}/logs", get(logs::show))
+        .route("/api/executions/{id}/spans", get(details::spans))
+        .route("/api/executions/{id}/summary", get(details::summary))
+        .route("/api/executions/{id}/artifacts", get(details::artifacts))
+        .route("/api/executions/{id}/artifacts/{artifact}", get(details::artifact))
         .route("/api/executions/{id}/stream", get(stream::open))
         .route("/api/workers", get(workers::workers))
         .route("/api/queues", get(workers::queues))

@@ -1,6 +1,7 @@
 //! The routes, by resource.
 
 pub(crate) mod actions;
+pub(crate) mod details;
 pub(crate) mod executions;
 pub(crate) mod health;
 pub(crate) mod logs;

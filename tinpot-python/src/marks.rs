@@ -94,6 +94,7 @@ impl Marks {
             context.progress(done, total, message);
         }
         if let Some(piece) = d {
+            let piece = format!("{}.{piece}", context.attempt());
             context.logs().write(Stream::Data, Level::Info, vec![piece]).await;
         }
         if let Some(level) = l {

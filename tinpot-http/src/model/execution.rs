@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use tinpot_core::{AttemptRecord, Execution, ExecutionId, Json, Outcome, Status};
+use tinpot_core::{AttemptRecord, Execution, ExecutionId, Json, Outcome, Parent, SpanId, Status};
 
 use super::{Time, state};
 
@@ -57,6 +57,8 @@ pub(crate) struct ExecutionSummary<'a> {
     state: &'static str,
     error: Option<String>,
     attempts: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<ExecutionId>,
     accepted_at: Time,
     started_at: Option<Time>,
     finished_at: Option<Time>,
@@ -78,6 +80,7 @@ pub(crate) struct ExecutionView<'a> {
     /// It fails if it still waits then.
     expires_at: Option<Time>,
     idempotency_key: Option<&'a str>,
+    parent: Option<ParentLink>,
     parameters: &'a Json,
     status: Status,
     state: &'static str,
@@ -86,6 +89,23 @@ pub(crate) struct ExecutionView<'a> {
     accepted_at: Time,
     started_at: Option<Time>,
     finished_at: Option<Time>,
+}
+
+/// The execution that asked for this one.
+#[derive(Serialize)]
+struct ParentLink {
+    execution_id: ExecutionId,
+    span: Option<SpanId>,
+    depth: u32,
+    /// Its attempt waits for this one, which therefore ends with it.
+    waits: bool,
+}
+
+impl ParentLink {
+    fn of(parent: Parent) -> Self {
+        let Parent { execution, span, depth, waits, .. } = parent;
+        Self { execution_id: execution, span, depth, waits }
+    }
 }
 
 #[derive(Serialize)]
@@ -148,6 +168,7 @@ impl<'a> ExecutionSummary<'a> {
             state: state(execution.status),
             error: error.map(shortened),
             attempts: execution.attempts.len(),
+            parent: execution.parent.map(|parent| parent.execution),
             accepted_at: Time(execution.accepted_at),
             started_at: execution.started_at.map(Time),
             finished_at: execution.finished_at.map(Time),
@@ -168,6 +189,7 @@ impl<'a> ExecutionView<'a> {
             not_before: execution.not_before.map(Time),
             expires_at: execution.expires_at.map(Time),
             idempotency_key: execution.idempotency_key.as_deref(),
+            parent: execution.parent.map(ParentLink::of),
             parameters: &execution.parameters,
             status: execution.status,
             state: state(execution.status),

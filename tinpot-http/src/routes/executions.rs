@@ -36,7 +36,7 @@ impl App {
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
-    let params = Params::of(&uri, &["status", "action", "queue", "before", "limit"])?;
+    let params = Params::of(&uri, &["status", "action", "queue", "parent", "before", "limit"])?;
     let mut options = ListOptions::default();
     if let Some(text) = params.text("status") {
         let wrong = |e: tinpot_core::Error| ApiError::unprocessable(format!("status: {e}"));
@@ -44,6 +44,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     }
     options.action = params.text("action").map(str::to_owned);
     options.queue = params.text("queue").map(str::to_owned);
+    options.parent = params.read("parent", "the id of an execution", |text| text.parse().ok())?;
     options.before = params.read("before", "the id of an execution", |text| text.parse().ok())?;
     options.limit = params.limit(ListOptions::LIMIT_MAX)?.unwrap_or_default();
     let executions = app.coordinator.executions(&options).await?;

@@ -55,18 +55,24 @@ async fn page(
     limit: usize,
 ) -> Result<Response, ApiError> {
     let mut body = br#"{"lines":["#.to_vec();
-    let (mut last, mut left) = (after, limit);
+    let (mut last, mut left, mut any) = (after, limit, false);
     let room = |body: &Vec<u8>, left| left > 0 && body.len() < PAGE_BYTES;
     while room(&body, left) {
         let chunks = coordinator.logs(id, last, PAGE_BYTES).await?;
         let before = last;
         for chunk in &chunks {
+            if !chunk.stream.is_text() {
+                if room(&body, left) {
+                    last = last.max(chunk.last_seq());
+                }
+                continue;
+            }
             let writer = LineWriter::of(chunk);
             for (seq, line) in (chunk.first_seq..).zip(&chunk.lines) {
                 if seq <= last || !room(&body, left) {
                     continue;
                 }
-                if last > after {
+                if std::mem::replace(&mut any, true) {
                     body.push(b',');
                 }
                 writer.line(&mut body, seq, line);
@@ -95,6 +101,10 @@ fn download(coordinator: Coordinator, id: ExecutionId, after: u64) -> Response {
             let chunks = coordinator.logs(id, after, DOWNLOAD_BYTES).await?;
             let (mut last, mut text) = (after, Vec::new());
             for chunk in &chunks {
+                if !chunk.stream.is_text() {
+                    last = last.max(chunk.last_seq());
+                    continue;
+                }
                 for (seq, line) in (chunk.first_seq..).zip(&chunk.lines) {
                     if seq > last {
                         text.extend_from_slice(line.as_bytes());

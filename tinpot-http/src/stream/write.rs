@@ -1,8 +1,8 @@
 //! Writes events into a buffer.
 
 use bytes::Bytes;
-use serde::Serialize;
-use tinpot_core::{ExecutionId, LogChunk, Outcome, Progress, Status};
+use serde::{Serialize, Serializer};
+use tinpot_core::{ExecutionId, LogChunk, LogEvent, Outcome, Progress, Status, Stream};
 
 use super::END;
 use crate::model::{Completion, level_name, state, stream_name};
@@ -78,8 +78,11 @@ impl EventWriter {
         self.out.extend_from_slice(b": heartbeat\n\n");
     }
 
-    /// One event per line.
+    /// One event per line. What an attempt says beside its lines is an event of its own kind, and bytes of artifacts are none.
     pub(super) fn logs(&mut self, chunk: &LogChunk) {
+        if !chunk.stream.is_text() {
+            return self.others(chunk);
+        }
         let writer = LineWriter::of(chunk);
         let text: usize = chunk.lines.iter().map(String::len).sum();
         self.out.reserve(text + chunk.lines.len() * EVENT_OVERHEAD_BYTES);
@@ -92,6 +95,17 @@ impl EventWriter {
             self.out.extend_from_slice(b"}\n\n");
         }
         self.position = self.position.max(chunk.last_seq());
+    }
+
+    fn others(&mut self, chunk: &LogChunk) {
+        for (seq, line) in (chunk.first_seq..).zip(&chunk.lines) {
+            self.position = self.position.max(seq);
+            if chunk.stream == Stream::Event
+                && let Ok(event) = serde_json::from_str::<LogEvent>(line)
+            {
+                self.event(None, kind_of(&event), Inner(&event));
+            }
+        }
     }
 
     fn event(&mut self, id: Option<&str>, kind: &str, data: impl Serialize) {
@@ -114,7 +128,30 @@ impl EventWriter {
     }
 }
 
-/// Writes the lines of one chunk as JSON objects: `{timestamp, level, message, stream, seq}`.
+/// What an event of an attempt is called in the stream.
+fn kind_of(event: &LogEvent) -> &'static str {
+    match event {
+        LogEvent::SpanStarted { .. } => "span_started",
+        LogEvent::SpanEnded { .. } => "span_ended",
+        LogEvent::Child { .. } => "child",
+        LogEvent::Artifact(_) => "artifact",
+        LogEvent::Summary { .. } => "summary",
+        _ => "event",
+    }
+}
+
+/// An event without its kind, which the envelope has.
+struct Inner<'a>(&'a LogEvent);
+
+impl Serialize for Inner<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = serde_json::to_value(self.0).map_err(serde::ser::Error::custom)?;
+        let inner = value.as_object().and_then(|object| object.values().next());
+        inner.unwrap_or(&value).serialize(serializer)
+    }
+}
+
+/// Writes the lines of one chunk as JSON objects: `{timestamp, level, message, stream, span, fields, seq}`.
 ///
 /// Everything but message and number is the same for all of them, so it is formatted once.
 pub(crate) struct LineWriter {
@@ -125,9 +162,14 @@ pub(crate) struct LineWriter {
 impl LineWriter {
     pub(crate) fn of(chunk: &LogChunk) -> Self {
         let level = level_name(chunk.level);
+        let span = chunk.span.map_or(String::new(), |span| format!(r#","span":"{span}""#));
+        // Line ends between the tokens would end the line of an event.
+        let fields = chunk.fields.as_ref().map_or(String::new(), |fields| {
+            format!(r#","fields":{}"#, fields.get().replace(['\n', '\r'], " "))
+        });
         Self {
             head: format!(r#"{{"timestamp":"{}","level":"{level}","message":"#, chunk.time),
-            tail: format!(r#","stream":"{}","seq":"#, stream_name(chunk.stream)),
+            tail: format!(r#","stream":"{}"{span}{fields},"seq":"#, stream_name(chunk.stream)),
         }
     }
 

@@ -262,7 +262,7 @@ def build(ctx: Context):
     );
     let data = ended.stream(Stream::Data);
     assert_eq!(data.len(), 3);
-    assert!(data.iter().all(|line| line.starts_with("1 ")));
+    assert!(data.iter().all(|line| line.starts_with("1.1 ")));
     let (_, tmpdir): (u32, String) = ended.outcome.value().expect("a value").to().expect("both");
     assert!(!std::path::Path::new(&tmpdir).exists(), "it goes away with the attempt");
 }

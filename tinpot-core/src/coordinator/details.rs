@@ -1,0 +1,63 @@
+//! What attempts have said beside their lines: steps, children, artifacts, summaries; read from the log, where all of that stands in order.
+
+use std::sync::Arc;
+
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use super::Coordinator;
+use crate::error::Result;
+use crate::id::ExecutionId;
+use crate::log::{Artifact, LogChunk, LogEvent, Stream};
+
+/// What is read from the store at once.
+const READ_BYTES: usize = 1024 * 1024;
+
+impl Coordinator {
+    /// Every event in the log of an execution, in order. Ends where the log does now.
+    pub fn log_events(&self, id: ExecutionId) -> BoxStream<'static, Result<LogEvent>> {
+        let events = |chunk: Arc<LogChunk>| {
+            let is_event = chunk.stream == Stream::Event;
+            let lines = if is_event { chunk.lines.clone() } else { Vec::new() };
+            // What a newer program has written may not be known here.
+            stream::iter(lines).filter_map(|line| async move { serde_json::from_str(&line).ok() })
+        };
+        self.chunks(id).map_ok(move |chunk| events(chunk).map(Ok)).try_flatten().boxed()
+    }
+
+    /// The bytes of an artifact, in base64 and in pieces.
+    pub fn artifact_pieces(
+        &self,
+        id: ExecutionId,
+        artifact: &Artifact,
+    ) -> BoxStream<'static, Result<String>> {
+        let prefix: Arc<str> = format!("{}.{} ", artifact.attempt, artifact.number).into();
+        let pieces = move |chunk: Arc<LogChunk>| {
+            let lines = if chunk.stream == Stream::Data { &chunk.lines[..] } else { &[] };
+            let piece = |line: &String| line.strip_prefix(&*prefix).map(str::to_owned);
+            stream::iter(lines.iter().filter_map(piece).collect::<Vec<_>>())
+        };
+        self.chunks(id).map_ok(move |chunk| pieces(chunk).map(Ok)).try_flatten().boxed()
+    }
+
+    fn chunks(&self, id: ExecutionId) -> BoxStream<'static, Result<Arc<LogChunk>>> {
+        let coordinator = self.clone();
+        stream::try_unfold(0, move |after| {
+            let coordinator = coordinator.clone();
+            async move {
+                let chunks = coordinator.logs(id, after, READ_BYTES).await?;
+                // The first chunk may begin before that; events are written one by one, and read whole.
+                let new = |chunk: &Arc<LogChunk>| match chunk.first_seq > after {
+                    true => Some(chunk.clone()),
+                    false => chunk.after(after).map(Arc::new),
+                };
+                let new: Vec<_> = chunks.iter().filter_map(new).collect();
+                let last = new.last().map(|chunk| chunk.last_seq());
+                Ok::<_, crate::Error>(
+                    last.map(|last| (stream::iter(new.into_iter().map(Ok)), last)),
+                )
+            }
+        })
+        .try_flatten()
+        .boxed()
+    }
+}

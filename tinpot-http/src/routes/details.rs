@@ -1,0 +1,190 @@
+//! Beside the lines of an execution: its steps, its children, its artifacts and its summary.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::{StreamExt, TryStreamExt};
+use serde::Serialize;
+use tinpot_core::{Artifact, Error, ErrorKind, ExecutionId, LogEvent, SpanId, SpanOutcome};
+
+use crate::error::ApiError;
+use crate::extract::{PathArtifact, PathExecution};
+use crate::model::{Time, json_response};
+use crate::router::App;
+
+/// One step.
+#[derive(Serialize)]
+struct Span {
+    id: SpanId,
+    parent: Option<SpanId>,
+    name: String,
+    started_at: Time,
+    /// Seconds; null while it runs, and when its end was never told.
+    duration: Option<f64>,
+    outcome: Option<SpanOutcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// An execution that was asked for.
+#[derive(Serialize)]
+struct ChildLink {
+    execution_id: ExecutionId,
+    action_name: String,
+    span: Option<SpanId>,
+}
+
+#[derive(Default, Serialize)]
+struct Steps {
+    spans: Vec<Span>,
+    children: Vec<ChildLink>,
+}
+
+#[derive(Serialize)]
+struct Artifacts {
+    artifacts: Vec<ArtifactLink>,
+}
+
+#[derive(Serialize)]
+struct ArtifactLink {
+    /// What to ask for below `artifacts/`.
+    id: String,
+    name: String,
+    size_bytes: u64,
+    media_type: String,
+    attempt: u32,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    /// Markdown; null when there is none.
+    summary: Option<String>,
+}
+
+pub(crate) async fn spans(
+    State(app): State<Arc<App>>,
+    PathExecution(id): PathExecution,
+) -> Result<Response, ApiError> {
+    app.execution(id).await?;
+    let mut steps = Steps::default();
+    let mut places = std::collections::HashMap::new();
+    let mut events = app.coordinator.log_events(id);
+    while let Some(event) = events.next().await {
+        match event? {
+            LogEvent::SpanStarted { span, parent, name, at } => {
+                places.insert(span, steps.spans.len());
+                let (started_at, duration, outcome, error) = (Time(at), None, None, None);
+                let span = Span { id: span, parent, name, started_at, duration, outcome, error };
+                steps.spans.push(span);
+            }
+            LogEvent::SpanEnded { span, outcome, took_us, error } => {
+                if let Some(span) = places.get(&span).and_then(|at| steps.spans.get_mut(*at)) {
+                    span.outcome = Some(outcome);
+                    span.duration = Some(took_us as f64 / 1e6);
+                    span.error = error;
+                }
+            }
+            LogEvent::Child { execution, action, span } => {
+                let child = ChildLink { execution_id: execution, action_name: action, span };
+                steps.children.push(child);
+            }
+            _ => {}
+        }
+    }
+    Ok(json_response(StatusCode::OK, &steps))
+}
+
+pub(crate) async fn summary(
+    State(app): State<Arc<App>>,
+    PathExecution(id): PathExecution,
+) -> Result<Response, ApiError> {
+    app.execution(id).await?;
+    let last = app.coordinator.log_events(id).try_fold(None, |last, event| async move {
+        Ok(match event {
+            LogEvent::Summary { markdown } => Some(markdown),
+            _ => last,
+        })
+    });
+    Ok(json_response(StatusCode::OK, &Summary { summary: last.await? }))
+}
+
+impl App {
+    async fn artifacts(&self, id: ExecutionId) -> Result<Vec<Artifact>, ApiError> {
+        self.execution(id).await?;
+        let artifacts = self.coordinator.log_events(id).try_filter_map(|event| async move {
+            Ok(match event {
+                LogEvent::Artifact(artifact) => Some(artifact),
+                _ => None,
+            })
+        });
+        Ok(artifacts.try_collect().await?)
+    }
+}
+
+pub(crate) async fn artifacts(
+    State(app): State<Arc<App>>,
+    PathExecution(id): PathExecution,
+) -> Result<Response, ApiError> {
+    let link = |artifact: Artifact| ArtifactLink {
+        id: format!("{}.{}", artifact.attempt, artifact.number),
+        name: artifact.name,
+        size_bytes: artifact.size_bytes,
+        media_type: artifact.media_type,
+        attempt: artifact.attempt,
+    };
+    let artifacts = app.artifacts(id).await?.into_iter().map(link).collect();
+    Ok(json_response(StatusCode::OK, &Artifacts { artifacts }))
+}
+
+/// Always a download, whatever it is: nothing that an action wrote is shown as a page of ours.
+pub(crate) async fn artifact(
+    State(app): State<Arc<App>>,
+    PathArtifact(id, SpanId { attempt, number }): PathArtifact,
+) -> Result<Response, ApiError> {
+    let found = app.artifacts(id).await?.into_iter();
+    let artifact = found
+        .into_iter()
+        .find(|artifact| (artifact.attempt, artifact.number) == (attempt, number))
+        .ok_or_else(|| {
+            let detail = format!("execution {id} has no artifact {attempt}.{number}");
+            ApiError::new(StatusCode::NOT_FOUND, detail)
+        })?;
+    let bytes = app.coordinator.artifact_pieces(id, &artifact).map(|piece| {
+        let damaged = |e| Error::new(ErrorKind::Malformed, "an artifact is damaged").with_source(e);
+        STANDARD.decode(piece?).map_err(damaged)
+    });
+    let name: String = artifact.name.chars().map(plain).collect();
+    let disposition = format!(
+        "attachment; filename=\"{name}\"; filename*=UTF-8''{}",
+        percent_encoded(&artifact.name)
+    );
+    let attachment = HeaderValue::from_static("attachment");
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        // A cut or damaged one does not have this many bytes, and fails in the client.
+        (header::CONTENT_LENGTH, HeaderValue::from(artifact.size_bytes)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::CONTENT_DISPOSITION, HeaderValue::try_from(disposition).unwrap_or(attachment)),
+    ];
+    Ok((headers, Body::from_stream(bytes)).into_response())
+}
+
+fn plain(c: char) -> char {
+    if c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ' { c } else { '_' }
+}
+
+fn percent_encoded(name: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    name.bytes().map(encode).collect()
+}
