@@ -20,6 +20,7 @@ struct Described {
     description: Option<String>,
     queue: Option<String>,
     schema: Json,
+    result_schema: Option<Json>,
     #[serde(default)]
     priority: i32,
     delay_ms: Option<u64>,
@@ -52,6 +53,9 @@ impl Described {
         self.retry.check()?;
         let mut action =
             Action::new(self.name)?.schema(self.schema).priority(self.priority).retry(self.retry);
+        if let Some(schema) = self.result_schema {
+            action = action.result_schema(schema);
+        }
         if let Some(group) = self.group {
             check_label("group", &group)?;
             action = action.group(group);

@@ -78,7 +78,8 @@ pub(crate) struct ExecutionView<'a> {
     /// It fails if it still waits then.
     expires_at: Option<Time>,
     idempotency_key: Option<&'a str>,
-    parameters: &'a Json,
+    /// With `"***"` in place of secrets.
+    parameters: Json,
     status: Status,
     state: &'static str,
     outcome: Option<OutcomeView<'a>>,
@@ -168,7 +169,7 @@ impl<'a> ExecutionView<'a> {
             not_before: execution.not_before.map(Time),
             expires_at: execution.expires_at.map(Time),
             idempotency_key: execution.idempotency_key.as_deref(),
-            parameters: &execution.parameters,
+            parameters: execution.shown_parameters(),
             status: execution.status,
             state: state(execution.status),
             outcome: execution.outcome.as_ref().map(OutcomeView),

@@ -155,7 +155,8 @@ impl CoordinatorMachine {
             return;
         }
         let mut news = Vec::new();
-        let actions = self.actions.offer(&hello.offer.actions, &mut news);
+        let mut problems = hello.offer.problems;
+        let actions = self.actions.offer(&hello.offer.actions, &mut news, &mut problems);
         let news = news.into_iter().map(Transition::Offer).map(CoordinatorEffect::Persist);
         out.extend(news);
         let worker = self.worker_entry(now, from);
@@ -165,7 +166,7 @@ impl CoordinatorMachine {
         worker.groups = hello.groups;
         worker.slots = hello.slots;
         worker.actions = actions.into_iter().collect();
-        worker.problems = hello.offer.problems;
+        worker.problems = problems;
         worker.paused = false;
         // Whatever was on its way when the connection broke may be gone.
         let in_flight: Vec<ExecutionId> = worker.in_flight.values().copied().collect();
