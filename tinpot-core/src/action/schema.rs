@@ -18,6 +18,7 @@ use crate::json::{Json, strict};
 pub struct Schema {
     /// Without references; `None` when nobody has to look into it.
     normal: Option<Value>,
+    has_secrets: bool,
     #[cfg(feature = "validation")]
     validator: jsonschema::Validator,
 }
@@ -42,10 +43,12 @@ impl Schema {
                 .into_error(ErrorKind::InvalidInput, "the schema is not valid: "));
         };
         let normal = normal::normal(&value).map_err(invalid)?;
+        let has_secrets = secrets::has(&normal);
         Ok(Self {
             #[cfg(feature = "validation")]
             validator: validation::compile(&normal).map_err(invalid)?,
-            normal: (cfg!(feature = "validation") || secrets::may_have(schema)).then_some(normal),
+            has_secrets,
+            normal: (cfg!(feature = "validation") || has_secrets).then_some(normal),
         })
     }
 
@@ -72,7 +75,7 @@ impl Schema {
         }
         match (&self.normal, reading.value) {
             _ if !violations.is_empty() => Err(violations.into_error(kind, "")),
-            (Some(schema), Some(value)) => Ok(secrets::places(schema, &value)),
+            (Some(schema), Some(value)) if self.has_secrets => Ok(secrets::places(schema, &value)),
             _ => Ok(Vec::new()),
         }
     }
@@ -99,7 +102,7 @@ impl SecretParts {
             return None;
         }
         let value: Value = schema.to().ok()?;
-        normal::normal(&value).ok().map(Self)
+        normal::normal(&value).ok().filter(secrets::has).map(Self)
     }
 
     /// The texts and numbers that must not be seen.

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::masks::Masks;
+use crate::execution::Outcome;
 use crate::log::{Level, LogChunk, Stream};
 use crate::time::Timestamp;
 
@@ -33,6 +35,7 @@ struct Shared {
     space: Notify,
     ready: Arc<Notify>,
     limit_bytes: u64,
+    masks: Masks,
 }
 
 impl Shared {
@@ -56,8 +59,8 @@ impl LogWriter {
     /// A writer and its buffer. `ready` is notified whenever there is something to take; `limit_bytes` is how much text the attempt may
     /// write before a marker takes the place of all further lines.
     pub fn channel(ready: Arc<Notify>, limit_bytes: u64) -> (LogWriter, LogBuffer) {
-        let shared =
-            Arc::new(Shared { state: Mutex::default(), space: Notify::new(), ready, limit_bytes });
+        let (state, space, masks) = Default::default();
+        let shared = Arc::new(Shared { state, space, ready, limit_bytes, masks });
         (LogWriter { shared: shared.clone() }, LogBuffer { shared })
     }
 
@@ -67,6 +70,7 @@ impl LogWriter {
     /// dropped: never silently.
     pub async fn write(&self, stream: Stream, level: Level, lines: Vec<String>) {
         let mut lines = lines;
+        lines.iter_mut().for_each(|line| self.shared.masks.apply(line));
         lines.iter_mut().for_each(cut);
         loop {
             let space = self.shared.space.notified();
@@ -112,6 +116,22 @@ impl LogWriter {
     /// The number of the last line written; 0 when there is none.
     pub fn last_seq(&self) -> u64 {
         self.shared.lock().last_seq
+    }
+
+    /// Writes `***` in place of `text` from now on; see [`Context::mask`](super::Context::mask).
+    pub fn mask(&self, text: &str) {
+        self.shared.masks.add(text);
+    }
+
+    /// A text as it may be shown.
+    pub(crate) fn shown(&self, mut text: String) -> String {
+        self.shared.masks.apply(&mut text);
+        text
+    }
+
+    /// An outcome as it may be reported.
+    pub(crate) fn shown_outcome(&self, outcome: Outcome) -> Outcome {
+        self.shared.masks.outcome(outcome)
     }
 
     /// Wakes whoever takes the lines: there is something else to send.

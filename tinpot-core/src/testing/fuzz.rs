@@ -7,8 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::random::Random;
 use crate::action::{Action, Offer, Schema, parameters as parameters_of};
 use crate::execution::Execution;

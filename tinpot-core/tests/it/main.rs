@@ -8,6 +8,7 @@ mod fuzzed;
 mod log_sink;
 mod machine;
 mod options;
+mod parameters;
 mod recovery;
 mod simulation;
 mod store;

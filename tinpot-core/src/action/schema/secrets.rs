@@ -7,10 +7,21 @@ use crate::json::Json;
 /// The most places that are named one by one; with more, the whole document is one.
 const PLACES_MAX: usize = 1_000;
 
-/// Whether a schema can have anything secret in it.
+/// Whether a schema can have anything secret in it; a look at the text, which is cheap.
 pub(super) fn may_have(schema: &Json) -> bool {
     // The key may be written with escapes, by somebody who wants to be difficult.
     schema.get().contains("writeOnly") || schema.get().contains("\\u")
+}
+
+/// Whether there is something secret in a normal schema.
+pub(super) fn has(schema: &Value) -> bool {
+    match schema {
+        Value::Object(map) => {
+            map.get("writeOnly") == Some(&Value::Bool(true)) || map.values().any(has)
+        }
+        Value::Array(values) => values.iter().any(has),
+        _ => false,
+    }
 }
 
 /// Where the secrets among the parameters are, as JSON pointers.
