@@ -10,6 +10,7 @@ mod machine;
 mod options;
 mod parameters;
 mod recovery;
+mod secrets;
 mod simulation;
 mod store;
 mod support;

@@ -14,6 +14,7 @@ const SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"required"
     "maybe":{"type":["integer","null"]},
     "mode":{"type":"string","enum":["fast","slow"]},
     "when":{"type":"string","format":"date"},
+    "due":{"type":"string","format":"date","formatMinimum":"2024-01-01","formatExclusiveMaximum":"2025-01-01"},
     "start":{"type":"string","format":"time"},
     "at":{"type":["string","null"],"format":"date-time"},
     "wait":{"type":["string","number"],"format":"duration"},
@@ -115,6 +116,8 @@ fn each_kind_of_fault_says_what_would_be_right() {
         (r#""pair":["x",1,2]"#, "pair: must have at most 2 items, not 3"),
         (r#""mode":"medium""#, "mode: must be one of \"fast\", \"slow\", not \"medium\""),
         (r#""mode":1"#, "mode: must be a string, not the integer 1"),
+        (r#""due":"2023-12-31""#, "due: must be at least 2024-01-01, not \"2023-12-31\""),
+        (r#""due":"2025-01-01""#, "due: must be earlier than 2025-01-01, not \"2025-01-01\""),
         (r#""start":"25:00""#, "start: must be a time such as 13:45:30, not \"25:00\""),
         (
             r#""at":"yesterday""#,
@@ -200,7 +203,8 @@ fn a_pattern_cannot_hold_up_anybody() {
 fn what_is_no_schema_is_refused_with_a_reason() {
     let rows = [
         ("7", "must be an object, true or false"),
-        (r#"{"type":"strnig"}"#, "strnig"),
+        (r#"{"type":"strnig"}"#, "/type: \"strnig\" is no type: one of array, "),
+        (r#"{"format":"date","formatMinimum":"never"}"#, "formatMinimum must be a date"),
         (r#"{"properties":{"x":{"minimum":"1"}}}"#, "/properties/x/minimum"),
         (r#"{"properties":{"x":{"pattern":"("}}}"#, "/properties/x/pattern"),
         (r#"{"properties":{"x":{"pattern":"a(?=b)"}}}"#, "/properties/x/pattern"),

@@ -64,6 +64,9 @@ impl Pair {
         let action = format!("act {}", self.below(3));
         let text = "x".repeat(self.below(2_500) as usize);
         let mut new = Execution::new(self.id(), action, Json::of(&[text]).expect("JSON"));
+        if self.random.chance(0.3) {
+            new.secrets = vec!["/0".to_owned(), format!("/{}", self.random.number() % 9)];
+        }
         new.queue = format!("queue {}", self.below(2)).into();
         new.priority = self.below(3) as i32 - 1;
         new.not_before = self.time();

@@ -68,6 +68,10 @@ const FORMATS: [&str; 12] = [
     "uri",
 ];
 
+/// Bounds of dates. Those of times and durations are left to whoever runs the action: they do not sort as texts.
+const DATES: [&str; 4] =
+    ["formatMinimum", "formatMaximum", "formatExclusiveMinimum", "formatExclusiveMaximum"];
+
 /// The keyword for whole numbers: unlike `integer` itself, it does not take `3.0`, which is no integer for whoever runs the action.
 pub(super) const WHOLE: &str = "tinpot:whole";
 
@@ -125,6 +129,13 @@ impl<'a> Normaliser<'a> {
             out.insert("items".to_owned(), self.part(further, depth + 1)?);
         }
         format(schema, &mut out);
+        if schema.get("format").is_some_and(|format| format == "date") {
+            for (keyword, bound) in
+                schema.iter().filter(|(keyword, _)| DATES.contains(&&***keyword))
+            {
+                out.insert(keyword.clone(), bound.clone());
+            }
+        }
         if has_type(schema, "integer") && !has_type(schema, "number") {
             out.insert(WHOLE.to_owned(), Value::Bool(true));
         }

@@ -1,5 +1,6 @@
 //! Parameters against a schema, by the crate `jsonschema`; in our own words.
 
+mod bounds;
 mod formats;
 mod union;
 mod words;
@@ -26,14 +27,26 @@ pub(super) fn compile(normal: &Value) -> Result<Validator, String> {
         .should_ignore_unknown_formats(true)
         .with_pattern_options(patterns)
         .with_keyword(WHOLE, |_, _, _| Ok(Box::new(Whole)));
+    for name in bounds::names() {
+        options = options.with_keyword(name, move |_, limit, _| bounds::compile(name, limit));
+    }
     for (name, check) in formats::OURS {
         options = options.with_format(name, check);
     }
-    options.build(normal).map_err(|error| {
-        let place = clipped(error.instance_path().as_str(), 200).into_owned();
-        let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
-        format!("{place}{}", clipped(&error.to_string(), 300))
-    })
+    options.build(normal).map_err(|error| reason(&error))
+}
+
+/// Why something is not a schema, with the place in it.
+fn reason(error: &ValidationError<'_>) -> String {
+    let place = clipped(error.instance_path().as_str(), 200);
+    let message = if place.ends_with("/type") {
+        let given = error.instance().to_string();
+        let names = "array, boolean, integer, null, number, object, string";
+        format!("{} is no type: one of {names}, or a list of them", clipped(&given, 100))
+    } else {
+        clipped(&error.to_string(), 300).into_owned()
+    };
+    if place.is_empty() { message } else { format!("{place}: {message}") }
 }
 
 /// Puts everything that is wrong with `value` into `found`.

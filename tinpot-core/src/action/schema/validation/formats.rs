@@ -46,7 +46,7 @@ fn two(text: &str, max: u32) -> bool {
 }
 
 /// `YYYY-MM-DD`, of a day that there is, from the year 1.
-fn is_date(text: &str) -> bool {
+pub(super) fn is_date(text: &str) -> bool {
     let mut parts = text.split('-');
     let (Some(year), Some(month), Some(day), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())

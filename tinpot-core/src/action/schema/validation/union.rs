@@ -3,6 +3,8 @@
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 
+use super::super::normal::WHOLE;
+
 /// The alternative that comes closest: one of the right type, whose constants (`"kind": "circle"`) fit, and of those the one with the least
 /// wrong. `None` when not even the type of any is right.
 pub(super) fn closest<'a>(
@@ -21,7 +23,8 @@ pub(super) fn closest<'a>(
 
 fn is_of_other_type(error: &ValidationError<'_>, here: &str) -> bool {
     let of_type = match error.kind() {
-        Kind::Type { .. } | Kind::Custom { .. } | Kind::FalseSchema => true,
+        Kind::Type { .. } | Kind::FalseSchema => true,
+        Kind::Custom { keyword, .. } => keyword == WHOLE,
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             closest(context, here).is_none()
         }

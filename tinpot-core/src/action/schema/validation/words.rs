@@ -65,6 +65,9 @@ impl Reporter<'_> {
                     None => self.push(found, &path, self.sentence(error)),
                 }
             }
+            // A list that is too long has items that are not allowed: said already.
+            Kind::FalseSchema
+                if found.has(path.rsplit_once('[').map_or(&path, |(list, _)| list)) => {}
             _ => self.push(found, &path, self.sentence(error)),
         }
     }
@@ -148,6 +151,7 @@ impl Reporter<'_> {
                 let wanted = self.part(error).map_or_else(|| "an integer".to_owned(), wanted);
                 format!("must be {wanted}, not {}", self.kind(error))
             }
+            Kind::Custom { message, .. } => format!("{message}, not {}", self.shown(error)),
             Kind::Enum { options } => {
                 format!("must be {}, not {}", one_of(options), self.shown(error))
             }
@@ -196,8 +200,10 @@ impl Reporter<'_> {
 /// What is said first, and instead of the others.
 fn rank(error: &ValidationError<'_>) -> u8 {
     match error.kind() {
-        Kind::Type { .. } | Kind::Custom { .. } => 0,
+        Kind::Type { .. } => 0,
+        Kind::Custom { keyword, .. } if keyword == WHOLE => 0,
         Kind::Constant { .. } | Kind::Enum { .. } => 1,
+        Kind::FalseSchema => 3,
         _ => 2,
     }
 }
