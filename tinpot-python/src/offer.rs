@@ -79,3 +79,20 @@ impl Described {
         Ok(action)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Discovered;
+
+    #[test]
+    fn what_an_action_returns_is_taken_over_when_it_is_known() {
+        let text = r#"{"actions":[
+            {"name":"a","schema":{},"result_schema":{"type":"integer"},"place":"a.py"},
+            {"name":"b","schema":{},"place":"b.py"}],"problems":[]}"#;
+        let discovered: Discovered = serde_json::from_str(text).expect("an offer");
+        let offer = discovered.into_offer(Vec::new());
+        let result =
+            |at: usize| offer.actions[at].result_schema.as_ref().map(|schema| schema.get());
+        assert_eq!((result(0), result(1)), (Some(r#"{"type":"integer"}"#), None));
+    }
+}

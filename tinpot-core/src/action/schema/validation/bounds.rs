@@ -5,8 +5,11 @@ use serde_json::Value;
 
 use super::formats::is_date;
 
+/// Whether a date fits a bound.
+type Fits = fn(&str, &str) -> bool;
+
 /// The keywords, how a date may compare with the bound, and the words for it. Dates sort as texts.
-const KEYWORDS: [(&str, fn(&str, &str) -> bool, &str); 4] = [
+const KEYWORDS: [(&str, Fits, &str); 4] = [
     ("formatMinimum", |date, bound| date >= bound, "at least"),
     ("formatMaximum", |date, bound| date <= bound, "at most"),
     ("formatExclusiveMinimum", |date, bound| date > bound, "later than"),
@@ -19,7 +22,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 struct Bound {
     limit: String,
-    fits: fn(&str, &str) -> bool,
+    fits: Fits,
     words: &'static str,
 }
 

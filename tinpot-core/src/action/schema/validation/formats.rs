@@ -173,7 +173,7 @@ fn is_path(text: &str) -> bool {
 /// With the padding, as RFC 4648 has it; without line ends.
 fn is_base64(text: &str) -> bool {
     let data = text.trim_end_matches('=');
-    text.len() % 4 == 0
+    text.len().is_multiple_of(4)
         && text.len() - data.len() <= 2
         && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
