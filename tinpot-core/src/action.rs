@@ -1,14 +1,18 @@
 //! Actions: named callables with typed parameters, and what is known about them.
 
 mod parameters;
-mod validate;
+mod schema;
+mod violation;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::parameters::{Parameter, parameters};
-pub use self::validate::{Violation, validate};
+pub use self::schema::Schema;
+pub(crate) use self::schema::SecretParts;
+pub use self::violation::Violation;
+pub(crate) use self::violation::{Violations, clipped, push_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execution::RetryPolicy;
 use crate::json::Json;
@@ -36,6 +40,9 @@ pub struct Action {
     /// JSON Schema of the parameters: an object with `properties`, in the order of the callable's signature.
     #[serde(default = "any_parameters")]
     pub schema: Json,
+    /// JSON Schema of what it returns, when that is known: for people, not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_schema: Option<Json>,
     /// Higher runs first within a queue.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: i32,
@@ -106,6 +113,7 @@ impl Action {
             description: String::new(),
             queue: default_queue(),
             schema: any_parameters(),
+            result_schema: None,
             priority: 0,
             delay: None,
             expires_in: None,
@@ -140,6 +148,13 @@ impl Action {
     #[must_use]
     pub fn schema(mut self, schema: Json) -> Self {
         self.schema = schema;
+        self
+    }
+
+    /// Sets the JSON Schema of what it returns.
+    #[must_use]
+    pub fn result_schema(mut self, schema: Json) -> Self {
+        self.result_schema = Some(schema);
         self
     }
 

@@ -132,10 +132,11 @@ impl Coordinator {
         let Some((name, entry)) = catalogue.get_key_value(action) else {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no action {action:?}")));
         };
-        entry.validate(&parameters)?;
+        let secrets = entry.check(&parameters)?;
         let now = Timestamp::now();
         let action = &entry.action;
         let mut execution = Execution::new(ExecutionId::generate(), name.clone(), parameters);
+        execution.secrets = secrets;
         execution.queue = match options.queue {
             Some(queue) => {
                 check_label("queue", &queue)?;

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::action::Violation;
+
 /// What went wrong, coarse enough to act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -91,6 +93,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync + 'static>>,
+    violations: Vec<Violation>,
 }
 
 /// `Result` with [`Error`].
@@ -99,7 +102,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, violations: Vec::new() }
     }
 
     /// Attaches the error that caused this one.
@@ -109,6 +112,13 @@ impl Error {
         source: impl Into<Box<dyn StdError + Send + Sync + 'static>>,
     ) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Attaches what is wrong with each value; the message names them too.
+    #[must_use]
+    pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
+        self.violations = violations;
         self
     }
 
@@ -127,6 +137,11 @@ impl Error {
     /// The message without its kind and its source.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What is wrong with each value of parameters that do not fit, or of a document with numbers that JSON does not have; the first 50.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
     }
 
     /// Whether the same call may succeed later without any change by the caller.

@@ -221,6 +221,9 @@ pub struct Execution {
     pub queue: Arc<str>,
     /// The parameters, a JSON object.
     pub parameters: Json,
+    /// Where the secrets among them are, as JSON pointers: decided when it was submitted, so that no later schema unmasks them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Higher runs first.
     pub priority: i32,
     /// How long an attempt may run.
@@ -267,6 +270,7 @@ impl Execution {
             action: action.into(),
             queue: DEFAULT_QUEUE.into(),
             parameters,
+            secrets: Vec::new(),
             priority: 0,
             timeout: None,
             retry: RetryPolicy::never(),
@@ -299,6 +303,14 @@ impl Execution {
     pub fn priority_of(rank: i64) -> i32 {
         let rank = if Self::is_rank_of_waited_for(rank) { rank + CHILD_RANK } else { rank };
         i32::try_from(-rank).unwrap_or_default()
+    }
+
+    /// The parameters as they may be shown: `"***"` in place of each secret.
+    pub fn shown_parameters(&self) -> Json {
+        if self.secrets.is_empty() {
+            return self.parameters.clone();
+        }
+        crate::json::mask::at_places(&self.parameters, &self.secrets)
     }
 
     /// The attempt that a worker holds.

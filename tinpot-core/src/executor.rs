@@ -5,6 +5,7 @@ mod context;
 mod forward;
 mod function;
 mod log_writer;
+mod masks;
 
 use std::fmt;
 use std::sync::Arc;

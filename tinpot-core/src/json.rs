@@ -1,5 +1,8 @@
 //! User payloads as raw JSON: checked once, never parsed and written again on the way.
 
+pub(crate) mod mask;
+pub(crate) mod strict;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,11 +30,21 @@ impl Json {
     /// Takes `text` as it is, after checking that it is one JSON document.
     ///
     /// # Errors
-    /// [`ErrorKind::Malformed`] when it is not.
+    /// [`ErrorKind::Malformed`] when it is not. Numbers that JSON does not have (`NaN`, `Infinity`) are its [`violations`](Error::violations).
     pub fn parse(text: impl Into<String>) -> Result<Self> {
-        RawValue::from_string(text.into())
-            .map(Self::from)
-            .map_err(|e| Error::new(ErrorKind::Malformed, format!("not a JSON document: {e}")))
+        let text = text.into();
+        match serde_json::from_str::<&RawValue>(&text) {
+            Ok(raw) => Ok(Self::from(raw.to_owned())),
+            Err(error) => {
+                let faults = strict::read(&text).faults;
+                let kind = ErrorKind::Malformed;
+                Err(if faults.is_empty() {
+                    Error::new(kind, format!("not a JSON document: {error}"))
+                } else {
+                    faults.into_error(kind, "not a JSON document: ")
+                })
+            }
+        }
     }
 
     /// The document `{}`.

@@ -7,6 +7,7 @@
 //! | [`Coordinator`], [`Worker`] | the two shells that do I/O, with their builders |
 //! | [`Transport`], [`Executor`], [`LogSink`], [`Store`] | the four traits, each with an in-memory implementation |
 //! | [`protocol`] | messages, frames and both sides as state machines, for other shells and for simulations |
+//! | `validation` (feature, on by default) | parameters are checked against their JSON Schema; without it, only that they are an object |
 //! | `testing` (feature) | conformance suites for the four traits, and a simulated cluster |
 
 pub mod action;

@@ -1,8 +1,9 @@
-//! Errors as clients see them: a status and `{"detail": "…"}`.
+//! Errors as clients see them: a status and `{"detail": "…"}`; with parameters that do not fit also `"errors"`, one by one.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tinpot_core::action::Violation;
 use tinpot_core::{Error, ErrorKind, ExecutionId};
 
 use crate::model::json_response;
@@ -18,24 +19,32 @@ const DETAIL_BYTES: usize = 4096;
 pub(crate) struct ApiError {
     status: StatusCode,
     detail: String,
+    errors: Vec<Violation>,
     execution: Option<ExecutionId>,
 }
 
 #[derive(Serialize)]
 struct Body<'a> {
     detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Violation],
     #[serde(skip_serializing_if = "Option::is_none")]
     execution_id: Option<ExecutionId>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: shortened(detail.into()), execution: None }
+        Self { status, detail: shortened(detail.into()), errors: Vec::new(), execution: None }
     }
 
     /// Something in the request does not fit; `detail` names it.
     pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// Single values of the request do not fit; `detail` names them too.
+    pub(crate) fn invalid(detail: impl Into<String>, errors: Vec<Violation>) -> Self {
+        Self { errors, ..Self::unprocessable(detail) }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -95,13 +104,14 @@ impl From<Error> for ApiError {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(?error, "a request failed");
         }
-        Self::new(status, error.to_string())
+        Self { errors: error.violations().to_vec(), ..Self::new(status, error.to_string()) }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = Body { detail: &self.detail, execution_id: self.execution };
+        let body =
+            Body { detail: &self.detail, errors: &self.errors, execution_id: self.execution };
         let mut response = json_response(self.status, &body);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();

@@ -18,7 +18,7 @@
 //!
 //! | route | answer |
 //! | --- | --- |
-//! | `GET /api/actions` | every action by name: group, description, queue, parameters, schema, whether a worker offers it now |
+//! | `GET /api/actions` | every action by name: group, description, queue, parameters, schema, result_schema, whether a worker offers it now |
 //! | `POST /api/actions/{name}/execute` | `{execution_id, action_name, status: "submitted", stream_url}` |
 //! | `POST /api/actions/{name}/sync_execute?timeout=` | `{execution_id, action_name, status, result, error}`, or 504 and the execution goes on |
 //! | `GET /api/executions?status=&action=&queue=&before=&limit=` | `{executions, next}`, newest first |
@@ -50,6 +50,10 @@
 //! Every error is `{"detail": "…"}`: 400 a body that is not JSON, 404, 405, 409 (cancelling what has ended, a key that was used for
 //! something else), 413, 415, 422 naming what is
 //! wrong, 503 with `Retry-After`, 504, 507 when the store is full. Errors that come after an execution was accepted have its `execution_id`.
+//! Where single parameters are wrong, the 422 also has `"errors": [{"path": "hosts[3]", "message": "…"}]`: the first 50, and `detail` says how
+//! many there are.
+//!
+//! Parameters whose schema says `"writeOnly": true` are shown as `"***"`.
 //!
 //! # Streams
 //!

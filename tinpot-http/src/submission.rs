@@ -68,20 +68,8 @@ impl Submission {
         if body.trim_ascii().is_empty() {
             return Ok(submission);
         }
-        let not_json =
-            |e: &dyn std::fmt::Display| ApiError::bad_request(format!("the body is not JSON: {e}"));
         let text = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
-        if let Err(e) = document::check(text) {
-            // The text is JSON, but we do not want it.
-            return Err(if e.is_data() {
-                ApiError::unprocessable(format!("the body is ambiguous: {e}"))
-            } else {
-                not_json(&e)
-            });
-        }
-        let Ok(Entries(fields)) = serde_json::from_str(text) else {
-            return Err(ApiError::unprocessable("the body must be a JSON object"));
-        };
+        let Entries(fields) = serde_json::from_str(text).map_err(|e| unreadable(text, &e))?;
         known("", &fields, &["options", "parameters"])?;
         for (name, value) in fields {
             match name.as_str() {
@@ -94,7 +82,34 @@ impl Submission {
     }
 }
 
-/// Refuses fields of unknown names: a mistyped `parameters` must not run the action with its defaults.
+const NO_OBJECT: &str = "the body must be a JSON object";
+
+fn not_json(why: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad_request(format!("the body is not JSON: {why}"))
+}
+
+/// Why a body cannot be read. What is wrong with single values is said as it is of parameters that do not fit.
+fn unreadable(text: &str, error: &serde_json::Error) -> ApiError {
+    match Json::parse(text) {
+        Ok(_) if error.is_data() => ApiError::unprocessable(NO_OBJECT),
+        Ok(_) => not_json(error),
+        Err(error) if error.violations().is_empty() => not_json(&error.message()),
+        Err(error) => {
+            let mut errors = error.violations().to_vec();
+            for error in &mut errors {
+                // Parameters are named without the word in front, as everywhere.
+                if let Some(path) = error.path.strip_prefix("parameters.") {
+                    error.path = path.to_owned();
+                }
+            }
+            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            ApiError::invalid(all.join("; "), errors)
+        }
+    }
+}
+
+/// Refuses fields of unknown names, since a mistyped `parameters` must not run the action with its defaults, and those that are given twice,
+/// which parsers disagree about.
 fn known(path: &str, fields: &[(String, &RawValue)], known: &[&str]) -> Result<(), ApiError> {
     let unknown: Vec<String> = fields
         .iter()
@@ -103,7 +118,16 @@ fn known(path: &str, fields: &[(String, &RawValue)], known: &[&str]) -> Result<(
         .map(|(name, _)| format!("{path}{name}: is unknown"))
         .collect();
     if unknown.is_empty() {
-        return Ok(());
+        let twice = fields
+            .iter()
+            .enumerate()
+            .find(|(at, (name, _))| fields[..*at].iter().any(|(other, _)| other == name));
+        return match twice {
+            Some((_, (name, _))) => {
+                Err(ApiError::unprocessable(format!("{path}{name}: is given twice")))
+            }
+            None => Ok(()),
+        };
     }
     let detail = format!("{}; the fields are {}", unknown.join("; "), known.join(", "));
     Err(ApiError::unprocessable(detail))

@@ -20,6 +20,7 @@ struct Described {
     description: Option<String>,
     queue: Option<String>,
     schema: Json,
+    result_schema: Option<Json>,
     #[serde(default)]
     priority: i32,
     delay_ms: Option<u64>,
@@ -53,6 +54,9 @@ impl Described {
         self.retry.check()?;
         let mut action =
             Action::new(self.name)?.schema(self.schema).priority(self.priority).retry(self.retry);
+        if let Some(schema) = self.result_schema {
+            action = action.result_schema(schema);
+        }
         if let Some(group) = self.group {
             check_label("group", &group)?;
             action = action.group(group);
@@ -77,5 +81,22 @@ impl Described {
             action = action.concurrency(concurrency);
         }
         Ok(action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Discovered;
+
+    #[test]
+    fn what_an_action_returns_is_taken_over_when_it_is_known() {
+        let text = r#"{"actions":[
+            {"name":"a","schema":{},"result_schema":{"type":"integer"},"place":"a.py"},
+            {"name":"b","schema":{},"place":"b.py"}],"problems":[]}"#;
+        let discovered: Discovered = serde_json::from_str(text).expect("an offer");
+        let offer = discovered.into_offer(Vec::new());
+        let result =
+            |at: usize| offer.actions[at].result_schema.as_ref().map(|schema| schema.get());
+        assert_eq!((result(0), result(1)), (Some(r#"{"type":"integer"}"#), None));
     }
 }

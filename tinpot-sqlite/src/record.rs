@@ -95,6 +95,8 @@ struct RestOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<Parent>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    secrets: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     attempts: &'a [AttemptRecord],
     #[serde(skip_serializing_if = "Ended::is_not")]
     ended: Ended<&'a Outcome>,
@@ -110,6 +112,8 @@ struct RestIn {
     started_at: Option<Timestamp>,
     #[serde(default)]
     parent: Option<Parent>,
+    #[serde(default)]
+    secrets: Vec<String>,
     #[serde(default)]
     attempts: Vec<AttemptRecord>,
     #[serde(default)]
@@ -145,6 +149,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
         retry: (execution.retry != RetryPolicy::never()).then_some(&execution.retry),
         started_at: execution.started_at,
         parent: execution.parent,
+        secrets: &execution.secrets,
         attempts: &execution.attempts,
         ended,
     };
@@ -188,6 +193,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.expires_at = row.get::<_, Option<i64>>(7)?.map(timestamp);
     execution.finished_at = row.get::<_, Option<i64>>(8)?.map(timestamp);
     execution.idempotency_key = row.get::<_, Option<String>>(9)?.map(Into::into);
+    execution.secrets = rest.secrets;
     execution.timeout = rest.timeout;
     execution.retry = rest.retry;
     execution.started_at = rest.started_at;

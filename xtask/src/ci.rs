@@ -88,6 +88,7 @@ fn steps() -> Vec<Step> {
             .command_with("cargo doc --workspace --no-deps", &warnings),
         Step::new("alone", "each crate compiles without what its neighbours switch on")
             .command("cargo check -p tinpot-core")
+            .command("cargo check -p tinpot-core --no-default-features")
             .command("cargo check -p tinpot-mqtt")
             .command("cargo check -p tinpot-python")
             .command("cargo check -p tinpot-http")

@@ -53,6 +53,7 @@ const RULES: &[Rule] = &[
             "async-trait",
             "bytes",
             "futures",
+            "jsonschema",
             "rustix",
             "schemars",
             "serde",

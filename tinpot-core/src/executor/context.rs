@@ -172,7 +172,8 @@ impl Context {
 
     /// Says how far the action has come.
     pub fn progress(&self, done: f64, total: Option<f64>, message: impl Into<String>) {
-        self.shared.progress.send_replace(Some(Progress { done, total, message: message.into() }));
+        let message = self.logs.shown(message.into());
+        self.shared.progress.send_replace(Some(Progress { done, total, message }));
         self.logs.wake();
     }
 
@@ -289,6 +290,14 @@ impl Context {
         let action = action.to_owned();
         self.logs.event(&LogEvent::Child { execution, action, span });
         Ok(child)
+    }
+
+    /// Keeps `text` out of what is written from now on: log lines, progress, the result and the error have `***` in its place, also where
+    /// it is in JSON or base64. Parameters whose schema says `"writeOnly": true` are masked without asking.
+    ///
+    /// The best that can be done, and no more: what is cut, encoded in another way or shorter than 4 characters is not found.
+    pub fn mask(&self, text: impl AsRef<str>) {
+        self.logs.mask(text.as_ref());
     }
 
     /// Resolves when the attempt is asked to end; never before, and at once when it already is.

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::masks::Masks;
+use crate::execution::Outcome;
 use crate::json::Json;
 use crate::log::{Level, LogChunk, LogEvent, SpanId, Stream};
 use crate::time::Timestamp;
@@ -35,6 +37,7 @@ struct Shared {
     space: Notify,
     ready: Arc<Notify>,
     limit_bytes: u64,
+    masks: Masks,
 }
 
 impl Shared {
@@ -83,8 +86,8 @@ impl LogWriter {
     /// A writer and its buffer. `ready` is notified whenever there is something to take; `limit_bytes` is how much text the attempt may
     /// write before a marker takes the place of all further lines.
     pub fn channel(ready: Arc<Notify>, limit_bytes: u64) -> (LogWriter, LogBuffer) {
-        let shared =
-            Arc::new(Shared { state: Mutex::default(), space: Notify::new(), ready, limit_bytes });
+        let (state, space, masks) = Default::default();
+        let shared = Arc::new(Shared { state, space, ready, limit_bytes, masks });
         (LogWriter { shared: shared.clone() }, LogBuffer { shared })
     }
 
@@ -99,6 +102,15 @@ impl LogWriter {
     /// The same with all that can be said about lines.
     pub async fn write_lines(&self, lines: LogLines) {
         let mut lines = lines;
+        // Files are what they are.
+        if lines.stream != Stream::Data {
+            lines.lines.iter_mut().for_each(|line| self.shared.masks.apply(line));
+        }
+        let masked =
+            lines.fields.as_ref().and_then(|fields| self.shared.masks.masked(fields.get()));
+        if let Some(masked) = masked {
+            lines.fields = Json::parse(&masked).ok();
+        }
         lines.lines.iter_mut().for_each(cut);
         loop {
             let space = self.shared.space.notified();
@@ -113,7 +125,8 @@ impl LogWriter {
 
     /// Writes an event at once; what an attempt can say in events is little, and bounded.
     pub fn event(&self, event: &LogEvent) {
-        let Ok(line) = serde_json::to_string(event) else { return };
+        let Ok(mut line) = serde_json::to_string(event) else { return };
+        self.shared.masks.apply(&mut line);
         let mut state = self.shared.lock();
         if state.abandoned || state.events > EVENTS_MAX {
             return;
@@ -171,6 +184,22 @@ impl LogWriter {
     /// The number of the last line written; 0 when there is none.
     pub fn last_seq(&self) -> u64 {
         self.shared.lock().last_seq
+    }
+
+    /// Writes `***` in place of `text` from now on; see [`Context::mask`](super::Context::mask).
+    pub fn mask(&self, text: &str) {
+        self.shared.masks.add(text);
+    }
+
+    /// A text as it may be shown.
+    pub(crate) fn shown(&self, mut text: String) -> String {
+        self.shared.masks.apply(&mut text);
+        text
+    }
+
+    /// An outcome as it may be reported.
+    pub(crate) fn shown_outcome(&self, outcome: Outcome) -> Outcome {
+        self.shared.masks.outcome(outcome)
     }
 
     /// Wakes whoever takes the lines: there is something else to send.

@@ -7,10 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::random::Random;
-use crate::action::{Action, Offer, parameters as parameters_of, validate};
+use crate::action::{Action, Offer, Schema, parameters as parameters_of};
 use crate::execution::Execution;
 use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
@@ -159,11 +157,11 @@ pub fn machines(bytes: &[u8]) {
 pub fn parameters(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (schema, document) = text.split_once('\n').unwrap_or((text, "{}"));
-    let Ok(schema) = serde_json::from_str::<Value>(schema) else { return };
-    let Ok(raw) = Json::parse(schema.to_string()) else { return };
+    let Ok(raw) = Json::parse(schema) else { return };
     let _ = parameters_of(&raw);
     let Ok(document) = Json::parse(document) else { return };
-    if let Err(error) = validate(&schema, &document) {
-        assert!(!error.to_string().is_empty());
+    match Schema::compile(&raw).map(|schema| schema.check(&document)) {
+        Err(error) | Ok(Err(error)) => assert!(!error.to_string().is_empty()),
+        Ok(Ok(_)) => {}
     }
 }

@@ -216,6 +216,10 @@ impl Control {
     fn start(&mut self, dispatch: Dispatch, finished: mpsc::Sender<Finished>) {
         let fence = dispatch.fence;
         let (logs, buffer) = LogWriter::channel(self.logs.ready(), self.log_limit_bytes);
+        for secret in self.offers.secrets(&dispatch.action, &dispatch.parameters) {
+            logs.mask(&secret);
+        }
+        let reported = logs.clone();
         let (stop, stop_receiver) = stop_channel();
         let (progress, progress_receiver) = watch::channel(None);
         self.stops.insert(fence, stop);
@@ -243,6 +247,7 @@ impl Control {
                     attempt.action
                 )),
             };
+            let outcome = reported.shown_outcome(outcome);
             let _ = finished.send(Finished { fence, outcome }).await;
         });
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use futures::future::select_all;
 use tokio::sync::watch;
 
-use crate::action::{Offer, Problem};
+use crate::action::{Offer, Problem, SecretParts};
 use crate::executor::Executor;
+use crate::json::Json;
 
 #[derive(Debug)]
 pub(super) struct Offers {
@@ -16,14 +17,16 @@ pub(super) struct Offers {
     groups: Vec<String>,
     /// Which executor has which action.
     places: HashMap<String, usize>,
+    /// Of the actions that take secrets.
+    secrets: HashMap<String, SecretParts>,
     merged: Arc<Offer>,
 }
 
 impl Offers {
     pub(super) fn new(executors: Vec<Arc<dyn Executor>>, groups: Vec<String>) -> Self {
         let watches = executors.iter().map(|executor| executor.actions()).collect();
-        let mut offers =
-            Self { executors, watches, groups, places: HashMap::new(), merged: Arc::default() };
+        let (places, secrets, merged) = Default::default();
+        let mut offers = Self { executors, watches, groups, places, secrets, merged };
         offers.merge();
         offers
     }
@@ -38,6 +41,11 @@ impl Offers {
 
     pub(super) fn executors(&self) -> &[Arc<dyn Executor>] {
         &self.executors
+    }
+
+    /// The secrets among the parameters of an action.
+    pub(super) fn secrets(&self, action: &str, parameters: &Json) -> Vec<String> {
+        self.secrets.get(action).map(|parts| parts.texts(parameters)).unwrap_or_default()
     }
 
     /// Resolves when an executor offers something else. Cancel safe.
@@ -57,6 +65,7 @@ impl Offers {
     fn merge(&mut self) {
         let mut merged = Offer::default();
         self.places.clear();
+        self.secrets.clear();
         for (place, executor) in self.executors.iter().enumerate() {
             let offer = executor.actions().borrow().clone();
             merged.problems.extend(offer.problems.iter().cloned());
@@ -73,6 +82,9 @@ impl Offers {
                     continue;
                 }
                 self.places.insert(action.name.clone(), place);
+                if let Some(parts) = SecretParts::of(&action.schema) {
+                    self.secrets.insert(action.name.clone(), parts);
+                }
                 merged.actions.push(action.clone());
             }
         }

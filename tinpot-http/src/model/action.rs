@@ -19,6 +19,8 @@ struct ActionView<'a> {
     parameters: Parameters,
     /// As the worker sent it.
     schema: &'a Json,
+    /// Likewise; null when it is not known what the action returns.
+    result_schema: Option<&'a Json>,
     available: bool,
 }
 
@@ -49,6 +51,7 @@ impl<'a> ActionView<'a> {
             queue: &action.queue,
             parameters: Parameters(parameters(&action.schema)),
             schema: &action.schema,
+            result_schema: action.result_schema.as_ref(),
             available: entry.available,
         }
     }

@@ -81,7 +81,8 @@ pub(crate) struct ExecutionView<'a> {
     expires_at: Option<Time>,
     idempotency_key: Option<&'a str>,
     parent: Option<ParentLink>,
-    parameters: &'a Json,
+    /// With `"***"` in place of secrets.
+    parameters: Json,
     status: Status,
     state: &'static str,
     outcome: Option<OutcomeView<'a>>,
@@ -190,7 +191,7 @@ impl<'a> ExecutionView<'a> {
             expires_at: execution.expires_at.map(Time),
             idempotency_key: execution.idempotency_key.as_deref(),
             parent: execution.parent.map(ParentLink::of),
-            parameters: &execution.parameters,
+            parameters: execution.shown_parameters(),
             status: execution.status,
             state: state(execution.status),
             outcome: execution.outcome.as_ref().map(OutcomeView),

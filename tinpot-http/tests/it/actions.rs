@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Cluster, ORDERED, within};
+use crate::cluster::{Cluster, ORDERED, RESULT, within};
 
 #[tokio::test]
 async fn an_action_is_described_in_the_words_that_clients_know() {
@@ -37,6 +37,31 @@ async fn parameters_stand_in_the_order_of_the_signature() {
     );
     assert!(answer.text().contains(parameters), "{}", answer.text());
     assert!(answer.text().contains(ORDERED), "the schema is what the worker sent");
+}
+
+#[tokio::test]
+async fn what_an_action_returns_is_described_when_it_is_known() {
+    let cluster = Cluster::start().await;
+    let actions = cluster.get("/api/actions").await.json();
+    let result: serde_json::Value = serde_json::from_str(RESULT).unwrap();
+    assert_eq!(actions["typed"]["result_schema"], result);
+    assert_eq!(actions["explode"]["result_schema"], serde_json::Value::Null);
+}
+
+#[tokio::test]
+async fn an_action_whose_schema_is_none_is_a_problem_and_hides_no_other() {
+    let cluster = Cluster::start().await;
+    let actions = cluster.get("/api/actions").await.json();
+    assert!(actions["not_a_schema"].is_null() && actions["typed"]["available"] == true);
+    let workers = cluster.get("/api/workers").await.json();
+    let problems = workers["workers"][0]["problems"].as_array().unwrap();
+    let problem = problems.iter().find(|problem| problem["place"] == "not_a_schema").unwrap();
+    let message = problem["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("the schema is not valid: ") && message.contains("strnig"),
+        "{message}"
+    );
+    cluster.post("/api/actions/not_a_schema/execute", "").await.detail(404);
 }
 
 #[tokio::test]

@@ -26,6 +26,14 @@ pub(crate) const ORDERED: &str = r#"{"type":"object","additionalProperties":fals
  "hosts":{"type":"array","items":{"type":"string"},"default":[]},"labels":{"type":"object"},
  "note":{"anyOf":[{"type":"string"},{"type":"null"}],"default":null},"whatever":{}}}"#;
 
+pub(crate) const TYPED: &str = r#"{"type":"object","additionalProperties":false,"required":["days"],"properties":{
+ "days":{"type":"integer","minimum":1,"maximum":30},"name":{"type":"string","maxLength":20},"mode":{"type":"string","enum":["fast","slow"]},
+ "when":{"type":"string","format":"date"},"ratio":{"type":"number"},"any":{},"hosts":{"type":"array","items":{"type":"string"}},
+ "options":{"type":"object","additionalProperties":false,"properties":{"force":{"type":"boolean"}}},
+ "password":{"type":"string","format":"password","writeOnly":true}}}"#;
+
+pub(crate) const RESULT: &str = r#"{"type":"object","title":"What it was given"}"#;
+
 #[derive(Deserialize, JsonSchema)]
 struct Sum {
     a: i64,
@@ -154,12 +162,34 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The `detail` of an error, which is all that an error without an execution has.
+    /// The `detail` of an error, which is all that an error without an execution has, but for `errors` one by one.
     pub(crate) fn detail(&self, status: u16) -> String {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         let json = self.json();
-        assert_eq!(json.as_object().unwrap().len(), 1, "{json}");
+        let fields = json.as_object().unwrap().len();
+        assert_eq!(fields, if json["errors"].is_array() { 2 } else { 1 }, "{json}");
         json["detail"].as_str().filter(|detail| !detail.is_empty()).unwrap().to_owned()
+    }
+}
+
+impl Answer {
+    /// The `errors` of a 422, as "path: message"; `detail` has the same words.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        let detail = self.detail(422);
+        let json = self.json();
+        let errors = json["errors"].as_array().unwrap_or_else(|| panic!("{json}"));
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let all: Vec<String> = errors
+            .iter()
+            .map(|error| match text(&error["path"]) {
+                path if path.is_empty() => text(&error["message"]),
+                path => format!("{path}: {}", text(&error["message"])),
+            })
+            .collect();
+        if detail.len() < 4_000 {
+            assert_eq!(detail, all.join("; "));
+        }
+        all
     }
 }
 
@@ -241,9 +271,13 @@ impl JsonSchema for Parameters {
 struct Special(watch::Sender<Arc<Offer>>);
 
 fn special_offer() -> Offer {
-    let actions = ["explode", "laid_out", "until_stopped", "odd name ü%?"];
-    Offer::of(actions.map(|name| Action::new(name).unwrap()))
-        .with_problem(Problem::new("broken.py", "SyntaxError: no"))
+    let names = ["explode", "laid_out", "until_stopped", "odd name ü%?"];
+    let schema = |text: &str| Json::parse(text).unwrap();
+    let actions = names.map(|name| Action::new(name).unwrap()).into_iter().chain([
+        Action::new("typed").unwrap().schema(schema(TYPED)).result_schema(schema(RESULT)),
+        Action::new("not_a_schema").unwrap().schema(schema(r#"{"type":"strnig"}"#)),
+    ]);
+    Offer::of(actions).with_problem(Problem::new("broken.py", "SyntaxError: no"))
 }
 
 #[async_trait]

@@ -11,6 +11,8 @@ mod fuzzed;
 mod health;
 mod logs;
 mod mounting;
+mod parameters;
+mod secrets;
 mod stream;
 mod stream_live;
 mod submissions;

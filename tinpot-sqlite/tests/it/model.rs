@@ -64,6 +64,9 @@ impl Pair {
         let action = format!("act {}", self.below(3));
         let text = "x".repeat(self.below(2_500) as usize);
         let mut new = Execution::new(self.id(), action, Json::of(&[text]).expect("JSON"));
+        if self.random.chance(0.3) {
+            new.secrets = vec!["/0".to_owned(), format!("/{}", self.random.number() % 9)];
+        }
         new.queue = format!("queue {}", self.below(2)).into();
         new.priority = self.below(3) as i32 - 1;
         new.not_before = self.time();
@@ -196,7 +199,7 @@ impl Pair {
             0 => QueueOrder::Ready {
                 queue: format!("queue {}", self.below(2)).into(),
                 action: format!("act {}", self.below(3)).into(),
-                after: after.map(|id| (self.below(3) as i32 - 1, id)),
+                after: after.map(|id| (self.below(3) as i64 - 1, id)),
             },
             1 => QueueOrder::Delayed { after: after.map(|id| (Timestamp(self.below(50)), id)) },
             _ => QueueOrder::Expired { at: Timestamp(self.below(50)) },

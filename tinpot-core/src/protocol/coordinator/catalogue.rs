@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::action::Action;
+use crate::action::{Action, Problem, Schema};
 use crate::error::Result;
 use crate::json::Json;
 
@@ -19,7 +17,7 @@ pub struct CatalogueEntry {
     pub action: Arc<Action>,
     /// Whether a live worker offers it and serves its queue.
     pub available: bool,
-    schema: Arc<Value>,
+    schema: Arc<Schema>,
 }
 
 impl CatalogueEntry {
@@ -28,7 +26,12 @@ impl CatalogueEntry {
     /// # Errors
     /// [`InvalidParameters`](crate::ErrorKind::InvalidParameters), naming every violation.
     pub fn validate(&self, parameters: &Json) -> Result<()> {
-        crate::action::validate(&self.schema, parameters)
+        self.schema.check(parameters).map(|_| ())
+    }
+
+    /// The same, and where the secrets among them are, as JSON pointers.
+    pub(crate) fn check(&self, parameters: &Json) -> Result<Vec<String>> {
+        self.schema.check(parameters)
     }
 }
 
@@ -47,11 +50,13 @@ impl KnownActions {
         &self.entries
     }
 
-    /// Takes over what a worker offers; answers the names by which the machine knows them, and puts what was not known so into `news`.
+    /// Takes over what a worker offers; answers the names by which the machine knows them, and puts what was not known so into `news`. An
+    /// action whose schema is not one is left out and becomes a problem.
     pub(super) fn offer(
         &mut self,
         actions: &[Arc<Action>],
         news: &mut Vec<Arc<Action>>,
+        problems: &mut Vec<Problem>,
     ) -> Vec<Arc<str>> {
         let mut names = Vec::with_capacity(actions.len());
         for action in actions {
@@ -64,13 +69,14 @@ impl KnownActions {
                 None if self.entries.len() >= ACTIONS_MAX => continue,
                 None => Arc::from(action.name.as_str()),
             };
-            let schema = serde_json::from_str(action.schema.get())
-                .unwrap_or(Value::Object(serde_json::Map::new()));
-            let entry = CatalogueEntry {
-                action: action.clone(),
-                available: false,
-                schema: Arc::new(schema),
+            let schema = match Schema::compile(&action.schema) {
+                Ok(schema) => Arc::new(schema),
+                Err(error) => {
+                    problems.push(Problem::new(&*action.name, error.to_string()));
+                    continue;
+                }
             };
+            let entry = CatalogueEntry { action: action.clone(), available: false, schema };
             news.push(action.clone());
             self.entries.insert(name.clone(), entry);
             names.push(name);
@@ -80,7 +86,15 @@ impl KnownActions {
 
     /// Takes over what earlier lives of the coordinator knew.
     pub(super) fn remember(&mut self, actions: &[Arc<Action>]) {
-        self.offer(actions, &mut Vec::new());
+        let mut problems = Vec::new();
+        self.offer(actions, &mut Vec::new(), &mut problems);
+        for problem in problems {
+            tracing::warn!(
+                action = problem.place,
+                "a known action is left out: {}",
+                problem.message
+            );
+        }
     }
 
     pub(super) fn set_available(&mut self, available: impl Fn(&str, &Action) -> bool) {

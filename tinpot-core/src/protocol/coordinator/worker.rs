@@ -152,7 +152,8 @@ impl CoordinatorMachine {
             return;
         }
         let mut news = Vec::new();
-        let actions = self.actions.offer(&hello.offer.actions, &mut news);
+        let mut problems = hello.offer.problems;
+        let actions = self.actions.offer(&hello.offer.actions, &mut news, &mut problems);
         let limit = |action: &Arc<crate::Action>| {
             Some((Arc::from(action.name.as_str()), action.concurrency?))
         };
@@ -167,7 +168,7 @@ impl CoordinatorMachine {
         worker.slots = hello.slots;
         worker.actions = actions.into_iter().collect();
         worker.load.offered(limits);
-        worker.problems = hello.offer.problems;
+        worker.problems = problems;
         worker.paused = false;
         // Whatever was on its way when the connection broke may be gone.
         let in_flight: Vec<ExecutionId> = worker.load.in_flight.values().copied().collect();

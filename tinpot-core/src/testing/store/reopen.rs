@@ -303,7 +303,9 @@ pub async fn the_catalogue_is_remembered<R: Reopen>(lives: Lives<R>) {
     let action = |name: &str, text: &str| {
         let schema = crate::Json::parse(r#"{"type": "object", "properties": {"b": {}, "a": {}}}"#);
         let action = Action::new(name).expect("a name").description(text);
-        Arc::new(action.schema(schema.expect("JSON")).timeout(Duration::from_secs(3)).priority(-2))
+        let result = crate::Json::parse(r#"{"type": "null"}"#).expect("JSON");
+        let action = action.schema(schema.expect("JSON")).result_schema(result);
+        Arc::new(action.timeout(Duration::from_secs(3)).priority(-2))
     };
     let offers = [("one", "first"), ("two", "é"), ("one", "second")];
     let offers = offers.map(|(name, text)| Transition::Offer(action(name, text)));
@@ -329,6 +331,24 @@ pub async fn keys_are_remembered<R: Reopen>(lives: Lives<R>) {
     let options = ListOptions { idempotency_key, ..ListOptions::default() };
     let found = lives.store().executions(&options).await.expect("a list");
     assert_eq!(super::ids(&found), [1]);
+}
+
+/// What was a secret stays one.
+pub async fn secrets_are_remembered<R: Reopen>(lives: Lives<R>) {
+    lives.open().await;
+    let secrets = vec!["/password".to_owned(), "/keys/0/a~1b".to_owned()];
+    let parameters = r#"{"user":"me","password":"s1","keys":[{"a/b":"s2"}]}"#;
+    let execution = with(1, |new| {
+        new.parameters = crate::Json::parse(parameters).expect("JSON");
+        new.secrets.clone_from(&secrets);
+    });
+    accept(lives.store(), &[&execution]).await;
+    commit(lives.store(), &[grant(&execution, 1), finish(&execution, Some(fence(1)))]).await;
+    let (lives, _) = lives.next().await;
+    let read = read(lives.store(), execution.id).await;
+    assert_eq!((&read.secrets, read.parameters.get()), (&secrets, parameters));
+    let shown = r#"{"user":"me","password":"***","keys":[{"a/b":"***"}]}"#;
+    assert_eq!(read.shown_parameters().get(), shown);
 }
 
 /// Ready and delayed, in order.

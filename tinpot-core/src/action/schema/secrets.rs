@@ -1,0 +1,171 @@
+//! Which values are secret: those whose schema says `"writeOnly": true`.
+
+use serde_json::{Map, Value};
+
+use crate::json::Json;
+
+/// The most places that are named one by one; with more, the whole document is one.
+const PLACES_MAX: usize = 1_000;
+
+/// Whether a schema can have anything secret in it; a look at the text, which is cheap.
+pub(super) fn may_have(schema: &Json) -> bool {
+    // The key may be written with escapes, by somebody who wants to be difficult.
+    schema.get().contains("writeOnly") || schema.get().contains("\\u")
+}
+
+/// Whether there is something secret in a normal schema.
+pub(super) fn has(schema: &Value) -> bool {
+    match schema {
+        Value::Object(map) => {
+            map.get("writeOnly") == Some(&Value::Bool(true)) || map.values().any(has)
+        }
+        Value::Array(values) => values.iter().any(has),
+        _ => false,
+    }
+}
+
+/// Where the secrets among the parameters are, as JSON pointers.
+pub(super) fn places(schema: &Value, parameters: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut path = String::new();
+    walk(schema, parameters, &mut path, &mut |path, _| {
+        if found.len() <= PLACES_MAX && !found.iter().rev().take(8).any(|known| known == path) {
+            found.push(path.to_owned());
+        }
+    });
+    if found.len() > PLACES_MAX {
+        return vec![String::new()];
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The texts and numbers in secret places.
+pub(super) fn texts(schema: &Value, parameters: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(schema, parameters, &mut String::new(), &mut |_, value| leaves(value, &mut found));
+    found
+}
+
+fn leaves(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Number(number) => found.push(number.to_string()),
+        Value::Array(values) => values.iter().for_each(|value| leaves(value, found)),
+        Value::Object(map) => map.values().for_each(|value| leaves(value, found)),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// Calls `secret` for each value that a part of the schema calls so, whether or not that part of a union is the one that fits: better one
+/// value too many.
+fn walk(schema: &Value, value: &Value, path: &mut String, secret: &mut dyn FnMut(&str, &Value)) {
+    let Value::Object(schema) = schema else { return };
+    // There is no secret in nothing, and people want to see that nothing was given.
+    if value.is_null() {
+        return;
+    }
+    if schema.get("writeOnly") == Some(&Value::Bool(true)) {
+        return secret(path, value);
+    }
+    for keyword in ["allOf", "anyOf", "oneOf"] {
+        for part in list(schema, keyword) {
+            walk(part, value, path, secret);
+        }
+    }
+    for part in ["if", "then", "else"].iter().filter_map(|keyword| schema.get(*keyword)) {
+        walk(part, value, path, secret);
+    }
+    match value {
+        Value::Object(map) => {
+            for part in
+                schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flatten()
+            {
+                walk(part.1, value, path, secret);
+            }
+            let properties = schema.get("properties").and_then(Value::as_object);
+            let patterns = schema.get("patternProperties").and_then(Value::as_object);
+            for (name, value) in map {
+                let own = properties.and_then(|properties| properties.get(name));
+                let further = ["additionalProperties", "unevaluatedProperties"]
+                    .iter()
+                    .filter(|_| own.is_none())
+                    .filter_map(|keyword| schema.get(*keyword));
+                let patterned = patterns.into_iter().flatten().map(|(_, part)| part);
+                let name = name.replace('~', "~0").replace('/', "~1");
+                for part in own.into_iter().chain(further).chain(patterned) {
+                    below(path, &name, |path| walk(part, value, path, secret));
+                }
+            }
+        }
+        Value::Array(values) => {
+            let first = list(schema, "prefixItems");
+            let further: Vec<&Value> = ["items", "unevaluatedItems", "contains"]
+                .iter()
+                .filter_map(|keyword| schema.get(*keyword))
+                .collect();
+            for (index, value) in values.iter().enumerate() {
+                let name = index.to_string();
+                if let Some(part) = first.get(index) {
+                    below(path, &name, |path| walk(part, value, path, secret));
+                    continue;
+                }
+                for part in &further {
+                    below(path, &name, |path| walk(part, value, path, secret));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn below(path: &mut String, name: &str, walk: impl FnOnce(&mut String)) {
+    let here = path.len();
+    path.push('/');
+    path.push_str(name);
+    walk(path);
+    path.truncate(here);
+}
+
+fn list<'a>(schema: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
+    schema.get(keyword).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{places, texts};
+
+    #[test]
+    fn secrets_are_found_at_any_depth() {
+        let secret = json!({"type": "string", "writeOnly": true});
+        let schema = json!({"properties": {
+            "plain": {"type": "string"},
+            "password": secret,
+            "maybe": {"anyOf": [secret, {"type": "null"}]},
+            "list": {"items": secret},
+            "pair": {"prefixItems": [{}, secret]},
+            "by/name": {"additionalProperties": {"properties": {"key": secret}}},
+            "whole": {"type": "object", "writeOnly": true}}});
+        let parameters = json!({"plain": "p", "password": "s1", "maybe": null, "list": ["s2", "s3"],
+            "pair": ["p", "s4"], "by/name": {"~": {"key": "s5", "other": "p"}}, "whole": {"x": "s6", "n": [77, true]}});
+        assert_eq!(
+            places(&schema, &parameters),
+            ["/by~1name/~0/key", "/list/0", "/list/1", "/pair/1", "/password", "/whole"]
+        );
+        let mut found = texts(&schema, &parameters);
+        found.sort();
+        assert_eq!(found, ["77", "s1", "s2", "s3", "s4", "s5", "s6"]);
+        let maybe = places(&schema, &json!({"maybe": "s"}));
+        assert_eq!(maybe, ["/maybe"]);
+    }
+
+    #[test]
+    fn with_too_many_secrets_nothing_is_shown() {
+        let schema = json!({"properties": {"list": {"items": {"writeOnly": true}}}});
+        let parameters = json!({"list": vec!["s"; 2_000]});
+        assert_eq!(places(&schema, &parameters), [""]);
+    }
+}

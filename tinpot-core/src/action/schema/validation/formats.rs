@@ -1,0 +1,295 @@
+//! Formats of texts. Stricter than "looks like one" (there is no February 30), and as wide as people and programs write them.
+
+type Check = fn(&str) -> bool;
+
+/// Those that are checked here rather than by `jsonschema`.
+pub(super) const OURS: [(&str, Check); 8] = [
+    ("date", is_date),
+    ("time", is_time),
+    ("date-time", is_date_time),
+    ("duration", is_duration),
+    ("uuid", is_uuid),
+    ("decimal", is_decimal),
+    ("path", is_path),
+    ("base64", is_base64),
+];
+
+/// What a format asks for, in words.
+pub(super) fn wanted(format: &str) -> &'static str {
+    match format {
+        "date" => "a date such as 2024-12-31",
+        "time" => "a time such as 13:45:30",
+        "date-time" => "a date and time such as 2024-12-31T13:45:30Z",
+        "duration" => "a duration such as PT1H30M",
+        "uuid" => "a UUID such as 123e4567-e89b-12d3-a456-426614174000",
+        "decimal" => "a decimal number such as 12.50",
+        "path" => "a path",
+        "base64" => "base64",
+        "email" => "an e-mail address",
+        "hostname" => "the name of a host",
+        "ipv4" => "an IPv4 address",
+        "ipv6" => "an IPv6 address",
+        "uri" => "a URI",
+        _ => "a text of its format",
+    }
+}
+
+fn digits(text: &str) -> Option<u32> {
+    (!text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+/// Two digits up to `max`.
+fn two(text: &str, max: u32) -> bool {
+    text.len() == 2 && digits(text).is_some_and(|number| number <= max)
+}
+
+/// `YYYY-MM-DD`, of a day that there is, from the year 1.
+pub(super) fn is_date(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let (Some(year), Some(month), Some(day), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    if (year.len(), month.len(), day.len()) != (4, 2, 2) {
+        return false;
+    }
+    let (Some(year), Some(month), Some(day)) = (digits(year), digits(month), digits(day)) else {
+        return false;
+    };
+    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => return false,
+    };
+    year > 0 && (1..=days).contains(&day)
+}
+
+/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, with or without `Z` or an offset. No leap seconds: most who would get one cannot tell.
+fn is_time(text: &str) -> bool {
+    let (clock, zone) = match text.find(['Z', '+', '-']) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    is_clock(clock) && is_zone(zone)
+}
+
+fn is_clock(text: &str) -> bool {
+    let mut parts = text.split(':');
+    let (Some(hour), Some(minute)) = (parts.next(), parts.next()) else { return false };
+    let second = match parts.next() {
+        None => true,
+        Some(second) => match second.split_once('.') {
+            None => two(second, 59),
+            Some((second, fraction)) => {
+                two(second, 59) && fraction.len() <= 6 && digits(fraction).is_some()
+            }
+        },
+    };
+    two(hour, 23) && two(minute, 59) && second && parts.next().is_none()
+}
+
+fn is_zone(text: &str) -> bool {
+    if matches!(text, "" | "Z") {
+        return true;
+    }
+    let offset = text.strip_prefix(['+', '-']).and_then(|offset| offset.split_once(':'));
+    offset.is_some_and(|(hours, minutes)| two(hours, 23) && two(minutes, 59))
+}
+
+/// A date and a time with `T` or a space between them.
+fn is_date_time(text: &str) -> bool {
+    text.split_once(['T', ' ']).is_some_and(|(date, time)| is_date(date) && is_time(time))
+}
+
+/// ISO 8601: `P3W`, `P1DT12H`, `PT0.5S`; a minus in front is fine. No years and months: nobody knows how long those are.
+fn is_duration(text: &str) -> bool {
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let Some(text) = text.strip_prefix('P') else { return false };
+    let (days, times) = match text.split_once('T') {
+        Some((days, times)) => (days, Some(times)),
+        None => (text, None),
+    };
+    let whole = |days: &str| parts_in_order(days, "WD");
+    match times {
+        Some(times) => !times.is_empty() && whole(days) && parts_in_order(times, "HMS"),
+        None => !days.is_empty() && whole(days),
+    }
+}
+
+/// Numbers, each with one of the units behind it, in their order and each at most once; the last number may have a fraction.
+fn parts_in_order(mut text: &str, mut units: &str) -> bool {
+    while !text.is_empty() {
+        let Some(end) = text.find(|c: char| c.is_ascii_uppercase()) else { return false };
+        let (number, rest) = text.split_at(end);
+        let unit = &rest[..1];
+        text = &rest[1..];
+        let Some(at) = units.find(unit) else { return false };
+        units = &units[at + 1..];
+        let fits = match number.split_once('.') {
+            Some((whole, fraction)) => {
+                text.is_empty() && digits(whole).is_some() && digits(fraction).is_some()
+            }
+            None => digits(number).is_some(),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
+/// 32 hexadecimal digits with four hyphens in their places.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
+}
+
+/// `-12.50`, `1e3`; not `NaN`, not `Infinity`.
+fn is_decimal(text: &str) -> bool {
+    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let all_digits =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let exponent = exponent.is_none_or(|exponent| {
+        let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        digits.len() <= 6 && all_digits(digits)
+    });
+    all_digits(whole) && all_digits(fraction) && exponent
+}
+
+fn is_path(text: &str) -> bool {
+    !text.is_empty() && !text.contains('\0')
+}
+
+/// With the padding, as RFC 4648 has it; without line ends.
+fn is_base64(text: &str) -> bool {
+    let data = text.trim_end_matches('=');
+    text.len().is_multiple_of(4)
+        && text.len() - data.len() <= 2
+        && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OURS;
+
+    #[test]
+    fn formats_take_what_there_is_and_nothing_else() {
+        let rows: [(&str, &[&str], &[&str]); 8] = [
+            (
+                "date",
+                &["2024-02-29", "2000-02-29", "0001-01-01", "9999-12-31"],
+                &[
+                    "2023-02-29",
+                    "1900-02-29",
+                    "2024-02-30",
+                    "2024-04-31",
+                    "2024-13-01",
+                    "2024-00-01",
+                    "2024-01-00",
+                    "0000-01-01",
+                    "2024-1-1",
+                    "20240101",
+                    "2024-01-01T00:00",
+                    "",
+                    "+024-01-01",
+                    "2024-01-01 ",
+                ],
+            ),
+            (
+                "time",
+                &[
+                    "00:00",
+                    "23:59:59",
+                    "13:45:30.123456",
+                    "13:45Z",
+                    "13:45:30+05:30",
+                    "13:45:30.5-08:00",
+                ],
+                &[
+                    "24:00",
+                    "12:60",
+                    "12:00:60",
+                    "12",
+                    "1:00",
+                    "12:00:00.",
+                    "12:00+5",
+                    "12:00+05:60",
+                    "12:00:00:00",
+                    "",
+                ],
+            ),
+            (
+                "date-time",
+                &["2024-12-31T23:59:59Z", "2024-12-31T10:00", "2024-12-31 10:00:00.5+01:00"],
+                &[
+                    "2024-02-30T10:00:00Z",
+                    "2024-12-31",
+                    "2024-12-31T",
+                    "T10:00",
+                    "2024-12-31T25:00",
+                    "tomorrow",
+                ],
+            ),
+            (
+                "duration",
+                &["PT1H30M", "P1D", "P3W", "P1DT12H", "PT0.5S", "-PT5M", "PT36H", "P1W2DT3H4M5.6S"],
+                &[
+                    "", "P", "PT", "1H", "P1H", "PT1D", "P1DT", "PT1M1H", "PT1.5H1M", "P1Y", "P1M",
+                    "PT-1H", "PTH", "PT1", "PT1ä",
+                ],
+            ),
+            (
+                "uuid",
+                &["123e4567-e89b-12d3-a456-426614174000", "123E4567-E89B-12D3-A456-426614174000"],
+                &[
+                    "",
+                    "123e4567-e89b-12d3-a456-42661417400",
+                    "123e4567e89b12d3a456426614174000",
+                    "{123e4567-e89b-12d3-a456-426614174000}",
+                    "urn:uuid:123e4567-e89b-12d3-a456-426614174000",
+                    "x23e4567-e89b-12d3-a456-426614174000",
+                ],
+            ),
+            (
+                "decimal",
+                &["0", "-12.50", "+1", "1e3", "1.5E-10", "123456789012345678901234567890.1"],
+                &[
+                    "",
+                    ".",
+                    "-",
+                    "1,5",
+                    "NaN",
+                    "Infinity",
+                    "1e",
+                    "1e1234567",
+                    ".5",
+                    "5.",
+                    "0x10",
+                    "1 ",
+                    "١",
+                ],
+            ),
+            ("path", &["/tmp/x", "relative", "with space"], &["", "nul\0byte"]),
+            (
+                "base64",
+                &["", "YQ==", "YWI=", "YWJj", "+/+/"],
+                &["YQ", "YQ=", "Y===", "====", "YW=j", "YQ==\n", "_-_-"],
+            ),
+        ];
+        for (name, good, bad) in rows {
+            let (_, check) = OURS.iter().find(|(other, _)| *other == name).expect(name);
+            good.iter().for_each(|text| assert!(check(text), "{name}: {text:?}"));
+            bad.iter().for_each(|text| assert!(!check(text), "{name}: {text:?}"));
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What `jsonschema` found, as a path and a sentence: what is wrong, and what would be right.
+
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind as Kind;
+use serde_json::Value;
+
+use super::super::kind_of;
+use super::super::normal::WHOLE;
+use super::{formats, names_of, union};
+use crate::action::{Violations, clipped, push_name};
+
+/// The most of a value, of an option or of a pattern that a message repeats, in bytes.
+const QUOTED_BYTES: usize = 80;
+/// The most options that a message lists.
+const OPTIONS: usize = 20;
+
+/// Knows what was checked against what.
+pub(super) struct Reporter<'a> {
+    pub(super) schema: &'a Value,
+    pub(super) value: &'a Value,
+    /// JSON pointers to what must not be repeated.
+    pub(super) secrets: Vec<String>,
+}
+
+impl Reporter<'_> {
+    /// Says what is wrong, once per value: with the wrong type, nothing else matters.
+    pub(super) fn report(&self, errors: &[&ValidationError<'_>], found: &mut Violations) {
+        let mut ordered: Vec<_> = errors.to_vec();
+        ordered.sort_by_key(|error| rank(error));
+        for error in ordered {
+            self.report_one(error, found);
+        }
+    }
+
+    fn report_one(&self, error: &ValidationError<'_>, found: &mut Violations) {
+        let path = self.path(error.instance_path().as_str());
+        // More than one name can be wrong with one object; anything else is said once.
+        match error.kind() {
+            Kind::Required { property } => {
+                let name = property.as_str().unwrap_or_default();
+                self.push(found, &below(&path, name), "is required and missing".to_owned());
+            }
+            Kind::AdditionalProperties { unexpected }
+            | Kind::UnevaluatedProperties { unexpected } => {
+                let message = self.unknown(error, &path);
+                for name in unexpected {
+                    self.push(found, &below(&path, name), message.clone());
+                }
+            }
+            Kind::PropertyNames { error } => {
+                let name = error.instance().as_str().unwrap_or_default();
+                self.push(
+                    found,
+                    &below(&path, name),
+                    format!("is no name that fits: it {}", self.sentence(error)),
+                );
+            }
+            Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+                let here = error.instance_path().as_str();
+                match union::closest(context, here) {
+                    Some(branch) => {
+                        let errors: Vec<&ValidationError<'_>> = branch.iter().collect();
+                        self.report(&errors, found);
+                    }
+                    None => self.push(found, &path, self.sentence(error)),
+                }
+            }
+            // A list that is too long has items that are not allowed: said already.
+            Kind::FalseSchema
+                if found.has(path.rsplit_once('[').map_or(&path, |(list, _)| list)) => {}
+            _ => self.push(found, &path, self.sentence(error)),
+        }
+    }
+
+    fn push(&self, found: &mut Violations, path: &str, message: String) {
+        if !found.has(path) {
+            found.push(path, message);
+        }
+    }
+
+    /// `/hosts/3` as `hosts[3]`.
+    fn path(&self, pointer: &str) -> String {
+        let (mut path, mut value) = (String::new(), Some(self.value));
+        for segment in pointer.split('/').skip(1) {
+            let name = segment.replace("~1", "/").replace("~0", "~");
+            match value {
+                Some(Value::Array(values)) => {
+                    path.push_str(&format!("[{name}]"));
+                    value = name.parse().ok().and_then(|index: usize| values.get(index));
+                }
+                _ => {
+                    push_name(&mut path, &name);
+                    value = value.and_then(|value| value.get(&name));
+                }
+            }
+        }
+        path
+    }
+
+    /// The part of the schema that was not fulfilled.
+    fn part(&self, error: &ValidationError<'_>) -> Option<&Value> {
+        let place = error.schema_path().as_str();
+        self.schema.pointer(place.rsplit_once('/')?.0)
+    }
+
+    fn unknown(&self, error: &ValidationError<'_>, path: &str) -> String {
+        let what = if path.is_empty() { "parameters" } else { "fields" };
+        let properties = self.part(error).and_then(|part| part.get("properties"));
+        let names = names_of(properties.and_then(Value::as_object));
+        if names.is_empty() {
+            format!("is unknown: there are no {what}")
+        } else {
+            format!("is unknown: the {what} are {names}")
+        }
+    }
+
+    /// What the value is, unless it is a secret.
+    fn kind(&self, error: &ValidationError<'_>) -> String {
+        let value = error.instance();
+        match &**value {
+            Value::Number(_) if self.is_secret(error) => "a number".to_owned(),
+            value => kind_of(value),
+        }
+    }
+
+    /// The value itself, if it is short and no secret.
+    fn shown(&self, error: &ValidationError<'_>) -> String {
+        match &**error.instance() {
+            value @ Value::String(_) if !self.is_secret(error) => quoted(value),
+            _ => self.kind(error),
+        }
+    }
+
+    fn is_secret(&self, error: &ValidationError<'_>) -> bool {
+        let place = error.instance_path().as_str();
+        self.secrets.iter().any(|secret| {
+            place
+                .strip_prefix(secret.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    fn sentence(&self, error: &ValidationError<'_>) -> String {
+        let number = |limit: &Value| clipped(&limit.to_string(), QUOTED_BYTES).into_owned();
+        match error.kind() {
+            Kind::Type { .. } | Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
+                let wanted = self.part(error).map_or_else(|| "something else".to_owned(), wanted);
+                format!("must be {wanted}, not {}", self.kind(error))
+            }
+            Kind::Custom { keyword, .. } if keyword == WHOLE => {
+                let wanted = self.part(error).map_or_else(|| "an integer".to_owned(), wanted);
+                format!("must be {wanted}, not {}", self.kind(error))
+            }
+            Kind::Custom { message, .. } => format!("{message}, not {}", self.shown(error)),
+            Kind::Enum { options } => {
+                format!("must be {}, not {}", one_of(options), self.shown(error))
+            }
+            Kind::Constant { expected_value } => {
+                format!("must be {}, not {}", quoted(expected_value), self.shown(error))
+            }
+            Kind::Format { format } => {
+                format!("must be {}, not {}", formats::wanted(format), self.shown(error))
+            }
+            Kind::Minimum { limit } => {
+                format!("must be at least {}, not {}", number(limit), self.kind(error))
+            }
+            Kind::Maximum { limit } => {
+                format!("must be at most {}, not {}", number(limit), self.kind(error))
+            }
+            Kind::ExclusiveMinimum { limit } => {
+                format!("must be more than {}, not {}", number(limit), self.kind(error))
+            }
+            Kind::ExclusiveMaximum { limit } => {
+                format!("must be less than {}, not {}", number(limit), self.kind(error))
+            }
+            Kind::MultipleOf { multiple_of } => {
+                format!("must be a multiple of {multiple_of}, not {}", self.kind(error))
+            }
+            Kind::MinLength { limit } => too_few(*limit, "character", length(error)),
+            Kind::MaxLength { limit } => too_many(*limit, "character", length(error)),
+            Kind::MinItems { limit } => too_few(*limit, "item", length(error)),
+            Kind::MaxItems { limit } => too_many(*limit, "item", length(error)),
+            Kind::AdditionalItems { limit } => too_many(*limit as u64, "item", length(error)),
+            Kind::MinProperties { limit } => too_few(*limit, "field", length(error)),
+            Kind::MaxProperties { limit } => too_many(*limit, "field", length(error)),
+            Kind::Pattern { pattern } => {
+                format!("must match the pattern {}", clipped(pattern, QUOTED_BYTES))
+            }
+            Kind::UniqueItems => "must not have the same item twice".to_owned(),
+            Kind::Contains => "must have an item that it does not have".to_owned(),
+            Kind::OneOfMultipleValid { .. } => "fits more than one of its alternatives".to_owned(),
+            Kind::FalseSchema => "is not allowed".to_owned(),
+            Kind::Not { .. } => "has a value that is not allowed".to_owned(),
+            Kind::UnevaluatedItems { .. } => "has more items than it may have".to_owned(),
+            _ => clipped(&error.masked().to_string(), QUOTED_BYTES * 2).into_owned(),
+        }
+    }
+}
+
+/// What is said first, and instead of the others.
+fn rank(error: &ValidationError<'_>) -> u8 {
+    match error.kind() {
+        Kind::Type { .. } => 0,
+        Kind::Custom { keyword, .. } if keyword == WHOLE => 0,
+        Kind::Constant { .. } | Kind::Enum { .. } => 1,
+        Kind::FalseSchema => 3,
+        _ => 2,
+    }
+}
+
+fn below(path: &str, name: &str) -> String {
+    let mut path = path.to_owned();
+    push_name(&mut path, name);
+    path
+}
+
+fn quoted(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.len() > QUOTED_BYTES => {
+            format!("{:?} …", &*clipped(text, QUOTED_BYTES))
+        }
+        value => clipped(&value.to_string(), QUOTED_BYTES).into_owned(),
+    }
+}
+
+fn one_of(options: &Value) -> String {
+    let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
+    let shown: Vec<String> = options.iter().take(OPTIONS).map(quoted).collect();
+    match options.len().saturating_sub(OPTIONS) {
+        0 => format!("one of {}", shown.join(", ")),
+        more => format!("one of {} or one of {more} more", shown.join(", ")),
+    }
+}
+
+/// How long a text is in characters, how many items a list or fields an object has.
+fn length(error: &ValidationError<'_>) -> usize {
+    match &**error.instance() {
+        Value::String(text) => text.chars().count(),
+        Value::Array(values) => values.len(),
+        Value::Object(map) => map.len(),
+        _ => 0,
+    }
+}
+
+fn too_few(limit: u64, what: &str, is: usize) -> String {
+    format!("must have at least {limit} {what}{}, not {is}", plural(limit))
+}
+
+fn too_many(limit: u64, what: &str, is: usize) -> String {
+    format!("must have at most {limit} {what}{}, not {is}", plural(limit))
+}
+
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// What a part of a schema asks for: "an integer", "a string or null", "one of 1, 2".
+pub(super) fn wanted(part: &Value) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for name in types(part) {
+        let name = match name {
+            "string" => match part.get("format").and_then(Value::as_str) {
+                Some(format) => formats::wanted(format),
+                None => "a string",
+            },
+            "integer" => "an integer",
+            "number" => "a number",
+            "boolean" => "true or false",
+            "array" => "a list",
+            "object" => "an object",
+            "null" => "null",
+            _ => continue,
+        };
+        if !all.iter().any(|known| known == name) {
+            all.push(name.to_owned());
+        }
+    }
+    for keyword in ["anyOf", "oneOf"] {
+        for part in part.get(keyword).and_then(Value::as_array).into_iter().flatten() {
+            let wanted = wanted(part);
+            if !all.contains(&wanted) && all.len() < OPTIONS {
+                all.push(wanted);
+            }
+        }
+    }
+    if let Some(options) = part.get("enum").filter(|_| all.is_empty()) {
+        all.push(one_of(options));
+    }
+    if let Some(value) = part.get("const").filter(|_| all.is_empty()) {
+        all.push(quoted(value));
+    }
+    if let Some(parts) = part.get("allOf").and_then(Value::as_array).filter(|_| all.is_empty()) {
+        all.extend(parts.iter().map(wanted).take(OPTIONS));
+    }
+    if all.is_empty() { "something else".to_owned() } else { all.join(" or ") }
+}
+
+fn types(part: &Value) -> Vec<&str> {
+    match part.get("type") {
+        Some(Value::String(name)) => vec![name],
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}

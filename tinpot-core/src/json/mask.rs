@@ -1,0 +1,171 @@
+//! Hides values in documents: by their place, and by what they are.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Json;
+
+/// What stands for a value that is not shown.
+pub(crate) const MASK: &str = "***";
+const MASK_JSON: &str = "\"***\"";
+
+/// The document with `"***"` in place of the values at these JSON pointers. The rest stays as it was written; a place that is not there is
+/// no matter.
+pub(crate) fn at_places(document: &Json, pointers: &[String]) -> Json {
+    let places: Vec<Vec<String>> = pointers.iter().map(|pointer| segments(pointer)).collect();
+    let places: Vec<&[String]> = places.iter().map(Vec::as_slice).collect();
+    let mut out = String::with_capacity(document.get().len());
+    write_masked(document.get(), &places, &mut out);
+    // It was put together from documents. Should that have gone wrong, nothing is shown.
+    Json::parse(out).unwrap_or_else(|_| Json::constant(MASK_JSON))
+}
+
+fn segments(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+fn write_masked(text: &str, places: &[&[String]], out: &mut String) {
+    if places.iter().any(|place| place.is_empty()) {
+        return out.push_str(MASK_JSON);
+    }
+    let children = match (places.is_empty(), serde_json::from_str(text)) {
+        (false, Ok(Children(Some(children)))) => children,
+        _ => return out.push_str(text),
+    };
+    let is_list = text.trim_start().starts_with('[');
+    out.push(if is_list { '[' } else { '{' });
+    for (at, (name, value)) in children.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        if !is_list {
+            out.push_str(&serde_json::Value::from(name.as_str()).to_string());
+            out.push(':');
+        }
+        let below: Vec<&[String]> = places
+            .iter()
+            .filter_map(|place| place.split_first().filter(|(first, _)| *first == name))
+            .map(|(_, rest)| rest)
+            .collect();
+        write_masked(value.get(), &below, out);
+    }
+    out.push(if is_list { ']' } else { '}' });
+}
+
+/// The values of a list or an object as they were written, each with its name or number; `None` for anything else.
+struct Children<'a>(Option<Vec<(String, &'a RawValue)>>);
+
+impl<'de> Deserialize<'de> for Children<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Find;
+        impl<'de> Visitor<'de> for Find {
+            type Value = Children<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list or an object")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut children = Vec::new();
+                while let Some(value) = seq.next_element()? {
+                    children.push((children.len().to_string(), value));
+                }
+                Ok(Children(Some(children)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut children = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    children.push(entry);
+                }
+                Ok(Children(Some(children)))
+            }
+        }
+        deserializer.deserialize_any(Find)
+    }
+}
+
+/// The document with `mask` applied to each of its strings and numbers, names included. The rest stays as it was written.
+pub(crate) fn in_texts(document: &Json, mask: impl Fn(&str) -> Option<String>) -> Json {
+    let text = document.get();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        out.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let is_text = rest.starts_with('"');
+        let end = if is_text { end_of_string(rest) } else { end_of_number(rest) };
+        let (token, after) = rest.split_at(end);
+        let masked = if is_text {
+            serde_json::from_str::<String>(token).ok().and_then(|value| mask(&value))
+        } else {
+            mask(token)
+        };
+        match masked.and_then(|masked| serde_json::to_string(masked.as_str()).ok()) {
+            Some(masked) => out.push_str(&masked),
+            None => out.push_str(token),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Json::parse(out).unwrap_or_else(|_| Json::constant(MASK_JSON))
+}
+
+fn end_of_string(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn end_of_number(text: &str) -> usize {
+    text.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c))).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{at_places, in_texts};
+    use crate::json::Json;
+
+    fn json(text: &str) -> Json {
+        Json::parse(text).expect("JSON")
+    }
+
+    #[test]
+    fn values_are_masked_at_their_place_and_the_rest_stays_as_it_was() {
+        let document =
+            json(r#"{"z": 1.50, "a/b": {"~": "x", "k": ["s1", {"p": "s2"}]}, "n": {"s": [1]}}"#);
+        let places =
+            ["/a~1b/k/0", "/a~1b/k/1/p", "/n/s", "/not/there", "/a~1b/~0"].map(str::to_owned);
+        let shown = at_places(&document, &places);
+        assert_eq!(
+            shown.get(),
+            r#"{"z":1.50,"a/b":{"~":"***","k":["***",{"p":"***"}]},"n":{"s":"***"}}"#
+        );
+        assert_eq!(at_places(&document, &[String::new()]).get(), "\"***\"");
+        assert_eq!(at_places(&json("7"), &places).get(), "7");
+    }
+
+    #[test]
+    fn texts_are_masked_wherever_they_stand() {
+        let document =
+            json(r#"{"se\u0063ret": [ "a secret\n", 1234, -1.5e3, true ], "x": "\"secret\""}"#);
+        let mask = |text: &str| {
+            (text.contains("secret") || text == "1234")
+                .then(|| text.replace("secret", "***").replace("1234", "***"))
+        };
+        assert_eq!(
+            in_texts(&document, mask).get(),
+            r#"{"***": [ "a ***\n", "***", -1.5e3, true ], "x": "\"***\""}"#
+        );
+    }
+}
