@@ -15,14 +15,19 @@ Nothing here needs anything beyond the standard library.
 """
 
 from tinpot._action import action
+from tinpot._bounds import Param
 from tinpot._command import Completed, action_print, run_command
-from tinpot._errors import Cancelled, CommandError, CommandTimeout
+from tinpot._errors import Cancelled, CommandError, CommandTimeout, ParameterError
+from tinpot._secret import Secret
 
 __all__ = [
     "Cancelled",
     "CommandError",
     "CommandTimeout",
     "Completed",
+    "Param",
+    "ParameterError",
+    "Secret",
     "action",
     "action_print",
     "run_command",

@@ -17,7 +17,7 @@ class Entry:
 
     __slots__ = (
         "name", "group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry",
-        "function", "module", "file", "line", "is_async", "positional",
+        "function", "module", "file", "line", "is_async", "signature",
     )
 
     @property
@@ -25,12 +25,11 @@ class Entry:
         return "%s:%d" % (self.file, self.line)
 
     def call(self, parameters):
-        """Calls the function with a dict of parameters."""
-        if self.positional:
-            parameters = dict(parameters)
-            given = [parameters.pop(name) for name in self.positional if name in parameters]
-            return self.function(*given, **parameters)
-        return self.function(**parameters)
+        """Calls the function with a dict of parameters in JSON, which have been checked against its schema."""
+        if self.signature.plain:
+            return self.function(**parameters)
+        args, kwargs = self.signature.convert(parameters, trusted=True)
+        return self.function(*args, **kwargs)
 
 
 def action(
@@ -95,7 +94,7 @@ def _entry(function, name, description, options):
     entry.file = code.co_filename
     entry.line = code.co_firstlineno
     entry.is_async = False
-    entry.positional = ()
+    entry.signature = None
     return entry
 
 

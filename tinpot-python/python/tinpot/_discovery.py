@@ -192,12 +192,17 @@ def _describe(entry):
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise schema.SchemaError("generator functions cannot be actions: return the values as a list")
     entry.is_async = inspect.iscoroutinefunction(function)
-    derived, entry.positional = schema.derive(entry.function)
-    description = {"name": entry.name, "schema": derived}
+    entry.signature = signature = schema.derive(entry.function)
+    description = {"name": entry.name, "schema": signature.schema}
+    if signature.result_schema is not None:
+        description["result_schema"] = signature.result_schema
     for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry"):
         value = getattr(entry, label)
         if value is not None:
             description[label] = value
+    if entry.description is not None and entry.description == inspect.getdoc(entry.function):
+        # What the docstring says of parameters is with the parameters.
+        description["description"] = signature.description or ""
     return description
 
 

@@ -36,3 +36,14 @@ class CommandTimeout(CommandError):
 
     def _describe(self):
         return "%s ran longer than %s s and was killed" % (self.command, self.timeout)
+
+
+class ParameterError(Exception):
+    """Parameters that are not what the action takes.
+
+    problems: everything that is wrong, as pairs of where (`days`, `hosts[3]`, `limits.cpu`) and what.
+    """
+
+    def __init__(self, problems):
+        self.problems = list(problems)
+        super().__init__("; ".join("%s: %s" % pair if pair[0] else pair[1] for pair in self.problems))
