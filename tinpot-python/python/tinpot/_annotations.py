@@ -68,6 +68,8 @@ class Scope:
         base = annotation if origin is None else origin
         if type(base).__name__ == "TypeAliasType":
             return self._inside(base, arguments).kind(base.__value__)
+        if type(annotation).__name__ == "InitVar":
+            return self.kind(annotation.type)
         if hasattr(annotation, "__supertype__"):  # NewType
             return self.kind(annotation.__supertype__)
         if _is_literal(origin):

@@ -34,10 +34,9 @@ def _dataclass(cls, scope):
             continue
         found = _read(cls, field.name, annotation, scope)
         default = _default(cls, field)
-        if default is _MISSING:
-            if field.default_factory is _MISSING:
-                required.append(field.name)
-        else:
+        if field.default is _MISSING and field.default_factory is _MISSING:
+            required.append(field.name)
+        if default is not _MISSING:
             found = _with_default(found, default)
         text = field.metadata.get("description") or documented.parameters.get(field.name)
         kinds[field.name] = _described(found, text)

@@ -67,6 +67,8 @@ class Signature:
     def _refuse(self, parameters, wrong):
         found = []
         _records.explain_fields(self._kinds, self._required, parameters, "", found, "parameters", self._others)
+        if self._others is not None and self.context in parameters:
+            found.append((self.context, "is unknown: it is given by the worker"))
         if not found:
             found.append(("", str(wrong)))
         if len(found) > PROBLEMS:
@@ -151,6 +153,7 @@ class _Reader:
         self.others = None
         self.fills = []
         self.context = None
+        self.context_in_row = False
 
     def read(self, parameter):
         annotation = ANY if parameter.annotation is parameter.empty else self.scope.resolve(parameter.annotation)
@@ -176,6 +179,8 @@ class _Reader:
         if parameter.kind is parameter.VAR_POSITIONAL:
             self.variadic = name
             kind = _containers.listed(kind)
+            if self.context_in_row:
+                raise SchemaError("the context %r stands before it: put it behind" % self.context)
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             self.rows.append((name, None if default is parameter.empty else default))
             self.only += parameter.kind is parameter.POSITIONAL_ONLY
@@ -207,6 +212,7 @@ class _Reader:
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise SchemaError("the context is passed by name: it cannot stand before `/` or behind a star")
         self.context = parameter.name
+        self.context_in_row = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
 
     def _keywords(self, annotation):
         target = _annotations.unpacked(annotation)
@@ -221,8 +227,6 @@ class _Reader:
     def signature(self):
         if self.variadic is not None:
             self.only = len(self.rows)
-            if self.context is not None and any(name == self.context for name, _ in self.rows):
-                raise SchemaError("parameter %r: the context stands before *%s: put it behind" % (self.context, self.variadic))
         made = Signature()
         made.schema = {
             "type": "object",
