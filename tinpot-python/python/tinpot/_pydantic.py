@@ -27,7 +27,7 @@ def must_read(markers):
         if is_field(marker):
             if marker.discriminator is not None:
                 return True
-        elif type(marker).__module__.partition(".")[0] == "pydantic" and type(marker).__name__ != "PydanticGeneralMetadata":
+        elif type(marker).__module__.partition(".")[0] == "pydantic" and not type(marker).__name__.endswith("PydanticGeneralMetadata"):
             return True
     return False
 
