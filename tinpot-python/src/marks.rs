@@ -20,6 +20,8 @@ struct Mark {
     p: Option<(f64, Option<f64>, String)>,
     /// A piece of an artifact.
     d: Option<String>,
+    /// A secret: it is masked from now on.
+    x: Option<String>,
 }
 
 /// Takes the marked lines of one interpreter out of what it prints.
@@ -86,7 +88,10 @@ impl Marks {
     }
 
     async fn marked(&mut self, context: &Context, stream: usize, mark: Mark) {
-        let Mark { s, l, m, f: fields, e, p, d } = mark;
+        let Mark { s, l, m, f: fields, e, p, d, x } = mark;
+        if let Some(secret) = x {
+            context.mask(secret);
+        }
         if let Some(event) = e {
             context.logs().event(&event);
         }

@@ -15,9 +15,11 @@ Nothing here needs anything beyond the standard library.
 """
 
 from tinpot._action import action
+from tinpot._bounds import Param
 from tinpot._command import Completed, action_print, run_command
 from tinpot._context import Context, current
-from tinpot._errors import ActionError, Cancelled, CommandError, CommandTimeout, LimitError
+from tinpot._errors import ActionError, Cancelled, CommandError, CommandTimeout, LimitError, ParameterError
+from tinpot._secret import Secret
 
 __all__ = [
     "ActionError",
@@ -27,6 +29,9 @@ __all__ = [
     "Completed",
     "Context",
     "LimitError",
+    "Param",
+    "ParameterError",
+    "Secret",
     "action",
     "action_print",
     "current",

@@ -19,24 +19,26 @@ class Entry:
 
     __slots__ = (
         "name", "group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry",
-        "function", "module", "file", "line", "is_async", "positional", "concurrency", "owner", "context",
+        "function", "module", "file", "line", "is_async", "signature", "concurrency", "owner",
     )
 
     @property
     def place(self):
         return "%s:%d" % (self.file, self.line)
 
-    def call(self, parameters, context=None):
-        """Calls the function with a dict of parameters."""
-        given = []
-        if self.positional:
-            parameters = dict(parameters)
-            given = [parameters.pop(name) for name in self.positional if name in parameters]
-        if self.context:
-            parameters = {**parameters, self.context: context}
-        if self.owner:
-            given.insert(0, _owners.instance(self))
-        return self.function(*given, **parameters)
+    def call(self, parameters, context):
+        """Calls the function with a dict of parameters in JSON, which have been checked against its schema."""
+        signature = self.signature
+        if signature.plain and self.owner is None:
+            if signature.context is None:
+                return self.function(**parameters)
+            return self.function(**parameters, **{signature.context: context})
+        args, kwargs = signature.convert(parameters, trusted=True)
+        if signature.context is not None:
+            kwargs[signature.context] = context
+        if self.owner is not None:
+            return self.function(_owners.instance(self.owner), *args, **kwargs)
+        return self.function(*args, **kwargs)
 
 
 def action(
@@ -106,9 +108,8 @@ def _entry(function, name, description, options):
     entry.file = code.co_filename
     entry.line = code.co_firstlineno
     entry.is_async = False
-    entry.positional = ()
+    entry.signature = None
     entry.owner = None
-    entry.context = None
     if entry.concurrency is not None and not inspect.iscoroutinefunction(inspect.unwrap(function)):
         raise TypeError("@action: concurrency is for `async def`: other functions take one slot each")
     return entry

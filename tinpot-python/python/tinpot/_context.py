@@ -299,15 +299,24 @@ class Context:
         return Child(context, action, parameters, execution)
 
     def _request(self, action, parameters, wait):
-        from tinpot._values import to_json
-
         here = find()
         span = here._span if here is not None and here._attempt is self._attempt else self._span
         name = action if isinstance(action, str) else action.__tinpot_name__
-        request = {"action": name, "parameters": to_json(parameters), "wait": wait, "span": span}
+        request = {"action": name, "parameters": _as_json(parameters), "wait": wait, "span": span}
         if self._options:
             request["options"] = self._options
         return self._attempt.link.call(request)
+
+
+def _as_json(parameters):
+    from tinpot._secret import Secret
+    from tinpot._values import form
+
+    def default(value):
+        # Another action is to have it, not its mask.
+        return value.reveal() if isinstance(value, Secret) else form(value)
+
+    return json.loads(json.JSONEncoder(allow_nan=False, default=default).encode(parameters))
 
 
 _TIMES = {"timeout": "timeout_ms", "delay": "delay_ms", "expires_in": "expires_in_ms"}

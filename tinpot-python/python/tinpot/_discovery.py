@@ -190,15 +190,18 @@ def _place(root, entry):
 def _describe(entry):
     function = inspect.unwrap(entry.function)
     entry.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-    if _owners.owner_name(function) is not None:
-        if not isinstance(inspect.getattr_static(_owners.find(entry), function.__name__, None), (staticmethod, classmethod)):
-            entry.owner = _owners.find(entry)
-    derived, entry.positional = schema.derive(entry.function)
-    description = {"name": entry.name, "schema": derived}
+    entry.owner = _owners.find(function)
+    entry.signature = signature = schema.derive(entry.function, is_method=entry.owner is not None)
+    description = {"name": entry.name, "schema": signature.schema}
+    if signature.result_schema is not None:
+        description["result_schema"] = signature.result_schema
     for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "concurrency", "retry"):
         value = getattr(entry, label)
         if value is not None:
             description[label] = value
+    if entry.description is not None and entry.description == inspect.getdoc(entry.function):
+        # What the docstring says of parameters is with the parameters.
+        description["description"] = signature.description or ""
     return description
 
 

@@ -57,3 +57,14 @@ class ActionError(Exception):
 
 class LimitError(Exception):
     """Something is larger than it may be."""
+
+
+class ParameterError(Exception):
+    """Parameters that are not what the action takes.
+
+    problems: everything that is wrong, as pairs of where (`days`, `hosts[3]`, `limits.cpu`) and what.
+    """
+
+    def __init__(self, problems):
+        self.problems = list(problems)
+        super().__init__("; ".join("%s: %s" % pair if pair[0] else pair[1] for pair in self.problems))

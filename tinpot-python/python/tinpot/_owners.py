@@ -8,26 +8,27 @@ _lock = threading.RLock()
 _objects = {}
 
 
-def owner_name(function):
-    """The qualified name of the class in whose body a function stands, or None."""
-    outer, _, _ = function.__qualname__.rpartition(".")
-    return outer if outer and not outer.endswith("<locals>") else None
-
-
-def find(entry):
-    """The class of an entry whose function is a method."""
-    function = inspect.unwrap(entry.function)
+def find(function):
+    """The class whose objects a function is called on, or None: it stands in no class, or is a static method."""
+    outer, _, name = function.__qualname__.rpartition(".")
+    if not outer or outer.endswith("<locals>"):
+        return None
     place = sys.modules.get(function.__module__)
-    for part in owner_name(function).split("."):
+    for part in outer.split("."):
         place = getattr(place, part, None)
     if not isinstance(place, type):
-        raise TypeError("the class %s is not to be found in its module" % owner_name(function))
-    return place
+        raise TypeError("the class %s is not to be found in its module" % outer)
+    found = inspect.getattr_static(place, name, None)
+    if isinstance(found, classmethod):
+        raise TypeError("a class method cannot be an action: make it a static method, or a method of the object")
+    return None if isinstance(found, staticmethod) else place
 
 
-def instance(entry):
-    """The one object of the class; made, and set up, when it is first needed."""
-    kind = entry.owner
+def instance(kind):
+    """The one object of a class; made, and set up, when it is first needed."""
+    found = _objects.get(kind)
+    if found is not None:
+        return found
     with _lock:
         found = _objects.get(kind)
         if found is None:

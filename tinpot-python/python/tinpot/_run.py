@@ -1,19 +1,17 @@
 """Runs one attempt at an action, and puts its outcome into words."""
 
-import json
 import os
 import sys
 import traceback
 import types
 
+from tinpot import _values
 from tinpot._errors import Cancelled
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 CANCELLED = b'{"cancelled":true}'
 
-# As `json.dumps` would make it, once. Text stays as it is, so that encoding it finds lone surrogates.
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_encode = _encoder.encode
+_encode = _values.encode
 
 
 class Control:
@@ -32,10 +30,7 @@ def call(entry, parameters, control, context):
     """Calls the function; a coroutine is run to its end, and so is a generator."""
     if entry.is_async:
         return _call_async(entry, parameters, control, context)
-    if entry.positional or entry.owner or entry.context:
-        result = entry.call(parameters, context)
-    else:
-        result = entry.function(**parameters)
+    result = entry.call(parameters, context)
     if isinstance(result, types.GeneratorType):
         return _exhaust(result, context)
     return result
@@ -90,7 +85,7 @@ def succeeded(value, limit):
         return failure("ResultError", "the result has text that is not valid Unicode (a lone surrogate)")
     except RecursionError:
         return failure("ResultError", "the result is nested too deep for JSON")
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
         return failure("ResultError", "the result has no JSON form: %s" % _what_has_no_form(value, error))
     if len(data) > limit:
         return failure("ResultError", "the result is too large: %d bytes, and at most %d are allowed" % (len(data) - 7, limit))
@@ -110,13 +105,20 @@ def _what_has_no_form(value, error):
                 return "%s is %r, which is not JSON" % (path, value)
         elif isinstance(value, dict):
             for key in value:
-                if not (key is None or isinstance(key, (str, int, float))):
+                try:
+                    _values.key_text(key)
+                except (TypeError, ValueError):
                     return "%s has a key of type %s" % (path, _type(key))
             pending.extend(("%s[%r]" % (path, key), value[key]) for key in reversed(list(value)))
         elif isinstance(value, (list, tuple)):
             pending.extend(("%s[%d]" % (path, index), value[index]) for index in reversed(range(len(value))))
         else:
-            return "%s is of type %s" % (path, _type(value))
+            try:
+                pending.append((path, _values.form(value)))
+            except TypeError:
+                return "%s is of type %s" % (path, _type(value))
+            except ValueError as error:
+                return "%s: %s" % (path, error)
     return str(error)
 
 

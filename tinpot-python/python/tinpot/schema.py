@@ -1,144 +1,271 @@
-"""Derives the JSON Schema of a function's parameters from its signature.
+"""What a function takes and gives back: the JSON Schema of its signature, and the Python values of JSON ones.
 
-This module alone knows which Python types there are, and what they look like as JSON.
+    signature = schema.derive(function)
+    args, kwargs = signature.convert({"when": "2026-01-31"})
+
+The types, the dialect of JSON Schema and what a form does with it are described in docs/types.md.
 """
 
 import inspect
-import json
-import typing
 
-_NONE = type(None)
-_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object", _NONE: "null"}
-_UNIONS = {typing.Union}
-try:
-    from types import UnionType  # Python 3.10
+from tinpot import _annotations, _bounds, _containers, _docstring, _pydantic, _records, _unions, _values
+from tinpot._errors import ParameterError
+from tinpot._kinds import ANY, PROBLEMS, SchemaError, Wrong
 
-    _UNIONS.add(UnionType)
-except ImportError:
-    pass
+__all__ = ["SchemaError", "Signature", "derive"]
 
 
-class SchemaError(Exception):
-    """A parameter whose annotation or default cannot be offered."""
+class Signature:
+    """What a function takes and gives back.
 
+    schema: the JSON Schema of the parameters.
+    result_schema: that of the result; None when the annotation does not say.
+    description: the docstring without what it says of parameters and result.
+    context: the name of the parameter that is annotated with `Context`; None when there is none.
+    plain: whether JSON values that fit the schema can be given to the function as they are, by name.
+    """
 
-def derive(function):
-    """The schema of `function`'s parameters, and the names of those that can only be passed by position."""
-    signature = inspect.signature(function)
-    names = getattr(inspect.unwrap(function), "__globals__", {})
-    properties, required, positional, open_ended = {}, [], [], False
-    for parameter in signature.parameters.values():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            continue
-        if parameter.kind is parameter.VAR_KEYWORD:
-            open_ended = True
-            continue
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            positional.append(parameter.name)
-        properties[parameter.name] = _property(parameter, names)
-        if parameter.default is parameter.empty:
-            required.append(parameter.name)
-    schema = {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": open_ended,
-    }
-    return schema, tuple(positional)
+    __slots__ = (
+        "schema", "result_schema", "description", "context", "plain", "_kinds", "_required", "_positional", "_variadic", "_fills", "_others",
+        "_takes", "_lean",
+    )
 
+    def convert(self, parameters, trusted=False):
+        """The arguments to call the function with, as a list and a dict; the context is not among them.
 
-def _property(parameter, names):
-    schema = {}
-    if parameter.annotation is not parameter.empty:
+        Raises `ParameterError`, which names everything that is wrong. `trusted` parameters have been checked against the schema:
+        what needs no conversion is then not looked at again.
+        """
+        takes, others = self._lean if trusted else self._takes
+        named = {}
         try:
-            schema = schema_of(parameter.annotation, names)
+            for name, value in parameters.items():
+                take = takes.get(name, others)
+                named[name] = value if take is None else take(value)
+        except Wrong as wrong:
+            self._refuse(parameters, wrong)
+        if not self._required <= named.keys():
+            self._refuse(parameters, None)
+        for name, fill in self._fills:
+            if name not in named:
+                named[name] = fill()
+        if not self._positional and self._variadic is None:
+            return (), named
+        return self._by_position(named), named
+
+    def check(self, parameters):
+        """Raises `ParameterError` when parameters do not fit, and does no more."""
+        self.convert(parameters)
+
+    def _by_position(self, named):
+        further = named.pop(self._variadic, ()) if self._variadic is not None else ()
+        # What follows in the row needs those before it: up to the last one that is given, defaults are filled in.
+        last = max((at for at, (name, _) in enumerate(self._positional, 1) if name in named), default=0)
+        count = len(self._positional) if further else last
+        return [named.pop(name) if name in named else default for name, default in self._positional[:count]] + list(further)
+
+    def _refuse(self, parameters, wrong):
+        found = []
+        _records.explain_fields(self._kinds, self._required, parameters, "", found, "parameters", self._others)
+        if self._others is not None and self.context in parameters:
+            found.append((self.context, "is unknown: it is given by the worker"))
+        if not found:
+            found.append(("", str(wrong)))
+        if len(found) > PROBLEMS:
+            found[PROBLEMS:] = [("", "and more")]
+        raise ParameterError(found) from None
+
+
+def _take_unknown(_value):
+    raise Wrong("some are unknown")
+
+
+def derive(function, is_method=False):
+    """The signature of `function`; `SchemaError` names every parameter that cannot be offered, and why.
+
+    The first parameter of a method is not among them.
+    """
+    signature, scope = _signature(function), _annotations.Scope(_names(function))
+    documented = _docstring.parse(inspect.getdoc(function))
+    reader, problems = _Reader(scope, documented.parameters), []
+    for parameter in list(signature.parameters.values())[is_method:]:
+        try:
+            reader.read(parameter)
         except SchemaError as error:
-            raise SchemaError("parameter %r: %s" % (parameter.name, error)) from None
-    if parameter.default is not parameter.empty:
-        if parameter.default is None:
-            # `x: int = None` says that None will do, whatever the annotation says.
-            schema = _union([schema, {"type": "null"}])
-        schema["default"] = _default(parameter)
+            problems.append("parameter %r: %s" % (parameter.name, error))
+    if problems:
+        raise SchemaError("\n".join(problems))
+    made = reader.signature()
+    made.result_schema = _result_schema(signature.return_annotation, scope, documented.result)
+    if made.result_schema is None and documented.result:
+        made.description = "\n\n".join(filter(None, [documented.description, "Returns: " + documented.result]))
+    else:
+        made.description = documented.description
+    return made
+
+
+def _signature(function):
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError) as error:
+        raise SchemaError("its signature cannot be read: %s" % error) from None
+
+
+def _names(function):
+    """What annotations that are text can use: the globals of the function, and the names around it that it uses."""
+    inner = inspect.unwrap(function)
+    if inspect.isclass(inner):
+        inner = inspect.unwrap(inner.__init__)
+    inner = getattr(inner, "__func__", inner)
+    names = dict(getattr(inner, "__globals__", {}))
+    names.update({variable.__name__: variable for variable in getattr(inner, "__type_params__", ())})
+    for name, cell in zip(getattr(getattr(inner, "__code__", None), "co_freevars", ()), getattr(inner, "__closure__", None) or ()):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:  # not set yet
+            pass
+    return names
+
+
+def _result_schema(annotation, scope, words):
+    if annotation is inspect.Signature.empty:
+        return None
+    try:
+        found = _annotations.Scope(scope.names, returning=True).kind(annotation)
+    except SchemaError:
+        return None
+    if not found.schema:
+        return None
+    schema = dict(found.schema)
+    if words:
+        schema["description"] = words
     return schema
 
 
-def _default(parameter):
-    try:
-        json.dumps(parameter.default, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise SchemaError(
-            "parameter %r: the default %r has no JSON form: %s" % (parameter.name, parameter.default, error)
-        ) from None
-    return parameter.default
+class _Reader:
+    """Reads the parameters of one function."""
+
+    def __init__(self, scope, documented):
+        self.scope = scope
+        self.documented = documented
+        self.kinds = {}
+        self.required = []
+        self.rows = []  # positional parameters and their defaults, whether or not they have to be passed that way
+        self.only = 0  # how many of those have to be
+        self.variadic = None
+        self.others = None
+        self.fills = []
+        self.context = None
+        self.context_in_row = False
+
+    def read(self, parameter):
+        annotation = ANY if parameter.annotation is parameter.empty else self.scope.resolve(parameter.annotation)
+        if annotation is not ANY and _annotations.is_context(annotation):
+            return self._context(parameter)
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return self._keywords(annotation)
+        name, default, field = parameter.name, parameter.default, _field(parameter.default, annotation)
+        kind = ANY if annotation is ANY else self.scope.kind(annotation)
+        if field is not None:
+            if field is default:
+                kind = _bounds.apply(kind, _bounds.options_of([field]))
+            if field is default or default is parameter.empty:
+                fill = _pydantic.field_default(field)
+                if fill is None:
+                    default = parameter.empty
+                else:
+                    self.fills.append((name, fill))
+                    # What is made anew each time is not shown.
+                    default = _Made if field.default_factory is not None else fill()
+        if isinstance(default, _bounds.Param):
+            raise SchemaError("Param belongs into the annotation: Annotated[..., %r]" % default)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            self.variadic = name
+            kind = _containers.listed(kind)
+            if self.context_in_row:
+                raise SchemaError("the context %r stands before it: put it behind" % self.context)
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            self.rows.append((name, None if default is parameter.empty else default))
+            self.only += parameter.kind is parameter.POSITIONAL_ONLY
+        if parameter.kind is not parameter.VAR_POSITIONAL and default is parameter.empty:
+            self.required.append(name)
+        self._add(name, kind, default if parameter.kind is not parameter.VAR_POSITIONAL else parameter.empty)
+
+    def _add(self, name, kind, default):
+        if default is None:
+            # `x: int = None` says that None will do, whatever the annotation says.
+            kind = _unions.or_none(kind)
+        schema = dict(kind.schema)
+        if default is not inspect.Parameter.empty and default is not _Made:
+            try:
+                schema["default"] = _values.to_json(default)
+            except _values.Hidden:
+                pass
+            except ValueError as error:
+                raise SchemaError("the default %s" % error) from None
+        words = self.documented.get(name)
+        # A class may have a description of its own; one that was written for this parameter is better.
+        if words and ("description" not in schema or schema.get("properties") is not None):
+            schema["description"] = words
+        self.kinds[name] = kind.changed(schema=schema)
+
+    def _context(self, parameter):
+        if self.context is not None:
+            raise SchemaError("there is one context already, %r" % self.context)
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise SchemaError("the context is passed by name: it cannot stand before `/` or behind a star")
+        self.context = parameter.name
+        self.context_in_row = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+
+    def _keywords(self, annotation):
+        target = _annotations.unpacked(annotation)
+        if target is None:
+            self.others = ANY if annotation is ANY else self.scope.kind(annotation)
+            return
+        kinds, required = _records.keys_of(self.scope.resolve(target), self.scope)
+        for name, kind in kinds.items():
+            self._add(name, kind, inspect.Parameter.empty)
+        self.required.extend(required)
+
+    def signature(self):
+        if self.variadic is not None:
+            self.only = len(self.rows)
+        made = Signature()
+        made.schema = {
+            "type": "object",
+            "properties": {name: kind.schema for name, kind in self.kinds.items()},
+            "required": self.required,
+            "additionalProperties": False if self.others is None else self.others.schema or True,
+        }
+        made.context = self.context
+        made._kinds = self.kinds
+        made._required = frozenset(self.required)
+        made._positional = tuple(self.rows[: self.only])
+        made._variadic = self.variadic
+        made._fills = tuple(self.fills)
+        made._others = self.others
+        made._takes = self._all_takes(lambda kind: kind.take)
+        made._lean = self._all_takes(lambda kind: None if kind.plain else kind.take)
+        open_ended = self.others is not None and (self.context is not None or not self.others.plain)
+        by_position = made._positional or self.variadic is not None
+        made.plain = not (open_ended or by_position or self.fills) and all(kind.plain for kind in self.kinds.values())
+        return made
+
+    def _all_takes(self, take_of):
+        """What converts each parameter, and what converts those without a name of their own."""
+        takes = {name: take_of(kind) for name, kind in self.kinds.items()}
+        if self.context is not None:
+            # Not to be given from outside, not even among other names.
+            takes[self.context] = _take_unknown
+        return takes, _take_unknown if self.others is None else take_of(self.others)
 
 
-def schema_of(annotation, names):
-    """The schema of one annotation; `names` are the globals in which an annotation that is text is read."""
-    if isinstance(annotation, typing.ForwardRef):
-        annotation = annotation.__forward_arg__
-    if isinstance(annotation, str):
-        annotation = _evaluate(annotation, names)
-    if annotation is None:
-        annotation = _NONE
-    if annotation is typing.Any or annotation is object:
-        return {}
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    # `typing.List` without an argument has an origin and no arguments.
-    if origin in (list, dict) and not arguments:
-        annotation = origin
-    try:
-        plain = _PLAIN.get(annotation)
-    except TypeError:  # not hashable
-        plain = None
-    if plain is not None:
-        return {"type": plain}
-    if hasattr(annotation, "__metadata__"):  # Annotated
-        return schema_of(annotation.__origin__, names)
-    if origin in _UNIONS:
-        return _union([schema_of(one, names) for one in arguments])
-    if origin is list:
-        return _with("array", "items", schema_of(arguments[0], names))
-    if origin is dict:
-        if schema_of(arguments[0], names) != {"type": "string"}:
-            raise SchemaError("the keys of a dict must be str, as in JSON: %s" % _name(annotation))
-        return _with("object", "additionalProperties", schema_of(arguments[1], names))
-    raise SchemaError(
-        "the type %s is not supported: use str, int, float, bool, list, dict, Optional or Union of them" % _name(annotation)
-    )
+class _Made:
+    """Stands for a default that is made anew each time."""
 
 
-def _with(kind, keyword, schema):
-    return {"type": kind, keyword: schema} if schema else {"type": kind}
-
-
-def _evaluate(text, names):
-    try:
-        return eval(text, dict(names))  # the user's own annotation, in the user's own module
-    except Exception as error:
-        raise SchemaError("the annotation %r cannot be read: %s: %s" % (text, type(error).__name__, error)) from None
-
-
-def _union(schemas):
-    """One schema for either of several; null is folded into `type` where that says the same."""
-    flat = []
-    for schema in schemas:
-        flat.extend(schema["anyOf"] if set(schema) == {"anyOf"} else [schema])
-    if {} in flat:
-        return {}
-    flat = [schema for index, schema in enumerate(flat) if schema not in flat[:index]]
-    if len(flat) == 1:
-        return flat[0]
-    if sum(set(schema) != {"type"} for schema in flat) <= 1:
-        # At most one has more to say than its type, so one `type` list carries all of them.
-        rich = next((schema for schema in flat if set(schema) != {"type"}), {})
-        if "anyOf" not in rich:
-            kinds = []
-            for schema in flat:
-                kind = schema["type"]
-                kinds.extend(k for k in (kind if isinstance(kind, list) else [kind]) if k not in kinds)
-            return {**rich, "type": kinds}
-    return {"anyOf": flat}
-
-
-def _name(annotation):
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+def _field(default, annotation):
+    """pydantic's `Field(...)`, as the default or in `Annotated`."""
+    if _bounds.is_field(default):
+        return default
+    return next((marker for marker in getattr(annotation, "__metadata__", ()) if _bounds.is_field(marker)), None)

@@ -68,7 +68,7 @@ async fn problems_hide_nothing_else() {
         .file("leaves.py", "import sys\nsys.exit(3)\n")
         .file("twins/a.py", "\n\nfrom tinpot import action\n@action\ndef twin(): pass\n")
         .file("twins/b.py", "from tinpot import action\n@action(name='twin')\ndef other(): pass\n")
-        .file("types.py", "from tinpot import action\n\n@action\ndef odd(x: bytes): pass\n")
+        .file("types.py", "from tinpot import action\n\n@action\ndef odd(x: complex): pass\n")
         .file("default.py", "from tinpot import action\n@action\ndef default(x=object()): pass\n")
         .file("generator.py", "from tinpot import action\n@action\ndef generates(): yield 1\n")
         .file("named.py", "from tinpot import action\n@action(name='a/b')\ndef named(): pass\n")
@@ -82,7 +82,7 @@ async fn problems_hide_nothing_else() {
         ("syntax.py", "SyntaxError"),
         ("leaves.py", "sys.exit(3)"),
         ("twins/a.py:4", "twins/a.py:4 and twins/b.py:2"),
-        ("types.py:3", "the type bytes is not supported"),
+        ("types.py:3", "the type complex is not supported"),
         ("types.py:3", "'x'"),
         ("default.py:2", "has no JSON form"),
         ("generator.py:2", "generator"),

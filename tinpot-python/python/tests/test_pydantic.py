@@ -1,0 +1,63 @@
+"""Runs the cases with pydantic in an environment that has it, and shows that nothing needs it."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REQUIREMENTS = ("pydantic>=2.5,<3", "annotated-types")
+
+
+def environment():
+    """An interpreter that has pydantic: this one, else a virtual environment, which is kept for the next time. Or why there is none."""
+    if subprocess.run([sys.executable, "-c", "import pydantic, annotated_types"], capture_output=True).returncode == 0:
+        return sys.executable, None
+    mark = hashlib.sha256(repr((sys.version, REQUIREMENTS)).encode()).hexdigest()[:12]
+    folder = os.path.join(os.environ.get("TINPOT_TEST_CACHE") or tempfile.gettempdir(), "tinpot-pydantic-%s-%d" % (mark, os.getuid()))
+    python = os.path.join(folder, "bin", "python")
+    if os.path.exists(os.path.join(folder, "complete")):
+        return python, None
+    for command in (
+        [sys.executable, "-m", "venv", "--clear", folder],
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20", *REQUIREMENTS],
+    ):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return None, str(error)
+        if done.returncode:
+            return None, "%s: %s" % (" ".join(command[:4]), (done.stderr or done.stdout).strip()[-500:])
+    open(os.path.join(folder, "complete"), "w").close()
+    return python, None
+
+
+class PydanticTest(unittest.TestCase):
+    def test_with_pydantic(self):
+        python, why = environment()
+        if python is None:
+            print("NOT TESTED with pydantic: %s" % why, file=sys.stderr)
+            self.skipTest(why)
+        path = os.pathsep.join([os.path.dirname(HERE), HERE])
+        done = subprocess.run(
+            [python, "-B", os.path.join(HERE, "pydantic_cases.py")], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_pydantic_is_never_imported_for_somebody_who_does_not(self):
+        code = (
+            "import sys, datetime; sys.modules['pydantic'] = None\n"
+            "from tinpot import schema, _run\n"
+            "def f(x: 'datetime.date', y: 'list[int]' = [1]) -> 'set[int]': pass\n"
+            "s = schema.derive(f); s.convert({'x': '2026-01-31'}); _run.succeeded({1}, 100)\n"
+            "del sys.modules['pydantic']\n"
+            "schema.derive(f); assert 'pydantic' not in sys.modules\n"
+        )
+        done = subprocess.run([sys.executable, "-B", "-c", code], env={**os.environ, "PYTHONPATH": os.path.dirname(HERE)}, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
