@@ -225,6 +225,81 @@ fn what_is_no_schema_is_refused_with_a_reason() {
 }
 
 #[test]
+fn the_oddest_schemas_and_values_are_dealt_with() {
+    let parts = [
+        r#"{"multipleOf":0}"#,
+        r#"{"multipleOf":1e-320}"#,
+        r#"{"multipleOf":1e300}"#,
+        r#"{"multipleOf":0.1}"#,
+        r#"{"minLength":-1}"#,
+        r#"{"maxLength":1e30}"#,
+        r#"{"maxLength":18446744073709551616}"#,
+        r#"{"minItems":2.0,"maxItems":1}"#,
+        r#"{"minimum":18446744073709551615}"#,
+        r#"{"maximum":-9223372036854775808}"#,
+        r#"{"exclusiveMinimum":1.7976931348623157e308}"#,
+        r#"{"type":[]}"#,
+        r#"{"type":["string","string"]}"#,
+        r#"{"enum":[]}"#,
+        r#"{"enum":[null,{},[[]],1.0]}"#,
+        r#"{"required":["a","a"]}"#,
+        r#"{"pattern":"\\u{110000}"}"#,
+        r#"{"pattern":"\\p{Greek}+$"}"#,
+        r#"{"pattern":"[\\d-\\w]"}"#,
+        r#"{"patternProperties":{"(":{}}}"#,
+        r#"{"patternProperties":{"^a":false},"additionalProperties":false}"#,
+        r#"{"propertyNames":false}"#,
+        r#"{"dependentRequired":{"a":["b"]}}"#,
+        r#"{"dependentSchemas":{"a":false}}"#,
+        r#"{"contains":false,"minContains":0}"#,
+        r#"{"if":true,"then":false}"#,
+        r#"{"not":{}}"#,
+        r#"{"oneOf":[true,true]}"#,
+        r#"{"oneOf":[false,{"type":"null"}]}"#,
+        r#"{"anyOf":[]}"#,
+        r#"{"allOf":[{"type":"string"},{"type":"integer"}]}"#,
+        r#"{"unevaluatedProperties":false}"#,
+        r#"{"unevaluatedItems":false}"#,
+        r#"{"uniqueItems":true}"#,
+        r#"{"format":"uri"}"#,
+        r#"{"format":"hostname"}"#,
+        r#"{"format":"email"}"#,
+        "false",
+    ];
+    let values = [
+        "null",
+        "true",
+        "0",
+        "-0.0",
+        "1e308",
+        "-1e-320",
+        "18446744073709551615",
+        "-9223372036854775808",
+        "0.3",
+        r#""""#,
+        r#""\u0000ü\ud83d\ude00""#,
+        r#""http://[::1""#,
+        "[]",
+        "[[],[]]",
+        "[1,1.0,true]",
+        "{}",
+        r#"{"a":1,"b":{}}"#,
+        r#"{"":{"/":{"~":[0]}}}"#,
+    ];
+    let mut compiled = 0;
+    for part in parts {
+        let text = format!(r#"{{"properties":{{"x":{part}}}}}"#);
+        let Ok(schema) = Schema::compile(&Json::parse(&*text).expect("JSON")) else { continue };
+        compiled += 1;
+        for value in values {
+            let found = wrong(&schema, &format!(r#"{{"x":{value}}}"#));
+            assert!(found.iter().all(|one| one.starts_with('x')), "{part}, {value}: {found:?}");
+        }
+    }
+    assert!(compiled > 20, "{compiled}");
+}
+
+#[test]
 fn references_and_circles_are_followed() {
     let schema = schema(
         r##"{"properties":{"tree":{"$ref":"#/$defs/Node"}},"$defs":{"Node":{"type":"object","required":["name"],
@@ -235,6 +310,8 @@ fn references_and_circles_are_followed() {
         wrong(&schema, r#"{"tree":{"name":1}}"#),
         ["tree.name: must be a string, not the integer 1"]
     );
+    let whole = self::schema(r##"{"properties":{"next":{"$ref":"#"},"n":{"type":"integer"}}}"##);
+    assert_eq!(wrong(&whole, r#"{"next":{"n":""}}"#), ["next.n: must be an integer, not a string"]);
 }
 
 #[test]
