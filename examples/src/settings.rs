@@ -191,6 +191,9 @@ pub struct ActionsSettings {
     /// What keeps hold of everything that actions start: cgroup, process-group, or auto for the first where it can be used
     #[arg(long, env = "TINPOT_CONTAINMENT", value_name = "KIND", default_value_t = ContainmentMode::Auto)]
     pub containment: ContainmentMode,
+    /// Leave changes of the Python files alone; by default they are picked up while the worker runs
+    #[arg(long, env = "TINPOT_NO_RELOAD")]
+    pub no_reload: bool,
     /// Run Python in this very process: faster, but a crash of an action is a crash of the worker
     #[cfg(feature = "embed")]
     #[arg(long, env = "TINPOT_IN_PROCESS")]
@@ -221,7 +224,8 @@ impl ActionsSettings {
         }
         let mut builder = PythonPool::builder(&self.dir)
             .size(self.concurrency as usize)
-            .containment(self.containment);
+            .containment(self.containment)
+            .reload(!self.no_reload);
         if let Some(python) = &self.python {
             builder = builder.python(python);
         }

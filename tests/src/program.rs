@@ -55,6 +55,7 @@ fn command(example: &str) -> Command {
         "TINPOT_KILL_AFTER",
         "TINPOT_STORE",
         "TINPOT_CONTAINMENT",
+        "TINPOT_NO_RELOAD",
         "TINPOT_FAILPOINT",
     ] {
         command.env_remove(variable);

@@ -36,7 +36,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 ///   passes output on.
 /// - **Leftovers live on**: threads and processes that an action leaves behind are not ended.
 /// - **One interpreter per process**, which attempts share with everything else that embeds Python in it: working directory, environment and
-///   modules. It is never finalised, and keeps the environment that the first executor chose.
+///   modules. What changes on the disk is not picked up: a module cannot be replaced while others use it. It is never finalised, and keeps the environment that the first executor chose.
 ///
 /// [`close`](Executor::close) asks what runs to end, and fails when it has not after 10 s.
 #[derive(Debug)]

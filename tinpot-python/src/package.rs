@@ -27,6 +27,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_errors.py", include_str!("../python/tinpot/_errors.py")),
     ("tinpot/_guardian.py", include_str!("../python/tinpot/_guardian.py")),
     ("tinpot/_run.py", include_str!("../python/tinpot/_run.py")),
+    ("tinpot/_sources.py", include_str!("../python/tinpot/_sources.py")),
 ];
 
 /// What the directory of a package is called, before some random characters.

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from tinpot import _discovery, _run
+from tinpot import _discovery, _run, _sources
 from tinpot._errors import Cancelled
 
 # How long a process that the action started may take to end by itself after the action has ended, in seconds.
@@ -37,7 +37,7 @@ def main(control_fd, lifeline_fd):
     def say(message):
         connection.sendall(json.dumps(message).encode() + b"\n")
 
-    found = _discovery.discover(settings["root"], settings["skip"], lambda file: say({"importing": file}))
+    found = _discover(settings, lambda files: say({"importing": files}))
     _flush()
     say({"ready": found.offer()})
     try:
@@ -45,6 +45,16 @@ def main(control_fd, lifeline_fd):
     except (BrokenPipeError, ConnectionResetError):
         pass
     os._exit(0)
+
+
+def _discover(settings, importing):
+    if settings["sources"] is None:
+        return _discovery.discover(settings["root"], settings["skip"], lambda file: importing([file]))
+    sources = _sources.Sources(settings["root"], settings["store"], settings["sources"], importing)
+    sources.install()
+    found = _discovery.discover(settings["root"], settings["skip"], sources=sources)
+    sources.settle()
+    return found
 
 
 def _serve(requests, connection, found, limit):

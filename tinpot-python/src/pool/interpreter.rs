@@ -1,5 +1,6 @@
 //! One child interpreter.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -7,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -18,20 +19,23 @@ use tokio::sync::watch;
 use super::common::Common;
 use super::control::Control;
 use super::output::{Outputs, Tail};
+use super::sources::Sources;
 use super::sweep::{self, Family};
 use crate::cgroup::{Cgroup, PoolCgroup};
 use crate::error::PythonError;
 use crate::offer::Discovered;
 
-/// How interpreters are started.
-#[derive(Debug)]
+/// How the interpreters of one generation are started: all of them import the same.
+#[derive(Clone, Debug)]
 pub(super) struct Launch {
     pub(super) common: Arc<Common>,
     /// Where the interpreters have their cgroups, if they have any.
     pub(super) cgroup: Option<Arc<PoolCgroup>>,
-    /// How many were started.
-    pub(super) count: AtomicU64,
     pub(super) root: PathBuf,
+    /// Interpreters of another generation are not used for new attempts.
+    pub(super) generation: u64,
+    /// What they import; without it, what is on the disk when they start.
+    pub(super) sources: Option<Arc<Sources>>,
     /// Files that are not imported: an interpreter has died of each, or hung.
     pub(super) skip: Vec<String>,
     pub(super) start_timeout: Duration,
@@ -46,13 +50,17 @@ pub(super) struct Interpreter {
     pub(super) outputs: Outputs,
     /// How it ended, once it has.
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
+    pub(super) generation: u64,
+    /// Kept for it: an action may import more at any time.
+    _sources: Option<Arc<Sources>>,
 }
 
 /// What an interpreter says while it starts.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Message {
-    Importing(String),
+    /// The files that are being imported: the first one for its own sake, each further one for the one before.
+    Importing(Vec<String>),
     Ready(Discovered),
 }
 
@@ -66,8 +74,9 @@ impl Launch {
             self.spawn(reap).map_err(PythonError::io("an interpreter cannot be started"))?;
         let settings = serde_json::json!({
             "root": self.root, "skip": self.skip, "result_limit_bytes": self.result_limit_bytes,
+            "sources": self.sources.as_deref().map(names), "store": self.common.store(),
         });
-        let (mut tail, mut importing) = (Tail::default(), None);
+        let (mut tail, mut importing) = (Tail::default(), Vec::new());
         let mut exit = interpreter.exit.clone();
         let Interpreter { control, outputs, .. } = &mut interpreter;
         type Said = Result<Discovered, Option<serde_json::Error>>;
@@ -84,7 +93,7 @@ impl Launch {
                 };
                 control.consume();
                 match message {
-                    Ok(Message::Importing(file)) => importing = Some(file),
+                    Ok(Message::Importing(files)) => importing = files,
                     Ok(Message::Ready(found)) => return Ok(Ok(found)),
                     Err(source) => return Ok(Err(Some(source))),
                 }
@@ -125,7 +134,7 @@ impl Launch {
         let (outputs, stdout, stderr) = Outputs::pipes()?;
         let cgroup = self.cgroup.as_ref().map(PoolCgroup::add).transpose()?;
         let procs = cgroup.as_ref().map(Cgroup::procs).transpose()?;
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let number = self.common.count.fetch_add(1, Ordering::Relaxed);
         let cookie = format!("{}{number}", self.common.mark);
         let mut command = self.common.command(&[], "tinpot_child.py");
         command
@@ -143,8 +152,14 @@ impl Launch {
         let (report, exit) = watch::channel(None);
         reap(child, report);
         let family = Arc::new(Family::new(pid, cookie, cgroup));
-        Ok(Interpreter { family, control, outputs, exit })
+        let (generation, _sources) = (self.generation, self.sources.clone());
+        Ok(Interpreter { family, control, outputs, exit, generation, _sources })
     }
+}
+
+/// The names of the copies by file.
+fn names(sources: &Sources) -> BTreeMap<&str, Option<&str>> {
+    sources.iter().map(|(file, source)| (&**file, source.name())).collect()
 }
 
 /// Lets the interpreter move to its cgroup, inherit two descriptors, lead a session of its own, and adopt what its descendants leave behind.

@@ -10,6 +10,7 @@ mod interpreters;
 mod leftovers;
 mod output;
 mod package;
+mod reload;
 mod results;
 mod support;
 mod worker_death;
