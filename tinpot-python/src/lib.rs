@@ -14,6 +14,7 @@ mod containment;
 #[cfg(feature = "embed")]
 mod embed;
 mod error;
+mod limits;
 mod lines;
 mod offer;
 mod package;
@@ -24,4 +25,5 @@ mod reply;
 pub use self::containment::{Containment, ContainmentMode};
 #[cfg(feature = "embed")]
 pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
+pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use tinpot_core::action::check_label;
 use tinpot_core::{Action, Json, Offer, Problem, Result, RetryPolicy};
 
+use crate::limits::{Limits, LimitsByAction};
+
 /// The offer as `tinpot._discovery` writes it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Discovered {
@@ -42,10 +44,18 @@ struct Described {
     timeout_ms: Option<u64>,
     #[serde(default)]
     retry: RetryPolicy,
+    /// Of each attempt; no part of what is offered.
+    limits: Option<Limits>,
     place: String,
 }
 
 impl Discovered {
+    /// The limits of the actions that have some of their own.
+    pub(crate) fn limits(&self) -> LimitsByAction {
+        let limited = |action: &Described| Some((action.name.clone(), action.limits?));
+        self.actions.iter().filter_map(limited).collect()
+    }
+
     /// The imports that failed.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, &FoundProblem)> {
         self.problems.iter().filter_map(|problem| Some((problem.failed.as_deref()?, problem)))

@@ -26,6 +26,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_embedded.py", include_str!("../python/tinpot/_embedded.py")),
     ("tinpot/_errors.py", include_str!("../python/tinpot/_errors.py")),
     ("tinpot/_guardian.py", include_str!("../python/tinpot/_guardian.py")),
+    ("tinpot/_limits.py", include_str!("../python/tinpot/_limits.py")),
     ("tinpot/_run.py", include_str!("../python/tinpot/_run.py")),
     ("tinpot/_sources.py", include_str!("../python/tinpot/_sources.py")),
 ];

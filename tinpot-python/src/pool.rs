@@ -8,6 +8,7 @@ mod counter;
 mod discovery;
 mod fleet;
 mod guardian;
+mod hold;
 mod interpreter;
 mod lifeline;
 mod output;
@@ -40,6 +41,7 @@ use self::reload::{Files, Reloader};
 use self::sources::Sources;
 use crate::containment::{Containment, ContainmentMode};
 use crate::error::PythonError;
+use crate::limits::Limits;
 use crate::package::Package;
 use crate::python;
 
@@ -89,6 +91,7 @@ pub struct PythonPoolBuilder {
     result_limit_bytes: usize,
     containment: ContainmentMode,
     reload: bool,
+    limits: Limits,
 }
 
 impl PythonPool {
@@ -104,6 +107,7 @@ impl PythonPool {
             result_limit_bytes: 16 * 1024 * 1024,
             containment: ContainmentMode::Auto,
             reload: true,
+            limits: Limits::default(),
         }
     }
 
@@ -170,6 +174,13 @@ impl PythonPoolBuilder {
         self
     }
 
+    /// What one attempt may use, unless its action says otherwise; nothing is limited by default.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Whether changes of the Python files below the directory are picked up; they are by default.
     ///
     /// New attempts then run on new interpreters, and those that run end on the old ones. Where a changed file cannot be imported, its last
@@ -216,6 +227,7 @@ impl PythonPoolBuilder {
             skip: Vec::new(),
             start_timeout: self.start_timeout,
             result_limit_bytes: self.result_limit_bytes,
+            limits: self.limits,
         };
         let fleet = Fleet::new(self.size, self.spare);
         let discovery = discover(&fleet, launch, &Good::default()).await;
@@ -287,7 +299,8 @@ impl Executor for PythonPool {
                 continue;
             }
             interpreter.control.prepare(&attempt);
-            match interpreter.run(&context, self.fleet.closed()).await {
+            let limits = interpreter.limits_of(&attempt.action);
+            match interpreter.run(&context, limits, self.fleet.closed()).await {
                 End::Clean(outcome) => {
                     busy.put_back();
                     return outcome;

@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 
-from tinpot import _discovery, _run, _sources
-from tinpot._errors import Cancelled
+from tinpot import _discovery, _limits, _run, _sources
+from tinpot._errors import Cancelled, LimitExceeded
 
 # How long a process that the action started may take to end by itself after the action has ended, in seconds.
 _SETTLE = 0.02
@@ -41,7 +41,8 @@ def main(control_fd, lifeline_fd):
     _flush()
     say({"ready": found.offer()})
     try:
-        _serve(requests, connection, found, settings["result_limit_bytes"])
+        guards = _limits.guards(found.entries(), settings["limits"], not settings["memory_by_cgroup"])
+        _serve(requests, connection, found, settings["result_limit_bytes"], guards)
     except (BrokenPipeError, ConnectionResetError):
         pass
     os._exit(0)
@@ -57,7 +58,7 @@ def _discover(settings, importing):
     return found
 
 
-def _serve(requests, connection, found, limit):
+def _serve(requests, connection, found, limit, guards):
     entries = found.entries()
     readline, send, loads = requests.readline, connection.sendall, json.loads
     home, me = _Home(), os.getpid()
@@ -79,7 +80,11 @@ def _serve(requests, connection, found, limit):
                 if entry is None:
                     reply = _unknown(request["action"], found)
                 else:
-                    reply = _run.succeeded(_run.call(entry, request["parameters"], _control), limit)
+                    guard = guards.get(request["action"])
+                    value = (guard or _run).call(entry, request["parameters"], _control)
+                    most = limit if guard is None or guard.max_result is None else guard.max_result
+                    reply = _run.succeeded(value, most)
+                    value = None
                 if _thread._count() > threads:
                     left = _end_threads(threads)
             finally:
@@ -87,10 +92,13 @@ def _serve(requests, connection, found, limit):
         except BaseException as error:
             _control.running = False
             reply = _run.failed(error, _control)
+            # It was raised at any place, and what it left behind is not known.
+            spent = isinstance(error, LimitExceeded)
             # Frames keep the locals of the action alive.
             error = None
             if _thread._count() > threads and not _control.stopped:
                 left = _end_threads(threads)
+            left = left or spent
         request = entry = None
         _flush()
         if os.getpid() != me:

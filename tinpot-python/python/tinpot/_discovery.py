@@ -212,7 +212,7 @@ def _describe(entry):
     entry.is_async = inspect.iscoroutinefunction(function)
     derived, entry.positional = schema.derive(entry.function)
     description = {"name": entry.name, "schema": derived}
-    for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry"):
+    for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry", "limits"):
         value = getattr(entry, label)
         if value is not None:
             description[label] = value

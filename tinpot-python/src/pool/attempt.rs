@@ -10,8 +10,10 @@ use tinpot_core::{Context, Failure, Outcome, Stop};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::hold::Hold;
 use super::interpreter::{Interpreter, describe, exited, kill};
 use super::output::Tail;
+use crate::limits::Limits;
 use crate::reply::Reply;
 
 /// How long the end of a process may come after the end of its connection.
@@ -35,6 +37,8 @@ enum Step {
     Broken(String),
     Died(ExitStatus),
     Overdue,
+    /// It was to be ended for a limit that it exceeded.
+    Exceeded,
     Closed,
 }
 
@@ -43,10 +47,12 @@ impl Interpreter {
     pub(super) async fn run(
         &mut self,
         context: &Context,
+        limits: Limits,
         mut closed: watch::Receiver<bool>,
     ) -> End {
         // A thread that was there before the attempt may have printed since the last one.
         self.outputs.drain(&mut Tail::default());
+        let hold = Hold::begin(limits, &self.family, &self.outputs.meter);
         let finishing = AtomicBool::new(false);
         let mut asked = false;
         let usable;
@@ -57,6 +63,7 @@ impl Interpreter {
             let mut stops = context.stop_requests();
             // A request that was there before counts as well.
             stops.mark_changed();
+            let mut exceeded = pin!(hold.exceeded());
             let mut kill_at: Option<Instant> = None;
             let step = loop {
                 let overdue = async {
@@ -78,6 +85,7 @@ impl Interpreter {
                     }
                     status = exited(exit) => break Step::Died(status),
                     () = overdue => break Step::Overdue,
+                    () = &mut exceeded => break Step::Exceeded,
                     _ = closed.wait_for(|closed| *closed) => break Step::Closed,
                 }
             };
@@ -98,6 +106,7 @@ impl Interpreter {
             pump.await;
             step
         };
+        let verdict = hold.verdict(matches!(step, Step::Exceeded)).filter(|_| !asked);
         let outcome = match step {
             Step::Reply(reply) if reply.refused && !asked => return End::NotRun,
             Step::Reply(reply) if asked && (reply.cancelled || reply.refused) => Outcome::Cancelled,
@@ -109,8 +118,10 @@ impl Interpreter {
             Step::Broken(how) => {
                 Outcome::failed(format!("the connection to the interpreter failed: {how}"))
             }
+            Step::Exceeded => Outcome::Cancelled,
             Step::Closed => Outcome::failed("the executor was closed"),
         };
+        let outcome = verdict.map_or(outcome, Outcome::Failed);
         if usable { End::Clean(outcome) } else { End::Spent(outcome) }
     }
 }

@@ -61,7 +61,10 @@ pub(super) async fn discover(
         }
     }
     let place = attempt.launch.root.display().to_string();
-    Err(Failed::NotNow(vec![Problem::new(place, "too many changed files kill or hang an interpreter")]))
+    Err(Failed::NotNow(vec![Problem::new(
+        place,
+        "too many changed files kill or hang an interpreter",
+    )]))
 }
 
 /// A discovery under way.

@@ -23,6 +23,7 @@ use super::sources::Sources;
 use super::sweep::{self, Family};
 use crate::cgroup::{Cgroup, PoolCgroup};
 use crate::error::PythonError;
+use crate::limits::{Limits, LimitsByAction};
 use crate::offer::Discovered;
 
 /// How the interpreters of one generation are started: all of them import the same.
@@ -40,6 +41,8 @@ pub(super) struct Launch {
     pub(super) skip: Vec<String>,
     pub(super) start_timeout: Duration,
     pub(super) result_limit_bytes: usize,
+    /// Of attempts at actions that say nothing else.
+    pub(super) limits: Limits,
 }
 
 /// A running interpreter that has imported the actions.
@@ -51,6 +54,7 @@ pub(super) struct Interpreter {
     /// How it ended, once it has.
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
     pub(super) generation: u64,
+    limits: (LimitsByAction, Limits),
     /// Kept for it: an action may import more at any time.
     _sources: Option<Arc<Sources>>,
 }
@@ -75,6 +79,7 @@ impl Launch {
         let settings = serde_json::json!({
             "root": self.root, "skip": self.skip, "result_limit_bytes": self.result_limit_bytes,
             "sources": self.sources.as_deref().map(names), "store": self.common.store(),
+            "limits": self.limits, "memory_by_cgroup": interpreter.family.limits_memory(),
         });
         let (mut tail, mut importing) = (Tail::default(), Vec::new());
         let mut exit = interpreter.exit.clone();
@@ -106,7 +111,10 @@ impl Launch {
         };
         outputs.drain(&mut tail);
         match ended {
-            Ok(Ok(Ok(found))) => Ok((interpreter, found)),
+            Ok(Ok(Ok(found))) => {
+                interpreter.limits.0 = found.limits();
+                Ok((interpreter, found))
+            }
             Ok(Ok(Err(Some(source)))) => Err(PythonError::Malformed { source }),
             Ok(Ok(Err(None))) => {
                 interpreter.kill().await;
@@ -153,7 +161,8 @@ impl Launch {
         reap(child, report);
         let family = Arc::new(Family::new(pid, cookie, cgroup));
         let (generation, _sources) = (self.generation, self.sources.clone());
-        Ok(Interpreter { family, control, outputs, exit, generation, _sources })
+        let limits = (LimitsByAction::new(), self.limits);
+        Ok(Interpreter { family, control, outputs, exit, generation, limits, _sources })
     }
 }
 
@@ -185,6 +194,12 @@ fn enter(command: &mut Command, control: OwnedFd, lifeline: OwnedFd, procs: Opti
 }
 
 impl Interpreter {
+    /// The limits of an attempt at that action.
+    pub(super) fn limits_of(&self, action: &str) -> Limits {
+        let (own, default) = &self.limits;
+        own.get(action).map_or(*default, |limits| limits.or(*default))
+    }
+
     /// How it ended, if it has.
     pub(super) fn exit_status(&self) -> Option<ExitStatus> {
         *self.exit.borrow()

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tinpot_core::{Level, LogWriter, Stream};
 use tokio::time::Instant;
 
+use super::hold::Meter;
 use super::pipe::Pipe;
 use crate::lines::Lines;
 
@@ -37,6 +39,8 @@ pub(super) struct Outputs {
     both: [Output; 2],
     buffer: Box<[u8]>,
     found: Vec<String>,
+    /// What is beyond its limit is not kept.
+    pub(super) meter: Arc<Meter>,
 }
 
 impl Outputs {
@@ -48,6 +52,7 @@ impl Outputs {
             both: [stdout, stderr],
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             found: Vec::new(),
+            meter: Arc::default(),
         };
         Ok((outputs, stdout_writer, stderr_writer))
     }
@@ -156,7 +161,8 @@ impl Outputs {
 
     /// Cuts what was read into lines.
     fn take(&mut self, index: usize, read: usize) {
-        self.both[index].lines.feed(&self.buffer[..read], &mut self.found);
+        let kept = self.meter.admit(read);
+        self.both[index].lines.feed(&self.buffer[..kept], &mut self.found);
     }
 
     async fn write(&mut self, index: usize, logs: &LogWriter) {

@@ -8,6 +8,7 @@ mod discovery;
 mod embedded;
 mod interpreters;
 mod leftovers;
+mod limits;
 mod output;
 mod package;
 mod reload;
