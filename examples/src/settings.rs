@@ -8,7 +8,7 @@ use clap::Args;
 use tinpot_core::protocol::ProtocolConfig;
 use tinpot_core::{Executor, MemoryStore, Store, WorkerId};
 use tinpot_mqtt::MqttTransport;
-use tinpot_python::{Containment, ContainmentMode, PythonPool};
+use tinpot_python::{Containment, ContainmentMode, Limits, PythonPool};
 use tinpot_sqlite::{Retention, SqliteStore};
 
 use crate::AnyError;
@@ -191,6 +191,12 @@ pub struct ActionsSettings {
     /// What keeps hold of everything that actions start: cgroup, process-group, or auto for the first where it can be used
     #[arg(long, env = "TINPOT_CONTAINMENT", value_name = "KIND", default_value_t = ContainmentMode::Auto)]
     pub containment: ContainmentMode,
+    /// Leave changes of the Python files alone; by default they are picked up while the worker runs
+    #[arg(long, env = "TINPOT_NO_RELOAD")]
+    pub no_reload: bool,
+    /// What one attempt may use
+    #[command(flatten)]
+    pub limits: LimitSettings,
     /// Run Python in this very process: faster, but a crash of an action is a crash of the worker
     #[cfg(feature = "embed")]
     #[arg(long, env = "TINPOT_IN_PROCESS")]
@@ -221,7 +227,9 @@ impl ActionsSettings {
         }
         let mut builder = PythonPool::builder(&self.dir)
             .size(self.concurrency as usize)
-            .containment(self.containment);
+            .containment(self.containment)
+            .reload(!self.no_reload)
+            .limits(self.limits.limits());
         if let Some(python) = &self.python {
             builder = builder.python(python);
         }
@@ -229,6 +237,51 @@ impl ActionsSettings {
         let containment = pool.containment().clone();
         Ok((Box::new(pool), Some(containment)))
     }
+}
+
+/// What one attempt may use, where its action does not say otherwise.
+#[derive(Args, Clone, Debug)]
+pub struct LimitSettings {
+    /// How much memory one attempt may use, in bytes or like 256M
+    #[arg(long, env = "TINPOT_LIMIT_MEMORY", value_name = "SIZE", value_parser = size)]
+    pub limit_memory: Option<u64>,
+    /// How much processor time one attempt may use, in seconds
+    #[arg(long, env = "TINPOT_LIMIT_CPU", value_name = "SECONDS", value_parser = seconds)]
+    pub limit_cpu: Option<Duration>,
+    /// How many files and connections one attempt may have open at once
+    #[arg(long, env = "TINPOT_LIMIT_OPEN_FILES", value_name = "NUMBER")]
+    pub limit_open_files: Option<u64>,
+    /// How much log one attempt may write, in bytes or like 10M
+    #[arg(long, env = "TINPOT_LIMIT_OUTPUT", value_name = "SIZE", value_parser = size)]
+    pub limit_output: Option<u64>,
+    /// How large the result of one attempt may be as JSON, in bytes or like 10M; 16M by default
+    #[arg(long, env = "TINPOT_LIMIT_RESULT", value_name = "SIZE", value_parser = size)]
+    pub limit_result: Option<u64>,
+}
+
+impl LimitSettings {
+    /// The limits as the SDK takes them.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        limits.memory_bytes = self.limit_memory;
+        limits.cpu = self.limit_cpu;
+        limits.open_files = self.limit_open_files;
+        limits.output_bytes = self.limit_output;
+        limits.result_bytes = self.limit_result;
+        limits
+    }
+}
+
+/// A size in bytes, or with a unit of 1024 each: K, M, G or T.
+fn size(text: &str) -> Result<u64, String> {
+    let units = [("K", 10), ("M", 20), ("G", 30), ("T", 40)];
+    let unit = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
+    let (number, shift) = unit.unwrap_or((text, 0));
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    // As many as Python takes.
+    bytes
+        .filter(|bytes| (1..=1 << 62).contains(bytes))
+        .ok_or_else(|| "not a number of bytes, or one with K, M, G or T, as in 256M".to_owned())
 }
 
 /// What a worker takes on.

@@ -55,6 +55,12 @@ fn command(example: &str) -> Command {
         "TINPOT_KILL_AFTER",
         "TINPOT_STORE",
         "TINPOT_CONTAINMENT",
+        "TINPOT_NO_RELOAD",
+        "TINPOT_LIMIT_MEMORY",
+        "TINPOT_LIMIT_CPU",
+        "TINPOT_LIMIT_OPEN_FILES",
+        "TINPOT_LIMIT_OUTPUT",
+        "TINPOT_LIMIT_RESULT",
         "TINPOT_FAILPOINT",
     ] {
         command.env_remove(variable);

@@ -1,6 +1,7 @@
 //! Control groups (cgroup v2): what the kernel keeps together, it can kill together.
 //!
-//! Only `cgroup.procs`, `cgroup.kill` and `cgroup.events` are needed, which every cgroup has whatever its controllers.
+//! Only `cgroup.procs`, `cgroup.kill` and `cgroup.events` are needed, which every cgroup has whatever its controllers. Where there is the memory
+//! controller, it limits the memory of attempts.
 
 use std::fs::{self, File};
 use std::io;
@@ -51,6 +52,10 @@ impl PoolCgroup {
         let this = Self { path, own, made: AtomicU64::new(0) };
         if !this.path.join("cgroup.kill").exists() {
             return Err("this kernel has no cgroup.kill, which came with Linux 5.14".to_owned());
+        }
+        // Refused where there is no such controller, or the worker's cgroup has processes beside others that have it; then others limit memory.
+        for cgroup in [&this.own, &this.path] {
+            let _ = overwrite(&cgroup.join("cgroup.subtree_control"), "+memory");
         }
         Ok(this)
     }
@@ -105,6 +110,40 @@ impl Cgroup {
     }
 }
 
+impl Cgroup {
+    /// Whether its memory can be limited.
+    pub(crate) fn has_memory(&self) -> bool {
+        self.path.join("memory.max").exists()
+    }
+
+    /// Limits the memory of all that is in it, or lifts the limit. When there is too little, all of it is killed.
+    pub(crate) fn limit_memory(&self, bytes: Option<u64>) -> io::Result<()> {
+        let amount = bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+        // Kernels without swap or without the group kill have no such files.
+        let _ = overwrite(&self.path.join("memory.oom.group"), "1");
+        let _ = overwrite(
+            &self.path.join("memory.swap.max"),
+            if bytes.is_some() { "0" } else { "max" },
+        );
+        overwrite(&self.path.join("memory.max"), &amount)
+    }
+
+    /// How many of its processes were killed because there was too little memory.
+    pub(crate) fn memory_kills(&self) -> u64 {
+        let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
+        let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        kills.and_then(|kills| kills.trim().parse().ok()).unwrap_or_default()
+    }
+}
+
+/// Not `fs::write`, which would make a file where there is none.
+fn overwrite(file: &Path, text: &str) -> io::Result<()> {
+    io::Write::write_all(
+        &mut File::options().write(true).truncate(true).open(file)?,
+        text.as_bytes(),
+    )
+}
+
 impl Drop for Cgroup {
     fn drop(&mut self) {
         remove(&self.path);
@@ -122,9 +161,7 @@ pub(crate) fn clear(pool: &Path) -> bool {
 }
 
 fn kill(cgroup: &Path) -> io::Result<()> {
-    // Not `fs::write`, which would make a file where there is no such cgroup.
-    let mut file = File::options().write(true).open(cgroup.join("cgroup.kill"))?;
-    io::Write::write_all(&mut file, b"1")
+    overwrite(&cgroup.join("cgroup.kill"), "1")
 }
 
 fn is_populated(cgroup: &Path) -> bool {
@@ -199,8 +236,10 @@ fn reason(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{clear, directory};
+    use super::{Cgroup, PoolCgroup, clear, directory};
     use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
 
     const HYBRID: &str = "\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -268,5 +307,30 @@ mod tests {
         let names: Vec<_> = std::fs::read_dir(place.path()).expect("entries").flatten().collect();
         assert_eq!(names.len(), 1);
         assert!(clear(&place.path().join("missing")));
+    }
+
+    /// A directory stands in for a cgroup with the memory controller, which the machines of the tests need not have.
+    #[test]
+    fn memory_is_limited_and_kills_are_counted() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (path, own) = (place.path().join("pool/0"), place.path().to_owned());
+        std::fs::create_dir_all(&path).expect("a directory");
+        let pool = PoolCgroup { path: place.path().join("pool"), own, made: AtomicU64::new(1) };
+        let cgroup = Cgroup { path: path.clone(), _pool: Arc::new(pool) };
+        assert!(!cgroup.has_memory() && cgroup.limit_memory(Some(5)).is_err());
+        assert_eq!(cgroup.memory_kills(), 0);
+        for file in ["memory.max", "memory.swap.max", "memory.oom.group"] {
+            std::fs::write(path.join(file), "").expect("a file");
+        }
+        let read = |file: &str| std::fs::read_to_string(path.join(file)).expect("a file");
+        cgroup.limit_memory(Some(4096)).expect("a limit");
+        assert_eq!(
+            ["memory.max", "memory.swap.max", "memory.oom.group"].map(read),
+            ["4096", "0", "1"]
+        );
+        cgroup.limit_memory(None).expect("no limit");
+        assert_eq!(["memory.max", "memory.swap.max"].map(read), ["max", "max"]);
+        std::fs::write(path.join("memory.events"), "oom 3\noom_kill 2\n").expect("a file");
+        assert_eq!(cgroup.memory_kills(), 2);
     }
 }

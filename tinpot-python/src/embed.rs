@@ -34,9 +34,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// - **Logs are what Python prints**: `sys.stdout` and `sys.stderr`, from the attempt's thread, from threads it starts and from coroutines.
 ///   What C code, subprocesses and `os.write` write to file descriptors 1 and 2 goes where the worker's own output goes; `run_command`
 ///   passes output on.
+/// - **Nothing is limited** but the size of a result: what actions say of memory, processor time, files and log is not heeded.
 /// - **Leftovers live on**: threads and processes that an action leaves behind are not ended.
 /// - **One interpreter per process**, which attempts share with everything else that embeds Python in it: working directory, environment and
-///   modules. It is never finalised, and keeps the environment that the first executor chose.
+///   modules. What changes on the disk is not picked up: a module cannot be replaced while others use it. It is never finalised, and keeps the environment that the first executor chose.
 ///
 /// [`close`](Executor::close) asks what runs to end, and fails when it has not after 10 s.
 #[derive(Debug)]

@@ -21,9 +21,9 @@ pub(crate) enum PythonError {
     #[error("cgroups are asked for and cannot be used: {reason}")]
     NoCgroups { reason: String },
     #[error("the interpreter was not ready {} s after it had last been heard of{}", after.as_secs_f64(), tail(said))]
-    Silent { after: Duration, said: String, importing: Option<String> },
+    Silent { after: Duration, said: String, importing: Vec<String> },
     #[error("the interpreter {how} before it was ready{}", tail(said))]
-    Died { how: String, said: String, importing: Option<String> },
+    Died { how: String, said: String, importing: Vec<String> },
     #[error("{doing}")]
     Io { doing: &'static str, source: io::Error },
     #[error("the interpreter said something that cannot be understood")]
@@ -45,13 +45,13 @@ impl PythonError {
         move |source| PythonError::Io { doing, source }
     }
 
-    /// The file that was being imported when it happened.
-    pub(crate) fn importing(&self) -> Option<&str> {
+    /// The files that were being imported when it happened: the first one for its own sake, each further one for the one before.
+    pub(crate) fn importing(&self) -> &[String] {
         match self {
             PythonError::Silent { importing, .. } | PythonError::Died { importing, .. } => {
-                importing.as_deref()
+                importing
             }
-            _ => None,
+            _ => &[],
         }
     }
 

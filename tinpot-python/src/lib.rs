@@ -15,6 +15,7 @@ mod containment;
 #[cfg(feature = "embed")]
 mod embed;
 mod error;
+mod limits;
 mod lines;
 mod marks;
 mod offer;
@@ -26,4 +27,5 @@ mod reply;
 pub use self::containment::{Containment, ContainmentMode};
 #[cfg(feature = "embed")]
 pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
+pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};

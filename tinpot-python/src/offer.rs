@@ -6,11 +6,28 @@ use serde::Deserialize;
 use tinpot_core::action::check_label;
 use tinpot_core::{Action, Json, Offer, Problem, Result, RetryPolicy};
 
+use crate::limits::{Limits, LimitsByAction};
+
 /// The offer as `tinpot._discovery` writes it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Discovered {
     actions: Vec<Described>,
-    problems: Vec<Problem>,
+    problems: Vec<FoundProblem>,
+}
+
+/// What could not be offered; of an import that failed also which files may be to blame, likeliest first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FoundProblem {
+    pub(crate) place: String,
+    pub(crate) message: String,
+    /// The file whose import failed.
+    pub(crate) failed: Option<String>,
+    /// The files that were being imported.
+    #[serde(default)]
+    pub(crate) importing: Vec<String>,
+    /// All others that had a part in it.
+    #[serde(default)]
+    pub(crate) others: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,13 +46,27 @@ struct Described {
     concurrency: Option<u32>,
     #[serde(default)]
     retry: RetryPolicy,
+    /// Of each attempt; no part of what is offered.
+    limits: Option<Limits>,
     place: String,
 }
 
 impl Discovered {
+    /// The limits of the actions that have some of their own.
+    pub(crate) fn limits(&self) -> LimitsByAction {
+        let limited = |action: &Described| Some((action.name.clone(), action.limits?));
+        self.actions.iter().filter_map(limited).collect()
+    }
+
+    /// The imports that failed.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, &FoundProblem)> {
+        self.problems.iter().filter_map(|problem| Some((problem.failed.as_deref()?, problem)))
+    }
+
     /// The offer; an action with a name, group, queue or policy that the SDK refuses becomes a problem.
     pub(crate) fn into_offer(self, further: Vec<Problem>) -> Offer {
-        let mut problems = self.problems;
+        let problems = self.problems.into_iter();
+        let mut problems: Vec<_> = problems.map(|p| Problem::new(p.place, p.message)).collect();
         let mut actions = Vec::with_capacity(self.actions.len());
         for described in self.actions {
             let place = described.place.clone();

@@ -1,16 +1,21 @@
 //! The default executor for Python: a pool of warm child interpreters.
 
 mod attempt;
+mod changes;
 mod common;
 mod control;
 mod counter;
+mod discovery;
 mod fleet;
 mod guardian;
+mod hold;
 mod interpreter;
 mod lifeline;
 mod output;
 mod parking;
 mod pipe;
+mod reload;
+mod sources;
 mod sweep;
 
 use std::ffi::OsString;
@@ -21,24 +26,26 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tinpot_core::{Attempt, Context, Executor, Offer, Outcome, Problem, Result};
+use tinpot_core::{Attempt, Context, Executor, Offer, Outcome, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::attempt::End;
 use self::common::Common;
 use self::counter::Counter;
+use self::discovery::{Discovery, Good, discover};
 use self::fleet::Fleet;
 use self::guardian::Guardian;
-use self::interpreter::{Interpreter, Launch};
+use self::interpreter::Launch;
 use self::lifeline::Lifeline;
+use self::reload::{Files, Reloader};
+use self::sources::Sources;
 use crate::containment::{Containment, ContainmentMode};
 use crate::error::PythonError;
+use crate::limits::Limits;
 use crate::package::Package;
 use crate::python;
 
-/// So many files that kill or hang an interpreter while they are imported are set aside before discovery gives up.
-const SKIPPED_MAX: usize = 50;
 /// An attempt that meets an interpreter which somebody else has ended, or asked to end, tries so many others.
 const REFUSALS_MAX: usize = 5;
 
@@ -84,6 +91,8 @@ pub struct PythonPoolBuilder {
     start_timeout: Duration,
     result_limit_bytes: usize,
     containment: ContainmentMode,
+    reload: bool,
+    limits: Limits,
 }
 
 impl PythonPool {
@@ -98,6 +107,8 @@ impl PythonPool {
             start_timeout: Duration::from_secs(30),
             result_limit_bytes: 16 * 1024 * 1024,
             containment: ContainmentMode::Auto,
+            reload: true,
+            limits: Limits::default(),
         }
     }
 
@@ -164,6 +175,24 @@ impl PythonPoolBuilder {
         self
     }
 
+    /// What one attempt may use, unless its action says otherwise; nothing is limited by default.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Whether changes of the Python files below the directory are picked up; they are by default.
+    ///
+    /// New attempts then run on new interpreters, and those that run end on the old ones. Where a changed file cannot be imported, its last
+    /// good version stays in use, and a problem of the offer says so. Where there is more than 16 MB of Python, nothing is picked up. Without
+    /// this, what was changed is imported by whichever interpreter starts next, and the offer stays as it was.
+    #[must_use]
+    pub fn reload(mut self, reload: bool) -> Self {
+        self.reload = reload;
+        self
+    }
+
     /// Starts the first interpreter and imports the actions; the others follow in the background.
     ///
     /// # Errors
@@ -182,30 +211,41 @@ impl PythonPoolBuilder {
                 .map_err(PythonError::io("the tinpot package cannot be unpacked"))?,
             environment: self.environment,
             mark: format!("{}-", uuid::Uuid::new_v4().simple()),
+            count: AtomicU64::new(0),
             lifeline: Lifeline::open().map_err(PythonError::io("a pipe cannot be opened"))?,
         };
         let common = Arc::new(common);
         let (guardian, cgroup, containment) = guardian::contain(&common, self.containment)?;
         tracing::info!("what attempts start is contained by {containment}");
+        let files = if self.reload { files(&root, &common).await } else { None };
+        let (files, disk) = files.unzip();
         let launch = Launch {
             common,
             cgroup,
-            count: AtomicU64::new(0),
             root,
+            generation: 1,
+            sources: disk.clone(),
             skip: Vec::new(),
             start_timeout: self.start_timeout,
             result_limit_bytes: self.result_limit_bytes,
+            limits: self.limits,
         };
         let fleet = Fleet::new(self.size, self.spare);
-        let (launch, first, offer) = discover(&fleet, launch).await?;
-        for problem in &offer.problems {
-            tracing::warn!(place = problem.place, "{}", problem.message);
-        }
-        let counter = Counter::new(offer);
+        let discovery = discover(&fleet, launch, &Good::default()).await;
+        let Discovery { launch, first, offer, good } = discovery.map_err(PythonError::from)?;
+        reload::report(&offer.problems, &[]);
+        let launch = Arc::new(launch);
+        fleet.adopt(launch.clone(), first);
+        let counter = Counter::new(offer.clone());
         let mut tasks = JoinSet::new();
         let temporary = launch.common.package.path().to_owned();
         tasks.spawn(Counter::mind_the_room(Arc::downgrade(&counter), temporary));
-        tasks.spawn(fleet.clone().keep(Arc::new(launch), first));
+        tasks.spawn(fleet.clone().keep());
+        if let (Some(files), Some(disk)) = (files, disk) {
+            let (fleet, counter) = (fleet.clone(), counter.clone());
+            let reloader = Reloader { fleet, counter, files, launch, offer, good, disk };
+            tasks.spawn(reloader.keep_up());
+        }
         Ok(PythonPool { fleet, guardian, containment, counter, _tasks: tasks })
     }
 }
@@ -215,6 +255,17 @@ async fn unpack() -> std::io::Result<Package> {
     tokio::task::spawn_blocking(Package::unpack).await.map_err(std::io::Error::other)?
 }
 
+/// What is to be followed, and how it is now; nothing where that cannot be.
+async fn files(root: &Path, common: &Common) -> Option<(Files, Arc<Sources>)> {
+    let files = Files::new(root.to_owned(), common.store());
+    let found = match files {
+        Ok(files) => files.now().await.map(|now| (files, now)),
+        Err(e) => Err(e),
+    };
+    let place = root.display();
+    found.inspect_err(|error| tracing::warn!(%error, "changes of {place} are not picked up")).ok()
+}
+
 /// The directory, absolute.
 pub(crate) fn actions_dir(root: &Path) -> Result<PathBuf, PythonError> {
     let path = root.to_owned();
@@ -222,26 +273,6 @@ pub(crate) fn actions_dir(root: &Path) -> Result<PathBuf, PythonError> {
         Ok(found) if found.is_dir() => Ok(found),
         Ok(_) => Err(PythonError::ActionsDirIsFile { path }),
         Err(source) => Err(PythonError::ActionsDir { path, source }),
-    }
-}
-
-/// Imports everything in one interpreter. A file that takes the interpreter with it is set aside, and reported.
-async fn discover(
-    fleet: &Arc<Fleet>,
-    mut launch: Launch,
-) -> Result<(Launch, Interpreter, Offer), PythonError> {
-    let mut problems = Vec::new();
-    loop {
-        match fleet.start(&launch).await {
-            Ok((first, found)) => return Ok((launch, first, found.into_offer(problems))),
-            Err(e) => match e.importing() {
-                Some(file) if launch.skip.len() < SKIPPED_MAX => {
-                    problems.push(Problem::new(file, format!("while it was imported, {e}")));
-                    launch.skip.push(file.to_owned());
-                }
-                _ => return Err(e),
-            },
-        }
     }
 }
 
@@ -269,7 +300,8 @@ impl Executor for PythonPool {
                 continue;
             }
             interpreter.control.prepare(&attempt);
-            match interpreter.run(&context, &self.fleet).await {
+            let limits = interpreter.limits_of(&attempt.action);
+            match interpreter.run(&context, limits, &self.fleet).await {
                 End::Clean(outcome) => {
                     busy.put_back();
                     return outcome;

@@ -2,6 +2,7 @@
 
 import datetime
 import inspect
+import re
 
 from tinpot import _owners, _wrapper
 
@@ -18,7 +19,7 @@ class Entry:
     """A decorated function, and what the decorator was told about it."""
 
     __slots__ = (
-        "name", "group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry",
+        "name", "group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "retry", "limits",
         "function", "module", "file", "line", "is_async", "signature", "concurrency", "owner",
     )
 
@@ -44,7 +45,7 @@ class Entry:
 def action(
     function=None, /, *, name=None, group=None, description=None, queue=None, priority=0, delay=None, expires_in=None,
     timeout=None, concurrency=None, retries=0, retry_delay=1.0, backoff="exponential", max_retry_delay=None, retry_jitter=None,
-    max_lost_attempts=3,
+    max_lost_attempts=3, memory=None, cpu_seconds=None, open_files=None, max_output=None, max_result=None,
 ):
     """Offers a function as an action. It stays a plain function; called by another action it is a step of that one's execution.
 
@@ -69,6 +70,13 @@ def action(
     retry_jitter: which part of a delay is spread, 0 to 1: with 0.2 a delay is between 80 % and 100 % of what it would be. When not given,
         0.2, and 0 with fixed delays.
     max_lost_attempts: after so many attempts that were lost with their workers it fails as poisoned, even if retries are left; 1 or more.
+
+    What an attempt may use, where the worker's own limits are not right; one that needs more fails with the kind "LimitExceeded":
+    memory: bytes, or text like "256M" (of 1024 each), the interpreter and what it has imported included.
+    cpu_seconds: processor time, not the time that passes; noticed at full seconds.
+    open_files: how many files and connections it may have open at once.
+    max_output: how many bytes of log it may write, as a number or like "10M".
+    max_result: how large its result may be as JSON, likewise.
     """
 
     # Before there is a function: the traceback then names the line of the decorator.
@@ -84,6 +92,7 @@ def action(
         "timeout_ms": _milliseconds("timeout", timeout, least=1),
         "concurrency": None if concurrency is None else _whole("concurrency", concurrency, 1, 100_000),
         "retry": _retry(retries, retry_delay, backoff, max_retry_delay, retry_jitter, max_lost_attempts),
+        "limits": _limits(memory, cpu_seconds, open_files, max_output, max_result),
     }
 
     def register(function):
@@ -134,6 +143,30 @@ def _retry(retries, delay, backoff, max_delay, jitter, max_lost_attempts):
         "jitter": (0.0 if fixed else 0.2) if jitter is None else _part("retry_jitter", jitter),
         "max_lost_attempts": _whole("max_lost_attempts", max_lost_attempts, 1, 2**32 - 1),
     }
+
+
+def _limits(memory, cpu_seconds, open_files, max_output, max_result):
+    """The limits that are given, by name."""
+    limits = {
+        "memory": _bytes("memory", memory),
+        "cpu_seconds": None if cpu_seconds is None else _milliseconds("cpu_seconds", cpu_seconds, least=1) / 1000,
+        "open_files": None if open_files is None else _whole("open_files", open_files, 0, 2**31 - 1),
+        "max_output": _bytes("max_output", max_output),
+        "max_result": _bytes("max_result", max_result),
+    }
+    return {name: value for name, value in limits.items() if value is not None} or None
+
+
+def _bytes(label, value):
+    """A size in bytes; None when there is none."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        size = re.fullmatch(r"\s*(\d{1,18})\s*([KMGT]?)(?:i?B)?\s*", value, re.ASCII | re.IGNORECASE)
+        if size is None:
+            raise ValueError("@action: %s must be bytes, or text like '256M', not %s" % (label, _shown(value)))
+        value = int(size[1]) << 10 * " KMGT".index(size[2].upper() or " ")
+    return _whole(label, value, 1, 2**62)
 
 
 def _whole(label, value, least, most):

@@ -15,9 +15,9 @@ import sys
 import threading
 import time
 
-from tinpot import _bridges, _context, _discovery, _run
+from tinpot import _bridges, _context, _discovery, _limits, _run, _sources
 from tinpot._connection import Connection
-from tinpot._errors import Cancelled
+from tinpot._errors import Cancelled, LimitExceeded
 
 # How long a process that the action started may take to end by itself after the action has ended, in seconds.
 _SETTLE = 0.02
@@ -39,18 +39,29 @@ def main(control_fd, lifeline_fd):
     def say(message):
         connection.send(json.dumps(message).encode() + b"\n")
 
-    found = _discovery.discover(settings["root"], settings["skip"], lambda file: say({"importing": file}))
+    found = _discover(settings, lambda files: say({"importing": files}))
     _flush()
     say({"ready": found.offer()})
     try:
         link = _context.PipeLink(settings["mark"], connection, _control, settings["tmp"])
-        _serve(connection, found, settings["result_limit_bytes"], link)
+        guards = _limits.guards(found.entries(), settings["limits"], not settings["memory_by_cgroup"])
+        _serve(connection, found, settings["result_limit_bytes"], guards, link)
     except (BrokenPipeError, ConnectionResetError):
         pass
     os._exit(0)
 
 
-def _serve(connection, found, limit, link):
+def _discover(settings, importing):
+    if settings["sources"] is None:
+        return _discovery.discover(settings["root"], settings["skip"], lambda file: importing([file]))
+    sources = _sources.Sources(settings["root"], settings["store"], settings["sources"], importing)
+    sources.install()
+    found = _discovery.discover(settings["root"], settings["skip"], sources=sources)
+    sources.settle()
+    return found
+
+
+def _serve(connection, found, limit, guards, link):
     entries = found.entries()
     next_request, send, loads = connection.request, connection.send, json.loads
     home, me = _Home(), os.getpid()
@@ -73,7 +84,11 @@ def _serve(connection, found, limit, link):
                 if entry is None:
                     reply = _unknown(request["action"], found)
                 else:
-                    reply = _run.succeeded(_run.call(entry, request["parameters"], _control, context), limit)
+                    guard = guards.get(request["action"])
+                    value = (guard or _run).call(entry, request["parameters"], _control, context)
+                    most = limit if guard is None or guard.max_result is None else guard.max_result
+                    reply = _run.succeeded(value, most)
+                    value = None
                 if _thread._count() > threads:
                     left = _end_threads(threads)
             finally:
@@ -81,10 +96,13 @@ def _serve(connection, found, limit, link):
         except BaseException as error:
             _control.running = False
             reply = _run.failed(error, _control)
+            # It was raised at any place, and what it left behind is not known.
+            spent = isinstance(error, LimitExceeded)
             # Frames keep the locals of the action alive.
             error = None
             if _thread._count() > threads and not _control.stopped:
                 left = _end_threads(threads)
+            left = left or spent
         request = entry = context = None
         _flush()
         _context.leave()

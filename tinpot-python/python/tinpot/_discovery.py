@@ -1,5 +1,6 @@
 """Finds the actions below a directory."""
 
+import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -23,8 +24,8 @@ class Found:
         self.actions = {}
         self.problems = []
 
-    def problem(self, place, message):
-        self.problems.append({"place": place, "message": message})
+    def problem(self, place, message, **more):
+        self.problems.append({"place": place, "message": message, **more})
 
     def offer(self):
         """The JSON form."""
@@ -35,22 +36,26 @@ class Found:
         return {name: entry for name, (entry, _) in self.actions.items()}
 
 
-def discover(root, skip=(), importing=lambda file: None):
-    """Imports every file below `root` except those in `skip`, and collects the actions; calls `importing` before each file."""
+def discover(root, skip=(), importing=lambda file: None, sources=None):
+    """Imports every file below `root` except those in `skip`, and collects the actions; calls `importing` before each file.
+
+    With `sources` the files are those, whatever is on the disk.
+    """
     root = os.path.realpath(root)
     found = Found()
     if root not in sys.path:
         # Last: a file called like a module of the standard library must not take its place for everybody.
         sys.path.append(root)
-    for file in files(root):
+    for file in files(root) if sources is None else sources.files():
         if file in skip:
             continue
-        importing(file)
+        if sources is None:
+            importing(file)
         known = len(_action.registry)
         try:
-            _import(root, file)
+            _import(root, file, sources)
         except BaseException as error:
-            found.problem(file, _explain(error))
+            found.problem(file, _explain(error), failed=file, **_suspects(root, error))
             # Half a module is no place to run actions from.
             path = os.path.join(root, file)
             _action.registry[known:] = [entry for entry in _action.registry[known:] if not _same(entry.file, path)]
@@ -75,7 +80,17 @@ def files(root):
     return found
 
 
-def _import(root, file):
+def _import(root, file, sources):
+    if sources is None:
+        return _import_file(root, file, None)
+    sources.begin(file)
+    try:
+        return _import_file(root, file, sources)
+    finally:
+        sources.end()
+
+
+def _import_file(root, file, sources):
     parts = file[: -len(".py")].split(os.sep)
     if parts[-1] == "__init__":
         parts.pop()
@@ -87,7 +102,7 @@ def _import(root, file):
             module = importlib.import_module(name)
             if _same(getattr(module, "__file__", None), path):
                 return name
-    return _import_as_stand_in(root, parts, os.path.join(root, file))
+    return _import_as_stand_in(root, parts, os.path.join(root, file), sources)
 
 
 def _is_ours(top, root):
@@ -116,7 +131,7 @@ def _blocked(parts):
     return False
 
 
-def _import_as_stand_in(root, parts, path):
+def _import_as_stand_in(root, parts, path, sources):
     package, folder = _STAND_IN, root
     # One stand-in per directory, so that executors in one process do not meet.
     number = 0
@@ -128,8 +143,8 @@ def _import_as_stand_in(root, parts, path):
         folder = os.path.join(folder, part)
         package = "%s.%s" % (package, part.replace(".", "_"))
         init = os.path.join(folder, "__init__.py")
-        if package not in sys.modules and os.path.exists(init):
-            _load(package, init, [folder])
+        if package not in sys.modules and (os.path.exists(init) if sources is None else sources.has(init)):
+            _load(package, init, [folder], sources)
         else:
             _package(package, folder)
     name = "%s.%s" % (package, parts[-1].replace(".", "_"))
@@ -137,7 +152,7 @@ def _import_as_stand_in(root, parts, path):
     while name in sys.modules and not _same(getattr(sys.modules[name], "__file__", None), path):
         name += "_"
     if name not in sys.modules:
-        _load(name, path, inner)
+        _load(name, path, inner, sources)
     return name
 
 
@@ -148,8 +163,9 @@ def _package(name, folder):
         sys.modules[name] = module
 
 
-def _load(name, path, locations):
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=locations)
+def _load(name, path, locations, sources):
+    spec = sources.spec(name, path, locations) if sources else None
+    spec = spec or importlib.util.spec_from_file_location(name, path, submodule_search_locations=locations)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -161,8 +177,10 @@ def _load(name, path, locations):
 
 def _collect(root, found):
     by_name, seen = {}, set()
+    real = functools.lru_cache(maxsize=None)(os.path.realpath)
     for entry in _action.registry:
-        file = os.path.realpath(entry.file)
+        # A thousand actions are in far fewer files, and each look is a system call per folder.
+        entry.file = file = real(entry.file)
         key = (file, entry.line, entry.name)
         if not file.startswith(root + os.sep) or key in seen:
             continue
@@ -184,7 +202,7 @@ def _collect(root, found):
 
 
 def _place(root, entry):
-    return "%s:%d" % (os.path.relpath(os.path.realpath(entry.file), root), entry.line)
+    return "%s:%d" % (os.path.relpath(entry.file, root), entry.line)
 
 
 def _describe(entry):
@@ -195,7 +213,7 @@ def _describe(entry):
     description = {"name": entry.name, "schema": signature.schema}
     if signature.result_schema is not None:
         description["result_schema"] = signature.result_schema
-    for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "concurrency", "retry"):
+    for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "concurrency", "retry", "limits"):
         value = getattr(entry, label)
         if value is not None:
             description[label] = value
@@ -215,3 +233,27 @@ def _explain(error):
     # The frames of the import system and of this module say nothing about the user's file.
     lines = traceback.format_exception(type(error), error, own_frames_removed(error.__traceback__))
     return "".join(lines).rstrip()
+
+
+def _suspects(root, error):
+    """The files below `root` that may be to blame for a failed import, likeliest first: those that were being imported, and all others."""
+    importing, others, seen = [], [], set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, SyntaxError):
+            importing.append(error.filename)
+        frames = [(frame.f_code.co_name, frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+        importing.extend(file for name, file in reversed(frames) if name == "<module>")
+        others.extend(file for _, file in reversed(frames))
+        if isinstance(error, ImportError):
+            others.append(error.path)
+            module = os.path.join(root, *(error.name or "").split("."))
+            others.extend((module + ".py", os.path.join(module, "__init__.py")))
+        error = error.__cause__ or error.__context__
+    return {"importing": _below(root, importing), "others": _below(root, others)}
+
+
+def _below(root, places):
+    """Those that are below `root`, relative to it, each once."""
+    found = dict.fromkeys(place[len(root) + 1 :] for place in places if place and place.startswith(root + os.sep))
+    return list(found)

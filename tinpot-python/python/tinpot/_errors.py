@@ -8,6 +8,10 @@ class Cancelled(BaseException):
     """
 
 
+class LimitExceeded(BaseException):
+    """Raised inside an action that exceeds a limit of its attempt. No `Exception`, like `Cancelled`: let it pass."""
+
+
 class CommandError(Exception):
     """A command ended with another code than 0."""
 

@@ -88,7 +88,7 @@ def succeeded(value, limit):
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
         return failure("ResultError", "the result has no JSON form: %s" % _what_has_no_form(value, error))
     if len(data) > limit:
-        return failure("ResultError", "the result is too large: %d bytes, and at most %d are allowed" % (len(data) - 7, limit))
+        return failure("LimitExceeded", "the limit max_result of %d bytes was exceeded: the result is too large, %d bytes" % (limit, len(data) - 7))
     return data
 
 

@@ -12,8 +12,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::fleet::Fleet;
+use super::hold::Hold;
 use super::interpreter::{Interpreter, describe, exited, kill};
 use super::output::Tail;
+use crate::limits::Limits;
 use crate::reply::Reply;
 
 /// How long the end of a process may come after the end of its connection.
@@ -37,15 +39,23 @@ enum Step {
     Broken(String),
     Died(ExitStatus),
     Overdue,
+    /// It was to be ended for a limit that it exceeded.
+    Exceeded,
     Closed,
 }
 
 impl Interpreter {
     /// Runs the attempt whose request was prepared in the control socket.
-    pub(super) async fn run(&mut self, context: &Context, fleet: &Arc<Fleet>) -> End {
+    pub(super) async fn run(
+        &mut self,
+        context: &Context,
+        limits: Limits,
+        fleet: &Arc<Fleet>,
+    ) -> End {
         let mut closed = fleet.closed();
         // A thread that was there before the attempt may have printed since the last one.
         self.outputs.drain(&mut Tail::default());
+        let hold = Hold::begin(limits, &self.family, &self.outputs.meter);
         let finishing = AtomicBool::new(false);
         let mut asked = false;
         let usable;
@@ -56,6 +66,7 @@ impl Interpreter {
             let mut stops = context.stop_requests();
             // A request that was there before counts as well.
             stops.mark_changed();
+            let mut exceeded = pin!(hold.exceeded());
             let mut kill_at: Option<Instant> = None;
             let step = loop {
                 let overdue = async {
@@ -77,6 +88,7 @@ impl Interpreter {
                     }
                     status = exited(exit) => break Step::Died(status),
                     () = overdue => break Step::Overdue,
+                    () = &mut exceeded => break Step::Exceeded,
                     _ = closed.wait_for(|closed| *closed) => break Step::Closed,
                 }
             };
@@ -97,6 +109,7 @@ impl Interpreter {
             pump.await;
             step
         };
+        let verdict = hold.verdict(matches!(step, Step::Exceeded)).filter(|_| !asked);
         let outcome = match step {
             Step::Reply(reply) if reply.refused && !asked => return End::NotRun,
             Step::Reply(reply) if asked && (reply.cancelled || reply.refused) => Outcome::Cancelled,
@@ -108,8 +121,10 @@ impl Interpreter {
             Step::Broken(how) => {
                 Outcome::failed(format!("the connection to the interpreter failed: {how}"))
             }
+            Step::Exceeded => Outcome::Cancelled,
             Step::Closed => Outcome::failed("the executor was closed"),
         };
+        let outcome = verdict.map_or(outcome, Outcome::Failed);
         if usable { End::Clean(outcome) } else { End::Spent(outcome) }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 
 use tokio::process::Command;
 
@@ -17,10 +18,17 @@ pub(super) struct Common {
     pub(super) environment: Vec<(OsString, Option<OsString>)>,
     /// What the cookies of this pool's interpreters begin with, and nobody else's.
     pub(super) mark: String,
+    /// How many interpreters were started.
+    pub(super) count: AtomicU64,
     pub(super) lifeline: Lifeline,
 }
 
 impl Common {
+    /// Where copies of the actions' sources are, if they are kept.
+    pub(super) fn store(&self) -> PathBuf {
+        self.package.path().join("sources")
+    }
+
     /// Runs a program of the package, with options for Python.
     pub(super) fn command(&self, options: &[&str], program: &str) -> Command {
         let mut command = Command::new(&self.python);

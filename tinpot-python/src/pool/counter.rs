@@ -26,6 +26,19 @@ struct State {
     full: Option<Problem>,
 }
 
+impl State {
+    fn offer(&self) -> Arc<Offer> {
+        match &self.full {
+            None => self.found.clone(),
+            Some(problem) => {
+                let mut offer = Offer::default().with_problem(problem.clone());
+                offer.problems.extend_from_slice(&self.found.problems);
+                Arc::new(offer)
+            }
+        }
+    }
+}
+
 impl Counter {
     pub(super) fn new(found: Offer) -> Arc<Self> {
         let found = Arc::new(found);
@@ -35,6 +48,13 @@ impl Counter {
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Offer>> {
         self.offer.subscribe()
+    }
+
+    /// Replaces what was found, all at once.
+    pub(super) fn replace(&self, found: Offer) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.found = Arc::new(found);
+        self.offer.send_replace(state.offer());
     }
 
     fn set_full(&self, full: Option<Problem>) {
@@ -47,15 +67,7 @@ impl Counter {
             _ => return,
         }
         state.full = full;
-        let offer = match &state.full {
-            None => state.found.clone(),
-            Some(problem) => {
-                let mut offer = Offer::default().with_problem(problem.clone());
-                offer.problems.extend_from_slice(&state.found.problems);
-                Arc::new(offer)
-            }
-        };
-        self.offer.send_replace(offer);
+        self.offer.send_replace(state.offer());
     }
 
     /// Closes the counter while nothing can be written in `directory`, until the pool is dropped.

@@ -41,8 +41,10 @@ pub(super) struct Fleet {
 
 #[derive(Debug, Default)]
 struct State {
+    /// How interpreters are started now; none before the first one has.
+    launch: Option<Arc<Launch>>,
     idle: VecDeque<Interpreter>,
-    /// Idle, busy and starting ones.
+    /// Idle, busy and starting ones, of all generations.
     live: usize,
     /// Since the last attempt that went well.
     failures: u32,
@@ -52,6 +54,15 @@ struct State {
     parked: usize,
     /// Places that have to go when they are free.
     debt: usize,
+}
+
+/// How the start of an interpreter of some generation went.
+type Started = (u64, Result<(Interpreter, Discovered), PythonError>);
+
+impl State {
+    fn is_current(&self, generation: u64) -> bool {
+        self.launch.as_ref().is_some_and(|launch| launch.generation == generation)
+    }
 }
 
 /// An interpreter in use. Unless it is put back, it is killed when this is dropped, and another takes its place.
@@ -141,10 +152,24 @@ impl Fleet {
         launch.start(|child, report| reap(self, child, report)).await
     }
 
-    /// Takes the first interpreter, which has done the discovery, and keeps the rest coming until it is aborted.
-    pub(super) async fn keep(self: Arc<Self>, launch: Arc<Launch>, first: Interpreter) {
-        self.lock().live = 1;
+    /// From now on attempts run on interpreters of this launch, of which the first is here. Those that run end on the others.
+    pub(super) fn adopt(&self, launch: Arc<Launch>, first: Interpreter) {
+        let idle = {
+            let mut state = self.lock();
+            state.live -= state.idle.len();
+            // Whatever kept earlier ones from starting.
+            state.failures = 0;
+            state.launch = Some(launch);
+            state.live += 1;
+            std::mem::take(&mut state.idle)
+        };
         self.welcome(first);
+        drop(idle);
+        self.wanted.notify_one();
+    }
+
+    /// Keeps interpreters coming until it is aborted.
+    pub(super) async fn keep(self: Arc<Self>) {
         let mut starting = JoinSet::new();
         let mut not_before: Option<Instant> = None;
         loop {
@@ -153,8 +178,7 @@ impl Fleet {
                 && let Some(delay) = self.next_start()
             {
                 if delay.is_zero() {
-                    let (fleet, launch) = (self.clone(), launch.clone());
-                    starting.spawn(async move { fleet.start(&launch).await });
+                    self.spawn_start(&mut starting);
                 } else {
                     self.lock().live -= 1;
                     not_before = Some(Instant::now() + delay);
@@ -172,17 +196,24 @@ impl Fleet {
                 () = backed_off => {
                     not_before = None;
                     self.lock().live += 1;
-                    let (fleet, launch) = (self.clone(), launch.clone());
-                    starting.spawn(async move { fleet.start(&launch).await });
+                    self.spawn_start(&mut starting);
                 }
             }
         }
     }
 
+    fn spawn_start(self: &Arc<Self>, starting: &mut JoinSet<Started>) {
+        let (fleet, launch) = (self.clone(), self.lock().launch.clone());
+        starting.spawn(async move {
+            let Some(launch) = launch else { return (0, Err(PythonError::Closed)) };
+            (launch.generation, fleet.start(&launch).await)
+        });
+    }
+
     /// Whether one more is to be started, and after which delay; it counts as living from now on.
     fn next_start(&self) -> Option<Duration> {
         let mut state = self.lock();
-        if state.closed || state.live >= self.target + state.parked {
+        if state.closed || state.launch.is_none() || state.live >= self.target + state.parked {
             return None;
         }
         state.live += 1;
@@ -192,10 +223,14 @@ impl Fleet {
         })
     }
 
-    fn started(&self, result: Option<Result<(Interpreter, Discovered), PythonError>>) {
+    fn started(&self, result: Option<Started>) {
         match result {
-            Some(Ok((interpreter, _))) => self.welcome(interpreter),
-            Some(Err(e)) => {
+            Some((_, Ok((interpreter, _)))) => self.welcome(interpreter),
+            // Meanwhile others are wanted, which may well start.
+            Some((generation, Err(_))) if !self.lock().is_current(generation) => {
+                self.lock().live -= 1;
+            }
+            Some((_, Err(e))) => {
                 let source = std::error::Error::source(&e).map(|source| format!(": {source}"));
                 let reason = format!("{e}{}", source.unwrap_or_default());
                 tracing::warn!("an interpreter did not start: {reason}");
@@ -212,10 +247,11 @@ impl Fleet {
 
     fn welcome(&self, interpreter: Interpreter) {
         let mut state = self.lock();
-        if state.closed {
+        if state.closed || !state.is_current(interpreter.generation) {
             state.live -= 1;
             drop(state);
             drop(interpreter);
+            self.wanted.notify_one();
         } else {
             state.idle.push_back(interpreter);
             drop(state);
@@ -242,8 +278,13 @@ impl Fleet {
 
     /// One more attempt may run.
     pub(super) fn add_place(&self) {
-        self.lock().parked += 1;
-        self.places.add_permits(1);
+        let mut state = self.lock();
+        state.parked += 1;
+        match state.debt {
+            0 => self.places.add_permits(1),
+            _ => state.debt -= 1,
+        }
+        drop(state);
         self.wanted.notify_one();
     }
 
@@ -303,8 +344,11 @@ impl<'a> Busy<'a> {
     pub(super) fn put_back(mut self) {
         let Some(interpreter) = self.interpreter.take() else { return };
         let mut state = self.fleet.lock();
-        if state.closed {
+        if state.closed || !state.is_current(interpreter.generation) {
             state.live -= 1;
+            drop(state);
+            drop(interpreter);
+            self.fleet.wanted.notify_one();
             return;
         }
         state.failures = 0;

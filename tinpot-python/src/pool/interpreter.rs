@@ -1,5 +1,6 @@
 //! One child interpreter.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -7,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -18,24 +19,30 @@ use tokio::sync::watch;
 use super::common::Common;
 use super::control::Control;
 use super::output::{Outputs, Tail};
+use super::sources::Sources;
 use super::sweep::{self, Family};
 use crate::cgroup::{Cgroup, PoolCgroup};
 use crate::error::PythonError;
+use crate::limits::{Limits, LimitsByAction};
 use crate::offer::Discovered;
 
-/// How interpreters are started.
-#[derive(Debug)]
+/// How the interpreters of one generation are started: all of them import the same.
+#[derive(Clone, Debug)]
 pub(super) struct Launch {
     pub(super) common: Arc<Common>,
     /// Where the interpreters have their cgroups, if they have any.
     pub(super) cgroup: Option<Arc<PoolCgroup>>,
-    /// How many were started.
-    pub(super) count: AtomicU64,
     pub(super) root: PathBuf,
+    /// Interpreters of another generation are not used for new attempts.
+    pub(super) generation: u64,
+    /// What they import; without it, what is on the disk when they start.
+    pub(super) sources: Option<Arc<Sources>>,
     /// Files that are not imported: an interpreter has died of each, or hung.
     pub(super) skip: Vec<String>,
     pub(super) start_timeout: Duration,
     pub(super) result_limit_bytes: usize,
+    /// Of attempts at actions that say nothing else.
+    pub(super) limits: Limits,
 }
 
 /// A running interpreter that has imported the actions.
@@ -48,13 +55,18 @@ pub(super) struct Interpreter {
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
     /// What its marked lines begin with.
     mark: String,
+    pub(super) generation: u64,
+    limits: (LimitsByAction, Limits),
+    /// Kept for it: an action may import more at any time.
+    _sources: Option<Arc<Sources>>,
 }
 
 /// What an interpreter says while it starts.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Message {
-    Importing(String),
+    /// The files that are being imported: the first one for its own sake, each further one for the one before.
+    Importing(Vec<String>),
     Ready(Discovered),
 }
 
@@ -69,8 +81,10 @@ impl Launch {
         let settings = serde_json::json!({
             "root": self.root, "skip": self.skip, "result_limit_bytes": self.result_limit_bytes,
             "mark": interpreter.mark, "tmp": self.common.package.path(),
+            "sources": self.sources.as_deref().map(names), "store": self.common.store(),
+            "limits": self.limits, "memory_by_cgroup": interpreter.family.limits_memory(),
         });
-        let (mut tail, mut importing) = (Tail::default(), None);
+        let (mut tail, mut importing) = (Tail::default(), Vec::new());
         let mut exit = interpreter.exit.clone();
         let Interpreter { control, outputs, .. } = &mut interpreter;
         type Said = Result<Discovered, Option<serde_json::Error>>;
@@ -87,7 +101,7 @@ impl Launch {
                 };
                 control.consume();
                 match message {
-                    Ok(Message::Importing(file)) => importing = Some(file),
+                    Ok(Message::Importing(files)) => importing = files,
                     Ok(Message::Ready(found)) => return Ok(Ok(found)),
                     Err(source) => return Ok(Err(Some(source))),
                 }
@@ -100,7 +114,10 @@ impl Launch {
         };
         outputs.drain(&mut tail);
         match ended {
-            Ok(Ok(Ok(found))) => Ok((interpreter, found)),
+            Ok(Ok(Ok(found))) => {
+                interpreter.limits.0 = found.limits();
+                Ok((interpreter, found))
+            }
             Ok(Ok(Err(Some(source)))) => Err(PythonError::Malformed { source }),
             Ok(Ok(Err(None))) => {
                 interpreter.kill().await;
@@ -130,7 +147,7 @@ impl Launch {
         let (outputs, stdout, stderr) = Outputs::pipes(&mark)?;
         let cgroup = self.cgroup.as_ref().map(PoolCgroup::add).transpose()?;
         let procs = cgroup.as_ref().map(Cgroup::procs).transpose()?;
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let number = self.common.count.fetch_add(1, Ordering::Relaxed);
         let cookie = format!("{}{number}", self.common.mark);
         let mut command = self.common.command(&[], "tinpot_child.py");
         command
@@ -148,8 +165,15 @@ impl Launch {
         let (report, exit) = watch::channel(None);
         reap(child, report);
         let family = Arc::new(Family::new(pid, cookie, cgroup));
-        Ok(Interpreter { family, control, outputs, exit, mark })
+        let (generation, _sources) = (self.generation, self.sources.clone());
+        let limits = (LimitsByAction::new(), self.limits);
+        Ok(Interpreter { family, control, outputs, exit, generation, mark, limits, _sources })
     }
+}
+
+/// The names of the copies by file.
+fn names(sources: &Sources) -> BTreeMap<&str, Option<&str>> {
+    sources.iter().map(|(file, source)| (&**file, source.name())).collect()
 }
 
 /// Lets the interpreter move to its cgroup, inherit two descriptors, lead a session of its own, and adopt what its descendants leave behind.
@@ -175,6 +199,12 @@ fn enter(command: &mut Command, control: OwnedFd, lifeline: OwnedFd, procs: Opti
 }
 
 impl Interpreter {
+    /// The limits of an attempt at that action.
+    pub(super) fn limits_of(&self, action: &str) -> Limits {
+        let (own, default) = &self.limits;
+        own.get(action).map_or(*default, |limits| limits.or(*default))
+    }
+
     /// How it ended, if it has.
     pub(super) fn exit_status(&self) -> Option<ExitStatus> {
         *self.exit.borrow()

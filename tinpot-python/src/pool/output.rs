@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tinpot_core::Context;
 use tokio::time::Instant;
 
+use super::hold::Meter;
 use super::pipe::Pipe;
 use crate::lines::Lines;
 use crate::marks::Marks;
@@ -37,6 +39,8 @@ pub(super) struct Outputs {
     buffer: Box<[u8]>,
     found: Vec<String>,
     marks: Marks,
+    /// What is beyond its limit is not kept.
+    pub(super) meter: Arc<Meter>,
 }
 
 impl Outputs {
@@ -49,6 +53,7 @@ impl Outputs {
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             found: Vec::new(),
             marks: Marks::new(mark),
+            meter: Arc::default(),
         };
         Ok((outputs, stdout_writer, stderr_writer))
     }
@@ -158,7 +163,8 @@ impl Outputs {
 
     /// Cuts what was read into lines.
     fn take(&mut self, index: usize, read: usize) {
-        self.both[index].lines.feed(&self.buffer[..read], &mut self.found);
+        let kept = self.meter.admit(read);
+        self.both[index].lines.feed(&self.buffer[..kept], &mut self.found);
     }
 
     async fn write(&mut self, index: usize, context: &Context) {

@@ -27,6 +27,21 @@ impl Family {
         Self { pid, cookie, cgroup, swept: AtomicBool::new(false) }
     }
 
+    /// The cgroup of the interpreter and all that it starts, if it has one.
+    pub(super) fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
+    }
+
+    /// Whether memory can be limited for all of it together.
+    pub(super) fn limits_memory(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(Cgroup::has_memory)
+    }
+
+    /// The processor time that the interpreter itself has used.
+    pub(super) fn cpu_time(&self) -> Option<Duration> {
+        processes::cpu_time(self.pid)
+    }
+
     /// Asks the process group to end.
     pub(super) fn terminate(&self) {
         // A group that is gone needs no signal.
@@ -91,6 +106,7 @@ impl Family {
 mod processes {
     use std::collections::HashMap;
     use std::fs;
+    use std::time::Duration;
 
     use rustix::process::Pid;
 
@@ -120,6 +136,16 @@ mod processes {
             .filter(|(pid, process)| belongs(**pid, process))
             .filter_map(|(pid, _)| Pid::from_raw(*pid))
             .collect()
+    }
+
+    /// The processor time that a process has used.
+    pub(super) fn cpu_time(pid: Pid) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let ticks = |field: usize| fields.get(field)?.parse::<u64>().ok();
+        let ticks = ticks(11)? + ticks(12)?;
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        Some(Duration::from_millis(ticks.saturating_mul(1000) / per_second))
     }
 
     fn snapshot() -> HashMap<i32, Process> {
@@ -164,6 +190,11 @@ mod processes {
 #[cfg(not(target_os = "linux"))]
 mod processes {
     use rustix::process::Pid;
+
+    /// Nobody knows here: what ignores its limit goes on.
+    pub(super) fn cpu_time(_pid: Pid) -> Option<std::time::Duration> {
+        None
+    }
 
     /// Without `/proc` the process group is all that can be found.
     pub(super) fn of(_root: Pid, _cookie: &str, _root_is_gone: bool) -> Vec<Pid> {

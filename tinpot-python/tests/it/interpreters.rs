@@ -81,7 +81,7 @@ async fn interpreter_that_dies_idle_is_replaced() {
 #[tokio::test]
 async fn interpreters_that_do_not_start_fail_attempts_with_what_they_wrote() {
     let actions = Actions::of("@action\ndef leave(): os._exit(0)\n");
-    let builder = PythonPool::builder(actions.0.path()).size(1).spare(0);
+    let builder = PythonPool::builder(actions.0.path()).size(1).spare(0).reload(false);
     let pool = Arc::new(builder.start().await.expect("a pool"));
     let fatal = "import os\nos.write(2, b'no room')\nos._exit(9)\n";
     std::fs::write(actions.path("new.py"), fatal).expect("a file");

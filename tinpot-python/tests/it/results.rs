@@ -51,7 +51,8 @@ async fn check(pool: &Arc<impl Executor>) {
     ] {
         let ended = call(pool, action).await;
         assert!(ended.failure().message.contains(part), "{action}: {:?}", ended.failure());
-        assert_eq!(ended.failure().kind, "ResultError");
+        let kind = if action == "large" { "LimitExceeded" } else { "ResultError" };
+        assert_eq!(ended.failure().kind, kind);
     }
     assert_eq!(call(pool, "fine").await.value(), json!([1, null, { "a": true, "2": "ü" }]));
 }

@@ -1,0 +1,133 @@
+//! Holds one attempt to its limits, as far as the worker does that: what the interpreter cannot see, or would not obey.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tinpot_core::Failure;
+use tokio::sync::Notify;
+
+use super::sweep::Family;
+use crate::limits::{Limits, exceeded};
+
+/// So much more processor time has an attempt that ignores its limit, and so often it is looked at.
+const CPU_GRACE: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Counts what an attempt writes.
+#[derive(Debug)]
+pub(super) struct Meter {
+    limit: AtomicU64,
+    written: AtomicU64,
+    exceeded: Notify,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            limit: AtomicU64::new(u64::MAX),
+            written: AtomicU64::new(0),
+            exceeded: Notify::new(),
+        }
+    }
+}
+
+impl Meter {
+    fn begin(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
+        self.written.store(0, Ordering::Relaxed);
+    }
+
+    /// How many of so many further bytes are within the limit.
+    pub(super) fn admit(&self, bytes: usize) -> usize {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let before = self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        let room = limit.saturating_sub(before);
+        if (bytes as u64) <= room {
+            return bytes;
+        }
+        self.exceeded.notify_one();
+        usize::try_from(room).unwrap_or(bytes)
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.written.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
+    }
+}
+
+/// One attempt under limits; they are lifted when this is dropped.
+#[derive(Debug)]
+pub(super) struct Hold {
+    limits: Limits,
+    family: Arc<Family>,
+    meter: Arc<Meter>,
+    /// The processor time that may be used in all, by one who ignores the limit.
+    cpu_until: Option<Duration>,
+    /// The memory limit of the cgroup, and how often its processes had been killed for it.
+    memory: Option<(u64, u64)>,
+}
+
+impl Hold {
+    pub(super) fn begin(limits: Limits, family: &Arc<Family>, meter: &Arc<Meter>) -> Self {
+        meter.begin(limits.output_bytes.unwrap_or(u64::MAX));
+        let cpu_until =
+            limits.cpu.and_then(|cpu| family.cpu_time()?.checked_add(cpu)?.checked_add(CPU_GRACE));
+        let memory = limits.memory_bytes.and_then(|bytes| {
+            let cgroup = family.cgroup().filter(|cgroup| cgroup.has_memory())?;
+            if let Err(error) = cgroup.limit_memory(Some(bytes)) {
+                tracing::warn!(%error, "the memory of an attempt cannot be limited");
+                return None;
+            }
+            Some((bytes, cgroup.memory_kills()))
+        });
+        Self { limits, family: family.clone(), meter: meter.clone(), cpu_until, memory }
+    }
+
+    /// Resolves when the attempt has to be ended.
+    pub(super) async fn exceeded(&self) {
+        tokio::select! {
+            () = self.written_too_much() => {}
+            () = self.cpu_used_up() => {}
+        }
+    }
+
+    async fn written_too_much(&self) {
+        // What is left of an earlier attempt may be told of once more.
+        while !self.meter.is_exceeded() {
+            self.meter.exceeded.notified().await;
+        }
+    }
+
+    async fn cpu_used_up(&self) {
+        let Some(until) = self.cpu_until else { return std::future::pending().await };
+        while self.family.cpu_time().is_none_or(|used| used < until) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Which limit the attempt has exceeded that has ended: `by_us` if it was ended for that.
+    pub(super) fn verdict(&self, by_us: bool) -> Option<Failure> {
+        if let Some(limit) = self.limits.output_bytes.filter(|_| self.meter.is_exceeded()) {
+            return Some(exceeded("max_output", format_args!("{limit} bytes")));
+        }
+        if let Some((limit, before)) = self.memory
+            && self.family.cgroup().is_some_and(|cgroup| cgroup.memory_kills() > before)
+        {
+            return Some(exceeded("memory", format_args!("{limit} bytes")));
+        }
+        let cpu = self.limits.cpu.filter(|_| by_us)?;
+        Some(exceeded("cpu_seconds", cpu.as_secs_f64()))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.meter.begin(u64::MAX);
+        if self.memory.is_some()
+            && let Some(cgroup) = self.family.cgroup()
+        {
+            // It may be gone together with the interpreter.
+            let _ = cgroup.limit_memory(None);
+        }
+    }
+}
