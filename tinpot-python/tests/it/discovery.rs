@@ -91,7 +91,7 @@ async fn problems_hide_nothing_else() {
         let found = offer.problems.iter().any(|p| p.place == place && p.message.contains(part));
         assert!(found, "{place}: {part} in {:#?}", offer.problems);
     }
-    assert_eq!(offer.problems.len(), 9, "{:#?}", offer.problems);
+    assert_eq!(offer.problems.len(), 8, "{:#?}", offer.problems);
     // Whoever calls an action that is not there for such a reason is told.
     let ended = call(&pool, "half").await;
     assert!(ended.failure().message.contains("no_such_module"), "{:?}", ended.failure());
