@@ -8,7 +8,11 @@ const ESCAPE: char = '\u{1b}';
 
 /// One marked line.
 #[derive(Debug, Deserialize)]
-struct Mark {
+pub(crate) struct Mark {
+    /// Whose it is, where many attempts run in one interpreter.
+    a: Option<u64>,
+    /// Printed text, there: on which stream.
+    o: Option<usize>,
     /// The step that what follows on this stream belongs to; 0 for none.
     s: Option<u32>,
     /// A line of a logging function: its level, message and fields.
@@ -47,6 +51,11 @@ impl Marks {
         self.spans = [0; 2];
     }
 
+    /// What a line says, if it is a marked one.
+    pub(crate) fn read(&self, line: &str) -> Option<Mark> {
+        serde_json::from_str(line.strip_prefix(&self.prefix)?).ok()
+    }
+
     /// Hands on lines of standard output (0) or standard error (1).
     pub(crate) async fn write(&mut self, context: &Context, stream: usize, lines: Vec<String>) {
         let is_marked = |line: &String| {
@@ -71,7 +80,13 @@ impl Marks {
                 self.plain(context, stream, std::mem::take(&mut plain)).await;
             }
             match mark {
-                Ok(mark) => self.marked(context, stream, mark).await,
+                Ok(mark) => {
+                    let mark: Mark = mark;
+                    if let (None, Some(number)) = (mark.l, mark.s) {
+                        self.spans[stream] = number;
+                    }
+                    mark.tell(context).await;
+                }
                 Err(error) => tracing::debug!(%error, "a marked line cannot be read"),
             }
         }
@@ -86,9 +101,17 @@ impl Marks {
         let lines = LogLines { span, ..LogLines::new(kind, level, lines) };
         context.logs().write_lines(lines).await;
     }
+}
 
-    async fn marked(&mut self, context: &Context, stream: usize, mark: Mark) {
-        let Mark { s, l, m, f: fields, e, p, d, x } = mark;
+impl Mark {
+    /// The attempt that it names.
+    pub(crate) fn attempt(&self) -> Option<u64> {
+        self.a
+    }
+
+    /// Does what it says.
+    pub(crate) async fn tell(self, context: &Context) {
+        let Mark { s, l, m, f: fields, e, p, d, x, o, .. } = self;
         if let Some(secret) = x {
             context.mask(secret);
         }
@@ -107,8 +130,10 @@ impl Marks {
             let span = span(context, s.unwrap_or(0));
             let lines = LogLines { span, fields, ..LogLines::new(Stream::Log, level, lines) };
             context.logs().write_lines(lines).await;
-        } else if let Some(number) = s {
-            self.spans[stream] = number;
+        } else if let Some((kind, level)) = o.and_then(|stream| STREAMS.get(stream)) {
+            let span = span(context, s.unwrap_or(0));
+            let lines = LogLines { span, ..LogLines::new(*kind, *level, vec![m]) };
+            context.logs().write_lines(lines).await;
         }
     }
 }

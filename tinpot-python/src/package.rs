@@ -42,6 +42,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_run.py", include_str!("../python/tinpot/_run.py")),
     ("tinpot/_secret.py", include_str!("../python/tinpot/_secret.py")),
     ("tinpot/_sources.py", include_str!("../python/tinpot/_sources.py")),
+    ("tinpot/_together.py", include_str!("../python/tinpot/_together.py")),
     ("tinpot/_unions.py", include_str!("../python/tinpot/_unions.py")),
     ("tinpot/_values.py", include_str!("../python/tinpot/_values.py")),
     ("tinpot/_wrapper.py", include_str!("../python/tinpot/_wrapper.py")),

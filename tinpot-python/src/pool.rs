@@ -17,6 +17,7 @@ mod pipe;
 mod reload;
 mod sources;
 mod sweep;
+mod together;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -40,6 +41,7 @@ use self::interpreter::Launch;
 use self::lifeline::Lifeline;
 use self::reload::{Files, Reloader};
 use self::sources::Sources;
+use self::together::Together;
 use crate::containment::{Containment, ContainmentMode};
 use crate::error::PythonError;
 use crate::limits::Limits;
@@ -73,6 +75,7 @@ const REFUSALS_MAX: usize = 5;
 #[derive(Debug)]
 pub struct PythonPool {
     fleet: Arc<Fleet>,
+    together: Together,
     guardian: Guardian,
     containment: Containment,
     counter: Arc<Counter>,
@@ -224,6 +227,7 @@ impl PythonPoolBuilder {
             cgroup,
             root,
             generation: 1,
+            together: false,
             sources: disk.clone(),
             skip: Vec::new(),
             start_timeout: self.start_timeout,
@@ -246,7 +250,8 @@ impl PythonPoolBuilder {
             let reloader = Reloader { fleet, counter, files, launch, offer, good, disk };
             tasks.spawn(reloader.keep_up());
         }
-        Ok(PythonPool { fleet, guardian, containment, counter, _tasks: tasks })
+        let together = Together::default();
+        Ok(PythonPool { fleet, together, guardian, containment, counter, _tasks: tasks })
     }
 }
 
@@ -285,6 +290,9 @@ impl Executor for PythonPool {
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
         if context.stop_requested().is_some() {
             return Outcome::Cancelled;
+        }
+        if self.counter.runs_together(&attempt.action) {
+            return self.together.run(&self.fleet, &attempt, &context).await;
         }
         for _ in 0..REFUSALS_MAX {
             let mut busy = tokio::select! {

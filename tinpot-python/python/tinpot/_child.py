@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from tinpot import _bridges, _context, _discovery, _limits, _run, _sources
+from tinpot import _bridges, _context, _discovery, _limits, _run, _sources, _together
 from tinpot._connection import Connection
 from tinpot._errors import Cancelled, LimitExceeded
 
@@ -45,6 +45,8 @@ def main(control_fd, lifeline_fd):
     try:
         link = _context.PipeLink(settings["mark"], connection, _control, settings["tmp"])
         guards = _limits.guards(found.entries(), settings["limits"], not settings["memory_by_cgroup"])
+        if settings["together"]:
+            return _together.serve(end, found, settings["result_limit_bytes"], settings["mark"], settings["tmp"])
         _serve(connection, found, settings["result_limit_bytes"], guards, link)
     except (BrokenPipeError, ConnectionResetError):
         pass
@@ -82,7 +84,7 @@ def _serve(connection, found, limit, guards, link):
                 context = _context.enter(_context.Attempt(link, request))
                 entry = entries.get(request["action"])
                 if entry is None:
-                    reply = _unknown(request["action"], found)
+                    reply = _run.unknown(request["action"], found)
                 else:
                     guard = guards.get(request["action"])
                     value = (guard or _run).call(entry, request["parameters"], _control, context)
@@ -112,13 +114,6 @@ def _serve(connection, found, limit, guards, link):
         if _has_children(home):
             left = True
         send(reply[:-1] + b',"left":true}\n' if left else reply + b"\n")
-
-
-def _unknown(name, found):
-    message = "there is no action %r here" % name
-    for problem in found.problems:
-        message += "\n%s: %s" % (problem["place"], problem["message"])
-    return _run.failure("UnknownAction", message)
 
 
 def _on_terminate(_signal, _frame):

@@ -73,6 +73,11 @@ class Link:
     def span(self, _number):
         pass
 
+    async def call_async(self, request):
+        import asyncio
+
+        return await asyncio.get_running_loop().run_in_executor(None, self.call, request)
+
     def call(self, _request):
         raise ActionError("there is no worker here that could have other actions run", kind="Unavailable")
 
@@ -288,6 +293,10 @@ class Context:
         """
         return self._request(action, parameters, True)[1]
 
+    async def call_async(self, action, /, **parameters):
+        """The same as `call` in a coroutine: others go on meanwhile."""
+        return (await self._attempt.link.call_async(self._asked(action, parameters, True)))[1]
+
     def submit(self, action, /, **parameters):
         """Has another action run and does not wait: `result()` of what is returned does."""
         import uuid
@@ -299,13 +308,16 @@ class Context:
         return Child(context, action, parameters, execution)
 
     def _request(self, action, parameters, wait):
+        return self._attempt.link.call(self._asked(action, parameters, wait))
+
+    def _asked(self, action, parameters, wait):
         here = find()
         span = here._span if here is not None and here._attempt is self._attempt else self._span
         name = action if isinstance(action, str) else action.__tinpot_name__
         request = {"action": name, "parameters": _as_json(parameters), "wait": wait, "span": span}
         if self._options:
             request["options"] = self._options
-        return self._attempt.link.call(request)
+        return request
 
 
 def _as_json(parameters):

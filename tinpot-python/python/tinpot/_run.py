@@ -159,6 +159,14 @@ def _comes_of_stop(error):
     return False
 
 
+def unknown(name, found):
+    """The reply for an action that is not there."""
+    message = "there is no action %r here" % name
+    for problem in found.problems:
+        message += "\n%s: %s" % (problem["place"], problem["message"])
+    return failure("UnknownAction", message)
+
+
 def failure(kind, message, trace=None):
     """The reply for a failure in words."""
     document = {"kind": kind, "message": message}

@@ -140,11 +140,11 @@ fn reply(line: io::Result<Option<&[u8]>>) -> Step {
     }
 }
 
-fn crash(status: ExitStatus) -> Outcome {
+pub(super) fn crash(status: ExitStatus) -> Outcome {
     Outcome::Failed(Failure::new(format!("the interpreter {}", describe(status))).kind("Crashed"))
 }
 
-async fn next_stop(stops: &mut watch::Receiver<Option<Stop>>) -> Stop {
+pub(super) async fn next_stop(stops: &mut watch::Receiver<Option<Stop>>) -> Stop {
     loop {
         if stops.changed().await.is_err() {
             std::future::pending::<()>().await;

@@ -51,21 +51,8 @@ impl Control {
         self.request.clear();
         self.request.shrink_to(KEEP_BYTES);
         self.received.shrink_to(KEEP_BYTES);
-        self.request.extend_from_slice(b"{\"action\":");
-        // Writing a string to memory cannot fail.
-        let _ = serde_json::to_writer(&mut self.request, &*attempt.action);
-        let Attempt { number, fence, execution, .. } = attempt;
-        let about =
-            format!(",\"attempt\":{number},\"fence\":\"{fence}\",\"execution\":\"{execution}\"");
-        self.request.extend_from_slice(about.as_bytes());
-        self.request.extend_from_slice(b",\"parameters\":");
-        let start = self.request.len();
-        self.request.extend_from_slice(attempt.parameters.get().as_bytes());
-        // A request is one line. In JSON a line end stands between tokens only, where a blank means the same.
-        while let Some(at) = memchr::memchr(b'\n', &self.request[start..]) {
-            self.request[start + at] = b' ';
-        }
-        self.request.extend_from_slice(b"}\n");
+        self.request.push(b'{');
+        describe(attempt, &mut self.request);
     }
 
     /// Sends what was prepared, has the actions run that the attempt calls, and returns the reply that comes in the end; `None` when the
@@ -188,4 +175,23 @@ fn read_ready(
         }
     });
     result
+}
+
+/// Appends what an interpreter is told about an attempt, without the brace before it.
+pub(super) fn describe(attempt: &Attempt, line: &mut Vec<u8>) {
+    line.extend_from_slice(b"\"action\":");
+    // Writing a string to memory cannot fail.
+    let _ = serde_json::to_writer(&mut *line, &*attempt.action);
+    let Attempt { number, fence, execution, .. } = attempt;
+    let about =
+        format!(",\"attempt\":{number},\"fence\":\"{fence}\",\"execution\":\"{execution}\"");
+    line.extend_from_slice(about.as_bytes());
+    line.extend_from_slice(b",\"parameters\":");
+    let start = line.len();
+    line.extend_from_slice(attempt.parameters.get().as_bytes());
+    // A request is one line. In JSON a line end stands between tokens only, where a blank means the same.
+    while let Some(at) = memchr::memchr(b'\n', &line[start..]) {
+        line[start + at] = b' ';
+    }
+    line.extend_from_slice(b"}\n");
 }

@@ -1,5 +1,6 @@
 //! What a pool offers: what was found, unless attempts would find no room for their files.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,6 +14,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// So much has to fit. What an attempt needs is not known; a disk on which this does not fit is full for all.
 const PROBE_BYTES: usize = 64 * 1024;
 
+fn together(found: &Offer) -> HashSet<String> {
+    let many = found.actions.iter().filter(|action| action.concurrency.is_some());
+    many.map(|action| action.name.clone()).collect()
+}
+
 /// Where the worker reads what the pool offers.
 #[derive(Debug)]
 pub(super) struct Counter {
@@ -23,6 +29,8 @@ pub(super) struct Counter {
 #[derive(Debug)]
 struct State {
     found: Arc<Offer>,
+    /// Those of its actions of which many attempts run at once.
+    together: HashSet<String>,
     full: Option<Problem>,
 }
 
@@ -42,7 +50,8 @@ impl State {
 impl Counter {
     pub(super) fn new(found: Offer) -> Arc<Self> {
         let found = Arc::new(found);
-        let state = Mutex::new(State { found: found.clone(), full: None });
+        let together = together(&found);
+        let state = Mutex::new(State { found: found.clone(), together, full: None });
         Arc::new(Self { offer: watch::Sender::new(found), state })
     }
 
@@ -53,8 +62,15 @@ impl Counter {
     /// Replaces what was found, all at once.
     pub(super) fn replace(&self, found: Offer) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.together = together(&found);
         state.found = Arc::new(found);
         self.offer.send_replace(state.offer());
+    }
+
+    /// Whether many attempts at that action run at once in one interpreter.
+    pub(super) fn runs_together(&self, action: &str) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.together.contains(action)
     }
 
     fn set_full(&self, full: Option<Problem>) {

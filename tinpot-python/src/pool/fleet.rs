@@ -144,6 +144,11 @@ impl Fleet {
         self.closed.subscribe()
     }
 
+    /// How interpreters are started now.
+    pub(super) fn launch(&self) -> Option<Arc<Launch>> {
+        self.lock().launch.clone()
+    }
+
     /// Starts one interpreter.
     pub(super) async fn start(
         self: &Arc<Self>,

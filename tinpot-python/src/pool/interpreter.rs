@@ -35,6 +35,8 @@ pub(super) struct Launch {
     pub(super) root: PathBuf,
     /// Interpreters of another generation are not used for new attempts.
     pub(super) generation: u64,
+    /// It runs many attempts at once.
+    pub(super) together: bool,
     /// What they import; without it, what is on the disk when they start.
     pub(super) sources: Option<Arc<Sources>>,
     /// Files that are not imported: an interpreter has died of each, or hung.
@@ -80,7 +82,7 @@ impl Launch {
             self.spawn(reap).map_err(PythonError::io("an interpreter cannot be started"))?;
         let settings = serde_json::json!({
             "root": self.root, "skip": self.skip, "result_limit_bytes": self.result_limit_bytes,
-            "mark": interpreter.mark, "tmp": self.common.package.path(),
+            "together": self.together, "mark": interpreter.mark, "tmp": self.common.package.path(),
             "sources": self.sources.as_deref().map(names), "store": self.common.store(),
             "limits": self.limits, "memory_by_cgroup": interpreter.family.limits_memory(),
         });

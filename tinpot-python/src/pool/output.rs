@@ -120,6 +120,39 @@ impl Outputs {
         total
     }
 
+    /// Lines, as soon as there are some.
+    pub(super) async fn some(&mut self) -> Vec<String> {
+        let never = AtomicBool::new(false);
+        loop {
+            if !self.found.is_empty() {
+                return std::mem::take(&mut self.found);
+            }
+            let Some(index) = self.readable(&never).await else { return Vec::new() };
+            let read = self.both[index].pipe.read_ready(&mut self.buffer);
+            self.take(index, read);
+        }
+    }
+
+    /// The lines that are there now.
+    pub(super) fn rest(&mut self) -> Vec<String> {
+        for index in 0..self.both.len() {
+            let mut left = self.both[index].capacity;
+            while left > 0 {
+                let read = self.both[index].pipe.read(&mut self.buffer);
+                if read == 0 {
+                    break;
+                }
+                left = left.saturating_sub(read);
+                self.take(index, read);
+            }
+        }
+        std::mem::take(&mut self.found)
+    }
+
+    pub(super) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
     /// Waits for and reads what comes, and keeps the last of it: for an interpreter that is starting.
     pub(super) async fn watch(&mut self, tail: &mut Tail) {
         let never = AtomicBool::new(false);
@@ -198,7 +231,7 @@ pub(super) struct Tail(std::collections::VecDeque<String>);
 impl Tail {
     const LINES: usize = 50;
 
-    fn take(&mut self, lines: &mut Vec<String>) {
+    pub(super) fn take(&mut self, lines: &mut Vec<String>) {
         for line in lines.drain(..) {
             tracing::debug!(target: "tinpot_python", "outside of an attempt: {line}");
             if self.0.len() == Self::LINES {

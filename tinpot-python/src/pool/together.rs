@@ -1,0 +1,288 @@
+//! Actions of which many attempts run at once: coroutines, all of them in one interpreter of their own.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Deserialize;
+use tinpot_core::{Attempt, Context, Failure, Outcome, Stop};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::attempt::{crash, next_stop};
+use super::fleet::Fleet;
+use super::interpreter::{Interpreter, Launch, exited, kill};
+use super::output::Tail;
+use crate::calls::Asked;
+use crate::marks::Marks;
+use crate::reply::Reply;
+
+/// What waits for the interpreter's loop; more waits in the attempts.
+const REQUESTS: usize = 1024;
+/// An attempt that meets an interpreter that has just ended tries so many others.
+const TRIES: usize = 3;
+
+/// The interpreter that is used for new attempts.
+#[derive(Debug, Default)]
+pub(super) struct Together {
+    host: tokio::sync::Mutex<Option<Host>>,
+    last: AtomicU64,
+}
+
+/// One interpreter; its loop ends, and it with it, when the last of these is dropped.
+#[derive(Clone, Debug)]
+struct Host {
+    generation: u64,
+    requests: mpsc::Sender<Request>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Run {
+        number: u64,
+        line: Vec<u8>,
+        context: Context,
+        ended: oneshot::Sender<Outcome>,
+    },
+    /// Somebody wants that attempt to end.
+    Cancel(u64),
+    /// It has not ended in time: nothing less than the end of the interpreter ends it.
+    Kill,
+}
+
+/// What the interpreter says about an attempt that has ended.
+#[derive(Deserialize)]
+struct Ended {
+    id: u64,
+    #[serde(flatten)]
+    reply: Reply,
+}
+
+/// Whose call it is.
+#[derive(Deserialize)]
+struct Caller {
+    call: CallerId,
+}
+
+#[derive(Deserialize)]
+struct CallerId {
+    id: u64,
+}
+
+impl Together {
+    /// Runs an attempt beside all others.
+    pub(super) async fn run(
+        &self,
+        fleet: &Arc<Fleet>,
+        attempt: &Attempt,
+        context: &Context,
+    ) -> Outcome {
+        for _ in 0..TRIES {
+            let host = match self.host(fleet).await {
+                Ok(host) => host,
+                Err(message) => return Outcome::failed(message),
+            };
+            let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+            let (ended, mut end) = oneshot::channel();
+            let mut line = format!("{{\"id\":{number},").into_bytes();
+            super::control::describe(attempt, &mut line);
+            let request = Request::Run { number, line, context: context.clone(), ended };
+            if host.requests.send(request).await.is_err() {
+                continue;
+            }
+            let mut stops = context.stop_requests();
+            stops.mark_changed();
+            let (mut asked, mut kill_at): (bool, Option<Instant>) = (false, None);
+            loop {
+                let overdue = async {
+                    match kill_at {
+                        Some(at) => tokio::time::sleep_until(at).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    outcome = &mut end => {
+                        return match outcome {
+                            // Whoever ended it, it was this request.
+                            Ok(Outcome::Failed(_)) | Err(_) if asked => Outcome::Cancelled,
+                            Ok(outcome) => outcome,
+                            Err(_) => Outcome::failed("the executor was closed"),
+                        };
+                    }
+                    Stop { grace, .. } = next_stop(&mut stops) => {
+                        let at = Instant::now() + grace;
+                        kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
+                        if !std::mem::replace(&mut asked, true) {
+                            let _ = host.requests.send(Request::Cancel(number)).await;
+                        }
+                    }
+                    () = overdue => {
+                        kill_at = None;
+                        let _ = host.requests.send(Request::Kill).await;
+                    }
+                }
+            }
+        }
+        Outcome::failed("no interpreter stayed long enough to begin")
+    }
+
+    /// The interpreter for new attempts: of the present generation, and alive.
+    async fn host(&self, fleet: &Arc<Fleet>) -> Result<Host, String> {
+        let mut present = self.host.lock().await;
+        let launch = fleet.launch().ok_or("there is no Python interpreter yet")?;
+        if let Some(host) = present.as_ref()
+            && host.generation == launch.generation
+            && !host.requests.is_closed()
+        {
+            return Ok(host.clone());
+        }
+        let launch = Launch { together: true, ..Launch::clone(&launch) };
+        let started = fleet.start(&launch).await;
+        let (interpreter, _) = started.map_err(|e| format!("there is no interpreter: {e}"))?;
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let (generation, closed) = (launch.generation, fleet.closed());
+        tokio::spawn(async move {
+            let mut closed = closed;
+            tokio::select! {
+                () = Running::new(interpreter).drive(inbox) => {}
+                // Dropped with its interpreter.
+                _ = closed.wait_for(|closed| *closed) => {}
+            }
+        });
+        let host = Host { generation, requests };
+        *present = Some(host.clone());
+        Ok(host)
+    }
+}
+
+/// An interpreter and the attempts that run in it.
+struct Running {
+    interpreter: Interpreter,
+    attempts: Attempts,
+    calls: JoinSet<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Attempts(Mutex<HashMap<u64, (Context, oneshot::Sender<Outcome>)>>);
+
+impl Attempts {
+    fn insert(&self, number: u64, context: Context, ended: oneshot::Sender<Outcome>) {
+        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.insert(number, (context, ended));
+    }
+
+    fn context(&self, number: u64) -> Option<Context> {
+        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.get(&number).map(|(context, _)| context.clone())
+    }
+
+    fn remove(&self, number: u64) -> Option<oneshot::Sender<Outcome>> {
+        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.remove(&number).map(|(_, ended)| ended)
+    }
+}
+
+impl Running {
+    fn new(interpreter: Interpreter) -> Self {
+        Self { interpreter, attempts: Attempts::default(), calls: JoinSet::new() }
+    }
+
+    /// Goes on until nobody needs the interpreter any more, or it has ended.
+    async fn drive(mut self, mut inbox: mpsc::Receiver<Request>) {
+        let why = loop {
+            let Interpreter { control, outputs, exit, .. } = &mut self.interpreter;
+            tokio::select! {
+                biased;
+                status = exited(exit) => break Some(crash(status)),
+                request = inbox.recv() => match request {
+                    Some(Request::Run { number, line, context, ended }) => {
+                        self.attempts.insert(number, context, ended);
+                        let _ = control.send(&line).await;
+                    }
+                    Some(Request::Cancel(number)) => {
+                        let _ = control.send(format!("{{\"cancel\":{number}}}\n").as_bytes()).await;
+                    }
+                    Some(Request::Kill) => {
+                        let message = "another attempt in the same interpreter would not end, and had to be killed with it";
+                        break Some(Outcome::Failed(Failure::new(message).kind("Crashed")));
+                    }
+                    None => break None,
+                },
+                Some(answer) = self.calls.join_next() => {
+                    if let Ok(answer) = answer {
+                        let _ = control.send(&answer).await;
+                    }
+                }
+                lines = outputs.some() => hand_on(&self.attempts, outputs.marks(), lines).await,
+                line = control.line() => {
+                    let line = match line {
+                        Ok(Some(line)) => line.to_vec(),
+                        // How it died says more.
+                        Ok(None) | Err(_) => break Some(crash(exited(exit).await)),
+                    };
+                    control.consume();
+                    if Asked::is_in(&line) {
+                        self.call(&line);
+                    } else {
+                        // All that it has printed is in the pipes.
+                        let lines = outputs.rest();
+                        hand_on(&self.attempts, outputs.marks(), lines).await;
+                        self.ended(&line);
+                    }
+                }
+            }
+        };
+        let Interpreter { family, exit, outputs, .. } = &mut self.interpreter;
+        kill(family, exit).await;
+        let lines = outputs.rest();
+        hand_on(&self.attempts, outputs.marks(), lines).await;
+        let attempts = std::mem::take(&mut self.attempts).0.into_inner();
+        for (_, ended) in attempts.unwrap_or_else(PoisonError::into_inner).into_values() {
+            let _ = ended.send(why.clone().unwrap_or(Outcome::Cancelled));
+        }
+    }
+
+    fn call(&mut self, line: &[u8]) {
+        let asked = serde_json::from_slice::<Caller>(line).and_then(|caller| {
+            let asked = Asked::read(line)?;
+            Ok((caller.call.id, asked))
+        });
+        if let Ok((number, asked)) = asked
+            && let Some(context) = self.attempts.context(number)
+        {
+            self.calls.spawn(async move { asked.answer(&context).await });
+        }
+    }
+
+    fn ended(&mut self, line: &[u8]) {
+        match serde_json::from_slice::<Ended>(line) {
+            Ok(Ended { id, reply }) => {
+                if let Some(ended) = self.attempts.remove(id) {
+                    let outcome = match reply.cancelled {
+                        true => Outcome::Cancelled,
+                        false => reply.outcome(),
+                    };
+                    let _ = ended.send(outcome);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a reply cannot be read"),
+        }
+    }
+}
+
+/// Hands lines to the attempts that they belong to; what belongs to none is for developers.
+async fn hand_on(attempts: &Attempts, marks: &Marks, lines: Vec<String>) {
+    let mut others = Vec::new();
+    for line in lines {
+        let Some(mark) = marks.read(&line) else {
+            others.push(line);
+            continue;
+        };
+        if let Some(context) = mark.attempt().and_then(|number| attempts.context(number)) {
+            mark.tell(&context).await;
+        }
+    }
+    Tail::default().take(&mut others);
+}
