@@ -29,6 +29,8 @@ def call(entry, parameters, control):
     """Calls the function; a coroutine is run to its end."""
     if entry.is_async:
         return _call_async(entry, parameters, control)
+    if entry.signature.plain:
+        return entry.function(**parameters)
     return entry.call(parameters)
 
 

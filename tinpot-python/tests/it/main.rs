@@ -12,4 +12,5 @@ mod output;
 mod package;
 mod results;
 mod support;
+mod types;
 mod worker_death;
