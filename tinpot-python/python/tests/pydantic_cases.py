@@ -29,6 +29,8 @@ class Part(BaseModel):
     size: int = Field(ge=1, description="How large.")
     kind: Optional[Kind] = None
     price: decimal.Decimal = decimal.Decimal("1.10")
+    least: Optional[decimal.Decimal] = Field(None, ge=1)
+    either: Union[float, str] = "a"
 
 
 class Whole(BaseModel):
@@ -79,6 +81,8 @@ class PydanticTest(unittest.TestCase):
         self.assertEqual(part["properties"]["kind"], kind)
         price = part["properties"]["price"]
         self.assertEqual((price["type"], price["format"], price["default"]), (["string", "number"], "decimal", "1.10"))
+        self.assertEqual(part["properties"]["least"], {"type": ["string", "number", "null"], "format": "decimal", "minimum": 1.0, "default": None})
+        self.assertEqual(part["properties"]["either"], {"type": ["number", "string"], "default": "a"})
         self.assertEqual(part["description"], "A part.")
         self.assertEqual(found["properties"]["made"], {"type": "string", "format": "date"})
         self.assertEqual(found["properties"]["password"], {"type": "string", "format": "password", "writeOnly": True})
@@ -100,7 +104,7 @@ class PydanticTest(unittest.TestCase):
 
     def test_results(self):
         whole = Whole(parts=[Part(size=1)], made=datetime.date(2026, 1, 31))
-        expected = {"parts": [{"size": 1, "kind": None, "price": "1.10"}], "made": "2026-01-31", "password": "**********", "names": {}}
+        expected = {"parts": [{"size": 1, "kind": None, "price": "1.10", "least": None, "either": "a"}], "made": "2026-01-31", "password": "**********", "names": {}}
         self.assertEqual(returned(whole), expected)
         self.assertEqual(returned({"a": [Point(1)]}), {"a": [{"x": 1, "y": 0.5}]})
         self.assertEqual(returned(SecretStr("x")), "***")

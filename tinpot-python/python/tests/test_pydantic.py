@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-REQUIREMENTS = ("pydantic>=2.5,<3", "annotated-types")
+REQUIREMENTS = ("pydantic>=2.9,<3", "annotated-types")
 
 
 def environment():
@@ -16,22 +17,37 @@ def environment():
     if subprocess.run([sys.executable, "-c", "import pydantic, annotated_types"], capture_output=True).returncode == 0:
         return sys.executable, None
     mark = hashlib.sha256(repr((sys.version, REQUIREMENTS)).encode()).hexdigest()[:12]
-    folder = os.path.join(os.environ.get("TINPOT_TEST_CACHE") or tempfile.gettempdir(), "tinpot-pydantic-%s-%d" % (mark, os.getuid()))
-    python = os.path.join(folder, "bin", "python")
-    if os.path.exists(os.path.join(folder, "complete")):
-        return python, None
+    cache = os.environ.get("TINPOT_TEST_CACHE") or tempfile.gettempdir()
+    folder = os.path.join(cache, "tinpot-pydantic-%s-%d" % (mark, os.getuid()))
+    if not os.path.exists(folder):
+        # Made elsewhere, and moved when it is complete: other tests may want the same at the same time.
+        made = tempfile.mkdtemp(dir=cache)
+        try:
+            why = _make(made)
+            if why is not None:
+                return None, why
+            os.rename(made, folder)
+        except OSError:
+            pass  # somebody was faster
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    return os.path.join(folder, "bin", "python"), None
+
+
+def _make(folder):
+    """Makes a virtual environment with pydantic; what went wrong, if anything."""
+    options = ["--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"]
     for command in (
-        [sys.executable, "-m", "venv", "--clear", folder],
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "20", *REQUIREMENTS],
+        [sys.executable, "-m", "venv", folder],
+        [os.path.join(folder, "bin", "python"), "-m", "pip", "install", *options, *REQUIREMENTS],
     ):
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=180)
         except (OSError, subprocess.TimeoutExpired) as error:
-            return None, str(error)
+            return str(error)
         if done.returncode:
-            return None, "%s: %s" % (" ".join(command[:4]), (done.stderr or done.stdout).strip()[-500:])
-    open(os.path.join(folder, "complete"), "w").close()
-    return python, None
+            return "%s: %s" % (" ".join(command[1:4]), (done.stderr or done.stdout).strip()[-500:])
+    return None
 
 
 class PydanticTest(unittest.TestCase):

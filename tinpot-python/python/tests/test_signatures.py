@@ -82,6 +82,17 @@ class PassingTest(unittest.TestCase):
 
         self.assertEqual(refused(function, b=1), "a: is required and missing; when: is required and missing; b: is unknown: the parameters are a, when")
 
+    def test_parameters_that_are_no_object_are_refused(self):
+        for wrong in ([], None, "a"):
+            with self.assertRaises(ParameterError) as caught:
+                schema.derive(lambda a: a).convert(wrong)
+            self.assertIn("the parameters must be an object, not ", str(caught.exception))
+
+    def test_a_marker_within_optional(self):
+        def function(a: Optional[Annotated[int, Param(min=1)]] = None): pass
+
+        self.assertEqual(schema.derive(function).schema["properties"]["a"], {"type": ["integer", "null"], "minimum": 1, "default": None})
+
     def test_plain_parameters_are_left_alone(self):
         def function(a: int, b: "list[str]", c: "Optional[dict]" = None, d=None): pass
 

@@ -11,6 +11,8 @@
 A decorated function stays a plain function. What the decorator can be told is in `help(action)`: what comes first, how long an execution waits
 and how long it may run, and what happens after an attempt that failed. Without `retries` a function is started at most once.
 
+Parameters are what their annotations say: dates, enums, dataclasses, a `Secret`, `Annotated[int, Param(min=1)]` and more; docs/types.md has all.
+
 Nothing here needs anything beyond the standard library.
 """
 

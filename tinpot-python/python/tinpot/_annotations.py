@@ -143,7 +143,8 @@ def is_context(annotation):
         return True
     if hasattr(annotation, "__metadata__"):
         return is_context(annotation.__origin__)
-    return typing.get_origin(annotation) in _UNIONS and set(typing.get_args(annotation)) == {Context, _NONE}
+    arguments = typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else ()
+    return any(one is Context for one in arguments) and all(one is Context or one is _NONE for one in arguments)
 
 
 def unpacked(annotation):

@@ -38,7 +38,8 @@ class Param:
 
 # The classes of annotated-types, of pydantic and of typing that mean the same, and what their attributes are called here.
 _MARKERS = {
-    "Ge", "Gt", "Le", "Lt", "Interval", "MinLen", "MaxLen", "Len", "MultipleOf", "PydanticGeneralMetadata", "_PydanticGeneralMetadata", "Doc", "DocInfo",
+    "Ge", "Gt", "Le", "Lt", "Interval", "MinLen", "MaxLen", "Len", "MultipleOf", "PydanticGeneralMetadata", "_PydanticGeneralMetadata",
+    "Doc", "DocInfo",
 }
 _ATTRIBUTES = {
     "ge": "min", "gt": "exclusive_min", "le": "max", "lt": "exclusive_max", "min_length": "min_length", "max_length": "max_length",

@@ -37,7 +37,7 @@ def kind(annotation, returning):
     pydantic = sys.modules["pydantic"]
     try:
         adapter = pydantic.TypeAdapter(annotation)
-        said = adapter.json_schema(mode="serialization" if returning else "validation", by_alias=True)
+        said = adapter.json_schema(mode="serialization" if returning else "validation", by_alias=True, schema_generator=_generator(pydantic))
     except Exception as error:
         raise SchemaError("pydantic does not take the type %s: %s" % (getattr(annotation, "__name__", annotation), error)) from None
     schema = _normal(said, said.get("$defs", {}), ())
@@ -57,6 +57,28 @@ def kind(annotation, returning):
             found.extend(_problems(error, path))
 
     return Kind(schema, take, inside=inside, arrives=annotation if isinstance(annotation, type) else None)
+
+
+_generators = {}
+
+
+def _generator(pydantic):
+    """What makes JSON Schemas, with a Decimal as we have it: pydantic's own cannot be told from `float | str`."""
+    if pydantic not in _generators:
+
+        class Generator(pydantic.json_schema.GenerateJsonSchema):
+            def decimal_schema(self, schema):
+                made = {"type": ["string", "number"], "format": "decimal"}
+                for name, keyword in _DECIMAL_BOUNDS.items():
+                    if schema.get(name) is not None:
+                        made[keyword] = float(schema[name])
+                return made
+
+        _generators[pydantic] = Generator
+    return _generators[pydantic]
+
+
+_DECIMAL_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "multiple_of": "multipleOf"}
 
 
 def field_default(field):
@@ -102,7 +124,7 @@ def _normal(schema, defs, stack):
         made["type"] = list(names) if len(names) > 1 else next(iter(names))
     members = schema.get("anyOf") or schema.get("oneOf")
     if members:
-        made = {**_unions.either_schema(_decimals([_normal(member, defs, stack) for member in members])), **made}
+        made = {**_unions.either_schema([_normal(member, defs, stack) for member in members]), **made}
     if "properties" in schema:
         made["properties"] = {name: _property(name, _normal(inner, defs, stack)) for name, inner in schema["properties"].items()}
     for name in ("items", "additionalProperties", "propertyNames"):
@@ -137,13 +159,3 @@ def _format(made):
     if made.get("writeOnly") or form == "password":
         made.pop("default", None)
     return made
-
-
-def _decimals(members):
-    """Members of a union, with the number and the text that pydantic makes of one Decimal as one."""
-    number = next((member for member in members if member.get("type") == "number"), None)
-    text = next((member for member in members if member.get("type") == "string" and "0*\\d*" in member.get("pattern", "")), None)
-    if number is None or text is None:
-        return members
-    rest = [member for member in members if member is not number and member is not text]
-    return [{**number, "type": ["string", "number"], "format": "decimal"}] + rest

@@ -1,6 +1,6 @@
 """Turns Python values into JSON: results, and the defaults of parameters."""
 
-import base64
+import binascii
 import datetime
 import enum
 import json
@@ -49,7 +49,7 @@ def _find(kind):
 
 
 def _base64(value):
-    return base64.b64encode(value).decode("ascii")
+    return binascii.b2a_base64(value, newline=False).decode("ascii")
 
 
 def _sorted(value):

@@ -10,7 +10,7 @@ import inspect
 
 from tinpot import _annotations, _bounds, _containers, _docstring, _pydantic, _records, _unions, _values
 from tinpot._errors import ParameterError
-from tinpot._kinds import ANY, PROBLEMS, SchemaError, Wrong
+from tinpot._kinds import ANY, PROBLEMS, SchemaError, Wrong, kind_of
 
 __all__ = ["SchemaError", "Signature", "derive"]
 
@@ -36,6 +36,8 @@ class Signature:
         Raises `ParameterError`, which names everything that is wrong. `trusted` parameters have been checked against the schema:
         what needs no conversion is then not looked at again.
         """
+        if parameters.__class__ is not dict:
+            raise ParameterError([("", "the parameters must be an object, not %s" % kind_of(parameters))])
         takes, others = self._lean if trusted else self._takes
         named = {}
         try:

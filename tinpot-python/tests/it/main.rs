@@ -15,4 +15,5 @@ mod package;
 mod reload;
 mod results;
 mod support;
+mod types;
 mod worker_death;
