@@ -230,10 +230,11 @@ async fn file_that_hangs_leaves_or_dies_takes_nothing_down() {
     let builder = PythonPool::builder(actions.0.path()).size(1).spare(0);
     let pool = builder.start_timeout(Duration::from_millis(1500)).start().await.expect("a pool");
     let pool = Arc::new(pool);
+    let hangs = "import os, time\nopen(os.path.dirname(__file__) + '/tries', 'a').write('x')\ntime.sleep(1000)\n";
     for (text, part) in [
         ("import sys\nsys.exit(3)\n", "sys.exit(3)"),
         ("import os\nos.write(2, b'last words')\nos._exit(7)\n", "last words"),
-        ("import time\ntime.sleep(1000)\n", "1.5 s"),
+        (hangs, "1.5 s"),
     ] {
         fs::write(actions.path("a.py"), text).expect("a file");
         fs::write(actions.path("new.py"), text).expect("a file");
@@ -244,6 +245,12 @@ async fn file_that_hangs_leaves_or_dies_takes_nothing_down() {
         assert!(said.contains(part) && !said.contains("still used"), "{said}");
         assert_eq!(call(&pool, "a").await.value(), json!(1));
     }
+    // What hangs does not hold up later changes.
+    let tries = || fs::read(actions.path("tries")).expect("a file").len();
+    let before = tries();
+    fs::write(actions.path("b.py"), one("b", "2")).expect("a file");
+    returns(&pool, "b", json!(2)).await;
+    assert_eq!((tries(), offer(&pool).problems.len()), (before, 2));
     fs::remove_file(actions.path("new.py")).expect("removed");
     fs::write(actions.path("a.py"), one("a", "2")).expect("a file");
     offered(&pool, "no problem", |offer| offer.problems.is_empty()).await;
