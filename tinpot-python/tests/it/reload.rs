@@ -331,3 +331,21 @@ async fn without_reload_what_changes_waits_for_the_next_start() {
     assert!(run(&pool, "b", json!({})).await.failure().message.contains("no action 'b'"));
     assert_eq!(names(&offer(&pool)), ["a"]);
 }
+
+/// As a container's configuration is mounted: links by way of a folder that is replaced as a whole.
+#[tokio::test]
+async fn what_links_point_to_is_seen_in_time() {
+    let actions =
+        Actions::new().file("..one/a.py", &one("a", "1")).file("..two/a.py", &one("a", "2"));
+    let link = |to: &str| {
+        std::os::unix::fs::symlink(to, actions.path("..new")).expect("a link");
+        fs::rename(actions.path("..new"), actions.path("..data")).expect("renamed");
+    };
+    link("..one");
+    std::os::unix::fs::symlink("..data/a.py", actions.path("a.py")).expect("a link");
+    let pool = pool(&actions).await;
+    assert_eq!(call(&pool, "a").await.value(), json!(1));
+    link("..two");
+    returns(&pool, "a", json!(2)).await;
+    assert_eq!(offer(&pool).problems, []);
+}
