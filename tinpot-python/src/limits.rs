@@ -15,7 +15,8 @@ use tinpot_core::Failure;
 #[non_exhaustive]
 pub struct Limits {
     /// Memory in bytes, the interpreter and what it has imported included. With cgroups that have the memory controller it is that of everything
-    /// the attempt starts; else each process has an address space that grows no further than that.
+    /// the attempt starts; else each process has an address space that grows no further than that, the
+    /// stacks of threads included.
     #[serde(rename = "memory", skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
     /// Processor time of the interpreter, and of each process it starts by itself; noticed at full seconds.

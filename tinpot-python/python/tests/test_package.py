@@ -28,6 +28,16 @@ class ActionTest(unittest.TestCase):
         self.assertEqual(plain(1), 3)
         self.assertEqual([entry.name for entry in registry[-2:]], ["plain", "other"])
 
+    def test_limits_are_kept_as_numbers(self):
+        @action(memory="256M", cpu_seconds=datetime.timedelta(seconds=2), open_files=0, max_output=" 10 kib ", max_result=7)
+        def limited():
+            pass
+
+        expected = {"memory": 256 << 20, "cpu_seconds": 2.0, "open_files": 0, "max_output": 10240, "max_result": 7}
+        self.assertEqual(registry[-1].limits, expected)
+        action(limited)
+        self.assertIsNone(registry[-1].limits)
+
     def test_wrong_options_are_refused_by_name(self):
         nan, inf = float("nan"), float("inf")
         wrong = {
@@ -42,6 +52,11 @@ class ActionTest(unittest.TestCase):
             "max_retry_delay": [True, "1", -1, nan, inf, 10**12],
             "retry_jitter": [True, "0.2", -0.1, 1.1, nan, inf],
             "max_lost_attempts": [True, None, 1.5, 0, -1, 2**32],
+            "memory": [True, 1.5, 0, -1, "", "M", "12X", "-1M", "1.5G", "9" * 30, "999999999999T", 2**63],
+            "cpu_seconds": [True, "1", 0, -1, nan, inf],
+            "open_files": [True, "20", -1, 2**31],
+            "max_output": [True, 1.5, 0, "1 K B"],
+            "max_result": [b"1K", 0],
         }
         known = len(registry)
         for name, values in wrong.items():

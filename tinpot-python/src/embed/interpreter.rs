@@ -103,6 +103,7 @@ pub(super) async fn start(
                 Some(file) => format!("it was importing {file}"),
                 None => String::new(),
             };
+            let importing = importing.into_iter().collect();
             Err(PythonError::Silent { after: timeout, said, importing })
         }
     }

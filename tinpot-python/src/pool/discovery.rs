@@ -22,6 +22,8 @@ pub(super) struct Good {
     sources: Arc<Sources>,
     /// Except these.
     bad: BTreeSet<String>,
+    /// What hangs when it is imported, and what was said of it. It is not tried again until it changes: that would hold up all other changes.
+    stuck: BTreeMap<String, (Arc<Source>, String)>,
 }
 
 /// What a directory offers, and an interpreter that has imported it.
@@ -48,7 +50,7 @@ pub(super) async fn discover(
     launch: Launch,
     good: &Good,
 ) -> Result<Discovery, Failed> {
-    let mut attempt = Try { launch, good, skipped: BTreeMap::new(), kept: BTreeMap::new() };
+    let mut attempt = Try::new(launch, good);
     for _ in 0..ROUNDS_MAX + SKIPPED_MAX {
         match fleet.start(&attempt.launch).await {
             Ok((first, found)) => {
@@ -76,6 +78,7 @@ struct Try<'a> {
     skipped: BTreeMap<String, String>,
     /// What was said of files that keep an earlier version.
     kept: BTreeMap<String, String>,
+    stuck: BTreeMap<String, (Arc<Source>, String)>,
 }
 
 impl Good {
@@ -84,11 +87,41 @@ impl Good {
     }
 }
 
-impl Try<'_> {
+impl<'a> Try<'a> {
+    fn new(launch: Launch, good: &'a Good) -> Self {
+        let (skipped, kept, stuck) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut this = Self { launch, good, skipped, kept, stuck };
+        for (file, (source, message)) in &good.stuck {
+            if this.source(file) == Some(source) {
+                this.set_stuck(file, message);
+                if this.has_changed(file) {
+                    this.keep(file, message);
+                } else {
+                    this.skip(file, message);
+                }
+            }
+        }
+        this
+    }
+
+    fn source(&self, file: &str) -> Option<&Arc<Source>> {
+        self.launch.sources.as_ref()?.get(file)
+    }
+
+    fn set_stuck(&mut self, file: &str, message: &str) {
+        if let Some(source) = self.source(file).cloned() {
+            self.stuck.insert(file.to_owned(), (source, message.to_owned()));
+        }
+    }
+
+    fn skip(&mut self, file: &str, message: &str) {
+        self.launch.skip.push(file.to_owned());
+        self.skipped.insert(file.to_owned(), message.to_owned());
+    }
+
     /// Whether another version of the file worked before.
     fn has_changed(&self, file: &str) -> bool {
-        let now = self.launch.sources.as_ref().and_then(|sources| sources.get(file));
-        self.good.get(file).is_some_and(|good| now != Some(good))
+        self.good.get(file).is_some_and(|good| self.source(file) != Some(good))
     }
 
     /// Goes back to the last good version of a file.
@@ -172,16 +205,23 @@ impl Try<'_> {
     fn set_aside(&mut self, error: PythonError) -> Result<(), Failed> {
         let importing = error.importing().to_owned();
         let Some(file) = importing.first() else { return Err(Failed::Error(error)) };
-        let message = format!("while it was imported, {error}");
+        let hangs = matches!(error, PythonError::Silent { .. });
+        let advice = if hangs { "\nIt is not tried again until it changes." } else { "" };
+        let message = format!("while it was imported, {error}{advice}");
         if let Some(culprit) = importing.iter().rev().find(|file| self.has_changed(file)) {
+            if hangs {
+                self.set_stuck(culprit, &message);
+            }
             self.keep(culprit, &message);
         } else if self.good.get(file).is_some() {
             if !self.keep_all(file, &message) {
                 return Err(Failed::NotNow(vec![Problem::new(&**file, message)]));
             }
         } else if self.skipped.len() < SKIPPED_MAX {
-            self.launch.skip.push(file.clone());
-            self.skipped.insert(file.clone(), message);
+            if hangs {
+                self.set_stuck(file, &message);
+            }
+            self.skip(file, &message);
         } else {
             return Err(Failed::Error(error));
         }
@@ -198,6 +238,11 @@ impl Try<'_> {
         let problems = problems.map(|(place, message)| Problem::new(place, message)).collect();
         let sources = self.launch.sources.clone().unwrap_or_default();
         let offer = found.into_offer(problems);
-        Discovery { launch: self.launch, first, offer, good: Good { sources, bad } }
+        Discovery {
+            launch: self.launch,
+            first,
+            offer,
+            good: Good { sources, bad, stuck: self.stuck },
+        }
     }
 }

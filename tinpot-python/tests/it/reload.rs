@@ -230,10 +230,11 @@ async fn file_that_hangs_leaves_or_dies_takes_nothing_down() {
     let builder = PythonPool::builder(actions.0.path()).size(1).spare(0);
     let pool = builder.start_timeout(Duration::from_millis(1500)).start().await.expect("a pool");
     let pool = Arc::new(pool);
+    let hangs = "import os, time\nopen(os.path.dirname(__file__) + '/tries', 'a').write('x')\ntime.sleep(1000)\n";
     for (text, part) in [
         ("import sys\nsys.exit(3)\n", "sys.exit(3)"),
         ("import os\nos.write(2, b'last words')\nos._exit(7)\n", "last words"),
-        ("import time\ntime.sleep(1000)\n", "1.5 s"),
+        (hangs, "1.5 s"),
     ] {
         fs::write(actions.path("a.py"), text).expect("a file");
         fs::write(actions.path("new.py"), text).expect("a file");
@@ -244,6 +245,12 @@ async fn file_that_hangs_leaves_or_dies_takes_nothing_down() {
         assert!(said.contains(part) && !said.contains("still used"), "{said}");
         assert_eq!(call(&pool, "a").await.value(), json!(1));
     }
+    // What hangs does not hold up later changes.
+    let tries = || fs::read(actions.path("tries")).expect("a file").len();
+    let before = tries();
+    fs::write(actions.path("b.py"), one("b", "2")).expect("a file");
+    returns(&pool, "b", json!(2)).await;
+    assert_eq!((tries(), offer(&pool).problems.len()), (before, 2));
     fs::remove_file(actions.path("new.py")).expect("removed");
     fs::write(actions.path("a.py"), one("a", "2")).expect("a file");
     offered(&pool, "no problem", |offer| offer.problems.is_empty()).await;
@@ -323,4 +330,22 @@ async fn without_reload_what_changes_waits_for_the_next_start() {
     fs::write(actions.path("b.py"), one("b", "1")).expect("a file");
     assert!(run(&pool, "b", json!({})).await.failure().message.contains("no action 'b'"));
     assert_eq!(names(&offer(&pool)), ["a"]);
+}
+
+/// As a container's configuration is mounted: links by way of a folder that is replaced as a whole.
+#[tokio::test]
+async fn what_links_point_to_is_seen_in_time() {
+    let actions =
+        Actions::new().file("..one/a.py", &one("a", "1")).file("..two/a.py", &one("a", "2"));
+    let link = |to: &str| {
+        std::os::unix::fs::symlink(to, actions.path("..new")).expect("a link");
+        fs::rename(actions.path("..new"), actions.path("..data")).expect("renamed");
+    };
+    link("..one");
+    std::os::unix::fs::symlink("..data/a.py", actions.path("a.py")).expect("a link");
+    let pool = pool(&actions).await;
+    assert_eq!(call(&pool, "a").await.value(), json!(1));
+    link("..two");
+    returns(&pool, "a", json!(2)).await;
+    assert_eq!(offer(&pool).problems, []);
 }
