@@ -105,6 +105,7 @@ impl<S, C> Turn<S, C> {
     }
 
     /// How much waits to be done once the store can write.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn held(&self) -> usize {
         self.after.len()
     }

@@ -121,6 +121,8 @@ def _entry(function, name, description, options):
     entry.owner = None
     if entry.concurrency is not None and not inspect.iscoroutinefunction(inspect.unwrap(function)):
         raise TypeError("@action: concurrency is for `async def`: other functions take one slot each")
+    if entry.concurrency is not None and {"memory", "cpu_seconds", "open_files"} & set(entry.limits or {}):
+        raise TypeError("@action: memory, cpu_seconds and open_files limit a whole interpreter, which concurrency shares")
     return entry
 
 

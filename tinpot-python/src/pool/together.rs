@@ -51,12 +51,10 @@ enum Request {
     Kill,
 }
 
-/// What the interpreter says about an attempt that has ended.
+/// Whose reply it is. Read apart from the reply: raw JSON does not survive `flatten`.
 #[derive(Deserialize)]
 struct Ended {
     id: u64,
-    #[serde(flatten)]
-    reply: Reply,
 }
 
 /// Whose call it is.
@@ -257,18 +255,16 @@ impl Running {
     }
 
     fn ended(&mut self, line: &[u8]) {
-        match serde_json::from_slice::<Ended>(line) {
-            Ok(Ended { id, reply }) => {
-                if let Some(ended) = self.attempts.remove(id) {
-                    let outcome = match reply.cancelled {
-                        true => Outcome::Cancelled,
-                        false => reply.outcome(),
-                    };
-                    let _ = ended.send(outcome);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "a reply cannot be read"),
-        }
+        let ended = serde_json::from_slice::<Ended>(line).ok();
+        let Some(ended) = ended.and_then(|Ended { id }| self.attempts.remove(id)) else {
+            return tracing::warn!("a reply is nobody's");
+        };
+        let outcome = match serde_json::from_slice::<Reply>(line) {
+            Ok(reply) if reply.cancelled => Outcome::Cancelled,
+            Ok(reply) => reply.outcome(),
+            Err(e) => Outcome::failed(format!("the interpreter's reply cannot be read: {e}")),
+        };
+        let _ = ended.send(outcome);
     }
 }
 

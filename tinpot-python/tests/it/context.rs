@@ -313,3 +313,46 @@ def many():
     assert_eq!(lines[4999], "lib: line 4999");
     assert!(ended.chunks.iter().all(|chunk| chunk.level == Level::Info));
 }
+
+#[tokio::test]
+async fn progress_bars_of_tqdm_become_progress() {
+    // What tqdm is made of, as far as that matters here: the real one is not a dependency of the tests.
+    let tqdm = r#"
+import sys
+
+class tqdm:
+    def __init__(self, iterable=None, total=None, desc=None):
+        self.iterable, self.total, self.desc = iterable, total, desc
+        self.n, self.pos, self.postfix, self.disable, self.leave = 0, 0, None, False, True
+
+    def __iter__(self):
+        for item in self.iterable:
+            yield item
+            self.n += 1
+            self.display()
+        self.close()
+
+    def display(self, msg=None, pos=None):
+        sys.stderr.write("\r%d/%d" % (self.n, self.total))
+        return True
+
+    def close(self):
+        sys.stderr.write("\n")
+"#;
+    let actions = Actions::of(
+        "@action\ndef bars():\n    from tqdm.std import tqdm\n    for _ in tqdm(range(3), total=3, desc='files: '):\n        pass\n",
+    )
+    .file("_libraries/tqdm/__init__.py", "from tqdm.std import tqdm\n")
+    .file("_libraries/tqdm/std.py", tqdm);
+    let builder = tinpot_python::PythonPool::builder(actions.path("")).size(1);
+    let pool = builder.env("PYTHONPATH", actions.path("_libraries")).start().await;
+    let pool = std::sync::Arc::new(pool.expect("a pool"));
+    let ended = start(&pool, "bars", json!({})).end().await;
+    assert!(ended.outcome.value().is_some(), "{:?}", ended.outcome);
+    let progress = ended.progress.expect("progress");
+    assert_eq!((progress.done, progress.total, &*progress.message), (3.0, Some(3.0), "files"));
+    assert!(
+        ended.stream(Stream::Stderr).iter().all(|line| !line.contains("/3")),
+        "no bar is printed"
+    );
+}

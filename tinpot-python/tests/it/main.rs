@@ -15,5 +15,6 @@ mod package;
 mod reload;
 mod results;
 mod support;
+mod together;
 mod types;
 mod worker_death;

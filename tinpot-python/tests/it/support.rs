@@ -75,6 +75,7 @@ impl Actions {
 pub(crate) struct Running {
     pub(crate) stop: watch::Sender<Option<Stop>>,
     buffer: LogBuffer,
+    taken: std::sync::Mutex<Vec<LogChunk>>,
     ready: Arc<Notify>,
     progress: watch::Receiver<Option<Progress>>,
     pub(crate) task: JoinHandle<Outcome>,
@@ -100,10 +101,20 @@ pub(crate) fn start(executor: &Arc<impl Executor>, action: &str, parameters: Val
     let attempt = Attempt::new(ExecutionId::generate(), fence, action, parameters);
     let executor = executor.clone();
     let task = tokio::spawn(async move { executor.execute(attempt, context).await });
-    Running { stop, buffer, ready, progress, task }
+    Running { stop, buffer, taken: Default::default(), ready, progress, task }
 }
 
 impl Running {
+    /// Waits until a line is written.
+    pub(crate) async fn until_line(&self, text: &str) {
+        until(text, || {
+            let mut taken = self.taken.lock().expect("a lock");
+            taken.extend(self.buffer.take(usize::MAX));
+            taken.iter().any(|chunk| chunk.lines.iter().any(|line| line == text))
+        })
+        .await;
+    }
+
     pub(crate) fn ask(&self, grace: Duration) {
         self.ask_because(StopReason::Cancelled, grace);
     }
@@ -113,7 +124,7 @@ impl Running {
     }
 
     pub(crate) async fn end(mut self) -> Ended {
-        let mut chunks = Vec::new();
+        let mut chunks = std::mem::take(&mut *self.taken.lock().expect("a lock"));
         let outcome = within("the end of the attempt", async {
             loop {
                 tokio::select! {
