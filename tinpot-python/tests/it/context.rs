@@ -349,7 +349,7 @@ class tqdm:
     let pool = std::sync::Arc::new(pool.expect("a pool"));
     let ended = start(&pool, "bars", json!({})).end().await;
     assert!(ended.outcome.value().is_some(), "{:?}", ended.outcome);
-    let progress = ended.progress.expect("progress");
+    let progress = ended.progress.clone().expect("progress");
     assert_eq!((progress.done, progress.total, &*progress.message), (3.0, Some(3.0), "files"));
     assert!(
         ended.stream(Stream::Stderr).iter().all(|line| !line.contains("/3")),
