@@ -1,4 +1,4 @@
-//! What people wait for who write Python actions: a worker that starts, and an edit that takes effect.
+//! What people wait for who write Python actions: a worker that starts, an edit that takes effect, and what tinpot adds to their functions.
 //!
 //! ```sh
 //! cargo run --release -p tinpot-benches --bin python
@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use serde_json::json;
 use tinpot_benches::stats::percentile;
-use tinpot_core::{Coordinator, Json, MemoryNetwork, Outcome, SubmitOptions, Worker};
+use tinpot_core::{Coordinator, Event, Json, MemoryNetwork, Outcome, SubmitOptions, Worker};
 use tinpot_python::PythonPool;
+use tinpot_sqlite::SqliteStore;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -38,6 +40,7 @@ async fn main() -> Result<(), AnyError> {
             "actions": FILES * ACTIONS_PER_FILE, "files": FILES,
             "p50_ms": percentile(&mut starts, 0.5), "max_ms": percentile(&mut starts, 1.0),
         },
+        "functions": functions().await?,
         "edit_to_answer": {
             "edits": EDITS, "executions": executions, "lost": 0,
             "p50_ms": percentile(&mut edits, 0.5), "max_ms": percentile(&mut edits, 1.0),
@@ -127,6 +130,101 @@ async fn edits_under_load() -> Result<(Vec<f64>, u64), AnyError> {
         caller??;
     }
     Ok((times, executions.load(Ordering::Relaxed)))
+}
+
+/// Actions that measure themselves, and some that are measured from outside.
+const ACTIONS: &str = r#"
+import asyncio, dataclasses, datetime, time
+from tinpot import action, schema
+
+@action
+def inner(): pass
+
+@action
+def steps(count: int) -> float:
+    """Microseconds of one step."""
+    begin = time.perf_counter()
+    for _ in range(count):
+        inner()
+    return (time.perf_counter() - begin) / count * 1e6
+
+fields = [("number_%d" % n, int) for n in range(8)] + [("text_%d" % n, str) for n in range(8)]
+fields += [("day_%d" % n, datetime.date) for n in range(4)]
+Large = dataclasses.make_dataclass("Large", fields)
+GIVEN = {"value": {name: {int: 7, str: "text", datetime.date: "2026-11-21"}[kind] for name, kind in fields}}
+
+@action
+def convert(count: int) -> float:
+    """Microseconds of the conversion of a dataclass with 20 fields."""
+    def function(value: Large): pass
+    signature = schema.derive(function)
+    begin = time.perf_counter()
+    for _ in range(count):
+        signature.convert(GIVEN, trusted=True)
+    return (time.perf_counter() - begin) / count * 1e6
+
+@action
+def lines(count: int):
+    for number in range(count):
+        print("line", number)
+
+@action(concurrency=1000)
+async def nap():
+    await asyncio.sleep(1)
+"#;
+
+/// What tinpot adds to functions: microseconds of a step and of a conversion, lines a second, and a thousand coroutines that sleep for a
+/// second.
+async fn functions() -> Result<serde_json::Value, AnyError> {
+    const COUNT: u64 = 20_000;
+    const LINES: u64 = 1_000_000;
+    const NAPS: usize = 1_000;
+    const TIMES: usize = 5;
+    let actions = tempfile::tempdir()?;
+    std::fs::write(actions.path().join("measured.py"), ACTIONS)?;
+    let network = MemoryNetwork::new();
+    let store = SqliteStore::builder(actions.path().join("measured.db")).build();
+    let coordinator = Coordinator::builder(network.transport()).store(store).start().await?;
+    let pool = PythonPool::builder(actions.path()).size(2).start().await?;
+    let _worker = Worker::builder(network.transport()).executor(pool).start().await?;
+    let mut catalogue = coordinator.watch_catalogue();
+    catalogue.wait_for(|known| known.get("nap").is_some_and(|entry| entry.available)).await?;
+    let run = async |action: &str, parameters: serde_json::Value| -> Result<Json, AnyError> {
+        let parameters = Json::of(&parameters)?;
+        let handle = coordinator.submit(action, parameters, SubmitOptions::default()).await?;
+        // To the end of the log, not only of the attempt.
+        let mut events = handle.events(0);
+        while let Some(event) = events.next().await {
+            if let Event::Finished(outcome) = event {
+                return outcome.value().cloned().ok_or_else(|| format!("{outcome:?}").into());
+            }
+        }
+        Err("the coordinator is gone".into())
+    };
+    let (mut steps, mut converts, mut rates, mut naps) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..TIMES {
+        steps.push(run("steps", json!({"count": COUNT})).await?.to::<f64>()?);
+        converts.push(run("convert", json!({"count": COUNT})).await?.to::<f64>()?);
+        let begun = Instant::now();
+        run("lines", json!({"count": LINES})).await?;
+        rates.push(LINES as f64 / begun.elapsed().as_secs_f64());
+        let begun = Instant::now();
+        let mut handles = Vec::new();
+        for _ in 0..NAPS {
+            let options = SubmitOptions::default();
+            handles.push(coordinator.submit("nap", Json::empty_object(), options).await?);
+        }
+        for handle in &handles {
+            handle.outcome().await?.value().ok_or("a nap failed")?;
+        }
+        naps.push(milliseconds(begun));
+    }
+    Ok(json!({
+        "step_us": percentile(&mut steps, 0.5),
+        "convert_20_fields_us": percentile(&mut converts, 0.5),
+        "lines_per_second_to_sqlite": percentile(&mut rates, 0.5),
+        "thousand_naps_of_a_second_ms": percentile(&mut naps, 0.5),
+    }))
 }
 
 fn milliseconds(since: Instant) -> f64 {
