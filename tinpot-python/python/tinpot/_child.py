@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from tinpot import _bridges, _context, _discovery, _limits, _run, _sources, _together
+from tinpot import _bridges, _context, _discovery, _limits, _run, _sources
 from tinpot._connection import Connection
 from tinpot._errors import Cancelled, LimitExceeded
 
@@ -46,6 +46,8 @@ def main(control_fd, lifeline_fd):
         link = _context.PipeLink(settings["mark"], connection, _control, settings["tmp"])
         guards = _limits.guards(found.entries(), settings["limits"], not settings["memory_by_cgroup"])
         if settings["together"]:
+            from tinpot import _together  # asyncio takes as long to import as all else here
+
             return _together.serve(end, found, settings["result_limit_bytes"], settings["mark"], settings["tmp"])
         _serve(connection, found, settings["result_limit_bytes"], guards, link)
     except (BrokenPipeError, ConnectionResetError):

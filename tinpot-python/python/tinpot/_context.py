@@ -8,7 +8,6 @@ import contextvars
 import json
 import os
 import sys
-import tempfile
 import time
 
 from tinpot._errors import ActionError, Cancelled, LimitError
@@ -41,6 +40,8 @@ class Attempt:
 
     def tmpdir(self):
         if self._tmpdir is None:
+            import tempfile
+
             self._tmpdir = tempfile.TemporaryDirectory(prefix="tinpot-", dir=self.link.tmp)
         return self._tmpdir.name
 
@@ -87,6 +88,7 @@ class PipeLink(Link):
 
     def __init__(self, mark, connection=None, control=None, tmp=None):
         self.prefix = "\x1b_" + mark
+        self.bytes = self.prefix.encode()
         self.connection = connection
         self.control = control
         self.tmp = tmp
@@ -95,21 +97,22 @@ class PipeLink(Link):
         return self.control.stopped
 
     def mark(self, text):
-        stdout = sys.stdout
         try:
-            stdout.flush()
+            sys.stdout.flush()
         except (OSError, ValueError):
             pass
-        _write(1, (self.prefix + text + "\n").encode("utf-8", "replace"))
+        data = (self.prefix + text + "\n").encode("utf-8", "replace")
+        written = os.write(1, data)
+        if written < len(data):
+            _write(1, data[written:])
 
     def span(self, number):
         # Both streams change at once.
-        line = ('%s{"s":%d}\n' % (self.prefix, number)).encode()
         try:
             sys.stderr.flush()
         except (OSError, ValueError):
             pass
-        _write(2, line)
+        os.write(2, b'%b{"s":%d}\n' % (self.bytes, number))
 
     def say(self, line):
         pass
