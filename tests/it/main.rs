@@ -6,6 +6,7 @@ mod disk;
 mod examples;
 mod input;
 mod link;
+mod multi_worker;
 mod network;
 mod output;
 mod power;
