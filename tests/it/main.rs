@@ -1,6 +1,7 @@
 //! End-to-end tests: one binary, one module per subject.
 
 mod broker_restart;
+mod children;
 mod containment;
 mod disk;
 mod examples;
