@@ -123,3 +123,9 @@ def publish(ctx: Context, file: str):
     with ctx.step("second"):
         while not os.path.exists(file):
             time.sleep(0.01)
+
+
+@action
+def asks_later(ctx: Context, file: str, number: int):
+    """Submits, and waits then."""
+    return ctx.submit("mark", file=file, text=str(number)).result()

@@ -2,6 +2,7 @@
 
 mod broker_restart;
 mod children;
+mod children_kills;
 mod containment;
 mod disk;
 mod examples;
@@ -15,6 +16,8 @@ mod processes;
 mod proxy;
 mod recovery;
 mod standalone;
+mod steps;
 mod takeover;
+mod types;
 mod wall_clock;
 mod workers;
