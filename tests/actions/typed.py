@@ -47,7 +47,6 @@ Bound = typing.TypeVar("Bound", bound=int)
 
 @action
 def every_type(
-    ctx: Context,
     text: str,
     whole: int,
     real: float,
@@ -88,6 +87,7 @@ def every_type(
     small: Annotated[int, Param(min=1, max=9)],
     short: Annotated[str, Param(max_length=5)] = "none",
     *more: int,
+    ctx: Context,
     when: Annotated[datetime.date, Param(min=datetime.date(2000, 1, 1))] = datetime.date(2020, 2, 29),
     **others: float,
 ):

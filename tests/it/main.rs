@@ -15,6 +15,7 @@ mod power;
 mod processes;
 mod proxy;
 mod recovery;
+mod seed_actions;
 mod standalone;
 mod steps;
 mod takeover;

@@ -1,7 +1,7 @@
 //! Every row of docs/types.md through HTTP: what is sent, what arrives, what comes back; and what is refused.
 
 use serde_json::{Value, json};
-use tinpot_tests::{Api, Program, actions, free_port, marks};
+use tinpot_tests::{Api, Program, actions, free_port, marks, wait_for_workers};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -10,7 +10,9 @@ fn start() -> (Program, Api) {
     let port_text = port.to_string();
     let env = [("PORT", port_text.as_str()), ("ACTIONS_DIR", actions())];
     let program = Program::start("standalone", &env);
-    (program, Api::ready(port))
+    let api = Api::ready(port);
+    wait_for_workers(&api, &[]);
+    (program, api)
 }
 
 /// The name of a parameter, what a form sends for it, and type and `repr` of what arrives.
@@ -53,7 +55,7 @@ fn rows() -> Vec<(&'static str, Value, &'static str)> {
         ("like", json!("x/y"), "PosixPath PosixPath('x/y')"),
         ("data", json!("AP8="), "bytes b'\\x00\\xff'"),
         ("buffer", json!("AP8="), "bytearray bytearray(b'\\x00\\xff')"),
-        ("secret", json!("correct horse"), "Secret Secret('***')"),
+        ("secret", json!("correct horse"), "Secret ***"),
         (
             "limits",
             json!({"cpu": 2, "since": "2026-01-31"}),
