@@ -1,18 +1,24 @@
 //! End-to-end tests: one binary, one module per subject.
 
 mod broker_restart;
+mod children;
+mod children_kills;
 mod containment;
 mod disk;
 mod examples;
 mod input;
 mod link;
+mod multi_worker;
 mod network;
 mod output;
 mod power;
 mod processes;
 mod proxy;
 mod recovery;
+mod seed_actions;
 mod standalone;
+mod steps;
 mod takeover;
+mod types;
 mod wall_clock;
 mod workers;

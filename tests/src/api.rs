@@ -72,6 +72,13 @@ impl Api {
         response.into_body().read_to_string().expect("a text")
     }
 
+    /// Gets a path; the body as it is.
+    pub fn bytes(&self, path: &str) -> Vec<u8> {
+        let response = self.agent.get(format!("{}{path}", self.base)).call().expect("an answer");
+        let body = response.into_body().into_with_config().limit(u64::MAX);
+        body.read_to_vec().expect("a body")
+    }
+
     /// Posts a JSON body; the status and the JSON body.
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         self.try_post(path, body).expect("an answer")
@@ -142,6 +149,15 @@ impl Api {
         let (status, body) = self.get(&format!("/api/executions/{id}"));
         assert_eq!(status, 200, "{body}");
         body
+    }
+
+    /// The ids of what an execution has asked for, newest first.
+    pub fn children(&self, id: &str) -> Vec<String> {
+        let (status, body) = self.get(&format!("/api/executions?parent={id}&limit=100"));
+        assert_eq!(status, 200, "{body}");
+        let children = body["executions"].as_array().cloned().unwrap_or_default();
+        let id = |child: &Value| child["execution_id"].as_str().expect("an id").to_owned();
+        children.iter().map(id).collect()
     }
 
     /// The text of every line that an execution has written, and of every marker in its log.

@@ -54,6 +54,7 @@ fn command(example: &str) -> Command {
         "TINPOT_COORDINATOR_LEASE",
         "TINPOT_KILL_AFTER",
         "TINPOT_STORE",
+        "TINPOT_PYTHON",
         "TINPOT_CONTAINMENT",
         "TINPOT_NO_RELOAD",
         "TINPOT_LIMIT_MEMORY",

@@ -287,14 +287,15 @@ impl Execution {
         }
     }
 
-    /// Its place among those that wait: the lowest runs first. Those for which another one waits come before all others, since that one holds
-    /// what it has until they have ended.
+    /// Its place among those that wait: the lowest runs first. Children come before all others, since whoever asked for them holds what it has
+    /// until they have ended; that is so for those, too, that were only submitted, since their results may be waited for later. A
+    /// priority below 0 says that nobody will.
     pub fn rank(&self) -> i64 {
-        let waited_for = self.parent.is_some_and(|parent| parent.waits);
-        -i64::from(self.priority) - if waited_for { CHILD_RANK } else { 0 }
+        let urgent = self.parent.is_some_and(|parent| parent.waits || self.priority >= 0);
+        -i64::from(self.priority) - if urgent { CHILD_RANK } else { 0 }
     }
 
-    /// Whether an execution of that rank is one that another one waits for.
+    /// Whether an execution of that rank is one that another one may wait for.
     pub(crate) fn is_rank_of_waited_for(rank: i64) -> bool {
         rank < i64::from(i32::MIN)
     }

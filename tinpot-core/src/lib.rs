@@ -46,7 +46,7 @@ pub use self::id::{ExecutionId, WorkerId};
 pub use self::json::Json;
 pub use self::log::{Artifact, Level, LogChunk, LogEvent, Progress, SpanId, SpanOutcome, Stream};
 pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
-pub use self::protocol::WorkerInfo;
+pub use self::protocol::{RunningAttempt, WorkerInfo};
 pub use self::store::{MemoryStore, Store};
 pub use self::time::Timestamp;
 pub use self::transport::{Address, Lane, Link, MemoryNetwork, MemoryTransport, Transport};

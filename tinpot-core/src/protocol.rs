@@ -14,7 +14,7 @@ pub use self::call::{Call, CallState, Called};
 pub use self::config::ProtocolConfig;
 pub use self::coordinator::{
     CancelOutcome, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine, QueueView,
-    WorkerInfo,
+    RunningAttempt, WorkerInfo,
 };
 pub use self::fence::{Epoch, Fence};
 pub(crate) use self::frame::encode;

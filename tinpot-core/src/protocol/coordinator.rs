@@ -21,7 +21,7 @@ use self::queue::{DelayedKey, WaitingKey, Wanted};
 pub use self::schedule::QueueView;
 use self::window::Window;
 use self::worker::WorkerEntry;
-pub use self::worker::WorkerInfo;
+pub use self::worker::{RunningAttempt, WorkerInfo};
 use super::config::ProtocolConfig;
 use super::fence::{Epoch, Fence};
 use super::message::{Cancel, Message, Recorded, WhoIsThere};
@@ -113,6 +113,8 @@ struct Grant {
     started: bool,
     cancel: Option<Cancel>,
     sent_at: Tick,
+    /// When the worker was given it, for people.
+    since: Timestamp,
 }
 
 /// How an attempt ended, and how long it ran as far as its worker said so.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tinpot_core::protocol::QueueView;
-use tinpot_core::{ExecutionId, Problem, WorkerId, WorkerInfo};
+use tinpot_core::{ExecutionId, Problem, RunningAttempt, WorkerId, WorkerInfo};
+
+use super::Time;
 
 /// The live workers.
 #[derive(Serialize)]
@@ -24,8 +26,24 @@ struct WorkerJson<'a> {
     actions: &'a [Arc<str>],
     problems: &'a [Problem],
     executions: &'a [ExecutionId],
+    /// Those executions and what they are, oldest first.
+    running: Vec<RunningJson<'a>>,
     /// Seconds.
     silent_for: f64,
+}
+
+/// What a worker does.
+#[derive(Serialize)]
+struct RunningJson<'a> {
+    execution_id: ExecutionId,
+    action_name: &'a str,
+    attempt: u32,
+    since: Time,
+    /// Seconds.
+    held_for: f64,
+    started: bool,
+    /// For an execution that it asked for.
+    waits: bool,
 }
 
 /// The queues.
@@ -54,9 +72,24 @@ impl<'a> Workers<'a> {
             actions: &worker.actions,
             problems: &worker.problems,
             executions: &worker.executions,
+            running: worker.running.iter().map(RunningJson::of).collect(),
             silent_for: worker.silent_for.as_secs_f64(),
         };
         Self { workers: workers.iter().map(json).collect() }
+    }
+}
+
+impl<'a> RunningJson<'a> {
+    fn of(attempt: &'a RunningAttempt) -> Self {
+        Self {
+            execution_id: attempt.execution,
+            action_name: &attempt.action,
+            attempt: attempt.attempt,
+            since: Time(attempt.since),
+            held_for: attempt.held_for.as_secs_f64(),
+            started: attempt.started,
+            waits: attempt.waits,
+        }
     }
 }
 

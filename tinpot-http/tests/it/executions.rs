@@ -160,6 +160,18 @@ async fn workers_and_queues_tell_what_they_hold() {
     let worker = &workers["workers"][0];
     assert_eq!((&worker["name"], &worker["slots"]), (&json!("tester"), &json!(4)));
     assert_eq!(worker["executions"], json!([id]));
+    let running = &worker["running"][0];
+    assert_eq!(
+        (&running["execution_id"], &running["action_name"], &running["attempt"]),
+        (&json!(id), &json!("gate"), &json!(1))
+    );
+    let attempt = &cluster.get(&format!("/api/executions/{id}")).await.json()["attempts"][0];
+    assert_eq!(
+        running["since"].as_str().unwrap()[..16],
+        attempt["granted_at"].as_str().unwrap()[..16]
+    );
+    assert!((0.0..60.0).contains(&running["held_for"].as_f64().unwrap()), "{running}");
+    assert_eq!(running["waits"], json!(false));
     assert_eq!(worker["problems"][0], json!({"place": "broken.py", "message": "SyntaxError: no"}));
     assert!(worker["silent_for"].as_f64().unwrap() >= 0.0);
     assert!(worker["actions"].as_array().unwrap().contains(&json!("add")));

@@ -61,6 +61,11 @@ impl Load {
         }
     }
 
+    /// Whether it waits for a child.
+    pub(super) fn is_parked(&self, fence: Fence) -> bool {
+        self.parked.contains(&fence)
+    }
+
     /// How many more attempts at an action that runs beside the slots there may be; `None` for all other actions.
     pub(super) fn room_beside(&self, action: &str) -> Option<u32> {
         let (limit, running) = self.beside.get(action)?;

@@ -54,6 +54,7 @@ impl CoordinatorMachine {
             started: running,
             cancel: cancelling.then_some(Cancel { epoch: self.epoch, fence, force: false }),
             sent_at: now,
+            since: attempt.granted_at,
         });
         self.granted.insert(fence, id);
         let action = active.execution.action.clone();

@@ -169,6 +169,7 @@ impl CoordinatorMachine {
         self.dequeue(&active);
         self.last_number += 1;
         let fence = Fence { epoch: self.epoch, number: self.last_number };
+        let since = self.time(now);
         active.state = ActiveState::Granted(Grant {
             fence,
             worker: worker.clone(),
@@ -176,6 +177,7 @@ impl CoordinatorMachine {
             started: false,
             cancel: None,
             sent_at: now,
+            since,
         });
         out.push(CoordinatorEffect::Persist(Transition::Grant {
             execution: id,

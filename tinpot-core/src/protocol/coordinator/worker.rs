@@ -13,6 +13,7 @@ use crate::protocol::fence::Fence;
 use crate::protocol::message::{Beat, BeatAck, Goodbye, Hello, Message, WhoIsThere};
 use crate::protocol::tick::Tick;
 use crate::store::Transition;
+use crate::time::Timestamp;
 use crate::transport::Address;
 
 #[derive(Debug)]
@@ -63,8 +64,30 @@ pub struct WorkerInfo {
     pub problems: Vec<Problem>,
     /// The executions whose attempts it holds.
     pub executions: Vec<ExecutionId>,
+    /// Those attempts, oldest first.
+    pub running: Vec<RunningAttempt>,
     /// How long ago it was heard.
     pub silent_for: Duration,
+}
+
+/// An attempt that a worker holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunningAttempt {
+    /// Of which execution.
+    pub execution: ExecutionId,
+    /// At which action.
+    pub action: Arc<str>,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// When the worker was given it.
+    pub since: Timestamp,
+    /// How long ago that was.
+    pub held_for: Duration,
+    /// Whether the worker has said that it runs; what ends at once, or still waits there for a slot, is never said to.
+    pub started: bool,
+    /// It waits for an execution that it asked for, and takes no slot meanwhile.
+    pub waits: bool,
 }
 
 impl WorkerEntry {
@@ -82,6 +105,11 @@ impl WorkerEntry {
 impl CoordinatorMachine {
     /// The live workers.
     pub fn workers(&self, now: Tick) -> Vec<WorkerInfo> {
+        let time = self.time(now);
+        let running = |load: &Load| {
+            let attempts = load.in_flight.iter();
+            attempts.filter_map(|(fence, id)| self.running(time, load, *fence, *id)).collect()
+        };
         let view = |(id, worker): (&WorkerId, &WorkerEntry)| WorkerInfo {
             id: id.clone(),
             name: worker.name.clone(),
@@ -91,9 +119,30 @@ impl CoordinatorMachine {
             actions: worker.actions.iter().cloned().collect(),
             problems: worker.problems.clone(),
             executions: worker.load.in_flight.values().copied().collect(),
+            running: running(&worker.load),
             silent_for: now.since(worker.beat_at),
         };
         self.workers.iter().filter(|(_, worker)| worker.introduced).map(view).collect()
+    }
+
+    fn running(
+        &self,
+        time: Timestamp,
+        load: &Load,
+        fence: Fence,
+        id: ExecutionId,
+    ) -> Option<RunningAttempt> {
+        let active = self.active.get(&id)?;
+        let ActiveState::Granted(grant) = &active.state else { return None };
+        Some(RunningAttempt {
+            execution: id,
+            action: active.execution.action.clone(),
+            attempt: active.tries + 1,
+            since: grant.since,
+            held_for: Duration::from_micros(time.0.saturating_sub(grant.since.0)),
+            started: grant.started,
+            waits: load.is_parked(fence),
+        })
     }
 
     pub(super) fn worker_entry(&mut self, now: Tick, id: &WorkerId) -> &mut WorkerEntry {

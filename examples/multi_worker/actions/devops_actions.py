@@ -1,0 +1,20 @@
+"""Actions of the worker `devops`: only its environment has `kubernetes`."""
+
+import time
+
+from tinpot import action
+
+
+@action(group="DevOps", queue="devops", description="Deploy with Kubernetes")
+def k8s_deploy(namespace: str = "default", watch: float = 0):
+    # Here, not at the top of the file: every worker reads all files, and leaves out what is not of its groups.
+    import kubernetes
+
+    print(f"Deploying to {namespace}", flush=True)
+    time.sleep(watch)
+    return kubernetes.apply(namespace)
+
+
+@action(group="Database", queue="devops", description="Migrate the schema of a database")
+def migrate(database: str = "main"):
+    print(f"Migrating {database}")
