@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use serde_json::json;
 use tinpot_core::{Backoff, ErrorKind, Outcome, RetryPolicy};
 use tinpot_python::PythonExecutor;
 
-use crate::support::{AMPLE, Actions, call, is_alive, names, offer, start, until};
+use crate::support::{AMPLE, Actions, call, is_alive, names, offer, start, until, within};
 
 async fn executor(actions: &Actions) -> Arc<PythonExecutor> {
     Arc::new(PythonExecutor::builder(actions.0.path()).start().await.expect("an executor"))
@@ -129,4 +130,53 @@ async fn options_of_the_decorator_are_offered_and_wrong_ones_named() {
         problem.message
     );
     assert_eq!(call(&executor, "eager").await.value(), json!(1));
+}
+
+#[tokio::test]
+async fn steps_levels_and_calls_work_in_process_on_one_place() {
+    let actions = Actions::of(
+        r#"
+import logging
+@action
+def double(number: int): return number * 2
+@action
+def parent(ctx: Context, number: int):
+    with ctx.step("think"):
+        print("thinking")
+        ctx.warning("hard", number=number)
+    assert double(2) == 4
+    try:
+        ctx.call("nothing")
+    except ActionError as error:
+        print(error.kind)
+    return ctx.call("double", number=number) + double.submit(number=1).result()
+"#,
+    );
+    let executor = PythonExecutor::builder(actions.0.path()).size(1).start().await;
+    let network = tinpot_core::MemoryNetwork::new();
+    let coordinator = tinpot_core::Coordinator::builder(network.transport()).start().await;
+    let coordinator = coordinator.expect("a coordinator");
+    let worker = tinpot_core::Worker::builder(network.transport());
+    let worker = worker.executor(executor.expect("an executor")).slots(1).start().await;
+    let _worker = worker.expect("a worker");
+    let mut catalogue = coordinator.watch_catalogue();
+    let there =
+        catalogue.wait_for(|known| known.get("parent").is_some_and(|entry| entry.available));
+    within("the actions", there).await.expect("a catalogue");
+    let parameters = tinpot_core::Json::of(&json!({"number": 20})).expect("JSON");
+    let handle = coordinator.submit("parent", parameters, Default::default()).await;
+    let handle = handle.expect("accepted");
+    let outcome = within("an outcome", handle.outcome()).await.expect("an outcome");
+    assert_eq!(outcome.value().map(tinpot_core::Json::get), Some("42"), "{outcome:?}");
+    let events = handle.events(0).collect::<Vec<_>>();
+    let mut told = Vec::new();
+    for event in within("the log", events).await {
+        if let tinpot_core::Event::Logs(chunk) = event {
+            let span = chunk.span.map_or(0, |span| span.number);
+            let level = chunk.level;
+            let lines = chunk.lines.iter().filter(|_| chunk.stream.is_text());
+            told.extend(lines.map(|line| format!("{level:?} {span} {line}")));
+        }
+    }
+    assert_eq!(told, ["Info 1 thinking", "Warning 1 hard", "Info 0 NotFound"]);
 }
