@@ -75,6 +75,10 @@ fn every_way_to_call_gives_the_result_and_one_child_each() {
         assert_eq!(link["waits"], json!(place >= 3), "{child}");
         assert_eq!(site.api.lines(id), ["adding"], "each has a log of its own");
     }
+    let (_, steps) = site.api.get(&format!("/api/executions/{parent}/spans"));
+    let linked = steps["children"].as_array().expect("children").iter().rev();
+    let linked: Vec<_> = linked.map(|child| child["execution_id"].clone()).collect();
+    assert_eq!(json!(linked), json!(children), "each is told once, in the order of the calls");
     assert_eq!(site.api.execution(parent)["parent"], Value::Null);
     let (status, body) = site.api.get("/api/executions?parent=nonsense");
     assert_eq!(status, 422, "{body}");

@@ -1,7 +1,9 @@
 //! What an action says beside its lines, as the API tells it: steps, children, artifacts, a summary.
 
 use serde_json::{Value, json};
-use tinpot_tests::{Api, Mosquitto, Program, coordinator, wait_for, wait_for_workers, worker};
+use tinpot_tests::{
+    Api, Durable, Mosquitto, Program, QUICK, coordinator, wait_for, wait_for_workers, worker,
+};
 
 struct Site {
     _programs: [Program; 2],
@@ -174,4 +176,53 @@ fn an_artifact_comes_back_byte_for_byte() {
     });
     assert_eq!((&link["size_bytes"], &link["media_type"]), (&json!(0), &json!("text/plain")));
     assert_eq!(site.api.bytes(&format!("/api/executions/{id}/artifacts/1.1")), b"");
+}
+
+#[test]
+fn what_was_said_is_known_to_the_next_coordinator() {
+    let broker = Mosquitto::start();
+    let durable = Durable::new(&broker.url(), &QUICK);
+    let (mut first, api) = durable.start();
+    let mut env = QUICK.to_vec();
+    env.push(("WORKER_NAME", "one"));
+    let _worker = worker(&broker.url(), &env);
+    wait_for_workers(&api, &["one"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, go) = (directory.path().join("marks"), directory.path().join("go"));
+    let ended = api.submit("pipeline", json!({"file": file}));
+    api.wait_for_end(&ended, "succeeded");
+    let open = api.submit("publish", json!({"file": go}));
+    let paths = ["spans", "artifacts", "summary", "logs"]
+        .map(|what| format!("/api/executions/{ended}/{what}"));
+    let told = || paths.each_ref().map(|path| api.get(path));
+    let spans = format!("/api/executions/{open}/spans");
+    wait_for("the second step", || match api.get(&spans).1 {
+        steps if steps["spans"].as_array().is_some_and(|spans| spans.len() == 2) => Ok(()),
+        steps => Err(steps),
+    });
+    api.stream(&ended);
+    let doing = || {
+        let (_, body) = api.get("/api/workers");
+        let running = &body["workers"][0]["running"];
+        let fields = ["execution_id", "action_name", "attempt", "since"];
+        fields.map(|field| running[0][field].clone())
+    };
+    let (before, since) = (told(), doing());
+    assert_eq!(since[..2], [json!(open), json!("publish")]);
+
+    let killed = jiff::Timestamp::now();
+    first.kill();
+    let (_second, _) = durable.start();
+    wait_for_workers(&api, &["one"]);
+    assert_eq!(told(), before);
+    let now = doing();
+    assert_eq!(now[..3], since[..3]);
+    let since: jiff::Timestamp = now[3].as_str().and_then(|at| at.parse().ok()).expect("a time");
+    assert!(since < killed, "it runs since it was given, not since the restart: {now:?}");
+    std::fs::write(&go, "").expect("a file");
+    api.wait_for_end(&open, "succeeded");
+    wait_for("the end of the second step", || match api.get(&spans).1 {
+        steps if steps["spans"][1]["outcome"] == "succeeded" => Ok(()),
+        steps => Err(steps),
+    });
 }

@@ -1,7 +1,8 @@
 //! What an attempt is given: what to run, and the ways to talk to the world around it.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -17,6 +18,9 @@ use crate::json::Json;
 use crate::log::{Level, LogEvent, Progress, SpanId, SpanOutcome, Stream};
 use crate::protocol::Fence;
 use crate::time::Timestamp;
+
+/// How many children an attempt remembers to have told of: 64 KiB. Beyond that one may be told of twice.
+const TOLD_CHILDREN: usize = 4096;
 
 /// One try at an execution: what to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +151,8 @@ struct SharedParts {
     calls: Option<CallSender>,
     attempt: u32,
     spans: AtomicU32,
+    /// Children that were asked for under a key, so that asking again does not tell of them again.
+    told: Mutex<HashSet<ExecutionId>>,
 }
 
 impl Context {
@@ -154,7 +160,8 @@ impl Context {
     pub fn new(parts: ContextParts) -> Self {
         let ContextParts { logs, stop, progress, calls, attempt } = parts;
         let spans = AtomicU32::new(0);
-        let shared = Arc::new(SharedParts { progress, calls, attempt, spans });
+        let told = Mutex::default();
+        let shared = Arc::new(SharedParts { progress, calls, attempt, spans, told });
         Self { logs, stop, shared, span: None }
     }
 
@@ -285,11 +292,22 @@ impl Context {
             let message = "nobody here can have other actions run";
             return Err(Error::new(ErrorKind::Unavailable, message));
         };
+        let has_key = options.idempotency_key.is_some();
         let child = calls.ask(action, parameters, options, self.span, wait).await?;
         let (execution, span) = (child.execution, self.span);
-        let action = action.to_owned();
-        self.logs.event(&LogEvent::Child { execution, action, span });
+        if !has_key || self.is_news(execution) {
+            let action = action.to_owned();
+            self.logs.event(&LogEvent::Child { execution, action, span });
+        }
         Ok(child)
+    }
+
+    fn is_news(&self, child: ExecutionId) -> bool {
+        let mut told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= TOLD_CHILDREN {
+            told.clear();
+        }
+        told.insert(child)
     }
 
     /// Keeps `text` out of what is written from now on: log lines, progress, the result and the error have `***` in its place, also where

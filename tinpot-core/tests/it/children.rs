@@ -48,6 +48,14 @@ fn executor() -> FunctionExecutor {
         .action("above", |context: Context, Nothing {}| async move {
             context.call::<Json>("wait", serde_json::json!({})).await
         })
+        .action("later", |context: Context, Number { number: n }| async move {
+            let options = SubmitOptions::new().idempotency_key(format!("later {n}"));
+            let parameters = Json::of(&number(n))?;
+            let id = context.submit("double", parameters.clone(), options.clone()).await?;
+            let (same, outcome) = context.run("double", parameters, options).await?;
+            assert_eq!(id, same);
+            outcome.value().expect("a value").to::<u64>()
+        })
         .action("leave", |context: Context, Nothing {}| async move {
             let options = SubmitOptions::new();
             context.submit("wait", Json::empty_object(), options).await.map(|id| id.to_string())
@@ -127,6 +135,30 @@ async fn a_thousand_that_wait_for_children_finish_on_one_slot() {
     for (n, handle) in handles.iter().enumerate() {
         assert_eq!(value(outcome(handle).await), 4 * n as u64);
     }
+}
+
+#[tokio::test]
+async fn children_that_are_waited_for_later_do_not_wait_behind_their_parents() {
+    let (coordinator, _worker) = cluster(1).await;
+    let mut handles = Vec::new();
+    for n in 0..300 {
+        let parameters = Json::of(&number(n)).expect("JSON");
+        let handle = coordinator.submit("later", parameters, SubmitOptions::new()).await;
+        handles.push(handle.expect("accepted"));
+    }
+    for (n, handle) in handles.iter().enumerate() {
+        assert_eq!(value(outcome(handle).await), 2 * n as u64);
+    }
+    let mut told = events(&handles[0]).await;
+    told.retain(|event| matches!(event, LogEvent::Child { .. }));
+    assert_eq!(told.len(), 1, "one child is told once: {told:?}");
+    // Work for which nobody will wait can be put behind everything else.
+    let page = coordinator.executions(&of_parent(&handles[0])).await.expect("a list");
+    let (mut child, mut other) = ((*page[0]).clone(), (*page[0]).clone());
+    other.parent = None;
+    assert!(child.rank() < other.rank());
+    (child.priority, other.priority) = (-1, -1);
+    assert_eq!(child.rank(), other.rank());
 }
 
 #[tokio::test]

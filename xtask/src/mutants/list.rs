@@ -79,8 +79,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[
             Edit {
                 file: "protocol/coordinator/worker.rs",
-                old: "for (fence, execution) in worker.in_flight {\n            self.granted.remove(&fence);",
-                new: "for (fence, execution) in worker.in_flight {\n            if !MUTANT { self.granted.remove(&fence); }",
+                old: "for (fence, execution) in worker.load.in_flight {\n            self.granted.remove(&fence);",
+                new: "for (fence, execution) in worker.load.in_flight {\n            if !MUTANT { self.granted.remove(&fence); }",
             },
             Edit {
                 file: "protocol/coordinator/report.rs",
