@@ -127,7 +127,12 @@ fn a_result_beyond_the_limit_is_a_failure_that_says_so() {
     let site = Site::start();
     let id = site.beside("large_result", json!({"megabytes": 100}));
     let error = site.error(&id);
-    assert!(error.contains("the result is too large: 100000002 bytes"), "{error}");
+    assert!(
+        error.contains(
+            "max_result of 16777216 bytes was exceeded: the result is too large, 100000002 bytes"
+        ),
+        "{error}"
+    );
     let id = site.beside("large_result", json!({"megabytes": 5}));
     let error = site.error(&id);
     assert!(error.contains("the result has 5000002 bytes; at most 1048576"), "{error}");

@@ -52,6 +52,8 @@ struct State {
     closed: bool,
     /// Attempts that wait for children: so many interpreters more are needed.
     parked: usize,
+    /// So many of those are kept afterwards: where attempts wait for children, the next one will soon.
+    kept: usize,
     /// Places that have to go when they are free.
     debt: usize,
 }
@@ -285,6 +287,7 @@ impl Fleet {
     pub(super) fn add_place(&self) {
         let mut state = self.lock();
         state.parked += 1;
+        state.kept = state.kept.max(state.parked).min(self.target);
         match state.debt {
             0 => self.places.add_permits(1),
             _ => state.debt -= 1,
@@ -357,7 +360,7 @@ impl<'a> Busy<'a> {
             return;
         }
         state.failures = 0;
-        if state.live > self.fleet.target + state.parked {
+        if state.live > self.fleet.target + state.parked.max(state.kept) {
             // One that had to be there while another one waited.
             state.live -= 1;
             return;
