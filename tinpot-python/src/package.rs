@@ -36,6 +36,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_guardian.py", include_str!("../python/tinpot/_guardian.py")),
     ("tinpot/_kinds.py", include_str!("../python/tinpot/_kinds.py")),
     ("tinpot/_limits.py", include_str!("../python/tinpot/_limits.py")),
+    ("tinpot/_links.py", include_str!("../python/tinpot/_links.py")),
     ("tinpot/_owners.py", include_str!("../python/tinpot/_owners.py")),
     ("tinpot/_pydantic.py", include_str!("../python/tinpot/_pydantic.py")),
     ("tinpot/_records.py", include_str!("../python/tinpot/_records.py")),

@@ -3,6 +3,7 @@
 mod attempt;
 mod epoch;
 mod lease;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use self::attempt::{Held, Phase};
 use self::epoch::Former;
+use self::slots::concurrency_of;
 use super::config::ProtocolConfig;
 use super::fence::{Epoch, Fence};
 use super::message::{
@@ -93,11 +95,6 @@ pub struct WorkerMachine {
     timeouts: BTreeSet<(Tick, Fence)>,
     draining: Option<Tick>,
     said_hello: bool,
-}
-
-/// The actions of an offer.
-fn concurrency_of(offer: &Offer) -> BTreeMap<String, Option<u32>> {
-    offer.actions.iter().map(|action| (action.name.clone(), action.concurrency)).collect()
 }
 
 /// How many times longer than planned an attempt may wait for a slot before it is given back.
@@ -387,64 +384,6 @@ impl WorkerMachine {
         self.waiting.push_back(fence);
         self.accept_due.push_back((now + self.config.accept_delay, fence));
         self.start_waiting(now, out);
-    }
-
-    fn start_waiting(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
-        let mut place = 0;
-        while let Some(fence) = self.waiting.get(place).copied() {
-            let Some(held) = self.held.get_mut(&fence) else {
-                self.waiting.remove(place);
-                continue;
-            };
-            let action = &held.dispatch.action;
-            let room = match self.actions.get(&**action) {
-                Some(Some(limit)) => {
-                    let running = self.beside.entry(action.clone()).or_default();
-                    let room = *running < *limit;
-                    *running += u32::from(room);
-                    held.beside = room;
-                    room
-                }
-                _ if self.running < self.profile.slots as usize => {
-                    self.running += 1;
-                    true
-                }
-                _ => false,
-            };
-            if !room {
-                place += 1;
-                continue;
-            }
-            self.waiting.remove(place);
-            held.phase = Phase::Running { since: now };
-            if held.said == Some(false) {
-                self.accept_due.push_back((now + self.config.accept_delay, fence));
-            }
-            if let Some(timeout) = held.dispatch.timeout {
-                self.timeouts.insert((now + timeout, fence));
-            }
-            out.push(WorkerEffect::Start(Box::new(held.dispatch.clone())));
-        }
-    }
-
-    fn runs_anything(&self) -> bool {
-        self.running > 0 || !self.parked.is_empty() || self.beside.values().any(|count| *count > 0)
-    }
-
-    /// An attempt waits for a child: another may have its slot meanwhile.
-    pub fn park(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {
-        let Some(held) = self.held.get(&fence).filter(|held| held.runs()) else { return };
-        if !held.beside && self.parked.insert(fence) {
-            self.running -= 1;
-            self.start_waiting(now, out);
-        }
-    }
-
-    /// It goes on, whether its slot is free or not: to wait for one could be to wait for something that waits for it.
-    pub fn unpark(&mut self, fence: Fence) {
-        if self.parked.remove(&fence) {
-            self.running += 1;
-        }
     }
 
     /// Nothing of that attempt is alive any more; `last_log_seq` is the number of its last log line.

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from tinpot import _bridges, _context, _discovery, _limits, _run, _sources
+from tinpot import _bridges, _context, _discovery, _limits, _links, _run, _sources
 from tinpot._connection import Connection
 from tinpot._errors import Cancelled, LimitExceeded
 
@@ -43,7 +43,7 @@ def main(control_fd, lifeline_fd):
     _flush()
     say({"ready": found.offer()})
     try:
-        link = _context.PipeLink(settings["mark"], connection, _control, settings["tmp"])
+        link = _links.PipeLink(settings["mark"], connection, _control, settings["tmp"])
         guards = _limits.guards(found.entries(), settings["limits"], not settings["memory_by_cgroup"])
         if settings["together"]:
             from tinpot import _together  # asyncio takes as long to import as all else here
@@ -83,7 +83,7 @@ def _serve(connection, found, limit, guards, link):
             _control.running = True
             try:
                 request = loads(line)
-                context = _context.enter(_context.Attempt(link, request))
+                context = _context.enter(_links.Attempt(link, request))
                 entry = entries.get(request["action"])
                 if entry is None:
                     reply = _run.unknown(request["action"], found)

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 
-from tinpot import _command, _connection, _context, _discovery, _run
+from tinpot import _command, _connection, _context, _discovery, _links, _run
 from tinpot._errors import Cancelled
 
 # The attempt that the code at hand belongs to, if any.
@@ -26,7 +26,7 @@ class Attempt(_run.Control):
         self.emit = emit
         self.ask = ask
         about = json.loads(about)
-        self.context = _context.Context(_context.Attempt(_Link(self, about["mark"]), about))
+        self.context = _context.Context(_links.Attempt(_Link(self, about["mark"]), about))
         self.parts = ([], [])
         self.held = 0
         self.lock = threading.Lock()
@@ -51,7 +51,7 @@ class Attempt(_run.Control):
             self.emit(stream, text.encode("utf-8", "backslashreplace"))
 
 
-class _Link(_context.PipeLink):
+class _Link(_links.PipeLink):
     """Marked lines on the attempt's own streams."""
 
     def __init__(self, attempt, mark):
