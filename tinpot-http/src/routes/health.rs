@@ -28,10 +28,16 @@ pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiE
 }
 
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let workers = app.checked().await?.len();
-    if workers == 0 {
+    let workers = app.checked().await?;
+    if workers.is_empty() {
         return Err(ApiError::unavailable("there is no live worker"));
     }
+    // Actions can be submitted once they are in the catalogue, which is when the store has them.
+    let catalogue = app.coordinator.catalogue();
+    if !workers.iter().flat_map(|worker| &worker.actions).all(|name| catalogue.contains_key(name)) {
+        return Err(ApiError::unavailable("the actions of a worker are not in the catalogue yet"));
+    }
+    let workers = workers.len();
     Ok(json_response(StatusCode::OK, &Health { status: "ready", workers }))
 }
 
