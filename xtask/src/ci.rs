@@ -38,8 +38,7 @@ const EMBED: &str = "-p tinpot-python -p tinpot-examples -p tinpot-benches \
      --features tinpot-python/embed,tinpot-examples/embed,tinpot-benches/embed";
 
 /// The simulator: `cargo` and these words.
-pub(crate) const SIMULATE: &str =
-    "run --quiet --release -p tinpot-core --features testing --example simulate";
+pub(crate) const SIMULATE: &str = "run --quiet --release -p tinpot-core --no-default-features --features testing --example simulate";
 
 /// The soak, likewise.
 pub(crate) const SOAK: &str = "run --quiet -p tinpot-tests --bin soak";

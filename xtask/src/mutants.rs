@@ -149,6 +149,7 @@ fn build() -> Result<std::path::PathBuf, String> {
         "--release",
         "-p",
         "tinpot-core",
+        "--no-default-features",
         "--features",
         "testing",
         "--example",

@@ -65,7 +65,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             old: "Message::Beat(beat) => self.beat(now, from, beat, out),",
             new: "Message::Beat(beat) => {\n\
                       if MUTANT && let Some(worker) = self.workers.get(from) {\n\
-                          let held = worker.in_flight.iter().filter(|(fence, _)| !beat.held.contains(fence));\n\
+                          let held = worker.load.in_flight.iter().filter(|(fence, _)| !beat.held.contains(fence));\n\
                           let absent: Vec<_> = held.map(|(fence, id)| (*fence, *id)).collect();\n\
                           for (fence, id) in absent { self.released(now, from, fence, id, out); }\n\
                       }\n\
