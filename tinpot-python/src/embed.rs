@@ -35,6 +35,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 ///   What C code, subprocesses and `os.write` write to file descriptors 1 and 2 goes where the worker's own output goes; `run_command`
 ///   passes output on.
 /// - **Nothing is limited** but the size of a result: what actions say of memory, processor time, files and log is not heeded.
+/// - **Nothing runs beside the places**: attempts at an action with a `concurrency` take a thread each, like all others.
 /// - **Leftovers live on**: threads and processes that an action leaves behind are not ended.
 /// - **One interpreter per process**, which attempts share with everything else that embeds Python in it: working directory, environment and
 ///   modules. What changes on the disk is not picked up: a module cannot be replaced while others use it. It is never finalised, and keeps the environment that the first executor chose.
