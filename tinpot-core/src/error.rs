@@ -34,24 +34,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Its name, as other programs know it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            ErrorKind::InvalidInput => "InvalidInput",
-            ErrorKind::InvalidParameters => "InvalidParameters",
-            ErrorKind::NotFound => "NotFound",
-            ErrorKind::Conflict => "Conflict",
-            ErrorKind::Overloaded => "Overloaded",
-            ErrorKind::Unavailable => "Unavailable",
-            ErrorKind::TimedOut => "TimedOut",
-            ErrorKind::StorageFull => "StorageFull",
-            ErrorKind::Closed => "Closed",
-            ErrorKind::Malformed => "Malformed",
-            ErrorKind::Other => "Other",
-        }
-    }
-
-    /// The kind of that name.
+    /// The kind of that name, as `Debug` writes it.
     pub(crate) fn of_name(name: &str) -> Self {
         let all = [
             ErrorKind::InvalidInput,
@@ -65,7 +48,7 @@ impl ErrorKind {
             ErrorKind::Closed,
             ErrorKind::Malformed,
         ];
-        all.into_iter().find(|kind| kind.name() == name).unwrap_or(ErrorKind::Other)
+        all.into_iter().find(|kind| format!("{kind:?}") == name).unwrap_or(ErrorKind::Other)
     }
 
     fn as_str(self) -> &'static str {

@@ -92,6 +92,17 @@ impl LogChunk {
         64 + fields + self.lines.iter().map(|line| line.len() + 8).sum::<usize>()
     }
 
+    /// The same as [`after`](Self::after) for a chunk that is shared, which is not copied when all of it is new.
+    pub(crate) fn shared_after(
+        self: &std::sync::Arc<Self>,
+        seq: u64,
+    ) -> Option<std::sync::Arc<Self>> {
+        match self.first_seq > seq {
+            true => Some(self.clone()),
+            false => self.after(seq).map(std::sync::Arc::new),
+        }
+    }
+
     /// The lines with a number above `seq`, or `None` when there are none.
     pub fn after(&self, seq: u64) -> Option<LogChunk> {
         if self.last_seq() <= seq || self.lines.is_empty() {

@@ -170,7 +170,7 @@ impl Calls {
 
 /// The answer to a call that was refused.
 pub(super) fn refused(error: &Error) -> CallState {
-    CallState::Refused { kind: error.kind().name().to_owned(), message: error.to_string() }
+    CallState::Refused { kind: format!("{:?}", error.kind()), message: error.to_string() }
 }
 
 /// Accepts what a call asks for, waits for its end where the caller does, and tells the control loop.

@@ -45,12 +45,8 @@ impl Coordinator {
             let coordinator = coordinator.clone();
             async move {
                 let chunks = coordinator.logs(id, after, READ_BYTES).await?;
-                // The first chunk may begin before that; events are written one by one, and read whole.
-                let new = |chunk: &Arc<LogChunk>| match chunk.first_seq > after {
-                    true => Some(chunk.clone()),
-                    false => chunk.after(after).map(Arc::new),
-                };
-                let new: Vec<_> = chunks.iter().filter_map(new).collect();
+                let new = chunks.iter().filter_map(|chunk| chunk.shared_after(after));
+                let new: Vec<_> = new.collect();
                 let last = new.last().map(|chunk| chunk.last_seq());
                 Ok::<_, crate::Error>(
                     last.map(|last| (stream::iter(new.into_iter().map(Ok)), last)),

@@ -98,10 +98,7 @@ impl Watcher {
             Ok(chunks) => {
                 let any = !chunks.is_empty();
                 for chunk in chunks {
-                    let whole = chunk.first_seq > self.after;
-                    let chunk =
-                        if whole { Some(chunk) } else { chunk.after(self.after).map(Arc::new) };
-                    if let Some(chunk) = chunk {
+                    if let Some(chunk) = chunk.shared_after(self.after) {
                         self.after = chunk.last_seq();
                         events.push(Event::Logs(chunk));
                     }

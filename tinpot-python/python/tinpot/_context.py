@@ -83,6 +83,11 @@ class Context:
         """A directory of this attempt's own, which goes away with it."""
         return self._attempt.tmpdir()
 
+    def _innermost(self):
+        """The context of the step that runs now, if that is of the same attempt."""
+        here = find()
+        return here if here is not None and here._attempt is self._attempt else self
+
     def log(self, level, message, **fields):
         """Writes to the log: level is "debug", "info", "warning" or "error"; fields are kept beside the message."""
         known = _LEVELS.get(str(level).lower())
@@ -99,8 +104,7 @@ class Context:
         if fields:
             extra = _encode(fields)
             extra = ',"f":' + (extra if len(extra) < _TEXT_MAX // 4 else '{"tinpot":"fields of %d bytes are not kept"}' % len(extra))
-        span = find()._span if find() is not None and find()._attempt is self._attempt else self._span
-        link.mark('{"l":"%s","m":%s,"s":%d%s}' % (known, _escape(message), span, extra))
+        link.mark('{"l":"%s","m":%s,"s":%d%s}' % (known, _escape(message), self._innermost()._span, extra))
 
     def debug(self, message, **fields):
         self.log("debug", message, **fields)
@@ -212,10 +216,8 @@ class Context:
         return self._attempt.link.call(self._asked(action, parameters, wait))
 
     def _asked(self, action, parameters, wait):
-        here = find()
-        span = here._span if here is not None and here._attempt is self._attempt else self._span
         name = action if isinstance(action, str) else action.__tinpot_name__
-        request = {"action": name, "parameters": _as_json(parameters), "wait": wait, "span": span}
+        request = {"action": name, "parameters": _as_json(parameters), "wait": wait, "span": self._innermost()._span}
         if self._options:
             request["options"] = self._options
         return request
@@ -277,8 +279,7 @@ class Step:
         self.name = name
 
     def __enter__(self):
-        here = find()
-        above = here if here is not None and here._attempt is self.context._attempt else self.context
+        above = self.context._innermost()
         attempt = above._attempt
         attempt.spans += 1
         number, parent = attempt.spans, above._span

@@ -63,31 +63,22 @@ impl Interpreter {
             let Self { family, control, outputs, exit, .. } = self;
             let mut pump = pin!(outputs.pump(context, &finishing));
             let mut exchange = pin!(async { reply(control.converse(context, fleet).await) });
-            let mut stops = context.stop_requests();
-            // A request that was there before counts as well.
-            stops.mark_changed();
             let mut exceeded = pin!(hold.exceeded());
-            let mut kill_at: Option<Instant> = None;
+            let mut ending = Ending::of(context);
             let step = loop {
-                let overdue = async {
-                    match kill_at {
-                        Some(at) => tokio::time::sleep_until(at).await,
-                        None => std::future::pending().await,
-                    }
-                };
                 tokio::select! {
                     biased;
                     step = &mut exchange => break step,
                     () = &mut pump => unreachable!("it goes on until it is told to finish"),
-                    stop = next_stop(&mut stops) => {
-                        let at = Instant::now() + stop.grace;
-                        kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
-                        if !std::mem::replace(&mut asked, true) && !stop.grace.is_zero() {
-                            family.terminate();
+                    wish = ending.next() => match wish {
+                        Wish::End(grace) => {
+                            if !std::mem::replace(&mut asked, true) && !grace.is_zero() {
+                                family.terminate();
+                            }
                         }
-                    }
+                        Wish::Kill => break Step::Overdue,
+                    },
                     status = exited(exit) => break Step::Died(status),
-                    () = overdue => break Step::Overdue,
                     () = &mut exceeded => break Step::Exceeded,
                     _ = closed.wait_for(|closed| *closed) => break Step::Closed,
                 }
@@ -144,7 +135,54 @@ pub(super) fn crash(status: ExitStatus) -> Outcome {
     Outcome::Failed(Failure::new(format!("the interpreter {}", describe(status))).kind("Crashed"))
 }
 
-pub(super) async fn next_stop(stops: &mut watch::Receiver<Option<Stop>>) -> Stop {
+/// What somebody wants of an attempt.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// It is to end, within the grace period.
+    End(Duration),
+    /// It has not.
+    Kill,
+}
+
+/// The requests to end one attempt; a later, shorter one replaces an earlier one.
+#[derive(Debug)]
+pub(super) struct Ending {
+    stops: watch::Receiver<Option<Stop>>,
+    kill_at: Option<Instant>,
+}
+
+impl Ending {
+    pub(super) fn of(context: &Context) -> Self {
+        let mut stops = context.stop_requests();
+        // A request that was there before counts as well.
+        stops.mark_changed();
+        Self { stops, kill_at: None }
+    }
+
+    /// The next wish. Cancel safe.
+    pub(super) async fn next(&mut self) -> Wish {
+        let overdue = async {
+            match self.kill_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            stop = next_stop(&mut self.stops) => {
+                let at = Instant::now() + stop.grace;
+                self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
+                Wish::End(stop.grace)
+            }
+            () = overdue => {
+                self.kill_at = None;
+                Wish::Kill
+            }
+        }
+    }
+}
+
+async fn next_stop(stops: &mut watch::Receiver<Option<Stop>>) -> Stop {
     loop {
         if stops.changed().await.is_err() {
             std::future::pending::<()>().await;

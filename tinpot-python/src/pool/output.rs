@@ -136,17 +136,22 @@ impl Outputs {
     /// The lines that are there now.
     pub(super) fn rest(&mut self) -> Vec<String> {
         for index in 0..self.both.len() {
-            let mut left = self.both[index].capacity;
-            while left > 0 {
-                let read = self.both[index].pipe.read(&mut self.buffer);
-                if read == 0 {
-                    break;
-                }
-                left = left.saturating_sub(read);
-                self.take(index, read);
-            }
+            self.empty(index);
         }
         std::mem::take(&mut self.found)
+    }
+
+    /// Cuts into lines what is in a pipe now, at most as much as it can hold.
+    fn empty(&mut self, index: usize) {
+        let mut left = self.both[index].capacity;
+        while left > 0 {
+            let read = self.both[index].pipe.read(&mut self.buffer);
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read);
+            self.take(index, read);
+        }
     }
 
     pub(super) fn marks(&self) -> &Marks {
@@ -166,15 +171,7 @@ impl Outputs {
     /// Reads what is there now; what comes of it belongs to no attempt.
     pub(super) fn drain(&mut self, tail: &mut Tail) {
         for index in 0..self.both.len() {
-            let mut left = self.both[index].capacity;
-            while left > 0 {
-                let read = self.both[index].pipe.read(&mut self.buffer);
-                if read == 0 {
-                    break;
-                }
-                left = left.saturating_sub(read);
-                self.take(index, read);
-            }
+            self.empty(index);
             self.both[index].lines.finish(&mut self.found, false);
             tail.take(&mut self.found);
         }

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
-use tinpot_core::{Attempt, Context, Failure, Outcome, Stop};
+use tinpot_core::{Attempt, Context, Failure, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-use super::attempt::{crash, next_stop};
+use super::attempt::{Ending, Wish, crash};
 use super::fleet::Fleet;
 use super::interpreter::{Interpreter, Launch, exited, kill};
 use super::output::Tail;
@@ -89,19 +88,14 @@ impl Together {
             if host.requests.send(request).await.is_err() {
                 continue;
             }
-            let mut stops = context.stop_requests();
-            stops.mark_changed();
-            let (mut asked, mut kill_at): (bool, Option<Instant>) = (false, None);
+            let mut underway = Underway { host: &host, number, ended: false };
+            let mut ending = Ending::of(context);
+            let mut asked = false;
             loop {
-                let overdue = async {
-                    match kill_at {
-                        Some(at) => tokio::time::sleep_until(at).await,
-                        None => std::future::pending().await,
-                    }
-                };
                 tokio::select! {
                     biased;
                     outcome = &mut end => {
+                        underway.ended = true;
                         return match outcome {
                             // Whoever ended it, it was this request.
                             Ok(Outcome::Failed(_)) | Err(_) if asked => Outcome::Cancelled,
@@ -109,16 +103,13 @@ impl Together {
                             Err(_) => Outcome::failed("the executor was closed"),
                         };
                     }
-                    Stop { grace, .. } = next_stop(&mut stops) => {
-                        let at = Instant::now() + grace;
-                        kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
-                        if !std::mem::replace(&mut asked, true) {
-                            let _ = host.requests.send(Request::Cancel(number)).await;
-                        }
-                    }
-                    () = overdue => {
-                        kill_at = None;
-                        let _ = host.requests.send(Request::Kill).await;
+                    wish = ending.next() => {
+                        let request = match wish {
+                            Wish::End(_) if std::mem::replace(&mut asked, true) => continue,
+                            Wish::End(_) => Request::Cancel(number),
+                            Wish::Kill => Request::Kill,
+                        };
+                        let _ = host.requests.send(request).await;
                     }
                 }
             }
@@ -152,6 +143,22 @@ impl Together {
         let host = Host { generation, requests };
         *present = Some(host.clone());
         Ok(host)
+    }
+}
+
+/// An attempt that somebody waits for. When nobody does any more it is asked to end.
+struct Underway<'a> {
+    host: &'a Host,
+    number: u64,
+    ended: bool,
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Full: it stays, and ends with the pool.
+            let _ = self.host.requests.try_send(Request::Cancel(self.number));
+        }
     }
 }
 
