@@ -3,6 +3,7 @@
 mod attempt;
 mod interpreter;
 mod sink;
+mod spin;
 mod threads;
 
 use std::path::PathBuf;
@@ -182,7 +183,7 @@ impl Executor for PythonExecutor {
                 problems.collect::<String>()
             ));
         };
-        self.running.fetch_add(1, Ordering::AcqRel);
+        let alone = self.running.fetch_add(1, Ordering::AcqRel) == 0;
         let counted = Counted(self.running.clone(), self.ended.clone());
         let (job, handle) = Job::new(
             self.interpreter,
@@ -199,7 +200,7 @@ impl Executor for PythonExecutor {
         if let Err(e) = threads_failed {
             return Outcome::failed(format!("no thread to run it on: {e}"));
         }
-        handle.follow(&context, self.closed.subscribe()).await
+        handle.follow(&context, self.closed.subscribe(), alone).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -83,7 +83,7 @@ def _serve(connection, found, limit, guards, link):
             _control.running = True
             try:
                 request = loads(line)
-                context = _context.enter(_links.Attempt(link, request))
+                context = _context.enter(_links.Attempt(link, request.get("execution"), request.get("fence"), request.get("attempt", 1)))
                 entry = entries.get(request["action"])
                 if entry is None:
                     reply = _run.unknown(request["action"], found)

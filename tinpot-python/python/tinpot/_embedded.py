@@ -12,6 +12,8 @@ from tinpot._errors import Cancelled
 # The attempt that the code at hand belongs to, if any.
 _current = contextvars.ContextVar("tinpot_attempt", default=None)
 _discovering = threading.Lock()
+# `json.loads` without its search for blanks around: parameters are JSON that was checked.
+_decode = json.JSONDecoder().raw_decode
 # What a stream may hold back of a line that has not ended, in characters; the worker's side bounds the rest.
 _HELD_BACK = 16 * 1024
 
@@ -21,12 +23,11 @@ class Attempt(_run.Control):
 
     __slots__ = ("emit", "ask", "context", "parts", "held", "lock", "thread", "reply", "closed", "shielded")
 
-    def __init__(self, emit, ask, about):
+    def __init__(self, sink, execution, fence, number):
         super().__init__()
-        self.emit = emit
-        self.ask = ask
-        about = json.loads(about)
-        self.context = _context.Context(_links.Attempt(_Link(self, about["mark"]), about))
+        self.emit = sink.emit
+        self.ask = sink.ask
+        self.context = _context.Context(_links.Attempt(_Link(self), execution, fence, number))
         self.parts = ([], [])
         self.held = 0
         self.lock = threading.Lock()
@@ -54,9 +55,11 @@ class Attempt(_run.Control):
 class _Link(_links.PipeLink):
     """Marked lines on the attempt's own streams."""
 
-    def __init__(self, attempt, mark):
-        super().__init__(mark, control=attempt)
-        self.attempt = attempt
+    # One for all attempts: each has streams of its own.
+    prefix = None
+
+    def __init__(self, attempt):
+        self.attempt = self.control = attempt
         self.calls = 0
 
     def mark(self, text):
@@ -102,7 +105,7 @@ def _in_context(attempt, entry, parameters, limit):
                 attempt.running = True
                 if attempt.stopped:
                     raise Cancelled("the attempt was asked to end before it began")
-            value = _run.call(entry, json.loads(parameters), attempt, attempt.context)
+            value = _run.call(entry, _decode(parameters)[0], attempt, attempt.context)
             attempt.reply = _run.succeeded(value, limit)
         finally:
             with attempt.lock:
@@ -216,8 +219,9 @@ class _Bytes:
         self._text.flush()
 
 
-def install():
-    """Puts the streams in place, and lets threads belong to the attempt that starts them."""
+def install(mark):
+    """Puts the streams in place, and lets threads belong to the attempt that starts them. Lines with the mark are the attempts' own."""
+    _Link.prefix = _links.prefix(mark)
     _command.shield = _Shield
     sys.stdout = _Stream(sys.stdout, 0)
     sys.stderr = _Stream(sys.stderr, 1)

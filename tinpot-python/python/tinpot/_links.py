@@ -9,12 +9,11 @@ from tinpot._errors import ActionError
 class Attempt:
     """The attempt that a process, a thread or a task runs: what its contexts share."""
 
-    def __init__(self, link, request=None):
-        request = request or {}
+    def __init__(self, link, execution=None, fence=None, number=1):
         self.link = link
-        self.execution = request.get("execution")
-        self.fence = request.get("fence")
-        self.number = request.get("attempt", 1)
+        self.execution = execution
+        self.fence = fence
+        self.number = number
         self.spans = 0
         self.artifacts = 0
         self.artifact_bytes = 0
@@ -69,7 +68,7 @@ class PipeLink(Link):
     """Marked lines on standard output; the worker takes them out again."""
 
     def __init__(self, mark, connection=None, control=None, tmp=None):
-        self.prefix = "\x1b_" + mark
+        self.prefix = prefix(mark)
         self.bytes = self.prefix.encode()
         self.connection = connection
         self.control = control
@@ -101,6 +100,11 @@ class PipeLink(Link):
 
     def call(self, request):
         return self.connection.call(request)
+
+
+def prefix(mark):
+    """How a marked line begins."""
+    return "\x1b_" + mark
 
 
 def write(fd, data):

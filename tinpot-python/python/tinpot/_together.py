@@ -55,7 +55,7 @@ class _Loop:
     async def attempt(self, request, control):
         number = request["id"]
         link = _Link(self, number, control)
-        context = _context.Context(_links.Attempt(link, request))
+        context = _context.Context(_links.Attempt(link, request.get("execution"), request.get("fence"), request.get("attempt", 1)))
         _context._current.set(context)
         try:
             entry = self.entries.get(request["action"])

@@ -97,6 +97,11 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 def encode(value):
     """The JSON text of a value."""
+    # What most actions return, without an encoder being made for it.
+    if value is None:
+        return "null"
+    if type(value) is int:
+        return str(value)
     try:
         return _encode(value)
     except TypeError:

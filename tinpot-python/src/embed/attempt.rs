@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCFunction, PyTuple};
+use pyo3::types::{PyBytes, PyString};
 use tinpot_core::protocol::Fence;
 use tinpot_core::{Attempt, Context, ExecutionId, Json, Outcome, Stop};
 use tokio::runtime::Handle;
@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::interpreter::Interpreter;
 use super::sink::Sink;
+use super::spin::spin_until;
 use crate::reply::Reply;
 
 /// What a thread runs.
@@ -23,16 +24,9 @@ pub(super) struct Job {
     limit: usize,
     place: Arc<Place>,
     done: oneshot::Sender<Option<Vec<u8>>>,
-    about: About,
-}
-
-/// What an attempt knows of itself.
-#[derive(serde::Serialize)]
-struct About {
-    mark: String,
-    attempt: u32,
-    fence: Fence,
     execution: ExecutionId,
+    fence: Fence,
+    number: u32,
 }
 
 /// The other side.
@@ -87,72 +81,82 @@ impl Job {
         let place = Arc::new(Place(Mutex::new(Phase::Waiting)));
         let (done, is_done) = oneshot::channel();
         let (give_up, given_up) = watch::channel(false);
-        let mark = uuid::Uuid::new_v4().simple().to_string();
-        let sink = Arc::new(Sink::new(context.clone(), places, given_up, &mark));
-        let about = About { mark, attempt: context.attempt(), fence, execution };
-        let job =
-            Self { interpreter, entry, parameters, sink, limit, place: place.clone(), done, about };
+        let sink = Arc::new(Sink::new(context.clone(), places, given_up, &interpreter.mark));
+        let number = context.attempt();
+        let job = Self {
+            interpreter,
+            entry,
+            parameters,
+            sink,
+            limit,
+            place: place.clone(),
+            done,
+            execution,
+            fence,
+            number,
+        };
         let handle = JobHandle { interpreter, place, done: is_done, give_up, finished: false };
         (job, handle)
     }
 
     /// Runs the attempt and hands over its reply; the log is complete by then.
     pub(super) fn run(self, py: Python<'_>) {
-        let Self { interpreter, entry, parameters, sink, limit, place, done, about } = self;
-        let reply = prepare(py, interpreter, &sink, &about).map(|attempt| {
-            if let Phase::Asked = place.enter(Phase::Running(attempt.clone().unbind())) {
-                let _ = interpreter.stop.bind(py).call1((&attempt,));
-            }
-            let parameters = PyBytes::new(py, parameters.get().as_bytes());
-            // A request to end may arrive on the last lines, where nobody catches it: the reply is kept in the attempt all the same.
-            let _ = interpreter.run.bind(py).call1((&attempt, &*entry, parameters, limit));
-            let settled = interpreter.settle.bind(py).call1((&attempt,));
-            // At most one such exception is ever on its way, so that the second call is undisturbed.
-            settled.or_else(|_| interpreter.settle.bind(py).call1((&attempt,)))
-        });
-        sink.finish(py);
-        place.enter(Phase::Over);
-        let reply = reply.and_then(|reply| reply);
-        let reply = reply.and_then(|reply| Ok(reply.cast::<PyBytes>()?.as_bytes().to_vec()));
+        let reply = self.reply(py);
+        self.sink.finish(py);
+        self.place.enter(Phase::Over);
         // Nobody waits any more when this fails.
-        let _ = done.send(reply.ok());
+        let _ = self.done.send(reply.ok());
+    }
+
+    fn reply(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        let interpreter = self.interpreter;
+        let (execution, fence) = (self.execution.to_string(), self.fence.to_string());
+        let about = (Output(self.sink.clone()), execution, fence, self.number);
+        let attempt = interpreter.attempt.bind(py).call1(about)?;
+        if let Phase::Asked = self.place.enter(Phase::Running(attempt.clone().unbind())) {
+            let _ = interpreter.stop.bind(py).call1((&attempt,));
+        }
+        let parameters = PyString::new(py, self.parameters.get());
+        // A request to end may arrive on the last lines, where nobody catches it: the reply is kept in the attempt all the same.
+        let _ = interpreter.run.bind(py).call1((&attempt, &*self.entry, parameters, self.limit));
+        let settled = interpreter.settle.bind(py).call1((&attempt,));
+        // At most one such exception is ever on its way, so that the second call is undisturbed.
+        let reply = settled.or_else(|_| interpreter.settle.bind(py).call1((&attempt,)))?;
+        Ok(reply.cast::<PyBytes>()?.as_bytes().to_vec())
     }
 }
 
-fn prepare<'py>(
-    py: Python<'py>,
-    interpreter: &Interpreter,
-    sink: &Arc<Sink>,
-    about: &About,
-) -> PyResult<Bound<'py, PyAny>> {
-    let caller = sink.clone();
-    let call = PyCFunction::new_closure(py, None, None, move |args: &Bound<'_, PyTuple>, _| {
-        let line = args.get_item(0)?;
-        let answer = caller.call(args.py(), line.cast::<PyBytes>()?.as_bytes());
-        let answer = answer.map_err(|e| PyValueError::new_err(e.to_string()))?;
-        PyResult::Ok(answer.map(|answer| PyBytes::new(args.py(), &answer).unbind()))
-    })?;
-    let sink = sink.clone();
-    let emit = PyCFunction::new_closure(py, None, None, move |args: &Bound<'_, PyTuple>, _| {
-        let stream: usize = args.get_item(0)?.extract()?;
-        let data = args.get_item(1)?;
-        sink.write(args.py(), stream, data.cast::<PyBytes>()?.as_bytes());
-        PyResult::Ok(())
-    })?;
-    let about = serde_json::to_string(about).unwrap_or_default();
-    interpreter.attempt.bind(py).call1((emit, call, about))
+/// Where an attempt's lines and calls go, for Python.
+#[pyclass(frozen)]
+struct Output(Arc<Sink>);
+
+#[pymethods]
+impl Output {
+    fn emit(&self, py: Python<'_>, stream: usize, data: &[u8]) {
+        self.0.write(py, stream, data);
+    }
+
+    fn ask<'py>(&self, py: Python<'py>, line: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let answer = self.0.call(py, line).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        Ok(answer.map(|answer| PyBytes::new(py, &answer)))
+    }
 }
 
 impl JobHandle {
-    /// Waits for the end of the attempt, and passes requests to end on to it.
+    /// Waits for the end of the attempt, and passes requests to end on to it. `alone`: nothing else runs in the interpreter.
     pub(super) async fn follow(
         mut self,
         context: &Context,
         mut closed: watch::Receiver<bool>,
+        alone: bool,
     ) -> Outcome {
         let mut stops = context.stop_requests();
         stops.mark_changed();
         let (mut asked, mut closing) = (false, false);
+        // A short attempt has ended before this thread would be asleep; with others under way, it has other things to do.
+        if alone {
+            spin_until(|| !self.done.is_empty() || self.done.is_terminated());
+        }
         let reply = loop {
             tokio::select! {
                 biased;

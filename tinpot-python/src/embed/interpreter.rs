@@ -60,6 +60,8 @@ pub(super) struct Interpreter {
     pub(super) settle: Py<PyAny>,
     pub(super) stop: Py<PyAny>,
     discover: Py<PyAny>,
+    /// How lines begin that an attempt does not print.
+    pub(super) mark: String,
     /// The environment that was chosen, if any.
     python: Option<Probed>,
 }
@@ -163,7 +165,8 @@ impl Interpreter {
             let (path, sites) = (&python.path, &python.sites);
             module.call_method1("use", (path, sites, &python.prefix, &python.executable))?;
         }
-        module.call_method0("install")?;
+        let mark = uuid::Uuid::new_v4().simple().to_string();
+        module.call_method1("install", (&mark,))?;
         let function = |name: &str| module.getattr(name).map(Bound::unbind);
         Ok(Self {
             attempt: function("Attempt")?,
@@ -171,6 +174,7 @@ impl Interpreter {
             settle: function("settle")?,
             stop: function("stop")?,
             discover: function("discover")?,
+            mark,
             python,
         })
     }

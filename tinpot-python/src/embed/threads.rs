@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use pyo3::Python;
+
+use super::spin::spin_until;
 
 /// What a thread is given to do.
 pub(super) type Work = Box<dyn FnOnce(Python<'_>) + Send>;
@@ -20,13 +23,18 @@ pub(super) struct Threads(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     work: Condvar,
+    /// Whether there is something for a thread that looks without the lock.
+    ready: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     /// At most as long as the executor has places.
     waiting: VecDeque<Work>,
+    /// Threads that wait for work, the one that looks for it included.
     idle: usize,
+    /// One of them does not sleep yet.
+    looking: bool,
     ended: bool,
 }
 
@@ -40,13 +48,25 @@ impl Shared {
         let mut state = self.lock();
         loop {
             if let Some(work) = state.waiting.pop_front() {
+                self.ready.store(!state.waiting.is_empty(), Ordering::Release);
                 return Some(work);
             }
             if state.ended {
                 return None;
             }
             state.idle += 1;
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if !std::mem::replace(&mut state.looking, true) {
+                drop(state);
+                spin_until(|| self.ready.load(Ordering::Acquire));
+                state = self.lock();
+                state.looking = false;
+                // What came meanwhile was left to this thread, and nobody was woken for it.
+                if state.waiting.is_empty() && !state.ended {
+                    state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            } else {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
             state.idle -= 1;
         }
     }
@@ -68,8 +88,12 @@ impl Threads {
             })?;
         }
         state.waiting.push_back(work);
+        self.0.ready.store(true, Ordering::Release);
+        let left_to_one = state.looking && state.waiting.len() == 1;
         drop(state);
-        self.0.work.notify_one();
+        if !left_to_one {
+            self.0.work.notify_one();
+        }
         Ok(())
     }
 }
@@ -77,6 +101,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.0.lock().ended = true;
+        self.0.ready.store(true, Ordering::Release);
         self.0.work.notify_all();
     }
 }

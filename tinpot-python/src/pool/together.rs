@@ -14,6 +14,7 @@ use super::fleet::Fleet;
 use super::interpreter::{Interpreter, Launch, exited, kill};
 use super::output::Tail;
 use crate::calls::Asked;
+use crate::error::PythonError;
 use crate::marks::Marks;
 use crate::reply::Reply;
 
@@ -42,13 +43,17 @@ enum Request {
         number: u64,
         line: Vec<u8>,
         context: Context,
-        ended: oneshot::Sender<Outcome>,
+        ended: Waiter,
     },
     /// Somebody wants that attempt to end.
     Cancel(u64),
     /// It has not ended in time: nothing less than the end of the interpreter ends it.
     Kill,
 }
+
+/// The interpreter ended before it was given the attempt.
+#[derive(Debug)]
+struct NeverRan;
 
 /// Whose reply it is. Read apart from the reply: raw JSON does not survive `flatten`.
 #[derive(Deserialize)]
@@ -98,9 +103,12 @@ impl Together {
                         underway.ended = true;
                         return match outcome {
                             // Whoever ended it, it was this request.
-                            Ok(Outcome::Failed(_)) | Err(_) if asked => Outcome::Cancelled,
-                            Ok(outcome) => outcome,
-                            Err(_) => Outcome::failed("the executor was closed"),
+                            Ok(Err(NeverRan) | Ok(Outcome::Failed(_))) | Err(_) if asked => {
+                                Outcome::Cancelled
+                            }
+                            Ok(Err(NeverRan)) => break,
+                            Ok(Ok(outcome)) => outcome,
+                            Err(_) => Outcome::failed(PythonError::Closed.to_string()),
                         };
                     }
                     wish = ending.next() => {
@@ -120,6 +128,9 @@ impl Together {
     /// The interpreter for new attempts: of the present generation, and alive.
     async fn host(&self, fleet: &Arc<Fleet>) -> Result<Host, String> {
         let mut present = self.host.lock().await;
+        if *fleet.closed().borrow() {
+            return Err(PythonError::Closed.to_string());
+        }
         let launch = fleet.launch().ok_or("there is no Python interpreter yet")?;
         if let Some(host) = present.as_ref()
             && host.generation == launch.generation
@@ -170,10 +181,13 @@ struct Running {
 }
 
 #[derive(Default)]
-struct Attempts(Mutex<HashMap<u64, (Context, oneshot::Sender<Outcome>)>>);
+struct Attempts(Mutex<HashMap<u64, (Context, Waiter)>>);
+
+/// Whoever waits for an attempt.
+type Waiter = oneshot::Sender<Result<Outcome, NeverRan>>;
 
 impl Attempts {
-    fn insert(&self, number: u64, context: Context, ended: oneshot::Sender<Outcome>) {
+    fn insert(&self, number: u64, context: Context, ended: Waiter) {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.insert(number, (context, ended));
     }
@@ -183,7 +197,7 @@ impl Attempts {
         attempts.get(&number).map(|(context, _)| context.clone())
     }
 
-    fn remove(&self, number: u64) -> Option<oneshot::Sender<Outcome>> {
+    fn remove(&self, number: u64) -> Option<Waiter> {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.remove(&number).map(|(_, ended)| ended)
     }
@@ -245,7 +259,14 @@ impl Running {
         hand_on(&self.attempts, outputs.marks(), lines).await;
         let attempts = std::mem::take(&mut self.attempts).0.into_inner();
         for (_, ended) in attempts.unwrap_or_else(PoisonError::into_inner).into_values() {
-            let _ = ended.send(why.clone().unwrap_or(Outcome::Cancelled));
+            let _ = ended.send(Ok(why.clone().unwrap_or(Outcome::Cancelled)));
+        }
+        // Nothing is sent from here on, and what was sent never reached the interpreter.
+        inbox.close();
+        while let Ok(request) = inbox.try_recv() {
+            if let Request::Run { ended, .. } = request {
+                let _ = ended.send(Err(NeverRan));
+            }
         }
     }
 
@@ -271,7 +292,7 @@ impl Running {
             Ok(reply) => reply.outcome(),
             Err(e) => Outcome::failed(format!("the interpreter's reply cannot be read: {e}")),
         };
-        let _ = ended.send(outcome);
+        let _ = ended.send(Ok(outcome));
     }
 }
 

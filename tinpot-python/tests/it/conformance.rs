@@ -14,6 +14,21 @@ mod pool {
     tinpot_core::executor_conformance!(subject);
 }
 
+/// Attempts that share an interpreter.
+mod together {
+    use tinpot_core::testing::executor::Subject;
+    use tinpot_python::PythonPool;
+
+    const ACTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance_together");
+
+    async fn subject() -> Subject {
+        let pool = PythonPool::builder(ACTIONS).size(4).spare(1).start().await;
+        Subject::new(pool.expect("a pool"))
+    }
+
+    tinpot_core::executor_conformance!(subject);
+}
+
 #[cfg(feature = "embed")]
 mod embedded {
     use tinpot_core::testing::executor::{Kill, Subject};

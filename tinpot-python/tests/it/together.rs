@@ -127,6 +127,54 @@ async fn what_will_not_end_is_killed_with_its_interpreter_and_another_takes_its_
 }
 
 #[tokio::test]
+async fn one_that_nobody_waits_for_any_more_is_asked_to_end() {
+    let source = r#"
+import asyncio
+
+@action(concurrency=2)
+async def wait(file: str):
+    print("waiting")
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        open(file, "w").close()
+"#;
+    let actions = Actions::of(source);
+    let pool = actions.pool().await;
+    let file = actions.path("cleaned");
+    let running = start(&pool, "wait", json!({"file": file}));
+    running.until_line("waiting").await;
+    running.task.abort();
+    crate::support::until("its cleanup", || file.exists()).await;
+}
+
+#[tokio::test]
+async fn what_reaches_an_interpreter_as_it_dies_runs_in_another() {
+    let source = r#"
+@action(concurrency=1000)
+async def leave():
+    os._exit(3)
+
+@action(concurrency=1000)
+async def stay():
+    return "here"
+"#;
+    let actions = Actions::of(source);
+    let pool = actions.pool().await;
+    for _ in 0..10 {
+        let leaver = start(&pool, "leave", json!({}));
+        let begun: Vec<_> = (0..50).map(|_| start(&pool, "stay", json!({}))).collect();
+        assert!(leaver.end().await.failure().message.contains("exit code 3"));
+        for running in begun {
+            let ended = running.end().await;
+            // It ran and ended, or was in the interpreter when that died.
+            let crashed = || ended.failure().message.contains("exit code 3");
+            assert!(ended.outcome.value().is_some() || crashed(), "{:?}", ended.outcome);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_thousand_are_there_at_once() {
     let source = r#"
 import asyncio
