@@ -216,7 +216,7 @@ impl Coordinator {
                 None => Err(Error::new(ErrorKind::NotFound, format!("there is no execution {id}"))),
             },
             Ok(outcome) => {
-                calls::cancel_children(&self.downgrade(), id, None, force);
+                calls::cancel_children(&self.downgrade(), id, calls::Ends::All, force);
                 Ok(outcome)
             }
             Err(error) => Err(error),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::calls::{Calls, cancel_children};
+use super::calls::{Calls, Ends, cancel_children};
 use super::control::Control;
 use super::idempotency::Commits;
 use super::live::Registry;
@@ -129,7 +129,7 @@ impl CoordinatorBuilder {
         tasks.spawn(pipeline.run(log_frames, log_end_receiver));
         for id in cancelling {
             // The life before may have ended in the middle of it.
-            cancel_children(&weak, id, None, false);
+            cancel_children(&weak, id, Ends::All, false);
         }
         Ok(coordinator)
     }

@@ -152,8 +152,9 @@ impl Calls {
         none
     }
 
-    /// The attempt that a transition ends, if it may have children that have to end with it.
-    pub(super) fn ended(&mut self, transition: &Transition) -> Option<(ExecutionId, Fence)> {
+    /// The attempt that a transition ends, if it may have children that have to end with it; and those that were asked for before it waited
+    /// for them.
+    pub(super) fn ended(&mut self, transition: &Transition) -> Option<(ExecutionId, Ends)> {
         let (execution, fence) = match transition {
             Transition::Finish { execution, fence: Some(fence), .. } => (*execution, *fence),
             Transition::Requeue { execution, fence, .. } => (*execution, *fence),
@@ -162,9 +163,37 @@ impl Calls {
         if !self.callers.remove(&fence) {
             return None;
         }
-        self.open.retain(|key, _| key.0 != fence);
+        let gone = self.open.extract_if(|key, _| key.0 == fence);
+        let awaited = gone.filter(|(_, open)| open.wait).filter_map(|(_, open)| open.accepted);
+        let awaited = awaited.collect();
         self.waits.remove(&fence);
-        Some((execution, fence))
+        Some((execution, Ends::With { fence, awaited }))
+    }
+}
+
+/// Which children end with their parent.
+#[derive(Debug)]
+pub(super) enum Ends {
+    /// All of them.
+    All,
+    /// Those that one of its attempts waits for.
+    With {
+        /// The attempt.
+        fence: Fence,
+        /// Some of them.
+        awaited: HashSet<ExecutionId>,
+    },
+}
+
+impl Ends {
+    fn includes(&self, child: &Execution) -> bool {
+        match self {
+            Self::All => child.parent.is_some(),
+            Self::With { fence, awaited } => {
+                let waits = |parent: Parent| parent.waits && parent.fence == *fence;
+                child.parent.is_some_and(waits) || awaited.contains(&child.id)
+            }
+        }
     }
 }
 
@@ -222,34 +251,32 @@ pub(super) fn cancel_one(coordinator: &WeakCoordinator, child: ExecutionId) {
 pub(super) fn cancel_children(
     coordinator: &WeakCoordinator,
     parent: ExecutionId,
-    of: Option<Fence>,
+    which: Ends,
     force: bool,
 ) {
     let coordinator = coordinator.clone();
     tokio::spawn(async move {
         let Some(coordinator) = coordinator.upgrade() else { return };
-        if let Err(error) = coordinator.cancel_children(parent, of, force).await {
+        if let Err(error) = coordinator.cancel_children(parent, &which, force).await {
             tracing::warn!(%parent, %error, "children of what has ended were not all cancelled");
         }
     });
 }
 
 impl Coordinator {
-    /// Cancels what an execution has asked for: all of it, or what one of its attempts waits for.
+    /// Cancels what an execution has asked for.
     pub(super) async fn cancel_children(
         &self,
         parent: ExecutionId,
-        of: Option<Fence>,
+        which: &Ends,
         force: bool,
     ) -> Result<()> {
         let mut options =
             ListOptions { parent: Some(parent), limit: PAGE, ..ListOptions::default() };
         loop {
             let page = self.executions(&options).await?;
-            let ends = |child: &&Arc<Execution>| {
-                let asked = |parent: Parent| of.is_none_or(|of| parent.waits && parent.fence == of);
-                !child.status.is_terminal() && child.parent.is_some_and(asked)
-            };
+            let ends =
+                |child: &&Arc<Execution>| !child.status.is_terminal() && which.includes(child);
             for child in page.iter().filter(ends) {
                 match Box::pin(self.cancel(child.id, force)).await {
                     Err(error)

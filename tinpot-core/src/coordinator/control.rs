@@ -329,8 +329,8 @@ impl Control {
         };
         self.turn.committed(
             |transition| {
-                if let Some((execution, fence)) = calls.ended(&transition) {
-                    cancel_children(coordinator, execution, Some(fence), false);
+                if let Some((execution, which)) = calls.ended(&transition) {
+                    cancel_children(coordinator, execution, which, false);
                 }
                 shared.registry.committed(transition);
             },

@@ -56,6 +56,12 @@ fn executor() -> FunctionExecutor {
             assert_eq!(id, same);
             outcome.value().expect("a value").to::<u64>()
         })
+        .action("above later", |context: Context, Nothing {}| async move {
+            let options = SubmitOptions::new().idempotency_key("awaited");
+            let nothing = Json::of(&serde_json::json!({}))?;
+            context.submit("wait", nothing.clone(), options.clone()).await?;
+            context.run("wait", nothing, options).await.map(drop)
+        })
         .action("leave", |context: Context, Nothing {}| async move {
             let options = SubmitOptions::new();
             context.submit("wait", Json::empty_object(), options).await.map(|id| id.to_string())
@@ -233,11 +239,13 @@ async fn what_is_cancelled_takes_its_children_with_it() {
 #[tokio::test]
 async fn a_child_that_is_waited_for_ends_with_the_attempt() {
     let (coordinator, _worker) = cluster(1).await;
-    let options = SubmitOptions::new().timeout(Duration::from_millis(300));
-    let handle = submit(&coordinator, "above", options).await.expect("accepted");
-    let child = child(&coordinator, &handle).await;
-    assert_eq!(outcome(&handle).await, Outcome::TimedOut);
-    assert_eq!(outcome(&child).await, Outcome::Cancelled);
+    for action in ["above", "above later"] {
+        let options = SubmitOptions::new().timeout(Duration::from_millis(300));
+        let handle = submit(&coordinator, action, options).await.expect("accepted");
+        let child = child(&coordinator, &handle).await;
+        assert_eq!(outcome(&handle).await, Outcome::TimedOut);
+        assert_eq!(outcome(&child).await, Outcome::Cancelled);
+    }
 }
 
 #[tokio::test]
