@@ -6,7 +6,7 @@
 //! the `embed` pass selects only the crates that have the feature.
 
 use crate::run::{Step, run};
-use crate::{dependencies, licences, mutants, tools};
+use crate::{dependencies, licences, mutants, tools, ui};
 
 const TEST_HELP: &str = "\
 Set up what the tests need, then run everything of `cargo xtask ci`.
@@ -92,10 +92,13 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-python")
             .command("cargo check -p tinpot-http")
             .command("cargo check -p tinpot-sqlite"),
+        Step::new("ui", "the web UI: types, tests, and what is committed is what its sources make")
+            .check(ui::check),
         // Before the tests: the end-to-end tests start the examples as processes.
         Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")
             .command("cargo test --workspace --tests --benches"),
+        Step::new("browser", "the web UI in a browser, against real programs").check(ui::browser),
         Step::new("soak", "a minute of real programs that are killed at random, then an audit")
             .command(&format!("cargo {SOAK} -- --minutes 1")),
         Step::new(

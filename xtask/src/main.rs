@@ -9,6 +9,7 @@ mod licences;
 mod mutants;
 mod run;
 mod tools;
+mod ui;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ Commands:
   test       Set up what the tests need, then run everything of `ci`
   ci         Format, lints, docs, dependency rules, tests, doctests, examples
   bench      Benchmarks, and the same work on other systems beside ours
+  ui         Build the web UI: what is committed and embedded
   simulate   Whole clusters in simulated time, with every fault at once
   mutants    The protocol broken on purpose: the simulator has to see it
   soak       Real programs, killed at random for ten minutes, then an audit of what was promised
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         "test" => ci::test(rest),
         "ci" => ci::ci(rest),
         "bench" => bench::bench(rest),
+        "ui" => ui::ui(rest),
         "mutants" => mutants::mutants(rest),
         "simulate" => hand_over(ci::SIMULATE, rest),
         "soak" => soak(rest),
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
             Ok(true)
         }
         other => Err(format!(
-            "unknown command `{other}`; the commands are: test, ci, bench, simulate, mutants, soak, help"
+            "unknown command `{other}`; the commands are: test, ci, bench, ui, simulate, mutants, soak, help"
         )),
     };
     match result {

@@ -40,6 +40,23 @@ const TOOLS: &[Tool] = &[
                     or name an interpreter in PYO3_PYTHON",
     },
     Tool {
+        name: "node (20 or newer) and npm",
+        why: "the `ui` and `browser` steps build and test the web UI",
+        found: crate::ui::node_version,
+        packages: &[],
+        elsewhere: "from nodejs.org or the package manager; Debian 12 has 18, which is too old",
+    },
+    Tool {
+        name: "chromium",
+        why: "the `browser` step opens pages in it, as /usr/bin/chromium or what CHROMIUM names",
+        found: || {
+            let named = env::var_os("CHROMIUM").map(PathBuf::from).filter(|path| path.is_file());
+            named.or_else(|| program("chromium")).map(|path| path.display().to_string())
+        },
+        packages: &["chromium", "fonts-dejavu-core"],
+        elsewhere: "dnf install chromium | pacman -S chromium; or name a browser in CHROMIUM",
+    },
+    Tool {
         name: "rustfmt and clippy",
         why: "the `fmt` and `clippy` steps",
         found: || {

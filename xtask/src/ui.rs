@@ -1,0 +1,110 @@
+//! `cargo xtask ui`: the web UI, from its sources to what is committed and embedded.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::run::output;
+
+/// Its sources.
+const WEB: &str = "tinpot-ui/web";
+/// What is committed.
+const DIST: &str = "tinpot-ui/dist";
+/// Where a build is put that is only compared.
+const REBUILT: &str = "target/ui-dist";
+
+const HELP: &str = "\
+Build the web UI from tinpot-ui/web to tinpot-ui/dist, which is committed.
+
+Usage: cargo xtask ui
+
+Needs Node 20 or newer; packages are installed as package-lock.json says.
+";
+
+/// Builds it.
+pub(crate) fn ui(arguments: &[String]) -> Result<bool, String> {
+    match arguments {
+        [] => {}
+        [help] if help == "--help" || help == "-h" => {
+            print!("{HELP}");
+            return Ok(true);
+        }
+        [other, ..] => return Err(format!("unknown argument `{other}`\n{HELP}")),
+    }
+    install()?;
+    npm(&["run", "build"])?;
+    Ok(true)
+}
+
+/// Types, unit tests, and that what is committed is what the sources make.
+pub(crate) fn check() -> Result<String, String> {
+    install()?;
+    npm(&["run", "check"])?;
+    npm(&["test"])?;
+    let rebuilt = std::env::current_dir().map_err(|e| e.to_string())?.join(REBUILT);
+    npm(&["run", "build", "--", "--outDir", &rebuilt.to_string_lossy(), "--emptyOutDir"])?;
+    let (ours, made) = (files(Path::new(DIST))?, files(&rebuilt)?);
+    let mut differences = Vec::new();
+    for name in ours.iter().chain(made.iter().filter(|name| !ours.contains(name))) {
+        let (one, other) = (fs::read(Path::new(DIST).join(name)), fs::read(rebuilt.join(name)));
+        if !matches!((one, other), (Ok(one), Ok(other)) if one == other) {
+            differences.push(format!("   {DIST}/{}", name.display()));
+        }
+    }
+    if differences.is_empty() {
+        return Ok(format!("{} files are what the sources make", ours.len()));
+    }
+    Err(format!(
+        "these are not what the sources make:\n{}\n   `cargo xtask ui` makes them again; commit what it changes",
+        differences.join("\n")
+    ))
+}
+
+/// In a real browser, against real programs.
+pub(crate) fn browser() -> Result<String, String> {
+    install()?;
+    npm(&["run", "e2e"])?;
+    Ok(String::new())
+}
+
+fn install() -> Result<(), String> {
+    npm(&["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+}
+
+fn npm(arguments: &[&str]) -> Result<(), String> {
+    println!("$ npm {}", arguments.join(" "));
+    let status = Command::new("npm").args(arguments).current_dir(WEB).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("   {status}; again: cd {WEB} && npm {}", arguments.join(" "))),
+        Err(error) => Err(format!("   cannot start npm: {error}")),
+    }
+}
+
+/// The files below a folder, by their names in it, in order.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let failed = |error| format!("{}: {error}", next.display());
+        for entry in fs::read_dir(&next).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(name) = path.strip_prefix(folder) {
+                found.push(name.to_owned());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The version of Node, if it is new enough.
+pub(crate) fn node_version() -> Option<String> {
+    output("npm", &["--version"]).ok()?;
+    let version = output("node", &["--version"]).ok()?;
+    let version = version.trim().trim_start_matches('v').to_owned();
+    let major: u32 = version.split('.').next()?.parse().ok()?;
+    (major >= 20).then_some(version)
+}
