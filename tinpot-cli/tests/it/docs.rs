@@ -1,0 +1,263 @@
+//! The commands in the documentation, run as they stand there.
+//!
+//! A comment before a block says what it is: `<!-- file: PATH -->` writes it, `<!-- run -->` runs it in a shell, `<!-- run, exits with: N -->`,
+//! `<!-- run until it prints that -->` again and again until its output is right, `<!-- background until: TEXT -->` starts it and leaves it
+//! running, `<!-- not run: REASON -->` leaves it out. Shell and Python without such a word fail the test. A block of `text` after one that
+//! was run is what it prints: its lines, in order, each with `…` for anything; other lines may stand between them.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long anything may take. Generous: it costs nothing where all is well.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The port that the pages speak of.
+const PORT: &str = "8000";
+
+#[derive(Debug)]
+struct Block {
+    /// Where it begins.
+    line: usize,
+    language: String,
+    /// The comment before it.
+    word: Option<String>,
+    text: String,
+}
+
+/// The blocks of a page, in order.
+fn blocks(page: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    let (mut word, mut open): (Option<String>, Option<Block>) = (None, None);
+    for (number, line) in page.lines().enumerate() {
+        match (&mut open, line.strip_prefix("```")) {
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (Some(block), None) => block.text.push_str(&format!("{line}\n")),
+            (None, Some(language)) => {
+                let language = language.split([' ', ',']).next().unwrap_or_default().to_owned();
+                let text = String::new();
+                open = Some(Block { line: number + 1, language, word: word.take(), text });
+            }
+            (None, None) if line.trim().is_empty() => {}
+            (None, None) => {
+                let comment = line.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->"));
+                word = comment.map(str::to_owned);
+            }
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    found
+}
+
+/// Whether the lines of `expected` are in `printed`, in order.
+fn prints(printed: &str, expected: &str) -> Result<(), String> {
+    let mut lines = printed.lines();
+    for wanted in expected.lines() {
+        if !lines.any(|line| fits(line.trim_end(), wanted)) {
+            return Err(format!("no line (more) is {wanted:?} in\n{printed}"));
+        }
+    }
+    Ok(())
+}
+
+/// `…` stands for anything.
+fn fits(line: &str, wanted: &str) -> bool {
+    let mut parts = wanted.split('…');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    let mut parts: Vec<_> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// A folder, a port, and what was started there.
+struct Page {
+    folder: tempfile::TempDir,
+    port: u16,
+    running: Vec<Child>,
+}
+
+impl Page {
+    fn new() -> Self {
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        Self { folder: tempfile::tempdir().expect("a folder"), port, running: Vec::new() }
+    }
+
+    fn shell(&self, text: &str) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_tinpot"));
+        let mut path = vec![program.parent().expect("a folder").to_owned()];
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        let mut command = Command::new("bash");
+        command.args(["-euo", "pipefail", "-c", &text.replace(PORT, &self.port.to_string())]);
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("PATH", std::env::join_paths(path).expect("a path"));
+        command.env("PORT", self.port.to_string());
+        command.env("TINPOT_SERVER", format!("http://127.0.0.1:{}", self.port));
+        command.env("HOME", self.folder.path()).env_remove("XDG_CONFIG_HOME");
+        // A group of its own, so that all of it can be ended.
+        command.process_group(0);
+        command
+    }
+
+    /// What a command prints, and its exit code.
+    fn run(&self, text: &str) -> (String, i32) {
+        let both = format!("exec 2>&1\n{text}");
+        let output = self.shell(&both).output().expect("bash");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().unwrap_or(-1))
+    }
+
+    /// Starts something that goes on; waits until it has printed `until`.
+    fn start(&mut self, text: &str, until: &str) -> Result<(), String> {
+        let mut command = self.shell(&format!("exec 2>&1\n{text}"));
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("bash");
+        let (mut output, printed) =
+            (child.stdout.take().expect("a pipe"), Arc::<Mutex<String>>::default());
+        let sink = printed.clone();
+        self.running.push(child);
+        // Ends with the program.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = output.read(&mut buffer) {
+                sink.lock().expect("a lock").push_str(&String::from_utf8_lossy(&buffer[..read]));
+            }
+        });
+        let deadline = Instant::now() + PATIENCE;
+        while !printed.lock().expect("a lock").contains(until) {
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "never printed {until:?}:\n{}",
+                    printed.lock().expect("a lock")
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Does what a block says; `printed` is what it has to print.
+    fn perform(&mut self, block: &Block, printed: Option<&str>) -> Result<(), String> {
+        let right = |(output, code): (String, i32), wanted: i32| {
+            if code != wanted {
+                return Err(format!("exit code {code}, not {wanted}:\n{output}"));
+            }
+            printed.map_or(Ok(()), |printed| prints(&output, printed))
+        };
+        let word = block.word.as_deref().unwrap_or_default();
+        match word.split_once(": ").map_or((word, ""), |(word, rest)| (word, rest)) {
+            ("file", path) => {
+                let path = self.folder.path().join(path);
+                fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+                fs::write(path, &block.text).expect("a file");
+                Ok(())
+            }
+            ("run", "") => right(self.run(&block.text), 0),
+            ("run, exits with", code) => {
+                right(self.run(&block.text), code.parse().expect("a number"))
+            }
+            ("run until it prints that", "") => {
+                let deadline = Instant::now() + PATIENCE;
+                loop {
+                    match right(self.run(&block.text), 0) {
+                        Err(why) if Instant::now() > deadline => return Err(why),
+                        Err(_) => std::thread::sleep(Duration::from_millis(100)),
+                        Ok(()) => return Ok(()),
+                    }
+                }
+            }
+            ("background until", until) => self.start(&block.text, until),
+            ("not run", reason) if !reason.is_empty() => Ok(()),
+            ("", _) if !matches!(&*block.language, "sh" | "bash" | "python") => Ok(()),
+            (other, _) => Err(format!("what is to be done with this: {other:?}?")),
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32) {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
+            }
+            let _ = child.wait();
+        }
+    }
+}
+
+fn perform(path: &Path) {
+    let text = fs::read_to_string(path).expect("a page");
+    let blocks = blocks(&text);
+    let mut page = Page::new();
+    for (index, block) in blocks.iter().enumerate() {
+        let next =
+            blocks.get(index + 1).filter(|next| next.language == "text" && next.word.is_none());
+        if let Err(why) = page.perform(block, next.map(|next| &*next.text)) {
+            panic!("{}:{}: {why}", path.display(), block.line);
+        }
+    }
+}
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+#[test]
+fn the_readme_does_what_it_says() {
+    perform(&docs().join("../README.md"));
+}
+
+#[test]
+fn the_tutorial_does_what_it_says() {
+    perform(&docs().join("tutorial.md"));
+}
+
+#[test]
+fn the_how_tos_do_what_they_say() {
+    for page in fs::read_dir(docs().join("how-to")).expect("a folder") {
+        perform(&page.expect("a page").path());
+    }
+}
+
+/// The pages, and what in this house they may point to.
+#[test]
+fn links_of_the_documentation_lead_somewhere() {
+    let mut pages = vec![docs().join("../README.md"), docs().join("../ARCHITECTURE.md")];
+    for folder in [docs(), docs().join("how-to")] {
+        let entries = fs::read_dir(folder).expect("a folder");
+        pages.extend(
+            entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()),
+        );
+    }
+    let mut broken = Vec::new();
+    for page in
+        pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md"))
+    {
+        let text = fs::read_to_string(page).expect("a page");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            let elsewhere = target.contains("://") || target.is_empty() || target.contains(' ');
+            if !elsewhere && !page.parent().expect("a folder").join(target).exists() {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn output_is_compared_line_by_line() {
+    assert_eq!(prints("a\nb 12 c\nd\n", "a\nb … c\n"), Ok(()));
+    assert!(prints("a\nb\n", "b\na\n").is_err());
+    assert!(prints("ab\n", "a\n").is_err());
+    assert!(fits("x=1, y=2", "x=…, y=…") && fits("x", "…") && !fits("xy", "…x"));
+}
