@@ -11,6 +11,7 @@ mod idempotency;
 mod intake;
 mod live;
 mod logs;
+mod operations;
 mod turn;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -35,6 +35,7 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
 type SubmitReply = oneshot::Sender<Result<Accepted>>;
 type CancelReply = oneshot::Sender<Result<CancelOutcome>>;
+type QueueReply = oneshot::Sender<Result<()>>;
 
 /// What handles ask of the loop.
 #[derive(Debug)]
@@ -55,6 +56,11 @@ pub(super) enum Command {
         key: CallKey,
         state: CallState,
     },
+    SetPaused {
+        queue: String,
+        paused: bool,
+        reply: QueueReply,
+    },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
     Queues(oneshot::Sender<Vec<QueueView>>),
     Shutdown(oneshot::Sender<()>),
@@ -70,7 +76,7 @@ pub(super) struct Published {
 #[derive(Debug)]
 pub(super) struct Control {
     shared: Arc<Shared>,
-    turn: Turn<SubmitReply, CancelReply>,
+    turn: Turn<SubmitReply, CancelReply, QueueReply>,
     clock: Clock,
     published: Published,
     version: u64,
@@ -244,6 +250,11 @@ impl Control {
                 }
             }
             Command::Cancel { id, force, reply } => self.turn.cancel(now, id, force, reply),
+            Command::SetPaused { queue, paused, reply } => {
+                if let Some(answer) = self.turn.set_paused(now, &queue, paused, reply) {
+                    give(&self.shared, answer);
+                }
+            }
             Command::Called { key, state } => self.called(key, state),
             Command::Workers(reply) => {
                 let _ = reply.send(self.turn.machine.workers(now));
@@ -352,7 +363,7 @@ impl Control {
 }
 
 /// Tells whoever asked.
-fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply>) {
+fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply, QueueReply>) {
     match answer {
         Answer::Submit(reply, accepted) => drop(reply.send(Ok(accepted))),
         Answer::Refused(forgotten, reply, error) => {
@@ -362,6 +373,7 @@ fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply>) {
             let _ = reply.send(Err(error));
         }
         Answer::Cancel(reply, outcome) => drop(reply.send(outcome)),
+        Answer::Queue(reply, done) => drop(reply.send(done)),
     }
 }
 

@@ -11,6 +11,7 @@ mod log_sink;
 mod machine;
 mod options;
 mod parameters;
+mod queues;
 mod recovery;
 mod secrets;
 mod simulation;
