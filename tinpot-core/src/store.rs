@@ -39,6 +39,8 @@ pub struct Opened {
     pub longest_lease: Duration,
     /// The actions that were ever offered, as they were offered last.
     pub actions: Vec<Arc<Action>>,
+    /// The queues that are paused, and since when.
+    pub paused: Vec<(Arc<str>, Timestamp)>,
 }
 
 impl Opened {
@@ -51,6 +53,7 @@ impl Opened {
             waiting: Vec::new(),
             longest_lease: Duration::ZERO,
             actions: Vec::new(),
+            paused: Vec::new(),
         }
     }
 }

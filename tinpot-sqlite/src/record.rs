@@ -223,7 +223,8 @@ pub(crate) fn micros(time: Timestamp) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
-fn timestamp(micros: i64) -> Timestamp {
+/// A time from a number.
+pub(crate) fn timestamp(micros: i64) -> Timestamp {
     Timestamp(micros.max(0) as u64)
 }
 

@@ -127,6 +127,7 @@ macro_rules! store_reopen_conformance {
             logs_are_remembered_and_go_on
             the_catalogue_is_remembered
             keys_are_remembered
+            paused_queues_are_remembered
             secrets_are_remembered
             queues_are_read_as_before
         }

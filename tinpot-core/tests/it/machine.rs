@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tinpot_core::protocol::{
     Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Hello, Message, ProtocolConfig,
-    ResultReport, Tick,
+    Released, ReleasedHow, ResultReport, Tick,
 };
 use tinpot_core::store::Transition;
 use tinpot_core::{Action, Execution, ExecutionId, Json, Offer, Outcome, WorkerId};
@@ -83,4 +83,51 @@ fn a_worker_that_misses_its_beats_is_given_nothing_and_its_actions_are_unavailab
     machine.receive(later, &worker, beat(2, vec![]), &mut effects);
     assert_eq!(grants(&effects), 1, "{effects:?}");
     assert!(machine.catalogue()["noop"].available);
+}
+
+/// The executions that are granted, in order.
+fn grants(effects: &[CoordinatorEffect]) -> Vec<u128> {
+    let grant = |effect: &CoordinatorEffect| match effect {
+        CoordinatorEffect::Persist(Transition::Grant { execution, .. }) => {
+            Some(execution.as_u128())
+        }
+        _ => None,
+    };
+    effects.iter().filter_map(grant).collect()
+}
+
+#[test]
+fn what_a_worker_gives_back_to_a_paused_queue_waits_there_until_it_is_resumed() {
+    let (mut machine, worker) = introduced();
+    let mut effects = Vec::new();
+    machine.submit(Tick(1), execution(1), &mut effects).expect("accepted");
+    machine.submit(Tick(2), execution(2), &mut effects).expect("accepted");
+    let fence = granted(&effects);
+    machine.pause_queue(Tick(3), "default", &mut effects).expect("it is known");
+    effects.clear();
+    let back = Released { fence, how: ReleasedHow::NeverRan };
+    machine.receive(Tick(4), &worker, Message::Released(back), &mut effects);
+    machine.receive(Tick(5), &worker, beat(2, vec![]), &mut effects);
+    assert!(grants(&effects).is_empty(), "{effects:?}");
+    effects.clear();
+    machine.resume_queue(Tick(6), "default", &mut effects).expect("it is known");
+    assert_eq!(grants(&effects), [1], "{effects:?}");
+    let resumed = CoordinatorEffect::Persist(Transition::Resume { queue: "default".into() });
+    assert_eq!(effects[0], resumed, "it is resumed before anything is granted");
+}
+
+#[test]
+fn a_queue_is_paused_once_however_often_that_is_asked() {
+    let (mut machine, _) = introduced();
+    let mut effects = Vec::new();
+    for _ in 0..3 {
+        machine.pause_queue(Tick(3), "default", &mut effects).expect("it is known");
+    }
+    assert_eq!(effects.len(), 1, "{effects:?}");
+    effects.clear();
+    for _ in 0..3 {
+        machine.resume_queue(Tick(4), "default", &mut effects).expect("it is known");
+    }
+    assert_eq!(effects.len(), 1, "{effects:?}");
+    machine.pause_queue(Tick(5), "nowhere", &mut effects).expect_err("nobody knows it");
 }

@@ -1,5 +1,6 @@
 //! Integration tests of tinpot-core: one binary, one module per subject.
 
+mod changes;
 mod children;
 mod cluster;
 mod documentation;
@@ -10,6 +11,7 @@ mod log_sink;
 mod machine;
 mod options;
 mod parameters;
+mod queues;
 mod recovery;
 mod secrets;
 mod simulation;

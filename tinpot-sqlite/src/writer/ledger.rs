@@ -110,6 +110,15 @@ impl Ledger {
                            ON CONFLICT (name) DO UPDATE SET action = excluded.action";
                 connection.prepare_cached(sql)?.execute([&action.name, text.get()])?;
             }
+            Transition::Pause { queue, since } => {
+                let sql = "INSERT INTO paused_queues (queue, since) VALUES (?1, ?2) \
+                           ON CONFLICT (queue) DO UPDATE SET since = excluded.since";
+                connection.prepare_cached(sql)?.execute(params![&**queue, micros(*since)])?;
+            }
+            Transition::Resume { queue } => {
+                let sql = "DELETE FROM paused_queues WHERE queue = ?1";
+                connection.prepare_cached(sql)?.execute([&**queue])?;
+            }
             Transition::Accept(execution) => {
                 let route = self.routes.number(connection, &execution.queue, &execution.action)?;
                 let mut execution = (**execution).clone();
