@@ -91,7 +91,9 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-mqtt")
             .command("cargo check -p tinpot-python")
             .command("cargo check -p tinpot-http")
-            .command("cargo check -p tinpot-sqlite"),
+            .command("cargo check -p tinpot-http --no-default-features")
+            .command("cargo check -p tinpot-sqlite")
+            .command("cargo check -p tinpot-ui"),
         Step::new("ui", "the web UI: types, tests, and what is committed is what its sources make")
             .check(ui::check),
         // Before the tests: the end-to-end tests start the examples as processes.
