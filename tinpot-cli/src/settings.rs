@@ -11,7 +11,7 @@ use tinpot_mqtt::MqttTransport;
 use tinpot_python::{Containment, ContainmentMode, Limits, PythonPool};
 use tinpot_sqlite::{Retention, SqliteStore};
 
-use crate::AnyError;
+use crate::serve::AnyError;
 
 /// Where the API listens.
 #[derive(Args, Clone, Debug)]
@@ -40,10 +40,10 @@ pub struct BrokerSettings {
     #[arg(long, env = "MQTT_CA")]
     pub ca: Option<PathBuf>,
     /// A PEM file with the certificate chain to show to the broker
-    #[arg(long, env = "MQTT_CERT", requires = "key")]
+    #[arg(long, env = "MQTT_CERT")]
     pub cert: Option<PathBuf>,
     /// A PEM file with the private key of that certificate
-    #[arg(long, env = "MQTT_KEY", requires = "cert")]
+    #[arg(long, env = "MQTT_KEY")]
     pub key: Option<PathBuf>,
 }
 
@@ -96,8 +96,14 @@ impl BrokerSettings {
         if let Some(ca) = &self.ca {
             builder = builder.ca_certificate(read(ca)?);
         }
-        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
-            builder = builder.client_certificate(read(cert)?, read(key)?);
+        // Not clap's `requires`: one of the two may come from a file of settings, which clap takes for a default.
+        match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                builder = builder.client_certificate(read(cert)?, read(key)?);
+            }
+            (Some(_), None) => return Err("--cert (MQTT_CERT) needs --key (MQTT_KEY)".into()),
+            (None, Some(_)) => return Err("--key (MQTT_KEY) needs --cert (MQTT_CERT)".into()),
+            (None, None) => {}
         }
         Ok(builder.connect().await?)
     }
@@ -169,7 +175,7 @@ impl ProtocolSettings {
 }
 
 /// A time in seconds, fractions allowed, from a millisecond to a year.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.001..=31_536_000.0).contains(seconds));
     seconds
         .map(Duration::from_secs_f64)

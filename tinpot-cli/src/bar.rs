@@ -1,0 +1,75 @@
+//! A bar on the last line of a terminal.
+
+use std::io::{self, Write};
+
+const WIDTH: usize = 24;
+/// The longest message beside it, in characters: a bar must not wrap.
+const MESSAGE_CHARS: usize = 30;
+
+/// Shows how far something has come; nothing where there is no terminal.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    on: bool,
+    text: String,
+    drawn: bool,
+}
+
+impl Bar {
+    pub(crate) fn new(on: bool) -> Self {
+        Self { on, text: String::new(), drawn: false }
+    }
+
+    /// Shows that so much of so much is done.
+    pub(crate) fn set(&mut self, done: f64, total: Option<f64>, message: &str) -> io::Result<()> {
+        self.text = text(done, total, message);
+        self.clear()?;
+        self.draw()
+    }
+
+    /// Takes it off the screen, so that a line can be written.
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.drawn) {
+            let mut out = io::stderr().lock();
+            out.write_all(b"\r\x1b[K")?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Puts it back.
+    pub(crate) fn draw(&mut self) -> io::Result<()> {
+        if self.on && !self.text.is_empty() {
+            let mut out = io::stderr().lock();
+            out.write_all(self.text.as_bytes())?;
+            out.flush()?;
+            self.drawn = true;
+        }
+        Ok(())
+    }
+}
+
+fn text(done: f64, total: Option<f64>, message: &str) -> String {
+    let message: String =
+        crate::output::clean(message, false).chars().take(MESSAGE_CHARS).collect();
+    let Some(total) = total.filter(|total| *total > 0.0) else {
+        return format!("{done} {message}").trim_end().to_owned();
+    };
+    let part = (done / total).clamp(0.0, 1.0);
+    let full = (part * WIDTH as f64).round() as usize;
+    let bar = "█".repeat(full) + &"░".repeat(WIDTH.saturating_sub(full));
+    format!("{bar} {:3.0} % {message}", part * 100.0).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn a_bar_is_never_longer_than_full_and_has_a_form_without_a_total() {
+        assert!(text(150.0, Some(100.0), "").ends_with("100 %"));
+        assert!(text(-1.0, Some(100.0), "x").contains("░   0 % x"));
+        assert_eq!(text(7.0, None, "files"), "7 files");
+        assert_eq!(text(7.0, Some(0.0), ""), "7");
+        assert!(text(f64::NAN, Some(1.0), "").contains("░"));
+    }
+}

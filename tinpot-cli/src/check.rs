@@ -1,0 +1,51 @@
+//! `tinpot check`: imports the actions of a folder as a worker would.
+
+use tinpot_core::Executor;
+use tinpot_python::ContainmentMode;
+
+use crate::args::{CheckArgs, Global};
+use crate::exit::{Code, Done, Failure};
+use crate::output::{self, Paint};
+use crate::programs::{Plan, runtime};
+
+pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
+    let dir = &arguments.dir;
+    if !dir.is_dir() {
+        let message = format!("there is no folder {}: name that of the actions", dir.display());
+        return Err(Failure::new(Code::NotFound, message));
+    }
+    let plan = Plan {
+        python: arguments.python.clone(),
+        concurrency: 1,
+        reload: false,
+        containment: ContainmentMode::ProcessGroup,
+        ..Plan::new(dir)
+    };
+    let offer = runtime()?.block_on(async {
+        let pool = plan.pool().await?;
+        let offer = pool.actions().borrow().clone();
+        pool.close().await?;
+        Ok::<_, crate::AnyError>(offer)
+    })?;
+    let code = if offer.problems.is_empty() { Code::Success } else { Code::Failed };
+    if global.json {
+        let actions: Vec<_> = offer.actions.iter().map(|action| &action.name).collect();
+        let text = serde_json::json!({"actions": actions, "problems": offer.problems});
+        output::println(&text.to_string())?;
+        return Ok(code);
+    }
+    let paint = Paint::stdout();
+    for action in &offer.actions {
+        output::println(&format!("{} {}", paint.green("ok"), action.name))?;
+    }
+    for problem in &offer.problems {
+        output::println(&format!("{} {}", paint.red("problem"), problem.place))?;
+        for line in problem.message.lines() {
+            output::println(&format!("    {}", output::clean(line, false)))?;
+        }
+    }
+    let (actions, problems) = (offer.actions.len(), offer.problems.len());
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    output::say(&format!("{}, {}", count(actions, "action"), count(problems, "problem")));
+    Ok(code)
+}

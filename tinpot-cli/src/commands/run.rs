@@ -1,0 +1,245 @@
+//! `tinpot run`: flags from the schema, the submission, and what follows it.
+
+use std::ffi::OsString;
+use std::io::Read;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
+use serde_json::{Map, Value, json};
+
+use super::find;
+use crate::args::{Cli, Global, RunOptions, SubmitArgs};
+use crate::client::{ActionView, Client, Follow, Refused, Submitted, encoded};
+use crate::exit::{Code, Done, Failure};
+use crate::flags::{Flags, first_word};
+use crate::follow::Watch;
+use crate::output;
+use crate::profile;
+
+/// The most that is read as parameters, in bytes: above what servers take.
+const DATA_BYTES: u64 = 64 * 1024 * 1024;
+const LAST_WORDS: &str = "tinpot: interrupted before the server said that it has accepted it: `tinpot executions list` shows whether it did";
+
+/// A command line of `run` or `exec`: whom it is about, and all other words.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) words: Vec<OsString>,
+}
+
+impl Target {
+    /// Splits a command line, if it is one of `subcommand` and names something.
+    pub(crate) fn of(arguments: &[OsString], subcommand: &str) -> Option<Self> {
+        let root = Cli::command();
+        let words = arguments.get(1..)?;
+        let at = first_word(&root, words)?;
+        if words[at] != *subcommand {
+            return None;
+        }
+        let command = root.find_subcommand(subcommand)?.clone();
+        let command = Global::augment_args(command);
+        let rest = &words[at + 1..];
+        let name_at = first_word(&command, rest)?;
+        let name = rest[name_at].to_str()?.to_owned();
+        let words = [&words[..at], &rest[..name_at], &rest[name_at + 1..]].concat();
+        Some(Self { name, words })
+    }
+}
+
+/// The options of every `run`, on a command.
+pub(crate) fn options(command: Command) -> Command {
+    Global::augment_args(RunOptions::augment_args(command))
+}
+
+/// The global options among words that are not all understood yet.
+pub(crate) fn global_of(words: &[OsString]) -> Global {
+    let command = Global::augment_args(Command::new("tinpot")).ignore_errors(true);
+    let command = command.no_binary_name(true).disable_help_flag(true);
+    let mut known = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let text = word.to_str().unwrap_or_default();
+        if text == "--" {
+            break;
+        }
+        if text == "--server" || text == "--profile" {
+            known.push(word.clone());
+            known.extend(words.next().cloned());
+        } else if text == "--json"
+            || text.starts_with("--server=")
+            || text.starts_with("--profile=")
+        {
+            known.push(word.clone());
+        }
+    }
+    let matches = command.try_get_matches_from(known);
+    matches.ok().and_then(|matches| Global::from_arg_matches(&matches).ok()).unwrap_or_default()
+}
+
+/// `tinpot run NAME …`.
+pub(crate) fn run(target: &Target) -> Done {
+    let global = global_of(&target.words);
+    let client = profile::client(&global)?;
+    // Without a word about parameters nothing has to be asked before.
+    let silent = target.words.is_empty();
+    let action = if silent { None } else { Some(find(&client, &target.name)?) };
+    run_with(&client, &target.name, action.as_ref(), &target.words, |command| command)
+}
+
+/// Runs an action of a server with the words of a command line; `more` adds the caller's own options.
+pub(crate) fn run_with(
+    client: &Client,
+    name: &str,
+    action: Option<&ActionView>,
+    words: &[OsString],
+    more: impl Fn(Command) -> Command,
+) -> Done {
+    let base = more(options(Command::new("run")));
+    let flags = action.map(|action| Flags::of(&action.schema, &base));
+    let (arguments, matches) = match (action, &flags) {
+        (Some(action), Some(flags)) => {
+            let command = command(&base, action, flags);
+            let matches = command.try_get_matches_from(words).unwrap_or_else(|e| e.exit());
+            (RunOptions::from_arg_matches(&matches), Some(matches))
+        }
+        _ => (Ok(RunOptions::default()), None),
+    };
+    let arguments = arguments.unwrap_or_else(|e| e.exit());
+    let global = matches.as_ref().map_or_else(Global::default, |matches| {
+        Global::from_arg_matches(matches).unwrap_or_default()
+    });
+    let parameters = parameters(&arguments, flags.as_ref(), matches.as_ref())?;
+    let body = json!({"parameters": parameters, "options": submit_options(&arguments.submit)});
+    let follow = Follow::prepare(arguments.wait.follow.timeout, LAST_WORDS)?;
+    let path = format!("/api/actions/{}/execute", encoded(name));
+    let answer = client.post(&path, Some(&body.to_string()));
+    let answer = answer.map_err(|refused| explained(client, name, flags.as_ref(), refused))?;
+    let submitted: Submitted = client.understood(&answer)?;
+    let id = submitted.execution_id;
+    if arguments.wait.detach {
+        output::println(&if global.json { crate::json::line(&answer) } else { id })?;
+        return Ok(Code::Success);
+    }
+    Watch::new(client, &id, &arguments.wait.follow, &global).run(&follow)
+}
+
+/// The command of one action, as `--help` shows it.
+pub(crate) fn command(base: &Command, action: &ActionView, flags: &Flags) -> Command {
+    let name = crate::shell::quoted(&action.name);
+    let description: Vec<_> =
+        action.description.lines().map(|line| output::clean(line, false)).collect();
+    let start = base.get_bin_name().unwrap_or("tinpot run");
+    let help = Arg::new("help").long("help").short('h').help("Print help");
+    let help = help.action(ArgAction::Help).help_heading("Global options");
+    // The flags first, which is the order of the help.
+    flags
+        .add_to(Command::new("run"))
+        .args(base.get_arguments().cloned())
+        .disable_help_flag(true)
+        .arg(help)
+        .no_binary_name(true)
+        .bin_name(format!("{start} {name}"))
+        .about(description.join("\n"))
+        .override_usage(format!("{start} {name}{} [OPTIONS]", flags.usage()))
+        .max_term_width(100)
+}
+
+fn parameters(
+    arguments: &RunOptions,
+    flags: Option<&Flags>,
+    matches: Option<&ArgMatches>,
+) -> Result<Map<String, Value>, Failure> {
+    let data = arguments.parameters.data.as_deref().map(data).transpose()?;
+    match flags {
+        Some(flags) => flags.read(matches, &arguments.parameters.params, data),
+        None => Ok(data.unwrap_or_default()),
+    }
+}
+
+/// The object that `--data` names.
+fn data(text: &str) -> Result<Map<String, Value>, Failure> {
+    let wrong =
+        |what: &str, why: &dyn std::fmt::Display| Failure::usage(format!("--data: {what}: {why}"));
+    let mut read = String::new();
+    let (what, text) = if text == "-" {
+        let taken = std::io::stdin().lock().take(DATA_BYTES).read_to_string(&mut read);
+        taken.map_err(|e| wrong("standard input cannot be read", &e))?;
+        ("standard input is no JSON object", read.as_str())
+    } else if let Some(path) = text.strip_prefix('@') {
+        let file = std::fs::File::open(path);
+        let taken = file.and_then(|file| file.take(DATA_BYTES).read_to_string(&mut read));
+        taken.map_err(|e| wrong(&format!("{path} cannot be read"), &e))?;
+        ("the file has no JSON object", read.as_str())
+    } else {
+        ("must be a JSON object, @FILE or -", text)
+    };
+    serde_json::from_str(text).map_err(|e| wrong(what, &e))
+}
+
+/// The options of a submission as the API takes them; what is left out is left out.
+pub(crate) fn submit_options(arguments: &SubmitArgs) -> Value {
+    let all = [
+        ("idempotency_key", arguments.idempotency_key.as_ref().map(|key| json!(key))),
+        ("priority", arguments.priority.map(|n| json!(n))),
+        ("queue", arguments.queue.as_ref().map(|name| json!(name))),
+        ("delay", arguments.delay.map(|s| json!(s))),
+        ("expires_in", arguments.expires_in.map(|s| json!(s))),
+        ("timeout", arguments.attempt_timeout.map(|s| json!(s))),
+        ("retries", arguments.retries.map(|n| json!(n))),
+    ];
+    let given = all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(given.collect())
+}
+
+/// A refusal in the words of the command line.
+fn explained(client: &Client, name: &str, flags: Option<&Flags>, refused: Refused) -> Failure {
+    let program = crate::follow::program(client);
+    match refused.code() {
+        Code::NotFound => find(client, name).err().unwrap_or_else(|| refused.into()),
+        Code::Usage => {
+            let mut message = if refused.errors.is_empty() {
+                refused.detail.clone()
+            } else {
+                "the parameters do not fit".to_owned()
+            };
+            let found;
+            let flags = match flags {
+                Some(flags) => Some(flags),
+                None => {
+                    let base = options(Command::new("run"));
+                    found = find(client, name).ok().map(|action| Flags::of(&action.schema, &base));
+                    found.as_ref()
+                }
+            };
+            for (path, what) in &refused.errors {
+                let first = path.split(['.', '[']).next().unwrap_or_default();
+                let flag = flags.and_then(|flags| flags.flag_of(first));
+                let place = match flag {
+                    Some(flag) if first == path => flag,
+                    Some(flag) => format!("{flag} ({path})"),
+                    None => path.clone(),
+                };
+                message.push_str(&format!("\n  {place}: {what}"));
+            }
+            let name = crate::shell::quoted(name);
+            message.push_str(&format!("\nsee: {program} run {name} --help"));
+            Failure::new(Code::Usage, message)
+        }
+        _ => refused.into(),
+    }
+}
+
+/// `run` and `exec` without a name: their help, or what is missing.
+pub(crate) fn without_name(subcommand: &str, help: bool) -> Done {
+    if help {
+        let mut root = Cli::command();
+        root.build();
+        let command = root.find_subcommand_mut(subcommand);
+        let text = command.map(|command| command.render_help().to_string());
+        output::print(&text.unwrap_or_default())?;
+        return Ok(Code::Success);
+    }
+    Err(Failure::usage(match subcommand {
+        "exec" => "name a file and an action of it, as in: tinpot exec actions/hello.py::hello",
+        _ => "name an action, as in: tinpot run hello; `tinpot actions list` shows which there are",
+    }))
+}

@@ -1,0 +1,49 @@
+//! `tinpot version` and `tinpot openapi`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::args::Global;
+use crate::client::Client;
+use crate::exit::{Code, Done};
+use crate::output;
+use crate::{json, profile};
+
+/// How long a server is waited for that nobody needs to be there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+/// A server that is not there is no failure: it has no version.
+pub(crate) fn version(global: &Global) -> Done {
+    let own = env!("CARGO_PKG_VERSION");
+    let server = profile::server(global)?;
+    let client = Client::with_patience(&server.url, PATIENCE, PATIENCE)?;
+    let theirs = client.read::<Version>("/api/version").map(|version| version.version);
+    if global.json {
+        let theirs = theirs.ok();
+        let text =
+            serde_json::json!({"version": own, "server": {"url": server.url, "version": theirs}});
+        output::println(&text.to_string())?;
+        return Ok(Code::Success);
+    }
+    output::println(&format!("tinpot {own}"))?;
+    output::println(&match theirs {
+        Ok(version) => format!("server {version} at {}", server.url),
+        Err(refused) if refused.status.is_some() => {
+            format!("server at {}: does not say its version", server.url)
+        }
+        Err(_) => format!("server: none at {}", server.url),
+    })?;
+    Ok(Code::Success)
+}
+
+pub(crate) fn openapi(global: &Global) -> Done {
+    let text = profile::client(global)?.get("/openapi.json")?;
+    output::println(&if global.json { json::line(&text) } else { json::pretty(&text) })?;
+    Ok(Code::Success)
+}

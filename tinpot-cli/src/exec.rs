@@ -1,0 +1,98 @@
+//! `tinpot exec FILE::ACTION`: what `run` does, on a server that is there for this one execution and for nobody else.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Arg, Args, Command, FromArgMatches};
+
+use crate::args::Global;
+use crate::client::Client;
+use crate::commands::{Target, find, run_with};
+use crate::exit::{Code, Done, Failure};
+use crate::programs::{Plan, Site, runtime};
+
+/// How long what was left running may take to end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The option that only this command has.
+#[derive(Args, Clone, Debug)]
+struct PythonArgs {
+    /// The Python interpreter, or a virtual environment; VIRTUAL_ENV or python3 by default
+    #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", help_heading = "Run options")]
+    python: Option<PathBuf>,
+}
+
+pub(crate) fn exec(target: &Target) -> Done {
+    let (file, name) = target
+        .name
+        .rsplit_once("::")
+        .filter(|(file, name)| !file.is_empty() && !name.is_empty())
+        .ok_or_else(|| {
+            let message =
+                format!("{:?}: must be FILE::ACTION, as in actions/hello.py::hello", target.name);
+            Failure::usage(message)
+        })?;
+    let path = Path::new(file);
+    if !path.is_file() {
+        return Err(Failure::new(Code::NotFound, format!("there is no file {file}")));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let plan = Plan {
+        python: python(target),
+        concurrency: 1,
+        reload: false,
+        ..Plan::new(folder.unwrap_or(Path::new(".")))
+    };
+    let runtime = runtime()?;
+    let site = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Site::start(plan, listener).await
+    })?;
+    let done = run(&site, path, name, target);
+    runtime.block_on(site.close(PATIENCE));
+    done
+}
+
+fn run(site: &Site, path: &Path, name: &str, target: &Target) -> Done {
+    let client = Client::new(&site.url())?;
+    let offer = site.offer.borrow().clone();
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let of_file = |place: &str| {
+        place.rsplit_once(':').map_or(place, |(file, _)| file) == file_name || place == file_name
+    };
+    if !offer.actions.iter().any(|action| action.name == name) {
+        if let Some(problem) = offer.problems.iter().find(|problem| of_file(&problem.place)) {
+            return Err(Failure::new(
+                Code::Failed,
+                format!("{}: {}", problem.place, problem.message),
+            ));
+        }
+        let names = offer.actions.iter().map(|action| &*action.name);
+        let near = crate::suggest::or_list(name, names);
+        let message = format!("there is no action {name:?} in {}{near}", path.display());
+        return Err(Failure::new(Code::NotFound, message));
+    }
+    let action = find(&client, name)?;
+    run_with(&client, name, Some(&action), &target.words, |command| {
+        PythonArgs::augment_args(command).bin_name("tinpot exec")
+    })
+}
+
+/// The interpreter that the words name.
+fn python(target: &Target) -> Option<PathBuf> {
+    let mut words = target.words.iter();
+    let mut found = Vec::new();
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy();
+        if text == "--python" {
+            found.extend([Some(word.clone()), words.next().cloned()].into_iter().flatten());
+        } else if text.starts_with("--python=") {
+            found.push(word.clone());
+        }
+    }
+    let command: Command = PythonArgs::augment_args(Global::augment_args(Command::new("exec")));
+    let command = command.arg(Arg::new("help").long("help").num_args(0)).disable_help_flag(true);
+    let matches = command.no_binary_name(true).try_get_matches_from(found).ok()?;
+    PythonArgs::from_arg_matches(&matches).ok()?.python
+}

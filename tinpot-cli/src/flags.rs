@@ -1,0 +1,225 @@
+//! The flags of an action, made from its schema, and what they say as parameters.
+
+mod help;
+mod value;
+
+use std::ffi::OsString;
+
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::{Map, Value};
+use tinpot_core::Json;
+use tinpot_core::action::{Parameter, parameters};
+
+use self::value::Kind;
+use crate::exit::Failure;
+use crate::suggest;
+
+/// Flags that an action's parameters cannot take, since every command has them.
+const RESERVED: [&str; 2] = ["help", "version"];
+
+/// The parameters of an action, and the flag of each.
+#[derive(Debug)]
+pub(crate) struct Flags {
+    all: Vec<(String, Parameter, Kind)>,
+    /// It takes names that the schema does not know, as with `**kwargs`.
+    open: bool,
+}
+
+impl Flags {
+    /// For a schema, beside the options of `command`. A parameter whose flag is one of those already is `--param-NAME`.
+    pub(crate) fn of(schema: &Json, command: &Command) -> Self {
+        let taken = |long: &str| {
+            RESERVED.contains(&long)
+                || command.get_arguments().any(|arg| arg.get_long() == Some(long))
+        };
+        let mut all: Vec<(String, Parameter, Kind)> = Vec::new();
+        for parameter in parameters(schema) {
+            let long = parameter.name.replace('_', "-");
+            let negated = format!("no-{long}");
+            let used = |long: &str| all.iter().any(|(other, ..)| other == long);
+            let usable = !long.is_empty()
+                && !long.starts_with('-')
+                && long.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '=');
+            let long = if !usable {
+                // Left to --param and --data.
+                String::new()
+            } else if taken(&long) || taken(&negated) || used(&long) || used(&negated) {
+                format!("param-{}", parameter.name)
+            } else {
+                long
+            };
+            let kind = Kind::of(&parameter.schema);
+            all.push((long, parameter, kind));
+        }
+        let document: Option<Value> = serde_json::from_str(schema.get()).ok();
+        let more = document.as_ref().and_then(|schema| schema.get("additionalProperties"));
+        Self { all, open: more != Some(&Value::Bool(false)) }
+    }
+
+    fn with_flags(&self) -> impl Iterator<Item = &(String, Parameter, Kind)> {
+        self.all.iter().filter(|(long, ..)| !long.is_empty())
+    }
+
+    /// Adds the flags to a command.
+    pub(crate) fn add_to(&self, mut command: Command) -> Command {
+        for (at, (long, parameter, kind)) in self.with_flags().enumerate() {
+            let id = id(parameter);
+            let mut arg = Arg::new(id.clone())
+                .long(long.clone())
+                .help(help::of(parameter, kind))
+                .help_heading("Parameters")
+                .display_order(at)
+                .value_name(kind.value_name(parameter))
+                .allow_hyphen_values(true)
+                .hide_possible_values(false);
+            arg = match kind {
+                Kind::Boolean => arg
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true")
+                    .value_parser(["true", "false"])
+                    .hide_possible_values(true)
+                    .allow_hyphen_values(false)
+                    .overrides_with(format!("no {id}")),
+                Kind::Choice(choices) => arg.value_parser(PossibleValuesParser::new(
+                    choices.iter().map(|(text, name, _)| {
+                        let value = PossibleValue::new(text.clone());
+                        match name {
+                            Some(name) if name != text => value.help(name.clone()),
+                            _ => value,
+                        }
+                    }),
+                )),
+                Kind::List(_) => arg.action(ArgAction::Append),
+                _ => arg,
+            };
+            command = command.arg(arg);
+            if *kind == Kind::Boolean {
+                let not = Arg::new(format!("no {id}"))
+                    .long(format!("no-{long}"))
+                    .help("The opposite")
+                    .help_heading("Parameters")
+                    .display_order(at)
+                    .action(ArgAction::SetTrue)
+                    .hide(true)
+                    .overrides_with(id);
+                command = command.arg(not);
+            }
+        }
+        command
+    }
+
+    /// What the command line says: `data` first, then `pairs`, then flags.
+    ///
+    /// # Errors
+    /// What cannot be a value of its parameter, or names none.
+    pub(crate) fn read(
+        &self,
+        matches: Option<&ArgMatches>,
+        pairs: &[String],
+        data: Option<Map<String, Value>>,
+    ) -> Result<Map<String, Value>, Failure> {
+        let mut values = data.unwrap_or_default();
+        let mut given: Vec<(&str, Vec<&str>)> = Vec::new();
+        for pair in pairs {
+            let (name, text) = pair
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("--param {pair:?}: must be NAME=VALUE")))?;
+            match given.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, texts)) => texts.push(text),
+                None => given.push((name, vec![text])),
+            }
+        }
+        for (name, texts) in given {
+            let known = self.all.iter().find(|(_, parameter, _)| parameter.name == name);
+            let value = match known {
+                Some((_, parameter, kind)) => {
+                    let wrong = |why| Failure::usage(format!("--param {name}: {why}"));
+                    kind.read(&texts, &parameter.schema).map_err(wrong)?
+                }
+                None if self.open => value::any(texts.last().copied().unwrap_or_default()),
+                None => {
+                    let names = self.all.iter().map(|(_, parameter, _)| &*parameter.name);
+                    let message = format!(
+                        "--param {name}: there is no such parameter{}",
+                        suggest::or_list(name, names)
+                    );
+                    return Err(Failure::usage(message));
+                }
+            };
+            values.insert(name.to_owned(), value);
+        }
+        let Some(matches) = matches else { return Ok(values) };
+        for (long, parameter, kind) in self.with_flags() {
+            let id = id(parameter);
+            if *kind == Kind::Boolean && matches.get_flag(&format!("no {id}")) {
+                values.insert(parameter.name.clone(), Value::Bool(false));
+                continue;
+            }
+            let Some(texts) = matches.get_many::<String>(&id) else { continue };
+            let texts: Vec<&str> = texts.map(String::as_str).collect();
+            let wrong = |why| Failure::usage(format!("--{long}: {why}"));
+            let value = kind.read(&texts, &parameter.schema).map_err(wrong)?;
+            values.insert(parameter.name.clone(), value);
+        }
+        Ok(values)
+    }
+
+    /// How a parameter is written on the command line.
+    pub(crate) fn flag_of(&self, parameter: &str) -> Option<String> {
+        let found = self.with_flags().find(|(_, other, _)| other.name == parameter)?;
+        Some(format!("--{}", found.0))
+    }
+
+    /// How the required ones are written, for a usage line.
+    pub(crate) fn usage(&self) -> String {
+        let required = self.with_flags().filter(|(_, parameter, _)| parameter.required);
+        required
+            .map(|(long, parameter, kind)| match kind {
+                Kind::Boolean => format!(" --{long}[=false]"),
+                _ => format!(" --{long} <{}>", kind.value_name(parameter)),
+            })
+            .collect()
+    }
+}
+
+/// Not the name itself, which may be that of one of our own.
+fn id(parameter: &Parameter) -> String {
+    format!("parameter {}", parameter.name)
+}
+
+/// Where the first word that is no option stands. `command` says which options take a value.
+pub(crate) fn first_word(command: &Command, words: &[OsString]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        let word = word.to_str().unwrap_or("?");
+        if word == "--" {
+            return (at + 1 < words.len()).then_some(at + 1);
+        }
+        if !word.starts_with('-') || word == "-" {
+            return Some(at);
+        }
+        let takes_value = |arg: &&Arg| arg.get_action().takes_values();
+        let next = match word.strip_prefix("--") {
+            Some(long) => {
+                let with = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+                with.filter(takes_value).is_some()
+            }
+            None => {
+                // In a cluster the first that takes a value takes the rest, or the next word if there is none.
+                let mut letters = word[1..].chars();
+                let with = letters.by_ref().find(|letter| {
+                    let arg = command.get_arguments().find(|arg| arg.get_short() == Some(*letter));
+                    arg.filter(takes_value).is_some()
+                });
+                with.is_some() && letters.as_str().is_empty()
+            }
+        };
+        at += 1 + usize::from(next);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! What the text of a flag means for a schema of the dialect in `docs/types.md`.
+
+use serde_json::{Number, Value};
+use tinpot_core::action::Parameter;
+
+/// How a value is written on the command line.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
+    Boolean,
+    /// Text, name and value of each.
+    Choice(Vec<(String, Option<String>, Value)>),
+    Text,
+    Integer,
+    Number,
+    /// ISO text, or seconds.
+    Duration,
+    /// Repeated; each an item.
+    List(Box<Kind>),
+    /// Where text is none of the other types that it may be, it is text.
+    Any,
+    Json,
+}
+
+impl Kind {
+    pub(super) fn of(schema: &Value) -> Self {
+        if let Some(choices) = choices(schema) {
+            return Self::Choice(choices);
+        }
+        let types = types(schema);
+        let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
+        match types.as_slice() {
+            ["boolean"] => Self::Boolean,
+            ["integer"] => Self::Integer,
+            ["number" | "integer", "number" | "integer"] | ["number"] => Self::Number,
+            ["string"] => Self::Text,
+            ["string", "number"] if format == "duration" => Self::Duration,
+            ["string", "number"] if format == "decimal" => Self::Text,
+            ["array"] => match schema.get("items") {
+                Some(items) if !schema.get("prefixItems").is_some_and(Value::is_array) => {
+                    Self::List(Box::new(Self::of(items)))
+                }
+                _ => Self::Json,
+            },
+            ["object"] => Self::Json,
+            _ => Self::Any,
+        }
+    }
+
+    pub(super) fn value_name(&self, parameter: &Parameter) -> String {
+        let format = parameter.schema.get("format").and_then(Value::as_str).unwrap_or_default();
+        let name = match self {
+            Self::Boolean => "true|false",
+            Self::Choice(_) => "CHOICE",
+            Self::Integer => "INTEGER",
+            Self::Number => "NUMBER",
+            Self::Duration => "DURATION",
+            Self::List(item) => return item.value_name(parameter),
+            Self::Any => "VALUE",
+            Self::Json => "JSON",
+            Self::Text => match format {
+                "date" => "DATE",
+                "time" => "TIME",
+                "date-time" => "DATETIME",
+                "decimal" => "DECIMAL",
+                "uuid" => "UUID",
+                "path" => "PATH",
+                "binary" => "BASE64",
+                "password" => "SECRET",
+                _ => "TEXT",
+            },
+        };
+        name.to_owned()
+    }
+
+    /// What is to be known beyond the name of the value.
+    pub(super) fn note(&self) -> Option<String> {
+        match self {
+            Self::List(_) => Some("may be repeated".to_owned()),
+            Self::Duration => Some("seconds, or as in PT1H30M".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The value that is meant.
+    ///
+    /// # Errors
+    /// What would be right.
+    pub(super) fn read(&self, texts: &[&str], schema: &Value) -> Result<Value, String> {
+        if let Self::List(item) = self {
+            let items = schema.get("items").unwrap_or(&Value::Null);
+            let mut values = Vec::new();
+            for text in texts {
+                // All of it at once, also the empty one.
+                if text.trim_start().starts_with('[')
+                    && !matches!(**item, Self::List(_))
+                    && let Ok(Value::Array(all)) = serde_json::from_str(text)
+                {
+                    values.extend(all);
+                } else {
+                    values.push(item.read_one(text, items)?);
+                }
+            }
+            return Ok(Value::Array(values));
+        }
+        match texts {
+            [text] => self.read_one(text, schema),
+            _ => Err("is given more than once".to_owned()),
+        }
+    }
+
+    fn read_one(&self, text: &str, schema: &Value) -> Result<Value, String> {
+        let nullable = types_with_null(schema).contains(&"null");
+        if nullable && text == "null" && !matches!(self, Self::Text) {
+            return Ok(Value::Null);
+        }
+        let wrong = |expected: &str| Err(format!("must be {expected}, not {text:?}"));
+        match self {
+            Self::Text => Ok(Value::String(text.to_owned())),
+            Self::Boolean => match text {
+                "true" => Ok(Value::Bool(true)),
+                "false" => Ok(Value::Bool(false)),
+                _ => wrong("true or false"),
+            },
+            Self::Integer => match integer(text) {
+                Some(number) => Ok(Value::Number(number)),
+                None => wrong("an integer"),
+            },
+            Self::Number => match number(text) {
+                Some(number) => Ok(Value::Number(number)),
+                None => wrong("a number"),
+            },
+            Self::Duration => {
+                Ok(number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number))
+            }
+            Self::Choice(choices) => {
+                let found = choices.iter().find(|(choice, ..)| choice == text);
+                match found {
+                    Some((.., value)) => Ok(value.clone()),
+                    None => {
+                        let names: Vec<_> =
+                            choices.iter().map(|(choice, ..)| choice.as_str()).collect();
+                        wrong(&format!("one of {}", names.join(", ")))
+                    }
+                }
+            }
+            Self::Any => Ok(any(text)),
+            Self::Json | Self::List(_) => {
+                serde_json::from_str(text).map_err(|e| format!("must be JSON ({e}), not {text:?}"))
+            }
+        }
+    }
+}
+
+/// JSON where it is some, else text.
+pub(super) fn any(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+fn integer(text: &str) -> Option<Number> {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    text.parse::<i64>().map(Number::from).or_else(|_| text.parse::<u64>().map(Number::from)).ok()
+}
+
+fn number(text: &str) -> Option<Number> {
+    // What Rust reads and JSON does not have, such as `inf`, is none.
+    integer(text).or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64))
+}
+
+/// The types that a schema lists, without null.
+fn types(schema: &Value) -> Vec<&str> {
+    types_with_null(schema).into_iter().filter(|name| *name != "null").collect()
+}
+
+fn types_with_null(schema: &Value) -> Vec<&str> {
+    match schema.get("type") {
+        Some(Value::String(name)) => vec![name],
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn choices(schema: &Value) -> Option<Vec<(String, Option<String>, Value)>> {
+    let values = schema.get("enum")?.as_array()?;
+    let names = schema.get("x-enum-names").and_then(Value::as_array);
+    let choice = |(at, value): (usize, &Value)| {
+        let name = names.and_then(|names| names.get(at)?.as_str()).map(str::to_owned);
+        (value.as_str().map_or_else(|| value.to_string(), str::to_owned), name, value.clone())
+    };
+    Some(values.iter().enumerate().map(choice).collect())
+}

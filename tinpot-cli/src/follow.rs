@@ -1,0 +1,324 @@
+//! Following one execution to its end: the log on standard error, the result on standard output.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::args::{FollowArgs, Global};
+use crate::client::{Client, Completion, Follow, Input, Line, encoded};
+use crate::exit::{Code, Done, Failure};
+use crate::output::{self, Paint, clean};
+use crate::{bar::Bar, json};
+
+/// How long a first Ctrl-C waits for a second one.
+const SECOND_CHANCE: Duration = Duration::from_secs(3);
+
+/// What is followed, and how it is told.
+#[derive(Debug)]
+pub(crate) struct Watch<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) id: &'a str,
+    /// Events as JSON lines on standard output.
+    pub(crate) events: bool,
+    pub(crate) quiet: bool,
+    pub(crate) json: bool,
+    /// What stands before the command in advice: the name of the program, and the server where that is not the usual one.
+    pub(crate) program: String,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Progress {
+    done: f64,
+    total: Option<f64>,
+    #[serde(default)]
+    message: String,
+}
+
+/// Where an interrupted command stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Watching,
+    /// Ctrl-C came once; without a second one it leaves then.
+    Leaving(Instant),
+    Cancelling,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(
+        client: &'a Client,
+        id: &'a str,
+        follow: &FollowArgs,
+        global: &Global,
+    ) -> Self {
+        Self {
+            client,
+            id,
+            events: false,
+            quiet: follow.quiet,
+            json: global.json,
+            program: program(client),
+        }
+    }
+
+    /// Follows it to its end.
+    pub(crate) fn run(&self, follow: &Follow) -> Done {
+        follow.open(self.client, format!("/api/executions/{}/stream", encoded(self.id)), 0);
+        let mut view = View::new(self);
+        let mut stage = Stage::Watching;
+        let mut notice = false;
+        loop {
+            let until = if let Stage::Leaving(at) = stage { Some(at) } else { None };
+            match follow.next(until) {
+                Input::Event(text) => match view.event(&text) {
+                    Ok(None) => {}
+                    Ok(Some(completion)) => return view.complete(&completion, &text),
+                    Err(Gone) => return Err(Failure::quiet(Code::StillRunning)),
+                },
+                Input::Away(why) => {
+                    view.notice(&format!("{why}; waiting for it to come back"));
+                    notice = true;
+                }
+                Input::Back if std::mem::take(&mut notice) => view.notice("the server is back"),
+                Input::Back => {}
+                Input::Over(Ok(())) => {
+                    let message = format!(
+                        "the stream of {} ended without its end: ask `{} executions show {0}`",
+                        self.id, self.program
+                    );
+                    return Err(Failure::new(Code::Unreachable, message));
+                }
+                Input::Over(Err(refused)) if refused.is_not_found() => {
+                    let message =
+                        format!("{}: the server does not know it any more", refused.detail);
+                    return Err(Failure::new(Code::NotFound, message));
+                }
+                Input::Over(Err(refused)) => {
+                    let code = refused.code();
+                    return Err(Failure::new(
+                        code,
+                        format!(
+                            "{}\nthe execution goes on: {} executions watch {}",
+                            refused.detail, self.program, self.id
+                        ),
+                    ));
+                }
+                Input::Interrupt { terminate: true } => return Err(self.detached(&mut view)),
+                Input::Interrupt { .. } => {
+                    stage = self.interrupted(stage, &mut view)?;
+                }
+                Input::TimedOut if until.is_some_and(|until| Instant::now() >= until) => {
+                    return Err(self.detached(&mut view));
+                }
+                Input::TimedOut => {
+                    view.end();
+                    let message = format!(
+                        "the time is over, the execution is not: {} executions watch {}",
+                        self.program, self.id
+                    );
+                    return Err(Failure::new(Code::StillRunning, message));
+                }
+            }
+        }
+    }
+
+    fn interrupted(&self, stage: Stage, view: &mut View<'_>) -> Result<Stage, Failure> {
+        match stage {
+            Stage::Watching => {
+                let cancel = format!("{} executions cancel {}", self.program, self.id);
+                view.notice(&format!(
+                    "the execution goes on; Ctrl-C once more cancels it, as does: {cancel}"
+                ));
+                Ok(Stage::Leaving(Instant::now() + SECOND_CHANCE))
+            }
+            Stage::Leaving(_) => {
+                view.notice("cancelling…");
+                let path = format!("/api/executions/{}/cancel", encoded(self.id));
+                match self.client.post(&path, None) {
+                    // It has ended meanwhile, which the stream will say.
+                    Err(refused) if refused.code() != Code::Conflict => {
+                        view.end();
+                        Err(refused.into())
+                    }
+                    _ => Ok(Stage::Cancelling),
+                }
+            }
+            Stage::Cancelling => Err(self.detached(view)),
+        }
+    }
+
+    fn detached(&self, view: &mut View<'_>) -> Failure {
+        view.end();
+        let message = format!(
+            "left; to see it: {0} executions watch {1}; to end it: {0} executions cancel {1}",
+            self.program, self.id
+        );
+        Failure::new(Code::Interrupted, message)
+    }
+}
+
+/// How this program is called for the same server again.
+pub(crate) fn program(client: &Client) -> String {
+    if client.base() == crate::profile::DEFAULT {
+        return "tinpot".to_owned();
+    }
+    format!("tinpot --server {}", crate::shell::quoted(client.base()))
+}
+
+/// Whoever reads what is written has gone.
+struct Gone;
+
+impl From<io::Error> for Gone {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
+struct View<'a> {
+    watch: &'a Watch<'a>,
+    paint: Paint,
+    bar: Bar,
+    begun: Instant,
+}
+
+impl<'a> View<'a> {
+    fn new(watch: &'a Watch<'a>) -> Self {
+        let bar = Bar::new(io::stderr().is_terminal() && !watch.quiet);
+        Self { watch, paint: Paint::stderr(), bar, begun: Instant::now() }
+    }
+
+    /// Shows an event; the end of the execution is given back.
+    fn event(&mut self, text: &str) -> Result<Option<Completion>, Gone> {
+        let Ok(Envelope { kind, data }) = serde_json::from_str(text) else { return Ok(None) };
+        if kind == "complete" {
+            self.bar.clear()?;
+            return Ok(serde_json::from_str(data.get()).ok());
+        }
+        if self.watch.events {
+            writeln!(io::stdout().lock(), "{text}")?;
+            return Ok(None);
+        }
+        if self.watch.quiet {
+            return Ok(None);
+        }
+        match kind.as_str() {
+            "log" => {
+                if let Ok(line) = serde_json::from_str::<Line>(data.get()) {
+                    self.line(&shown(&line, self.paint))?;
+                }
+            }
+            "progress" => {
+                if let Ok(Progress { done, total, message }) = serde_json::from_str(data.get()) {
+                    self.bar.set(done, total, &message)?;
+                }
+            }
+            "artifact" => {
+                #[derive(Deserialize)]
+                struct Artifact {
+                    name: String,
+                    size_bytes: u64,
+                }
+                if let Ok(Artifact { name, size_bytes }) = serde_json::from_str(data.get()) {
+                    let text = format!("artifact {} ({size_bytes} bytes)", clean(&name, false));
+                    self.line(&self.paint.dim(&text))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        self.bar.clear()?;
+        writeln!(io::stderr().lock(), "{text}")?;
+        self.bar.draw()
+    }
+
+    /// What the command itself has to say.
+    fn notice(&mut self, text: &str) {
+        let _ = self.bar.clear();
+        output::say(&self.paint.dim(&format!("tinpot: {text}")));
+        let _ = self.bar.draw();
+    }
+
+    fn end(&mut self) {
+        let _ = self.bar.clear();
+    }
+
+    /// Says how it ended.
+    fn complete(&self, completion: &Completion, text: &str) -> Done {
+        let watch = self.watch;
+        if watch.events {
+            output::println(text)?;
+        } else if watch.json {
+            output::println(&json::ended(watch.id, completion))?;
+        }
+        let took = output::seconds(self.begun.elapsed().as_secs_f64());
+        if completion.successful {
+            if !watch.json && !watch.events {
+                if let Some(result) = &completion.result {
+                    print_result(result)?;
+                }
+                if io::stderr().is_terminal() && !watch.quiet {
+                    output::say(&self.paint.dim(&format!("succeeded in {took}")));
+                }
+            }
+            return Ok(Code::Success);
+        }
+        let code = if completion.status == "cancelled" { Code::Cancelled } else { Code::Failed };
+        if watch.json || watch.events {
+            return Err(Failure::quiet(code));
+        }
+        if let Some(traceback) = &completion.traceback {
+            for line in traceback.lines() {
+                output::say(&self.paint.dim(&clean(line, false)));
+            }
+        }
+        let kind = completion.kind.as_deref().map_or(String::new(), |kind| format!("{kind}: "));
+        let error = completion.error.as_deref().unwrap_or("no reason is known");
+        let error = error.lines().map(|line| clean(line, false)).collect::<Vec<_>>().join("\n");
+        let how = match completion.status.as_str() {
+            "timed_out" => "timed out",
+            "cancelled" => {
+                return Err(Failure::new(code, format!("execution {} was cancelled", watch.id)));
+            }
+            other => other,
+        };
+        Err(Failure::new(code, format!("execution {} {how}: {kind}{error}", watch.id)))
+    }
+}
+
+/// A result: text as it is, nothing for null, all else as JSON.
+fn print_result(result: &RawValue) -> Result<(), Failure> {
+    match serde_json::from_str::<serde_json::Value>(result.get()) {
+        Ok(serde_json::Value::Null) => Ok(()),
+        Ok(serde_json::Value::String(text)) if io::stdout().is_terminal() => {
+            let lines = text.lines().map(|line| clean(line, false)).collect::<Vec<_>>();
+            output::println(&lines.join("\n"))
+        }
+        Ok(serde_json::Value::String(text)) => output::println(&text),
+        _ => output::println(&json::pretty(result.get())),
+    }
+}
+
+/// A line of a log for people.
+pub(crate) fn shown(line: &Line, paint: Paint) -> String {
+    let text = clean(&line.message, paint.on);
+    match (line.stream.as_str(), line.level.as_str()) {
+        ("log", "ERROR") => format!("{} {text}", paint.red("ERROR")),
+        ("log", "WARNING") => format!("{} {text}", paint.yellow("WARNING")),
+        ("log", "DEBUG") => paint.dim(&format!("DEBUG {text}")),
+        ("log", level) => format!("{} {text}", paint.dim(level)),
+        ("system", _) => paint.dim(&format!("tinpot: {text}")),
+        _ => text,
+    }
+}

@@ -1,0 +1,123 @@
+//! The command `tinpot`, and what programs that are assembled from the library share with it: settings by flag and environment variable, and
+//! how a program begins and ends.
+//!
+//! Commands that talk to a server are small: a blocking client, no runtime, nothing that is set up before it is needed. Those that serve
+//! (`dev`, `coordinator`, `worker`) start a runtime of their own. The reference of all commands is `docs/cli.md`.
+//!
+//! | feature | what it adds | what it needs |
+//! | --- | --- | --- |
+//! | `embed` | `--in-process` | libpython and its headers |
+
+mod args;
+mod bar;
+mod check;
+mod client;
+mod commands;
+mod complete;
+mod config;
+mod doctor;
+mod exec;
+mod exit;
+mod flags;
+mod follow;
+mod json;
+mod life;
+mod output;
+mod profile;
+mod programs;
+mod reference;
+mod serve;
+mod settings;
+mod shell;
+mod shutdown;
+mod suggest;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::args::{Cli, Command, Global};
+use crate::commands::Target;
+use crate::exit::{Code, Done, Failure};
+
+pub use crate::life::Life;
+pub use crate::reference::{cli_reference, configuration_reference};
+pub use crate::serve::{AnyError, exit, init_tracing, serve};
+pub use crate::settings::{
+    ActionsSettings, BrokerSettings, HttpSettings, LimitSettings, ProtocolSettings, StoreSettings,
+    WorkerSettings,
+};
+pub use crate::shutdown::{Shutdown, shutdown};
+
+/// Runs the command that the arguments of the process name.
+pub fn main() -> ExitCode {
+    if complete::asked() {
+        return complete::complete().into();
+    }
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let as_json =
+        arguments.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json");
+    match dispatch(&arguments) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            report(&failure, as_json);
+            failure.code.into()
+        }
+    }
+}
+
+fn report(failure: &Failure, as_json: bool) {
+    if failure.message.is_empty() {
+        return;
+    }
+    if as_json {
+        let text = serde_json::json!({"detail": failure.message, "exit_code": failure.code as u8});
+        return output::say(&text.to_string());
+    }
+    let paint = output::Paint::stderr();
+    match failure.code {
+        // Nothing went wrong.
+        Code::Interrupted | Code::StillRunning => {
+            output::say(&paint.dim(&format!("tinpot: {failure}")))
+        }
+        _ => output::say(&format!("{} {failure}", paint.red("error:"))),
+    }
+}
+
+fn dispatch(arguments: &[OsString]) -> Done {
+    if let Some(target) = Target::of(arguments, "run") {
+        return commands::run(&target);
+    }
+    if let Some(target) = Target::of(arguments, "exec") {
+        return exec::exec(&target);
+    }
+    let (command, file) = config::with_file(Cli::command(), arguments)?;
+    let matches = command.clone().try_get_matches_from(arguments).unwrap_or_else(|e| e.exit());
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    if config::is_to_be_shown(&cli.command) {
+        config::show(&command, &matches, &file, cli.global.json)?;
+        return Ok(Code::Success);
+    }
+    run(cli.command, &cli.global)
+}
+
+fn run(command: Command, global: &Global) -> Done {
+    match command {
+        Command::Dev(arguments) => programs::dev(arguments),
+        Command::Coordinator(arguments) => programs::coordinator(arguments),
+        Command::Worker(arguments) => programs::worker(arguments),
+        Command::Actions(command) => commands::actions(&command, global),
+        Command::Run(arguments) => commands::without_name("run", arguments.help),
+        Command::Exec(arguments) => commands::without_name("exec", arguments.help),
+        Command::Executions(command) => commands::executions(&command, global),
+        Command::Workers(command) => commands::workers(&command, global),
+        Command::Queues(command) => commands::queues(&command, global),
+        Command::Init(arguments) => programs::init(&arguments, global),
+        Command::Check(arguments) => check::check(&arguments, global),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, global),
+        Command::Openapi => commands::openapi(global),
+        Command::Completions(arguments) => complete::script(arguments.shell),
+        Command::Version => commands::version(global),
+    }
+}

@@ -1,0 +1,5 @@
+//! The command `tinpot`.
+
+fn main() -> std::process::ExitCode {
+    tinpot_cli::main()
+}

@@ -1,0 +1,208 @@
+//! What people and programs are shown: results on standard output, all else on standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::exit::Failure;
+
+/// Colours, where they are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint {
+    pub(crate) on: bool,
+}
+
+impl Paint {
+    /// For standard error.
+    pub(crate) fn stderr() -> Self {
+        Self { on: wanted(io::stderr().is_terminal()) }
+    }
+
+    /// For standard output.
+    pub(crate) fn stdout() -> Self {
+        Self { on: wanted(io::stdout().is_terminal()) }
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.with("33", text)
+    }
+
+    /// A status in its colour.
+    pub(crate) fn status(self, status: &str) -> String {
+        match status {
+            "succeeded" => self.green(status),
+            "failed" | "timed_out" | "lost" => self.red(status),
+            "running" | "cancelling" | "cancelled" => self.yellow(status),
+            _ => status.to_owned(),
+        }
+    }
+}
+
+/// `NO_COLOR` says no, whatever its value, unless that is empty (no-color.org).
+fn wanted(terminal: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Writes to standard output, all of it, now.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Writes a line to standard output.
+pub(crate) fn println(text: &str) -> Result<(), Failure> {
+    print(&format!("{text}\n"))
+}
+
+/// Writes a line to standard error; what cannot be written there cannot be told anywhere.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A log line as it may reach a terminal: of all escape sequences only colours and the like are left, and only with `colour`. Nothing that an
+/// action prints moves the cursor, renames the window or answers for the user.
+pub(crate) fn clean(line: &str, colour: bool) -> String {
+    if !line.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte == 0xc2) {
+        return line.to_owned();
+    }
+    let mut out = String::with_capacity(line.len());
+    let (mut rest, mut coloured) = (line, false);
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        rest = match c {
+            '\x1b' => {
+                let end = sequence(after);
+                let sequence = &after[..end];
+                if colour && sequence.starts_with('[') && sequence.ends_with('m') {
+                    out.push(c);
+                    out.push_str(sequence);
+                    coloured = true;
+                }
+                &after[end..]
+            }
+            // A bar that draws over itself: what it drew last counts.
+            '\r' if after.is_empty() => after,
+            '\r' => {
+                out.clear();
+                after
+            }
+            '\t' => {
+                out.push(c);
+                after
+            }
+            c if c.is_control() => after,
+            c => {
+                out.push(c);
+                after
+            }
+        };
+    }
+    if coloured {
+        out.push_str("\x1b[0m");
+    }
+    out
+}
+
+/// The length of an escape sequence after its escape.
+fn sequence(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    match bytes.first() {
+        Some(b'[') => {
+            let end = bytes.iter().skip(1).position(|byte| (0x40..=0x7e).contains(byte));
+            end.map_or(bytes.len(), |end| end + 2)
+        }
+        // An operating system command and its kin: to the bell or to the string's terminator.
+        Some(b']' | b'P' | b'X' | b'^' | b'_') => {
+            let bell = text.find('\x07').map(|at| at + 1);
+            let string_end = text.find("\x1b\\").map(|at| at + 2);
+            bell.into_iter().chain(string_end).min().unwrap_or(bytes.len())
+        }
+        Some(first) if first.is_ascii() => 1,
+        _ => 0,
+    }
+}
+
+/// Rows with columns that line up; the last column is as long as it is.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>], paint: Paint) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(visible(cell));
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut line = String::new();
+        for (at, cell) in cells.enumerate() {
+            if at > 0 {
+                line.push_str("  ");
+            }
+            line.push_str(cell);
+            if at + 1 < widths.len() {
+                line.extend(std::iter::repeat_n(' ', widths[at].saturating_sub(visible(cell))));
+            }
+        }
+        line.trim_end().to_owned()
+    };
+    let mut out = paint.bold(&line(&mut head.iter().copied()));
+    for row in rows {
+        out.push('\n');
+        out.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    out
+}
+
+/// How many characters of a text are seen.
+fn visible(text: &str) -> usize {
+    clean(text, false).chars().count()
+}
+
+/// A duration as people say it.
+pub(crate) fn seconds(seconds: f64) -> String {
+    match seconds {
+        s if s < 0.9995 => format!("{:.0} ms", s * 1e3),
+        s if s < 60.0 => format!("{s:.1} s"),
+        s if s < 3600.0 => format!("{:.0} min {:02.0} s", (s / 60.0).floor(), (s % 60.0).floor()),
+        s => format!("{:.0} h {:02.0} min", (s / 3600.0).floor(), (s % 3600.0 / 60.0).floor()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clean, seconds};
+
+    #[test]
+    fn a_line_keeps_its_colours_and_nothing_else() {
+        let line = "\x1b]0;title\x07\x1b[31mred\x1b[0m\x1b[2J\x1b[1A plain\x08\u{9b}x";
+        assert_eq!(clean(line, true), "\x1b[31mred\x1b[0m plainx\x1b[0m");
+        assert_eq!(clean(line, false), "red plainx");
+        assert_eq!(clean("10%\r50%\r100%", true), "100%");
+        assert_eq!(clean("a\tb\x1b", true), "a\tb");
+        assert_eq!(clean("naïve — ünïcode", false), "naïve — ünïcode");
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let all = [0.0, 0.25, 1.0, 59.94, 61.0, 3725.0].map(seconds);
+        assert_eq!(all, ["0 ms", "250 ms", "1.0 s", "59.9 s", "1 min 01 s", "1 h 02 min"]);
+    }
+}
