@@ -11,9 +11,10 @@ export interface OptionTexts {
   retries: string;
   queue: string;
   idempotency_key: string;
+  requested_by: string;
 }
 
-export const NO_OPTIONS: OptionTexts = { priority: "", delay: "", timeout: "", retries: "", queue: "", idempotency_key: "" };
+export const NO_OPTIONS: OptionTexts = { priority: "", delay: "", timeout: "", retries: "", queue: "", idempotency_key: "", requested_by: "" };
 
 export interface ReadOptions {
   values: Record<string, string | number>;
@@ -43,8 +44,9 @@ export function readOptions(texts: OptionTexts): ReadOptions {
   whole("retries", 0, 1000);
   seconds("delay", true);
   seconds("timeout", false);
-  if (texts.queue.trim() !== "") values["queue"] = texts.queue.trim();
-  if (texts.idempotency_key.trim() !== "") values["idempotency_key"] = texts.idempotency_key.trim();
+  for (const name of ["queue", "idempotency_key", "requested_by"] as const) {
+    if (texts[name].trim() !== "") values[name] = texts[name].trim();
+  }
   return { values, problems };
 }
 
@@ -52,13 +54,15 @@ interface OptionsProps {
   action: ActionView;
   texts: OptionTexts;
   read: ReadOptions;
+  /** What the server said of them. */
+  refused: Partial<Record<string, string>>;
   queues: readonly string[];
   open: boolean;
   onToggle: (open: boolean) => void;
   onChange: (texts: OptionTexts) => void;
 }
 
-export function OptionFields({ action, texts, read, queues, open, onToggle, onChange }: OptionsProps) {
+export function OptionFields({ action, texts, read, refused, queues, open, onToggle, onChange }: OptionsProps) {
   const form = useForm();
   const set = Object.values(texts).filter((text) => text !== "").length;
   const fields: { name: keyof OptionTexts; label: string; hint: string; placeholder: string }[] = [
@@ -68,6 +72,7 @@ export function OptionFields({ action, texts, read, queues, open, onToggle, onCh
     { name: "retries", label: "Retries", hint: "further attempts after a failure", placeholder: String(action.retries ?? 0) },
     { name: "queue", label: "Queue", hint: "", placeholder: action.queue },
     { name: "idempotency_key", label: "Idempotency key", hint: "the same key again gives the same execution", placeholder: "none" },
+    { name: "requested_by", label: "Requested by", hint: "your name, if others are to see who it was", placeholder: "nobody" },
   ];
   return (
     <details class="options" open={open} onToggle={(event) => onToggle(event.currentTarget.open)}>
@@ -75,17 +80,14 @@ export function OptionFields({ action, texts, read, queues, open, onToggle, onCh
       <div class="option-grid">
         {fields.map(({ name, label, hint, placeholder }) => {
           const id = `${form.prefix}-option-${name}`;
-          const problem = form.problem(`options.${name}`)?.message ?? read.problems[name];
+          const problem = read.problems[name] ?? refused[name];
           return (
             <div class="option" key={name}>
               <label for={id}>{label}</label>
               <input
                 id={id} value={texts[name]} placeholder={placeholder} autocomplete="off" spellcheck={false} disabled={form.disabled} list={name === "queue" ? `${id}-list` : undefined}
                 aria-describedby={`${id}-hint`} aria-invalid={problem !== undefined || undefined}
-                onInput={(event) => {
-                  form.touched(`options.${name}`);
-                  onChange({ ...texts, [name]: event.currentTarget.value });
-                }}
+                onInput={(event) => onChange({ ...texts, [name]: event.currentTarget.value })}
               />
               {name === "queue" && <datalist id={`${id}-list`}>{queues.map((queue) => <option key={queue} value={queue} />)}</datalist>}
               <p id={`${id}-hint`} class={problem === undefined ? "field-hint" : "field-error"}>{problem ?? hint}</p>
