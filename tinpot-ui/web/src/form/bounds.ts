@@ -86,7 +86,8 @@ function matches(pattern: string, value: string): boolean {
 /** The bounds in words, or an empty text. */
 export function boundsHint(schema: Schema): string {
   const hints: string[] = [];
-  const range = (low: unknown, high: unknown, unit = ""): void => {
+  const range = (low: unknown, high: unknown, units = ""): void => {
+    const unit = (high ?? low) === 1 ? units.replace(/s$/, "") : units;
     if (low !== undefined && high !== undefined) hints.push(low === high ? `${say(low)}${unit}` : `${say(low)} to ${say(high)}${unit}`);
     else if (low !== undefined) hints.push(`at least ${say(low)}${unit}`);
     else if (high !== undefined) hints.push(`at most ${say(high)}${unit}`);

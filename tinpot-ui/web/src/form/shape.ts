@@ -128,7 +128,7 @@ function labelOf(shape: Shape): string {
 }
 
 function plural(label: string): string {
-  if (/number$|UUID$|date$|duration$|secret$|time$|path$/.test(label)) return `${label}s`;
+  if (/number$|UUID$|date$|duration$|secret$|time$|path$|choice$/.test(label)) return `${label}s`;
   return label;
 }
 

@@ -61,11 +61,11 @@ function QueueRow({ queue, onChanged }: { queue: Queue; onChanged: () => void })
         {queue.reason !== null && queue.reason !== undefined && queue.waiting + queue.delayed > 0 && <p class="row-note">{queue.reason}</p>}
         {error !== null && <p class="error-text" role="alert">{error}</p>}
       </td>
-      <td class="right num">{link(queue.waiting, "queued")}</td>
-      <td class="right num">{link(queue.granted, "running,cancelling")}</td>
-      <td class="right num">{queue.delayed === 0 ? <span class="faint">0</span> : queue.delayed}</td>
-      <td class="right num">{queue.workers === 0 ? <span class="error-text">none</span> : queue.workers}</td>
-      <td class="soft">{queue.waiting > 0 ? <Time at={queue.oldest_accepted_at} /> : <span class="faint">–</span>}</td>
+      <td class="right num" data-label="Waiting">{link(queue.waiting, "queued")}</td>
+      <td class="right num" data-label="Running">{link(queue.granted, "running,cancelling")}</td>
+      <td class="right num" data-label="Delayed">{queue.delayed === 0 ? <span class="faint">0</span> : queue.delayed}</td>
+      <td class="right num" data-label="Workers">{queue.workers === 0 ? <span class="error-text">none</span> : queue.workers}</td>
+      <td class="soft" data-label="Oldest waits since">{queue.waiting > 0 ? <Time at={queue.oldest_accepted_at} /> : <span class="faint">–</span>}</td>
       <td class="right"><Button class="small" icon={paused ? "actions" : "pause"} busy={busy} aria-label={`${paused ? "Resume" : "Pause"} ${queue.name}`} onClick={() => void toggle()}>{paused ? "Resume" : "Pause"}</Button></td>
     </tr>
   );
