@@ -1,0 +1,36 @@
+import type { ComponentChildren } from "preact";
+import { EmbedPage } from "../embed";
+import { ExecutionPage } from "../execution";
+import { ActionPage } from "../pages/action";
+import { ActionsPage } from "../pages/actions";
+import { HistoryPage } from "../pages/history";
+import { NotFoundPage } from "../pages/not-found";
+import { OverviewPage } from "../pages/overview";
+import { QueuesPage } from "../pages/queues";
+import { WorkersPage } from "../pages/workers";
+import { Layout } from "./layout";
+import { location, match } from "./router";
+
+type Page = (names: Record<string, string>) => ComponentChildren;
+
+const PAGES: readonly [string, Page][] = [
+  ["/", () => <OverviewPage />],
+  ["/actions", () => <ActionsPage />],
+  ["/actions/:name", ({ name = "" }) => <ActionPage key={name} name={name} />],
+  ["/executions", () => <HistoryPage />],
+  ["/executions/:id", ({ id = "" }) => <ExecutionPage key={id} id={id} />],
+  ["/workers", () => <WorkersPage />],
+  ["/queues", () => <QueuesPage />],
+];
+
+export function App() {
+  const { path } = location.value;
+  // Other people's pages hold it in a frame: nothing around it.
+  const embedded = match("/embed/executions/:id", path);
+  if (embedded !== null) return <EmbedPage key={embedded["id"]} id={embedded["id"] ?? ""} />;
+  for (const [pattern, page] of PAGES) {
+    const names = match(pattern, path);
+    if (names !== null) return <Layout path={path}>{page(names)}</Layout>;
+  }
+  return <Layout path={path}><NotFoundPage /></Layout>;
+}

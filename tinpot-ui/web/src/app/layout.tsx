@@ -1,0 +1,99 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { hub, type StreamState } from "../stream";
+import { Button, Icon, type IconName, Key } from "../ui";
+import { href } from "./base";
+import { Overlays, openPalette } from "./overlays";
+import { location } from "./router";
+import { setTheme, theme, type Theme } from "./theme";
+
+export const SECTIONS: readonly { path: string; title: string; icon: IconName; key: string }[] = [
+  { path: "/", title: "Overview", icon: "overview", key: "o" },
+  { path: "/actions", title: "Actions", icon: "actions", key: "a" },
+  { path: "/executions", title: "History", icon: "history", key: "h" },
+  { path: "/workers", title: "Workers", icon: "workers", key: "w" },
+  { path: "/queues", title: "Queues", icon: "queues", key: "q" },
+];
+
+const STREAM_TEXT: Record<StreamState, [string, string]> = {
+  connecting: ["connecting", "The live stream is being opened."],
+  live: ["live", "What you see is up to date."],
+  stale: ["stale", "The server cannot be reached. What you see may be old; it is tried again."],
+  closed: ["not live", "The server gives no live stream. Reload to see what is new."],
+};
+
+function StreamBadge() {
+  const state = hub.state.value;
+  const [text, title] = STREAM_TEXT[state];
+  return (
+    <span class="stream" data-state={state} role="status" title={title}>
+      <i aria-hidden="true" />
+      {text}
+    </span>
+  );
+}
+
+const NEXT: Record<Theme, Theme> = { system: "light", light: "dark", dark: "system" };
+const THEME_ICON: Record<Theme, IconName> = { system: "system", light: "sun", dark: "moon" };
+
+function ThemeButton() {
+  const current = theme.value;
+  return (
+    <Button
+      look="quiet"
+      icon={THEME_ICON[current]}
+      aria-label={`Theme: ${current}. Change to ${NEXT[current]}`}
+      onClick={() => setTheme(NEXT[current])}
+    />
+  );
+}
+
+const mac = /Mac|iPhone|iPad/.test(navigator.platform);
+
+/** What stands around every page. */
+export function Layout({ path, children }: { path: string; children: ComponentChildren }) {
+  const [menu, setMenu] = useState(false);
+  const at = location.value;
+  useEffect(() => setMenu(false), [at]);
+  const section = SECTIONS.filter((one) => path === one.path || path.startsWith(`${one.path}/`)).pop();
+  return (
+    <div class="layout" data-menu={menu || undefined}>
+      <a class="skip" href="#main" onClick={(event) => {
+        event.preventDefault();
+        document.getElementById("main")?.focus();
+      }}>
+        Skip to content
+      </a>
+      <header class="top">
+        <Button look="quiet" icon={menu ? "close" : "menu"} class="menu-button" aria-label="Menu" aria-expanded={menu} aria-controls="nav" onClick={() => setMenu(!menu)} />
+        <a class="brand" href={href("/")}><Icon name="actions" /><span>Tinpot</span></a>
+        <button type="button" class="palette-button" onClick={openPalette} aria-label="Search for actions, pages, executions" aria-keyshortcuts={mac ? "Meta+K" : "Control+K"}>
+          <Icon name="search" />
+          <span>Search or go to…</span>
+          <Key>{mac ? "⌘K" : "Ctrl K"}</Key>
+        </button>
+        <span class="top-end">
+          {hub.outdated.value && (
+            <Button class="reload" icon="reset" onClick={() => window.location.reload()} title="The server has been updated since this page was loaded.">New version: reload</Button>
+          )}
+          <StreamBadge />
+          <ThemeButton />
+        </span>
+      </header>
+      <nav id="nav" class="side" aria-label="Pages">
+        {SECTIONS.map((one) => (
+          <a key={one.path} href={href(one.path)} aria-current={section === one ? (path === one.path ? "page" : "true") : undefined}>
+            <Icon name={one.icon} />
+            {one.title}
+          </a>
+        ))}
+        <p class="side-end">
+          {hub.server.value !== null && <span>{hub.server.value.version}</span>}
+          <span><Key>?</Key> shortcuts</span>
+        </p>
+      </nav>
+      <main id="main" tabIndex={-1} data-stale={hub.state.value === "stale" || undefined}>{children}</main>
+      <Overlays />
+    </div>
+  );
+}

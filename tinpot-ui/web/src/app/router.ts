@@ -1,0 +1,111 @@
+import { signal } from "@preact/signals";
+import { basePath, href } from "./base";
+
+export interface Location {
+  /** Below the mount, with a slash in front and none at its end. */
+  path: string;
+  query: URLSearchParams;
+  /** With its `#`, or empty. */
+  hash: string;
+}
+
+export function readLocation(): Location {
+  const base = basePath();
+  const { pathname, search, hash } = window.location;
+  const inner = pathname.startsWith(base) ? pathname.slice(base.length) : pathname.replace(/^\//, "");
+  return { path: `/${inner.replace(/\/+$/, "")}`, query: new URLSearchParams(search), hash };
+}
+
+export const location = signal<Location>({ path: "/", query: new URLSearchParams(), hash: "" });
+
+export interface NavigateOptions {
+  /** In place of the current entry of the history. */
+  replace?: boolean;
+}
+
+/** Goes to a page; `to` as in {@link href}, with query and hash. */
+export function navigate(to: string, { replace = false }: NavigateOptions = {}): void {
+  const before = location.peek().path;
+  window.history[replace ? "replaceState" : "pushState"](null, "", href(to));
+  location.value = readLocation();
+  if (!replace && location.peek().path !== before) arrived();
+}
+
+/** Changes the query of the page; null and "" take a name out. */
+export function setQuery(changes: Record<string, string | null>, options: NavigateOptions = { replace: true }): void {
+  const { path, query, hash } = location.peek();
+  const next = new URLSearchParams(query);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === "") next.delete(name);
+    else next.set(name, value);
+  }
+  const text = next.toString();
+  navigate(path + (text === "" ? "" : `?${text}`) + hash, options);
+}
+
+/** Matches `/executions/:id`; gives what stands for the names, or null. */
+export function match(pattern: string, path: string): Record<string, string> | null {
+  const [wanted, given] = [pattern.split("/"), path.split("/")];
+  if (wanted.length !== given.length) return null;
+  const names: Record<string, string> = {};
+  for (const [at, part] of wanted.entries()) {
+    const text = given[at] ?? "";
+    if (part.startsWith(":")) {
+      if (text === "") return null;
+      names[part.slice(1)] = decoded(text);
+    } else if (part !== text) {
+      return null;
+    }
+  }
+  return names;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A stray `%` in an address that was typed by hand.
+    return text;
+  }
+}
+
+/** A new page begins at its top, and a screen reader begins with it. */
+function arrived(): void {
+  window.scrollTo(0, 0);
+  document.getElementById("main")?.focus({ preventScroll: true });
+}
+
+/** The inner address of a link that this app serves itself, or null. */
+function inner(link: HTMLAnchorElement): string | null {
+  if (link.target !== "" || link.hasAttribute("download") || link.origin !== window.location.origin) return null;
+  const base = basePath();
+  if (!link.pathname.startsWith(base)) return null;
+  const rest = link.pathname.slice(base.length);
+  if (/^(api|ui)\/|^(openapi\.json|health|ready)$/.test(rest)) return null;
+  return `/${rest}${link.search}${link.hash}`;
+}
+
+/** Follows the address bar, and takes clicks on links into the app. */
+export function startRouter(): () => void {
+  location.value = readLocation();
+  const moved = (): void => {
+    location.value = readLocation();
+  };
+  const clicked = (event: MouseEvent): void => {
+    if (event.defaultPrevented || event.button !== 0) return;
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const link = event.target instanceof Element ? event.target.closest("a") : null;
+    const to = link instanceof HTMLAnchorElement && link.hasAttribute("href") ? inner(link) : null;
+    if (to === null) return;
+    event.preventDefault();
+    navigate(to);
+  };
+  window.addEventListener("popstate", moved);
+  window.addEventListener("hashchange", moved);
+  document.addEventListener("click", clicked);
+  return () => {
+    window.removeEventListener("popstate", moved);
+    window.removeEventListener("hashchange", moved);
+    document.removeEventListener("click", clicked);
+  };
+}

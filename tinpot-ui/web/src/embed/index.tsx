@@ -1,0 +1,3 @@
+export function EmbedPage({ id }: { id: string }) {
+  return <p>Execution {id}</p>;
+}

@@ -1,0 +1,3 @@
+export function ExecutionPage({ id }: { id: string }) {
+  return <p>Execution {id}</p>;
+}

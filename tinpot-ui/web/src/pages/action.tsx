@@ -1,0 +1,3 @@
+export function ActionPage({ name }: { name: string }) {
+  return <p>{name}</p>;
+}

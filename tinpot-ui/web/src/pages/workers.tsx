@@ -1,0 +1,3 @@
+export function WorkersPage() {
+  return <p>WorkersPage</p>;
+}

@@ -1,0 +1,78 @@
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { isAbort } from "../api/http";
+import { hub } from "./hub";
+
+export interface Resource<T> {
+  /** What was loaded last; kept while it is loaded again, and when that fails. */
+  data: T | null;
+  error: unknown;
+  loading: boolean;
+  /** Loads again; calls that come close together make one request. */
+  reload: () => void;
+  /** Puts in what is known from elsewhere: an event, or the answer to a change. */
+  set: (change: (data: T) => T) => void;
+}
+
+/** Reloads that come closer together than this are one: a thousand events a second are not a thousand requests. */
+const GATHER_MS = 300;
+
+/** Loads something now, whenever `key` changes, and when the stream was gone and is back. */
+export function useResource<T>(key: string, load: (signal: AbortSignal) => Promise<T>): Resource<T> {
+  const [state, setState] = useState<{ key: string; data: T | null; error: unknown; loading: boolean }>({
+    key, data: null, error: null, loading: true,
+  });
+  const latest = useRef(load);
+  latest.current = load;
+  const running = useRef<AbortController | null>(null);
+  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+
+  const run = useCallback((): void => {
+    running.current?.abort();
+    const controller = new AbortController();
+    running.current = controller;
+    setState((old) => ({ key, data: old.key === key ? old.data : null, error: old.key === key ? old.error : null, loading: true }));
+    latest.current(controller.signal).then(
+      (data) => {
+        if (running.current === controller) setState({ key, data, error: null, loading: false });
+      },
+      (error: unknown) => {
+        if (running.current !== controller || isAbort(error)) return;
+        setState((old) => ({ ...old, error, loading: false }));
+      },
+    );
+  }, [key]);
+
+  const reload = useCallback((): void => {
+    if (timer.current !== null) return;
+    timer.current = setTimeout(() => {
+      timer.current = null;
+      run();
+    }, GATHER_MS);
+  }, [run]);
+
+  const set = useCallback((change: (data: T) => T): void => {
+    setState((old) => (old.data === null ? old : { ...old, data: change(old.data) }));
+  }, []);
+
+  useEffect(() => {
+    run();
+    const leave = hub.onResync(run);
+    return () => {
+      leave();
+      running.current?.abort();
+      running.current = null;
+      if (timer.current !== null) clearTimeout(timer.current);
+      timer.current = null;
+    };
+  }, [run]);
+
+  const fresh = state.key === key;
+  return { data: fresh ? state.data : null, error: fresh ? state.error : null, loading: state.loading, reload, set };
+}
+
+/** Does something when the stream was gone and is back. */
+export function useResync(again: () => void): void {
+  const latest = useRef(again);
+  latest.current = again;
+  useEffect(() => hub.onResync(() => latest.current()), []);
+}

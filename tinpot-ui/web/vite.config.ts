@@ -1,0 +1,57 @@
+import { defineConfig } from "vitest/config";
+import type { Plugin } from "vite";
+
+// The server puts the files of `dist/` below `ui/` and writes the mount path into `<base href="./">`. While developing there is no such
+// server, and a deep link needs an absolute base.
+function page(): Plugin {
+  let serving = false;
+  return {
+    name: "tinpot-page",
+    configResolved(config) {
+      serving = config.command === "serve";
+    },
+    transformIndexHtml: {
+      order: "post",
+      handler(html) {
+        if (serving) return html.replace('<base href="./">', '<base href="/">');
+        return html
+          .replace(/(src|href)="\.\/(app\.(?:js|css))"/g, '$1="ui/$2"')
+          .replace(/ crossorigin/g, "")
+          .replace("</title>", '</title>\n    <link rel="icon" href="ui/icon.svg">');
+      },
+    },
+  };
+}
+
+export default defineConfig({
+  base: "./",
+  plugins: [page()],
+  esbuild: { jsx: "automatic", jsxImportSource: "preact", legalComments: "none" },
+  build: {
+    outDir: "../dist",
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0,
+    cssCodeSplit: false,
+    modulePreload: false,
+    rollupOptions: {
+      output: {
+        entryFileNames: "app.js",
+        chunkFileNames: "[name].js",
+        assetFileNames: "app[extname]",
+      },
+    },
+  },
+  server: {
+    proxy: {
+      // Which server to develop against: TINPOT_SERVER=http://127.0.0.1:PORT npm run dev
+      "/api": { target: process.env["TINPOT_SERVER"] ?? "http://127.0.0.1:8000" },
+      "/openapi.json": { target: process.env["TINPOT_SERVER"] ?? "http://127.0.0.1:8000" },
+    },
+  },
+  test: {
+    environment: "jsdom",
+    include: ["src/**/*.test.{ts,tsx}", "tests/**/*.test.{ts,tsx}"],
+    restoreMocks: true,
+  },
+});
