@@ -4,7 +4,7 @@ import { against, contrast, luminanceOf, paint } from './colour'
 
 describe('against', () => {
   it('makes every colour legible on both surfaces', () => {
-    for (const surface of ['#f4f5f7', '#1b1f26']) {
+    for (const surface of ['#f0f0ec', '#22252a']) {
       const ground = luminanceOf(surface)
       for (let value = 0; value < 4096; value += 7) {
         const hex = `#${[...value.toString(16).padStart(3, '0')].map((digit) => digit + digit).join('')}`

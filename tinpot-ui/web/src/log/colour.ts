@@ -4,8 +4,8 @@ import { paletteColour, type Colour, type Style } from './ansi'
 
 /** What text needs on the surfaces of the two themes: WCAG AA. */
 const CONTRAST = 4.6
-const LIGHT_SURFACE = luminanceOf('#f4f5f7')
-const DARK_SURFACE = luminanceOf('#1b1f26')
+const LIGHT_SURFACE = luminanceOf('#f0f0ec')
+const DARK_SURFACE = luminanceOf('#22252a')
 
 export interface Painted {
   /** Classes for what a stylesheet can say. */
