@@ -32,7 +32,7 @@ export function Execution({ id, controls }: { id: string; controls: boolean }) {
     return missing(data.view.error) ? <Missing id={id} controls={controls} /> : <ErrorBox error={data.view.error} retry={data.view.reload} />;
   }
   return (
-    <div class="execution">
+    <div class="execution" data-tab={tabOf(location.value.query.get("tab"))}>
       <PageHead
         title={<><span class="execution-name">{controls ? <ActionLink name={view.action_name} /> : view.action_name}</span> <StatusBadge status={view.status} /></>}
         sub={<span class="execution-id"><code>{id}</code>{controls && <CopyButton text={() => id} label="Copy the id" />}</span>}
@@ -45,6 +45,10 @@ export function Execution({ id, controls }: { id: string; controls: boolean }) {
       <Panels id={id} view={view} data={data} controls={controls} />
     </div>
   );
+}
+
+function tabOf(wanted: string | null): Tab {
+  return wanted === "result" || wanted === "timeline" || wanted === "call" ? wanted : "log";
 }
 
 function missing(error: unknown): boolean {
@@ -96,8 +100,7 @@ function ProgressBar({ progress }: { progress: ProgressView }) {
 }
 
 function Panels({ id, view, data, controls }: { id: string; view: ExecutionView; data: ExecutionData; controls: boolean }) {
-  const wanted = location.value.query.get("tab");
-  const tab: Tab = wanted === "result" || wanted === "timeline" || wanted === "call" ? wanted : "log";
+  const tab = tabOf(location.value.query.get("tab"));
   const steps = useMemo(() => new Map((data.steps.data?.spans ?? []).map((step) => [step.id, step])), [data.steps.data]);
   const artifacts = data.artifacts.data ?? [];
   const summary = data.summary.data;

@@ -25,11 +25,11 @@ export function Timeline({ bars, left, seconds, links }: TimelineProps) {
       <div class="timeline-axis" aria-hidden="true">
         <span />
         <div>
-          {[0, 0.25, 0.5, 0.75, 1].map((part) => <span key={part}>{part === 0 ? "0" : formatDuration(seconds * part)}</span>)}
+          {[0, 0.25, 0.5, 0.75, 1].map((part) => <span key={part} style={{ left: `${part * 100}%` }}>{part === 0 ? "0" : formatDuration(seconds * part)}</span>)}
         </div>
       </div>
       <div role="table" aria-label="Timeline">
-      {bars.map((bar) => (
+        {bars.map((bar) => (
         <div key={bar.key} class="timeline-row" role="row" data-kind={bar.kind} data-outcome={bar.outcome}>
           <span class="timeline-name" role="rowheader" title={bar.label} style={{ paddingLeft: `${bar.depth * 14}px` }}>
             {bar.executionId !== null && links ? <ExecutionLink id={bar.executionId}>{bar.label}</ExecutionLink> : bar.label}

@@ -4,7 +4,7 @@ import type { LogSearch } from "./search";
 import type { LogHit } from "./types";
 
 /** Hits that are listed at once: a list is for looking over, and the page stays light. */
-const LISTED = 100;
+const LISTED = 50;
 
 interface HitsProps {
   search: LogSearch;
