@@ -2,6 +2,7 @@
 
 mod builder;
 mod calls;
+mod changes;
 mod control;
 mod details;
 mod events;
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub use self::builder::CoordinatorBuilder;
+pub use self::changes::{Changed, Changes};
 use self::control::Command;
 pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
@@ -50,6 +52,7 @@ struct Shared {
     registry: Arc<Registry>,
     commits: Commits,
     catalogue: watch::Receiver<Arc<Catalogue>>,
+    changes: changes::Source,
     max_parameters_bytes: usize,
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Shared;
 use super::calls::{CallKey, Calls, Next, WeakCoordinator, cancel_children, serve};
+use super::changes::Recorder;
 use super::intake::LogEnd;
 use super::turn::{Accepted, Answer, Step, Turn};
 use crate::clock::Clock;
@@ -59,13 +60,20 @@ pub(super) enum Command {
     Shutdown(oneshot::Sender<()>),
 }
 
+/// What the loop lets everybody see.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) catalogue: watch::Sender<Arc<Catalogue>>,
+    pub(super) changes: Recorder,
+}
+
 #[derive(Debug)]
 pub(super) struct Control {
     shared: Arc<Shared>,
     turn: Turn<SubmitReply, CancelReply>,
     clock: Clock,
-    catalogue: watch::Sender<Arc<Catalogue>>,
-    published: u64,
+    published: Published,
+    version: u64,
     log_ends: mpsc::Sender<LogEnd>,
     calls: Calls,
     /// For what is done beside the loop.
@@ -80,7 +88,7 @@ impl Control {
         shared: Arc<Shared>,
         machine: CoordinatorMachine,
         clock: Clock,
-        catalogue: watch::Sender<Arc<Catalogue>>,
+        published: Published,
         log_ends: mpsc::Sender<LogEnd>,
         calls: Calls,
         coordinator: WeakCoordinator,
@@ -91,8 +99,8 @@ impl Control {
             shared,
             turn,
             clock,
-            catalogue,
-            published: 0,
+            published,
+            version: 0,
             log_ends,
             calls,
             coordinator,
@@ -269,9 +277,11 @@ impl Control {
             let message = format!("a later coordinator, {epoch}, is at work on this store");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        if self.published != self.turn.machine.version() {
-            self.published = self.turn.machine.version();
-            self.catalogue.send_replace(Arc::new(self.turn.machine.catalogue().clone()));
+        if self.version != self.turn.machine.version() {
+            self.version = self.turn.machine.version();
+            let catalogue = Arc::new(self.turn.machine.catalogue().clone());
+            self.published.catalogue.send_replace(catalogue);
+            self.published.changes.catalogue_changed();
         }
         Ok(())
     }
@@ -289,6 +299,7 @@ impl Control {
                     if std::mem::take(&mut self.outage) {
                         tracing::info!("the store can write again");
                     }
+                    self.published.changes.committed(self.turn.batch());
                     self.finish_turn();
                     self.shared.commits.are(self.turn.commits());
                 }

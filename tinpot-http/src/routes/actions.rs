@@ -10,7 +10,7 @@ use serde::Serialize;
 use tinpot_core::ExecutionId;
 
 use crate::error::ApiError;
-use crate::extract::ActionName;
+use crate::extract::{ActionName, mount};
 use crate::model::{Actions, SyncResult, json_response};
 use crate::params::{Params, SECONDS, seconds};
 use crate::router::App;
@@ -83,9 +83,4 @@ async fn elapsed(timeout: Option<Duration>) -> Duration {
         }
         None => std::future::pending().await,
     }
-}
-
-/// Where the host has mounted the router: what nesting has taken off the path that the client asked for.
-fn mount<'a>(original: &'a Uri, seen: &Uri) -> &'a str {
-    original.path().strip_suffix(seen.path()).unwrap_or_default()
 }

@@ -17,3 +17,5 @@ mod stream;
 mod stream_live;
 mod submissions;
 mod sync_execute;
+#[cfg(feature = "ui")]
+mod ui;
