@@ -1,1 +1,2 @@
-
+//! Documentation.
+mod docs;
