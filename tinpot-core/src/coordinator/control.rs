@@ -61,6 +61,10 @@ pub(super) enum Command {
         paused: bool,
         reply: QueueReply,
     },
+    Drain {
+        worker: WorkerId,
+        reply: oneshot::Sender<Result<()>>,
+    },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
     Queues(oneshot::Sender<Vec<QueueView>>),
     Shutdown(oneshot::Sender<()>),
@@ -256,6 +260,10 @@ impl Control {
                 }
             }
             Command::Called { key, state } => self.called(key, state),
+            Command::Drain { worker, reply } => {
+                let effects = &mut self.turn.effects;
+                let _ = reply.send(self.turn.machine.drain_worker(now, &worker, effects));
+            }
             Command::Workers(reply) => {
                 let _ = reply.send(self.turn.machine.workers(now));
             }

@@ -4,6 +4,7 @@ mod changes;
 mod children;
 mod cluster;
 mod documentation;
+mod draining;
 mod executor;
 mod faults;
 mod fuzzed;
