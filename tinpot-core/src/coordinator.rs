@@ -25,7 +25,7 @@ pub use self::changes::{Changed, Changes};
 use self::control::Command;
 pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
-use self::idempotency::{Commits, check_key};
+use self::idempotency::{Commits, check_name};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::intake::{LogEnd, LogIntake};
 #[cfg(not(any(test, feature = "testing")))]
@@ -176,8 +176,12 @@ impl Coordinator {
             options.not_before.filter(|at| *at > now).or_else(|| delay.map(after));
         execution.expires_at = expires_in.map(after);
         if let Some(key) = options.idempotency_key {
-            check_key(&key)?;
+            check_name("idempotency_key", &key)?;
             execution.idempotency_key = Some(Arc::from(key));
+        }
+        if let Some(who) = options.requested_by {
+            check_name("requested_by", &who)?;
+            execution.requested_by = Some(Arc::from(who));
         }
         execution.accepted_at = now;
         Ok(execution)
