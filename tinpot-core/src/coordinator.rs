@@ -12,6 +12,8 @@ mod intake;
 mod live;
 mod logs;
 mod operations;
+mod rerun;
+mod stats;
 mod turn;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,7 @@ pub(crate) use self::intake::{LogEnd, LogIntake};
 use self::live::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::live::Registry;
+pub use self::stats::{MinuteStats, Stats};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::turn::{Accepted, Answer, Step, Turn};
 use crate::action::check_label;
@@ -54,6 +57,7 @@ struct Shared {
     commits: Commits,
     catalogue: watch::Receiver<Arc<Catalogue>>,
     changes: changes::Source,
+    stats: Arc<stats::Recent>,
     max_parameters_bytes: usize,
 }
 
@@ -111,6 +115,10 @@ impl Coordinator {
     ) -> Result<ExecutionHandle> {
         let mut execution = self.prepare(action, parameters, options)?;
         execution.parent = parent;
+        self.submit_prepared(execution).await
+    }
+
+    async fn submit_prepared(&self, execution: Execution) -> Result<ExecutionHandle> {
         let execution = Arc::new(execution);
         // Watched from before it is accepted, so that nothing of it is missed.
         let live = self.shared.registry.submitted(execution.id);

@@ -14,6 +14,7 @@ mod options;
 mod parameters;
 mod queues;
 mod recovery;
+mod rerun;
 mod secrets;
 mod simulation;
 mod store;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catalogue::NOBODY;
 use super::load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::action::Problem;
@@ -396,13 +397,20 @@ impl CoordinatorMachine {
     pub(super) fn refresh_catalogue(&mut self) {
         let workers = &self.workers;
         self.actions.set_available(|name, action| {
-            workers.values().any(|worker| {
-                worker.slots > 0
-                    && !worker.draining
-                    && !worker.silent
-                    && worker.serves(&action.queue)
-                    && worker.actions.contains(name)
-            })
+            let offering = || workers.values().filter(|worker| worker.actions.contains(name));
+            let serving = || offering().filter(|worker| worker.serves(&action.queue));
+            let staying = || serving().filter(|worker| worker.slots > 0 && !worker.draining);
+            if staying().any(|worker| !worker.silent) {
+                None
+            } else if staying().next().is_some() {
+                Some("the workers that offer it have missed their heartbeats")
+            } else if serving().next().is_some() {
+                Some("the workers that offer it are about to end: they take nothing new")
+            } else if offering().next().is_some() {
+                Some("no live worker that offers it serves its queue")
+            } else {
+                Some(NOBODY)
+            }
         });
         self.version += 1;
     }
