@@ -5,4 +5,8 @@ pub(crate) mod details;
 pub(crate) mod executions;
 pub(crate) mod health;
 pub(crate) mod logs;
+pub(crate) mod queues;
+pub(crate) mod rerun;
+pub(crate) mod stats;
+pub(crate) mod version;
 pub(crate) mod workers;

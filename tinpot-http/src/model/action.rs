@@ -10,8 +10,9 @@ use tinpot_core::protocol::{Catalogue, CatalogueEntry};
 /// All actions, an object by name.
 pub(crate) struct Actions<'a>(pub(crate) &'a Catalogue);
 
+/// One action.
 #[derive(Serialize)]
-struct ActionView<'a> {
+pub(crate) struct ActionView<'a> {
     name: &'a str,
     group: &'a str,
     description: &'a str,
@@ -22,6 +23,14 @@ struct ActionView<'a> {
     /// Likewise; null when it is not known what the action returns.
     result_schema: Option<&'a Json>,
     available: bool,
+    /// Why it is not available, in words.
+    unavailable: Option<&'a str>,
+    priority: i32,
+    /// Seconds; null when it may take as long as it likes.
+    timeout: Option<f64>,
+    retries: u32,
+    /// How many attempts of it a worker runs at once beside its slots; null when they take slots.
+    concurrency: Option<u32>,
 }
 
 /// An object by name, in the order of the signature.
@@ -42,7 +51,7 @@ impl Serialize for Actions<'_> {
 }
 
 impl<'a> ActionView<'a> {
-    fn of(entry: &'a CatalogueEntry) -> Self {
+    pub(crate) fn of(entry: &'a CatalogueEntry) -> Self {
         let action = &entry.action;
         Self {
             name: &action.name,
@@ -53,6 +62,11 @@ impl<'a> ActionView<'a> {
             schema: &action.schema,
             result_schema: action.result_schema.as_ref(),
             available: entry.available,
+            unavailable: entry.unavailable,
+            priority: action.priority,
+            timeout: action.timeout.map(|timeout| timeout.as_secs_f64()),
+            retries: action.retry.retries,
+            concurrency: action.concurrency,
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct ExecutionSummary<'a> {
     state: &'static str,
     error: Option<String>,
     attempts: usize,
+    /// Who asked for it, as the submitter said.
+    requested_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<ExecutionId>,
     accepted_at: Time,
@@ -80,6 +82,8 @@ pub(crate) struct ExecutionView<'a> {
     /// It fails if it still waits then.
     expires_at: Option<Time>,
     idempotency_key: Option<&'a str>,
+    /// Who asked for it, as the submitter said.
+    requested_by: Option<&'a str>,
     parent: Option<ParentLink>,
     /// With `"***"` in place of secrets.
     parameters: Json,
@@ -169,6 +173,7 @@ impl<'a> ExecutionSummary<'a> {
             state: state(execution.status),
             error: error.map(shortened),
             attempts: execution.attempts.len(),
+            requested_by: execution.requested_by.as_deref(),
             parent: execution.parent.map(|parent| parent.execution),
             accepted_at: Time(execution.accepted_at),
             started_at: execution.started_at.map(Time),
@@ -190,6 +195,7 @@ impl<'a> ExecutionView<'a> {
             not_before: execution.not_before.map(Time),
             expires_at: execution.expires_at.map(Time),
             idempotency_key: execution.idempotency_key.as_deref(),
+            requested_by: execution.requested_by.as_deref(),
             parent: execution.parent.map(ParentLink::of),
             parameters: execution.shown_parameters(),
             status: execution.status,

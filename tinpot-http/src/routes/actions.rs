@@ -11,7 +11,7 @@ use tinpot_core::ExecutionId;
 
 use crate::error::ApiError;
 use crate::extract::ActionName;
-use crate::model::{Actions, SyncResult, json_response};
+use crate::model::{ActionView, Actions, SyncResult, json_response};
 use crate::params::{Params, SECONDS, seconds};
 use crate::router::App;
 use crate::submission::Submission;
@@ -28,6 +28,16 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
     json_response(StatusCode::OK, &Actions(&app.coordinator.catalogue()))
 }
 
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    ActionName(name): ActionName,
+) -> Result<Response, ApiError> {
+    let catalogue = app.coordinator.catalogue();
+    let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("there is no action {name:?}"));
+    let entry = catalogue.get(name.as_str()).ok_or_else(missing)?;
+    Ok(json_response(StatusCode::OK, &ActionView::of(entry)))
+}
+
 pub(crate) async fn execute(
     State(app): State<Arc<App>>,
     ActionName(action): ActionName,
@@ -37,13 +47,24 @@ pub(crate) async fn execute(
 ) -> Result<Response, ApiError> {
     let Submission { parameters, options } = submission;
     let id = app.coordinator.submit(&action, parameters, options).await?.id();
+    Ok(submitted(StatusCode::OK, id, &action, &original, &uri))
+}
+
+/// The answer to a submission; `original` and `seen`: the path that the client asked for, and what is left of it here.
+pub(crate) fn submitted(
+    status: StatusCode,
+    id: ExecutionId,
+    action: &str,
+    original: &Uri,
+    seen: &Uri,
+) -> Response {
     let submitted = Submitted {
         execution_id: id,
-        action_name: &action,
+        action_name: action,
         status: "submitted",
-        stream_url: format!("{}/api/executions/{id}/stream", mount(&original, &uri)),
+        stream_url: format!("{}/api/executions/{id}/stream", mount(original, seen)),
     };
-    Ok(json_response(StatusCode::OK, &submitted))
+    json_response(status, &submitted)
 }
 
 pub(crate) async fn sync_execute(

@@ -11,6 +11,7 @@ mod fuzzed;
 mod health;
 mod logs;
 mod mounting;
+mod operations;
 mod parameters;
 mod secrets;
 mod stream;

@@ -1,0 +1,25 @@
+//! `/api/executions/{id}/rerun`: the same once more, with parameters that never leave the server.
+
+use std::sync::Arc;
+
+use axum::extract::{OriginalUri, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+
+use super::actions::submitted;
+use crate::error::ApiError;
+use crate::extract::PathExecution;
+use crate::router::App;
+use crate::submission::RerunOptions;
+
+pub(crate) async fn rerun(
+    State(app): State<Arc<App>>,
+    PathExecution(id): PathExecution,
+    OriginalUri(original): OriginalUri,
+    uri: Uri,
+    RerunOptions(options): RerunOptions,
+) -> Result<Response, ApiError> {
+    let action = app.execution(id).await?.action.clone();
+    let handle = app.coordinator.rerun(id, options).await?;
+    Ok(submitted(StatusCode::ACCEPTED, handle.id(), &action, &original, &uri))
+}

@@ -1,0 +1,21 @@
+//! `/api/version`: what a client talks to.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::model::json_response;
+
+/// Grows when something is taken away or means something else; what is added does not count.
+const API: u32 = 1;
+
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+    api: u32,
+}
+
+pub(crate) async fn version() -> Response {
+    let version = Version { version: env!("CARGO_PKG_VERSION"), api: API };
+    json_response(StatusCode::OK, &version)
+}
