@@ -48,12 +48,27 @@ impl App {
     responses((status = 200, description = "one page", body = ExecutionPage)),
 )]
 pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
-    let params = Params::of(&uri, &["status", "action", "queue", "parent", "before", "limit"])?;
+    let known = [
+        "status",
+        "action",
+        "queue",
+        "requested_by",
+        "since",
+        "until",
+        "parent",
+        "before",
+        "limit",
+    ];
+    let params = Params::of(&uri, &known)?;
     let mut options = ListOptions::default();
     if let Some(text) = params.text("status") {
         let wrong = |e: tinpot_core::Error| ApiError::unprocessable(format!("status: {e}"));
-        options.status = Some(Status::from_str(text).map_err(wrong)?);
+        let statuses = text.split(',').map(|status| Status::from_str(status.trim()));
+        options.statuses = statuses.collect::<Result<_, _>>().map_err(wrong)?;
     }
+    options.requested_by = params.text("requested_by").map(str::to_owned);
+    options.since = params.time("since")?;
+    options.until = params.time("until")?;
     options.action = params.text("action").map(str::to_owned);
     options.queue = params.text("queue").map(str::to_owned);
     options.parent = params.read("parent", "the id of an execution", |text| text.parse().ok())?;
