@@ -8,5 +8,7 @@ pub(crate) mod logs;
 pub(crate) mod queues;
 pub(crate) mod rerun;
 pub(crate) mod stats;
+#[cfg(feature = "ui")]
+pub(crate) mod ui;
 pub(crate) mod version;
 pub(crate) mod workers;

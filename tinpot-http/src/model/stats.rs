@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tinpot_core::{MinuteStats, Stats};
+use utoipa::ToSchema;
 
 use super::Time;
 
 /// The last minutes, oldest first.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Stats)]
 pub(crate) struct StatsJson {
     /// When the coordinator started to count.
     since: Time,
@@ -18,7 +20,8 @@ pub(crate) struct StatsJson {
 }
 
 /// What happened in one minute.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Minute)]
 struct MinuteJson {
     at: Time,
     accepted: u64,

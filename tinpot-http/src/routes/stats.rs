@@ -15,6 +15,14 @@ use crate::router::App;
 const MINUTES: usize = 60;
 const MINUTES_MAX: usize = 1_440;
 
+/// What was accepted and how it ended, minute by minute.
+#[utoipa::path(
+    get,
+    path = "/api/stats",
+    tag = "server",
+    params(("minutes" = Option<u32>, Query, description = "how many minutes; 60", minimum = 1, maximum = 1440)),
+    responses((status = 200, description = "the minutes", body = StatsJson)),
+)]
 pub(crate) async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["minutes"])?;
     let expected = format!("a whole number from 1 to {MINUTES_MAX}");

@@ -11,6 +11,7 @@ mod fuzzed;
 mod health;
 mod logs;
 mod mounting;
+mod openapi;
 mod operations;
 mod parameters;
 mod secrets;
@@ -18,3 +19,5 @@ mod stream;
 mod stream_live;
 mod submissions;
 mod sync_execute;
+#[cfg(feature = "ui")]
+mod ui;
