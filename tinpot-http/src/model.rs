@@ -2,18 +2,21 @@
 
 mod action;
 mod execution;
+mod stats;
 mod worker;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
 use tinpot_core::{Level, Status, Stream, Timestamp};
+use utoipa::ToSchema;
 
-pub(crate) use self::action::Actions;
+pub(crate) use self::action::{ActionView, Actions};
 pub(crate) use self::execution::{
     Completion, ExecutionPage, ExecutionStatus, ExecutionSummary, ExecutionView, SyncResult,
 };
-pub(crate) use self::worker::{Queues, Workers};
+pub(crate) use self::stats::StatsJson;
+pub(crate) use self::worker::{DrainAnswer, QueueJson, Queues, Workers};
 
 /// The state of an execution in the words of the system that clients come from.
 pub(crate) fn state(status: Status) -> &'static str {
@@ -47,7 +50,8 @@ pub(crate) fn stream_name(stream: Stream) -> &'static str {
 }
 
 /// A time as RFC 3339 text.
-#[derive(Debug)]
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = "date-time", examples("2026-12-24T18:00:00.5Z"))]
 pub(crate) struct Time(pub(crate) Timestamp);
 
 impl Serialize for Time {

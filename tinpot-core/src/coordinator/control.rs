@@ -61,6 +61,10 @@ pub(super) enum Command {
         paused: bool,
         reply: QueueReply,
     },
+    Drain {
+        worker: WorkerId,
+        reply: oneshot::Sender<Result<()>>,
+    },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
     Queues(oneshot::Sender<Vec<QueueView>>),
     Shutdown(oneshot::Sender<()>),
@@ -256,6 +260,10 @@ impl Control {
                 }
             }
             Command::Called { key, state } => self.called(key, state),
+            Command::Drain { worker, reply } => {
+                let effects = &mut self.turn.effects;
+                let _ = reply.send(self.turn.machine.drain_worker(now, &worker, effects));
+            }
             Command::Workers(reply) => {
                 let _ = reply.send(self.turn.machine.workers(now));
             }
@@ -304,13 +312,15 @@ impl Control {
         let granted = |id, fence, attempt| registry.open_log(id, fence, attempt);
         if self.turn.stage(granted, |to, message| outbox.push(to, message)) {
             failpoint("coordinator.before-commit");
-            match self.shared.store.commit(self.turn.batch(), Timestamp::now()).await {
+            let at = Timestamp::now();
+            match self.shared.store.commit(self.turn.batch(), at).await {
                 Ok(()) => {
                     failpoint("coordinator.after-commit");
                     if std::mem::take(&mut self.outage) {
                         tracing::info!("the store can write again");
                     }
                     self.published.changes.committed(self.turn.batch());
+                    self.shared.stats.committed(self.turn.batch(), at);
                     self.finish_turn();
                     self.shared.commits.are(self.turn.commits());
                 }

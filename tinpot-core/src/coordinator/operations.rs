@@ -3,6 +3,7 @@
 use super::Coordinator;
 use super::control::Command;
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::WorkerId;
 use crate::protocol::QueueView;
 
 impl Coordinator {
@@ -21,6 +22,15 @@ impl Coordinator {
     /// Those of [`pause_queue`](Self::pause_queue).
     pub async fn resume_queue(&self, queue: &str) -> Result<QueueView> {
         self.set_paused(queue, false).await
+    }
+
+    /// Sends a worker home: it is given nothing new, is told to end when its attempts have ended, and goes on until then. Whether its program
+    /// does is for that to say: [`Worker::drain_requested`](crate::Worker::drain_requested).
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such live worker, `Closed`.
+    pub async fn drain_worker(&self, worker: &WorkerId) -> Result<()> {
+        self.ask(|reply| Command::Drain { worker: worker.clone(), reply }).await?
     }
 
     async fn set_paused(&self, queue: &str, paused: bool) -> Result<QueueView> {

@@ -344,6 +344,7 @@ enum Repeated {
     Probe(Fence),
     Cancel(Fence),
     Drops(WorkerId),
+    Drain(WorkerId),
     ResultAck(Fence),
 }
 
@@ -355,6 +356,7 @@ impl Repeated {
             Message::Probe(probe) => Some(Self::Probe(probe.fence)),
             Message::Cancel(cancel) => Some(Self::Cancel(cancel.fence)),
             Message::BeatAck(_) => Some(Self::Drops(to.clone())),
+            Message::Drain(_) => Some(Self::Drain(to.clone())),
             Message::ResultAck(ack) => Some(Self::ResultAck(ack.fence)),
             _ => None,
         }

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod departed;
+mod drain;
 mod load;
 mod pause;
 mod queue;

@@ -65,6 +65,8 @@ macro_rules! store_conformance {
             a_delay_ends_with_ready
             a_grant_ends_a_delay_and_a_retry_sets_one
             lists_are_filtered_and_paged
+            lists_are_filtered_by_time
+            lists_are_filtered_by_who_asked
             children_are_found_by_their_parent
             logs_are_read_from_a_sequence
             logs_have_no_gaps_and_no_repeats

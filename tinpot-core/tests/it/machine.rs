@@ -27,6 +27,8 @@ fn introduced() -> (CoordinatorMachine, WorkerId) {
         offer,
         clean_slate: vec![],
         epoch: None,
+        version: String::new(),
+        started_at: None,
     };
     let mut effects = Vec::new();
     machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);
@@ -130,4 +132,52 @@ fn a_queue_is_paused_once_however_often_that_is_asked() {
     }
     assert_eq!(effects.len(), 1, "{effects:?}");
     machine.pause_queue(Tick(5), "nowhere", &mut effects).expect_err("nobody knows it");
+}
+
+#[test]
+fn a_worker_is_asked_to_drain_until_it_says_that_it_does() {
+    let (mut machine, worker) = introduced();
+    let drains = |effects: &[CoordinatorEffect]| {
+        let drain = |effect: &&CoordinatorEffect| {
+            matches!(effect, CoordinatorEffect::Send(_, Message::Drain(_)))
+        };
+        effects.iter().filter(drain).count()
+    };
+    let mut effects = Vec::new();
+    machine.drain_worker(Tick(1), &worker, &mut effects).expect("it lives");
+    machine.drain_worker(Tick(1), &worker, &mut effects).expect("it lives");
+    assert_eq!(drains(&effects), 1, "{effects:?}");
+    machine.submit(Tick(2), execution(1), &mut effects).expect("accepted");
+    assert!(grants(&effects).is_empty(), "{effects:?}");
+    assert!(!machine.catalogue()["noop"].available);
+    let interval = ProtocolConfig::default().resend_interval;
+    for times in 1..4 {
+        effects.clear();
+        machine.tick(Tick(1) + interval * times, &mut effects);
+        assert_eq!(drains(&effects), 1, "{effects:?}");
+    }
+    let hello = |slots| {
+        let offer = Offer::of([Action::new("noop").expect("a name")]);
+        let (name, version) = ("w".to_owned(), String::new());
+        let (queues, groups, clean_slate, epoch, started_at) = Default::default();
+        Message::Hello(Hello {
+            name,
+            queues,
+            groups,
+            slots,
+            offer,
+            clean_slate,
+            epoch,
+            version,
+            started_at,
+        })
+    };
+    effects.clear();
+    machine.receive(Tick(1) + interval * 4, &worker, hello(1), &mut effects);
+    assert!(drains(&effects) >= 1, "it has not heard: {effects:?}");
+    assert!(grants(&effects).is_empty(), "{effects:?}");
+    machine.receive(Tick(1) + interval * 4, &worker, hello(0), &mut effects);
+    effects.clear();
+    machine.tick(Tick(1) + interval * 6, &mut effects);
+    assert_eq!(drains(&effects), 0, "{effects:?}");
 }

@@ -6,31 +6,48 @@ use serde_json::Value;
 use tinpot_core::Json;
 use tinpot_core::action::{Parameter, parameters};
 use tinpot_core::protocol::{Catalogue, CatalogueEntry};
+use utoipa::ToSchema;
+
+use crate::openapi::shapes;
 
 /// All actions, an object by name.
 pub(crate) struct Actions<'a>(pub(crate) &'a Catalogue);
 
-#[derive(Serialize)]
-struct ActionView<'a> {
+/// One action.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ActionView<'a> {
     name: &'a str,
     group: &'a str,
     description: &'a str,
     queue: &'a str,
+    #[schema(value_type = std::collections::BTreeMap<String, ParameterView>)]
     parameters: Parameters,
     /// As the worker sent it.
+    #[schema(value_type = shapes::Schema)]
     schema: &'a Json,
     /// Likewise; null when it is not known what the action returns.
+    #[schema(value_type = Option<shapes::Schema>)]
     result_schema: Option<&'a Json>,
     available: bool,
+    /// Why it is not available, in words.
+    unavailable: Option<&'a str>,
+    priority: i32,
+    /// Seconds; null when it may take as long as it likes.
+    timeout: Option<f64>,
+    retries: u32,
+    /// How many attempts of it a worker runs at once beside its slots; null when they take slots.
+    concurrency: Option<u32>,
 }
 
 /// An object by name, in the order of the signature.
 struct Parameters(Vec<Parameter>);
 
-#[derive(Serialize)]
-struct ParameterView<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ParameterView<'a> {
     #[serde(rename = "type")]
+    #[schema(value_type = shapes::ParameterType)]
     kind: &'static str,
+    #[schema(value_type = Option<shapes::Json>)]
     default: Option<&'a Value>,
     required: bool,
 }
@@ -42,7 +59,7 @@ impl Serialize for Actions<'_> {
 }
 
 impl<'a> ActionView<'a> {
-    fn of(entry: &'a CatalogueEntry) -> Self {
+    pub(crate) fn of(entry: &'a CatalogueEntry) -> Self {
         let action = &entry.action;
         Self {
             name: &action.name,
@@ -53,6 +70,11 @@ impl<'a> ActionView<'a> {
             schema: &action.schema,
             result_schema: action.result_schema.as_ref(),
             available: entry.available,
+            unavailable: entry.unavailable,
+            priority: action.priority,
+            timeout: action.timeout.map(|timeout| timeout.as_secs_f64()),
+            retries: action.retry.retries,
+            concurrency: action.concurrency,
         }
     }
 }

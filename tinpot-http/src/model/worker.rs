@@ -5,36 +5,64 @@ use std::sync::Arc;
 use serde::Serialize;
 use tinpot_core::protocol::QueueView;
 use tinpot_core::{ExecutionId, Problem, RunningAttempt, WorkerId, WorkerInfo};
+use utoipa::ToSchema;
 
 use super::Time;
+use crate::openapi::shapes;
 
 /// The live workers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Workers<'a> {
     workers: Vec<WorkerJson<'a>>,
 }
 
-#[derive(Serialize)]
-struct WorkerJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Worker)]
+pub(crate) struct WorkerJson<'a> {
+    #[schema(value_type = String)]
     id: &'a WorkerId,
     name: &'a str,
     /// Empty means all.
+    #[schema(value_type = Vec<String>)]
     queues: &'a [String],
     /// Empty means all.
+    #[schema(value_type = Vec<String>)]
     groups: &'a [String],
     slots: u32,
+    #[schema(value_type = Vec<String>)]
     actions: &'a [Arc<str>],
+    #[schema(value_type = Vec<shapes::Problem>)]
     problems: &'a [Problem],
+    #[schema(value_type = Vec<shapes::ExecutionId>)]
     executions: &'a [ExecutionId],
     /// Those executions and what they are, oldest first.
     running: Vec<RunningJson<'a>>,
     /// Seconds.
     silent_for: f64,
+    /// The same.
+    last_beat_seconds: f64,
+    /// It takes nothing new, and ends when what it has has ended.
+    draining: bool,
+    /// Of its program; null when it does not say.
+    version: Option<&'a str>,
+    /// By its own clock; null when it does not say.
+    started_at: Option<Time>,
+}
+
+/// A worker was asked to end.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DrainAnswer {
+    #[schema(value_type = String)]
+    pub(crate) worker_id: WorkerId,
+    /// "draining".
+    pub(crate) status: &'static str,
 }
 
 /// What a worker does.
-#[derive(Serialize)]
-struct RunningJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Running)]
+pub(crate) struct RunningJson<'a> {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     attempt: u32,
@@ -47,18 +75,27 @@ struct RunningJson<'a> {
 }
 
 /// The queues.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Queues<'a> {
     queues: Vec<QueueJson<'a>>,
 }
 
-#[derive(Serialize)]
-struct QueueJson<'a> {
+/// A queue and what waits in it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Queue)]
+pub(crate) struct QueueJson<'a> {
     name: &'a str,
     waiting: usize,
     granted: usize,
     delayed: usize,
     workers: usize,
+    /// Whether it accepts only, and nothing of it is given to workers.
+    paused: bool,
+    paused_at: Option<Time>,
+    /// Of what waits.
+    oldest_accepted_at: Option<Time>,
+    /// Why what waits does so, in words; null when nothing waits.
+    reason: Option<&'a str>,
 }
 
 impl<'a> Workers<'a> {
@@ -74,6 +111,10 @@ impl<'a> Workers<'a> {
             executions: &worker.executions,
             running: worker.running.iter().map(RunningJson::of).collect(),
             silent_for: worker.silent_for.as_secs_f64(),
+            last_beat_seconds: worker.silent_for.as_secs_f64(),
+            draining: worker.draining,
+            version: Some(worker.version.as_str()).filter(|version| !version.is_empty()),
+            started_at: worker.started_at.map(Time),
         };
         Self { workers: workers.iter().map(json).collect() }
     }
@@ -95,13 +136,22 @@ impl<'a> RunningJson<'a> {
 
 impl<'a> Queues<'a> {
     pub(crate) fn of(queues: &'a [QueueView]) -> Self {
-        let json = |queue: &'a QueueView| QueueJson {
+        Self { queues: queues.iter().map(QueueJson::of).collect() }
+    }
+}
+
+impl<'a> QueueJson<'a> {
+    pub(crate) fn of(queue: &'a QueueView) -> Self {
+        Self {
             name: &queue.name,
             waiting: queue.waiting,
             granted: queue.granted,
             delayed: queue.delayed,
             workers: queue.workers,
-        };
-        Self { queues: queues.iter().map(json).collect() }
+            paused: queue.paused_at.is_some(),
+            paused_at: queue.paused_at.map(Time),
+            oldest_accepted_at: queue.oldest_accepted_at.map(Time),
+            reason: queue.reason.as_deref(),
+        }
     }
 }

@@ -11,6 +11,8 @@ mod fuzzed;
 mod health;
 mod logs;
 mod mounting;
+mod openapi;
+mod operations;
 mod parameters;
 mod secrets;
 mod stream;

@@ -305,7 +305,8 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
     let is_large = parameters.len() > LARGE_PARAMETERS_BYTES;
     let mut statement = connection.prepare_cached(
         "INSERT INTO executions (row, id, route, state, rank, accepted_at, not_before, expires_at, finished_at, lease, log_lines, \
-         log_open, idempotency_key, parameters, rest, parent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         log_open, idempotency_key, parameters, rest, parent, requested_by) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?;
     statement.execute(params![
         entry.row,
@@ -324,6 +325,7 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
         (!is_large).then_some(parameters),
         rest,
         execution.parent.map(|parent| record::id_bytes(parent.execution)),
+        execution.requested_by.as_deref(),
     ])?;
     if is_large {
         let sql = "INSERT INTO large_parameters (row, parameters) VALUES (?1, ?2)";

@@ -25,7 +25,7 @@ impl CoordinatorMachine {
     }
 
     fn has_room(&self, worker: &WorkerEntry, action: &str) -> bool {
-        if worker.beat == 0 || worker.paused || worker.silent {
+        if worker.beat == 0 || worker.paused || worker.silent || worker.draining {
             return false;
         }
         if let Some(room) = worker.load.room_beside(action) {
@@ -240,5 +240,6 @@ impl CoordinatorMachine {
         if !open.is_empty() {
             self.arm_resend(now, &id);
         }
+        self.ask_to_drain(now, &id, out);
     }
 }

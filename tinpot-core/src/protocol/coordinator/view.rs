@@ -134,11 +134,12 @@ impl CoordinatorMachine {
             let offers = |worker: &&&WorkerEntry| actions().any(|a| worker.actions.contains(a));
             serving.iter().filter(offers)
         };
-        let reason = if able().all(|worker| worker.slots == 0) {
-            "the workers that could run it end: they take nothing new"
-        } else if able().all(|worker| worker.slots == 0 || worker.silent) {
+        let ends = |worker: &WorkerEntry| worker.draining || worker.slots == 0;
+        let reason = if able().all(|worker| ends(worker)) {
+            "the workers that could run it are about to end: they take nothing new"
+        } else if able().all(|worker| ends(worker) || worker.silent) {
             "the workers that could run it have missed their heartbeats"
-        } else if able().all(|worker| worker.slots == 0 || worker.silent || worker.beat == 0) {
+        } else if able().all(|worker| ends(worker) || worker.silent || worker.beat == 0) {
             "the workers that could run it have only just said hello"
         } else {
             "every slot of the workers that could run it is taken"

@@ -227,7 +227,12 @@ impl State {
             return record.map(|record| record.execution.clone()).into_iter().collect();
         }
         let wanted = |execution: &&Arc<Execution>| {
-            options.status.is_none_or(|status| execution.status == status)
+            options.has_status(execution.status)
+                && options.since.is_none_or(|since| execution.accepted_at >= since)
+                && options.until.is_none_or(|until| execution.accepted_at <= until)
+                && options.requested_by.as_ref().is_none_or(|who| {
+                    execution.requested_by.as_ref().is_some_and(|by| **by == **who)
+                })
                 && options.action.as_ref().is_none_or(|action| **action == *execution.action)
                 && options.queue.as_ref().is_none_or(|queue| **queue == *execution.queue)
         };

@@ -7,7 +7,7 @@ use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
 use crate::coordinator::{Accepted, Answer};
 use crate::execution::{Execution, RetryPolicy};
-use crate::id::ExecutionId;
+use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
 use crate::protocol::CancelOutcome;
 use crate::time::Timestamp;
@@ -22,6 +22,7 @@ pub(super) enum Request {
     Submit { execution: Arc<Execution>, commits: u64, ticket: Ticket },
     Cancel { id: ExecutionId, force: bool, ticket: Ticket },
     SetPaused { queue: &'static str, paused: bool, ticket: Ticket },
+    Drain { worker: WorkerId, ticket: Ticket },
 }
 
 impl Request {
@@ -29,7 +30,8 @@ impl Request {
         match self {
             Request::Submit { ticket, .. }
             | Request::Cancel { ticket, .. }
-            | Request::SetPaused { ticket, .. } => *ticket,
+            | Request::SetPaused { ticket, .. }
+            | Request::Drain { ticket, .. } => *ticket,
         }
     }
 }
@@ -48,6 +50,7 @@ enum Asked {
     Submit { submission: usize, id: ExecutionId },
     Cancel { id: ExecutionId },
     SetPaused { queue: &'static str, paused: bool },
+    Drain,
 }
 
 #[derive(Debug, Default)]
@@ -203,6 +206,18 @@ impl World {
         let ticket = self.client.asked.len() as Ticket;
         self.client.asked.push(Asked::SetPaused { queue, paused });
         self.request(coordinator, life, Request::SetPaused { queue, paused, ticket });
+    }
+
+    /// Asks for a worker to be sent home, once.
+    pub(super) fn send_home(&mut self, worker: WorkerId) {
+        let coordinator = self.coordinators.len() - 1;
+        let process = &self.coordinators[coordinator];
+        let (life, up) = (process.life, process.up);
+        if up {
+            let ticket = self.client.asked.len() as Ticket;
+            self.client.asked.push(Asked::Drain);
+            self.request(coordinator, life, Request::Drain { worker, ticket });
+        }
     }
 
     /// Whoever wants a queue to go on asks until it does.

@@ -204,6 +204,11 @@ impl World {
                 Some(Input::Request(Request::SetPaused { queue, paused, ticket })) => {
                     answers.extend(turn.set_paused(now, queue, paused, ticket));
                 }
+                Some(Input::Request(Request::Drain { worker, ticket })) => {
+                    process.open.retain(|open| *open != ticket);
+                    // It may be gone.
+                    let _ = turn.machine.drain_worker(now, &worker, &mut turn.effects);
+                }
                 Some(Input::LinkUp) => turn.machine.link_up(&mut turn.effects),
                 None => break,
             }

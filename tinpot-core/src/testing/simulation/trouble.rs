@@ -124,6 +124,10 @@ impl World {
             }
             Fault::Drain(worker) => {
                 self.count("drain");
+                if self.random.chance(0.5) {
+                    self.send_home(self.workers[worker].machine.id().clone());
+                    return Ok(());
+                }
                 self.drain_worker(worker)
             }
             Fault::Pause => {
