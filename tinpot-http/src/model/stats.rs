@@ -22,7 +22,7 @@ pub(crate) struct StatsJson {
 /// What happened in one minute.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Minute)]
-struct MinuteJson {
+pub(crate) struct MinuteJson {
     at: Time,
     accepted: u64,
     succeeded: u64,

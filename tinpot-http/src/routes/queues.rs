@@ -23,13 +23,13 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, ApiErr
     Ok(json_response(StatusCode::OK, &Queues::of(&queues)))
 }
 
-/// Pauses a queue: it accepts, and nothing of it is given to workers until it is resumed.
+/// Gives out nothing of a queue any more, until it is resumed.
 #[utoipa::path(
     post,
     path = "/api/queues/{name}/pause",
     tag = "queues",
     params(("name" = String, Path, description = "the name of a queue")),
-    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "Nothing is known of such a queue."), (status = 507, description = "The store is full.")),
+    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "There is no such queue."), (status = 507, description = "The store is full.")),
 )]
 pub(crate) async fn pause(
     State(app): State<Arc<App>>,
@@ -39,13 +39,13 @@ pub(crate) async fn pause(
     Ok(json_response(StatusCode::OK, &QueueJson::of(&queue)))
 }
 
-/// Lets a queue go on.
+/// Gives out again what waits in a queue.
 #[utoipa::path(
     post,
     path = "/api/queues/{name}/resume",
     tag = "queues",
     params(("name" = String, Path, description = "the name of a queue")),
-    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "Nothing is known of such a queue."), (status = 507, description = "The store is full.")),
+    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "There is no such queue."), (status = 507, description = "The store is full.")),
 )]
 pub(crate) async fn resume(
     State(app): State<Arc<App>>,

@@ -13,14 +13,14 @@ use crate::openapi::shapes;
 use crate::router::App;
 use crate::submission::RerunOptions;
 
-/// Runs again what an execution ran, with the recorded parameters and options.
+/// Runs the same once more, with the parameters that were recorded.
 #[utoipa::path(
     post,
     path = "/api/executions/{id}/rerun",
     tag = "executions",
     params(("id" = shapes::ExecutionId, Path)),
     request_body = Option<shapes::Rerun>,
-    responses((status = 202, description = "it is accepted", body = Submitted), (status = 404, description = "There is no such execution, or its action is not known any more.")),
+    responses((status = 202, description = "it is accepted", body = Submitted), (status = 404, description = "There is no such execution, or its action is gone.")),
 )]
 pub(crate) async fn rerun(
     State(app): State<Arc<App>>,

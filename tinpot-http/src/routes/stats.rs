@@ -15,13 +15,13 @@ use crate::router::App;
 const MINUTES: usize = 60;
 const MINUTES_MAX: usize = 1_440;
 
-/// What was accepted and how it ended, minute by minute.
+/// What happened in the last minutes.
 #[utoipa::path(
     get,
     path = "/api/stats",
     tag = "server",
-    params(("minutes" = Option<u32>, Query, description = "how many minutes; 60", minimum = 1, maximum = 1440)),
-    responses((status = 200, description = "the minutes", body = StatsJson)),
+    params(("minutes" = Option<u32>, Query, description = "so many; 60 when left out", minimum = 1, maximum = 1440)),
+    responses((status = 200, description = "each minute", body = StatsJson)),
 )]
 pub(crate) async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["minutes"])?;

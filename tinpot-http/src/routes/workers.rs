@@ -23,13 +23,13 @@ pub(crate) async fn workers(State(app): State<Arc<App>>) -> Result<Response, Api
     Ok(json_response(StatusCode::OK, &Workers::of(&workers)))
 }
 
-/// Sends a worker home: it is given nothing new, and ends when its attempts have ended.
+/// Sends a worker home: it is given nothing new, and ends when it has nothing left.
 #[utoipa::path(
     post,
     path = "/api/workers/{id}/drain",
     tag = "workers",
     params(("id" = String, Path, description = "the id of a live worker")),
-    responses((status = 202, description = "it is asked to end", body = DrainAnswer), (status = 404, description = "There is no such live worker.")),
+    responses((status = 202, description = "it is told", body = DrainAnswer), (status = 404, description = "There is no such live worker.")),
 )]
 pub(crate) async fn drain(
     State(app): State<Arc<App>>,
