@@ -40,7 +40,7 @@ pub(crate) fn worker(arguments: WorkerArgs) -> Done {
 
 async fn serve(arguments: WorkerArgs) -> Result<(), AnyError> {
     let shutdown = crate::shutdown::shutdown()?;
-    let (executor, containment) = arguments.actions.contained().await?;
+    let (executor, containment) = arguments.actions.contained("actions").await?;
     let id = WorkerId::generate(&arguments.name);
     let begin = |directory: &PathBuf| {
         Life::begin(directory, &id, containment.as_ref())

@@ -1,1 +1,15 @@
+//! The command as a process, with a terminal and without.
 
+mod away;
+mod clients;
+mod codes;
+mod completion;
+mod configuration;
+mod dev;
+mod interrupts;
+mod local;
+mod pipes;
+mod reference;
+mod run;
+mod support;
+mod terminal;
