@@ -61,7 +61,11 @@ async fn serve(arguments: WorkerArgs) -> Result<(), AnyError> {
         .await?;
     let broker = arguments.broker.url_without_password();
     println!("Worker {} reaches its coordinator by {broker}", worker.id());
-    shutdown.begun().await;
+    tokio::select! {
+        () = shutdown.begun() => {}
+        // Whoever started it decides whether another one follows.
+        () = worker.drain_requested() => println!("The coordinator asks this worker to end"),
+    }
     worker.shutdown(arguments.worker.patience()).await;
     Ok(())
 }
