@@ -93,7 +93,8 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-http")
             .command("cargo check -p tinpot-http --no-default-features")
             .command("cargo check -p tinpot-sqlite")
-            .command("cargo check -p tinpot-ui"),
+            .command("cargo check -p tinpot-ui")
+            .command("cargo check -p tinpot-cli"),
         // Before the tests: the end-to-end tests start the examples as processes.
         Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")

@@ -28,6 +28,7 @@ pub(crate) struct Plan {
     pub(crate) reload: bool,
     pub(crate) containment: ContainmentMode,
     pub(crate) store: Box<dyn Store>,
+    pub(crate) http: HttpConfig,
 }
 
 /// A running assembly. [`close`](Self::close) ends it in order.
@@ -53,6 +54,7 @@ impl Plan {
             reload: true,
             containment: ContainmentMode::Auto,
             store: Box::new(tinpot_core::MemoryStore::new()),
+            http: HttpConfig::default(),
         }
     }
 
@@ -111,7 +113,7 @@ impl Site {
             let _ = ended.wait_for(|ended| *ended).await;
         };
         let mut shutdown = end.subscribe();
-        let config = HttpConfig::default().shutdown_signal(async move {
+        let config = plan.http.shutdown_signal(async move {
             let _ = shutdown.wait_for(|ended| *ended).await;
         });
         let router = tinpot_http::router(coordinator.clone(), config);

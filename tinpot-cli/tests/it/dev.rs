@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use rustix::process::Signal;
 
-use crate::support::{Process, Ran, file, tinpot};
+use crate::support::{Process, Ran, file, page, tinpot};
 
 fn dev(folder: &std::path::Path) -> Process {
     let mut command = tinpot();
@@ -101,4 +101,25 @@ fn a_python_that_is_none_is_named() {
     let mut command = tinpot();
     command.args(["dev", "--port", "0"]).arg(&path);
     assert!(Ran::of(command).failed(1).contains(path.to_str().expect("text")));
+}
+
+#[test]
+fn the_web_interface_is_there_unless_it_is_not_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = |more: &[&str]| {
+        let mut command = tinpot();
+        command.args(["dev", "--port", "0"]).arg(folder.path()).args(more);
+        Process::start(command)
+    };
+    let mut dev = start(&["--embed-parents", "https://wiki.example.org, https://b.example.org"]);
+    let url = dev.url();
+    assert!(page(&url, "/").contains("<html"), "{}", page(&url, "/"));
+    let framed = page(&url, "/embed/executions/01890000-0000-7000-8000-000000000000");
+    assert!(
+        framed.contains("frame-ancestors https://wiki.example.org https://b.example.org"),
+        "{framed}"
+    );
+    let mut dev = start(&["--no-ui"]);
+    let url = dev.url();
+    assert!(page(&url, "/").starts_with("HTTP/1.1 404"), "{}", page(&url, "/"));
 }

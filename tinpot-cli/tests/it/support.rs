@@ -281,3 +281,16 @@ pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     std::fs::write(&path, text).expect("a file");
     path
 }
+
+/// What a server answers to a browser that asks for a page: head and body.
+pub(crate) fn page(url: &str, path: &str) -> String {
+    let host = url.trim_start_matches("http://");
+    let mut connection = std::net::TcpStream::connect(host).expect("the server is there");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: text/html\r\nconnection: close\r\n\r\n"
+    );
+    std::io::Write::write_all(&mut connection, request.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).expect("it answers");
+    String::from_utf8_lossy(&answer).into_owned()
+}
