@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), AnyError> {
     let shutdown = tinpot_examples::shutdown()?;
-    let executor = settings.actions.executor().await?;
+    let executor = settings.actions.executor("examples/actions").await?;
 
     let network = MemoryNetwork::new();
     let coordinator = Coordinator::builder(network.transport())

@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), AnyError> {
     let shutdown = tinpot_examples::shutdown()?;
-    let (executor, containment) = settings.actions.contained().await?;
+    let (executor, containment) = settings.actions.contained("examples/actions").await?;
 
     let id = WorkerId::generate(&settings.name);
     let begin = |directory: &PathBuf| {

@@ -148,7 +148,7 @@ pub(crate) struct WaitArgs {
 #[command(next_help_heading = "Run options")]
 pub(crate) struct FollowArgs {
     /// Wait so many seconds, then leave it alone and end with 7
-    #[arg(long, value_name = "SECONDS", value_parser = crate::settings::seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = crate::settings::seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<std::time::Duration>,
     /// Do not print its log
     #[arg(long, short)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::OsStr;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
 use toml::{Table, Value};
 
 use crate::args;
@@ -256,6 +256,11 @@ pub(crate) fn show(
         };
         rows.push((key, value, source));
     }
+    // Those of the file were moved to the end when they were given their defaults.
+    let usual = args::Cli::command();
+    let usual = usual.find_subcommand(program).into_iter().flat_map(Command::get_arguments);
+    let usual: Vec<String> = usual.filter_map(key_of).collect();
+    rows.sort_by_key(|(key, ..)| usual.iter().position(|other| other == key));
     if as_json {
         let all = rows.into_iter().map(|(key, value, source)| {
             let value = serde_json::to_value(value).unwrap_or_default();

@@ -283,7 +283,6 @@ impl<'a> View<'a> {
                 output::say(&self.paint.dim(&clean(line, false)));
             }
         }
-        let kind = completion.kind.as_deref().map_or(String::new(), |kind| format!("{kind}: "));
         let error = completion.error.as_deref().unwrap_or("no reason is known");
         let error = error.lines().map(|line| clean(line, false)).collect::<Vec<_>>().join("\n");
         let how = match completion.status.as_str() {
@@ -293,7 +292,7 @@ impl<'a> View<'a> {
             }
             other => other,
         };
-        Err(Failure::new(code, format!("execution {} {how}: {kind}{error}", watch.id)))
+        Err(Failure::new(code, format!("execution {} {how}: {error}", watch.id)))
     }
 }
 

@@ -9,6 +9,7 @@ mod worker;
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use tinpot_http::HttpConfig;
 
 use crate::exit::{Code, Done, Failure};
 use crate::serve::AnyError;
@@ -28,6 +29,26 @@ pub(crate) struct ConfigArgs {
     /// Print the settings that are in effect and where each comes from, as such a file, and end; passwords are not shown
     #[arg(long)]
     pub(crate) show_config: bool,
+}
+
+/// What is served beside the API.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PagesArgs {
+    /// Serve the API alone, without the web interface
+    #[arg(long, env = "TINPOT_NO_UI")]
+    pub(crate) no_ui: bool,
+    /// The origins of pages that may show an execution in a frame, as in https://wiki.example.org; separated by commas, none by default
+    #[arg(long, env = "TINPOT_EMBED_PARENTS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub(crate) embed_parents: Vec<String>,
+}
+
+impl PagesArgs {
+    /// As the router takes them.
+    pub(crate) fn config(&self) -> HttpConfig {
+        let parents = self.embed_parents.iter().map(|origin| origin.trim());
+        let parents = parents.filter(|origin| !origin.is_empty());
+        HttpConfig::default().ui(!self.no_ui).embed_parents(parents)
+    }
 }
 
 /// Runs a program to its end.

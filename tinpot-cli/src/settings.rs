@@ -28,7 +28,12 @@ pub struct HttpSettings {
 #[derive(Args, Clone, Debug)]
 pub struct BrokerSettings {
     /// The broker: mqtt://, tcp://, mqtts://, ws:// or wss://, with user and password where it wants them
-    #[arg(long = "broker", env = "MQTT_BROKER", default_value = "tcp://localhost:1883")]
+    #[arg(
+        long = "broker",
+        env = "MQTT_BROKER",
+        hide_env_values = true,
+        default_value = "tcp://localhost:1883"
+    )]
     pub url: String,
     /// How many seconds an idle connection to the broker may stay unchecked, from 5; one that is dead shows after twice that
     #[arg(long, env = "MQTT_KEEP_ALIVE", value_name = "SECONDS", default_value = "10", value_parser = clap::value_parser!(u16).range(5..))]
@@ -185,9 +190,9 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 /// Which Python actions, and how they run.
 #[derive(Args, Clone, Debug)]
 pub struct ActionsSettings {
-    /// The directory of the Python actions
-    #[arg(long = "actions", env = "ACTIONS_DIR", default_value = "examples/actions")]
-    pub dir: PathBuf,
+    /// The directory of the Python actions; ./actions by default, examples/actions for the example programs
+    #[arg(long = "actions", env = "ACTIONS_DIR", value_name = "DIRECTORY")]
+    pub dir: Option<PathBuf>,
     /// How many actions run at once
     #[arg(long, env = "CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub concurrency: u32,
@@ -210,28 +215,33 @@ pub struct ActionsSettings {
 }
 
 impl ActionsSettings {
-    /// Starts Python and imports the actions.
+    /// Starts Python and imports the actions; those in `default` unless a directory is named.
     ///
     /// # Errors
     /// There is no such directory or interpreter.
-    pub async fn executor(&self) -> Result<Box<dyn Executor>, AnyError> {
-        Ok(self.contained().await?.0)
+    pub async fn executor(&self, default: &str) -> Result<Box<dyn Executor>, AnyError> {
+        Ok(self.contained(default).await?.0)
     }
 
-    /// Starts Python and imports the actions; with what keeps hold of all that they start, where something does.
+    /// Likewise; with what keeps hold of all that they start, where something does.
     ///
     /// # Errors
     /// There is no such directory or interpreter.
-    pub async fn contained(&self) -> Result<(Box<dyn Executor>, Option<Containment>), AnyError> {
+    pub async fn contained(
+        &self,
+        default: &str,
+    ) -> Result<(Box<dyn Executor>, Option<Containment>), AnyError> {
+        let dir = self.dir.clone().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = dir.unwrap_or_else(|| default.into());
         #[cfg(feature = "embed")]
         if self.in_process {
-            let mut builder = tinpot_python::PythonExecutor::builder(&self.dir);
+            let mut builder = tinpot_python::PythonExecutor::builder(&dir);
             if let Some(python) = &self.python {
                 builder = builder.python(python);
             }
             return Ok((Box::new(builder.start().await?), None));
         }
-        let mut builder = PythonPool::builder(&self.dir)
+        let mut builder = PythonPool::builder(&dir)
             .size(self.concurrency as usize)
             .containment(self.containment)
             .reload(!self.no_reload)

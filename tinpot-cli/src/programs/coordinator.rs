@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use tinpot_core::Coordinator;
-use tinpot_http::HttpConfig;
 use tinpot_mqtt::broker::Broker;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, PagesArgs};
 use crate::exit::{Done, Failure};
 use crate::serve::AnyError;
 use crate::settings::{BrokerSettings, HttpSettings, ProtocolSettings, StoreSettings};
@@ -22,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct CoordinatorArgs {
     #[command(flatten)]
     http: HttpSettings,
+    #[command(flatten)]
+    pages: PagesArgs,
     #[command(flatten)]
     broker: BrokerSettings,
     #[command(flatten)]
@@ -125,7 +126,7 @@ async fn serve(
         .store(arguments.store.store("./tinpot.db"))
         .start()
         .await?;
-    let config = HttpConfig::default().shutdown_signal(shutdown.clone().begun());
+    let config = arguments.pages.config().shutdown_signal(shutdown.clone().begun());
     let router = tinpot_http::router(coordinator.clone(), config);
     let server = crate::serve::serve(&arguments.http, router, shutdown.clone()).await?;
     tokio::select! {

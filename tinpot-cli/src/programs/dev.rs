@@ -9,7 +9,7 @@ use clap::{Args, ValueHint};
 use tinpot_core::Offer;
 
 use super::site::{Plan, Site};
-use super::write_examples;
+use super::{PagesArgs, write_examples};
 use crate::exit::{Code, Done, Failure};
 use crate::output::Paint;
 use crate::serve::AnyError;
@@ -37,6 +37,8 @@ pub(crate) struct DevArgs {
     python: Option<PathBuf>,
     #[command(flatten)]
     store: StoreSettings,
+    #[command(flatten)]
+    pages: PagesArgs,
 }
 
 /// Runs until SIGTERM or Ctrl-C.
@@ -60,6 +62,7 @@ async fn serve(arguments: DevArgs) -> Done {
         python: arguments.python.clone(),
         concurrency: arguments.concurrency,
         store: arguments.store.store("memory"),
+        http: arguments.pages.config(),
         ..Plan::new(&arguments.dir)
     };
     let site = tokio::select! {

@@ -28,6 +28,7 @@ pub(crate) struct Plan {
     pub(crate) reload: bool,
     pub(crate) containment: ContainmentMode,
     pub(crate) store: Box<dyn Store>,
+    pub(crate) http: HttpConfig,
 }
 
 /// A running assembly. [`close`](Self::close) ends it in order.
@@ -36,8 +37,10 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) offer: watch::Receiver<Arc<Offer>>,
     pub(crate) coordinator: Coordinator,
-    worker: Worker,
+    worker: JoinHandle<()>,
     server: JoinHandle<()>,
+    /// With how long running attempts may go on.
+    leave: watch::Sender<Option<Duration>>,
     end: watch::Sender<bool>,
 }
 
@@ -51,6 +54,7 @@ impl Plan {
             reload: true,
             containment: ContainmentMode::Auto,
             store: Box::new(tinpot_core::MemoryStore::new()),
+            http: HttpConfig::default(),
         }
     }
 
@@ -65,6 +69,26 @@ impl Plan {
         }
         Ok(builder.start().await?)
     }
+}
+
+/// How long running attempts may go on in a worker that was asked to end by the coordinator.
+const DRAIN: Duration = Duration::from_secs(3600);
+
+/// Ends a worker with everything else, or alone when somebody sends it home.
+async fn until_sent_home(worker: Worker, mut leaving: watch::Receiver<Option<Duration>>) {
+    let mut asked = leaving.clone();
+    tokio::select! {
+        _ = leaving.wait_for(Option::is_some) => {}
+        () = worker.drain_requested() => {}
+    }
+    let patience = *asked.borrow_and_update();
+    let mut ending = std::pin::pin!(worker.shutdown(patience.unwrap_or(DRAIN)));
+    tokio::select! {
+        () = &mut ending => return,
+        // The end of everything cuts it short.
+        _ = asked.wait_for(Option::is_some), if patience.is_none() => {}
+    }
+    let _ = tokio::time::timeout(PATIENCE, ending).await;
 }
 
 impl Site {
@@ -82,12 +106,14 @@ impl Site {
             .slots(plan.concurrency)
             .start()
             .await?;
+        let (leave, leaving) = watch::channel(None);
+        let worker = tokio::spawn(until_sent_home(worker, leaving));
         let (end, mut ended) = watch::channel(false);
         let ended = async move {
             let _ = ended.wait_for(|ended| *ended).await;
         };
         let mut shutdown = end.subscribe();
-        let config = HttpConfig::default().shutdown_signal(async move {
+        let config = plan.http.shutdown_signal(async move {
             let _ = shutdown.wait_for(|ended| *ended).await;
         });
         let router = tinpot_http::router(coordinator.clone(), config);
@@ -100,7 +126,7 @@ impl Site {
         let _ = tokio::time::timeout(KNOWN, known).await.map_err(
             |_| "the actions were imported, but the coordinator did not come to know them",
         )?;
-        Ok(Self { address, offer, coordinator, worker, server, end })
+        Ok(Self { address, offer, coordinator, worker, server, leave, end })
     }
 
     /// Where clients find it.
@@ -110,7 +136,8 @@ impl Site {
 
     /// Lets running attempts go on for `patience`, then ends everything.
     pub(crate) async fn close(self, patience: Duration) {
-        self.worker.shutdown(patience).await;
+        self.leave.send_replace(Some(patience));
+        let _ = self.worker.await;
         self.end.send_replace(true);
         self.coordinator.shutdown().await;
         let _ = tokio::time::timeout(PATIENCE, self.server).await;

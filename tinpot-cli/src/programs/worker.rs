@@ -40,7 +40,7 @@ pub(crate) fn worker(arguments: WorkerArgs) -> Done {
 
 async fn serve(arguments: WorkerArgs) -> Result<(), AnyError> {
     let shutdown = crate::shutdown::shutdown()?;
-    let (executor, containment) = arguments.actions.contained().await?;
+    let (executor, containment) = arguments.actions.contained("actions").await?;
     let id = WorkerId::generate(&arguments.name);
     let begin = |directory: &PathBuf| {
         Life::begin(directory, &id, containment.as_ref())
@@ -61,7 +61,11 @@ async fn serve(arguments: WorkerArgs) -> Result<(), AnyError> {
         .await?;
     let broker = arguments.broker.url_without_password();
     println!("Worker {} reaches its coordinator by {broker}", worker.id());
-    shutdown.begun().await;
+    tokio::select! {
+        () = shutdown.begun() => {}
+        // Whoever started it decides whether another one follows.
+        () = worker.drain_requested() => println!("The coordinator asks this worker to end"),
+    }
     worker.shutdown(arguments.worker.patience()).await;
     Ok(())
 }

@@ -1,2 +1,16 @@
-//! Documentation.
+//! The command as a process, with a terminal and without.
+
+mod away;
+mod clients;
+mod codes;
+mod completion;
+mod configuration;
+mod dev;
 mod docs;
+mod interrupts;
+mod local;
+mod pipes;
+mod reference;
+mod run;
+mod support;
+mod terminal;

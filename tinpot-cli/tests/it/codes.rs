@@ -1,0 +1,174 @@
+//! Every exit code, with what is said along with it.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use crate::support::{Ran, Server, free_port, tinpot};
+
+#[test]
+fn zero_is_success_and_one_a_failure_with_its_reason() {
+    let server = Server::shared();
+    server.run(&["run", "noop"]).ok();
+    let ran = server.run(&["run", "fail", "--text", "so sad"]);
+    let stderr = ran.failed(1);
+    assert!(
+        stderr.contains("ValueError: so sad")
+            && stderr.contains("Traceback")
+            && stderr.contains("actions.py"),
+        "{stderr}"
+    );
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn two_is_a_wrong_command_line_or_wrong_parameters() {
+    let server = Server::shared();
+    for (arguments, said) in [
+        (&["run"][..], "name an action"),
+        (&["rum", "x"], "'run'"),
+        (&["actions", "lst"], "'list'"),
+        (&["run", "echo"], "--text: is required and missing"),
+        (&["run", "echo", "--txt", "a"], "'--text'"),
+        (
+            &["run", "echo", "--text", "a", "--count", "many"],
+            "--count: must be an integer, not \"many\"",
+        ),
+        (&["run", "echo", "--text", "a", "--kind", "shrot"], "'short'"),
+        (&["run", "echo", "-p", "tetx=a"], "did you mean \"text\"?"),
+        (&["run", "echo", "-p", "text"], "NAME=VALUE"),
+        (&["run", "echo", "-d", "[1]"], "--data"),
+        (&["run", "echo", "-d", "@/nonexistent"], "/nonexistent cannot be read"),
+        (&["run", "echo", "-d", r#"{"text": 5, "count": "x"}"#], "--text: must be a string"),
+        (&["run", "echo", "--text", "a", "--timeout", "-1"], "--timeout"),
+        (&["executions", "list", "--status", "done"], "possible values"),
+        (&["executions", "list", "--limit", "0"], "--limit"),
+        (&["--server", "host:80", "actions", "list"], "http://host:80"),
+        (&["exec", "nothing"], "FILE::ACTION"),
+        (&["completions", "tcsh"], "possible values"),
+    ] {
+        let ran = server.run(arguments);
+        assert!(ran.failed(2).contains(said), "{arguments:?}: {said:?} in {ran:?}");
+        assert_eq!(ran.stdout, "", "{arguments:?}");
+    }
+    let ran = server.run(&["run", "echo", "-d", r#"{"text": 5, "count": "x"}"#]);
+    assert!(
+        ran.stderr.contains("--count: must be an integer")
+            && ran.stderr.contains("run echo --help"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn three_is_a_cancelled_execution_and_six_a_conflict() {
+    let server = Server::shared();
+    let id = server.running();
+    let mut watch = crate::support::Process::start(server.tinpot(&["executions", "watch", &id]));
+    watch.line("line 1");
+    assert!(server.run(&["executions", "cancel", &id]).ok().contains("cancelling"));
+    assert_eq!(watch.end().code(), Some(3), "{:?}", watch.seen);
+    server.run(&["executions", "cancel", &id]).failed(6);
+    let id = server.running();
+    server.run(&["executions", "cancel", "--force", &id]).ok();
+    let ran = server.run(&["executions", "watch", &id, "-q"]);
+    assert!(ran.failed(3).contains("was cancelled"), "{ran:?}");
+}
+
+#[test]
+fn four_is_a_server_that_says_no() {
+    for status in ["401 Unauthorized", "403 Forbidden"] {
+        let url = answering(status, r#"{"detail": "who are you?"}"#);
+        let mut command = tinpot();
+        command.args(["actions", "list", "--server", &url]);
+        assert!(Ran::of(command).failed(4).contains("who are you?"));
+    }
+}
+
+#[test]
+fn five_is_what_is_not_there_with_what_may_have_been_meant() {
+    let server = Server::shared();
+    assert!(server.run(&["run", "ecko"]).failed(5).contains("did you mean \"echo\"?"));
+    assert!(server.run(&["run", "ecko", "--help"]).failed(5).contains("did you mean \"echo\"?"));
+    assert!(server.run(&["actions", "show", "ecko"]).failed(5).contains("did you mean \"echo\"?"));
+    for arguments in [
+        ["executions", "show"],
+        ["executions", "watch"],
+        ["executions", "logs"],
+        ["executions", "cancel"],
+    ] {
+        let ran = server.run(&[&arguments[..], &["01890000-0000-7000-8000-000000000000"]].concat());
+        assert!(ran.failed(5).contains("01890000-0000-7000-8000-000000000000"), "{ran:?}");
+    }
+    assert!(server.run(&["workers", "drain", "nobody"]).failed(5).contains("\"nobody\""));
+    server.run(&["check", "/nonexistent"]).failed(5);
+    server.run(&["exec", "/nonexistent.py::x"]).failed(5);
+}
+
+#[test]
+fn seven_is_a_wait_that_is_over_before_the_execution() {
+    let server = Server::shared();
+    let ran = server.run(&["run", "slow", "--timeout", "0.5"]);
+    let stderr = ran.failed(7);
+    let id = stderr.rsplit("executions watch ").next().expect("advice").trim();
+    assert_eq!(server.run(&["executions", "show", id, "--json"]).json()["status"], "running");
+    server.run(&["executions", "watch", id, "--timeout", "0.1", "-q"]).failed(7);
+    server.run(&["executions", "cancel", "--force", id]).ok();
+}
+
+#[test]
+fn eight_is_a_server_that_is_not_there_or_cannot_serve_now() {
+    let url = format!("http://127.0.0.1:{}", free_port());
+    for arguments in [
+        &["actions", "list"][..],
+        &["run", "x"],
+        &["executions", "watch", "x"],
+        &["executions", "logs", "x", "-f"],
+        &["workers", "list"],
+        &["queues", "list"],
+        &["openapi"],
+    ] {
+        let mut command = tinpot();
+        command.env("TINPOT_SERVER", &url).args(arguments);
+        let ran = Ran::of(command);
+        assert!(
+            ran.failed(8).contains(&url) && ran.stderr.contains("tinpot dev"),
+            "{arguments:?}: {ran:?}"
+        );
+    }
+    for (status, body, said) in [
+        ("503 Service Unavailable", r#"{"detail": "not now"}"#, "not now"),
+        ("200 OK", "<html>", "does not answer as Tinpot does"),
+        ("502 Bad Gateway", "<html>", "does not answer as Tinpot does"),
+    ] {
+        let url = answering(status, body);
+        let mut command = tinpot();
+        command.args(["actions", "list", "--server", &url]);
+        let ran = Ran::of(command);
+        assert!(ran.failed(8).contains(said), "{ran:?}");
+    }
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let ran = Server::shared().run(&["run", "ecko", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(ran.failed(5)).expect("JSON");
+    assert!(error["detail"].as_str().is_some_and(|text| text.contains("ecko")), "{error}");
+    assert_eq!(error["exit_code"], 5);
+}
+
+/// A server that answers everything in one way, until the test process ends.
+fn answering(status: &'static str, body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Ok(mut connection) = connection else { return };
+            let _ = connection.read(&mut [0; 4096]);
+            let length = body.len();
+            let _ = write!(
+                connection,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    url
+}

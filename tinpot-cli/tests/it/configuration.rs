@@ -1,0 +1,153 @@
+//! Flags over variables over files over defaults; and what is shown of them.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Ran, file, tinpot};
+
+fn shown(program: &str, config: Option<&Path>, arguments: &[&str], env: &[(&str, &str)]) -> Ran {
+    let mut command = tinpot();
+    command.arg(program).args(arguments).arg("--show-config").envs(env.iter().copied());
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    Ran::of(command)
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_and_that_over_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = file(
+        folder.path(),
+        "tinpot.toml",
+        "port = 1001\nhost = \"::1\"\nstore = \"a.db\"\nbeat_interval = 2.5\nno_reload = true\nqueues = [\"a\", \"b\"]\n[coordinator]\nport = 1002\n",
+    );
+    let all = shown(
+        "coordinator",
+        Some(&config),
+        &["--json", "--store", "c.db"],
+        &[("TINPOT_STORE", "b.db"), ("HOST", "127.0.0.2")],
+    )
+    .json();
+    let expect = |key: &str, value: Value, source: &str| {
+        assert_eq!(
+            (&all[key]["value"], all[key]["source"].as_str().unwrap_or_default().split(' ').next()),
+            (&value, Some(source)),
+            "{key}"
+        );
+    };
+    expect("store", "c.db".into(), "flag");
+    expect("host", "127.0.0.2".into(), "variable");
+    expect("port", 1002.into(), "file");
+    expect("beat_interval", 2.5.into(), "file");
+    expect("keep_alive", 10.into(), "default");
+    expect("ca", Value::Null, "not");
+    assert!(all.get("queues").is_none(), "a setting of the other program: {all}");
+    let all = shown(
+        "worker",
+        Some(&config),
+        &["--json", "--queues", "c"],
+        &[("TINPOT_NO_RELOAD", "false")],
+    )
+    .json();
+    assert_eq!(
+        (&all["queues"]["value"], &all["no_reload"]["value"]),
+        (&serde_json::json!(["c"]), &false.into())
+    );
+    // By variable as well, and the flag wins.
+    let other = file(folder.path(), "other.toml", "name = \"other\"\n");
+    let config_env = [("TINPOT_CONFIG", other.to_str().expect("text"))];
+    assert_eq!(shown("worker", None, &["--json"], &config_env).json()["name"]["value"], "other");
+    assert_eq!(
+        shown("worker", Some(&config), &["--json"], &config_env).json()["name"]["value"],
+        "worker"
+    );
+}
+
+#[test]
+fn what_is_shown_is_a_file_that_says_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = file(
+        folder.path(),
+        "a.toml",
+        "[worker]\nqueues = [\"x\"]\ngrace = 3\nlimit_memory = \"256M\"\nname = \"a \\\" b\"\n",
+    );
+    let first = shown("worker", Some(&config), &[], &[]);
+    let again = file(folder.path(), "b.toml", first.ok());
+    let strip = |text: &str| {
+        text.lines()
+            .map(|line| line.split("  # ").next().unwrap_or_default().trim_end().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(strip(shown("worker", Some(&again), &[], &[]).ok()), strip(first.ok()));
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = file(
+        folder.path(),
+        "a.toml",
+        "broker = \"mqtt://me:hunter2@host:1\"\n[coordinator]\nembedded_broker = true\nbroker_user = \"me:hunter2\"\n",
+    );
+    for (program, env) in [
+        ("worker", &[][..]),
+        ("coordinator", &[]),
+        ("coordinator", &[("MQTT_BROKER", "ws://me:hunter2@x"), ("BROKER_USER", "you:hunter2")]),
+    ] {
+        for more in [&[][..], &["--json"]] {
+            let ran = shown(program, Some(&config), more, env);
+            assert!(ran.ok().contains("me:***@") && !ran.stdout.contains("hunter2"), "{ran:?}");
+        }
+        let mut command = tinpot();
+        command.args([program, "--help"]).envs(env.iter().copied());
+        assert!(!Ran::of(command).ok().contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (text, said) in [
+        ("prot = 1", "\"prot\"; did you mean \"port\"?"),
+        ("[worker]\nconcurency = 1", "\"concurency\" of worker; did you mean \"concurrency\"?"),
+        ("[wroker]\nname = \"x\"", "did you mean \"worker\"?"),
+        ("[worker]\nport = 1", "\"port\" of worker"),
+        ("port = 99999", "port: 99999 is not in"),
+        ("port = true", "port: must not be true or false"),
+        ("no_reload = 3", "no_reload: must be true or false"),
+        ("worker_lease = \"soon\"", "worker_lease: not a number of seconds"),
+        ("containment = \"jail\"", "containment: there is no containment"),
+        ("groups = { a = 1 }", "groups: must be text"),
+        ("port = ", "a.toml"),
+    ] {
+        let config = file(folder.path(), "a.toml", text);
+        let ran = shown(
+            if text.contains("port") || text.contains("prot") { "coordinator" } else { "worker" },
+            Some(&config),
+            &[],
+            &[],
+        );
+        let stderr = ran.failed(2);
+        assert!(stderr.contains(said) && stderr.contains("a.toml"), "{text}: {said:?} in {ran:?}");
+    }
+    let ran = shown("worker", Some(Path::new("/nonexistent.toml")), &[], &[]);
+    assert!(ran.failed(2).contains("/nonexistent.toml cannot be read"), "{ran:?}");
+}
+
+#[test]
+fn what_belongs_together_is_asked_for_together() {
+    for (arguments, said) in [
+        (&["coordinator", "--broker-user", "a:b"][..], "--embedded-broker"),
+        (&["coordinator", "--broker-user", "a"], "a name, a colon and a password"),
+        (&["coordinator", "--embedded-broker", "here"], "127.0.0.1:1883"),
+    ] {
+        let mut command = tinpot();
+        command.args(arguments);
+        assert!(Ran::of(command).failed(2).contains(said), "{arguments:?}");
+    }
+    let mut command = tinpot();
+    command.args(["coordinator", "--cert", "/x", "--store", "memory", "--port", "0"]);
+    assert!(Ran::of(command).failed(1).contains("--key"));
+}

@@ -1,0 +1,125 @@
+//! `tinpot dev`: the first five minutes.
+
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+
+use crate::support::{Process, Ran, file, page, tinpot};
+
+fn dev(folder: &std::path::Path) -> Process {
+    let mut command = tinpot();
+    command.args(["dev", "--port", "0"]).arg(folder);
+    Process::start(command)
+}
+
+fn run(url: &str, arguments: &[&str]) -> Ran {
+    let mut command = tinpot();
+    command.env("TINPOT_SERVER", url).args(arguments);
+    Ran::of(command)
+}
+
+#[test]
+fn an_empty_folder_and_a_missing_one_are_given_examples_that_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for folder in [folder.path().to_owned(), folder.path().join("missing")] {
+        let mut dev = dev(&folder);
+        let url = dev.url();
+        dev.line("Wrote");
+        dev.line("hello, countdown");
+        let advice = dev.line("run hello --help");
+        assert!(advice.contains(&url), "{advice}");
+        dev.line("Ctrl-C ends it");
+        assert_eq!(run(&url, &["run", "hello", "--name", "you"]).ok(), "Hello, you!\n");
+        assert_eq!(run(&url, &["run", "countdown", "--seconds", "1"]).ok(), "lift-off!\n");
+        dev.signal(Signal::INT);
+        assert_eq!(dev.end().code(), Some(0), "{:?}", dev.seen);
+        assert!(folder.join("hello.py").exists());
+        // So that the next folder is not empty for what this one has.
+        std::fs::remove_file(folder.join("hello.py")).expect("it is there");
+    }
+}
+
+#[test]
+fn without_a_folder_it_is_actions_in_this_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = tinpot();
+    command.args(["dev", "--port", "0"]).current_dir(folder.path());
+    let mut dev = Process::start(command);
+    dev.line("Wrote actions/hello.py");
+    assert!(folder.path().join("actions/hello.py").exists());
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_and_the_others_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    file(
+        folder.path(),
+        "good.py",
+        "from tinpot import action\n\n@action\ndef good():\n    return 1\n",
+    );
+    let bad = file(folder.path(), "bad.py", "def broken(:\n    pass\n");
+    let mut dev = dev(folder.path());
+    let url = dev.url();
+    dev.line("good");
+    dev.line("problem: bad.py");
+    dev.line("SyntaxError");
+    assert_eq!(run(&url, &["run", "good"]).ok(), "1\n");
+    assert!(run(&url, &["workers", "list"]).ok().contains("SyntaxError"));
+    // Put right, it is picked up; and a file that breaks is reported.
+    std::fs::write(&bad, "from tinpot import action\n\n@action\ndef better():\n    return 2\n")
+        .expect("a file");
+    dev.line("new: better");
+    let deadline = std::time::Instant::now() + crate::support::PATIENCE;
+    while run(&url, &["run", "better"]).code != Some(0) {
+        assert!(std::time::Instant::now() < deadline, "it does not come");
+    }
+    std::fs::write(&bad, "import nothing_like_it\n").expect("a file");
+    dev.line("nothing_like_it");
+    assert_eq!(run(&url, &["run", "better"]).ok(), "2\n");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_a_way_out_and_nothing_is_written() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = tinpot();
+    command.args(["dev", "--port", &port]).arg(folder.path().join("new"));
+    let ran = Ran::of(command);
+    assert!(ran.failed(1).contains(&port) && ran.stderr.contains("--port 0"), "{ran:?}");
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
+fn a_python_that_is_none_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = tinpot();
+    command.args(["dev", "--port", "0", "--python", "/nonexistent/python"]).arg(folder.path());
+    assert!(Ran::of(command).failed(1).contains("/nonexistent/python"));
+    // A path where no folder can be.
+    let path = file(folder.path(), "file", "");
+    let mut command = tinpot();
+    command.args(["dev", "--port", "0"]).arg(&path);
+    assert!(Ran::of(command).failed(1).contains(path.to_str().expect("text")));
+}
+
+#[test]
+fn the_web_interface_is_there_unless_it_is_not_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = |more: &[&str]| {
+        let mut command = tinpot();
+        command.args(["dev", "--port", "0"]).arg(folder.path()).args(more);
+        Process::start(command)
+    };
+    let mut dev = start(&["--embed-parents", "https://wiki.example.org, https://b.example.org"]);
+    let url = dev.url();
+    assert!(page(&url, "/").contains("<html"), "{}", page(&url, "/"));
+    let framed = page(&url, "/embed/executions/01890000-0000-7000-8000-000000000000");
+    assert!(
+        framed.contains("frame-ancestors https://wiki.example.org https://b.example.org"),
+        "{framed}"
+    );
+    let mut dev = start(&["--no-ui"]);
+    let url = dev.url();
+    assert!(page(&url, "/").starts_with("HTTP/1.1 404"), "{}", page(&url, "/"));
+}

@@ -1,0 +1,130 @@
+//! Ctrl-C and SIGTERM at every point.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::{Process, Server, tinpot};
+
+/// The execution that a line of advice is about.
+fn id_in(line: &str) -> String {
+    line.split_whitespace().last().expect("an id").to_owned()
+}
+
+#[test]
+fn once_leaves_the_execution_alone_and_says_how_to_cancel_it() {
+    let server = Server::shared();
+    let mut run = Process::start(server.tinpot(&["run", "slow"]));
+    run.line("line 2");
+    run.signal(Signal::INT);
+    let id = id_in(&run.line("executions cancel"));
+    assert_eq!(run.end().code(), Some(130), "{:?}", run.seen);
+    assert!(
+        run.seen.iter().any(|line| line.contains(&format!("executions watch {id}"))),
+        "{:?}",
+        run.seen
+    );
+    assert_eq!(server.run(&["executions", "show", &id, "--json"]).json()["status"], "running");
+    server.run(&["executions", "cancel", "--force", &id]).ok();
+}
+
+#[test]
+fn twice_cancels_and_waits_for_the_end() {
+    let server = Server::shared();
+    let mut run = Process::start(server.tinpot(&["run", "slow"]));
+    run.line("line 2");
+    run.signal(Signal::INT);
+    let id = id_in(&run.line("executions cancel"));
+    run.signal(Signal::INT);
+    assert_eq!(run.end().code(), Some(3), "{:?}", run.seen);
+    assert_eq!(server.run(&["executions", "show", &id, "--json"]).json()["status"], "cancelled");
+}
+
+#[test]
+fn an_execution_that_ends_after_the_first_ends_as_ever() {
+    let server = Server::shared();
+    let mut run = Process::start(server.tinpot(&["run", "slow", "--seconds", "1"]));
+    run.line("line 2");
+    run.signal(Signal::INT);
+    run.line("executions cancel");
+    assert_eq!(run.end().code(), Some(0), "{:?}", run.seen);
+}
+
+#[test]
+fn sigterm_leaves_at_once() {
+    let server = Server::shared();
+    let mut run = Process::start(server.tinpot(&["run", "slow"]));
+    run.line("line 1");
+    let begun = Instant::now();
+    run.signal(Signal::TERM);
+    let id = id_in(&run.line("executions cancel"));
+    assert_eq!(run.end().code(), Some(130), "{:?}", run.seen);
+    assert!(begun.elapsed() < Duration::from_secs(3), "it waited as for a second Ctrl-C");
+    server.run(&["executions", "cancel", "--force", &id]).ok();
+}
+
+#[test]
+fn while_an_execution_waits_in_its_queue() {
+    let server = Server::shared();
+    let mut run = Process::start(server.tinpot(&["run", "say", "--delay", "300"]));
+    // Nothing is written before it starts: its id is known from the list.
+    let list = ["executions", "list", "--action", "say", "--status", "queued", "--json"];
+    let deadline = Instant::now() + crate::support::PATIENCE;
+    while server.run(&list).ok().is_empty() {
+        assert!(Instant::now() < deadline, "it is not in the list");
+    }
+    run.signal(Signal::INT);
+    run.line("executions cancel");
+    run.signal(Signal::INT);
+    assert_eq!(run.end().code(), Some(3), "{:?}", run.seen);
+}
+
+#[test]
+fn before_the_server_has_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let mut command = tinpot();
+    command.args(["run", "x", "-q", "--server", &url]);
+    // The first request asks for the action, where signals do what they always do.
+    let mut run = Process::start(command);
+    let connection = listener.accept().expect("a request");
+    run.signal(Signal::INT);
+    let status = run.end();
+    drop(connection);
+    assert!(
+        std::os::unix::process::ExitStatusExt::signal(&status) == Some(2)
+            || status.code() == Some(130),
+        "{status}"
+    );
+
+    let mut command = tinpot();
+    command.env("TINPOT_SERVER", &url).args(["run", "x"]);
+    let mut run = Process::start(command);
+    let connection = listener.accept().expect("a request");
+    run.signal(Signal::INT);
+    run.line("before the server said that it has accepted it");
+    assert_eq!(run.end().code(), Some(130));
+    drop(connection);
+}
+
+#[test]
+fn while_a_log_is_followed() {
+    let server = Server::shared();
+    let id = server.running();
+    let mut logs = Process::start(server.tinpot(&["executions", "logs", "-f", &id]));
+    logs.line("line 3");
+    logs.signal(Signal::INT);
+    assert_eq!(logs.end().code(), Some(130), "{:?}", logs.seen);
+    assert_eq!(server.run(&["executions", "show", &id, "--json"]).json()["status"], "running");
+    server.run(&["executions", "cancel", "--force", &id]).ok();
+}
+
+#[test]
+fn a_server_that_is_asked_to_end_ends_what_runs_and_then_itself() {
+    let mut server = Server::start();
+    server.running();
+    server.process().signal(Signal::TERM);
+    server.process().line("shutting down");
+    assert_eq!(server.process().end().code(), Some(0));
+}

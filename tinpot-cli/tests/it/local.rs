@@ -1,0 +1,142 @@
+//! What needs no server: `init`, `check`, `exec`, `doctor`, `version`.
+
+use serde_json::Value;
+
+use crate::support::{Ran, Server, file, free_port, tinpot};
+
+fn run(arguments: &[&str]) -> Ran {
+    let mut command = tinpot();
+    // Nobody listens there.
+    command.env("TINPOT_SERVER", "http://127.0.0.1:1").args(arguments);
+    Ran::of(command)
+}
+
+#[test]
+fn init_writes_examples_that_check_finds_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a b");
+    let dir = path.to_str().expect("text");
+    let ran = run(&["init", dir]);
+    assert!(
+        ran.ok().contains("hello.py") && ran.stderr.contains(&format!("tinpot dev '{dir}'")),
+        "{ran:?}"
+    );
+    assert!(run(&["init", dir]).failed(6).contains("not empty"));
+    let ran = run(&["check", dir]);
+    assert_eq!(ran.ok(), "ok hello\nok countdown\n");
+    assert!(ran.stderr.contains("2 actions, 0 problems"), "{ran:?}");
+    assert_eq!(run(&["check", dir, "--json"]).json()["problems"], serde_json::json!([]));
+}
+
+#[test]
+fn check_says_what_is_wrong_and_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    file(folder.path(), "good.py", "from tinpot import action\n\n@action\ndef good():\n    pass\n");
+    file(
+        folder.path(),
+        "bad.py",
+        "from tinpot import action\n\n@action\ndef bad(x: object()):\n    pass\n",
+    );
+    let dir = folder.path().to_str().expect("text");
+    let ran = run(&["check", dir]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("ok good") && ran.stdout.contains("problem bad.py:"), "{ran:?}");
+    let ran = run(&["check", dir, "--json"]);
+    let found: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(
+        (ran.code, found["problems"].as_array().map(Vec::len)),
+        (Some(1), Some(1)),
+        "{found}"
+    );
+}
+
+#[test]
+fn exec_runs_one_action_as_a_worker_would() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(
+        folder.path(),
+        "mine.py",
+        "import sys\nimport helper\nfrom tinpot import action\n\n@action\ndef twice(number: int):\n    print('working')\n    return helper.double(number)\n\n\
+         @action\ndef bad():\n    raise RuntimeError('no')\n",
+    );
+    file(folder.path(), "helper.py", "def double(x):\n    return 2 * x\n");
+    let target = |name: &str| format!("{}::{name}", path.display());
+    let ran = run(&["exec", &target("twice"), "--number", "21"]);
+    assert_eq!((ran.ok(), ran.stderr.trim()), ("42\n", "working"));
+    assert_eq!(run(&["exec", &target("twice"), "-p", "number=2", "--json"]).json()["result"], 4);
+    assert!(run(&["exec", &target("bad")]).failed(1).contains("RuntimeError: no"));
+    assert!(run(&["exec", &target("twice")]).failed(2).contains("--number: is required"));
+    assert!(run(&["exec", &target("twcie")]).failed(5).contains("did you mean \"twice\"?"));
+    assert!(run(&["exec", &target("twice"), "--help"]).ok().contains("--number <INTEGER>"));
+    file(folder.path(), "mine.py", "import nothing_like_it\n");
+    assert!(run(&["exec", &target("twice")]).failed(1).contains("nothing_like_it"));
+}
+
+#[test]
+fn the_doctor_looks_at_everything_and_says_what_to_do() {
+    let server = Server::shared();
+    let port = server.url.rsplit(':').next().expect("a port");
+    let doctor = |more: &[&str]| {
+        server.run(&[&["doctor", "--store", "memory", "--port", port], more].concat())
+    };
+    let ran = doctor(&["--json"]);
+    let found: Vec<Value> = serde_json::from_str(ran.ok()).expect("JSON");
+    let state = |found: &[Value], what: &str| {
+        let finding = found
+            .iter()
+            .find(|finding| finding["what"] == what)
+            .unwrap_or_else(|| panic!("{what} in {found:?}"));
+        finding["state"].as_str().expect("a state").to_owned()
+    };
+    for what in ["server", "clock", "port", "disk", "temporary", "python"] {
+        assert_eq!(state(&found, what), "ok", "{what}: {found:?}");
+    }
+    assert_eq!(state(&found, "broker"), "warning", "nobody needs one here: {found:?}");
+    assert!(["ok", "warning"].contains(&&*state(&found, "cgroups")), "{found:?}");
+    for finding in found.iter().filter(|finding| finding["state"] != "ok") {
+        assert!(finding["do"].as_str().is_some_and(|text| !text.is_empty()), "{finding}");
+    }
+    // What is wrong is a problem, and the command says so by its code.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken_port = taken.local_addr().expect("an address").port().to_string();
+    for (arguments, what) in [
+        (&["--python", "/nonexistent"][..], "python"),
+        (&["--store", "/nonexistent/a.db"], "disk"),
+        (&["--port", &taken_port], "port"),
+    ] {
+        let mut command = server.tinpot(&["doctor", "--json"]);
+        if what != "port" {
+            command.args(["--port", port]);
+        }
+        if what != "disk" {
+            command.args(["--store", "memory"]);
+        }
+        let ran = Ran::of({
+            command.args(arguments);
+            command
+        });
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let found: Vec<Value> = serde_json::from_str(&ran.stdout).expect("JSON");
+        assert_eq!(state(&found, what), "problem", "{found:?}");
+    }
+    let broker = format!("tcp://127.0.0.1:{}", free_port());
+    let mut command = server.tinpot(&["doctor", "--store", "memory", "--port", port]);
+    command.env("MQTT_BROKER", broker);
+    let ran = Ran::of(command);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stdout.contains("problem broker") && ran.stdout.contains("--embedded-broker"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn version_tells_both() {
+    let own = env!("CARGO_PKG_VERSION");
+    let ran = run(&["version"]);
+    assert!(
+        ran.ok().starts_with(&format!("tinpot {own}\n")) && ran.stdout.contains("none at"),
+        "{ran:?}"
+    );
+    assert_eq!(run(&["--version"]).ok(), format!("tinpot {own}\n"));
+}

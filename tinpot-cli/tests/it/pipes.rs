@@ -1,0 +1,62 @@
+//! Readers that go away.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::support::Server;
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
+    let server = Server::shared();
+    let id = server.run(&["run", "lines", "--number", "20000", "--detach"]).ok().trim().to_owned();
+    server.run(&["executions", "watch", &id, "-q"]).ok();
+    for more in [&[][..], &["-f"], &["--json"]] {
+        let mut command = server.tinpot(&[&["executions", "logs", &id], more].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command starts");
+        let mut line = String::new();
+        BufReader::with_capacity(64, child.stdout.take().expect("a pipe"))
+            .read_line(&mut line)
+            .expect("a line");
+        assert!(line.contains("number 0"), "{line}");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{more:?}"
+        );
+    }
+}
+
+#[test]
+fn a_run_whose_log_nobody_reads_any_more_says_that_it_still_runs() {
+    let server = Server::shared();
+    let mut command = server.tinpot(&["run", "slow"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut line = String::new();
+    BufReader::with_capacity(16, child.stderr.take().expect("a pipe"))
+        .read_line(&mut line)
+        .expect("a line");
+    assert_eq!(line, "line 1\n");
+    assert_eq!(child.wait().expect("it ends").code(), Some(7));
+    for line in server
+        .run(&["executions", "list", "--action", "slow", "--status", "running", "--json"])
+        .ok()
+        .lines()
+    {
+        let execution: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(execution["status"], "running");
+    }
+}
+
+#[test]
+fn help_into_a_pipe_that_is_closed_is_no_crash() {
+    let mut command = crate::support::tinpot();
+    command.arg("--help").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}

@@ -1,0 +1,296 @@
+//! Processes that end with their test, and a server that tests share while any of them needs it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+const ACTIONS: &str = include_str!("actions.py");
+
+/// The command, with nothing of whoever runs the tests in its environment.
+pub(crate) fn tinpot() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tinpot"));
+    let ours = [
+        "TINPOT",
+        "MQTT",
+        "NO_COLOR",
+        "RUST_LOG",
+        "BROKER_USER",
+        "http_proxy",
+        "HTTP_PROXY",
+        "ALL_PROXY",
+    ];
+    let exact = [
+        "HOST",
+        "PORT",
+        "ACTIONS_DIR",
+        "ACTION_GROUPS",
+        "QUEUES",
+        "CONCURRENCY",
+        "GRACE",
+        "WORKER_NAME",
+    ];
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ours.iter().any(|start| text.starts_with(start)) || exact.contains(&&*text) {
+            command.env_remove(&name);
+        }
+    }
+    command.env("XDG_CONFIG_HOME", "/nonexistent").env("TERM", "xterm");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A server in a process of its own; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// The server of all tests that only look at it from outside.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return server;
+        }
+        let server = Arc::new(Self::start());
+        *shared = Arc::downgrade(&server);
+        server
+    }
+
+    /// A server of one's own.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("actions.py"), ACTIONS).expect("a file");
+        let mut command = tinpot();
+        command.args(["dev", "--port", "0", "--concurrency", "8"]).arg(folder.path());
+        let mut process = Process::start(command);
+        let url = process.url();
+        Self { process, url, _folder: folder }
+    }
+
+    /// The command, for this server.
+    pub(crate) fn tinpot(&self, arguments: &[&str]) -> Command {
+        let mut command = tinpot();
+        command.env("TINPOT_SERVER", &self.url).args(arguments);
+        command
+    }
+
+    /// Runs the command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.tinpot(arguments))
+    }
+
+    /// An execution that runs until it is ended.
+    pub(crate) fn running(&self) -> String {
+        let id = self.run(&["run", "slow", "--detach"]).ok().trim().to_owned();
+        self.wait_for(&id, "running");
+        id
+    }
+
+    /// Waits until an execution has a status.
+    pub(crate) fn wait_for(&self, id: &str, status: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.run(&["executions", "show", id, "--json"]).json();
+            if shown["status"] == status {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{id} should be {status}: {shown}");
+        }
+    }
+
+    pub(crate) fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// What a command that has ended did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn of(mut command: Command) -> Self {
+        Self::from(command.output().expect("the command starts"))
+    }
+
+    /// With something on standard input.
+    pub(crate) fn with_input(mut command: Command, input: &str) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), input.as_bytes())
+            .expect("it reads");
+        Self::from(child.wait_with_output().expect("it ends"))
+    }
+
+    /// Standard output, if it went well.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> &str {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        &self.stdout
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(self.ok()).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// Standard error, if it ended with that code.
+    #[track_caller]
+    pub(crate) fn failed(&self, code: i32) -> &str {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        &self.stderr
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+}
+
+/// A running command whose lines are read while it runs; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    /// The lock only because servers are shared.
+    lines: Mutex<Receiver<String>>,
+    pub(crate) seen: Vec<String>,
+}
+
+impl Process {
+    /// Starts it; the lines of standard output and standard error come together.
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command starts");
+        let (to, lines) = channel();
+        let pipes: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().expect("a pipe")),
+            Box::new(child.stderr.take().expect("a pipe")),
+        ];
+        for pipe in pipes {
+            let to = to.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    if to.send(line).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Self { child, lines: Mutex::new(lines), seen: Vec::new() }
+    }
+
+    fn next(&mut self, deadline: Instant) -> Result<String, RecvTimeoutError> {
+        let lines = self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
+        lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Waits for a line with that text.
+    #[track_caller]
+    pub(crate) fn line(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.next(deadline) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(part) {
+                        return line;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("{part:?} did not come: {:#?}", self.seen),
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("it ended without {part:?}: {:#?}", self.seen)
+                }
+            }
+        }
+    }
+
+    /// The address that a server says it listens on.
+    #[track_caller]
+    pub(crate) fn url(&mut self) -> String {
+        let line = self.line("Tinpot listens on http://");
+        line.split_whitespace().last().expect("an address").to_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("an id");
+        kill_process(Pid::from_raw(id).expect("an id"), signal).expect("it is there");
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it is there");
+        self.child.wait().expect("it was started here");
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        // Its lines end with it.
+        loop {
+            match self.next(deadline) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return self.child.wait().expect("it was started here");
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:#?}", self.seen),
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// A file with a text.
+pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file");
+    path
+}
+
+/// What a server answers to a browser that asks for a page: head and body.
+pub(crate) fn page(url: &str, path: &str) -> String {
+    let host = url.trim_start_matches("http://");
+    let mut connection = std::net::TcpStream::connect(host).expect("the server is there");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: text/html\r\nconnection: close\r\n\r\n"
+    );
+    std::io::Write::write_all(&mut connection, request.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).expect("it answers");
+    String::from_utf8_lossy(&answer).into_owned()
+}

@@ -1,0 +1,87 @@
+//! The same with a terminal.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::Command;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::Server;
+
+/// Runs a command on a terminal of its own; its code, and all that it wrote there.
+fn on_terminal(mut command: Command) -> (Option<i32>, String) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&terminal).expect("ours");
+    unlockpt(&terminal).expect("open");
+    let path = ptsname(&terminal, Vec::new()).expect("a name");
+    let other = File::options()
+        .read(true)
+        .write(true)
+        .open(path.to_str().expect("text"))
+        .expect("its other end");
+    let end = || other.try_clone().expect("a descriptor");
+    let mut child =
+        command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("the command starts");
+    // The command has the last copies of the other end: reading ends when it does.
+    drop(command);
+    drop(other);
+    let (mut terminal, mut text) = (File::from(terminal), Vec::new());
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = terminal.read(&mut buffer) {
+        text.extend_from_slice(&buffer[..read]);
+    }
+    (child.wait().expect("it ends").code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn there_is_a_bar_on_a_terminal_and_none_elsewhere() {
+    let server = Server::shared();
+    let arguments = ["run", "slow", "--seconds", "0.4"];
+    let (code, text) = on_terminal(server.tinpot(&arguments));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains('░') && text.contains("working") && text.contains("\r\x1b[K"),
+        "{text:?}"
+    );
+    assert!(text.contains("succeeded in"), "{text:?}");
+    let ran = server.run(&arguments);
+    ran.ok();
+    assert!(
+        !ran.stderr.contains(['░', '\r', '\x1b']) && !ran.stderr.contains("succeeded"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn colours_are_for_terminals_and_not_against_ones_will() {
+    let server = Server::shared();
+    server.run(&["run", "fail", "--detach"]).ok();
+    let (_, text) = on_terminal(server.tinpot(&["actions", "list"]));
+    assert!(text.contains("\x1b[1mNAME"), "{text:?}");
+    let mut command = server.tinpot(&["actions", "list"]);
+    command.env("NO_COLOR", "1");
+    let (_, text) = on_terminal(command);
+    assert!(!text.contains('\x1b'), "{text:?}");
+    let (_, text) = on_terminal(server.tinpot(&["run", "colours"]));
+    assert!(text.contains("\x1b[31mred\x1b[0m"), "{text:?}");
+    assert!(!text.contains("owned") && !text.contains("\x1b[2J"), "{text:?}");
+    let mut command = server.tinpot(&["run", "colours"]);
+    command.env("NO_COLOR", "1");
+    let (_, text) = on_terminal(command);
+    assert!(text.contains("red text") && !text.contains("\x1b[31m"), "{text:?}");
+    let (code, text) = on_terminal(server.tinpot(&["run", "fail"]));
+    assert_eq!(code, Some(1));
+    assert!(text.contains("\x1b[31merror:\x1b[0m"), "{text:?}");
+}
+
+#[test]
+fn quiet_and_json_draw_nothing() {
+    let server = Server::shared();
+    let (code, text) =
+        on_terminal(server.tinpot(&["run", "slow", "--seconds", "0.2", "-q", "--json"]));
+    assert_eq!(
+        (code, text.contains('░'), text.contains("line 1")),
+        (Some(0), false, false),
+        "{text:?}"
+    );
+}
