@@ -53,5 +53,7 @@ export default defineConfig({
     environment: "jsdom",
     include: ["src/**/*.test.{ts,tsx}", "tests/**/*.test.{ts,tsx}"],
     restoreMocks: true,
+    // Times of forms depend on the zone; this one has summer time.
+    env: { TZ: "Europe/Berlin" },
   },
 });
