@@ -1,4 +1,4 @@
-//! Tinpot inside an application that has routes of its own: the API is nested under `/automation`.
+//! Tinpot inside an application that has routes of its own: API and web UI are nested under `/automation`.
 //!
 //! ```sh
 //! cargo run --example embed_in_axum
@@ -49,7 +49,8 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
     let app = axum::Router::new()
         .route("/", get(home))
         .with_state(coordinator.clone())
-        .nest("/automation", tinpot_http::router(coordinator, config));
+        // Unlike `nest`, this takes `/automation/` as well as `/automation`.
+        .nest_service("/automation", tinpot_http::router(coordinator, config));
     tinpot_examples::serve(&settings.http, app, shutdown).await?.await?;
     Ok(())
 }

@@ -32,7 +32,9 @@ pub mod transport;
 mod worker;
 
 pub use self::action::{Action, Offer, Problem};
-pub use self::coordinator::{Coordinator, CoordinatorBuilder, Event, ExecutionHandle};
+pub use self::coordinator::{
+    Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle, MinuteStats, Stats,
+};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::execution::{
     AttemptRecord, Backoff, Execution, Failure, Outcome, Parent, RetryPolicy, Status, SubmitOptions,

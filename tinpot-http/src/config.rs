@@ -15,6 +15,10 @@ pub struct HttpConfig {
     pub max_body_bytes: usize,
     /// How long a stream may be silent before a comment says that it lives; zero for never. 15 s, which is less than what proxies allow.
     pub heartbeat: Duration,
+    /// Whether the web UI is served beside the API, when this crate has its feature `ui`. Yes.
+    pub ui: bool,
+    /// The origins of pages that may show `/embed/executions/{id}` in a frame, as in `https://wiki.example.org`. None.
+    pub embed_parents: Vec<String>,
     shutdown: Shared<BoxFuture<'static, ()>>,
 }
 
@@ -23,6 +27,8 @@ impl Default for HttpConfig {
         Self {
             max_body_bytes: 1024 * 1024,
             heartbeat: Duration::from_secs(15),
+            ui: true,
+            embed_parents: Vec::new(),
             shutdown: futures::future::pending().boxed().shared(),
         }
     }
@@ -40,6 +46,20 @@ impl HttpConfig {
     #[must_use]
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
+        self
+    }
+
+    /// Sets whether the web UI is served beside the API. A host that merges the router and has a page of its own at `/` says no.
+    #[must_use]
+    pub fn ui(mut self, served: bool) -> Self {
+        self.ui = served;
+        self
+    }
+
+    /// Sets the origins of pages that may show `/embed/executions/{id}` in a frame, as in `https://wiki.example.org`.
+    #[must_use]
+    pub fn embed_parents(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.embed_parents = origins.into_iter().map(Into::into).collect();
         self
     }
 
@@ -64,6 +84,8 @@ impl fmt::Debug for HttpConfig {
         f.debug_struct("HttpConfig")
             .field("max_body_bytes", &self.max_body_bytes)
             .field("heartbeat", &self.heartbeat)
+            .field("ui", &self.ui)
+            .field("embed_parents", &self.embed_parents)
             .finish_non_exhaustive()
     }
 }

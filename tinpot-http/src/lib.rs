@@ -1,4 +1,4 @@
-//! Tinpot's HTTP API as an axum router: REST, and server-sent events for logs.
+//! Tinpot's HTTP API as an axum router: REST, server-sent events for logs, and the web UI.
 //!
 //! [`router`] never binds. Serve it as it is, or nest it anywhere in an application of your own:
 //!
@@ -9,10 +9,18 @@
 //!
 //! let coordinator = Coordinator::builder(MemoryNetwork::new().transport()).start().await?;
 //! let app: axum::Router = axum::Router::new()
-//!     .nest("/automation", tinpot_http::router(coordinator, HttpConfig::default()));
+//!     .nest_service("/automation", tinpot_http::router(coordinator, HttpConfig::default()));
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! `nest` works too, but never passes on `/automation/` with its last slash.
+//!
+//! # The web UI
+//!
+//! With the default feature `ui`, `GET /` and every path that a browser asks a page of, and that the API does not know, answer the page of the UI,
+//! which finds its place by the path that the router is mounted at. Its files are below `/ui/`. `/embed/executions/{id}` is one execution for the
+//! frames of other pages: of those that [`HttpConfig::embed_parents`] names. [`HttpConfig::ui`] leaves all of it out.
 //!
 //! # Routes
 //!
@@ -71,6 +79,7 @@ mod config;
 mod error;
 mod extract;
 mod model;
+mod openapi;
 mod params;
 mod router;
 mod routes;

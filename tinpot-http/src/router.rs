@@ -14,6 +14,7 @@ use tinpot_core::Coordinator;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
+use crate::openapi;
 use crate::routes::{actions, details, executions, health, logs, workers};
 use crate::stream;
 
@@ -29,6 +30,16 @@ pub(crate) struct App {
 /// It answers unknown paths itself, so nest it (or merge it) into a router that has no fallback of its own at the same level.
 pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     let limit = DefaultBodyLimit::max(config.max_body_bytes);
+    api()
+        .merge(pages(&config))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(limit)
+        .layer(middleware::from_fn(catch_panic))
+        .with_state(Arc::new(App { coordinator, config }))
+}
+
+fn api() -> Router<Arc<App>> {
     Router::new()
         .route("/api/actions", get(actions::list))
         .route("/api/actions/{name}/execute", post(actions::execute))
@@ -45,18 +56,24 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
         .route("/api/executions/{id}/stream", get(stream::open))
         .route("/api/workers", get(workers::workers))
         .route("/api/queues", get(workers::queues))
+        .route("/openapi.json", get(openapi::show))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         // A fallback is lost when the router that this one is nested in is nested itself; a route is not.
         .route("/api/{*rest}", any(unknown_route))
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(unknown_method)
-        .layer(limit)
-        .layer(middleware::from_fn(catch_panic))
-        .with_state(Arc::new(App { coordinator, config }))
 }
 
-async fn unknown_route(uri: Uri) -> ApiError {
+/// The web UI, when it is there and wanted.
+fn pages(config: &HttpConfig) -> Router<Arc<App>> {
+    #[cfg(feature = "ui")]
+    if config.ui {
+        return crate::routes::ui::routes(config);
+    }
+    let _ = config;
+    Router::new()
+}
+
+pub(crate) async fn unknown_route(uri: Uri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {:?}", uri.path()))
 }
 

@@ -91,7 +91,9 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-mqtt")
             .command("cargo check -p tinpot-python")
             .command("cargo check -p tinpot-http")
-            .command("cargo check -p tinpot-sqlite"),
+            .command("cargo check -p tinpot-http --no-default-features")
+            .command("cargo check -p tinpot-sqlite")
+            .command("cargo check -p tinpot-ui"),
         // Before the tests: the end-to-end tests start the examples as processes.
         Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")

@@ -118,6 +118,12 @@ const RULES: &[Rule] = &[
         ],
         direct: None,
     },
+    // Files, and nothing that knows what they are for.
+    Rule {
+        krate: "tinpot-ui",
+        forbidden: &["tinpot-core", "tinpot-http", "tokio", "axum", "http"],
+        direct: Some(&["flate2", "rust-embed"]),
+    },
 ];
 
 /// Holds the dependency tree of each crate, with its default features, against its rule.
@@ -182,6 +188,6 @@ mod tests {
         let of = |krate: &str| {
             RULES.iter().filter(|rule| rule.krate == format!("tinpot-{krate}")).count()
         };
-        assert_eq!(["core", "mqtt", "python", "http", "sqlite"].map(of), [1; 5]);
+        assert_eq!(["core", "mqtt", "python", "http", "sqlite", "ui"].map(of), [1; 6]);
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::calls::{Calls, cancel_children};
-use super::control::Control;
+use super::changes::Recorder;
+use super::control::{Control, Published};
 use super::idempotency::Commits;
 use super::live::Registry;
 use super::logs::LogPipeline;
-use super::{Coordinator, Shared, Tasks};
+use super::{Coordinator, Shared, Tasks, stats};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::execution::Status;
@@ -94,12 +95,15 @@ impl CoordinatorBuilder {
         let control_frames = self.transport.listen(&Address::Coordinator, Lane::Control).await?;
         let log_frames = self.transport.listen(&Address::Coordinator, Lane::Logs).await?;
         let (catalogue, catalogue_receiver) = watch::channel(Arc::new(Catalogue::new()));
+        let (changes, changed) = Recorder::new();
         let shared = Arc::new(Shared {
             store,
             transport: self.transport,
             registry: Arc::new(Registry::default()),
             commits: Commits::default(),
             catalogue: catalogue_receiver,
+            changes: changed,
+            stats: Arc::new(stats::Recent::new(Timestamp::now())),
             max_parameters_bytes: self.max_parameters_bytes,
         });
         let clock = Clock::start();
@@ -123,8 +127,9 @@ impl CoordinatorBuilder {
         let tasks = Arc::new(Tasks::default());
         let coordinator = Coordinator { shared: shared.clone(), commands, _tasks: tasks.clone() };
         let weak = coordinator.downgrade();
+        let published = Published { catalogue, changes };
         let control =
-            Control::new(shared, machine, clock, catalogue, log_ends, calls, weak.clone());
+            Control::new(shared, machine, clock, published, log_ends, calls, weak.clone());
         tasks.spawn(control.run(control_frames, command_receiver));
         tasks.spawn(pipeline.run(log_frames, log_end_receiver));
         for id in cancelling {

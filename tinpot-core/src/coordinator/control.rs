@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Shared;
 use super::calls::{CallKey, Calls, Next, WeakCoordinator, cancel_children, serve};
+use super::changes::Recorder;
 use super::intake::LogEnd;
 use super::turn::{Accepted, Answer, Step, Turn};
 use crate::clock::Clock;
@@ -34,6 +35,7 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
 type SubmitReply = oneshot::Sender<Result<Accepted>>;
 type CancelReply = oneshot::Sender<Result<CancelOutcome>>;
+type QueueReply = oneshot::Sender<Result<()>>;
 
 /// What handles ask of the loop.
 #[derive(Debug)]
@@ -54,18 +56,34 @@ pub(super) enum Command {
         key: CallKey,
         state: CallState,
     },
+    SetPaused {
+        queue: String,
+        paused: bool,
+        reply: QueueReply,
+    },
+    Drain {
+        worker: WorkerId,
+        reply: oneshot::Sender<Result<()>>,
+    },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
     Queues(oneshot::Sender<Vec<QueueView>>),
     Shutdown(oneshot::Sender<()>),
 }
 
+/// What the loop lets everybody see.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) catalogue: watch::Sender<Arc<Catalogue>>,
+    pub(super) changes: Recorder,
+}
+
 #[derive(Debug)]
 pub(super) struct Control {
     shared: Arc<Shared>,
-    turn: Turn<SubmitReply, CancelReply>,
+    turn: Turn<SubmitReply, CancelReply, QueueReply>,
     clock: Clock,
-    catalogue: watch::Sender<Arc<Catalogue>>,
-    published: u64,
+    published: Published,
+    version: u64,
     log_ends: mpsc::Sender<LogEnd>,
     calls: Calls,
     /// For what is done beside the loop.
@@ -80,7 +98,7 @@ impl Control {
         shared: Arc<Shared>,
         machine: CoordinatorMachine,
         clock: Clock,
-        catalogue: watch::Sender<Arc<Catalogue>>,
+        published: Published,
         log_ends: mpsc::Sender<LogEnd>,
         calls: Calls,
         coordinator: WeakCoordinator,
@@ -91,8 +109,8 @@ impl Control {
             shared,
             turn,
             clock,
-            catalogue,
-            published: 0,
+            published,
+            version: 0,
             log_ends,
             calls,
             coordinator,
@@ -236,7 +254,16 @@ impl Control {
                 }
             }
             Command::Cancel { id, force, reply } => self.turn.cancel(now, id, force, reply),
+            Command::SetPaused { queue, paused, reply } => {
+                if let Some(answer) = self.turn.set_paused(now, &queue, paused, reply) {
+                    give(&self.shared, answer);
+                }
+            }
             Command::Called { key, state } => self.called(key, state),
+            Command::Drain { worker, reply } => {
+                let effects = &mut self.turn.effects;
+                let _ = reply.send(self.turn.machine.drain_worker(now, &worker, effects));
+            }
             Command::Workers(reply) => {
                 let _ = reply.send(self.turn.machine.workers(now));
             }
@@ -269,9 +296,11 @@ impl Control {
             let message = format!("a later coordinator, {epoch}, is at work on this store");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        if self.published != self.turn.machine.version() {
-            self.published = self.turn.machine.version();
-            self.catalogue.send_replace(Arc::new(self.turn.machine.catalogue().clone()));
+        if self.version != self.turn.machine.version() {
+            self.version = self.turn.machine.version();
+            let catalogue = Arc::new(self.turn.machine.catalogue().clone());
+            self.published.catalogue.send_replace(catalogue);
+            self.published.changes.catalogue_changed();
         }
         Ok(())
     }
@@ -283,12 +312,15 @@ impl Control {
         let granted = |id, fence, attempt| registry.open_log(id, fence, attempt);
         if self.turn.stage(granted, |to, message| outbox.push(to, message)) {
             failpoint("coordinator.before-commit");
-            match self.shared.store.commit(self.turn.batch(), Timestamp::now()).await {
+            let at = Timestamp::now();
+            match self.shared.store.commit(self.turn.batch(), at).await {
                 Ok(()) => {
                     failpoint("coordinator.after-commit");
                     if std::mem::take(&mut self.outage) {
                         tracing::info!("the store can write again");
                     }
+                    self.published.changes.committed(self.turn.batch());
+                    self.shared.stats.committed(self.turn.batch(), at);
                     self.finish_turn();
                     self.shared.commits.are(self.turn.commits());
                 }
@@ -341,7 +373,7 @@ impl Control {
 }
 
 /// Tells whoever asked.
-fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply>) {
+fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply, QueueReply>) {
     match answer {
         Answer::Submit(reply, accepted) => drop(reply.send(Ok(accepted))),
         Answer::Refused(forgotten, reply, error) => {
@@ -351,6 +383,7 @@ fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply>) {
             let _ = reply.send(Err(error));
         }
         Answer::Cancel(reply, outcome) => drop(reply.send(outcome)),
+        Answer::Queue(reply, done) => drop(reply.send(done)),
     }
 }
 

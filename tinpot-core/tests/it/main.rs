@@ -1,8 +1,10 @@
 //! Integration tests of tinpot-core: one binary, one module per subject.
 
+mod changes;
 mod children;
 mod cluster;
 mod documentation;
+mod draining;
 mod executor;
 mod faults;
 mod fuzzed;
@@ -10,7 +12,9 @@ mod log_sink;
 mod machine;
 mod options;
 mod parameters;
+mod queues;
 mod recovery;
+mod rerun;
 mod secrets;
 mod simulation;
 mod store;

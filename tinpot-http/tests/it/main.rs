@@ -11,9 +11,12 @@ mod fuzzed;
 mod health;
 mod logs;
 mod mounting;
+mod openapi;
 mod parameters;
 mod secrets;
 mod stream;
 mod stream_live;
 mod submissions;
 mod sync_execute;
+#[cfg(feature = "ui")]
+mod ui;

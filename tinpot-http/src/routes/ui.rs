@@ -1,0 +1,181 @@
+//! The web UI: its page at `/` and at every path that it knows itself, its files below `/ui/`, and one execution for the frames of other pages.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, OriginalUri, Path};
+use axum::http::header::{self, HeaderMap, HeaderName};
+use axum::http::{HeaderValue, StatusCode, Uri, request::Parts};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+use crate::config::HttpConfig;
+use crate::error::ApiError;
+use crate::extract::mount;
+use crate::router::{App, unknown_route};
+
+/// What the page may do, but for who may frame it. Nothing is loaded from or sent to elsewhere, and nothing in the page itself is run.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors ";
+
+/// What is never a page: a mistyped path of the API is told so, also to a browser.
+const NEVER_PAGES: &[&str] = &["api", "embed", "health", "openapi.json", "ready", "ui"];
+
+pub(crate) fn routes(config: &HttpConfig) -> Router<Arc<App>> {
+    let (own, framed) = (policy("'none'"), policy(&ancestors(&config.embed_parents)));
+    let own_page = {
+        let own = own.clone();
+        move |asked: Asked| async move { asked.page(&own) }
+    };
+    let deep_link = move |asked: Asked| async move {
+        if asked.wants_page() { Ok(asked.page(&own)) } else { Err(unknown_route(asked.seen).await) }
+    };
+    Router::new()
+        .route("/", get(own_page))
+        .route("/ui/{*file}", get(file))
+        .route(
+            "/embed/executions/{id}",
+            get(move |asked: Asked| async move { asked.page(&framed) }),
+        )
+        // A route, since a fallback is lost when the router is nested twice.
+        .route("/{*rest}", get(deep_link).fallback(unknown_route))
+}
+
+fn policy(ancestors: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("{POLICY}{ancestors}"))
+        .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
+}
+
+/// The origins as a list of sources. What is none would end the list, or the header.
+fn ancestors(origins: &[String]) -> String {
+    let fits = |origin: &&String| {
+        let fits = !origin.is_empty()
+            && origin.bytes().all(|byte| byte.is_ascii_graphic() && !b";,\"<>".contains(&byte));
+        if !fits {
+            tracing::warn!(
+                origin,
+                "is left out of embed_parents: an origin is like https://wiki.example.org"
+            );
+        }
+        fits
+    };
+    let fitting: Vec<&str> = origins.iter().filter(fits).map(String::as_str).collect();
+    if fitting.is_empty() { "'none'".to_owned() } else { fitting.join(" ") }
+}
+
+/// A request for a page.
+struct Asked {
+    original: Uri,
+    seen: Uri,
+    headers: HeaderMap,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let OriginalUri(original) = OriginalUri::from_request_parts(parts, state).await?;
+        Ok(Self { original, seen: parts.uri.clone(), headers: parts.headers.clone() })
+    }
+}
+
+impl Asked {
+    /// Whether a browser asks for a page, at a path that the UI may know: it says itself when it does not.
+    fn wants_page(&self) -> bool {
+        let first = self.seen.path().trim_start_matches('/').split('/').next().unwrap_or_default();
+        let accepted = self.headers.get_all(header::ACCEPT).iter();
+        !NEVER_PAGES.contains(&first)
+            && accepted
+                .filter_map(|value| value.to_str().ok())
+                .any(|value| value.contains("text/html"))
+    }
+
+    fn page(&self, policy: &HeaderValue) -> Response {
+        let Some(index) = tinpot_ui::file(tinpot_ui::INDEX) else {
+            return ApiError::new(StatusCode::NOT_FOUND, "the web UI was built without its page")
+                .into_response();
+        };
+        let base = format!("{}/", mount(&self.original, &self.seen));
+        // What is put in is the beginning of the path that was asked for, so its length says which it is.
+        let etag = format!("\"{}-{}\"", index.etag().trim_matches('"'), base.len());
+        let mut response = if unchanged(&self.headers, &etag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            // As it is: it is small, and another one below each path.
+            let content_type = HeaderValue::from_static(index.content_type());
+            ([(header::CONTENT_TYPE, content_type)], tinpot_ui::page(&base)).into_response()
+        };
+        let headers = response.headers_mut();
+        common(headers, &etag);
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        // Whether a path is a page depends on what is accepted.
+        headers.insert(header::VARY, HeaderValue::from_static("accept"));
+        response
+    }
+}
+
+#[derive(Deserialize)]
+struct FileName {
+    file: String,
+}
+
+async fn file(
+    path: Option<Path<FileName>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    // The page alone would look for its files in the wrong place.
+    let name = path.map_or(String::new(), |Path(FileName { file })| file);
+    let found = tinpot_ui::file(&name).filter(|_| name != tinpot_ui::INDEX);
+    let Some(file) = found else { return Err(unknown_route(uri).await) };
+    let mut response = if unchanged(&headers, file.etag()) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(file.content_type()));
+        match file.gzip().filter(|_| accepts_gzip(&headers)) {
+            Some(packed) => {
+                let encoding = (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                ([content_type, encoding], packed).into_response()
+            }
+            None => ([content_type], file.bytes()).into_response(),
+        }
+    };
+    let headers = response.headers_mut();
+    common(headers, file.etag());
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let resources = HeaderName::from_static("cross-origin-resource-policy");
+    headers.insert(resources, HeaderValue::from_static("same-origin"));
+    Ok(response)
+}
+
+/// Files have no hash in their names, so browsers ask each time whether theirs is still the one.
+fn common(headers: &mut HeaderMap, etag: &str) {
+    // The content is the same whether it is packed or not: the tag is weak.
+    if let Ok(etag) = HeaderValue::try_from(format!("W/{etag}")) {
+        headers.insert(header::ETAG, etag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// Whether the client has this content already.
+fn unchanged(headers: &HeaderMap, etag: &str) -> bool {
+    let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
+    tags.flat_map(|tags| tags.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    accepted.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
+        |coding| {
+            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+            let refused =
+                weight.trim().strip_prefix("q=").is_some_and(|q| q.trim().parse() == Ok(0.0));
+            name.trim().eq_ignore_ascii_case("gzip") && !refused
+        },
+    )
+}

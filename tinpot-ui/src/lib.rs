@@ -1,0 +1,225 @@
+//! Tinpot's web UI as files in memory: a pure client of the HTTP API, built from `web/` into `dist/` and embedded at compile time.
+//!
+//! It serves nothing itself; `tinpot-http` does with its default feature `ui`. To serve it from a server of your own:
+//!
+//! ```
+//! let script = tinpot_ui::file("app.js").expect("the UI has a script");
+//! assert_eq!(script.content_type(), "text/javascript; charset=utf-8");
+//! assert!(script.gzip().is_none_or(|packed| packed.len() < script.bytes().len()));
+//!
+//! let page = tinpot_ui::page("/automation/");
+//! assert!(page.contains(r#"<base href="/automation/">"#));
+//! ```
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{LazyLock, OnceLock};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rust_embed::RustEmbed;
+
+/// The name of the page that everything else is loaded by.
+pub const INDEX: &str = "index.html";
+
+/// What stands in the page for the path that it is served below.
+const BASE: &str = r#"<base href="./">"#;
+
+/// Smaller files are sent as they are: packing saves less than a packet.
+const GZIP_FROM_BYTES: usize = 512;
+
+// Embedded in debug builds too, since a program should not show something else because it was built in another way. Times of files would make
+// two builds of the same source differ.
+#[derive(RustEmbed)]
+#[folder = "dist/"]
+struct Dist;
+
+/// A file of the UI.
+#[derive(Debug)]
+pub struct File {
+    bytes: Vec<u8>,
+    content_type: &'static str,
+    etag: String,
+    gzip: OnceLock<Option<Vec<u8>>>,
+}
+
+static FILES: LazyLock<BTreeMap<String, File>> = LazyLock::new(|| {
+    let files = Dist::iter().filter_map(|name| {
+        let embedded = Dist::get(&name)?;
+        let hash = embedded.metadata.sha256_hash();
+        // Sixteen bytes of it: enough to tell any two builds apart.
+        let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let file = File {
+            bytes: embedded.data.into_owned(),
+            content_type: content_type(&name),
+            etag: format!("\"{hash}\""),
+            gzip: OnceLock::new(),
+        };
+        Some((name.into_owned(), file))
+    });
+    files.collect()
+});
+
+/// The file of this name, as in `app.js`.
+#[must_use]
+pub fn file(name: &str) -> Option<&'static File> {
+    FILES.get(name)
+}
+
+/// The names of all files, sorted.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FILES.keys().map(String::as_str)
+}
+
+/// The page, for a UI that is served below `base`: an absolute path that ends with `/`, as a browser sees it.
+#[must_use]
+pub fn page(base: &str) -> String {
+    let index = file(INDEX).map_or("", |file| std::str::from_utf8(&file.bytes).unwrap_or_default());
+    index.replacen(BASE, &format!(r#"<base href="{}">"#, escaped(base)), 1)
+}
+
+impl File {
+    /// What is in it.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What it is, for the header `Content-Type`.
+    #[must_use]
+    pub fn content_type(&self) -> &'static str {
+        self.content_type
+    }
+
+    /// What tells its content from any other, for the header `ETag`, with quotes.
+    #[must_use]
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    /// It in gzip, packed when first asked for and kept; `None` where that would not be smaller.
+    #[must_use]
+    pub fn gzip(&self) -> Option<&[u8]> {
+        self.gzip.get_or_init(|| gzip(&self.bytes)).as_deref()
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
+    if bytes.len() < GZIP_FROM_BYTES {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::best());
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok().filter(|packed| packed.len() < bytes.len())
+}
+
+/// Text as the value of an attribute.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "css" => "text/css; charset=utf-8",
+        "html" => "text/html; charset=utf-8",
+        "ico" => "image/x-icon",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "json" | "map" => "application/json",
+        "png" => "image/png",
+        "svg" => "image/svg+xml",
+        "txt" => "text/plain; charset=utf-8",
+        "webmanifest" => "application/manifest+json",
+        "woff2" => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn the_page_has_a_place_for_the_path_and_names_only_files_that_are_there() {
+        let index = std::str::from_utf8(file(INDEX).unwrap().bytes()).unwrap();
+        assert_eq!(index.matches(BASE).count(), 1);
+        // Nothing that the page loads may come before the path that it is loaded from.
+        assert!(index.find(BASE) < index.find("\"ui/"));
+        let mut named = 0;
+        for rest in index.split("\"ui/").skip(1) {
+            let name = rest.split('"').next().unwrap();
+            assert!(file(name).is_some(), "the page loads {name}, which is not among the files");
+            named += 1;
+        }
+        assert!(named >= 2, "a page without a script and a style shows nothing");
+    }
+
+    #[test]
+    fn the_page_is_fit_for_a_policy_without_inline_code() {
+        let index = page("/");
+        for forbidden in [" style=", "<style", " onload=", " onclick=", "javascript:"] {
+            assert!(!index.contains(forbidden), "{forbidden}");
+        }
+        for script in index.split("<script").skip(1) {
+            let (tag, rest) = script.split_once('>').unwrap();
+            assert!(tag.contains(" src=\"ui/"), "{tag}");
+            assert!(rest.starts_with("</script>"), "a script in the page itself");
+        }
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere() {
+        for name in names().filter(|name| name.ends_with(".html") || name.ends_with(".css")) {
+            let text = std::str::from_utf8(file(name).unwrap().bytes()).unwrap();
+            for remote in
+                ["src=\"http", "href=\"http", "src=\"//", "href=\"//", "url(http", "@import"]
+            {
+                assert!(!text.contains(remote), "{name}: {remote}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_cannot_leave_its_attribute() {
+        let page = page("/a\"><script>&/");
+        assert!(page.contains(r#"<base href="/a&quot;&gt;&lt;script&gt;&amp;/">"#), "{page}");
+    }
+
+    #[test]
+    fn files_have_types_and_tags_by_content_and_unpack_to_themselves() {
+        let mut tags: Vec<_> = names().map(|name| file(name).unwrap().etag()).collect();
+        let count = tags.len();
+        assert!(tags.iter().all(|tag| tag.len() == 34 && tag.starts_with('"')), "{tags:?}");
+        tags.sort_unstable();
+        tags.dedup();
+        assert_eq!(tags.len(), count, "two files of the same content");
+        for name in names() {
+            let file = file(name).unwrap();
+            assert_ne!(file.content_type(), "application/octet-stream", "{name}");
+            if let Some(packed) = file.gzip() {
+                let mut unpacked = Vec::new();
+                flate2::read::GzDecoder::new(packed).read_to_end(&mut unpacked).unwrap();
+                assert_eq!(unpacked, file.bytes(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_large_is_packed_and_what_does_not_shrink_is_not() {
+        assert!(gzip(&[b'a'; 4096]).unwrap().len() < 100);
+        assert!(gzip(&[b'a'; 100]).is_none());
+        let packed = gzip(&[b'a'; 4_000_000]).unwrap();
+        assert!(packed.len() > GZIP_FROM_BYTES && gzip(&gzip(&packed).unwrap_or(packed)).is_none());
+    }
+}
