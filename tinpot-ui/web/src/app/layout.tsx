@@ -5,15 +5,8 @@ import { Button, Icon, type IconName, Key } from "../ui";
 import { href } from "./base";
 import { Overlays, openPalette } from "./overlays";
 import { location } from "./router";
+import { SECTIONS } from "./sections";
 import { setTheme, theme, type Theme } from "./theme";
-
-export const SECTIONS: readonly { path: string; title: string; icon: IconName; key: string }[] = [
-  { path: "/", title: "Overview", icon: "overview", key: "o" },
-  { path: "/actions", title: "Actions", icon: "actions", key: "a" },
-  { path: "/executions", title: "History", icon: "history", key: "h" },
-  { path: "/workers", title: "Workers", icon: "workers", key: "w" },
-  { path: "/queues", title: "Queues", icon: "queues", key: "q" },
-];
 
 const STREAM_TEXT: Record<StreamState, [string, string]> = {
   connecting: ["connecting", "The live stream is being opened."],

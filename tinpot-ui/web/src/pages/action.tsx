@@ -1,3 +1,165 @@
-export function ActionPage({ name }: { name: string }) {
-  return <p>{name}</p>;
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { api } from "../api/client";
+import { ApiError } from "../api/http";
+import type { ActionView, ExecutionView } from "../api/types";
+import { href } from "../app/base";
+import { location, navigate } from "../app/router";
+import { recall, remember } from "../app/storage";
+import { useTitle } from "../app/title";
+import { ActionForm, type Submission } from "../form/form";
+import { isObject, type JsonObject, parseJson } from "../form/json";
+import type { OptionTexts } from "../form/options";
+import { shapeOf } from "../form/shape";
+import { parseAction, stillFitting, toRemember } from "../form/state";
+import { hub, useResource } from "../stream";
+import { Empty, ErrorBox, Icon, Loading, PageHead, count, formatDuration, shortId } from "../ui";
+import { RecentExecutions } from "./recent";
+
+/** What a form begins with, and where that came from. */
+interface Beginning {
+  values: JsonObject;
+  options: Partial<OptionTexts>;
+  from: "nothing" | "memory" | { execution: string; secrets: boolean };
 }
+
+const memoryKey = (name: string): string => `form:${name}`;
+const NAME_KEY = "requested-by";
+
+export function ActionPage({ name }: { name: string }) {
+  useTitle(name);
+  const from = location.value.query.get("from");
+  const action = useResource(`action ${name}`, (signal) => api.actionText(name, { signal }));
+  useEffect(() => hub.onChange("catalogue", action.reload), [action.reload]);
+  const queues = useResource("queue names", (signal) => api.queues({ signal }));
+  // A recorded execution does not change what it was asked with.
+  const source = useResource(`from ${from ?? ""}`, async (signal) => (from === null ? null : parseJson(await api.executionText(from, { signal }))));
+
+  if (action.data === null) {
+    if (action.error instanceof ApiError && action.error.status === 404) {
+      return (
+        <Empty title={`There is no action ${name}`} icon="actions">
+          No worker has offered it. <a href={href("/actions")}>All actions</a>
+        </Empty>
+      );
+    }
+    return action.error === null ? <Loading rows={5} /> : <ErrorBox error={action.error} retry={action.reload} />;
+  }
+  if (source.data === null && source.error === null && from !== null) return <Loading rows={5} />;
+  return (
+    <>
+      {source.error !== null && <ErrorBox title={`Execution ${shortId(from ?? "")} cannot be run again from here`} error={source.error} />}
+      <Loaded
+        key={from ?? ""}
+        text={action.data}
+        source={from === null || !isObject(source.data) ? null : { id: from, view: source.data as unknown as ExecutionView }}
+        queues={queues.data?.queues.map((queue) => queue.name) ?? []}
+      />
+    </>
+  );
+}
+
+interface LoadedProps {
+  text: string;
+  source: { id: string; view: ExecutionView } | null;
+  queues: string[];
+}
+
+function Loaded({ text, source, queues }: LoadedProps) {
+  const action = useMemo(() => parseAction(text), [text]);
+  // Only what the form is made of: a worker that comes or goes is no reason to draw it anew.
+  const schemaText = JSON.stringify(action.schema);
+  const shape = useMemo(() => shapeOf(action.schema), [schemaText]);
+  const [start, setStart] = useState<Beginning>(() => beginning(action, shape, source));
+  const [round, setRound] = useState(0);
+  const now = useRef<JsonObject | null>(null);
+  const firstSchema = useRef(schemaText);
+  const changed = firstSchema.current !== schemaText;
+
+  const submit = async ({ body, node, options }: Submission): Promise<void> => {
+    const { execution_id } = await api.execute(action.name, body);
+    remember(memoryKey(action.name), toRemember(shape, node));
+    remember(NAME_KEY, options.requested_by.trim() || null);
+    navigate(`/executions/${encodeURIComponent(execution_id)}`);
+  };
+  const forget = (): void => {
+    remember(memoryKey(action.name), null);
+    now.current = null;
+    setStart({ values: {}, options: {}, from: "nothing" });
+    setRound(round + 1);
+    if (source !== null) navigate(`/actions/${encodeURIComponent(action.name)}`, { replace: true });
+  };
+
+  return (
+    <>
+      <PageHead title={action.name} sub={action.description === "" ? undefined : <span class="prose">{action.description}</span>} />
+      <p class="facts">
+        <span class="tag">{action.group === "" ? "no group" : action.group}</span>
+        <span>queue <b>{action.queue}</b></span>
+        {typeof action.timeout === "number" && <span>ends after <b>{formatDuration(action.timeout)}</b></span>}
+        {(action.retries ?? 0) > 0 && <span><b>{count(action.retries ?? 0, "retry", "retries")}</b></span>}
+      </p>
+      {!action.available && (
+        <div class="notice" role="status">
+          <Icon name="warning" />
+          <p><strong>Not available now.</strong> {action.unavailable ?? "No live worker offers it."} What is asked for waits in its queue, if the server takes it.</p>
+        </div>
+      )}
+      {changed && <div class="notice" role="status"><Icon name="reset" /><p>The action has changed while this page was open. What fits has been kept.</p></div>}
+      {start.from !== "nothing" && (
+        <p class="from-note">
+          {start.from === "memory" ? "Filled with your last values." : (
+            <>As in <a class="mono" href={href(`/executions/${encodeURIComponent(start.from.execution)}`)}>{shortId(start.from.execution)}</a>{start.from.secrets ? "; secrets have to be given again." : "."}</>
+          )}
+        </p>
+      )}
+      <div class="columns">
+        <ActionForm
+          key={`${round} ${schemaText}`}
+          action={action}
+          shape={shape}
+          values={changed && now.current !== null ? stillFitting(shape, now.current) : start.values}
+          options={{ requested_by: recall(NAME_KEY) ?? "", ...start.options }}
+          queues={queues}
+          onSubmit={submit}
+          onWritten={(written) => {
+            now.current = written.value;
+          }}
+          {...(start.from === "nothing" ? {} : { onForget: forget })}
+        />
+        <RecentExecutions action={action.name} />
+      </div>
+    </>
+  );
+}
+
+function beginning(action: ActionView, shape: ReturnType<typeof shapeOf>, source: LoadedProps["source"]): Beginning {
+  if (source !== null) {
+    const { view, id } = source;
+    const values = isObject(view.parameters) ? view.parameters : {};
+    // Read and written once: secrets are known as `***` only, and left out.
+    const secrets = JSON.stringify(values).includes('"***"');
+    return { values, options: optionsOf(view, action), from: { execution: id, secrets } };
+  }
+  const remembered = recall(memoryKey(action.name));
+  if (remembered !== null) {
+    try {
+      const values = parseJson(remembered);
+      const kept = isObject(values) ? stillFitting(shape, values) : {};
+      if (Object.keys(kept).length > 0) return { values: kept, options: {}, from: "memory" };
+    } catch {
+      remember(memoryKey(action.name), null);
+    }
+  }
+  return { values: {}, options: {}, from: "nothing" };
+}
+
+/** The options of an execution, where they are not what the action says anyway. An idempotency key would only give the same execution again. */
+function optionsOf(view: ExecutionView, action: ActionView): Partial<OptionTexts> {
+  const options: Partial<OptionTexts> = {};
+  if (view.queue !== action.queue) options.queue = view.queue;
+  if (Number(view.priority) !== Number(action.priority ?? 0)) options.priority = String(view.priority);
+  if (view.timeout !== null && Number(view.timeout) !== Number(action.timeout ?? NaN)) options.timeout = String(Number(view.timeout));
+  if (Number(view.retries) !== Number(action.retries ?? 0)) options.retries = String(view.retries);
+  return options;
+}
+

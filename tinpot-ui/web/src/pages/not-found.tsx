@@ -1,3 +1,12 @@
+import { href } from "../app/base";
+import { useTitle } from "../app/title";
+import { Empty } from "../ui";
+
 export function NotFoundPage() {
-  return <p>NotFoundPage</p>;
+  useTitle("Not found");
+  return (
+    <Empty title="There is no such page" icon="search">
+      <a href={href("/")}>Overview</a>
+    </Empty>
+  );
 }

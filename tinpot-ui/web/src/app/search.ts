@@ -1,0 +1,56 @@
+// Finding by a few letters.
+
+export interface Found<T> {
+  item: T;
+  score: number;
+}
+
+/**
+ * How well all words of a query are in a text, or null. A word may be there as a whole, at a beginning, or as letters in order, in this
+ * order of merit; shorter texts come first.
+ */
+export function score(query: string, text: string): number | null {
+  const lower = text.toLowerCase();
+  let sum = 0;
+  for (const word of query.toLowerCase().split(/\s+/).filter(Boolean)) {
+    const at = lower.indexOf(word);
+    if (at >= 0) {
+      const before = lower[at - 1];
+      sum += at === 0 ? 100 : before === undefined || /[^a-z0-9]/.test(before) ? 80 : 50;
+    } else {
+      const gaps = scattered(word, lower);
+      if (gaps === null) return null;
+      sum += Math.max(1, 30 - gaps);
+    }
+  }
+  return sum - Math.min(text.length, 80) / 10;
+}
+
+/** How many letters lie between those of a word that is there in order; null when it is not. */
+function scattered(word: string, text: string): number | null {
+  let [at, gaps] = [0, 0];
+  for (const [place, letter] of [...word].entries()) {
+    const next = text.indexOf(letter, at);
+    if (next < 0) return null;
+    if (place > 0) gaps += next - at;
+    at = next + letter.length;
+  }
+  return gaps;
+}
+
+/** The best `limit` matches, the best first; equal ones in their order. */
+export function search<T>(query: string, items: readonly T[], textOf: (item: T) => string, limit: number): T[] {
+  const found: Found<T>[] = [];
+  for (const item of items) {
+    const points = score(query, textOf(item));
+    if (points !== null) found.push({ item, score: points });
+  }
+  found.sort((a, b) => b.score - a.score);
+  return found.slice(0, limit).map((one) => one.item);
+}
+
+/** Whether all words of a query are in a text as they are: for filters, where a loose match would only be in the way. */
+export function includesWords(query: string, text: string): boolean {
+  const lower = text.toLowerCase();
+  return query.toLowerCase().split(/\s+/).every((word) => lower.includes(word));
+}

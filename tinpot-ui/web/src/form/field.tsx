@@ -1,0 +1,146 @@
+// One field with its name, what it takes, and what is wrong with it.
+import type { ComponentChildren } from "preact";
+import { Button } from "../ui";
+import { boundsHint } from "./bounds";
+import { idOf, useForm } from "./context";
+import { Control } from "./controls";
+import { ListFields, MemberFields, ObjectFields, TupleFields } from "./groups";
+import { writeJson } from "./json";
+import { begin, fromJson, type Node, shown, UNSET } from "./node";
+import type { Shape } from "./shape";
+
+export interface FieldProps {
+  /** What stands before it; empty inside of lists. */
+  name: ComponentChildren;
+  /** What a screen reader calls it, where `name` is not text. */
+  spoken?: string;
+  shape: Shape;
+  node: Node;
+  required: boolean;
+  path: string;
+  /** Buttons of the list it is in. */
+  tools?: ComponentChildren;
+  onChange: (node: Node) => void;
+}
+
+const GROUPS = new Set(["object", "array", "tuple", "union"]);
+
+export function FieldView(props: FieldProps) {
+  const { shape, node, required, path } = props;
+  const form = useForm();
+  const change = (next: Node): void => {
+    form.touched(path);
+    props.onChange(next);
+  };
+  // Untouched, with "no value" as default: an empty control to type into is quicker than a "no value" to click away first.
+  const bare = node.kind === "unset" && shape.hasDefault && shape.default === null;
+  const now = bare ? (shape.kind === "array" ? begin(shape) : node) : shown(shape, node, required);
+  // The member that was chosen speaks for its union.
+  const problem = shape.kind === "union" && now.kind === "member" ? null : form.problem(path);
+  const id = idOf(form.prefix, path);
+  const hint = [shape.schema.description ?? "", boundsHint(shape.schema)].filter(Boolean);
+  const describedBy = [hint.length > 0 ? `${id}-hint` : "", problem === null ? "" : `${id}-error`].filter(Boolean).join(" ") || undefined;
+  const group = GROUPS.has(shape.kind) && now.kind !== "raw";
+  const noValue = now.kind === "null";
+  const selects = shape.kind === "boolean" || shape.kind === "enum";
+
+  const tools = (
+    <span class="field-tools">
+      {shape.nullable && !selects && (noValue || !(shape.hasDefault && shape.default === null)) && (
+        <Button class="small" look="quiet" aria-pressed={noValue} disabled={form.disabled} onClick={() => change(noValue ? filled(shape) : { kind: "null" })}>
+          no value
+        </Button>
+      )}
+      {shape.kind === "string" && required && node.kind === "unset" && !shape.hasDefault && (
+        <Button class="small" look="quiet" disabled={form.disabled} onClick={() => change({ kind: "text", text: "" })}>empty text</Button>
+      )}
+      {shape.kind === "array" && required && node.kind === "unset" && !shape.hasDefault && (
+        <Button class="small" look="quiet" disabled={form.disabled} onClick={() => change(begin(shape))}>empty list</Button>
+      )}
+      {node.kind !== "unset" && props.tools === undefined && (!required || shape.hasDefault || node.kind === "raw") && (
+        <Button class="small" look="quiet" icon="reset" aria-label={`Reset ${props.spoken ?? String(props.name)}${shape.hasDefault ? " to its default" : ""}`} disabled={form.disabled} onClick={() => change(UNSET)} />
+      )}
+      {props.tools}
+    </span>
+  );
+
+  const label = (
+    <>
+      <span class="field-name">{props.name}{required && <span class="required" title="required" aria-hidden="true">*</span>}</span>
+      <span class="field-type">{shape.label}{required ? "" : ", optional"}</span>
+    </>
+  );
+  const below = (
+    <>
+      {shape.kind === "string" && node.kind === "text" && node.text === "" && <p class="field-hint"><span class="tag">sends an empty text</span></p>}
+      {node.kind === "text" && node.text.trim() === "" && shape.kind !== "string" && !required && <p class="field-hint"><span class="tag">not sent{shape.hasDefault ? `: the default ${sayDefault(shape)} holds` : ""}</span></p>}
+      {now.kind === "raw" && shape.kind !== "any" && <p class="field-hint">This is not what the field usually takes, so it is shown as JSON.</p>}
+      {hint.length > 0 && <p class="field-hint" id={`${id}-hint`}>{hint.join(" · ")}</p>}
+      {problem !== null && <p class={`field-error ${problem.soft ? "soft-error" : ""}`} id={`${id}-error`}>{problem.message}</p>}
+    </>
+  );
+
+  if (group) {
+    const on = now.kind !== "unset" && !noValue;
+    const switched = shape.kind === "object" && (!required || shape.nullable) && shape.fields.length > 0;
+    return (
+      <fieldset class="field group" data-path={path} aria-describedby={describedBy}>
+        <legend class="field-label">
+          {switched ? (
+            <label class="switch">
+              <input type="checkbox" checked={on} disabled={form.disabled} onChange={(event) => change(event.currentTarget.checked ? filled(shape) : shape.nullable && (required || (shape.hasDefault && shape.default !== null)) ? { kind: "null" } : UNSET)} />
+              {label}
+            </label>
+          ) : label}
+          {tools}
+        </legend>
+        {below}
+        {bare && shape.kind === "array" && <p class="field-hint"><span class="tag">no value</span></p>}
+        {noValue ? <p class="field-hint"><span class="tag">no value</span></p> : <Group {...props} node={now} onChange={change} />}
+      </fieldset>
+    );
+  }
+  return (
+    <div class="field" data-path={path}>
+      <label class="field-label" for={id}>{label}</label>
+      <div class="field-body">
+        <div class="field-control">
+          {noValue && !selects ? (
+            <button type="button" class="null-control" id={id} disabled={form.disabled} onClick={() => change(filled(shape))}>no value</button>
+          ) : (
+            <Control shape={shape} node={now} untouched={node.kind === "unset"} required={required} id={id} describedBy={describedBy} invalid={problem !== null && !problem.soft} disabled={form.disabled} onChange={change} />
+          )}
+          {tools}
+        </div>
+        {below}
+      </div>
+    </div>
+  );
+}
+
+/** What "no value" turns into: the default where that is one, else an empty field. */
+function filled(shape: Shape): Node {
+  if (shape.hasDefault && shape.default !== null) return fromJson(shape, shape.default);
+  if (shape.kind === "object" || shape.kind === "array" || shape.kind === "tuple") return begin(shape);
+  if (shape.kind === "union") return { kind: "member", index: 0, node: UNSET };
+  // An empty field that is not the default, which is "no value".
+  return shape.kind === "date-time" ? { kind: "moment", text: "", zoned: true } : { kind: "text", text: "" };
+}
+
+function sayDefault(shape: Shape): string {
+  const text = writeJson(shape.default);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function Group(props: FieldProps) {
+  switch (props.shape.kind) {
+    case "object":
+      return props.node.kind === "object" ? <ObjectFields {...props} node={props.node} /> : null;
+    case "array":
+      return <ListFields {...props} />;
+    case "tuple":
+      return <TupleFields {...props} />;
+    default:
+      return <MemberFields {...props} />;
+  }
+}

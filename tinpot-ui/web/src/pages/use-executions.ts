@@ -1,0 +1,49 @@
+// A list of executions that is kept up to date by the stream.
+import { useEffect } from "preact/hooks";
+import { api, type ExecutionFilter } from "../api/client";
+import type { ExecutionSummary } from "../api/types";
+import { hub, useResource } from "../stream";
+
+/** Whether an execution belongs into a list. */
+export function belongs(filter: ExecutionFilter, one: ExecutionSummary): boolean {
+  if (filter.status !== undefined && filter.status.length > 0 && !filter.status.includes(one.status)) return false;
+  if (filter.action !== undefined && filter.action !== "" && one.action_name !== filter.action) return false;
+  if (filter.queue !== undefined && filter.queue !== "" && one.queue !== filter.queue) return false;
+  if (filter.requested_by !== undefined && filter.requested_by !== "" && one.requested_by !== filter.requested_by) return false;
+  if (filter.parent !== undefined && filter.parent !== "" && one.parent !== filter.parent) return false;
+  const at = Date.parse(one.accepted_at);
+  if (filter.since !== undefined && filter.since !== "" && at < Date.parse(filter.since)) return false;
+  if (filter.until !== undefined && filter.until !== "" && at > Date.parse(filter.until)) return false;
+  return true;
+}
+
+/**
+ * Puts changed executions into a list, newest first. On a page further back (`older`), new ones do not appear.
+ * One that does not belong any more goes.
+ */
+export function merge(list: readonly ExecutionSummary[], changed: readonly ExecutionSummary[], filter: ExecutionFilter, limit: number, older: boolean): ExecutionSummary[] {
+  const byId = new Map(list.map((one) => [one.execution_id, one]));
+  for (const one of changed) {
+    if (!belongs(filter, one)) byId.delete(one.execution_id);
+    else if (byId.has(one.execution_id) || !older) byId.set(one.execution_id, one);
+  }
+  // Ids begin with their time: the newest is the greatest.
+  return [...byId.values()].sort((a, b) => (a.execution_id < b.execution_id ? 1 : -1)).slice(0, Math.max(limit, list.length));
+}
+
+export function useExecutions(filter: ExecutionFilter, limit: number) {
+  const key = JSON.stringify([filter, limit]);
+  const page = useResource(key, (signal) => api.executions({ ...filter, limit }, { signal }));
+  useEffect(
+    () =>
+      hub.onExecutions((changed, more) => {
+        if (more) return page.reload();
+        page.set((data) => {
+          const executions = merge(data.executions, changed, filter, limit, filter.before !== undefined);
+          return { ...data, executions };
+        });
+      }),
+    [key, page.reload, page.set],
+  );
+  return page;
+}
