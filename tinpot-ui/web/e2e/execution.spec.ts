@@ -18,9 +18,9 @@ test("who, when, where; result, files and summary", async ({ page }) => {
   await page.goto(`${server.url}/executions/${id}`);
   await expect(page.locator("h1")).toContainText("nested");
   await expect(page.locator("h1 .status")).toHaveText("succeeded");
-  await expect(page.locator(".facts")).toContainText("anna");
-  await expect(page.locator(".facts")).toContainText("standalone");
-  await expect(page.locator(".facts")).toContainText("default");
+  await expect(page.locator(".execution-facts")).toContainText("anna");
+  await expect(page.locator(".execution-facts")).toContainText("standalone");
+  await expect(page.locator(".execution-facts")).toContainText("default");
   await page.getByRole("tab", { name: /Result/ }).click();
   await expect(page.getByRole("heading", { name: "Report" })).toBeVisible();
   await expect(page.locator(".prose td").first()).toHaveText("users");
@@ -46,7 +46,7 @@ test("the timeline has a bar per attempt, step and child", async ({ page }) => {
   await shot(page, "timeline");
   await child.getByRole("link", { name: "leaf" }).click();
   await expect(page.locator("h1")).toContainText("leaf");
-  await expect(page.locator(".facts")).toContainText("Asked for by");
+  await expect(page.locator(".execution-facts")).toContainText("Asked for by");
 });
 
 test("a failure shows its error, and the traceback when it is asked for", async ({ page }) => {
