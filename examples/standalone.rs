@@ -59,11 +59,20 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
     let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
     let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;
 
+    let (patience, ending) = (settings.worker.patience(), shutdown.clone());
+    let worker = tokio::spawn(async move {
+        // Sent home by somebody, it ends alone: the rest goes on.
+        tokio::select! {
+            () = ending.begun() => {}
+            () = worker.drain_requested() => {}
+        }
+        worker.shutdown(patience).await;
+    });
     tokio::select! {
         () = shutdown.begun() => {}
         () = coordinator.stopped() => return Err("the coordinator has stopped: see the log above".into()),
     }
-    worker.shutdown(settings.worker.patience()).await;
+    let _ = worker.await;
     coordinator.shutdown().await;
     let _ = tokio::time::timeout(Duration::from_secs(5), server).await;
     Ok(())

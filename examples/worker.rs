@@ -67,7 +67,11 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
         settings.broker.url_without_password()
     );
 
-    shutdown.begun().await;
+    tokio::select! {
+        () = shutdown.begun() => {}
+        // Whoever started it decides whether another one follows.
+        () = worker.drain_requested() => println!("The coordinator asks this worker to end"),
+    }
     worker.shutdown(settings.worker.patience()).await;
     Ok(())
 }

@@ -11,6 +11,9 @@ mod idempotency;
 mod intake;
 mod live;
 mod logs;
+mod operations;
+mod rerun;
+mod stats;
 mod turn;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,13 +27,14 @@ pub use self::changes::{Changed, Changes};
 use self::control::Command;
 pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
-use self::idempotency::{Commits, check_key};
+use self::idempotency::{Commits, check_name};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::intake::{LogEnd, LogIntake};
 #[cfg(not(any(test, feature = "testing")))]
 use self::live::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::live::Registry;
+pub use self::stats::{MinuteStats, Stats};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::turn::{Accepted, Answer, Step, Turn};
 use crate::action::check_label;
@@ -53,6 +57,7 @@ struct Shared {
     commits: Commits,
     catalogue: watch::Receiver<Arc<Catalogue>>,
     changes: changes::Source,
+    stats: Arc<stats::Recent>,
     max_parameters_bytes: usize,
 }
 
@@ -110,6 +115,10 @@ impl Coordinator {
     ) -> Result<ExecutionHandle> {
         let mut execution = self.prepare(action, parameters, options)?;
         execution.parent = parent;
+        self.submit_prepared(execution).await
+    }
+
+    async fn submit_prepared(&self, execution: Execution) -> Result<ExecutionHandle> {
         let execution = Arc::new(execution);
         // Watched from before it is accepted, so that nothing of it is missed.
         let live = self.shared.registry.submitted(execution.id);
@@ -175,8 +184,12 @@ impl Coordinator {
             options.not_before.filter(|at| *at > now).or_else(|| delay.map(after));
         execution.expires_at = expires_in.map(after);
         if let Some(key) = options.idempotency_key {
-            check_key(&key)?;
+            check_name("idempotency_key", &key)?;
             execution.idempotency_key = Some(Arc::from(key));
+        }
+        if let Some(who) = options.requested_by {
+            check_name("requested_by", &who)?;
+            execution.requested_by = Some(Arc::from(who));
         }
         execution.accepted_at = now;
         Ok(execution)

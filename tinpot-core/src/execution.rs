@@ -248,6 +248,9 @@ pub struct Execution {
     /// The name that its submitter gave to the submission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Arc<str>>,
+    /// Who asked for it, as the submitter says; not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<Arc<str>>,
     /// Where it stands.
     pub status: Status,
     /// How it ended, once the status is terminal.
@@ -278,6 +281,7 @@ impl Execution {
             expires_at: None,
             parent: None,
             idempotency_key: None,
+            requested_by: None,
             status: Status::Queued,
             outcome: None,
             attempts: Vec::new(),

@@ -33,7 +33,7 @@ mod worker;
 
 pub use self::action::{Action, Offer, Problem};
 pub use self::coordinator::{
-    Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle,
+    Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle, MinuteStats, Stats,
 };
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::execution::{

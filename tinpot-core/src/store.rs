@@ -39,6 +39,8 @@ pub struct Opened {
     pub longest_lease: Duration,
     /// The actions that were ever offered, as they were offered last.
     pub actions: Vec<Arc<Action>>,
+    /// The queues that are paused, and since when.
+    pub paused: Vec<(Arc<str>, Timestamp)>,
 }
 
 impl Opened {
@@ -51,6 +53,7 @@ impl Opened {
             waiting: Vec::new(),
             longest_lease: Duration::ZERO,
             actions: Vec::new(),
+            paused: Vec::new(),
         }
     }
 }
@@ -107,15 +110,21 @@ pub struct QueuePage {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ListOptions {
-    /// Only those of this status.
-    pub status: Option<Status>,
+    /// Only those of these statuses; empty means all.
+    pub statuses: Vec<Status>,
     /// Only those of this action.
     pub action: Option<String>,
     /// Only those of this queue.
     pub queue: Option<String>,
     /// Only those that this execution asked for.
     pub parent: Option<ExecutionId>,
-    /// Only the one that was submitted with this key.
+    /// Only those that this submitter asked for.
+    pub requested_by: Option<String>,
+    /// Only those that were accepted then or later.
+    pub since: Option<Timestamp>,
+    /// Only those that were accepted then or earlier.
+    pub until: Option<Timestamp>,
+    /// Only the one that was submitted with this key; nothing else counts then.
     pub idempotency_key: Option<String>,
     /// Only those older than this one: the last of the page before.
     pub before: Option<ExecutionId>,
@@ -126,6 +135,11 @@ pub struct ListOptions {
 impl ListOptions {
     /// The most executions of a page.
     pub const LIMIT_MAX: usize = 1_000;
+
+    /// Whether an execution is of one of the statuses.
+    pub fn has_status(&self, status: Status) -> bool {
+        self.statuses.is_empty() || self.statuses.contains(&status)
+    }
 
     /// How many executions a page has at most.
     pub fn page_size(&self) -> usize {

@@ -9,7 +9,7 @@ mod offers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::builder::WorkerBuilder;
@@ -24,6 +24,7 @@ use crate::transport::Transport;
 pub struct Worker {
     id: WorkerId,
     commands: mpsc::Sender<Command>,
+    drain_requested: watch::Receiver<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -36,6 +37,18 @@ impl Worker {
     /// Its id: another one after every start.
     pub fn id(&self) -> &WorkerId {
         &self.id
+    }
+
+    /// Resolves when the coordinator asks this worker to end ([`Coordinator::drain_worker`](crate::Coordinator::drain_worker)), and never else.
+    /// It takes nothing on any more then; a program should do what it does when it is told to end: [`shutdown`](Self::shutdown).
+    pub fn drain_requested(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut requested = self.drain_requested.clone();
+        async move {
+            if requested.wait_for(|requested| *requested).await.is_err() {
+                // It has ended for another reason.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Ends the worker in order: it takes nothing new, gives back what waits, lets what runs go on for `patience`, then ends it, reports

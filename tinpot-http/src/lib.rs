@@ -79,6 +79,7 @@ mod config;
 mod error;
 mod extract;
 mod model;
+mod openapi;
 mod params;
 mod router;
 mod routes;

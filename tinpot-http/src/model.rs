@@ -8,8 +8,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
 use tinpot_core::{Level, Status, Stream, Timestamp};
+use utoipa::ToSchema;
 
-pub(crate) use self::action::Actions;
+pub(crate) use self::action::{ActionView, Actions};
 pub(crate) use self::execution::{
     Completion, ExecutionPage, ExecutionStatus, ExecutionSummary, ExecutionView, SyncResult,
 };
@@ -47,7 +48,8 @@ pub(crate) fn stream_name(stream: Stream) -> &'static str {
 }
 
 /// A time as RFC 3339 text.
-#[derive(Debug)]
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = "date-time", examples("2026-12-24T18:00:00.5Z"))]
 pub(crate) struct Time(pub(crate) Timestamp);
 
 impl Serialize for Time {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use axum::http::Uri;
+use tinpot_core::Timestamp;
 
 use crate::error::ApiError;
 
@@ -51,6 +52,14 @@ impl Params {
     pub(crate) fn limit(&self, max: usize) -> Result<Option<usize>, ApiError> {
         self.read("limit", &format!("a whole number from 1 to {max}"), |text| {
             text.parse().ok().filter(|limit| (1..=max).contains(limit))
+        })
+    }
+
+    /// A time of day, in UTC or with an offset.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        self.read(name, "a time such as 2026-12-24T18:00:00Z", |text| {
+            let time: jiff::Timestamp = text.parse().ok()?;
+            u64::try_from(time.as_microsecond()).ok().map(Timestamp)
         })
     }
 

@@ -14,6 +14,7 @@ use tinpot_core::Coordinator;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
+use crate::openapi;
 use crate::routes::{actions, details, executions, health, logs, workers};
 use crate::stream;
 
@@ -55,6 +56,7 @@ fn api() -> Router<Arc<App>> {
         .route("/api/executions/{id}/stream", get(stream::open))
         .route("/api/workers", get(workers::workers))
         .route("/api/queues", get(workers::queues))
+        .route("/openapi.json", get(openapi::show))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         // A fallback is lost when the router that this one is nested in is nested itself; a route is not.

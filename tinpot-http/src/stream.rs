@@ -25,6 +25,7 @@ use self::write::EventWriter;
 pub(crate) use self::write::LineWriter;
 use crate::error::ApiError;
 use crate::extract::PathExecution;
+use crate::openapi::shapes;
 use crate::params::Params;
 use crate::router::App;
 
@@ -42,6 +43,23 @@ pub(crate) enum Resume {
     End,
 }
 
+/// What an execution writes and what becomes of it, from its start and live.
+#[utoipa::path(
+    get,
+    path = "/api/executions/{id}/stream",
+    tag = "executions",
+    params(
+        ("id" = shapes::ExecutionId, Path),
+        ("after" = Option<u64>, Query, description = "only lines above this number"),
+        ("Last-Event-ID" = Option<String>, Header, description = "likewise, and counts more: the id of the last event, or `end`"),
+    ),
+    responses(
+        (status = 200, description = "server-sent events; each has this in its data", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "the client has seen the end"),
+        (status = 400, description = "The id is none of this stream."),
+        (status = 404, description = "There is no such execution."),
+    ),
+)]
 pub(crate) async fn open(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,

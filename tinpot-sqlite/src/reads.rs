@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
-use tinpot_core::store::{ListOptions, QueueOrder, QueuePage};
+use tinpot_core::store::{QueueOrder, QueuePage};
 use tinpot_core::{Execution, ExecutionId, LogChunk};
 
 use crate::error::Result;
 use crate::log_codec;
-use crate::record::{self, COLUMNS, State, execution_id, id_bytes, micros};
+use crate::record::{self, COLUMNS, id_bytes, micros};
+
+mod lists;
+
+pub(crate) use self::lists::executions;
 
 const FROM: &str = "FROM executions AS e JOIN routes AS r ON r.route = e.route";
 
@@ -21,65 +25,6 @@ pub(crate) fn execution(
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([id_bytes(id)])?;
     rows.next()?.map(|row| record::read(row).map(Arc::new)).transpose()
-}
-
-/// One page of executions, newest first.
-pub(crate) fn executions(
-    connection: &Connection,
-    options: &ListOptions,
-) -> Result<Vec<Arc<Execution>>> {
-    if let Some(key) = &options.idempotency_key {
-        let sql = format!("SELECT {COLUMNS} {FROM} WHERE e.idempotency_key = ?1");
-        return select(connection, &sql, [key], usize::MAX, usize::MAX);
-    }
-    let limit = options.page_size();
-    // No id is larger than this, and `before` excludes the one that it names.
-    let before = options.before.map_or([0xff; 16], id_bytes);
-    let of_status = |state: &State| options.status.is_none_or(|status| state.status() == status);
-    if let Some(parent) = options.parent {
-        let states = State::ALL.into_iter().filter(of_status).map(|state| state.code().to_string());
-        let sql = format!(
-            "SELECT {COLUMNS} FROM executions AS e INDEXED BY children JOIN routes AS r ON r.route = e.route \
-             WHERE e.parent = ?1 AND e.id < ?2 AND (?3 IS NULL OR r.action = ?3) AND (?4 IS NULL OR r.queue = ?4) \
-             AND e.state IN ({}) ORDER BY e.id DESC",
-            states.collect::<Vec<_>>().join(", ")
-        );
-        let params = params![id_bytes(parent), before, options.action, options.queue];
-        return select(connection, &sql, params, limit, usize::MAX);
-    }
-    if (&options.status, &options.action, &options.queue) == (&None, &None, &None) {
-        let sql =
-            format!("SELECT {COLUMNS} {FROM} WHERE e.id < ?1 ORDER BY e.id DESC LIMIT {limit}");
-        return select(connection, &sql, [before], limit, usize::MAX);
-    }
-    // Whatever the filters, it is a number of stretches of one index, each in the order of ids: the newest of each, merged.
-    let states: Vec<State> = State::ALL.into_iter().filter(of_status).collect();
-    let mut routes = connection.prepare_cached(
-        "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1) AND (?2 IS NULL OR queue = ?2)",
-    )?;
-    let routes = routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
-    let routes: Vec<i64> = routes.collect::<rusqlite::Result<_>>()?;
-    let mut newest = connection.prepare_cached(
-        "SELECT id FROM executions INDEXED BY listed WHERE route = ?1 AND state = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4",
-    )?;
-    let mut ids: Vec<ExecutionId> = Vec::new();
-    for route in routes {
-        for state in &states {
-            let mut rows = newest.query(params![route, state.code(), before, limit as i64])?;
-            while let Some(row) = rows.next()? {
-                ids.push(execution_id(row, 0)?);
-            }
-        }
-        // Never more than two pages of ids at a time.
-        if ids.len() > 2 * limit {
-            ids.sort_unstable_by(|a, b| b.cmp(a));
-            ids.truncate(limit);
-        }
-    }
-    ids.sort_unstable_by(|a, b| b.cmp(a));
-    ids.truncate(limit);
-    let found = ids.into_iter().map(|id| execution(connection, id));
-    found.filter_map(Result::transpose).collect()
 }
 
 /// One page of executions that wait.

@@ -160,14 +160,14 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
 /// The columns that [`read`] wants, of `executions AS e` and `routes AS r`.
 pub(crate) const COLUMNS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, e.finished_at, \
      e.idempotency_key, e.rest, \
-     coalesce(e.parameters, (SELECT l.parameters FROM large_parameters AS l WHERE l.row = e.row))";
+     coalesce(e.parameters, (SELECT l.parameters FROM large_parameters AS l WHERE l.row = e.row)), e.requested_by";
 
 /// The same, without the parameters.
 pub(crate) const COLUMNS_WITHOUT_PARAMETERS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, \
-     e.finished_at, e.idempotency_key, e.rest, '{}'";
+     e.finished_at, e.idempotency_key, e.rest, '{}', e.requested_by";
 
 /// How many columns those are, and which one is the document.
-pub(crate) const COLUMN_COUNT: usize = 12;
+pub(crate) const COLUMN_COUNT: usize = 13;
 pub(crate) const REST_COLUMN: usize = 10;
 
 /// Reads an execution from a row that begins with [`COLUMNS`].
@@ -193,6 +193,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.expires_at = row.get::<_, Option<i64>>(7)?.map(timestamp);
     execution.finished_at = row.get::<_, Option<i64>>(8)?.map(timestamp);
     execution.idempotency_key = row.get::<_, Option<String>>(9)?.map(Into::into);
+    execution.requested_by = row.get::<_, Option<String>>(12)?.map(Into::into);
     execution.secrets = rest.secrets;
     execution.timeout = rest.timeout;
     execution.retry = rest.retry;
@@ -223,7 +224,8 @@ pub(crate) fn micros(time: Timestamp) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
-fn timestamp(micros: i64) -> Timestamp {
+/// A time from a number.
+pub(crate) fn timestamp(micros: i64) -> Timestamp {
     Timestamp(micros.max(0) as u64)
 }
 

@@ -14,6 +14,8 @@ const VERSIONS: &[&str] = &[
     include_str!("schema/V1__initial.sql"),
     include_str!("schema/V2__logs_that_are_open_or_forgotten.sql"),
     include_str!("schema/V3__children.sql"),
+    include_str!("schema/V4__paused_queues.sql"),
+    include_str!("schema/V5__requested_by.sql"),
 ];
 
 /// SQLite's `application_id` of our databases: "TPOT".

@@ -39,6 +39,8 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
         offer,
         clean_slate: vec![],
         epoch: None,
+        version: String::new(),
+        started_at: None,
     };
     let mut effects = Vec::new();
     machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);

@@ -10,7 +10,7 @@ use super::control::{Control, Published};
 use super::idempotency::Commits;
 use super::live::Registry;
 use super::logs::LogPipeline;
-use super::{Coordinator, Shared, Tasks};
+use super::{Coordinator, Shared, Tasks, stats};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::execution::Status;
@@ -103,6 +103,7 @@ impl CoordinatorBuilder {
             commits: Commits::default(),
             catalogue: catalogue_receiver,
             changes: changed,
+            stats: Arc::new(stats::Recent::new(Timestamp::now())),
             max_parameters_bytes: self.max_parameters_bytes,
         });
         let clock = Clock::start();

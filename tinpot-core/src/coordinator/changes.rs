@@ -60,11 +60,8 @@ impl Recorder {
         let mut recent = lock(&self.recent);
         let mut last = None;
         for transition in batch {
+            versions.queues += u64::from(changes_a_queue(transition));
             let Some(id) = transition.execution() else { continue };
-            versions.queues += u64::from(!matches!(
-                transition,
-                Transition::Start { .. } | Transition::Cancelling { .. }
-            ));
             versions.workers += u64::from(is_at_a_worker(transition));
             // What was accepted and granted at once is one change.
             if last != Some(id) {
@@ -93,6 +90,14 @@ impl Recorder {
     fn publish(&self, versions: Versions) {
         self.versions.send_if_modified(|now| std::mem::replace(now, versions) != versions);
     }
+}
+
+/// Whether it changes what waits in a queue, or whether that may start.
+fn changes_a_queue(transition: &Transition) -> bool {
+    !matches!(
+        transition,
+        Transition::Offer(_) | Transition::Start { .. } | Transition::Cancelling { .. }
+    )
 }
 
 /// Whether it changes what a worker has to do.

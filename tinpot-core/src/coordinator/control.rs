@@ -35,6 +35,7 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
 type SubmitReply = oneshot::Sender<Result<Accepted>>;
 type CancelReply = oneshot::Sender<Result<CancelOutcome>>;
+type QueueReply = oneshot::Sender<Result<()>>;
 
 /// What handles ask of the loop.
 #[derive(Debug)]
@@ -55,6 +56,15 @@ pub(super) enum Command {
         key: CallKey,
         state: CallState,
     },
+    SetPaused {
+        queue: String,
+        paused: bool,
+        reply: QueueReply,
+    },
+    Drain {
+        worker: WorkerId,
+        reply: oneshot::Sender<Result<()>>,
+    },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
     Queues(oneshot::Sender<Vec<QueueView>>),
     Shutdown(oneshot::Sender<()>),
@@ -70,7 +80,7 @@ pub(super) struct Published {
 #[derive(Debug)]
 pub(super) struct Control {
     shared: Arc<Shared>,
-    turn: Turn<SubmitReply, CancelReply>,
+    turn: Turn<SubmitReply, CancelReply, QueueReply>,
     clock: Clock,
     published: Published,
     version: u64,
@@ -244,7 +254,16 @@ impl Control {
                 }
             }
             Command::Cancel { id, force, reply } => self.turn.cancel(now, id, force, reply),
+            Command::SetPaused { queue, paused, reply } => {
+                if let Some(answer) = self.turn.set_paused(now, &queue, paused, reply) {
+                    give(&self.shared, answer);
+                }
+            }
             Command::Called { key, state } => self.called(key, state),
+            Command::Drain { worker, reply } => {
+                let effects = &mut self.turn.effects;
+                let _ = reply.send(self.turn.machine.drain_worker(now, &worker, effects));
+            }
             Command::Workers(reply) => {
                 let _ = reply.send(self.turn.machine.workers(now));
             }
@@ -293,13 +312,15 @@ impl Control {
         let granted = |id, fence, attempt| registry.open_log(id, fence, attempt);
         if self.turn.stage(granted, |to, message| outbox.push(to, message)) {
             failpoint("coordinator.before-commit");
-            match self.shared.store.commit(self.turn.batch(), Timestamp::now()).await {
+            let at = Timestamp::now();
+            match self.shared.store.commit(self.turn.batch(), at).await {
                 Ok(()) => {
                     failpoint("coordinator.after-commit");
                     if std::mem::take(&mut self.outage) {
                         tracing::info!("the store can write again");
                     }
                     self.published.changes.committed(self.turn.batch());
+                    self.shared.stats.committed(self.turn.batch(), at);
                     self.finish_turn();
                     self.shared.commits.are(self.turn.commits());
                 }
@@ -352,7 +373,7 @@ impl Control {
 }
 
 /// Tells whoever asked.
-fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply>) {
+fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply, QueueReply>) {
     match answer {
         Answer::Submit(reply, accepted) => drop(reply.send(Ok(accepted))),
         Answer::Refused(forgotten, reply, error) => {
@@ -362,6 +383,7 @@ fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply>) {
             let _ = reply.send(Err(error));
         }
         Answer::Cancel(reply, outcome) => drop(reply.send(outcome)),
+        Answer::Queue(reply, done) => drop(reply.send(done)),
     }
 }
 

@@ -12,24 +12,24 @@ use crate::execution::Execution;
 use crate::id::ExecutionId;
 use crate::store::ListOptions;
 
-/// The longest key, in characters.
-const KEY_MAX_CHARS: usize = 255;
+/// The longest key, or name of who asks, in characters.
+const NAME_MAX_CHARS: usize = 255;
 /// Keys that the control loop remembers: those that a caller may have looked for in the store just before they were committed.
 const RECENT_KEYS: usize = 65_536;
 
-/// Checks a key.
-pub(super) fn check_key(key: &str) -> Result<()> {
-    let wrong = if key.is_empty() {
+/// Checks a text by which submitters name something.
+pub(super) fn check_name(what: &str, text: &str) -> Result<()> {
+    let wrong = if text.is_empty() {
         "is empty".to_owned()
-    } else if key.chars().nth(KEY_MAX_CHARS).is_some() {
-        format!("has {} bytes", key.len())
-    } else if key.chars().any(char::is_control) {
+    } else if text.chars().nth(NAME_MAX_CHARS).is_some() {
+        format!("has {} bytes", text.len())
+    } else if text.chars().any(char::is_control) {
         "has a control character".to_owned()
     } else {
         return Ok(());
     };
     let message =
-        format!("idempotency_key {wrong}: 1 to {KEY_MAX_CHARS} characters, no control characters");
+        format!("{what} {wrong}: 1 to {NAME_MAX_CHARS} characters, no control characters");
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
 

@@ -26,23 +26,26 @@ pub(crate) enum Accepted {
     LookAgain,
 }
 
-/// An answer to whoever waits; `S` and `C` are what they wait with.
+/// An answer to whoever waits; `S`, `C` and `Q` are what they wait with.
 #[derive(Debug)]
-pub(crate) enum Answer<S, C> {
+pub(crate) enum Answer<S, C, Q> {
     Submit(S, Accepted),
     /// Not accepted; the id is there when it had been taken on, and nothing of it is left now.
     Refused(Option<ExecutionId>, S, Error),
     Cancel(C, Result<CancelOutcome>),
+    /// A queue is paused or resumed, or is not.
+    Queue(Q, Result<()>),
 }
 
 /// Answers that wait for the commit of what they tell.
 #[derive(Debug)]
-enum Reply<S, C> {
+enum Reply<S, C, Q> {
     Submitted(Arc<Execution>, S),
     Repeated(ExecutionId, S),
     Cancelled(Result<CancelOutcome>, C),
     /// Not in memory: perhaps it waits in the store.
     CancelStored(ExecutionId, C),
+    Queue(Q),
 }
 
 /// What to do next.
@@ -60,13 +63,13 @@ pub(crate) enum Step {
 
 /// The machine and what it wants done.
 #[derive(Debug)]
-pub(crate) struct Turn<S, C> {
+pub(crate) struct Turn<S, C, Q> {
     pub(crate) machine: CoordinatorMachine,
     pub(crate) effects: Vec<CoordinatorEffect>,
     /// To be committed, and what waits for it. More than one turn's worth only while the store cannot write.
     batch: Vec<Transition>,
     after: Vec<CoordinatorEffect>,
-    replies: Vec<Reply<S, C>>,
+    replies: Vec<Reply<S, C, Q>>,
     /// Cancels of what is not in memory.
     stored_cancels: VecDeque<(ExecutionId, C)>,
     /// A page could not be read: it is tried again in the next turn.
@@ -77,7 +80,7 @@ pub(crate) struct Turn<S, C> {
     superseded: Option<Epoch>,
 }
 
-impl<S, C> Turn<S, C> {
+impl<S, C, Q> Turn<S, C, Q> {
     pub(crate) fn new(machine: CoordinatorMachine) -> Self {
         Self {
             machine,
@@ -122,7 +125,7 @@ impl<S, C> Turn<S, C> {
         execution: Arc<Execution>,
         commits: u64,
         reply: S,
-    ) -> Option<Answer<S, C>> {
+    ) -> Option<Answer<S, C, Q>> {
         if self.store_failing {
             let error = Error::new(ErrorKind::StorageFull, "the store cannot write now");
             return Some(Answer::Refused(None, reply, error));
@@ -153,6 +156,32 @@ impl<S, C> Turn<S, C> {
             Err(_) => Reply::CancelStored(id, reply),
             outcome => Reply::Cancelled(outcome, reply),
         });
+    }
+
+    /// Pauses a queue or resumes it; the answer, when it need not wait.
+    pub(crate) fn set_paused(
+        &mut self,
+        now: Tick,
+        queue: &str,
+        paused: bool,
+        reply: Q,
+    ) -> Option<Answer<S, C, Q>> {
+        // Who pauses and resumes by turns must not fill the memory.
+        if self.store_failing {
+            let error = Error::new(ErrorKind::StorageFull, "the store cannot write now");
+            return Some(Answer::Queue(reply, Err(error)));
+        }
+        let changed = match paused {
+            true => self.machine.pause_queue(now, queue, &mut self.effects),
+            false => self.machine.resume_queue(now, queue, &mut self.effects),
+        };
+        match changed {
+            Ok(()) => {
+                self.replies.push(Reply::Queue(reply));
+                None
+            }
+            error => Some(Answer::Queue(reply, error)),
+        }
     }
 
     /// Lets the machine do what is due; `time` is what the wall clock shows.
@@ -195,7 +224,7 @@ impl<S, C> Turn<S, C> {
         &mut self,
         mut transition: impl FnMut(Transition),
         mut effect: impl FnMut(CoordinatorEffect),
-        mut answer: impl FnMut(Answer<S, C>),
+        mut answer: impl FnMut(Answer<S, C, Q>),
     ) {
         if !self.batch.is_empty() {
             self.commits += 1;
@@ -210,13 +239,19 @@ impl<S, C> Turn<S, C> {
                 Reply::Repeated(id, reply) => answer(Answer::Submit(reply, Accepted::Before(id))),
                 Reply::Cancelled(outcome, reply) => answer(Answer::Cancel(reply, outcome)),
                 Reply::CancelStored(id, reply) => self.stored_cancels.push_back((id, reply)),
+                Reply::Queue(reply) => answer(Answer::Queue(reply, Ok(()))),
             }
         }
     }
 
     /// Nothing was committed: new executions are refused, and the rest is held until the store can write. That is bounded by what the
     /// workers hold, since nothing new is accepted or dispatched meanwhile, and nothing is held twice.
-    pub(crate) fn hold(&mut self, now: Tick, error: &Error, mut answer: impl FnMut(Answer<S, C>)) {
+    pub(crate) fn hold(
+        &mut self,
+        now: Tick,
+        error: &Error,
+        mut answer: impl FnMut(Answer<S, C, Q>),
+    ) {
         self.store_failing = true;
         // What is not answered is repeated, and so are the answers: of each the last one is enough.
         let mut later = HashSet::new();
@@ -246,6 +281,11 @@ impl<S, C> Turn<S, C> {
                 Reply::Cancelled(_, reply) | Reply::CancelStored(_, reply) => {
                     let error = refused().with_context("the cancel is not recorded yet");
                     answer(Answer::Cancel(reply, Err(error)));
+                }
+                Reply::Queue(reply) => {
+                    let error =
+                        refused().with_context("the change of the queue is not recorded yet");
+                    answer(Answer::Queue(reply, Err(error)));
                 }
             }
         }
@@ -304,6 +344,7 @@ enum Repeated {
     Probe(Fence),
     Cancel(Fence),
     Drops(WorkerId),
+    Drain(WorkerId),
     ResultAck(Fence),
 }
 
@@ -315,6 +356,7 @@ impl Repeated {
             Message::Probe(probe) => Some(Self::Probe(probe.fence)),
             Message::Cancel(cancel) => Some(Self::Cancel(cancel.fence)),
             Message::BeatAck(_) => Some(Self::Drops(to.clone())),
+            Message::Drain(_) => Some(Self::Drain(to.clone())),
             Message::ResultAck(ack) => Some(Self::ResultAck(ack.fence)),
             _ => None,
         }

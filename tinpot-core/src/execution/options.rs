@@ -55,6 +55,9 @@ pub struct SubmitOptions {
     /// Another queue than the action's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+    /// Who asks, for people: 1 to 255 characters, not checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
 }
 
 impl SubmitOptions {
@@ -130,6 +133,13 @@ impl SubmitOptions {
     #[must_use]
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
         self.queue = Some(queue.into());
+        self
+    }
+
+    /// Says who asks.
+    #[must_use]
+    pub fn requested_by(mut self, who: impl Into<String>) -> Self {
+        self.requested_by = Some(who.into());
         self
     }
 }

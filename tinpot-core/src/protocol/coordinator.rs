@@ -2,11 +2,14 @@
 
 mod catalogue;
 mod departed;
+mod drain;
 mod load;
+mod pause;
 mod queue;
 mod recovery;
 mod report;
 mod schedule;
+mod view;
 mod window;
 mod worker;
 
@@ -18,7 +21,7 @@ use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
 use self::departed::Departed;
 use self::queue::{DelayedKey, WaitingKey, Wanted};
-pub use self::schedule::QueueView;
+pub use self::view::QueueView;
 use self::window::Window;
 use self::worker::WorkerEntry;
 pub use self::worker::{RunningAttempt, WorkerInfo};
@@ -149,6 +152,8 @@ pub struct CoordinatorMachine {
     waiting: Waiting,
     delayed: Window<DelayedKey>,
     delayed_in: BTreeMap<Arc<str>, u64>,
+    /// The queues of which nothing is granted, and since when.
+    paused: BTreeMap<Arc<str>, Timestamp>,
     wanted: BTreeSet<Wanted>,
     sweeping: bool,
     workers: BTreeMap<WorkerId, WorkerEntry>,
@@ -177,6 +182,7 @@ impl CoordinatorMachine {
             waiting: Waiting::new(),
             delayed: Window::default(),
             delayed_in: BTreeMap::new(),
+            paused: BTreeMap::new(),
             wanted: BTreeSet::new(),
             sweeping: false,
             workers: BTreeMap::new(),

@@ -38,6 +38,12 @@ pub struct Hello {
     /// The life of the coordinator that it listens to; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
+    /// The version of its program, for people; empty when it does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// When it started, by its own clock, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
 }
 
 /// Worker → coordinator: I live, every heartbeat interval.
@@ -306,6 +312,13 @@ pub struct Goodbye {
     pub held: Vec<Fence>,
 }
 
+/// Coordinator → worker: take nothing new, and end when what you have has ended. Sent again until a hello shows that it offers no slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// The life of the coordinator that asks.
+    pub epoch: Epoch,
+}
+
 /// Coordinator → workers: say hello. Also the answer to a worker that it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhoIsThere {
@@ -390,6 +403,8 @@ messages! {
     ResultAck(ResultAck) = "result_ack",
     /// See [`Cancel`].
     Cancel(Cancel) = "cancel",
+    /// See [`Drain`].
+    Drain(Drain) = "drain",
     /// See [`Probe`].
     Probe(Probe) = "probe",
     /// See [`Log`].

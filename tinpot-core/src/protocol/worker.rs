@@ -1,13 +1,13 @@
 //! The worker's side of the protocol, as a state machine.
 
 mod attempt;
+mod drain;
 mod epoch;
 mod lease;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::attempt::{Held, Phase};
 use self::epoch::Former;
@@ -15,7 +15,7 @@ use self::slots::concurrency_of;
 use super::config::ProtocolConfig;
 use super::fence::{Epoch, Fence};
 use super::message::{
-    Beat, BeatAck, Dispatch, Goodbye, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
+    Beat, BeatAck, Dispatch, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
     ResultReport,
 };
 use super::tick::Tick;
@@ -23,6 +23,7 @@ use crate::action::Offer;
 use crate::execution::{Failure, Outcome};
 use crate::executor::{Stop, StopReason};
 use crate::id::WorkerId;
+use crate::time::Timestamp;
 
 /// What the machine wants done, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,8 @@ pub enum WorkerEffect {
     Stop(Fence, Stop),
     /// Nobody wants to hear of this attempt any more: its log can be dropped once it is finished.
     Forget(Fence),
+    /// The coordinator asks the worker to end: its host should shut it down. It takes nothing on any more already.
+    DrainRequested,
 }
 
 /// What a worker says of itself.
@@ -53,6 +56,10 @@ pub struct WorkerProfile {
     pub slots: u32,
     /// Earlier incarnations that are known to be dead, with everything they started.
     pub clean_slate: Vec<WorkerId>,
+    /// The version of its program, for people.
+    pub version: String,
+    /// When it started, for people.
+    pub started_at: Option<Timestamp>,
 }
 
 /// Attempts that may wait per slot, whatever the coordinator thinks.
@@ -171,7 +178,7 @@ impl WorkerMachine {
             self.timeouts.first().map(|due| due.0),
             self.waiting_until(),
             self.fence_at(),
-            self.draining.filter(|_| self.runs_anything()),
+            self.draining.filter(|at| at.0 < u64::MAX && self.runs_anything()),
         ];
         dues.into_iter().flatten().min()
     }
@@ -215,6 +222,8 @@ impl WorkerMachine {
             offer: (*self.offer).clone(),
             clean_slate: self.profile.clean_slate.clone(),
             epoch: self.epoch,
+            version: self.profile.version.clone(),
+            started_at: self.profile.started_at,
         })));
         self.beat(now, out);
     }
@@ -247,6 +256,7 @@ impl WorkerMachine {
                 self.cancelled(now, cancel.fence, cancel.force, out);
             }
             Message::ResultAck(ack) if self.adopt(ack.epoch) => self.acknowledged(ack.fence),
+            Message::Drain(drain) if self.adopt(drain.epoch) => self.asked_to_drain(now, out),
             Message::Probe(probe) if self.adopt(probe.epoch) => self.probed(now, probe.fence, out),
             // To strangers too: the echo of the beat that follows will show that they are at work.
             Message::WhoIsThere(who) if self.adopt(who.epoch) || self.is_strange(who.epoch) => {
@@ -314,32 +324,7 @@ impl WorkerMachine {
         if self.next_beat_at <= now {
             self.beat(now, out);
         }
-        if self.draining.is_some_and(|at| at <= now) {
-            self.draining = Some(Tick(u64::MAX));
-            let running: Vec<Fence> =
-                self.held.iter().filter(|(_, held)| held.runs()).map(|(fence, _)| *fence).collect();
-            for fence in running {
-                self.stop(fence, StopReason::ShuttingDown, self.kill_grace(), out);
-            }
-        }
-    }
-
-    /// Takes nothing on any more. What waits is given back at once; what runs may go on for `patience`, and is then asked to end.
-    pub fn drain(&mut self, now: Tick, patience: Duration, out: &mut Vec<WorkerEffect>) {
-        if self.draining.is_none() {
-            self.draining = Some(now + patience);
-            for fence in std::mem::take(&mut self.waiting) {
-                self.release(now, fence, ReleasedHow::NeverRan, out);
-            }
-            if self.said_hello {
-                self.hello(now, out);
-            }
-        }
-    }
-
-    /// The last message: nothing is alive here any more.
-    pub fn goodbye(&self) -> Message {
-        Message::Goodbye(Goodbye { held: self.held.keys().copied().collect() })
+        self.end_what_runs(now, out);
     }
 
     fn dispatched(&mut self, now: Tick, dispatch: Dispatch, out: &mut Vec<WorkerEffect>) {

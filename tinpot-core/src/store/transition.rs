@@ -10,13 +10,25 @@ use crate::id::{ExecutionId, WorkerId};
 use crate::protocol::Fence;
 use crate::time::Timestamp;
 
-/// One change of one execution (or of what is known of an action). Each is conditional: on the execution, on the fence where it names one,
+/// One change of one execution (or of what is known of an action or a queue). Each is conditional: on the execution, on the fence where it names one,
 /// and on the status.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Transition {
     /// An action is offered for the first time, or differently from before: remember it in place of what has its name.
     Offer(Arc<Action>),
+    /// A queue is paused: remember it, and since when. Nothing else changes; what waits there waits.
+    Pause {
+        /// The queue.
+        queue: Arc<str>,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A queue is not paused any more.
+    Resume {
+        /// The queue.
+        queue: Arc<str>,
+    },
     /// A new execution; its status is `queued`. The id must be new, and so must its idempotency key.
     Accept(Arc<Execution>),
     /// The time that a queued execution waited for has come: its `not_before` is cleared. Only without a live attempt.
@@ -83,10 +95,10 @@ pub enum Transition {
 pub type Standing = (Status, Option<Fence>);
 
 impl Transition {
-    /// The execution that it changes; `None` when it is about an action.
+    /// The execution that it changes; `None` when it is about an action or a queue.
     pub fn execution(&self) -> Option<ExecutionId> {
         match self {
-            Transition::Offer(_) => None,
+            Transition::Offer(_) | Transition::Pause { .. } | Transition::Resume { .. } => None,
             Transition::Accept(execution) => Some(execution.id),
             Transition::Ready { execution }
             | Transition::Grant { execution, .. }
@@ -116,7 +128,9 @@ impl Transition {
             return refuse("it has ended");
         }
         match self {
-            Transition::Offer(_) => Ok((status, live)),
+            Transition::Offer(_) | Transition::Pause { .. } | Transition::Resume { .. } => {
+                Ok((status, live))
+            }
             Transition::Accept(_) => refuse("it exists already"),
             Transition::Ready { .. } => match (status, live) {
                 (Status::Queued, None) => Ok((Status::Queued, None)),
@@ -145,10 +159,13 @@ impl Transition {
         }
     }
 
-    /// Makes the change, at the time `at`. Only after [`check`](Self::check); `Offer` and `Accept` change nothing that exists.
+    /// Makes the change, at the time `at`. Only after [`check`](Self::check); `Accept` and what is about no execution change none that exists.
     pub fn apply(&self, execution: &mut Execution, at: Timestamp) {
         match self {
-            Transition::Offer(_) | Transition::Accept(_) => {}
+            Transition::Offer(_)
+            | Transition::Pause { .. }
+            | Transition::Resume { .. }
+            | Transition::Accept(_) => {}
             Transition::Ready { .. } => execution.not_before = None,
             Transition::Grant { fence, attempt, worker, .. } => {
                 execution.not_before = None;

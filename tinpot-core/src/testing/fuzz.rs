@@ -127,6 +127,8 @@ pub fn machines(bytes: &[u8]) {
         groups: Vec::new(),
         slots: 2,
         clean_slate: Vec::new(),
+        version: String::new(),
+        started_at: None,
     };
     let mut worker = WorkerMachine::new(ProtocolConfig::default(), profile, offer);
     let epoch = Epoch { instance: 0x9f86_d081, number: 3 };

@@ -65,6 +65,8 @@ macro_rules! store_conformance {
             a_delay_ends_with_ready
             a_grant_ends_a_delay_and_a_retry_sets_one
             lists_are_filtered_and_paged
+            lists_are_filtered_by_time
+            lists_are_filtered_by_who_asked
             children_are_found_by_their_parent
             logs_are_read_from_a_sequence
             logs_have_no_gaps_and_no_repeats
@@ -127,6 +129,7 @@ macro_rules! store_reopen_conformance {
             logs_are_remembered_and_go_on
             the_catalogue_is_remembered
             keys_are_remembered
+            paused_queues_are_remembered
             secrets_are_remembered
             queues_are_read_as_before
         }

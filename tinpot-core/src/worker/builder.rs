@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::Worker;
-use super::control::Control;
+use super::control::{Control, Limits};
 use super::logs::LogPump;
 use super::offers::Offers;
 use crate::action::check_label;
@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::id::WorkerId;
 use crate::protocol::{ProtocolConfig, WorkerMachine, WorkerProfile};
+use crate::time::Timestamp;
 use crate::transport::{Address, Lane, Transport};
 
 /// The most slots of a worker.
@@ -33,6 +34,7 @@ pub struct WorkerBuilder {
     clean_slate: Vec<WorkerId>,
     log_limit_bytes: u64,
     max_result_bytes: usize,
+    version: String,
 }
 
 impl WorkerBuilder {
@@ -49,6 +51,7 @@ impl WorkerBuilder {
             clean_slate: Vec::new(),
             log_limit_bytes: 64 * 1024 * 1024,
             max_result_bytes: 1024 * 1024,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 
@@ -122,6 +125,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Sets the version that people see: that of the program; by default the one of this crate.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
     /// Listens, and starts the worker's tasks on the current tokio runtime. It says hello as soon as the transport is up.
     ///
     /// # Errors
@@ -151,6 +161,8 @@ impl WorkerBuilder {
             groups: self.groups,
             slots: self.slots,
             clean_slate: self.clean_slate,
+            version: self.version,
+            started_at: Some(Timestamp::now()),
         };
         let clock = Clock::start();
         let resend_interval = self.config.resend_interval;
@@ -164,20 +176,16 @@ impl WorkerBuilder {
         );
         // One shutdown is enough.
         let (commands, command_receiver) = mpsc::channel(1);
-        let control = Control::new(
-            self.transport,
-            machine,
-            clock,
-            offers,
-            pump.entries(),
-            self.log_limit_bytes,
-            self.max_result_bytes,
-        );
+        let limits =
+            Limits { log_bytes: self.log_limit_bytes, result_bytes: self.max_result_bytes };
+        let (drain, drain_requested) = watch::channel(false);
+        let control =
+            Control::new(self.transport, machine, clock, offers, pump.entries(), limits, drain);
         let frames = futures::stream::select(control_frames, broadcasts);
         let tasks = vec![
             tokio::spawn(control.run(Box::pin(frames), command_receiver)),
             tokio::spawn(pump.run(log_frames)),
         ];
-        Ok(Worker { id, commands, tasks })
+        Ok(Worker { id, commands, drain_requested, tasks })
     }
 }

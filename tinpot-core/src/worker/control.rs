@@ -40,6 +40,13 @@ struct Finished {
     outcome: Outcome,
 }
 
+/// What an attempt may write and return.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) log_bytes: u64,
+    pub(super) result_bytes: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Control {
     transport: Arc<dyn Transport>,
@@ -48,12 +55,12 @@ pub(super) struct Control {
     offers: Offers,
     logs: LogEntries,
     calls: Calls,
-    log_limit_bytes: u64,
-    max_result_bytes: usize,
+    limits: Limits,
     stops: HashMap<Fence, watch::Sender<Option<Stop>>>,
     attempts: JoinSet<()>,
     effects: Vec<WorkerEffect>,
     outbox: Outbox,
+    drain_requested: watch::Sender<bool>,
 }
 
 impl Control {
@@ -63,8 +70,8 @@ impl Control {
         clock: Clock,
         offers: Offers,
         logs: LogEntries,
-        log_limit_bytes: u64,
-        max_result_bytes: usize,
+        limits: Limits,
+        drain_requested: watch::Sender<bool>,
     ) -> Self {
         Self {
             transport,
@@ -73,12 +80,12 @@ impl Control {
             offers,
             logs,
             calls: Calls::new(),
-            log_limit_bytes,
-            max_result_bytes,
+            limits,
             stops: HashMap::new(),
             attempts: JoinSet::new(),
             effects: Vec::new(),
             outbox: Outbox::default(),
+            drain_requested,
         }
     }
 
@@ -191,7 +198,7 @@ impl Control {
         self.stops.remove(&fence);
         self.calls.forget(fence);
         let last_seq = self.logs.finish(fence);
-        let outcome = within(outcome, self.max_result_bytes);
+        let outcome = within(outcome, self.limits.result_bytes);
         self.machine.finished(self.clock.now(), fence, outcome, last_seq, &mut self.effects);
     }
 
@@ -206,6 +213,10 @@ impl Control {
                     }
                 }
                 WorkerEffect::Forget(fence) => self.logs.forget(fence),
+                WorkerEffect::DrainRequested => {
+                    tracing::info!("the coordinator asks this worker to end");
+                    self.drain_requested.send_replace(true);
+                }
             }
         }
         if !self.outbox.is_empty() {
@@ -215,7 +226,7 @@ impl Control {
 
     fn start(&mut self, dispatch: Dispatch, finished: mpsc::Sender<Finished>) {
         let fence = dispatch.fence;
-        let (logs, buffer) = LogWriter::channel(self.logs.ready(), self.log_limit_bytes);
+        let (logs, buffer) = LogWriter::channel(self.logs.ready(), self.limits.log_bytes);
         for secret in self.offers.secrets(&dispatch.action, &dispatch.parameters) {
             logs.mask(&secret);
         }

@@ -33,6 +33,7 @@ fn every_message_is_shown_as_it_is_encoded() {
         "called",
         "cancel",
         "dispatch",
+        "drain",
         "goodbye",
         "hello",
         "log",

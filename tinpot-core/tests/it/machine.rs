@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tinpot_core::protocol::{
     Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Hello, Message, ProtocolConfig,
-    ResultReport, Tick,
+    Released, ReleasedHow, ResultReport, Tick,
 };
 use tinpot_core::store::Transition;
 use tinpot_core::{Action, Execution, ExecutionId, Json, Offer, Outcome, WorkerId};
@@ -27,6 +27,8 @@ fn introduced() -> (CoordinatorMachine, WorkerId) {
         offer,
         clean_slate: vec![],
         epoch: None,
+        version: String::new(),
+        started_at: None,
     };
     let mut effects = Vec::new();
     machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);
@@ -83,4 +85,99 @@ fn a_worker_that_misses_its_beats_is_given_nothing_and_its_actions_are_unavailab
     machine.receive(later, &worker, beat(2, vec![]), &mut effects);
     assert_eq!(grants(&effects), 1, "{effects:?}");
     assert!(machine.catalogue()["noop"].available);
+}
+
+/// The executions that are granted, in order.
+fn grants(effects: &[CoordinatorEffect]) -> Vec<u128> {
+    let grant = |effect: &CoordinatorEffect| match effect {
+        CoordinatorEffect::Persist(Transition::Grant { execution, .. }) => {
+            Some(execution.as_u128())
+        }
+        _ => None,
+    };
+    effects.iter().filter_map(grant).collect()
+}
+
+#[test]
+fn what_a_worker_gives_back_to_a_paused_queue_waits_there_until_it_is_resumed() {
+    let (mut machine, worker) = introduced();
+    let mut effects = Vec::new();
+    machine.submit(Tick(1), execution(1), &mut effects).expect("accepted");
+    machine.submit(Tick(2), execution(2), &mut effects).expect("accepted");
+    let fence = granted(&effects);
+    machine.pause_queue(Tick(3), "default", &mut effects).expect("it is known");
+    effects.clear();
+    let back = Released { fence, how: ReleasedHow::NeverRan };
+    machine.receive(Tick(4), &worker, Message::Released(back), &mut effects);
+    machine.receive(Tick(5), &worker, beat(2, vec![]), &mut effects);
+    assert!(grants(&effects).is_empty(), "{effects:?}");
+    effects.clear();
+    machine.resume_queue(Tick(6), "default", &mut effects).expect("it is known");
+    assert_eq!(grants(&effects), [1], "{effects:?}");
+    let resumed = CoordinatorEffect::Persist(Transition::Resume { queue: "default".into() });
+    assert_eq!(effects[0], resumed, "it is resumed before anything is granted");
+}
+
+#[test]
+fn a_queue_is_paused_once_however_often_that_is_asked() {
+    let (mut machine, _) = introduced();
+    let mut effects = Vec::new();
+    for _ in 0..3 {
+        machine.pause_queue(Tick(3), "default", &mut effects).expect("it is known");
+    }
+    assert_eq!(effects.len(), 1, "{effects:?}");
+    effects.clear();
+    for _ in 0..3 {
+        machine.resume_queue(Tick(4), "default", &mut effects).expect("it is known");
+    }
+    assert_eq!(effects.len(), 1, "{effects:?}");
+    machine.pause_queue(Tick(5), "nowhere", &mut effects).expect_err("nobody knows it");
+}
+
+#[test]
+fn a_worker_is_asked_to_drain_until_it_says_that_it_does() {
+    let (mut machine, worker) = introduced();
+    let drains = |effects: &[CoordinatorEffect]| {
+        let drain = |effect: &&CoordinatorEffect| {
+            matches!(effect, CoordinatorEffect::Send(_, Message::Drain(_)))
+        };
+        effects.iter().filter(drain).count()
+    };
+    let mut effects = Vec::new();
+    machine.drain_worker(Tick(1), &worker, &mut effects).expect("it lives");
+    machine.drain_worker(Tick(1), &worker, &mut effects).expect("it lives");
+    assert_eq!(drains(&effects), 1, "{effects:?}");
+    machine.submit(Tick(2), execution(1), &mut effects).expect("accepted");
+    assert!(grants(&effects).is_empty(), "{effects:?}");
+    assert!(!machine.catalogue()["noop"].available);
+    let interval = ProtocolConfig::default().resend_interval;
+    for times in 1..4 {
+        effects.clear();
+        machine.tick(Tick(1) + interval * times, &mut effects);
+        assert_eq!(drains(&effects), 1, "{effects:?}");
+    }
+    let hello = |slots| {
+        let offer = Offer::of([Action::new("noop").expect("a name")]);
+        let (name, version) = ("w".to_owned(), String::new());
+        let (queues, groups, clean_slate, epoch, started_at) = Default::default();
+        Message::Hello(Hello {
+            name,
+            queues,
+            groups,
+            slots,
+            offer,
+            clean_slate,
+            epoch,
+            version,
+            started_at,
+        })
+    };
+    effects.clear();
+    machine.receive(Tick(1) + interval * 4, &worker, hello(1), &mut effects);
+    assert!(drains(&effects) >= 1, "it has not heard: {effects:?}");
+    assert!(grants(&effects).is_empty(), "{effects:?}");
+    machine.receive(Tick(1) + interval * 4, &worker, hello(0), &mut effects);
+    effects.clear();
+    machine.tick(Tick(1) + interval * 6, &mut effects);
+    assert_eq!(drains(&effects), 0, "{effects:?}");
 }

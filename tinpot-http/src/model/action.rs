@@ -6,20 +6,26 @@ use serde_json::Value;
 use tinpot_core::Json;
 use tinpot_core::action::{Parameter, parameters};
 use tinpot_core::protocol::{Catalogue, CatalogueEntry};
+use utoipa::ToSchema;
+
+use crate::openapi::shapes;
 
 /// All actions, an object by name.
 pub(crate) struct Actions<'a>(pub(crate) &'a Catalogue);
 
-#[derive(Serialize)]
-struct ActionView<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ActionView<'a> {
     name: &'a str,
     group: &'a str,
     description: &'a str,
     queue: &'a str,
+    #[schema(value_type = std::collections::BTreeMap<String, ParameterView>)]
     parameters: Parameters,
     /// As the worker sent it.
+    #[schema(value_type = shapes::Schema)]
     schema: &'a Json,
     /// Likewise; null when it is not known what the action returns.
+    #[schema(value_type = Option<shapes::Schema>)]
     result_schema: Option<&'a Json>,
     available: bool,
 }
@@ -27,10 +33,12 @@ struct ActionView<'a> {
 /// An object by name, in the order of the signature.
 struct Parameters(Vec<Parameter>);
 
-#[derive(Serialize)]
-struct ParameterView<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ParameterView<'a> {
     #[serde(rename = "type")]
+    #[schema(value_type = shapes::ParameterType)]
     kind: &'static str,
+    #[schema(value_type = Option<shapes::Json>)]
     default: Option<&'a Value>,
     required: bool,
 }

@@ -3,29 +3,38 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use tinpot_core::{AttemptRecord, Execution, ExecutionId, Json, Outcome, Parent, SpanId, Status};
+use utoipa::ToSchema;
 
 use super::{Time, state};
+use crate::openapi::shapes;
 
 /// The answer to `sync_execute`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct SyncResult<'a> {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
+    #[schema(value_type = shapes::State)]
     status: &'static str,
+    #[schema(value_type = Option<shapes::Json>)]
     result: Option<&'a Json>,
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     traceback: Option<&'a str>,
 }
 
 /// The answer to `status`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ExecutionStatus<'a> {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
+    #[schema(value_type = shapes::State)]
     state: &'static str,
     ready: bool,
     /// Not known before the end.
     successful: Option<bool>,
+    #[schema(value_type = shapes::Info)]
     info: Info<'a>,
 }
 
@@ -39,25 +48,30 @@ pub(crate) struct Completion<'a>(pub(crate) &'a Outcome);
 struct OutcomeView<'a>(&'a Outcome);
 
 /// One page of executions.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ExecutionPage<'a> {
     pub(crate) executions: Vec<ExecutionSummary<'a>>,
     /// What to pass as `before` for the next page; null when there is none.
+    #[schema(value_type = Option<shapes::ExecutionId>)]
     pub(crate) next: Option<ExecutionId>,
 }
 
 /// An execution in a list: without what may be large.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ExecutionSummary<'a> {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     queue: &'a str,
     priority: i32,
+    #[schema(value_type = shapes::Status)]
     status: Status,
+    #[schema(value_type = shapes::State)]
     state: &'static str,
     error: Option<String>,
     attempts: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = shapes::ExecutionId, required = false)]
     parent: Option<ExecutionId>,
     accepted_at: Time,
     started_at: Option<Time>,
@@ -65,8 +79,9 @@ pub(crate) struct ExecutionSummary<'a> {
 }
 
 /// Everything that is recorded of an execution.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ExecutionView<'a> {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     queue: &'a str,
@@ -82,9 +97,13 @@ pub(crate) struct ExecutionView<'a> {
     idempotency_key: Option<&'a str>,
     parent: Option<ParentLink>,
     /// With `"***"` in place of secrets.
+    #[schema(value_type = shapes::Json)]
     parameters: Json,
+    #[schema(value_type = shapes::Status)]
     status: Status,
+    #[schema(value_type = shapes::State)]
     state: &'static str,
+    #[schema(value_type = Option<shapes::Outcome>)]
     outcome: Option<OutcomeView<'a>>,
     attempts: Vec<AttemptView<'a>>,
     accepted_at: Time,
@@ -93,9 +112,11 @@ pub(crate) struct ExecutionView<'a> {
 }
 
 /// The execution that asked for this one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ParentLink {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
+    #[schema(value_type = Option<shapes::SpanId>)]
     span: Option<SpanId>,
     depth: u32,
     /// Its attempt waits for this one, which therefore ends with it.
@@ -109,7 +130,7 @@ impl ParentLink {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct AttemptView<'a> {
     number: u32,
     fence: String,
@@ -117,6 +138,7 @@ struct AttemptView<'a> {
     granted_at: Time,
     started_at: Option<Time>,
     ended_at: Option<Time>,
+    #[schema(value_type = Option<shapes::Outcome>)]
     outcome: Option<OutcomeView<'a>>,
     log_lines: u64,
 }

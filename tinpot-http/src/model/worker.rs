@@ -5,26 +5,35 @@ use std::sync::Arc;
 use serde::Serialize;
 use tinpot_core::protocol::QueueView;
 use tinpot_core::{ExecutionId, Problem, RunningAttempt, WorkerId, WorkerInfo};
+use utoipa::ToSchema;
 
 use super::Time;
+use crate::openapi::shapes;
 
 /// The live workers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Workers<'a> {
     workers: Vec<WorkerJson<'a>>,
 }
 
-#[derive(Serialize)]
-struct WorkerJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Worker)]
+pub(crate) struct WorkerJson<'a> {
+    #[schema(value_type = String)]
     id: &'a WorkerId,
     name: &'a str,
     /// Empty means all.
+    #[schema(value_type = Vec<String>)]
     queues: &'a [String],
     /// Empty means all.
+    #[schema(value_type = Vec<String>)]
     groups: &'a [String],
     slots: u32,
+    #[schema(value_type = Vec<String>)]
     actions: &'a [Arc<str>],
+    #[schema(value_type = Vec<shapes::Problem>)]
     problems: &'a [Problem],
+    #[schema(value_type = Vec<shapes::ExecutionId>)]
     executions: &'a [ExecutionId],
     /// Those executions and what they are, oldest first.
     running: Vec<RunningJson<'a>>,
@@ -33,8 +42,10 @@ struct WorkerJson<'a> {
 }
 
 /// What a worker does.
-#[derive(Serialize)]
-struct RunningJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Running)]
+pub(crate) struct RunningJson<'a> {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     attempt: u32,
@@ -47,13 +58,14 @@ struct RunningJson<'a> {
 }
 
 /// The queues.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Queues<'a> {
     queues: Vec<QueueJson<'a>>,
 }
 
-#[derive(Serialize)]
-struct QueueJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Queue)]
+pub(crate) struct QueueJson<'a> {
     name: &'a str,
     waiting: usize,
     granted: usize,

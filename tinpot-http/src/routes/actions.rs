@@ -8,26 +8,46 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
 use tinpot_core::ExecutionId;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::{ActionName, mount};
-use crate::model::{Actions, SyncResult, json_response};
+use crate::model::{ActionView, Actions, SyncResult, json_response};
+use crate::openapi::shapes;
 use crate::params::{Params, SECONDS, seconds};
 use crate::router::App;
 use crate::submission::Submission;
 
-#[derive(Serialize)]
-struct Submitted<'a> {
+/// The answer to `execute`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Submitted<'a> {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     status: &'static str,
     stream_url: String,
 }
 
+/// Every action, by name.
+#[utoipa::path(
+    get,
+    path = "/api/actions",
+    tag = "actions",
+    responses((status = 200, description = "all actions", body = std::collections::BTreeMap<String, ActionView>)),
+)]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
     json_response(StatusCode::OK, &Actions(&app.coordinator.catalogue()))
 }
 
+/// Submits an execution.
+#[utoipa::path(
+    post,
+    path = "/api/actions/{name}/execute",
+    tag = "actions",
+    params(("name" = String, Path, description = "the name of an action")),
+    request_body = Option<shapes::Submission>,
+    responses((status = 200, description = "it is accepted", body = Submitted), (status = 404, description = "There is no action of that name.")),
+)]
 pub(crate) async fn execute(
     State(app): State<Arc<App>>,
     ActionName(action): ActionName,
@@ -46,6 +66,15 @@ pub(crate) async fn execute(
     Ok(json_response(StatusCode::OK, &submitted))
 }
 
+/// Submits an execution and waits for its end.
+#[utoipa::path(
+    post,
+    path = "/api/actions/{name}/sync_execute",
+    tag = "actions",
+    params(("name" = String, Path, description = "the name of an action"), ("timeout" = Option<f64>, Query, description = "seconds to wait at most", exclusive_minimum = 0)),
+    request_body = Option<shapes::Submission>,
+    responses((status = 200, description = "it has ended", body = SyncResult), (status = 404, description = "There is no action of that name."), (status = 504, description = "It has not ended within the timeout, and goes on.")),
+)]
 pub(crate) async fn sync_execute(
     State(app): State<Arc<App>>,
     ActionName(action): ActionName,

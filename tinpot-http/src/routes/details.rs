@@ -11,47 +11,55 @@ use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use tinpot_core::{Artifact, Error, ErrorKind, ExecutionId, LogEvent, SpanId, SpanOutcome};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::{PathArtifact, PathExecution};
 use crate::model::{Time, json_response};
+use crate::openapi::shapes;
 use crate::router::App;
 
 /// One step.
-#[derive(Serialize)]
-struct Span {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Span {
+    #[schema(value_type = shapes::SpanId)]
     id: SpanId,
+    #[schema(value_type = Option<shapes::SpanId>)]
     parent: Option<SpanId>,
     name: String,
     started_at: Time,
     /// Seconds; null while it runs, and when its end was never told.
     duration: Option<f64>,
+    #[schema(value_type = Option<shapes::SpanOutcome>)]
     outcome: Option<SpanOutcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<String>,
 }
 
 /// An execution that was asked for.
-#[derive(Serialize)]
-struct ChildLink {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ChildLink {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     action_name: String,
+    #[schema(value_type = Option<shapes::SpanId>)]
     span: Option<SpanId>,
 }
 
-#[derive(Default, Serialize)]
-struct Steps {
+#[derive(Default, Serialize, ToSchema)]
+pub(crate) struct Steps {
     spans: Vec<Span>,
     children: Vec<ChildLink>,
 }
 
-#[derive(Serialize)]
-struct Artifacts {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Artifacts {
     artifacts: Vec<ArtifactLink>,
 }
 
-#[derive(Serialize)]
-struct ArtifactLink {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ArtifactLink {
     /// What to ask for below `artifacts/`.
     id: String,
     name: String,
@@ -60,12 +68,20 @@ struct ArtifactLink {
     attempt: u32,
 }
 
-#[derive(Serialize)]
-struct Summary {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Summary {
     /// Markdown; null when there is none.
     summary: Option<String>,
 }
 
+/// The steps of an execution, and the executions that it asked for.
+#[utoipa::path(
+    get,
+    path = "/api/executions/{id}/spans",
+    tag = "executions",
+    params(("id" = shapes::ExecutionId, Path)),
+    responses((status = 200, description = "steps and children", body = Steps), (status = 404, description = "There is no such execution.")),
+)]
 pub(crate) async fn spans(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,
@@ -99,6 +115,14 @@ pub(crate) async fn spans(
     Ok(json_response(StatusCode::OK, &steps))
 }
 
+/// What an execution says about all of itself.
+#[utoipa::path(
+    get,
+    path = "/api/executions/{id}/summary",
+    tag = "executions",
+    params(("id" = shapes::ExecutionId, Path)),
+    responses((status = 200, description = "the summary", body = Summary), (status = 404, description = "There is no such execution.")),
+)]
 pub(crate) async fn summary(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,
@@ -126,6 +150,14 @@ impl App {
     }
 }
 
+/// The files that an execution has left.
+#[utoipa::path(
+    get,
+    path = "/api/executions/{id}/artifacts",
+    tag = "executions",
+    params(("id" = shapes::ExecutionId, Path)),
+    responses((status = 200, description = "all of them", body = Artifacts), (status = 404, description = "There is no such execution.")),
+)]
 pub(crate) async fn artifacts(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,
@@ -141,7 +173,16 @@ pub(crate) async fn artifacts(
     Ok(json_response(StatusCode::OK, &Artifacts { artifacts }))
 }
 
+/// One file that an execution has left.
+///
 /// Always a download, whatever it is: nothing that an action wrote is shown as a page of ours.
+#[utoipa::path(
+    get,
+    path = "/api/executions/{id}/artifacts/{artifact}",
+    tag = "executions",
+    params(("id" = shapes::ExecutionId, Path), ("artifact" = shapes::SpanId, Path)),
+    responses((status = 200, description = "its bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 404, description = "There is no such artifact.")),
+)]
 pub(crate) async fn artifact(
     State(app): State<Arc<App>>,
     PathArtifact(id, SpanId { attempt, number }): PathArtifact,

@@ -10,17 +10,21 @@ use serde::Serialize;
 use tinpot_core::protocol::CancelOutcome;
 use tinpot_core::store::ListOptions;
 use tinpot_core::{Execution, ExecutionId, Status};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::PathExecution;
 use crate::model::{
     ExecutionPage, ExecutionStatus, ExecutionSummary, ExecutionView, json_response,
 };
+use crate::openapi::shapes;
 use crate::params::Params;
 use crate::router::App;
 
-#[derive(Serialize)]
-struct CancelAnswer {
+/// The answer to `cancel`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CancelAnswer {
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     status: &'static str,
 }
@@ -35,13 +39,36 @@ impl App {
     }
 }
 
+/// Executions, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/executions",
+    tag = "executions",
+    params(("status" = Option<shapes::Status>, Query, description = "only those that stand so"), ("action" = Option<String>, Query, description = "only those of this action"), ("queue" = Option<String>, Query, description = "only those of this queue"), ("parent" = Option<shapes::ExecutionId>, Query, description = "only those that this one asked for"), ("before" = Option<shapes::ExecutionId>, Query, description = "only older ones: the `next` of the page before"), ("limit" = Option<u32>, Query, description = "the most of one page", minimum = 1, maximum = 1000)),
+    responses((status = 200, description = "one page", body = ExecutionPage)),
+)]
 pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
-    let params = Params::of(&uri, &["status", "action", "queue", "parent", "before", "limit"])?;
+    let known = [
+        "status",
+        "action",
+        "queue",
+        "requested_by",
+        "since",
+        "until",
+        "parent",
+        "before",
+        "limit",
+    ];
+    let params = Params::of(&uri, &known)?;
     let mut options = ListOptions::default();
     if let Some(text) = params.text("status") {
         let wrong = |e: tinpot_core::Error| ApiError::unprocessable(format!("status: {e}"));
-        options.status = Some(Status::from_str(text).map_err(wrong)?);
+        let statuses = text.split(',').map(|status| Status::from_str(status.trim()));
+        options.statuses = statuses.collect::<Result<_, _>>().map_err(wrong)?;
     }
+    options.requested_by = params.text("requested_by").map(str::to_owned);
+    options.since = params.time("since")?;
+    options.until = params.time("until")?;
     options.action = params.text("action").map(str::to_owned);
     options.queue = params.text("queue").map(str::to_owned);
     options.parent = params.read("parent", "the id of an execution", |text| text.parse().ok())?;
@@ -56,6 +83,14 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     Ok(json_response(StatusCode::OK, &page))
 }
 
+/// Everything that is recorded of an execution.
+#[utoipa::path(
+    get,
+    path = "/api/executions/{id}",
+    tag = "executions",
+    params(("id" = shapes::ExecutionId, Path)),
+    responses((status = 200, description = "the execution", body = ExecutionView), (status = 404, description = "There is no such execution.")),
+)]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,
@@ -64,6 +99,14 @@ pub(crate) async fn show(
     Ok(json_response(StatusCode::OK, &ExecutionView::of(&execution)))
 }
 
+/// Where an execution stands, and how it ended.
+#[utoipa::path(
+    get,
+    path = "/api/executions/{id}/status",
+    tag = "executions",
+    params(("id" = shapes::ExecutionId, Path)),
+    responses((status = 200, description = "where it stands", body = ExecutionStatus), (status = 404, description = "There is no such execution.")),
+)]
 pub(crate) async fn status(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,
@@ -72,6 +115,14 @@ pub(crate) async fn status(
     Ok(json_response(StatusCode::OK, &ExecutionStatus::of(&execution)))
 }
 
+/// Ends an execution: asks its attempt to end, or ends it at once.
+#[utoipa::path(
+    post,
+    path = "/api/executions/{id}/cancel",
+    tag = "executions",
+    params(("id" = shapes::ExecutionId, Path), ("force" = Option<bool>, Query, description = "without asking it")),
+    responses((status = 200, description = "it is cancelled, or asked to end", body = CancelAnswer), (status = 404, description = "There is no such execution."), (status = 409, description = "It has ended.")),
+)]
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use tinpot_core::{Link, WorkerInfo};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::model::json_response;
@@ -16,17 +17,32 @@ use crate::router::App;
 /// How long the coordinator may take to answer; it takes microseconds, unless its store hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-#[derive(Serialize)]
-struct Health {
+/// The answer to `health` and `ready`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
     status: &'static str,
     workers: usize,
 }
 
+/// Whether the coordinator answers.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "server",
+    responses((status = 200, description = "it does", body = Health)),
+)]
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?.len();
     Ok(json_response(StatusCode::OK, &Health { status: "ok", workers }))
 }
 
+/// Whether actions can be run.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    tag = "server",
+    responses((status = 200, description = "there is a live worker", body = Health)),
+)]
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?;
     if workers.is_empty() {

@@ -13,6 +13,7 @@ use tinpot_core::{Coordinator, Error, ExecutionId};
 use crate::error::ApiError;
 use crate::extract::PathExecution;
 use crate::model::json_bytes;
+use crate::openapi::shapes;
 use crate::params::Params;
 use crate::router::App;
 use crate::stream::LineWriter;
@@ -24,6 +25,25 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// What a download reads from the store at once: it keeps the connection busy, and is all that a slow reader costs.
 const DOWNLOAD_BYTES: usize = 256 * 1024;
 
+/// Lines of an execution, in pages or as a download.
+#[utoipa::path(
+    get,
+    path = "/api/executions/{id}/logs",
+    tag = "logs",
+    params(
+        ("id" = shapes::ExecutionId, Path),
+        ("after" = Option<u64>, Query, description = "only lines above this number"),
+        ("limit" = Option<u32>, Query, description = "the most of one page", minimum = 1, maximum = 10000),
+        ("format" = Option<shapes::Format>, Query, description = "a page, or all of it as a download"),
+    ),
+    responses(
+        (status = 200, description = "lines", content(
+            (shapes::LogPage = "application/json"),
+            (String = "text/plain"),
+        )),
+        (status = 404, description = "There is no such execution."),
+    ),
+)]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,

@@ -11,6 +11,7 @@ mod fuzzed;
 mod health;
 mod logs;
 mod mounting;
+mod openapi;
 mod parameters;
 mod secrets;
 mod stream;

@@ -110,6 +110,15 @@ impl Ledger {
                            ON CONFLICT (name) DO UPDATE SET action = excluded.action";
                 connection.prepare_cached(sql)?.execute([&action.name, text.get()])?;
             }
+            Transition::Pause { queue, since } => {
+                let sql = "INSERT INTO paused_queues (queue, since) VALUES (?1, ?2) \
+                           ON CONFLICT (queue) DO UPDATE SET since = excluded.since";
+                connection.prepare_cached(sql)?.execute(params![&**queue, micros(*since)])?;
+            }
+            Transition::Resume { queue } => {
+                let sql = "DELETE FROM paused_queues WHERE queue = ?1";
+                connection.prepare_cached(sql)?.execute([&**queue])?;
+            }
             Transition::Accept(execution) => {
                 let route = self.routes.number(connection, &execution.queue, &execution.action)?;
                 let mut execution = (**execution).clone();
@@ -296,7 +305,8 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
     let is_large = parameters.len() > LARGE_PARAMETERS_BYTES;
     let mut statement = connection.prepare_cached(
         "INSERT INTO executions (row, id, route, state, rank, accepted_at, not_before, expires_at, finished_at, lease, log_lines, \
-         log_open, idempotency_key, parameters, rest, parent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         log_open, idempotency_key, parameters, rest, parent, requested_by) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?;
     statement.execute(params![
         entry.row,
@@ -315,6 +325,7 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
         (!is_large).then_some(parameters),
         rest,
         execution.parent.map(|parent| record::id_bytes(parent.execution)),
+        execution.requested_by.as_deref(),
     ])?;
     if is_large {
         let sql = "INSERT INTO large_parameters (row, parameters) VALUES (?1, ?2)";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use tinpot_core::protocol::Epoch;
 use tinpot_core::store::{Opened, WaitingCount};
-use tinpot_core::{Action, Execution};
+use tinpot_core::{Action, Execution, Timestamp};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
@@ -56,6 +56,7 @@ pub(super) fn load(connection: &Connection, epoch: Epoch) -> Result<(Ledger, Ope
     let routes = Routes::load(connection)?;
     let mut opened = Opened::new(epoch);
     opened.actions = actions(connection)?;
+    opened.paused = paused(connection)?;
     opened.granted = executions(
         connection,
         "e.route IN (SELECT route FROM routes) AND e.state IN (2, 3, 4)",
@@ -111,6 +112,15 @@ fn actions(connection: &Connection) -> Result<Vec<Arc<Action>>> {
         actions.push(Arc::new(action));
     }
     Ok(actions)
+}
+
+fn paused(connection: &Connection) -> Result<Vec<(Arc<str>, Timestamp)>> {
+    let mut statement = connection.prepare("SELECT queue, since FROM paused_queues")?;
+    let rows = statement.query_map([], |row| {
+        let (queue, since): (String, i64) = (row.get(0)?, row.get(1)?);
+        Ok((queue.into(), record::timestamp(since)))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Executions in the order of their acceptance.

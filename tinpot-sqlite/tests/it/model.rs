@@ -73,6 +73,8 @@ impl Pair {
         new.expires_at = self.time();
         new.idempotency_key =
             self.random.chance(0.3).then(|| format!("key {}", self.random.number() % 9).into());
+        new.requested_by =
+            self.random.chance(0.3).then(|| format!("who {}", self.random.number() % 3).into());
         new
     }
 
@@ -183,8 +185,14 @@ impl Pair {
         let lines = read.flatten().map_or(0, |execution| execution.log_lines());
         let status = ["queued", "running", "succeeded", "failed", "lost"][self.below(5) as usize];
         let mut options = ListOptions::default();
-        options.status =
-            self.random.chance(0.5).then(|| status.parse::<Status>().expect("a status"));
+        options
+            .statuses
+            .extend(self.random.chance(0.5).then(|| status.parse::<Status>().expect("a status")));
+        options.statuses.extend(self.random.chance(0.2).then_some(Status::Running));
+        options.requested_by =
+            self.random.chance(0.1).then(|| format!("who {}", self.random.number() % 3));
+        options.since = self.random.chance(0.2).then(|| Timestamp(self.random.number() % 50));
+        options.until = self.random.chance(0.2).then(|| Timestamp(self.random.number() % 50));
         options.action =
             self.random.chance(0.3).then(|| format!("act {}", self.random.number() % 3));
         options.queue =

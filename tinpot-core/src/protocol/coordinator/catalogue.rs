@@ -10,6 +10,9 @@ use crate::json::Json;
 /// The most actions that are remembered; what a faulty worker offers beyond is left out.
 const ACTIONS_MAX: usize = 20_000;
 
+/// Why most of what is not available is not.
+pub(super) const NOBODY: &str = "no live worker offers it";
+
 /// One action of a [`Catalogue`].
 #[derive(Clone, Debug)]
 pub struct CatalogueEntry {
@@ -17,6 +20,8 @@ pub struct CatalogueEntry {
     pub action: Arc<Action>,
     /// Whether a live worker offers it and serves its queue.
     pub available: bool,
+    /// Why it is not available, in words.
+    pub unavailable: Option<&'static str>,
     schema: Arc<Schema>,
 }
 
@@ -76,7 +81,12 @@ impl KnownActions {
                     continue;
                 }
             };
-            let entry = CatalogueEntry { action: action.clone(), available: false, schema };
+            let entry = CatalogueEntry {
+                action: action.clone(),
+                available: false,
+                unavailable: Some(NOBODY),
+                schema,
+            };
             news.push(action.clone());
             self.entries.insert(name.clone(), entry);
             names.push(name);
@@ -97,9 +107,14 @@ impl KnownActions {
         }
     }
 
-    pub(super) fn set_available(&mut self, available: impl Fn(&str, &Action) -> bool) {
+    /// `why_not`: why an action is not available, if it is not.
+    pub(super) fn set_available(
+        &mut self,
+        why_not: impl Fn(&str, &Action) -> Option<&'static str>,
+    ) {
         for (name, entry) in &mut self.entries {
-            entry.available = available(name, &entry.action);
+            entry.unavailable = why_not(name, &entry.action);
+            entry.available = entry.unavailable.is_none();
         }
     }
 

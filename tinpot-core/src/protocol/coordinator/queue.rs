@@ -192,7 +192,7 @@ impl CoordinatorMachine {
         let max = self.config.queue_window;
         for (queue, actions) in &self.waiting {
             for (action, lane) in actions {
-                if lane.runs_low(max) && served(queue, action) {
+                if lane.runs_low(max) && !self.is_paused(queue) && served(queue, action) {
                     self.wanted.insert(Wanted::Ready(queue.clone(), action.clone()));
                 }
             }

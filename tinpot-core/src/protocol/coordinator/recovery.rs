@@ -19,6 +19,7 @@ impl CoordinatorMachine {
         self.set_time(now, time);
         self.longest_lease = opened.longest_lease;
         self.actions.remember(&opened.actions);
+        self.paused = opened.paused.into_iter().collect();
         self.version += 1;
         for count in opened.waiting {
             self.unfinished += (count.ready + count.delayed) as usize;

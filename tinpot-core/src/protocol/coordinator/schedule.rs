@@ -1,12 +1,10 @@
 //! Who runs what: per queue, priority then order of acceptance; the worker with the most free slots that offers the action.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::window::Window;
 use super::worker::WorkerEntry;
-use super::{Active, ActiveState, Catalogue, CoordinatorEffect, CoordinatorMachine, Grant, Timer};
+use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant, Timer};
 use crate::id::{ExecutionId, WorkerId};
 use crate::protocol::fence::Fence;
 use crate::protocol::message::{Dispatch, Message, Probe};
@@ -14,53 +12,7 @@ use crate::protocol::tick::Tick;
 use crate::store::Transition;
 use crate::transport::Address;
 
-/// How many executions wait in a queue, and how many of them a live worker could run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QueueView {
-    /// The name.
-    pub name: Arc<str>,
-    /// Executions that wait for a worker.
-    pub waiting: usize,
-    /// Executions whose attempt is with a worker.
-    pub granted: usize,
-    /// Executions that wait for their next attempt.
-    pub delayed: usize,
-    /// Live workers that serve it.
-    pub workers: usize,
-}
-
 impl CoordinatorMachine {
-    /// The catalogue.
-    pub fn catalogue(&self) -> &Catalogue {
-        self.actions.entries()
-    }
-
-    /// The queues of which something is known: executions wait or run there, a worker names them, or an action does.
-    pub fn queues(&self) -> Vec<QueueView> {
-        let waiting = self.waiting_in();
-        let mut names: BTreeSet<Arc<str>> = waiting.keys().cloned().collect();
-        let offered = self.actions.entries().values().map(|entry| entry.action.queue.as_str());
-        names.extend(offered.map(Arc::from));
-        let served = self.workers.values().flat_map(|worker| &worker.queues);
-        names.extend(served.map(|queue| Arc::from(queue.as_str())));
-        let mut granted = BTreeMap::<&Arc<str>, usize>::new();
-        for id in self.granted.values() {
-            if let Some(active) = self.active.get(id) {
-                *granted.entry(&active.execution.queue).or_default() += 1;
-            }
-        }
-        names.extend(granted.keys().map(|name| (*name).clone()));
-        let view = |name: Arc<str>| {
-            let (waiting, delayed) = waiting.get(&name).copied().unwrap_or_default();
-            let granted = granted.get(&name).copied().unwrap_or_default();
-            let serves = |worker: &&WorkerEntry| worker.introduced && worker.serves(&name);
-            let workers = self.workers.values().filter(serves).count();
-            QueueView { name, waiting, granted, delayed, workers }
-        };
-        names.into_iter().map(view).collect()
-    }
-
     /// How many attempts at `action` may wait at a worker for each slot that runs short ones; `None` when it is not known to be short.
     ///
     /// A worker that gets its next attempt only after it reported the last one stands still for a round trip in between. So attempts that
@@ -73,7 +25,7 @@ impl CoordinatorMachine {
     }
 
     fn has_room(&self, worker: &WorkerEntry, action: &str) -> bool {
-        if worker.beat == 0 || worker.paused || worker.silent {
+        if worker.beat == 0 || worker.paused || worker.silent || worker.draining {
             return false;
         }
         if let Some(room) = worker.load.room_beside(action) {
@@ -91,6 +43,9 @@ impl CoordinatorMachine {
     pub(super) fn place(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         let Some(active) = self.active.get(&id) else { return };
         let execution = &active.execution;
+        if self.is_paused(&execution.queue) {
+            return;
+        }
         let first =
             self.waiting.get(&execution.queue).and_then(|actions| actions.get(&execution.action));
         if first.and_then(Window::first).is_none_or(|key| key.1 != id) {
@@ -143,7 +98,8 @@ impl CoordinatorMachine {
 
     fn next_for(&self, id: &WorkerId) -> Option<ExecutionId> {
         let worker = self.workers.get(id)?;
-        let queues = self.waiting.iter().filter(|(queue, _)| worker.serves(queue));
+        let serves = |queue: &str| worker.serves(queue) && !self.is_paused(queue);
+        let queues = self.waiting.iter().filter(|(queue, _)| serves(queue));
         let able = queues
             .flat_map(|(_, actions)| actions)
             .filter(|(action, _)| worker.actions.contains(*action));
@@ -284,5 +240,6 @@ impl CoordinatorMachine {
         if !open.is_empty() {
             self.arm_resend(now, &id);
         }
+        self.ask_to_drain(now, &id, out);
     }
 }

@@ -75,6 +75,11 @@ impl<K: Ord + Copy> Window<K> {
         bytes.is_some()
     }
 
+    /// Those that are kept.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.kept.keys()
+    }
+
     pub(super) fn first(&self) -> Option<K> {
         self.kept.first_key_value().map(|(key, _)| *key)
     }

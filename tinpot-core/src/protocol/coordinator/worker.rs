@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catalogue::NOBODY;
 use super::load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::action::Problem;
@@ -40,6 +41,10 @@ pub(super) struct WorkerEntry {
     pub(super) last_granted: u64,
     pub(super) resend_armed: bool,
     pub(super) introduced: bool,
+    /// It was asked to end.
+    pub(super) draining: bool,
+    version: String,
+    started_at: Option<Timestamp>,
     /// It has missed beats, so it may be dead: what it is given now could wait for the end of its lease.
     pub(super) silent: bool,
 }
@@ -68,6 +73,12 @@ pub struct WorkerInfo {
     pub running: Vec<RunningAttempt>,
     /// How long ago it was heard.
     pub silent_for: Duration,
+    /// It takes nothing new, and ends when what it has has ended.
+    pub draining: bool,
+    /// The version of its program; empty when it does not say.
+    pub version: String,
+    /// When it started, by its own clock, as far as it says so.
+    pub started_at: Option<Timestamp>,
 }
 
 /// An attempt that a worker holds.
@@ -88,6 +99,16 @@ pub struct RunningAttempt {
     pub started: bool,
     /// It waits for an execution that it asked for, and takes no slot meanwhile.
     pub waits: bool,
+}
+
+/// The most characters of a version that are kept: it is for people.
+const VERSION_CHARS: usize = 64;
+
+fn shortened(version: String) -> String {
+    match version.char_indices().nth(VERSION_CHARS) {
+        Some((end, _)) => version[..end].to_owned(),
+        None => version,
+    }
 }
 
 impl WorkerEntry {
@@ -121,6 +142,9 @@ impl CoordinatorMachine {
             executions: worker.load.in_flight.values().copied().collect(),
             running: running(&worker.load),
             silent_for: now.since(worker.beat_at),
+            draining: worker.draining || worker.slots == 0,
+            version: worker.version.clone(),
+            started_at: worker.started_at,
         };
         self.workers.iter().filter(|(_, worker)| worker.introduced).map(view).collect()
     }
@@ -171,6 +195,9 @@ impl CoordinatorMachine {
                 last_granted: self.last_number,
                 resend_armed: false,
                 introduced: false,
+                draining: false,
+                version: String::new(),
+                started_at: None,
                 silent: false,
             };
             self.workers.insert(id.clone(), worker);
@@ -219,11 +246,14 @@ impl CoordinatorMachine {
         worker.load.offered(limits);
         worker.problems = problems;
         worker.paused = false;
+        worker.version = shortened(hello.version);
+        worker.started_at = hello.started_at;
         // Whatever was on its way when the connection broke may be gone.
         let in_flight: Vec<ExecutionId> = worker.load.in_flight.values().copied().collect();
         for id in in_flight {
             self.send_again(now, id, out);
         }
+        self.ask_to_drain(now, from, out);
         self.refresh_catalogue();
         self.fill(now, from, out);
     }
@@ -367,12 +397,20 @@ impl CoordinatorMachine {
     pub(super) fn refresh_catalogue(&mut self) {
         let workers = &self.workers;
         self.actions.set_available(|name, action| {
-            workers.values().any(|worker| {
-                worker.slots > 0
-                    && !worker.silent
-                    && worker.serves(&action.queue)
-                    && worker.actions.contains(name)
-            })
+            let offering = || workers.values().filter(|worker| worker.actions.contains(name));
+            let serving = || offering().filter(|worker| worker.serves(&action.queue));
+            let staying = || serving().filter(|worker| worker.slots > 0 && !worker.draining);
+            if staying().any(|worker| !worker.silent) {
+                None
+            } else if staying().next().is_some() {
+                Some("the workers that offer it have missed their heartbeats")
+            } else if serving().next().is_some() {
+                Some("the workers that offer it are about to end: they take nothing new")
+            } else if offering().next().is_some() {
+                Some("no live worker that offers it serves its queue")
+            } else {
+                Some(NOBODY)
+            }
         });
         self.version += 1;
     }

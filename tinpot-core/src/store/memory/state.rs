@@ -39,6 +39,7 @@ pub(crate) struct State {
     granted: BTreeSet<ExecutionId>,
     pub(crate) open_logs: BTreeSet<ExecutionId>,
     actions: BTreeMap<String, Arc<Action>>,
+    pub(crate) paused: BTreeMap<Arc<str>, Timestamp>,
     ended: VecDeque<ExecutionId>,
     /// The log text of those that have ended.
     ended_log_bytes: usize,
@@ -58,7 +59,7 @@ impl State {
         if let [transition] = batch {
             let standing = transition.execution().and_then(|id| self.standing(id));
             return match transition {
-                Transition::Offer(_) => Ok(()),
+                _ if transition.execution().is_none() => Ok(()),
                 _ => self.check_one(transition, standing).map(drop),
             };
         }
@@ -92,6 +93,14 @@ impl State {
         match transition {
             Transition::Offer(action) => {
                 self.actions.insert(action.name.clone(), action.clone());
+                return;
+            }
+            Transition::Pause { queue, since } => {
+                self.paused.insert(queue.clone(), *since);
+                return;
+            }
+            Transition::Resume { queue } => {
+                self.paused.remove(queue);
                 return;
             }
             Transition::Accept(execution) => {
@@ -182,6 +191,7 @@ impl State {
         let open = open.filter(|record| record.execution.live_attempt().is_none());
         opened.open_logs = open.map(|record| record.execution.clone()).collect();
         opened.waiting = self.waiting.counts();
+        opened.paused = self.paused.clone().into_iter().collect();
         opened.actions = self.actions.values().cloned().collect();
         Ok(opened)
     }
@@ -217,7 +227,12 @@ impl State {
             return record.map(|record| record.execution.clone()).into_iter().collect();
         }
         let wanted = |execution: &&Arc<Execution>| {
-            options.status.is_none_or(|status| execution.status == status)
+            options.has_status(execution.status)
+                && options.since.is_none_or(|since| execution.accepted_at >= since)
+                && options.until.is_none_or(|until| execution.accepted_at <= until)
+                && options.requested_by.as_ref().is_none_or(|who| {
+                    execution.requested_by.as_ref().is_some_and(|by| **by == **who)
+                })
                 && options.action.as_ref().is_none_or(|action| **action == *execution.action)
                 && options.queue.as_ref().is_none_or(|queue| **queue == *execution.queue)
         };

@@ -7,7 +7,7 @@ use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
 use crate::coordinator::{Accepted, Answer};
 use crate::execution::{Execution, RetryPolicy};
-use crate::id::ExecutionId;
+use crate::id::{ExecutionId, WorkerId};
 use crate::json::Json;
 use crate::protocol::CancelOutcome;
 use crate::time::Timestamp;
@@ -21,12 +21,17 @@ pub(super) type Ticket = u32;
 pub(super) enum Request {
     Submit { execution: Arc<Execution>, commits: u64, ticket: Ticket },
     Cancel { id: ExecutionId, force: bool, ticket: Ticket },
+    SetPaused { queue: &'static str, paused: bool, ticket: Ticket },
+    Drain { worker: WorkerId, ticket: Ticket },
 }
 
 impl Request {
     pub(super) fn ticket(&self) -> Ticket {
         match self {
-            Request::Submit { ticket, .. } | Request::Cancel { ticket, .. } => *ticket,
+            Request::Submit { ticket, .. }
+            | Request::Cancel { ticket, .. }
+            | Request::SetPaused { ticket, .. }
+            | Request::Drain { ticket, .. } => *ticket,
         }
     }
 }
@@ -44,6 +49,8 @@ struct Submission {
 enum Asked {
     Submit { submission: usize, id: ExecutionId },
     Cancel { id: ExecutionId },
+    SetPaused { queue: &'static str, paused: bool },
+    Drain,
 }
 
 #[derive(Debug, Default)]
@@ -186,16 +193,55 @@ impl World {
         Ok(())
     }
 
+    /// Asks for a queue to be paused or resumed.
+    pub(super) fn set_paused(&mut self, queue: &'static str, paused: bool) {
+        // Nobody pauses any more once everything has to come to an end.
+        let paused = paused && !self.calm;
+        let coordinator = self.coordinators.len() - 1;
+        let process = &self.coordinators[coordinator];
+        let (life, up) = (process.life, process.up);
+        if !up {
+            return self.pause_again(queue, paused);
+        }
+        let ticket = self.client.asked.len() as Ticket;
+        self.client.asked.push(Asked::SetPaused { queue, paused });
+        self.request(coordinator, life, Request::SetPaused { queue, paused, ticket });
+    }
+
+    /// Asks for a worker to be sent home, once.
+    pub(super) fn send_home(&mut self, worker: WorkerId) {
+        let coordinator = self.coordinators.len() - 1;
+        let process = &self.coordinators[coordinator];
+        let (life, up) = (process.life, process.up);
+        if up {
+            let ticket = self.client.asked.len() as Ticket;
+            self.client.asked.push(Asked::Drain);
+            self.request(coordinator, life, Request::Drain { worker, ticket });
+        }
+    }
+
+    /// Whoever wants a queue to go on asks until it does.
+    fn pause_again(&mut self, queue: &'static str, paused: bool) {
+        if !paused || self.calm {
+            let after = self.random.duration(Duration::from_secs(5));
+            self.after(after, Event::SetPaused { queue, paused: false });
+        }
+    }
+
     /// The connection broke before an answer came: whoever has named the submission asks again, others give up.
     pub(super) fn disconnected(&mut self, ticket: Ticket) {
-        if let Asked::Submit { submission, .. } = self.client.asked[ticket as usize]
-            && self.client.submissions[submission].accepted.is_none()
-        {
-            if self.client.submissions[submission].wanted.idempotency_key.is_some() {
-                self.again(submission);
-            } else {
-                self.close(submission);
+        match self.client.asked[ticket as usize] {
+            Asked::Submit { submission, .. }
+                if self.client.submissions[submission].accepted.is_none() =>
+            {
+                if self.client.submissions[submission].wanted.idempotency_key.is_some() {
+                    self.again(submission);
+                } else {
+                    self.close(submission);
+                }
             }
+            Asked::SetPaused { queue, paused } => self.pause_again(queue, paused),
+            _ => {}
         }
     }
 
@@ -241,9 +287,15 @@ impl World {
     }
 
     /// The coordinator answers.
-    pub(super) fn answered(&mut self, index: usize, answer: Answer<Ticket, Ticket>) -> Checked {
-        let (Answer::Submit(ticket, _) | Answer::Refused(_, ticket, _) | Answer::Cancel(ticket, _)) =
-            &answer;
+    pub(super) fn answered(
+        &mut self,
+        index: usize,
+        answer: Answer<Ticket, Ticket, Ticket>,
+    ) -> Checked {
+        let (Answer::Submit(ticket, _)
+        | Answer::Refused(_, ticket, _)
+        | Answer::Cancel(ticket, _)
+        | Answer::Queue(ticket, _)) = &answer;
         let taken_back = match &answer {
             Answer::Refused(id, ..) => *id,
             _ => None,
@@ -270,6 +322,16 @@ impl World {
                     return broken("I7", format!("a good submission is refused: {error}"));
                 }
                 self.again(submission);
+                Ok(())
+            }
+            Answer::Queue(ticket, done) => {
+                let Asked::SetPaused { queue, paused } = self.client.asked[ticket as usize] else {
+                    return Ok(());
+                };
+                self.tell(|| format!("pausing {queue:?}: {paused} is answered: {done:?}"));
+                if done.is_err() {
+                    self.pause_again(queue, paused);
+                }
                 Ok(())
             }
             Answer::Cancel(ticket, outcome) => {

@@ -44,7 +44,7 @@ pub(super) struct Process {
     /// What its wall clock showed when it started.
     started: u64,
     wake: Moment,
-    turn: Turn<Ticket, Ticket>,
+    turn: Turn<Ticket, Ticket, Ticket>,
     inbox: VecDeque<Input>,
     /// Since when it waits for the store.
     committing: Option<Moment>,
@@ -201,6 +201,14 @@ impl World {
                 Some(Input::Request(Request::Cancel { id, force, ticket })) => {
                     turn.cancel(now, id, force, ticket);
                 }
+                Some(Input::Request(Request::SetPaused { queue, paused, ticket })) => {
+                    answers.extend(turn.set_paused(now, queue, paused, ticket));
+                }
+                Some(Input::Request(Request::Drain { worker, ticket })) => {
+                    process.open.retain(|open| *open != ticket);
+                    // It may be gone.
+                    let _ = turn.machine.drain_worker(now, &worker, &mut turn.effects);
+                }
                 Some(Input::LinkUp) => turn.machine.link_up(&mut turn.effects),
                 None => break,
             }
@@ -318,7 +326,7 @@ impl World {
         let process = &mut self.coordinators[index];
         let until = process.clock.moment(process.clock.tick(self.now) + lazily);
         let (outbox, lazy) = (&mut process.outbox, &mut process.lazy);
-        let mut answers: Vec<Answer<Ticket, Ticket>> = Vec::new();
+        let mut answers: Vec<Answer<Ticket, Ticket, Ticket>> = Vec::new();
         let registry = process.registry.clone();
         let ends = &mut process.logs.ends;
         let effect = |effect| match effect {
@@ -437,6 +445,8 @@ fn digest(transition: &Transition) -> u64 {
     let id = transition.execution().map_or(0, |id| (id.as_u128() >> 64) as u64);
     let (what, fence) = match transition {
         Transition::Offer(_) => (0, None),
+        Transition::Pause { .. } => (16, None),
+        Transition::Resume { .. } => (17, None),
         Transition::Accept(_) => (1, None),
         Transition::Ready { .. } => (2, None),
         Transition::Grant { fence, .. } => (3, Some(fence)),

@@ -36,6 +36,10 @@ pub(super) enum Event {
         execution: Option<ExecutionId>,
         force: bool,
     },
+    SetPaused {
+        queue: &'static str,
+        paused: bool,
+    },
     Fault(Fault),
     /// What went wrong is over.
     Repair(Repair),

@@ -177,6 +177,7 @@ fn digest(message: &Message) -> (u64, u64) {
         Message::Unknown(_) => (26, 0),
         Message::Call(call) => (27, call.number),
         Message::Called(called) => (28, called.number),
+        Message::Drain(drain) => (29, u64::from(drain.epoch.number)),
     }
 }
 

@@ -113,6 +113,8 @@ pub(super) struct Plan {
     pub(super) worker_pause_interval: Duration,
     /// A worker ends in order, and starts again.
     pub(super) drain_interval: Duration,
+    /// A queue is paused.
+    pub(super) pause_interval: Duration,
     /// A worker offers something else.
     pub(super) offer_interval: Duration,
     pub(super) coordinator_crash_interval: Duration,
@@ -196,6 +198,7 @@ impl Plan {
             worker_crash_interval: never,
             worker_pause_interval: never,
             drain_interval: never,
+            pause_interval: never,
             offer_interval: never,
             coordinator_crash_interval: never,
             coordinator_pause_interval: never,
@@ -240,6 +243,7 @@ impl Plan {
         self.coordinator_crash_interval = interval(0.5, 3);
         self.coordinator_pause_interval = interval(0.3, 3);
         self.full_interval = interval(0.3, 4);
+        self.pause_interval = interval(0.3, 4);
         if random.chance(0.5) {
             // As far apart as the ratio of the leases allows.
             self.rates = (800_000, 1_200_000);

@@ -107,6 +107,10 @@ impl SimulatedStore {
         self.synced.queued(page)
     }
 
+    pub(super) fn is_paused(&self, queue: &str) -> bool {
+        self.synced.paused.contains_key(queue)
+    }
+
     /// What is before this one in its queue and may start.
     pub(super) fn first_waiting(&self, execution: &Execution) -> Option<ExecutionId> {
         let first = self.synced.waiting.first_like(execution)?;

@@ -14,6 +14,8 @@ pub(super) enum Fault {
     CrashWorker(usize),
     PauseWorker(usize),
     Drain(usize),
+    /// A queue is paused for a while.
+    Pause,
     Offer(usize),
     Cut(usize),
     Broker,
@@ -53,6 +55,7 @@ impl World {
             Fault::SecondCoordinator,
             Fault::Broker,
             Fault::FillStore,
+            Fault::Pause,
         ] {
             self.plan_fault(fault);
         }
@@ -72,6 +75,7 @@ impl World {
             Fault::CrashWorker(_) => plan.worker_crash_interval,
             Fault::PauseWorker(_) => plan.worker_pause_interval,
             Fault::Drain(_) => plan.drain_interval,
+            Fault::Pause => plan.pause_interval,
             Fault::Offer(_) => plan.offer_interval,
             Fault::Cut(_) => plan.cut_interval,
             Fault::Broker => plan.broker_interval,
@@ -120,7 +124,19 @@ impl World {
             }
             Fault::Drain(worker) => {
                 self.count("drain");
+                if self.random.chance(0.5) {
+                    self.send_home(self.workers[worker].machine.id().clone());
+                    return Ok(());
+                }
                 self.drain_worker(worker)
+            }
+            Fault::Pause => {
+                self.count("queue paused");
+                let queue = ["default", "other"][self.random.below(2)];
+                self.set_paused(queue, true);
+                let after = self.random.duration(lease);
+                self.after(after, Event::SetPaused { queue, paused: false });
+                Ok(())
             }
             Fault::Offer(worker) => {
                 let offer = self.random.below(self.offers.len());
@@ -229,6 +245,10 @@ impl World {
         (plan.replay, plan.spoil) = (0.0, 0.0);
         (plan.crash_at_commit, plan.slow_commit_chance) = (0.0, 0.0);
         self.repair(Repair::EmptyStore)?;
+        for queue in ["default", "other"] {
+            // Later than the last request that somebody may have made before.
+            self.after(Duration::from_secs(1), Event::SetPaused { queue, paused: false });
+        }
         self.broker_is_up();
         for index in 0..self.workers.len() {
             self.repair(Repair::Heal(index))?;

@@ -121,6 +121,7 @@ impl World {
         act(&mut node.machine, now, &mut effects);
         node.machine.tick(now, &mut effects);
         let mut messages = Vec::new();
+        let mut asked_to_end = false;
         for effect in effects {
             match effect {
                 WorkerEffect::Send(message) => {
@@ -129,6 +130,7 @@ impl World {
                 }
                 WorkerEffect::Start(dispatch) => self.start(index, &dispatch)?,
                 WorkerEffect::Stop(fence, stop) => self.stop(index, fence, stop),
+                WorkerEffect::DrainRequested => asked_to_end = true,
                 WorkerEffect::Forget(fence) => {
                     self.workers[index].entries.retain(|entry| entry.fence != fence);
                 }
@@ -136,6 +138,10 @@ impl World {
         }
         if !messages.is_empty() {
             self.send_from(index, Lane::Control, messages)?;
+        }
+        if asked_to_end {
+            // As programs do.
+            self.drain_worker(index)?;
         }
         let node = &self.workers[index];
         if node.ending.is_some_and(|at| at <= now || node.machine.is_empty()) {

@@ -140,6 +140,10 @@ impl World {
             }
             Event::Submit { submission } => self.submit(submission),
             Event::Cancel { execution, force } => self.cancel(execution, force),
+            Event::SetPaused { queue, paused } => {
+                self.set_paused(queue, paused);
+                Ok(())
+            }
             Event::Fault(fault) => self.strike(fault),
             Event::Repair(repair) => self.repair(repair),
         }

@@ -4,6 +4,7 @@ use super::{commit, execution, finish, ids, with};
 use crate::execution::{Parent, Status};
 use crate::id::ExecutionId;
 use crate::store::{ListOptions, Store, Transition};
+use crate::time::Timestamp;
 
 /// Newest first, page by page, only what was asked for.
 pub async fn lists_are_filtered_and_paged(store: impl Store) {
@@ -21,8 +22,10 @@ pub async fn lists_are_filtered_and_paged(store: impl Store) {
     assert_eq!(list(ListOptions { limit: 2, before, ..ListOptions::default() }).await, [4, 3]);
     let action = Some("even".to_owned());
     assert_eq!(list(ListOptions { action, ..ListOptions::default() }).await, [6, 4, 2]);
-    let status = Some(Status::Succeeded);
-    assert_eq!(list(ListOptions { status, ..ListOptions::default() }).await, [2]);
+    let statuses = vec![Status::Succeeded];
+    assert_eq!(list(ListOptions { statuses, ..ListOptions::default() }).await, [2]);
+    let statuses = vec![Status::Running, Status::Succeeded, Status::Queued];
+    assert_eq!(list(ListOptions { statuses, ..ListOptions::default() }).await, [6, 5, 4, 3, 2, 1]);
     let queue = Some("elsewhere".to_owned());
     assert!(list(ListOptions { queue, ..ListOptions::default() }).await.is_empty());
     commit(&store, &[Transition::Accept(with(7, |new| new.queue = "elsewhere".into()))]).await;
@@ -32,13 +35,109 @@ pub async fn lists_are_filtered_and_paged(store: impl Store) {
     assert!(list(both).await.is_empty());
     let odd = ListOptions {
         action: Some("odd".to_owned()),
-        status: Some(Status::Queued),
+        statuses: vec![Status::Queued],
         limit: 2,
         ..ListOptions::default()
     };
     assert_eq!(list(odd.clone()).await, [7, 5]);
     let before = Some(ExecutionId::from_u128(5));
     assert_eq!(list(ListOptions { before, ..odd }).await, [3, 1]);
+}
+
+/// By when they were accepted, both ends included, together with every other filter.
+pub async fn lists_are_filtered_by_time(store: impl Store) {
+    store.open().await.expect("open");
+    // The smallest of one millisecond each, as ids are made.
+    let at = |second: u64| Timestamp(1_700_000_000_000_000 + second * 1_000_000);
+    let id = |second: u64| u128::from(at(second).0 / 1_000) << 80;
+    for second in [0, 10, 20, 30, 7_200] {
+        let child = Parent {
+            execution: ExecutionId::from_u128(1),
+            fence: super::fence(1),
+            span: None,
+            depth: 1,
+            waits: false,
+        };
+        let new = with(id(second), |new| {
+            new.action = if second == 10 { "other" } else { "act" }.into();
+            new.requested_by = Some("me".into());
+            new.parent = Some(child);
+        });
+        // It may be accepted some time after its id was made.
+        let late = Timestamp(at(second).0 + 500_000);
+        store.commit(&[Transition::Accept(new)], late).await.expect("a commit");
+    }
+    let list = async |options: ListOptions| -> Vec<u64> {
+        let found = store.executions(&options).await.expect("a list");
+        found.iter().map(|new| (new.accepted_at.0 - at(0).0) / 1_000_000).collect()
+    };
+    let just = |second: u64| Timestamp(at(second).0 + 500_000);
+    let before = |time: Timestamp| Timestamp(time.0 - 1);
+    let (requested_by, parent) = (Some("me".to_owned()), Some(ExecutionId::from_u128(1)));
+    let filters = [
+        ListOptions::default(),
+        ListOptions { requested_by, ..ListOptions::default() },
+        ListOptions { parent, ..ListOptions::default() },
+        ListOptions { queue: Some("default".to_owned()), ..ListOptions::default() },
+        ListOptions { statuses: vec![Status::Queued], ..ListOptions::default() },
+    ];
+    for filter in filters {
+        let between =
+            |since, until| ListOptions { since: Some(since), until: Some(until), ..filter.clone() };
+        assert_eq!(list(between(just(10), just(20))).await, [20, 10], "{filter:?}");
+        assert_eq!(list(between(just(10), before(just(20)))).await, [10], "{filter:?}");
+        assert_eq!(
+            list(between(Timestamp(just(10).0 + 1), just(30))).await,
+            [30, 20],
+            "{filter:?}"
+        );
+        assert!(list(between(just(31), just(7_199))).await.is_empty(), "{filter:?}");
+        assert!(list(between(just(20), just(10))).await.is_empty(), "{filter:?}");
+        let since = ListOptions { since: Some(just(20)), ..filter.clone() };
+        assert_eq!(list(since.clone()).await, [7_200, 30, 20], "{filter:?}");
+        assert_eq!(
+            list(ListOptions { limit: 2, ..since.clone() }).await,
+            [7_200, 30],
+            "{filter:?}"
+        );
+        let last = Some(ExecutionId::from_u128(id(30)));
+        assert_eq!(list(ListOptions { before: last, ..since }).await, [20], "{filter:?}");
+        let until = ListOptions { until: Some(just(10)), ..filter.clone() };
+        assert_eq!(list(until).await, [10, 0], "{filter:?}");
+        let act = ListOptions { action: Some("act".to_owned()), ..between(just(0), just(20)) };
+        assert_eq!(list(act).await, [20, 0], "{filter:?}");
+    }
+}
+
+/// By who asked, together with the other filters, page by page.
+pub async fn lists_are_filtered_by_who_asked(store: impl Store) {
+    store.open().await.expect("open");
+    for number in 1..=8 {
+        let who = ["Anna", "anna", "Ünal \"the\" one", ""][(number % 4) as usize];
+        let new = with(number, |new| {
+            new.requested_by = (!who.is_empty()).then(|| who.into());
+            new.queue = if number < 5 { "early".into() } else { "late".into() };
+        });
+        commit(&store, &[Transition::Accept(new)]).await;
+    }
+    commit(&store, &[finish(&execution(4), None)]).await;
+    let list = async |who: &str, options: ListOptions| -> Vec<u128> {
+        let requested_by = Some(who.to_owned());
+        ids(&store.executions(&ListOptions { requested_by, ..options }).await.expect("a list"))
+    };
+    assert_eq!(list("Anna", ListOptions::default()).await, [8, 4]);
+    assert_eq!(list("anna", ListOptions::default()).await, [5, 1]);
+    assert_eq!(list("Ünal \"the\" one", ListOptions::default()).await, [6, 2]);
+    assert!(list("nobody", ListOptions::default()).await.is_empty());
+    assert_eq!(list("Anna", ListOptions { limit: 1, ..ListOptions::default() }).await, [8]);
+    let before = Some(ExecutionId::from_u128(8));
+    assert_eq!(list("Anna", ListOptions { before, ..ListOptions::default() }).await, [4]);
+    let queue = Some("early".to_owned());
+    assert_eq!(list("Anna", ListOptions { queue, ..ListOptions::default() }).await, [4]);
+    let statuses = vec![Status::Queued];
+    assert_eq!(list("Anna", ListOptions { statuses, ..ListOptions::default() }).await, [8]);
+    let action = Some("odd".to_owned());
+    assert!(list("Anna", ListOptions { action, ..ListOptions::default() }).await.is_empty());
 }
 
 /// The children of an execution, and of no other; they come before all others in their queue when their parent waits for them.
@@ -69,8 +168,8 @@ pub async fn children_are_found_by_their_parent(store: impl Store) {
     let before = Some(ExecutionId::from_u128(5));
     assert_eq!(list(1, ListOptions { before, ..ListOptions::default() }).await, [3]);
     assert_eq!(list(1, ListOptions { limit: 1, ..ListOptions::default() }).await, [5]);
-    let status = Some(Status::Queued);
-    assert_eq!(list(1, ListOptions { status, ..ListOptions::default() }).await, [3]);
+    let statuses = vec![Status::Queued];
+    assert_eq!(list(1, ListOptions { statuses, ..ListOptions::default() }).await, [3]);
     let known = store.execution(ExecutionId::from_u128(3)).await.expect("a read");
     let known = known.expect("it is there");
     assert_eq!((known.parent, known.priority), (all[2].parent, -5));

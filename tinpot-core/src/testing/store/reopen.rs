@@ -333,6 +333,29 @@ pub async fn keys_are_remembered<R: Reopen>(lives: Lives<R>) {
     assert_eq!(super::ids(&found), [1]);
 }
 
+/// Which queues are paused, and since when.
+pub async fn paused_queues_are_remembered<R: Reopen>(lives: Lives<R>) {
+    assert!(lives.open().await.paused.is_empty());
+    let pause = |queue: &str, since| {
+        let (queue, since) = (queue.into(), Timestamp(since));
+        Transition::Pause { queue, since }
+    };
+    let resume = |queue: &str| Transition::Resume { queue: queue.into() };
+    commit(lives.store(), &[pause("b", 5), pause("é", 7)]).await;
+    // A batch that is refused pauses nothing, and resumes nothing.
+    refused(lives.store(), &[pause("c", 8), finish(&execution(1), None)]).await;
+    refused(lives.store(), &[resume("b"), finish(&execution(1), None)]).await;
+    let (lives, mut opened) = lives.next().await;
+    opened.paused.sort();
+    assert_eq!(opened.paused, [("b".into(), Timestamp(5)), ("é".into(), Timestamp(7))]);
+    // The last word counts, within one batch too; what is not paused can be resumed.
+    commit(lives.store(), &[resume("b"), pause("b", 9), resume("é"), pause("d", 1), resume("d")])
+        .await;
+    commit(lives.store(), &[resume("never")]).await;
+    let (_, opened) = lives.next().await;
+    assert_eq!(opened.paused, [("b".into(), Timestamp(9))]);
+}
+
 /// What was a secret stays one.
 pub async fn secrets_are_remembered<R: Reopen>(lives: Lives<R>) {
     lives.open().await;

@@ -54,6 +54,7 @@ pub async fn everything_about_an_execution_is_kept(store: impl Store) {
         new.not_before = Some(Timestamp(2_000_000));
         new.expires_at = Some(Timestamp(u64::from(u32::MAX) * 1_000_000));
         new.idempotency_key = Some("a key, with \"quotes\" and é".into());
+        new.requested_by = Some("O'Neill <é>".into());
     });
     accept(&store, &[&new]).await;
     let mut expected = (*new).clone();

@@ -139,6 +139,9 @@ impl Checks {
         if execution.not_before.is_some_and(|at| at > wall) {
             return broken("I10", format!("{id} is granted before its time"));
         }
+        if store.is_paused(&execution.queue) {
+            return broken("pause", format!("{id} is granted, and its queue is paused"));
+        }
         match store.first_waiting(execution) {
             Some(first) => broken("order", format!("{id} is granted, and {first} is before it")),
             None => Ok(()),

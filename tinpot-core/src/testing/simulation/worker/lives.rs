@@ -52,7 +52,9 @@ impl World {
             _ => Vec::new(),
         };
         let slots = 1 + (index as u32 % 3);
-        let profile = WorkerProfile { id, name, queues, groups: Vec::new(), slots, clean_slate };
+        let (groups, version, started_at) = Default::default();
+        let profile =
+            WorkerProfile { id, name, queues, groups, slots, clean_slate, version, started_at };
         WorkerMachine::new(self.plan.config.clone(), profile, self.offers[0].clone())
     }
 

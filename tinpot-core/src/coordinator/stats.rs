@@ -1,0 +1,297 @@
+//! What was accepted and how it ended, minute by minute: in memory, for charts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Coordinator;
+use crate::execution::Status;
+use crate::store::Transition;
+use crate::time::Timestamp;
+
+/// A day. With every duration of a minute in a class of its own, which nothing does, it would be some 10 MB.
+const MINUTES: usize = 1_440;
+const MINUTE_MICROS: u64 = 60_000_000;
+/// Classes of durations per power of two, as two to the power of this: what is told is at most 7 % off.
+const CLASS_BITS: u32 = 3;
+
+/// How long attempts ran, in classes: as in HdrHistogram (Gil Tene), the highest bits of the number of microseconds name the class.
+#[derive(Clone, Debug, Default)]
+struct Durations {
+    classes: BTreeMap<u16, u32>,
+    count: u64,
+}
+
+impl Durations {
+    fn add(&mut self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        *self.classes.entry(class_of(micros)).or_default() += 1;
+        self.count += 1;
+    }
+
+    /// The duration that so many of a hundred do not exceed.
+    fn percentile(&self, percent: u64) -> Option<Duration> {
+        let rank = (self.count * percent).div_ceil(100).max(1);
+        let mut below = 0;
+        for (class, count) in &self.classes {
+            below += u64::from(*count);
+            if below >= rank {
+                return Some(Duration::from_micros(middle_of(*class)));
+            }
+        }
+        None
+    }
+}
+
+fn class_of(micros: u64) -> u16 {
+    let bits = 64 - micros.leading_zeros();
+    if bits <= CLASS_BITS + 1 {
+        return micros as u16;
+    }
+    let shift = bits - CLASS_BITS - 1;
+    // The leading bit, which all of them have, counts once per power of two.
+    ((shift << CLASS_BITS) as u16) + (micros >> shift) as u16
+}
+
+fn middle_of(class: u16) -> u64 {
+    let class = u64::from(class);
+    if class < 2 << CLASS_BITS {
+        return class;
+    }
+    let shift = (class >> CLASS_BITS) - 1;
+    let lowest = (class - (shift << CLASS_BITS)) << shift;
+    lowest + (1 << shift) / 2
+}
+
+#[derive(Clone, Debug, Default)]
+struct Minute {
+    accepted: u64,
+    /// By outcome, in the order of [`MinuteStats`].
+    ended: [u64; 5],
+    durations: Durations,
+}
+
+#[derive(Debug)]
+struct Minutes {
+    since: Timestamp,
+    /// The number of the first one, counted from 1970.
+    first: u64,
+    minutes: VecDeque<Minute>,
+}
+
+/// The minutes of the last day.
+#[derive(Debug)]
+pub(super) struct Recent(Mutex<Minutes>);
+
+impl Recent {
+    pub(super) fn new(now: Timestamp) -> Self {
+        let (first, minutes) = (now.0 / MINUTE_MICROS, VecDeque::from([Minute::default()]));
+        Self(Mutex::new(Minutes { since: now, first, minutes }))
+    }
+
+    /// A batch was committed.
+    pub(super) fn committed(&self, batch: &[Transition], at: Timestamp) {
+        let counts = |transition: &&Transition| {
+            matches!(transition, Transition::Accept(_) | Transition::Finish { .. })
+        };
+        let mut counted = batch.iter().filter(counts).peekable();
+        if counted.peek().is_none() {
+            return;
+        }
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(minute) = recent.at(at) else { return };
+        for transition in counted {
+            match transition {
+                Transition::Finish { outcome, ran, .. } => {
+                    minute.ended[place(outcome.status())] += 1;
+                    if let Some(ran) = ran {
+                        minute.durations.add(*ran);
+                    }
+                }
+                _ => minute.accepted += 1,
+            }
+        }
+    }
+
+    pub(super) fn stats(&self, now: Timestamp, minutes: usize) -> Stats {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = recent.at(now);
+        let skipped = recent.minutes.len().saturating_sub(minutes.clamp(1, MINUTES));
+        let told = (recent.first..).zip(&recent.minutes).skip(skipped);
+        let told = told.map(|(number, minute)| {
+            let [succeeded, failed, cancelled, timed_out, lost] = minute.ended;
+            MinuteStats {
+                at: Timestamp(number * MINUTE_MICROS),
+                accepted: minute.accepted,
+                succeeded,
+                failed,
+                cancelled,
+                timed_out,
+                lost,
+                duration_p50: minute.durations.percentile(50),
+                duration_p95: minute.durations.percentile(95),
+            }
+        });
+        Stats { since: recent.since, minutes: told.collect() }
+    }
+}
+
+impl Minutes {
+    /// The minute of that time, once the wall clock has got there: one that is put back counts in the last one.
+    fn at(&mut self, time: Timestamp) -> Option<&mut Minute> {
+        let number = time.0 / MINUTE_MICROS;
+        let last = self.first + self.minutes.len() as u64 - 1;
+        let missing = number.saturating_sub(last);
+        if missing >= MINUTES as u64 {
+            self.minutes.clear();
+            self.first = number;
+            self.minutes.push_back(Minute::default());
+        } else {
+            for _ in 0..missing {
+                self.minutes.push_back(Minute::default());
+            }
+        }
+        while self.minutes.len() > MINUTES {
+            self.minutes.pop_front();
+            self.first += 1;
+        }
+        self.minutes.back_mut()
+    }
+}
+
+fn place(status: Status) -> usize {
+    match status {
+        Status::Succeeded => 0,
+        Status::Cancelled => 2,
+        Status::TimedOut => 3,
+        Status::Lost => 4,
+        // No outcome has one of the others.
+        Status::Failed | Status::Queued | Status::Running | Status::Cancelling => 1,
+    }
+}
+
+/// What happened in the last minutes, as far as this life of the coordinator knows.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// When the coordinator started to count.
+    pub since: Timestamp,
+    /// Each minute, also those in which nothing happened, oldest first; the last one is not over.
+    pub minutes: Vec<MinuteStats>,
+}
+
+/// What happened in one minute.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct MinuteStats {
+    /// When it began: a whole minute, in UTC.
+    pub at: Timestamp,
+    /// Executions that were accepted.
+    pub accepted: u64,
+    /// Executions that succeeded.
+    pub succeeded: u64,
+    /// Executions that failed.
+    pub failed: u64,
+    /// Executions that were cancelled.
+    pub cancelled: u64,
+    /// Executions that timed out.
+    pub timed_out: u64,
+    /// Executions that were lost.
+    pub lost: u64,
+    /// How long the last attempts of those that ended ran: half of them not longer than this, within 7 %. `None` when none said so.
+    pub duration_p50: Option<Duration>,
+    /// The same for 95 of a hundred.
+    pub duration_p95: Option<Duration>,
+}
+
+impl Coordinator {
+    /// What was accepted, and how what ended did, in each of the last `minutes` (1 to 1,440), counted since this coordinator started.
+    pub fn stats(&self, minutes: usize) -> Stats {
+        self.shared.stats.stats(Timestamp::now(), minutes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Durations, MINUTE_MICROS, MINUTES, Recent, class_of, middle_of};
+    use crate::execution::{Execution, Outcome};
+    use crate::id::ExecutionId;
+    use crate::json::Json;
+    use crate::store::Transition;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_class_is_at_most_seven_percent_wide_to_either_side() {
+        let mut last = 0;
+        for micros in (0..2_000).chain((11..64).flat_map(|bits| {
+            let power = 1_u64 << bits;
+            [power - 1, power, power + power / 3, power + power / 2]
+        })) {
+            let class = class_of(micros);
+            assert!(class >= last || micros < 2_048, "{micros}");
+            last = class;
+            let off = middle_of(class).abs_diff(micros);
+            assert!(off as f64 <= micros as f64 * 0.07, "{micros}: {}", middle_of(class));
+        }
+        assert!(class_of(u64::MAX) < 512);
+    }
+
+    #[test]
+    fn percentiles_are_those_of_what_was_added() {
+        let mut durations = Durations::default();
+        assert_eq!(durations.percentile(50), None);
+        for millis in 1..=100 {
+            durations.add(Duration::from_millis(millis));
+        }
+        for (percent, millis) in [(50, 50.0), (95, 95.0), (100, 100.0)] {
+            let told = durations.percentile(percent).expect("some").as_secs_f64() * 1_000.0;
+            assert!((told - millis).abs() <= millis * 0.07, "{percent}: {told}");
+        }
+    }
+
+    fn accept() -> Transition {
+        let id = ExecutionId::from_u128(1);
+        Transition::Accept(Execution::new(id, "act", Json::empty_object()).into())
+    }
+
+    fn finish(outcome: Outcome, millis: u64) -> Transition {
+        let ran = Some(Duration::from_millis(millis));
+        let execution = ExecutionId::from_u128(1);
+        Transition::Finish { execution, fence: None, outcome, ran, log_end: None }
+    }
+
+    #[test]
+    fn minutes_without_anything_are_there_too() {
+        let at = |minute: u64| Timestamp(minute * MINUTE_MICROS + 17);
+        let recent = Recent::new(at(100));
+        recent.committed(&[accept(), accept()], at(100));
+        recent.committed(&[finish(Outcome::Lost, 8), finish(Outcome::Cancelled, 9)], at(103));
+        // A clock that is put back.
+        recent.committed(&[accept()], at(101));
+        let stats = recent.stats(at(104), 60);
+        assert_eq!(stats.since, at(100));
+        let told: Vec<_> =
+            stats.minutes.iter().map(|m| (m.at.0 / MINUTE_MICROS, m.accepted)).collect();
+        assert_eq!(told, [(100, 2), (101, 0), (102, 0), (103, 1), (104, 0)]);
+        let ended = &stats.minutes[3];
+        assert_eq!((ended.lost, ended.cancelled, ended.succeeded, ended.failed), (1, 1, 0, 0));
+        assert!(ended.duration_p50.is_some() && stats.minutes[2].duration_p50.is_none());
+        assert_eq!(recent.stats(at(104), 2).minutes, stats.minutes[3..]);
+    }
+
+    #[test]
+    fn no_more_than_a_day_is_kept() {
+        let at = |minute: u64| Timestamp(minute * MINUTE_MICROS);
+        let recent = Recent::new(at(5));
+        for minute in (5..5_000).step_by(3) {
+            recent.committed(&[accept()], at(minute));
+        }
+        let stats = recent.stats(at(4_999), usize::MAX);
+        assert_eq!(stats.minutes.len(), MINUTES);
+        assert_eq!(stats.minutes.iter().map(|m| m.accepted).sum::<u64>(), MINUTES as u64 / 3);
+        let later = recent.stats(at(1_000_000), usize::MAX);
+        assert_eq!((later.minutes.len(), later.minutes[0].accepted), (1, 0));
+    }
+}

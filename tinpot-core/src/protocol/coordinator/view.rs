@@ -1,0 +1,157 @@
+//! The queues as people see them: what waits, since when, and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::worker::WorkerEntry;
+use super::{Catalogue, CoordinatorMachine};
+use crate::id::ExecutionId;
+use crate::time::Timestamp;
+
+/// Actions that a reason names; of the others it says how many there are.
+const NAMED: usize = 3;
+
+/// How many executions wait in a queue, and how many of them a live worker could run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueView {
+    /// The name.
+    pub name: Arc<str>,
+    /// Executions that wait for a worker.
+    pub waiting: usize,
+    /// Executions whose attempt is with a worker.
+    pub granted: usize,
+    /// Executions that wait for their time: a delay, or their next attempt.
+    pub delayed: usize,
+    /// Live workers that serve it.
+    pub workers: usize,
+    /// Since when it is paused, if it is.
+    pub paused_at: Option<Timestamp>,
+    /// When the oldest of those that wait was accepted, as far as they are in memory: the first ones of each action are.
+    pub oldest_accepted_at: Option<Timestamp>,
+    /// Why what waits does so, in words; `None` when nothing waits.
+    pub reason: Option<String>,
+}
+
+impl CoordinatorMachine {
+    /// The catalogue.
+    pub fn catalogue(&self) -> &Catalogue {
+        self.actions.entries()
+    }
+
+    /// The queues of which something is known: executions wait or run there, a worker names them, or an action does, or they are paused.
+    pub fn queues(&self) -> Vec<QueueView> {
+        let waiting = self.waiting_in();
+        let mut granted = BTreeMap::<&Arc<str>, usize>::new();
+        for id in self.granted.values() {
+            if let Some(active) = self.active.get(id) {
+                *granted.entry(&active.execution.queue).or_default() += 1;
+            }
+        }
+        let oldest = self.oldest_in();
+        let view = |name: Arc<str>| {
+            let (waiting, delayed) = waiting.get(&name).copied().unwrap_or_default();
+            let granted = granted.get(&name).copied().unwrap_or_default();
+            let serves = |worker: &&WorkerEntry| worker.introduced && worker.serves(&name);
+            let workers = self.workers.values().filter(serves).count();
+            let paused_at = self.paused.get(&name).copied();
+            let oldest = oldest.get(&name).and_then(|id| self.active.get(id));
+            let oldest_accepted_at = oldest.map(|active| active.execution.accepted_at);
+            let reason = self.why_waits(&name, waiting, delayed);
+            QueueView {
+                name,
+                waiting,
+                granted,
+                delayed,
+                workers,
+                paused_at,
+                oldest_accepted_at,
+                reason,
+            }
+        };
+        self.queue_names().into_iter().map(view).collect()
+    }
+
+    pub(super) fn queue_names(&self) -> BTreeSet<Arc<str>> {
+        let mut names: BTreeSet<Arc<str>> = self.waiting.keys().cloned().collect();
+        names.extend(self.delayed_in.keys().cloned());
+        names.extend(self.paused.keys().cloned());
+        let offered = self.actions.entries().values().map(|entry| entry.action.queue.as_str());
+        names.extend(offered.map(Arc::from));
+        let served = self.workers.values().flat_map(|worker| &worker.queues);
+        names.extend(served.map(|queue| Arc::from(queue.as_str())));
+        let granted = self.granted.values().filter_map(|id| self.active.get(id));
+        names.extend(granted.map(|active| active.execution.queue.clone()));
+        names
+    }
+
+    /// The oldest execution in memory that waits in each queue. Ids are in the order of acceptance.
+    fn oldest_in(&self) -> BTreeMap<&Arc<str>, ExecutionId> {
+        let mut oldest = BTreeMap::<&Arc<str>, ExecutionId>::new();
+        let mut note = |queue, id: ExecutionId| {
+            let first = oldest.entry(queue).or_insert(id);
+            *first = (*first).min(id);
+        };
+        for (queue, lanes) in &self.waiting {
+            lanes.values().flat_map(|lane| lane.keys()).for_each(|key| note(queue, key.1));
+        }
+        for (_, id) in self.delayed.keys() {
+            if let Some(active) = self.active.get(id) {
+                note(&active.execution.queue, *id);
+            }
+        }
+        oldest
+    }
+
+    fn why_waits(&self, queue: &str, waiting: usize, delayed: usize) -> Option<String> {
+        if waiting + delayed == 0 {
+            return None;
+        }
+        if self.is_paused(queue) {
+            return Some("the queue is paused".to_owned());
+        }
+        if waiting == 0 {
+            return Some(
+                "what waits has to wait for its time: a delay, or the next attempt".to_owned(),
+            );
+        }
+        let serving: Vec<&WorkerEntry> = self
+            .workers
+            .values()
+            .filter(|worker| worker.introduced && worker.serves(queue))
+            .collect();
+        if serving.is_empty() {
+            return Some("no live worker serves this queue".to_owned());
+        }
+        let lanes = self.waiting.get(queue);
+        let actions = || lanes.into_iter().flat_map(BTreeMap::keys);
+        let is_offered = |action: &Arc<str>| serving.iter().any(|w| w.actions.contains(action));
+        let missing: Vec<&Arc<str>> = actions().filter(|action| !is_offered(action)).collect();
+        if !missing.is_empty() {
+            return Some(format!("no live worker of this queue offers {}", named(&missing)));
+        }
+        let able = || {
+            let offers = |worker: &&&WorkerEntry| actions().any(|a| worker.actions.contains(a));
+            serving.iter().filter(offers)
+        };
+        let ends = |worker: &WorkerEntry| worker.draining || worker.slots == 0;
+        let reason = if able().all(|worker| ends(worker)) {
+            "the workers that could run it are about to end: they take nothing new"
+        } else if able().all(|worker| ends(worker) || worker.silent) {
+            "the workers that could run it have missed their heartbeats"
+        } else if able().all(|worker| ends(worker) || worker.silent || worker.beat == 0) {
+            "the workers that could run it have only just said hello"
+        } else {
+            "every slot of the workers that could run it is taken"
+        };
+        Some(reason.to_owned())
+    }
+}
+
+fn named(actions: &[&Arc<str>]) -> String {
+    let first: Vec<String> = actions.iter().take(NAMED).map(|name| format!("{name:?}")).collect();
+    match actions.len().saturating_sub(NAMED) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}

@@ -1,0 +1,63 @@
+//! The end of a worker in order: it takes nothing on any more, and what it has ends.
+
+use std::time::Duration;
+
+use super::{WorkerEffect, WorkerMachine};
+use crate::executor::StopReason;
+use crate::protocol::fence::Fence;
+use crate::protocol::message::{Goodbye, Message, ReleasedHow};
+use crate::protocol::tick::Tick;
+
+/// What runs is not asked to end (again).
+const NOT_BY_US: Tick = Tick(u64::MAX);
+
+impl WorkerMachine {
+    /// Takes nothing on any more. What waits is given back at once; what runs may go on for `patience`, and is then asked to end.
+    pub fn drain(&mut self, now: Tick, patience: Duration, out: &mut Vec<WorkerEffect>) {
+        self.take_nothing_new(now, out);
+        if self.draining == Some(NOT_BY_US) {
+            self.draining = Some(now + patience);
+        }
+    }
+
+    /// The coordinator asks the worker to end. How long what runs may go on is for its host to say, which calls [`drain`](Self::drain).
+    pub(super) fn asked_to_drain(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
+        if self.draining.is_none() {
+            self.take_nothing_new(now, out);
+            out.push(WorkerEffect::DrainRequested);
+        } else if self.said_hello {
+            // It is asked until it has said so.
+            self.hello(now, out);
+        }
+    }
+
+    fn take_nothing_new(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some(NOT_BY_US);
+        for fence in std::mem::take(&mut self.waiting) {
+            self.release(now, fence, ReleasedHow::NeverRan, out);
+        }
+        if self.said_hello {
+            self.hello(now, out);
+        }
+    }
+
+    /// The patience is over.
+    pub(super) fn end_what_runs(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
+        if self.draining.is_some_and(|at| at <= now) {
+            self.draining = Some(NOT_BY_US);
+            let running: Vec<Fence> =
+                self.held.iter().filter(|(_, held)| held.runs()).map(|(fence, _)| *fence).collect();
+            for fence in running {
+                self.stop(fence, StopReason::ShuttingDown, self.kill_grace(), out);
+            }
+        }
+    }
+
+    /// The last message: nothing is alive here any more.
+    pub fn goodbye(&self) -> Message {
+        Message::Goodbye(Goodbye { held: self.held.keys().copied().collect() })
+    }
+}

@@ -1,0 +1,126 @@
+//! What holds for the whole document, and would else stand at each of a hundred places.
+
+use serde_json::{Map, Value, json};
+
+/// Shapes that are sent to the server: what may be null there may be left out as well.
+const SENT: &[&str] = &["Options", "Submission", "RerunOptions", "Rerun"];
+
+/// What any request may be answered.
+const ALWAYS: &[(&str, &str)] = &[
+    ("422", "Something in the request does not fit; `detail` names it."),
+    ("500", "An internal error, which the server has logged."),
+    ("503", "Not now: `Retry-After` says when to try again."),
+];
+
+/// What besides these can happen to a submission.
+const SUBMITTED: &[(&str, &str)] = &[
+    ("400", "The body is not JSON."),
+    ("409", "The idempotency key was used for something else."),
+    ("413", "The body is too large."),
+    ("415", "The body says that it is not JSON."),
+    ("507", "The store is full."),
+];
+
+pub(super) fn completed(mut document: Value) -> Value {
+    if let Some(schemas) =
+        document.pointer_mut("/components/schemas").and_then(Value::as_object_mut)
+    {
+        for (name, schema) in schemas {
+            any_of_with_null(schema);
+            if !SENT.contains(&name.as_str()) {
+                require_nullable(schema);
+            }
+            if SENT.contains(&name.as_str()) {
+                // A mistyped name is refused.
+                schema["additionalProperties"] = false.into();
+            }
+        }
+    }
+    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
+        let operations = paths.values_mut().filter_map(Value::as_object_mut);
+        for operation in operations.flat_map(Map::values_mut) {
+            // The names of handlers, which are the same in several files.
+            if let (Some(tag), Some(name)) =
+                (operation["tags"][0].as_str(), operation["operationId"].as_str())
+            {
+                operation["operationId"] = format!("{tag}_{name}").into();
+            }
+            add_errors(operation);
+        }
+    }
+    document
+}
+
+/// Null is any JSON value as well, so that it would be *two* of a shape or null.
+fn any_of_with_null(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            let nullable = object
+                .get("oneOf")
+                .and_then(Value::as_array)
+                .is_some_and(|schemas| schemas.iter().any(|schema| schema["type"] == "null"));
+            if nullable && let Some(schemas) = object.remove("oneOf") {
+                object.insert("anyOf".to_owned(), schemas);
+            }
+            object.values_mut().for_each(any_of_with_null);
+        }
+        Value::Array(schemas) => schemas.iter_mut().for_each(any_of_with_null),
+        _ => {}
+    }
+}
+
+/// What is null when there is nothing is always there; what may be left out is never null.
+fn require_nullable(schema: &mut Value) {
+    for part in ["oneOf", "allOf", "anyOf"] {
+        for schema in schema.get_mut(part).and_then(Value::as_array_mut).into_iter().flatten() {
+            require_nullable(schema);
+        }
+    }
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let mut nullable = Vec::new();
+    for (name, property) in properties {
+        require_nullable(property);
+        if is_nullable(property) {
+            nullable.push(Value::from(name.clone()));
+        }
+    }
+    if nullable.is_empty() {
+        return;
+    }
+    if let Some(required) =
+        schema.as_object_mut().map(|schema| schema.entry("required").or_insert(json!([])))
+        && let Some(required) = required.as_array_mut()
+    {
+        nullable.retain(|name| !required.contains(name));
+        required.extend(nullable);
+    }
+}
+
+fn is_nullable(schema: &Value) -> bool {
+    let null = Value::from("null");
+    match &schema["type"] {
+        Value::Array(types) => types.contains(&null),
+        kind => {
+            *kind == null
+                || schema["anyOf"].as_array().is_some_and(|schemas| schemas.iter().any(is_nullable))
+        }
+    }
+}
+
+fn add_errors(operation: &mut Value) {
+    let submitted = operation.get("requestBody").is_some();
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let extra = if submitted { SUBMITTED } else { &[] };
+    for (status, description) in ALWAYS.iter().chain(extra) {
+        responses.entry(*status).or_insert_with(|| json!({ "description": description }));
+    }
+    for (status, response) in responses {
+        if status.starts_with(['4', '5']) && response.get("content").is_none() {
+            response["content"] = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } });
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The API's description of itself, held against the API.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, events, serve};
+use crate::cluster::{Answer, Cluster};
+
+/// Where the document lies from which the types of clients are made.
+const COPY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+
+async fn document(cluster: &Cluster) -> Value {
+    let answer = cluster.get("/openapi.json").await;
+    assert_eq!(answer.status, 200);
+    answer.json()
+}
+
+/// Refuses what a shape does not name, so that the document is complete.
+fn exact(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if object.contains_key("properties") {
+                object.insert("additionalProperties".to_owned(), false.into());
+            }
+            object.values_mut().for_each(exact);
+        }
+        Value::Array(values) => values.iter_mut().for_each(exact),
+        _ => {}
+    }
+}
+
+struct Shapes(Value);
+
+impl Shapes {
+    fn of(document: &Value) -> Self {
+        let mut components = document["components"].clone();
+        exact(&mut components["schemas"]);
+        Self(components)
+    }
+
+    #[track_caller]
+    fn fits(&self, schema: &Value, value: &Value) {
+        let whole = json!({ "allOf": [schema], "components": self.0 });
+        let validator = jsonschema::validator_for(&whole).unwrap();
+        let errors: Vec<String> = validator
+            .iter_errors(value)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{value:#}\ndoes not fit {schema}:\n{}", errors.join("\n"));
+    }
+
+    #[track_caller]
+    fn fits_named(&self, name: &str, value: &Value) {
+        self.fits(&json!({ "$ref": format!("#/components/schemas/{name}") }), value);
+    }
+}
+
+/// What the document says of this answer.
+#[track_caller]
+fn is_as_said(document: &Value, method: &str, path: &str, answer: &Answer) {
+    let status = answer.status.as_str();
+    let said = &document["paths"][path][method]["responses"][status];
+    assert!(said.is_object(), "{method} {path} answered {status}, which is not in the document");
+    let content_type = answer.header("content-type").split(';').next().unwrap();
+    let schema = &said["content"][content_type]["schema"];
+    assert!(schema.is_object(), "{method} {path} {status}: {content_type} is not in the document");
+    if content_type == "application/json" {
+        Shapes::of(document).fits(schema, &answer.json());
+    }
+}
+
+#[tokio::test]
+async fn the_copy_is_what_is_served() {
+    let served = Cluster::start().await.get("/openapi.json").await;
+    let served = format!("{}\n", served.text());
+    if std::env::var_os("TINPOT_RENEW").is_some() {
+        std::fs::write(COPY, &served).unwrap();
+    }
+    let copy = std::fs::read_to_string(COPY).unwrap_or_default();
+    assert!(
+        copy == served,
+        "docs/openapi.json is not what the server says; renew it: \
+         TINPOT_RENEW=1 cargo test -p tinpot-http --test it the_copy_is_what_is_served"
+    );
+}
+
+#[tokio::test]
+async fn every_route_is_in_it_and_nothing_else() {
+    let document = document(&Cluster::start().await).await;
+    let said: BTreeSet<&str> =
+        document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let router = include_str!("../../src/router.rs");
+    let routes: BTreeSet<&str> = router
+        .split(".route(\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .filter(|path| !path.contains('*'))
+        .collect();
+    assert_eq!(said, routes);
+    let mut names = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name), "{name} is there twice");
+            assert!(operation["summary"].is_string(), "{method} {path} says nothing");
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_are_as_said() {
+    let cluster = Cluster::start().await;
+    let document = document(&cluster).await;
+    let done = cluster
+        .run(
+            "write",
+            r#"{"parameters":{"count":30},"options":{"timeout":9.5,"idempotency_key":"k"}}"#,
+        )
+        .await;
+    let failed = cluster.run("explode", "{}").await;
+    let refused = cluster.run("refuse", "").await;
+    let running = cluster.submit("gate", "{}").await;
+    cluster.wrote(&running, 1).await;
+    let waiting = cluster
+        .submit("add", r#"{"parameters":{"a":1,"b":2},"options":{"delay":3600,"expires_in":7200}}"#)
+        .await;
+    for id in [&done, &failed, &refused, &running, &waiting] {
+        for part in ["", "/status", "/logs", "/spans", "/summary", "/artifacts"] {
+            let answer = cluster.get(&format!("/api/executions/{id}{part}")).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            is_as_said(&document, "get", &format!("/api/executions/{{id}}{part}"), &answer);
+        }
+    }
+    let lists = [
+        "/api/actions",
+        "/api/executions",
+        "/api/workers",
+        "/api/queues",
+        "/health",
+        "/ready",
+        "/openapi.json",
+    ];
+    for path in lists {
+        is_as_said(&document, "get", path, &cluster.get(path).await);
+    }
+    is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=2").await);
+    is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=x").await);
+    let text = cluster.get(&format!("/api/executions/{done}/logs?format=text")).await;
+    is_as_said(&document, "get", "/api/executions/{id}/logs", &text);
+    let artifact = cluster.get(&format!("/api/executions/{done}/artifacts/1.1")).await;
+    is_as_said(&document, "get", "/api/executions/{id}/artifacts/{artifact}", &artifact);
+    for (body, action) in [
+        (r#"{"parameters":{"a":1,"b":2}}"#, "add"),
+        (r#"{"parameters":{"a":"x"}}"#, "add"),
+        ("{", "add"),
+        ("{}", "explode"),
+        ("{}", "nobody"),
+    ] {
+        for way in ["execute", "sync_execute"] {
+            let answer = cluster.post(&format!("/api/actions/{action}/{way}"), body).await;
+            is_as_said(&document, "post", &format!("/api/actions/{{name}}/{way}"), &answer);
+        }
+    }
+    let slow = cluster.post("/api/actions/gate/sync_execute?timeout=0.01", "{}").await;
+    assert_eq!(slow.status, 504);
+    is_as_said(&document, "post", "/api/actions/{name}/sync_execute", &slow);
+    for id in [&running, &done, &waiting] {
+        let answer = cluster.post(&format!("/api/executions/{id}/cancel"), "").await;
+        is_as_said(&document, "post", "/api/executions/{id}/cancel", &answer);
+    }
+    let cancelled = cluster.get(&format!("/api/executions/{waiting}")).await;
+    is_as_said(&document, "get", "/api/executions/{id}", &cancelled);
+}
+
+#[tokio::test]
+async fn events_are_as_said() {
+    let cluster = Cluster::start().await;
+    let shapes = Shapes::of(&document(&cluster).await);
+    let stop = tokio::sync::watch::channel(false);
+    let server = serve(cluster.router.clone(), stop.1).await;
+    let mut seen = BTreeSet::new();
+    for action in ["gate", "explode", "laid_out"] {
+        let id = cluster.submit(action, "{}").await;
+        let mut client =
+            Client::open(server.address, &format!("GET /api/executions/{id}/stream HTTP/1.1"))
+                .await;
+        cluster.open_gate();
+        for event in events(&client.rest().await) {
+            seen.insert(event.data["type"].as_str().unwrap().to_owned());
+            shapes.fits_named("ExecutionEvent", &event.data);
+        }
+    }
+    for kind in ["connected", "log", "complete"] {
+        assert!(seen.contains(kind), "{kind}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_submitted_as_said_is_accepted() {
+    let cluster = Cluster::start().await;
+    let shapes = Shapes::of(&document(&cluster).await);
+    let bodies = [
+        json!({}),
+        json!({ "parameters": { "a": 1, "b": 2 } }),
+        json!({ "options": { "priority": null, "delay": 0, "queue": "default", "backoff": "fixed", "retries": 3 }, "parameters": { "a": 1, "b": 2 } }),
+        json!({ "options": { "not_before": "2020-01-01T00:00:00Z", "expires_in": 60, "retry_jitter": 0.5 }, "parameters": { "a": 1, "b": 2 } }),
+    ];
+    for body in &bodies {
+        shapes.fits_named("Submission", body);
+        let answer = cluster.post("/api/actions/add/execute", body.to_string()).await;
+        assert_eq!(answer.status == 200, body["parameters"].is_object(), "{answer:?}");
+    }
+}

@@ -1,0 +1,118 @@
+//! Lists of executions for people: filtered, newest first, page by page.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+use tinpot_core::store::ListOptions;
+use tinpot_core::{Execution, ExecutionId, Timestamp};
+
+use super::{FROM, execution, select};
+use crate::error::Result;
+use crate::record::{COLUMNS, State, execution_id, id_bytes, micros};
+
+/// An id is made before its execution is accepted, by the same clock. So far apart they are never, unless that clock is moved.
+const ID_TO_ACCEPTANCE_MILLIS: u64 = 60_000;
+
+/// The ids and the times between which a page lies. Ids begin with the millisecond of their making and are in every index, so that no more
+/// than the rows between two times are looked at.
+struct Stretch {
+    /// The first id that may be in the page, and the one before which it ends.
+    first: [u8; 16],
+    before: [u8; 16],
+    since: i64,
+    until: i64,
+}
+
+impl Stretch {
+    fn of(options: &ListOptions) -> Self {
+        let made_at = |millis: u64| id_bytes(ExecutionId::from_u128(u128::from(millis) << 80));
+        let millis = |time: Timestamp| time.as_micros() / 1_000;
+        let first =
+            options.since.map(|since| millis(since) - millis(since).min(ID_TO_ACCEPTANCE_MILLIS));
+        // No id is larger than this, and `before` excludes the one that it names.
+        let before = options.before.map_or([0xff; 16], id_bytes);
+        let latest = options.until.map_or([0xff; 16], |until| {
+            // What an id has room for.
+            made_at((millis(until) + ID_TO_ACCEPTANCE_MILLIS).min((1 << 48) - 1))
+        });
+        Self {
+            first: first.map_or([0; 16], made_at),
+            before: before.min(latest),
+            since: options.since.map_or(i64::MIN, micros),
+            until: options.until.map_or(i64::MAX, micros),
+        }
+    }
+}
+
+/// One page of executions, newest first.
+pub(crate) fn executions(
+    connection: &Connection,
+    options: &ListOptions,
+) -> Result<Vec<Arc<Execution>>> {
+    if let Some(key) = &options.idempotency_key {
+        let sql = format!("SELECT {COLUMNS} {FROM} WHERE e.idempotency_key = ?1");
+        return select(connection, &sql, [key], usize::MAX, usize::MAX);
+    }
+    let limit = options.page_size();
+    let Stretch { first, before, since, until } = Stretch::of(options);
+    let of_status = |state: &State| options.has_status(state.status());
+    let states: Vec<State> = State::ALL.into_iter().filter(of_status).collect();
+    let codes: Vec<String> = states.iter().map(|state| state.code().to_string()).collect();
+    let codes = codes.join(", ");
+    let within = "e.id >= ?1 AND e.id < ?2 AND e.accepted_at >= ?3 AND e.accepted_at <= ?4";
+    if options.parent.is_some() || options.requested_by.is_some() {
+        // Few rows, whichever of the two it is.
+        let index = if options.parent.is_some() { "children" } else { "requested" };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM executions AS e INDEXED BY {index} JOIN routes AS r ON r.route = e.route \
+             WHERE {within} AND (?5 IS NULL OR r.action = ?5) AND (?6 IS NULL OR r.queue = ?6) \
+             AND e.state IN ({codes}) AND {} ORDER BY e.id DESC",
+            match (&options.parent, &options.requested_by) {
+                (Some(_), Some(_)) => "e.parent = ?7 AND e.requested_by = ?8",
+                (Some(_), None) => "e.parent = ?7 AND ?8 IS NULL",
+                _ => "?7 IS NULL AND e.requested_by = ?8",
+            }
+        );
+        let parent = options.parent.map(id_bytes);
+        let (action, queue, who) = (&options.action, &options.queue, &options.requested_by);
+        let params = params![first, before, since, until, action, queue, parent, who];
+        return select(connection, &sql, params, limit, usize::MAX);
+    }
+    if options.statuses.is_empty() && (&options.action, &options.queue) == (&None, &None) {
+        let sql =
+            format!("SELECT {COLUMNS} {FROM} WHERE {within} ORDER BY e.id DESC LIMIT {limit}");
+        return select(connection, &sql, params![first, before, since, until], limit, usize::MAX);
+    }
+    // Whatever the filters, it is a number of stretches of one index, each in the order of ids: the newest of each, merged.
+    let mut routes = connection.prepare_cached(
+        "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1) AND (?2 IS NULL OR queue = ?2)",
+    )?;
+    let routes = routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
+    let routes: Vec<i64> = routes.collect::<rusqlite::Result<_>>()?;
+    // The index alone answers when no time is asked for.
+    let timed = options.since.is_some() || options.until.is_some();
+    let times = if timed { "accepted_at >= ?6 AND accepted_at <= ?7" } else { "?6 <= ?7" };
+    let mut newest = connection.prepare_cached(&format!(
+        "SELECT id FROM executions INDEXED BY listed WHERE route = ?1 AND state = ?2 AND id >= ?3 AND id < ?4 AND {times} \
+         ORDER BY id DESC LIMIT ?5"
+    ))?;
+    let mut ids: Vec<ExecutionId> = Vec::new();
+    for route in routes {
+        for state in &states {
+            let params = params![route, state.code(), first, before, limit as i64, since, until];
+            let mut rows = newest.query(params)?;
+            while let Some(row) = rows.next()? {
+                ids.push(execution_id(row, 0)?);
+            }
+        }
+        // Never more than two pages of ids at a time.
+        if ids.len() > 2 * limit {
+            ids.sort_unstable_by(|a, b| b.cmp(a));
+            ids.truncate(limit);
+        }
+    }
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.truncate(limit);
+    let found = ids.into_iter().map(|id| execution(connection, id));
+    found.filter_map(Result::transpose).collect()
+}
