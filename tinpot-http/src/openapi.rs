@@ -11,7 +11,9 @@ use axum::response::Response;
 use utoipa::OpenApi;
 
 use crate::model::json_bytes;
-use crate::routes::{actions, details, executions, health, logs, workers};
+use crate::routes::{
+    actions, details, executions, health, logs, queues, rerun, stats, version, workers,
+};
 use crate::stream;
 
 /// Everything that there is. What is not listed here is not in the document, and a test holds it against the router.
@@ -25,12 +27,14 @@ use crate::stream;
     servers((url = ".", description = "where this document is")),
     paths(
         actions::list,
+        actions::show,
         actions::execute,
         actions::sync_execute,
         executions::list,
         executions::show,
         executions::status,
         executions::cancel,
+        rerun::rerun,
         logs::show,
         details::spans,
         details::summary,
@@ -38,7 +42,12 @@ use crate::stream;
         details::artifact,
         stream::open,
         workers::workers,
-        workers::queues,
+        workers::drain,
+        queues::list,
+        queues::pause,
+        queues::resume,
+        stats::stats,
+        version::version,
         health::health,
         health::ready,
         show,

@@ -15,7 +15,9 @@ use tinpot_core::Coordinator;
 use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::openapi;
-use crate::routes::{actions, details, executions, health, logs, workers};
+use crate::routes::{
+    actions, details, executions, health, logs, queues, rerun, stats, version, workers,
+};
 use crate::stream;
 
 /// What every request may use.
@@ -42,12 +44,14 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
 fn api() -> Router<Arc<App>> {
     Router::new()
         .route("/api/actions", get(actions::list))
+        .route("/api/actions/{name}", get(actions::show))
         .route("/api/actions/{name}/execute", post(actions::execute))
         .route("/api/actions/{name}/sync_execute", post(actions::sync_execute))
         .route("/api/executions", get(executions::list))
         .route("/api/executions/{id}", get(executions::show))
         .route("/api/executions/{id}/status", get(executions::status))
         .route("/api/executions/{id}/cancel", post(executions::cancel))
+        .route("/api/executions/{id}/rerun", post(rerun::rerun))
         .route("/api/executions/{id}/logs", get(logs::show))
         .route("/api/executions/{id}/spans", get(details::spans))
         .route("/api/executions/{id}/summary", get(details::summary))
@@ -55,7 +59,12 @@ fn api() -> Router<Arc<App>> {
         .route("/api/executions/{id}/artifacts/{artifact}", get(details::artifact))
         .route("/api/executions/{id}/stream", get(stream::open))
         .route("/api/workers", get(workers::workers))
-        .route("/api/queues", get(workers::queues))
+        .route("/api/workers/{id}/drain", post(workers::drain))
+        .route("/api/queues", get(queues::list))
+        .route("/api/queues/{name}/pause", post(queues::pause))
+        .route("/api/queues/{name}/resume", post(queues::resume))
+        .route("/api/stats", get(stats::stats))
+        .route("/api/version", get(version::version))
         .route("/openapi.json", get(openapi::show))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))

@@ -195,6 +195,13 @@ pub(crate) struct Submission {
     options: Options,
 }
 
+/// What to run an execution with once more.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Rerun {
+    #[schema(required = false)]
+    options: Options,
+}
+
 /// What is left out, or null, is as the action says.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Options {
@@ -228,6 +235,9 @@ pub(crate) struct Options {
     #[schema(minimum = 0, maximum = 1)]
     retry_jitter: Option<f64>,
     queue: Option<String>,
+    /// Who asks, as the client says. The header `X-Requested-By` says it too.
+    #[schema(max_length = 255)]
+    requested_by: Option<String>,
 }
 
 /// How the time between attempts grows.

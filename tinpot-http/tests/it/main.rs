@@ -12,6 +12,7 @@ mod health;
 mod logs;
 mod mounting;
 mod openapi;
+mod operations;
 mod parameters;
 mod secrets;
 mod stream;
