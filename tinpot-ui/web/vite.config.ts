@@ -53,5 +53,8 @@ export default defineConfig({
     environment: "jsdom",
     include: ["src/**/*.test.{ts,tsx}", "tests/**/*.test.{ts,tsx}"],
     restoreMocks: true,
+    setupFiles: ["tests/setup.ts"],
+    // Times of forms depend on the zone; this one has summer time.
+    env: { TZ: "Europe/Berlin" },
   },
 });

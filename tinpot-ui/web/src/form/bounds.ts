@@ -67,7 +67,7 @@ export function boundsProblem(schema: Schema, value: Json, kind: Kind): string |
   }
   // By code points, as the server counts.
   const length = schema.minLength !== undefined || schema.maxLength !== undefined ? [...value].length : 0;
-  const unit = kind === "binary" ? "base64 characters" : length === 1 || schema.minLength === 1 ? "character" : "characters";
+  const unit = kind === "binary" ? "base64 characters" : schema.minLength === 1 ? "character" : "characters";
   if (schema.minLength !== undefined && length < schema.minLength) return `needs at least ${schema.minLength} ${unit}`;
   if (schema.maxLength !== undefined && length > schema.maxLength) return `takes at most ${schema.maxLength} characters; these are ${length}`;
   if (schema.pattern !== undefined && schema.pattern !== "" && !matches(schema.pattern, value)) return `does not match ${schema.pattern}`;

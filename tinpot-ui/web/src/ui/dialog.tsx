@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { Button } from "./button";
 
 interface DialogProps {
@@ -17,7 +17,7 @@ const FOCUSABLE = 'a[href],button:not([disabled]),input:not([disabled]),select:n
 export function Dialog({ title, onClose, children, bare = false, class: extra = "" }: DialogProps) {
   const box = useRef<HTMLDivElement>(null);
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement;
     const element = box.current;
     if (element !== null && !element.contains(before)) {
@@ -27,7 +27,10 @@ export function Dialog({ title, onClose, children, bare = false, class: extra = 
     document.documentElement.classList.add("has-dialog");
     return () => {
       document.documentElement.classList.remove("has-dialog");
-      if (before instanceof HTMLElement) before.focus();
+      // Whoever has closed it may have put the focus where it belongs now, at a new page for one.
+      const at = document.activeElement;
+      const nowhere = at === null || at === document.body || element?.contains(at) === true;
+      if (nowhere && before instanceof HTMLElement) before.focus();
     };
   }, []);
 

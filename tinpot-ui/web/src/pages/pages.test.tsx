@@ -1,0 +1,259 @@
+import { fireEvent, render, screen, waitFor } from "@testing-library/preact";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { resetClock } from "../api/clock";
+import type { ActionView, ExecutionSummary, Stats } from "../api/types";
+import { entries, Palette } from "../app/palette";
+import { location, startRouter } from "../app/router";
+import { includesWords, score, search } from "../app/search";
+import { startShortcuts, overlay } from "../app/overlays";
+import { Dialog, formatDuration, formatRelative } from "../ui";
+import { ActionPage } from "./action";
+import { gathered } from "./actions";
+import { buckets, niceTop } from "./charts";
+import { filterOf } from "./history";
+import { QueuesPage } from "./queues";
+import { belongs, merge } from "./use-executions";
+import { WorkersPage } from "./workers";
+
+let answers: Record<string, unknown> = {};
+let requests: string[] = [];
+let stop = (): void => undefined;
+
+beforeEach(() => {
+  document.head.innerHTML = '<base href="/">';
+  [answers, requests] = [{}, []];
+  vi.stubGlobal("fetch", async (address: string, init?: RequestInit) => {
+    const path = address.replace(/\?.*/, "");
+    requests.push(`${init?.method ?? "GET"} ${address}${init?.body === undefined ? "" : ` ${String(init.body)}`}`);
+    const answer = answers[path];
+    if (answer === undefined) return new Response(JSON.stringify({ detail: `there is nothing at ${path}` }), { status: 404 });
+    return new Response(typeof answer === "string" ? answer : JSON.stringify(answer), { status: 200 });
+  });
+  stop = startRouter();
+});
+afterEach(() => {
+  stop();
+  vi.unstubAllGlobals();
+  window.history.replaceState(null, "", "/");
+  resetClock();
+});
+
+function open(address: string): void {
+  window.history.replaceState(null, "", address);
+  stop();
+  stop = startRouter();
+}
+
+const execution = (id: string, more: Partial<ExecutionSummary> = {}): ExecutionSummary => ({
+  execution_id: id, action_name: "backup", queue: "default", priority: 0, status: "running", state: "STARTED", error: null, attempts: 1,
+  accepted_at: "2026-01-31T14:30:00Z", started_at: null, finished_at: null, ...more,
+});
+const backup = (more: Partial<ActionView> = {}): ActionView => ({
+  name: "backup", group: "Backups", description: "", queue: "default", available: true,
+  schema: { type: "object", properties: { host: { type: "string" }, days: { type: "integer", default: 7 }, password: { type: "string", format: "password", writeOnly: true } }, required: ["host"], additionalProperties: false },
+  ...more,
+});
+
+test("the filters of the address, without what makes no sense", () => {
+  expect(filterOf(new URLSearchParams("status=failed,nonsense,lost&action= backup &since=2026-01-31T14:30:00Z&until=yesterday&before=e1"))).toEqual({
+    status: ["failed", "lost"], action: "backup", since: "2026-01-31T14:30:00.000Z", before: "e1",
+  });
+  expect(filterOf(new URLSearchParams(""))).toEqual({});
+});
+
+test("changed executions find their place in a list, and leave it", () => {
+  const list = [execution("3"), execution("1")];
+  const ids = (found: ExecutionSummary[]): string[] => found.map((one) => one.execution_id);
+  expect(ids(merge(list, [execution("2"), execution("4")], {}, 10, false))).toEqual(["4", "3", "2", "1"]);
+  // A full page stays full, with the newest.
+  expect(ids(merge(list, [execution("4")], {}, 2, false))).toEqual(["4", "3"]);
+  // On an older page, only what is there changes.
+  expect(merge(list, [execution("4"), execution("1", { status: "failed" })], {}, 2, true).map((one) => one.status)).toEqual(["running", "failed"]);
+  // What ended is none of the running any more.
+  expect(ids(merge(list, [execution("3", { status: "failed" })], { status: ["running"] }, 10, false))).toEqual(["1"]);
+  expect(belongs({ action: "x" }, execution("1"))).toBe(false);
+  expect(belongs({ since: "2026-02-01T00:00:00Z" }, execution("1"))).toBe(false);
+  expect(belongs({ until: "2026-02-01T00:00:00Z", queue: "default" }, execution("1"))).toBe(true);
+});
+
+test("the form of another run: values and options, no secrets", async () => {
+  answers = {
+    "/api/actions/backup": backup(),
+    "/api/executions": { executions: [], next: null },
+    "/api/queues": { queues: [] },
+    "/api/executions/e1": '{"execution_id":"e1","action_name":"backup","queue":"fast","priority":5,"timeout":null,"retries":0,"parameters":{"host":"alpha","days":9007199254740993,"password":"***"}}',
+    "/api/actions/backup/execute": { execution_id: "e2" },
+  };
+  open("/actions/backup?from=e1");
+  render(<ActionPage name="backup" />);
+  expect((await screen.findByLabelText<HTMLInputElement>(/^days/)).value).toBe("9007199254740993");
+  expect(screen.getByLabelText<HTMLInputElement>(/^password/).value).toBe("");
+  expect(screen.getByLabelText<HTMLInputElement>("Queue").value).toBe("fast");
+  fireEvent.submit(document.querySelector("form") as HTMLFormElement);
+  await waitFor(() => expect(location.value.path).toBe("/executions/e2"));
+  expect(requests).toContain('POST /api/actions/backup/execute {"parameters":{"host":"alpha","days":9007199254740993},"options":{"priority":5,"queue":"fast"}}');
+});
+
+test("last values are remembered, secrets are not, and Defaults forgets them", async () => {
+  answers = { "/api/actions/backup": backup(), "/api/executions": { executions: [], next: null }, "/api/queues": { queues: [] }, "/api/actions/backup/execute": { execution_id: "e2" } };
+  const first = render(<ActionPage name="backup" />);
+  fireEvent.input(await screen.findByLabelText(/^host/), { target: { value: "alpha" } });
+  fireEvent.input(screen.getByLabelText(/^password/), { target: { value: "hunter2" } });
+  fireEvent.submit(document.querySelector("form") as HTMLFormElement);
+  await waitFor(() => expect(location.value.path).toBe("/executions/e2"));
+  expect(JSON.stringify({ ...window.localStorage })).not.toContain("hunter2");
+  expect(window.location.href).not.toContain("hunter2");
+  first.unmount();
+  render(<ActionPage name="backup" />);
+  expect((await screen.findByLabelText<HTMLTextAreaElement>(/^host/)).value).toBe("alpha");
+  expect(screen.getByLabelText<HTMLInputElement>(/^password/).value).toBe("");
+  fireEvent.click(screen.getByText("Defaults"));
+  expect(screen.getByLabelText<HTMLTextAreaElement>(/^host/).value).toBe("");
+});
+
+test("an action that is not available says why, and one that is not there says that", async () => {
+  answers = { "/api/actions/backup": backup({ available: false, unavailable: "no live worker offers it" }), "/api/executions": { executions: [], next: null }, "/api/queues": { queues: [] } };
+  render(<ActionPage name="backup" />);
+  expect((await screen.findByText(/no live worker offers it/)).textContent).toContain("Not available now");
+  render(<ActionPage name="gone" />);
+  expect(await screen.findByText("There is no action gone")).toBeTruthy();
+});
+
+test("problems that several workers have are one card", () => {
+  const problem = { place: "a.py", message: "SyntaxError" };
+  expect(gathered([{ id: "1", name: "w1", problems: [problem] }, { id: "2", name: "", problems: [{ ...problem }, { place: "b.py", message: "x" }] }])).toEqual([
+    { problem, workers: ["w1", "2"] }, { problem: { place: "b.py", message: "x" }, workers: ["2"] },
+  ]);
+});
+
+test("a queue is paused and says why it waits", async () => {
+  const queue = { name: "gpu", waiting: 3, granted: 0, delayed: 0, workers: 0, paused: false, paused_at: null, oldest_accepted_at: "2026-01-31T14:30:00Z", reason: "no live worker serves it" };
+  answers = { "/api/queues": { queues: [queue] }, "/api/queues/gpu/pause": { ...queue, paused: true } };
+  render(<QueuesPage />);
+  expect(await screen.findByText("no live worker serves it")).toBeTruthy();
+  answers["/api/queues"] = { queues: [{ ...queue, paused: true, paused_at: "2026-01-31T14:30:00Z", reason: "paused" }] };
+  fireEvent.click(screen.getByRole("button", { name: "Pause gpu" }));
+  expect(await screen.findByRole("button", { name: "Resume gpu" })).toBeTruthy();
+  expect(requests).toContain("POST /api/queues/gpu/pause");
+});
+
+test("a worker is drained only after a question", async () => {
+  const worker = { id: "w1", name: "one", queues: [], groups: [], slots: 2, actions: ["a"], problems: [], executions: ["e1"], running: [{ execution_id: "e1", action_name: "backup", attempt: 1, since: "2026-01-31T14:30:00Z", held_for: 1, started: true, waits: false }], silent_for: 0.2, version: "0.1.0", draining: false, started_at: null };
+  answers = { "/api/workers": { workers: [worker] }, "/api/workers/w1/drain": {} };
+  render(<WorkersPage />);
+  fireEvent.click(await screen.findByText("Drain…"));
+  expect(screen.getByRole("dialog").textContent).toContain("finishes 1 attempt");
+  expect(requests.some((one) => one.includes("drain"))).toBe(false);
+  fireEvent.click(screen.getByRole("button", { name: "Drain" }));
+  await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  expect(requests).toContain("POST /api/workers/w1/drain");
+});
+
+test("a refused drain is said in the question", async () => {
+  answers = { "/api/workers": { workers: [{ id: "w1", name: "one", queues: [], groups: [], slots: 1, actions: [], problems: [], executions: [], running: [], silent_for: 0 }] } };
+  render(<WorkersPage />);
+  fireEvent.click(await screen.findByText("Drain…"));
+  fireEvent.click(screen.getByRole("button", { name: "Drain" }));
+  expect((await screen.findByRole("alert")).textContent).toContain("there is nothing at");
+});
+
+test("search: words at the beginning before words inside before scattered letters", () => {
+  const names = ["nightly_backup", "backup", "restore_backups_now", "big_attic_kup", "hello"];
+  expect(search("backup", names, (name) => name, 10)).toEqual(["backup", "nightly_backup", "restore_backups_now", "big_attic_kup"]);
+  expect(search("night back", names, (name) => name, 10)).toEqual(["nightly_backup"]);
+  expect(score("zz", "backup")).toBeNull();
+  expect(includesWords("back NOW", "restore_backups_now")).toBe(true);
+  expect(includesWords("bcp", "backup")).toBe(false);
+});
+
+test("the palette finds pages, actions, and executions by id", () => {
+  const id = "019aa0ff-7c1e-7b2a-9f00-00d4a51000aa";
+  const found = (query: string) => entries(query, [backup()], [execution(id)]).map((one) => one.to);
+  expect(found("back")[0]).toBe("/actions/backup");
+  expect(found("queues")[0]).toBe("/queues");
+  expect(found("…4a51000aa")[0]).toBe(`/executions/${id}`);
+  expect(found("00d4a5")[0]).toBe(`/executions/${id}`);
+  const other = id.replace("aa", "bb");
+  expect(found(other)).toEqual([`/executions/${other}`]);
+  expect(found("")).toContain("/workers");
+});
+
+test("two thousand actions are searched in a moment", () => {
+  const many = Array.from({ length: 2000 }, (_, at) => backup({ name: `job_${at}`, group: `group ${at % 40}` }));
+  const began = performance.now();
+  for (const query of ["j", "jo", "job", "job_19", "job_1999", "xyz"]) entries(query, many, []);
+  expect((performance.now() - began) / 6).toBeLessThan(50);
+});
+
+test("the palette by keyboard", async () => {
+  answers = { "/api/actions": { backup: backup() }, "/api/executions": { executions: [], next: null } };
+  const onClose = vi.fn();
+  render(<Palette onClose={onClose} />);
+  const input = screen.getByRole("combobox");
+  expect(document.activeElement).toBe(input);
+  fireEvent.input(input, { target: { value: "w" } });
+  fireEvent.keyDown(input, { key: "ArrowDown" });
+  fireEvent.keyDown(input, { key: "ArrowUp" });
+  expect(document.getElementById(input.getAttribute("aria-activedescendant") ?? "")?.textContent).toContain("Workers");
+  fireEvent.keyDown(input, { key: "Enter" });
+  expect(onClose).toHaveBeenCalled();
+  expect(location.value.path).toBe("/workers");
+});
+
+test("keys open the palette and the shortcuts, and go to pages; not while somebody types", () => {
+  const end = startShortcuts();
+  fireEvent.keyDown(document.body, { key: "k", ctrlKey: true });
+  expect(overlay.value).toBe("palette");
+  overlay.value = null;
+  fireEvent.keyDown(document.body, { key: "g" });
+  fireEvent.keyDown(document.body, { key: "q" });
+  expect(location.value.path).toBe("/queues");
+  document.body.insertAdjacentHTML("beforeend", '<input id="typing">');
+  fireEvent.keyDown(document.getElementById("typing") as HTMLElement, { key: "?" });
+  expect(overlay.value).toBeNull();
+  document.getElementById("typing")?.remove();
+  fireEvent.keyDown(document.body, { key: "?" });
+  expect(overlay.value).toBe("shortcuts");
+  overlay.value = null;
+  end();
+});
+
+test("a dialog keeps the focus, and gives it back", async () => {
+  document.body.insertAdjacentHTML("beforeend", '<button id="before">x</button>');
+  const before = document.getElementById("before") as HTMLElement;
+  before.focus();
+  const onClose = vi.fn();
+  const dialog = render(<Dialog title="Sure?" onClose={onClose}><button>one</button><button>two</button></Dialog>);
+  const [one, two] = [screen.getByText("one"), screen.getByText("two")];
+  expect(document.activeElement).toBe(one);
+  two.focus();
+  fireEvent.keyDown(two, { key: "Tab" });
+  expect(document.activeElement).toBe(one);
+  fireEvent.keyDown(one, { key: "Tab", shiftKey: true });
+  expect(document.activeElement).toBe(two);
+  fireEvent.keyDown(two, { key: "Escape" });
+  expect(onClose).toHaveBeenCalledTimes(1);
+  dialog.unmount();
+  await waitFor(() => expect(document.activeElement).toBe(before));
+  before.remove();
+});
+
+test("charts: minutes become bars, and bars of several minutes add up", () => {
+  const minute = { accepted: 0, succeeded: 2, failed: 1, cancelled: 0, timed_out: 1, lost: 1, duration_p50: 1, duration_p95: 2 };
+  const now = Date.parse("2026-01-31T14:30:30Z");
+  const stats: Stats = { since: "2026-01-31T13:00:00Z", minute_seconds: 60, minutes: [{ ...minute, at: "2026-01-31T14:29:00Z" }, { ...minute, at: "2026-01-31T14:30:00Z", duration_p95: 5 }] };
+  const each = buckets(stats, 60, 60, now);
+  expect(each.length).toBe(60);
+  expect(each.slice(-3).map((one) => [one.succeeded, one.failed, one.p95])).toEqual([[0, 0, null], [2, 3, 2], [2, 3, 5]]);
+  const wide = buckets(stats, 360, 60, now);
+  expect(wide.length).toBe(60);
+  expect(wide[59]).toMatchObject({ seconds: 360, succeeded: 4, failed: 6, p95: 5 });
+  expect([0, 0.3, 7, 20, 21, 101].map(niceTop)).toEqual([1, 0.5, 10, 20, 50, 200]);
+});
+
+test("times in words", () => {
+  const now = Date.parse("2026-01-31T14:30:00Z");
+  expect([0, 5, 65, 7200, 3 * 86400].map((ago) => formatRelative(now - ago * 1000, now))).toEqual(["just now", "5 s ago", "1 min ago", "2 h ago", "3 d ago"]);
+  expect(formatRelative(now + 90_000, now)).toBe("in 1 min");
+  expect([0.0004, 0.05, 1.234, 42, 59.7, 184, 7500, 200_000].map(formatDuration)).toEqual(["0 ms", "50 ms", "1.2 s", "42 s", "1 min", "3 min 4 s", "2 h 5 min", "2 d 7 h"]);
+});
