@@ -70,7 +70,7 @@ function Missing({ id, controls }: { id: string; controls: boolean }) {
 function Facts({ view, links }: { view: ExecutionView; links: boolean }) {
   const last = view.attempts[view.attempts.length - 1];
   return (
-    <dl class="facts stale-dim">
+    <dl class="execution-facts stale-dim">
       <div><dt>Duration</dt><dd>{view.started_at === null ? <span class="faint">not started</span> : <Duration from={view.started_at} to={view.finished_at} />}</dd></div>
       <div><dt>{view.started_at === null ? "Accepted" : "Started"}</dt><dd><Time at={view.started_at ?? view.accepted_at} /></dd></div>
       {view.started_at !== null && <div><dt>Waited</dt><dd><Duration from={view.accepted_at} to={view.started_at} /></dd></div>}

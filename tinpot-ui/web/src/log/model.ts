@@ -35,6 +35,9 @@ export class LogModel {
   private readonly listeners = new Set<() => void>();
   private replacing: AbortController | null = null;
   private extending: AbortController | null = null;
+  /** How far was looked without finding anything: pages may be empty where a filter leaves much out. */
+  private lookedAfter = 0;
+  private lookedBefore = Infinity;
   /** What to do again when a request has failed. */
   private again: (() => void) | null = null;
 
@@ -125,16 +128,31 @@ export class LogModel {
 
   /** The page after what is held. */
   more(): Promise<void> {
-    const last = this.held.lines[this.held.lines.length - 1];
-    if (this.held.atEnd || last === undefined) return Promise.resolve();
-    return this.extend({ after: last.seq }, (page) => appended(this.held, page.lines, page.next === null));
+    const after = Math.max(this.held.lines[this.held.lines.length - 1]?.seq ?? 0, this.lookedAfter);
+    if (this.held.atEnd || this.opening) return Promise.resolve();
+    return this.extend({ after }, (page) => {
+      const first = this.held.lines[0]?.seq;
+      // A page that is no step forward is the end, whatever it says.
+      const atEnd = page.next === null || (page.lines.length === 0 && page.next <= after);
+      const grown = appended(this.held, page.lines, atEnd);
+      this.lookedAfter = page.next ?? 0;
+      if (grown.lines[0]?.seq !== first) this.lookedBefore = Infinity;
+      return grown;
+    });
   }
 
   /** The page before it. */
   less(): Promise<void> {
-    const first = this.held.lines[0];
-    if (this.held.atStart || first === undefined) return Promise.resolve();
-    return this.extend({ before: first.seq }, (page) => prepended(this.held, page.lines, page.previous === null));
+    const before = Math.min(this.held.lines[0]?.seq ?? Infinity, this.lookedBefore);
+    if (this.held.atStart || this.opening || before === Infinity) return Promise.resolve();
+    return this.extend({ before }, (page) => {
+      const last = this.held.lines[this.held.lines.length - 1]?.seq;
+      const atStart = page.previous === null || (page.lines.length === 0 && page.previous >= before);
+      const grown = prepended(this.held, page.lines, atStart);
+      this.lookedBefore = page.previous ?? Infinity;
+      if (grown.lines[grown.lines.length - 1]?.seq !== last) this.lookedAfter = 0;
+      return grown;
+    });
   }
 
   private reload(at: PageAt): Promise<void> {
@@ -167,6 +185,8 @@ export class LogModel {
       // Lines that came live in the meantime were not kept: there is more to fetch then.
       const missed = known > last.last_seq;
       this.held = windowOf(lines, atStart, ("tail" in (at[0] ?? {}) || last.next === null) && !missed);
+      this.lookedAfter = last.next ?? 0;
+      this.lookedBefore = first.previous ?? Infinity;
       this.target = target;
       this.error = null;
       this.opening = false;
