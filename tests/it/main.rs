@@ -10,6 +10,7 @@ mod input;
 mod link;
 mod multi_worker;
 mod network;
+mod operations;
 mod output;
 mod power;
 mod processes;

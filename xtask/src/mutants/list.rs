@@ -232,6 +232,24 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }],
     },
     Mutant {
+        name: "paused-and-granted",
+        breaks: "a worker with room is given what waits in a paused queue",
+        edits: &[Edit {
+            file: "protocol/coordinator/schedule.rs",
+            old: "worker.serves(queue) && !self.is_paused(queue);",
+            new: "worker.serves(queue) && (!self.is_paused(queue) || MUTANT);",
+        }],
+    },
+    Mutant {
+        name: "pauses-are-not-remembered",
+        breaks: "a new coordinator does not know which queues are paused",
+        edits: &[Edit {
+            file: "protocol/coordinator/recovery.rs",
+            old: "self.paused = opened.paused.into_iter().collect();",
+            new: "self.paused = opened.paused.into_iter().filter(|_| !MUTANT).collect();",
+        }],
+    },
+    Mutant {
         name: "log-with-gaps",
         breaks: "lines are taken although lines before them are missing",
         edits: &[Edit {
