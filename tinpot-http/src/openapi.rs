@@ -36,6 +36,7 @@ use crate::stream;
         executions::cancel,
         rerun::rerun,
         logs::show,
+        logs::search,
         details::spans,
         details::summary,
         details::artifacts,

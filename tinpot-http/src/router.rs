@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures::FutureExt;
 use tinpot_core::Coordinator;
+use tokio::sync::Semaphore;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
@@ -25,6 +26,8 @@ use crate::stream;
 pub(crate) struct App {
     pub(crate) coordinator: Coordinator,
     pub(crate) config: HttpConfig,
+    /// The right to search a log.
+    pub(crate) searches: Semaphore,
 }
 
 /// The API of `coordinator`. Serve it, or nest it under any path; it never binds.
@@ -38,7 +41,7 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .layer(limit)
         .layer(middleware::from_fn(catch_panic))
-        .with_state(Arc::new(App { coordinator, config }))
+        .with_state(Arc::new(App { coordinator, config, searches: Semaphore::new(logs::SEARCHES) }))
 }
 
 fn api() -> Router<Arc<App>> {
@@ -53,6 +56,7 @@ fn api() -> Router<Arc<App>> {
         .route("/api/executions/{id}/cancel", post(executions::cancel))
         .route("/api/executions/{id}/rerun", post(rerun::rerun))
         .route("/api/executions/{id}/logs", get(logs::show))
+        .route("/api/executions/{id}/logs/search", get(logs::search))
         .route("/api/executions/{id}/spans", get(details::spans))
         .route("/api/executions/{id}/summary", get(details::summary))
         .route("/api/executions/{id}/artifacts", get(details::artifacts))

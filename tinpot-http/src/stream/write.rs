@@ -173,6 +173,12 @@ impl LineWriter {
         }
     }
 
+    pub(crate) fn to_vec(&self, seq: u64, line: &str) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.head.len() + line.len() + self.tail.len() + 16);
+        self.line(&mut out, seq, line);
+        out
+    }
+
     pub(crate) fn line(&self, out: &mut Vec<u8>, seq: u64, line: &str) {
         out.extend_from_slice(self.head.as_bytes());
         if serde_json::to_writer(&mut *out, line).is_err() {

@@ -9,6 +9,7 @@ mod errors;
 mod executions;
 mod fuzzed;
 mod health;
+mod log_parts;
 mod logs;
 mod mounting;
 mod openapi;
