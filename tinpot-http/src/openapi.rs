@@ -14,7 +14,7 @@ use crate::model::json_bytes;
 use crate::routes::{
     actions, details, executions, health, logs, queues, rerun, stats, version, workers,
 };
-use crate::stream;
+use crate::{page, stream};
 
 /// Everything that there is. What is not listed here is not in the document, and a test holds it against the router.
 #[derive(OpenApi)]
@@ -42,6 +42,7 @@ use crate::stream;
         details::artifacts,
         details::artifact,
         stream::open,
+        page::open,
         workers::workers,
         workers::drain,
         queues::list,

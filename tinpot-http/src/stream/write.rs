@@ -33,9 +33,9 @@ struct Connected {
 }
 
 #[derive(Serialize)]
-struct StatusData {
-    status: Status,
-    state: &'static str,
+pub(crate) struct StatusData {
+    pub(crate) status: Status,
+    pub(crate) state: &'static str,
 }
 
 impl EventWriter {
@@ -129,7 +129,7 @@ impl EventWriter {
 }
 
 /// What an event of an attempt is called in the stream.
-fn kind_of(event: &LogEvent) -> &'static str {
+pub(crate) fn kind_of(event: &LogEvent) -> &'static str {
     match event {
         LogEvent::SpanStarted { .. } => "span_started",
         LogEvent::SpanEnded { .. } => "span_ended",
@@ -141,7 +141,7 @@ fn kind_of(event: &LogEvent) -> &'static str {
 }
 
 /// An event without its kind, which the envelope has.
-struct Inner<'a>(&'a LogEvent);
+pub(crate) struct Inner<'a>(pub(crate) &'a LogEvent);
 
 impl Serialize for Inner<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,6 +14,7 @@ mod logs;
 mod mounting;
 mod openapi;
 mod operations;
+mod page;
 mod parameters;
 mod secrets;
 mod stream;
