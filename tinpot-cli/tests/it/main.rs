@@ -11,5 +11,6 @@ mod local;
 mod pipes;
 mod reference;
 mod run;
+mod steering;
 mod support;
 mod terminal;
