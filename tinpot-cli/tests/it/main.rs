@@ -14,3 +14,4 @@ mod run;
 mod steering;
 mod support;
 mod terminal;
+mod tls;
