@@ -148,6 +148,16 @@ async fn answers_are_as_said() {
     }
     is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=2").await);
     is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=x").await);
+    for query in [
+        "logs?tail=true",
+        "logs?before=7&limit=2",
+        "logs/search?q=line&context=2&limit=5",
+        "logs/search?q=",
+    ] {
+        let answer = cluster.get(&format!("/api/executions/{done}/{query}")).await;
+        let path = query.split('?').next().unwrap();
+        is_as_said(&document, "get", &format!("/api/executions/{{id}}/{path}"), &answer);
+    }
     let text = cluster.get(&format!("/api/executions/{done}/logs?format=text")).await;
     is_as_said(&document, "get", "/api/executions/{id}/logs", &text);
     let artifact = cluster.get(&format!("/api/executions/{done}/artifacts/1.1")).await;
@@ -229,5 +239,29 @@ async fn what_is_submitted_as_said_is_accepted() {
         shapes.fits_named("Submission", body);
         let answer = cluster.post("/api/actions/add/execute", body.to_string()).await;
         assert_eq!(answer.status == 200, body["parameters"].is_object(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn events_of_a_page_are_as_said() {
+    let cluster = Cluster::start().await;
+    let shapes = Shapes::of(&document(&cluster).await);
+    let stop = tokio::sync::watch::channel(false);
+    let server = serve(cluster.router.clone(), stop.1).await;
+    let id = cluster.submit("gate", "{}").await;
+    let unknown = "00000000-0000-7000-8000-000000000000";
+    let request = format!(
+        "GET /api/stream?executions=true&workers=true&queues=true&catalogue=true&log={id},{unknown} HTTP/1.1"
+    );
+    let mut client = Client::open(server.address, &request).await;
+    let mut wanted: BTreeSet<&str> =
+        ["connected", "missing", "log", "event", "executions", "workers", "queues"].into();
+    cluster.open_gate();
+    while !wanted.is_empty() {
+        let block = client.block().await.expect("more events");
+        for event in events(&block) {
+            shapes.fits_named("PageEvent", &event.data);
+            wanted.remove(event.data["type"].as_str().unwrap());
+        }
     }
 }
