@@ -87,3 +87,29 @@ fn both_versions_are_told() {
         (&env!("CARGO_PKG_VERSION").into(), &env!("CARGO_PKG_VERSION").into())
     );
 }
+
+#[test]
+fn a_log_is_filtered_and_searched_by_the_server() {
+    let server = Server::shared();
+    let id = server.run(&["run", "lines", "--number", "300", "--detach"]).ok().trim().to_owned();
+    server.run(&["executions", "watch", &id, "-q"]).ok();
+    let logs = |more: &[&str]| server.run(&[&["executions", "logs", &id], more].concat());
+    assert_eq!(logs(&["--tail", "2"]).ok(), "number 298\nnumber 299\n");
+    assert_eq!(logs(&["--search", "NUMBER 15"]).ok().lines().count(), 11);
+    assert_eq!(logs(&["--search", "NUMBER 15", "--case"]).ok(), "");
+    assert_eq!(
+        logs(&["--search", "r 29[89]$", "--regex", "-C", "1"])
+            .ok()
+            .lines()
+            .filter(|line| line.starts_with("> "))
+            .count(),
+        2
+    );
+    let id = server.run(&["run", "logged", "--detach"]).ok().trim().to_owned();
+    server.run(&["executions", "watch", &id, "-q"]).ok();
+    for arguments in [&["--level", "warning"][..], &["--level", "warning", "-f"]] {
+        let ran = server.run(&[&["executions", "logs", &id], arguments].concat());
+        assert_eq!(ran.ok(), "WARNING look out\n", "{arguments:?}");
+    }
+    assert_eq!(server.run(&["executions", "logs", &id, "--stream", "stdout"]).ok(), "plain\n");
+}
