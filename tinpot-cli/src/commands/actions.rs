@@ -22,14 +22,9 @@ pub(crate) fn find(client: &Client, name: &str) -> Result<ActionView, Failure> {
     match client.read(&format!("/api/actions/{}", encoded(name))) {
         Ok(action) => Ok(action),
         Err(refused) if refused.is_not_found() => {
-            let mut all = catalogue(client)?;
-            all.remove(name).ok_or_else(|| {
-                let near = suggest::or_list(name, all.keys().map(String::as_str));
-                Failure::new(
-                    Code::NotFound,
-                    format!("there is no action {name:?} on {}{near}", client.base()),
-                )
-            })
+            let near = suggest::or_list(name, catalogue(client)?.keys().map(String::as_str));
+            let message = format!("there is no action {name:?} on {}{near}", client.base());
+            Err(Failure::new(Code::NotFound, message))
         }
         Err(refused) => Err(refused.into()),
     }
@@ -42,10 +37,8 @@ pub(crate) fn actions(command: &Actions, global: &Global) -> Done {
         Actions::Show { name } => {
             let action = find(&client, name)?;
             if global.json {
-                let all: BTreeMap<String, Box<serde_json::value::RawValue>> =
-                    client.read("/api/actions")?;
-                let text = all.get(name).map(|action| json::line(action.get()));
-                output::println(&text.unwrap_or_default())?;
+                let text = client.get(&format!("/api/actions/{}", encoded(name)))?;
+                output::println(&json::line(&text))?;
             } else {
                 output::println(&about(&action, Paint::stdout()))?;
             }

@@ -12,5 +12,7 @@ mod local;
 mod pipes;
 mod reference;
 mod run;
+mod steering;
 mod support;
 mod terminal;
+mod tls;
