@@ -1,6 +1,7 @@
 // What may lie above any page: the palette, and the list of shortcuts. And the keys that open them.
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { LOG_KEYS } from "../log/keys";
 import { Dialog, Key } from "../ui";
 import { Palette } from "./palette";
 import { SECTIONS } from "./sections";
@@ -67,6 +68,7 @@ const KEYS: readonly [string[], string][] = [
   [["/"], "filter or search on this page"],
   ...SECTIONS.map((one): [string[], string] => [["g", one.key], `go to ${one.title}`]),
   [["Ctrl", "Enter"], "run the action, in its form"],
+  ...LOG_KEYS.filter(([key]) => key !== "/").map(([key, , text]): [string[], string] => [[key], `in a log: ${text}`]),
   [["Esc"], "close what lies above"],
   [["?"], "this list"],
 ];

@@ -1,3 +1,146 @@
+import { useMemo } from "preact/hooks";
+import { ApiError } from "../api/http";
+import { serverNow } from "../api/clock";
+import type { ExecutionView } from "../api/types";
+import { href } from "../app/base";
+import { location, setQuery } from "../app/router";
+import { useTitle } from "../app/title";
+import { LogViewer } from "../log";
+import { ActionLink, Duration, Empty, ErrorBox, ExecutionLink, Loading, PageHead, StatusBadge, Tabs, Time } from "../ui";
+import { Controls } from "./controls";
+import { CopyButton } from "./copy";
+import { useExecution, type ExecutionData, type ProgressView } from "./data";
+import { Attempts, CallPanel, Failure, ResultPanel, Section } from "./panels";
+import { timeline } from "./timeline";
+import { Timeline } from "./timeline-view";
+import "./execution.css";
+
+type Tab = "log" | "result" | "timeline" | "call";
+
+/** One execution, with everything that can be seen and done. */
 export function ExecutionPage({ id }: { id: string }) {
-  return <p>Execution {id}</p>;
+  return <Execution id={id} controls />;
+}
+
+/** One execution; without controls it is only looked at, as in a frame of another page. */
+export function Execution({ id, controls }: { id: string; controls: boolean }) {
+  const data = useExecution(id);
+  const view = data.view.data;
+  useTitle(view === null ? "Execution" : `${view.action_name} ${view.status.replace("_", " ")}`);
+  if (view === null) {
+    if (data.view.error === null) return <Loading rows={4} />;
+    return missing(data.view.error) ? <Missing id={id} controls={controls} /> : <ErrorBox error={data.view.error} retry={data.view.reload} />;
+  }
+  return (
+    <div class="execution" data-tab={tabOf(location.value.query.get("tab"))}>
+      <PageHead
+        title={<><span class="execution-name">{controls ? <ActionLink name={view.action_name} /> : view.action_name}</span> <StatusBadge status={view.status} /></>}
+        sub={<span class="execution-id"><code>{id}</code>{controls && <CopyButton text={() => id} label="Copy the id" />}</span>}
+      >
+        {controls && <Controls view={view} changed={data.view.reload} />}
+      </PageHead>
+      <Facts view={view} links={controls} />
+      {data.live && data.progress !== null && <ProgressBar progress={data.progress} />}
+      <Failure view={view} />
+      <Panels id={id} view={view} data={data} controls={controls} />
+    </div>
+  );
+}
+
+function tabOf(wanted: string | null): Tab {
+  return wanted === "result" || wanted === "timeline" || wanted === "call" ? wanted : "log";
+}
+
+function missing(error: unknown): boolean {
+  return error instanceof ApiError && (error.status === 404 || error.status === 422 || error.status === 400);
+}
+
+function Missing({ id, controls }: { id: string; controls: boolean }) {
+  return (
+    <Empty title="There is no such execution" icon="history">
+      <p>
+        <code class="missing-id">{id}</code>
+      </p>
+      <p>It may have been forgotten: executions that have ended are kept for some time, and up to some number. Or the link is not whole.</p>
+      {controls && <p><a href={href("/executions")}>Look through those that are kept</a></p>}
+    </Empty>
+  );
+}
+
+function Facts({ view, links }: { view: ExecutionView; links: boolean }) {
+  const last = view.attempts[view.attempts.length - 1];
+  return (
+    <dl class="execution-facts stale-dim">
+      <div><dt>Duration</dt><dd>{view.started_at === null ? <span class="faint">not started</span> : <Duration from={view.started_at} to={view.finished_at} />}</dd></div>
+      <div><dt>{view.started_at === null ? "Accepted" : "Started"}</dt><dd><Time at={view.started_at ?? view.accepted_at} /></dd></div>
+      {view.started_at !== null && <div><dt>Waited</dt><dd><Duration from={view.accepted_at} to={view.started_at} /></dd></div>}
+      {typeof view.requested_by === "string" && <div><dt>By</dt><dd>{view.requested_by}</dd></div>}
+      {last !== undefined && <div><dt>Worker</dt><dd class="mono">{last.worker}</dd></div>}
+      <div><dt>Queue</dt><dd>{view.queue}</dd></div>
+      {(view.retries > 0 || view.attempts.length > 1) && <div><dt>Attempts</dt><dd>{view.attempts.length} of {view.retries + 1} at most</dd></div>}
+      {view.status === "queued" && view.not_before !== null && <div><dt>Not before</dt><dd><Time at={view.not_before} /></dd></div>}
+      {view.parent !== null && <div><dt>Asked for by</dt><dd>{links ? <ExecutionLink id={view.parent.execution_id} /> : <code>{view.parent.execution_id}</code>}</dd></div>}
+    </dl>
+  );
+}
+
+function ProgressBar({ progress }: { progress: ProgressView }) {
+  const { done, total, message } = progress;
+  const known = typeof total === "number" && total > 0;
+  const percent = known ? Math.min(100, Math.max(0, (done / total) * 100)) : 0;
+  return (
+    <div class="progress-line">
+      <progress aria-label="Progress" {...(known ? { value: percent, max: 100 } : {})} />
+      <span>
+        {known ? `${Math.floor(percent)} %` : done.toLocaleString("en")}
+        {message !== undefined && message !== "" && ` · ${message}`}
+      </span>
+    </div>
+  );
+}
+
+function Panels({ id, view, data, controls }: { id: string; view: ExecutionView; data: ExecutionData; controls: boolean }) {
+  const tab = tabOf(location.value.query.get("tab"));
+  const steps = useMemo(() => new Map((data.steps.data?.spans ?? []).map((step) => [step.id, step])), [data.steps.data]);
+  const artifacts = data.artifacts.data ?? [];
+  const summary = data.summary.data;
+  const children = data.steps.data?.children.length ?? 0;
+  const tabs: { id: Tab; title: string }[] = [
+    { id: "log", title: "Log" },
+    { id: "result", title: artifacts.length > 0 ? `Result and ${artifacts.length} ${artifacts.length === 1 ? "file" : "files"}` : "Result" },
+    { id: "timeline", title: steps.size + children > 0 ? `Timeline (${steps.size + children})` : "Timeline" },
+    { id: "call", title: "Call" },
+  ];
+  return (
+    <>
+      <Tabs class="execution-tabs" label="Parts of the execution" tabs={tabs} current={tab} onSelect={(next) => setQuery({ tab: next === "log" ? null : next })} />
+      {/* Stays where it is while others are looked at. */}
+      <div class="execution-log" hidden={tab !== "log"}>
+        <LogViewer id={id} live={data.live} startedAt={view.started_at} steps={steps} onEvent={data.onEvent} />
+      </div>
+      {tab === "result" && <ResultPanel view={view} summary={summary} artifacts={artifacts} />}
+      {tab === "timeline" && <TimelinePanel view={view} data={data} links={controls} />}
+      {tab === "call" && <CallPanel view={view} controls={controls} />}
+    </>
+  );
+}
+
+function TimelinePanel({ view, data, links }: { view: ExecutionView; data: ExecutionData; links: boolean }) {
+  const attempts = view.attempts.map(({ number, granted_at, started_at, ended_at, outcome }) => ({
+    number, granted_at, started_at, ended_at, status: outcome?.status ?? null,
+  }));
+  const laid = timeline({
+    attempts,
+    steps: data.steps.data?.spans ?? [],
+    children: data.steps.data?.children ?? [],
+    states: data.states,
+    now: serverNow(),
+    running: data.live,
+  });
+  return (
+    <div class="sections">
+      <Section title="Timeline"><Timeline {...laid} links={links} /></Section>
+      {view.attempts.length > 0 && <Section title="Attempts"><Attempts view={view} /></Section>}
+    </div>
+  );
 }

@@ -1,0 +1,129 @@
+/** For everybody: by keyboard alone, for screen readers, in both themes, on a phone. */
+import AxeBuilder from "@axe-core/playwright";
+import { expect, test, type Page } from "@playwright/test";
+import { standalone, type Server } from "./server";
+import { docsImage, line, run, shot, submit, timing } from "./support";
+
+let server: Server;
+let coloured: string;
+let nested: string;
+let failed: string;
+
+test.beforeAll(async () => {
+  server = await standalone();
+  [coloured, nested, failed] = [await run(server.url, "colourful"), await run(server.url, "nested"), await run(server.url, "failing")];
+});
+
+test.afterAll(async () => server.stop());
+
+const pages = (): [string, string][] => [
+  ["overview", ""],
+  ["actions", "actions"],
+  ["form", "actions/form"],
+  ["history", "executions"],
+  ["log", `executions/${coloured}`],
+  ["result", `executions/${nested}?tab=result`],
+  ["timeline", `executions/${nested}?tab=timeline`],
+  ["call", `executions/${nested}?tab=call`],
+  ["failed", `executions/${failed}`],
+  ["workers", "workers"],
+  ["queues", "queues"],
+  ["embed", `embed/executions/${coloured}`],
+];
+
+async function settled(page: Page): Promise<void> {
+  await expect(page.locator("main")).toBeVisible();
+  await expect(page.locator(".loading")).toHaveCount(0);
+}
+
+for (const scheme of ["light", "dark"] as const) {
+  test(`axe finds nothing, ${scheme}`, async ({ browser }) => {
+    test.setTimeout(180_000);
+    const context = await browser.newContext({ colorScheme: scheme, viewport: { width: 1280, height: 800 } });
+    const page = await context.newPage();
+    const found: string[] = [];
+    for (const [name, path] of pages()) {
+      await page.goto(`${server.url}/${path}`);
+      await settled(page);
+      await shot(page, `${name}-${scheme}`);
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      for (const { id, nodes } of violations) found.push(`${name}: ${id}: ${nodes.map((node) => node.target.join(" ")).slice(0, 3).join(", ")}`);
+    }
+    expect(found).toEqual([]);
+    await context.close();
+  });
+}
+
+test("on a phone nothing is wider than the screen, and the log can be read", async ({ browser }) => {
+  const context = await browser.newContext({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+  const page = await context.newPage();
+  for (const [name, path] of pages()) {
+    await page.goto(`${server.url}/${path}`);
+    await settled(page);
+    await shot(page, `${name}-phone`);
+    const beyond = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    expect(beyond, name).toBeLessThanOrEqual(0);
+  }
+  await page.goto(`${server.url}/executions/${coloured}`);
+  await expect(line(page, "the end")).toBeVisible();
+  await context.close();
+});
+
+test("an action is found, run and watched by keyboard alone", async ({ page }) => {
+  await page.goto(`${server.url}/actions`);
+  await settled(page);
+  await page.keyboard.press("Control+k");
+  await expect(page.getByRole("dialog")).toBeVisible();
+  await page.keyboard.type("leaf");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/\/actions\/leaf/);
+  await settled(page);
+  // To the first field by Tab alone.
+  const field = page.getByRole("textbox", { name: /^name/ });
+  await tabTo(page, () => field.evaluate((element) => element === document.activeElement));
+  await page.keyboard.press("Control+a");
+  await page.keyboard.type("by keys");
+  const submitButton = page.locator("main button[type=submit]");
+  await tabTo(page, () => submitButton.evaluate((element) => element === document.activeElement));
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/\/executions\//);
+  await expect(page.locator("h1 .status")).toHaveText("succeeded");
+  const tab = page.getByRole("tab", { name: "Log" });
+  await tabTo(page, () => tab.evaluate((element) => element === document.activeElement));
+  await page.keyboard.press("ArrowRight");
+  await expect(page.getByRole("group", { name: "Result" })).toContainText("by keys");
+});
+
+/** Presses Tab until the focus is there. */
+async function tabTo(page: Page, there: () => Promise<boolean>): Promise<void> {
+  for (let turn = 0; turn < 60; turn += 1) {
+    if (await there()) return;
+    await page.keyboard.press("Tab");
+  }
+  throw new Error("Tab does not get there");
+}
+
+test("first load", async ({ page }) => {
+  await page.goto(`${server.url}/actions`);
+  await expect(page.getByText("colourful").first()).toBeVisible();
+  const ms = await page.evaluate(() => {
+    const [entry] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+    return entry?.domContentLoadedEventEnd ?? NaN;
+  });
+  timing("first load to interactive", ms);
+});
+
+test("pictures for the documentation", async ({ browser }) => {
+  for (const scheme of ["light", "dark"] as const) {
+    const context = await browser.newContext({ colorScheme: scheme, viewport: { width: 1120, height: 680 } });
+    const page = await context.newPage();
+    const id = await submit(server.url, "ticking", { seconds: 4, every: 0.1 });
+    await page.goto(`${server.url}/executions/${id}`);
+    await expect(line(page, /^tick 20$/)).toBeVisible();
+    await docsImage(page, `log-${scheme}`);
+    await page.goto(`${server.url}/executions/${nested}?tab=timeline`);
+    await settled(page);
+    await docsImage(page, `timeline-${scheme}`);
+    await context.close();
+  }
+});

@@ -1,0 +1,135 @@
+/** The page of one execution, beside its log. */
+import { expect, test } from "@playwright/test";
+import { standalone, type Server } from "./server";
+import { line, over, run, shot, statusOf, submit, watchErrors } from "./support";
+
+let server: Server;
+
+test.beforeAll(async () => {
+  server = await standalone();
+});
+
+test.afterAll(async () => server.stop());
+
+test("who, when, where; result, files and summary", async ({ page }) => {
+  const errors = watchErrors(page);
+  const id = await submit(server.url, "nested", { lines: 2 }, { requested_by: "anna" });
+  await over(server.url, id);
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(page.locator("h1")).toContainText("nested");
+  await expect(page.locator("h1 .status")).toHaveText("succeeded");
+  await expect(page.locator(".execution-facts")).toContainText("anna");
+  await expect(page.locator(".execution-facts")).toContainText("standalone");
+  await expect(page.locator(".execution-facts")).toContainText("default");
+  await page.getByRole("tab", { name: /Result/ }).click();
+  await expect(page.getByRole("heading", { name: "Report" })).toBeVisible();
+  await expect(page.locator(".prose td").first()).toHaveText("users");
+  // A number that JavaScript would round.
+  await expect(page.locator(".tree")).toContainText("12345678901234567890");
+  const file = page.getByRole("link", { name: "report.txt" });
+  const download = page.waitForEvent("download");
+  await file.click();
+  expect((await download).suggestedFilename()).toBe("report.txt");
+  await shot(page, "result");
+  expect(errors).toEqual([]);
+});
+
+test("the timeline has a bar per attempt, step and child", async ({ page }) => {
+  const id = await run(server.url, "nested", { lines: 2 });
+  await page.goto(`${server.url}/executions/${id}?tab=timeline`);
+  const rows = page.getByRole("table", { name: "Timeline" }).getByRole("row");
+  await expect(rows.filter({ hasText: "Attempt 1" })).toBeVisible();
+  for (const name of ["collect", "inner", "call others"]) await expect(rows.filter({ hasText: name }).first()).toHaveAttribute("data-outcome", "succeeded");
+  const child = rows.filter({ hasText: "leaf" });
+  await expect(child).toHaveAttribute("data-kind", "child");
+  await expect(child.locator("i")).toBeVisible();
+  await shot(page, "timeline");
+  await child.getByRole("link", { name: "leaf" }).click();
+  await expect(page.locator("h1")).toContainText("leaf");
+  await expect(page.locator(".execution-facts")).toContainText("Asked for by");
+});
+
+test("a failure shows its error, and the traceback when it is asked for", async ({ page }) => {
+  const id = await run(server.url, "failing");
+  await page.goto(`${server.url}/executions/${id}`);
+  const failure = page.getByRole("group", { name: "Error" });
+  await expect(failure).toContainText("ValueError");
+  await expect(failure).toContainText("the disk is full");
+  await expect(failure.locator("pre")).toBeHidden();
+  await failure.getByText("Traceback").click();
+  await expect(failure.locator("pre")).toContainText("in inner");
+  await shot(page, "failure");
+});
+
+test("cancel asks first, and force comes after", async ({ page }) => {
+  const id = await submit(server.url, "stubborn");
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(line(page, /^begun$/)).toBeVisible();
+  await page.getByRole("button", { name: "Cancel…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("button", { name: "Not now" }).click();
+  await expect(dialog).toHaveCount(0);
+  expect(await statusOf(server.url, id)).toBe("running");
+  await page.getByRole("button", { name: "Cancel…" }).click();
+  await dialog.getByRole("button", { name: "Cancel it" }).click();
+  await expect(page.locator("h1 .status")).toHaveText("cancelling");
+  await page.getByRole("button", { name: "Force…" }).click();
+  await dialog.getByRole("button", { name: "Kill it" }).click();
+  await expect(page.locator("h1 .status")).toHaveText("cancelled");
+  await expect(page.getByRole("button", { name: /Cancel…|Force…/ })).toHaveCount(0);
+});
+
+test("rerun as is, with its secret; run again leads to the form", async ({ page }) => {
+  const id = await submit(server.url, "with_secret", { token: "hunter22", target: "there" });
+  await over(server.url, id);
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(page.getByRole("link", { name: "Run again…" })).toHaveAttribute("href", new RegExp(`/actions/with_secret\\?from=${id}$`));
+  await page.getByRole("button", { name: "Rerun as is" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Rerun" }).click();
+  await expect(page).not.toHaveURL(new RegExp(id));
+  await expect(page.locator("h1 .status")).toHaveText("succeeded");
+  await page.getByRole("tab", { name: /Result/ }).click();
+  await expect(page.getByRole("group", { name: "Result" })).toHaveText("8");
+});
+
+test("the call can be had as a command or a program, without the secret", async ({ page }) => {
+  const id = await run(server.url, "with_secret", { token: "hunter22", target: "it's" });
+  await page.goto(`${server.url}/executions/${id}?tab=call`);
+  for (const kind of ["CLI", "curl", "Python", "Rust"]) {
+    await page.getByRole("tab", { name: kind, exact: true }).click();
+    const text = page.locator(".copy-as pre");
+    await expect(text).toContainText("with_secret");
+    await expect(text).toContainText("<token>");
+    await expect(text).not.toContainText("hunter22");
+  }
+  expect(await page.content()).not.toContain("hunter22");
+});
+
+test("a result of five megabytes is there at once and opened in parts", async ({ page }) => {
+  const id = await run(server.url, "bulky");
+  await page.goto(`${server.url}/executions/${id}?tab=result`);
+  const tree = page.getByRole("group", { name: "Result" });
+  await expect(tree.getByRole("button", { name: "[ 60000 entries ]" })).toBeVisible();
+  await tree.getByRole("button", { name: "[ 60000 entries ]" }).click();
+  await expect(tree.getByRole("button", { name: "59,900 more" })).toBeVisible();
+  expect(await page.locator(".tree *").count()).toBeLessThan(2_000);
+});
+
+test("a link to what is not there says so", async ({ page }) => {
+  for (const id of ["0198c0de-0000-7000-8000-000000000000", "nonsense"]) {
+    await page.goto(`${server.url}/executions/${id}`);
+    await expect(page.getByText("There is no such execution")).toBeVisible();
+    await expect(page.getByText(id)).toBeVisible();
+    await expect(page.getByRole("link", { name: /Look through/ })).toBeVisible();
+  }
+  await shot(page, "missing");
+});
+
+test("what is written live is seen with progress of steps and status", async ({ page }) => {
+  const id = await submit(server.url, "nested", { lines: 30 });
+  await page.goto(`${server.url}/executions/${id}?tab=timeline`);
+  const collect = page.getByRole("table", { name: "Timeline" }).getByRole("row").filter({ hasText: "collect" });
+  await expect(collect).toHaveAttribute("data-outcome", "pending");
+  await expect(collect).toHaveAttribute("data-outcome", "succeeded");
+  await expect(page.locator("h1 .status")).toHaveText("succeeded");
+});

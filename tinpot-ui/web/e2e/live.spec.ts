@@ -1,0 +1,123 @@
+/** Logs that are written while they are looked at. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test, type Page } from "@playwright/test";
+import { cluster, type Cluster } from "./server";
+import { line, over, shot, sight, submit, watchErrors } from "./support";
+
+let server: Cluster;
+let folder: string;
+
+test.beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "tinpot-gates-"));
+  server = await cluster();
+});
+
+test.afterAll(async () => {
+  await server.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let gates = 0;
+/** An execution that writes until its gate is opened. */
+async function ticking(every = 0.05): Promise<{ id: string; open: () => void }> {
+  gates += 1;
+  const gate = join(folder, `gate-${gates}`);
+  const id = await submit(server.url, "ticking", { seconds: 100, every, gate });
+  return { id, open: () => writeFileSync(gate, "") };
+}
+
+/** All lines of the log that the page has shown so far, as text by number; it has to be in view from the first on. */
+async function shown(page: Page): Promise<Map<number, string>> {
+  const rows = await page.locator(".log-scroll .log-line").evaluateAll((lines) =>
+    lines.map((row) => [Number((row as HTMLElement).dataset["seq"]), row.querySelector(".log-text")?.textContent ?? ""] as const));
+  return new Map(rows);
+}
+
+test("two viewers see the same, whenever they came", async ({ browser }) => {
+  const { id, open } = await ticking();
+  const [first, second] = [await browser.newPage(), await browser.newPage()];
+  await first.goto(`${server.url}/executions/${id}`);
+  await expect(line(first, /^tick 10$/)).toBeVisible();
+  await second.goto(`${server.url}/executions/${id}`);
+  open();
+  for (const page of [first, second]) {
+    await expect(line(page, /^the last line$/)).toBeVisible();
+    await expect(page.locator("h1 .status")).toHaveText("succeeded");
+  }
+  const [a, b] = [await shown(first), await shown(second)];
+  const common = [...a.keys()].filter((seq) => b.has(seq));
+  expect(common.length).toBeGreaterThan(10);
+  for (const seq of common) expect(b.get(seq)).toBe(a.get(seq));
+  // And all of it, from the first line, without gaps.
+  for (const page of [first, second]) {
+    await page.locator(".log-scroll").focus();
+    await page.keyboard.press("g");
+    await expect(line(page, /^tick 1$/)).toBeVisible();
+  }
+  await Promise.all([first.close(), second.close()]);
+});
+
+test("follows; lets go when the reader scrolls up; comes back by the pill", async ({ page }) => {
+  const { id, open } = await ticking(0.02);
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(line(page, /^tick 60$/)).toBeVisible();
+  await expect(page.getByRole("button", { name: /Follow/ })).toHaveAttribute("aria-pressed", "true");
+  await page.locator(".log-scroll").hover();
+  await page.mouse.wheel(0, -300);
+  await expect(page.getByRole("button", { name: /Follow/ })).toHaveAttribute("aria-pressed", "false");
+  const at = (await sight(page)).first;
+  const pill = page.getByRole("button", { name: /new lines?$/ });
+  await expect(pill).toBeVisible();
+  await expect(pill).toHaveText(/[3-9]\d new lines|\d{3} new lines/);
+  // Nothing moves under the reader's eyes.
+  expect((await sight(page)).first).toBe(at);
+  await shot(page, "pill");
+  await pill.click();
+  await expect(pill).toHaveCount(0);
+  await expect.poll(async () => (await sight(page)).atBottom).toBe(true);
+  const before = (await sight(page)).last;
+  await expect.poll(async () => (await sight(page)).last).toBeGreaterThan(before);
+  open();
+  await expect(line(page, /^the last line$/)).toBeInViewport();
+});
+
+test("a reload in the middle loses nothing", async ({ page }) => {
+  const { id, open } = await ticking();
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(line(page, /^tick 10$/)).toBeVisible();
+  await page.reload();
+  await expect(line(page, /^tick 25$/)).toBeVisible();
+  open();
+  await expect(line(page, /^the last line$/)).toBeVisible();
+  await page.locator(".log-scroll").focus();
+  await page.keyboard.press("g");
+  await expect(line(page, /^tick 1$/)).toBeVisible();
+});
+
+test("a coordinator that is killed and comes back: stale in between, then all lines, once", async ({ page }) => {
+  test.setTimeout(120_000);
+  const errors = watchErrors(page);
+  const { id, open } = await ticking(0.2);
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(line(page, /^tick 5$/)).toBeVisible();
+  await expect(page.locator(".stream")).toHaveAttribute("data-state", "live");
+  await server.restart(async () => {
+    await expect(page.locator(".stream")).toHaveAttribute("data-state", "stale", { timeout: 20_000 });
+    await shot(page, "stale");
+    // What was there can still be read.
+    await expect(line(page, /^tick 5$/)).toBeVisible();
+  });
+  await expect(page.locator(".stream")).toHaveAttribute("data-state", "live", { timeout: 30_000 });
+  const reached = (await sight(page)).last;
+  await expect.poll(async () => (await sight(page)).last, { timeout: 30_000 }).toBeGreaterThan(reached + 3);
+  open();
+  await expect(line(page, /^the last line$/)).toBeVisible({ timeout: 30_000 });
+  await expect(page.locator("h1 .status")).toHaveText("succeeded", { timeout: 20_000 });
+  expect(await over(server.url, id)).toBe("succeeded");
+  const ticks = [...(await shown(page)).values()].filter((text) => text.startsWith("tick ")).map((text) => Number(text.slice(5)));
+  expect(ticks.length).toBeGreaterThan(10);
+  for (let at = 1; at < ticks.length; at += 1) expect(ticks[at]).toBe((ticks[at - 1] ?? 0) + 1);
+  expect(errors).toEqual([]);
+});

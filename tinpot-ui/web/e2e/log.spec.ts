@@ -1,0 +1,213 @@
+/** The log of one execution, as it is looked at when it is over. */
+import { expect, test } from "@playwright/test";
+import { standalone, type Server } from "./server";
+import { line, run, shot, sight, timing, watchErrors } from "./support";
+
+/** What may be in the page for one log, however long it is. */
+const NODES_MAX = 3_000;
+
+let server: Server;
+let long: string;
+let coloured: string;
+
+test.beforeAll(async () => {
+  test.setTimeout(180_000);
+  server = await standalone();
+  coloured = await run(server.url, "colourful");
+  long = await run(server.url, "many", {}, 120_000);
+});
+
+test.afterAll(async () => server.stop());
+
+test("300,000 lines: first line, end and middle, with a bounded number of nodes", async ({ page }) => {
+  const errors = watchErrors(page);
+  await page.goto(`${server.url}/executions/${long}`);
+  await expect(line(page, /^line 1: hay$/)).toBeVisible();
+  expect((await sight(page)).nodes).toBeLessThan(NODES_MAX);
+
+  await page.keyboard.press("G");
+  await expect(line(page, /^line 300000: hay$/)).toBeVisible();
+  const end = await sight(page);
+  expect(end.atBottom).toBe(true);
+  expect(end.nodes).toBeLessThan(NODES_MAX);
+
+  // As a drag of the scroll bar does: places that were never fetched.
+  for (const part of [0.5, 0.25, 0.75, 0.1]) {
+    await page.locator(".log-scroll").evaluate((element, to) => {
+      element.scrollTop = (element.scrollHeight - element.clientHeight) * to;
+    }, part);
+    await expect.poll(async () => (await sight(page)).first).toBeGreaterThan(300_000 * part - 2_000);
+    const seen = await sight(page);
+    expect(seen.first).toBeLessThan(300_000 * part + 2_000);
+    expect(seen.last).toBeGreaterThan(seen.first + 5);
+    expect(seen.nodes).toBeLessThan(NODES_MAX);
+  }
+  await page.locator(".log-scroll").focus();
+  await page.keyboard.press("g");
+  await expect(line(page, /^line 1: hay$/)).toBeVisible();
+  expect(errors).toEqual([]);
+});
+
+test("scrolling through pages leaves out no line and shows none twice", async ({ page }) => {
+  await page.goto(`${server.url}/executions/${long}`);
+  await expect(line(page, /^line 1: hay$/)).toBeVisible();
+  await page.locator(".log-scroll").hover();
+  let reached = (await sight(page)).last;
+  for (let turn = 0; turn < 60; turn += 1) {
+    await page.mouse.wheel(0, 400);
+    await expect.poll(async () => (await sight(page)).last).toBeGreaterThan(reached);
+    const seen = await page.locator(".log-scroll .log-line").evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset["seq"])));
+    const gaps = seen.filter((seq, at) => at > 0 && seq !== (seen[at - 1] ?? 0) + 1);
+    expect(gaps).toEqual([]);
+    // Nothing is skipped between two looks.
+    expect((await sight(page)).first).toBeLessThanOrEqual(reached + 1);
+    reached = (await sight(page)).last;
+  }
+  expect(reached).toBeGreaterThan(1_000);
+});
+
+test("a search finds what is far outside of what is held, and goes there", async ({ page }) => {
+  await page.goto(`${server.url}/executions/${long}`);
+  await expect(line(page, /^line 1: hay$/)).toBeVisible();
+  await page.keyboard.press("/");
+  await page.keyboard.type("the needle");
+  await expect(page.locator(".log-count")).toHaveText("1 / 1");
+  const hit = line(page, "line 271828: the needle");
+  await expect(hit).toBeInViewport();
+  await expect(hit.locator("mark")).toHaveText("the needle");
+  // With what stands around it, in the log itself and in the list.
+  await expect(line(page, /^line 271827: hay$/)).toBeVisible();
+  await page.getByRole("button", { name: /List the hits/ }).click();
+  await expect(page.locator(".log-hit .log-text")).toHaveText([/271826/, /271827/, /271828/, /271829/, /271830/]);
+  await shot(page, "search");
+});
+
+test("n and N go through the hits, patterns and case are as asked for", async ({ page }) => {
+  await page.goto(`${server.url}/executions/${long}`);
+  await expect(line(page, /^line 1: hay$/)).toBeVisible();
+  await page.keyboard.press("/");
+  await page.keyboard.type("line 100[05]00:");
+  await expect(page.locator(".log-count")).toHaveText("no hits");
+  await page.getByRole("button", { name: "Regular expression" }).click();
+  await expect(page.locator(".log-count")).toHaveText("1 / 2");
+  await expect(line(page, /^line 100000: hay$/)).toBeInViewport();
+  await page.locator(".log-scroll").focus();
+  await page.keyboard.press("n");
+  await expect(page.locator(".log-count")).toHaveText("2 / 2");
+  await expect(line(page, /^line 100500: hay$/)).toBeInViewport();
+  await page.keyboard.press("N");
+  await expect(line(page, /^line 100000: hay$/)).toBeInViewport();
+  await page.keyboard.press("/");
+  await page.keyboard.type("LINE 7:");
+  await expect(page.locator(".log-count")).toHaveText(/no hits|1 \/ /);
+  await page.getByRole("button", { name: "Match case" }).click();
+  await expect(page.locator(".log-count")).toHaveText("no hits");
+  await page.locator(".log-find input").fill("(");
+  await expect(page.locator(".log-find input")).toHaveAttribute("aria-invalid", "true");
+});
+
+test("links to lines open there, and clicks make them", async ({ page }) => {
+  await page.goto(`${server.url}/executions/${long}#L150000-L150003`);
+  await expect(line(page, /^line 150000: hay$/)).toBeInViewport();
+  await expect(page.locator(".log-row[data-selected]")).toHaveCount(4);
+  await page.locator(".log-line[data-seq='150005'] .log-number").click();
+  await expect(page).toHaveURL(/#L150005$/);
+  await page.locator(".log-line[data-seq='150002'] .log-number").click({ modifiers: ["Shift"] });
+  await expect(page).toHaveURL(/#L150002-L150005$/);
+  await expect(page.locator(".log-row[data-selected]")).toHaveCount(4);
+  await page.reload();
+  await expect(page.locator(".log-row[data-selected]")).toHaveCount(4);
+  await expect(line(page, /^line 150002: hay$/)).toBeInViewport();
+});
+
+test("colours, progress bars, levels, fields and steps", async ({ page }) => {
+  const errors = watchErrors(page);
+  await page.goto(`${server.url}/executions/${coloured}`);
+  await expect(line(page, "the end")).toBeVisible();
+  await expect(page.locator(".ansi-bold.ansi-fg-2")).toHaveText("ok");
+  await expect(page.locator(".ansi-italic")).toHaveText("italic");
+  await expect(line(page, /^100% done$/)).toBeVisible();
+  // Without colour: by letters.
+  const tagged = (text: string) => page.locator(".log-row").filter({ hasText: text }).locator(".log-tag");
+  await expect(tagged("to stderr")).toHaveText("err");
+  await expect(tagged("a detail")).toHaveText("dbg");
+  await expect(tagged("look at this")).toHaveText("wrn");
+  await expect(tagged("this is bad")).toHaveText("ERR");
+  await expect(line(page, "look at this").locator(".log-fields")).toHaveText("host=db-1");
+  await expect(page.locator(".log-step")).toContainText(["prepare", "inner"]);
+  await shot(page, "colours");
+  expect(errors).toEqual([]);
+});
+
+test("the level is filtered by the server", async ({ page }) => {
+  await page.goto(`${server.url}/executions/${coloured}`);
+  await expect(line(page, "the end")).toBeVisible();
+  await page.getByLabel("Level").selectOption("error");
+  await expect(line(page, "this is bad")).toBeVisible();
+  await expect(line(page, "to stderr")).toBeVisible();
+  await expect(line(page, "the end")).toHaveCount(0);
+  await page.getByLabel("Stream").selectOption("log");
+  await expect(line(page, "to stderr")).toHaveCount(0);
+  await expect(line(page, "this is bad")).toBeVisible();
+  await page.getByLabel("Level").selectOption("");
+  await expect(line(page, "a detail")).toBeVisible();
+});
+
+test("a huge line is cut, says what is not kept, and unfolds in steps", async ({ page }) => {
+  await page.goto(`${server.url}/executions/${coloured}`);
+  const huge = line(page, "xxxxxxxx");
+  await expect(huge).toBeVisible();
+  expect((await huge.textContent())?.length).toBeLessThan(5_000);
+  await huge.getByRole("button", { name: /more characters/ }).click();
+  await expect.poll(async () => (await huge.textContent())?.length ?? 0).toBeGreaterThan(60_000);
+  const rest = huge.getByRole("button", { name: /more characters/ });
+  if ((await rest.count()) > 0) await rest.click();
+  // The worker keeps 64 KiB of a line, and says so at its end.
+  await expect(huge).toContainText(/bytes of this line are not kept$/);
+});
+
+test("wrap, times and download", async ({ page }) => {
+  await page.goto(`${server.url}/executions/${coloured}`);
+  await expect(line(page, "the end")).toBeVisible();
+  const widthOf = () => page.locator(".log-scroll").evaluate((element) => element.scrollWidth - element.clientWidth);
+  expect(await widthOf()).toBeGreaterThan(1_000);
+  await page.keyboard.press("w");
+  await expect.poll(widthOf).toBeLessThanOrEqual(1);
+  await expect(page.locator(".log-time")).toHaveCount(0);
+  await page.keyboard.press("t");
+  await expect(page.locator(".log-time").first()).toHaveText(/^\+\d+\.\d{3}$/);
+  await page.keyboard.press("t");
+  await expect(page.locator(".log-time").first()).toHaveText(/^\d\d:\d\d:\d\d\.\d{3}$/);
+  const download = page.waitForEvent("download");
+  await page.getByRole("link", { name: "download" }).click();
+  expect((await download).suggestedFilename()).toBe(`${coloured}.log`);
+});
+
+test("timings", async ({ page }) => {
+  await page.goto(server.url);
+  await page.goto(`${server.url}/executions/${coloured}`);
+  await expect(line(page, "the end")).toBeVisible();
+  const inPage = (act: string, text: string) => page.evaluate(async ([what, wanted]) => {
+    const shown = () => [...document.querySelectorAll(".log-scroll .log-text")].some((element) => element.textContent === wanted);
+    const began = performance.now();
+    if (what?.startsWith("/")) {
+      history.pushState(null, "", what);
+      window.dispatchEvent(new PopStateEvent("popstate"));
+    } else if (what === "G" || what === "g") {
+      document.querySelector<HTMLElement>(".log-scroll")?.dispatchEvent(new KeyboardEvent("keydown", { key: what, bubbles: true, cancelable: true }));
+    } else {
+      const input = document.querySelector<HTMLInputElement>(".log-find input");
+      if (input !== null) input.value = "the needle";
+      input?.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    }
+    while (!shown()) {
+      if (performance.now() - began > 10_000) throw new Error(`${wanted} is not shown`);
+      await new Promise((done) => requestAnimationFrame(done));
+    }
+    return performance.now() - began;
+  }, [act, text]);
+  const opened = await inPage(`/executions/${long}`, "line 1: hay");
+  timing("300,000 lines: open to first line", opened);
+  timing("300,000 lines: jump to the end", await inPage("G", "line 300000: hay"));
+  timing("300,000 lines: server search, with 120 ms of waiting for the next key", await inPage("search", "line 271828: the needle"));
+});

@@ -1,0 +1,24 @@
+import { defineConfig } from "@playwright/test";
+
+// Debian's Chromium, as it is: nothing is downloaded, and nothing leaves this machine.
+export default defineConfig({
+  testDir: "e2e",
+  outputDir: "test-results",
+  // Every file starts a server of its own; more at once would only make the timings worse.
+  workers: 1,
+  retries: 0,
+  timeout: 60_000,
+  expect: { timeout: 10_000 },
+  reporter: [["list"]],
+  use: {
+    viewport: { width: 1280, height: 800 },
+    screenshot: "only-on-failure",
+    launchOptions: {
+      executablePath: process.env["TINPOT_CHROMIUM"] ?? "/usr/bin/chromium",
+      args: [
+        "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+        "--disable-quic",
+      ],
+    },
+  },
+});

@@ -1,0 +1,51 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { basePath } from "../app/base";
+import { Button, Tabs } from "../ui";
+import { snippet, SNIPPET_KINDS, type SnippetKind } from "./snippets";
+
+/** Puts text onto the clipboard; the browser allows it on secure pages and on this machine only. */
+export function CopyButton({ text, label, children }: { text: () => string; label: string; children?: string }) {
+  const [state, setState] = useState<"idle" | "done" | "failed">("idle");
+  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+  useEffect(() => () => {
+    if (timer.current !== null) clearTimeout(timer.current);
+  }, []);
+  const said = (next: "done" | "failed") => (): void => {
+    setState(next);
+    timer.current = setTimeout(() => setState("idle"), 2_000);
+  };
+  const copy = (): void => {
+    const clipboard = navigator.clipboard as Clipboard | undefined;
+    if (clipboard === undefined) said("failed")();
+    else clipboard.writeText(text()).then(said("done"), said("failed"));
+  };
+  const shown = state === "done" ? "Copied" : state === "failed" ? "Select and copy it yourself" : children;
+  return (
+    <Button look="quiet" class="small" icon={state === "done" ? "check" : "copy"} aria-label={state === "done" ? "Copied" : label} title={label} onClick={copy}>
+      {shown}
+    </Button>
+  );
+}
+
+interface CopyAsProps {
+  action: string;
+  parameters: unknown;
+}
+
+/** The same call as a command or a program. */
+export function CopyAs({ action, parameters }: CopyAsProps) {
+  const [kind, setKind] = useState<SnippetKind>("CLI");
+  const values = parameters !== null && typeof parameters === "object" ? (parameters as Record<string, unknown>) : {};
+  const server = window.location.origin + basePath().replace(/\/$/, "");
+  const text = snippet(kind, { action, parameters: values, secrets: [], server });
+  return (
+    <div class="copy-as">
+      <div class="copy-head">
+        <Tabs class="segments" label="Copy as" tabs={SNIPPET_KINDS.map((id) => ({ id, title: id }))} current={kind} onSelect={setKind} />
+        <CopyButton text={() => text} label={`Copy as ${kind}`}>Copy</CopyButton>
+      </div>
+      <pre tabIndex={0} aria-label={`The call as ${kind}`}>{text}</pre>
+      {JSON.stringify(values).includes('"***"') && <p class="faint">Secrets are not known here: put them in place of &lt;name&gt;.</p>}
+    </div>
+  );
+}

@@ -1,0 +1,42 @@
+/** JSON as it was sent: numbers that this browser would round are kept as text. */
+
+/** A number that a double cannot hold exactly. */
+export class ExactNumber {
+  constructor(readonly text: string) {}
+
+  toString(): string {
+    return this.text
+  }
+
+  /** For whoever has to send it on as JSON: as near as a double comes. */
+  toJSON(): number {
+    return Number(this.text)
+  }
+}
+
+const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g
+
+/** Parses JSON. The slower way is only taken where a long number may be. */
+export function parseExact(text: string): unknown {
+  if (!/\d{16}|\d[eE]\+?\d{2}/.test(text)) return JSON.parse(text) as unknown
+  // No text that an action wrote can guess it.
+  const mark = `exact ${crypto.randomUUID()} `
+  let found = false
+  const marked = text.replace(TOKEN, (token) => {
+    if (token.startsWith('"') || isExact(token)) return token
+    found = true
+    return `"${mark}${token}"`
+  })
+  if (!found) return JSON.parse(text) as unknown
+  return JSON.parse(marked, (_key, value: unknown) =>
+    typeof value === 'string' && value.startsWith(mark) ? new ExactNumber(value.slice(mark.length)) : value,
+  ) as unknown
+}
+
+function isExact(source: string): boolean {
+  const value = Number(source)
+  if (!Number.isFinite(value)) return false
+  if (/^-?\d+$/.test(source)) return Number.isSafeInteger(value) || String(value) === source
+  const digits = source.replace(/[eE].*$/, '').replace(/[-.]/g, '').replace(/^0+/, '')
+  return digits.length <= 17
+}

@@ -1,0 +1,146 @@
+import type { ComponentChildren } from "preact";
+import { apiUrl } from "../app/base";
+import type { ExecutionView } from "../api/types";
+import { Duration, Empty, StatusBadge, Time } from "../ui";
+import { CopyAs, CopyButton } from "./copy";
+import type { ArtifactLink } from "./data";
+import { JsonTree } from "./json-tree";
+import { Summary } from "./summary";
+
+export function Section({ title, tools, children }: { title: string; tools?: ComponentChildren; children: ComponentChildren }) {
+  return (
+    <section class="panel section">
+      <header>
+        <h2>{title}</h2>
+        {tools}
+      </header>
+      {children}
+    </section>
+  );
+}
+
+export function formatBytes(bytes: number): string {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let [value, unit] = [bytes, 0];
+  while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+interface ResultProps {
+  view: ExecutionView;
+  summary: string | null;
+  artifacts: readonly ArtifactLink[];
+}
+
+/** What it has left: summary, result, files. */
+export function ResultPanel({ view, summary, artifacts }: ResultProps) {
+  const result = view.outcome?.result;
+  const known = view.outcome !== null && "result" in view.outcome;
+  return (
+    <div class="sections">
+      {summary !== null && <Section title="Summary"><Summary markdown={summary} /></Section>}
+      {known && (
+        <Section title="Result" tools={<CopyButton text={() => JSON.stringify(result, null, 2) ?? "null"} label="Copy the result as JSON">JSON</CopyButton>}>
+          <JsonTree value={result} label="Result" />
+        </Section>
+      )}
+      {artifacts.length > 0 && <Section title="Artifacts"><Artifacts id={view.execution_id} artifacts={artifacts} /></Section>}
+      {summary === null && !known && artifacts.length === 0 && <Empty title={view.outcome === null ? "There is no result yet" : "It has left no result"} />}
+    </div>
+  );
+}
+
+function Artifacts({ id, artifacts }: { id: string; artifacts: readonly ArtifactLink[] }) {
+  return (
+    <div class="table-wrap">
+      <table>
+        <thead><tr><th>Name</th><th>Kind</th><th class="right">Size</th><th class="right">Attempt</th></tr></thead>
+        <tbody>
+          {artifacts.map((artifact) => (
+            <tr key={artifact.id}>
+              <td><a href={apiUrl(`api/executions/${encodeURIComponent(id)}/artifacts/${encodeURIComponent(artifact.id)}`)} download={artifact.name}>{artifact.name}</a></td>
+              <td>{artifact.media_type}</td>
+              <td class="right">{formatBytes(artifact.size_bytes)}</td>
+              <td class="right">{artifact.attempt}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** What was asked for: parameters, options, and the same by other means. */
+export function CallPanel({ view, controls }: { view: ExecutionView; controls: boolean }) {
+  const options: [string, ComponentChildren][] = [
+    ["Queue", view.queue],
+    ["Priority", view.priority],
+    ["Timeout", view.timeout === null ? "none" : <Duration key="timeout" seconds={view.timeout} />],
+    ["Retries", view.retries],
+    ["Lost attempts allowed", view.max_lost_attempts],
+  ];
+  if (view.not_before !== null) options.push(["Not before", <Time key="not_before" at={view.not_before} />]);
+  if (view.expires_at !== null) options.push(["Expires", <Time key="expires" at={view.expires_at} />]);
+  if (view.idempotency_key !== null) options.push(["Idempotency key", <code key="key">{view.idempotency_key}</code>]);
+  return (
+    <div class="sections">
+      <Section title="Parameters" tools={<CopyButton text={() => JSON.stringify(view.parameters, null, 2) ?? "{}"} label="Copy the parameters as JSON">JSON</CopyButton>}>
+        <JsonTree value={view.parameters} label="Parameters" />
+      </Section>
+      <Section title="Options">
+        <dl class="options">
+          {options.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
+        </dl>
+      </Section>
+      {controls && <Section title="The same call as"><CopyAs action={view.action_name} parameters={view.parameters} /></Section>}
+    </div>
+  );
+}
+
+export function Attempts({ view }: { view: ExecutionView }) {
+  if (view.attempts.length === 0) return null;
+  return (
+    <div class="table-wrap">
+      <table>
+        <thead><tr><th>Attempt</th><th>Outcome</th><th>Worker</th><th>Started</th><th class="right">Took</th><th class="right">Lines</th></tr></thead>
+        <tbody>
+          {view.attempts.map((attempt) => (
+            <tr key={attempt.number}>
+              <td>{attempt.number}</td>
+              <td>
+                <StatusBadge status={attempt.outcome?.status ?? (attempt.ended_at === null ? "running" : "lost")} plain />
+                {attempt.outcome?.error !== undefined && <div class="attempt-error">{attempt.outcome.error}</div>}
+              </td>
+              <td class="mono">{attempt.worker}</td>
+              <td><Time at={attempt.started_at ?? attempt.granted_at} /></td>
+              <td class="right"><Duration from={attempt.started_at} to={attempt.ended_at} /></td>
+              <td class="right">{attempt.log_lines.toLocaleString("en")}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** Why it failed, with the traceback to unfold. */
+export function Failure({ view }: { view: ExecutionView }) {
+  const { outcome } = view;
+  if (outcome === null || outcome.error === undefined) return null;
+  const { kind, error, traceback } = outcome;
+  return (
+    <div class="failure" data-status={view.status} role="group" aria-label="Error">
+      <p>
+        {kind !== undefined && <strong>{kind}: </strong>}
+        {error}
+      </p>
+      {traceback !== undefined && (
+        <details>
+          <summary>Traceback</summary>
+          <CopyButton text={() => traceback} label="Copy the traceback" />
+          <pre tabIndex={0}>{traceback}</pre>
+        </details>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,51 @@
+import { execFileSync } from 'node:child_process'
+
+import { describe, expect, it } from 'vitest'
+
+import { pythonValue, shellWord, snippet, withPlaceholders, type Call } from './snippets'
+
+const nasty = `it's "quoted" $HOME \`id\` \\ \n ünï <script> "#`
+const call: Call = {
+  action: 'back up',
+  parameters: { text: nasty, n: 1.5, on: true, none: null, list: [1, 'two', {}], token: '***', deep: { password: '***' } },
+  secrets: ['token'],
+  server: 'http://localhost:8000/sub',
+}
+
+describe('snippets', () => {
+  it('have placeholders where secrets were, at any depth', () => {
+    const filled = withPlaceholders(call)
+    expect(filled['token']).toBe('<token>')
+    expect(filled['deep']).toEqual({ password: '<password>' })
+    expect(JSON.stringify(filled)).not.toContain('***')
+  })
+
+  it('survive the shell', () => {
+    for (const word of [nasty, 'plain', '', "'", '-x', '$(id)']) {
+      const back = execFileSync('sh', ['-c', `printf %s ${shellWord(word)}`], { encoding: 'utf8' })
+      expect(back).toBe(word)
+    }
+    const body = execFileSync('sh', ['-c', `curl() { while [ "$1" != -d ]; do shift; done; printf %s "$2"; }\n${snippet('curl', call)}`])
+    expect(JSON.parse(body.toString())).toEqual({ parameters: withPlaceholders(call) })
+    const sent = execFileSync('sh', ['-c', `tinpot() { cat; }\n${snippet('CLI', call)}`])
+    expect(JSON.parse(sent.toString())).toEqual(withPlaceholders(call))
+  })
+
+  it('are Python', () => {
+    const program = `import json\nprint(json.dumps(${pythonValue(withPlaceholders(call), '')}))`
+    const back = execFileSync('python3', ['-'], { input: program, encoding: 'utf8' })
+    expect(JSON.parse(back)).toEqual(withPlaceholders(call))
+    execFileSync('python3', ['-c', 'import sys, ast; ast.parse(sys.stdin.read())'], { input: snippet('Python', call) })
+  })
+
+  it('are Rust, whatever the text holds', () => {
+    const text = snippet('Rust', { ...call, parameters: { a: '"#', b: '"##' } })
+    expect(text).toContain('r###"')
+    expect(text).toContain('"http://localhost:8000/sub/api/actions/back%20up/execute"')
+  })
+
+  it('name the action by its address', () => {
+    expect(snippet('curl', { ...call, parameters: {} })).toContain('/sub/api/actions/back%20up/execute')
+    expect(snippet('CLI', { ...call, parameters: {} })).toBe(`tinpot run 'back up' --server http://localhost:8000/sub`)
+  })
+})

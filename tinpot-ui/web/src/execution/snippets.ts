@@ -1,0 +1,137 @@
+/** The same call by other means: CLI, curl, Python, Rust. */
+
+export interface Call {
+  action: string
+  parameters: Record<string, unknown>
+  /** Names of parameters whose values are not known here. */
+  secrets: readonly string[]
+  /** Where the API is, without `/` at the end. */
+  server: string
+}
+
+export type SnippetKind = 'CLI' | 'curl' | 'Python' | 'Rust'
+export const SNIPPET_KINDS: readonly SnippetKind[] = ['CLI', 'curl', 'Python', 'Rust']
+
+/** What the API shows in place of a secret. */
+const HIDDEN = '***'
+
+/** Parameters with a placeholder wherever a secret was. */
+export function withPlaceholders(call: Call): Record<string, unknown> {
+  const fill = (value: unknown, name: string): unknown => {
+    if (value === HIDDEN) return placeholder(name)
+    if (Array.isArray(value)) return value.map((entry) => fill(entry, name))
+    if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
+      return Object.fromEntries(Object.entries(value).map(([inner, entry]) => [inner, fill(entry, inner)]))
+    }
+    return value
+  }
+  return Object.fromEntries(
+    Object.entries(call.parameters).map(([name, value]) =>
+      call.secrets.includes(name) ? [name, placeholder(name)] : [name, fill(value, name)],
+    ),
+  )
+}
+
+function placeholder(name: string): string {
+  return `<${name}>`
+}
+
+export function snippet(kind: SnippetKind, call: Call): string {
+  const parameters = withPlaceholders(call)
+  switch (kind) {
+    case 'CLI':
+      return cli(call, parameters)
+    case 'curl':
+      return curl(call, parameters)
+    case 'Python':
+      return python(call, parameters)
+    case 'Rust':
+      return rust(call, parameters)
+  }
+}
+
+/** One word for a POSIX shell. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`
+}
+
+function cli(call: Call, parameters: Record<string, unknown>): string {
+  const start = `tinpot run ${shellWord(call.action)} --server ${shellWord(call.server)}`
+  if (Object.keys(parameters).length === 0) return start
+  return `${start} -d - <<'END'\n${JSON.stringify(parameters, null, 2)}\nEND`
+}
+
+function url(call: Call): string {
+  return `${call.server}/api/actions/${encodeURIComponent(call.action)}/execute`
+}
+
+function curl(call: Call, parameters: Record<string, unknown>): string {
+  const body = JSON.stringify({ parameters }, null, 2)
+  return [
+    `curl -sS -X POST ${shellWord(url(call))}`,
+    `-H 'content-type: application/json'`,
+    `-d ${shellWord(body)}`,
+  ].join(' \\\n  ')
+}
+
+function python(call: Call, parameters: Record<string, unknown>): string {
+  return `import json
+import urllib.request
+
+parameters = ${pythonValue(parameters, '')}
+request = urllib.request.Request(
+    ${pythonText(url(call))},
+    data=json.dumps({"parameters": parameters}).encode(),
+    headers={"content-type": "application/json"},
+)
+with urllib.request.urlopen(request) as answer:
+    print(json.load(answer)["execution_id"])`
+}
+
+function pythonText(text: string): string {
+  // JSON's escapes are Python's, but for the halves of surrogate pairs, which JSON.stringify leaves whole.
+  return JSON.stringify(text)
+}
+
+export function pythonValue(value: unknown, indent: string): string {
+  const inner = `${indent}    `
+  if (value === null || value === undefined) return 'None'
+  if (value === true) return 'True'
+  if (value === false) return 'False'
+  if (typeof value === 'string') return pythonText(value)
+  if (Array.isArray(value)) {
+    if (value.length === 0) return '[]'
+    return `[\n${value.map((entry) => `${inner}${pythonValue(entry, inner)},\n`).join('')}${indent}]`
+  }
+  if (typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
+    const entries = Object.entries(value)
+    if (entries.length === 0) return '{}'
+    const lines = entries.map(([name, entry]) => `${inner}${pythonText(name)}: ${pythonValue(entry, inner)},\n`)
+    return `{\n${lines.join('')}${indent}}`
+  }
+  return String(value)
+}
+
+function rust(call: Call, parameters: Record<string, unknown>): string {
+  const body = JSON.stringify({ parameters }, null, 4)
+  let hashes = '#'
+  while (body.includes(`"${hashes}`)) hashes += '#'
+  return `// cargo add reqwest --features blocking
+fn main() -> Result<(), reqwest::Error> {
+    let body = r${hashes}"${body}"${hashes};
+    let answer = reqwest::blocking::Client::new()
+        .post(${rustText(url(call))})
+        .header("content-type", "application/json")
+        .body(body)
+        .send()?
+        .error_for_status()?
+        .text()?;
+    println!("{answer}");
+    Ok(())
+}`
+}
+
+function rustText(text: string): string {
+  // An address holds no control characters: only quotes and backslashes need an escape.
+  return `"${text.replace(/["\\]/g, '\\$&')}"`
+}

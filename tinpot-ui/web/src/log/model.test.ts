@@ -1,0 +1,177 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { LogModel } from "./model";
+import { LogSearch } from "./search";
+import type { LogSource, PageAt } from "./source";
+import type { LogFilter, LogHits, LogLine, LogPage } from "./types";
+import { passes } from "./types";
+import { LINES_MAX } from "./window";
+
+/** A log as the server keeps it; every hundredth number is none of a line. */
+class FakeLog implements LogSource {
+  downloadUrl = "";
+  asked: PageAt[] = [];
+  fail = false;
+
+  constructor(public last: number) {}
+
+  line(seq: number): LogLine {
+    const level = seq % 1_000 === 1 ? "ERROR" : "INFO";
+    return { seq, timestamp: "2026-01-01T00:00:00Z", level, message: seq % 777 === 0 ? "needle" : "hay", stream: "stdout" };
+  }
+
+  all(filter: LogFilter): LogLine[] {
+    return Array.from({ length: this.last }, (_, at) => this.line(at + 1)).filter((line) => line.seq % 100 !== 0 && passes(line, filter));
+  }
+
+  page(at: PageAt, limit: number, filter: LogFilter): Promise<LogPage> {
+    this.asked.push(at);
+    if (this.fail) return Promise.reject(new Error("gone"));
+    const all = this.all(filter);
+    const from = "tail" in at ? Math.max(0, all.length - limit)
+      : "before" in at ? Math.max(0, all.findIndex((line) => line.seq >= at.before) - limit)
+      : all.findIndex((line) => line.seq > at.after);
+    const stop = "before" in at ? all.findIndex((line) => line.seq >= at.before) : from + limit;
+    const lines = from < 0 ? [] : all.slice(from, stop);
+    return Promise.resolve({
+      lines,
+      next: from >= 0 && stop < all.length ? (lines[lines.length - 1]?.seq ?? 0) : null,
+      previous: from > 0 ? (lines[0]?.seq ?? null) : null,
+      last_seq: this.last,
+    });
+  }
+
+  search(): Promise<LogHits> {
+    const matches = this.all({ level: null, streams: [] }).filter((line) => line.message === "needle");
+    return Promise.resolve({ matches: matches.map((line) => ({ seq: line.seq, line, before: [], after: [] })), next: null, total: matches.length });
+  }
+}
+
+let log: FakeLog;
+let model: LogModel;
+const held = () => model.held.lines.map((line) => line.seq);
+
+beforeEach(() => {
+  log = new FakeLog(50_000);
+  model = new LogModel(log);
+});
+
+describe("a viewer of a log", () => {
+  it("begins with the first line, or with the end where it is written", async () => {
+    await model.open(null, false);
+    expect(held()[0]).toBe(1);
+    expect(model.held.atStart).toBe(true);
+    expect(model.following).toBe(false);
+    const live = new LogModel(log);
+    await live.open(null, true);
+    expect(live.held.lines[live.held.lines.length - 1]?.seq).toBe(49_999);
+    expect([live.held.atEnd, live.following]).toEqual([true, true]);
+  });
+
+  it("goes to a line wherever it is, and asks nothing for one that is at hand", async () => {
+    await model.open({ from: 25_000, to: 25_000 }, false);
+    expect(held()).toContain(24_999);
+    expect(held()).toContain(25_001);
+    expect([model.held.atStart, model.held.atEnd]).toEqual([false, false]);
+    const asked = log.asked.length;
+    await model.jumpTo(25_050, "middle");
+    expect(log.asked.length).toBe(asked);
+    expect(model.target).toEqual({ seq: 25_050, align: "middle" });
+  });
+
+  it("goes from the first line to the last in pages, each line once, within its bound", async () => {
+    await model.open(null, false);
+    const seen = new Set(held());
+    while (!model.held.atEnd) {
+      await model.more();
+      for (const seq of held()) seen.add(seq);
+      expect(held().length).toBeLessThanOrEqual(LINES_MAX);
+    }
+    expect(seen.size).toBe(49_500);
+    while (!model.held.atStart) await model.less();
+    expect(held()[0]).toBe(1);
+    expect(held().length).toBeLessThanOrEqual(LINES_MAX);
+  });
+
+  it("takes what comes live while it is at the end, and counts it for who has scrolled up", async () => {
+    await model.open(null, true);
+    model.receive([log.line(50_001), log.line(50_002)]);
+    expect(held().slice(-2)).toEqual([50_001, 50_002]);
+    expect(model.fresh).toBe(0);
+    model.setFollowing(false);
+    model.receive([log.line(50_002), log.line(50_003)]);
+    expect(model.fresh).toBe(1);
+    expect(held().slice(-1)).toEqual([50_003]);
+    expect(model.lastSeq).toBe(50_003);
+  });
+
+  it("does not put live lines behind a hole", async () => {
+    await model.open(null, false);
+    model.receive([log.line(50_001)]);
+    expect(held()).not.toContain(50_001);
+    expect(model.fresh).toBe(1);
+    log.last = 50_001;
+    await model.toEnd(true);
+    expect(held().slice(-1)).toEqual([50_001]);
+    expect(model.fresh).toBe(0);
+  });
+
+  it("keeps what is looked at while much more comes", async () => {
+    await model.open(null, true);
+    model.setFollowing(false);
+    const top = held()[0];
+    for (let seq = 50_001; seq < 60_000; seq += 500) model.receive(Array.from({ length: 500 }, (_, at) => log.line(seq + at)));
+    expect(held()[0]).toBe(top);
+    expect(held().length).toBeLessThanOrEqual(LINES_MAX);
+    expect(model.held.atEnd).toBe(false);
+  });
+
+  it("leaves out by level what the server leaves out, live lines too", async () => {
+    await model.open(null, true);
+    await model.setFilter({ level: "error", streams: [] }, null);
+    expect(held()).toEqual(log.all({ level: "error", streams: [] }).map((line) => line.seq));
+    model.receive([log.line(50_001), log.line(50_002), log.line(51_001)]);
+    expect(held().slice(-2)).toEqual([50_001, 51_001]);
+  });
+
+  it("says what failed, and does it again when asked", async () => {
+    log.fail = true;
+    await model.open(null, false);
+    expect(model.error).toBeInstanceOf(Error);
+    log.fail = false;
+    model.retry();
+    await expect.poll(() => held()[0]).toBe(1);
+    expect(model.error).toBeNull();
+  });
+
+  it("ends at a page that brings nothing new, whatever it says of more", async () => {
+    log.page = (at) => {
+      log.asked.push(at);
+      return Promise.resolve({ lines: log.asked.length === 1 ? [log.line(1)] : [], next: 1, previous: null, last_seq: 5 });
+    };
+    await model.open(null, false);
+    await model.more();
+    expect(model.held.atEnd).toBe(true);
+  });
+});
+
+describe("a search", () => {
+  it("begins where the reader is, and goes round", async () => {
+    const shown: number[] = [];
+    const search = new LogSearch(log, (seq) => shown.push(seq));
+    const filter = { level: null, streams: [] };
+    await search.start({ text: "needle", regex: false, matchCase: false }, filter, 1_000);
+    expect(shown).toEqual([1_554]);
+    expect(search.total).toBe(64);
+    await search.step(-1, filter);
+    await search.step(-1, filter);
+    expect(shown.slice(1)).toEqual([777, 49_728]);
+    await search.step(1, filter);
+    expect(shown[3]).toBe(777);
+  });
+
+  it("of nothing has no hits", async () => {
+    const search = new LogSearch(log, () => undefined);
+    await search.start({ text: "", regex: false, matchCase: false }, { level: null, streams: [] }, 0);
+    expect([search.hits.length, search.current, search.done]).toEqual([0, -1, false]);
+  });
+});
