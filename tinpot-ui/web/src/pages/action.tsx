@@ -37,12 +37,20 @@ export function ActionPage({ name }: { name: string }) {
   if (action.data === null) {
     if (action.error instanceof ApiError && action.error.status === 404) {
       return (
-        <Empty title={`There is no action ${name}`} icon="actions">
-          No worker has offered it. <a href={href("/actions")}>All actions</a>
-        </Empty>
+        <>
+          <PageHead title={name} />
+          <Empty title={`There is no action ${name}`} icon="actions">
+            No worker has offered it. <a href={href("/actions")}>All actions</a>
+          </Empty>
+        </>
       );
     }
-    return action.error === null ? <Loading rows={5} /> : <ErrorBox error={action.error} retry={action.reload} />;
+    return (
+      <>
+        <PageHead title={name} />
+        {action.error === null ? <Loading rows={5} /> : <ErrorBox error={action.error} retry={action.reload} />}
+      </>
+    );
   }
   if (source.data === null && source.error === null && from !== null) return <Loading rows={5} />;
   return (

@@ -10,7 +10,7 @@ import { hub, useResource } from "../stream";
 import { Empty, ErrorBox, Icon, Loading, PageHead, Button, count } from "../ui";
 
 /** Cards that are drawn before "show more": nobody looks through 2,000, and drawing them all takes its time. */
-const SHOWN = 240;
+const SHOWN = 120;
 
 export function ActionsPage() {
   useTitle("Actions");
