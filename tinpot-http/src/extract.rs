@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
-use tinpot_core::{ExecutionId, SpanId};
+use tinpot_core::{ExecutionId, SpanId, WorkerId};
 
 use crate::error::ApiError;
 
@@ -45,6 +45,36 @@ impl<S: Send + Sync> FromRequestParts<S> for PathArtifact {
 /// The action that the path names, known or not.
 #[derive(Debug)]
 pub(crate) struct ActionName(pub(crate) String);
+
+/// The queue that the path names, known or not.
+#[derive(Debug)]
+pub(crate) struct QueueName(pub(crate) String);
+
+/// The worker that the path names, known or not.
+#[derive(Debug)]
+pub(crate) struct PathWorker(pub(crate) WorkerId);
+
+impl<S: Send + Sync> FromRequestParts<S> for QueueName {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<Name>::from_request_parts(parts, state).await {
+            Ok(Path(Name { name })) => Ok(Self(name)),
+            Err(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "there is no queue of that name")),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathWorker {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<Id>::from_request_parts(parts, state).await;
+        let id = path.ok().and_then(|Path(Id { id })| WorkerId::new(&id).ok());
+        let missing = || ApiError::new(StatusCode::NOT_FOUND, "there is no live worker of that id");
+        id.map(Self).ok_or_else(missing)
+    }
+}
 
 /// The execution that the path names, known or not.
 #[derive(Debug)]

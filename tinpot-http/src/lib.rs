@@ -27,15 +27,21 @@
 //! | route | answer |
 //! | --- | --- |
 //! | `GET /api/actions` | every action by name: group, description, queue, parameters, schema, result_schema, whether a worker offers it now |
+//! | `GET /api/actions/{name}` | one of them |
 //! | `POST /api/actions/{name}/execute` | `{execution_id, action_name, status: "submitted", stream_url}` |
 //! | `POST /api/actions/{name}/sync_execute?timeout=` | `{execution_id, action_name, status, result, error}`, or 504 and the execution goes on |
-//! | `GET /api/executions?status=&action=&queue=&before=&limit=` | `{executions, next}`, newest first |
+//! | `GET /api/executions?status=&action=&queue=&requested_by=&since=&until=&before=&limit=` | `{executions, next}`, newest first; `status` may name several, with commas; times are in RFC 3339, of the acceptance |
 //! | `GET /api/executions/{id}` | everything that is recorded |
 //! | `GET /api/executions/{id}/status` | `{execution_id, state, ready, successful, info}` |
 //! | `GET /api/executions/{id}/stream?after=` | server-sent events, see below |
 //! | `GET /api/executions/{id}/logs?after=&limit=&format=` | `{lines, next}`, or the text as a download with `format=text` |
 //! | `POST /api/executions/{id}/cancel?force=` | `{execution_id, status: "cancelled" \| "cancelling"}` |
+//! | `POST /api/executions/{id}/rerun` | 202, as for `execute`: the same action with the recorded parameters and options; the body may have other `options` |
 //! | `GET /api/workers`, `GET /api/queues` | `{workers}`, `{queues}` |
+//! | `POST /api/workers/{id}/drain` | 202: the worker is given nothing new, and ends when its attempts have ended |
+//! | `POST /api/queues/{name}/pause`, `…/resume` | the queue: while it is paused it accepts, and nothing of it is given to workers |
+//! | `GET /api/stats?minutes=` | `{since, minute_seconds, minutes}`: what was accepted and how it ended, minute by minute |
+//! | `GET /api/version` | `{version, api}` |
 //! | `GET /health` | 503 while the transport is down or the coordinator does not answer |
 //! | `GET /ready` | 503 as well while there is no live worker |
 //!
@@ -51,6 +57,7 @@
 //! | `retries`, `max_lost_attempts` | whole numbers |
 //! | `backoff`, `retry_delay`, `max_retry_delay`, `retry_jitter` | `"exponential"` or `"fixed"`; seconds; seconds; 0 to 1 |
 //! | `queue` | the name of a queue |
+//! | `requested_by` (or the header `X-Requested-By`) | 1 to 255 characters: who asks, for people; not checked |
 //!
 //! `state` is one of `PENDING`, `STARTED`, `SUCCESS`, `FAILURE` and `REVOKED`; `status`, where an execution or attempt has
 //! one, is a [`Status`](tinpot_core::Status).
@@ -80,6 +87,7 @@ mod error;
 mod extract;
 mod model;
 mod openapi;
+mod page;
 mod params;
 mod router;
 mod routes;

@@ -2,6 +2,7 @@
 
 mod action;
 mod execution;
+mod stats;
 mod worker;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,7 +15,8 @@ pub(crate) use self::action::{ActionView, Actions};
 pub(crate) use self::execution::{
     Completion, ExecutionPage, ExecutionStatus, ExecutionSummary, ExecutionView, SyncResult,
 };
-pub(crate) use self::worker::{Queues, Workers};
+pub(crate) use self::stats::StatsJson;
+pub(crate) use self::worker::{DrainAnswer, QueueJson, Queues, Workers};
 
 /// The state of an execution in the words of the system that clients come from.
 pub(crate) fn state(status: Status) -> &'static str {

@@ -11,8 +11,10 @@ use axum::response::Response;
 use utoipa::OpenApi;
 
 use crate::model::json_bytes;
-use crate::routes::{actions, details, executions, health, logs, workers};
-use crate::stream;
+use crate::routes::{
+    actions, details, executions, health, logs, queues, rerun, stats, version, workers,
+};
+use crate::{page, stream};
 
 /// Everything that there is. What is not listed here is not in the document, and a test holds it against the router.
 #[derive(OpenApi)]
@@ -25,20 +27,29 @@ use crate::stream;
     servers((url = ".", description = "where this document is")),
     paths(
         actions::list,
+        actions::show,
         actions::execute,
         actions::sync_execute,
         executions::list,
         executions::show,
         executions::status,
         executions::cancel,
+        rerun::rerun,
         logs::show,
+        logs::search,
         details::spans,
         details::summary,
         details::artifacts,
         details::artifact,
         stream::open,
+        page::open,
         workers::workers,
-        workers::queues,
+        workers::drain,
+        queues::list,
+        queues::pause,
+        queues::resume,
+        stats::stats,
+        version::version,
         health::health,
         health::ready,
         show,

@@ -10,12 +10,16 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures::FutureExt;
-use tinpot_core::Coordinator;
+use tinpot_core::{Coordinator, ExecutionId};
+use tokio::sync::Semaphore;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::openapi;
-use crate::routes::{actions, details, executions, health, logs, workers};
+use crate::page::{self, Board, Hub};
+use crate::routes::{
+    actions, details, executions, health, logs, queues, rerun, stats, version, workers,
+};
 use crate::stream;
 
 /// What every request may use.
@@ -23,6 +27,12 @@ use crate::stream;
 pub(crate) struct App {
     pub(crate) coordinator: Coordinator,
     pub(crate) config: HttpConfig,
+    /// The right to search a log.
+    pub(crate) searches: Semaphore,
+    /// Tells this life of the server from any other.
+    pub(crate) instance: String,
+    pub(crate) hub: Hub,
+    pub(crate) board: Board,
 }
 
 /// The API of `coordinator`. Serve it, or nest it under any path; it never binds.
@@ -36,26 +46,42 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .layer(limit)
         .layer(middleware::from_fn(catch_panic))
-        .with_state(Arc::new(App { coordinator, config }))
+        .with_state(Arc::new(App {
+            coordinator,
+            config,
+            searches: Semaphore::new(logs::SEARCHES),
+            instance: ExecutionId::generate().to_string(),
+            hub: Hub::default(),
+            board: Board::default(),
+        }))
 }
 
 fn api() -> Router<Arc<App>> {
     Router::new()
         .route("/api/actions", get(actions::list))
+        .route("/api/actions/{name}", get(actions::show))
         .route("/api/actions/{name}/execute", post(actions::execute))
         .route("/api/actions/{name}/sync_execute", post(actions::sync_execute))
         .route("/api/executions", get(executions::list))
         .route("/api/executions/{id}", get(executions::show))
         .route("/api/executions/{id}/status", get(executions::status))
         .route("/api/executions/{id}/cancel", post(executions::cancel))
+        .route("/api/executions/{id}/rerun", post(rerun::rerun))
         .route("/api/executions/{id}/logs", get(logs::show))
+        .route("/api/executions/{id}/logs/search", get(logs::search))
         .route("/api/executions/{id}/spans", get(details::spans))
         .route("/api/executions/{id}/summary", get(details::summary))
         .route("/api/executions/{id}/artifacts", get(details::artifacts))
         .route("/api/executions/{id}/artifacts/{artifact}", get(details::artifact))
         .route("/api/executions/{id}/stream", get(stream::open))
         .route("/api/workers", get(workers::workers))
-        .route("/api/queues", get(workers::queues))
+        .route("/api/workers/{id}/drain", post(workers::drain))
+        .route("/api/queues", get(queues::list))
+        .route("/api/queues/{name}/pause", post(queues::pause))
+        .route("/api/queues/{name}/resume", post(queues::resume))
+        .route("/api/stats", get(stats::stats))
+        .route("/api/stream", get(page::open))
+        .route("/api/version", get(version::version))
         .route("/openapi.json", get(openapi::show))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))

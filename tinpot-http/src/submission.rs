@@ -3,11 +3,12 @@
 mod document;
 mod options;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
 use serde_json::value::RawValue;
 use tinpot_core::{Json, SubmitOptions};
@@ -28,41 +29,92 @@ pub(crate) struct Submission {
     pub(crate) options: SubmitOptions,
 }
 
-impl FromRequest<std::sync::Arc<App>> for Submission {
+/// What a caller wants to be otherwise when something is run again: `{"options": {…}}`, or nothing at all.
+#[derive(Debug)]
+pub(crate) struct RerunOptions(pub(crate) SubmitOptions);
+
+impl FromRequest<Arc<App>> for Submission {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &std::sync::Arc<App>) -> Result<Self, ApiError> {
-        let limit = app.config.max_body_bytes;
-        check_type(request.headers())?;
-        if let Err(error) = check_length(request.headers(), limit) {
-            read_on(request, limit).await;
-            return Err(error);
-        }
-        let request_headers = request.headers().clone();
-        // The router's `DefaultBodyLimit` ends the reading of a body that is longer than it said, or did not say.
-        let body = Bytes::from_request(request, app).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                too_large(limit)
-            } else {
-                ApiError::bad_request("the body could not be read to its end")
-            }
-        })?;
-        let key = idempotency_key(request_headers.get(IDEMPOTENCY_KEY))?;
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let (headers, body) = read_request(request, app).await?;
         let mut submission = Self::read(&body)?;
-        match (&submission.options.idempotency_key, &key) {
-            (Some(other), Some(key)) if other != key => {
-                let detail = "options.idempotency_key: is another one than that of the header Idempotency-Key";
-                return Err(ApiError::unprocessable(detail));
-            }
-            (None, Some(_)) => submission.options.idempotency_key = key,
-            _ => {}
-        }
+        add_headers(&mut submission.options, &headers)?;
         Ok(submission)
+    }
+}
+
+impl FromRequest<Arc<App>> for RerunOptions {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let (headers, body) = read_request(request, app).await?;
+        let mut options = Submission::read_fields(&body, &["options"])?.options;
+        add_headers(&mut options, &headers)?;
+        Ok(Self(options))
+    }
+}
+
+/// Reads a request to its end, within the bounds.
+async fn read_request(request: Request, app: &Arc<App>) -> Result<(HeaderMap, Bytes), ApiError> {
+    let limit = app.config.max_body_bytes;
+    check_type(request.headers())?;
+    if let Err(error) = check_length(request.headers(), limit) {
+        read_on(request, limit).await;
+        return Err(error);
+    }
+    let headers = request.headers().clone();
+    // The router's `DefaultBodyLimit` ends the reading of a body that is longer than it said, or did not say.
+    let body = Bytes::from_request(request, app).await.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            too_large(limit)
+        } else {
+            ApiError::bad_request("the body could not be read to its end")
+        }
+    })?;
+    Ok((headers, body))
+}
+
+/// Takes over what the headers say of a submission.
+fn add_headers(options: &mut SubmitOptions, headers: &HeaderMap) -> Result<(), ApiError> {
+    let key = text_of(headers, "Idempotency-Key")?;
+    // The draft has it as a quoted string; everybody sends it bare.
+    let bare = |key: &str| {
+        let inner = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
+        inner.unwrap_or(key).to_owned()
+    };
+    let key = key.as_deref().map(bare);
+    add_header(&mut options.idempotency_key, key, "idempotency_key", "Idempotency-Key")?;
+    // A proxy may send it empty when nobody has logged in.
+    let who = text_of(headers, "X-Requested-By")?.filter(|who| !who.is_empty());
+    add_header(&mut options.requested_by, who, "requested_by", "X-Requested-By")
+}
+
+fn add_header(
+    option: &mut Option<String>,
+    text: Option<String>,
+    name: &str,
+    header: &str,
+) -> Result<(), ApiError> {
+    match (&option, &text) {
+        (Some(other), Some(text)) if other != text => {
+            let detail = format!("options.{name}: is another one than that of the header {header}");
+            Err(ApiError::unprocessable(detail))
+        }
+        (None, Some(_)) => {
+            *option = text;
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
 impl Submission {
     pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        Self::read_fields(body, &["options", "parameters"])
+    }
+
+    fn read_fields(body: &[u8], names: &[&str]) -> Result<Self, ApiError> {
         let mut submission =
             Self { parameters: Json::empty_object(), options: SubmitOptions::default() };
         if body.trim_ascii().is_empty() {
@@ -70,7 +122,7 @@ impl Submission {
         }
         let text = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
         let Entries(fields) = serde_json::from_str(text).map_err(|e| unreadable(text, &e))?;
-        known("", &fields, &["options", "parameters"])?;
+        known("", &fields, names)?;
         for (name, value) in fields {
             match name.as_str() {
                 // What of it does not fit the action is the coordinator's to say.
@@ -133,18 +185,13 @@ fn known(path: &str, fields: &[(String, &RawValue)], known: &[&str]) -> Result<(
     Err(ApiError::unprocessable(detail))
 }
 
-/// The header by which a submission is named, as in the IETF's draft of that name.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-
-fn idempotency_key(value: Option<&HeaderValue>) -> Result<Option<String>, ApiError> {
-    let Some(value) = value else { return Ok(None) };
+/// A header as text; the one by which a submission is named is that of the IETF's draft of that name.
+fn text_of(headers: &HeaderMap, name: &str) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
-        ApiError::unprocessable("the header Idempotency-Key: must be text in UTF-8")
+        ApiError::unprocessable(format!("the header {name}: must be text in UTF-8"))
     })?;
-    // The draft has it as a quoted string; everybody sends it bare.
-    let text = text.trim();
-    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    Ok(Some(bare.to_owned()))
+    Ok(Some(text.trim().to_owned()))
 }
 
 /// Refuses what says that it is not JSON. Saying nothing is fine, as is `application/octet-stream`, which says nothing either.

@@ -13,6 +13,7 @@ use crate::openapi::shapes;
 /// All actions, an object by name.
 pub(crate) struct Actions<'a>(pub(crate) &'a Catalogue);
 
+/// One action.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ActionView<'a> {
     name: &'a str,
@@ -28,6 +29,14 @@ pub(crate) struct ActionView<'a> {
     #[schema(value_type = Option<shapes::Schema>)]
     result_schema: Option<&'a Json>,
     available: bool,
+    /// Why it is not available, in words.
+    unavailable: Option<&'a str>,
+    priority: i32,
+    /// Seconds; null when it may take as long as it likes.
+    timeout: Option<f64>,
+    retries: u32,
+    /// How many attempts of it a worker runs at once beside its slots; null when they take slots.
+    concurrency: Option<u32>,
 }
 
 /// An object by name, in the order of the signature.
@@ -50,7 +59,7 @@ impl Serialize for Actions<'_> {
 }
 
 impl<'a> ActionView<'a> {
-    fn of(entry: &'a CatalogueEntry) -> Self {
+    pub(crate) fn of(entry: &'a CatalogueEntry) -> Self {
         let action = &entry.action;
         Self {
             name: &action.name,
@@ -61,6 +70,11 @@ impl<'a> ActionView<'a> {
             schema: &action.schema,
             result_schema: action.result_schema.as_ref(),
             available: entry.available,
+            unavailable: entry.unavailable,
+            priority: action.priority,
+            timeout: action.timeout.map(|timeout| timeout.as_secs_f64()),
+            retries: action.retry.retries,
+            concurrency: action.concurrency,
         }
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct ExecutionSummary<'a> {
     state: &'static str,
     error: Option<String>,
     attempts: usize,
+    /// Who asked for it, as the submitter said.
+    requested_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = shapes::ExecutionId, required = false)]
     parent: Option<ExecutionId>,
@@ -95,6 +97,8 @@ pub(crate) struct ExecutionView<'a> {
     /// It fails if it still waits then.
     expires_at: Option<Time>,
     idempotency_key: Option<&'a str>,
+    /// Who asked for it, as the submitter said.
+    requested_by: Option<&'a str>,
     parent: Option<ParentLink>,
     /// With `"***"` in place of secrets.
     #[schema(value_type = shapes::Json)]
@@ -191,6 +195,7 @@ impl<'a> ExecutionSummary<'a> {
             state: state(execution.status),
             error: error.map(shortened),
             attempts: execution.attempts.len(),
+            requested_by: execution.requested_by.as_deref(),
             parent: execution.parent.map(|parent| parent.execution),
             accepted_at: Time(execution.accepted_at),
             started_at: execution.started_at.map(Time),
@@ -212,6 +217,7 @@ impl<'a> ExecutionView<'a> {
             not_before: execution.not_before.map(Time),
             expires_at: execution.expires_at.map(Time),
             idempotency_key: execution.idempotency_key.as_deref(),
+            requested_by: execution.requested_by.as_deref(),
             parent: execution.parent.map(ParentLink::of),
             parameters: execution.shown_parameters(),
             status: execution.status,

@@ -39,6 +39,23 @@ pub(crate) struct WorkerJson<'a> {
     running: Vec<RunningJson<'a>>,
     /// Seconds.
     silent_for: f64,
+    /// The same.
+    last_beat_seconds: f64,
+    /// It takes nothing new, and ends when what it has has ended.
+    draining: bool,
+    /// Of its program; null when it does not say.
+    version: Option<&'a str>,
+    /// By its own clock; null when it does not say.
+    started_at: Option<Time>,
+}
+
+/// A worker was asked to end.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DrainAnswer {
+    #[schema(value_type = String)]
+    pub(crate) worker_id: WorkerId,
+    /// "draining".
+    pub(crate) status: &'static str,
 }
 
 /// What a worker does.
@@ -63,6 +80,7 @@ pub(crate) struct Queues<'a> {
     queues: Vec<QueueJson<'a>>,
 }
 
+/// A queue and what waits in it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Queue)]
 pub(crate) struct QueueJson<'a> {
@@ -71,6 +89,13 @@ pub(crate) struct QueueJson<'a> {
     granted: usize,
     delayed: usize,
     workers: usize,
+    /// Whether it accepts only, and nothing of it is given to workers.
+    paused: bool,
+    paused_at: Option<Time>,
+    /// Of what waits.
+    oldest_accepted_at: Option<Time>,
+    /// Why what waits does so, in words; null when nothing waits.
+    reason: Option<&'a str>,
 }
 
 impl<'a> Workers<'a> {
@@ -86,6 +111,10 @@ impl<'a> Workers<'a> {
             executions: &worker.executions,
             running: worker.running.iter().map(RunningJson::of).collect(),
             silent_for: worker.silent_for.as_secs_f64(),
+            last_beat_seconds: worker.silent_for.as_secs_f64(),
+            draining: worker.draining,
+            version: Some(worker.version.as_str()).filter(|version| !version.is_empty()),
+            started_at: worker.started_at.map(Time),
         };
         Self { workers: workers.iter().map(json).collect() }
     }
@@ -107,13 +136,22 @@ impl<'a> RunningJson<'a> {
 
 impl<'a> Queues<'a> {
     pub(crate) fn of(queues: &'a [QueueView]) -> Self {
-        let json = |queue: &'a QueueView| QueueJson {
+        Self { queues: queues.iter().map(QueueJson::of).collect() }
+    }
+}
+
+impl<'a> QueueJson<'a> {
+    pub(crate) fn of(queue: &'a QueueView) -> Self {
+        Self {
             name: &queue.name,
             waiting: queue.waiting,
             granted: queue.granted,
             delayed: queue.delayed,
             workers: queue.workers,
-        };
-        Self { queues: queues.iter().map(json).collect() }
+            paused: queue.paused_at.is_some(),
+            paused_at: queue.paused_at.map(Time),
+            oldest_accepted_at: queue.oldest_accepted_at.map(Time),
+            reason: queue.reason.as_deref(),
+        }
     }
 }

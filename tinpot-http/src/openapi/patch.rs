@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// Shapes that are sent to the server: what may be null there may be left out as well.
-const SENT: &[&str] = &["Options", "Submission", "RerunOptions", "Rerun"];
+const SENT: &[&str] = &["Options", "Rerun", "Submission"];
 
 /// What any request may be answered.
 const ALWAYS: &[(&str, &str)] = &[

@@ -39,6 +39,24 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
     json_response(StatusCode::OK, &Actions(&app.coordinator.catalogue()))
 }
 
+/// One action.
+#[utoipa::path(
+    get,
+    path = "/api/actions/{name}",
+    tag = "actions",
+    params(("name" = String, Path, description = "the name of an action")),
+    responses((status = 200, description = "the action", body = ActionView), (status = 404, description = "There is no action of that name.")),
+)]
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    ActionName(name): ActionName,
+) -> Result<Response, ApiError> {
+    let catalogue = app.coordinator.catalogue();
+    let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("there is no action {name:?}"));
+    let entry = catalogue.get(name.as_str()).ok_or_else(missing)?;
+    Ok(json_response(StatusCode::OK, &ActionView::of(entry)))
+}
+
 /// Submits an execution.
 #[utoipa::path(
     post,
@@ -57,13 +75,24 @@ pub(crate) async fn execute(
 ) -> Result<Response, ApiError> {
     let Submission { parameters, options } = submission;
     let id = app.coordinator.submit(&action, parameters, options).await?.id();
+    Ok(submitted(StatusCode::OK, id, &action, &original, &uri))
+}
+
+/// The answer to a submission; `original` and `seen`: the path that the client asked for, and what is left of it here.
+pub(crate) fn submitted(
+    status: StatusCode,
+    id: ExecutionId,
+    action: &str,
+    original: &Uri,
+    seen: &Uri,
+) -> Response {
     let submitted = Submitted {
         execution_id: id,
-        action_name: &action,
+        action_name: action,
         status: "submitted",
-        stream_url: format!("{}/api/executions/{id}/stream", mount(&original, &uri)),
+        stream_url: format!("{}/api/executions/{id}/stream", mount(original, seen)),
     };
-    Ok(json_response(StatusCode::OK, &submitted))
+    json_response(status, &submitted)
 }
 
 /// Submits an execution and waits for its end.

@@ -44,7 +44,10 @@ impl App {
     get,
     path = "/api/executions",
     tag = "executions",
-    params(("status" = Option<shapes::Status>, Query, description = "only those that stand so"), ("action" = Option<String>, Query, description = "only those of this action"), ("queue" = Option<String>, Query, description = "only those of this queue"), ("parent" = Option<shapes::ExecutionId>, Query, description = "only those that this one asked for"), ("before" = Option<shapes::ExecutionId>, Query, description = "only older ones: the `next` of the page before"), ("limit" = Option<u32>, Query, description = "the most of one page", minimum = 1, maximum = 1000)),
+    params(("status" = Option<String>, Query, description = "only those that stand so: one or more of `Status`, with commas between them"), ("action" = Option<String>, Query, description = "only those of this action"), ("queue" = Option<String>, Query, description = "only those of this queue"), ("requested_by" = Option<String>, Query, description = "only what this one asked for"),
+        ("since" = Option<String>, Query, description = "only what was accepted then or later"),
+        ("until" = Option<String>, Query, description = "only what was accepted then or earlier"),
+        ("parent" = Option<shapes::ExecutionId>, Query, description = "only those that this one asked for"), ("before" = Option<shapes::ExecutionId>, Query, description = "only older ones: the `next` of the page before"), ("limit" = Option<u32>, Query, description = "the most of one page", minimum = 1, maximum = 1000)),
     responses((status = 200, description = "one page", body = ExecutionPage)),
 )]
 pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {

@@ -1,4 +1,4 @@
-//! `/api/workers` and `/api/queues`: who runs things, and what waits.
+//! `/api/workers`: who runs things, and sending them home.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::error::ApiError;
-use crate::model::{Queues, Workers, json_response};
+use crate::extract::PathWorker;
+use crate::model::{DrainAnswer, Workers, json_response};
 use crate::router::App;
 
 /// The live workers.
@@ -22,14 +23,19 @@ pub(crate) async fn workers(State(app): State<Arc<App>>) -> Result<Response, Api
     Ok(json_response(StatusCode::OK, &Workers::of(&workers)))
 }
 
-/// The queues, and what waits in them.
+/// Sends a worker home: it is given nothing new, and ends when it has nothing left.
 #[utoipa::path(
-    get,
-    path = "/api/queues",
-    tag = "queues",
-    responses((status = 200, description = "the queues", body = Queues)),
+    post,
+    path = "/api/workers/{id}/drain",
+    tag = "workers",
+    params(("id" = String, Path, description = "the id of a live worker")),
+    responses((status = 202, description = "it is told", body = DrainAnswer), (status = 404, description = "There is no such live worker.")),
 )]
-pub(crate) async fn queues(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let queues = app.coordinator.queues().await?;
-    Ok(json_response(StatusCode::OK, &Queues::of(&queues)))
+pub(crate) async fn drain(
+    State(app): State<Arc<App>>,
+    PathWorker(id): PathWorker,
+) -> Result<Response, ApiError> {
+    app.coordinator.drain_worker(&id).await?;
+    let answer = DrainAnswer { worker_id: id, status: "draining" };
+    Ok(json_response(StatusCode::ACCEPTED, &answer))
 }

@@ -11,7 +11,7 @@ use super::known;
 use crate::error::ApiError;
 use crate::params::{SECONDS, seconds};
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "backoff",
     "delay",
     "expires_in",
@@ -21,6 +21,7 @@ const NAMES: [&str; 13] = [
     "not_before",
     "priority",
     "queue",
+    "requested_by",
     "retries",
     "retry_delay",
     "retry_jitter",
@@ -86,6 +87,7 @@ pub(super) fn options(value: &RawValue) -> Result<SubmitOptions, ApiError> {
                 options.priority = Some(field.read(expected)?);
             }
             "queue" => options.queue = Some(field.read("the name of a queue")?),
+            "requested_by" => options.requested_by = Some(field.read("text")?),
             "retries" => options.retries = Some(field.read("a whole number from 0 to 1000")?),
             "retry_delay" => delays.delay = Some(field.wait()?),
             "retry_jitter" => {

@@ -28,7 +28,7 @@ async fn what_does_not_exist_is_not_found() {
         cluster.post(&format!("/api/executions/{id}/cancel"), "").await.detail(404);
     }
     for path in
-        ["/nothing", "/api", "/api/", "/api/actions/", "/api/actions/add", "/metrics", "/%ff"]
+        ["/nothing", "/api", "/api/", "/api/actions/", "/api/actions/nothing", "/metrics", "/%ff"]
     {
         cluster.get(path).await.detail(404);
     }

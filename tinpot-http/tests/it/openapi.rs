@@ -137,6 +137,8 @@ async fn answers_are_as_said() {
         "/api/executions",
         "/api/workers",
         "/api/queues",
+        "/api/stats",
+        "/api/version",
         "/health",
         "/ready",
         "/openapi.json",
@@ -146,6 +148,16 @@ async fn answers_are_as_said() {
     }
     is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=2").await);
     is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=x").await);
+    for query in [
+        "logs?tail=true",
+        "logs?before=7&limit=2",
+        "logs/search?q=line&context=2&limit=5",
+        "logs/search?q=",
+    ] {
+        let answer = cluster.get(&format!("/api/executions/{done}/{query}")).await;
+        let path = query.split('?').next().unwrap();
+        is_as_said(&document, "get", &format!("/api/executions/{{id}}/{path}"), &answer);
+    }
     let text = cluster.get(&format!("/api/executions/{done}/logs?format=text")).await;
     is_as_said(&document, "get", "/api/executions/{id}/logs", &text);
     let artifact = cluster.get(&format!("/api/executions/{done}/artifacts/1.1")).await;
@@ -169,6 +181,23 @@ async fn answers_are_as_said() {
         let answer = cluster.post(&format!("/api/executions/{id}/cancel"), "").await;
         is_as_said(&document, "post", "/api/executions/{id}/cancel", &answer);
     }
+    is_as_said(&document, "get", "/api/actions/{name}", &cluster.get("/api/actions/add").await);
+    is_as_said(&document, "get", "/api/actions/{name}", &cluster.get("/api/actions/nobody").await);
+    let again = cluster
+        .post(&format!("/api/executions/{done}/rerun"), r#"{"options":{"priority":3}}"#)
+        .await;
+    assert_eq!(again.status, 202);
+    is_as_said(&document, "post", "/api/executions/{id}/rerun", &again);
+    for verb in ["pause", "resume"] {
+        let queue = cluster.post(&format!("/api/queues/default/{verb}"), "").await;
+        assert_eq!(queue.status, 200);
+        is_as_said(&document, "post", &format!("/api/queues/{{name}}/{verb}"), &queue);
+    }
+    let workers = cluster.get("/api/workers").await.json();
+    let worker = workers["workers"][0]["id"].as_str().unwrap();
+    let sent_home = cluster.post(&format!("/api/workers/{worker}/drain"), "").await;
+    assert_eq!(sent_home.status, 202);
+    is_as_said(&document, "post", "/api/workers/{id}/drain", &sent_home);
     let cancelled = cluster.get(&format!("/api/executions/{waiting}")).await;
     is_as_said(&document, "get", "/api/executions/{id}", &cancelled);
 }

@@ -1,0 +1,56 @@
+//! `/api/queues`: what waits, and pausing that.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use crate::error::ApiError;
+use crate::extract::QueueName;
+use crate::model::{QueueJson, Queues, json_response};
+use crate::router::App;
+
+/// The queues, and what waits in them.
+#[utoipa::path(
+    get,
+    path = "/api/queues",
+    tag = "queues",
+    responses((status = 200, description = "the queues", body = Queues)),
+)]
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let queues = app.coordinator.queues().await?;
+    Ok(json_response(StatusCode::OK, &Queues::of(&queues)))
+}
+
+/// Gives out nothing of a queue any more, until it is resumed.
+#[utoipa::path(
+    post,
+    path = "/api/queues/{name}/pause",
+    tag = "queues",
+    params(("name" = String, Path, description = "the name of a queue")),
+    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "There is no such queue."), (status = 507, description = "The store is full.")),
+)]
+pub(crate) async fn pause(
+    State(app): State<Arc<App>>,
+    QueueName(name): QueueName,
+) -> Result<Response, ApiError> {
+    let queue = app.coordinator.pause_queue(&name).await?;
+    Ok(json_response(StatusCode::OK, &QueueJson::of(&queue)))
+}
+
+/// Gives out again what waits in a queue.
+#[utoipa::path(
+    post,
+    path = "/api/queues/{name}/resume",
+    tag = "queues",
+    params(("name" = String, Path, description = "the name of a queue")),
+    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "There is no such queue."), (status = 507, description = "The store is full.")),
+)]
+pub(crate) async fn resume(
+    State(app): State<Arc<App>>,
+    QueueName(name): QueueName,
+) -> Result<Response, ApiError> {
+    let queue = app.coordinator.resume_queue(&name).await?;
+    Ok(json_response(StatusCode::OK, &QueueJson::of(&queue)))
+}
