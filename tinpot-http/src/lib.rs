@@ -87,6 +87,7 @@ mod error;
 mod extract;
 mod model;
 mod openapi;
+mod page;
 mod params;
 mod router;
 mod routes;

@@ -14,7 +14,7 @@ use crate::model::json_bytes;
 use crate::routes::{
     actions, details, executions, health, logs, queues, rerun, stats, version, workers,
 };
-use crate::stream;
+use crate::{page, stream};
 
 /// Everything that there is. What is not listed here is not in the document, and a test holds it against the router.
 #[derive(OpenApi)]
@@ -36,11 +36,13 @@ use crate::stream;
         executions::cancel,
         rerun::rerun,
         logs::show,
+        logs::search,
         details::spans,
         details::summary,
         details::artifacts,
         details::artifact,
         stream::open,
+        page::open,
         workers::workers,
         workers::drain,
         queues::list,

@@ -10,11 +10,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures::FutureExt;
-use tinpot_core::Coordinator;
+use tinpot_core::{Coordinator, ExecutionId};
+use tokio::sync::Semaphore;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::openapi;
+use crate::page::{self, Board, Hub};
 use crate::routes::{
     actions, details, executions, health, logs, queues, rerun, stats, version, workers,
 };
@@ -25,6 +27,12 @@ use crate::stream;
 pub(crate) struct App {
     pub(crate) coordinator: Coordinator,
     pub(crate) config: HttpConfig,
+    /// The right to search a log.
+    pub(crate) searches: Semaphore,
+    /// Tells this life of the server from any other.
+    pub(crate) instance: String,
+    pub(crate) hub: Hub,
+    pub(crate) board: Board,
 }
 
 /// The API of `coordinator`. Serve it, or nest it under any path; it never binds.
@@ -38,7 +46,14 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .layer(limit)
         .layer(middleware::from_fn(catch_panic))
-        .with_state(Arc::new(App { coordinator, config }))
+        .with_state(Arc::new(App {
+            coordinator,
+            config,
+            searches: Semaphore::new(logs::SEARCHES),
+            instance: ExecutionId::generate().to_string(),
+            hub: Hub::default(),
+            board: Board::default(),
+        }))
 }
 
 fn api() -> Router<Arc<App>> {
@@ -53,6 +68,7 @@ fn api() -> Router<Arc<App>> {
         .route("/api/executions/{id}/cancel", post(executions::cancel))
         .route("/api/executions/{id}/rerun", post(rerun::rerun))
         .route("/api/executions/{id}/logs", get(logs::show))
+        .route("/api/executions/{id}/logs/search", get(logs::search))
         .route("/api/executions/{id}/spans", get(details::spans))
         .route("/api/executions/{id}/summary", get(details::summary))
         .route("/api/executions/{id}/artifacts", get(details::artifacts))
@@ -64,6 +80,7 @@ fn api() -> Router<Arc<App>> {
         .route("/api/queues/{name}/pause", post(queues::pause))
         .route("/api/queues/{name}/resume", post(queues::resume))
         .route("/api/stats", get(stats::stats))
+        .route("/api/stream", get(page::open))
         .route("/api/version", get(version::version))
         .route("/openapi.json", get(openapi::show))
         .route("/health", get(health::health))

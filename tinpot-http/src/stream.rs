@@ -22,7 +22,7 @@ use tinpot_core::Event;
 use tokio::time::{Instant, Sleep};
 
 use self::write::EventWriter;
-pub(crate) use self::write::LineWriter;
+pub(crate) use self::write::{Inner, LineWriter, StatusData, kind_of};
 use crate::error::ApiError;
 use crate::extract::PathExecution;
 use crate::openapi::shapes;
@@ -90,6 +90,11 @@ pub(crate) async fn open(
         let bytes = feed.next().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), feed))
     });
+    Ok(event_stream(Body::from_stream(body)))
+}
+
+/// `body` as server-sent events.
+pub(crate) fn event_stream(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -97,7 +102,7 @@ pub(crate) async fn open(
         // nginx would buffer the stream otherwise.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Body::from_stream(body)).into_response())
+    (headers, body).into_response()
 }
 
 /// The header counts: an `EventSource` that reconnects asks for the same URL again, with the old `after` in it.
@@ -167,19 +172,19 @@ impl Feed {
 }
 
 /// Resolves when the stream was silent for too long.
-struct Heartbeat {
+pub(crate) struct Heartbeat {
     interval: Duration,
     /// `None` when there are no heartbeats.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Heartbeat {
-    fn every(interval: Duration) -> Self {
+    pub(crate) fn every(interval: Duration) -> Self {
         let sleep = (!interval.is_zero()).then(|| Box::pin(tokio::time::sleep(interval)));
         Self { interval, sleep }
     }
 
-    fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         if let Some(sleep) = &mut self.sleep {
             sleep.as_mut().reset(Instant::now() + self.interval);
         }

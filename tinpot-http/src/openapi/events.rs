@@ -47,6 +47,8 @@ pub(crate) enum PageEvent {
     Catalogue,
     /// Lines of an execution that is followed.
     Log { execution_id: ExecutionId, lines: Vec<LogLine> },
+    /// An execution that was to be followed is not known, or not any more.
+    Missing { execution_id: ExecutionId },
     /// Anything else of an execution that is followed: as in its own stream.
     Event { execution_id: ExecutionId, event: ExecutionEvent },
 }

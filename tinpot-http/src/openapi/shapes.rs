@@ -155,6 +155,39 @@ pub(crate) struct LogPage {
     lines: Vec<LogLine>,
     /// What to pass as `after` for the lines after these; null when there are none yet.
     next: Option<u64>,
+    /// What to pass as `before` for the lines before these; null when there are none.
+    previous: Option<u64>,
+    /// The number of the last line that is stored, of whatever kind.
+    last_seq: u64,
+}
+
+/// The least level of lines.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MinimumLevel {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+/// What a search has found, in ascending order.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LogMatches {
+    matches: Vec<LogMatch>,
+    /// What to pass as `after` for those after these; null when there are none.
+    next: Option<u64>,
+    /// How many there are above `after`; null when the search was cut.
+    total: Option<u64>,
+}
+
+/// One line that was found, with those around it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LogMatch {
+    seq: u64,
+    line: LogLine,
+    before: Vec<LogLine>,
+    after: Vec<LogLine>,
 }
 
 /// How lines are answered.

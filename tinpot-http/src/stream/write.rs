@@ -33,9 +33,9 @@ struct Connected {
 }
 
 #[derive(Serialize)]
-struct StatusData {
-    status: Status,
-    state: &'static str,
+pub(crate) struct StatusData {
+    pub(crate) status: Status,
+    pub(crate) state: &'static str,
 }
 
 impl EventWriter {
@@ -129,7 +129,7 @@ impl EventWriter {
 }
 
 /// What an event of an attempt is called in the stream.
-fn kind_of(event: &LogEvent) -> &'static str {
+pub(crate) fn kind_of(event: &LogEvent) -> &'static str {
     match event {
         LogEvent::SpanStarted { .. } => "span_started",
         LogEvent::SpanEnded { .. } => "span_ended",
@@ -141,7 +141,7 @@ fn kind_of(event: &LogEvent) -> &'static str {
 }
 
 /// An event without its kind, which the envelope has.
-struct Inner<'a>(&'a LogEvent);
+pub(crate) struct Inner<'a>(pub(crate) &'a LogEvent);
 
 impl Serialize for Inner<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -171,6 +171,12 @@ impl LineWriter {
             head: format!(r#"{{"timestamp":"{}","level":"{level}","message":"#, chunk.time),
             tail: format!(r#","stream":"{}"{span}{fields},"seq":"#, stream_name(chunk.stream)),
         }
+    }
+
+    pub(crate) fn to_vec(&self, seq: u64, line: &str) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.head.len() + line.len() + self.tail.len() + 16);
+        self.line(&mut out, seq, line);
+        out
     }
 
     pub(crate) fn line(&self, out: &mut Vec<u8>, seq: u64, line: &str) {

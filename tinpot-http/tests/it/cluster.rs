@@ -233,6 +233,21 @@ fn functions(gate: &watch::Sender<bool>) -> FunctionExecutor {
             }
             Ok::<_, String>(count)
         })
+        .action("mixed", |context: Context, Count { count }| async move {
+            for number in 1..=count {
+                let (stream, level, line) = match number % 100 {
+                    0 => (
+                        Stream::Stderr,
+                        Level::Error,
+                        format!("line {number} \u{1b}[31mreally\u{1b}[0m bad"),
+                    ),
+                    1 => (Stream::Log, Level::Debug, format!("line {number}")),
+                    _ => (Stream::Stdout, Level::Info, format!("line {number}")),
+                };
+                context.logs().write(stream, level, vec![line]).await;
+            }
+            Ok::<_, String>(count)
+        })
         .action("gate", move |context: Context, Nothing {}| {
             let mut gate = gate.subscribe();
             async move {

@@ -148,6 +148,16 @@ async fn answers_are_as_said() {
     }
     is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=2").await);
     is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=x").await);
+    for query in [
+        "logs?tail=true",
+        "logs?before=7&limit=2",
+        "logs/search?q=line&context=2&limit=5",
+        "logs/search?q=",
+    ] {
+        let answer = cluster.get(&format!("/api/executions/{done}/{query}")).await;
+        let path = query.split('?').next().unwrap();
+        is_as_said(&document, "get", &format!("/api/executions/{{id}}/{path}"), &answer);
+    }
     let text = cluster.get(&format!("/api/executions/{done}/logs?format=text")).await;
     is_as_said(&document, "get", "/api/executions/{id}/logs", &text);
     let artifact = cluster.get(&format!("/api/executions/{done}/artifacts/1.1")).await;

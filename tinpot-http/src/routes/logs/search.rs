@@ -1,0 +1,216 @@
+//! Searching a log: one pass over all of it, in the server.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use regex::{Regex, RegexBuilder};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tinpot_core::{Coordinator, ExecutionId, LogChunk};
+use tokio::time::Instant;
+
+use super::filter::Filter;
+use crate::error::ApiError;
+use crate::model::json_response;
+use crate::params::Params;
+use crate::stream::LineWriter;
+
+/// Searches at a time: they compute, and the machine has other work.
+pub(crate) const SEARCHES: usize = 2;
+/// How long one waits for its turn.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+const PATTERN_CHARS: usize = 1_000;
+/// What a compiled pattern may take, of each of its forms.
+const PATTERN_BYTES: usize = 1024 * 1024;
+const LIMIT: usize = 100;
+const LIMIT_MAX: usize = 1_000;
+const CONTEXT_MAX: usize = 5;
+/// What is read from the store at once; the next portion is read while this one is searched.
+const READ_BYTES: usize = 2 * 1024 * 1024;
+/// When a pass is cut, wherever it is.
+const TIME: Duration = Duration::from_secs(5);
+/// The most text of one answer.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// What is searched for.
+#[derive(Debug)]
+pub(super) struct Search {
+    pattern: Regex,
+    filter: Filter,
+    after: u64,
+    limit: usize,
+    context: usize,
+}
+
+#[derive(Default, Serialize)]
+struct Found {
+    matches: Vec<Match>,
+    /// What to pass as `after` for those after these; null when there are none.
+    next: Option<u64>,
+    /// How many there are above `after`; null when the search was cut.
+    total: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Match {
+    seq: u64,
+    line: Box<RawValue>,
+    before: Vec<Box<RawValue>>,
+    after: Vec<Box<RawValue>>,
+}
+
+impl Search {
+    pub(super) const NAMES: [&str; 8] =
+        ["q", "regex", "case", "level", "stream", "after", "limit", "context"];
+
+    pub(super) fn of(params: &Params) -> Result<Self, ApiError> {
+        let flag = |name| params.read(name, "true or false", |text| text.parse::<bool>().ok());
+        let text = params.text("q").unwrap_or_default();
+        if text.is_empty() || text.chars().count() > PATTERN_CHARS {
+            let detail = format!("q: must be 1 to {PATTERN_CHARS} characters to search for");
+            return Err(ApiError::unprocessable(detail));
+        }
+        let is_regex = flag("regex")?.unwrap_or(false);
+        let escaped = if is_regex { Cow::Borrowed(text) } else { regex::escape(text).into() };
+        let pattern = RegexBuilder::new(&escaped)
+            .case_insensitive(!flag("case")?.unwrap_or(false))
+            .size_limit(PATTERN_BYTES)
+            .dfa_size_limit(PATTERN_BYTES)
+            .build()
+            .map_err(|error| {
+                ApiError::unprocessable(format!("q: is no regular expression: {error}"))
+            })?;
+        let context = params.read("context", "a whole number from 0 to 5", |text| {
+            text.parse().ok().filter(|context| *context <= CONTEXT_MAX)
+        })?;
+        Ok(Self {
+            pattern,
+            filter: Filter::of(params)?,
+            after: params.after()?.unwrap_or(0),
+            limit: params.limit(LIMIT_MAX)?.unwrap_or(LIMIT),
+            context: context.unwrap_or(0),
+        })
+    }
+
+    pub(super) async fn run(
+        self,
+        coordinator: &Coordinator,
+        id: ExecutionId,
+    ) -> Result<Response, ApiError> {
+        let deadline = Instant::now() + TIME;
+        let mut pass = Pass::of(self);
+        // A match just above has its context below.
+        let mut last = pass.search.after.saturating_sub(pass.search.context as u64 * 2);
+        let mut chunks = coordinator.logs(id, last, READ_BYTES).await?;
+        while let Some(end) = chunks.last().map(|chunk| chunk.last_seq()).filter(|end| *end > last)
+        {
+            let search = tokio::task::spawn_blocking(move || {
+                let flow = pass.portion(&chunks, last);
+                (pass, flow)
+            });
+            let (searched, next) = tokio::join!(search, coordinator.logs(id, end, READ_BYTES));
+            let flow;
+            (pass, flow) = searched.map_err(|error| {
+                tracing::error!(%error, "a search panicked");
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the search failed")
+            })?;
+            (chunks, last) = (next?, end);
+            if flow.is_break() || (Instant::now() >= deadline && !chunks.is_empty()) {
+                pass.found.next.get_or_insert(last);
+                return Ok(json_response(StatusCode::OK, &pass.found));
+            }
+        }
+        pass.found.total = Some(pass.total);
+        Ok(json_response(StatusCode::OK, &pass.found))
+    }
+}
+
+/// A search under way.
+struct Pass {
+    search: Search,
+    found: Found,
+    total: u64,
+    bytes: usize,
+    /// The last lines, as many as stand before a match; from whatever stream.
+    before: VecDeque<(Arc<LogChunk>, usize)>,
+}
+
+impl Pass {
+    fn of(search: Search) -> Self {
+        Self { search, found: Found::default(), total: 0, bytes: 0, before: VecDeque::new() }
+    }
+
+    /// Breaks when the answer is as large as it may be.
+    fn portion(&mut self, chunks: &[Arc<LogChunk>], last: u64) -> ControlFlow<()> {
+        for chunk in chunks.iter().filter(|chunk| chunk.stream.is_text()) {
+            let wanted = self.search.filter.wants(chunk);
+            for (at, line) in chunk.lines.iter().enumerate() {
+                let seq = chunk.first_seq + at as u64;
+                if seq <= last {
+                    continue;
+                }
+                self.add_after(chunk, at);
+                if wanted && seq > self.search.after && self.matches(line) {
+                    self.total += 1;
+                    self.matched(chunk, at, seq);
+                }
+                if self.search.context > 0 {
+                    if self.before.len() >= self.search.context {
+                        self.before.pop_front();
+                    }
+                    self.before.push_back((chunk.clone(), at));
+                }
+            }
+            if self.bytes >= ANSWER_BYTES {
+                self.found.next = self.found.matches.last().map(|last| last.seq);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn matches(&self, line: &str) -> bool {
+        if memchr::memchr(0x1b, line.as_bytes()).is_none() {
+            return self.search.pattern.is_match(line);
+        }
+        self.search.pattern.is_match(&anstream::adapter::strip_str(line).to_string())
+    }
+
+    fn matched(&mut self, chunk: &Arc<LogChunk>, at: usize, seq: u64) {
+        if self.found.matches.len() >= self.search.limit || self.bytes >= ANSWER_BYTES {
+            // There are more; the rest of the pass only counts.
+            let last = self.found.matches.last().map(|last| last.seq);
+            self.found.next = self.found.next.or(last);
+            return;
+        }
+        let before: Vec<_> =
+            self.before.iter().filter_map(|(chunk, at)| encoded(chunk, *at)).collect();
+        let Some(line) = encoded(chunk, at) else { return };
+        self.bytes += before.iter().chain([&line]).map(|line| line.get().len()).sum::<usize>();
+        self.found.matches.push(Match { seq, line, before, after: Vec::new() });
+    }
+
+    /// Gives a line to the matches that it follows.
+    fn add_after(&mut self, chunk: &Arc<LogChunk>, at: usize) {
+        let (context, bytes) = (self.search.context, &mut self.bytes);
+        // Each is given every line since, so that only the last few can be short of some.
+        let short = self.found.matches.iter_mut().rev().take(context);
+        for found in short.filter(|found| found.after.len() < context) {
+            if let Some(line) = encoded(chunk, at) {
+                *bytes += line.get().len();
+                found.after.push(line);
+            }
+        }
+    }
+}
+
+fn encoded(chunk: &LogChunk, at: usize) -> Option<Box<RawValue>> {
+    let line = LineWriter::of(chunk).to_vec(chunk.first_seq + at as u64, &chunk.lines[at]);
+    RawValue::from_string(String::from_utf8(line).ok()?).ok()
+}
