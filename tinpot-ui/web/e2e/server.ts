@@ -72,8 +72,9 @@ export async function answers(url: string, program: Program, body = /./): Promis
     if (program.gone) break;
     try {
       const response = await fetch(url);
-      last = `${response.status} ${(await response.text()).slice(0, 300)}`;
-      if (response.ok && body.test(last)) return;
+      const text = await response.text();
+      last = `${response.status} ${text.slice(0, 300)}`;
+      if (response.ok && body.test(text)) return;
     } catch (error) {
       last = String(error);
     }

@@ -9,7 +9,7 @@ import { Summary } from "./summary";
 
 export function Section({ title, tools, children }: { title: string; tools?: ComponentChildren; children: ComponentChildren }) {
   return (
-    <section class="panel section">
+    <section class="panel run-section">
       <header>
         <h2>{title}</h2>
         {tools}
@@ -88,7 +88,7 @@ export function CallPanel({ view, controls }: { view: ExecutionView; controls: b
         <JsonTree value={view.parameters} label="Parameters" />
       </Section>
       <Section title="Options">
-        <dl class="options">
+        <dl class="run-options">
           {options.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
         </dl>
       </Section>
@@ -128,11 +128,13 @@ export function Failure({ view }: { view: ExecutionView }) {
   const { outcome } = view;
   if (outcome === null || outcome.error === undefined) return null;
   const { kind, error, traceback } = outcome;
+  // The text usually begins with the kind already.
+  const named = kind !== undefined && error.startsWith(`${kind}: `) ? error.slice(kind.length + 2) : error;
   return (
     <div class="failure" data-status={view.status} role="group" aria-label="Error">
       <p>
         {kind !== undefined && <strong>{kind}: </strong>}
-        {error}
+        {named}
       </p>
       {traceback !== undefined && (
         <details>

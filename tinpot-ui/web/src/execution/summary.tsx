@@ -5,7 +5,7 @@ import { parseMarkdown, type Block, type Inline } from "./markdown";
 /** What an action has to say about all of it. */
 export function Summary({ markdown }: { markdown: string }) {
   const blocks = useMemo(() => parseMarkdown(markdown), [markdown]);
-  return <div class="prose">{blocks.map(block)}</div>;
+  return <div class="summary-text">{blocks.map(block)}</div>;
 }
 
 function inline(parts: readonly Inline[]): ComponentChildren {

@@ -31,7 +31,7 @@ interface LogViewerProps {
 }
 
 /** Typing pauses for so long before it is searched for. */
-const TYPING_MS = 120;
+const TYPING_MS = 80;
 
 export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProps) {
   const source = useMemo(() => logSource(id), [id]);
