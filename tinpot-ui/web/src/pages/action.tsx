@@ -103,8 +103,8 @@ function Loaded({ text, source, queues }: LoadedProps) {
       <p class="facts">
         <span class="tag">{action.group === "" ? "no group" : action.group}</span>
         <span>queue <b>{action.queue}</b></span>
-        {typeof action.timeout === "number" && <span>ends after <b>{formatDuration(action.timeout)}</b></span>}
-        {(action.retries ?? 0) > 0 && <span><b>{count(action.retries ?? 0, "retry", "retries")}</b></span>}
+        {action.timeout !== null && <span>ends after <b>{formatDuration(action.timeout)}</b></span>}
+        {action.retries > 0 && <span><b>{count(action.retries, "retry", "retries")}</b></span>}
       </p>
       {!action.available && (
         <div class="notice" role="status">
@@ -165,9 +165,9 @@ function beginning(action: ActionView, shape: ReturnType<typeof shapeOf>, source
 function optionsOf(view: ExecutionView, action: ActionView): Partial<OptionTexts> {
   const options: Partial<OptionTexts> = {};
   if (view.queue !== action.queue) options.queue = view.queue;
-  if (Number(view.priority) !== Number(action.priority ?? 0)) options.priority = String(view.priority);
+  if (Number(view.priority) !== Number(action.priority)) options.priority = String(view.priority);
   if (view.timeout !== null && Number(view.timeout) !== Number(action.timeout ?? NaN)) options.timeout = String(Number(view.timeout));
-  if (Number(view.retries) !== Number(action.retries ?? 0)) options.retries = String(view.retries);
+  if (Number(view.retries) !== Number(action.retries)) options.retries = String(view.retries);
   return options;
 }
 

@@ -45,11 +45,11 @@ function open(address: string): void {
 }
 
 const execution = (id: string, more: Partial<ExecutionSummary> = {}): ExecutionSummary => ({
-  execution_id: id, action_name: "backup", queue: "default", priority: 0, status: "running", state: "STARTED", error: null, attempts: 1,
+  execution_id: id, action_name: "backup", queue: "default", priority: 0, status: "running", state: "STARTED", error: null, attempts: 1, requested_by: null,
   accepted_at: "2026-01-31T14:30:00Z", started_at: null, finished_at: null, ...more,
 });
 const backup = (more: Partial<ActionView> = {}): ActionView => ({
-  name: "backup", group: "Backups", description: "", queue: "default", available: true,
+  name: "backup", group: "Backups", description: "", queue: "default", available: true, unavailable: null, parameters: {}, result_schema: null, priority: 0, timeout: null, retries: 0, concurrency: null,
   schema: { type: "object", properties: { host: { type: "string" }, days: { type: "integer", default: 7 }, password: { type: "string", format: "password", writeOnly: true } }, required: ["host"], additionalProperties: false },
   ...more,
 });
