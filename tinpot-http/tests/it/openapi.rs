@@ -241,3 +241,27 @@ async fn what_is_submitted_as_said_is_accepted() {
         assert_eq!(answer.status == 200, body["parameters"].is_object(), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn events_of_a_page_are_as_said() {
+    let cluster = Cluster::start().await;
+    let shapes = Shapes::of(&document(&cluster).await);
+    let stop = tokio::sync::watch::channel(false);
+    let server = serve(cluster.router.clone(), stop.1).await;
+    let id = cluster.submit("gate", "{}").await;
+    let unknown = "00000000-0000-7000-8000-000000000000";
+    let request = format!(
+        "GET /api/stream?executions=true&workers=true&queues=true&catalogue=true&log={id},{unknown} HTTP/1.1"
+    );
+    let mut client = Client::open(server.address, &request).await;
+    let mut wanted: BTreeSet<&str> =
+        ["connected", "missing", "log", "event", "executions", "workers", "queues"].into();
+    cluster.open_gate();
+    while !wanted.is_empty() {
+        let block = client.block().await.expect("more events");
+        for event in events(&block) {
+            shapes.fits_named("PageEvent", &event.data);
+            wanted.remove(event.data["type"].as_str().unwrap());
+        }
+    }
+}
