@@ -2,7 +2,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, test, type Page } from "@playwright/test";
 import { standalone, type Server } from "./server";
-import { docsImage, line, run, shot, submit, timing } from "./support";
+import { docsImage, line, over, run, shot, submit, timing } from "./support";
 
 let server: Server;
 let coloured: string;
@@ -115,14 +115,18 @@ test("first load", async ({ page }) => {
 
 test("pictures for the documentation", async ({ browser }) => {
   for (const scheme of ["light", "dark"] as const) {
-    const context = await browser.newContext({ colorScheme: scheme, viewport: { width: 1120, height: 680 } });
+    const context = await browser.newContext({ colorScheme: scheme, viewport: { width: 1120, height: 700 } });
     const page = await context.newPage();
-    const id = await submit(server.url, "ticking", { seconds: 4, every: 0.1 });
-    await page.goto(`${server.url}/executions/${id}`);
-    await expect(line(page, /^tick 20$/)).toBeVisible();
-    await docsImage(page, `log-${scheme}`);
-    await page.goto(`${server.url}/executions/${nested}?tab=timeline`);
+    await page.goto(`${server.url}/actions/backup`);
     await settled(page);
+    await docsImage(page, `form-${scheme}`);
+    const id = await submit(server.url, "backup", { host: "db-1", days: 14 }, { requested_by: "anna" });
+    await page.goto(`${server.url}/executions/${id}`);
+    await expect(line(page, /verifying/)).toBeVisible();
+    await docsImage(page, `log-${scheme}`);
+    await over(server.url, id);
+    await page.goto(`${server.url}/executions/${id}?tab=timeline`);
+    await expect(page.getByRole("table", { name: "Timeline" })).toContainText("verify");
     await docsImage(page, `timeline-${scheme}`);
     await context.close();
   }

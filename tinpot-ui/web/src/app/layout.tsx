@@ -59,7 +59,7 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
       </a>
       <header class="top">
         <Button look="quiet" icon={menu ? "close" : "menu"} class="menu-button" aria-label="Menu" aria-expanded={menu} aria-controls="nav" onClick={() => setMenu(!menu)} />
-        <a class="brand" href={href("/")}><Icon name="actions" /><span>Tinpot</span></a>
+        <a class="brand" href={href("/")} aria-label="Tinpot"><Icon name="actions" /><span>Tinpot</span></a>
         <button type="button" class="palette-button" onClick={openPalette} aria-label="Search for actions, pages, executions" aria-keyshortcuts={mac ? "Meta+K" : "Control+K"}>
           <Icon name="search" />
           <span>Search or go to…</span>

@@ -8,7 +8,7 @@ import type { OptionTexts } from "./options";
 import { shapeOf } from "./shape";
 
 function action(schema: Schema): ActionView {
-  return { name: "backup", group: "", description: "", queue: "default", schema, available: true };
+  return { name: "backup", group: "", description: "", queue: "default", schema, available: true, unavailable: null, parameters: {}, result_schema: null, priority: 0, timeout: null, retries: 0, concurrency: null };
 }
 
 interface Shown {

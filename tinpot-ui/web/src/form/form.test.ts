@@ -95,6 +95,7 @@ describe("missing, null and blank are three things", () => {
     for (const schema of [STRING, INTEGER, { type: "boolean" }, DATE_TIME, { type: "array", items: STRING }, UNION, {}, SECRET, BYTES]) expect(sent(schema, UNSET)).toBe("x is required and missing");
   });
   test("of a group that is required, its fields are missing, not the group", () => expect(sent(LIMITS, UNSET)).toBe("x.memory is required and missing"));
+  test("of a row that is required, its places are missing", () => expect(sent(PAIR, UNSET)).toBe("x[0] is required and missing; x[1] is required and missing"));
   test("a group without required fields is sent empty", () => expect(sent({ type: "object", properties: { a: { ...INTEGER, default: 1 } }, additionalProperties: false }, UNSET)).toBe("{}"));
   test("a cleared text is an empty text", () => {
     expect(sent(STRING, text(""))).toBe('""');

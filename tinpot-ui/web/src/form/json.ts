@@ -4,6 +4,11 @@
 /** A number whose text says more than a JavaScript number can hold. */
 export class NumberText {
   constructor(readonly text: string) {}
+
+  /** So that it counts as the number that it is wherever one is worked with. */
+  toString(): string {
+    return this.text;
+  }
 }
 
 export type Json = null | boolean | number | string | NumberText | Json[] | JsonObject;

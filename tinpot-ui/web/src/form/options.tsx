@@ -66,10 +66,10 @@ export function OptionFields({ action, texts, read, refused, queues, open, onTog
   const form = useForm();
   const set = Object.values(texts).filter((text) => text !== "").length;
   const fields: { name: keyof OptionTexts; label: string; hint: string; placeholder: string }[] = [
-    { name: "priority", label: "Priority", hint: "higher goes first", placeholder: String(action.priority ?? 0) },
+    { name: "priority", label: "Priority", hint: "higher goes first", placeholder: String(action.priority) },
     { name: "delay", label: "Delay", hint: "waits so long first: 10m, 1h 30m", placeholder: "none" },
-    { name: "timeout", label: "Timeout", hint: "ends it after so long", placeholder: typeof action.timeout === "number" ? formatDuration(action.timeout) : "none" },
-    { name: "retries", label: "Retries", hint: "further attempts after a failure", placeholder: String(action.retries ?? 0) },
+    { name: "timeout", label: "Timeout", hint: "ends it after so long", placeholder: action.timeout !== null ? formatDuration(action.timeout) : "none" },
+    { name: "retries", label: "Retries", hint: "further attempts after a failure", placeholder: String(action.retries) },
     { name: "queue", label: "Queue", hint: "", placeholder: action.queue },
     { name: "idempotency_key", label: "Idempotency key", hint: "the same key again gives the same execution", placeholder: "none" },
     { name: "requested_by", label: "Requested by", hint: "your name, if others are to see who it was", placeholder: "nobody" },

@@ -69,10 +69,11 @@ class Writer {
   private unset(shape: Shape, required: boolean, path: string): Json | undefined {
     if (!required) return undefined;
     if (shape.kind === "null") return null;
-    // Of a group that has to be there, its fields say what is missing.
+    // Of a group or a row that has to be there, its fields say what is missing.
     if (shape.kind === "object" && !shape.nullable && shape.fields.length > 0) {
       return this.object(shape, { kind: "object", fields: {}, rows: [] }, path);
     }
+    if (shape.kind === "tuple" && !shape.nullable) return this.tuple(shape, [], true, path);
     return this.missing(path);
   }
 
@@ -168,7 +169,7 @@ class Writer {
     const least = shape.schema.minItems ?? shape.prefix.length;
     const blank = (node: Node | undefined): boolean => node === undefined || node.kind === "unset";
     if (!required && nodes.every(blank)) return undefined;
-    let last = nodes.length;
+    let last = shape.prefix.length;
     while (last > least && blank(nodes[last - 1])) last -= 1;
     const values: Json[] = [];
     for (const [at, inner] of shape.prefix.slice(0, last).entries()) {

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import { location, navigate } from "../app/router";
 import { recall, remember } from "../app/storage";
-import { hub } from "../stream";
+import { hub, useResync } from "../stream";
 import { Button, Empty, ErrorBox, Loading } from "../ui";
 import type { ExecutionEvent } from "../api/types";
 import { patternOf } from "./highlight";
@@ -55,19 +55,28 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
   useEffect(() => search.subscribe(() => redraw()), [search]);
   useEffect(() => {
     let leave: (() => void) | null = null;
-    let closed = false;
-    void model.open(parseLines(window.location.hash), live).then(() => {
-      // Lines come from where the first look ended; if it failed, once it has been done again.
-      if (!closed) leave = hub.followLog(id, model.lastSeq, { lines: (lines) => model.receive(lines as unknown as LogLine[]), event: (event) => heard.current?.(event) });
-    });
+    // Lines come from where the first look ended; if that failed, from where it ends when it is done again.
+    const follow = (): void => {
+      if (leave !== null || model.opening) return;
+      leave = hub.followLog(id, model.lastSeq, {
+        lines: (lines) => model.receive(lines as unknown as LogLine[]),
+        event: (event) => heard.current?.(event),
+      });
+    };
+    const forget = model.subscribe(follow);
+    void model.open(parseLines(window.location.hash), live);
     return () => {
-      closed = true;
+      forget();
       leave?.();
       model.close();
       search.close();
       if (typing.current !== null) clearTimeout(typing.current);
     };
   }, [id, model, search]);
+
+  useResync(() => {
+    if (model.error !== null) model.retry();
+  });
 
   // A link to other lines of the same log.
   const aimed = useRef(window.location.hash);

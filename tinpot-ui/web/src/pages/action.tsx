@@ -37,12 +37,20 @@ export function ActionPage({ name }: { name: string }) {
   if (action.data === null) {
     if (action.error instanceof ApiError && action.error.status === 404) {
       return (
-        <Empty title={`There is no action ${name}`} icon="actions">
-          No worker has offered it. <a href={href("/actions")}>All actions</a>
-        </Empty>
+        <>
+          <PageHead title={name} />
+          <Empty title={`There is no action ${name}`} icon="actions">
+            No worker has offered it. <a href={href("/actions")}>All actions</a>
+          </Empty>
+        </>
       );
     }
-    return action.error === null ? <Loading rows={5} /> : <ErrorBox error={action.error} retry={action.reload} />;
+    return (
+      <>
+        <PageHead title={name} />
+        {action.error === null ? <Loading rows={5} /> : <ErrorBox error={action.error} retry={action.reload} />}
+      </>
+    );
   }
   if (source.data === null && source.error === null && from !== null) return <Loading rows={5} />;
   return (
@@ -95,8 +103,8 @@ function Loaded({ text, source, queues }: LoadedProps) {
       <p class="facts">
         <span class="tag">{action.group === "" ? "no group" : action.group}</span>
         <span>queue <b>{action.queue}</b></span>
-        {typeof action.timeout === "number" && <span>ends after <b>{formatDuration(action.timeout)}</b></span>}
-        {(action.retries ?? 0) > 0 && <span><b>{count(action.retries ?? 0, "retry", "retries")}</b></span>}
+        {action.timeout !== null && <span>ends after <b>{formatDuration(action.timeout)}</b></span>}
+        {action.retries > 0 && <span><b>{count(action.retries, "retry", "retries")}</b></span>}
       </p>
       {!action.available && (
         <div class="notice" role="status">
@@ -157,9 +165,9 @@ function beginning(action: ActionView, shape: ReturnType<typeof shapeOf>, source
 function optionsOf(view: ExecutionView, action: ActionView): Partial<OptionTexts> {
   const options: Partial<OptionTexts> = {};
   if (view.queue !== action.queue) options.queue = view.queue;
-  if (Number(view.priority) !== Number(action.priority ?? 0)) options.priority = String(view.priority);
+  if (Number(view.priority) !== Number(action.priority)) options.priority = String(view.priority);
   if (view.timeout !== null && Number(view.timeout) !== Number(action.timeout ?? NaN)) options.timeout = String(Number(view.timeout));
-  if (Number(view.retries) !== Number(action.retries ?? 0)) options.retries = String(view.retries);
+  if (Number(view.retries) !== Number(action.retries)) options.retries = String(view.retries);
   return options;
 }
 

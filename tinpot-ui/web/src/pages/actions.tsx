@@ -6,11 +6,11 @@ import { catalogue, needCatalogue, reloadCatalogue } from "../app/catalogue";
 import { location, setQuery } from "../app/router";
 import { includesWords } from "../app/search";
 import { useTitle } from "../app/title";
-import { hub, useResource } from "../stream";
+import { hub, isOutage, useResource } from "../stream";
 import { Empty, ErrorBox, Icon, Loading, PageHead, Button, count } from "../ui";
 
 /** Cards that are drawn before "show more": nobody looks through 2,000, and drawing them all takes its time. */
-const SHOWN = 240;
+const SHOWN = 120;
 
 export function ActionsPage() {
   useTitle("Actions");
@@ -45,7 +45,7 @@ export function ActionsPage() {
           />
         </label>
       </PageHead>
-      {error !== null && <ErrorBox error={error} retry={reloadCatalogue} />}
+      {error !== null && !isOutage(error, actions !== null) && <ErrorBox error={error} retry={reloadCatalogue} />}
       {problems.map(({ problem, workers: names }) => <ProblemCard key={`${problem.place} ${problem.message}`} problem={problem} workers={names} />)}
       {actions === null && error === null && <Loading rows={4} />}
       {actions !== null && actions.length === 0 && (

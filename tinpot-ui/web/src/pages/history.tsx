@@ -117,7 +117,7 @@ export function ExecutionTable({ executions }: { executions: readonly ExecutionS
               <td><StatusBadge status={one.status} /></td>
               <td class="main-cell">
                 <a href={href(`/executions/${encodeURIComponent(one.execution_id)}`)}>{one.action_name}</a>
-                {one.parent !== null && one.parent !== undefined && <span class="child-mark" title="asked for by another execution"><Icon name="child" /></span>}
+                {one.parent !== undefined && <span class="child-mark" title="asked for by another execution"><Icon name="child" /></span>}
                 {one.attempts > 1 && <span class="tag">{one.attempts} attempts</span>}
                 {one.error !== null && <p class="row-error">{one.error}</p>}
               </td>

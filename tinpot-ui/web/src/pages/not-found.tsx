@@ -1,12 +1,15 @@
 import { href } from "../app/base";
 import { useTitle } from "../app/title";
-import { Empty } from "../ui";
+import { Empty, PageHead } from "../ui";
 
 export function NotFoundPage() {
   useTitle("Not found");
   return (
-    <Empty title="There is no such page" icon="search">
-      <a href={href("/")}>Overview</a>
-    </Empty>
+    <>
+      <PageHead title="Not found" />
+      <Empty title="There is no such page" icon="search">
+        <a href={href("/")}>Overview</a>
+      </Empty>
+    </>
   );
 }

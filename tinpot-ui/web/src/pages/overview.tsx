@@ -37,7 +37,7 @@ export function OverviewPage() {
   const taken = live?.reduce((sum, one) => sum + one.running.filter((attempt) => !attempt.waits).length, 0);
   const waiting = queues.data?.queues.reduce((sum, one) => sum + one.waiting, 0);
   const granted = queues.data?.queues.reduce((sum, one) => sum + one.granted, 0);
-  const paused = queues.data?.queues.filter((one) => one.paused === true).length ?? 0;
+  const paused = queues.data?.queues.filter((one) => one.paused).length ?? 0;
   const bars = stats.data === null ? null : buckets(stats.data, Number(range), 60, serverNow());
   const done = bars?.reduce((sum, one) => sum + one.succeeded + one.failed + one.cancelled, 0);
   const failed = bars?.reduce((sum, one) => sum + one.failed, 0);

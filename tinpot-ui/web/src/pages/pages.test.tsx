@@ -6,6 +6,7 @@ import { entries, Palette } from "../app/palette";
 import { location, startRouter } from "../app/router";
 import { includesWords, score, search } from "../app/search";
 import { startShortcuts, overlay } from "../app/overlays";
+import { hub } from "../stream";
 import { Dialog, formatDuration, formatRelative } from "../ui";
 import { ActionPage } from "./action";
 import { gathered } from "./actions";
@@ -45,11 +46,11 @@ function open(address: string): void {
 }
 
 const execution = (id: string, more: Partial<ExecutionSummary> = {}): ExecutionSummary => ({
-  execution_id: id, action_name: "backup", queue: "default", priority: 0, status: "running", state: "STARTED", error: null, attempts: 1,
+  execution_id: id, action_name: "backup", queue: "default", priority: 0, status: "running", state: "STARTED", error: null, attempts: 1, requested_by: null,
   accepted_at: "2026-01-31T14:30:00Z", started_at: null, finished_at: null, ...more,
 });
 const backup = (more: Partial<ActionView> = {}): ActionView => ({
-  name: "backup", group: "Backups", description: "", queue: "default", available: true,
+  name: "backup", group: "Backups", description: "", queue: "default", available: true, unavailable: null, parameters: {}, result_schema: null, priority: 0, timeout: null, retries: 0, concurrency: null,
   schema: { type: "object", properties: { host: { type: "string" }, days: { type: "integer", default: 7 }, password: { type: "string", format: "password", writeOnly: true } }, required: ["host"], additionalProperties: false },
   ...more,
 });
@@ -135,6 +136,25 @@ test("a queue is paused and says why it waits", async () => {
   fireEvent.click(screen.getByRole("button", { name: "Pause gpu" }));
   expect(await screen.findByRole("button", { name: "Resume gpu" })).toBeTruthy();
   expect(requests).toContain("POST /api/queues/gpu/pause");
+});
+
+test("while the server is gone, what was loaded stays, and only the header says so", async () => {
+  const queue = { name: "gpu", waiting: 0, granted: 0, delayed: 0, workers: 1, paused: false, paused_at: null, oldest_accepted_at: null, reason: null };
+  answers = { "/api/queues": { queues: [queue] }, "/api/queues/gpu/pause": {} };
+  hub.state.value = "live";
+  render(<QueuesPage />);
+  const pause = await screen.findByRole("button", { name: "Pause gpu" });
+  vi.stubGlobal("fetch", async (address: string) => {
+    if (address.endsWith("/pause")) return new Response("{}");
+    throw new TypeError("Failed to fetch");
+  });
+  fireEvent.click(pause);
+  // With a live stream it is an error like any other.
+  expect((await screen.findByRole("alert")).textContent).toContain("the server cannot be reached");
+  hub.state.value = "stale";
+  await waitFor(() => expect(screen.queryByRole("alert")).toBeNull());
+  expect(screen.getByText("gpu")).toBeTruthy();
+  hub.state.value = "connecting";
 });
 
 test("a worker is drained only after a question", async () => {

@@ -39,7 +39,7 @@ export function QueuesPage() {
 function QueueRow({ queue, onChanged }: { queue: Queue; onChanged: () => void }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
-  const paused = queue.paused === true;
+  const paused = queue.paused;
   const toggle = async (): Promise<void> => {
     setBusy(true);
     setError(null);
@@ -58,7 +58,7 @@ function QueueRow({ queue, onChanged }: { queue: Queue; onChanged: () => void })
     <tr data-paused={paused || undefined}>
       <td class="main-cell">
         <strong>{queue.name}</strong> {paused && <span class="status" data-status="paused"><i />paused <Time at={queue.paused_at} /></span>}
-        {!paused && queue.reason !== null && queue.reason !== undefined && queue.waiting + queue.delayed > 0 && <p class="row-note">{queue.reason}</p>}
+        {!paused && queue.reason !== null && queue.waiting + queue.delayed > 0 && <p class="row-note">{queue.reason}</p>}
         {error !== null && <p class="error-text" role="alert">{error}</p>}
       </td>
       <td class="right num" data-label="Waiting">{link(queue.waiting, "queued")}</td>

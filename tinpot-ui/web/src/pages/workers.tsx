@@ -56,9 +56,9 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
     <li class="panel worker">
       <div class="worker-head">
         <h2>{worker.name || worker.id}</h2>
-        {worker.draining === true && <span class="status" data-status="paused"><i />draining</span>}
+        {worker.draining && <span class="status" data-status="paused"><i />draining</span>}
         {silent && <span class="status" data-status="lost"><i />silent</span>}
-        <Button class="small" disabled={worker.draining === true} onClick={() => setAsking(true)}>Drain…</Button>
+        <Button class="small" disabled={worker.draining} onClick={() => setAsking(true)}>Drain…</Button>
       </div>
       <dl class="facts-grid">
         <div><dt>Slots</dt><dd><Slots used={holding} all={worker.slots} /></dd></div>
@@ -66,7 +66,7 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
         {worker.groups.length > 0 && <div><dt>Groups</dt><dd>{worker.groups.map((name) => <span class="tag" key={name}>{name}</span>)}</dd></div>}
         <div><dt>Actions</dt><dd class="num">{worker.actions.length}</dd></div>
         <div><dt>Version</dt><dd>{worker.version ?? <span class="faint">unknown</span>}</dd></div>
-        {worker.started_at !== null && worker.started_at !== undefined && <div><dt>Started</dt><dd><Time at={worker.started_at} /></dd></div>}
+        {worker.started_at !== null && <div><dt>Started</dt><dd><Time at={worker.started_at} /></dd></div>}
         <div><dt>Last beat</dt><dd class="num">{worker.silent_for < 1 ? "just now" : `${formatDuration(worker.silent_for)} ago`}</dd></div>
         <div><dt>Id</dt><dd class="mono">{worker.id}</dd></div>
       </dl>

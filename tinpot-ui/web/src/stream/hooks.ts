@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { isAbort } from "../api/http";
+import { ApiError, isAbort } from "../api/http";
 import { hub } from "./hub";
 
 export interface Resource<T> {
@@ -67,7 +67,16 @@ export function useResource<T>(key: string, load: (signal: AbortSignal) => Promi
   }, [run]);
 
   const fresh = state.key === key;
-  return { data: fresh ? state.data : null, error: fresh ? state.error : null, loading: state.loading, reload, set };
+  const error = fresh ? state.error : null;
+  return { data: fresh ? state.data : null, error: fresh && isOutage(error, state.data !== null) ? null : error, loading: state.loading, reload, set };
+}
+
+/**
+ * Whether an error only says what the header says already: that the server is gone. What was loaded stays, and is loaded again when it is back.
+ * Signals are read, so that whoever draws this draws again when the connection comes or goes.
+ */
+export function isOutage(error: unknown, loaded: boolean): boolean {
+  return error instanceof ApiError && error.unreachable && loaded && hub.state.value !== "live";
 }
 
 /** Does something when the stream was gone and is back. */

@@ -81,7 +81,7 @@ async function start(): Promise<void> {
   await vi.advanceTimersByTimeAsync(50);
 }
 
-const line = (seq: number): LogLine => ({ seq });
+const line = (seq: number): LogLine => ({ seq, message: "", level: "INFO", stream: "stdout", timestamp: "2026-01-31T14:30:00Z" });
 
 /** Somebody who follows a log, and what has come. */
 function follower(id: string, after: number): { seqs: number[]; events: string[]; stop: () => void } {
@@ -107,6 +107,14 @@ test("what several parts of a page want comes through one connection", async () 
   expect(hub.state.value).toBe("live");
   await last().send({ type: "log", execution_id: "e1", lines: [line(8), line(9)] }, { type: "event", execution_id: "e1", event: { type: "status" } });
   expect([log.seqs, log.events]).toEqual([[8, 9], ["status"]]);
+});
+
+test("who follows what is not there is told", async () => {
+  const log = follower("e1", 0);
+  await start();
+  await last().hello();
+  await last().send({ type: "missing", execution_id: "e1" });
+  expect(log.events).toEqual(["missing"]);
 });
 
 test("a new wish makes a new connection, which goes on where the logs are", async () => {

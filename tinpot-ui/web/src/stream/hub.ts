@@ -261,6 +261,9 @@ export class StreamHub {
         for (const follower of [...follow.followers]) follower.lines(message.lines);
         return;
       }
+      case "missing":
+        for (const follower of [...(this.logs.get(message.execution_id)?.followers ?? [])]) follower.event({ type: "missing" });
+        return;
       case "event":
         for (const follower of [...(this.logs.get(message.execution_id)?.followers ?? [])]) follower.event(message.event);
         return;

@@ -1,0 +1,190 @@
+/** Forms, where others have most of their bugs: what is typed is what arrives in Python. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test, type Locator, type Page } from "@playwright/test";
+import { standalone, type Server } from "./server";
+import { run, shot, submit, timing, watchErrors } from "./support";
+
+let server: Server;
+
+test.beforeAll(async () => {
+  server = await standalone();
+});
+
+test.afterAll(async () => server.stop());
+
+const field = (page: Page, path: string): Locator => page.locator(`[data-path="${path}"]`).first();
+const control = (page: Page, path: string): Locator => page.locator(`#p-${path}`);
+
+async function openForm(page: Page, action = "form"): Promise<void> {
+  await page.goto(`${server.url}/actions/${action}`);
+  await expect(page.getByRole("button", { name: "Run", exact: true })).toBeVisible();
+}
+
+/** Runs the form and gives what arrived: type and text by name. */
+async function sent(page: Page): Promise<Record<string, [string, string]>> {
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await expect(page).toHaveURL(/\/executions\/[0-9a-f-]{36}/);
+  await expect(page.locator("h1 .status")).toHaveText("succeeded");
+  const id = /executions\/([0-9a-f-]{36})/.exec(page.url())?.[1] ?? "";
+  const view = (await (await fetch(`${server.url}/api/executions/${id}`)).json()) as { outcome: { result: Record<string, [string, string]> } };
+  return view.outcome.result;
+}
+
+test("an untouched form runs with the defaults of the function", async ({ page }) => {
+  const errors = watchErrors(page);
+  await openForm(page);
+  await shot(page, "form");
+  const got = await sent(page);
+  expect(got).toMatchObject({
+    text: ["str", "as it was"],
+    note: ["NoneType", "None"],
+    count: ["NoneType", "None"],
+    ratio: ["float", "0.5"],
+    colour: ["Colour", "Colour.GREEN"],
+    size: ["str", "m"],
+    day: ["NoneType", "None"],
+    price: ["Decimal", "9.90"],
+    either: ["int", "1"],
+    loud: ["bool", "False"],
+  });
+  expect(errors).toEqual([]);
+});
+
+test("what is typed arrives with its type: numbers, enums, dates, lists", async ({ page }) => {
+  await openForm(page);
+  await control(page, "text").fill("007");
+  await control(page, "note").fill("hello");
+  await control(page, "count").fill("12");
+  await control(page, "ratio").fill("3");
+  await control(page, "colour").selectOption({ label: "RED" });
+  await control(page, "size").selectOption({ label: "l" });
+  await control(page, "day").fill("2026-02-28");
+  await control(page, "price").fill("10.10");
+  await control(page, "loud").check();
+  const got = await sent(page);
+  expect(got).toMatchObject({
+    text: ["str", "007"],
+    note: ["str", "hello"],
+    count: ["int", "12"],
+    ratio: ["float", "3.0"],
+    colour: ["Colour", "Colour.RED"],
+    size: ["str", "l"],
+    day: ["date", "2026-02-28"],
+    price: ["Decimal", "10.10"],
+    loud: ["bool", "True"],
+  });
+});
+
+test("a blank is no value, never a zero", async ({ page }) => {
+  await openForm(page);
+  await control(page, "count").fill("5");
+  await control(page, "count").fill("");
+  await control(page, "note").fill("x");
+  await control(page, "note").fill("");
+  const got = await sent(page);
+  expect(got["count"]).toEqual(["NoneType", "None"]);
+});
+
+test("form and JSON say the same, both ways", async ({ page }) => {
+  await openForm(page);
+  await control(page, "count").fill("9007199254740993");
+  await page.getByRole("tab", { name: "JSON" }).click();
+  const text = page.getByLabel("Parameters as JSON");
+  // Not rounded on the way.
+  await expect(text).toHaveValue(/"count": 9007199254740993/);
+  await text.fill('{"count": 41, "words": ["a", "b", "c"], "either": "text"}');
+  await page.getByRole("tab", { name: "Form" }).click();
+  await expect(control(page, "count")).toHaveValue("41");
+  await page.getByRole("tab", { name: "JSON" }).click();
+  await text.fill('{"count": 41,');
+  await expect(page.getByRole("tab", { name: "Form" })).toBeDisabled();
+  await expect(page.getByRole("button", { name: "Run", exact: true })).toBeDisabled();
+  await text.fill('{"count": 42, "words": ["a", "b", "c"], "either": "text"}');
+  const got = await sent(page);
+  expect(got).toMatchObject({ count: ["int", "42"], either: ["str", "text"], words: ["list", "['a', 'b', 'c']"], text: ["str", "as it was"] });
+});
+
+test("what the server refuses is said at its field, and nothing typed is lost", async ({ page }) => {
+  await openForm(page);
+  await page.route("**/execute", (route) => route.fulfill({
+    status: 422,
+    contentType: "application/json",
+    body: JSON.stringify({ detail: "parameters: text: is not known here", errors: [{ path: "text", message: "is not known here" }] }),
+  }));
+  await control(page, "text").fill("typed");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await expect(field(page, "text").locator(".field-error")).toHaveText("is not known here");
+  await expect(control(page, "text")).toHaveValue("typed");
+  await page.unroute("**/execute");
+  expect((await sent(page))["text"]).toEqual(["str", "typed"]);
+});
+
+test("the last values are remembered, secrets are not, and nothing of it is in addresses", async ({ page }) => {
+  const addresses: string[] = [];
+  page.on("request", (request) => addresses.push(request.url()));
+  await openForm(page, "with_secret");
+  await control(page, "token").fill("hunter22");
+  await expect(control(page, "token")).toHaveAttribute("type", "password");
+  await control(page, "target").fill("remember me");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await expect(page.locator("h1 .status")).toHaveText("succeeded");
+  await openForm(page, "with_secret");
+  await expect(control(page, "target")).toHaveValue("remember me");
+  await expect(control(page, "token")).toHaveValue("");
+  const stored = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }));
+  expect(stored).toContain("remember me");
+  expect(stored).not.toContain("hunter22");
+  expect(addresses.filter((address) => address.includes("hunter22"))).toEqual([]);
+});
+
+test("run again has what was asked for, options as well", async ({ page }) => {
+  const id = await submit(server.url, "form", { text: "once more", count: 3, words: ["x"] }, { priority: 7, timeout: 90, requested_by: "anna" });
+  await page.goto(`${server.url}/executions/${id}`);
+  await page.getByRole("link", { name: "Run again…" }).click();
+  await expect(control(page, "text")).toHaveValue("once more");
+  await expect(control(page, "count")).toHaveValue("3");
+  await page.locator("details.options summary").click();
+  await expect(page.getByLabel("Priority")).toHaveValue("7");
+  await expect(page.getByLabel("Timeout")).not.toHaveValue("");
+  const got = await sent(page);
+  expect(got).toMatchObject({ text: ["str", "once more"], count: ["int", "3"], words: ["list", "['x']"] });
+});
+
+test("2,000 actions and 60 parameters", async ({ page }) => {
+  test.setTimeout(120_000);
+  const folder = mkdtempSync(join(tmpdir(), "tinpot-many-"));
+  const actions = Array.from({ length: 2_000 }, (_, n) => `@action(group="Group ${n % 20}")\ndef action_${n}(number: int = ${n}):\n    return number\n\n`);
+  const parameters = Array.from({ length: 60 }, (_, n) => `parameter_${n}: int = ${n}`).join(", ");
+  const wide = `@action\ndef wide(${parameters}):\n    return sum(locals().values())\n\n@action\ndef colourful():\n    pass\n`;
+  writeFileSync(join(folder, "many.py"), `from tinpot import action\n\n${actions.join("")}${wide}`);
+  const many = await standalone({ actions: folder });
+  try {
+    await page.goto(`${many.url}/actions`);
+    const began = Date.now();
+    await expect(page.getByText("action_0", { exact: true })).toBeVisible();
+    timing("2,000 actions: the list is there after", Date.now() - began);
+    const search = page.locator("main input[type=search]");
+    await search.fill("action_1999");
+    await expect(page.getByText("action_1999", { exact: true })).toBeVisible();
+    await expect(page.getByText("action_0", { exact: true })).toHaveCount(0);
+    await page.goto(`${many.url}/actions/wide`);
+    await expect(page.locator("#p-parameter_59")).toHaveValue("59");
+    await page.locator("#p-parameter_30").fill("1030");
+    await page.getByRole("button", { name: "Run", exact: true }).click();
+    await expect(page.locator("h1 .status")).toHaveText("succeeded");
+    await page.getByRole("tab", { name: "Result" }).click();
+    await expect(page.getByRole("group", { name: "Result" })).toHaveText(String((59 * 60) / 2 + 1_000));
+  } finally {
+    await many.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("a browser whose clock is wrong still tells times as they are", async ({ page }) => {
+  const id = await run(server.url, "leaf");
+  await page.clock.setSystemTime(new Date(Date.now() + 5 * 3_600_000));
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(page.locator(".execution-facts time").first()).toHaveText(/just now|\d+ s ago/);
+});
