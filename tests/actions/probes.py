@@ -91,10 +91,12 @@ def outcast(file: str):
 
 
 @action
-def lines(count: int):
-    """Print that many lines."""
+def lines(count: int, gate: str = ""):
+    """Print that many lines; with a gate, all but the first only once that file is there."""
     for number in range(1, count + 1):
-        print(f"line {number}")
+        print(f"line {number}", flush=number == 1)
+        while number == 1 and gate and not os.path.exists(gate):
+            time.sleep(0.01)
 
 
 @action(queue="special", group="Special")

@@ -70,13 +70,13 @@ fn lines_survive_a_stall(who_is_stalled: &str, direction: Direction) {
     let (coordinator, api) = coordinator(&url("coordinator"), &[KEEP_ALIVE]);
     let worker = worker(&url("worker"), &[KEEP_ALIVE, ("WORKER_NAME", "one")]);
     wait_for_workers(&api, &["one"]);
-    let id = api.submit("lines", json!({"count": LINES}));
-    let count = wait_for("some lines", || match api.lines(&id).len() {
-        0 => Err("no line"),
-        count => Ok(count),
-    });
-    assert!(count < LINES, "too quick to show anything");
+    let directory = tempfile::tempdir().expect("a directory");
+    let gate = directory.path().join("gate");
+    let id = api.submit("lines", json!({"count": LINES, "gate": gate}));
+    api.wait_for_start(&id);
+    wait_for("a line", || api.lines(&id).pop().ok_or("no line"));
     proxy.set(direction, Fault::Stall);
+    std::fs::write(&gate, "").expect("the gate opens");
     let stalled = if who_is_stalled == "worker" { &worker } else { &coordinator };
     let begin = Instant::now();
     wait_for("the link to be given up", || match stalled.output() {

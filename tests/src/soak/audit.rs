@@ -178,6 +178,8 @@ fn check(
         // What was being cancelled when its worker died is not tried again, and whether it finished is not known.
         "lost" => !planned.again || planned.cancel_after.is_some(),
         "cancelled" => planned.cancel_after.is_some(),
+        // What fails before it hears that it is to be cancelled is not tried again either.
+        "failed" => planned.fails() && planned.cancel_after.is_some(),
         _ => false,
     };
     if !allowed {

@@ -35,6 +35,11 @@ impl Planned {
         if self.again { "again" } else { "once" }
     }
 
+    /// Whether its first attempt fails.
+    pub(super) fn fails(&self) -> bool {
+        self.body["parameters"]["fail"] == true
+    }
+
     /// Submits it when its time has come, under a key of its own, until the coordinator says that it is accepted.
     pub(super) fn submit(&self, api: &Api, begin: Instant) -> Result<Submitted, String> {
         std::thread::sleep((begin + self.at).saturating_duration_since(Instant::now()));
