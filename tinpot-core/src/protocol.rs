@@ -21,7 +21,7 @@ pub(crate) use self::frame::encode;
 pub use self::frame::{FRAME_VERSION, Frame, FrameError};
 pub use self::log::{LogReceiver, LogSender};
 pub use self::message::{
-    Accept, Beat, BeatAck, Cancel, Dispatch, Goodbye, Hello, Log, LogAck, Message, Probe,
+    Accept, Beat, BeatAck, Cancel, Dispatch, Drain, Goodbye, Hello, Log, LogAck, Message, Probe,
     ProgressReport, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport,
     WhoIsThere,
 };
