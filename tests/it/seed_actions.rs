@@ -76,6 +76,7 @@ fn a_deployment_calls_a_cleanup_in_its_own_log() {
 fn a_health_check_is_seen_while_it_runs_and_can_be_ended() {
     let site = Site::start();
     let id = site.api.submit("health_check", json!({"checks": 1000, "interval": 0.2}));
+    site.api.wait_for_start(&id);
     let mut events = site.api.open_stream(&id);
     for number in 1..=5 {
         let line = events.find(|event| event["type"] == "log").expect("a line");
