@@ -110,17 +110,21 @@ fn passwords_are_not_shown() {
 fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
     let folder = tempfile::tempdir().expect("a folder");
     for (text, said) in [
-        ("prot = 1", "\"prot\"; did you mean \"port\"?"),
-        ("[worker]\nconcurency = 1", "\"concurency\" of worker; did you mean \"concurrency\"?"),
+        ("prot = 1", "a.toml:1: there is no setting \"prot\"; did you mean \"port\"?"),
+        (
+            "[worker]\nconcurency = 1",
+            "a.toml:2: there is no setting \"concurency\" of worker; did you mean \"concurrency\"?",
+        ),
         ("[wroker]\nname = \"x\"", "did you mean \"worker\"?"),
         ("[worker]\nport = 1", "\"port\" of worker"),
-        ("port = 99999", "port: 99999 is not in"),
+        ("# ours\n\nport = 99999", "a.toml:3: port: 99999 is not in"),
         ("port = true", "port: must not be true or false"),
-        ("no_reload = 3", "no_reload: must be true or false"),
+        ("[worker]\nno_reload = 3", "a.toml:2: no_reload: must be true or false"),
         ("worker_lease = \"soon\"", "worker_lease: not a number of seconds"),
         ("containment = \"jail\"", "containment: there is no containment"),
         ("groups = { a = 1 }", "groups: must be text"),
-        ("port = ", "a.toml"),
+        ("host = \"::1\"\nport = ", "a.toml:2: "),
+        ("broker = \"tcp://me:hunter2@port\nport = 1", "a.toml:1: "),
     ] {
         let config = file(folder.path(), "a.toml", text);
         let ran = shown(
@@ -131,6 +135,7 @@ fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
         );
         let stderr = ran.failed(2);
         assert!(stderr.contains(said) && stderr.contains("a.toml"), "{text}: {said:?} in {ran:?}");
+        assert!(!stderr.contains("hunter2"), "{ran:?}");
     }
     let ran = shown("worker", Some(Path::new("/nonexistent.toml")), &[], &[]);
     assert!(ran.failed(2).contains("/nonexistent.toml cannot be read"), "{ran:?}");
