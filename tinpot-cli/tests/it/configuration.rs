@@ -153,6 +153,17 @@ fn what_belongs_together_is_asked_for_together() {
         assert!(Ran::of(command).failed(2).contains(said), "{arguments:?}");
     }
     let mut command = tinpot();
+    command.args([
+        "coordinator",
+        "--store",
+        "memory",
+        "--port",
+        "0",
+        "--embedded-broker",
+        "0.0.0.0:1",
+    ]);
+    assert!(Ran::of(command).failed(1).contains("--broker-user"));
+    let mut command = tinpot();
     command.args(["coordinator", "--cert", "/x", "--store", "memory", "--port", "0"]);
     assert!(Ran::of(command).failed(1).contains("--key"));
 }

@@ -180,6 +180,19 @@ fn what_serves_ends_in_order_even_when_no_broker_is_there_which_it_says() {
 }
 
 #[test]
+fn a_coordinator_with_its_own_broker_ends_without_talk_of_an_outage() {
+    let broker = format!("127.0.0.1:{}", crate::support::free_port());
+    let mut command = tinpot();
+    command.args(["coordinator", "--port", "0", "--store", "memory", "--embedded-broker", &broker]);
+    let mut coordinator = Process::start(command);
+    coordinator.url();
+    coordinator.signal(Signal::TERM);
+    assert_eq!(coordinator.end().code(), Some(0), "{:?}", coordinator.seen);
+    let outage = coordinator.seen.iter().find(|line| line.contains("the link is down"));
+    assert_eq!(outage, None);
+}
+
+#[test]
 fn what_serves_ends_at_once_when_it_is_told_twice() {
     let mut server = Server::start();
     server.running();
