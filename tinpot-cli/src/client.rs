@@ -191,6 +191,13 @@ impl Client {
             ureq::Error::Timeout(_) => "it does not answer in time".to_owned(),
             other => other.to_string(),
         };
+        let why = match self.base.strip_prefix("https://") {
+            // How rustls says that the other side has answered in plain text.
+            Some(rest) if why.contains("InvalidContentType") => {
+                format!("it does not speak https there; http://{rest}, perhaps")
+            }
+            _ => why,
+        };
         let detail = format!("the server {} cannot be reached: {why}", self.base);
         Refused { status: None, detail, errors: Vec::new() }
     }

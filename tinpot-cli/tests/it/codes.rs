@@ -123,6 +123,10 @@ fn seven_is_a_wait_that_is_over_before_the_execution() {
 
 #[test]
 fn eight_is_a_server_that_is_not_there_or_cannot_serve_now() {
+    let plain = Server::shared();
+    let wrong = plain.url.replace("http://", "https://");
+    let ran = plain.run(&["actions", "list", "--server", &wrong]);
+    assert!(ran.failed(8).contains(&format!("{}, perhaps", plain.url)), "{ran:?}");
     let url = format!("http://127.0.0.1:{}", free_port());
     for arguments in [
         &["actions", "list"][..],

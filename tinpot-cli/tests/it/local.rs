@@ -112,6 +112,7 @@ fn the_doctor_looks_at_everything_and_says_what_to_do() {
         (&["--python", "/nonexistent"][..], "python"),
         (&["--store", "/nonexistent/a.db"], "disk"),
         (&["--port", &taken_port], "port"),
+        (&["--broker", "tcp://127.0.0.1:1"], "broker"),
     ] {
         let mut command = server.tinpot(&["doctor", "--json"]);
         if what != "port" {
