@@ -214,9 +214,7 @@ fn check(command: &Command, arg: &Arg, texts: &[String]) -> Result<(), String> {
                 None if !choices.is_empty() => {
                     format!("must be one of {}, not {value:?}", choices.join(", "))
                 }
-                None if SECRET.iter().any(|(name, _)| *name == long) => {
-                    "is not such a value".to_owned()
-                }
+                None if is_secret(long) => "is not such a value".to_owned(),
                 None => first,
             })
         }
@@ -307,6 +305,11 @@ fn value_of(arg: &Arg, texts: &[String]) -> Option<Value> {
         "true" | "false" if takes_boolean(arg) => Value::Boolean(text == "true"),
         _ => plain(text),
     })
+}
+
+/// Whether what an argument is given must not be shown as it is.
+pub(crate) fn is_secret(long: &str) -> bool {
+    SECRET.iter().any(|(name, _)| *name == long)
 }
 
 /// A value as it may be seen.

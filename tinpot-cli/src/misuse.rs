@@ -14,6 +14,9 @@ pub(crate) fn misused(mut error: clap::Error, command: &Command, words: &[OsStri
     if !is_wrong {
         error.exit();
     }
+    if long(&error).is_some_and(|long| crate::config::is_secret(&long)) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
+    }
     let tip = variable(&error, command, words)
         .map(|variable| format!("the variable {variable} says so, not the command line"));
     if !crate::wants_json(words) {
@@ -31,14 +34,19 @@ pub(crate) fn misused(mut error: clap::Error, command: &Command, words: &[OsStri
     Failure::usage(message)
 }
 
+/// The name of the argument that an error is about, of what it shows: `--port <PORT>`.
+fn long(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
+    Some(shown.split([' ', '=', '[']).next()?.strip_prefix("--")?.to_owned())
+}
+
 /// The variable that a refused value is from.
 fn variable(error: &clap::Error, command: &Command, words: &[OsString]) -> Option<String> {
-    let Some(ContextValue::String(named)) = error.get(ContextKind::InvalidArg) else { return None };
-    // As in `--port <PORT>`.
-    let long = named.split([' ', '=', '[']).next()?;
-    let arg = find(command, long.strip_prefix("--")?)?;
+    let long = long(error)?;
+    let arg = find(command, &long)?;
+    let long = format!("--{long}");
     let given = words.iter().filter_map(|word| word.to_str()).any(|word| {
-        word == long || word.strip_prefix(long).is_some_and(|rest| rest.starts_with('='))
+        word == long || word.strip_prefix(&long).is_some_and(|rest| rest.starts_with('='))
     });
     let variable = arg.get_env()?.to_str()?;
     (!given && std::env::var_os(variable).is_some()).then(|| variable.to_owned())

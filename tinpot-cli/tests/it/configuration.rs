@@ -85,6 +85,10 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 
 #[test]
 fn passwords_are_not_shown() {
+    // Nor where they are wrong.
+    let ran = shown("coordinator", None, &[], &[("BROKER_USER", "hunter2")]);
+    assert!(ran.failed(2).contains("variable BROKER_USER"), "{ran:?}");
+    assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let config = file(
         folder.path(),
