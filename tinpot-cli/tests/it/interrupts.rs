@@ -201,3 +201,28 @@ fn what_serves_ends_at_once_when_it_is_told_twice() {
     server.process().signal(Signal::INT);
     assert_eq!(server.process().end().code(), Some(130));
 }
+
+#[test]
+fn while_the_server_is_away() {
+    let mut server = Server::start();
+    let begin = |arguments: &[&str]| {
+        let mut run = Process::start(server.tinpot(arguments));
+        run.line("line 2");
+        run
+    };
+    let id = server.running();
+    let (mut once, mut twice) = (begin(&["run", "slow"]), begin(&["run", "slow"]));
+    let mut logs = begin(&["executions", "logs", "--follow", &id]);
+    server.process().kill();
+    for process in [&mut once, &mut twice, &mut logs] {
+        process.line("waiting for it to come back");
+        process.signal(Signal::INT);
+    }
+    twice.line("executions cancel");
+    twice.signal(Signal::INT);
+    assert_eq!(once.end().code(), Some(130), "{:?}", once.seen);
+    assert_eq!(logs.end().code(), Some(130), "{:?}", logs.seen);
+    // It cannot be asked to cancel.
+    assert_eq!(twice.end().code(), Some(8), "{:?}", twice.seen);
+    assert!(twice.seen.iter().any(|line| line.contains("cannot be reached")), "{:?}", twice.seen);
+}
