@@ -372,7 +372,7 @@ pub(crate) struct CheckArgs {
 #[command(
     disable_help_flag = true,
     override_usage = "tinpot exec [OPTIONS] <FILE::ACTION> [FLAGS OF THE ACTION]",
-    after_help = "Takes the same flags as `tinpot run`; `tinpot exec FILE::ACTION --help` shows them."
+    after_help = "Takes the same flags as `tinpot run`; `tinpot exec FILE::ACTION --help` shows them. Ctrl-C cancels it."
 )]
 pub(crate) struct ExecArgs {
     /// The file, and the name of an action in it

@@ -2,6 +2,7 @@
 
 mod events;
 mod model;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,6 @@ const ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) struct Client {
     agent: Agent,
     base: String,
-    requested_by: String,
 }
 
 /// Why a request was not done.
@@ -98,7 +98,7 @@ impl Client {
             config = config.tls_config(tls());
         }
         let agent = config.build().new_agent();
-        Ok(Self { agent, base: base.to_owned(), requested_by: requested_by() })
+        Ok(Self { agent, base: base.to_owned() })
     }
 
     /// The server's URL.
@@ -118,7 +118,7 @@ impl Client {
 
     /// POSTs, with a body of JSON where there is one.
     pub(crate) fn post(&self, path: &str, body: Option<&str>) -> Result<String, Refused> {
-        let request = self.agent.post(self.url(path)).header("x-requested-by", &self.requested_by);
+        let request = self.agent.post(self.url(path)).header("x-requested-by", requested_by());
         self.text(match body {
             Some(body) => request.header("content-type", "application/json").send(body),
             None => request.send_empty(),
@@ -191,6 +191,13 @@ impl Client {
             ureq::Error::Timeout(_) => "it does not answer in time".to_owned(),
             other => other.to_string(),
         };
+        let why = match self.base.strip_prefix("https://") {
+            // How rustls says that the other side has answered in plain text.
+            Some(rest) if why.contains("InvalidContentType") => {
+                format!("it does not speak https there; http://{rest}, perhaps")
+            }
+            _ => why,
+        };
         let detail = format!("the server {} cannot be reached: {why}", self.base);
         Refused { status: None, detail, errors: Vec::new() }
     }
@@ -252,14 +259,18 @@ fn tls() -> TlsConfig {
         .build()
 }
 
-/// Who asks: `user@host`. Kept to what may stand in a header.
+/// Who asks: `user@host`, or the host alone where nothing names the user. Kept to what may stand in a header.
 fn requested_by() -> String {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let user = user.filter(|user| !user.is_empty());
-    let user = user.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string());
+    let filled = |name: &&str| std::env::var(name).ok().filter(|user| !user.is_empty());
+    let user = ["USER", "LOGNAME"].iter().find_map(filled).or_else(|| {
+        // As under systemd and cron, and in containers.
+        let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok()?;
+        Some(user?.name)
+    });
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let plain = |c: char| if c.is_ascii_graphic() { c } else { '?' };
-    format!("{user}@{host}").chars().map(plain).take(255).collect()
+    let who = user.map_or_else(|| host.clone(), |user| format!("{user}@{host}"));
+    who.chars().map(plain).take(255).collect()
 }
 
 /// A name as part of a path.

@@ -15,7 +15,7 @@ use toml::{Table, Value};
 use crate::args;
 use crate::exit::Failure;
 use crate::flags::first_word;
-use crate::{output, suggest};
+use crate::{output, place, suggest};
 
 /// The programs that take a file.
 pub(crate) const PROGRAMS: [&str; 2] = ["coordinator", "worker"];
@@ -61,18 +61,21 @@ pub(crate) fn with_file(
     let mut file = FromFile { program: program.clone(), ..FromFile::default() };
     let Some(path) = path(words) else { return Ok((root, file)) };
     file.path = path.clone();
-    let table = read(&path)?;
-    let name = path.display();
-    for (key, value) in settings(&table, &program, &root, &path)? {
+    let (text, table) = read(&path)?;
+    for (key, value) in settings(&text, &table, &program, &root, &path)? {
         let command =
             root.find_subcommand(&program).ok_or_else(|| Failure::usage("no such program"))?;
         let arg = command.get_arguments().find(|arg| key_of(arg).as_deref() == Some(&key));
         // A key of the other program.
         let Some(arg) = arg else { continue };
-        let texts =
-            texts(arg, value).map_err(|why| Failure::usage(format!("{name}: {key}: {why}")))?;
-        check(command, arg, &texts)
-            .map_err(|why| Failure::usage(format!("{name}: {key}: {why}")))?;
+        let texts = texts(arg, value)
+            .and_then(|texts| check(command, arg, &texts).map(|()| texts))
+            .map_err(|why| {
+                let own = table.get(&program).and_then(|own| own.get(&key)).is_some();
+                let names = [&*program, &key];
+                let place = place::of(&path, &text, &names[usize::from(!own)..]);
+                Failure::usage(format!("{place}: {key}: {why}"))
+            })?;
         file.values.push((arg.get_id().to_string(), texts));
     }
     let root = root.mut_subcommand(&program, |command| {
@@ -98,24 +101,24 @@ fn path(words: &[OsString]) -> Option<PathBuf> {
     std::env::var_os("TINPOT_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-fn read(path: &Path) -> Result<Table, Failure> {
+fn read(path: &Path) -> Result<(String, Table), Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|e| {
         Failure::usage(format!("{name} cannot be read (--config, TINPOT_CONFIG): {e}"))
     })?;
-    text.parse().map_err(|e: toml::de::Error| {
-        Failure::usage(format!("{name}: {}", e.to_string().trim_end()))
-    })
+    let table = text.parse().map_err(|e| Failure::usage(place::wrong(path, &text, &e)))?;
+    Ok((text, table))
 }
 
 /// What a file says for one program: what is in its own table counts more. Names that no program knows are refused.
 fn settings<'a>(
+    text: &str,
     table: &'a Table,
     program: &str,
     root: &Command,
     path: &Path,
 ) -> Result<Vec<(String, &'a Value)>, Failure> {
-    let name = path.display();
+    let place = |names: &[&str]| place::of(path, text, names);
     let keys = |program: &str| -> Vec<String> {
         let command = root.find_subcommand(program);
         command.into_iter().flat_map(Command::get_arguments).filter_map(key_of).collect()
@@ -129,7 +132,8 @@ fn settings<'a>(
                 if let Some(wrong) = own.keys().find(|key| !known.contains(key)) {
                     let near = suggest::or_list(wrong, known.iter().map(String::as_str));
                     return Err(Failure::usage(format!(
-                        "{name}: there is no setting {wrong:?} of {key}{near}"
+                        "{}: there is no setting {wrong:?} of {key}{near}",
+                        place(&[key, wrong])
                     )));
                 }
             }
@@ -137,7 +141,10 @@ fn settings<'a>(
             _ => {
                 let known = everything.iter().map(String::as_str).chain(PROGRAMS);
                 let near = suggest::or_list(key, known);
-                return Err(Failure::usage(format!("{name}: there is no setting {key:?}{near}")));
+                return Err(Failure::usage(format!(
+                    "{}: there is no setting {key:?}{near}",
+                    place(&[key])
+                )));
             }
         }
     }
@@ -207,9 +214,7 @@ fn check(command: &Command, arg: &Arg, texts: &[String]) -> Result<(), String> {
                 None if !choices.is_empty() => {
                     format!("must be one of {}, not {value:?}", choices.join(", "))
                 }
-                None if SECRET.iter().any(|(name, _)| *name == long) => {
-                    "is not such a value".to_owned()
-                }
+                None if is_secret(long) => "is not such a value".to_owned(),
                 None => first,
             })
         }
@@ -300,6 +305,11 @@ fn value_of(arg: &Arg, texts: &[String]) -> Option<Value> {
         "true" | "false" if takes_boolean(arg) => Value::Boolean(text == "true"),
         _ => plain(text),
     })
+}
+
+/// Whether what an argument is given must not be shown as it is.
+pub(crate) fn is_secret(long: &str) -> bool {
+    SECRET.iter().any(|(name, _)| *name == long)
 }
 
 /// A value as it may be seen.

@@ -8,7 +8,7 @@ use clap::{Arg, Args, Command, FromArgMatches};
 
 use crate::args::Global;
 use crate::client::Client;
-use crate::commands::{Target, find, run_with};
+use crate::commands::{Exec, Target, find, run_with};
 use crate::exit::{Code, Done, Failure};
 use crate::programs::{Plan, Site, runtime};
 
@@ -65,7 +65,7 @@ fn run(site: &Site, path: &Path, name: &str, target: &Target) -> Done {
         if let Some(problem) = offer.problems.iter().find(|problem| of_file(&problem.place)) {
             return Err(Failure::new(
                 Code::Failed,
-                format!("{}: {}", problem.place, problem.message),
+                format!("{}:\n{}", problem.place, problem.message.trim_end()),
             ));
         }
         let names = offer.actions.iter().map(|action| &*action.name);
@@ -74,9 +74,9 @@ fn run(site: &Site, path: &Path, name: &str, target: &Target) -> Done {
         return Err(Failure::new(Code::NotFound, message));
     }
     let action = find(&client, name)?;
-    run_with(&client, name, Some(&action), &target.words, |command| {
-        PythonArgs::augment_args(command).bin_name("tinpot exec")
-    })
+    let called = format!("tinpot exec {}", crate::shell::quoted(&target.name));
+    let exec = Exec { called, options: PythonArgs::augment_args };
+    run_with(&client, name, Some(&action), &target.words, Some(&exec))
 }
 
 /// The interpreter that the words name.

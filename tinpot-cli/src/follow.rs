@@ -14,6 +14,8 @@ use crate::{bar::Bar, json};
 
 /// How long a first Ctrl-C waits for a second one.
 const SECOND_CHANCE: Duration = Duration::from_secs(3);
+/// After this long without its end somebody may want to know why it does not even start.
+const CURIOUS: Duration = Duration::from_secs(2);
 
 /// What is followed, and how it is told.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Watch<'a> {
     pub(crate) json: bool,
     /// What stands before the command in advice: the name of the program, and the server where that is not the usual one.
     pub(crate) program: String,
+    /// The server is this command's own and ends with it: there is nothing to come back to.
+    pub(crate) alone: bool,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +71,7 @@ impl<'a> Watch<'a> {
             quiet: follow.quiet,
             json: global.json,
             program: program(client),
+            alone: false,
         }
     }
 
@@ -76,9 +81,12 @@ impl<'a> Watch<'a> {
         let mut view = View::new(self);
         let mut stage = Stage::Watching;
         let mut notice = false;
+        let silent = self.quiet || self.json || self.events;
+        let mut curious = (!silent).then(|| Instant::now() + CURIOUS);
+        let over = |until: Option<Instant>| until.is_some_and(|until| Instant::now() >= until);
         loop {
-            let until = if let Stage::Leaving(at) = stage { Some(at) } else { None };
-            match follow.next(until) {
+            let leaving = if let Stage::Leaving(at) = stage { Some(at) } else { None };
+            match follow.next(leaving.into_iter().chain(curious).min()) {
                 Input::Event(text) => match view.event(&text) {
                     Ok(None) => {}
                     Ok(Some(completion)) => return view.complete(&completion, &text),
@@ -116,15 +124,22 @@ impl<'a> Watch<'a> {
                 Input::Interrupt { .. } => {
                     stage = self.interrupted(stage, &mut view)?;
                 }
-                Input::TimedOut if until.is_some_and(|until| Instant::now() >= until) => {
-                    return Err(self.detached(&mut view));
+                Input::Waits(why) => view.notice(&format!("it waits: {why}")),
+                Input::TimedOut if over(leaving) => return Err(self.detached(&mut view)),
+                Input::TimedOut if over(curious) => {
+                    curious = None;
+                    follow.ask_why(self.client, self.id);
                 }
                 Input::TimedOut => {
                     view.end();
-                    let message = format!(
-                        "the time is over, the execution is not: {} executions watch {}",
-                        self.program, self.id
-                    );
+                    let message = if self.alone {
+                        "the time is over, and with this command ends what it ran".to_owned()
+                    } else {
+                        format!(
+                            "the time is over, the execution is not: {} executions watch {}",
+                            self.program, self.id
+                        )
+                    };
                     return Err(Failure::new(Code::StillRunning, message));
                 }
             }
@@ -133,14 +148,14 @@ impl<'a> Watch<'a> {
 
     fn interrupted(&self, stage: Stage, view: &mut View<'_>) -> Result<Stage, Failure> {
         match stage {
-            Stage::Watching => {
+            Stage::Watching if !self.alone => {
                 let cancel = format!("{} executions cancel {}", self.program, self.id);
                 view.notice(&format!(
                     "the execution goes on; Ctrl-C once more cancels it, as does: {cancel}"
                 ));
                 Ok(Stage::Leaving(Instant::now() + SECOND_CHANCE))
             }
-            Stage::Leaving(_) => {
+            Stage::Watching | Stage::Leaving(_) => {
                 view.notice("cancelling…");
                 let path = format!("/api/executions/{}/cancel", encoded(self.id));
                 match self.client.post(&path, None) {
@@ -158,6 +173,10 @@ impl<'a> Watch<'a> {
 
     fn detached(&self, view: &mut View<'_>) -> Failure {
         view.end();
+        if self.alone {
+            let message = "interrupted; with this command ends what it ran";
+            return Failure::new(Code::Interrupted, message);
+        }
         let message = format!(
             "left; to see it: {0} executions watch {1}; to end it: {0} executions cancel {1}",
             self.program, self.id
@@ -284,6 +303,11 @@ impl<'a> View<'a> {
             }
         }
         let error = completion.error.as_deref().unwrap_or("no reason is known");
+        // Not once more what the traceback has just said.
+        let error = match (error.split_once('\n'), &completion.traceback) {
+            (Some((first, rest)), Some(traceback)) if traceback.contains(rest.trim()) => first,
+            _ => error,
+        };
         let error = error.lines().map(|line| clean(line, false)).collect::<Vec<_>>().join("\n");
         let how = match completion.status.as_str() {
             "timed_out" => "timed out",

@@ -22,7 +22,9 @@ mod flags;
 mod follow;
 mod json;
 mod life;
+mod misuse;
 mod output;
+mod place;
 mod profile;
 mod programs;
 mod reference;
@@ -56,8 +58,7 @@ pub fn main() -> ExitCode {
         return complete::complete().into();
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let as_json =
-        arguments.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json");
+    let as_json = wants_json(&arguments);
     match dispatch(&arguments) {
         Ok(code) => code.into(),
         Err(failure) => {
@@ -65,6 +66,11 @@ pub fn main() -> ExitCode {
             failure.code.into()
         }
     }
+}
+
+/// Whether words of a command line ask for JSON; known before they are understood, since that may fail.
+fn wants_json(words: &[OsString]) -> bool {
+    words.iter().take_while(|word| *word != "--").any(|word| word == "--json")
 }
 
 fn report(failure: &Failure, as_json: bool) {
@@ -93,7 +99,10 @@ fn dispatch(arguments: &[OsString]) -> Done {
         return exec::exec(&target);
     }
     let (command, file) = config::with_file(Cli::command(), arguments)?;
-    let matches = command.clone().try_get_matches_from(arguments).unwrap_or_else(|e| e.exit());
+    let matches = command
+        .clone()
+        .try_get_matches_from(arguments)
+        .map_err(|error| misuse::misused(error, &command, arguments))?;
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     if config::is_to_be_shown(&cli.command) {
         config::show(&command, &matches, &file, cli.global.json)?;

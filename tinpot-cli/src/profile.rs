@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::args::Global;
 use crate::client::Client;
 use crate::exit::{Code, Failure};
-use crate::suggest;
+use crate::{place, suggest};
 
 /// Where `tinpot dev` and a coordinator listen unless they are told otherwise.
 pub(crate) const DEFAULT: &str = "http://127.0.0.1:8000";
@@ -74,25 +74,25 @@ fn from_profile(name: &str, path: Option<&Path>) -> Result<Server, Failure> {
             format!("profile {name:?}: neither XDG_CONFIG_HOME nor HOME says where profiles are");
         return Err(Failure::new(Code::NotFound, message));
     };
-    let place = path.display();
+    let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|e| {
         let code =
             if e.kind() == std::io::ErrorKind::NotFound { Code::NotFound } else { Code::Usage };
         let example = format!("[profile.{name}]\nserver = \"http://host:8000\"");
         Failure::new(
             code,
-            format!("profile {name:?}: {place} cannot be read: {e}\nit would have:\n{example}"),
+            format!("profile {name:?}: {shown} cannot be read: {e}\nit would have:\n{example}"),
         )
     })?;
-    let config: UserConfig = toml::from_str(&text)
-        .map_err(|e| Failure::usage(format!("{place}: {}", e.to_string().trim_end())))?;
+    let config: UserConfig =
+        toml::from_str(&text).map_err(|e| Failure::usage(place::wrong(path, &text, &e)))?;
     let Some(profile) = config.profile.get(name) else {
         let known = config.profile.keys().map(String::as_str);
         let message =
-            format!("there is no profile {name:?} in {place}{}", suggest::or_list(name, known));
+            format!("there is no profile {name:?} in {shown}{}", suggest::or_list(name, known));
         return Err(Failure::new(Code::NotFound, message));
     };
-    Ok(Server { url: profile.server.clone(), said_by: format!("profile {name:?} in {place}") })
+    Ok(Server { url: profile.server.clone(), said_by: format!("profile {name:?} in {shown}") })
 }
 
 fn config_path() -> Option<PathBuf> {

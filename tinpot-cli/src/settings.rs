@@ -32,7 +32,7 @@ pub struct BrokerSettings {
         long = "broker",
         env = "MQTT_BROKER",
         hide_env_values = true,
-        default_value = "tcp://localhost:1883"
+        default_value = BrokerSettings::DEFAULT
     )]
     pub url: String,
     /// How many seconds an idle connection to the broker may stay unchecked, from 5; one that is dead shows after twice that
@@ -53,6 +53,9 @@ pub struct BrokerSettings {
 }
 
 impl BrokerSettings {
+    /// The broker where nothing names one.
+    pub(crate) const DEFAULT: &str = "tcp://localhost:1883";
+
     /// The address that a broker has to listen on to be found by the URL.
     ///
     /// # Errors

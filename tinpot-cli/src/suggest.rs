@@ -7,7 +7,9 @@ const LISTED_MAX: usize = 10;
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let likeness = |other: &str| strsim::jaro_winkler(&lower, &other.to_lowercase());
-    let scored = known.into_iter().map(|other| (likeness(other), other));
+    // A name that is known may still not be there for who asks: it is no advice to give it again.
+    let others = known.into_iter().filter(|other| *other != name);
+    let scored = others.map(|other| (likeness(other), other));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 > 0.75).then_some(best.1)
 }
@@ -17,7 +19,7 @@ pub(crate) fn or_list<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clo
     if let Some(near) = nearest(name, known.clone()) {
         return format!("; did you mean {near:?}?");
     }
-    let mut listed: Vec<&str> = known.clone().take(LISTED_MAX + 1).collect();
+    let mut listed: Vec<&str> = known.filter(|other| *other != name).take(LISTED_MAX + 1).collect();
     if listed.is_empty() {
         return "; there is none".to_owned();
     }
@@ -41,6 +43,8 @@ mod tests {
         assert_eq!(nearest("helo", names), Some("hello"));
         assert_eq!(nearest("Backup-sqlite", names), Some("backup_sqlite"));
         assert_eq!(nearest("zzz", names), None);
+        assert_eq!(nearest("hello", names), None, "it was given");
+        assert_eq!(or_list("hello", ["hello"].into_iter()), "; there is none");
         assert_eq!(
             or_list("zzz", names.into_iter()),
             "; there are: hello, countdown, backup_sqlite"

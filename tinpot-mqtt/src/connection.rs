@@ -138,6 +138,8 @@ pub(crate) async fn keep_connected(
     mut closing: watch::Receiver<bool>,
 ) {
     let mut backoff = Backoff::new();
+    // Whether the log says that there is no link: once per outage.
+    let mut told = false;
     while !*closing.borrow() {
         let client_id = config.client_id(&lane);
         let (client, event_loop) = AsyncClient::new(config.options(&client_id), QUEUE_REQUESTS);
@@ -146,8 +148,13 @@ pub(crate) async fn keep_connected(
             keep_alive_seconds: AtomicU64::new(config.keep_alive.as_secs()),
         });
         let started = Instant::now();
-        let mut polling =
-            Polling(tokio::spawn(poll(lane.clone(), client.clone(), event_loop, pulse.clone())));
+        let mut polling = Polling(tokio::spawn(poll(
+            lane.clone(),
+            client.clone(),
+            event_loop,
+            pulse.clone(),
+            told,
+        )));
         let ending = tokio::select! {
             ending = &mut polling.0 => ending.unwrap_or(Ending::Died),
             () = silence(&pulse) => Ending::Stuck,
@@ -161,9 +168,16 @@ pub(crate) async fn keep_connected(
         let reason = describe(&ending, &config, &client_id, was_connected);
         if was_connected {
             tracing::warn!(lane = lane_name(lane.lane()), reason, "the link is down");
+        } else if !told {
+            tracing::warn!(
+                lane = lane_name(lane.lane()),
+                reason,
+                "the broker cannot be reached; trying again"
+            );
         } else {
             tracing::debug!(lane = lane_name(lane.lane()), reason, "the broker cannot be reached");
         }
+        told = true;
         lane.disconnected(reason);
         if was_connected && started.elapsed() > STEADY {
             backoff.reset();
@@ -186,6 +200,7 @@ async fn poll(
     client: AsyncClient,
     mut event_loop: EventLoop,
     pulse: Arc<Pulse>,
+    was_away: bool,
 ) -> Ending {
     let mut max_packet_bytes = None;
     loop {
@@ -201,6 +216,9 @@ async fn poll(
                 let keep_alive = event_loop.options.keep_alive().as_secs();
                 pulse.keep_alive_seconds.store(keep_alive, Ordering::Relaxed);
                 max_packet_bytes = connack.properties.as_ref().and_then(|all| all.max_packet_size);
+                if was_away {
+                    tracing::info!(lane = lane_name(lane.lane()), "the link is up again");
+                }
                 lane.connected(&client, &connack);
             }
             Event::Incoming(Packet::SubAck(ack)) => {

@@ -15,6 +15,7 @@ Usage: cargo xtask bench [STEP]... [-- COMPARE_OPTIONS]
 Steps (all of them when none is named):
   criterion    The criterion benchmarks
   build        Cold build of a program that depends on tinpot-core alone
+  cli          What the command `tinpot` costs by itself
   history      What a durable coordinator pays for a million executions in its history, and in its queue
   compare      Ours and the peers in one run: one table with medians and ratios
 
@@ -35,6 +36,10 @@ pub(crate) fn bench(arguments: &[String]) -> Result<bool, String> {
             .command("cargo bench --package tinpot-benches --benches"),
         Step::new("build", "cold build of a program that depends on tinpot-core alone")
             .check(cold_build),
+        Step::new("cli", "the command `tinpot` by itself")
+            .command("cargo build --release --package tinpot-cli")
+            .command("cargo build --release --package tinpot-benches --bin cli")
+            .command("target/release/cli"),
         Step::new("history", "a million executions in the history, and in the queue")
             .command("cargo build --release --package tinpot-benches --bins")
             .command("target/release/history"),

@@ -33,6 +33,8 @@ pub(crate) enum Input {
     Back,
     /// The stream is over.
     Over(Result<(), Refused>),
+    /// It has not started yet, and this is why.
+    Waits(String),
     /// Ctrl-C, or SIGTERM.
     Interrupt { terminate: bool },
     /// The time is over.
@@ -88,6 +90,16 @@ impl Follow {
         thread::spawn(move || {
             let end = follow(&client, &path, &mut last_id, &to);
             let _ = to.send(Input::Over(end));
+        });
+    }
+
+    /// Asks why an execution waits, if it does; the answer comes as [`Input::Waits`].
+    pub(crate) fn ask_why(&self, client: &Client, id: &str) {
+        let (client, id, to) = (client.clone(), id.to_owned(), self.sender.clone());
+        thread::spawn(move || {
+            if let Some(why) = super::waiting::why(&client, &id) {
+                let _ = to.send(Input::Waits(why));
+            }
         });
     }
 

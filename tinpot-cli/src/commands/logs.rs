@@ -134,7 +134,7 @@ fn followed(client: &Client, printer: &Printer<'_>) -> Done {
             Input::Over(Ok(())) => return Ok(Code::Success),
             Input::Over(Err(refused)) => return Err(refused.into()),
             Input::Interrupt { .. } => return Err(Failure::quiet(Code::Interrupted)),
-            Input::TimedOut => {}
+            Input::TimedOut | Input::Waits(_) => {}
         }
     }
 }

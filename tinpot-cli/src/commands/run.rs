@@ -82,23 +82,38 @@ pub(crate) fn run(target: &Target) -> Done {
     // Without a word about parameters nothing has to be asked before.
     let silent = target.words.is_empty();
     let action = if silent { None } else { Some(find(&client, &target.name)?) };
-    run_with(&client, &target.name, action.as_ref(), &target.words, |command| command)
+    run_with(&client, &target.name, action.as_ref(), &target.words, None)
 }
 
-/// Runs an action of a server with the words of a command line; `more` adds the caller's own options.
+/// `exec`, where it is not `run`.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    /// How the command is called, up to the flags.
+    pub(crate) called: String,
+    /// Adds its own options.
+    pub(crate) options: fn(Command) -> Command,
+}
+
+/// Runs an action of a server with the words of a command line.
 pub(crate) fn run_with(
     client: &Client,
     name: &str,
     action: Option<&ActionView>,
     words: &[OsString],
-    more: impl Fn(Command) -> Command,
+    exec: Option<&Exec>,
 ) -> Done {
-    let base = more(options(Command::new("run")));
+    let base = options(Command::new("run"));
+    let base = match exec {
+        Some(exec) => (exec.options)(base).bin_name(&exec.called),
+        None => base,
+    };
     let flags = action.map(|action| Flags::of(&action.schema, &base));
     let (arguments, matches) = match (action, &flags) {
         (Some(action), Some(flags)) => {
             let command = command(&base, action, flags);
-            let matches = command.try_get_matches_from(words).unwrap_or_else(|e| e.exit());
+            let matches = command.clone().try_get_matches_from(words);
+            let matches =
+                matches.map_err(|error| crate::misuse::misused(error, &command, words))?;
             (RunOptions::from_arg_matches(&matches), Some(matches))
         }
         _ => (Ok(RunOptions::default()), None),
@@ -107,19 +122,30 @@ pub(crate) fn run_with(
     let global = matches.as_ref().map_or_else(Global::default, |matches| {
         Global::from_arg_matches(matches).unwrap_or_default()
     });
+    if exec.is_some() && arguments.wait.detach {
+        let message =
+            "--detach: no server goes on with it; start `tinpot dev`, and use `tinpot run`";
+        return Err(Failure::usage(message));
+    }
     let parameters = parameters(&arguments, flags.as_ref(), matches.as_ref())?;
     let body = json!({"parameters": parameters, "options": submit_options(&arguments.submit)});
     let follow = Follow::prepare(arguments.wait.follow.timeout, LAST_WORDS)?;
     let path = format!("/api/actions/{}/execute", encoded(name));
     let answer = client.post(&path, Some(&body.to_string()));
-    let answer = answer.map_err(|refused| explained(client, name, flags.as_ref(), refused))?;
+    let again = match exec {
+        Some(exec) => exec.called.clone(),
+        None => format!("{} run {}", crate::follow::program(client), crate::shell::quoted(name)),
+    };
+    let answer =
+        answer.map_err(|refused| explained(client, name, &again, flags.as_ref(), refused))?;
     let submitted: Submitted = client.understood(&answer)?;
     let id = submitted.execution_id;
     if arguments.wait.detach {
         output::println(&if global.json { crate::json::line(&answer) } else { id })?;
         return Ok(Code::Success);
     }
-    Watch::new(client, &id, &arguments.wait.follow, &global).run(&follow)
+    let watch = Watch::new(client, &id, &arguments.wait.follow, &global);
+    Watch { alone: exec.is_some(), ..watch }.run(&follow)
 }
 
 /// The command of one action, as `--help` shows it.
@@ -127,7 +153,7 @@ pub(crate) fn command(base: &Command, action: &ActionView, flags: &Flags) -> Com
     let name = crate::shell::quoted(&action.name);
     let description: Vec<_> =
         action.description.lines().map(|line| output::clean(line, false)).collect();
-    let start = base.get_bin_name().unwrap_or("tinpot run");
+    let called = base.get_bin_name().map_or_else(|| format!("tinpot run {name}"), str::to_owned);
     let help = Arg::new("help").long("help").short('h').help("Print help");
     let help = help.action(ArgAction::Help).help_heading("Global options");
     // The flags first, which is the order of the help.
@@ -137,9 +163,9 @@ pub(crate) fn command(base: &Command, action: &ActionView, flags: &Flags) -> Com
         .disable_help_flag(true)
         .arg(help)
         .no_binary_name(true)
-        .bin_name(format!("{start} {name}"))
+        .override_usage(format!("{called}{} [OPTIONS]", flags.usage()))
+        .bin_name(called)
         .about(description.join("\n"))
-        .override_usage(format!("{start} {name}{} [OPTIONS]", flags.usage()))
         .max_term_width(100)
 }
 
@@ -191,8 +217,13 @@ pub(crate) fn submit_options(arguments: &SubmitArgs) -> Value {
 }
 
 /// A refusal in the words of the command line.
-fn explained(client: &Client, name: &str, flags: Option<&Flags>, refused: Refused) -> Failure {
-    let program = crate::follow::program(client);
+fn explained(
+    client: &Client,
+    name: &str,
+    again: &str,
+    flags: Option<&Flags>,
+    refused: Refused,
+) -> Failure {
     match refused.code() {
         Code::NotFound => find(client, name).err().unwrap_or_else(|| refused.into()),
         Code::Usage => {
@@ -220,8 +251,7 @@ fn explained(client: &Client, name: &str, flags: Option<&Flags>, refused: Refuse
                 };
                 message.push_str(&format!("\n  {place}: {what}"));
             }
-            let name = crate::shell::quoted(name);
-            message.push_str(&format!("\nsee: {program} run {name} --help"));
+            message.push_str(&format!("\nsee: {again} --help"));
             Failure::new(Code::Usage, message)
         }
         _ => refused.into(),

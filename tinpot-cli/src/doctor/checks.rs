@@ -223,7 +223,8 @@ pub(super) async fn broker(settings: &BrokerSettings) -> Finding {
     };
     let found = format!("{place} cannot be used: {why}");
     // Whoever names one means it.
-    if std::env::var_os("MQTT_BROKER").is_some() {
+    let by_flag = settings.url != BrokerSettings::DEFAULT;
+    if by_flag || std::env::var_os("MQTT_BROKER").is_some() {
         return Finding::problem("broker", found, advice);
     }
     Finding::warning("broker", found, advice)

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tinpot_core::Coordinator;
+use tinpot_core::{Coordinator, Transport};
 use tinpot_mqtt::broker::Broker;
 
 use super::{ConfigArgs, PagesArgs};
@@ -112,7 +113,10 @@ async fn serve(
             if let Some(User(name, password)) = &user {
                 builder = builder.user(name, password);
             }
-            let broker = builder.start().await?;
+            let broker = builder.start().await.map_err(|error| {
+                let hint = if user.is_none() { " (--broker-user, BROKER_USER)" } else { "" };
+                format!("{}{hint}", crate::serve::chain(&error))
+            })?;
             arguments.broker.url = broker.url();
             println!("The embedded broker listens on {}", arguments.broker.url);
             Some(broker)
@@ -120,8 +124,8 @@ async fn serve(
         None => None,
     };
     let user = user.map(|User(name, password)| (name, password));
-    let transport = arguments.broker.connect(None, user).await?;
-    let coordinator = Coordinator::builder(transport)
+    let transport = Arc::new(arguments.broker.connect(None, user).await?);
+    let coordinator = Coordinator::builder(transport.clone())
         .config(arguments.protocol.config())
         .store(arguments.store.store("./tinpot.db"))
         .start()
@@ -136,6 +140,8 @@ async fn serve(
     coordinator.shutdown().await;
     let _ = tokio::time::timeout(PATIENCE, server).await;
     if let Some(broker) = broker {
+        // Else the log would have an outage that is none.
+        transport.close().await;
         broker.shutdown().await;
     }
     Ok(())

@@ -43,7 +43,8 @@ pub(crate) struct DevArgs {
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn dev(arguments: DevArgs) -> Done {
-    crate::serve::init_tracing_with("warn,tinpot=warn");
+    // What is wrong with files is told below, in a form for people.
+    crate::serve::init_tracing_with("warn,tinpot_python::pool::reload=error");
     let runtime = super::runtime()?;
     runtime.block_on(serve(arguments))
 }

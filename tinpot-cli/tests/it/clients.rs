@@ -129,5 +129,9 @@ fn a_profile_names_the_server() {
         "config.toml",
         "[profile.x]\nsrever = \"a\"\n",
     );
-    assert!(run(&["actions", "list", "--profile", "x"], &[]).failed(2).contains("srever"));
+    assert!(
+        run(&["actions", "list", "--profile", "x"], &[])
+            .failed(2)
+            .contains("config.toml:2: unknown field `srever`")
+    );
 }

@@ -18,6 +18,13 @@ fn zero_is_success_and_one_a_failure_with_its_reason() {
         "{stderr}"
     );
     assert_eq!(ran.stdout, "");
+    let last = |stderr: &str| stderr.lines().last().unwrap_or_default().to_owned();
+    assert!(last(stderr).ends_with("failed: ValueError: so sad"), "the kind once: {stderr}");
+    // More lines are in the traceback already.
+    let ran = server.run(&["run", "fail", "--text", "first\nsecond"]);
+    let stderr = ran.failed(1);
+    assert!(last(stderr).ends_with("failed: ValueError: first"), "{stderr}");
+    assert_eq!(stderr.matches("\nsecond").count(), 1, "{stderr}");
 }
 
 #[test]
@@ -116,6 +123,10 @@ fn seven_is_a_wait_that_is_over_before_the_execution() {
 
 #[test]
 fn eight_is_a_server_that_is_not_there_or_cannot_serve_now() {
+    let plain = Server::shared();
+    let wrong = plain.url.replace("http://", "https://");
+    let ran = plain.run(&["actions", "list", "--server", &wrong]);
+    assert!(ran.failed(8).contains(&format!("{}, perhaps", plain.url)), "{ran:?}");
     let url = format!("http://127.0.0.1:{}", free_port());
     for arguments in [
         &["actions", "list"][..],
@@ -153,6 +164,34 @@ fn errors_are_json_where_json_is_asked_for() {
     let error: serde_json::Value = serde_json::from_str(ran.failed(5)).expect("JSON");
     assert!(error["detail"].as_str().is_some_and(|text| text.contains("ecko")), "{error}");
     assert_eq!(error["exit_code"], 5);
+    for wrong in [
+        &["executions", "list", "--status", "done", "--json"][..],
+        &["--json", "run", "echo", "--txt", "a"],
+        &["--json", "rum"],
+    ] {
+        let ran = Server::shared().run(wrong);
+        let error: serde_json::Value = serde_json::from_str(ran.failed(2)).expect("JSON");
+        assert_eq!(error["exit_code"], 2, "{error}");
+    }
+    let ran = Server::shared().run(&["--json", "executions", "list", "--status", "done"]);
+    assert!(ran.stderr.contains("'done'") && ran.stderr.contains("succeeded"), "{ran:?}");
+}
+
+#[test]
+fn a_value_that_a_variable_has_is_not_blamed_on_the_command_line() {
+    let wrong = |arguments: &[&str]| {
+        let mut command = tinpot();
+        command.env("PORT", "many").args(arguments);
+        Ran::of(command).failed(2).to_owned()
+    };
+    let said = wrong(&["coordinator", "--show-config"]);
+    assert!(
+        said.contains("'many' for '--port <PORT>'") && said.contains("variable PORT"),
+        "{said}"
+    );
+    assert!(wrong(&["coordinator", "--show-config", "--json"]).contains("variable PORT"));
+    let said = wrong(&["coordinator", "--show-config", "--port", "few"]);
+    assert!(said.contains("'few'") && !said.contains("variable"), "{said}");
 }
 
 /// A server that answers everything in one way, until the test process ends.

@@ -85,6 +85,10 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 
 #[test]
 fn passwords_are_not_shown() {
+    // Nor where they are wrong.
+    let ran = shown("coordinator", None, &[], &[("BROKER_USER", "hunter2")]);
+    assert!(ran.failed(2).contains("variable BROKER_USER"), "{ran:?}");
+    assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let config = file(
         folder.path(),
@@ -110,17 +114,21 @@ fn passwords_are_not_shown() {
 fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
     let folder = tempfile::tempdir().expect("a folder");
     for (text, said) in [
-        ("prot = 1", "\"prot\"; did you mean \"port\"?"),
-        ("[worker]\nconcurency = 1", "\"concurency\" of worker; did you mean \"concurrency\"?"),
+        ("prot = 1", "a.toml:1: there is no setting \"prot\"; did you mean \"port\"?"),
+        (
+            "[worker]\nconcurency = 1",
+            "a.toml:2: there is no setting \"concurency\" of worker; did you mean \"concurrency\"?",
+        ),
         ("[wroker]\nname = \"x\"", "did you mean \"worker\"?"),
         ("[worker]\nport = 1", "\"port\" of worker"),
-        ("port = 99999", "port: 99999 is not in"),
+        ("# ours\n\nport = 99999", "a.toml:3: port: 99999 is not in"),
         ("port = true", "port: must not be true or false"),
-        ("no_reload = 3", "no_reload: must be true or false"),
+        ("[worker]\nno_reload = 3", "a.toml:2: no_reload: must be true or false"),
         ("worker_lease = \"soon\"", "worker_lease: not a number of seconds"),
         ("containment = \"jail\"", "containment: there is no containment"),
         ("groups = { a = 1 }", "groups: must be text"),
-        ("port = ", "a.toml"),
+        ("host = \"::1\"\nport = ", "a.toml:2: "),
+        ("broker = \"tcp://me:hunter2@port\nport = 1", "a.toml:1: "),
     ] {
         let config = file(folder.path(), "a.toml", text);
         let ran = shown(
@@ -131,6 +139,7 @@ fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
         );
         let stderr = ran.failed(2);
         assert!(stderr.contains(said) && stderr.contains("a.toml"), "{text}: {said:?} in {ran:?}");
+        assert!(!stderr.contains("hunter2"), "{ran:?}");
     }
     let ran = shown("worker", Some(Path::new("/nonexistent.toml")), &[], &[]);
     assert!(ran.failed(2).contains("/nonexistent.toml cannot be read"), "{ran:?}");
@@ -147,6 +156,17 @@ fn what_belongs_together_is_asked_for_together() {
         command.args(arguments);
         assert!(Ran::of(command).failed(2).contains(said), "{arguments:?}");
     }
+    let mut command = tinpot();
+    command.args([
+        "coordinator",
+        "--store",
+        "memory",
+        "--port",
+        "0",
+        "--embedded-broker",
+        "0.0.0.0:1",
+    ]);
+    assert!(Ran::of(command).failed(1).contains("--broker-user"));
     let mut command = tinpot();
     command.args(["coordinator", "--cert", "/x", "--store", "memory", "--port", "0"]);
     assert!(Ran::of(command).failed(1).contains("--key"));

@@ -53,15 +53,28 @@ fn blocks(page: &str) -> Vec<Block> {
     found
 }
 
-/// Whether the lines of `expected` are in `printed`, in order.
+/// Whether `printed` is what a page shows, line by line; a line of `…` alone stands for any number of lines.
 fn prints(printed: &str, expected: &str) -> Result<(), String> {
-    let mut lines = printed.lines();
+    let mut lines = printed.lines().map(str::trim_end);
+    let mut any = false;
     for wanted in expected.lines() {
-        if !lines.any(|line| fits(line.trim_end(), wanted)) {
-            return Err(format!("no line (more) is {wanted:?} in\n{printed}"));
+        if wanted == "…" {
+            any = true;
+            continue;
+        }
+        let fit = if std::mem::take(&mut any) {
+            lines.any(|line| fits(line, wanted))
+        } else {
+            lines.next().is_some_and(|line| fits(line, wanted))
+        };
+        if !fit {
+            return Err(format!("no such line, or not there: {wanted:?} in\n{printed}"));
         }
     }
-    Ok(())
+    match lines.next() {
+        Some(more) if !any => Err(format!("it prints more: {more:?} in\n{printed}")),
+        _ => Ok(()),
+    }
 }
 
 /// `…` stands for anything.
@@ -216,6 +229,36 @@ fn the_readme_does_what_it_says() {
     perform(&docs().join("../README.md"));
 }
 
+/// The table of parameters in the README: each message is what the command and the API say.
+#[test]
+fn messages_in_the_readme_are_the_real_ones() {
+    let text = fs::read_to_string(docs().join("../README.md")).expect("a page");
+    let blocks = blocks(&text);
+    let mut page = Page::new();
+    // The file before the server, so that no reload has to be waited for.
+    for wanted in ["file: ", "background"] {
+        let of_word = |block: &&Block| block.word.as_ref().is_some_and(|w| w.starts_with(wanted));
+        page.perform(blocks.iter().find(of_word).expect("such a block"), None).expect("done");
+    }
+    let mut seen = 0;
+    for row in text.lines().filter(|line| line.starts_with("| `") && line.ends_with("` |")) {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, _, given, message] = cells[..] else { continue };
+        let given = given.trim_matches('`');
+        let message = message.trim_matches('`');
+        let post = format!(
+            "curl -s localhost:8000/api/actions/update/execute -H 'content-type: application/json' -d '{{\"parameters\": {given}}}'"
+        );
+        let answer: serde_json::Value =
+            serde_json::from_str(&page.run(&post).0).expect("an answer in JSON");
+        assert_eq!(answer["detail"], message, "{row}");
+        let (printed, code) = page.run(&format!("tinpot run update -d '{given}'"));
+        assert!(code == 2 && printed.contains(&format!("--{message}")), "{printed}");
+        seen += 1;
+    }
+    assert_eq!(seen, 4, "the rows of the table");
+}
+
 #[test]
 fn the_tutorial_does_what_it_says() {
     perform(&docs().join("tutorial.md"));
@@ -256,8 +299,11 @@ fn links_of_the_documentation_lead_somewhere() {
 
 #[test]
 fn output_is_compared_line_by_line() {
-    assert_eq!(prints("a\nb 12 c\nd\n", "a\nb … c\n"), Ok(()));
+    assert_eq!(prints("a\nb 12 c\n", "a\nb … c\n"), Ok(()));
+    assert_eq!(prints("a\nb\nc\nd\n", "a\n…\nc\n…\n"), Ok(()));
     assert!(prints("a\nb\n", "b\na\n").is_err());
+    assert!(prints("a\nb\n", "a\n").is_err() && prints("a\nb\n", "b\n").is_err());
+    assert!(prints("a\n", "a\n…\nb\n").is_err());
     assert!(prints("ab\n", "a\n").is_err());
     assert!(fits("x=1, y=2", "x=…, y=…") && fits("x", "…") && !fits("xy", "…x"));
 }

@@ -128,3 +128,101 @@ fn a_server_that_is_asked_to_end_ends_what_runs_and_then_itself() {
     server.process().line("shutting down");
     assert_eq!(server.process().end().code(), Some(0));
 }
+
+#[test]
+fn what_runs_without_a_server_is_cancelled_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = include_str!("actions.py");
+    let path = crate::support::file(folder.path(), "actions.py", text);
+    let mut command = tinpot();
+    command.arg("exec").arg(format!("{}::slow", path.display()));
+    let mut exec = Process::start(command);
+    exec.line("line 2");
+    exec.signal(Signal::INT);
+    assert_eq!(exec.end().code(), Some(3), "{:?}", exec.seen);
+    let advice = exec.seen.iter().find(|line| line.contains("--server"));
+    assert_eq!(advice, None, "there is no server to come back to");
+}
+
+/// What serves, and the line by which it says that it does.
+fn serving(folder: &std::path::Path) -> Vec<(Process, &'static str)> {
+    let text = include_str!("actions.py");
+    crate::support::file(folder, "actions.py", text);
+    let broker = format!("tcp://127.0.0.1:{}", crate::support::free_port());
+    let mut all = Vec::new();
+    for (name, more, begun) in [
+        ("dev", &["--port", "0"][..], "Ctrl-C ends it"),
+        ("worker", &["--actions"], "the broker cannot be reached"),
+        ("coordinator", &["--port", "0", "--store", "memory"], "the broker cannot be reached"),
+    ] {
+        let mut command = tinpot();
+        command.arg(name).args(more);
+        if name != "coordinator" {
+            command.arg(folder);
+        }
+        if name != "dev" {
+            command.args(["--broker", &broker]);
+        }
+        all.push((Process::start(command), begun));
+    }
+    all
+}
+
+#[test]
+fn what_serves_ends_in_order_even_when_no_broker_is_there_which_it_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (mut process, begun) in serving(folder.path()) {
+        process.line(begun);
+        process.signal(Signal::INT);
+        process.line("shutting down");
+        assert_eq!(process.end().code(), Some(0), "{:?}", process.seen);
+    }
+}
+
+#[test]
+fn a_coordinator_with_its_own_broker_ends_without_talk_of_an_outage() {
+    let broker = format!("127.0.0.1:{}", crate::support::free_port());
+    let mut command = tinpot();
+    command.args(["coordinator", "--port", "0", "--store", "memory", "--embedded-broker", &broker]);
+    let mut coordinator = Process::start(command);
+    coordinator.url();
+    coordinator.signal(Signal::TERM);
+    assert_eq!(coordinator.end().code(), Some(0), "{:?}", coordinator.seen);
+    let outage = coordinator.seen.iter().find(|line| line.contains("the link is down"));
+    assert_eq!(outage, None);
+}
+
+#[test]
+fn what_serves_ends_at_once_when_it_is_told_twice() {
+    let mut server = Server::start();
+    server.running();
+    server.process().signal(Signal::INT);
+    server.process().line("shutting down");
+    server.process().signal(Signal::INT);
+    assert_eq!(server.process().end().code(), Some(130));
+}
+
+#[test]
+fn while_the_server_is_away() {
+    let mut server = Server::start();
+    let begin = |arguments: &[&str]| {
+        let mut run = Process::start(server.tinpot(arguments));
+        run.line("line 2");
+        run
+    };
+    let id = server.running();
+    let (mut once, mut twice) = (begin(&["run", "slow"]), begin(&["run", "slow"]));
+    let mut logs = begin(&["executions", "logs", "--follow", &id]);
+    server.process().kill();
+    for process in [&mut once, &mut twice, &mut logs] {
+        process.line("waiting for it to come back");
+        process.signal(Signal::INT);
+    }
+    twice.line("executions cancel");
+    twice.signal(Signal::INT);
+    assert_eq!(once.end().code(), Some(130), "{:?}", once.seen);
+    assert_eq!(logs.end().code(), Some(130), "{:?}", logs.seen);
+    // It cannot be asked to cancel.
+    assert_eq!(twice.end().code(), Some(8), "{:?}", twice.seen);
+    assert!(twice.seen.iter().any(|line| line.contains("cannot be reached")), "{:?}", twice.seen);
+}

@@ -67,7 +67,16 @@ fn exec_runs_one_action_as_a_worker_would() {
     assert!(run(&["exec", &target("bad")]).failed(1).contains("RuntimeError: no"));
     assert!(run(&["exec", &target("twice")]).failed(2).contains("--number: is required"));
     assert!(run(&["exec", &target("twcie")]).failed(5).contains("did you mean \"twice\"?"));
-    assert!(run(&["exec", &target("twice"), "--help"]).ok().contains("--number <INTEGER>"));
+    let help = run(&["exec", &target("twice"), "--help"]);
+    assert!(help.ok().contains("--number <INTEGER>"));
+    let called = format!("tinpot exec {}", target("twice"));
+    assert!(help.stdout.contains(&format!("Usage: {called} --number")), "{help:?}");
+    assert!(run(&["exec", &target("twice")]).stderr.contains(&format!("see: {called} --help")));
+    assert!(
+        run(&["exec", &target("twice"), "--number", "1", "--detach"])
+            .failed(2)
+            .contains("--detach")
+    );
     file(folder.path(), "mine.py", "import nothing_like_it\n");
     assert!(run(&["exec", &target("twice")]).failed(1).contains("nothing_like_it"));
 }
@@ -103,6 +112,7 @@ fn the_doctor_looks_at_everything_and_says_what_to_do() {
         (&["--python", "/nonexistent"][..], "python"),
         (&["--store", "/nonexistent/a.db"], "disk"),
         (&["--port", &taken_port], "port"),
+        (&["--broker", "tcp://127.0.0.1:1"], "broker"),
     ] {
         let mut command = server.tinpot(&["doctor", "--json"]);
         if what != "port" {

@@ -60,3 +60,35 @@ fn help_into_a_pipe_that_is_closed_is_no_crash() {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
+
+#[test]
+fn no_command_minds_that_nobody_reads_it() {
+    let server = Server::shared();
+    let id = server.run(&["run", "say", "--detach"]).ok().trim().to_owned();
+    server.run(&["executions", "watch", &id, "-q"]).ok();
+    for arguments in [
+        &["actions", "list"][..],
+        &["actions", "show", "echo"],
+        &["executions", "list"],
+        &["executions", "list", "--json"],
+        &["executions", "show", &id],
+        &["executions", "watch", &id],
+        &["run", "say"],
+        &["run", "noop", "--json"],
+        &["run", "say", "--detach"],
+        &["run", "echo", "--help"],
+        &["workers", "list"],
+        &["queues", "list"],
+        &["openapi"],
+        &["version"],
+        &["completions", "bash"],
+        &["coordinator", "--show-config"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = server.tinpot(arguments);
+        let output = command.stdout(writer).stderr(Stdio::piped()).output().expect("it starts");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}

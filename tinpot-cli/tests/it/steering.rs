@@ -13,6 +13,28 @@ fn who_asks_is_kept() {
     assert!(shown["requested_by"].as_str().is_some_and(|by| by.starts_with("ada@")), "{shown}");
     let by = shown["requested_by"].as_str().expect("text");
     assert!(server.run(&["executions", "list", "--requested-by", by]).ok().contains(id));
+    // As under systemd, where no variable says it.
+    let mut command = server.tinpot(&["run", "noop", "--detach"]);
+    command.env_remove("USER").env("LOGNAME", "");
+    let ran = crate::support::Ran::of(command);
+    let shown = server.run(&["executions", "show", ran.ok().trim(), "--json"]).json();
+    let mut id = std::process::Command::new("id");
+    id.arg("-un");
+    let name = crate::support::Ran::of(id);
+    let by = shown["requested_by"].as_str().expect("text");
+    assert!(by.starts_with(&format!("{}@", name.ok().trim())), "{by}");
+}
+
+#[test]
+fn why_an_execution_does_not_start_is_said() {
+    let server = crate::support::Server::start();
+    server.run(&["queues", "pause", "aside"]).ok();
+    let mut run = crate::support::Process::start(server.tinpot(&["run", "aside"]));
+    run.line("it waits: the queue \"aside\" is paused");
+    server.run(&["queues", "resume", "aside"]).ok();
+    assert_eq!(run.end().code(), Some(0), "{:?}", run.seen);
+    let mut run = crate::support::Process::start(server.tinpot(&["run", "say", "--delay", "300"]));
+    run.line("it waits: not before 20");
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! Why an execution has not started.
+
+use serde::Deserialize;
+
+use super::{ActionView, Client, encoded};
+
+#[derive(Deserialize)]
+struct Waiting {
+    action_name: String,
+    queue: String,
+    status: String,
+    #[serde(default)]
+    not_before: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Queues {
+    queues: Vec<Queue>,
+}
+
+#[derive(Deserialize)]
+struct Queue {
+    name: String,
+    #[serde(default)]
+    paused: bool,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// What the server says about that; nothing where it does not wait, or cannot be asked.
+pub(super) fn why(client: &Client, id: &str) -> Option<String> {
+    let waiting: Waiting = client.read(&format!("/api/executions/{}", encoded(id))).ok()?;
+    if waiting.status != "queued" {
+        return None;
+    }
+    let all: Queues = client.read("/api/queues").ok()?;
+    let queue = all.queues.into_iter().find(|queue| queue.name == waiting.queue);
+    if queue.as_ref().is_some_and(|queue| queue.paused) {
+        return Some(format!("the queue {:?} is paused", waiting.queue));
+    }
+    // Before what its queue says, which may be about another one that is older.
+    let path = format!("/api/actions/{}", encoded(&waiting.action_name));
+    let action: Option<ActionView> = client.read(&path).ok();
+    let unavailable = action.filter(|action| !action.available).map(|action| {
+        action.unavailable.unwrap_or_else(|| "no live worker offers this action".to_owned())
+    });
+    let later = waiting.not_before.map(|time| format!("not before {time}"));
+    unavailable.or(later).or(queue.and_then(|queue| queue.reason))
+}
