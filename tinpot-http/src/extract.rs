@@ -1,8 +1,8 @@
 //! What the path of a request names.
 
 use axum::extract::{FromRequestParts, Path};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
 use tinpot_core::{ExecutionId, SpanId, WorkerId};
 
@@ -104,12 +104,4 @@ impl<S: Send + Sync> FromRequestParts<S> for PathExecution {
             ApiError::new(StatusCode::NOT_FOUND, format!("there is no execution {text:?}"))
         })
     }
-}
-
-/// Where the host has mounted the router: what nesting has taken off the path that the client asked for.
-pub(crate) fn mount<'a>(original: &'a Uri, seen: &Uri) -> &'a str {
-    // What is nested at `/x` sees `/` when `/x` is asked for.
-    let inner =
-        if seen.path() == "/" && !original.path().ends_with('/') { "" } else { seen.path() };
-    original.path().strip_suffix(inner).unwrap_or_default()
 }

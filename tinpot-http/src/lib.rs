@@ -86,6 +86,7 @@ mod config;
 mod error;
 mod extract;
 mod model;
+mod mount;
 mod openapi;
 mod page;
 mod params;

@@ -54,7 +54,8 @@ use crate::{page, stream};
         health::ready,
         show,
     ),
-    components(schemas(shapes::Error, events::ExecutionEvent, events::PageEvent))
+    // What only parameters refer to is not found by itself.
+    components(schemas(shapes::Error, shapes::Format, shapes::MinimumLevel, events::ExecutionEvent, events::PageEvent))
 )]
 struct Document;
 

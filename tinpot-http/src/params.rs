@@ -59,7 +59,8 @@ impl Params {
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
         self.read(name, "a time such as 2026-12-24T18:00:00Z", |text| {
             let time: jiff::Timestamp = text.parse().ok()?;
-            u64::try_from(time.as_microsecond()).ok().map(Timestamp)
+            // Nothing was done before the clock began to count.
+            Some(Timestamp(u64::try_from(time.as_microsecond()).unwrap_or(0)))
         })
     }
 
@@ -70,9 +71,11 @@ impl Params {
 }
 
 /// What [`seconds`] expects.
-pub(crate) const SECONDS: &str = "a number of seconds above 0";
+pub(crate) const SECONDS: &str = "a number of seconds above 0 and below 1e19";
 
 /// A time that is longer than nothing.
 pub(crate) fn seconds(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
+    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|_| seconds > 0.0)?;
+    // What is above 0 is not made 0 by a clock that counts in microseconds.
+    Some(duration.max(Duration::from_micros(1)))
 }

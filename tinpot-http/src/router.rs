@@ -37,6 +37,9 @@ pub(crate) struct App {
 
 /// The API of `coordinator`. Serve it, or nest it under any path; it never binds.
 ///
+/// Whoever serves it with axum hands over its `into_make_service()`: axum sets a bare router up again for each connection, which costs many
+/// open streams 20 KB each.
+///
 /// It answers unknown paths itself, so nest it (or merge it) into a router that has no fallback of its own at the same level.
 pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     let limit = DefaultBodyLimit::max(config.max_body_bytes);
@@ -104,7 +107,8 @@ pub(crate) async fn unknown_route(uri: Uri) -> ApiError {
 }
 
 async fn unknown_method(method: Method) -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
+    let detail = format!("{method} is not allowed here: the header Allow names what is");
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
 /// A bug in one request, or in a store of the host's, is answered in the API's own form and ends nothing else.

@@ -18,6 +18,7 @@ use std::sync::{LazyLock, OnceLock};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
 
 /// The name of the page that everything else is loaded by.
 pub const INDEX: &str = "index.html";
@@ -46,13 +47,10 @@ pub struct File {
 static FILES: LazyLock<BTreeMap<String, File>> = LazyLock::new(|| {
     let files = Dist::iter().filter_map(|name| {
         let embedded = Dist::get(&name)?;
-        let hash = embedded.metadata.sha256_hash();
-        // Sixteen bytes of it: enough to tell any two builds apart.
-        let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let file = File {
             bytes: embedded.data.into_owned(),
             content_type: content_type(&name),
-            etag: format!("\"{hash}\""),
+            etag: tag(&embedded.metadata.sha256_hash()),
             gzip: OnceLock::new(),
         };
         Some((name.into_owned(), file))
@@ -76,6 +74,18 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn page(base: &str) -> String {
     let index = file(INDEX).map_or("", |file| std::str::from_utf8(&file.bytes).unwrap_or_default());
     index.replacen(BASE, &format!(r#"<base href="{}">"#, escaped(base)), 1)
+}
+
+/// What tells this content from any other, for the header `ETag`, with quotes: for [`page`], as [`File::etag`] is for files.
+#[must_use]
+pub fn etag(content: &[u8]) -> String {
+    tag(&Sha256::digest(content))
+}
+
+/// Sixteen bytes of a hash are enough to tell any two contents apart.
+fn tag(hash: &[u8]) -> String {
+    let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hash}\"")
 }
 
 impl File {
@@ -206,6 +216,7 @@ mod tests {
         assert_eq!(tags.len(), count, "two files of the same content");
         for name in names() {
             let file = file(name).unwrap();
+            assert_eq!(file.etag(), etag(file.bytes()), "{name}");
             assert_ne!(file.content_type(), "application/octet-stream", "{name}");
             if let Some(packed) = file.gzip() {
                 let mut unpacked = Vec::new();

@@ -6,7 +6,7 @@
 //! the `embed` pass selects only the crates that have the feature.
 
 use crate::run::{Step, run};
-use crate::{dependencies, licences, mutants, tools, ui};
+use crate::{api, dependencies, licences, mutants, tools, ui};
 
 const TEST_HELP: &str = "\
 Set up what the tests need, then run everything of `cargo xtask ci`.
@@ -101,6 +101,8 @@ fn steps() -> Vec<Step> {
         Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")
             .command("cargo test --workspace --tests --benches"),
+        Step::new("api", "the API's description, tried on a real server with generated requests")
+            .check(api::check),
         Step::new("browser", "the web UI in a browser, against real programs").check(ui::browser),
         Step::new("soak", "a minute of real programs that are killed at random, then an audit")
             .command(&format!("cargo {SOAK} -- --minutes 1")),

@@ -2,6 +2,7 @@
 //!
 //! Standard library only, so that it compiles in a second and never delays what it starts.
 
+mod api;
 mod bench;
 mod ci;
 mod dependencies;

@@ -32,6 +32,13 @@ const TOOLS: &[Tool] = &[
         elsewhere: "dnf install python3 | pacman -S python | brew install python",
     },
     Tool {
+        name: "virtual environments of python3 (3.11 or newer)",
+        why: "the `api` step installs schemathesis into one, with pip",
+        found: crate::api::venv,
+        packages: &["python3-venv"],
+        elsewhere: "part of python3 elsewhere",
+    },
+    Tool {
         name: "a python3 to link with (headers and a shared library)",
         why: "the `embed` steps link CPython into the worker",
         found: || python_to_link().map(|python| python.display().to_string()),

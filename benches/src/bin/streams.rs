@@ -86,7 +86,9 @@ async fn serve(store: PathBuf) -> Result<(), AnyError> {
     let _worker = Worker::builder(network.transport()).executor(executor).start().await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
-    axum::serve(listener, tinpot_http::router(coordinator, HttpConfig::default())).await?;
+    let router = tinpot_http::router(coordinator, HttpConfig::default());
+    // As the programs serve it.
+    axum::serve(listener, router.into_make_service()).await?;
     Ok(())
 }
 

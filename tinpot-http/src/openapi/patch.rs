@@ -22,6 +22,7 @@ const SUBMITTED: &[(&str, &str)] = &[
 ];
 
 pub(super) fn completed(mut document: Value) -> Value {
+    name_unsigned(&mut document);
     if let Some(schemas) =
         document.pointer_mut("/components/schemas").and_then(Value::as_object_mut)
     {
@@ -45,10 +46,30 @@ pub(super) fn completed(mut document: Value) -> Value {
             {
                 operation["operationId"] = format!("{tag}_{name}").into();
             }
+            name_body(operation);
             add_errors(operation);
         }
     }
     document
+}
+
+/// What is never below 0 has a bit more than the format of signed numbers says.
+fn name_unsigned(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            let unsigned = object.get("minimum").and_then(Value::as_u64).is_some();
+            if unsigned && let Some(Value::String(format)) = object.get_mut("format") {
+                match format.as_str() {
+                    "int32" => "uint32".clone_into(format),
+                    "int64" => "uint64".clone_into(format),
+                    _ => {}
+                }
+            }
+            object.values_mut().for_each(name_unsigned);
+        }
+        Value::Array(schemas) => schemas.iter_mut().for_each(name_unsigned),
+        _ => {}
+    }
 }
 
 /// Null is any JSON value as well, so that it would be *two* of a shape or null.
@@ -109,6 +130,18 @@ fn is_nullable(schema: &Value) -> bool {
     }
 }
 
+/// A body may be left out, which is not the same as being null.
+fn name_body(operation: &mut Value) {
+    let schema = operation.pointer_mut("/requestBody/content/application~1json/schema");
+    let Some(schema) = schema else { return };
+    let shape = ["anyOf", "oneOf"].iter().find_map(|part| {
+        schema[*part].as_array()?.iter().find(|shape| shape.get("$ref").is_some()).cloned()
+    });
+    if let Some(shape) = shape {
+        *schema = shape;
+    }
+}
+
 fn add_errors(operation: &mut Value) {
     let submitted = operation.get("requestBody").is_some();
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
@@ -119,6 +152,9 @@ fn add_errors(operation: &mut Value) {
         responses.entry(*status).or_insert_with(|| json!({ "description": description }));
     }
     for (status, response) in responses {
+        if status == "503" {
+            response["headers"] = json!({ "Retry-After": { "description": "seconds", "required": true, "schema": { "type": "integer", "minimum": 0 } } });
+        }
         if status.starts_with(['4', '5']) && response.get("content").is_none() {
             response["content"] = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } });
         }

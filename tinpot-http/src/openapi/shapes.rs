@@ -244,15 +244,15 @@ pub(crate) struct Options {
     /// Higher first.
     priority: Option<i32>,
     /// Seconds before it may start.
-    #[schema(minimum = 0, maximum = 1e9)]
+    #[schema(minimum = 0, maximum = 3162240000u64)]
     delay: Option<f64>,
     /// Likewise, as a time in RFC 3339, or seconds since 1970.
     not_before: Option<NotBefore>,
     /// Seconds after which it is not started any more.
-    #[schema(exclusive_minimum = 0, maximum = 1e9)]
+    #[schema(exclusive_minimum = 0, maximum = 3162240000u64)]
     expires_in: Option<f64>,
     /// Seconds that an attempt may take.
-    #[schema(exclusive_minimum = 0, maximum = 1e9)]
+    #[schema(exclusive_minimum = 0, maximum = 3162240000u64)]
     timeout: Option<f64>,
     #[schema(minimum = 0, maximum = 1000)]
     retries: Option<u32>,
@@ -260,16 +260,17 @@ pub(crate) struct Options {
     max_lost_attempts: Option<u32>,
     backoff: Option<BackoffKind>,
     /// Seconds before the second attempt.
-    #[schema(minimum = 0, maximum = 1e9)]
+    #[schema(minimum = 0, maximum = 3162240000u64)]
     retry_delay: Option<f64>,
     /// Seconds.
-    #[schema(minimum = 0, maximum = 1e9)]
+    #[schema(minimum = 0, maximum = 3162240000u64)]
     max_retry_delay: Option<f64>,
     #[schema(minimum = 0, maximum = 1)]
     retry_jitter: Option<f64>,
+    #[schema(min_length = 1, max_length = 128)]
     queue: Option<String>,
     /// Who asks, as the client says. The header `X-Requested-By` says it too.
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     requested_by: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{OriginalUri, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
@@ -11,8 +11,9 @@ use tinpot_core::ExecutionId;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
-use crate::extract::{ActionName, mount};
+use crate::extract::ActionName;
 use crate::model::{ActionView, Actions, SyncResult, json_response};
+use crate::mount::Mount;
 use crate::openapi::shapes;
 use crate::params::{Params, SECONDS, seconds};
 use crate::router::App;
@@ -69,28 +70,26 @@ pub(crate) async fn show(
 pub(crate) async fn execute(
     State(app): State<Arc<App>>,
     ActionName(action): ActionName,
-    OriginalUri(original): OriginalUri,
-    uri: Uri,
+    mount: Mount,
     submission: Submission,
 ) -> Result<Response, ApiError> {
     let Submission { parameters, options } = submission;
     let id = app.coordinator.submit(&action, parameters, options).await?.id();
-    Ok(submitted(StatusCode::OK, id, &action, &original, &uri))
+    Ok(submitted(StatusCode::OK, id, &action, &mount))
 }
 
-/// The answer to a submission; `original` and `seen`: the path that the client asked for, and what is left of it here.
+/// The answer to a submission.
 pub(crate) fn submitted(
     status: StatusCode,
     id: ExecutionId,
     action: &str,
-    original: &Uri,
-    seen: &Uri,
+    Mount(mount): &Mount,
 ) -> Response {
     let submitted = Submitted {
         execution_id: id,
         action_name: action,
         status: "submitted",
-        stream_url: format!("{}/api/executions/{id}/stream", mount(original, seen)),
+        stream_url: format!("{mount}/api/executions/{id}/stream"),
     };
     json_response(status, &submitted)
 }

@@ -44,9 +44,9 @@ impl App {
     get,
     path = "/api/executions",
     tag = "executions",
-    params(("status" = Option<String>, Query, description = "only those that stand so: one or more of `Status`, with commas between them"), ("action" = Option<String>, Query, description = "only those of this action"), ("queue" = Option<String>, Query, description = "only those of this queue"), ("requested_by" = Option<String>, Query, description = "only what this one asked for"),
-        ("since" = Option<String>, Query, description = "only what was accepted then or later"),
-        ("until" = Option<String>, Query, description = "only what was accepted then or earlier"),
+    params(("status" = Option<String>, Query, description = "only those that stand so: one or more of `Status`, with commas between them", pattern = r"^(queued|running|cancelling|succeeded|failed|cancelled|timed_out|lost)(,(queued|running|cancelling|succeeded|failed|cancelled|timed_out|lost))*$"), ("action" = Option<String>, Query, description = "only those of this action"), ("queue" = Option<String>, Query, description = "only those of this queue"), ("requested_by" = Option<String>, Query, description = "only what this one asked for"),
+        ("since" = Option<String>, Query, description = "only what was accepted then or later", format = DateTime),
+        ("until" = Option<String>, Query, description = "only what was accepted then or earlier", format = DateTime),
         ("parent" = Option<shapes::ExecutionId>, Query, description = "only those that this one asked for"), ("before" = Option<shapes::ExecutionId>, Query, description = "only older ones: the `next` of the page before"), ("limit" = Option<u32>, Query, description = "the most of one page", minimum = 1, maximum = 1000)),
     responses((status = 200, description = "one page", body = ExecutionPage)),
 )]

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, State};
-use axum::http::{StatusCode, Uri};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::actions::{Submitted, submitted};
 use crate::error::ApiError;
 use crate::extract::PathExecution;
+use crate::mount::Mount;
 use crate::openapi::shapes;
 use crate::router::App;
 use crate::submission::RerunOptions;
@@ -25,11 +26,10 @@ use crate::submission::RerunOptions;
 pub(crate) async fn rerun(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,
-    OriginalUri(original): OriginalUri,
-    uri: Uri,
+    mount: Mount,
     RerunOptions(options): RerunOptions,
 ) -> Result<Response, ApiError> {
     let action = app.execution(id).await?.action.clone();
     let handle = app.coordinator.rerun(id, options).await?;
-    Ok(submitted(StatusCode::ACCEPTED, handle.id(), &action, &original, &uri))
+    Ok(submitted(StatusCode::ACCEPTED, handle.id(), &action, &mount))
 }

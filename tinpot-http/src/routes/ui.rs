@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, OriginalUri, Path};
+use axum::extract::{FromRequestParts, Path};
 use axum::http::header::{self, HeaderMap, HeaderName};
 use axum::http::{HeaderValue, StatusCode, Uri, request::Parts};
 use axum::response::{IntoResponse, Response};
@@ -12,12 +12,15 @@ use serde::Deserialize;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
-use crate::extract::mount;
+use crate::mount::Mount;
 use crate::router::{App, unknown_route};
 
 /// What the page may do, but for who may frame it. Nothing is loaded from or sent to elsewhere, and nothing in the page itself is run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors ";
+
+/// The headers of a request that a page depends on.
+const VARY: &str = "accept, x-forwarded-prefix";
 
 /// What is never a page: a mistyped path of the API is told so, also to a browser.
 const NEVER_PAGES: &[&str] = &["api", "embed", "health", "openapi.json", "ready", "ui"];
@@ -66,7 +69,7 @@ fn ancestors(origins: &[String]) -> String {
 
 /// A request for a page.
 struct Asked {
-    original: Uri,
+    mount: Mount,
     seen: Uri,
     headers: HeaderMap,
 }
@@ -75,8 +78,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let OriginalUri(original) = OriginalUri::from_request_parts(parts, state).await?;
-        Ok(Self { original, seen: parts.uri.clone(), headers: parts.headers.clone() })
+        let mount = Mount::from_request_parts(parts, state).await?;
+        Ok(Self { mount, seen: parts.uri.clone(), headers: parts.headers.clone() })
     }
 }
 
@@ -96,22 +99,21 @@ impl Asked {
             return ApiError::new(StatusCode::NOT_FOUND, "the web UI was built without its page")
                 .into_response();
         };
-        let base = format!("{}/", mount(&self.original, &self.seen));
-        // What is put in is the beginning of the path that was asked for, so its length says which it is.
-        let etag = format!("\"{}-{}\"", index.etag().trim_matches('"'), base.len());
+        // As it is: it is small, and another one below each path.
+        let page = tinpot_ui::page(&format!("{}/", self.mount.0));
+        let etag = tinpot_ui::etag(page.as_bytes());
         let mut response = if unchanged(&self.headers, &etag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            // As it is: it is small, and another one below each path.
             let content_type = HeaderValue::from_static(index.content_type());
-            ([(header::CONTENT_TYPE, content_type)], tinpot_ui::page(&base)).into_response()
+            ([(header::CONTENT_TYPE, content_type)], page).into_response()
         };
         let headers = response.headers_mut();
         common(headers, &etag);
         headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-        // Whether a path is a page depends on what is accepted.
-        headers.insert(header::VARY, HeaderValue::from_static("accept"));
+        // Whether a path is a page depends on what is accepted, and what is in it on where a proxy says it is.
+        headers.insert(header::VARY, HeaderValue::from_static(VARY));
         response
     }
 }

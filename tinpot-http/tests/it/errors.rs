@@ -75,7 +75,9 @@ async fn a_method_that_is_not_allowed_says_which_are() {
     for (method, path, allow) in rows {
         let request = Request::builder().method(method.clone()).uri(&path);
         let answer = cluster.request(request.body(Body::empty()).unwrap()).await;
-        assert!(answer.detail(405).contains(method.as_str()));
+        let detail = answer.detail(405);
+        assert!(detail.contains(method.as_str()), "{detail}");
+        assert!(detail.contains("the header Allow"), "{detail}");
         assert_eq!(answer.header("allow"), allow, "{path}");
     }
     let head = Request::head("/api/actions").body(Body::empty()).unwrap();

@@ -37,6 +37,33 @@ async fn it_works_below_any_path_and_says_where_its_streams_are() {
 }
 
 #[tokio::test]
+async fn streams_are_below_what_a_proxy_has_taken_off() {
+    let cluster = Cluster::start().await;
+    let nested = Router::new().nest("/inner", cluster.router.clone());
+    for (mount, router) in [("", cluster.router.clone()), ("/inner", nested)] {
+        for (given, prefix) in [
+            ("/tools", "/tools"),
+            ("/tools/", "/tools"),
+            ("//elsewhere", ""),
+            ("https://elsewhere", ""),
+        ] {
+            let mut request = json_post(&format!("{mount}/api/actions/refuse/execute"), "{}");
+            request.headers_mut().insert("x-forwarded-prefix", given.parse().unwrap());
+            let submitted = answer(router.clone(), request).await.json();
+            let id = submitted["execution_id"].as_str().unwrap();
+            let expected = format!("{prefix}{mount}/api/executions/{id}/stream");
+            assert_eq!(submitted["stream_url"], expected);
+            let mut request = json_post(&format!("{mount}/api/executions/{id}/rerun"), "{}");
+            request.headers_mut().insert("x-forwarded-prefix", given.parse().unwrap());
+            let again = answer(router.clone(), request).await.json();
+            let id = again["execution_id"].as_str().unwrap();
+            let expected = format!("{prefix}{mount}/api/executions/{id}/stream");
+            assert_eq!(again["stream_url"], expected);
+        }
+    }
+}
+
+#[tokio::test]
 async fn routes_of_the_host_stay_its_own() {
     let cluster = Cluster::start().await;
     let router = Router::new()

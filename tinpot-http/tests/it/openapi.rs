@@ -109,6 +109,27 @@ async fn every_route_is_in_it_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn every_shape_that_is_named_is_there() {
+    fn names<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(object) => {
+                found.extend(object.get("$ref").and_then(Value::as_str));
+                object.values().for_each(|value| names(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| names(value, found)),
+            _ => {}
+        }
+    }
+    let document = document(&Cluster::start().await).await;
+    let mut found = BTreeSet::new();
+    names(&document, &mut found);
+    assert!(found.contains("#/components/schemas/Error"), "{found:?}");
+    for name in found {
+        assert!(document.pointer(&name[1..]).is_some(), "there is no {name}");
+    }
+}
+
+#[tokio::test]
 async fn answers_are_as_said() {
     let cluster = Cluster::start().await;
     let document = document(&cluster).await;

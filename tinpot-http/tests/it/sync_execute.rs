@@ -76,7 +76,7 @@ async fn a_wait_that_is_over_names_the_execution_which_goes_on() {
 #[tokio::test]
 async fn a_timeout_that_is_no_time_is_refused_before_anything_runs() {
     let cluster = Cluster::start().await;
-    for timeout in ["0", "-1", "x", "", "NaN", "inf", "1e300", "0.0000000001"] {
+    for timeout in ["0", "-1", "x", "", "NaN", "inf", "1e300"] {
         let path = format!("/api/actions/gate/sync_execute?timeout={timeout}");
         let detail = cluster.post(&path, "").await.detail(422);
         assert!(detail.contains("timeout: must be a number of seconds above 0"), "{detail}");
@@ -89,8 +89,10 @@ async fn a_timeout_that_is_no_time_is_refused_before_anything_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_very_long_timeout_is_a_timeout() {
+async fn a_very_long_timeout_is_a_timeout_and_so_is_a_very_short_one() {
     let cluster = Cluster::start().await;
     let path = "/api/actions/refuse/sync_execute?timeout=1e15";
     assert_eq!(cluster.post(path, "").await.status, 200);
+    let path = "/api/actions/gate/sync_execute?timeout=5e-324";
+    assert_eq!(cluster.post(path, "").await.status, 504);
 }

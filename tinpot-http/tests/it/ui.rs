@@ -153,6 +153,36 @@ async fn what_a_browser_has_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn the_page_is_below_what_a_proxy_has_taken_off() {
+    let cluster = Cluster::start().await;
+    let below = Router::new().nest_service("/inner", cluster.router.clone());
+    let at = async |router: &Router, path: &str, prefix: &str| {
+        let headers = [BROWSER[0], ("x-forwarded-prefix", prefix)];
+        ask(router, Method::GET, path, &headers).await
+    };
+    for path in ["/", "/actions", "/executions/0198", "/embed/executions/0198"] {
+        is_page(&at(&cluster.router, path, "/tools/tinpot").await, "/tools/tinpot/");
+        is_page(&at(&cluster.router, path, "/tools/tinpot/").await, "/tools/tinpot/");
+        is_page(&at(&below, &format!("/inner{path}"), "/tools").await, "/tools/inner/");
+        for ignored in ["//elsewhere", "https://elsewhere", "/a\"b", "/a,/b", "/..", "a", ""] {
+            is_page(&at(&cluster.router, path, ignored).await, "/");
+            is_page(&at(&below, &format!("/inner{path}"), ignored).await, "/inner/");
+        }
+        let plain = browse(&cluster.router, path).await;
+        assert_eq!(plain.header("vary"), "accept, x-forwarded-prefix");
+    }
+    // Of the same length, so that nothing else tells them apart.
+    let (one, other) =
+        (at(&cluster.router, "/", "/one").await, at(&cluster.router, "/", "/two").await);
+    assert_ne!(one.header("etag"), other.header("etag"));
+    let has = one.header("etag").to_owned();
+    for (prefix, status) in [("/one", 304), ("/two", 200)] {
+        let headers = [BROWSER[0], ("x-forwarded-prefix", prefix), ("if-none-match", &has)];
+        assert_eq!(ask(&cluster.router, Method::GET, "/", &headers).await.status, status);
+    }
+}
+
+#[tokio::test]
 async fn the_head_alone_is_that_of_the_whole() {
     let cluster = Cluster::start().await;
     for path in ["/", "/workers", "/ui/app.css", "/embed/executions/0198"] {

@@ -480,7 +480,7 @@ export interface components {
         ActionView: {
             available: boolean;
             /**
-             * Format: int32
+             * Format: uint32
              * @description How many attempts of it a worker runs at once beside its slots; null when they take slots.
              */
             concurrency: number | null;
@@ -494,7 +494,7 @@ export interface components {
             priority: number;
             queue: string;
             result_schema: components["schemas"]["Schema"] | null;
-            /** Format: int32 */
+            /** Format: uint32 */
             retries: number;
             /** @description As the worker sent it. */
             schema: components["schemas"]["Schema"];
@@ -508,23 +508,23 @@ export interface components {
         };
         /** @description A file is kept. Its id is `attempt.number`. */
         ArtifactData: {
-            /** Format: int32 */
+            /** Format: uint32 */
             attempt: number;
             media_type: string;
             name: string;
-            /** Format: int32 */
+            /** Format: uint32 */
             number: number;
-            /** Format: int64 */
+            /** Format: uint64 */
             size_bytes: number;
         };
         ArtifactLink: {
-            /** Format: int32 */
+            /** Format: uint32 */
             attempt: number;
             /** @description What to ask for below `artifacts/`. */
             id: string;
             media_type: string;
             name: string;
-            /** Format: int64 */
+            /** Format: uint64 */
             size_bytes: number;
         };
         Artifacts: {
@@ -534,9 +534,9 @@ export interface components {
             ended_at: components["schemas"]["Time"] | null;
             fence: string;
             granted_at: components["schemas"]["Time"];
-            /** Format: int64 */
+            /** Format: uint64 */
             log_lines: number;
-            /** Format: int32 */
+            /** Format: uint32 */
             number: number;
             outcome: components["schemas"]["Outcome"] | null;
             started_at: components["schemas"]["Time"] | null;
@@ -576,7 +576,7 @@ export interface components {
         };
         Connected: {
             /**
-             * Format: int64
+             * Format: uint64
              * @description Lines with a number above this follow.
              */
             after: number;
@@ -687,7 +687,7 @@ export interface components {
             expires_at: components["schemas"]["Time"] | null;
             finished_at: components["schemas"]["Time"] | null;
             idempotency_key: string | null;
-            /** Format: int32 */
+            /** Format: uint32 */
             max_lost_attempts: number;
             not_before: components["schemas"]["Time"] | null;
             outcome: components["schemas"]["Outcome"] | null;
@@ -699,7 +699,7 @@ export interface components {
             queue: string;
             /** @description Who asked for it, as the submitter said. */
             requested_by: string | null;
-            /** Format: int32 */
+            /** Format: uint32 */
             retries: number;
             started_at: components["schemas"]["Time"] | null;
             state: components["schemas"]["State"];
@@ -710,6 +710,11 @@ export interface components {
              */
             timeout: number | null;
         };
+        /**
+         * @description How lines are answered.
+         * @enum {string}
+         */
+        Format: "json" | "text";
         /** @description The answer to `health` and `ready`. */
         Health: {
             status: string;
@@ -738,7 +743,7 @@ export interface components {
             };
             level: components["schemas"]["Level"];
             message: string;
-            /** Format: int64 */
+            /** Format: uint64 */
             seq: number;
             /** @description The step that wrote it. */
             span?: components["schemas"]["SpanId"];
@@ -750,19 +755,19 @@ export interface components {
             after: components["schemas"]["LogLine"][];
             before: components["schemas"]["LogLine"][];
             line: components["schemas"]["LogLine"];
-            /** Format: int64 */
+            /** Format: uint64 */
             seq: number;
         };
         /** @description What a search has found, in ascending order. */
         LogMatches: {
             matches: components["schemas"]["LogMatch"][];
             /**
-             * Format: int64
+             * Format: uint64
              * @description What to pass as `after` for those after these; null when there are none.
              */
             next: number | null;
             /**
-             * Format: int64
+             * Format: uint64
              * @description How many there are above `after`; null when the search was cut.
              */
             total: number | null;
@@ -770,33 +775,38 @@ export interface components {
         /** @description One page of a log, in ascending order. */
         LogPage: {
             /**
-             * Format: int64
+             * Format: uint64
              * @description The number of the last line that is stored, of whatever kind.
              */
             last_seq: number;
             lines: components["schemas"]["LogLine"][];
             /**
-             * Format: int64
+             * Format: uint64
              * @description What to pass as `after` for the lines after these; null when there are none yet.
              */
             next: number | null;
             /**
-             * Format: int64
+             * Format: uint64
              * @description What to pass as `before` for the lines before these; null when there are none.
              */
             previous: number | null;
         };
         /**
-         * Format: int64
+         * Format: uint64
          * @description Microseconds since 1970.
          */
         Micros: number;
+        /**
+         * @description The least level of lines.
+         * @enum {string}
+         */
+        MinimumLevel: "debug" | "info" | "warning" | "error";
         /** @description What happened in one minute. */
         Minute: {
-            /** Format: int64 */
+            /** Format: uint64 */
             accepted: number;
             at: components["schemas"]["Time"];
-            /** Format: int64 */
+            /** Format: uint64 */
             cancelled: number;
             /**
              * Format: double
@@ -805,13 +815,13 @@ export interface components {
             duration_p50: number | null;
             /** Format: double */
             duration_p95: number | null;
-            /** Format: int64 */
+            /** Format: uint64 */
             failed: number;
-            /** Format: int64 */
+            /** Format: uint64 */
             lost: number;
-            /** Format: int64 */
+            /** Format: uint64 */
             succeeded: number;
-            /** Format: int64 */
+            /** Format: uint64 */
             timed_out: number;
         };
         /** @description A time in RFC 3339, or seconds since 1970. */
@@ -831,7 +841,7 @@ export interface components {
             expires_in?: number | null;
             /** @description The same key and parameters are the same execution. */
             idempotency_key?: string | null;
-            /** Format: int32 */
+            /** Format: uint32 */
             max_lost_attempts?: number | null;
             /**
              * Format: double
@@ -847,7 +857,7 @@ export interface components {
             queue?: string | null;
             /** @description Who asks, as the client says. The header `X-Requested-By` says it too. */
             requested_by?: string | null;
-            /** Format: int32 */
+            /** Format: uint32 */
             retries?: number | null;
             /**
              * Format: double
@@ -918,7 +928,7 @@ export interface components {
         };
         /** @description The execution that asked for this one. */
         ParentLink: {
-            /** Format: int32 */
+            /** Format: uint32 */
             depth: number;
             execution_id: components["schemas"]["ExecutionId"];
             span: components["schemas"]["SpanId"] | null;
@@ -964,7 +974,7 @@ export interface components {
         /** @description What a worker does. */
         Running: {
             action_name: string;
-            /** Format: int32 */
+            /** Format: uint32 */
             attempt: number;
             execution_id: components["schemas"]["ExecutionId"];
             /**
@@ -1004,7 +1014,7 @@ export interface components {
             error?: string;
             outcome: components["schemas"]["SpanOutcome"];
             span: components["schemas"]["SpanId"];
-            /** Format: int64 */
+            /** Format: uint64 */
             took_us: number;
         };
         /**
@@ -1031,7 +1041,7 @@ export interface components {
         State: "PENDING" | "STARTED" | "SUCCESS" | "FAILURE" | "REVOKED";
         /** @description The last minutes, oldest first. */
         Stats: {
-            /** Format: int64 */
+            /** Format: uint64 */
             minute_seconds: number;
             /** @description Each of them, also those in which nothing happened; the last one is not over. */
             minutes: components["schemas"]["Minute"][];
@@ -1095,7 +1105,7 @@ export interface components {
         Time: string;
         /** @description A program and its API. */
         Version: {
-            /** Format: int32 */
+            /** Format: uint32 */
             api: number;
             version: string;
         };
@@ -1129,7 +1139,7 @@ export interface components {
              * @description Seconds.
              */
             silent_for: number;
-            /** Format: int32 */
+            /** Format: uint32 */
             slots: number;
             started_at: components["schemas"]["Time"] | null;
             /** @description Of its program; null when it does not say. */
@@ -1139,8 +1149,6 @@ export interface components {
         Workers: {
             workers: components["schemas"]["Worker"][];
         };
-        MinimumLevel: string;
-        Format: string;
     };
     responses: never;
     parameters: never;
@@ -1191,6 +1199,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1250,6 +1260,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1270,7 +1282,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["Submission"] | null;
+                "application/json": components["schemas"]["Submission"];
             };
         };
         responses: {
@@ -1349,6 +1361,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1381,7 +1395,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["Submission"] | null;
+                "application/json": components["schemas"]["Submission"];
             };
         };
         responses: {
@@ -1460,6 +1474,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1544,6 +1560,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1602,6 +1620,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1660,6 +1680,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1719,6 +1741,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1789,6 +1813,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1863,6 +1889,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1938,6 +1966,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1957,7 +1987,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["Rerun"] | null;
+                "application/json": components["schemas"]["Rerun"];
             };
         };
         responses: {
@@ -2036,6 +2066,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2103,6 +2135,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2161,6 +2195,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2241,6 +2277,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2299,6 +2337,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2346,6 +2386,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2405,6 +2447,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2473,6 +2517,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2532,6 +2578,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2590,6 +2638,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2637,6 +2687,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2684,6 +2736,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2743,6 +2797,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2790,6 +2846,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2836,6 +2894,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2883,6 +2943,8 @@ export interface operations {
             /** @description Not now: `Retry-After` says when to try again. */
             503: {
                 headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
