@@ -113,6 +113,18 @@ test("first load", async ({ page }) => {
   timing("first load to interactive", ms);
 });
 
+test("the picture of the README", async ({ browser }) => {
+  const context = await browser.newContext({ colorScheme: "light", viewport: { width: 1280, height: 800 } });
+  const page = await context.newPage();
+  const id = await submit(server.url, "deploy", { service: "shop", version: "v2.14.0", environment: "production" }, { requested_by: "anna" });
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(line(page, /watching the error rate/)).toBeVisible();
+  await expect(page.locator(".progress-line")).toContainText("80 % · smoke tests");
+  await docsImage(page, "execution");
+  expect(await over(server.url, id)).toBe("succeeded");
+  await context.close();
+});
+
 test("pictures for the documentation", async ({ browser }) => {
   for (const scheme of ["light", "dark"] as const) {
     const context = await browser.newContext({ colorScheme: scheme, viewport: { width: 1120, height: 700 } });
