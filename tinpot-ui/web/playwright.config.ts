@@ -18,6 +18,8 @@ export default defineConfig({
       args: [
         "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
         "--disable-quic",
+        // A name for this machine that is no secure origin, as servers in a local network are reached.
+        "--host-resolver-rules=MAP plain.test 127.0.0.1",
       ],
     },
   },

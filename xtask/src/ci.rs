@@ -101,7 +101,9 @@ fn steps() -> Vec<Step> {
         Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")
             .command("cargo test --workspace --tests --benches"),
-        Step::new("browser", "the web UI in a browser, against real programs").check(ui::browser),
+        Step::new("browser", "the web UI in a browser, against real programs")
+            .command("cargo build --workspace --bins --examples")
+            .check(ui::browser),
         Step::new("soak", "a minute of real programs that are killed at random, then an audit")
             .command(&format!("cargo {SOAK} -- --minutes 1")),
         Step::new(
