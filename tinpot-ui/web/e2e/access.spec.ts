@@ -2,7 +2,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, test, type Page } from "@playwright/test";
 import { standalone, type Server } from "./server";
-import { docsImage, line, over, run, shot, submit } from "./support";
+import { docsAreMade, docsImage, line, over, run, shot, submit } from "./support";
 
 let server: Server;
 let coloured: string;
@@ -115,7 +115,8 @@ test("the picture of the README", async ({ browser }) => {
   await context.close();
 });
 
-test("pictures for the documentation", async ({ browser }) => {
+// Made when asked for: nothing is tested by them that the others do not test.
+if (docsAreMade) test("pictures for the documentation", async ({ browser }) => {
   for (const scheme of ["light", "dark"] as const) {
     const context = await browser.newContext({ colorScheme: scheme, viewport: { width: 1120, height: 700 } });
     const page = await context.newPage();

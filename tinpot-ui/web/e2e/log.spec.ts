@@ -53,7 +53,7 @@ test("scrolling through pages leaves out no line and shows none twice", async ({
   await expect(line(page, /^line 1: hay$/)).toBeVisible();
   await page.locator(".log-scroll").hover();
   let reached = (await sight(page)).last;
-  for (let turn = 0; turn < 60; turn += 1) {
+  for (let turn = 0; turn < 40; turn += 1) {
     await page.mouse.wheel(0, 400);
     await expect.poll(async () => (await sight(page)).last).toBeGreaterThan(reached);
     const seen = await page.locator(".log-scroll .log-line").evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset["seq"])));
@@ -63,7 +63,7 @@ test("scrolling through pages leaves out no line and shows none twice", async ({
     expect((await sight(page)).first).toBeLessThanOrEqual(reached + 1);
     reached = (await sight(page)).last;
   }
-  expect(reached).toBeGreaterThan(1_000);
+  expect(reached).toBeGreaterThan(700);
 });
 
 test("a search finds what is far outside of what is held, and goes there", async ({ page }) => {
