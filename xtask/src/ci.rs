@@ -103,7 +103,9 @@ fn steps() -> Vec<Step> {
             .command("cargo test --workspace --tests --benches"),
         Step::new("api", "the API's description, tried on a real server with generated requests")
             .check(api::check),
-        Step::new("browser", "the web UI in a browser, against real programs").check(ui::browser),
+        Step::new("browser", "the web UI in a browser, against real programs")
+            .command("cargo build --workspace --bins --examples")
+            .check(ui::browser),
         Step::new("soak", "a minute of real programs that are killed at random, then an audit")
             .command(&format!("cargo {SOAK} -- --minutes 1")),
         Step::new(

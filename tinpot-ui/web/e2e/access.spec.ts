@@ -2,7 +2,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, test, type Page } from "@playwright/test";
 import { standalone, type Server } from "./server";
-import { docsImage, line, over, run, shot, submit, timing } from "./support";
+import { docsAreMade, docsImage, line, over, run, shot, submit } from "./support";
 
 let server: Server;
 let coloured: string;
@@ -32,7 +32,7 @@ const pages = (): [string, string][] => [
 ];
 
 async function settled(page: Page): Promise<void> {
-  await expect(page.locator("main")).toBeVisible();
+  await expect(page.locator("main h1")).toBeVisible();
   await expect(page.locator(".loading")).toHaveCount(0);
 }
 
@@ -103,17 +103,20 @@ async function tabTo(page: Page, there: () => Promise<boolean>): Promise<void> {
   throw new Error("Tab does not get there");
 }
 
-test("first load", async ({ page }) => {
-  await page.goto(`${server.url}/actions`);
-  await expect(page.getByText("colourful").first()).toBeVisible();
-  const ms = await page.evaluate(() => {
-    const [entry] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
-    return entry?.domContentLoadedEventEnd ?? NaN;
-  });
-  timing("first load to interactive", ms);
+test("the picture of the README", async ({ browser }) => {
+  const context = await browser.newContext({ colorScheme: "light", viewport: { width: 1280, height: 800 } });
+  const page = await context.newPage();
+  const id = await submit(server.url, "deploy", { service: "shop", version: "v2.14.0", environment: "production" }, { requested_by: "anna" });
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(line(page, /watching the error rate/)).toBeVisible();
+  await expect(page.locator(".progress-line")).toContainText("80 % · smoke tests");
+  await docsImage(page, "execution");
+  expect(await over(server.url, id)).toBe("succeeded");
+  await context.close();
 });
 
-test("pictures for the documentation", async ({ browser }) => {
+// Made when asked for: nothing is tested by them that the others do not test.
+if (docsAreMade) test("pictures for the documentation", async ({ browser }) => {
   for (const scheme of ["light", "dark"] as const) {
     const context = await browser.newContext({ colorScheme: scheme, viewport: { width: 1120, height: 700 } });
     const page = await context.newPage();

@@ -19,7 +19,7 @@ test("who, when, where; result, files and summary", async ({ page }) => {
   await expect(page.locator("h1")).toContainText("nested");
   await expect(page.locator("h1 .status")).toHaveText("succeeded");
   await expect(page.locator(".execution-facts")).toContainText("anna");
-  await expect(page.locator(".execution-facts")).toContainText("standalone");
+  await expect(page.locator(".execution-facts")).toContainText("dev-");
   await expect(page.locator(".execution-facts")).toContainText("default");
   await page.getByRole("tab", { name: /Result/ }).click();
   await expect(page.getByRole("heading", { name: "Report" })).toBeVisible();

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, type Locator, type Page } from "@playwright/test";
 import { standalone, type Server } from "./server";
-import { run, shot, submit, timing, watchErrors } from "./support";
+import { shot, submit, timing, watchErrors } from "./support";
 
 let server: Server;
 
@@ -182,9 +182,80 @@ test("2,000 actions and 60 parameters", async ({ page }) => {
   }
 });
 
-test("a browser whose clock is wrong still tells times as they are", async ({ page }) => {
-  const id = await run(server.url, "leaf");
-  await page.clock.setSystemTime(new Date(Date.now() + 5 * 3_600_000));
-  await page.goto(`${server.url}/executions/${id}`);
-  await expect(page.locator(".execution-facts time").first()).toHaveText(/just now|\d+ s ago/);
+test("fields in fields: nested, lists, names and values, unions, dates with their zone", async ({ browser }) => {
+  const context = await browser.newContext({ timezoneId: "America/New_York" });
+  const page = await context.newPage();
+  const errors = watchErrors(page);
+  await openForm(page, "structured");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  // Nothing is sent that is not whole, and each field says what it wants.
+  await expect(page.locator(".form-foot")).toContainText(/need/);
+  await expect(page).toHaveURL(/actions\/structured/);
+  await field(page, "limits.cpu").locator("input").fill("2");
+  await field(page, "limits.note").locator("textarea").fill("typed");
+  await field(page, "moment").locator("input").fill("2026-07-01T09:30");
+  await expect(field(page, "moment").getByLabel("Time zone")).toContainText("-04:00");
+  const hosts = field(page, "hosts");
+  for (const [at, host] of ["b", "a", "gone"].entries()) {
+    await hosts.getByRole("button", { name: "Add" }).click();
+    await field(page, `hosts[${at}]`).locator("textarea").fill(host);
+  }
+  await hosts.getByRole("button", { name: "Remove number 3" }).click();
+  await hosts.getByRole("button", { name: "Move number 2 up" }).click();
+  const labels = field(page, "labels");
+  await labels.getByRole("button", { name: "Add a name" }).click();
+  await labels.getByLabel("Name 1", { exact: true }).fill("x");
+  await field(page, "labels.x").locator("input.number-control").fill("7");
+  const either = field(page, "either");
+  await either.getByLabel("Kind of value").selectOption({ label: "Limits" });
+  await field(page, "either.cpu").locator("input").fill("0.5");
+  const flag = page.locator("#p-flag");
+  await flag.selectOption({ label: "no" });
+  await shot(page, "structured");
+  const got = await sent(page);
+  expect(got).toEqual({
+    limits: ["Limits", "Limits(cpu=2.0, memory=256, note='typed')"],
+    moment: ["datetime", "2026-07-01 09:30:00-04:00"],
+    hosts: ["list", "['a', 'b']"],
+    labels: ["dict", "{'x': 7}"],
+    either: ["Limits", "Limits(cpu=0.5, memory=256, note=None)"],
+    backup: ["NoneType", "None"],
+    flag: ["bool", "False"],
+  });
+  // And the same once more, filled in from there.
+  await page.getByRole("link", { name: "Run again…" }).click();
+  await expect(field(page, "limits.note").locator("textarea")).toHaveValue("typed");
+  await expect(field(page, "hosts[1]").locator("textarea")).toHaveValue("b");
+  expect(await sent(page)).toEqual(got);
+  expect(errors).toEqual([]);
+  await context.close();
+});
+
+test("options are folded away, and arrive", async ({ page }) => {
+  await openForm(page, "leaf");
+  const priority = page.getByLabel("Priority");
+  await expect(priority).toBeHidden();
+  await page.locator("details.options summary").click();
+  await priority.fill("high");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await expect(page.getByText("must be a whole number")).toBeVisible();
+  await priority.fill("9");
+  await page.getByLabel("Delay").fill("1s");
+  await page.getByLabel("Timeout").fill("1h 30m");
+  await page.getByLabel("Idempotency key").fill("once only");
+  const asked = page.waitForRequest("**/execute");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  expect(((await asked).postDataJSON() as { options: object }).options).toEqual({ priority: 9, delay: 1, timeout: 5400, idempotency_key: "once only" });
+  await expect(page.locator("h1 .status")).toHaveText("succeeded");
+  const id = /executions\/([0-9a-f-]{36})/.exec(page.url())?.[1] ?? "";
+  const view = (await (await fetch(`${server.url}/api/executions/${id}`)).json()) as Record<string, unknown>;
+  expect(view).toMatchObject({ priority: 9, timeout: 5400, idempotency_key: "once only" });
+  // The delay counts from when the server heard of it, a moment before it was accepted.
+  expect(Date.parse(String(view["started_at"])) - Date.parse(String(view["accepted_at"]))).toBeGreaterThan(500);
+  // The same key again is the same execution.
+  await openForm(page, "leaf");
+  await page.locator("details.options summary").click();
+  await page.getByLabel("Idempotency key").fill("once only");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await expect(page).toHaveURL(new RegExp(id));
 });

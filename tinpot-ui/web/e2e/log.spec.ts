@@ -1,7 +1,7 @@
 /** The log of one execution, as it is looked at when it is over. */
 import { expect, test } from "@playwright/test";
 import { standalone, type Server } from "./server";
-import { line, run, shot, sight, timing, watchErrors } from "./support";
+import { line, run, shot, sight, watchErrors } from "./support";
 
 /** What may be in the page for one log, however long it is. */
 const NODES_MAX = 3_000;
@@ -53,7 +53,7 @@ test("scrolling through pages leaves out no line and shows none twice", async ({
   await expect(line(page, /^line 1: hay$/)).toBeVisible();
   await page.locator(".log-scroll").hover();
   let reached = (await sight(page)).last;
-  for (let turn = 0; turn < 60; turn += 1) {
+  for (let turn = 0; turn < 40; turn += 1) {
     await page.mouse.wheel(0, 400);
     await expect.poll(async () => (await sight(page)).last).toBeGreaterThan(reached);
     const seen = await page.locator(".log-scroll .log-line").evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset["seq"])));
@@ -63,7 +63,7 @@ test("scrolling through pages leaves out no line and shows none twice", async ({
     expect((await sight(page)).first).toBeLessThanOrEqual(reached + 1);
     reached = (await sight(page)).last;
   }
-  expect(reached).toBeGreaterThan(1_000);
+  expect(reached).toBeGreaterThan(700);
 });
 
 test("a search finds what is far outside of what is held, and goes there", async ({ page }) => {
@@ -181,33 +181,4 @@ test("wrap, times and download", async ({ page }) => {
   const download = page.waitForEvent("download");
   await page.getByRole("link", { name: "download" }).click();
   expect((await download).suggestedFilename()).toBe(`${coloured}.log`);
-});
-
-test("timings", async ({ page }) => {
-  await page.goto(server.url);
-  await page.goto(`${server.url}/executions/${coloured}`);
-  await expect(line(page, "the end")).toBeVisible();
-  const inPage = (act: string, text: string) => page.evaluate(async ([what, wanted]) => {
-    const shown = () => [...document.querySelectorAll(".log-scroll .log-text")].some((element) => element.textContent === wanted);
-    const began = performance.now();
-    if (what?.startsWith("/")) {
-      history.pushState(null, "", what);
-      window.dispatchEvent(new PopStateEvent("popstate"));
-    } else if (what === "G" || what === "g") {
-      document.querySelector<HTMLElement>(".log-scroll")?.dispatchEvent(new KeyboardEvent("keydown", { key: what, bubbles: true, cancelable: true }));
-    } else {
-      const input = document.querySelector<HTMLInputElement>(".log-find input");
-      if (input !== null) input.value = "the needle";
-      input?.dispatchEvent(new InputEvent("input", { bubbles: true }));
-    }
-    while (!shown()) {
-      if (performance.now() - began > 10_000) throw new Error(`${wanted} is not shown`);
-      await new Promise((done) => requestAnimationFrame(done));
-    }
-    return performance.now() - began;
-  }, [act, text]);
-  const opened = await inPage(`/executions/${long}`, "line 1: hay");
-  timing("300,000 lines: open to first line", opened);
-  timing("300,000 lines: jump to the end", await inPage("G", "line 300000: hay"));
-  timing("300,000 lines: server search, with 80 ms of waiting for the next key", await inPage("search", "line 271828: the needle"));
 });

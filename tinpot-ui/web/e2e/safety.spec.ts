@@ -14,16 +14,22 @@ test.afterAll(async () => server.stop());
 
 test("markup in names, descriptions, parameters, results, steps, summaries and lines stays text", async ({ page }) => {
   const errors = watchErrors(page);
-  const id = await run(server.url, "scripted");
-  const pages = [`executions/${id}`, `executions/${id}?tab=result`, `executions/${id}?tab=timeline`, `executions/${id}?tab=call`, `embed/executions/${id}`, "actions", "actions/scripted", "executions", ""];
+  const name = "<img src=x onerror='window.hacked=1'>";
+  const id = await run(server.url, name);
+  const failed = await run(server.url, "scripted_failure");
+  await submit(server.url, name, {}, { requested_by: "<script>window.hacked = 1</script>" });
+  const pages = [`executions/${failed}`, "queues", "workers", `executions/${id}`, `executions/${id}?tab=result`, `executions/${id}?tab=timeline`, `executions/${id}?tab=call`, `embed/executions/${id}`, "actions", `actions/${encodeURIComponent(name)}`, "executions", ""];
   for (const path of pages) {
     await page.goto(`${server.url}/${path}`);
-    await expect(page.locator("main")).toBeVisible();
+    await expect(page.locator("main h1")).toBeVisible();
     await expect(page.locator(".loading")).toHaveCount(0);
     expect(await page.evaluate(() => (window as { hacked?: number }).hacked)).toBeUndefined();
     expect(await page.locator("img, main script, a[href^='javascript']").count()).toBe(0);
   }
+  await page.goto(`${server.url}/executions/${id}?tab=result`);
+  await expect(page.getByRole("link", { name: "<img src=x onerror=window.hacked=1>.txt" })).toBeVisible();
   await page.goto(`${server.url}/executions/${id}`);
+  await expect(page.locator("h1")).toContainText(name);
   await expect(line(page, "<script>window.hacked = 1</script>").first()).toBeVisible();
   await expect(page.locator(".log-step").filter({ hasText: "<script>" })).toHaveCount(1);
   expect(errors).toEqual([]);
@@ -40,7 +46,7 @@ test("no request leaves the host, and the policy is strict", async ({ page }) =>
   await expect(line(page, "the end")).toBeVisible();
   for (const path of ["", "actions", "executions", "workers", "queues"]) {
     await page.goto(`${server.url}/${path}`);
-    await expect(page.locator("main")).toBeVisible();
+    await expect(page.locator("main h1")).toBeVisible();
     await expect(page.locator(".loading")).toHaveCount(0);
   }
   expect(elsewhere).toEqual([]);

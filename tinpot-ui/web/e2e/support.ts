@@ -88,9 +88,11 @@ export async function shot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: `${SHOTS}/${name}.png` });
 }
 
-/** Makes a picture of the documentation anew, when asked to. */
+/** Whether the pictures of the documentation are made anew: `TINPOT_E2E_DOCS=1 npm run e2e`. */
+export const docsAreMade = process.env["TINPOT_E2E_DOCS"] !== undefined;
+
 export async function docsImage(page: Page, name: string): Promise<void> {
-  if (process.env["TINPOT_E2E_DOCS"] === undefined) return;
+  if (!docsAreMade) return;
   mkdirSync(DOCS, { recursive: true });
   await page.screenshot({ path: `${DOCS}/${name}.png` });
 }

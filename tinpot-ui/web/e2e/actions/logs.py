@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from dataclasses import dataclass
 from datetime import date, datetime, time as clock, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -38,6 +39,14 @@ def ticking(seconds: float = 60, every: float = 0.1, gate: str = ""):
 
 
 @action(group="Logs")
+def one_line(size: int = 5_000_000):
+    """A single line of five megabytes, between two others."""
+    print("before it")
+    print("y" * size)
+    print("after it")
+
+
+@action(group="Logs")
 def colourful(ctx: Context):
     """A line of every kind."""
     print(f"{ESC}[1;32mok{ESC}[0m {ESC}[38;5;208mdeploy{ESC}[0m {ESC}[38;2;20;20;20mnear black{ESC}[0m {ESC}[48;5;25mblue ground{ESC}[0m")
@@ -58,16 +67,29 @@ def colourful(ctx: Context):
     print("the end")
 
 
-@action(group="Logs")
-def scripted(ctx: Context, text: str = "<script>window.hacked = 1</script>"):
-    """<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">"""
+@action(name="<img src=x onerror='window.hacked=1'>", group="<img src=x onerror='window.hacked = 1'>", queue="<b>queue")
+def scripted(ctx: Context, text: str = "<script>window.hacked = 1</script>", kind: Literal["<i>one</i>", "two"] = "<i>one</i>"):
+    """<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">
+
+    Args:
+        text: <script>window.hacked = 1</script><b>bold</b>
+    """
     print(text)
     print("<img src=x onerror='window.hacked = 1'>")
     ctx.info("<b>bold</b>", field="<script>window.hacked = 1</script>")
     with ctx.step("<script>window.hacked = 1</script>"):
         print("within")
+    file = Path(ctx.tmpdir) / "<img src=x onerror=window.hacked=1>.txt"
+    file.write_text("a file")
+    ctx.artifact(str(file))
     ctx.summary("# <script>window.hacked = 1</script>\n\n[click](javascript:window.hacked=1) <img src=x onerror='window.hacked = 1'>")
     return {"<script>window.hacked = 1</script>": [text, "<img src=x onerror='window.hacked = 1'>"]}
+
+
+@action(group="Runs")
+def scripted_failure():
+    """Fails with markup."""
+    raise ValueError("<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>")
 
 
 @action(group="Runs")
@@ -147,6 +169,27 @@ def form(
     loud: bool = False,
 ):
     """One field of every kind; gives back what arrived."""
+    return {name: [type(value).__name__, str(value)] for name, value in sorted(locals().items())}
+
+
+@dataclass
+class Limits:
+    cpu: float
+    memory: int = 256
+    note: Optional[str] = None
+
+
+@action(group="Forms")
+def structured(
+    limits: Limits,
+    moment: datetime,
+    hosts: list[str],
+    labels: dict[str, int],
+    either: Union[int, str, Limits] = 1,
+    backup: Optional[Limits] = None,
+    flag: Optional[bool] = None,
+):
+    """Fields that hold fields; gives back what arrived."""
     return {name: [type(value).__name__, str(value)] for name, value in sorted(locals().items())}
 
 

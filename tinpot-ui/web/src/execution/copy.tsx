@@ -3,7 +3,22 @@ import { basePath } from "../app/base";
 import { Button, Tabs } from "../ui";
 import { snippet, SNIPPET_KINDS, type SnippetKind } from "./snippets";
 
-/** Puts text onto the clipboard; the browser allows it on secure pages and on this machine only. */
+/** Puts text onto the clipboard. Where a server is reached by plain HTTP, browsers have only the old way, by a selection. */
+function toClipboard(text: string): Promise<void> {
+  const clipboard = navigator.clipboard as Clipboard | undefined;
+  if (clipboard !== undefined) return clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  const before = document.activeElement;
+  area.value = text;
+  area.className = "unseen";
+  document.body.append(area);
+  area.select();
+  const copied = document.execCommand("copy");
+  area.remove();
+  if (before instanceof HTMLElement) before.focus();
+  return copied ? Promise.resolve() : Promise.reject(new Error("the browser does not allow it"));
+}
+
 export function CopyButton({ text, label, children }: { text: () => string; label: string; children?: string }) {
   const [state, setState] = useState<"idle" | "done" | "failed">("idle");
   const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
@@ -15,9 +30,7 @@ export function CopyButton({ text, label, children }: { text: () => string; labe
     timer.current = setTimeout(() => setState("idle"), 2_000);
   };
   const copy = (): void => {
-    const clipboard = navigator.clipboard as Clipboard | undefined;
-    if (clipboard === undefined) said("failed")();
-    else clipboard.writeText(text()).then(said("done"), said("failed"));
+    toClipboard(text()).then(said("done"), said("failed"));
   };
   const shown = state === "done" ? "Copied" : state === "failed" ? "Select and copy it yourself" : children;
   return (

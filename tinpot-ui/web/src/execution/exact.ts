@@ -19,8 +19,8 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g
 /** Parses JSON. The slower way is only taken where a long number may be. */
 export function parseExact(text: string): unknown {
   if (!/\d{16}|\d[eE]\+?\d{2}/.test(text)) return JSON.parse(text) as unknown
-  // No text that an action wrote can guess it.
-  const mark = `exact ${crypto.randomUUID()} `
+  // No text that an action wrote can guess it. (`randomUUID` is there on secure pages only, and many a server is reached by plain HTTP.)
+  const mark = `exact ${crypto.getRandomValues(new Uint32Array(4)).join()} `
   let found = false
   const marked = text.replace(TOKEN, (token) => {
     if (token.startsWith('"') || isExact(token)) return token

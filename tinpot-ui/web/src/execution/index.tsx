@@ -6,7 +6,7 @@ import { href } from "../app/base";
 import { location, setQuery } from "../app/router";
 import { useTitle } from "../app/title";
 import { LogViewer } from "../log";
-import { ActionLink, Duration, Empty, ErrorBox, ExecutionLink, Loading, PageHead, StatusBadge, Tabs, Time } from "../ui";
+import { ActionLink, Duration, Empty, ErrorBox, ExecutionLink, Loading, PageHead, StatusBadge, Tabs, Time, useTick } from "../ui";
 import { Controls } from "./controls";
 import { CopyButton } from "./copy";
 import { useExecution, type ExecutionData, type ProgressView } from "./data";
@@ -117,6 +117,7 @@ function Panels({ id, view, data, controls }: { id: string; view: ExecutionView;
       {/* Stays where it is while others are looked at. */}
       <div class="execution-log" hidden={tab !== "log"}>
         <LogViewer id={id} live={data.live} startedAt={view.started_at} steps={steps} onEvent={data.onEvent} />
+        {steps.size > 0 && <aside class="execution-steps" aria-label="Steps"><LiveTimeline view={view} data={data} links={controls} /></aside>}
       </div>
       {tab === "result" && <ResultPanel view={view} summary={summary} artifacts={artifacts} />}
       {tab === "timeline" && <TimelinePanel view={view} data={data} links={controls} />}
@@ -125,11 +126,23 @@ function Panels({ id, view, data, controls }: { id: string; view: ExecutionView;
   );
 }
 
-function TimelinePanel({ view, data, links }: { view: ExecutionView; data: ExecutionData; links: boolean }) {
+interface TimelineProps {
+  view: ExecutionView;
+  data: ExecutionData;
+  links: boolean;
+}
+
+/** Grows while something runs. */
+function LiveTimeline({ view, data, links }: TimelineProps) {
+  useTick(data.live);
+  return <Timeline {...laidOut(view, data)} links={links} />;
+}
+
+function laidOut(view: ExecutionView, data: ExecutionData) {
   const attempts = view.attempts.map(({ number, granted_at, started_at, ended_at, outcome }) => ({
     number, granted_at, started_at, ended_at, status: outcome?.status ?? null,
   }));
-  const laid = timeline({
+  return timeline({
     attempts,
     steps: data.steps.data?.spans ?? [],
     children: data.steps.data?.children ?? [],
@@ -137,9 +150,12 @@ function TimelinePanel({ view, data, links }: { view: ExecutionView; data: Execu
     now: serverNow(),
     running: data.live,
   });
+}
+
+function TimelinePanel({ view, data, links }: TimelineProps) {
   return (
     <div class="sections">
-      <Section title="Timeline"><Timeline {...laid} links={links} /></Section>
+      <Section title="Timeline"><LiveTimeline view={view} data={data} links={links} /></Section>
       {view.attempts.length > 0 && <Section title="Attempts"><Attempts view={view} /></Section>}
     </div>
   );

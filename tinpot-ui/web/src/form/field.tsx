@@ -67,7 +67,7 @@ export function FieldView(props: FieldProps) {
   const label = (
     <>
       {props.name === "" && props.spoken !== undefined && <span class="unseen">{props.spoken}</span>}
-      <span class="field-name">{props.name}{required && <span class="required" title="required" aria-hidden="true">*</span>}</span>
+      <span class="field-name">{props.name}{required && typeof props.name === "string" && <span class="required" title="required" aria-hidden="true">*</span>}</span>
       <span class="field-type">{shape.label}{required ? "" : ", optional"}</span>
     </>
   );

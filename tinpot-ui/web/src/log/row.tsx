@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
-import { memo } from "preact/compat";
 import { href } from "../app/base";
+import { memo } from "../ui/memo";
 import { parseAnsi } from "./ansi";
 import { paint } from "./colour";
 import { marked, type Piece } from "./highlight";
@@ -82,7 +82,7 @@ export interface RowProps {
   onPick?: (seq: number, extend: boolean) => void;
 }
 
-export const Row = memo(function Row(props: RowProps) {
+export const Row = memo((props: RowProps) => {
   const { line, heading, times, from, pattern, shown, selected, current } = props;
   const cut = line.message.length > shown;
   const text = cut ? line.message.slice(0, whole(line.message, shown)) : line.message;
@@ -104,6 +104,7 @@ export const Row = memo(function Row(props: RowProps) {
         data-selected={selected || undefined}
         data-current={current || undefined}
         data-open={shown > SHOWN_CHARS || undefined}
+        data-step={line.span !== undefined || undefined}
       >
         <LineNumber {...props} />
         {times !== "off" && (

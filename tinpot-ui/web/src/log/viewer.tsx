@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import { location, navigate } from "../app/router";
 import { recall, remember } from "../app/storage";
 import { hub, useResync } from "../stream";
@@ -31,7 +31,7 @@ interface LogViewerProps {
 }
 
 /** Typing pauses for so long before it is searched for. */
-const TYPING_MS = 80;
+const TYPING_MS = 50;
 
 export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProps) {
   const source = useMemo(() => logSource(id), [id]);
@@ -52,8 +52,8 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
   const [selected, pick] = useSelection();
   const path = location.value.path;
 
-  useEffect(() => search.subscribe(() => redraw()), [search]);
-  useEffect(() => {
+  useLayoutEffect(() => search.subscribe(() => redraw()), [search]);
+  useLayoutEffect(() => {
     let leave: (() => void) | null = null;
     // Lines come from where the first look ended; if that failed, from where it ends when it is done again.
     const follow = (): void => {

@@ -1,5 +1,5 @@
 /** Keeps the screen where the reader wants it: at a line that stays in place while lines come and go around it, at a target, or at the end. */
-import { useCallback, useEffect, useLayoutEffect, useReducer, useRef } from "preact/hooks";
+import { useCallback, useLayoutEffect, useReducer, useRef } from "preact/hooks";
 import { layoutOf, missingAt, rowAt, visible, type Layout } from "./layout";
 import type { LogModel } from "./model";
 import { indexOfSeq } from "./window";
@@ -47,7 +47,8 @@ export function useViewport(scroller: { current: HTMLDivElement | null }, { mode
   const screen = useRef({ top: 0, height: 600, width: 0 });
   const jump = useRef<{ timer: ReturnType<typeof setTimeout> | null; first: number }>({ timer: null, first: 0 });
 
-  useEffect(() => model.subscribe(() => redraw()), [model]);
+  // Before anything is asked for: an answer may be there before the next frame.
+  useLayoutEffect(() => model.subscribe(() => redraw()), [model]);
 
   const wrapped = useRef(wrap);
   if (wrapped.current !== wrap) {
@@ -95,7 +96,7 @@ export function useViewport(scroller: { current: HTMLDivElement | null }, { mode
     else if (from < AHEAD_ROWS && !now.atStart) void model.less();
   }, [model]);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = scroller.current;
     if (element === null) return;
     const scrolled = () => {

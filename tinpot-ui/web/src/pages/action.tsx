@@ -109,7 +109,7 @@ function Loaded({ text, source, queues }: LoadedProps) {
       {!action.available && (
         <div class="notice" role="status">
           <Icon name="warning" />
-          <p><strong>Not available now.</strong> {action.unavailable ?? "No live worker offers it."} What is asked for waits in its queue, if the server takes it.</p>
+          <p><strong>Not available now.</strong> {sentence(action.unavailable ?? "no live worker offers it")} What is asked for waits in its queue, if the server takes it.</p>
         </div>
       )}
       {changed && <div class="notice" role="status"><Icon name="reset" /><p>The action has changed while this page was open. What fits has been kept.</p></div>}
@@ -138,6 +138,10 @@ function Loaded({ text, source, queues }: LoadedProps) {
       </div>
     </>
   );
+}
+
+function sentence(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
 }
 
 function beginning(action: ActionView, shape: ReturnType<typeof shapeOf>, source: LoadedProps["source"]): Beginning {

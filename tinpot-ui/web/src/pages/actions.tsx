@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { api } from "../api/client";
 import type { ActionView, Problem } from "../api/types";
 import { href } from "../app/base";
@@ -14,7 +14,7 @@ const SHOWN = 120;
 
 export function ActionsPage() {
   useTitle("Actions");
-  useEffect(needCatalogue, []);
+  useLayoutEffect(needCatalogue, []);
   const { actions, error } = catalogue.value;
   const query = location.value.query.get("q") ?? "";
   const [limit, setLimit] = useState(SHOWN);

@@ -49,11 +49,11 @@ function total(minutes: readonly MinuteStats[], of: (one: MinuteStats) => number
   return minutes.reduce((so, one) => so + of(one), 0);
 }
 
-/** A round number at or above a value, for the top of an axis. */
+/** A round number at or above a value whose half is round, too, for the top and the middle of an axis. */
 export function niceTop(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return ([1, 2, 5, 10].find((step) => step * power >= value - 1e-9) ?? 10) * power;
+  return ([1, 2, 4, 6, 10].find((step) => step * power >= value - 1e-9) ?? 10) * power;
 }
 
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [600, 150, 40, 18, 8];
@@ -131,7 +131,7 @@ export function DurationChart({ buckets: bars }: { buckets: readonly Bucket[] })
             <circle class="p95" cx={x(at)} cy={y(one.p95)} r="2" />
             <circle class="p50" cx={x(at)} cy={y(one.p50)} r="2.6" />
             <rect class="hit" x={LEFT + at * step} width={step} y={TOP} height={INNER}>
-              <title>{`${clock(one.at)}: half took up to ${formatDuration(one.p50)}, 95 of 100 up to ${formatDuration(one.p95)}`}</title>
+              <title>{`${clock(one.at)}: median ${formatDuration(one.p50)}, 95th percentile ${formatDuration(one.p95)}`}</title>
             </rect>
           </g>
         ),

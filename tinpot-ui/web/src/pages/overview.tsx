@@ -62,7 +62,7 @@ export function OverviewPage() {
           {bars === null ? <Loading rows={2} /> : <ThroughputChart buckets={bars} />}
         </section>
         <section class="panel" aria-label="Durations">
-          <h2>Durations <span class="legend"><i class="p50" /> half <i class="p95" /> 95 of 100</span></h2>
+          <h2>Durations <span class="legend"><i class="p50" /> median <i class="p95" /> 95th percentile</span></h2>
           {bars === null ? <Loading rows={2} /> : <DurationChart buckets={bars} />}
         </section>
       </div>

@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError, isAbort } from "../api/http";
 import { hub } from "./hub";
 
@@ -54,7 +54,8 @@ export function useResource<T>(key: string, load: (signal: AbortSignal) => Promi
     setState((old) => (old.data === null ? old : { ...old, data: change(old.data) }));
   }, []);
 
-  useEffect(() => {
+  // Not after the next frame, as an effect would: whoever opens a page waits for this request.
+  useLayoutEffect(() => {
     run();
     const leave = hub.onResync(run);
     return () => {

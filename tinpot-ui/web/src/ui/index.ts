@@ -3,7 +3,7 @@ export { Confirm, Dialog } from "./dialog";
 export { Icon } from "./icons";
 export type { IconName } from "./icons";
 export { Tabs } from "./tabs";
-export { Duration, Time, formatDuration, formatExact, formatRelative } from "./time";
+export { Duration, Time, formatDuration, formatExact, formatRelative, useTick } from "./time";
 export {
   ActionLink, Empty, ErrorBox, ExecutionLink, Key, Loading, PageHead, StatusBadge, count, shortId, statusText,
 } from "./bits";

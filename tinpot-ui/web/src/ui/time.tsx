@@ -7,7 +7,8 @@ const tick = signal(0);
 let watchers = 0;
 let timer: ReturnType<typeof setInterval> | null = null;
 
-function useTick(on: boolean): void {
+/** Draws again every second, as long as `on`. */
+export function useTick(on: boolean): void {
   if (on) void tick.value;
   useEffect(() => {
     if (!on) return;
