@@ -108,6 +108,7 @@ async fn dropping_the_transport_ends_its_streams_and_connections() {
             let log = broker.log();
             let clients: Vec<&str> = log
                 .lines()
+                .filter(|line| line.contains("New client connected"))
                 .filter_map(|line| line.split_once(" as ")?.1.split(' ').next())
                 .collect();
             if clients.len() == 2 && clients.iter().all(|client| ended(&log, client)) {
