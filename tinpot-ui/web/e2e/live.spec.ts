@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, type Page } from "@playwright/test";
 import { cluster, type Cluster } from "./server";
-import { line, over, shot, sight, submit, watchErrors } from "./support";
+import { lastSeq, line, over, shot, sight, submit, watchErrors } from "./support";
 
 let server: Cluster;
 let folder: string;
@@ -111,7 +111,9 @@ test("a coordinator that is killed and comes back: stale in between, then all li
   });
   await expect(page.locator(".stream")).toHaveAttribute("data-state", "live", { timeout: 30_000 });
   const reached = (await sight(page)).last;
-  await expect.poll(async () => (await sight(page)).last, { timeout: 30_000 }).toBeGreaterThan(reached + 3);
+  // First the server has them again, then the page: if it fails, one of the two can be told from the other.
+  await expect.poll(() => lastSeq(server.url, id), { timeout: 30_000 }).toBeGreaterThan(reached + 3);
+  await expect.poll(async () => (await sight(page)).last, { timeout: 10_000 }).toBeGreaterThan(reached + 3);
   open();
   await expect(line(page, /^the last line$/)).toBeVisible({ timeout: 30_000 });
   await expect(page.locator("h1 .status")).toHaveText("succeeded", { timeout: 20_000 });

@@ -22,6 +22,12 @@ export async function statusOf(server: string, id: string): Promise<string> {
   return ((await response.json()) as { status: string }).status;
 }
 
+/** The number of the last line that the server has. */
+export async function lastSeq(server: string, id: string): Promise<number> {
+  const response = await fetch(`${server}/api/executions/${id}/logs?tail=true&limit=1`);
+  return ((await response.json()) as { last_seq: number }).last_seq;
+}
+
 /** Waits for the end of an execution. */
 export async function over(server: string, id: string, timeout = 60_000): Promise<string> {
   let status = "";
