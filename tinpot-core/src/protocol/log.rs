@@ -13,6 +13,7 @@ pub struct LogSender {
     window_bytes: usize,
     unacknowledged: VecDeque<Arc<LogChunk>>,
     bytes: usize,
+    /// When the first of them was sent last. What is sent after it does not count: a lost chunk would never be missed while lines keep coming.
     sent_at: Tick,
 }
 
@@ -30,7 +31,9 @@ impl LogSender {
     /// Remembers a chunk that is being sent.
     pub fn sent(&mut self, now: Tick, chunk: Arc<LogChunk>) {
         self.bytes += chunk.size_bytes();
-        self.sent_at = now;
+        if self.unacknowledged.is_empty() {
+            self.sent_at = now;
+        }
         self.unacknowledged.push_back(chunk);
     }
 
@@ -99,6 +102,7 @@ mod tests {
     use proptest::prelude::{Just, Strategy, prop, proptest};
 
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::{LogReceiver, LogSender};
     use crate::log::{Level, LogChunk, Stream};
@@ -119,6 +123,25 @@ mod tests {
         assert_eq!(receiver.receive(chunk(2, 4)).as_ref(), Some(&*chunk(4, 2)));
         assert_eq!(receiver.receive(chunk(1, 5)), None);
         assert_eq!(receiver.last_seq(), 5);
+    }
+
+    #[test]
+    fn what_is_lost_is_missed_although_lines_keep_coming() {
+        let interval = Duration::from_secs(1);
+        let at = |millis| Tick(0) + Duration::from_millis(millis);
+        let mut sender = LogSender::new(1_000);
+        for number in 0..10 {
+            sender.sent(at(number * 200), chunk(number + 1, 1));
+        }
+        assert_eq!(sender.resend_at(interval), Some(at(1_000)));
+        assert_eq!(sender.resend(at(2_000)).count(), 10);
+        sender.sent(at(2_500), chunk(11, 1));
+        assert_eq!(sender.resend_at(interval), Some(at(3_000)));
+        // It goes on: what is now the first has its own second.
+        sender.acknowledged(at(2_600), 4);
+        assert_eq!(sender.resend_at(interval), Some(at(3_600)));
+        sender.acknowledged(at(2_700), 11);
+        assert_eq!(sender.resend_at(interval), None);
     }
 
     proptest! {
