@@ -11,7 +11,8 @@ use std::time::Duration;
 use clap::Parser;
 use tinpot_core::{Coordinator, MemoryNetwork, Worker};
 use tinpot_examples::{
-    ActionsSettings, AnyError, HttpSettings, ProtocolSettings, StoreSettings, WorkerSettings,
+    ActionsSettings, AnyError, HttpSettings, ProtocolSettings, RESULT_BYTES, StoreSettings,
+    WorkerSettings,
 };
 use tinpot_http::HttpConfig;
 
@@ -51,6 +52,7 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
         .config(settings.protocol.config())
         .executor(executor)
         .slots(settings.actions.concurrency)
+        .max_result_bytes(RESULT_BYTES)
         .groups(settings.worker.groups())
         .queues(settings.worker.queues())
         .start()

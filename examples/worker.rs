@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tinpot_core::{Worker, WorkerId};
 use tinpot_examples::{
-    ActionsSettings, AnyError, BrokerSettings, Life, ProtocolSettings, WorkerSettings,
+    ActionsSettings, AnyError, BrokerSettings, Life, ProtocolSettings, RESULT_BYTES, WorkerSettings,
 };
 
 /// Runs Python actions for a coordinator that is reached by MQTT.
@@ -57,6 +57,7 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
         .name(&settings.name)
         .executor(executor)
         .slots(settings.actions.concurrency)
+        .max_result_bytes(RESULT_BYTES)
         .groups(settings.worker.groups())
         .queues(settings.worker.queues())
         .start()

@@ -3,8 +3,8 @@
 mod unix_transport;
 
 pub use tinpot_cli::{
-    ActionsSettings, AnyError, BrokerSettings, HttpSettings, Life, ProtocolSettings, Shutdown,
-    StoreSettings, WorkerSettings, exit, init_tracing, serve, shutdown,
+    ActionsSettings, AnyError, BrokerSettings, HttpSettings, Life, ProtocolSettings, RESULT_BYTES,
+    Shutdown, StoreSettings, WorkerSettings, exit, init_tracing, serve, shutdown,
 };
 
 pub use self::unix_transport::UnixTransport;

@@ -47,8 +47,8 @@ pub use crate::life::Life;
 pub use crate::reference::{cli_reference, configuration_reference};
 pub use crate::serve::{AnyError, exit, init_tracing, serve};
 pub use crate::settings::{
-    ActionsSettings, BrokerSettings, HttpSettings, LimitSettings, ProtocolSettings, StoreSettings,
-    WorkerSettings,
+    ActionsSettings, BrokerSettings, HttpSettings, LimitSettings, ProtocolSettings, RESULT_BYTES,
+    StoreSettings, WorkerSettings,
 };
 pub use crate::shutdown::{Shutdown, shutdown};
 

@@ -258,6 +258,9 @@ impl ActionsSettings {
     }
 }
 
+/// The largest result of an attempt, in bytes: what one frame of the MQTT transport carries beside its envelope.
+pub const RESULT_BYTES: usize = 15 << 20;
+
 /// What one attempt may use, where its action does not say otherwise.
 #[derive(Args, Clone, Debug)]
 pub struct LimitSettings {
@@ -273,9 +276,9 @@ pub struct LimitSettings {
     /// How much log one attempt may write, in bytes or like 10M
     #[arg(long, env = "TINPOT_LIMIT_OUTPUT", value_name = "SIZE", value_parser = size)]
     pub limit_output: Option<u64>,
-    /// How large the result of one attempt may be as JSON, in bytes or like 10M; 16M by default
-    #[arg(long, env = "TINPOT_LIMIT_RESULT", value_name = "SIZE", value_parser = size)]
-    pub limit_result: Option<u64>,
+    /// How large the result of one attempt may be as JSON, in bytes or like 10M; at most 15M
+    #[arg(long, env = "TINPOT_LIMIT_RESULT", value_name = "SIZE", value_parser = result_size, default_value = "15M")]
+    pub limit_result: u64,
 }
 
 impl LimitSettings {
@@ -286,7 +289,7 @@ impl LimitSettings {
         limits.cpu = self.limit_cpu;
         limits.open_files = self.limit_open_files;
         limits.output_bytes = self.limit_output;
-        limits.result_bytes = self.limit_result;
+        limits.result_bytes = Some(self.limit_result);
         limits
     }
 }
@@ -301,6 +304,13 @@ fn size(text: &str) -> Result<u64, String> {
     bytes
         .filter(|bytes| (1..=1 << 62).contains(bytes))
         .ok_or_else(|| "not a number of bytes, or one with K, M, G or T, as in 256M".to_owned())
+}
+
+fn result_size(text: &str) -> Result<u64, String> {
+    size(text).and_then(|bytes| match bytes > RESULT_BYTES as u64 {
+        true => Err("more than one message carries: at most 15M".to_owned()),
+        false => Ok(bytes),
+    })
 }
 
 /// What a worker takes on.

@@ -10,6 +10,8 @@ use crate::transport::{Address, Lane, Transport};
 
 /// A frame is sent once it has so many messages: far below every transport's limit.
 const FRAME_MESSAGES: usize = 512;
+/// A larger frame is sent as several, if it can be: every transport moves this much.
+const FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// Messages that may wait for company, per address.
 const LAZY_MESSAGES: usize = 64;
 
@@ -71,9 +73,17 @@ impl Outbox {
                 Address::Worker(id) => Some(id),
                 Address::Coordinator | Address::AllWorkers => None,
             };
-            let frame = encode(from, addressee, &messages);
-            if let Err(error) = transport.send(&to, lane, frame).await {
-                tracing::debug!(%to, ?lane, %error, "a frame was not handed over; its messages will be sent again");
+            let mut parts = vec![&*messages];
+            while let Some(messages) = parts.pop() {
+                let frame = encode(from, addressee, messages);
+                if frame.len() > FRAME_BYTES && messages.len() > 1 {
+                    let (first, rest) = messages.split_at(messages.len() / 2);
+                    parts.extend([rest, first]);
+                    continue;
+                }
+                if let Err(error) = transport.send(&to, lane, frame).await {
+                    tracing::debug!(%to, ?lane, %error, "a frame was not handed over; its messages will be sent again");
+                }
             }
         }
     }
@@ -94,5 +104,45 @@ impl Outbox {
                 self.lazy.push((to, at, messages));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::{FutureExt, StreamExt};
+
+    use super::{FRAME_BYTES, Outbox};
+    use crate::log::{Level, LogChunk, Stream};
+    use crate::protocol::{Epoch, Fence, Frame, Log, Message};
+    use crate::time::Timestamp;
+    use crate::transport::{Address, Lane, MemoryNetwork, Transport};
+
+    #[tokio::test]
+    async fn more_than_a_frame_carries_travels_in_several_in_order() {
+        let transport = MemoryNetwork::new().transport();
+        let mut frames =
+            transport.listen(&Address::AllWorkers, Lane::Logs).await.expect("a stream");
+        let mut outbox = Outbox::default();
+        // One is too large by itself: whether the transport takes it is the transport's to say.
+        for (seq, size) in [1 << 20, 3 << 20, 5 << 20, 1 << 20, 1 << 20].into_iter().enumerate() {
+            let (stream, level) = (Stream::Stdout, Level::Info);
+            let lines = vec!["x".repeat(size)];
+            let chunk = LogChunk::new(seq as u64 + 1, Timestamp(0), stream, level, lines);
+            let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
+            outbox.push(Address::AllWorkers, Message::Log(Log { fence, chunk: Arc::new(chunk) }));
+        }
+        outbox.flush(&transport, Lane::Logs, None).await;
+        let mut seqs = Vec::new();
+        while let Some(Some(bytes)) = frames.next().now_or_never() {
+            let (frame, _) = Frame::decode(&bytes).expect("a frame");
+            assert!(bytes.len() <= FRAME_BYTES || frame.messages.len() == 1);
+            for message in frame.messages {
+                let Message::Log(log) = message else { panic!("{message:?}") };
+                seqs.push(log.chunk.first_seq);
+            }
+        }
+        assert_eq!(seqs, [1, 2, 3, 4, 5]);
     }
 }

@@ -102,7 +102,8 @@ impl PythonExecutorBuilder {
         self
     }
 
-    /// The largest result, as JSON; 16 MiB by default. An attempt with a larger one fails.
+    /// The largest result, as JSON; 16 MiB by default. An attempt with a larger one fails. The worker has a limit of its own, for whatever executor:
+    /// `WorkerBuilder::max_result_bytes`.
     #[must_use]
     pub fn result_limit_bytes(mut self, limit: usize) -> Self {
         self.result_limit_bytes = limit;

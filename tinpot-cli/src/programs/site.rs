@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::serve::AnyError;
+use crate::settings::RESULT_BYTES;
 
 /// How long open requests may take once the end has begun.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -104,6 +105,7 @@ impl Site {
             .name("dev")
             .executor(pool)
             .slots(plan.concurrency)
+            .max_result_bytes(RESULT_BYTES)
             .start()
             .await?;
         let (leave, leaving) = watch::channel(None);

@@ -9,7 +9,9 @@ use super::ConfigArgs;
 use crate::exit::Done;
 use crate::life::Life;
 use crate::serve::AnyError;
-use crate::settings::{ActionsSettings, BrokerSettings, ProtocolSettings, WorkerSettings};
+use crate::settings::{
+    ActionsSettings, BrokerSettings, ProtocolSettings, RESULT_BYTES, WorkerSettings,
+};
 
 /// The settings of a worker.
 #[derive(Args, Clone, Debug)]
@@ -55,6 +57,7 @@ async fn serve(arguments: WorkerArgs) -> Result<(), AnyError> {
         .name(&arguments.name)
         .executor(executor)
         .slots(arguments.actions.concurrency)
+        .max_result_bytes(RESULT_BYTES)
         .groups(arguments.worker.groups())
         .queues(arguments.worker.queues())
         .start()
