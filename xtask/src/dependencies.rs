@@ -122,7 +122,7 @@ const RULES: &[Rule] = &[
     Rule {
         krate: "tinpot-ui",
         forbidden: &["tinpot-core", "tinpot-http", "tokio", "axum", "http"],
-        direct: Some(&["flate2", "rust-embed"]),
+        direct: Some(&["flate2", "rust-embed", "sha2"]),
     },
 ];
 
