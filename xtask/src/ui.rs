@@ -36,9 +36,10 @@ pub(crate) fn ui(arguments: &[String]) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Types, unit tests, and that what is committed is what the sources make.
+/// That the API's types are those of its description, types, unit tests, and that what is committed is what the sources make.
 pub(crate) fn check() -> Result<String, String> {
     install()?;
+    npm(&["run", "schema", "--", "--check"])?;
     npm(&["run", "check"])?;
     npm(&["test"])?;
     let rebuilt = std::env::current_dir().map_err(|e| e.to_string())?.join(REBUILT);
