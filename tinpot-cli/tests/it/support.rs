@@ -17,7 +17,9 @@ const ACTIONS: &str = include_str!("actions.py");
 
 /// The command, with nothing of whoever runs the tests in its environment.
 pub(crate) fn tinpot() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tinpot"));
+    // Whatever started the tests may ignore SIGINT, as shells have it for what runs in their background.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_tinpot")]);
     let ours = [
         "TINPOT",
         "MQTT",

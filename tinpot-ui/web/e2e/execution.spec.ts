@@ -105,16 +105,16 @@ test("the call can be had as a command or a program, without the secret", async 
   expect(await page.content()).not.toContain("hunter22");
 });
 
-test("a large result is there at once and opened in parts; one of five megabytes is refused in words", async ({ page }) => {
+test("a large result is there at once and opened in parts; one beyond its limit is refused in words", async ({ page }) => {
   const id = await run(server.url, "bulky", { entries: 11_000 });
   await page.goto(`${server.url}/executions/${id}?tab=result`);
   const tree = page.getByRole("group", { name: "Result" });
   await tree.getByRole("button", { name: "[ 11000 entries ]" }).click();
   await expect(tree.getByRole("button", { name: "10,900 more" })).toBeVisible();
   expect(await page.locator(".tree *").count()).toBeLessThan(2_000);
-  const refused = await run(server.url, "bulky");
+  const refused = await run(server.url, "bounded");
   await page.goto(`${server.url}/executions/${refused}`);
-  await expect(page.getByRole("group", { name: "Error" })).toContainText("ResultTooLarge");
+  await expect(page.getByRole("group", { name: "Error" })).toContainText("max_result of 1048576 bytes");
   await expect(page.getByRole("tab", { name: "Log" })).toBeVisible();
 });
 

@@ -141,8 +141,15 @@ def nested(ctx: Context, lines: int = 3):
 
 @action(group="Runs")
 def bulky(entries: int = 60_000):
-    """A result of five megabytes."""
-    return [{"index": n, "name": "n" * 60} for n in range(entries)]
+    """A result of six megabytes."""
+    rows = [{"index": n, "name": "n" * 60} for n in range(entries)]
+    return {"rows": rows, "text": "t" * 1_000_000, "id": 123456789012345678901234567890}
+
+
+@action(group="Logs", max_result="1M")
+def bounded():
+    """A result beyond the limit of its action."""
+    return "b" * 2_000_000
 
 
 class Colour(Enum):
