@@ -19,6 +19,9 @@ pub struct HttpConfig {
     pub ui: bool,
     /// The origins of pages that may show `/embed/executions/{id}` in a frame, as in `https://wiki.example.org`. None.
     pub embed_parents: Vec<String>,
+    /// The origins of other sites whose pages may change something here, as in `https://wiki.example.org`; a host that answers their browsers'
+    /// questions (CORS) names them here too. None.
+    pub allow_origins: Vec<String>,
     shutdown: Shared<BoxFuture<'static, ()>>,
 }
 
@@ -29,6 +32,7 @@ impl Default for HttpConfig {
             heartbeat: Duration::from_secs(15),
             ui: true,
             embed_parents: Vec::new(),
+            allow_origins: Vec::new(),
             shutdown: futures::future::pending().boxed().shared(),
         }
     }
@@ -63,6 +67,13 @@ impl HttpConfig {
         self
     }
 
+    /// Sets the origins of other sites whose pages may change something here, as in `https://wiki.example.org`.
+    #[must_use]
+    pub fn allow_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allow_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Ends open streams, and answers requests that wait for an execution with 503, once `signal` resolves.
     ///
     /// Give the signal of the server's graceful shutdown: a server waits for its open responses, and a stream is open for as long as its
@@ -86,6 +97,7 @@ impl fmt::Debug for HttpConfig {
             .field("heartbeat", &self.heartbeat)
             .field("ui", &self.ui)
             .field("embed_parents", &self.embed_parents)
+            .field("allow_origins", &self.allow_origins)
             .finish_non_exhaustive()
     }
 }

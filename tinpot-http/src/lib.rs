@@ -62,7 +62,7 @@
 //! `state` is one of `PENDING`, `STARTED`, `SUCCESS`, `FAILURE` and `REVOKED`; `status`, where an execution or attempt has
 //! one, is a [`Status`](tinpot_core::Status).
 //!
-//! Every error is `{"detail": "…"}`: 400 a body that is not JSON, 404, 405, 409 (cancelling what has ended, a key that was used for
+//! Every error is `{"detail": "…"}`: 400 a body that is not JSON, 403 what a page of another site wants to change, 404, 405, 409 (cancelling what has ended, a key that was used for
 //! something else), 413, 415, 422 naming what is
 //! wrong, 503 with `Retry-After`, 504, 507 when the store is full. Errors that come after an execution was accepted have its `execution_id`.
 //! Where single parameters are wrong, the 422 also has `"errors": [{"path": "hosts[3]", "message": "…"}]`: the first 50, and `detail` says how
@@ -88,6 +88,7 @@ mod extract;
 mod model;
 mod mount;
 mod openapi;
+mod origin;
 mod page;
 mod params;
 mod router;

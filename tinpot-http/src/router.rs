@@ -15,12 +15,12 @@ use tokio::sync::Semaphore;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
-use crate::openapi;
 use crate::page::{self, Board, Hub};
 use crate::routes::{
     actions, details, executions, health, logs, queues, rerun, stats, version, workers,
 };
 use crate::stream;
+use crate::{openapi, origin};
 
 /// What every request may use.
 #[derive(Debug)]
@@ -43,11 +43,13 @@ pub(crate) struct App {
 /// It answers unknown paths itself, so nest it (or merge it) into a router that has no fallback of its own at the same level.
 pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     let limit = DefaultBodyLimit::max(config.max_body_bytes);
+    let origins: Arc<[String]> = config.allow_origins.clone().into();
     api()
         .merge(pages(&config))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(limit)
+        .layer(middleware::from_fn_with_state(origins, origin::guard))
         .layer(middleware::from_fn(catch_panic))
         .with_state(Arc::new(App {
             coordinator,

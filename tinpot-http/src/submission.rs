@@ -196,7 +196,8 @@ fn text_of(headers: &HeaderMap, name: &str) -> Result<Option<String>, ApiError> 
 
 /// Refuses what says that it is not JSON. Saying nothing is fine, as is `application/octet-stream`, which says nothing either.
 ///
-/// Text and forms are refused rather than looked into: those are what a foreign page can make a browser send without asking first.
+/// Text and forms are refused rather than looked into: those are what a foreign page can make old browsers send without a word about it; of
+/// others [`crate::origin`] knows.
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let given = String::from_utf8_lossy(value.as_bytes());

@@ -1,6 +1,6 @@
 //! What holds for the whole document, and would else stand at each of a hundred places.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Shapes that are sent to the server: what may be null there may be left out as well.
 const SENT: &[&str] = &["Options", "Rerun", "Submission"];
@@ -11,6 +11,9 @@ const ALWAYS: &[(&str, &str)] = &[
     ("500", "An internal error, which the server has logged."),
     ("503", "Not now: `Retry-After` says when to try again."),
 ];
+
+/// What besides these can happen to whatever changes something.
+const CHANGES: &[(&str, &str)] = &[("403", "A page of another site asks.")];
 
 /// What besides these can happen to a submission.
 const SUBMITTED: &[(&str, &str)] = &[
@@ -39,7 +42,7 @@ pub(super) fn completed(mut document: Value) -> Value {
     }
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
         let operations = paths.values_mut().filter_map(Value::as_object_mut);
-        for operation in operations.flat_map(Map::values_mut) {
+        for (method, operation) in operations.flatten() {
             // The names of handlers, which are the same in several files.
             if let (Some(tag), Some(name)) =
                 (operation["tags"][0].as_str(), operation["operationId"].as_str())
@@ -47,7 +50,7 @@ pub(super) fn completed(mut document: Value) -> Value {
                 operation["operationId"] = format!("{tag}_{name}").into();
             }
             name_body(operation);
-            add_errors(operation);
+            add_errors(method, operation);
         }
     }
     document
@@ -142,13 +145,14 @@ fn name_body(operation: &mut Value) {
     }
 }
 
-fn add_errors(operation: &mut Value) {
+fn add_errors(method: &str, operation: &mut Value) {
     let submitted = operation.get("requestBody").is_some();
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
         return;
     };
+    let changes = if method == "get" { &[] } else { CHANGES };
     let extra = if submitted { SUBMITTED } else { &[] };
-    for (status, description) in ALWAYS.iter().chain(extra) {
+    for (status, description) in ALWAYS.iter().chain(changes).chain(extra) {
         responses.entry(*status).or_insert_with(|| json!({ "description": description }));
     }
     for (status, response) in responses {

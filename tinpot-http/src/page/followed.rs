@@ -18,6 +18,8 @@ const KEPT: usize = 64;
 const GATHER: Duration = Duration::from_millis(100);
 /// What one who is behind reads at once.
 const READ_BYTES: usize = 256 * 1024;
+/// When lines that cannot be read now are tried again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -267,9 +269,13 @@ impl Follower {
         let mut batch = Batch::new(id, self.after);
         match self.coordinator.logs(id, self.after, READ_BYTES).await {
             Ok(chunks) => chunks.iter().for_each(|chunk| batch.take(chunk, self.until)),
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(execution = %id, %error, "lines that are watched wait for the store");
+                return tokio::time::sleep(LOOK_AGAIN).await;
+            }
             Err(error) => tracing::warn!(execution = %id, %error, "the log cannot be read"),
         }
-        // What cannot be read, or is kept no longer, is passed over.
+        // What will never be read, or is kept no longer, is passed over.
         let stuck = batch.last() == self.after;
         self.after = if stuck { self.until } else { batch.last() };
         self.ready

@@ -207,3 +207,43 @@ impl Store for Faulty {
         self.inner.close().await
     }
 }
+
+#[tokio::test]
+async fn pages_of_other_sites_change_nothing() {
+    let config = HttpConfig::default().allow_origins(["https://wiki.example.org"]);
+    let cluster = Cluster::with(config).await;
+    let ask = async |path: &str, headers: &[(&str, &str)]| {
+        let mut request = Request::post(path).header("host", "tinpot.example.org:8000");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        cluster.request(request.body(Body::empty()).unwrap()).await
+    };
+    let foreign: [&[(&str, &str)]; 6] = [
+        &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
+        &[("sec-fetch-site", "same-site"), ("origin", "http://tinpot.example.org:3000")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "http://tinpot.example.org:3000")],
+        &[("origin", "null")],
+        &[("origin", "https://evil.example"), ("x-forwarded-host", "evil.example, x")],
+    ];
+    for path in ["/api/queues/default/pause", "/api/actions/add/execute"] {
+        for headers in foreign {
+            let detail = ask(path, headers).await.detail(403);
+            assert!(detail.contains("another site"), "{detail}");
+        }
+    }
+    let ours: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("sec-fetch-site", "same-origin"), ("origin", "http://tinpot.example.org:8000")],
+        &[("sec-fetch-site", "none")],
+        &[("origin", "http://TINPOT.example.org:8000")],
+        &[("origin", "https://outside.example"), ("x-forwarded-host", "outside.example")],
+        &[("sec-fetch-site", "cross-site"), ("origin", "https://wiki.example.org")],
+    ];
+    for headers in ours {
+        assert_eq!(ask("/api/queues/default/resume", headers).await.status, 200, "{headers:?}");
+    }
+    let read = Request::get("/api/queues").header("sec-fetch-site", "cross-site");
+    assert_eq!(cluster.request(read.body(Body::empty()).unwrap()).await.status, 200);
+}

@@ -26,8 +26,9 @@ export interface Steps {
   children: ChildLink[];
 }
 
-/** Children whose times are fetched one by one; the rest have links only. */
-const CHILDREN_MAX = 60;
+/** Children whose times are asked for at once, and in all; beyond that they have links only. */
+const CHILDREN_PAGE = 200;
+const CHILDREN_MAX = 2_000;
 
 export interface ExecutionData {
   view: Resource<ExecutionView>;
@@ -56,6 +57,7 @@ export function useExecution(id: string): ExecutionData {
         break;
       case "status":
       case "complete":
+      case "missing":
         view.reload();
         break;
       case "span_started":
@@ -104,12 +106,21 @@ function useChildren(id: string, children: readonly ChildLink[]): ReadonlyMap<st
       const ours = list.filter((one) => ids.has(one.execution_id));
       if (ours.length > 0) setStates((old) => new Map([...old, ...ours.map((one) => [one.execution_id, stateOf(one)] as const)]));
     };
-    const load = (): void => {
-      api.executions({ parent: id, limit: CHILDREN_MAX }, { signal: request.signal }).then((page) => take(page.executions), () => undefined);
+    const load = async (): Promise<void> => {
+      let before: string | undefined;
+      for (let asked = 0; asked < CHILDREN_MAX; asked += CHILDREN_PAGE) {
+        const filter = { parent: id, limit: CHILDREN_PAGE, ...(before === undefined ? {} : { before }) };
+        const page = await api.executions(filter, { signal: request.signal });
+        take(page.executions);
+        if (page.next === null) return;
+        before = page.next;
+      }
     };
-    load();
-    const leave = hub.onExecutions((list, more) => (more ? load() : take(list)));
-    const leaveResync = hub.onResync(load);
+    // What cannot be had now has links only, and comes with the next change.
+    const look = (): void => void load().catch(() => undefined);
+    look();
+    const leave = hub.onExecutions((list, more) => (more ? look() : take(list)));
+    const leaveResync = hub.onResync(look);
     return () => {
       request.abort();
       leave();

@@ -7,11 +7,16 @@ export class ExactNumber {
   toString(): string {
     return this.text
   }
+}
 
-  /** For whoever has to send it on as JSON: as near as a double comes. */
-  toJSON(): number {
-    return Number(this.text)
-  }
+/** Writes JSON as `JSON.stringify` does, with every number as it was. */
+export function writeExact(value: unknown, indent: number): string {
+  const numbers: string[] = []
+  // No text that an action wrote can guess it.
+  const mark = `exact ${crypto.getRandomValues(new Uint32Array(4)).join()} `
+  const replacer = (_key: string, entry: unknown): unknown => (entry instanceof ExactNumber ? `${mark}${numbers.push(entry.text) - 1}` : entry)
+  const text = JSON.stringify(value, replacer, indent)
+  return numbers.length === 0 ? text : text.replace(new RegExp(`"${mark}(\\d+)"`, 'g'), (_all, at: string) => numbers[Number(at)] ?? 'null')
 }
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g

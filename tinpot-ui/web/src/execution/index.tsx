@@ -27,6 +27,8 @@ export function Execution({ id, controls }: { id: string; controls: boolean }) {
   const data = useExecution(id);
   const view = data.view.data;
   useTitle(view === null ? "Execution" : `${view.action_name} ${view.status.replace("_", " ")}`);
+  // It was forgotten while it was looked at.
+  if (view !== null && data.view.error instanceof ApiError && data.view.error.status === 404) return <Missing id={id} controls={controls} />;
   if (view === null) {
     if (data.view.error === null) return <Loading rows={4} />;
     return missing(data.view.error) ? <Missing id={id} controls={controls} /> : <ErrorBox error={data.view.error} retry={data.view.reload} />;

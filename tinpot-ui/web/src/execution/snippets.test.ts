@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process'
 
 import { describe, expect, it } from 'vitest'
 
-import { pythonValue, shellWord, snippet, withPlaceholders, type Call } from './snippets'
+import { parseExact } from './exact'
+import { pythonValue, shellWord, snippet, SNIPPET_KINDS, withPlaceholders, type Call } from './snippets'
 
 const nasty = `it's "quoted" $HOME \`id\` \\ \n ünï <script> "#`
 const call: Call = {
@@ -36,6 +37,15 @@ describe('snippets', () => {
     const back = execFileSync('python3', ['-'], { input: program, encoding: 'utf8' })
     expect(JSON.parse(back)).toEqual(withPlaceholders(call))
     execFileSync('python3', ['-c', 'import sys, ast; ast.parse(sys.stdin.read())'], { input: snippet('Python', call) })
+  })
+
+  it('keep numbers that this browser would round', () => {
+    const parameters = parseExact('{"id": 9007199254740993, "far": 1e400, "list": [123456789012345678901234567890]}') as Record<string, unknown>
+    for (const kind of SNIPPET_KINDS) {
+      const text = snippet(kind, { ...call, parameters })
+      for (const number of ['9007199254740993', '1e400', '123456789012345678901234567890']) expect(text, kind).toContain(number)
+      expect(text, kind).not.toContain('exact ')
+    }
   })
 
   it('are Rust, whatever the text holds', () => {

@@ -1,4 +1,5 @@
 /** The same call by other means: CLI, curl, Python, Rust. */
+import { writeExact } from './exact'
 
 export interface Call {
   action: string
@@ -58,7 +59,7 @@ export function shellWord(text: string): string {
 function cli(call: Call, parameters: Record<string, unknown>): string {
   const start = `tinpot run ${shellWord(call.action)} --server ${shellWord(call.server)}`
   if (Object.keys(parameters).length === 0) return start
-  return `${start} -d - <<'END'\n${JSON.stringify(parameters, null, 2)}\nEND`
+  return `${start} -d - <<'END'\n${writeExact(parameters, 2)}\nEND`
 }
 
 function url(call: Call): string {
@@ -66,7 +67,7 @@ function url(call: Call): string {
 }
 
 function curl(call: Call, parameters: Record<string, unknown>): string {
-  const body = JSON.stringify({ parameters }, null, 2)
+  const body = writeExact({ parameters }, 2)
   return [
     `curl -sS -X POST ${shellWord(url(call))}`,
     `-H 'content-type: application/json'`,
@@ -113,7 +114,7 @@ export function pythonValue(value: unknown, indent: string): string {
 }
 
 function rust(call: Call, parameters: Record<string, unknown>): string {
-  const body = JSON.stringify({ parameters }, null, 4)
+  const body = writeExact({ parameters }, 4)
   let hashes = '#'
   while (body.includes(`"${hashes}`)) hashes += '#'
   return `// cargo add reqwest --features blocking

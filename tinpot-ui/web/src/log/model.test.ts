@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { LogModel } from "./model";
 import { LogSearch } from "./search";
-import type { LogSource, PageAt } from "./source";
+import type { LogSource } from "./source";
 import type { LogFilter, LogHits, LogLine, LogPage } from "./types";
 import { passes } from "./types";
 import { LINES_MAX } from "./window";
@@ -167,6 +167,21 @@ describe("a search", () => {
     expect(shown.slice(1)).toEqual([777, 49_728]);
     await search.step(1, filter);
     expect(shown[3]).toBe(777);
+  });
+
+  it("asks for each page once, however fast its reader is", async () => {
+    const asked: number[] = [];
+    const source = Object.create(log) as LogSource;
+    source.search = (_query, after) => {
+      asked.push(after);
+      return Promise.resolve({ matches: [{ seq: after + 1, line: log.line(after + 1), before: [], after: [] }], next: after + 1, total: null });
+    };
+    const search = new LogSearch(source, () => undefined);
+    const filter = { level: null, streams: [] };
+    await search.start({ text: "needle", regex: false, matchCase: false }, filter, 0);
+    await Promise.all([search.step(1, filter), search.step(1, filter), search.more(filter)]);
+    expect(asked).toEqual([0, 1]);
+    expect(search.hits.map((hit) => hit.seq)).toEqual([1, 2]);
   });
 
   it("of nothing has no hits", async () => {

@@ -50,7 +50,7 @@ export class LogSearch {
   /** To the next hit, or with -1 to the one before. At the ends it goes round, as far as hits are at hand. */
   async step(by: 1 | -1, filter: LogFilter): Promise<void> {
     let to = this.current + by;
-    if (to >= this.hits.length && this.next !== null && this.hits.length < HITS_MAX) await this.fetch(filter, this.next);
+    if (to >= this.hits.length) await this.more(filter);
     if (this.hits.length === 0) return;
     if (to >= this.hits.length) to = 0;
     if (to < 0) to = this.hits.length - 1;
@@ -59,7 +59,8 @@ export class LogSearch {
 
   /** The hits after those at hand. */
   async more(filter: LogFilter): Promise<void> {
-    if (this.next !== null && this.hits.length < HITS_MAX) await this.fetch(filter, this.next);
+    // One page at a time: two would be the same.
+    if (!this.running && this.next !== null && this.hits.length < HITS_MAX) await this.fetch(filter, this.next);
   }
 
   get hasMore(): boolean {

@@ -13,7 +13,7 @@ import { gathered } from "./actions";
 import { buckets, niceTop } from "./charts";
 import { filterOf } from "./history";
 import { QueuesPage } from "./queues";
-import { belongs, merge } from "./use-executions";
+import { belongs, merge, mergePage } from "./use-executions";
 import { WorkersPage } from "./workers";
 
 let answers: Record<string, unknown> = {};
@@ -65,13 +65,16 @@ test("the filters of the address, without what makes no sense", () => {
 test("changed executions find their place in a list, and leave it", () => {
   const list = [execution("3"), execution("1")];
   const ids = (found: ExecutionSummary[]): string[] => found.map((one) => one.execution_id);
-  expect(ids(merge(list, [execution("2"), execution("4")], {}, 10, false))).toEqual(["4", "3", "2", "1"]);
-  // A full page stays full, with the newest.
-  expect(ids(merge(list, [execution("4")], {}, 2, false))).toEqual(["4", "3"]);
+  expect(ids(merge(list, [execution("2"), execution("4")], {}, false))).toEqual(["4", "3", "2", "1"]);
+  // A full page stays full, with the newest; what is pushed out begins the next, also where there was none.
+  const full = mergePage({ executions: list, next: null }, [execution("4")], {}, 2);
+  expect([ids(full.executions), full.next]).toEqual([["4", "3"], "3"]);
+  const room = mergePage({ executions: list, next: "1" }, [execution("4")], {}, 3);
+  expect([ids(room.executions), room.next]).toEqual([["4", "3", "1"], "1"]);
   // On an older page, only what is there changes.
-  expect(merge(list, [execution("4"), execution("1", { status: "failed" })], {}, 2, true).map((one) => one.status)).toEqual(["running", "failed"]);
+  expect(merge(list, [execution("4"), execution("1", { status: "failed" })], {}, true).map((one) => one.status)).toEqual(["running", "failed"]);
   // What ended is none of the running any more.
-  expect(ids(merge(list, [execution("3", { status: "failed" })], { status: ["running"] }, 10, false))).toEqual(["1"]);
+  expect(ids(merge(list, [execution("3", { status: "failed" })], { status: ["running"] }, false))).toEqual(["1"]);
   expect(belongs({ action: "x" }, execution("1"))).toBe(false);
   expect(belongs({ since: "2026-02-01T00:00:00Z" }, execution("1"))).toBe(false);
   expect(belongs({ until: "2026-02-01T00:00:00Z", queue: "default" }, execution("1"))).toBe(true);

@@ -21,14 +21,22 @@ export function belongs(filter: ExecutionFilter, one: ExecutionSummary): boolean
  * Puts changed executions into a list, newest first. On a page further back (`older`), new ones do not appear.
  * One that does not belong any more goes.
  */
-export function merge(list: readonly ExecutionSummary[], changed: readonly ExecutionSummary[], filter: ExecutionFilter, limit: number, older: boolean): ExecutionSummary[] {
+export function merge(list: readonly ExecutionSummary[], changed: readonly ExecutionSummary[], filter: ExecutionFilter, older: boolean): ExecutionSummary[] {
   const byId = new Map(list.map((one) => [one.execution_id, one]));
   for (const one of changed) {
     if (!belongs(filter, one)) byId.delete(one.execution_id);
     else if (byId.has(one.execution_id) || !older) byId.set(one.execution_id, one);
   }
   // Ids begin with their time: the newest is the greatest.
-  return [...byId.values()].sort((a, b) => (a.execution_id < b.execution_id ? 1 : -1)).slice(0, Math.max(limit, list.length));
+  return [...byId.values()].sort((a, b) => (a.execution_id < b.execution_id ? 1 : -1));
+}
+
+/** A page of a list, likewise. It stays as long as it was, or as is asked for; those that find no room on it begin the next. */
+export function mergePage<Page extends { executions: ExecutionSummary[]; next: string | null }>(page: Page, changed: readonly ExecutionSummary[], filter: ExecutionFilter, limit: number): Page {
+  const room = Math.max(limit, page.executions.length);
+  const all = merge(page.executions, changed, filter, filter.before !== undefined);
+  const executions = all.slice(0, room);
+  return { ...page, executions, next: all.length > room ? (executions[room - 1]?.execution_id ?? null) : page.next };
 }
 
 export function useExecutions(filter: ExecutionFilter, limit: number) {
@@ -38,10 +46,7 @@ export function useExecutions(filter: ExecutionFilter, limit: number) {
     () =>
       hub.onExecutions((changed, more) => {
         if (more) return page.reload();
-        page.set((data) => {
-          const executions = merge(data.executions, changed, filter, limit, filter.before !== undefined);
-          return { ...data, executions };
-        });
+        page.set((data) => mergePage(data, changed, filter, limit));
       }),
     [key, page.reload, page.set],
   );
