@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { LogModel } from "./model";
 import { LogSearch } from "./search";
-import type { LogSource } from "./source";
+import type { LogSource, PageAt } from "./source";
 import type { LogFilter, LogHits, LogLine, LogPage } from "./types";
 import { passes } from "./types";
 import { LINES_MAX } from "./window";
