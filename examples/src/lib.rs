@@ -8,3 +8,8 @@ pub use tinpot_cli::{
 };
 
 pub use self::unix_transport::UnixTransport;
+
+/// The program in the README is compiled and run, as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -227,6 +227,13 @@ mod tests {
     }
 
     #[test]
+    fn all_of_it_is_small() {
+        let sent = |file: &File| file.gzip().map_or(file.bytes().len(), <[u8]>::len);
+        let bytes: usize = names().map(|name| sent(file(name).unwrap())).sum();
+        assert!(bytes < 100_000, "{bytes} bytes are sent to whoever opens it first");
+    }
+
+    #[test]
     fn what_is_large_is_packed_and_what_does_not_shrink_is_not() {
         assert!(gzip(&[b'a'; 4096]).unwrap().len() < 100);
         assert!(gzip(&[b'a'; 100]).is_none());
