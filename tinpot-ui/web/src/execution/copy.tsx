@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { basePath } from "../app/base";
 import { Button, Tabs } from "../ui";
-import { snippet, SNIPPET_KINDS, type SnippetKind } from "./snippets";
+import type { ExecutionView } from "../api/types";
+import { snippet, SNIPPET_KINDS, type CallOptions, type SnippetKind } from "./snippets";
 
 /** Puts text onto the clipboard. Where a server is reached by plain HTTP, browsers have only the old way, by a selection. */
 function toClipboard(text: string): Promise<void> {
@@ -41,16 +42,26 @@ export function CopyButton({ text, label, children }: { text: () => string; labe
 }
 
 interface CopyAsProps {
-  action: string;
-  parameters: unknown;
+  view: ExecutionView;
+}
+
+/** What was said of how it is to be run, or its action says; what is so anyway is left out. */
+function optionsOf({ queue, priority, timeout, retries }: ExecutionView): CallOptions {
+  const options: CallOptions = {};
+  if (queue !== "default") options.queue = queue;
+  if (priority !== 0) options.priority = priority;
+  if (timeout !== null) options.timeout = timeout;
+  if (retries !== 0) options.retries = retries;
+  return options;
 }
 
 /** The same call as a command or a program. */
-export function CopyAs({ action, parameters }: CopyAsProps) {
+export function CopyAs({ view }: CopyAsProps) {
+  const { action_name: action, parameters } = view;
   const [kind, setKind] = useState<SnippetKind>("CLI");
   const values = parameters !== null && typeof parameters === "object" ? (parameters as Record<string, unknown>) : {};
   const server = window.location.origin + basePath().replace(/\/$/, "");
-  const text = snippet(kind, { action, parameters: values, secrets: [], server });
+  const text = snippet(kind, { action, parameters: values, options: optionsOf(view), server });
   return (
     <div class="copy-as">
       <div class="copy-head">

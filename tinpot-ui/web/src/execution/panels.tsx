@@ -93,7 +93,7 @@ export function CallPanel({ view, controls }: { view: ExecutionView; controls: b
           {options.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
         </dl>
       </Section>
-      {controls && <Section title="The same call as"><CopyAs action={view.action_name} parameters={view.parameters} /></Section>}
+      {controls && <Section title="The same call as"><CopyAs view={view} /></Section>}
     </div>
   );
 }

@@ -9,7 +9,7 @@ const nasty = `it's "quoted" $HOME \`id\` \\ \n ünï <script> "#`
 const call: Call = {
   action: 'back up',
   parameters: { text: nasty, n: 1.5, on: true, none: null, list: [1, 'two', {}], token: '***', deep: { password: '***' } },
-  secrets: ['token'],
+  options: {},
   server: 'http://localhost:8000/sub',
 }
 
@@ -46,6 +46,13 @@ describe('snippets', () => {
       for (const number of ['9007199254740993', '1e400', '123456789012345678901234567890']) expect(text, kind).toContain(number)
       expect(text, kind).not.toContain('exact ')
     }
+  })
+
+  it('ask for it as it was asked for', () => {
+    const options = { queue: 'far away', priority: -5, timeout: 90, retries: 2 }
+    const run = snippet('CLI', { ...call, options })
+    expect(run).toContain(`--queue='far away' --priority=-5 --attempt-timeout=90 --retries=2`)
+    for (const kind of ['curl', 'Python', 'Rust'] as const) expect(snippet(kind, { ...call, options }), kind).toMatch(/"options": \{\s+"queue": "far away",\s+"priority": -5,\s+"timeout": 90,\s+"retries": 2/)
   })
 
   it('are Rust, whatever the text holds', () => {

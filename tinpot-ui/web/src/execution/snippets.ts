@@ -4,11 +4,21 @@ import { writeExact } from './exact'
 export interface Call {
   action: string
   parameters: Record<string, unknown>
-  /** Names of parameters whose values are not known here. */
-  secrets: readonly string[]
+  options: CallOptions
   /** Where the API is, without `/` at the end. */
   server: string
 }
+
+/** How it was asked for, as the API takes it. */
+export interface CallOptions {
+  queue?: string
+  priority?: number
+  timeout?: number
+  retries?: number
+}
+
+/** The flags of `tinpot run` for these. */
+const FLAGS: Record<keyof CallOptions, string> = { queue: '--queue', priority: '--priority', timeout: '--attempt-timeout', retries: '--retries' }
 
 export type SnippetKind = 'CLI' | 'curl' | 'Python' | 'Rust'
 export const SNIPPET_KINDS: readonly SnippetKind[] = ['CLI', 'curl', 'Python', 'Rust']
@@ -26,11 +36,7 @@ export function withPlaceholders(call: Call): Record<string, unknown> {
     }
     return value
   }
-  return Object.fromEntries(
-    Object.entries(call.parameters).map(([name, value]) =>
-      call.secrets.includes(name) ? [name, placeholder(name)] : [name, fill(value, name)],
-    ),
-  )
+  return Object.fromEntries(Object.entries(call.parameters).map(([name, value]) => [name, fill(value, name)]))
 }
 
 function placeholder(name: string): string {
@@ -51,13 +57,19 @@ export function snippet(kind: SnippetKind, call: Call): string {
   }
 }
 
+/** What is sent: without options that say nothing. */
+function body(call: Call, parameters: Record<string, unknown>): Record<string, unknown> {
+  return Object.keys(call.options).length === 0 ? { parameters } : { parameters, options: call.options }
+}
+
 /** One word for a POSIX shell. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`
 }
 
 function cli(call: Call, parameters: Record<string, unknown>): string {
-  const start = `tinpot run ${shellWord(call.action)} --server ${shellWord(call.server)}`
+  const flags = Object.entries(call.options).map(([name, value]) => ` ${FLAGS[name as keyof CallOptions]}=${shellWord(String(value))}`)
+  const start = `tinpot run ${shellWord(call.action)} --server ${shellWord(call.server)}${flags.join('')}`
   if (Object.keys(parameters).length === 0) return start
   return `${start} -d - <<'END'\n${writeExact(parameters, 2)}\nEND`
 }
@@ -67,11 +79,10 @@ function url(call: Call): string {
 }
 
 function curl(call: Call, parameters: Record<string, unknown>): string {
-  const body = writeExact({ parameters }, 2)
   return [
     `curl -sS -X POST ${shellWord(url(call))}`,
     `-H 'content-type: application/json'`,
-    `-d ${shellWord(body)}`,
+    `-d ${shellWord(writeExact(body(call, parameters), 2))}`,
   ].join(' \\\n  ')
 }
 
@@ -79,10 +90,10 @@ function python(call: Call, parameters: Record<string, unknown>): string {
   return `import json
 import urllib.request
 
-parameters = ${pythonValue(parameters, '')}
+body = ${pythonValue(body(call, parameters), '')}
 request = urllib.request.Request(
     ${pythonText(url(call))},
-    data=json.dumps({"parameters": parameters}).encode(),
+    data=json.dumps(body).encode(),
     headers={"content-type": "application/json"},
 )
 with urllib.request.urlopen(request) as answer:
@@ -114,12 +125,12 @@ export function pythonValue(value: unknown, indent: string): string {
 }
 
 function rust(call: Call, parameters: Record<string, unknown>): string {
-  const body = writeExact({ parameters }, 4)
+  const text = writeExact(body(call, parameters), 4)
   let hashes = '#'
-  while (body.includes(`"${hashes}`)) hashes += '#'
+  while (text.includes(`"${hashes}`)) hashes += '#'
   return `// cargo add reqwest --features blocking
 fn main() -> Result<(), reqwest::Error> {
-    let body = r${hashes}"${body}"${hashes};
+    let body = r${hashes}"${text}"${hashes};
     let answer = reqwest::blocking::Client::new()
         .post(${rustText(url(call))})
         .header("content-type", "application/json")
