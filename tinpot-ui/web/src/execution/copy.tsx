@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { basePath } from "../app/base";
-import { Button, Tabs } from "../ui";
 import type { ExecutionView } from "../api/types";
+import { basePath } from "../app/base";
+import { isObject } from "../form/json";
+import { Button, Tabs } from "../ui";
 import { snippet, SNIPPET_KINDS, type CallOptions, type SnippetKind } from "./snippets";
 
 /** Puts text onto the clipboard. Where a server is reached by plain HTTP, browsers have only the old way, by a selection. */
@@ -59,7 +60,7 @@ function optionsOf({ queue, priority, timeout, retries }: ExecutionView): CallOp
 export function CopyAs({ view }: CopyAsProps) {
   const { action_name: action, parameters } = view;
   const [kind, setKind] = useState<SnippetKind>("CLI");
-  const values = parameters !== null && typeof parameters === "object" ? (parameters as Record<string, unknown>) : {};
+  const values = isObject(parameters) ? parameters : {};
   const server = window.location.origin + basePath().replace(/\/$/, "");
   const text = snippet(kind, { action, parameters: values, options: optionsOf(view), server });
   return (

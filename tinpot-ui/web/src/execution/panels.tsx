@@ -1,10 +1,10 @@
 import type { ComponentChildren } from "preact";
 import { apiUrl } from "../app/base";
+import { type Json, writeJson } from "../form/json";
 import type { ExecutionView } from "../api/types";
 import { Duration, Empty, StatusBadge, Time } from "../ui";
 import { CopyAs, CopyButton } from "./copy";
 import type { ArtifactLink } from "./data";
-import { writeExact } from "./exact";
 import { JsonTree } from "./json-tree";
 import { Summary } from "./summary";
 
@@ -41,7 +41,7 @@ export function ResultPanel({ view, summary, artifacts }: ResultProps) {
     <div class="sections">
       {summary !== null && <Section title="Summary"><Summary markdown={summary} /></Section>}
       {known && (
-        <Section title="Result" tools={<CopyButton text={() => writeExact(result, 2)} label="Copy the result as JSON">JSON</CopyButton>}>
+        <Section title="Result" tools={<CopyButton text={() => writeJson(result as Json, true)} label="Copy the result as JSON">JSON</CopyButton>}>
           <JsonTree value={result} label="Result" />
         </Section>
       )}
@@ -85,7 +85,7 @@ export function CallPanel({ view, controls }: { view: ExecutionView; controls: b
   if (view.idempotency_key !== null) options.push(["Idempotency key", <code key="key">{view.idempotency_key}</code>]);
   return (
     <div class="sections">
-      <Section title="Parameters" tools={<CopyButton text={() => writeExact(view.parameters, 2)} label="Copy the parameters as JSON">JSON</CopyButton>}>
+      <Section title="Parameters" tools={<CopyButton text={() => writeJson(view.parameters as Json, true)} label="Copy the parameters as JSON">JSON</CopyButton>}>
         <JsonTree value={view.parameters} label="Parameters" />
       </Section>
       <Section title="Options">

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 
 import { describe, expect, it } from 'vitest'
 
+import type { JsonObject } from '../form/json'
 import { parseExact } from './exact'
 import { pythonValue, shellWord, snippet, SNIPPET_KINDS, withPlaceholders, type Call } from './snippets'
 
@@ -40,7 +41,7 @@ describe('snippets', () => {
   })
 
   it('keep numbers that this browser would round', () => {
-    const parameters = parseExact('{"id": 9007199254740993, "far": 1e400, "list": [123456789012345678901234567890]}') as Record<string, unknown>
+    const parameters = parseExact('{"id": 9007199254740993, "far": 1e400, "list": [123456789012345678901234567890]}') as JsonObject
     for (const kind of SNIPPET_KINDS) {
       const text = snippet(kind, { ...call, parameters })
       for (const number of ['9007199254740993', '1e400', '123456789012345678901234567890']) expect(text, kind).toContain(number)

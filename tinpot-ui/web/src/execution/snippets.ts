@@ -1,9 +1,9 @@
 /** The same call by other means: CLI, curl, Python, Rust. */
-import { writeExact } from './exact'
+import { isObject, writeJson, type Json, type JsonObject } from '../form/json'
 
 export interface Call {
   action: string
-  parameters: Record<string, unknown>
+  parameters: JsonObject
   options: CallOptions
   /** Where the API is, without `/` at the end. */
   server: string
@@ -27,11 +27,11 @@ export const SNIPPET_KINDS: readonly SnippetKind[] = ['CLI', 'curl', 'Python', '
 const HIDDEN = '***'
 
 /** Parameters with a placeholder wherever a secret was. */
-export function withPlaceholders(call: Call): Record<string, unknown> {
-  const fill = (value: unknown, name: string): unknown => {
+export function withPlaceholders(call: Call): JsonObject {
+  const fill = (value: Json, name: string): Json => {
     if (value === HIDDEN) return placeholder(name)
     if (Array.isArray(value)) return value.map((entry) => fill(entry, name))
-    if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
+    if (isObject(value)) {
       return Object.fromEntries(Object.entries(value).map(([inner, entry]) => [inner, fill(entry, inner)]))
     }
     return value
@@ -58,8 +58,8 @@ export function snippet(kind: SnippetKind, call: Call): string {
 }
 
 /** What is sent: without options that say nothing. */
-function body(call: Call, parameters: Record<string, unknown>): Record<string, unknown> {
-  return Object.keys(call.options).length === 0 ? { parameters } : { parameters, options: call.options }
+function body(call: Call, parameters: JsonObject): JsonObject {
+  return Object.keys(call.options).length === 0 ? { parameters } : { parameters, options: { ...call.options } }
 }
 
 /** One word for a POSIX shell. */
@@ -67,26 +67,26 @@ export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`
 }
 
-function cli(call: Call, parameters: Record<string, unknown>): string {
+function cli(call: Call, parameters: JsonObject): string {
   const flags = Object.entries(call.options).map(([name, value]) => ` ${FLAGS[name as keyof CallOptions]}=${shellWord(String(value))}`)
   const start = `tinpot run ${shellWord(call.action)} --server ${shellWord(call.server)}${flags.join('')}`
   if (Object.keys(parameters).length === 0) return start
-  return `${start} -d - <<'END'\n${writeExact(parameters, 2)}\nEND`
+  return `${start} -d - <<'END'\n${writeJson(parameters, true)}\nEND`
 }
 
 function url(call: Call): string {
   return `${call.server}/api/actions/${encodeURIComponent(call.action)}/execute`
 }
 
-function curl(call: Call, parameters: Record<string, unknown>): string {
+function curl(call: Call, parameters: JsonObject): string {
   return [
     `curl -sS -X POST ${shellWord(url(call))}`,
     `-H 'content-type: application/json'`,
-    `-d ${shellWord(writeExact(body(call, parameters), 2))}`,
+    `-d ${shellWord(writeJson(body(call, parameters), true))}`,
   ].join(' \\\n  ')
 }
 
-function python(call: Call, parameters: Record<string, unknown>): string {
+function python(call: Call, parameters: JsonObject): string {
   return `import json
 import urllib.request
 
@@ -105,9 +105,9 @@ function pythonText(text: string): string {
   return JSON.stringify(text)
 }
 
-export function pythonValue(value: unknown, indent: string): string {
+export function pythonValue(value: Json, indent: string): string {
   const inner = `${indent}    `
-  if (value === null || value === undefined) return 'None'
+  if (value === null) return 'None'
   if (value === true) return 'True'
   if (value === false) return 'False'
   if (typeof value === 'string') return pythonText(value)
@@ -115,7 +115,7 @@ export function pythonValue(value: unknown, indent: string): string {
     if (value.length === 0) return '[]'
     return `[\n${value.map((entry) => `${inner}${pythonValue(entry, inner)},\n`).join('')}${indent}]`
   }
-  if (typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
+  if (isObject(value)) {
     const entries = Object.entries(value)
     if (entries.length === 0) return '{}'
     const lines = entries.map(([name, entry]) => `${inner}${pythonText(name)}: ${pythonValue(entry, inner)},\n`)
@@ -124,8 +124,8 @@ export function pythonValue(value: unknown, indent: string): string {
   return String(value)
 }
 
-function rust(call: Call, parameters: Record<string, unknown>): string {
-  const text = writeExact(body(call, parameters), 4)
+function rust(call: Call, parameters: JsonObject): string {
+  const text = writeJson(body(call, parameters), true)
   let hashes = '#'
   while (text.includes(`"${hashes}`)) hashes += '#'
   return `// cargo add reqwest --features blocking

@@ -1,6 +1,6 @@
 /** A value as a tree whose branches are only looked into when they are opened. */
 
-import { ExactNumber } from './exact'
+import { NumberText } from '../form/json'
 
 export type Kind = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null'
 
@@ -12,7 +12,7 @@ export const TEXT_STEP = 2_000
 export function kindOf(value: unknown): Kind {
   if (value === null || value === undefined) return 'null'
   if (Array.isArray(value)) return 'array'
-  if (value instanceof ExactNumber) return 'number'
+  if (value instanceof NumberText) return 'number'
   const kind = typeof value
   return kind === 'object' || kind === 'string' || kind === 'boolean' ? kind : 'number'
 }
@@ -54,5 +54,5 @@ export function opensItself(value: object, depth: number): boolean {
 
 /** A leaf as JSON has it. */
 export function leafText(value: unknown): string {
-  return value instanceof ExactNumber ? value.text : (JSON.stringify(value) ?? 'null')
+  return value instanceof NumberText ? value.text : (JSON.stringify(value) ?? 'null')
 }
