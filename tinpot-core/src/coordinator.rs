@@ -37,15 +37,17 @@ pub(crate) use self::live::Registry;
 pub use self::stats::{MinuteStats, Stats};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::turn::{Accepted, Answer, Step, Turn};
-use crate::action::check_label;
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{DURATION_MAX, Execution, Parent, RetryPolicy, Status, SubmitOptions};
-use crate::id::ExecutionId;
-use crate::json::Json;
-use crate::log::LogChunk;
+use crate::model::action::check_label;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::{Execution, Parent, Status, SubmitOptions};
+use crate::model::id::ExecutionId;
+use crate::model::json::Json;
+use crate::model::log::LogChunk;
+use crate::model::page::ListOptions;
+use crate::model::retry::{DURATION_MAX, RetryPolicy};
+use crate::model::time::Timestamp;
 use crate::protocol::{CancelOutcome, Catalogue, QueueView, WorkerInfo};
-use crate::store::{ListOptions, Store};
-use crate::time::Timestamp;
+use crate::store::Store;
 use crate::transport::{Link, Transport};
 
 /// What the handles and the tasks share.

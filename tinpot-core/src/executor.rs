@@ -14,12 +14,13 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use self::calls::{CallReceiver, CallRequest, CallSender, CallUpdate};
-pub use self::context::{Attempt, Context, ContextParts, Stop, StopReason, stop_channel};
+pub use self::context::{Attempt, Context, ContextParts, stop_channel};
 pub use self::function::{FunctionExecutor, FunctionExecutorBuilder};
 pub use self::log_writer::{LogBuffer, LogLines, LogWriter};
-use crate::action::Offer;
-use crate::error::Result;
-use crate::execution::Outcome;
+use crate::model::action::Offer;
+use crate::model::error::Result;
+use crate::model::execution::Outcome;
+pub use crate::model::stop::{Stop, StopReason};
 
 /// Runs attempts at actions.
 ///

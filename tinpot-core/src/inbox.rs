@@ -1,7 +1,7 @@
 //! Frames as they come from a transport, and what is said of those that cannot be read.
 
+use crate::model::address::Lane;
 use crate::protocol::Frame;
-use crate::transport::Lane;
 
 /// Reads a frame; what cannot be read of it is logged and left out. `None` when nothing can be.
 pub(crate) fn read_frame(lane: Lane, bytes: &[u8]) -> Option<Frame> {

@@ -10,46 +10,44 @@
 //! | `validation` (feature, on by default) | parameters are checked against their JSON Schema; without it, only that they are an object |
 //! | `testing` (feature) | conformance suites for the four traits, and a simulated cluster |
 
-pub mod action;
 mod clock;
 mod coordinator;
-mod error;
-mod execution;
 mod executor;
 mod failpoint;
-mod id;
 mod inbox;
-mod json;
-mod log;
 mod log_sink;
+mod model;
 mod outbox;
 pub mod protocol;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod time;
 pub mod transport;
 mod worker;
 
-pub use self::action::{Action, Offer, Problem};
 pub use self::coordinator::{
     Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle, MinuteStats, Stats,
-};
-pub use self::error::{Error, ErrorKind, Result};
-pub use self::execution::{
-    AttemptRecord, Backoff, Execution, Failure, Outcome, Parent, RetryPolicy, Status, SubmitOptions,
 };
 pub use self::executor::{
     Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, Executor,
     FunctionExecutor, FunctionExecutorBuilder, LogBuffer, LogLines, LogWriter, Stop, StopReason,
     stop_channel,
 };
-pub use self::id::{ExecutionId, WorkerId};
-pub use self::json::Json;
-pub use self::log::{Artifact, Level, LogChunk, LogEvent, Progress, SpanId, SpanOutcome, Stream};
 pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
+pub use self::model::action;
+pub use self::model::action::{Action, Offer, Problem};
+pub use self::model::error::{Error, ErrorKind, Result};
+pub use self::model::execution::{
+    AttemptRecord, Execution, Failure, Outcome, Parent, Status, SubmitOptions,
+};
+pub use self::model::id::{ExecutionId, WorkerId};
+pub use self::model::json::Json;
+pub use self::model::log::{
+    Artifact, Level, LogChunk, LogEvent, Progress, SpanId, SpanOutcome, Stream,
+};
+pub use self::model::retry::{Backoff, RetryPolicy};
+pub use self::model::time::Timestamp;
 pub use self::protocol::{RunningAttempt, WorkerInfo};
 pub use self::store::{MemoryStore, Store};
-pub use self::time::Timestamp;
 pub use self::transport::{Address, Lane, Link, MemoryNetwork, MemoryTransport, Transport};
 pub use self::worker::{Worker, WorkerBuilder};

@@ -6,29 +6,14 @@ mod tee;
 mod tracing_sink;
 
 use std::fmt;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
 pub use self::memory::MemoryLogSink;
 pub use self::tee::TeeLogSink;
 pub use self::tracing_sink::TracingLogSink;
-use crate::error::Result;
-use crate::id::ExecutionId;
-use crate::log::LogChunk;
-
-/// Chunks of one execution's log, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogBatch {
-    /// The execution.
-    pub execution: ExecutionId,
-    /// The number of the attempt that wrote them.
-    pub attempt: u32,
-    /// The chunks; numbered within the execution, without gaps.
-    pub chunks: Vec<Arc<LogChunk>>,
-    /// No further lines of this attempt will come, even if more were announced.
-    pub ends: bool,
-}
+use crate::model::error::Result;
+pub use crate::model::log::LogBatch;
 
 /// Receives log lines.
 ///

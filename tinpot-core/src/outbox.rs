@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::id::WorkerId;
+use crate::model::address::{Address, Lane};
+use crate::model::id::WorkerId;
 use crate::protocol::{Message, encode};
-use crate::transport::{Address, Lane, Transport};
+use crate::transport::Transport;
 
 /// A frame is sent once it has so many messages: far below every transport's limit.
 const FRAME_MESSAGES: usize = 512;
@@ -114,10 +115,12 @@ mod tests {
     use futures::{FutureExt, StreamExt};
 
     use super::{FRAME_BYTES, Outbox};
-    use crate::log::{Level, LogChunk, Stream};
-    use crate::protocol::{Epoch, Fence, Frame, Log, Message};
-    use crate::time::Timestamp;
-    use crate::transport::{Address, Lane, MemoryNetwork, Transport};
+    use crate::model::address::{Address, Lane};
+    use crate::model::fence::{Epoch, Fence};
+    use crate::model::log::{Level, LogChunk, Stream};
+    use crate::model::time::Timestamp;
+    use crate::protocol::{Frame, Log, Message};
+    use crate::transport::{MemoryNetwork, Transport};
 
     #[tokio::test]
     async fn more_than_a_frame_carries_travels_in_several_in_order() {

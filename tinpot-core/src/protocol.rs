@@ -3,7 +3,6 @@
 mod call;
 mod config;
 mod coordinator;
-mod fence;
 mod frame;
 mod log;
 mod message;
@@ -16,7 +15,6 @@ pub use self::coordinator::{
     CancelOutcome, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine, QueueView,
     RunningAttempt, WorkerInfo,
 };
-pub use self::fence::{Epoch, Fence};
 pub(crate) use self::frame::encode;
 pub use self::frame::{FRAME_VERSION, Frame, FrameError};
 pub use self::log::{LogReceiver, LogSender};
@@ -27,3 +25,4 @@ pub use self::message::{
 };
 pub use self::tick::Tick;
 pub use self::worker::{WorkerEffect, WorkerMachine, WorkerProfile};
+pub use crate::model::fence::{Epoch, Fence};

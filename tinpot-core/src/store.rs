@@ -2,153 +2,25 @@
 
 mod forward;
 mod memory;
-mod transition;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::memory::State;
 pub use self::memory::{MemoryStore, MemoryStoreLimits};
-pub use self::transition::{Standing, Transition};
-use crate::action::Action;
-use crate::error::Result;
-use crate::execution::{Execution, Status};
-use crate::id::ExecutionId;
-use crate::log::LogChunk;
-use crate::log_sink::LogBatch;
-use crate::protocol::Epoch;
-use crate::time::Timestamp;
-
-/// What a store knows when a coordinator opens it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Opened {
-    /// The new life: no earlier one of this store had its number.
-    pub epoch: Epoch,
-    /// The executions with a live attempt, in the order of their acceptance: as many as the workers held.
-    pub granted: Vec<Arc<Execution>>,
-    /// Executions without one whose log is open: [`Execution::log_is_open`].
-    pub open_logs: Vec<Arc<Execution>>,
-    /// How many executions wait without one.
-    pub waiting: Vec<WaitingCount>,
-    /// The longest lease of the live attempts: until then nobody else may get what a silent worker holds.
-    pub longest_lease: Duration,
-    /// The actions that were ever offered, as they were offered last.
-    pub actions: Vec<Arc<Action>>,
-    /// The queues that are paused, and since when.
-    pub paused: Vec<(Arc<str>, Timestamp)>,
-}
-
-impl Opened {
-    /// What an empty store tells its coordinator.
-    pub fn new(epoch: Epoch) -> Self {
-        Self {
-            epoch,
-            granted: Vec::new(),
-            open_logs: Vec::new(),
-            waiting: Vec::new(),
-            longest_lease: Duration::ZERO,
-            actions: Vec::new(),
-            paused: Vec::new(),
-        }
-    }
-}
-
-/// How many executions of one action wait in one queue without a live attempt.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WaitingCount {
-    /// The queue.
-    pub queue: Arc<str>,
-    /// The action.
-    pub action: Arc<str>,
-    /// Those that may start: their `not_before` is not set.
-    pub ready: u64,
-    /// Those that wait for their time.
-    pub delayed: u64,
-}
-
-/// Which executions without a live attempt to read, in which order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QueueOrder {
-    /// Those of one action in one queue that may start (no `not_before`): the lowest [rank](Execution::rank) first, then the smallest id.
-    Ready {
-        /// The queue.
-        queue: Arc<str>,
-        /// The action.
-        action: Arc<str>,
-        /// Rank and id of the one before the page.
-        after: Option<(i64, ExecutionId)>,
-    },
-    /// Those with a `not_before`, the earliest first, then the smallest id.
-    Delayed {
-        /// Time and id of the one before the page.
-        after: Option<(Timestamp, ExecutionId)>,
-    },
-    /// Those whose `expires_at` is not after this, the earliest first.
-    Expired {
-        /// The time.
-        at: Timestamp,
-    },
-}
-
-/// One page of executions that wait.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueuePage {
-    /// Which, and in which order.
-    pub order: QueueOrder,
-    /// At most so many.
-    pub limit: usize,
-    /// The page ends after the execution with which its parameters have more bytes than this.
-    pub max_bytes: usize,
-}
-
-/// Which executions to list, newest first.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct ListOptions {
-    /// Only those of these statuses; empty means all.
-    pub statuses: Vec<Status>,
-    /// Only those of this action.
-    pub action: Option<String>,
-    /// Only those of this queue.
-    pub queue: Option<String>,
-    /// Only those that this execution asked for.
-    pub parent: Option<ExecutionId>,
-    /// Only those that this submitter asked for.
-    pub requested_by: Option<String>,
-    /// Only those that were accepted then or later.
-    pub since: Option<Timestamp>,
-    /// Only those that were accepted then or earlier.
-    pub until: Option<Timestamp>,
-    /// Only the one that was submitted with this key; nothing else counts then.
-    pub idempotency_key: Option<String>,
-    /// Only those older than this one: the last of the page before.
-    pub before: Option<ExecutionId>,
-    /// At most so many; 0 means 50, and 1,000 is the most.
-    pub limit: usize,
-}
-
-impl ListOptions {
-    /// The most executions of a page.
-    pub const LIMIT_MAX: usize = 1_000;
-
-    /// Whether an execution is of one of the statuses.
-    pub fn has_status(&self, status: Status) -> bool {
-        self.statuses.is_empty() || self.statuses.contains(&status)
-    }
-
-    /// How many executions a page has at most.
-    pub fn page_size(&self) -> usize {
-        match self.limit {
-            0 => 50,
-            limit => limit.min(Self::LIMIT_MAX),
-        }
-    }
-}
+use crate::model::error::Result;
+use crate::model::execution::Execution;
+pub use crate::model::execution::Standing;
+use crate::model::id::ExecutionId;
+use crate::model::log::LogBatch;
+use crate::model::log::LogChunk;
+pub use crate::model::opened::{Opened, WaitingCount};
+pub use crate::model::page::{ListOptions, QueueOrder, QueuePage};
+use crate::model::time::Timestamp;
+pub use crate::model::transition::Transition;
 
 /// Remembers executions, attempts and logs.
 ///

@@ -11,43 +11,8 @@ use futures::stream::BoxStream;
 use tokio::sync::watch;
 
 pub use self::memory::{MemoryNetwork, MemoryTransport};
-use crate::error::Result;
-use crate::id::WorkerId;
-
-/// Who a frame is for. Each transport maps this to its own world.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// The coordinator of the namespace.
-    Coordinator,
-    /// One worker.
-    Worker(WorkerId),
-    /// Every worker that listens.
-    AllWorkers,
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Coordinator => f.write_str("coordinator"),
-            Address::Worker(id) => write!(f, "worker {id}"),
-            Address::AllWorkers => f.write_str("all workers"),
-        }
-    }
-}
-
-/// Two independent ways for frames, so that a flood of logs never delays or drops control messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// Dispatches, results, heartbeats, acknowledgements.
-    Control,
-    /// Log lines, progress and their acknowledgements.
-    Logs,
-}
-
-impl Lane {
-    /// Both lanes.
-    pub const ALL: [Lane; 2] = [Lane::Control, Lane::Logs];
-}
+pub use crate::model::address::{Address, Lane};
+use crate::model::error::Result;
 
 /// Whether a transport can move frames now.
 #[derive(Clone, Debug, PartialEq, Eq)]

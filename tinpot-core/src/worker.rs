@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 pub use self::builder::WorkerBuilder;
 use self::control::Command;
-use crate::id::WorkerId;
+use crate::model::id::WorkerId;
 use crate::transport::Transport;
 
 /// A running worker.

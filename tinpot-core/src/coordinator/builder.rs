@@ -12,13 +12,14 @@ use super::live::Registry;
 use super::logs::LogPipeline;
 use super::{Coordinator, Shared, Tasks, stats};
 use crate::clock::Clock;
-use crate::error::Result;
-use crate::execution::Status;
 use crate::log_sink::LogSink;
+use crate::model::address::{Address, Lane};
+use crate::model::error::Result;
+use crate::model::execution::Status;
+use crate::model::time::Timestamp;
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::store::{MemoryStore, Store};
-use crate::time::Timestamp;
-use crate::transport::{Address, Lane, Transport};
+use crate::transport::Transport;
 
 /// Requests that wait for the control loop: as many as it takes in one turn or two.
 const COMMANDS: usize = 1024;

@@ -7,11 +7,13 @@ use tokio::sync::mpsc;
 
 use super::control::Command;
 use super::{Coordinator, Shared, Tasks};
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{Execution, Parent};
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::{Call, CallState, Called, Epoch, Fence};
-use crate::store::{ListOptions, Transition};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::{Execution, Parent};
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::page::ListOptions;
+use crate::model::transition::Transition;
+use crate::protocol::{Call, CallState, Called};
 
 /// Children that are read at once.
 const PAGE: usize = 200;

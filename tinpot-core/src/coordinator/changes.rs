@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::Coordinator;
-use crate::id::ExecutionId;
-use crate::store::Transition;
+use crate::model::id::ExecutionId;
+use crate::model::transition::Transition;
 
 /// Changes of executions that are remembered, 64 KiB of them: what a few seconds bring under load. A reader that is further behind is better
 /// off with the list.

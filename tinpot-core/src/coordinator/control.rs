@@ -15,18 +15,19 @@ use super::changes::Recorder;
 use super::intake::LogEnd;
 use super::turn::{Accepted, Answer, Step, Turn};
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::Execution;
 use crate::failpoint::failpoint;
-use crate::id::{ExecutionId, WorkerId};
 use crate::inbox::read_frame;
+use crate::model::address::{Address, Lane};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::Execution;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
 use crate::protocol::{
     Call, CallState, CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
     QueueView, WorkerInfo,
 };
-use crate::time::Timestamp;
-use crate::transport::{Address, Lane, Link};
+use crate::transport::Link;
 
 /// Inputs taken in one turn, and committed together: enough to amortise a commit, few enough to answer within milliseconds.
 const TURN_INPUTS: usize = 256;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::Coordinator;
-use crate::error::Result;
-use crate::id::ExecutionId;
-use crate::log::{Artifact, LogChunk, LogEvent, Stream};
+use crate::model::error::Result;
+use crate::model::id::ExecutionId;
+use crate::model::log::{Artifact, LogChunk, LogEvent, Stream};
 
 /// What is read from the store at once.
 const READ_BYTES: usize = 1024 * 1024;

@@ -6,8 +6,8 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use super::Coordinator;
 use super::live::{Live, LiveState};
-use crate::execution::{Outcome, Status};
-use crate::log::{LogChunk, Progress};
+use crate::model::execution::{Outcome, Status};
+use crate::model::log::{LogChunk, Progress};
 
 /// How much log is read from the store at once.
 const READ_BYTES: usize = 256 * 1024;

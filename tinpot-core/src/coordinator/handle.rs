@@ -7,9 +7,9 @@ use futures::stream::BoxStream;
 use super::events::{Event, events};
 use super::live::Live;
 use super::{Coordinator, ErrorKind};
-use crate::error::{Error, Result};
-use crate::execution::{Execution, Outcome, Status};
-use crate::id::ExecutionId;
+use crate::model::error::{Error, Result};
+use crate::model::execution::{Execution, Outcome, Status};
+use crate::model::id::ExecutionId;
 use crate::protocol::CancelOutcome;
 
 /// An execution: wait for it, watch it, cancel it. Dropping the handle changes nothing for the execution.

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Coordinator;
 use super::control::Command;
 use super::turn::Accepted;
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::Execution;
-use crate::id::ExecutionId;
-use crate::store::ListOptions;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::Execution;
+use crate::model::id::ExecutionId;
+use crate::model::page::ListOptions;
 
 /// The longest key, or name of who asks, in characters.
 const NAME_MAX_CHARS: usize = 255;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::{Live, Registry};
-use crate::execution::Execution;
-use crate::id::WorkerId;
-use crate::log::{Level, LogChunk, Stream};
-use crate::log_sink::LogBatch;
-use crate::protocol::{Epoch, Fence, Log, LogAck, Tick};
-use crate::time::Timestamp;
+use crate::model::execution::Execution;
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::WorkerId;
+use crate::model::log::LogBatch;
+use crate::model::log::{Level, LogChunk, Stream};
+use crate::model::time::Timestamp;
+use crate::protocol::{Log, LogAck, Tick};
 
 /// How long the missing end of a log is waited for once its attempt has ended: several resends.
 const LAST_LINES: Duration = Duration::from_secs(5);

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::intake::LogEnd;
-use crate::execution::{Execution, Outcome, Status};
-use crate::id::ExecutionId;
-use crate::log::Progress;
-use crate::protocol::{Fence, LogReceiver};
-use crate::store::Transition;
+use crate::model::execution::{Execution, Outcome, Status};
+use crate::model::fence::Fence;
+use crate::model::id::ExecutionId;
+use crate::model::log::Progress;
+use crate::model::transition::Transition;
+use crate::protocol::LogReceiver;
 
 /// What watchers see change.
 #[derive(Clone, Debug)]

@@ -12,16 +12,18 @@ use super::Shared;
 use super::intake::{LogEnd, LogIntake};
 use super::live::Live;
 use crate::clock::{Clock, until};
-use crate::error::ErrorKind;
-use crate::execution::Execution;
 use crate::failpoint::failpoint;
-use crate::id::WorkerId;
 use crate::inbox::read_frame;
-use crate::log_sink::{LogBatch, LogSink};
+use crate::log_sink::LogSink;
+use crate::model::address::{Address, Lane};
+use crate::model::error::ErrorKind;
+use crate::model::execution::Execution;
+use crate::model::fence::Epoch;
+use crate::model::id::WorkerId;
+use crate::model::log::LogBatch;
+use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
-use crate::protocol::{Epoch, Log, Message};
-use crate::time::Timestamp;
-use crate::transport::{Address, Lane};
+use crate::protocol::{Log, Message};
 
 /// Frames taken in one turn, and stored together.
 const TURN_FRAMES: usize = 16;

@@ -2,8 +2,8 @@
 
 use super::Coordinator;
 use super::control::Command;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::WorkerId;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::id::WorkerId;
 use crate::protocol::QueueView;
 
 impl Coordinator {

@@ -1,9 +1,9 @@
 //! The same once more.
 
 use super::{Coordinator, ExecutionHandle};
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::SubmitOptions;
-use crate::id::ExecutionId;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::SubmitOptions;
+use crate::model::id::ExecutionId;
 
 impl Coordinator {
     /// Submits what an execution ran once more, as a new execution: the same action with the recorded parameters, secrets included, in its

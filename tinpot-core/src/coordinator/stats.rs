@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Coordinator;
-use crate::execution::Status;
-use crate::store::Transition;
-use crate::time::Timestamp;
+use crate::model::execution::Status;
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
 
 /// A day. With every duration of a minute in a class of its own, which nothing does, it would be some 10 MB.
 const MINUTES: usize = 1_440;
@@ -216,11 +216,11 @@ mod tests {
     use std::time::Duration;
 
     use super::{Durations, MINUTE_MICROS, MINUTES, Recent, class_of, middle_of};
-    use crate::execution::{Execution, Outcome};
-    use crate::id::ExecutionId;
-    use crate::json::Json;
-    use crate::store::Transition;
-    use crate::time::Timestamp;
+    use crate::model::execution::{Execution, Outcome};
+    use crate::model::id::ExecutionId;
+    use crate::model::json::Json;
+    use crate::model::time::Timestamp;
+    use crate::model::transition::Transition;
 
     #[test]
     fn a_class_is_at_most_seven_percent_wide_to_either_side() {

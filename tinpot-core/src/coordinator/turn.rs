@@ -6,15 +6,15 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::idempotency::RecentKeys;
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::Execution;
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::{
-    CancelOutcome, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Message, Tick,
-};
-use crate::store::{QueuePage, Transition};
-use crate::time::Timestamp;
-use crate::transport::Address;
+use crate::model::address::Address;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::Execution;
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::page::QueuePage;
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::protocol::{CancelOutcome, CoordinatorEffect, CoordinatorMachine, Message, Tick};
 
 /// What became of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

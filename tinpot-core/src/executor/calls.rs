@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{Outcome, SubmitOptions};
-use crate::id::ExecutionId;
-use crate::json::Json;
-use crate::log::SpanId;
-use crate::protocol::{Epoch, Fence};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::{Outcome, SubmitOptions};
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::ExecutionId;
+use crate::model::json::Json;
+use crate::model::log::SpanId;
 
 /// Calls that have not been taken by the worker yet.
 const CALLS: usize = 64;

@@ -11,13 +11,14 @@ use tokio::sync::watch;
 
 use super::calls::{CallSender, Child};
 use super::log_writer::{LogLines, LogWriter};
-use crate::error::{Error, ErrorKind};
-use crate::execution::{Outcome, SubmitOptions};
-use crate::id::ExecutionId;
-use crate::json::Json;
-use crate::log::{Level, LogEvent, Progress, SpanId, SpanOutcome, Stream};
-use crate::protocol::Fence;
-use crate::time::Timestamp;
+use crate::model::error::{Error, ErrorKind};
+use crate::model::execution::{Outcome, SubmitOptions};
+use crate::model::fence::Fence;
+use crate::model::id::ExecutionId;
+use crate::model::json::Json;
+use crate::model::log::{Level, LogEvent, Progress, SpanId, SpanOutcome, Stream};
+use crate::model::stop::Stop;
+use crate::model::time::Timestamp;
 
 /// How many children an attempt remembers to have told of: 64 KiB. Beyond that one may be told of twice.
 const TOLD_CHILDREN: usize = 4096;
@@ -64,29 +65,6 @@ impl Attempt {
         self.timeout = timeout;
         self
     }
-}
-
-/// Why an attempt is asked to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StopReason {
-    /// Somebody cancelled the execution.
-    Cancelled,
-    /// It ran longer than it may.
-    TimedOut,
-    /// The worker lost its lease: another attempt may start elsewhere.
-    Fenced,
-    /// The worker shuts down.
-    ShuttingDown,
-}
-
-/// The request to end an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stop {
-    /// Why.
-    pub reason: StopReason,
-    /// How long after the request it is killed; zero means at once.
-    pub grace: Duration,
 }
 
 /// The two ends of a stop request. A later, shorter stop replaces an earlier one.

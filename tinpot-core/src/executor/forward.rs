@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::{Attempt, Context, Executor};
-use crate::action::Offer;
-use crate::error::Result;
-use crate::execution::Outcome;
+use crate::model::action::Offer;
+use crate::model::error::Result;
+use crate::model::execution::Outcome;
 
 macro_rules! forward {
     ($pointer:ident) => {

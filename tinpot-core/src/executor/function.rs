@@ -15,10 +15,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::{Attempt, Context, Executor, Stop};
-use crate::action::{Action, Offer};
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{Failure, Outcome};
-use crate::json::Json;
+use crate::model::action::{Action, Offer};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::{Failure, Outcome};
+use crate::model::json::Json;
 
 type Call = dyn Fn(Context, Json) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{LogBatch, LogSink};
-use crate::error::Result;
+use crate::model::error::Result;
 
 macro_rules! forward {
     ($pointer:ident) => {

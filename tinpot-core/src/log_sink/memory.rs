@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::{LogBatch, LogSink};
-use crate::error::Result;
-use crate::id::ExecutionId;
+use crate::model::error::Result;
+use crate::model::id::ExecutionId;
 
 /// Keeps the last lines of all executions together, for tests and for looking at.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{LogBatch, LogSink};
-use crate::error::Result;
-use crate::log::Level;
+use crate::model::error::Result;
+use crate::model::log::Level;
 
 /// Emits each line as an event of target `tinpot::log`, with the execution and the line's number.
 #[derive(Clone, Copy, Debug, Default)]

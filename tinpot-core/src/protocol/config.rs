@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// The times and bounds that both sides agree on; the defaults suit a local network and people.
 #[derive(Clone, Debug, PartialEq)]

@@ -26,15 +26,15 @@ use self::window::Window;
 use self::worker::WorkerEntry;
 pub use self::worker::{RunningAttempt, WorkerInfo};
 use super::config::ProtocolConfig;
-use super::fence::{Epoch, Fence};
 use super::message::{Cancel, Message, Recorded, WhoIsThere};
 use super::tick::Tick;
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{Execution, Outcome};
-use crate::id::{ExecutionId, WorkerId};
-use crate::store::Transition;
-use crate::time::Timestamp;
-use crate::transport::Address;
+use crate::model::address::Address;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::{Execution, Outcome};
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
 
 /// What the machine wants done, in order. What follows a `Persist` of the same call may happen only once that is committed.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::message::Message;
-use crate::id::WorkerId;
+use crate::model::id::WorkerId;
 
 /// The version of the protocol that this crate speaks.
 pub const FRAME_VERSION: u32 = 1;

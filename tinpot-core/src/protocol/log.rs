@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::tick::Tick;
-use crate::log::LogChunk;
+use crate::model::log::LogChunk;
 
 /// The worker's end, for one attempt.
 #[derive(Debug)]
@@ -105,9 +105,9 @@ mod tests {
     use std::time::Duration;
 
     use super::{LogReceiver, LogSender};
-    use crate::log::{Level, LogChunk, Stream};
+    use crate::model::log::{Level, LogChunk, Stream};
+    use crate::model::time::Timestamp;
     use crate::protocol::tick::Tick;
-    use crate::time::Timestamp;
 
     fn chunk(first_seq: u64, lines: u64) -> Arc<LogChunk> {
         let lines = (first_seq..first_seq + lines).map(|seq| format!("line {seq}")).collect();

@@ -8,13 +8,14 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::call::{Call, Called};
-use super::fence::{Epoch, Fence};
-use crate::action::Offer;
-use crate::execution::{Outcome, millis, optional_millis};
-use crate::id::{ExecutionId, WorkerId};
-use crate::json::Json;
-use crate::log::{Level, LogChunk, Progress, SpanId, Stream};
-use crate::time::Timestamp;
+use crate::model::action::Offer;
+use crate::model::execution::Outcome;
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::json::Json;
+use crate::model::log::{Level, LogChunk, Progress, SpanId, Stream};
+use crate::model::serde_millis::{millis, optional_millis};
+use crate::model::time::Timestamp;
 
 /// Worker → coordinator: who I am and what I offer. At start, after a reconnect, when the offer changes, and when asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

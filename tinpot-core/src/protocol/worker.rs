@@ -13,17 +13,17 @@ use self::attempt::{Held, Phase};
 use self::epoch::Former;
 use self::slots::concurrency_of;
 use super::config::ProtocolConfig;
-use super::fence::{Epoch, Fence};
 use super::message::{
     Beat, BeatAck, Dispatch, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
     ResultReport,
 };
 use super::tick::Tick;
-use crate::action::Offer;
-use crate::execution::{Failure, Outcome};
-use crate::executor::{Stop, StopReason};
-use crate::id::WorkerId;
-use crate::time::Timestamp;
+use crate::model::action::Offer;
+use crate::model::execution::{Failure, Outcome};
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::WorkerId;
+use crate::model::stop::{Stop, StopReason};
+use crate::model::time::Timestamp;
 
 /// What the machine wants done, in order.
 #[derive(Clone, Debug, PartialEq)]

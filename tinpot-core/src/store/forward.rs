@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{ListOptions, Opened, QueuePage, Store, Transition};
-use crate::error::Result;
-use crate::execution::Execution;
-use crate::id::ExecutionId;
-use crate::log::LogChunk;
-use crate::log_sink::LogBatch;
-use crate::time::Timestamp;
+use crate::model::error::Result;
+use crate::model::execution::Execution;
+use crate::model::id::ExecutionId;
+use crate::model::log::LogBatch;
+use crate::model::log::LogChunk;
+use crate::model::time::Timestamp;
 
 macro_rules! forward {
     ($pointer:ident) => {

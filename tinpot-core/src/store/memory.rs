@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 pub(crate) use self::state::State;
 use super::{ListOptions, Opened, QueuePage, Store, Transition};
-use crate::error::Result;
-use crate::execution::Execution;
-use crate::id::ExecutionId;
-use crate::log::LogChunk;
-use crate::log_sink::LogBatch;
-use crate::time::Timestamp;
+use crate::model::error::Result;
+use crate::model::execution::Execution;
+use crate::model::id::ExecutionId;
+use crate::model::log::LogBatch;
+use crate::model::log::LogChunk;
+use crate::model::time::Timestamp;
 
 /// What a [`MemoryStore`] keeps of executions that have ended; the oldest go first.
 #[derive(Clone, Copy, Debug)]

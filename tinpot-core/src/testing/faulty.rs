@@ -10,8 +10,9 @@ use futures::stream::BoxStream;
 use tokio::sync::watch;
 
 use super::random::Random;
-use crate::error::Result;
-use crate::transport::{Address, Lane, Link, Transport};
+use crate::model::address::{Address, Lane};
+use crate::model::error::Result;
+use crate::transport::{Link, Transport};
 
 /// What a [`FaultyTransport`] does to frames that are sent through it.
 #[derive(Clone, Copy, Debug)]

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::random::Random;
-use crate::action::{Action, Offer, Schema, parameters as parameters_of};
-use crate::execution::Execution;
-use crate::id::{ExecutionId, WorkerId};
-use crate::json::Json;
+use crate::model::action::{Action, Offer, Schema, parameters as parameters_of};
+use crate::model::execution::Execution;
+use crate::model::fence::Epoch;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::json::Json;
 use crate::protocol::{
-    CoordinatorMachine, Epoch, Frame, Message, ProtocolConfig, Tick, WorkerMachine, WorkerProfile,
+    CoordinatorMachine, Frame, Message, ProtocolConfig, Tick, WorkerMachine, WorkerProfile,
 };
 
 /// The longest input that [`run`] makes up, in bytes.

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::id::ExecutionId;
-use crate::log::{Level, LogChunk, Stream};
-use crate::log_sink::{LogBatch, LogSink};
-use crate::time::Timestamp;
+use crate::log_sink::LogSink;
+use crate::model::id::ExecutionId;
+use crate::model::log::LogBatch;
+use crate::model::log::{Level, LogChunk, Stream};
+use crate::model::time::Timestamp;
 
 /// A sink, and a way to see what has arrived behind it.
 #[async_trait]

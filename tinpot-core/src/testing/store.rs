@@ -26,15 +26,16 @@ pub use self::logs::*;
 pub use self::queues::*;
 pub use self::reopen::*;
 pub use self::transitions::*;
-use crate::error::ErrorKind;
-use crate::execution::{Execution, Outcome, Status};
-use crate::id::{ExecutionId, WorkerId};
-use crate::json::Json;
-use crate::log::{Level, LogChunk, Stream};
-use crate::log_sink::LogBatch;
-use crate::protocol::{Epoch, Fence};
-use crate::store::{Store, Transition};
-use crate::time::Timestamp;
+use crate::model::error::ErrorKind;
+use crate::model::execution::{Execution, Outcome, Status};
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::json::Json;
+use crate::model::log::LogBatch;
+use crate::model::log::{Level, LogChunk, Stream};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::Store;
 
 /// Emits one test per case of the suite. Takes the path of an async function that gives an empty [`Store`].
 #[macro_export]

@@ -43,7 +43,8 @@ pub use self::reconnect::{
     close_while_down_ends, link_says_why_it_is_down, listeners_survive_a_cut,
     listening_while_down_takes_effect_later, send_while_down_is_unavailable,
 };
-use crate::transport::{Address, Transport};
+use crate::model::address::Address;
+use crate::transport::Transport;
 
 /// What connects the participants of a test: a broker, a hub, a socket.
 #[async_trait]

@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use tokio::sync::watch;
 
 use super::{Address, Lane, Link, Transport};
-use crate::error::Result;
+use crate::model::error::Result;
 
 macro_rules! forward {
     ($pointer:ident) => {

@@ -9,7 +9,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::{mpsc, watch};
 
 use super::{Address, Lane, Link, Transport};
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// Frames that wait at one listener. A frame carries many messages and the protocol keeps few in flight, so this is never reached by a peer
 /// that reads.

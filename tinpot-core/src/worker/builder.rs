@@ -8,14 +8,15 @@ use super::Worker;
 use super::control::{Control, Limits};
 use super::logs::LogPump;
 use super::offers::Offers;
-use crate::action::check_label;
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
-use crate::id::WorkerId;
+use crate::model::action::check_label;
+use crate::model::address::{Address, Lane};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::id::WorkerId;
+use crate::model::time::Timestamp;
 use crate::protocol::{ProtocolConfig, WorkerMachine, WorkerProfile};
-use crate::time::Timestamp;
-use crate::transport::{Address, Lane, Transport};
+use crate::transport::Transport;
 
 /// The most slots of a worker.
 const SLOTS_MAX: u32 = 10_000;

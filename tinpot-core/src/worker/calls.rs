@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind};
 use crate::executor::{CallReceiver, CallRequest, CallSender, CallUpdate};
-use crate::protocol::{Call, CallState, Called, Fence};
+use crate::model::error::{Error, ErrorKind};
+use crate::model::fence::Fence;
+use crate::protocol::{Call, CallState, Called};
 
 /// How long an answer is waited for before the call is sent again; doubled each time.
 const RESEND_FIRST: Duration = Duration::from_secs(1);

@@ -16,12 +16,15 @@ use super::calls::{Calls, Parking};
 use super::logs::{LogEntries, LogEntry};
 use super::offers::Offers;
 use crate::clock::Clock;
-use crate::execution::{Failure, Outcome};
-use crate::executor::{Attempt, Context, ContextParts, LogWriter, Stop, stop_channel};
+use crate::executor::{Attempt, Context, ContextParts, LogWriter, stop_channel};
 use crate::inbox::read_frame;
+use crate::model::address::{Address, Lane};
+use crate::model::execution::{Failure, Outcome};
+use crate::model::fence::Fence;
+use crate::model::stop::Stop;
 use crate::outbox::Outbox;
-use crate::protocol::{Dispatch, Fence, Message, WorkerEffect, WorkerMachine};
-use crate::transport::{Address, Lane, Link, Transport};
+use crate::protocol::{Dispatch, Message, WorkerEffect, WorkerMachine};
+use crate::transport::{Link, Transport};
 
 /// Inputs taken in one turn, and answered in one frame.
 const TURN_INPUTS: usize = 256;

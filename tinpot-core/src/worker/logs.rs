@@ -10,12 +10,14 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, until};
 use crate::executor::LogBuffer;
-use crate::id::WorkerId;
 use crate::inbox::read_frame;
-use crate::log::Progress;
+use crate::model::address::{Address, Lane};
+use crate::model::fence::Fence;
+use crate::model::id::WorkerId;
+use crate::model::log::Progress;
 use crate::outbox::Outbox;
-use crate::protocol::{Fence, Log, LogAck, LogSender, Message, ProgressReport, Tick};
-use crate::transport::{Address, Lane, Transport};
+use crate::protocol::{Log, LogAck, LogSender, Message, ProgressReport, Tick};
+use crate::transport::Transport;
 
 /// Lines in flight per attempt: what a connection carries in a few milliseconds.
 const WINDOW_BYTES: usize = 512 * 1024;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::future::select_all;
 use tokio::sync::watch;
 
-use crate::action::{Offer, Problem, SecretParts};
 use crate::executor::Executor;
-use crate::json::Json;
+use crate::model::action::{Offer, Problem, SecretParts};
+use crate::model::json::Json;
 
 #[derive(Debug)]
 pub(super) struct Offers {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::action::{Action, Problem, Schema};
-use crate::error::Result;
-use crate::json::Json;
+use crate::model::action::{Action, Problem, Schema};
+use crate::model::error::Result;
+use crate::model::json::Json;
 
 /// The most actions that are remembered; what a faulty worker offers beyond is left out.
 const ACTIONS_MAX: usize = 20_000;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::id::WorkerId;
+use crate::model::id::WorkerId;
 
 /// Of so many is remembered what was heard last: more than will come back, or be repeated by a network, in any life of a coordinator.
 const DEPARTED: usize = 4_096;

@@ -1,11 +1,11 @@
 //! Workers that are sent home: they are given nothing new, and end when what they have has ended.
 
 use super::{CoordinatorEffect, CoordinatorMachine};
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::WorkerId;
+use crate::model::address::Address;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::id::WorkerId;
 use crate::protocol::message::{Drain, Message};
 use crate::protocol::tick::Tick;
-use crate::transport::Address;
 
 impl CoordinatorMachine {
     /// Gives a worker nothing more, and asks it to end when its attempts have ended, until it has heard. Asking again changes nothing. Not

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::CoordinatorMachine;
 use super::worker::WorkerEntry;
-use crate::execution::Execution;
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::fence::Fence;
+use crate::model::execution::Execution;
+use crate::model::fence::Fence;
+use crate::model::id::{ExecutionId, WorkerId};
 use crate::protocol::tick::Tick;
 
 /// While so many attempts of a worker wait for their children, it is given nothing but children: each of them holds memory there, an

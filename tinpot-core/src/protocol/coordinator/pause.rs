@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{CoordinatorEffect, CoordinatorMachine};
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::WorkerId;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::id::WorkerId;
+use crate::model::transition::Transition;
 use crate::protocol::tick::Tick;
-use crate::store::Transition;
 
 impl CoordinatorMachine {
     /// Grants nothing more of a queue, until it is resumed. Pausing what is paused changes nothing.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::window::LOAD_MAX_BYTES;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, End, Timer};
-use crate::execution::{Execution, Outcome};
-use crate::id::ExecutionId;
+use crate::model::execution::{Execution, Outcome};
+use crate::model::id::ExecutionId;
+use crate::model::page::{QueueOrder, QueuePage};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
 use crate::protocol::tick::Tick;
-use crate::store::{QueueOrder, QueuePage, Transition};
-use crate::time::Timestamp;
 
 /// The lowest rank first, then the order of acceptance, which is that of the ids.
 pub(super) type WaitingKey = (i64, ExecutionId);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::queue::Wanted;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant};
-use crate::execution::{Execution, Status};
-use crate::protocol::fence::Epoch;
+use crate::model::execution::{Execution, Status};
+use crate::model::fence::Epoch;
+use crate::model::opened::Opened;
+use crate::model::time::Timestamp;
 use crate::protocol::message::Cancel;
 use crate::protocol::tick::Tick;
-use crate::store::Opened;
-use crate::time::Timestamp;
 
 impl CoordinatorMachine {
     /// Takes over what earlier lives left: attempts count as renewed now, for the longest lease that was persisted; the heads of the queues

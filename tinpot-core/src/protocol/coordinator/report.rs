@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, End, Grant};
-use crate::execution::Outcome;
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::fence::Fence;
+use crate::model::address::Address;
+use crate::model::execution::Outcome;
+use crate::model::fence::Fence;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::transition::Transition;
 use crate::protocol::message::{
     Accept, Message, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport,
 };
 use crate::protocol::tick::Tick;
-use crate::store::Transition;
-use crate::transport::Address;
 
 impl CoordinatorMachine {
     /// Takes one message of lane Control from a worker.

@@ -5,12 +5,12 @@ use std::cmp::Reverse;
 use super::window::Window;
 use super::worker::WorkerEntry;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant, Timer};
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::fence::Fence;
+use crate::model::address::Address;
+use crate::model::fence::Fence;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::transition::Transition;
 use crate::protocol::message::{Dispatch, Message, Probe};
 use crate::protocol::tick::Tick;
-use crate::store::Transition;
-use crate::transport::Address;
 
 impl CoordinatorMachine {
     /// How many attempts at `action` may wait at a worker for each slot that runs short ones; `None` when it is not known to be short.

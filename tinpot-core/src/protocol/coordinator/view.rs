@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::worker::WorkerEntry;
 use super::{Catalogue, CoordinatorMachine};
-use crate::id::ExecutionId;
-use crate::time::Timestamp;
+use crate::model::id::ExecutionId;
+use crate::model::time::Timestamp;
 
 /// Actions that a reason names; of the others it says how many there are.
 const NAMED: usize = 3;

@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::catalogue::NOBODY;
 use super::load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
-use crate::action::Problem;
-use crate::execution::Outcome;
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::fence::Fence;
+use crate::model::action::Problem;
+use crate::model::address::Address;
+use crate::model::execution::Outcome;
+use crate::model::fence::Fence;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
 use crate::protocol::message::{Beat, BeatAck, Goodbye, Hello, Message, WhoIsThere};
 use crate::protocol::tick::Tick;
-use crate::store::Transition;
-use crate::time::Timestamp;
-use crate::transport::Address;
 
 #[derive(Debug)]
 pub(super) struct WorkerEntry {
@@ -117,7 +117,7 @@ impl WorkerEntry {
     }
 
     /// No fence of `epoch` up to this number will be dispatched to it again.
-    pub(super) fn settled(&self, epoch: crate::protocol::fence::Epoch) -> u64 {
+    pub(super) fn settled(&self, epoch: crate::protocol::Epoch) -> u64 {
         let oldest = self.load.in_flight.keys().find(|fence| fence.epoch == epoch);
         oldest.map_or(self.last_granted, |fence| fence.number - 1)
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{WorkerEffect, WorkerMachine};
-use crate::executor::{Stop, StopReason};
-use crate::protocol::fence::Fence;
+use crate::model::fence::Fence;
+use crate::model::stop::{Stop, StopReason};
 use crate::protocol::message::{Dispatch, Message, Released, ReleasedHow};
 use crate::protocol::tick::Tick;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{WorkerEffect, WorkerMachine};
-use crate::executor::StopReason;
-use crate::protocol::fence::Fence;
+use crate::model::fence::Fence;
+use crate::model::stop::StopReason;
 use crate::protocol::message::{Goodbye, Message, ReleasedHow};
 use crate::protocol::tick::Tick;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::WorkerMachine;
-use crate::protocol::fence::Epoch;
+use crate::model::fence::Epoch;
 use crate::protocol::message::RejectReason;
 
 /// So many beats another store's coordinator has to have heard after the last one that was answered by the present one.

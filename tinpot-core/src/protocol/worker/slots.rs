@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::attempt::Phase;
 use super::{WorkerEffect, WorkerMachine};
-use crate::action::Offer;
-use crate::protocol::fence::Fence;
+use crate::model::action::Offer;
+use crate::model::fence::Fence;
 use crate::protocol::tick::Tick;
 
 /// The actions of an offer.

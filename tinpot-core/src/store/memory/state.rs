@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use super::MemoryStoreLimits;
 use super::waiting::Waiting;
-use crate::action::Action;
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{AttemptRecord, Execution};
-use crate::id::ExecutionId;
-use crate::log::LogChunk;
-use crate::log_sink::LogBatch;
-use crate::protocol::Epoch;
-use crate::store::{ListOptions, Opened, QueuePage, Standing, Transition};
-use crate::time::Timestamp;
+use crate::model::action::Action;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::Standing;
+use crate::model::execution::{AttemptRecord, Execution};
+use crate::model::fence::Epoch;
+use crate::model::id::ExecutionId;
+use crate::model::log::LogBatch;
+use crate::model::log::LogChunk;
+use crate::model::opened::Opened;
+use crate::model::page::{ListOptions, QueuePage};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
 
 #[derive(Clone, Debug)]
 struct Record {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::execution::Execution;
-use crate::id::ExecutionId;
-use crate::store::{QueueOrder, WaitingCount};
-use crate::time::Timestamp;
+use crate::model::execution::Execution;
+use crate::model::id::ExecutionId;
+use crate::model::opened::WaitingCount;
+use crate::model::page::QueueOrder;
+use crate::model::time::Timestamp;
 
 type Lane = (Arc<str>, Arc<str>);
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::executor::{FunctionExecutor, FunctionExecutorBuilder};
-use crate::log::Level;
+use crate::model::log::Level;
 
 /// How often an action that waits for a file looks for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::support::{AMPLE, Running, SHORT, Scratch, start, start_with, value};
 use super::{Kill, Subject};
-use crate::execution::Outcome;
-use crate::executor::{Stop, StopReason};
+use crate::model::execution::Outcome;
+use crate::model::stop::{Stop, StopReason};
 
 /// An attempt that is asked to end cleans up and ends, long before its grace period is over.
 pub async fn stop_lets_cleanup_run(subject: &Subject) {

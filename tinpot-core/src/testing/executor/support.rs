@@ -11,12 +11,13 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::Subject;
-use crate::execution::Outcome;
-use crate::executor::{Attempt, Context, ContextParts, LogBuffer, LogWriter, Stop, StopReason};
-use crate::id::ExecutionId;
-use crate::json::Json;
-use crate::log::Progress;
-use crate::protocol::{Epoch, Fence};
+use crate::executor::{Attempt, Context, ContextParts, LogBuffer, LogWriter};
+use crate::model::execution::Outcome;
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::ExecutionId;
+use crate::model::json::Json;
+use crate::model::log::Progress;
+use crate::model::stop::{Stop, StopReason};
 
 /// How long a condition may take. Generous, since it costs nothing where all is well.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);

@@ -12,11 +12,14 @@ use std::collections::HashMap;
 use super::clock::Moment;
 use super::store::SimulatedStore;
 use super::world::{Checked, broken};
-use crate::execution::{AttemptRecord, Execution, Outcome, RetryPolicy, Status};
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::{BeatAck, CoordinatorEffect, Epoch, Fence, Message, Recorded, ResultAck};
-use crate::store::{Opened, Transition};
-use crate::time::Timestamp;
+use crate::model::execution::{AttemptRecord, Execution, Outcome, Status};
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::opened::Opened;
+use crate::model::retry::RetryPolicy;
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::protocol::{BeatAck, CoordinatorEffect, Message, Recorded, ResultAck};
 
 /// What is known of one execution.
 #[derive(Debug)]

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
 use crate::coordinator::{Accepted, Answer};
-use crate::execution::{Execution, RetryPolicy};
-use crate::id::{ExecutionId, WorkerId};
-use crate::json::Json;
+use crate::model::execution::Execution;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::json::Json;
+use crate::model::retry::RetryPolicy;
+use crate::model::time::Timestamp;
 use crate::protocol::CancelOutcome;
-use crate::time::Timestamp;
 use crate::{Backoff, ErrorKind};
 
 /// Names a request.

@@ -14,12 +14,13 @@ use super::clock::{Clock, Moment, NEVER};
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
 use crate::coordinator::{Answer, Registry, Step, Turn};
-use crate::error::{Error, ErrorKind};
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::{CoordinatorEffect, CoordinatorMachine, Fence, Frame, Message, Tick};
-use crate::store::Transition;
-use crate::time::Timestamp;
-use crate::transport::{Address, Lane};
+use crate::model::address::{Address, Lane};
+use crate::model::error::{Error, ErrorKind};
+use crate::model::fence::Fence;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::protocol::{CoordinatorEffect, CoordinatorMachine, Frame, Message, Tick};
 
 /// As in the control loop.
 const TURN_INPUTS: usize = 256;

@@ -6,9 +6,10 @@ use std::collections::BinaryHeap;
 use super::client::Request;
 use super::clock::Moment;
 use super::trouble::{Fault, Repair};
-use crate::id::ExecutionId;
-use crate::protocol::{Fence, Frame};
-use crate::transport::Lane;
+use crate::model::address::Lane;
+use crate::model::fence::Fence;
+use crate::model::id::ExecutionId;
+use crate::protocol::Frame;
 
 /// A process that can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

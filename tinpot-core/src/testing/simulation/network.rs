@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::events::{Event, Host};
 use super::world::{Checked, World, broken};
-use crate::id::WorkerId;
+use crate::model::address::{Address, Lane};
+use crate::model::id::WorkerId;
 use crate::protocol::{Frame, Message};
-use crate::transport::{Address, Lane};
 
 /// One frame in so many goes through the real encoding, and has to come out as it went in. So do all that are spoiled.
 const ENCODED: u64 = 64;

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use super::world::{Checked, broken};
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::Execution;
-use crate::id::ExecutionId;
-use crate::log::LogChunk;
-use crate::log_sink::LogBatch;
-use crate::protocol::Epoch;
-use crate::store::{ListOptions, MemoryStoreLimits, Opened, QueuePage, State, Transition};
-use crate::time::Timestamp;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::Execution;
+use crate::model::fence::Epoch;
+use crate::model::id::ExecutionId;
+use crate::model::log::LogBatch;
+use crate::model::log::LogChunk;
+use crate::model::opened::Opened;
+use crate::model::page::{ListOptions, QueuePage};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::{MemoryStoreLimits, State};
 
 /// What is synced. What is being written is with the process that waits for it: when that crashes, it was synced or is gone.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ pub(super) use self::pump::line;
 use super::clock::{Clock, Moment, NEVER};
 use super::events::{Happening, Host};
 use super::world::{Checked, World};
+use crate::model::address::{Address, Lane};
 use crate::protocol::{Frame, Message, Tick, WorkerEffect, WorkerMachine};
-use crate::transport::{Address, Lane};
 
 /// One process; every start of it is another life.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::plan::{Plan, Scenario};
 use super::store::SimulatedStore;
 use super::worker::Node;
 use super::{Report, Violation};
-use crate::action::{Action, Offer};
+use crate::model::action::{Action, Offer};
 use crate::testing::Random;
 
 /// What becomes of it when a promise is not kept.

@@ -1,8 +1,10 @@
 //! Idempotency keys.
 
 use super::{accept, commit, finish, ids, refused, status, with};
-use crate::execution::Execution;
-use crate::store::{ListOptions, Store, Transition};
+use crate::model::execution::Execution;
+use crate::model::page::ListOptions;
+use crate::model::transition::Transition;
+use crate::store::Store;
 
 fn key(new: &mut Execution) {
     new.idempotency_key = Some("the key".into());

@@ -1,10 +1,12 @@
 //! Lists for people.
 
 use super::{commit, execution, finish, ids, with};
-use crate::execution::{Parent, Status};
-use crate::id::ExecutionId;
-use crate::store::{ListOptions, Store, Transition};
-use crate::time::Timestamp;
+use crate::model::execution::{Parent, Status};
+use crate::model::id::ExecutionId;
+use crate::model::page::ListOptions;
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::Store;
 
 /// Newest first, page by page, only what was asked for.
 pub async fn lists_are_filtered_and_paged(store: impl Store) {

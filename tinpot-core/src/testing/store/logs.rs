@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{AT, commit, execution, fence, grant, lines, read};
-use crate::error::ErrorKind;
-use crate::execution::AttemptRecord;
-use crate::id::ExecutionId;
-use crate::log::{Level, LogChunk, Stream};
-use crate::log_sink::LogBatch;
-use crate::store::{Store, Transition};
-use crate::time::Timestamp;
+use crate::model::error::ErrorKind;
+use crate::model::execution::AttemptRecord;
+use crate::model::id::ExecutionId;
+use crate::model::log::LogBatch;
+use crate::model::log::{Level, LogChunk, Stream};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::Store;
 
 /// A reader goes on where it stopped, in portions.
 pub async fn logs_are_read_from_a_sequence(store: impl Store) {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::{accept, commit, fence, finish, grant, ids, read, refused, with};
-use crate::id::ExecutionId;
-use crate::json::Json;
-use crate::store::{QueueOrder, QueuePage, Store, Transition};
-use crate::time::Timestamp;
+use crate::model::id::ExecutionId;
+use crate::model::json::Json;
+use crate::model::page::{QueueOrder, QueuePage};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::Store;
 
 pub(super) fn ready(queue: &str, action: &str, after: Option<(i32, u128)>) -> QueueOrder {
     let after = after.map(|(priority, id)| (-i64::from(priority), ExecutionId::from_u128(id)));

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use super::queues::{delayed, page, ready};
 use super::{accept, commit, execution, fence, finish, grant, lines, read, refused, with};
-use crate::action::Action;
-use crate::execution::{Execution, Outcome};
-use crate::id::{ExecutionId, WorkerId};
-use crate::log_sink::LogBatch;
-use crate::store::{ListOptions, Opened, Store, Transition, WaitingCount};
-use crate::time::Timestamp;
+use crate::model::action::Action;
+use crate::model::execution::{Execution, Outcome};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::log::LogBatch;
+use crate::model::opened::{Opened, WaitingCount};
+use crate::model::page::ListOptions;
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::Store;
 
 /// A store that outlives whoever has it open.
 pub trait Reopen: Send + Sized {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{AT, accept, commit, execution, fence, finish, grant, read, refused, status, with};
-use crate::error::ErrorKind;
-use crate::execution::{Backoff, Failure, Outcome, RetryPolicy, Status};
-use crate::id::ExecutionId;
-use crate::json::Json;
-use crate::store::{Store, Transition};
-use crate::time::Timestamp;
+use crate::model::error::ErrorKind;
+use crate::model::execution::{Failure, Outcome, Status};
+use crate::model::id::ExecutionId;
+use crate::model::json::Json;
+use crate::model::retry::{Backoff, RetryPolicy};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::Store;
 
 /// Each life of a coordinator on a store has a number of its own.
 pub async fn each_opening_is_a_new_epoch(store: impl Store) {

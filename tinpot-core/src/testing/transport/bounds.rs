@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::Network;
 use super::support::{at_once, drain, eventually, join, listen, next, send, worker};
-use crate::error::{Error, ErrorKind};
-use crate::transport::{Address, Lane};
+use crate::model::address::{Address, Lane};
+use crate::model::error::{Error, ErrorKind};
 
 /// More than any buffer holds, or it would not be a bound.
 const FLOOD_FRAMES: usize = 50_000;

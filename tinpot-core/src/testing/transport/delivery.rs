@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::Network;
 use super::support::{join, link_is, listen, next, send, within, worker};
-use crate::transport::{Address, Lane, Link};
+use crate::model::address::{Address, Lane};
+use crate::transport::Link;
 
 /// The size that every transport has to carry.
 const LARGE_BYTES: usize = 4 * 1024 * 1024;

@@ -4,8 +4,9 @@ use futures::StreamExt;
 
 use super::Network;
 use super::support::{at_once, join, link_is, listen, next, send, within, worker};
-use crate::error::ErrorKind;
-use crate::transport::{Address, Lane, Link};
+use crate::model::address::{Address, Lane};
+use crate::model::error::ErrorKind;
+use crate::transport::Link;
 
 /// A participant whose network is there gets up, and a receiver of its status that comes late sees it.
 pub async fn status_is_up(network: &impl Network) {

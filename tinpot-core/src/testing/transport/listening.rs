@@ -5,7 +5,7 @@ use futures::StreamExt;
 
 use super::Network;
 use super::support::{drain, join, listen, next, send, worker};
-use crate::transport::{Address, Lane};
+use crate::model::address::{Address, Lane};
 
 /// Several streams at one address, of one participant and of two, each get every frame.
 pub async fn every_listener_gets_every_frame(network: &impl Network) {

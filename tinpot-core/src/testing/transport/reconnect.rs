@@ -8,8 +8,9 @@ use super::support::{
     at_once, drain, eventually, join, link_is, listen, next, send, within, worker,
 };
 use super::{Faults, Network};
-use crate::error::ErrorKind;
-use crate::transport::{Address, Lane, Link, Transport};
+use crate::model::address::{Address, Lane};
+use crate::model::error::ErrorKind;
+use crate::transport::{Link, Transport};
 
 async fn cut(faults: &dyn Faults, participants: &[&Arc<dyn Transport>]) -> Vec<Link> {
     within("cutting the link", faults.cut()).await;

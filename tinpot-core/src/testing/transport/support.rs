@@ -9,8 +9,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use super::Network;
-use crate::id::WorkerId;
-use crate::transport::{Address, Lane, Link, Transport};
+use crate::model::address::{Address, Lane};
+use crate::model::id::WorkerId;
+use crate::transport::{Link, Transport};
 
 /// How long a condition may take. Generous, since it costs nothing where all is well.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);

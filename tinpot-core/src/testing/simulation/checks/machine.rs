@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::id::WorkerId;
+use crate::model::id::WorkerId;
 use crate::testing::simulation::clock::Moment;
 use crate::testing::simulation::world::{Checked, World, broken};
 

@@ -1,8 +1,9 @@
 //! What must be true when an attempt starts.
 
 use super::{Checks, place};
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::{Dispatch, Fence};
+use crate::model::fence::Fence;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::protocol::Dispatch;
 use crate::testing::simulation::store::SimulatedStore;
 use crate::testing::simulation::world::{Checked, broken};
 

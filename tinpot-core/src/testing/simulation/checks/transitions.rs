@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{Attempt, Checks, place};
-use crate::execution::{Execution, Outcome, RetryPolicy};
-use crate::id::ExecutionId;
-use crate::store::Transition;
+use crate::model::execution::{Execution, Outcome};
+use crate::model::id::ExecutionId;
+use crate::model::retry::RetryPolicy;
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
 use crate::testing::simulation::store::SimulatedStore;
 use crate::testing::simulation::world::{Checked, broken};
-use crate::time::Timestamp;
 
 impl Checks {
     /// The coordinator has decided this at `wall`: I10, the schedule is the pure function of policy, execution and attempt. And nothing starts
@@ -149,7 +150,7 @@ impl Checks {
     }
 
     /// What is recorded of an attempt is what its worker said.
-    fn true_outcome(&self, fence: crate::protocol::Fence, outcome: &Outcome) -> Checked {
+    fn true_outcome(&self, fence: crate::model::fence::Fence, outcome: &Outcome) -> Checked {
         let reported = self.attempts.get(&fence).and_then(|attempt| attempt.reported.as_ref());
         match outcome {
             Outcome::Lost | Outcome::Cancelled => Ok(()),

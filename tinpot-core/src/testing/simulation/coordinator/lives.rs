@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::{Input, Pipeline, Process};
 use crate::coordinator::{Registry, Turn};
-use crate::protocol::{CoordinatorMachine, Epoch, Tick};
+use crate::model::fence::Epoch;
+use crate::model::time::Timestamp;
+use crate::protocol::{CoordinatorMachine, Tick};
 use crate::testing::simulation::clock::{Clock, NEVER};
 use crate::testing::simulation::events::{Event, Happening, Host};
 use crate::testing::simulation::trouble::Repair;
 use crate::testing::simulation::world::{Checked, World};
-use crate::time::Timestamp;
 
 /// What wall clocks show at the beginning.
 const BEGINNING: u64 = 1_700_000_000_000_000;

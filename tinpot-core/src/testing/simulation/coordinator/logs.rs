@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::coordinator::{LogEnd, LogIntake, Registry};
-use crate::protocol::{Epoch, Frame, Message};
+use crate::model::address::{Address, Lane};
+use crate::model::fence::Epoch;
+use crate::protocol::{Frame, Message};
 use crate::testing::simulation::clock::{Moment, NEVER};
 use crate::testing::simulation::events::{Event, Happening, Host};
 use crate::testing::simulation::world::{Checked, World, broken};
-use crate::transport::{Address, Lane};
 
 /// As in the pipeline.
 const TURN_FRAMES: usize = 16;

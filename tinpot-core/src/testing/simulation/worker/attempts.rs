@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::pump::Entry;
-use crate::execution::Outcome;
-use crate::executor::{Stop, StopReason};
-use crate::id::ExecutionId;
-use crate::json::Json;
-use crate::protocol::{Dispatch, Fence};
+use crate::model::execution::Outcome;
+use crate::model::fence::Fence;
+use crate::model::id::ExecutionId;
+use crate::model::json::Json;
+use crate::model::stop::{Stop, StopReason};
+use crate::protocol::Dispatch;
 use crate::testing::simulation::clock::{Moment, NEVER};
 use crate::testing::simulation::events::{Happening, Host};
 use crate::testing::simulation::world::{Checked, World};

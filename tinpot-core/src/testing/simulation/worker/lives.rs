@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Later, Node, Pause};
-use crate::action::Offer;
-use crate::id::WorkerId;
+use crate::model::action::Offer;
+use crate::model::address::Lane;
+use crate::model::id::WorkerId;
 use crate::protocol::{WorkerMachine, WorkerProfile};
 use crate::testing::simulation::clock::{Clock, Moment, NEVER};
 use crate::testing::simulation::events::{Event, Happening, Host};
 use crate::testing::simulation::trouble::Repair;
 use crate::testing::simulation::world::{Checked, World};
-use crate::transport::Lane;
 
 /// As in the control loop: how long kills and acknowledgements are waited for after the end of the patience, and log lines after that.
 const LAST_REPORTS: Duration = Duration::from_secs(5);

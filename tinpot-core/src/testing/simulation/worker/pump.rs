@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::log::{Level, LogChunk, Stream};
-use crate::protocol::{Fence, Frame, Log, LogSender, Message};
+use crate::model::address::Lane;
+use crate::model::fence::Fence;
+use crate::model::log::{Level, LogChunk, Stream};
+use crate::model::time::Timestamp;
+use crate::protocol::{Frame, Log, LogSender, Message};
 use crate::testing::simulation::clock::NEVER;
 use crate::testing::simulation::events::{Happening, Host};
 use crate::testing::simulation::world::{Checked, World};
-use crate::time::Timestamp;
-use crate::transport::Lane;
 
 /// A small window, so that it is full now and then.
 const WINDOW_BYTES: usize = 600;

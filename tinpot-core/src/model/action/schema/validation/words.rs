@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::kind_of;
 use super::super::normal::WHOLE;
 use super::{formats, names_of, union};
-use crate::action::{Violations, clipped, push_name};
+use crate::model::violation::{Violations, clipped, push_name};
 
 /// The most of a value, of an option or of a pattern that a message repeats, in bytes.
 const QUOTED_BYTES: usize = 80;

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::{Error, ErrorKind};
-use crate::id::ExecutionId;
-use crate::time::Timestamp;
+use crate::model::error::{Error, ErrorKind};
+use crate::model::id::ExecutionId;
+use crate::model::time::Timestamp;
 
 /// One step of an execution: a function that an action called, or a part of it with a name.
 ///

@@ -177,7 +177,7 @@ impl<'a> Normaliser<'a> {
         let pointer =
             reference.strip_prefix('#').filter(|rest| rest.is_empty() || rest.starts_with('/'));
         let target = pointer.and_then(|pointer| self.root.pointer(pointer)).ok_or_else(|| {
-            let reference = crate::action::clipped(reference, 200);
+            let reference = crate::model::violation::clipped(reference, 200);
             format!("$ref {reference:?} leads nowhere: it must be the place of a part, such as #/$defs/name")
         })?;
         self.references.push(reference);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::ExecutionId;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::id::ExecutionId;
 
 /// How often, and after which delays, an action is tried again after it failed, timed out or was lost.
 ///
@@ -30,13 +30,13 @@ pub struct RetryPolicy {
 #[non_exhaustive]
 pub struct Backoff {
     /// The delay before the first retry.
-    #[serde(default = "one_second", with = "super::millis", rename = "delay_ms")]
+    #[serde(default = "one_second", with = "super::serde_millis::millis", rename = "delay_ms")]
     pub delay: Duration,
     /// Each further delay is this many times longer; 1 for fixed delays.
     #[serde(default = "two")]
     pub factor: f64,
     /// No delay is longer.
-    #[serde(default = "five_minutes", with = "super::millis", rename = "max_delay_ms")]
+    #[serde(default = "five_minutes", with = "super::serde_millis::millis", rename = "max_delay_ms")]
     pub max_delay: Duration,
     /// The part of a delay, 0 to 1, that is spread: 0.2 means between 80 % and 100 % of it.
     #[serde(default)]
@@ -195,7 +195,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Backoff, RetryPolicy};
-    use crate::id::ExecutionId;
+    use crate::model::id::ExecutionId;
 
     #[test]
     fn delays_grow_to_the_bound_and_end() {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::json::Json;
+use crate::model::json::Json;
 
 /// One parameter of an action, as its schema describes it.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,18 +6,19 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::options::SubmitOptions;
-pub(crate) use self::retry::DURATION_MAX;
-pub use self::retry::{Backoff, RetryPolicy};
-use crate::action::DEFAULT_QUEUE;
-use crate::id::{ExecutionId, WorkerId};
-use crate::json::Json;
-use crate::log::SpanId;
-use crate::protocol::Fence;
-use crate::store::Standing;
-use crate::time::Timestamp;
+use crate::model::action::DEFAULT_QUEUE;
+use crate::model::fence::Fence;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::json::Json;
+use crate::model::log::SpanId;
+use crate::model::retry::RetryPolicy;
+use crate::model::serde_millis::optional_millis;
+use crate::model::time::Timestamp;
 
 mod options;
-mod retry;
+
+/// The standing of an execution, as conditions see it: its status and its live attempt.
+pub type Standing = (Status, Option<Fence>);
 
 /// More than any two priorities are apart.
 const CHILD_RANK: i64 = 1 << 33;
@@ -315,7 +316,7 @@ impl Execution {
         if self.secrets.is_empty() {
             return self.parameters.clone();
         }
-        crate::json::mask::at_places(&self.parameters, &self.secrets)
+        crate::model::json::mask::at_places(&self.parameters, &self.secrets)
     }
 
     /// The attempt that a worker holds.
@@ -411,48 +412,5 @@ impl AttemptRecord {
     /// Whether lines of its log are known to be on their way.
     pub fn log_is_open(&self) -> bool {
         self.log_end.is_some_and(|end| self.log_lines < end)
-    }
-}
-
-/// Durations as whole milliseconds.
-pub(crate) mod millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(
-        duration: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(duration.as_millis() as u64)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_millis)
-    }
-}
-
-/// Optional durations as whole milliseconds.
-pub(crate) mod optional_millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(
-        duration: &Option<Duration>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match duration {
-            Some(duration) => serializer.serialize_some(&(duration.as_millis() as u64)),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        Option::<u64>::deserialize(deserializer).map(|millis| millis.map(Duration::from_millis))
     }
 }

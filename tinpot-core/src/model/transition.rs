@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::action::Action;
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::{AttemptRecord, Execution, Outcome, Status};
-use crate::id::{ExecutionId, WorkerId};
-use crate::protocol::Fence;
-use crate::time::Timestamp;
+use crate::model::action::Action;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::{AttemptRecord, Execution, Outcome, Standing, Status};
+use crate::model::fence::Fence;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::time::Timestamp;
 
 /// One change of one execution (or of what is known of an action or a queue). Each is conditional: on the execution, on the fence where it names one,
 /// and on the status.
@@ -90,9 +90,6 @@ pub enum Transition {
         log_end: Option<u64>,
     },
 }
-
-/// Where an execution stands, as far as conditions ask: its status and its live attempt.
-pub type Standing = (Status, Option<Fence>);
 
 impl Transition {
     /// The execution that it changes; `None` when it is about an action or a queue.

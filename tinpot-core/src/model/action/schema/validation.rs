@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use self::words::Reporter;
 use super::normal::WHOLE;
 use super::secrets;
-use crate::action::{Violations, clipped};
+use crate::model::violation::{Violations, clipped};
 
 /// The most memory that a compiled pattern may take. A pattern comes from a worker.
 const PATTERN_BYTES: usize = 1024 * 1024;

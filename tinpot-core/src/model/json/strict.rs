@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::action::{Violations, push_name};
+use crate::model::violation::{Violations, push_name};
 
 /// How deep lists and objects may be nested. Every JSON library can do that; many give up soon after.
 const DEPTH_MAX: usize = 100;
@@ -189,7 +189,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
 #[cfg(test)]
 mod tests {
     use super::read;
-    use crate::error::ErrorKind;
+    use crate::model::error::{Error, ErrorKind};
 
     fn faults(text: &str) -> String {
         let reading = read(text);
@@ -197,7 +197,7 @@ mod tests {
         if reading.faults.is_empty() {
             return String::new();
         }
-        reading.faults.into_error(ErrorKind::InvalidParameters, "").to_string()
+        Error::of_violations(ErrorKind::InvalidParameters, "", reading.faults).to_string()
     }
 
     #[test]

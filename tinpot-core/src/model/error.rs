@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::action::Violation;
+use super::violation::{Violation, Violations};
 
 /// What went wrong, coarse enough to act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +86,12 @@ impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None, violations: Vec::new() }
+    }
+
+    /// Creates an error that names every violation; `context` goes in front.
+    pub(crate) fn of_violations(kind: ErrorKind, context: &str, violations: Violations) -> Self {
+        let (text, violations) = violations.into_parts();
+        Self::new(kind, format!("{context}{text}")).with_violations(violations)
     }
 
     /// Attaches the error that caused this one.

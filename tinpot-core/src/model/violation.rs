@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind};
-
 /// The most violations that are named; how many more there are is only counted.
 pub(crate) const VIOLATIONS_MAX: usize = 50;
 /// The longest path, in bytes: names in it come from whoever submits.
@@ -69,13 +67,13 @@ impl Violations {
         self.named.iter().any(|violation| violation.path == path)
     }
 
-    /// An error of that kind that names them all; `context` goes in front.
-    pub(crate) fn into_error(self, kind: ErrorKind, context: &str) -> Error {
+    /// Returns what was recorded: one line of text and the violations themselves.
+    pub(super) fn into_parts(self) -> (String, Vec<Violation>) {
         let mut all: Vec<String> = self.named.iter().map(Violation::to_string).collect();
         if self.more > 0 {
             all.push(format!("and {} more", self.more));
         }
-        Error::new(kind, format!("{context}{}", all.join("; "))).with_violations(self.named)
+        (all.join("; "), self.named)
     }
 }
 

@@ -134,7 +134,7 @@ fn end_of_number(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{at_places, in_texts};
-    use crate::json::Json;
+    use crate::model::json::Json;
 
     fn json(text: &str) -> Json {
         Json::parse(text).expect("JSON")

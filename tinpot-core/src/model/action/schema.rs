@@ -7,9 +7,9 @@ mod validation;
 
 use serde_json::Value;
 
-use super::violation::Violations;
-use crate::error::{Error, ErrorKind, Result};
-use crate::json::{Json, strict};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::json::{Json, strict};
+use crate::model::violation::Violations;
 
 /// A JSON Schema of parameters, ready for use.
 ///
@@ -38,9 +38,8 @@ impl Schema {
             return Err(invalid(error.to_string()));
         }
         let Some(value) = reading.value.filter(|_| reading.faults.is_empty()) else {
-            return Err(reading
-                .faults
-                .into_error(ErrorKind::InvalidInput, "the schema is not valid: "));
+            let context = "the schema is not valid: ";
+            return Err(Error::of_violations(ErrorKind::InvalidInput, context, reading.faults));
         };
         let normal = normal::normal(&value).map_err(invalid)?;
         let has_secrets = secrets::has(&normal);
@@ -74,7 +73,7 @@ impl Schema {
             }
         }
         match (&self.normal, reading.value) {
-            _ if !violations.is_empty() => Err(violations.into_error(kind, "")),
+            _ if !violations.is_empty() => Err(Error::of_violations(kind, "", violations)),
             (Some(schema), Some(value)) if self.has_secrets => Ok(secrets::places(schema, &value)),
             _ => Ok(Vec::new()),
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Backoff;
-use crate::time::Timestamp;
+use crate::model::retry::Backoff;
+use crate::model::time::Timestamp;
 
 /// What a caller may ask for beyond action and parameters. `None` means what the action says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct SubmitOptions {
     pub priority: Option<i32>,
     /// How long it has to wait at least.
     #[serde(
-        with = "super::optional_millis",
+        with = "crate::model::serde_millis::optional_millis",
         rename = "delay_ms",
         skip_serializing_if = "Option::is_none"
     )]
@@ -31,14 +31,14 @@ pub struct SubmitOptions {
     pub not_before: Option<Timestamp>,
     /// It fails when it still waits for a worker after that long.
     #[serde(
-        with = "super::optional_millis",
+        with = "crate::model::serde_millis::optional_millis",
         rename = "expires_in_ms",
         skip_serializing_if = "Option::is_none"
     )]
     pub expires_in: Option<Duration>,
     /// How long an attempt may run.
     #[serde(
-        with = "super::optional_millis",
+        with = "crate::model::serde_millis::optional_millis",
         rename = "timeout_ms",
         skip_serializing_if = "Option::is_none"
     )]

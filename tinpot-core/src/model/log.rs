@@ -1,12 +1,14 @@
 //! Log lines, and the chunks in which they travel and are stored.
 
+mod batch;
 mod event;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::batch::LogBatch;
 pub use self::event::{Artifact, LogEvent, SpanId, SpanOutcome};
-use crate::json::Json;
-use crate::time::Timestamp;
+use crate::model::json::Json;
+use crate::model::time::Timestamp;
 
 /// Where a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,7 +2,6 @@
 
 mod parameters;
 mod schema;
-mod violation;
 
 use std::time::Duration;
 
@@ -11,11 +10,10 @@ use serde::{Deserialize, Serialize};
 pub use self::parameters::{Parameter, parameters};
 pub use self::schema::Schema;
 pub(crate) use self::schema::SecretParts;
-pub use self::violation::Violation;
-pub(crate) use self::violation::{Violations, clipped, push_name};
-use crate::error::{Error, ErrorKind, Result};
-use crate::execution::RetryPolicy;
-use crate::json::Json;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::json::Json;
+use crate::model::retry::RetryPolicy;
+pub use crate::model::violation::Violation;
 
 /// The queue of an action that names none.
 pub const DEFAULT_QUEUE: &str = "default";
@@ -49,7 +47,7 @@ pub struct Action {
     /// How long an execution has to wait at least, in milliseconds on the wire.
     #[serde(
         default,
-        with = "crate::execution::optional_millis",
+        with = "crate::model::serde_millis::optional_millis",
         rename = "delay_ms",
         skip_serializing_if = "Option::is_none"
     )]
@@ -57,7 +55,7 @@ pub struct Action {
     /// An execution that still waits for a worker after that long fails; in milliseconds on the wire.
     #[serde(
         default,
-        with = "crate::execution::optional_millis",
+        with = "crate::model::serde_millis::optional_millis",
         rename = "expires_in_ms",
         skip_serializing_if = "Option::is_none"
     )]
@@ -65,7 +63,7 @@ pub struct Action {
     /// How long an attempt may run, in milliseconds on the wire; no limit when absent.
     #[serde(
         default,
-        with = "crate::execution::optional_millis",
+        with = "crate::model::serde_millis::optional_millis",
         rename = "timeout_ms",
         skip_serializing_if = "Option::is_none"
     )]
@@ -268,7 +266,7 @@ mod tests {
     use std::time::Duration;
 
     use super::Action;
-    use crate::execution::{Backoff, RetryPolicy};
+    use crate::model::retry::{Backoff, RetryPolicy};
 
     #[test]
     fn delays_travel_without_retries() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::json::Json;
+use crate::model::json::Json;
 
 /// The most places that are named one by one; with more, the whole document is one.
 const PLACES_MAX: usize = 1_000;

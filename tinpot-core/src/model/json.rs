@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// One JSON document, kept as the text it came in; cloning is cheap.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ impl Json {
                 Err(if faults.is_empty() {
                     Error::new(kind, format!("not a JSON document: {error}"))
                 } else {
-                    faults.into_error(kind, "not a JSON document: ")
+                    Error::of_violations(kind, "not a JSON document: ", faults)
                 })
             }
         }

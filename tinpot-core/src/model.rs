@@ -1,0 +1,18 @@
+//! Plain data: imports nothing above it.
+
+pub mod action;
+pub(crate) mod address;
+pub(crate) mod error;
+pub(crate) mod execution;
+pub(crate) mod fence;
+pub(crate) mod id;
+pub(crate) mod json;
+pub(crate) mod log;
+pub(crate) mod opened;
+pub(crate) mod page;
+pub(crate) mod retry;
+pub(crate) mod serde_millis;
+pub(crate) mod stop;
+pub(crate) mod time;
+pub(crate) mod transition;
+pub(crate) mod violation;
