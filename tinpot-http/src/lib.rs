@@ -82,14 +82,14 @@
 //! A stream without news has a comment every 15 seconds ([`HttpConfig::heartbeat`]). Open streams end when the coordinator shuts down or the
 //! host says so ([`HttpConfig::shutdown_signal`]), so that they do not hold up a graceful shutdown; clients come back and resume.
 
+mod base_path;
 mod config;
+mod csrf;
 mod error;
 mod extract;
+mod feed;
 mod model;
-mod mount;
 mod openapi;
-mod origin;
-mod page;
 mod params;
 mod router;
 mod routes;

@@ -14,7 +14,7 @@ use crate::model::json_bytes;
 use crate::routes::{
     actions, details, executions, health, logs, queues, rerun, stats, version, workers,
 };
-use crate::{page, stream};
+use crate::{feed, stream};
 
 /// Everything that there is. What is not listed here is not in the document, and a test holds it against the router.
 #[derive(OpenApi)]
@@ -42,7 +42,7 @@ use crate::{page, stream};
         details::artifacts,
         details::artifact,
         stream::open,
-        page::open,
+        feed::open,
         workers::workers,
         workers::drain,
         queues::list,

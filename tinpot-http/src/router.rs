@@ -15,12 +15,12 @@ use tokio::sync::Semaphore;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
-use crate::page::{self, Board, Hub};
+use crate::feed::{self, ChangeFeed, LogFanout};
 use crate::routes::{
     actions, details, executions, health, logs, queues, rerun, stats, version, workers,
 };
 use crate::stream;
-use crate::{openapi, origin};
+use crate::{csrf, openapi};
 
 /// What every request may use.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ pub(crate) struct App {
     pub(crate) searches: Semaphore,
     /// Tells this life of the server from any other.
     pub(crate) instance: String,
-    pub(crate) hub: Hub,
-    pub(crate) board: Board,
+    pub(crate) log_fanout: LogFanout,
+    pub(crate) change_feed: ChangeFeed,
 }
 
 /// The API of `coordinator`. Serve it, or nest it under any path; it never binds.
@@ -49,15 +49,15 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(limit)
-        .layer(middleware::from_fn_with_state(origins, origin::guard))
+        .layer(middleware::from_fn_with_state(origins, csrf::guard))
         .layer(middleware::from_fn(catch_panic))
         .with_state(Arc::new(App {
             coordinator,
             config,
             searches: Semaphore::new(logs::SEARCHES),
             instance: ExecutionId::generate().to_string(),
-            hub: Hub::default(),
-            board: Board::default(),
+            log_fanout: LogFanout::default(),
+            change_feed: ChangeFeed::default(),
         }))
 }
 
@@ -85,7 +85,7 @@ fn api() -> Router<Arc<App>> {
         .route("/api/queues/{name}/pause", post(queues::pause))
         .route("/api/queues/{name}/resume", post(queues::resume))
         .route("/api/stats", get(stats::stats))
-        .route("/api/stream", get(page::open))
+        .route("/api/stream", get(feed::open))
         .route("/api/version", get(version::version))
         .route("/openapi.json", get(openapi::show))
         .route("/health", get(health::health))

@@ -10,10 +10,10 @@ use serde::Serialize;
 use tinpot_core::ExecutionId;
 use utoipa::ToSchema;
 
+use crate::base_path::BasePath;
 use crate::error::ApiError;
 use crate::extract::ActionName;
 use crate::model::{ActionView, Actions, SyncResult, json_response};
-use crate::mount::Mount;
 use crate::openapi::shapes;
 use crate::params::{Params, SECONDS, seconds};
 use crate::router::App;
@@ -70,12 +70,12 @@ pub(crate) async fn show(
 pub(crate) async fn execute(
     State(app): State<Arc<App>>,
     ActionName(action): ActionName,
-    mount: Mount,
+    base_path: BasePath,
     submission: Submission,
 ) -> Result<Response, ApiError> {
     let Submission { parameters, options } = submission;
     let id = app.coordinator.submit(&action, parameters, options).await?.id();
-    Ok(submitted(StatusCode::OK, id, &action, &mount))
+    Ok(submitted(StatusCode::OK, id, &action, &base_path))
 }
 
 /// The answer to a submission.
@@ -83,13 +83,13 @@ pub(crate) fn submitted(
     status: StatusCode,
     id: ExecutionId,
     action: &str,
-    Mount(mount): &Mount,
+    BasePath(base_path): &BasePath,
 ) -> Response {
     let submitted = Submitted {
         execution_id: id,
         action_name: action,
         status: "submitted",
-        stream_url: format!("{mount}/api/executions/{id}/stream"),
+        stream_url: format!("{base_path}/api/executions/{id}/stream"),
     };
     json_response(status, &submitted)
 }

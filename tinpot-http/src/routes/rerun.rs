@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::actions::{Submitted, submitted};
+use crate::base_path::BasePath;
 use crate::error::ApiError;
 use crate::extract::PathExecution;
-use crate::mount::Mount;
 use crate::openapi::shapes;
 use crate::router::App;
 use crate::submission::RerunOptions;
@@ -26,10 +26,10 @@ use crate::submission::RerunOptions;
 pub(crate) async fn rerun(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,
-    mount: Mount,
+    base_path: BasePath,
     RerunOptions(options): RerunOptions,
 ) -> Result<Response, ApiError> {
     let action = app.execution(id).await?.action.clone();
     let handle = app.coordinator.rerun(id, options).await?;
-    Ok(submitted(StatusCode::ACCEPTED, handle.id(), &action, &mount))
+    Ok(submitted(StatusCode::ACCEPTED, handle.id(), &action, &base_path))
 }

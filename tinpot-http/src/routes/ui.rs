@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
+use crate::base_path::BasePath;
 use crate::config::HttpConfig;
 use crate::error::ApiError;
-use crate::mount::Mount;
 use crate::router::{App, unknown_route};
 
 /// What the page may do, but for who may frame it. Nothing is loaded from or sent to elsewhere, and nothing in the page itself is run.
@@ -69,7 +69,7 @@ fn ancestors(origins: &[String]) -> String {
 
 /// A request for a page.
 struct Asked {
-    mount: Mount,
+    base_path: BasePath,
     seen: Uri,
     headers: HeaderMap,
 }
@@ -78,8 +78,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let mount = Mount::from_request_parts(parts, state).await?;
-        Ok(Self { mount, seen: parts.uri.clone(), headers: parts.headers.clone() })
+        let base_path = BasePath::from_request_parts(parts, state).await?;
+        Ok(Self { base_path, seen: parts.uri.clone(), headers: parts.headers.clone() })
     }
 }
 
@@ -100,7 +100,7 @@ impl Asked {
                 .into_response();
         };
         // As it is: it is small, and another one below each path.
-        let page = tinpot_ui::page(&format!("{}/", self.mount.0));
+        let page = tinpot_ui::page(&format!("{}/", self.base_path.0));
         let etag = tinpot_ui::etag(page.as_bytes());
         let mut response = if unchanged(&self.headers, &etag) {
             StatusCode::NOT_MODIFIED.into_response()

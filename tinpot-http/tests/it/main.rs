@@ -3,18 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod actions;
+mod base_path;
 mod client;
 mod cluster;
 mod errors;
 mod executions;
+mod feed;
 mod fuzzed;
 mod health;
 mod log_parts;
 mod logs;
-mod mounting;
 mod openapi;
 mod operations;
-mod page;
 mod parameters;
 mod secrets;
 mod stream;

@@ -61,7 +61,7 @@ impl Topic {
 
 /// Where changes are told, while anybody listens.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<Weak<Watched>>);
+pub(crate) struct ChangeFeed(Mutex<Weak<Watched>>);
 
 #[derive(Debug)]
 struct Watched {
@@ -75,7 +75,7 @@ impl Drop for Watched {
     }
 }
 
-impl Board {
+impl ChangeFeed {
     pub(super) fn listen(&self, coordinator: &Coordinator, topics: Vec<Topic>) -> Listener {
         let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let watched = board.upgrade().unwrap_or_else(|| {

@@ -27,7 +27,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The executions that somebody follows.
 #[derive(Debug, Default)]
-pub(crate) struct Hub(Mutex<HashMap<ExecutionId, Weak<Followed>>>);
+pub(crate) struct LogFanout(Mutex<HashMap<ExecutionId, Weak<Followed>>>);
 
 /// Something new.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl Drop for Followed {
     }
 }
 
-impl Hub {
+impl LogFanout {
     /// Follows an execution from a line on; `None` when it is not known.
     pub(super) async fn follow(
         &self,

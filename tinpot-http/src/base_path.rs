@@ -16,9 +16,9 @@ const PREFIX_BYTES: usize = 256;
 ///
 /// It is what a proxy in front says that it has taken off, and then what nesting has taken off.
 #[derive(Debug)]
-pub(crate) struct Mount(pub(crate) String);
+pub(crate) struct BasePath(pub(crate) String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Mount {
+impl<S: Send + Sync> FromRequestParts<S> for BasePath {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {

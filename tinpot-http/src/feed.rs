@@ -1,8 +1,8 @@
 //! `/api/stream`: all that a page of the UI watches, in one connection. Browsers have six for a server, and tabs share them.
 
-mod changes;
-mod followed;
+mod change_feed;
 mod frames;
+mod log_fanout;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use futures::stream::{self, BoxStream, SelectAll};
 use serde::Serialize;
 use tinpot_core::ExecutionId;
 
-pub(crate) use self::changes::Board;
-use self::changes::Topic;
-pub(crate) use self::followed::Hub;
+pub(crate) use self::change_feed::ChangeFeed;
+use self::change_feed::Topic;
+pub(crate) use self::log_fanout::LogFanout;
 use crate::error::ApiError;
 use crate::params::Params;
 use crate::router::App;
@@ -79,7 +79,7 @@ pub(crate) async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let logs = params.read("log", &expected, logs)?.unwrap_or_default();
     let mut streams: SelectAll<BoxStream<'static, Option<Bytes>>> = SelectAll::new();
     // Of what changes after the client has heard that it is connected, nothing is missed.
-    let listener = app.board.listen(&app.coordinator, topics);
+    let listener = app.change_feed.listen(&app.coordinator, topics);
     streams.push(
         stream::unfold(Some(listener), |listener| async move {
             let mut listener = listener?;
@@ -94,7 +94,7 @@ pub(crate) async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let server = Server { version: env!("CARGO_PKG_VERSION"), instance: &app.instance };
     let mut first = vec![frames::frame("connected", &Connected { kind: "connected", server })];
     for (id, after) in logs {
-        match app.hub.follow(&app.coordinator, id, after).await? {
+        match app.log_fanout.follow(&app.coordinator, id, after).await? {
             Some(follower) => streams.push(
                 stream::unfold(follower, |mut follower| async move {
                     let bytes = follower.next().await?;
