@@ -1,6 +1,6 @@
 //! An action's schema, made ready to check parameters and to find the secrets among them.
 
-mod normal;
+mod dereference;
 mod secrets;
 #[cfg(feature = "validation")]
 mod validation;
@@ -17,7 +17,7 @@ use crate::model::violation::Violations;
 #[derive(Debug)]
 pub struct Schema {
     /// Without references; `None` when nobody has to look into it.
-    normal: Option<Value>,
+    dereferenced: Option<Value>,
     has_secrets: bool,
     #[cfg(feature = "validation")]
     validator: jsonschema::Validator,
@@ -41,13 +41,13 @@ impl Schema {
             let context = "the schema is not valid: ";
             return Err(Error::of_violations(ErrorKind::InvalidInput, context, reading.faults));
         };
-        let normal = normal::normal(&value).map_err(invalid)?;
-        let has_secrets = secrets::has(&normal);
+        let dereferenced = dereference::dereference(&value).map_err(invalid)?;
+        let has_secrets = secrets::has(&dereferenced);
         Ok(Self {
             #[cfg(feature = "validation")]
-            validator: validation::compile(&normal).map_err(invalid)?,
+            validator: validation::compile(&dereferenced).map_err(invalid)?,
             has_secrets,
-            normal: (cfg!(feature = "validation") || has_secrets).then_some(normal),
+            dereferenced: (cfg!(feature = "validation") || has_secrets).then_some(dereferenced),
         })
     }
 
@@ -72,7 +72,7 @@ impl Schema {
                 }
             }
         }
-        match (&self.normal, reading.value) {
+        match (&self.dereferenced, reading.value) {
             _ if !violations.is_empty() => Err(Error::of_violations(kind, "", violations)),
             (Some(schema), Some(value)) if self.has_secrets => Ok(secrets::places(schema, &value)),
             _ => Ok(Vec::new()),
@@ -81,7 +81,7 @@ impl Schema {
 
     #[cfg(feature = "validation")]
     fn look(&self, parameters: &Value, violations: &mut Violations) {
-        if let Some(schema) = &self.normal {
+        if let Some(schema) = &self.dereferenced {
             validation::check(&self.validator, schema, parameters, violations);
         }
     }
@@ -101,7 +101,7 @@ impl SecretParts {
             return None;
         }
         let value: Value = schema.to().ok()?;
-        normal::normal(&value).ok().filter(secrets::has).map(Self)
+        dereference::dereference(&value).ok().filter(secrets::has).map(Self)
     }
 
     /// The texts and numbers that must not be seen.

@@ -13,7 +13,7 @@ pub(super) fn may_have(schema: &Json) -> bool {
     schema.get().contains("writeOnly") || schema.get().contains("\\u")
 }
 
-/// Whether there is something secret in a normal schema.
+/// Whether there is something secret in a dereferenced schema.
 pub(super) fn has(schema: &Value) -> bool {
     match schema {
         Value::Object(map) => {

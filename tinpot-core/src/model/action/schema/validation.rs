@@ -2,22 +2,22 @@
 
 mod bounds;
 mod formats;
+mod messages;
 mod union;
-mod words;
 
 use jsonschema::{Draft, Keyword, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
-use self::words::Reporter;
-use super::normal::WHOLE;
+use self::messages::Reporter;
+use super::dereference::WHOLE;
 use super::secrets;
 use crate::model::violation::{Violations, clipped};
 
 /// The most memory that a compiled pattern may take. A pattern comes from a worker.
 const PATTERN_BYTES: usize = 1024 * 1024;
 
-/// Compiles a normal schema; fails with a reason.
-pub(super) fn compile(normal: &Value) -> Result<Validator, String> {
+/// Compiles a dereferenced schema. Fails with a reason.
+pub(super) fn compile(dereferenced: &Value) -> Result<Validator, String> {
     // The engine without backtracking: how long a match takes is bounded by pattern and text.
     let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
     let mut options = jsonschema::options()
@@ -33,7 +33,7 @@ pub(super) fn compile(normal: &Value) -> Result<Validator, String> {
     for (name, check) in formats::OURS {
         options = options.with_format(name, check);
     }
-    options.build(normal).map_err(|error| reason(&error))
+    options.build(dereferenced).map_err(|error| reason(&error))
 }
 
 /// Why something is not a schema, with the place in it.

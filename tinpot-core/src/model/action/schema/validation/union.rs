@@ -3,7 +3,7 @@
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 
-use super::super::normal::WHOLE;
+use super::super::dereference::WHOLE;
 
 /// The alternative that comes closest: one of the right type, whose constants (`"kind": "circle"`) fit, and of those the one with the least
 /// wrong. `None` when not even the type of any is right.

@@ -4,8 +4,8 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value;
 
+use super::super::dereference::WHOLE;
 use super::super::kind_of;
-use super::super::normal::WHOLE;
 use super::{formats, names_of, union};
 use crate::model::violation::{Violations, clipped, push_name};
 

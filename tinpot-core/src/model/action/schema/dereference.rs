@@ -75,19 +75,19 @@ const DATES: [&str; 4] =
 /// The keyword for whole numbers: unlike `integer` itself, it does not take `3.0`, which is no integer for whoever runs the action.
 pub(super) const WHOLE: &str = "tinpot:whole";
 
-/// Makes a schema normal; fails with a reason.
-pub(super) fn normal(schema: &Value) -> Result<Value, String> {
-    Normaliser { root: schema, parts: 0, references: Vec::new() }.part(schema, 0)
+/// Replaces each reference of a schema by its target and drops what validation does not need.
+pub(super) fn dereference(schema: &Value) -> Result<Value, String> {
+    Dereferencer { root: schema, parts: 0, references: Vec::new() }.part(schema, 0)
 }
 
-struct Normaliser<'a> {
+struct Dereferencer<'a> {
     root: &'a Value,
     parts: usize,
     /// Those that are being followed.
     references: Vec<&'a str>,
 }
 
-impl<'a> Normaliser<'a> {
+impl<'a> Dereferencer<'a> {
     fn part(&mut self, schema: &'a Value, depth: usize) -> Result<Value, String> {
         self.parts += 1;
         if self.parts > PARTS_MAX {
@@ -218,7 +218,7 @@ fn has_type(schema: &Map<String, Value>, name: &str) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::normal;
+    use super::dereference;
 
     #[test]
     fn references_are_followed_and_a_circle_once() {
@@ -227,7 +227,7 @@ mod tests {
                 "n": {"type": "number"}}});
         let expected = json!({"properties": {"a": {"type": "object", "properties": {
             "next": true, "n": {"minimum": 1, "allOf": [{"type": "number"}]}}}}});
-        assert_eq!(normal(&schema), Ok(expected));
+        assert_eq!(dereference(&schema), Ok(expected));
     }
 
     #[test]
@@ -238,18 +238,19 @@ mod tests {
             defs.insert(format!("d{level}"), json!({"anyOf": [next, next]}));
         }
         defs.insert("d30".to_owned(), Value::Bool(true));
-        let error = normal(&json!({"$ref": "#/$defs/d0", "$defs": defs})).expect_err("too large");
+        let error =
+            dereference(&json!({"$ref": "#/$defs/d0", "$defs": defs})).expect_err("too large");
         assert!(error.contains("more than 10000 parts"), "{error}");
         let deep = (0..100).fold(json!({}), |inner, _| json!({"items": inner}));
-        assert!(normal(&deep).expect_err("too deep").contains("deeper than 64"));
+        assert!(dereference(&deep).expect_err("too deep").contains("deeper than 64"));
     }
 
     #[test]
     fn what_refers_to_elsewhere_is_refused() {
         for reference in ["#/nowhere", "https://example.org/x", "other.json", "#anchor"] {
-            let error = normal(&json!({"$ref": reference})).expect_err(reference);
+            let error = dereference(&json!({"$ref": reference})).expect_err(reference);
             assert!(error.contains(reference) && error.contains("leads nowhere"), "{error}");
         }
-        assert!(normal(&json!({"properties": {"x": 5}})).is_err());
+        assert!(dereference(&json!({"properties": {"x": 5}})).is_err());
     }
 }
