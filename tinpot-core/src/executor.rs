@@ -19,7 +19,7 @@ pub use self::function::{FunctionExecutor, FunctionExecutorBuilder};
 pub use self::log_writer::{LogBuffer, LogLines, LogWriter};
 use crate::model::action::Offer;
 use crate::model::error::Result;
-use crate::model::execution::Outcome;
+use crate::model::outcome::Outcome;
 pub use crate::model::stop::{Stop, StopReason};
 
 /// Runs attempts at actions.

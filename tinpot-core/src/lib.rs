@@ -37,15 +37,16 @@ pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLo
 pub use self::model::action;
 pub use self::model::action::{Action, Offer, Problem};
 pub use self::model::error::{Error, ErrorKind, Result};
-pub use self::model::execution::{
-    AttemptRecord, Execution, Failure, Outcome, Parent, Status, SubmitOptions,
-};
+pub use self::model::execution::{AttemptRecord, Execution, Parent, SubmitOptions};
+pub use self::model::failure::{Failure, FailureCode};
 pub use self::model::id::{ExecutionId, WorkerId};
 pub use self::model::json::Json;
 pub use self::model::log::{
     Artifact, Level, LogChunk, LogEvent, Progress, SpanId, SpanOutcome, Stream,
 };
+pub use self::model::outcome::Outcome;
 pub use self::model::retry::{Backoff, RetryPolicy};
+pub use self::model::status::Status;
 pub use self::model::time::Timestamp;
 pub use self::protocol::{RunningAttempt, WorkerInfo};
 pub use self::store::{MemoryStore, Store};

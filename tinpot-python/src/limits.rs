@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tinpot_core::Failure;
+use tinpot_core::{Failure, FailureCode};
 
 /// What one attempt may use; nothing is limited by default, except by the machine.
 ///
@@ -92,7 +92,9 @@ impl Limits {
 
 /// An attempt has exceeded a limit; in the same words as in Python.
 pub(crate) fn exceeded(name: &str, value: impl std::fmt::Display) -> Failure {
-    Failure::new(format!("the limit {name} of {value} was exceeded")).kind("LimitExceeded")
+    Failure::new(format!("the limit {name} of {value} was exceeded"))
+        .code(FailureCode::LimitExceeded)
+        .kind("LimitExceeded")
 }
 
 fn to_seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {

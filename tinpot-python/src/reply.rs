@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tinpot_core::{Failure, Json, Outcome};
+use tinpot_core::{Failure, FailureCode, Json, Outcome};
 
 /// How an attempt ended, in the words of the interpreter.
 #[derive(Debug, Deserialize)]
@@ -36,7 +36,9 @@ impl Reply {
             Reply { ok: Some(value), .. } => Outcome::Succeeded(Json::from(value)),
             Reply { failed: Some(failure), .. } => Outcome::Failed(failure),
             Reply { cancelled: true, .. } => Outcome::Failed(
-                Failure::new("somebody else asked the interpreter to end").kind("Cancelled"),
+                Failure::new("somebody else asked the interpreter to end")
+                    .code(FailureCode::Interrupted)
+                    .kind("Cancelled"),
             ),
             _ => Outcome::failed("the interpreter's reply says nothing"),
         }

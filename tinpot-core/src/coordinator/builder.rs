@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::log_sink::LogSink;
 use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
-use crate::model::execution::Status;
+use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::store::{MemoryStore, Store};

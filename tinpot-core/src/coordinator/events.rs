@@ -6,8 +6,9 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use super::Coordinator;
 use super::live::{Live, LiveState};
-use crate::model::execution::{Outcome, Status};
 use crate::model::log::{LogChunk, Progress};
+use crate::model::outcome::Outcome;
+use crate::model::status::Status;
 
 /// How much log is read from the store at once.
 const READ_BYTES: usize = 256 * 1024;

@@ -8,8 +8,10 @@ use super::events::{Event, events};
 use super::live::Live;
 use super::{Coordinator, ErrorKind};
 use crate::model::error::{Error, Result};
-use crate::model::execution::{Execution, Outcome, Status};
+use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
+use crate::model::outcome::Outcome;
+use crate::model::status::Status;
 use crate::protocol::CancelOutcome;
 
 /// An execution: wait for it, watch it, cancel it. Dropping the handle changes nothing for the execution.

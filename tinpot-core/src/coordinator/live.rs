@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::intake::LogEnd;
-use crate::model::execution::{Execution, Outcome, Status};
+use crate::model::execution::Execution;
 use crate::model::fence::Fence;
 use crate::model::id::ExecutionId;
 use crate::model::log::Progress;
+use crate::model::outcome::Outcome;
+use crate::model::status::Status;
 use crate::model::transition::Transition;
 use crate::protocol::LogReceiver;
 

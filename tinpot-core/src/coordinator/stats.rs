@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Coordinator;
-use crate::model::execution::Status;
+use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 
@@ -216,9 +216,10 @@ mod tests {
     use std::time::Duration;
 
     use super::{Durations, MINUTE_MICROS, MINUTES, Recent, class_of, middle_of};
-    use crate::model::execution::{Execution, Outcome};
+    use crate::model::execution::Execution;
     use crate::model::id::ExecutionId;
     use crate::model::json::Json;
+    use crate::model::outcome::Outcome;
     use crate::model::time::Timestamp;
     use crate::model::transition::Transition;
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::{Outcome, SubmitOptions};
+use crate::model::execution::SubmitOptions;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::log::SpanId;
+use crate::model::outcome::Outcome;
 
 /// Calls that have not been taken by the worker yet.
 const CALLS: usize = 64;

@@ -12,11 +12,12 @@ use tokio::sync::watch;
 use super::calls::{CallSender, Child};
 use super::log_writer::{LogLines, LogWriter};
 use crate::model::error::{Error, ErrorKind};
-use crate::model::execution::{Outcome, SubmitOptions};
+use crate::model::execution::SubmitOptions;
 use crate::model::fence::Fence;
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::log::{Level, LogEvent, Progress, SpanId, SpanOutcome, Stream};
+use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::model::time::Timestamp;
 

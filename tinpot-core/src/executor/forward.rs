@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{Attempt, Context, Executor};
 use crate::model::action::Offer;
 use crate::model::error::Result;
-use crate::model::execution::Outcome;
+use crate::model::outcome::Outcome;
 
 macro_rules! forward {
     ($pointer:ident) => {

@@ -17,8 +17,9 @@ use tokio::sync::watch;
 use super::{Attempt, Context, Executor, Stop};
 use crate::model::action::{Action, Offer};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::{Failure, Outcome};
+use crate::model::failure::{Failure, FailureCode};
 use crate::model::json::Json;
+use crate::model::outcome::Outcome;
 
 type Call = dyn Fn(Context, Json) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync;
 
@@ -93,7 +94,9 @@ impl FunctionExecutorBuilder {
                     Ok(parameters) => parameters,
                     Err(e) => {
                         return Outcome::Failed(
-                            Failure::new(e.to_string()).kind("InvalidParameters"),
+                            Failure::new(e.to_string())
+                                .code(FailureCode::InvalidParameters)
+                                .kind("InvalidParameters"),
                         );
                     }
                 };
@@ -214,7 +217,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "the action panicked".to_owned());
-    Failure::new(message).kind("panic")
+    Failure::new(message).code(FailureCode::Panicked).kind("panic")
 }
 
 impl fmt::Debug for FunctionExecutor {

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::masks::Masks;
-use crate::model::execution::Outcome;
 use crate::model::json::Json;
 use crate::model::log::{Level, LogChunk, LogEvent, SpanId, Stream};
+use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 
 /// Text that waits to be sent, per attempt. Enough to keep a connection busy for some milliseconds; little enough for hundreds of attempts.

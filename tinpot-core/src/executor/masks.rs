@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use crate::model::execution::Outcome;
 use crate::model::json::Json;
 use crate::model::json::mask::{MASK, in_texts};
+use crate::model::outcome::Outcome;
 
 /// Shorter texts are not masked, in characters: `1`, `on` or `abc` are in every other line, and hiding them would show what they are.
 const SHORTEST: usize = 4;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::execution::Status;
+use super::status::Status;
 use super::id::ExecutionId;
 use super::time::Timestamp;
 

@@ -36,7 +36,11 @@ pub struct Backoff {
     #[serde(default = "two")]
     pub factor: f64,
     /// No delay is longer.
-    #[serde(default = "five_minutes", with = "super::serde_millis::millis", rename = "max_delay_ms")]
+    #[serde(
+        default = "five_minutes",
+        with = "super::serde_millis::millis",
+        rename = "max_delay_ms"
+    )]
     pub max_delay: Duration,
     /// The part of a delay, 0 to 1, that is spread: 0.2 means between 80 % and 100 % of it.
     #[serde(default)]

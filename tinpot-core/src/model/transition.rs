@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::model::action::Action;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::{AttemptRecord, Execution, Outcome, Standing, Status};
+use crate::model::execution::{AttemptRecord, Execution, Standing};
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::outcome::Outcome;
+use crate::model::status::Status;
 use crate::model::time::Timestamp;
 
 /// One change of one execution (or of what is known of an action or a queue). Each is conditional: on the execution, on the fence where it names one,

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::execution::{Outcome, SubmitOptions};
+use crate::model::execution::SubmitOptions;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::log::SpanId;
+use crate::model::outcome::Outcome;
 
 /// Worker → coordinator: have that action run. Sent again until it is answered; by fence and number it is one and the same call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

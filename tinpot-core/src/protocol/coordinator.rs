@@ -30,9 +30,10 @@ use super::message::{Cancel, Message, Recorded, WhoIsThere};
 use super::tick::Tick;
 use crate::model::address::Address;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::{Execution, Outcome};
+use crate::model::execution::Execution;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::call::{Call, Called};
 use crate::model::action::Offer;
-use crate::model::execution::Outcome;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
 use crate::model::log::{Level, LogChunk, Progress, SpanId, Stream};
+use crate::model::outcome::Outcome;
 use crate::model::serde_millis::{millis, optional_millis};
 use crate::model::time::Timestamp;
 

@@ -19,9 +19,10 @@ use super::message::{
 };
 use super::tick::Tick;
 use crate::model::action::Offer;
-use crate::model::execution::{Failure, Outcome};
+use crate::model::failure::{Failure, FailureCode};
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::WorkerId;
+use crate::model::outcome::Outcome;
 use crate::model::stop::{Stop, StopReason};
 use crate::model::time::Timestamp;
 
@@ -398,6 +399,7 @@ impl WorkerMachine {
             (Outcome::Cancelled, Some(StopReason::TimedOut)) => Outcome::TimedOut,
             (Outcome::Cancelled, Some(StopReason::ShuttingDown)) => Outcome::Failed(
                 Failure::new("the worker shut down before the action had finished")
+                    .code(FailureCode::WorkerShutdown)
                     .kind("WorkerShutdown"),
             ),
             (outcome, _) => outcome,

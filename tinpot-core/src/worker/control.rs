@@ -19,8 +19,9 @@ use crate::clock::Clock;
 use crate::executor::{Attempt, Context, ContextParts, LogWriter, stop_channel};
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Lane};
-use crate::model::execution::{Failure, Outcome};
+use crate::model::failure::{Failure, FailureCode};
 use crate::model::fence::Fence;
+use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::outbox::Outbox;
 use crate::protocol::{Dispatch, Message, WorkerEffect, WorkerMachine};
@@ -253,13 +254,20 @@ impl Control {
                     let running =
                         AssertUnwindSafe(executor.execute(attempt, context)).catch_unwind();
                     running.await.unwrap_or_else(|_| {
-                        Outcome::Failed(Failure::new("the executor panicked").kind("panic"))
+                        Outcome::Failed(
+                            Failure::new("the executor panicked")
+                                .code(FailureCode::Panicked)
+                                .kind("panic"),
+                        )
                     })
                 }
-                None => Outcome::failed(format!(
-                    "there is no action {:?} here any more",
-                    attempt.action
-                )),
+                None => Outcome::Failed(
+                    Failure::new(format!(
+                        "the worker no longer offers action {:?}",
+                        attempt.action
+                    ))
+                    .code(FailureCode::ActionUnavailable),
+                ),
             };
             let outcome = reported.shown_outcome(outcome);
             let _ = finished.send(Finished { fence, outcome }).await;
@@ -292,7 +300,9 @@ fn within(outcome: Outcome, max_bytes: usize) -> Outcome {
                 "the result has {} bytes; at most {max_bytes} are taken",
                 value.get().len()
             );
-            Outcome::Failed(Failure::new(message).kind("ResultTooLarge"))
+            Outcome::Failed(
+                Failure::new(message).code(FailureCode::ResultTooLarge).kind("ResultTooLarge"),
+            )
         }
         Outcome::Failed(mut failure) => {
             cut(&mut failure.message, max_bytes / 4);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tinpot_core::{Context, Failure, Outcome, Stop};
+use tinpot_core::{Context, Failure, FailureCode, Outcome, Stop};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -132,7 +132,11 @@ fn reply(line: io::Result<Option<&[u8]>>) -> Step {
 }
 
 pub(super) fn crash(status: ExitStatus) -> Outcome {
-    Outcome::Failed(Failure::new(format!("the interpreter {}", describe(status))).kind("Crashed"))
+    Outcome::Failed(
+        Failure::new(format!("the interpreter {}", describe(status)))
+            .code(FailureCode::Crashed)
+            .kind("Crashed"),
+    )
 }
 
 /// What somebody wants of an attempt.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
-use tinpot_core::{Attempt, Context, Failure, Outcome};
+use tinpot_core::{Attempt, Context, Failure, FailureCode, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -225,7 +225,7 @@ impl Running {
                     }
                     Some(Request::Kill) => {
                         let message = "another attempt in the same interpreter would not end, and had to be killed with it";
-                        break Some(Outcome::Failed(Failure::new(message).kind("Crashed")));
+                        break Some(Outcome::Failed(Failure::new(message).code(FailureCode::Crashed).kind("Crashed")));
                     }
                     None => break None,
                 },

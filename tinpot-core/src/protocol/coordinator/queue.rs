@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::window::LOAD_MAX_BYTES;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, End, Timer};
-use crate::model::execution::{Execution, Outcome};
+use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
+use crate::model::outcome::Outcome;
 use crate::model::page::{QueueOrder, QueuePage};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;

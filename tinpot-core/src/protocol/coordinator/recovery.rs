@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::queue::Wanted;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant};
-use crate::model::execution::{Execution, Status};
+use crate::model::execution::Execution;
 use crate::model::fence::Epoch;
 use crate::model::opened::Opened;
+use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::protocol::message::Cancel;
 use crate::protocol::tick::Tick;

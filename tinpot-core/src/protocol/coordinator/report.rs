@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, End, Grant};
 use crate::model::address::Address;
-use crate::model::execution::Outcome;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::outcome::Outcome;
 use crate::model::transition::Transition;
 use crate::protocol::message::{
     Accept, Message, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport,
@@ -140,7 +140,8 @@ impl CoordinatorMachine {
         }
         self.settle_without_fill(fence, from);
         let (ran, log_end) = (Duration::from_micros(report.ran_us), report.last_log_seq);
-        let end = End { outcome: report.outcome, ran: Some(ran), log_end: Some(log_end) };
+        let end =
+            End { outcome: report.outcome.as_reported(), ran: Some(ran), log_end: Some(log_end) };
         self.end_attempt(now, execution, fence, end, out);
         self.remember_settled(fence);
         out.push(CoordinatorEffect::LogEnds {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::support::{Scratch, run, start, value, within};
 use super::{Kill, Subject};
 use crate::model::action::parameters;
-use crate::model::execution::Outcome;
+use crate::model::outcome::Outcome;
 
 /// The actions of the suite are offered, with their parameters in order.
 pub async fn set_of_actions_is_offered(subject: &Subject) {

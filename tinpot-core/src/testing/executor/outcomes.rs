@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Subject;
 use super::support::{Scratch, run, start, start_with, value, within};
-use crate::model::execution::Outcome;
 use crate::model::log::Progress;
+use crate::model::outcome::Outcome;
 
 /// Whatever JSON there is comes back as it went.
 pub async fn value_comes_back(subject: &Subject) {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::support::{AMPLE, Running, SHORT, Scratch, start, start_with, value};
 use super::{Kill, Subject};
-use crate::model::execution::Outcome;
+use crate::model::outcome::Outcome;
 use crate::model::stop::{Stop, StopReason};
 
 /// An attempt that is asked to end cleans up and ends, long before its grace period is over.

@@ -12,11 +12,11 @@ use tokio::task::JoinHandle;
 
 use super::Subject;
 use crate::executor::{Attempt, Context, ContextParts, LogBuffer, LogWriter};
-use crate::model::execution::Outcome;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::log::Progress;
+use crate::model::outcome::Outcome;
 use crate::model::stop::{Stop, StopReason};
 
 /// How long a condition may take. Generous, since it costs nothing where all is well.

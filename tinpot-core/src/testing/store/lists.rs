@@ -1,9 +1,10 @@
 //! Lists for people.
 
 use super::{commit, execution, finish, ids, with};
-use crate::model::execution::{Parent, Status};
+use crate::model::execution::Parent;
 use crate::model::id::ExecutionId;
 use crate::model::page::ListOptions;
+use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::Store;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::{AT, accept, commit, execution, fence, finish, grant, read, refused, status, with};
 use crate::model::error::ErrorKind;
-use crate::model::execution::{Failure, Outcome, Status};
+use crate::model::failure::Failure;
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
+use crate::model::outcome::Outcome;
 use crate::model::retry::{Backoff, RetryPolicy};
+use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::Store;

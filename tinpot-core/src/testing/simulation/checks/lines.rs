@@ -1,10 +1,10 @@
 //! I8: the stored log of an attempt is a prefix of what it wrote, without a gap; if that is not all, it says so.
 
 use super::{Checks, record};
-use crate::model::execution::Outcome;
 use crate::model::fence::Fence;
 use crate::model::log::LogBatch;
 use crate::model::log::Stream;
+use crate::model::outcome::Outcome;
 use crate::testing::simulation::store::SimulatedStore;
 use crate::testing::simulation::worker::line;
 use crate::testing::simulation::world::{Checked, broken};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{Attempt, Checks, place};
-use crate::model::execution::{Execution, Outcome};
+use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
+use crate::model::outcome::Outcome;
 use crate::model::retry::RetryPolicy;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;

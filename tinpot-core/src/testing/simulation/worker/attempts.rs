@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::pump::Entry;
-use crate::model::execution::Outcome;
 use crate::model::fence::Fence;
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
+use crate::model::outcome::Outcome;
 use crate::model::stop::{Stop, StopReason};
 use crate::protocol::Dispatch;
 use crate::testing::simulation::clock::{Moment, NEVER};
