@@ -5,7 +5,7 @@ use tinpot_core::{Context, Error, ExecutionId, Failure, Json, Outcome, SpanId, S
 
 /// What an interpreter asks.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Asked {
+pub(crate) struct CallRequest {
     number: u64,
     action: String,
     parameters: Json,
@@ -19,7 +19,7 @@ pub(crate) struct Asked {
 
 #[derive(Deserialize)]
 struct Line {
-    call: Asked,
+    call: CallRequest,
 }
 
 /// What it is told: one line.
@@ -46,7 +46,7 @@ struct Refused {
     message: String,
 }
 
-impl Asked {
+impl CallRequest {
     /// Whether a line of an interpreter is a call, and not its reply.
     pub(crate) fn is_in(line: &[u8]) -> bool {
         line.starts_with(b"{\"call\":")
@@ -58,7 +58,7 @@ impl Asked {
 
     /// Has it run; the line to answer with.
     pub(crate) async fn answer(self, context: &Context) -> Vec<u8> {
-        let Asked { number, action, parameters, options, span, wait } = self;
+        let CallRequest { number, action, parameters, options, span, wait } = self;
         let span = (span > 0).then(|| SpanId { attempt: context.attempt(), number: span });
         let context = context.within(span);
         let answer = if wait {

@@ -48,7 +48,7 @@ pub struct PythonExecutor {
     actions: Actions,
     offer: watch::Sender<Arc<Offer>>,
     threads: Threads,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     /// How many attempts have not ended.
     running: Arc<AtomicUsize>,
     ended: Arc<watch::Sender<()>>,
@@ -131,7 +131,7 @@ impl PythonExecutorBuilder {
             actions,
             offer: watch::Sender::new(Arc::new(offer)),
             threads: Threads::default(),
-            places: Arc::new(Semaphore::new(self.size)),
+            slots: Arc::new(Semaphore::new(self.size)),
             running: Arc::default(),
             ended: Arc::new(watch::Sender::new(())),
             closed: watch::Sender::new(false),
@@ -162,11 +162,11 @@ impl Executor for PythonExecutor {
             return Outcome::Cancelled;
         }
         let closed = || Outcome::failed(PythonError::Closed.to_string());
-        let _place = match self.places.try_acquire() {
-            Ok(place) => place,
+        let _slot = match self.slots.try_acquire() {
+            Ok(slot) => slot,
             Err(_) => tokio::select! {
-                place = self.places.acquire() => match place {
-                    Ok(place) => place,
+                slot = self.slots.acquire() => match slot {
+                    Ok(slot) => slot,
                     Err(_) => return closed(),
                 },
                 _ = context.stopped() => return Outcome::Cancelled,
@@ -191,7 +191,7 @@ impl Executor for PythonExecutor {
             entry,
             attempt,
             &context,
-            self.places.clone(),
+            self.slots.clone(),
             self.result_limit_bytes,
         );
         let threads_failed = self.threads.run(Box::new(move |py| {
@@ -206,7 +206,7 @@ impl Executor for PythonExecutor {
 
     async fn close(&self) -> Result<()> {
         self.closed.send_replace(true);
-        self.places.close();
+        self.slots.close();
         let mut ended = self.ended.subscribe();
         let all = async {
             while self.running.load(Ordering::Acquire) > 0 {

@@ -12,13 +12,13 @@
 mod calls;
 mod cgroup;
 mod containment;
+mod discovered;
 #[cfg(feature = "embed")]
 mod embed;
 mod error;
 mod limits;
-mod lines;
-mod marks;
-mod offer;
+mod line_splitter;
+mod markup_lines;
 mod package;
 mod pool;
 mod python;

@@ -1,23 +1,23 @@
 //! The default executor for Python: a pool of warm child interpreters.
 
+mod action_set_publisher;
 mod attempt;
-mod changes;
-mod common;
 mod control;
-mod counter;
 mod discovery;
+mod extra_slots;
+mod file_watcher;
 mod fleet;
 mod guardian;
-mod hold;
 mod interpreter;
 mod lifeline;
+mod limit_enforcer;
 mod output;
-mod parking;
 mod pipe;
+mod process_tree;
 mod reload;
+mod shared_interpreter;
 mod sources;
-mod sweep;
-mod together;
+mod spawn_context;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -31,17 +31,17 @@ use tinpot_core::{Attempt, Context, Executor, Offer, Outcome, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::action_set_publisher::ActionSetPublisher;
 use self::attempt::End;
-use self::common::Common;
-use self::counter::Counter;
 use self::discovery::{Discovery, Good, discover};
 use self::fleet::Fleet;
 use self::guardian::Guardian;
 use self::interpreter::Launch;
 use self::lifeline::Lifeline;
 use self::reload::{Files, Reloader};
+use self::shared_interpreter::SharedInterpreter;
 use self::sources::Sources;
-use self::together::Together;
+use self::spawn_context::SpawnContext;
 use crate::containment::{Containment, ContainmentMode};
 use crate::error::PythonError;
 use crate::limits::Limits;
@@ -75,10 +75,10 @@ const REFUSALS_MAX: usize = 5;
 #[derive(Debug)]
 pub struct PythonPool {
     fleet: Arc<Fleet>,
-    together: Together,
+    shared: SharedInterpreter,
     guardian: Guardian,
     containment: Containment,
-    counter: Arc<Counter>,
+    publisher: Arc<ActionSetPublisher>,
     /// Aborted when the pool is dropped.
     _tasks: JoinSet<()>,
 }
@@ -207,7 +207,7 @@ impl PythonPoolBuilder {
         let root = actions_dir(&self.root)?;
         let python = python::asked_for(self.python.as_deref());
         let python = python.unwrap_or_else(|| PathBuf::from("python3"));
-        let common = Common {
+        let spawn = SpawnContext {
             // As it names itself: a shim is then not started over and over.
             python: python::probe(python).await?.executable,
             package: unpack()
@@ -218,17 +218,17 @@ impl PythonPoolBuilder {
             count: AtomicU64::new(0),
             lifeline: Lifeline::open().map_err(PythonError::io("a pipe cannot be opened"))?,
         };
-        let common = Arc::new(common);
-        let (guardian, cgroup, containment) = guardian::contain(&common, self.containment)?;
+        let spawn = Arc::new(spawn);
+        let (guardian, cgroup, containment) = guardian::contain(&spawn, self.containment)?;
         tracing::info!("what attempts start is contained by {containment}");
-        let files = if self.reload { files(&root, &common).await } else { None };
+        let files = if self.reload { files(&root, &spawn).await } else { None };
         let (files, disk) = files.unzip();
         let launch = Launch {
-            common,
+            spawn,
             cgroup,
             root,
             generation: 1,
-            together: false,
+            shared: false,
             sources: disk.clone(),
             skip: Vec::new(),
             start_timeout: self.start_timeout,
@@ -241,18 +241,18 @@ impl PythonPoolBuilder {
         reload::report(&offer.problems, &[]);
         let launch = Arc::new(launch);
         fleet.adopt(launch.clone(), first);
-        let counter = Counter::new(offer.clone());
+        let publisher = ActionSetPublisher::new(offer.clone());
         let mut tasks = JoinSet::new();
-        let temporary = launch.common.package.path().to_owned();
-        tasks.spawn(Counter::mind_the_room(Arc::downgrade(&counter), temporary));
+        let temporary = launch.spawn.package.path().to_owned();
+        tasks.spawn(ActionSetPublisher::watch_disk_space(Arc::downgrade(&publisher), temporary));
         tasks.spawn(fleet.clone().keep());
         if let (Some(files), Some(disk)) = (files, disk) {
-            let (fleet, counter) = (fleet.clone(), counter.clone());
-            let reloader = Reloader { fleet, counter, files, launch, offer, good, disk };
+            let (fleet, publisher) = (fleet.clone(), publisher.clone());
+            let reloader = Reloader { fleet, publisher, files, launch, offer, good, disk };
             tasks.spawn(reloader.keep_up());
         }
-        let together = Together::default();
-        Ok(PythonPool { fleet, together, guardian, containment, counter, _tasks: tasks })
+        let shared = SharedInterpreter::default();
+        Ok(PythonPool { fleet, shared, guardian, containment, publisher, _tasks: tasks })
     }
 }
 
@@ -262,8 +262,8 @@ async fn unpack() -> std::io::Result<Package> {
 }
 
 /// What is to be followed, and how it is now; nothing where that cannot be.
-async fn files(root: &Path, common: &Common) -> Option<(Files, Arc<Sources>)> {
-    let files = Files::new(root.to_owned(), common.store());
+async fn files(root: &Path, spawn: &SpawnContext) -> Option<(Files, Arc<Sources>)> {
+    let files = Files::new(root.to_owned(), spawn.store());
     let found = match files {
         Ok(files) => files.now().await.map(|now| (files, now)),
         Err(e) => Err(e),
@@ -285,15 +285,15 @@ pub(crate) fn actions_dir(root: &Path) -> Result<PathBuf, PythonError> {
 #[async_trait]
 impl Executor for PythonPool {
     fn actions(&self) -> watch::Receiver<Arc<Offer>> {
-        self.counter.subscribe()
+        self.publisher.subscribe()
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
         if context.stop_requested().is_some() {
             return Outcome::Cancelled;
         }
-        if self.counter.runs_together(&attempt.action) {
-            return self.together.run(&self.fleet, &attempt, &context).await;
+        if self.publisher.runs_in_shared_interpreter(&attempt.action) {
+            return self.shared.run(&self.fleet, &attempt, &context).await;
         }
         for _ in 0..REFUSALS_MAX {
             let mut busy = tokio::select! {

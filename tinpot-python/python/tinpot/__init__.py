@@ -17,7 +17,7 @@ Nothing here needs anything beyond the standard library.
 """
 
 from tinpot._action import action
-from tinpot._bounds import Param
+from tinpot._param import Param
 from tinpot._command import Completed, action_print, run_command
 from tinpot._context import Context, current
 from tinpot._errors import ActionError, Cancelled, CommandError, CommandTimeout, LimitError, ParameterError

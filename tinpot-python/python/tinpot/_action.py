@@ -4,7 +4,7 @@ import datetime
 import inspect
 import re
 
-from tinpot import _owners, _wrapper
+from tinpot import _instances, _wrapper
 
 # Every decorated function, in the order in which the decorators ran.
 registry = []
@@ -38,7 +38,7 @@ class Entry:
         if signature.context is not None:
             kwargs[signature.context] = context
         if self.owner is not None:
-            return self.function(_owners.instance(self.owner), *args, **kwargs)
+            return self.function(_instances.instance(self.owner), *args, **kwargs)
         return self.function(*args, **kwargs)
 
 

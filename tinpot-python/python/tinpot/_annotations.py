@@ -4,9 +4,9 @@ import collections.abc
 import enum
 import typing
 
-from tinpot import _bounds, _choices, _containers, _formats, _pydantic, _records, _unions
+from tinpot import _param, _enums, _containers, _formats, _pydantic, _records, _unions
 from tinpot._context import Context
-from tinpot._kinds import ANY, BOOL, FLOAT_KIND, INT, NONE, STR, TYPE_DEPTH, SchemaError
+from tinpot._types import ANY, BOOL, FLOAT_KIND, INT, NONE, STR, TYPE_DEPTH, SchemaError
 
 _NONE = type(None)
 _PLAIN = {str: STR, int: INT, float: FLOAT_KIND, bool: BOOL, _NONE: NONE, object: ANY}
@@ -73,7 +73,7 @@ class Scope:
         if hasattr(annotation, "__supertype__"):  # NewType
             return self.kind(annotation.__supertype__)
         if _is_literal(origin):
-            return _choices.literal(arguments)
+            return _enums.literal(arguments)
         if origin in _UNIONS:
             return _unions.either([self.kind(one) for one in arguments])
         found = self._class(annotation, base, arguments)
@@ -95,7 +95,7 @@ class Scope:
         if found is None and _pydantic.is_its(base):
             found = _pydantic.kind(annotation, self.returning)
         if found is None and isinstance(base, enum.EnumMeta):
-            found = _choices.members(base)
+            found = _enums.members(base)
         return found or _records.kind(base, _Lazily(self, base, arguments))
 
     def _inside(self, base, arguments):
@@ -121,7 +121,7 @@ class Scope:
         markers = annotation.__metadata__
         if _pydantic.must_read(markers):
             return _pydantic.kind(annotation, self.returning)
-        return _bounds.apply(self.kind(annotation.__origin__), _bounds.options_of(markers))
+        return _param.apply(self.kind(annotation.__origin__), _param.options_of(markers))
 
 
 class _Lazily:

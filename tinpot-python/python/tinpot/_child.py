@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from tinpot import _bridges, _context, _discovery, _limits, _links, _run, _sources
+from tinpot import _integrations, _context, _discovery, _limits, _channel, _run, _sources
 from tinpot._connection import Connection
 from tinpot._errors import Cancelled, LimitExceeded
 
@@ -34,7 +34,7 @@ def main(control_fd, lifeline_fd):
     end.setblocking(True)
     connection = Connection(end)
     settings = json.loads(connection.request())
-    _bridges.install()
+    _integrations.install()
 
     def say(message):
         connection.send(json.dumps(message).encode() + b"\n")
@@ -43,12 +43,12 @@ def main(control_fd, lifeline_fd):
     _flush()
     say({"ready": found.offer()})
     try:
-        link = _links.PipeLink(settings["mark"], connection, _control, settings["tmp"])
+        link = _channel.PipeLink(settings["mark"], connection, _control, settings["tmp"])
         guards = _limits.guards(found.entries(), settings["limits"], not settings["memory_by_cgroup"])
-        if settings["together"]:
-            from tinpot import _together  # asyncio takes as long to import as all else here
+        if settings["shared"]:
+            from tinpot import _shared_interpreter  # asyncio takes as long to import as all else here
 
-            return _together.serve(end, found, settings["result_limit_bytes"], settings["mark"], settings["tmp"])
+            return _shared_interpreter.serve(end, found, settings["result_limit_bytes"], settings["mark"], settings["tmp"])
         _serve(connection, found, settings["result_limit_bytes"], guards, link)
     except (BrokenPipeError, ConnectionResetError):
         pass
@@ -83,7 +83,7 @@ def _serve(connection, found, limit, guards, link):
             _control.running = True
             try:
                 request = loads(line)
-                context = _context.enter(_links.Attempt(link, request.get("execution"), request.get("fence"), request.get("attempt", 1)))
+                context = _context.enter(_channel.Attempt(link, request.get("execution"), request.get("fence"), request.get("attempt", 1)))
                 entry = entries.get(request["action"])
                 if entry is None:
                     reply = _run.unknown(request["action"], found)

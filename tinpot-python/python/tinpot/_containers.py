@@ -3,7 +3,7 @@
 import collections
 import collections.abc as abc
 
-from tinpot._kinds import ANY, INT, PROBLEMS, STR, Kind, SchemaError, Wrong, below, must_be, shown
+from tinpot._types import ANY, INT, PROBLEMS, STR, Kind, SchemaError, Wrong, below, must_be, shown
 
 _LISTS = (list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection, abc.Reversible)
 _SETS = (set, abc.Set, abc.MutableSet)

@@ -10,7 +10,7 @@ import os
 import time
 
 from tinpot._errors import Cancelled, LimitError
-from tinpot._links import Attempt, Link
+from tinpot._channel import Attempt, Link
 
 _LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error", "critical": "error"}
 # A marked line has to fit one log line.
@@ -20,7 +20,7 @@ ARTIFACTS_MAX_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 36 * 1024
 _SUMMARY_MAX = 40 * 1024
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 _escape = json.encoder.encode_basestring
 
 
@@ -102,7 +102,7 @@ class Context:
             message = message[:_TEXT_MAX] + " … [tinpot] %d characters are not kept" % (len(message) - _TEXT_MAX)
         extra = ""
         if fields:
-            extra = _encode(fields)
+            extra = _to_text(fields)
             extra = ',"f":' + (extra if len(extra) < _TEXT_MAX // 4 else '{"tinpot":"fields of %d bytes are not kept"}' % len(extra))
         link.mark('{"l":"%s","m":%s,"s":%d%s}' % (known, _escape(message), self._innermost()._span, extra))
 
@@ -123,7 +123,7 @@ class Context:
         done, total = float(done), None if total is None else float(total)
         if done != done or total is not None and total != total:
             raise ValueError("progress is not a number")
-        self._attempt.link.mark(_encode({"p": [done, total, str(message)[:1000]]}))
+        self._attempt.link.mark(_to_text({"p": [done, total, str(message)[:1000]]}))
 
     def step(self, name):
         """Runs a block as a step with a name: `with ctx.step("build"): …`. Steps nest."""
@@ -134,7 +134,7 @@ class Context:
         markdown = str(markdown)
         if len(markdown.encode("utf-8", "replace")) > _SUMMARY_MAX:
             raise LimitError("summary: at most %d bytes" % _SUMMARY_MAX)
-        self._attempt.link.mark(_encode({"e": {"summary": {"markdown": markdown}}}))
+        self._attempt.link.mark(_to_text({"e": {"summary": {"markdown": markdown}}}))
 
     def artifact(self, path, name=None):
         """Keeps a file with the execution, where it can be downloaded. At most 64 MiB in all per attempt."""
@@ -163,7 +163,7 @@ class Context:
         attempt.artifact_bytes += sent
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         about = {"number": number, "attempt": attempt.number, "name": name, "size_bytes": sent, "media_type": kind}
-        link.mark(_encode({"e": {"artifact": about}}))
+        link.mark(_to_text({"e": {"artifact": about}}))
 
     def check_cancelled(self):
         """Raises `Cancelled` if the attempt was asked to end. Needed only where exceptions are swallowed, or in threads."""
@@ -184,7 +184,7 @@ class Context:
                 pass
         if text is None:
             raise KeyError("there is no secret %r: neither TINPOT_SECRET_%s nor a file in TINPOT_SECRETS_DIR" % (name, name.upper()))
-        self._attempt.link.mark(_encode({"x": text}))
+        self._attempt.link.mark(_to_text({"x": text}))
         return Secret(text)
 
     def with_options(self, **options):
@@ -225,7 +225,7 @@ class Context:
 
 def _as_json(parameters):
     from tinpot._secret import Secret
-    from tinpot._values import form
+    from tinpot._encode import form
 
     def default(value):
         # Another action is to have it, not its mask.

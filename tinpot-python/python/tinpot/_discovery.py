@@ -10,7 +10,7 @@ import sys
 import traceback
 import types
 
-from tinpot import _action, _owners, schema
+from tinpot import _action, _instances, schema
 from tinpot._run import own_frames_removed
 
 # What stands in as the parent of files that cannot be imported under their own name, because another module has it.
@@ -208,7 +208,7 @@ def _place(root, entry):
 def _describe(entry):
     function = inspect.unwrap(entry.function)
     entry.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-    entry.owner = _owners.find(function)
+    entry.owner = _instances.find(function)
     entry.signature = signature = schema.derive(entry.function, is_method=entry.owner is not None)
     description = {"name": entry.name, "schema": signature.schema}
     if signature.result_schema is not None:

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 
-from tinpot import _command, _connection, _context, _discovery, _links, _run
+from tinpot import _command, _connection, _context, _discovery, _channel, _run
 from tinpot._errors import Cancelled
 
 # The attempt that the code at hand belongs to, if any.
@@ -27,7 +27,7 @@ class Attempt(_run.Control):
         super().__init__()
         self.emit = sink.emit
         self.ask = sink.ask
-        self.context = _context.Context(_links.Attempt(_Link(self), execution, fence, number))
+        self.context = _context.Context(_channel.Attempt(_Link(self), execution, fence, number))
         self.parts = ([], [])
         self.held = 0
         self.lock = threading.Lock()
@@ -52,7 +52,7 @@ class Attempt(_run.Control):
             self.emit(stream, text.encode("utf-8", "backslashreplace"))
 
 
-class _Link(_links.PipeLink):
+class _Link(_channel.PipeLink):
     """Marked lines on the attempt's own streams."""
 
     # One for all attempts: each has streams of its own.
@@ -221,7 +221,7 @@ class _Bytes:
 
 def install(mark):
     """Puts the streams in place, and lets threads belong to the attempt that starts them. Lines with the mark are the attempts' own."""
-    _Link.prefix = _links.prefix(mark)
+    _Link.prefix = _channel.prefix(mark)
     _command.shield = _Shield
     sys.stdout = _Stream(sys.stdout, 0)
     sys.stderr = _Stream(sys.stderr, 1)

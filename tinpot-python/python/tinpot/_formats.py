@@ -8,7 +8,7 @@ import datetime
 import re
 import sys
 
-from tinpot._kinds import FORMAT, Kind, Wrong, must_be, shown
+from tinpot._types import FORMAT, Kind, Wrong, must_be, shown
 from tinpot._secret import Secret
 
 _DATE = r"(\d{4})-(\d\d)-(\d\d)"

@@ -3,8 +3,8 @@
 import sys
 
 from tinpot import _unions
-from tinpot._bounds import is_field
-from tinpot._kinds import Kind, SchemaError, Wrong
+from tinpot._param import is_field
+from tinpot._types import Kind, SchemaError, Wrong
 
 _KEPT = {
     "type", "enum", "x-enum-names", "required", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "minLength", "maxLength",

@@ -5,9 +5,9 @@ import inspect
 import sys
 import typing
 
-from tinpot import _docstring, _unions, _values
+from tinpot import _docstring, _unions, _encode
 from tinpot._containers import fixed
-from tinpot._kinds import Kind, SchemaError, Wrong, below, must_be
+from tinpot._types import Kind, SchemaError, Wrong, below, must_be
 
 _MISSING = dataclasses.MISSING
 
@@ -50,15 +50,15 @@ def _default(cls, field):
         try:
             value, again = field.default_factory(), field.default_factory()
             # What is made anew each time is no default that a form could send back.
-            if _values.to_json(value) != _values.to_json(again) or _values.is_moment(value):
+            if _encode.to_json(value) != _encode.to_json(again) or _encode.is_moment(value):
                 return _MISSING
         except Exception:
             return _MISSING
     if value is _MISSING:
         return value
     try:
-        return _values.to_json(value)
-    except _values.Hidden:
+        return _encode.to_json(value)
+    except _encode.Hidden:
         return _MISSING
     except ValueError as error:
         raise SchemaError("field %r of %s: the default %s" % (field.name, cls.__name__, error)) from None
@@ -107,8 +107,8 @@ def _named_tuple(cls, scope):
         found = _read(cls, name, annotation, scope)
         if name in cls._field_defaults:
             try:
-                found = _with_default(found, _values.to_json(cls._field_defaults[name]))
-            except _values.Hidden:
+                found = _with_default(found, _encode.to_json(cls._field_defaults[name]))
+            except _encode.Hidden:
                 pass
             except ValueError as error:
                 raise SchemaError("field %r of %s: the default %s" % (name, cls.__name__, error)) from None

@@ -5,13 +5,13 @@ import sys
 import traceback
 import types
 
-from tinpot import _values
+from tinpot import _encode
 from tinpot._errors import Cancelled
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 CANCELLED = b'{"cancelled":true}'
 
-_encode = _values.encode
+_to_text = _encode.encode
 
 
 class Control:
@@ -80,7 +80,7 @@ def _call_async(entry, parameters, control, context):
 def succeeded(value, limit):
     """The reply for a value, as bytes of JSON without a line end."""
     try:
-        data = b'{"ok":' + _encode(value).encode() + b"}"
+        data = b'{"ok":' + _to_text(value).encode() + b"}"
     except UnicodeEncodeError:
         return failure("ResultError", "the result has text that is not valid Unicode (a lone surrogate)")
     except RecursionError:
@@ -106,7 +106,7 @@ def _what_has_no_form(value, error):
         elif isinstance(value, dict):
             for key in value:
                 try:
-                    _values.key_text(key)
+                    _encode.key_text(key)
                 except (TypeError, ValueError):
                     return "%s has a key of type %s" % (path, _type(key))
             pending.extend(("%s[%r]" % (path, key), value[key]) for key in reversed(list(value)))
@@ -114,7 +114,7 @@ def _what_has_no_form(value, error):
             pending.extend(("%s[%d]" % (path, index), value[index]) for index in reversed(range(len(value))))
         else:
             try:
-                pending.append((path, _values.form(value)))
+                pending.append((path, _encode.form(value)))
             except TypeError:
                 return "%s is of type %s" % (path, _type(value))
             except ValueError as error:
@@ -172,7 +172,7 @@ def failure(kind, message, trace=None):
     document = {"kind": kind, "message": message}
     if trace is not None:
         document["traceback"] = trace
-    return ('{"failed":%s}' % _encode(document)).encode("utf-8", "replace")
+    return ('{"failed":%s}' % _to_text(document)).encode("utf-8", "replace")
 
 
 def own_frames_removed(trace):

@@ -1,6 +1,6 @@
 """Optional and Union: one value of several types."""
 
-from tinpot._kinds import ANYTHING, NONE, PROBLEMS, Kind, Wrong, describe, fits_type, kind_of, types_of
+from tinpot._types import ANYTHING, NONE, PROBLEMS, Kind, Wrong, describe, fits_type, kind_of, types_of
 
 
 def either(kinds):

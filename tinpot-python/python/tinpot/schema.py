@@ -8,9 +8,9 @@ The types, the dialect of JSON Schema and what a form does with it are described
 
 import inspect
 
-from tinpot import _annotations, _bounds, _containers, _docstring, _pydantic, _records, _unions, _values
+from tinpot import _annotations, _param, _containers, _docstring, _pydantic, _records, _unions, _encode
 from tinpot._errors import ParameterError
-from tinpot._kinds import ANY, PROBLEMS, SchemaError, Wrong, kind_of
+from tinpot._types import ANY, PROBLEMS, SchemaError, Wrong, kind_of
 
 __all__ = ["SchemaError", "Signature", "derive"]
 
@@ -170,7 +170,7 @@ class _Reader:
         kind = ANY if annotation is ANY else self.scope.kind(annotation)
         if field is not None:
             if field is default:
-                kind = _bounds.apply(kind, _bounds.options_of([field]))
+                kind = _param.apply(kind, _param.options_of([field]))
             if field is default or default is parameter.empty:
                 fill = _pydantic.field_default(field)
                 if fill is None:
@@ -179,7 +179,7 @@ class _Reader:
                     self.fills.append((name, fill))
                     # What is made anew each time is not shown.
                     default = _Made if field.default_factory is not None else fill()
-        if isinstance(default, _bounds.Param):
+        if isinstance(default, _param.Param):
             raise SchemaError("Param belongs into the annotation: Annotated[..., %r]" % default)
         if parameter.kind is parameter.VAR_POSITIONAL:
             self.variadic = name
@@ -200,8 +200,8 @@ class _Reader:
         schema = dict(kind.schema)
         if default is not inspect.Parameter.empty and default is not _Made:
             try:
-                schema["default"] = _values.to_json(default)
-            except _values.Hidden:
+                schema["default"] = _encode.to_json(default)
+            except _encode.Hidden:
                 pass
             except ValueError as error:
                 raise SchemaError("the default %s" % error) from None
@@ -268,6 +268,6 @@ class _Made:
 
 def _field(default, annotation):
     """pydantic's `Field(...)`, as the default or in `Annotated`."""
-    if _bounds.is_field(default):
+    if _param.is_field(default):
         return default
-    return next((marker for marker in getattr(annotation, "__metadata__", ()) if _bounds.is_field(marker)), None)
+    return next((marker for marker in getattr(annotation, "__metadata__", ()) if _param.is_field(marker)), None)

@@ -43,8 +43,8 @@ struct Place(Mutex<Phase>);
 
 enum Phase {
     Waiting,
-    /// Asked to end before it began.
-    Asked,
+    /// CallRequest to end before it began.
+    CallRequest,
     Running(Py<PyAny>),
     Over,
 }
@@ -60,10 +60,10 @@ impl Place {
         match &*phase {
             Phase::Running(attempt) => Some(attempt.clone_ref(py)),
             Phase::Waiting => {
-                *phase = Phase::Asked;
+                *phase = Phase::CallRequest;
                 None
             }
-            Phase::Asked | Phase::Over => None,
+            Phase::CallRequest | Phase::Over => None,
         }
     }
 }
@@ -74,14 +74,14 @@ impl Job {
         entry: Arc<Py<PyAny>>,
         attempt: Attempt,
         context: &Context,
-        places: Arc<Semaphore>,
+        slots: Arc<Semaphore>,
         limit: usize,
     ) -> (Self, JobHandle) {
         let Attempt { parameters, fence, execution, .. } = attempt;
         let place = Arc::new(Place(Mutex::new(Phase::Waiting)));
         let (done, is_done) = oneshot::channel();
         let (give_up, given_up) = watch::channel(false);
-        let sink = Arc::new(Sink::new(context.clone(), places, given_up, &interpreter.mark));
+        let sink = Arc::new(Sink::new(context.clone(), slots, given_up, &interpreter.mark));
         let number = context.attempt();
         let job = Self {
             interpreter,
@@ -113,7 +113,7 @@ impl Job {
         let (execution, fence) = (self.execution.to_string(), self.fence.to_string());
         let about = (Output(self.sink.clone()), execution, fence, self.number);
         let attempt = interpreter.attempt.bind(py).call1(about)?;
-        if let Phase::Asked = self.place.enter(Phase::Running(attempt.clone().unbind())) {
+        if let Phase::CallRequest = self.place.enter(Phase::Running(attempt.clone().unbind())) {
             let _ = interpreter.stop.bind(py).call1((&attempt,));
         }
         let parameters = PyString::new(py, self.parameters.get());

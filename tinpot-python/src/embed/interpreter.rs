@@ -12,8 +12,8 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 use tinpot_core::Offer;
 use tokio::sync::oneshot;
 
+use crate::discovered::Discovered;
 use crate::error::PythonError;
-use crate::offer::Discovered;
 use crate::package::FILES;
 use crate::python::Python as Probed;
 

@@ -10,38 +10,38 @@ use tinpot_core::Context;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::calls::Asked;
-use crate::lines::Lines;
-use crate::marks::Marks;
+use crate::calls::CallRequest;
+use crate::line_splitter::LineSplitter;
+use crate::markup_lines::MarkupReader;
 
 /// Takes what one attempt prints, and hands it on line by line.
 #[derive(Debug)]
 pub(super) struct Sink {
     context: Context,
     /// Of all attempts: one that waits for a child gives its own away.
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     runtime: Handle,
     /// Set when nobody waits for the attempt any more: from then on nothing it prints is kept, and printing never waits.
     given_up: watch::Receiver<bool>,
-    lines: [Mutex<Lines>; 2],
-    marks: tokio::sync::Mutex<Marks>,
+    lines: [Mutex<LineSplitter>; 2],
+    marks: tokio::sync::Mutex<MarkupReader>,
 }
 
 impl Sink {
     pub(super) fn new(
         context: Context,
-        places: Arc<Semaphore>,
+        slots: Arc<Semaphore>,
         given_up: watch::Receiver<bool>,
         mark: &str,
     ) -> Self {
-        let marks = tokio::sync::Mutex::new(Marks::new(mark));
+        let marks = tokio::sync::Mutex::new(MarkupReader::new(mark));
         let runtime = Handle::current();
-        Self { context, places, runtime, given_up, lines: Default::default(), marks }
+        Self { context, slots, runtime, given_up, lines: Default::default(), marks }
     }
 
     /// Has another action run, without the interpreter's lock; the line to answer with, `None` when nobody waits for the attempt any more.
     pub(super) fn call(&self, py: Python<'_>, line: &[u8]) -> serde_json::Result<Option<Vec<u8>>> {
-        let asked = Asked::read(line)?;
+        let asked = CallRequest::read(line)?;
         let mut given_up = self.given_up.clone();
         let _away = asked.wait.then(|| PlaceGivenAway::new(self));
         Ok(py.detach(|| {
@@ -72,7 +72,7 @@ impl Sink {
         }
     }
 
-    fn with(&self, stream: usize, change: impl FnOnce(&mut Lines)) {
+    fn with(&self, stream: usize, change: impl FnOnce(&mut LineSplitter)) {
         if let Some(lines) = self.lines.get(stream) {
             change(&mut lines.lock().unwrap_or_else(PoisonError::into_inner));
         }
@@ -106,16 +106,16 @@ struct PlaceGivenAway<'a>(&'a Sink);
 
 impl<'a> PlaceGivenAway<'a> {
     fn new(sink: &'a Sink) -> Self {
-        sink.places.add_permits(1);
+        sink.slots.add_permits(1);
         Self(sink)
     }
 }
 
 impl Drop for PlaceGivenAway<'_> {
     fn drop(&mut self) {
-        let places = self.0.places.clone();
+        let slots = self.0.slots.clone();
         self.0.runtime.spawn(async move {
-            if let Ok(place) = places.acquire().await {
+            if let Ok(place) = slots.acquire().await {
                 place.forget();
             }
         });

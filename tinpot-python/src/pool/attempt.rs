@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::fleet::Fleet;
-use super::hold::Hold;
 use super::interpreter::{Interpreter, describe, exited, kill};
+use super::limit_enforcer::LimitEnforcer;
 use super::output::Tail;
 use crate::limits::Limits;
 use crate::reply::Reply;
@@ -55,28 +55,28 @@ impl Interpreter {
         let mut closed = fleet.closed();
         // A thread that was there before the attempt may have printed since the last one.
         self.outputs.drain(&mut Tail::default());
-        let hold = Hold::begin(limits, &self.family, &self.outputs.meter);
+        let enforcer = LimitEnforcer::begin(limits, &self.processes, &self.outputs.meter);
         let finishing = AtomicBool::new(false);
         let mut asked = false;
         let usable;
         let step = {
-            let Self { family, control, outputs, exit, .. } = self;
+            let Self { processes, control, outputs, exit, .. } = self;
             let mut pump = pin!(outputs.pump(context, &finishing));
             let mut exchange = pin!(async { reply(control.converse(context, fleet).await) });
-            let mut exceeded = pin!(hold.exceeded());
-            let mut ending = Ending::of(context);
+            let mut exceeded = pin!(enforcer.exceeded());
+            let mut ending = StopRequests::of(context);
             let step = loop {
                 tokio::select! {
                     biased;
                     step = &mut exchange => break step,
                     () = &mut pump => unreachable!("it goes on until it is told to finish"),
                     wish = ending.next() => match wish {
-                        Wish::End(grace) => {
+                        StopRequest::End(grace) => {
                             if !std::mem::replace(&mut asked, true) && !grace.is_zero() {
-                                family.terminate();
+                                processes.terminate();
                             }
                         }
-                        Wish::Kill => break Step::Overdue,
+                        StopRequest::Kill => break Step::Overdue,
                     },
                     status = exited(exit) => break Step::Died(status),
                     () = &mut exceeded => break Step::Exceeded,
@@ -93,14 +93,14 @@ impl Interpreter {
             };
             usable = matches!(step, Step::Reply(Reply { left: false, .. })) && !asked;
             if !usable {
-                kill(family, exit).await;
+                kill(processes, exit).await;
             }
             // Nothing is alive, and all that was written is in the pipes. The same future goes on: it may hold lines already.
             finishing.store(true, Ordering::Relaxed);
             pump.await;
             step
         };
-        let verdict = hold.verdict(matches!(step, Step::Exceeded)).filter(|_| !asked);
+        let verdict = enforcer.verdict(matches!(step, Step::Exceeded)).filter(|_| !asked);
         let outcome = match step {
             Step::Reply(reply) if reply.refused && !asked => return End::NotRun,
             Step::Reply(reply) if asked && (reply.cancelled || reply.refused) => Outcome::Cancelled,
@@ -141,7 +141,7 @@ pub(super) fn crash(status: ExitStatus) -> Outcome {
 
 /// What somebody wants of an attempt.
 #[derive(Debug)]
-pub(super) enum Wish {
+pub(super) enum StopRequest {
     /// It is to end, within the grace period.
     End(Duration),
     /// It has not.
@@ -150,12 +150,12 @@ pub(super) enum Wish {
 
 /// The requests to end one attempt; a later, shorter one replaces an earlier one.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(super) struct StopRequests {
     stops: watch::Receiver<Option<Stop>>,
     kill_at: Option<Instant>,
 }
 
-impl Ending {
+impl StopRequests {
     pub(super) fn of(context: &Context) -> Self {
         let mut stops = context.stop_requests();
         // A request that was there before counts as well.
@@ -164,7 +164,7 @@ impl Ending {
     }
 
     /// The next wish. Cancel safe.
-    pub(super) async fn next(&mut self) -> Wish {
+    pub(super) async fn next(&mut self) -> StopRequest {
         let overdue = async {
             match self.kill_at {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -176,11 +176,11 @@ impl Ending {
             stop = next_stop(&mut self.stops) => {
                 let at = Instant::now() + stop.grace;
                 self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
-                Wish::End(stop.grace)
+                StopRequest::End(stop.grace)
             }
             () = overdue => {
                 self.kill_at = None;
-                Wish::Kill
+                StopRequest::Kill
             }
         }
     }

@@ -12,9 +12,9 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
+use super::extra_slots::ExtraSlot;
 use super::fleet::Fleet;
-use super::parking::Parked;
-use crate::calls::Asked;
+use crate::calls::CallRequest;
 
 /// A reply is read in pieces of this size.
 const READ_BYTES: usize = 16 * 1024;
@@ -79,14 +79,14 @@ impl Control {
                 Some(answered) = calls.join_next() => answered.ok(),
                 line = self.line() => {
                     let Some(line) = line? else { return Ok(None) };
-                    if !Asked::is_in(line) {
+                    if !CallRequest::is_in(line) {
                         break;
                     }
-                    let asked = Asked::read(line).map_err(io::Error::other)?;
+                    let asked = CallRequest::read(line).map_err(io::Error::other)?;
                     self.consume();
                     if asked.wait {
                         waiting += 1;
-                        parked.get_or_insert_with(|| Parked::new(fleet));
+                        parked.get_or_insert_with(|| ExtraSlot::new(fleet));
                     }
                     let (context, wait) = (context.clone(), asked.wait);
                     calls.spawn(async move { (wait, asked.answer(&context).await) });

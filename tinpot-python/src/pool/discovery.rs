@@ -8,8 +8,8 @@ use tinpot_core::{Offer, Problem};
 use super::fleet::Fleet;
 use super::interpreter::{Interpreter, Launch};
 use super::sources::{Source, Sources};
+use crate::discovered::{Discovered, ImportFailure};
 use crate::error::PythonError;
-use crate::offer::{Discovered, FoundProblem};
 
 /// So many files that kill or hang an interpreter while they are imported are set aside before discovery gives up.
 const SKIPPED_MAX: usize = 50;
@@ -194,7 +194,7 @@ impl<'a> Try<'a> {
     }
 
     /// The changed file that is to blame for a failed import, if it has a good version.
-    fn culprit(&self, file: &str, problem: &FoundProblem) -> Option<String> {
+    fn culprit(&self, file: &str, problem: &ImportFailure) -> Option<String> {
         // A file that never worked is itself to blame, unless what it imports fails by itself.
         let others = self.good.get(file).map(|_| &problem.others).into_iter().flatten();
         let mut suspects = problem.importing.iter().chain(others);

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::interpreter::{Interpreter, Launch, describe};
+use crate::discovered::Discovered;
 use crate::error::PythonError;
-use crate::offer::Discovered;
 
 /// So many interpreters start at the same time: each keeps one core busy.
 const STARTS_AT_ONCE: usize = 2;
@@ -27,7 +27,7 @@ pub(super) struct Fleet {
     /// How many interpreters there should be.
     target: usize,
     /// One permit per attempt that may run.
-    places: Semaphore,
+    slots: Semaphore,
     state: Mutex<State>,
     /// Something changed for those who wait for an interpreter.
     changed: Notify,
@@ -72,14 +72,14 @@ impl State {
 pub(super) struct Busy<'a> {
     fleet: &'a Fleet,
     interpreter: Option<Interpreter>,
-    place: Option<SemaphorePermit<'a>>,
+    slot: Option<SemaphorePermit<'a>>,
 }
 
 impl Fleet {
     pub(super) fn new(size: usize, spare: usize) -> Arc<Self> {
         Arc::new(Self {
             target: size + spare,
-            places: Semaphore::new(size),
+            slots: Semaphore::new(size),
             state: Mutex::default(),
             changed: Notify::new(),
             wanted: Notify::new(),
@@ -94,9 +94,9 @@ impl Fleet {
 
     /// An interpreter for one attempt; waits for a place and for an interpreter.
     pub(super) async fn take(&self) -> Result<Busy<'_>, String> {
-        let place = match self.places.try_acquire() {
-            Ok(place) => place,
-            Err(_) => self.places.acquire().await.map_err(|_| PythonError::Closed.to_string())?,
+        let slot = match self.slots.try_acquire() {
+            Ok(slot) => slot,
+            Err(_) => self.slots.acquire().await.map_err(|_| PythonError::Closed.to_string())?,
         };
         let interpreter = match self.try_take() {
             Some(result) => result?,
@@ -110,7 +110,7 @@ impl Fleet {
                 changed.await;
             },
         };
-        Ok(Busy { fleet: self, interpreter: Some(interpreter), place: Some(place) })
+        Ok(Busy { fleet: self, interpreter: Some(interpreter), slot: Some(slot) })
     }
 
     fn try_take(&self) -> Option<Result<Interpreter, String>> {
@@ -284,12 +284,12 @@ impl Fleet {
     }
 
     /// One more attempt may run.
-    pub(super) fn add_place(&self) {
+    pub(super) fn add_slot(&self) {
         let mut state = self.lock();
         state.parked += 1;
         state.kept = state.kept.max(state.parked).min(self.target);
         match state.debt {
-            0 => self.places.add_permits(1),
+            0 => self.slots.add_permits(1),
             _ => state.debt -= 1,
         }
         drop(state);
@@ -297,11 +297,11 @@ impl Fleet {
     }
 
     /// One less may, as soon as a place is free.
-    pub(super) fn take_place_away(&self) {
+    pub(super) fn remove_slot(&self) {
         let mut state = self.lock();
         state.parked -= 1;
-        match self.places.try_acquire() {
-            Ok(place) => place.forget(),
+        match self.slots.try_acquire() {
+            Ok(slot) => slot.forget(),
             Err(_) => state.debt += 1,
         }
     }
@@ -315,7 +315,7 @@ impl Fleet {
             std::mem::take(&mut state.idle)
         };
         self.closed.send_replace(true);
-        self.places.close();
+        self.slots.close();
         self.changed.notify_waiters();
         drop(idle);
         let mut alive = self.alive.subscribe();
@@ -381,10 +381,10 @@ impl Drop for Busy<'_> {
         }
         let mut state = self.fleet.lock();
         if state.debt > 0
-            && let Some(place) = self.place.take()
+            && let Some(slot) = self.slot.take()
         {
             state.debt -= 1;
-            place.forget();
+            slot.forget();
         }
     }
 }

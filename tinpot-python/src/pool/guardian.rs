@@ -12,8 +12,8 @@ use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::common::Common;
-use super::sweep::COOKIE;
+use super::process_tree::COOKIE;
+use super::spawn_context::SpawnContext;
 use crate::cgroup::PoolCgroup;
 use crate::containment::{Containment, ContainmentMode};
 use crate::error::PythonError;
@@ -34,7 +34,7 @@ pub(super) struct Guardian {
 /// How guardians are started.
 #[derive(Debug)]
 struct Launch {
-    common: Arc<Common>,
+    spawn: Arc<SpawnContext>,
     cgroup: Option<PathBuf>,
 }
 
@@ -48,7 +48,7 @@ struct Running {
 
 /// Makes the cgroup of a pool if that is wanted and possible, and starts the guardian.
 pub(super) fn contain(
-    common: &Arc<Common>,
+    spawn: &Arc<SpawnContext>,
     mode: ContainmentMode,
 ) -> Result<(Guardian, Option<Arc<PoolCgroup>>, Containment), PythonError> {
     let or_not = |cgroup: Result<PoolCgroup, String>| match cgroup {
@@ -58,11 +58,11 @@ pub(super) fn contain(
     let cgroup = or_not(match mode {
         ContainmentMode::ProcessGroup => Err("process groups were asked for".to_owned()),
         ContainmentMode::Auto | ContainmentMode::Cgroup => {
-            PoolCgroup::create(&common.package.name(), |path| common.package.note_cgroup(path))
+            PoolCgroup::create(&spawn.package.name(), |path| spawn.package.note_cgroup(path))
         }
     })?;
     let path = cgroup.as_ref().ok().map(|cgroup| cgroup.path().to_owned());
-    let (guardian, pid) = Guardian::start(common.clone(), path)
+    let (guardian, pid) = Guardian::start(spawn.clone(), path)
         .map_err(PythonError::io("the guardian of the interpreters cannot be started"))?;
     match or_not(cgroup.and_then(|cgroup| cgroup.prove(pid).map(|()| cgroup)))? {
         Ok(cgroup) => {
@@ -75,8 +75,8 @@ pub(super) fn contain(
 
 impl Guardian {
     /// Starts the guardian of interpreters that are, or will be, in a cgroup below `cgroup`, if there is one; returns its process id, too.
-    fn start(common: Arc<Common>, cgroup: Option<PathBuf>) -> io::Result<(Self, u32)> {
-        let launch = Launch { common, cgroup };
+    fn start(spawn: Arc<SpawnContext>, cgroup: Option<PathBuf>) -> io::Result<(Self, u32)> {
+        let launch = Launch { spawn, cgroup };
         let first = launch.start()?;
         let pid = first.child.id().unwrap_or_default();
         let (closing, asked) = watch::channel(false);
@@ -107,13 +107,13 @@ impl Launch {
     fn start(&self) -> io::Result<Running> {
         let (reader, tie) = pipe_with(PipeFlags::CLOEXEC)?;
         // Without the installed packages it starts faster, and runs nothing that is not its own.
-        let mut command = self.common.command(&["-S"], "tinpot/_guardian.py");
+        let mut command = self.spawn.command(&["-S"], "tinpot/_guardian.py");
         let child = command
-            .arg(format!("{COOKIE}={}", self.common.mark))
+            .arg(format!("{COOKIE}={}", self.spawn.mark))
             .arg(self.cgroup.as_deref().unwrap_or("".as_ref()))
             .stdin(reader)
             // Descriptor 1 is one that a child can be given without unsafe code.
-            .stdout(self.common.lifeline.hold()?)
+            .stdout(self.spawn.lifeline.hold()?)
             .stderr(Stdio::inherit())
             // What a terminal sends to the worker is not for it.
             .process_group(0)

@@ -16,27 +16,27 @@ use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use super::common::Common;
 use super::control::Control;
 use super::output::{Outputs, Tail};
+use super::process_tree::{self, ProcessTree};
 use super::sources::Sources;
-use super::sweep::{self, Family};
+use super::spawn_context::SpawnContext;
 use crate::cgroup::{Cgroup, PoolCgroup};
+use crate::discovered::Discovered;
 use crate::error::PythonError;
 use crate::limits::{Limits, LimitsByAction};
-use crate::offer::Discovered;
 
 /// How the interpreters of one generation are started: all of them import the same.
 #[derive(Clone, Debug)]
 pub(super) struct Launch {
-    pub(super) common: Arc<Common>,
+    pub(super) spawn: Arc<SpawnContext>,
     /// Where the interpreters have their cgroups, if they have any.
     pub(super) cgroup: Option<Arc<PoolCgroup>>,
     pub(super) root: PathBuf,
     /// Interpreters of another generation are not used for new attempts.
     pub(super) generation: u64,
     /// It runs many attempts at once.
-    pub(super) together: bool,
+    pub(super) shared: bool,
     /// What they import; without it, what is on the disk when they start.
     pub(super) sources: Option<Arc<Sources>>,
     /// Files that are not imported: an interpreter has died of each, or hung.
@@ -50,7 +50,7 @@ pub(super) struct Launch {
 /// A running interpreter that has imported the actions.
 #[derive(Debug)]
 pub(super) struct Interpreter {
-    pub(super) family: Arc<Family>,
+    pub(super) processes: Arc<ProcessTree>,
     pub(super) control: Control,
     pub(super) outputs: Outputs,
     /// How it ended, once it has.
@@ -82,9 +82,9 @@ impl Launch {
             self.spawn(reap).map_err(PythonError::io("an interpreter cannot be started"))?;
         let settings = serde_json::json!({
             "root": self.root, "skip": self.skip, "result_limit_bytes": self.result_limit_bytes,
-            "together": self.together, "mark": interpreter.mark, "tmp": self.common.package.path(),
-            "sources": self.sources.as_deref().map(names), "store": self.common.store(),
-            "limits": self.limits, "memory_by_cgroup": interpreter.family.limits_memory(),
+            "shared": self.shared, "mark": interpreter.mark, "tmp": self.spawn.package.path(),
+            "sources": self.sources.as_deref().map(names), "store": self.spawn.store(),
+            "limits": self.limits, "memory_by_cgroup": interpreter.processes.limits_memory(),
         });
         let (mut tail, mut importing) = (Tail::default(), Vec::new());
         let mut exit = interpreter.exit.clone();
@@ -143,19 +143,19 @@ impl Launch {
         reap: impl FnOnce(Child, watch::Sender<Option<ExitStatus>>),
     ) -> io::Result<Interpreter> {
         let (control, their_control) = Control::pair()?;
-        let their_lifeline = self.common.lifeline.tie()?;
+        let their_lifeline = self.spawn.lifeline.tie()?;
         // Not the cookie, which what an attempt starts can read.
         let mark = uuid::Uuid::new_v4().simple().to_string();
         let (outputs, stdout, stderr) = Outputs::pipes(&mark)?;
         let cgroup = self.cgroup.as_ref().map(PoolCgroup::add).transpose()?;
         let procs = cgroup.as_ref().map(Cgroup::procs).transpose()?;
-        let number = self.common.count.fetch_add(1, Ordering::Relaxed);
-        let cookie = format!("{}{number}", self.common.mark);
-        let mut command = self.common.command(&[], "tinpot_child.py");
+        let number = self.spawn.count.fetch_add(1, Ordering::Relaxed);
+        let cookie = format!("{}{number}", self.spawn.mark);
+        let mut command = self.spawn.command(&[], "tinpot_child.py");
         command
             .arg(their_control.as_raw_fd().to_string())
             .arg(their_lifeline.as_raw_fd().to_string())
-            .env(sweep::COOKIE, &cookie)
+            .env(process_tree::COOKIE, &cookie)
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
@@ -166,10 +166,10 @@ impl Launch {
         let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
         let (report, exit) = watch::channel(None);
         reap(child, report);
-        let family = Arc::new(Family::new(pid, cookie, cgroup));
+        let processes = Arc::new(ProcessTree::new(pid, cookie, cgroup));
         let (generation, _sources) = (self.generation, self.sources.clone());
         let limits = (LimitsByAction::new(), self.limits);
-        Ok(Interpreter { family, control, outputs, exit, generation, mark, limits, _sources })
+        Ok(Interpreter { processes, control, outputs, exit, generation, mark, limits, _sources })
     }
 }
 
@@ -214,15 +214,18 @@ impl Interpreter {
 
     /// Kills it and all that it started, and waits until nothing of that is left.
     async fn kill(&mut self) {
-        kill(&self.family, &mut self.exit).await;
+        kill(&self.processes, &mut self.exit).await;
     }
 }
 
 /// Kills an interpreter and all that it started, and waits until nothing of that is left.
-pub(super) async fn kill(family: &Arc<Family>, exit: &mut watch::Receiver<Option<ExitStatus>>) {
-    let doomed = Doomed { family: Some(family.clone()), gone: exit.borrow().is_some() };
+pub(super) async fn kill(
+    processes: &Arc<ProcessTree>,
+    exit: &mut watch::Receiver<Option<ExitStatus>>,
+) {
+    let guard = KillGuard { processes: Some(processes.clone()), gone: exit.borrow().is_some() };
     // When the runtime ends, the value is dropped instead, which kills as well.
-    let _ = tokio::task::spawn_blocking(move || doomed.end()).await;
+    let _ = tokio::task::spawn_blocking(move || guard.end()).await;
     exited(exit).await;
 }
 
@@ -230,39 +233,39 @@ impl Drop for Interpreter {
     /// The interpreter is not needed any more, or somebody dropped the future that used it: nothing of it may live on.
     fn drop(&mut self) {
         let gone = self.exit_status().is_some();
-        if gone && self.family.is_swept() {
+        if gone && self.processes.is_killed() {
             return;
         }
         if !gone {
-            self.family.stop();
+            self.processes.stop();
         }
-        let doomed = Doomed { family: Some(self.family.clone()), gone };
+        let guard = KillGuard { processes: Some(self.processes.clone()), gone };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || doomed.end())),
-            Err(_) => doomed.end(),
+            Ok(runtime) => drop(runtime.spawn_blocking(move || guard.end())),
+            Err(_) => guard.end(),
         }
     }
 }
 
-/// A family that is to be killed: if there is no time to look for all of it, then what can be killed at once.
+/// A processes that is to be killed: if there is no time to look for all of it, then what can be killed at once.
 #[derive(Debug)]
-struct Doomed {
-    family: Option<Arc<Family>>,
+struct KillGuard {
+    processes: Option<Arc<ProcessTree>>,
     gone: bool,
 }
 
-impl Doomed {
+impl KillGuard {
     fn end(mut self) {
-        if let Some(family) = self.family.take() {
-            family.kill_all(self.gone);
+        if let Some(processes) = self.processes.take() {
+            processes.kill_all(self.gone);
         }
     }
 }
 
-impl Drop for Doomed {
+impl Drop for KillGuard {
     fn drop(&mut self) {
-        if let Some(family) = self.family.take() {
-            family.kill_now();
+        if let Some(processes) = self.processes.take() {
+            processes.kill_now();
         }
     }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tinpot_core::Context;
 use tokio::time::Instant;
 
-use super::hold::Meter;
+use super::limit_enforcer::OutputMeter;
 use super::pipe::Pipe;
-use crate::lines::Lines;
-use crate::marks::Marks;
+use crate::line_splitter::LineSplitter;
+use crate::markup_lines::MarkupReader;
 
 /// One read takes at most this much.
 const READ_BYTES: usize = 64 * 1024;
@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 struct Output {
     pipe: Pipe,
-    lines: Lines,
+    lines: LineSplitter,
     capacity: usize,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct Outputs {
     both: [Output; 2],
     buffer: Box<[u8]>,
     found: Vec<String>,
-    marks: Marks,
+    marks: MarkupReader,
     /// What is beyond its limit is not kept.
-    pub(super) meter: Arc<Meter>,
+    pub(super) meter: Arc<OutputMeter>,
 }
 
 impl Outputs {
@@ -52,7 +52,7 @@ impl Outputs {
             both: [stdout, stderr],
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             found: Vec::new(),
-            marks: Marks::new(mark),
+            marks: MarkupReader::new(mark),
             meter: Arc::default(),
         };
         Ok((outputs, stdout_writer, stderr_writer))
@@ -120,7 +120,7 @@ impl Outputs {
         total
     }
 
-    /// Lines, as soon as there are some.
+    /// LineSplitter, as soon as there are some.
     pub(super) async fn some(&mut self) -> Vec<String> {
         let never = AtomicBool::new(false);
         loop {
@@ -154,7 +154,7 @@ impl Outputs {
         }
     }
 
-    pub(super) fn marks(&self) -> &Marks {
+    pub(super) fn marks(&self) -> &MarkupReader {
         &self.marks
     }
 
@@ -217,7 +217,7 @@ async fn finished(finishing: &AtomicBool) {
 impl Output {
     fn pipe() -> io::Result<(Self, OwnedFd)> {
         let (pipe, capacity, writer) = Pipe::open()?;
-        Ok((Self { pipe, lines: Lines::default(), capacity }, writer))
+        Ok((Self { pipe, lines: LineSplitter::default(), capacity }, writer))
     }
 }
 

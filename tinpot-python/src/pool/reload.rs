@@ -8,9 +8,9 @@ use std::time::Duration;
 use tinpot_core::{Offer, Problem};
 use tokio::time::{Instant, sleep_until};
 
-use super::changes::{Changes, Interest, PATIENCE};
-use super::counter::Counter;
+use super::action_set_publisher::ActionSetPublisher;
 use super::discovery::{Discovery, Failed, Good, discover};
+use super::file_watcher::{FileWatcher, Interest, PATIENCE};
 use super::fleet::Fleet;
 use super::interpreter::Launch;
 use super::sources::{Scanner, Sources};
@@ -25,17 +25,17 @@ const RETRY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Files {
     scanner: Arc<Mutex<Scanner>>,
-    changes: Changes,
+    watcher: FileWatcher,
     interest: Interest,
 }
 
 impl Files {
     /// The files below `root`; copies of them are kept in `store`, which is made.
     pub(super) fn new(root: PathBuf, store: PathBuf) -> std::io::Result<Self> {
-        let changes = Changes::new();
-        let interest = changes.interest();
+        let watcher = FileWatcher::new();
+        let interest = watcher.interest();
         let scanner = Arc::new(Mutex::new(Scanner::new(root, store)?));
-        Ok(Self { scanner, changes, interest })
+        Ok(Self { scanner, watcher, interest })
     }
 
     /// The files as they are now.
@@ -54,7 +54,7 @@ impl Files {
 #[derive(Debug)]
 pub(super) struct Reloader {
     pub(super) fleet: Arc<Fleet>,
-    pub(super) counter: Arc<Counter>,
+    pub(super) publisher: Arc<ActionSetPublisher>,
     pub(super) files: Files,
     /// Of the generation in force.
     pub(super) launch: Arc<Launch>,
@@ -83,23 +83,23 @@ impl Reloader {
             match self.files.now().await {
                 Ok(found) if found != self.disk || due => {
                     let noticed_at = *noticed.get_or_insert_with(Instant::now);
-                    if self.files.changes.has_news() && noticed_at.elapsed() < PATIENCE {
+                    if self.files.watcher.has_news() && noticed_at.elapsed() < PATIENCE {
                         // Half of a change may be what was found.
-                        self.files.changes.next().await;
+                        self.files.watcher.next().await;
                         continue;
                     }
                     noticed = None;
                     self.disk = found;
                     retry = self.reload().await;
                 }
-                Ok(_) => self.files.changes.next().await,
+                Ok(_) => self.files.watcher.next().await,
                 Err(error) => {
                     if retry.is_none() {
                         self.stay(vec![self.unreadable(&error)]);
                     }
                     // When that is over, even if the files are what they were: the problem has to go.
                     retry = Some(Instant::now());
-                    self.files.changes.next().await;
+                    self.files.watcher.next().await;
                 }
             }
         }
@@ -154,7 +154,7 @@ impl Reloader {
         self.offer = offer.clone();
         // In this order: who sees the new offer gets an interpreter that knows it.
         self.fleet.adopt(self.launch.clone(), first);
-        self.counter.replace(offer);
+        self.publisher.replace(offer);
     }
 
     /// Everything stays as it was, and these problems say why.
@@ -166,7 +166,7 @@ impl Reloader {
             offer.problems.push(Problem::new(problem.place, message));
         }
         report(&offer.problems, &self.offer.problems);
-        self.counter.replace(offer);
+        self.publisher.replace(offer);
     }
 
     fn unreadable(&self, error: &std::io::Error) -> Problem {
@@ -190,8 +190,8 @@ async fn newer(files: &mut Files, disk: &Arc<Sources>, earliest: Instant) -> Arc
     sleep_until(earliest).await;
     loop {
         match files.now().await {
-            Ok(found) if found != *disk && !files.changes.has_news() => return found,
-            _ => files.changes.next().await,
+            Ok(found) if found != *disk && !files.watcher.has_news() => return found,
+            _ => files.watcher.next().await,
         }
     }
 }

@@ -19,7 +19,7 @@ mod together {
     use tinpot_core::testing::executor::Subject;
     use tinpot_python::PythonPool;
 
-    const ACTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance_together");
+    const ACTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance_shared");
 
     async fn subject() -> Subject {
         let pool = PythonPool::builder(ACTIONS).size(4).spare(1).start().await;

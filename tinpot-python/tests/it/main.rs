@@ -14,7 +14,7 @@ mod output;
 mod package;
 mod reload;
 mod results;
+mod shared_interpreter;
 mod support;
-mod together;
 mod types;
 mod worker_death;

@@ -92,7 +92,7 @@ _FORMS = (
 _known = {}
 
 # As `json.dumps` would make it, once. Text stays as it is, so that encoding it finds lone surrogates.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=form).encode
+_to_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=form).encode
 
 
 def encode(value):
@@ -103,10 +103,10 @@ def encode(value):
     if type(value) is int:
         return str(value)
     try:
-        return _encode(value)
+        return _to_text(value)
     except TypeError:
         # Keys are not given to the hook: only where that can be the reason is a copy made, with text as keys.
-        return _encode(_with_text_keys(value))
+        return _to_text(_with_text_keys(value))
 
 
 def _with_text_keys(value):

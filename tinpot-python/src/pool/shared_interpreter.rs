@@ -9,13 +9,13 @@ use tinpot_core::{Attempt, Context, Failure, FailureCode, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::attempt::{Ending, Wish, crash};
+use super::attempt::{StopRequest, StopRequests, crash};
 use super::fleet::Fleet;
 use super::interpreter::{Interpreter, Launch, exited, kill};
 use super::output::Tail;
-use crate::calls::Asked;
+use crate::calls::CallRequest;
 use crate::error::PythonError;
-use crate::marks::Marks;
+use crate::markup_lines::MarkupReader;
 use crate::reply::Reply;
 
 /// What waits for the interpreter's loop; more waits in the attempts.
@@ -25,7 +25,7 @@ const TRIES: usize = 3;
 
 /// The interpreter that is used for new attempts.
 #[derive(Debug, Default)]
-pub(super) struct Together {
+pub(super) struct SharedInterpreter {
     host: tokio::sync::Mutex<Option<Host>>,
     last: AtomicU64,
 }
@@ -72,7 +72,7 @@ struct CallerId {
     id: u64,
 }
 
-impl Together {
+impl SharedInterpreter {
     /// Runs an attempt beside all others.
     pub(super) async fn run(
         &self,
@@ -94,7 +94,7 @@ impl Together {
                 continue;
             }
             let mut underway = Underway { host: &host, number, ended: false };
-            let mut ending = Ending::of(context);
+            let mut ending = StopRequests::of(context);
             let mut asked = false;
             loop {
                 tokio::select! {
@@ -113,9 +113,9 @@ impl Together {
                     }
                     wish = ending.next() => {
                         let request = match wish {
-                            Wish::End(_) if std::mem::replace(&mut asked, true) => continue,
-                            Wish::End(_) => Request::Cancel(number),
-                            Wish::Kill => Request::Kill,
+                            StopRequest::End(_) if std::mem::replace(&mut asked, true) => continue,
+                            StopRequest::End(_) => Request::Cancel(number),
+                            StopRequest::Kill => Request::Kill,
                         };
                         let _ = host.requests.send(request).await;
                     }
@@ -138,7 +138,7 @@ impl Together {
         {
             return Ok(host.clone());
         }
-        let launch = Launch { together: true, ..Launch::clone(&launch) };
+        let launch = Launch { shared: true, ..Launch::clone(&launch) };
         let started = fleet.start(&launch).await;
         let (interpreter, _) = started.map_err(|e| format!("there is no interpreter: {e}"))?;
         let (requests, inbox) = mpsc::channel(REQUESTS);
@@ -242,7 +242,7 @@ impl Running {
                         Ok(None) | Err(_) => break Some(crash(exited(exit).await)),
                     };
                     control.consume();
-                    if Asked::is_in(&line) {
+                    if CallRequest::is_in(&line) {
                         self.call(&line);
                     } else {
                         // All that it has printed is in the pipes.
@@ -253,8 +253,8 @@ impl Running {
                 }
             }
         };
-        let Interpreter { family, exit, outputs, .. } = &mut self.interpreter;
-        kill(family, exit).await;
+        let Interpreter { processes, exit, outputs, .. } = &mut self.interpreter;
+        kill(processes, exit).await;
         let lines = outputs.rest();
         hand_on(&self.attempts, outputs.marks(), lines).await;
         let attempts = std::mem::take(&mut self.attempts).0.into_inner();
@@ -272,7 +272,7 @@ impl Running {
 
     fn call(&mut self, line: &[u8]) {
         let asked = serde_json::from_slice::<Caller>(line).and_then(|caller| {
-            let asked = Asked::read(line)?;
+            let asked = CallRequest::read(line)?;
             Ok((caller.call.id, asked))
         });
         if let Ok((number, asked)) = asked
@@ -297,7 +297,7 @@ impl Running {
 }
 
 /// Hands lines to the attempts that they belong to; what belongs to none is for developers.
-async fn hand_on(attempts: &Attempts, marks: &Marks, lines: Vec<String>) {
+async fn hand_on(attempts: &Attempts, marks: &MarkupReader, lines: Vec<String>) {
     let mut others = Vec::new();
     for line in lines {
         let Some(mark) = marks.read(&line) else {

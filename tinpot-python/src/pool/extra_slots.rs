@@ -6,19 +6,19 @@ use super::fleet::Fleet;
 
 /// An attempt that waits for a child; it goes on when this is dropped.
 #[derive(Debug)]
-pub(super) struct Parked {
+pub(super) struct ExtraSlot {
     fleet: Arc<Fleet>,
 }
 
-impl Parked {
+impl ExtraSlot {
     pub(super) fn new(fleet: &Arc<Fleet>) -> Self {
-        fleet.add_place();
+        fleet.add_slot();
         Self { fleet: fleet.clone() }
     }
 }
 
-impl Drop for Parked {
+impl Drop for ExtraSlot {
     fn drop(&mut self) {
-        self.fleet.take_place_away();
+        self.fleet.remove_slot();
     }
 }

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-from tinpot import _connection, _context, _links, _run
+from tinpot import _connection, _context, _channel, _run
 from tinpot._errors import ActionError
 
 # The longest line of the worker: parameters and results of children are bounded there.
@@ -55,7 +55,7 @@ class _Loop:
     async def attempt(self, request, control):
         number = request["id"]
         link = _Link(self, number, control)
-        context = _context.Context(_links.Attempt(link, request.get("execution"), request.get("fence"), request.get("attempt", 1)))
+        context = _context.Context(_channel.Attempt(link, request.get("execution"), request.get("fence"), request.get("attempt", 1)))
         _context._current.set(context)
         try:
             entry = self.entries.get(request["action"])
@@ -82,7 +82,7 @@ class _Loop:
         return _connection.judged(await answer)
 
 
-class _Link(_links.PipeLink):
+class _Link(_channel.PipeLink):
     """Marked lines that say whose they are."""
 
     def __init__(self, loop, number, control):
@@ -98,7 +98,7 @@ class _Link(_links.PipeLink):
         self._mark('{"a":%d,%s' % (self.number, text[1:]))
 
     def _mark(self, text):
-        _links.write(1, (self.prefix + text + "\n").encode("utf-8", "replace"))
+        _channel.write(1, (self.prefix + text + "\n").encode("utf-8", "replace"))
 
     def span(self, _number):
         pass  # each line says which step it belongs to

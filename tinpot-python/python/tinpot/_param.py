@@ -4,8 +4,8 @@ import datetime
 import re
 import sys
 
-from tinpot import _values
-from tinpot._kinds import SchemaError, Wrong, shown, types_of
+from tinpot import _encode
+from tinpot._types import SchemaError, Wrong, shown, types_of
 from tinpot._secret import Secret
 
 
@@ -107,8 +107,8 @@ def apply(kind, options):
 
 def _form(value, name):
     try:
-        return _values.to_json(value)
-    except (ValueError, _values.Hidden) as error:
+        return _encode.to_json(value)
+    except (ValueError, _encode.Hidden) as error:
         raise SchemaError("%s: %s" % (name, error or "a Secret cannot be shown")) from None
 
 
@@ -144,7 +144,7 @@ def _order(kind, schema, name, value):
             try:
                 right = fits(made, bound)
             except TypeError as error:
-                raise Wrong("cannot be compared with %s: %s" % (shown(_values.to_json(bound)), error)) from None
+                raise Wrong("cannot be compared with %s: %s" % (shown(_encode.to_json(bound)), error)) from None
             if not right:
                 raise Wrong("must be %s %s, not %s" % (words, _said(bound), _said(made)))
 
@@ -152,7 +152,7 @@ def _order(kind, schema, name, value):
 
 
 def _said(value):
-    return str(_values.to_json(value))
+    return str(_encode.to_json(value))
 
 
 def _moment(kind, name, value):

@@ -11,7 +11,7 @@ use crate::package::Package;
 
 /// What all processes of a pool have in common.
 #[derive(Debug)]
-pub(super) struct Common {
+pub(super) struct SpawnContext {
     pub(super) python: PathBuf,
     pub(super) package: Package,
     /// In addition to the worker's environment; `None` takes a variable away.
@@ -23,7 +23,7 @@ pub(super) struct Common {
     pub(super) lifeline: Lifeline,
 }
 
-impl Common {
+impl SpawnContext {
     /// Where copies of the actions' sources are, if they are kept.
     pub(super) fn store(&self) -> PathBuf {
         self.package.path().join("sources")

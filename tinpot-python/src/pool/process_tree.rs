@@ -14,17 +14,17 @@ pub(super) const COOKIE: &str = "TINPOT_INTERPRETER";
 
 /// By what an interpreter is known, and all that descends from it.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(super) struct ProcessTree {
     pid: Pid,
     /// What is in the variable [`COOKIE`].
     cookie: String,
     cgroup: Option<Cgroup>,
-    swept: AtomicBool,
+    killed: AtomicBool,
 }
 
-impl Family {
+impl ProcessTree {
     pub(super) fn new(pid: Pid, cookie: String, cgroup: Option<Cgroup>) -> Self {
-        Self { pid, cookie, cgroup, swept: AtomicBool::new(false) }
+        Self { pid, cookie, cgroup, killed: AtomicBool::new(false) }
     }
 
     /// The cgroup of the interpreter and all that it starts, if it has one.
@@ -39,7 +39,7 @@ impl Family {
 
     /// The processor time that the interpreter itself has used.
     pub(super) fn cpu_time(&self) -> Option<Duration> {
-        processes::cpu_time(self.pid)
+        procfs::cpu_time(self.pid)
     }
 
     /// Asks the process group to end.
@@ -62,8 +62,8 @@ impl Family {
     }
 
     /// Whether all of it was killed.
-    pub(super) fn is_swept(&self) -> bool {
-        self.swept.load(Ordering::Acquire)
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
     }
 
     /// Kills all that descends from the interpreter, then the interpreter unless it is `gone` already. Blocks for some milliseconds.
@@ -78,7 +78,7 @@ impl Family {
         let start = Instant::now();
         let mut pause = Duration::from_micros(500);
         loop {
-            let victims = processes::of(self.pid, &self.cookie, gone);
+            let victims = procfs::of(self.pid, &self.cookie, gone);
             // Not before the look: the interpreter goes too.
             gone |= self.cgroup.as_ref().is_some_and(|cgroup| cgroup.kill().is_ok());
             for victim in &victims {
@@ -98,12 +98,12 @@ impl Family {
             self.kill_now();
             let _ = kill_process(self.pid, Signal::KILL);
         }
-        self.swept.store(true, Ordering::Release);
+        self.killed.store(true, Ordering::Release);
     }
 }
 
 #[cfg(target_os = "linux")]
-mod processes {
+mod procfs {
     use std::collections::HashMap;
     use std::fs;
     use std::time::Duration;
@@ -188,7 +188,7 @@ mod processes {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod processes {
+mod procfs {
     use rustix::process::Pid;
 
     /// Nobody knows here: what ignores its limit goes on.

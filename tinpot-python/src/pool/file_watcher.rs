@@ -19,8 +19,8 @@ const LOOK_OFTEN: Duration = Duration::from_secs(1);
 
 /// Notices changes in directories.
 #[derive(Debug)]
-pub(super) struct Changes {
-    told: Option<told::Told>,
+pub(super) struct FileWatcher {
+    told: Option<inotify_events::Told>,
     /// When the first and the last change were that nobody has been told of.
     since: Option<(Instant, Instant)>,
     writing: Writing,
@@ -31,12 +31,12 @@ type Writing = HashSet<(i32, String)>;
 
 /// How to ask for news of further directories.
 #[derive(Clone, Debug)]
-pub(super) struct Interest(Option<told::Interest>);
+pub(super) struct Interest(Option<inotify_events::Interest>);
 
-impl Changes {
+impl FileWatcher {
     /// Where the system cannot tell of changes, [`next`](Self::next) returns now and then.
     pub(super) fn new() -> Self {
-        let told = told::Told::new();
+        let told = inotify_events::Told::new();
         if let Err(error) = &told {
             tracing::warn!(%error, "changed files cannot be told of, and are looked for every {LOOK_OFTEN:?}");
         }
@@ -44,7 +44,7 @@ impl Changes {
     }
 
     pub(super) fn interest(&self) -> Interest {
-        Interest(self.told.as_ref().map(told::Told::interest))
+        Interest(self.told.as_ref().map(inotify_events::Told::interest))
     }
 
     /// Whether something has changed since [`next`](Self::next) returned: who has looked since may have seen half of it.
@@ -56,7 +56,7 @@ impl Changes {
 
     /// Returns when something may have changed, and no more is coming. What it has seen is not lost when the future is dropped.
     pub(super) async fn next(&mut self) {
-        let complete = self.told.as_ref().is_some_and(told::Told::is_complete);
+        let complete = self.told.as_ref().is_some_and(inotify_events::Told::is_complete);
         let look = Instant::now() + if complete { LOOK_SELDOM } else { LOOK_OFTEN };
         loop {
             let until = match self.since {
@@ -97,7 +97,7 @@ impl Interest {
     }
 }
 
-async fn read(told: &mut Option<told::Told>, writing: &mut Writing) -> bool {
+async fn read(told: &mut Option<inotify_events::Told>, writing: &mut Writing) -> bool {
     match told {
         Some(told) => told.read(writing).await,
         None => std::future::pending().await,
@@ -114,7 +114,7 @@ fn is_relevant(name: Option<&str>, is_directory: bool) -> bool {
 }
 
 #[cfg(target_os = "linux")]
-mod told {
+mod inotify_events {
     use std::io;
     use std::mem::MaybeUninit;
     use std::os::fd::OwnedFd;
@@ -233,7 +233,7 @@ mod told {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod told {
+mod inotify_events {
     use std::io;
     use std::path::Path;
 

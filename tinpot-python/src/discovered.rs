@@ -12,12 +12,12 @@ use crate::limits::{Limits, LimitsByAction};
 #[derive(Debug, Deserialize)]
 pub(crate) struct Discovered {
     actions: Vec<Described>,
-    problems: Vec<FoundProblem>,
+    problems: Vec<ImportFailure>,
 }
 
 /// What could not be offered; of an import that failed also which files may be to blame, likeliest first.
 #[derive(Debug, Deserialize)]
-pub(crate) struct FoundProblem {
+pub(crate) struct ImportFailure {
     pub(crate) place: String,
     pub(crate) message: String,
     /// The file whose import failed.
@@ -59,7 +59,7 @@ impl Discovered {
     }
 
     /// The imports that failed.
-    pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, &FoundProblem)> {
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, &ImportFailure)> {
         self.problems.iter().filter_map(|problem| Some((problem.failed.as_deref()?, problem)))
     }
 

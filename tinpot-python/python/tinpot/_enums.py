@@ -2,7 +2,7 @@
 
 import enum
 
-from tinpot._kinds import CHOICE, Kind, SchemaError, Wrong, kind_of, shown
+from tinpot._types import CHOICE, Kind, SchemaError, Wrong, kind_of, shown
 
 _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 

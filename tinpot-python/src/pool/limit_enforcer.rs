@@ -7,7 +7,7 @@ use std::time::Duration;
 use tinpot_core::Failure;
 use tokio::sync::Notify;
 
-use super::sweep::Family;
+use super::process_tree::ProcessTree;
 use crate::limits::{Limits, exceeded};
 
 /// So much more processor time has an attempt that ignores its limit, and so often it is looked at.
@@ -16,13 +16,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Counts what an attempt writes.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(super) struct OutputMeter {
     limit: AtomicU64,
     written: AtomicU64,
     exceeded: Notify,
 }
 
-impl Default for Meter {
+impl Default for OutputMeter {
     fn default() -> Self {
         Self {
             limit: AtomicU64::new(u64::MAX),
@@ -32,7 +32,7 @@ impl Default for Meter {
     }
 }
 
-impl Meter {
+impl OutputMeter {
     fn begin(&self, limit: u64) {
         self.limit.store(limit, Ordering::Relaxed);
         self.written.store(0, Ordering::Relaxed);
@@ -57,30 +57,35 @@ impl Meter {
 
 /// One attempt under limits; they are lifted when this is dropped.
 #[derive(Debug)]
-pub(super) struct Hold {
+pub(super) struct LimitEnforcer {
     limits: Limits,
-    family: Arc<Family>,
-    meter: Arc<Meter>,
+    processes: Arc<ProcessTree>,
+    meter: Arc<OutputMeter>,
     /// The processor time that may be used in all, by one who ignores the limit.
     cpu_until: Option<Duration>,
     /// The memory limit of the cgroup, and how often its processes had been killed for it.
     memory: Option<(u64, u64)>,
 }
 
-impl Hold {
-    pub(super) fn begin(limits: Limits, family: &Arc<Family>, meter: &Arc<Meter>) -> Self {
+impl LimitEnforcer {
+    pub(super) fn begin(
+        limits: Limits,
+        processes: &Arc<ProcessTree>,
+        meter: &Arc<OutputMeter>,
+    ) -> Self {
         meter.begin(limits.output_bytes.unwrap_or(u64::MAX));
-        let cpu_until =
-            limits.cpu.and_then(|cpu| family.cpu_time()?.checked_add(cpu)?.checked_add(CPU_GRACE));
+        let cpu_until = limits
+            .cpu
+            .and_then(|cpu| processes.cpu_time()?.checked_add(cpu)?.checked_add(CPU_GRACE));
         let memory = limits.memory_bytes.and_then(|bytes| {
-            let cgroup = family.cgroup().filter(|cgroup| cgroup.has_memory())?;
+            let cgroup = processes.cgroup().filter(|cgroup| cgroup.has_memory())?;
             if let Err(error) = cgroup.limit_memory(Some(bytes)) {
                 tracing::warn!(%error, "the memory of an attempt cannot be limited");
                 return None;
             }
             Some((bytes, cgroup.memory_kills()))
         });
-        Self { limits, family: family.clone(), meter: meter.clone(), cpu_until, memory }
+        Self { limits, processes: processes.clone(), meter: meter.clone(), cpu_until, memory }
     }
 
     /// Resolves when the attempt has to be ended.
@@ -100,7 +105,7 @@ impl Hold {
 
     async fn cpu_used_up(&self) {
         let Some(until) = self.cpu_until else { return std::future::pending().await };
-        while self.family.cpu_time().is_none_or(|used| used < until) {
+        while self.processes.cpu_time().is_none_or(|used| used < until) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -111,7 +116,7 @@ impl Hold {
             return Some(exceeded("max_output", format_args!("{limit} bytes")));
         }
         if let Some((limit, before)) = self.memory
-            && self.family.cgroup().is_some_and(|cgroup| cgroup.memory_kills() > before)
+            && self.processes.cgroup().is_some_and(|cgroup| cgroup.memory_kills() > before)
         {
             return Some(exceeded("memory", format_args!("{limit} bytes")));
         }
@@ -120,11 +125,11 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for LimitEnforcer {
     fn drop(&mut self) {
         self.meter.begin(u64::MAX);
         if self.memory.is_some()
-            && let Some(cgroup) = self.family.cgroup()
+            && let Some(cgroup) = self.processes.cgroup()
         {
             // It may be gone together with the interpreter.
             let _ = cgroup.limit_memory(None);

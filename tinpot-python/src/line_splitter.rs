@@ -5,12 +5,12 @@ const KEPT_BYTES: usize = 64 * 1024 - 128;
 
 /// The part of a line that has not ended yet.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub(crate) struct LineSplitter {
     partial: Vec<u8>,
     dropped: usize,
 }
 
-impl Lines {
+impl LineSplitter {
     /// Takes bytes and appends every line that ends in them.
     pub(crate) fn feed(&mut self, mut data: &[u8], lines: &mut Vec<String>) {
         while let Some(end) = memchr::memchr(b'\n', data) {
@@ -53,10 +53,10 @@ fn text(line: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT_BYTES, Lines};
+    use super::{KEPT_BYTES, LineSplitter};
 
     fn lines(chunks: &[&[u8]]) -> Vec<String> {
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let (mut lines, mut found) = (LineSplitter::default(), Vec::new());
         for chunk in chunks {
             lines.feed(chunk, &mut found);
         }

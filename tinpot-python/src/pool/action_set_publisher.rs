@@ -14,14 +14,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// So much has to fit. What an attempt needs is not known; a disk on which this does not fit is full for all.
 const PROBE_BYTES: usize = 64 * 1024;
 
-fn together(found: &Offer) -> HashSet<String> {
+fn shared(found: &Offer) -> HashSet<String> {
     let many = found.actions.iter().filter(|action| action.concurrency.is_some());
     many.map(|action| action.name.clone()).collect()
 }
 
 /// Where the worker reads what the pool offers.
 #[derive(Debug)]
-pub(super) struct Counter {
+pub(super) struct ActionSetPublisher {
     offer: watch::Sender<Arc<Offer>>,
     state: Mutex<State>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Counter {
 struct State {
     found: Arc<Offer>,
     /// Those of its actions of which many attempts run at once.
-    together: HashSet<String>,
+    shared: HashSet<String>,
     full: Option<Problem>,
 }
 
@@ -47,11 +47,11 @@ impl State {
     }
 }
 
-impl Counter {
+impl ActionSetPublisher {
     pub(super) fn new(found: Offer) -> Arc<Self> {
         let found = Arc::new(found);
-        let together = together(&found);
-        let state = Mutex::new(State { found: found.clone(), together, full: None });
+        let shared = shared(&found);
+        let state = Mutex::new(State { found: found.clone(), shared, full: None });
         Arc::new(Self { offer: watch::Sender::new(found), state })
     }
 
@@ -62,15 +62,15 @@ impl Counter {
     /// Replaces what was found, all at once.
     pub(super) fn replace(&self, found: Offer) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.together = together(&found);
+        state.shared = shared(&found);
         state.found = Arc::new(found);
         self.offer.send_replace(state.offer());
     }
 
     /// Whether many attempts at that action run at once in one interpreter.
-    pub(super) fn runs_together(&self, action: &str) -> bool {
+    pub(super) fn runs_in_shared_interpreter(&self, action: &str) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.together.contains(action)
+        state.shared.contains(action)
     }
 
     fn set_full(&self, full: Option<Problem>) {
@@ -87,21 +87,21 @@ impl Counter {
     }
 
     /// Closes the counter while nothing can be written in `directory`, until the pool is dropped.
-    pub(super) async fn mind_the_room(counter: Weak<Self>, directory: PathBuf) {
+    pub(super) async fn watch_disk_space(publisher: Weak<Self>, directory: PathBuf) {
         loop {
             let probed = directory.clone();
             let result = tokio::task::spawn_blocking(move || probe(&probed)).await;
-            let Some(counter) = counter.upgrade() else { return };
+            let Some(publisher) = publisher.upgrade() else { return };
             if let Ok(result) = result {
                 let place = directory.display().to_string();
-                counter.set_full(result.err().map(|error| {
+                publisher.set_full(result.err().map(|error| {
                     let message = format!(
                         "nothing can be written to temporary files: {error}; no new work is taken until that is possible"
                     );
                     Problem::new(place, message)
                 }));
             }
-            drop(counter);
+            drop(publisher);
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

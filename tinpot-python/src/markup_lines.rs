@@ -8,7 +8,7 @@ const ESCAPE: char = '\u{1b}';
 
 /// One marked line.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Mark {
+pub(crate) struct MarkupLine {
     /// Whose it is, where many attempts run in one interpreter.
     a: Option<u64>,
     /// Printed text, there: on which stream.
@@ -30,7 +30,7 @@ pub(crate) struct Mark {
 
 /// Takes the marked lines of one interpreter out of what it prints.
 #[derive(Debug)]
-pub(crate) struct Marks {
+pub(crate) struct MarkupReader {
     prefix: String,
     /// The present step, per stream.
     spans: [u32; 2],
@@ -40,7 +40,7 @@ pub(crate) struct Marks {
 const STREAMS: [(Stream, Level); 2] =
     [(Stream::Stdout, Level::Info), (Stream::Stderr, Level::Error)];
 
-impl Marks {
+impl MarkupReader {
     /// For an interpreter that was told this mark.
     pub(crate) fn new(mark: &str) -> Self {
         Self { prefix: format!("{ESCAPE}_{mark}"), spans: [0; 2] }
@@ -52,7 +52,7 @@ impl Marks {
     }
 
     /// What a line says, if it is a marked one.
-    pub(crate) fn read(&self, line: &str) -> Option<Mark> {
+    pub(crate) fn read(&self, line: &str) -> Option<MarkupLine> {
         serde_json::from_str(line.strip_prefix(&self.prefix)?).ok()
     }
 
@@ -81,7 +81,7 @@ impl Marks {
             }
             match mark {
                 Ok(mark) => {
-                    let mark: Mark = mark;
+                    let mark: MarkupLine = mark;
                     if let (None, Some(number)) = (mark.l, mark.s) {
                         self.spans[stream] = number;
                     }
@@ -103,7 +103,7 @@ impl Marks {
     }
 }
 
-impl Mark {
+impl MarkupLine {
     /// The attempt that it names.
     pub(crate) fn attempt(&self) -> Option<u64> {
         self.a
@@ -111,7 +111,7 @@ impl Mark {
 
     /// Does what it says.
     pub(crate) async fn tell(self, context: &Context) {
-        let Mark { s, l, m, f: fields, e, p, d, x, o, .. } = self;
+        let MarkupLine { s, l, m, f: fields, e, p, d, x, o, .. } = self;
         if let Some(secret) = x {
             context.mask(secret);
         }
