@@ -48,13 +48,14 @@ use crate::model::retry::{DURATION_MAX, RetryPolicy};
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::protocol::{CancelOutcome, Catalogue, QueueView, WorkerInfo};
-use crate::store::Store;
+use crate::store::{Session, Store};
 use crate::transport::{Link, Transport};
 
 /// What the handles and the tasks share.
 #[derive(Debug)]
 struct Shared {
     store: Arc<dyn Store>,
+    session: Arc<dyn Session>,
     transport: Arc<dyn Transport>,
     registry: Arc<Registry>,
     commits: Commits,

@@ -1,4 +1,4 @@
-//! What remembers executions, attempts and logs.
+//! Stores: durable memory of executions, attempts and logs.
 
 mod forward;
 mod memory;
@@ -22,72 +22,98 @@ pub use crate::model::page::{ListOptions, QueueOrder, QueuePage};
 use crate::model::time::Timestamp;
 pub use crate::model::transition::Transition;
 
-/// Remembers executions, attempts and logs.
+/// Durable memory of executions, attempts and logs: the part that can be read at any time.
+///
+/// A coordinator [opens](Store::open) a store and writes through the [`Session`] that it receives.
 ///
 /// # Contract
-/// - **Atomic**: a batch is applied as a whole or not at all. A transition whose condition does not hold ([`Transition::check`]) fails its
-///   batch with `Conflict`, as does an `Accept` whose idempotency key another execution has.
-/// - **Durable**: once `commit` resolves with `Ok`, the batch survives whatever the store claims to survive (the memory store: nothing).
-/// - **Visible**: reads that start after `commit` or `append_logs` resolved see what it wrote.
-/// - **One writer**: there is one coordinator; it commits one batch after the other. Reads may come from anywhere, at any time.
-/// - **Bounded**: what is kept of ended executions is bounded by the store's own limits; an execution that has not ended is never forgotten.
-///   `open` holds no more than the executions with a live attempt; the others are read by the page.
-/// - **Cancel safety**: a dropped `commit` was applied or not, never in part.
+/// - **One session**: a store has at most one open session. `open` fails with `Conflict` until the
+///   session before is closed or dropped.
+/// - **Visible**: a read that starts after a write of the session resolved sees what it wrote.
+/// - **Isolated**: a read of one execution, and one page of a list, see each batch either as a
+///   whole or not at all. Reads may come from any task at any time, also during a commit.
+/// - **Closed**: without an open session, a read either works or fails with `Closed`.
+/// - **Cancel safety**: a dropped read changes nothing. A dropped `open` leaves no session open.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Begins a new life: increments the epoch, durably, and says where the last one stopped.
+    /// Starts a session: durably increments the epoch, and returns the state to resume from.
     ///
     /// # Errors
-    /// `Conflict` when another coordinator has the store open, `Malformed` when it cannot be read, `StorageFull`.
-    async fn open(&self) -> Result<Opened>;
+    /// `Conflict` if the store already has an open session, `Malformed` if it cannot be read,
+    /// `StorageFull`.
+    async fn open(&self) -> Result<(Opened, Arc<dyn Session>)>;
 
-    /// Applies a batch, in order; `at` is the time that it records.
+    /// Returns an execution, or `None` if the store has no record of it.
     ///
     /// # Errors
-    /// `Conflict` when a condition does not hold, `StorageFull` when it cannot write now; nothing was applied then.
-    async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()>;
-
-    /// One execution; `None` when it is not known (any more).
-    ///
-    /// # Errors
-    /// Why it cannot be read.
+    /// `Malformed` if the record cannot be read, `Closed`.
     async fn execution(&self, id: ExecutionId) -> Result<Option<Arc<Execution>>>;
 
-    /// One page of executions, newest first.
+    /// Returns one page of executions, newest first.
     ///
     /// # Errors
-    /// Why they cannot be read.
+    /// `Malformed` if a record cannot be read, `Closed`.
     async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>>;
 
-    /// One page of executions that are queued without a live attempt.
+    /// Returns log chunks with lines numbered above `after`, oldest first: about `max_bytes` of
+    /// them, and at least one if there is one. The first chunk may begin at or below `after`. The
+    /// page is empty at the end of the log, and for an unknown execution.
     ///
     /// # Errors
-    /// Why they cannot be read.
-    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>>;
-
-    /// Appends log chunks. Numbers of one execution go on without a gap from what is stored, across attempts. The lines are counted in
-    /// [`AttemptRecord::log_lines`](crate::AttemptRecord::log_lines) of the latest attempt with the batch's number:
-    /// [`Execution::count_log_lines`].
-    ///
-    /// # Errors
-    /// `Conflict` for a gap or a repeat, `NotFound` for an unknown execution or attempt, `StorageFull`; nothing of any batch is kept then.
-    async fn append_logs(&self, batches: &[LogBatch]) -> Result<()>;
-
-    /// Log chunks with lines numbered above `after`, oldest first, about `max_bytes` of them and at least one if there is one. The first
-    /// chunk may begin at or below `after`. Empty when there is nothing (more), and for an unknown execution.
-    ///
-    /// # Errors
-    /// Why they cannot be read.
+    /// `Malformed` if a chunk cannot be read, `Closed`.
     async fn logs(
         &self,
         id: ExecutionId,
         after: u64,
         max_bytes: usize,
     ) -> Result<Vec<Arc<LogChunk>>>;
+}
 
-    /// Ends the life: everything is written, and another coordinator may open the store. Idempotent.
+/// A store that one coordinator holds open: it alone may write.
+///
+/// # Contract
+/// - **Atomic**: a batch is applied as a whole or not at all. A transition whose condition does not
+///   hold ([`Transition::check`]) fails its batch with `Conflict`, as does an `Accept` whose
+///   idempotency key belongs to another execution.
+/// - **Durable**: once a write resolved with `Ok`, it survives every failure that the store claims
+///   to survive. (A [`MemoryStore`] survives none.)
+/// - **Ordered**: the coordinator commits one batch after the other. `append_logs` may run at the
+///   same time.
+/// - **Bounded**: the store's own limits bound what it keeps of ended executions. It removes the
+///   oldest first, and never removes an execution that has not ended.
+/// - **End**: after `close`, every write fails with `Closed` and changes nothing, even while a later
+///   session is open. Dropping a session without closing it has the effect of a crash: confirmed
+///   writes stay, and the store can be opened again.
+/// - **Cancel safety**: a dropped write was applied as a whole or not at all.
+#[async_trait]
+pub trait Session: fmt::Debug + Send + Sync + 'static {
+    /// Applies a batch of transitions, in order, and records `at` as their time.
     ///
     /// # Errors
-    /// What could not be written.
+    /// `Conflict` if a condition does not hold, `StorageFull` if the store cannot write now,
+    /// `Closed`. In each case nothing was applied.
+    async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()>;
+
+    /// Appends log chunks.
+    ///
+    /// The line numbers of an execution continue without a gap from the stored ones, across
+    /// attempts. [`Execution::count_log_lines`] counts the lines of each attempt.
+    ///
+    /// # Errors
+    /// `Conflict` for a gap or a repeat, `NotFound` for an unknown execution or attempt,
+    /// `StorageFull`, `Closed`. In each case nothing of any batch was stored.
+    async fn append_logs(&self, batches: &[LogBatch]) -> Result<()>;
+
+    /// Returns one page of executions that are queued without a live attempt.
+    ///
+    /// # Errors
+    /// `Malformed` if a record cannot be read, `Closed`.
+    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>>;
+
+    /// Ends the session: writes what is outstanding, and lets the store be opened again. Closing
+    /// twice is harmless.
+    ///
+    /// # Errors
+    /// `StorageFull` or `Malformed` if something could not be written.
     async fn close(&self) -> Result<()>;
 }

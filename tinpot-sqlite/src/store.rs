@@ -1,12 +1,13 @@
-//! [`SqliteStore`].
+//! [`SqliteStore`] and its session.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use tinpot_core::store::{ListOptions, Opened, QueuePage, Store, Transition};
+use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Store, Transition};
 use tinpot_core::{Error, Execution, ExecutionId, LogBatch, LogChunk, Result, Timestamp};
 
 use crate::config::{Config, SqliteStoreBuilder};
@@ -17,119 +18,95 @@ use crate::{backup, reads};
 
 /// A store in one SQLite file.
 ///
-/// [`open`](Store::open) starts a thread that writes; [`close`](Store::close) has everything written and ends it. Dropping the store without
-/// closing it leaves what a crash would leave, and waits for what is being written just then.
+/// [`open`](Store::open) starts a session and the thread that writes for it;
+/// [`close`](Session::close) writes what is outstanding and ends the thread. A session that is
+/// dropped without being closed leaves the file as a crash does, and waits for the write that is
+/// under way. Reads fail with `Closed` while no session is open.
 pub struct SqliteStore {
     config: Config,
-    life: Mutex<Option<Arc<Life>>>,
-}
-
-/// One life: from an opening to the closing.
-#[derive(Debug)]
-struct Life {
-    writer: Writer,
-    readers: Readers,
+    session: Mutex<Weak<SqliteSession>>,
 }
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_open = self.lock().is_some();
         f.debug_struct("SqliteStore")
             .field("config", &self.config)
-            .field("is_open", &is_open)
+            .field("is_open", &self.session().is_ok())
             .finish()
     }
 }
 
 impl SqliteStore {
-    /// A store in this file, which is made when it is opened and not there.
+    /// Describes a store in the file at `path`, which is created by the first
+    /// [`open`](Store::open).
     pub fn builder(path: impl Into<PathBuf>) -> SqliteStoreBuilder {
         SqliteStoreBuilder::new(path.into())
     }
 
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, life: Mutex::new(None) }
+        Self { config, session: Mutex::new(Weak::new()) }
     }
 
-    /// Copies the store, as it is at this moment, to a file that does not exist yet. Nothing waits for it: the store can be written and read
-    /// meanwhile. The copy is another store, with an instance of its own, and has no room in it that is not used.
+    /// Copies the store, as it is at this moment, to a file that does not exist yet.
+    ///
+    /// Reads and writes go on meanwhile. The copy is another store, with an instance of its own; it
+    /// contains no unused space.
     ///
     /// # Errors
-    /// `InvalidInput` when there is a file, or no directory for it; `StorageFull`; `Closed` when the store is not open. No file is left then.
+    /// `InvalidInput` if the file exists or its directory does not, `StorageFull`, `Closed` if the
+    /// store has no open session. In each case no file is left behind.
     pub async fn backup(&self, to: impl AsRef<Path>) -> Result<()> {
         let to = to.as_ref().to_owned();
         let from = self.config.path.clone();
-        // Not one of the pool's readers: a copy of gigabytes takes its time.
-        drop(self.life()?);
+        // Not on one of the pooled readers: a copy of gigabytes would block it for minutes.
+        drop(self.session()?);
         let task = tokio::task::spawn_blocking(move || backup::copy(&from, &to));
-        task.await.unwrap_or_else(|_| Err(self.closed())).map_err(|problem| self.located(problem))
+        task.await
+            .unwrap_or_else(|_| Err(self.config.closed()))
+            .map_err(|problem| self.config.located(problem))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Life>>> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Weak<SqliteSession>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn life(&self) -> Result<Arc<Life>> {
-        self.lock().clone().ok_or_else(|| self.closed().into())
+    fn session(&self) -> Result<Arc<SqliteSession>> {
+        let session = self.lock().upgrade().filter(|session| !session.is_closed());
+        session.ok_or_else(|| self.config.closed().into())
     }
+}
 
+impl Config {
     fn closed(&self) -> Problem {
-        Problem::Closed { path: self.config.path.clone() }
+        Problem::Closed { path: self.path.clone() }
     }
 
     fn located(&self, problem: Problem) -> Error {
-        problem.at(&self.config.path)
-    }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection) -> crate::error::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let life = self.life()?;
-        life.readers.read(read).await.map_err(|problem| self.located(problem))
+        problem.at(&self.path)
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn open(&self) -> Result<Opened> {
-        // Two at a time are told apart by the lock of the file.
+    async fn open(&self) -> Result<(Opened, Arc<dyn Session>)> {
+        // The lock of the file refuses a second session, in this process and in others.
+        let config = self.config.clone();
         let (writer, readers, opened) =
-            Writer::start(self.config.clone()).await.map_err(|problem| self.located(problem))?;
-        *self.lock() = Some(Arc::new(Life { writer, readers }));
-        Ok(opened)
-    }
-
-    async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
-        let life = self.life()?;
-        life.writer.commit(batch.to_vec(), at).await.map_err(|problem| self.located(problem))
+            Writer::start(config.clone()).await.map_err(|problem| config.located(problem))?;
+        let closed = AtomicBool::new(false);
+        let session = Arc::new(SqliteSession { config, writer, readers, closed });
+        *self.lock() = Arc::downgrade(&session);
+        Ok((opened, session))
     }
 
     async fn execution(&self, id: ExecutionId) -> Result<Option<Arc<Execution>>> {
-        self.read(move |connection| reads::execution(connection, id)).await
+        let session = self.session()?;
+        session.read(move |connection| reads::execution(connection, id)).await
     }
 
     async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
-        let options = options.clone();
-        self.read(move |connection| reads::executions(connection, &options)).await
-    }
-
-    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
-        let page = page.clone();
-        self.read(move |connection| reads::queued(connection, &page)).await
-    }
-
-    async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
-        let life = self.life()?;
-        let lines = if writer::is_much(batches) {
-            let batches = batches.to_vec();
-            let task = tokio::task::spawn_blocking(move || writer::prepare(&batches));
-            task.await.unwrap_or_else(|_| Err(self.closed()))
-        } else {
-            writer::prepare(batches)
-        };
-        let lines = lines.map_err(|problem| self.located(problem))?;
-        life.writer.append(lines).await.map_err(|problem| self.located(problem))
+        let (session, options) = (self.session()?, options.clone());
+        session.read(move |connection| reads::executions(connection, &options)).await
     }
 
     async fn logs(
@@ -138,12 +115,73 @@ impl Store for SqliteStore {
         after: u64,
         max_bytes: usize,
     ) -> Result<Vec<Arc<LogChunk>>> {
-        self.read(move |connection| reads::logs(connection, id, after, max_bytes)).await
+        let session = self.session()?;
+        session.read(move |connection| reads::logs(connection, id, after, max_bytes)).await
+    }
+}
+
+/// The writing thread and the reading connections of one session.
+#[derive(Debug)]
+struct SqliteSession {
+    config: Config,
+    writer: Writer,
+    readers: Readers,
+    closed: AtomicBool,
+}
+
+impl SqliteSession {
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.is_closed() {
+            true => Err(self.config.closed().into()),
+            false => Ok(()),
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> crate::error::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.readers.read(read).await.map_err(|problem| self.config.located(problem))
+    }
+}
+
+#[async_trait]
+impl Session for SqliteSession {
+    async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
+        self.check_open()?;
+        let written = self.writer.commit(batch.to_vec(), at).await;
+        written.map_err(|problem| self.config.located(problem))
+    }
+
+    async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
+        self.check_open()?;
+        let lines = if writer::is_much(batches) {
+            let batches = batches.to_vec();
+            let task = tokio::task::spawn_blocking(move || writer::prepare(&batches));
+            task.await.unwrap_or_else(|_| Err(self.config.closed()))
+        } else {
+            writer::prepare(batches)
+        };
+        let lines = lines.map_err(|problem| self.config.located(problem))?;
+        self.writer.append(lines).await.map_err(|problem| self.config.located(problem))
+    }
+
+    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
+        let page = page.clone();
+        self.read(move |connection| reads::queued(connection, &page)).await
     }
 
     async fn close(&self) -> Result<()> {
-        let Some(life) = self.lock().take() else { return Ok(()) };
-        life.readers.close().await;
-        life.writer.close().await.map_err(|problem| self.located(problem))
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // Readers first: the last connection that closes moves the write-ahead log into the
+        // database, and that is to be the writer's.
+        self.readers.close().await;
+        self.writer.close().await.map_err(|problem| self.config.located(problem))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
 use tinpot_core::protocol::{Epoch, Fence};
-use tinpot_core::store::Transition;
+use tinpot_core::store::{Session, Transition};
 use tinpot_core::{
     Execution, ExecutionId, Json, Level, LogBatch, LogChunk, MemoryStore, Outcome, Store, Stream,
     Timestamp, WorkerId,
@@ -28,24 +28,24 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("store");
     group.sample_size(20);
     for (name, store) in &stores {
-        runtime.block_on(store.open()).expect("open");
+        let (_, session) = runtime.block_on(store.open()).expect("open");
         for count in [1, 16, 128] {
             group.throughput(Throughput::Elements(count));
             group.bench_function(format!("{name}: executions, {count} at a time"), |bencher| {
-                bencher.to_async(&runtime).iter(|| run(store, count, 0));
+                bencher.to_async(&runtime).iter(|| run(&*session, count, 0));
             });
         }
         group.throughput(Throughput::Elements(LINES));
         group.bench_function(format!("{name}: an execution with {LINES} lines"), |bencher| {
-            bencher.to_async(&runtime).iter(|| run(store, 1, LINES));
+            bencher.to_async(&runtime).iter(|| run(&*session, 1, LINES));
         });
-        runtime.block_on(store.close()).expect("close");
+        runtime.block_on(session.close()).expect("close");
     }
     group.finish();
 }
 
 /// Accepted and granted; then, after its log, started and finished.
-async fn run(store: &dyn Store, count: u64, lines: u64) {
+async fn run(session: &dyn Session, count: u64, lines: u64) {
     let ids: Vec<_> = (0..count).map(|_| ExecutionId::generate()).collect();
     let begin = ids.iter().flat_map(|id| {
         let new = Arc::new(Execution::new(*id, "measure", Json::empty_object()));
@@ -54,9 +54,9 @@ async fn run(store: &dyn Store, count: u64, lines: u64) {
         let grant = Transition::Grant { execution: *id, fence: FENCE, attempt: 1, worker, lease };
         [Transition::Accept(new), grant]
     });
-    store.commit(&begin.collect::<Vec<_>>(), Timestamp::now()).await.expect("a commit");
+    session.commit(&begin.collect::<Vec<_>>(), Timestamp::now()).await.expect("a commit");
     for first in (1..=lines).step_by(LINES as usize / 10) {
-        store.append_logs(&[batch(ids[0], first, LINES / 10)]).await.expect("lines");
+        session.append_logs(&[batch(ids[0], first, LINES / 10)]).await.expect("lines");
     }
     let end = ids.iter().flat_map(|id| {
         let finish = Transition::Finish {
@@ -68,7 +68,7 @@ async fn run(store: &dyn Store, count: u64, lines: u64) {
         };
         [Transition::Start { execution: *id, fence: FENCE }, finish]
     });
-    store.commit(&end.collect::<Vec<_>>(), Timestamp::now()).await.expect("a commit");
+    session.commit(&end.collect::<Vec<_>>(), Timestamp::now()).await.expect("a commit");
 }
 
 fn batch(execution: ExecutionId, first_seq: u64, count: u64) -> LogBatch {

@@ -101,7 +101,8 @@ async fn main() -> Result<(), AnyError> {
 /// Makes a store with so many executions, ended or waiting.
 async fn fill(path: &PathBuf, rows: usize, ended: bool) -> Result<(), AnyError> {
     let store = SqliteStore::builder(path).build();
-    let epoch = store.open().await?.epoch;
+    let (opened, session) = store.open().await?;
+    let epoch = opened.epoch;
     let worker = WorkerId::new("w-1")?;
     let begin = Instant::now();
     let mut number = 0;
@@ -127,9 +128,9 @@ async fn fill(path: &PathBuf, rows: usize, ended: bool) -> Result<(), AnyError> 
                 });
             }
         }
-        store.commit(&batch, Timestamp::now()).await?;
+        session.commit(&batch, Timestamp::now()).await?;
     }
-    store.close().await?;
+    session.close().await?;
     eprintln!("{}: {rows} executions in {:.1} s", path.display(), begin.elapsed().as_secs_f64());
     Ok(())
 }

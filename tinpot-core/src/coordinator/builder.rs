@@ -92,13 +92,14 @@ impl CoordinatorBuilder {
     pub async fn start(self) -> Result<Coordinator> {
         self.config.check()?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        let opened = store.open().await?;
+        let (opened, session) = store.open().await?;
         let control_frames = self.transport.listen(&Address::Coordinator, Lane::Control).await?;
         let log_frames = self.transport.listen(&Address::Coordinator, Lane::Logs).await?;
         let (catalogue, catalogue_receiver) = watch::channel(Arc::new(Catalogue::new()));
         let (changes, changed) = Recorder::new();
         let shared = Arc::new(Shared {
             store,
+            session,
             transport: self.transport,
             registry: Arc::new(Registry::default()),
             commits: Commits::default(),

@@ -169,7 +169,7 @@ impl Control {
         }
         // Whoever still waits learns it from the closed channel.
         commands.close();
-        if let Err(error) = self.shared.store.close().await {
+        if let Err(error) = self.shared.session.close().await {
             tracing::warn!(%error, "the store was not closed in order");
         }
         if let Some(reply) = shutdown {
@@ -283,7 +283,7 @@ impl Control {
             match self.turn.next(self.clock.now()) {
                 Step::Commit => self.commit_and_send().await?,
                 Step::Find(id) => self.turn.found(self.shared.store.execution(id).await),
-                Step::Load(page) => match self.shared.store.queued(&page).await {
+                Step::Load(page) => match self.shared.session.queued(&page).await {
                     Ok(executions) => self.turn.loaded(self.clock.now(), &page, executions),
                     Err(error) => {
                         tracing::warn!(%error, "what waits cannot be read");
@@ -314,7 +314,7 @@ impl Control {
         if self.turn.stage(granted, |to, message| outbox.push(to, message)) {
             failpoint("coordinator.before-commit");
             let at = Timestamp::now();
-            match self.shared.store.commit(self.turn.batch(), at).await {
+            match self.shared.session.commit(self.turn.batch(), at).await {
                 Ok(()) => {
                     failpoint("coordinator.after-commit");
                     if std::mem::take(&mut self.outage) {

@@ -163,7 +163,7 @@ impl LogPipeline {
     async fn append(&self, batches: &[LogBatch]) -> bool {
         failpoint("logs.before-append");
         let mut waiting = false;
-        while let Err(error) = self.shared.store.append_logs(batches).await {
+        while let Err(error) = self.shared.session.append_logs(batches).await {
             if !error.is_retryable() {
                 if batches.len() == 1 && error.kind() != ErrorKind::NotFound {
                     tracing::error!(%error, "the rest of a log cannot be stored");

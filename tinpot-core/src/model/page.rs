@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::status::Status;
 use super::id::ExecutionId;
+use super::status::Status;
 use super::time::Timestamp;
 
 /// Which executions without a live attempt to read, in which order.

@@ -1,10 +1,10 @@
-//! `Arc<T>` and `Box<T>` are stores where `T` is one.
+//! `Store` and `Session` for `Arc<T>` and `Box<T>`.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{ListOptions, Opened, QueuePage, Store, Transition};
+use super::{ListOptions, Opened, QueuePage, Session, Store, Transition};
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
@@ -17,12 +17,8 @@ macro_rules! forward {
         #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: Store + ?Sized> Store for $pointer<T> {
-            async fn open(&self) -> Result<Opened> {
+            async fn open(&self) -> Result<(Opened, Arc<dyn Session>)> {
                 (**self).open().await
-            }
-
-            async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
-                (**self).commit(batch, at).await
             }
 
             async fn execution(&self, id: ExecutionId) -> Result<Option<Arc<Execution>>> {
@@ -33,14 +29,6 @@ macro_rules! forward {
                 (**self).executions(options).await
             }
 
-            async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
-                (**self).queued(page).await
-            }
-
-            async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
-                (**self).append_logs(batches).await
-            }
-
             async fn logs(
                 &self,
                 id: ExecutionId,
@@ -48,6 +36,22 @@ macro_rules! forward {
                 max_bytes: usize,
             ) -> Result<Vec<Arc<LogChunk>>> {
                 (**self).logs(id, after, max_bytes).await
+            }
+        }
+
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Session + ?Sized> Session for $pointer<T> {
+            async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
+                (**self).commit(batch, at).await
+            }
+
+            async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
+                (**self).append_logs(batches).await
+            }
+
+            async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
+                (**self).queued(page).await
             }
 
             async fn close(&self) -> Result<()> {

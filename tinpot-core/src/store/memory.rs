@@ -1,4 +1,4 @@
-//! A store that forgets everything when the process ends.
+//! A store in memory: its records end with the process.
 
 mod state;
 mod waiting;
@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 pub(crate) use self::state::State;
-use super::{ListOptions, Opened, QueuePage, Store, Transition};
-use crate::model::error::Result;
+use super::{ListOptions, Opened, QueuePage, Session, Store, Transition};
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
 use crate::model::log::LogBatch;
@@ -49,41 +49,44 @@ impl MemoryStoreLimits {
     }
 }
 
-/// Keeps everything in memory: for tests, for trying things, and where history need not outlive the process.
+/// A store in memory: for tests, for trials, and where history need not outlive the process.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     limits: MemoryStoreLimits,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 impl MemoryStore {
-    /// An empty store with the default limits.
+    /// Creates an empty store with the default limits.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty store with these limits.
+    /// Creates an empty store with these limits.
     pub fn with_limits(limits: MemoryStoreLimits) -> Self {
         Self { limits, ..Self::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn open(&self) -> Result<Opened> {
+    async fn open(&self) -> Result<(Opened, Arc<dyn Session>)> {
         let mut state = self.lock();
         if state.instance == 0 {
             state.instance = (Uuid::new_v4().as_u128() as u32).max(1);
         }
-        state.open()
-    }
-
-    async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
-        self.lock().commit(batch, at, &self.limits)
+        let opened = state.open()?;
+        let (limits, epoch) = (self.limits, opened.epoch.number);
+        let session = MemorySession { limits, epoch, state: self.state.clone() };
+        Ok((opened, Arc::new(session)))
     }
 
     async fn execution(&self, id: ExecutionId) -> Result<Option<Arc<Execution>>> {
@@ -94,14 +97,6 @@ impl Store for MemoryStore {
         Ok(self.lock().executions(options))
     }
 
-    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
-        Ok(self.lock().queued(page))
-    }
-
-    async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
-        self.lock().append_logs(batches, &self.limits)
-    }
-
     async fn logs(
         &self,
         id: ExecutionId,
@@ -110,9 +105,53 @@ impl Store for MemoryStore {
     ) -> Result<Vec<Arc<LogChunk>>> {
         Ok(self.lock().logs(id, after, max_bytes))
     }
+}
+
+#[derive(Debug)]
+struct MemorySession {
+    limits: MemoryStoreLimits,
+    epoch: u32,
+    state: Arc<Mutex<State>>,
+}
+
+impl MemorySession {
+    fn lock(&self) -> Result<MutexGuard<'_, State>> {
+        let state = lock(&self.state);
+        match state.is_open_in(self.epoch) {
+            true => Ok(state),
+            false => {
+                Err(Error::new(ErrorKind::Closed, "this session of the memory store is closed"))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Session for MemorySession {
+    async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
+        self.lock()?.commit(batch, at, &self.limits)
+    }
+
+    async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
+        self.lock()?.append_logs(batches, &self.limits)
+    }
+
+    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
+        Ok(self.lock()?.queued(page))
+    }
 
     async fn close(&self) -> Result<()> {
-        self.lock().close();
+        if let Ok(mut state) = self.lock() {
+            state.close();
+        }
         Ok(())
+    }
+}
+
+impl Drop for MemorySession {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.lock() {
+            state.close();
+        }
     }
 }

@@ -13,8 +13,10 @@
 mod keys;
 mod lists;
 mod logs;
+mod open_store;
 mod queues;
 mod reopen;
+mod temporary;
 mod transitions;
 
 use std::sync::Arc;
@@ -23,8 +25,10 @@ use std::time::Duration;
 pub use self::keys::*;
 pub use self::lists::*;
 pub use self::logs::*;
+pub use self::open_store::{OpenStore, open};
 pub use self::queues::*;
 pub use self::reopen::*;
+pub use self::temporary::InDirectory;
 pub use self::transitions::*;
 use crate::model::error::ErrorKind;
 use crate::model::execution::Execution;
@@ -37,7 +41,7 @@ use crate::model::outcome::Outcome;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::store::Store;
+use crate::store::{Session, Store};
 
 /// Emits one test per case of the suite. Takes the path of an async function that gives an empty [`Store`].
 #[macro_export]
@@ -47,6 +51,8 @@ macro_rules! store_conformance {
             @cases $factory:
             each_opening_is_a_new_epoch
             an_open_store_is_not_opened_again
+            a_closed_session_writes_nothing
+            a_dropped_session_frees_the_store
             an_accepted_execution_is_there
             everything_about_an_execution_is_kept
             an_id_is_accepted_once
@@ -99,13 +105,13 @@ macro_rules! store_reopen_conformance {
             #[allow(unused_imports)]
             use super::*;
 
-            $crate::store_reopen_conformance! { @all closed $factory }
+            $crate::store_reopen_conformance! { @all closing $factory }
         }
         mod after_a_crash {
             #[allow(unused_imports)]
             use super::*;
 
-            $crate::store_reopen_conformance! { @all crashed $factory }
+            $crate::store_reopen_conformance! { @all crashing $factory }
         }
     };
     (@closed $factory:path) => {
@@ -117,7 +123,7 @@ macro_rules! store_reopen_conformance {
                 $crate::testing::store::Same($factory().await)
             }
 
-            $crate::store_reopen_conformance! { @all closed same }
+            $crate::store_reopen_conformance! { @all closing same }
         }
     };
     (@all $end:ident $factory:path) => {
@@ -141,8 +147,8 @@ macro_rules! store_reopen_conformance {
         $(
             #[tokio::test]
             async fn $case() {
-                let lives = $crate::testing::store::Lives::$end($factory().await);
-                $crate::testing::store::$case(lives).await;
+                let store = $crate::testing::store::OpenStore::$end($factory().await).await;
+                $crate::testing::store::$case(store).await;
             }
         )*
     };
@@ -190,17 +196,17 @@ fn finish(execution: &Execution, fence: Option<Fence>) -> Transition {
     }
 }
 
-async fn commit(store: &dyn Store, batch: &[Transition]) {
-    store.commit(batch, AT).await.expect("a commit");
+async fn commit(session: &dyn Session, batch: &[Transition]) {
+    session.commit(batch, AT).await.expect("a commit");
 }
 
-async fn accept(store: &dyn Store, executions: &[&Arc<Execution>]) {
+async fn accept(session: &dyn Session, executions: &[&Arc<Execution>]) {
     let accept = |execution: &&Arc<Execution>| Transition::Accept((*execution).clone());
-    commit(store, &executions.iter().map(accept).collect::<Vec<_>>()).await;
+    commit(session, &executions.iter().map(accept).collect::<Vec<_>>()).await;
 }
 
-async fn refused(store: &dyn Store, batch: &[Transition]) {
-    let error = store.commit(batch, AT).await.expect_err("a condition does not hold");
+async fn refused(session: &dyn Session, batch: &[Transition]) {
+    let error = session.commit(batch, AT).await.expect_err("a condition does not hold");
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
 }
 

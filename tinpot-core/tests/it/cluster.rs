@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tinpot_core::store::{ListOptions, Opened, QueuePage, Transition};
+use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::{
     Context, Coordinator, ErrorKind, Event, Execution, ExecutionId, FunctionExecutor, Json, Level,
     LogBatch, LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store,
@@ -208,12 +208,9 @@ struct SlowLogs(MemoryStore);
 
 #[async_trait]
 impl Store for SlowLogs {
-    async fn open(&self) -> tinpot_core::Result<Opened> {
-        self.0.open().await
-    }
-
-    async fn commit(&self, batch: &[Transition], at: Timestamp) -> tinpot_core::Result<()> {
-        self.0.commit(batch, at).await
+    async fn open(&self) -> tinpot_core::Result<(Opened, Arc<dyn Session>)> {
+        let (opened, session) = self.0.open().await?;
+        Ok((opened, Arc::new(SlowSession(session))))
     }
 
     async fn execution(&self, id: ExecutionId) -> tinpot_core::Result<Option<Arc<Execution>>> {
@@ -224,8 +221,23 @@ impl Store for SlowLogs {
         self.0.executions(options).await
     }
 
-    async fn queued(&self, page: &QueuePage) -> tinpot_core::Result<Vec<Arc<Execution>>> {
-        self.0.queued(page).await
+    async fn logs(
+        &self,
+        id: ExecutionId,
+        after: u64,
+        max_bytes: usize,
+    ) -> tinpot_core::Result<Vec<Arc<LogChunk>>> {
+        self.0.logs(id, after, max_bytes).await
+    }
+}
+
+#[derive(Debug)]
+struct SlowSession(Arc<dyn Session>);
+
+#[async_trait]
+impl Session for SlowSession {
+    async fn commit(&self, batch: &[Transition], at: Timestamp) -> tinpot_core::Result<()> {
+        self.0.commit(batch, at).await
     }
 
     async fn append_logs(&self, batches: &[LogBatch]) -> tinpot_core::Result<()> {
@@ -235,13 +247,8 @@ impl Store for SlowLogs {
         self.0.append_logs(batches).await
     }
 
-    async fn logs(
-        &self,
-        id: ExecutionId,
-        after: u64,
-        max_bytes: usize,
-    ) -> tinpot_core::Result<Vec<Arc<LogChunk>>> {
-        self.0.logs(id, after, max_bytes).await
+    async fn queued(&self, page: &QueuePage) -> tinpot_core::Result<Vec<Arc<Execution>>> {
+        self.0.queued(page).await
     }
 
     async fn close(&self) -> tinpot_core::Result<()> {

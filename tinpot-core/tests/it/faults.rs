@@ -8,7 +8,7 @@ use futures::StreamExt;
 use tinpot_core::testing::{Faults, FaultyTransport, Random};
 use tinpot_core::{
     Context, Coordinator, Event, ExecutionId, FunctionExecutor, Json, Level, MemoryNetwork,
-    MemoryStore, RetryPolicy, Status, Store, SubmitOptions, Worker,
+    MemoryStore, RetryPolicy, Status, SubmitOptions, Worker,
 };
 
 use crate::support::Number;
@@ -81,8 +81,7 @@ async fn history(seed: u64) {
         tokio::time::sleep(pause).await;
         if number % 13 == 12 {
             drop(coordinator);
-            tokio::task::yield_now().await;
-            world.store.close().await.expect("closed");
+            crate::session_probe::released(&world.store).await;
             coordinator = world.coordinator().await;
         }
         if number == 20 {

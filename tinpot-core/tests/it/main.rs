@@ -16,6 +16,7 @@ mod queues;
 mod recovery;
 mod rerun;
 mod secrets;
+mod session_probe;
 mod simulation;
 mod store;
 mod support;

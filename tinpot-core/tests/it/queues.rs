@@ -6,7 +6,7 @@ use std::time::Duration;
 use tinpot_core::protocol::{ProtocolConfig, QueueView};
 use tinpot_core::{
     Backoff, Context, Coordinator, ErrorKind, ExecutionHandle, FunctionExecutor, MemoryNetwork,
-    MemoryStore, Outcome, Status, Store, SubmitOptions, Worker,
+    MemoryStore, Outcome, Status, SubmitOptions, Worker,
 };
 use tokio::sync::watch;
 
@@ -165,9 +165,7 @@ async fn a_queue_stays_paused_when_the_coordinator_starts_again() {
     let paused = coordinator.pause_queue("default").await.expect("paused");
     let waits = nothing(&coordinator).await.id();
     drop(coordinator);
-    tokio::task::yield_now().await;
-    // As a crash does it.
-    world.store.close().await.expect("the lock of a dead process is free");
+    crate::session_probe::released(&world.store).await;
     let coordinator = world.coordinator().await;
     available(&coordinator, "nothing").await;
     let elsewhere = SubmitOptions::new().queue("elsewhere");

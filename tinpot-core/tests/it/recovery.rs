@@ -8,23 +8,24 @@ use tinpot_core::protocol::{CatalogueEntry, Epoch, Fence, ProtocolConfig};
 use tinpot_core::store::{ListOptions, Transition};
 use tinpot_core::{
     Context, Coordinator, ErrorKind, Event, ExecutionHandle, FunctionExecutor, Json, Level,
-    LogBatch, LogSink, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store,
-    SubmitOptions, Timestamp, Worker,
+    LogBatch, LogSink, MemoryNetwork, Outcome, RetryPolicy, Status, SubmitOptions, Timestamp,
+    Worker,
 };
 use tokio::sync::watch;
 
+use crate::session_probe::{SessionProbe, released};
 use crate::support::{Nothing, Number, available, in_time, outcome, submit};
 
 struct World {
     network: MemoryNetwork,
-    store: Arc<MemoryStore>,
+    store: Arc<SessionProbe>,
     /// What `hold` waits for.
     gate: watch::Sender<bool>,
 }
 
 impl World {
     fn new() -> Self {
-        let (network, store) = (MemoryNetwork::new(), Arc::new(MemoryStore::new()));
+        let (network, store) = (MemoryNetwork::new(), Arc::new(SessionProbe::default()));
         Self { network, store, gate: watch::Sender::new(false) }
     }
 
@@ -38,9 +39,7 @@ impl World {
     /// Kills a coordinator: its tasks end where they are, and nobody tells the store.
     async fn crash(&self, coordinator: Coordinator) -> Coordinator {
         drop(coordinator);
-        // The aborted tasks are dropped when they are next looked at.
-        tokio::task::yield_now().await;
-        self.store.close().await.expect("the lock of a dead process is free");
+        released(&self.store).await;
         self.coordinator().await
     }
 
@@ -139,8 +138,7 @@ async fn an_end_that_came_while_there_was_no_coordinator_is_recorded() {
     let id = handle.id();
     drop((handle, coordinator));
     world.gate.send_replace(true);
-    tokio::task::yield_now().await;
-    world.store.close().await.expect("closed");
+    released(&world.store).await;
     let coordinator = world.coordinator().await;
     let handle = coordinator.handle(id).await.expect("it is known");
     assert_eq!(outcome(&handle).await.value().map(Json::get), Some("\"held\""));
@@ -215,7 +213,7 @@ async fn granted_and_never_sent(fence: impl Fn(Fence) -> Fence) -> Outcome {
         worker: worker.id().clone(),
         lease: Duration::from_secs(90),
     };
-    world.store.commit(&[grant], Timestamp(1)).await.expect("a grant");
+    world.store.session().commit(&[grant], Timestamp(1)).await.expect("a grant");
     let coordinator = world.crash(coordinator).await;
     outcome(&coordinator.handle(id).await.expect("it is known")).await
 }
@@ -308,8 +306,8 @@ async fn a_coordinator_that_is_superseded_stops() {
     let first = world.coordinator().await;
     let _worker = world.worker("w").await;
     available(&first, "note").await;
-    // Somebody breaks the lock: a second one on the same store.
-    world.store.close().await.expect("closed");
+    // The session ends without its coordinator, which makes room for a second one.
+    world.store.session().close().await.expect("closed");
     let second = world.coordinator().await;
     first.stopped().await;
     let parameters = Json::parse("{\"number\":5}").expect("JSON");

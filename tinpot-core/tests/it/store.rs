@@ -43,7 +43,7 @@ mod limits {
     #[tokio::test]
     async fn a_forgotten_execution_frees_its_key_and_one_that_has_not_ended_stays() {
         let store = MemoryStore::with_limits(MemoryStoreLimits::default().executions(1));
-        store.open().await.expect("open");
+        let (_, session) = store.open().await.expect("open");
         let new = |number| {
             let id = ExecutionId::from_u128(number);
             let mut new = Execution::new(id, "act", Json::empty_object());
@@ -57,7 +57,7 @@ mod limits {
             ran: None,
             log_end: None,
         };
-        let commit = async |batch: &[Transition]| store.commit(batch, Timestamp(1)).await;
+        let commit = async |batch: &[Transition]| session.commit(batch, Timestamp(1)).await;
         commit(&[new(1), new(2), new(3), end(2)]).await.expect("a commit");
         commit(&[new(12)]).await.expect_err("the key of 2");
         commit(&[end(3)]).await.expect("a commit");

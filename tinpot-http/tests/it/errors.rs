@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use tinpot_core::protocol::ProtocolConfig;
-use tinpot_core::store::{ListOptions, Opened, QueuePage, Transition};
+use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::{
     Coordinator, Error, ErrorKind, Execution, ExecutionId, LogBatch, LogChunk, MemoryNetwork,
     MemoryStore, Result, Store, Timestamp,
@@ -150,7 +150,7 @@ const PANICS: u8 = 3;
 #[derive(Debug, Default)]
 struct Faulty {
     inner: MemoryStore,
-    fault: AtomicU8,
+    fault: Arc<AtomicU8>,
 }
 
 impl Faulty {
@@ -165,15 +165,9 @@ impl Faulty {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn open(&self) -> Result<Opened> {
-        self.inner.open().await
-    }
-
-    async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
-        if self.fault.load(Ordering::SeqCst) == FULL {
-            return Err(Error::new(ErrorKind::StorageFull, "no space on the disk"));
-        }
-        self.inner.commit(batch, at).await
+    async fn open(&self) -> Result<(Opened, Arc<dyn Session>)> {
+        let (opened, session) = self.inner.open().await?;
+        Ok((opened, Arc::new(FaultySession { inner: session, fault: self.fault.clone() })))
     }
 
     async fn execution(&self, id: ExecutionId) -> Result<Option<Arc<Execution>>> {
@@ -186,14 +180,6 @@ impl Store for Faulty {
         self.inner.executions(options).await
     }
 
-    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
-        self.inner.queued(page).await
-    }
-
-    async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
-        self.inner.append_logs(batches).await
-    }
-
     async fn logs(
         &self,
         id: ExecutionId,
@@ -201,6 +187,30 @@ impl Store for Faulty {
         max_bytes: usize,
     ) -> Result<Vec<Arc<LogChunk>>> {
         self.inner.logs(id, after, max_bytes).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultySession {
+    inner: Arc<dyn Session>,
+    fault: Arc<AtomicU8>,
+}
+
+#[async_trait]
+impl Session for FaultySession {
+    async fn commit(&self, batch: &[Transition], at: Timestamp) -> Result<()> {
+        if self.fault.load(Ordering::SeqCst) == FULL {
+            return Err(Error::new(ErrorKind::StorageFull, "no space on the disk"));
+        }
+        self.inner.commit(batch, at).await
+    }
+
+    async fn append_logs(&self, batches: &[LogBatch]) -> Result<()> {
+        self.inner.append_logs(batches).await
+    }
+
+    async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
+        self.inner.queued(page).await
     }
 
     async fn close(&self) -> Result<()> {

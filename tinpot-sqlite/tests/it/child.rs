@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use tinpot_core::store::ListOptions;
+use tinpot_core::store::{ListOptions, Session};
+use tinpot_core::testing::store::open;
 use tinpot_core::{ErrorKind, Store, Timestamp};
 
 use crate::support::{accept, chain, commit, is_there, place, store};
@@ -91,8 +92,7 @@ fn path_told() -> std::path::PathBuf {
 #[tokio::test]
 #[ignore = "what other tests start as a process"]
 async fn accepts_until_it_is_killed() {
-    let store = store(&path_told());
-    store.open().await.expect("open");
+    let store = open(store(&path_told())).await;
     let newest = store.executions(&ListOptions::default()).await.expect("a list");
     let first = newest.first().map_or(0, |execution| execution.id.as_u128()) + 1;
     for number in first.. {
@@ -114,8 +114,7 @@ async fn opens() {
 #[tokio::test]
 #[ignore = "what other tests start as a process"]
 async fn accepts_until_the_disk_is_full_and_then_on() {
-    let store = store(&path_told());
-    store.open().await.expect("open");
+    let store = open(store(&path_told())).await;
     let mut number = 1;
     loop {
         match store.commit(&[accept(number), accept(1_000_000 + number)], Timestamp(1)).await {
@@ -161,8 +160,8 @@ async fn a_killed_process_gives_the_store_back_with_all_that_it_acknowledged() {
         let holder = format!("process {}", process.id());
         assert!(text.contains(&holder) && text.contains("tinpot.db"), "{text}");
         process.kill();
-        let next = store(&path);
-        let epoch = next.open().await.expect("open").epoch;
+        let next = open(store(&path)).await;
+        let epoch = next.opened.epoch;
         assert_eq!(epoch.number, 2 * life + 2);
         for number in 1..=last {
             assert!(is_there(&next, number).await, "{number} was accepted");

@@ -4,14 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use tinpot_core::ErrorKind;
 use tinpot_core::protocol::Epoch;
-use tinpot_core::{ErrorKind, Store};
+use tinpot_core::store::Session;
+use tinpot_core::testing::store::open;
+use tinpot_sqlite::SqliteStore;
 
 use crate::support::{accept, commit, finish, grant, is_there, lines, log, place, store};
 
 async fn epoch(path: &Path) -> Epoch {
-    let store = store(path);
-    let epoch = store.open().await.expect("open").epoch;
+    let store = open(store(path)).await;
+    let epoch = store.opened.epoch;
     store.close().await.expect("close");
     epoch
 }
@@ -58,8 +61,8 @@ async fn a_file_that_was_put_back_in_place_is_another_instance() {
 #[tokio::test]
 async fn a_backup_has_what_was_committed_before_it() {
     let (directory, path) = place();
-    let original = Arc::new(store(&path));
-    let opened = original.open().await.expect("open");
+    let original = Arc::new(open(store(&path)).await);
+    let opened = &original.opened;
     commit(&*original, &(1..=500).map(accept).collect::<Vec<_>>()).await;
     commit(&*original, &[grant(1), grant(2), finish(2)]).await;
     let text: Vec<String> = (1..=4_000).map(|line| format!("line {line}")).collect();
@@ -79,8 +82,8 @@ async fn a_backup_has_what_was_committed_before_it() {
     original.backup(&backup).await.expect("a backup");
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let end = working.await.expect("it worked");
-    let copy = store(&backup);
-    let of_copy = copy.open().await.expect("open");
+    let copy = open(store(&backup)).await;
+    let of_copy = &copy.opened;
     assert_ne!(of_copy.epoch.instance, opened.epoch.instance);
     assert_eq!(of_copy.granted.len(), 1);
     assert!(is_there(&copy, 500).await);
@@ -101,19 +104,19 @@ async fn a_backup_replaces_nothing_and_leaves_nothing_half_made() {
     let (directory, path) = place();
     let store = store(&path);
     let to = |name: &str| directory.path().join(name);
-    let refused = async |name: &str, kind, says: &str| {
+    let refused = async |store: &SqliteStore, name: &str, kind, says: &str| {
         let error = store.backup(to(name)).await.expect_err("it cannot be");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(says), "{says:?} is not in {error}");
     };
-    refused("new.db", ErrorKind::Closed, "not open").await;
-    store.open().await.expect("open");
+    refused(&store, "new.db", ErrorKind::Closed, "not open").await;
+    let store = open(store).await;
     fs::write(to("there.txt"), "precious").expect("a file");
-    refused("there.txt", ErrorKind::InvalidInput, "there.txt").await;
+    refused(&store, "there.txt", ErrorKind::InvalidInput, "there.txt").await;
     assert_eq!(fs::read_to_string(to("there.txt")).expect("text"), "precious");
-    refused("tinpot.db", ErrorKind::InvalidInput, "tinpot.db").await;
-    refused("no/where.db", ErrorKind::InvalidInput, "there is no directory").await;
-    refused("", ErrorKind::InvalidInput, "it is a directory").await;
+    refused(&store, "tinpot.db", ErrorKind::InvalidInput, "tinpot.db").await;
+    refused(&store, "no/where.db", ErrorKind::InvalidInput, "there is no directory").await;
+    refused(&store, "", ErrorKind::InvalidInput, "it is a directory").await;
     commit(&store, &[accept(1)]).await;
     store.close().await.expect("close");
     let mut left: Vec<_> = fs::read_dir(directory.path())

@@ -3,8 +3,9 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use tinpot_core::store::Transition;
-use tinpot_core::{ErrorKind, Json, Store, Timestamp};
+use tinpot_core::store::{Session, Transition};
+use tinpot_core::testing::store::open;
+use tinpot_core::{ErrorKind, Json, Timestamp};
 use tinpot_sqlite::{Retention, SqliteStore};
 
 use crate::support::{
@@ -27,7 +28,7 @@ async fn a_full_store_takes_what_fits_when_there_is_room_again() {
     let megabyte = NonZeroU64::new(1_000_000).expect("a size");
     let retention = Retention::unbounded().executions(2);
     let store = SqliteStore::builder(&path).max_bytes(megabyte).retention(retention).build();
-    store.open().await.expect("open");
+    let store = open(store).await;
     let mut number = 1;
     let error = loop {
         match store.commit(&[large(number), grant(number)], AT).await {
@@ -65,8 +66,7 @@ async fn a_full_store_takes_what_fits_when_there_is_room_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn requests_that_come_together_have_each_their_own_answer() {
     let (_directory, path) = place();
-    let store = Arc::new(store(&path));
-    store.open().await.expect("open");
+    let store = Arc::new(open(store(&path)).await);
     commit(
         &*store,
         &(1..=50).flat_map(|number| [accept(number), grant(number)]).collect::<Vec<_>>(),
@@ -112,8 +112,7 @@ async fn requests_that_come_together_have_each_their_own_answer() {
 #[tokio::test]
 async fn another_program_in_the_database_is_waited_for() {
     let (_directory, path) = place();
-    let store = store(&path);
-    store.open().await.expect("open");
+    let store = open(store(&path)).await;
     let shell = rusqlite::Connection::open(&path).expect("open");
     shell.execute_batch("BEGIN IMMEDIATE").expect("SQL");
     let batch = [accept(1)];

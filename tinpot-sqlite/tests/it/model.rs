@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_core::protocol::{Epoch, Fence};
-use tinpot_core::store::{ListOptions, Opened, QueueOrder, QueuePage, Transition};
+use tinpot_core::store::{ListOptions, Opened, QueueOrder, QueuePage, Session, Transition};
 use tinpot_core::testing::Random;
+use tinpot_core::testing::store::{OpenStore, open};
 use tinpot_core::{
     Action, Execution, ExecutionId, Failure, Json, Level, LogBatch, LogChunk, MemoryStore, Outcome,
     Result, Status, Store, Stream, Timestamp, WorkerId,
@@ -19,8 +20,8 @@ const EXECUTIONS: u64 = 24;
 const STEPS_PER_EXECUTION: u64 = 40;
 
 struct Pair {
-    memory: MemoryStore,
-    sqlite: SqliteStore,
+    memory: OpenStore<MemoryStore>,
+    sqlite: OpenStore<SqliteStore>,
     path: std::path::PathBuf,
     random: Random,
     fence: u64,
@@ -241,13 +242,15 @@ impl Pair {
     }
 
     /// The next life, after a close or a crash.
-    async fn reopen(&mut self) {
-        self.memory.close().await.expect("close");
+    async fn reopen(mut self) -> Self {
         if self.random.chance(0.5) {
             self.sqlite.close().await.expect("close");
         }
-        self.sqlite = open(&self.path);
-        let told = |opened: Opened| {
+        self.memory = self.memory.reopened().await;
+        drop(self.sqlite);
+        self.sqlite = open(sqlite(&self.path)).await;
+        let told = |opened: &Opened| {
+            let opened = opened.clone();
             let mut logs = opened.open_logs;
             logs.sort_unstable_by_key(|execution| execution.id);
             let mut granted = opened.granted;
@@ -261,12 +264,12 @@ impl Pair {
                 opened.actions,
             )
         };
-        let (memory, sqlite) = (self.memory.open().await, self.sqlite.open().await);
-        assert_same("opening", memory.map(told), sqlite.map(told));
+        assert_eq!(told(&self.sqlite.opened), told(&self.memory.opened), "opening");
+        self
     }
 }
 
-fn open(path: &std::path::Path) -> SqliteStore {
+fn sqlite(path: &std::path::Path) -> SqliteStore {
     SqliteStore::builder(path).retention(Retention::unbounded()).build()
 }
 
@@ -277,14 +280,12 @@ async fn it_says_what_the_memory_store_says() {
     println!("again: SEED={seed} cargo test -p tinpot-sqlite it_says");
     let (_directory, path) = place();
     let random = Random::new(seed);
-    let (memory, sqlite) = (MemoryStore::new(), open(&path));
+    let (memory, sqlite) = (open(MemoryStore::new()).await, open(sqlite(&path)).await);
     let mut pair = Pair { memory, sqlite, path, random, fence: 0, step: 0 };
-    pair.memory.open().await.expect("open");
-    pair.sqlite.open().await.expect("open");
     for step in 0..3_000 {
         pair.step = step;
         match pair.below(100) {
-            0 => pair.reopen().await,
+            0 => pair = pair.reopen().await,
             1..=50 => pair.commit().await,
             51..=65 => pair.append().await,
             _ => pair.read().await,

@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use rusqlite::Connection;
+use tinpot_core::store::Session;
+use tinpot_core::testing::store::open;
 use tinpot_core::{ErrorKind, Store};
 
 use crate::child::Process;
@@ -108,8 +110,7 @@ async fn what_is_no_store_is_not_touched() {
 
 /// A store with a thousand executions, closed.
 async fn full(path: &Path) {
-    let store = store(path);
-    store.open().await.expect("open");
+    let store = open(store(path)).await;
     commit(&store, &(1..=1_000).map(accept).collect::<Vec<_>>()).await;
     store.close().await.expect("close");
 }
@@ -137,8 +138,7 @@ async fn damage_is_told_and_not_repaired_by_forgetting() {
         .execute_batch("UPDATE executions SET rest = '{' WHERE row = 7; UPDATE executions SET parameters = '{' WHERE row = 8")
         .expect("SQL");
     connection.close().expect("close");
-    let store = store(&path);
-    store.open().await.expect("open");
+    let store = open(store(&path)).await;
     for number in [7, 8] {
         let error = store.execution(id(number)).await.expect_err("damage");
         assert_eq!(error.kind(), ErrorKind::Malformed);
@@ -188,8 +188,8 @@ async fn an_older_schema_is_migrated_with_all_that_is_in_it() {
         )
         .expect("SQL");
     connection.close().expect("close");
-    let store = store(&path);
-    let opened = store.open().await.expect("open");
+    let store = open(store(&path)).await;
+    let opened = &store.opened;
     assert_eq!(opened.epoch.number, 42);
     assert_eq!((opened.actions.len(), opened.waiting[0].ready), (1, 1));
     let mut expected = execution(7);
@@ -197,16 +197,14 @@ async fn an_older_schema_is_migrated_with_all_that_is_in_it() {
     expected.accepted_at = tinpot_core::Timestamp(9);
     assert_eq!(*store.execution(id(7)).await.expect("a read").expect("it is there"), expected);
     commit(&store, &[accept(8)]).await;
-    store.close().await.expect("close");
-    store.open().await.expect("it is a store of this version now");
+    let store = store.reopened().await;
     assert!(is_there(&store, 8).await);
 }
 
 #[tokio::test]
 async fn one_store_has_one_coordinator_by_whatever_name() {
     let (directory, path) = place();
-    let first = store(&path);
-    first.open().await.expect("open");
+    let first = open(store(&path)).await;
     let link = directory.path().join("link.db");
     symlink(&path, &link).expect("a link");
     for path in [&path, &link] {
@@ -220,8 +218,7 @@ async fn one_store_has_one_coordinator_by_whatever_name() {
     // Having tried takes nothing from the one who has it.
     commit(&first, &[accept(1)]).await;
     drop(first);
-    let second = store(&link);
-    second.open().await.expect("open");
+    let second = open(store(&link)).await;
     assert!(is_there(&second, 1).await);
 }
 
@@ -229,13 +226,14 @@ async fn one_store_has_one_coordinator_by_whatever_name() {
 async fn a_closed_store_says_so() {
     let (_directory, path) = place();
     let store = store(&path);
-    let kind = async || store.execution(id(1)).await.expect_err("it is not open").kind();
-    assert_eq!(kind().await, ErrorKind::Closed);
+    let kind =
+        async |store: &dyn Store| store.execution(id(1)).await.expect_err("it is not open").kind();
+    assert_eq!(kind(&store).await, ErrorKind::Closed);
     assert!(!path.exists(), "building a store touches nothing");
-    store.open().await.expect("open");
+    let store = open(store).await;
     commit(&store, &[accept(1)]).await;
     store.close().await.expect("close");
-    assert_eq!(kind().await, ErrorKind::Closed);
+    assert_eq!(kind(&store).await, ErrorKind::Closed);
     let error = store.commit(&[accept(2)], tinpot_core::Timestamp(1)).await.expect_err("closed");
     assert_eq!(error.kind(), ErrorKind::Closed);
     assert!(!path.with_extension("db-wal").exists(), "everything is in the database");

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tinpot_core::store::{ListOptions, Transition};
+use tinpot_core::store::{ListOptions, Session, Transition};
+use tinpot_core::testing::store::{self, OpenStore};
 use tinpot_core::{Json, Store, Timestamp};
 use tinpot_sqlite::{Keep, Retention, SqliteStore};
 
@@ -14,10 +15,8 @@ use crate::support::{cancel, commit, execution, finish, grant, id, lines, log, p
 
 const SECOND: u64 = 1_000_000;
 
-async fn open(path: &Path, retention: Retention) -> SqliteStore {
-    let store = SqliteStore::builder(path).retention(retention).build();
-    store.open().await.expect("open");
-    store
+async fn open(path: &Path, retention: Retention) -> OpenStore<SqliteStore> {
+    store::open(SqliteStore::builder(path).retention(retention).build()).await
 }
 
 fn of(action: &str, number: u128) -> Transition {
@@ -61,8 +60,7 @@ async fn the_oldest_go_when_there_are_too_many_and_what_has_not_ended_stays() {
     }
     wait_for_rest(&store, [1, 2, 3].into_iter().chain(300..400)).await;
     // It counts on from where it was.
-    store.close().await.expect("close");
-    store.open().await.expect("open again");
+    let store = store.reopened().await;
     commit(&store, &[finish(3)]).await;
     wait_for_rest(&store, [1, 2].into_iter().chain(300..400)).await;
 }
@@ -93,34 +91,39 @@ async fn an_action_can_have_a_number_and_an_age_of_its_own() {
         .action("long", Keep::default().age(100 * day));
     let store = open(&path, retention).await;
     let at = |days: f64| Timestamp(((1_000.0 + days * 86_400.0) * SECOND as f64) as u64);
-    let end = async |action: &str, number, days| {
+    let end = async |store: &dyn Session, action: &str, number, days| {
         let batch = [of(action, number), cancel(number)];
         store.commit(&batch, at(days)).await.expect("a commit");
     };
     for (first, days) in [(10, 0.0), (20, 5.0)] {
         for number in first..first + 5 {
-            end(["few", "short", "long", "other", "few"][(number - first) as usize], number, days)
-                .await;
+            end(
+                &store,
+                ["few", "short", "long", "other", "few"][(number - first) as usize],
+                number,
+                days,
+            )
+            .await;
         }
     }
     // Accepted on the first day, and ended on the sixth.
     store.commit(&[of("short", 30), of("other", 31)], at(0.0)).await.expect("a commit");
     store.commit(&[cancel(30)], at(6.0)).await.expect("a commit");
     // Ages are looked at after each opening, and now and then.
-    let reopen = async |days| {
-        store.close().await.expect("close");
-        store.open().await.expect("open again");
+    let reopen = async |store: OpenStore<SqliteStore>, days| {
+        let store = store.reopened().await;
         store.commit(&[Transition::Ready { execution: id(31) }], at(days)).await.expect("a commit");
+        store
     };
-    reopen(6.5).await;
+    let store = reopen(store, 6.5).await;
     wait_for_rest(&store, [12, 13, 14, 20, 22, 23, 24, 30, 31]).await;
-    reopen(7.5).await;
+    let store = reopen(store, 7.5).await;
     wait_for_rest(&store, [12, 13, 14, 20, 22, 23, 24, 31]).await;
-    reopen(12.0).await;
+    let store = reopen(store, 12.0).await;
     wait_for_rest(&store, [12, 20, 22, 23, 24, 31]).await;
-    reopen(50.0).await;
+    let store = reopen(store, 50.0).await;
     wait_for_rest(&store, [12, 22, 31]).await;
-    reopen(1_000.0).await;
+    let store = reopen(store, 1_000.0).await;
     wait_for_rest(&store, [31]).await;
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tinpot_core::protocol::{Epoch, Fence};
-use tinpot_core::store::Transition;
+use tinpot_core::store::{Session, Transition};
 use tinpot_core::{
     Execution, ExecutionId, Json, Level, LogBatch, LogChunk, Outcome, Store, Stream, Timestamp,
     WorkerId,
@@ -70,8 +70,8 @@ pub(crate) fn lines(number: u128, first_seq: u64, texts: Vec<String>) -> LogBatc
     LogBatch { execution: id(number), attempt: 1, chunks: vec![Arc::new(chunk)], ends: false }
 }
 
-pub(crate) async fn commit(store: &dyn Store, batch: &[Transition]) {
-    store.commit(batch, Timestamp(1_000_000)).await.expect("a commit");
+pub(crate) async fn commit(session: &dyn Session, batch: &[Transition]) {
+    session.commit(batch, Timestamp(1_000_000)).await.expect("a commit");
 }
 
 pub(crate) async fn is_there(store: &dyn Store, number: u128) -> bool {

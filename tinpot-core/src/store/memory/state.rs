@@ -176,12 +176,12 @@ impl State {
         }
     }
 
-    /// Begins a new life.
+    /// Starts a session.
     pub(crate) fn open(&mut self) -> Result<Opened> {
         if self.open {
             return Err(Error::new(
                 ErrorKind::Conflict,
-                "another coordinator has this memory store open",
+                "the memory store already has an open session: close or drop that one first",
             ));
         }
         self.open = true;
@@ -338,5 +338,10 @@ impl State {
 
     pub(crate) fn close(&mut self) {
         self.open = false;
+    }
+
+    /// Returns true if the session with this epoch is open.
+    pub(crate) fn is_open_in(&self, epoch: u32) -> bool {
+        self.open && self.epoch == epoch
     }
 }

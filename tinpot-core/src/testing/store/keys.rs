@@ -1,6 +1,6 @@
 //! Idempotency keys.
 
-use super::{accept, commit, finish, ids, refused, status, with};
+use super::{accept, commit, finish, ids, open, refused, status, with};
 use crate::model::execution::Execution;
 use crate::model::page::ListOptions;
 use crate::model::transition::Transition;
@@ -12,7 +12,7 @@ fn key(new: &mut Execution) {
 
 /// What is submitted again with a key is refused for as long as the first is remembered, ended or not.
 pub async fn a_key_belongs_to_one_execution(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let (first, second) = (with(1, key), with(2, key));
     accept(&store, &[&first]).await;
     let other = with(3, |new| new.idempotency_key = Some("another".into()));
@@ -26,7 +26,7 @@ pub async fn a_key_belongs_to_one_execution(store: impl Store) {
 
 /// Two of a batch are two.
 pub async fn a_key_is_taken_once_within_a_batch(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let both = [with(1, key), with(2, key)];
     refused(&store, &both.clone().map(Transition::Accept)).await;
     for execution in &both {
@@ -37,7 +37,7 @@ pub async fn a_key_is_taken_once_within_a_batch(store: impl Store) {
 
 /// By its key, and by nothing like it.
 pub async fn an_execution_is_found_by_its_key(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     accept(&store, &[&with(1, key), &with(2, |_| {})]).await;
     for (name, expected) in [("the key", &[1][..]), ("the", &[]), ("The key", &[]), ("", &[])] {
         let idempotency_key = Some(name.to_owned());

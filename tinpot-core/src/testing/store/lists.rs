@@ -1,17 +1,17 @@
 //! Lists for people.
 
-use super::{commit, execution, finish, ids, with};
+use super::{commit, execution, finish, ids, open, with};
 use crate::model::execution::Parent;
 use crate::model::id::ExecutionId;
 use crate::model::page::ListOptions;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::store::Store;
+use crate::store::{Session, Store};
 
 /// Newest first, page by page, only what was asked for.
 pub async fn lists_are_filtered_and_paged(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     for number in 1..=6 {
         commit(&store, &[Transition::Accept(execution(number))]).await;
     }
@@ -49,7 +49,7 @@ pub async fn lists_are_filtered_and_paged(store: impl Store) {
 
 /// By when they were accepted, both ends included, together with every other filter.
 pub async fn lists_are_filtered_by_time(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     // The smallest of one millisecond each, as ids are made.
     let at = |second: u64| Timestamp(1_700_000_000_000_000 + second * 1_000_000);
     let id = |second: u64| u128::from(at(second).0 / 1_000) << 80;
@@ -114,7 +114,7 @@ pub async fn lists_are_filtered_by_time(store: impl Store) {
 
 /// By who asked, together with the other filters, page by page.
 pub async fn lists_are_filtered_by_who_asked(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     for number in 1..=8 {
         let who = ["Anna", "anna", "Ünal \"the\" one", ""][(number % 4) as usize];
         let new = with(number, |new| {
@@ -145,7 +145,7 @@ pub async fn lists_are_filtered_by_who_asked(store: impl Store) {
 
 /// The children of an execution, and of no other; they come before all others in their queue when their parent waits for them.
 pub async fn children_are_found_by_their_parent(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let child = |number: u128, parent: u128, waits: bool| {
         with(number, |new| {
             let parent = ExecutionId::from_u128(parent);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AT, commit, execution, fence, grant, lines, read};
+use super::{AT, commit, execution, fence, grant, lines, open, read};
 use crate::model::error::ErrorKind;
 use crate::model::execution::AttemptRecord;
 use crate::model::id::ExecutionId;
@@ -10,11 +10,11 @@ use crate::model::log::LogBatch;
 use crate::model::log::{Level, LogChunk, Stream};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::store::Store;
+use crate::store::{Session, Store};
 
 /// A reader goes on where it stopped, in portions.
 pub async fn logs_are_read_from_a_sequence(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     for first in [1, 11, 21] {
@@ -38,7 +38,7 @@ pub async fn logs_are_read_from_a_sequence(store: impl Store) {
 
 /// The numbers of a log go on from what is stored.
 pub async fn logs_have_no_gaps_and_no_repeats(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     store.append_logs(&[lines(new.id, 1, 2)]).await.expect("lines");
@@ -52,7 +52,7 @@ pub async fn logs_have_no_gaps_and_no_repeats(store: impl Store) {
 
 /// A log belongs to an execution.
 pub async fn logs_of_nothing_are_refused(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let error = store
         .append_logs(&[lines(ExecutionId::from_u128(9), 1, 1)])
         .await
@@ -62,7 +62,7 @@ pub async fn logs_of_nothing_are_refused(store: impl Store) {
 
 /// Lines that cannot be taken take no others with them, and nothing half-way.
 pub async fn log_batches_are_taken_whole_or_not_at_all(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     let both = [lines(new.id, 1, 2), lines(ExecutionId::from_u128(9), 1, 1)];
@@ -73,7 +73,7 @@ pub async fn log_batches_are_taken_whole_or_not_at_all(store: impl Store) {
 
 /// Each attempt has its lines, whichever brings them, and an end that may come before or after them.
 pub async fn lines_are_counted_by_attempt(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     store.append_logs(&[lines(new.id, 1, 2)]).await.expect("lines");
@@ -118,7 +118,7 @@ pub async fn lines_are_counted_by_attempt(store: impl Store) {
 
 /// Every line comes back with its stream, level and time, however it was portioned, and wherever reading begins.
 pub async fn a_long_log_is_read_as_it_was_written(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     let kinds = [

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{accept, commit, fence, finish, grant, ids, read, refused, with};
+use super::{accept, commit, fence, finish, grant, ids, open, read, refused, with};
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::page::{QueueOrder, QueuePage};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::store::Store;
+use crate::store::{Session, Store};
 
 pub(super) fn ready(queue: &str, action: &str, after: Option<(i32, u128)>) -> QueueOrder {
     let after = after.map(|(priority, id)| (-i64::from(priority), ExecutionId::from_u128(id)));
@@ -20,14 +20,14 @@ pub(super) fn delayed(after: Option<(u64, u128)>) -> QueueOrder {
     QueueOrder::Delayed { after }
 }
 
-pub(super) async fn page(store: &dyn Store, order: QueueOrder, limit: usize) -> Vec<u128> {
+pub(super) async fn page(session: &dyn Session, order: QueueOrder, limit: usize) -> Vec<u128> {
     let page = QueuePage { order, limit, max_bytes: usize::MAX };
-    ids(&store.queued(&page).await.expect("a page"))
+    ids(&session.queued(&page).await.expect("a page"))
 }
 
 /// The highest priority first, then the oldest; only what waits in that queue for that action.
 pub async fn what_is_ready_comes_by_priority_and_page_by_page(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let of = |number: u128, priority: i32| {
         with(number, |new| {
             new.action = "act".into();
@@ -66,7 +66,7 @@ pub async fn what_is_ready_comes_by_priority_and_page_by_page(store: impl Store)
 
 /// The earliest first, whatever queue and action.
 pub async fn what_is_delayed_comes_by_time_and_page_by_page(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let at = |number: u128, time: u64| with(number, |new| new.not_before = Some(Timestamp(time)));
     let elsewhere = with(5, |new| {
         (new.queue, new.not_before) = ("elsewhere".into(), Some(Timestamp(15)));
@@ -85,7 +85,7 @@ pub async fn what_is_delayed_comes_by_time_and_page_by_page(store: impl Store) {
 
 /// What still waits when its time is over, ready or not; what a worker has does not wait.
 pub async fn what_has_expired_is_found(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let at = |number: u128, time: u64| with(number, |new| new.expires_at = Some(Timestamp(time)));
     let late = with(4, |new| {
         (new.expires_at, new.not_before) = (Some(Timestamp(15)), Some(Timestamp(1_000)));
@@ -114,7 +114,7 @@ pub async fn what_has_expired_is_found(store: impl Store) {
 
 /// When its time has come, what was delayed is ready, in its place.
 pub async fn a_delay_ends_with_ready(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let late = with(1, |new| new.not_before = Some(Timestamp(10)));
     let (other, running) = (with(3, |_| {}), with(5, |_| {}));
     accept(&store, &[&late, &other, &running]).await;
@@ -132,7 +132,7 @@ pub async fn a_delay_ends_with_ready(store: impl Store) {
 
 /// Whatever waited for its time does not once it is given to a worker; the next attempt may have to.
 pub async fn a_grant_ends_a_delay_and_a_retry_sets_one(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let late = with(1, |new| new.not_before = Some(Timestamp(10)));
     accept(&store, &[&late]).await;
     commit(&store, &[grant(&late, 1)]).await;

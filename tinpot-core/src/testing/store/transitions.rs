@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AT, accept, commit, execution, fence, finish, grant, read, refused, status, with};
+use super::{
+    AT, accept, commit, execution, fence, finish, grant, lines, open, read, refused, status, with,
+};
 use crate::model::error::ErrorKind;
 use crate::model::failure::Failure;
 use crate::model::id::ExecutionId;
@@ -13,30 +15,60 @@ use crate::model::retry::{Backoff, RetryPolicy};
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::store::Store;
+use crate::store::{Session, Store};
 
-/// Each life of a coordinator on a store has a number of its own.
+/// Each session of a store has an epoch of its own.
 pub async fn each_opening_is_a_new_epoch(store: impl Store) {
-    let first = store.open().await.expect("open").epoch;
-    store.close().await.expect("close");
-    let second = store.open().await.expect("open again").epoch;
-    assert_eq!(first.instance, second.instance);
-    assert!(second.number > first.number, "{first} and then {second}");
+    let first = open(store).await;
+    let epoch = first.opened.epoch;
+    let second = open(first.closed().await).await.opened.epoch;
+    assert_eq!(epoch.instance, second.instance);
+    assert!(second.number > epoch.number, "{epoch} and then {second}");
 }
 
-/// There is one coordinator.
+/// A store has one session at a time.
 pub async fn an_open_store_is_not_opened_again(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let error = store.open().await.expect_err("it is open");
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     store.close().await.expect("close");
     store.close().await.expect("close again");
-    store.open().await.expect("open after the close");
+    open(store.closed().await).await;
+}
+
+/// A session that was closed writes nothing, even while a later one is open.
+pub async fn a_closed_session_writes_nothing(store: impl Store) {
+    let (_, earlier) = store.open().await.expect("open");
+    let kept = execution(1);
+    commit(&*earlier, &[Transition::Accept(kept.clone()), grant(&kept, 1)]).await;
+    earlier.close().await.expect("close");
+    let write = async |session: &dyn Session| {
+        let error = session.commit(&[Transition::Accept(execution(2))], AT).await;
+        assert_eq!(error.expect_err("a closed session").kind(), ErrorKind::Closed);
+        let error = session.append_logs(&[lines(kept.id, 1, 1)]).await;
+        assert_eq!(error.expect_err("a closed session").kind(), ErrorKind::Closed);
+    };
+    write(&*earlier).await;
+    let store = open(store).await;
+    write(&*earlier).await;
+    earlier.close().await.expect("close again");
+    commit(&store, &[Transition::Accept(execution(3))]).await;
+    assert_eq!(status(&store, execution(2).id).await, None);
+    assert_eq!(read(&store, kept.id).await.log_lines(), 0);
+}
+
+/// A session that is dropped without being closed does not keep the store from being opened.
+pub async fn a_dropped_session_frees_the_store(store: impl Store) {
+    let store = open(store).await;
+    let new = execution(1);
+    commit(&store, &[Transition::Accept(new.clone())]).await;
+    let store = open(store.crashed()).await;
+    assert_eq!(status(&store, new.id).await, Some(Status::Queued));
 }
 
 /// What is committed is read.
 pub async fn an_accepted_execution_is_there(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let mut new = execution(1);
     commit(&store, &[Transition::Accept(new.clone())]).await;
     let read = store.execution(new.id).await.expect("a read").expect("it is there");
@@ -46,7 +78,7 @@ pub async fn an_accepted_execution_is_there(store: impl Store) {
 
 /// What was asked for, and what came of it, field by field.
 pub async fn everything_about_an_execution_is_kept(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = with(1, |new| {
         new.queue = "elsewhere".into();
         new.parameters =
@@ -97,7 +129,7 @@ pub async fn everything_about_an_execution_is_kept(store: impl Store) {
 
 /// Payloads of megabytes are no reason to forget or to cut.
 pub async fn large_payloads_are_kept(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let text = "payload ".repeat(250_000);
     let value = Json::of(&text).expect("JSON");
     let new = with(1, |new| new.parameters = Json::of(&[&text]).expect("JSON"));
@@ -117,14 +149,14 @@ pub async fn large_payloads_are_kept(store: impl Store) {
 
 /// The id of an execution is new.
 pub async fn an_id_is_accepted_once(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     commit(&store, &[Transition::Accept(execution(1))]).await;
     refused(&store, &[Transition::Accept(execution(1))]).await;
 }
 
 /// Accepted, granted, started, finished: status, times, attempt and outcome are recorded.
 pub async fn an_execution_takes_its_way(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     assert_eq!(status(&store, new.id).await, Some(Status::Queued));
@@ -142,7 +174,7 @@ pub async fn an_execution_takes_its_way(store: impl Store) {
 
 /// Only the live attempt may change anything.
 pub async fn a_stale_fence_changes_nothing(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 2)]).await;
     refused(&store, &[finish(&new, Some(fence(1)))]).await;
@@ -154,7 +186,7 @@ pub async fn a_stale_fence_changes_nothing(store: impl Store) {
 
 /// The end is the end.
 pub async fn a_terminal_status_never_changes(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     commit(
         &store,
@@ -180,7 +212,7 @@ pub async fn a_terminal_status_never_changes(store: impl Store) {
 
 /// One condition that does not hold undoes its whole batch.
 pub async fn a_batch_is_applied_whole_or_not_at_all(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let (good, bad) = (execution(1), execution(2));
     refused(&store, &[Transition::Accept(good.clone()), grant(&good, 1), finish(&bad, None)]).await;
     assert_eq!(status(&store, good.id).await, None);
@@ -188,7 +220,7 @@ pub async fn a_batch_is_applied_whole_or_not_at_all(store: impl Store) {
 
 /// A retry: the first attempt has ended, a second one follows, both are recorded.
 pub async fn a_requeued_execution_is_granted_again(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     let outcome = Some(Outcome::failed("once"));
     let requeue = Transition::Requeue {
@@ -210,7 +242,7 @@ pub async fn a_requeued_execution_is_granted_again(store: impl Store) {
 
 /// Only an attempt can be asked to end.
 pub async fn a_cancel_needs_a_live_attempt(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     let cancelling = Transition::Cancelling { execution: new.id };
     commit(&store, &[Transition::Accept(new.clone())]).await;
@@ -234,7 +266,7 @@ pub async fn a_cancel_needs_a_live_attempt(store: impl Store) {
 
 /// What nobody has taken yet is ended by the coordinator alone.
 pub async fn what_waits_is_cancelled_without_a_fence(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let new = execution(1);
     let cancel = Transition::Finish {
         execution: new.id,
@@ -249,7 +281,7 @@ pub async fn what_waits_is_cancelled_without_a_fence(store: impl Store) {
 
 /// Reading what is not there is no error; changing it is.
 pub async fn the_unknown_is_unknown(store: impl Store) {
-    store.open().await.expect("open");
+    let store = open(store).await;
     let id = ExecutionId::from_u128(9);
     assert_eq!(store.execution(id).await.expect("a read"), None);
     assert!(store.logs(id, 0, 1_000).await.expect("a read").is_empty());
