@@ -37,6 +37,7 @@ pub(crate) use self::live::Registry;
 pub use self::stats::{MinuteStats, Stats};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::turn::{Accepted, Answer, Step, Turn};
+use crate::log_sink::LogSinkFeeds;
 use crate::model::action::check_label;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Parent, SubmitOptions};
@@ -58,6 +59,7 @@ struct Shared {
     session: Arc<dyn Session>,
     transport: Arc<dyn Transport>,
     registry: Arc<Registry>,
+    log_sinks: LogSinkFeeds,
     commits: Commits,
     catalogue: watch::Receiver<Arc<Catalogue>>,
     changes: changes::Source,
@@ -304,8 +306,11 @@ impl Coordinator {
     }
 
     /// Ends the coordinator: nothing more is accepted, the store is closed. What runs on workers goes on; they report to the next one.
+    ///
+    /// Then the log sinks take what waits for them, flush and close; all together have 5 s for that.
     pub async fn shutdown(&self) {
         let _ = self.ask(Command::Shutdown).await;
+        self.shared.log_sinks.close().await;
     }
 
     /// Resolves when the coordinator has ended: after [`shutdown`](Self::shutdown), or because the store contradicted it, which means that

@@ -1,7 +1,10 @@
 //! Conformance suites for the four traits, and doubles for tests. Outside semver.
 //!
-//! Each suite is a macro that takes a factory and emits one named test per case; nobody picks a subset.
+//! Each suite is a macro that takes a factory and emits one named test per case, in a module of its
+//! own. An implementation runs the whole suite: a capability that it lacks is asserted to be
+//! missing, never skipped. The factory says how long a condition may take on a slow machine.
 
+pub mod case;
 pub mod executor;
 mod faulty;
 pub mod fuzz;

@@ -76,5 +76,5 @@ fn batch(execution: ExecutionId, first_seq: u64, count: u64) -> LogBatch {
     let lines = (first_seq..first_seq + count).map(line).collect();
     let (time, stream, level) = (Timestamp::now(), Stream::Stdout, Level::Info);
     let chunk = LogChunk::new(first_seq, time, stream, level, lines);
-    LogBatch { execution, attempt: 1, chunks: vec![Arc::new(chunk)], ends: false }
+    LogBatch::new(execution, 1, vec![Arc::new(chunk)])
 }

@@ -12,7 +12,7 @@ use super::live::Registry;
 use super::logs::LogPipeline;
 use super::{Coordinator, Shared, Tasks, stats};
 use crate::clock::Clock;
-use crate::log_sink::LogSink;
+use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
 use crate::model::status::Status;
@@ -56,7 +56,9 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// Adds a sink that gets every log line after the store has it.
+    /// Adds a sink that receives log lines after the store has them.
+    ///
+    /// Sinks are isolated from each other; see the contract of [`LogSink`].
     #[must_use]
     pub fn log_sink(mut self, sink: impl LogSink) -> Self {
         self.sinks.push(Arc::new(sink));
@@ -97,11 +99,13 @@ impl CoordinatorBuilder {
         let log_frames = self.transport.listen(&Address::Coordinator, Lane::Logs).await?;
         let (catalogue, catalogue_receiver) = watch::channel(Arc::new(Catalogue::new()));
         let (changes, changed) = Recorder::new();
+        let (log_sinks, deliveries) = LogSinkFeeds::new(self.sinks);
         let shared = Arc::new(Shared {
             store,
             session,
             transport: self.transport,
             registry: Arc::new(Registry::default()),
+            log_sinks,
             commits: Commits::default(),
             catalogue: catalogue_receiver,
             changes: changed,
@@ -111,7 +115,7 @@ impl CoordinatorBuilder {
         let clock = Clock::start();
         let epoch = opened.epoch;
         let mut machine = CoordinatorMachine::new(self.config, epoch);
-        let mut pipeline = LogPipeline::new(shared.clone(), self.sinks, clock, epoch);
+        let mut pipeline = LogPipeline::new(shared.clone(), clock, epoch);
         let mut calls = Calls::new(epoch, self.max_depth);
         let mut cancelling = Vec::new();
         for execution in &opened.granted {
@@ -134,6 +138,7 @@ impl CoordinatorBuilder {
             Control::new(shared, machine, clock, published, log_ends, calls, weak.clone());
         tasks.spawn(control.run(control_frames, command_receiver));
         tasks.spawn(pipeline.run(log_frames, log_end_receiver));
+        deliveries.into_iter().for_each(|delivery| tasks.spawn(delivery));
         for id in cancelling {
             // The life before may have ended in the middle of it.
             cancel_children(&weak, id, Ends::All, false);

@@ -123,7 +123,7 @@ impl LogIntake {
             return;
         }
         let chunks = vec![Arc::new(chunk)];
-        self.batches.push(LogBatch { execution: live.id, attempt, chunks, ends });
+        self.batches.push(LogBatch::new(live.id, attempt, chunks).ends(ends));
         self.origins.push(Origin { live, fence, last_seq });
     }
 

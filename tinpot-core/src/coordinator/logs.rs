@@ -1,5 +1,6 @@
-//! The log pipeline: from lane Logs to the store, the sinks and whoever watches.
+//! The log pipeline: from the logs lane to the store, the log sinks and live watchers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,11 @@ use super::live::Live;
 use crate::clock::{Clock, until};
 use crate::failpoint::failpoint;
 use crate::inbox::read_frame;
-use crate::log_sink::LogSink;
 use crate::model::address::{Address, Lane};
 use crate::model::error::ErrorKind;
 use crate::model::execution::Execution;
 use crate::model::fence::Epoch;
-use crate::model::id::WorkerId;
+use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::log::LogBatch;
 use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
@@ -27,28 +27,27 @@ use crate::protocol::{Log, Message};
 
 /// Frames taken in one turn, and stored together.
 const TURN_FRAMES: usize = 16;
+/// Executions whose action and queue are remembered for the log sinks. More than write at one time;
+/// a forgotten one costs a read of the store.
+const ORIGINS: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct LogPipeline {
     shared: Arc<Shared>,
-    sinks: Vec<Arc<dyn LogSink>>,
     clock: Clock,
     intake: LogIntake,
     outbox: Outbox,
+    /// Action and queue of executions that wrote lines; empty without log sinks.
+    origins: HashMap<ExecutionId, (Arc<str>, Arc<str>)>,
 }
 
 impl LogPipeline {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        sinks: Vec<Arc<dyn LogSink>>,
-        clock: Clock,
-        epoch: Epoch,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, clock: Clock, epoch: Epoch) -> Self {
         let intake = LogIntake::new(shared.registry.clone(), epoch);
-        Self { shared, sinks, clock, intake, outbox: Outbox::default() }
+        Self { shared, clock, intake, outbox: Outbox::default(), origins: HashMap::new() }
     }
 
-    /// Waits for the rest of a log that an earlier life did not see to its end.
+    /// Expects the rest of a log that did not end in an earlier epoch.
     pub(super) fn expect(&mut self, execution: &Execution, live: Arc<Live>) {
         self.intake.expect(self.clock.now(), execution, live);
     }
@@ -94,7 +93,7 @@ impl LogPipeline {
     async fn take_frame(&mut self, bytes: &[u8]) {
         let Some(frame) = read_frame(Lane::Logs, bytes) else { return };
         let Some(from) = frame.from else {
-            return tracing::warn!("a log frame without a sender is dropped");
+            return tracing::warn!("dropped a frame on the logs lane that names no sender");
         };
         for message in frame.messages {
             match message {
@@ -106,7 +105,8 @@ impl LogPipeline {
                     }
                 }
                 other => {
-                    tracing::warn!(%from, "a message of type {:?} does not belong on lane Logs", other.key())
+                    let message = other.key();
+                    tracing::warn!(%from, message, "dropped a message that is not for the logs lane");
                 }
             }
         }
@@ -119,7 +119,7 @@ impl LogPipeline {
         self.intake.take(from, log);
     }
 
-    /// Finds out how many lines of an execution are stored; `false` when that cannot be found out now.
+    /// Counts the stored lines of an execution. Returns false if the store cannot be read now.
     async fn count(&self, live: &Live) -> bool {
         match self.shared.store.execution(live.id).await {
             Ok(Some(execution)) => {
@@ -137,29 +137,46 @@ impl LogPipeline {
         }
     }
 
-    /// Stores what was taken, then tells watchers and sinks.
+    /// Stores the received lines, then passes them to watchers and log sinks.
     async fn store(&mut self) {
         let batches = self.intake.batches();
         if !batches.is_empty() && !self.append(batches).await {
-            // One of them cannot be stored, and must not take the others with it.
+            // One batch cannot be stored. Each is tried alone, so that it does not take the others
+            // with it.
             for place in 0..self.intake.batches().len() {
                 if !self.append(&self.intake.batches()[place..=place]).await {
                     self.intake.refused(place);
                 }
             }
         }
-        let batches = self.intake.stored();
-        if batches.is_empty() {
+        let mut batches = self.intake.stored();
+        if batches.is_empty() || self.shared.log_sinks.is_empty() {
             return;
         }
-        for sink in &self.sinks {
-            if let Err(error) = sink.append(&batches).await {
-                tracing::warn!(%error, "a log sink failed");
+        for batch in &mut batches {
+            self.name_origin(batch).await;
+        }
+        self.shared.log_sinks.push(&batches);
+    }
+
+    /// Sets action and queue of a batch. Both stay empty if the store cannot be read now.
+    async fn name_origin(&mut self, batch: &mut LogBatch) {
+        let id = batch.execution;
+        if !self.origins.contains_key(&id)
+            && let Ok(Some(execution)) = self.shared.store.execution(id).await
+        {
+            if self.origins.len() >= ORIGINS {
+                self.origins.clear();
             }
+            let origin = (execution.action.clone(), execution.queue.clone());
+            self.origins.insert(id, origin);
+        }
+        if let Some((action, queue)) = self.origins.get(&id) {
+            (batch.action, batch.queue) = (action.clone(), queue.clone());
         }
     }
 
-    /// Appends to the store, for as long as trying again may help; whether it did.
+    /// Appends to the store, and tries again while that may help. Returns true if it succeeded.
     async fn append(&self, batches: &[LogBatch]) -> bool {
         failpoint("logs.before-append");
         let mut waiting = false;
@@ -170,7 +187,8 @@ impl LogPipeline {
                 }
                 return false;
             }
-            // Nothing is acknowledged meanwhile, so the workers' windows fill and their actions wait: back-pressure, not loss.
+            // Meanwhile nothing is acknowledged, so the windows of the workers fill and their
+            // actions wait: back-pressure instead of loss.
             if !std::mem::replace(&mut waiting, true) {
                 tracing::warn!(%error, "log lines wait for the store");
             }

@@ -1,4 +1,4 @@
-//! `Arc<T>` and `Box<T>` are log sinks where `T` is one.
+//! Log sinks behind `Arc` and `Box`.
 
 use std::sync::Arc;
 
@@ -18,6 +18,10 @@ macro_rules! forward {
 
             async fn flush(&self) -> Result<()> {
                 (**self).flush().await
+            }
+
+            async fn close(&self) -> Result<()> {
+                (**self).close().await
             }
         }
     };

@@ -1,7 +1,7 @@
-//! A log sink that remembers the last lines.
+//! A log sink that keeps the last lines in memory.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
@@ -9,7 +9,11 @@ use super::{LogBatch, LogSink};
 use crate::model::error::Result;
 use crate::model::id::ExecutionId;
 
-/// Keeps the last lines of all executions together, for tests and for looking at.
+/// Keeps the last lines of text of all executions together, for tests and for a glance at a
+/// running system.
+///
+/// Lines of [`Stream::Event`](crate::Stream::Event) and [`Stream::Data`](crate::Stream::Data) are
+/// left out.
 #[derive(Debug)]
 pub struct MemoryLogSink {
     capacity_lines: usize,
@@ -17,24 +21,31 @@ pub struct MemoryLogSink {
 }
 
 impl MemoryLogSink {
-    /// A sink that keeps `capacity_lines` lines.
+    /// Returns a sink that keeps `capacity_lines` lines.
     pub fn new(capacity_lines: usize) -> Self {
         Self { capacity_lines, lines: Mutex::default() }
     }
 
-    /// The lines of one execution, oldest first.
+    /// Returns the lines of one execution, oldest first.
     pub fn lines(&self, execution: ExecutionId) -> Vec<String> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lock();
         lines.iter().filter(|(id, _)| *id == execution).map(|(_, line)| line.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(ExecutionId, String)>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl LogSink for MemoryLogSink {
     async fn append(&self, batches: &[LogBatch]) -> Result<()> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lock();
         for batch in batches {
-            for line in batch.chunks.iter().flat_map(|chunk| &chunk.lines) {
+            for line in batch.text_chunks().flat_map(|chunk| &chunk.lines) {
+                if self.capacity_lines == 0 {
+                    return Ok(());
+                }
                 if lines.len() >= self.capacity_lines {
                     lines.pop_front();
                 }
@@ -45,6 +56,10 @@ impl LogSink for MemoryLogSink {
     }
 
     async fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
         Ok(())
     }
 }

@@ -6,30 +6,40 @@ use super::{LogBatch, LogSink};
 use crate::model::error::Result;
 use crate::model::log::Level;
 
-/// Emits each line as an event of target `tinpot::log`, with the execution and the line's number.
+/// Emits each line of text as a `tracing` event of target `tinpot::log`, with execution, action,
+/// attempt and line number.
+///
+/// Lines of [`Stream::Event`](crate::Stream::Event) and [`Stream::Data`](crate::Stream::Data) are
+/// left out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingLogSink;
+
+macro_rules! emit {
+    ($level:ident, $batch:ident, $seq:ident, $line:ident) => {
+        tracing::event!(
+            target: "tinpot::log",
+            tracing::Level::$level,
+            execution = %$batch.execution,
+            action = &*$batch.action,
+            attempt = $batch.attempt,
+            seq = $seq,
+            "{}",
+            $line
+        )
+    };
+}
 
 #[async_trait]
 impl LogSink for TracingLogSink {
     async fn append(&self, batches: &[LogBatch]) -> Result<()> {
         for batch in batches {
-            let execution = batch.execution;
-            for chunk in &batch.chunks {
+            for chunk in batch.text_chunks() {
                 for (seq, line) in (chunk.first_seq..).zip(&chunk.lines) {
                     match chunk.level {
-                        Level::Debug => {
-                            tracing::debug!(target: "tinpot::log", %execution, seq, "{line}")
-                        }
-                        Level::Info => {
-                            tracing::info!(target: "tinpot::log", %execution, seq, "{line}")
-                        }
-                        Level::Warning => {
-                            tracing::warn!(target: "tinpot::log", %execution, seq, "{line}")
-                        }
-                        Level::Error => {
-                            tracing::error!(target: "tinpot::log", %execution, seq, "{line}")
-                        }
+                        Level::Debug => emit!(DEBUG, batch, seq, line),
+                        Level::Info => emit!(INFO, batch, seq, line),
+                        Level::Warning => emit!(WARN, batch, seq, line),
+                        Level::Error => emit!(ERROR, batch, seq, line),
                     }
                 }
             }
@@ -38,6 +48,10 @@ impl LogSink for TracingLogSink {
     }
 
     async fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
         Ok(())
     }
 }

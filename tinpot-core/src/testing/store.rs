@@ -221,5 +221,5 @@ async fn status(store: &dyn Store, id: ExecutionId) -> Option<Status> {
 fn lines(id: ExecutionId, first_seq: u64, count: u64) -> LogBatch {
     let lines = (first_seq..first_seq + count).map(|seq| format!("line {seq}")).collect();
     let chunk = LogChunk::new(first_seq, AT, Stream::Stdout, Level::Info, lines);
-    LogBatch { execution: id, attempt: 1, chunks: vec![Arc::new(chunk)], ends: false }
+    LogBatch::new(id, 1, vec![Arc::new(chunk)])
 }

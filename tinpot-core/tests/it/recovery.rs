@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use tinpot_core::protocol::{CatalogueEntry, Epoch, Fence, ProtocolConfig};
 use tinpot_core::store::{ListOptions, Transition};
 use tinpot_core::{
-    Context, Coordinator, ErrorKind, Event, ExecutionHandle, FunctionExecutor, Json, Level,
-    LogBatch, LogSink, MemoryNetwork, Outcome, RetryPolicy, Status, SubmitOptions, Timestamp,
-    Worker,
+    Address, Context, Coordinator, ErrorKind, Event, ExecutionHandle, FunctionExecutor, Json, Lane,
+    Level, Link, MemoryNetwork, MemoryTransport, Outcome, RetryPolicy, Status, SubmitOptions,
+    Timestamp, Transport, Worker,
 };
 use tokio::sync::watch;
 
@@ -262,18 +264,34 @@ async fn what_takes_its_workers_with_it_is_poisoned() {
     assert!(attempts.iter().all(|attempt| attempt.outcome == Some(Outcome::Lost)));
 }
 
-/// A sink whose first append kills nothing and blocks for ever: what was taken is stored, and never told.
-#[derive(Debug, Default)]
-struct Stuck;
+/// A transport whose logs lane hands over one frame to the coordinator, and no more.
+#[derive(Debug)]
+struct OneLogFrame(MemoryTransport);
 
 #[async_trait::async_trait]
-impl LogSink for Stuck {
-    async fn append(&self, _: &[LogBatch]) -> tinpot_core::Result<()> {
-        std::future::pending().await
+impl Transport for OneLogFrame {
+    async fn send(&self, to: &Address, lane: Lane, frame: Bytes) -> tinpot_core::Result<()> {
+        self.0.send(to, lane, frame).await
     }
 
-    async fn flush(&self) -> tinpot_core::Result<()> {
-        Ok(())
+    async fn listen(
+        &self,
+        at: &Address,
+        lane: Lane,
+    ) -> tinpot_core::Result<BoxStream<'static, Bytes>> {
+        let frames = self.0.listen(at, lane).await?;
+        Ok(match lane {
+            Lane::Control => frames,
+            Lane::Logs => frames.take(1).chain(stream::pending()).boxed(),
+        })
+    }
+
+    fn status(&self) -> watch::Receiver<Link> {
+        self.0.status()
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
     }
 }
 
@@ -281,9 +299,8 @@ impl LogSink for Stuck {
 async fn lines_that_were_announced_and_had_not_come_are_taken_after_the_crash() {
     let world = World::new();
     world.gate.send_replace(true);
-    let coordinator = Coordinator::builder(world.network.transport())
+    let coordinator = Coordinator::builder(OneLogFrame(world.network.transport()))
         .store(world.store.clone())
-        .log_sink(Stuck)
         .start()
         .await
         .expect("a coordinator");

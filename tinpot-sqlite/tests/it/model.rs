@@ -172,7 +172,8 @@ impl Pair {
             let attempts = now.map_or(0, |execution| execution.attempts.len() as u32);
             let attempt = attempts - u32::from(attempts > 0 && self.random.chance(0.2));
             let ends = self.random.chance(0.2);
-            batches.push(LogBatch { execution, attempt, chunks: vec![Arc::new(chunk)], ends });
+            let batch = LogBatch::new(execution, attempt, vec![Arc::new(chunk)]).ends(ends);
+            batches.push(batch);
         }
         let (memory, sqlite) =
             (self.memory.append_logs(&batches).await, self.sqlite.append_logs(&batches).await);

@@ -67,7 +67,7 @@ pub(crate) fn finish(number: u128) -> Transition {
 pub(crate) fn lines(number: u128, first_seq: u64, texts: Vec<String>) -> LogBatch {
     let (stream, level, time) = (Stream::Stdout, Level::Info, Timestamp(5));
     let chunk = LogChunk::new(first_seq, time, stream, level, texts);
-    LogBatch { execution: id(number), attempt: 1, chunks: vec![Arc::new(chunk)], ends: false }
+    LogBatch::new(id(number), 1, vec![Arc::new(chunk)])
 }
 
 pub(crate) async fn commit(session: &dyn Session, batch: &[Transition]) {

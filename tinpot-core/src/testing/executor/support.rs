@@ -1,6 +1,5 @@
 //! What the cases are written with.
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,16 +17,13 @@ use crate::model::json::Json;
 use crate::model::log::Progress;
 use crate::model::outcome::Outcome;
 use crate::model::stop::{Stop, StopReason};
+use crate::testing::case::eventually;
+pub(super) use crate::testing::case::within;
 
-/// How long a condition may take. Generous, since it costs nothing where all is well.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// A grace period that no case ever waits for.
 pub(super) const AMPLE: Duration = Duration::from_secs(3600);
 /// A grace period that cases wait for.
 pub(super) const SHORT: Duration = Duration::from_millis(100);
-/// How often a condition that cannot be awaited is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
-
 /// An attempt that was started.
 pub(super) struct Running {
     pub(super) stop: watch::Sender<Option<Stop>>,
@@ -131,21 +127,9 @@ fn take(buffer: &LogBuffer, lines: &mut Vec<String>) {
     }
 }
 
-pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: nothing within {PATIENCE:?}"),
-    }
-}
-
 /// Waits until `condition` holds.
 pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
-    within(what, async {
-        while !condition() {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    })
-    .await;
+    eventually(what, async || condition()).await;
 }
 
 /// A directory for the files by which a case and an action talk; gone with this value.

@@ -110,7 +110,7 @@ pub async fn lines_are_counted_by_attempt(store: impl Store) {
     };
     commit(&store, &[finish]).await;
     assert!(read(&store, new.id).await.log_is_open());
-    let ends = LogBatch { execution: new.id, attempt: 2, chunks: Vec::new(), ends: true };
+    let ends = LogBatch::new(new.id, 2, Vec::new()).ends(true);
     store.append_logs(&[ends]).await.expect("an end");
     let ended = read(&store, new.id).await;
     assert_eq!((ended.log_is_open(), ended.attempts[1].log_end), (false, Some(1)));
@@ -141,7 +141,7 @@ pub async fn a_long_log_is_read_as_it_was_written(store: impl Store) {
         let lines: Vec<String> = (first_seq..first_seq + count).map(text).collect();
         written.extend(lines.iter().map(|line| (time, stream, level, line.clone())));
         let chunks = vec![Arc::new(LogChunk::new(first_seq, time, stream, level, lines))];
-        let batch = LogBatch { execution: new.id, attempt: 1, chunks, ends: false };
+        let batch = LogBatch::new(new.id, 1, chunks);
         store.append_logs(&[batch]).await.expect("lines");
     }
     let total = written.len() as u64;

@@ -260,7 +260,7 @@ pub async fn open_logs_are_told<R: Reopen>(store: OpenStore<R>) {
     let (store, opened) = store.next().await;
     assert_eq!(open_logs(&opened), [0, 3, 4].map(|number: usize| all[number].id));
     store.append_logs(&[lines(all[0].id, 1, 2)]).await.expect("lines");
-    let given_up = LogBatch { execution: all[3].id, attempt: 1, chunks: Vec::new(), ends: true };
+    let given_up = LogBatch::new(all[3].id, 1, Vec::new()).ends(true);
     store.append_logs(&[given_up]).await.expect("an end");
     // What is granted again is told as that.
     commit(&store, &[grant(&all[4], 9)]).await;

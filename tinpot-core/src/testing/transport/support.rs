@@ -1,6 +1,5 @@
 //! What the cases are written with.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,33 +10,11 @@ use futures::stream::BoxStream;
 use super::Network;
 use crate::model::address::{Address, Lane};
 use crate::model::id::WorkerId;
+use crate::testing::case::pause;
+pub(super) use crate::testing::case::{at_once, eventually, within};
 use crate::transport::{Link, Transport};
 
-/// How long a condition may take. Generous, since it costs nothing where all is well.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What a call that must not wait may take on a busy machine.
-pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
-
-/// How often a condition that cannot be awaited is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
-
 pub(super) type Frames = BoxStream<'static, Bytes>;
-
-pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    within_time(PATIENCE, what, future).await
-}
-
-pub(super) async fn at_once<T>(what: &str, future: impl Future<Output = T>) -> T {
-    within_time(AT_ONCE, what, future).await
-}
-
-async fn within_time<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(limit, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: nothing within {limit:?}"),
-    }
-}
 
 pub(super) fn worker(name: &str) -> Address {
     Address::Worker(WorkerId::new(name).expect("a good name"))
@@ -79,7 +56,7 @@ pub(super) async fn send(
         loop {
             match transport.send(to, lane, frame.clone()).await {
                 Ok(()) => break,
-                Err(error) if error.is_retryable() => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(error) if error.is_retryable() => pause().await,
                 Err(error) => panic!("cannot send to {to}: {error:?}"),
             }
         }
@@ -91,16 +68,6 @@ pub(super) async fn next(frames: &mut Frames, what: &str) -> Bytes {
     within(what, frames.next()).await.unwrap_or_else(|| panic!("{what}: the stream ended"))
 }
 
-/// Waits until `so` answers yes.
-pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
-    within(what, async {
-        while !so().await {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    })
-    .await;
-}
-
 /// Sends marked frames until one arrives, and answers everything that came before it.
 ///
 /// For what may have lost frames a moment ago.
@@ -110,12 +77,14 @@ pub(super) async fn drain(
     lane: Lane,
     frames: &mut Frames,
 ) -> Vec<Bytes> {
+    /// The time for which a frame is awaited before the next mark is sent.
+    const NEXT_MARK: Duration = Duration::from_millis(2);
     const MARK: &[u8] = b"the mark at the end";
     let mut seen = Vec::new();
     within("a mark arrives", async {
         loop {
             let _ = sender.send(to, lane, Bytes::from_static(MARK)).await;
-            while let Ok(frame) = tokio::time::timeout(LOOK_AGAIN, frames.next()).await {
+            while let Ok(frame) = tokio::time::timeout(NEXT_MARK, frames.next()).await {
                 let frame = frame.expect("the stream goes on");
                 if frame == MARK {
                     return;
