@@ -1,9 +1,9 @@
 //! The coordinator: the one authority over the executions of a namespace.
 
 mod builder;
-mod calls;
 mod changes;
 mod control;
+mod core;
 mod details;
 mod events;
 mod handle;
@@ -12,12 +12,13 @@ mod intake;
 mod live;
 mod logs;
 mod operations;
+mod reads;
+mod replies;
 mod rerun;
 mod stats;
-mod turn;
+mod submit;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -25,9 +26,11 @@ use tokio::task::JoinSet;
 pub use self::builder::CoordinatorBuilder;
 pub use self::changes::{Changed, Changes};
 use self::control::Command;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::core::{Accepted, Answer, CallFound, Core, Output, Response, Step, Ticket};
 pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
-use self::idempotency::{Commits, check_name};
+use self::idempotency::Commits;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::intake::{LogEnd, LogIntake};
 #[cfg(not(any(test, feature = "testing")))]
@@ -36,18 +39,15 @@ use self::live::Registry;
 pub(crate) use self::live::Registry;
 pub use self::stats::{MinuteStats, Stats};
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use self::turn::{Accepted, Answer, Step, Turn};
+pub(crate) use self::submit::prepare;
 use crate::log_sink::LogSinkFeeds;
-use crate::model::action::check_label;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::{Execution, Parent, SubmitOptions};
+use crate::model::execution::{Execution, SubmitOptions};
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::log::LogChunk;
 use crate::model::page::ListOptions;
-use crate::model::retry::{DURATION_MAX, RetryPolicy};
 use crate::model::status::Status;
-use crate::model::time::Timestamp;
 use crate::protocol::{CancelOutcome, Catalogue, QueueView, WorkerInfo};
 use crate::store::{Session, Store};
 use crate::transport::{Link, Transport};
@@ -109,96 +109,8 @@ impl Coordinator {
         parameters: Json,
         options: SubmitOptions,
     ) -> Result<ExecutionHandle> {
-        self.submit_as(action, parameters, options, None).await
-    }
-
-    async fn submit_as(
-        &self,
-        action: &str,
-        parameters: Json,
-        options: SubmitOptions,
-        parent: Option<Parent>,
-    ) -> Result<ExecutionHandle> {
-        let mut execution = self.prepare(action, parameters, options)?;
-        execution.parent = parent;
+        let execution = self.prepare(action, parameters, options)?;
         self.submit_prepared(execution).await
-    }
-
-    async fn submit_prepared(&self, execution: Execution) -> Result<ExecutionHandle> {
-        let execution = Arc::new(execution);
-        // Watched from before it is accepted, so that nothing of it is missed.
-        let live = self.shared.registry.submitted(execution.id);
-        let id = self.accept(execution).await?;
-        if id == live.id {
-            Ok(ExecutionHandle::new(self.clone(), id, live))
-        } else {
-            self.handle(id).await
-        }
-    }
-
-    /// Checks a submission against catalogue and bounds, on the caller's own thread.
-    fn prepare(&self, action: &str, parameters: Json, options: SubmitOptions) -> Result<Execution> {
-        if parameters.get().len() > self.shared.max_parameters_bytes {
-            let message = format!(
-                "the parameters have {} bytes; at most {}",
-                parameters.get().len(),
-                self.shared.max_parameters_bytes
-            );
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
-        let catalogue = self.shared.catalogue.borrow().clone();
-        let Some((name, entry)) = catalogue.get_key_value(action) else {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no action {action:?}")));
-        };
-        let secrets = entry.check(&parameters)?;
-        let now = Timestamp::now();
-        let action = &entry.action;
-        let mut execution = Execution::new(ExecutionId::generate(), name.clone(), parameters);
-        execution.secrets = secrets;
-        execution.queue = match options.queue {
-            Some(queue) => {
-                check_label("queue", &queue)?;
-                Arc::from(queue)
-            }
-            None => Arc::from(action.queue.as_str()),
-        };
-        execution.priority = options.priority.unwrap_or(action.priority);
-        execution.timeout = options.timeout.or(action.timeout);
-        check_duration("timeout", execution.timeout)?;
-        if execution.timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(Error::new(ErrorKind::InvalidInput, "timeout must be longer than nothing"));
-        }
-        execution.retry = RetryPolicy {
-            retries: options.retries.unwrap_or(action.retry.retries),
-            backoff: options.backoff.unwrap_or(action.retry.backoff),
-            max_lost_attempts: options.max_lost_attempts.unwrap_or(action.retry.max_lost_attempts),
-        };
-        execution.retry.check()?;
-        let delay = match options.not_before {
-            Some(_) if options.delay.is_some() => {
-                let message = "delay and not_before: give one of them";
-                return Err(Error::new(ErrorKind::InvalidInput, message));
-            }
-            Some(_) => None,
-            None => options.delay.or(action.delay).filter(|delay| !delay.is_zero()),
-        };
-        check_duration("delay", delay)?;
-        let expires_in = options.expires_in.or(action.expires_in);
-        check_duration("expires_in", expires_in)?;
-        let after = |wait: Duration| Timestamp(now.0 + wait.as_micros() as u64);
-        execution.not_before =
-            options.not_before.filter(|at| *at > now).or_else(|| delay.map(after));
-        execution.expires_at = expires_in.map(after);
-        if let Some(key) = options.idempotency_key {
-            check_name("idempotency_key", &key)?;
-            execution.idempotency_key = Some(Arc::from(key));
-        }
-        if let Some(who) = options.requested_by {
-            check_name("requested_by", &who)?;
-            execution.requested_by = Some(Arc::from(who));
-        }
-        execution.accepted_at = now;
-        Ok(execution)
     }
 
     /// A handle on an execution that was submitted before, by whomever.
@@ -237,11 +149,7 @@ impl Coordinator {
                 )),
                 None => Err(Error::new(ErrorKind::NotFound, format!("there is no execution {id}"))),
             },
-            Ok(outcome) => {
-                calls::cancel_children(&self.downgrade(), id, calls::Ends::All, force);
-                Ok(outcome)
-            }
-            Err(error) => Err(error),
+            outcome => outcome,
         }
     }
 
@@ -324,17 +232,6 @@ impl Coordinator {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())
-    }
-}
-
-/// Refuses what no clock can count.
-fn check_duration(name: &str, duration: Option<Duration>) -> Result<()> {
-    match duration {
-        Some(duration) if duration > DURATION_MAX => {
-            let message = format!("{name} is {} s: at most 100 years", duration.as_secs());
-            Err(Error::new(ErrorKind::InvalidInput, message))
-        }
-        _ => Ok(()),
     }
 }
 

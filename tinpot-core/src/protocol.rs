@@ -9,11 +9,11 @@ mod message;
 mod tick;
 mod worker;
 
-pub use self::call::{Call, CallState, Called};
+pub use self::call::{Call, CallId, CallState, Called};
 pub use self::config::ProtocolConfig;
 pub use self::coordinator::{
-    CancelOutcome, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine, QueueView,
-    RunningAttempt, WorkerInfo,
+    CancelOutcome, Cascade, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine,
+    PendingCall, QueueView, Read, RunningAttempt, WorkerInfo,
 };
 pub(crate) use self::frame::encode;
 pub use self::frame::{FRAME_VERSION, Frame, FrameError};

@@ -1,7 +1,6 @@
 //! The worker: offers actions, runs attempts, and reports until it is heard.
 
 mod builder;
-mod calls;
 mod control;
 mod logs;
 mod offers;

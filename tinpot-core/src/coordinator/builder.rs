@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::calls::{Calls, Ends, cancel_children};
 use super::changes::Recorder;
 use super::control::{Control, Published};
+use super::core::Core;
 use super::idempotency::Commits;
 use super::live::Registry;
 use super::logs::LogPipeline;
@@ -15,7 +15,6 @@ use crate::clock::Clock;
 use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
-use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::store::{MemoryStore, Store};
@@ -34,7 +33,7 @@ pub struct CoordinatorBuilder {
     sinks: Vec<Arc<dyn LogSink>>,
     config: ProtocolConfig,
     max_parameters_bytes: usize,
-    max_depth: u32,
+    max_depth: Option<u32>,
 }
 
 impl CoordinatorBuilder {
@@ -45,7 +44,7 @@ impl CoordinatorBuilder {
             sinks: Vec::new(),
             config: ProtocolConfig::default(),
             max_parameters_bytes: 1024 * 1024,
-            max_depth: 32,
+            max_depth: None,
         }
     }
 
@@ -82,7 +81,7 @@ impl CoordinatorBuilder {
     /// Sets how many executions may be nested, each asked for by the one above it; 32 by default.
     #[must_use]
     pub fn max_depth(mut self, depth: u32) -> Self {
-        self.max_depth = depth;
+        self.max_depth = Some(depth);
         self
     }
 
@@ -114,35 +113,27 @@ impl CoordinatorBuilder {
         });
         let clock = Clock::start();
         let epoch = opened.epoch;
-        let mut machine = CoordinatorMachine::new(self.config, epoch);
+        let config = ProtocolConfig {
+            max_depth: self.max_depth.unwrap_or(self.config.max_depth),
+            ..self.config
+        };
+        let mut core = Core::new(CoordinatorMachine::new(config, epoch));
         let mut pipeline = LogPipeline::new(shared.clone(), clock, epoch);
-        let mut calls = Calls::new(epoch, self.max_depth);
-        let mut cancelling = Vec::new();
-        for execution in &opened.granted {
-            calls.expect(execution.live_attempt().map(|attempt| attempt.fence));
-            cancelling.extend((execution.status == Status::Cancelling).then_some(execution.id));
-        }
         for execution in opened.granted.iter().chain(&opened.open_logs) {
             pipeline.expect(execution, shared.registry.restore(execution));
         }
-        machine.restore(clock.now(), Timestamp::now(), opened);
+        core.restore(clock.now(), Timestamp::now(), opened);
         // Known from the first moment on: what can be submitted does not depend on who is there now.
-        catalogue.send_replace(Arc::new(machine.catalogue().clone()));
+        catalogue.send_replace(Arc::new(core.catalogue().clone()));
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let (log_ends, log_end_receiver) = mpsc::channel(LOG_ENDS);
         let tasks = Arc::new(Tasks::default());
         let coordinator = Coordinator { shared: shared.clone(), commands, _tasks: tasks.clone() };
-        let weak = coordinator.downgrade();
         let published = Published { catalogue, changes };
-        let control =
-            Control::new(shared, machine, clock, published, log_ends, calls, weak.clone());
+        let control = Control::new(shared, core, clock, published, log_ends);
         tasks.spawn(control.run(control_frames, command_receiver));
         tasks.spawn(pipeline.run(log_frames, log_end_receiver));
         deliveries.into_iter().for_each(|delivery| tasks.spawn(delivery));
-        for id in cancelling {
-            // The life before may have ended in the middle of it.
-            cancel_children(&weak, id, Ends::All, false);
-        }
         Ok(coordinator)
     }
 }

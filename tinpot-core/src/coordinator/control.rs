@@ -1,32 +1,32 @@
 //! The control loop: feeds the machine, commits what it wants persisted, then does the rest.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep};
 
 use super::Shared;
-use super::calls::{CallKey, Calls, Next, WeakCoordinator, cancel_children, serve};
 use super::changes::Recorder;
+use super::core::{Accepted, Core, Output, Step};
 use super::intake::LogEnd;
-use super::turn::{Accepted, Answer, Step, Turn};
+use super::reads::Reads;
+use super::replies::{Replies, Reply};
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
 use crate::inbox::read_frame;
-use crate::model::address::{Address, Lane};
+use crate::model::address::Lane;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
-use crate::protocol::{
-    Call, CallState, CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
-    QueueView, WorkerInfo,
-};
+use crate::protocol::{CancelOutcome, Catalogue, Message, QueueView, WorkerInfo};
 use crate::transport::Link;
 
 /// Inputs taken in one turn, and committed together: enough to amortise a commit, few enough to answer within milliseconds.
@@ -34,33 +34,25 @@ const TURN_INPUTS: usize = 256;
 /// How long to wait before a commit that failed is tried again.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
-type SubmitReply = oneshot::Sender<Result<Accepted>>;
-type CancelReply = oneshot::Sender<Result<CancelOutcome>>;
-type QueueReply = oneshot::Sender<Result<()>>;
-
 /// What handles ask of the loop.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// `commits`: how many there were when its key was looked for in the store.
+    /// See [`Core::submit`].
     Submit {
         execution: Arc<Execution>,
         commits: u64,
-        reply: SubmitReply,
+        removed: Option<ExecutionId>,
+        reply: oneshot::Sender<Result<Accepted>>,
     },
     Cancel {
         id: ExecutionId,
         force: bool,
-        reply: CancelReply,
-    },
-    /// Something has become of a call.
-    Called {
-        key: CallKey,
-        state: CallState,
+        reply: oneshot::Sender<Result<CancelOutcome>>,
     },
     SetPaused {
         queue: String,
         paused: bool,
-        reply: QueueReply,
+        reply: oneshot::Sender<Result<()>>,
     },
     Drain {
         worker: WorkerId,
@@ -81,41 +73,41 @@ pub(super) struct Published {
 #[derive(Debug)]
 pub(super) struct Control {
     shared: Arc<Shared>,
-    turn: Turn<SubmitReply, CancelReply, QueueReply>,
+    core: Core,
     clock: Clock,
     published: Published,
     version: u64,
     log_ends: mpsc::Sender<LogEnd>,
-    calls: Calls,
-    /// For what is done beside the loop.
-    coordinator: WeakCoordinator,
+    /// Ends of logs for which the pipeline has no room yet.
+    late_log_ends: VecDeque<LogEnd>,
+    replies: Replies,
+    reads: Reads,
+    outputs: Vec<Output>,
     outbox: Outbox,
-    /// The store could not write when it was last asked to.
+    /// If true, the store could not write at the last attempt.
     outage: bool,
 }
 
 impl Control {
     pub(super) fn new(
         shared: Arc<Shared>,
-        machine: CoordinatorMachine,
+        core: Core,
         clock: Clock,
         published: Published,
         log_ends: mpsc::Sender<LogEnd>,
-        calls: Calls,
-        coordinator: WeakCoordinator,
     ) -> Self {
-        let turn = Turn::new(machine);
-        let outbox = Outbox::default();
         Self {
+            reads: Reads::new(shared.clone()),
             shared,
-            turn,
+            core,
             clock,
             published,
             version: 0,
             log_ends,
-            calls,
-            coordinator,
-            outbox,
+            late_log_ends: VecDeque::new(),
+            replies: Replies::default(),
+            outputs: Vec::new(),
+            outbox: Outbox::default(),
             outage: false,
         }
     }
@@ -128,6 +120,7 @@ impl Control {
         let mut link = self.shared.transport.status();
         link.mark_changed();
         let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let log_ends = self.log_ends.clone();
         let mut shutdown = None;
         while shutdown.is_none() {
             self.arm(sleep.as_mut());
@@ -138,9 +131,15 @@ impl Control {
                     Some(command) => shutdown = self.take_command(command),
                     None => break,
                 },
+                answer = self.reads.next() => self.core.answer(self.clock.now(), answer),
                 Ok(()) = link.changed() => {
                     if *link.borrow_and_update() == Link::Up {
-                        self.turn.machine.link_up(&mut self.turn.effects);
+                        self.core.link_up();
+                    }
+                }
+                Ok(permit) = log_ends.reserve(), if !self.late_log_ends.is_empty() => {
+                    if let Some(end) = self.late_log_ends.pop_front() {
+                        permit.send(end);
                     }
                 }
                 () = sleep.as_mut() => {}
@@ -148,8 +147,12 @@ impl Control {
             for _ in 0..TURN_INPUTS {
                 let frame = frames.next().now_or_never().flatten();
                 let command = commands.try_recv().ok();
-                if frame.is_none() && command.is_none() {
+                let answer = self.reads.try_next();
+                if frame.is_none() && command.is_none() && answer.is_none() {
                     break;
+                }
+                if let Some(answer) = answer {
+                    self.core.answer(self.clock.now(), answer);
                 }
                 if let Some(frame) = frame {
                     self.take_frame(&frame);
@@ -161,7 +164,7 @@ impl Control {
                     break;
                 }
             }
-            self.turn.tick(self.clock.now(), Timestamp::now());
+            self.core.tick(self.clock.now(), Timestamp::now());
             if let Err(error) = self.turn().await {
                 tracing::error!(%error, "the coordinator stops: is there another one on this store?");
                 break;
@@ -178,8 +181,8 @@ impl Control {
     }
 
     fn arm(&self, mut sleep: std::pin::Pin<&mut Sleep>) {
-        let retry = self.turn.store_failing().then(|| Instant::now() + COMMIT_RETRY);
-        let wake = self.turn.machine.wake_at().map(|tick| self.clock.instant(tick));
+        let retry = self.core.store_failing().then(|| Instant::now() + COMMIT_RETRY);
+        let wake = self.core.wake_at().map(|tick| self.clock.instant(tick));
         let at = retry
             .into_iter()
             .chain(wake)
@@ -202,74 +205,34 @@ impl Control {
             if let Message::Unknown(key) = &message {
                 tracing::warn!(%from, "a message of unknown type {key:?} is ignored");
             }
-            match message {
-                Message::Call(call) => self.take_call(&from, *call),
-                message => {
-                    self.turn.machine.receive(now, &from, message, &mut self.turn.effects);
-                }
-            }
-        }
-    }
-
-    fn take_call(&mut self, from: &WorkerId, call: Call) {
-        let caller = self.turn.machine.caller(from, call.fence).cloned();
-        match self.calls.take(from, &call, caller.as_deref()) {
-            Next::Answer(called) => {
-                self.outbox.push(Address::Worker(from.clone()), Message::Called(called));
-            }
-            Next::Serve(parent) => {
-                tokio::spawn(serve(self.coordinator.clone(), call, parent));
-            }
-            Next::Nothing => {}
-        }
-    }
-
-    fn called(&mut self, key: CallKey, state: CallState) {
-        let now = self.clock.now();
-        let accepted = match &state {
-            CallState::Accepted { execution } => Some(*execution),
-            _ => None,
-        };
-        let told = self.calls.update(key, state);
-        let runs = |worker: &WorkerId| self.turn.machine.caller(worker, key.0).is_some();
-        if let Some(child) = accepted
-            && told.as_ref().is_none_or(|(worker, ..)| !runs(worker))
-        {
-            // Whoever asked was asked to end meanwhile; if that came first, the child was not there yet to be cancelled.
-            super::calls::cancel_one(&self.coordinator, child);
-        }
-        if let Some((worker, called, parks)) = told {
-            if let Some(parks) = parks {
-                self.turn.machine.park(now, &worker, key.0, parks, &mut self.turn.effects);
-            }
-            self.outbox.push(Address::Worker(worker), Message::Called(called));
+            self.core.receive(now, &from, message);
         }
     }
 
     fn take_command(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
         let now = self.clock.now();
         match command {
-            Command::Submit { execution, commits, reply } => {
-                if let Some(answer) = self.turn.submit(now, execution, commits, reply) {
-                    give(&self.shared, answer);
-                }
+            Command::Submit { execution, commits, removed, reply } => {
+                let ticket = self.replies.open(Reply::Submit(reply));
+                self.core.submit(now, execution, commits, removed, ticket);
             }
-            Command::Cancel { id, force, reply } => self.turn.cancel(now, id, force, reply),
+            Command::Cancel { id, force, reply } => {
+                let ticket = self.replies.open(Reply::Cancel(reply));
+                self.core.cancel(now, id, force, ticket);
+            }
             Command::SetPaused { queue, paused, reply } => {
-                if let Some(answer) = self.turn.set_paused(now, &queue, paused, reply) {
-                    give(&self.shared, answer);
-                }
+                let ticket = self.replies.open(Reply::Done(reply));
+                self.core.set_paused(now, &queue, paused, ticket);
             }
-            Command::Called { key, state } => self.called(key, state),
             Command::Drain { worker, reply } => {
-                let effects = &mut self.turn.effects;
-                let _ = reply.send(self.turn.machine.drain_worker(now, &worker, effects));
+                let ticket = self.replies.open(Reply::Done(reply));
+                self.core.drain_worker(now, &worker, ticket);
             }
             Command::Workers(reply) => {
-                let _ = reply.send(self.turn.machine.workers(now));
+                let _ = reply.send(self.core.workers(now));
             }
             Command::Queues(reply) => {
-                let _ = reply.send(self.turn.machine.queues());
+                let _ = reply.send(self.core.queues());
             }
             Command::Shutdown(reply) => return Some(reply),
         }
@@ -280,120 +243,101 @@ impl Control {
     async fn turn(&mut self) -> Result<()> {
         self.commit_and_send().await?;
         loop {
-            match self.turn.next(self.clock.now()) {
+            match self.core.next(self.clock.now()) {
                 Step::Commit => self.commit_and_send().await?,
-                Step::Find(id) => self.turn.found(self.shared.store.execution(id).await),
+                Step::Find(id) => {
+                    let found = self.shared.store.execution(id).await;
+                    self.core.found(self.clock.now(), found);
+                }
                 Step::Load(page) => match self.shared.session.queued(&page).await {
-                    Ok(executions) => self.turn.loaded(self.clock.now(), &page, executions),
+                    Ok(executions) => self.core.loaded(self.clock.now(), &page, executions),
                     Err(error) => {
                         tracing::warn!(%error, "what waits cannot be read");
-                        self.turn.not_loaded(page);
+                        self.core.not_loaded(page);
                     }
                 },
                 Step::Rest => break,
             }
         }
-        if let Some(epoch) = self.turn.superseded() {
+        if let Some(epoch) = self.core.superseded() {
             let message = format!("a later coordinator, {epoch}, is at work on this store");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        if self.version != self.turn.machine.version() {
-            self.version = self.turn.machine.version();
-            let catalogue = Arc::new(self.turn.machine.catalogue().clone());
+        if self.version != self.core.version() {
+            self.version = self.core.version();
+            let catalogue = Arc::new(self.core.catalogue().clone());
             self.published.catalogue.send_replace(catalogue);
             self.published.changes.catalogue_changed();
         }
         Ok(())
     }
 
-    /// Commits and sends: persist before send.
+    /// Commits what is decided, then does what waited for that: persist before send.
     async fn commit_and_send(&mut self) -> Result<()> {
-        let (registry, outbox) = (&self.shared.registry, &mut self.outbox);
-        // An attempt's lines may arrive as soon as it is dispatched.
-        let granted = |id, fence, attempt| registry.open_log(id, fence, attempt);
-        if self.turn.stage(granted, |to, message| outbox.push(to, message)) {
+        if self.core.stage() {
+            self.perform();
             failpoint("coordinator.before-commit");
             let at = Timestamp::now();
-            match self.shared.session.commit(self.turn.batch(), at).await {
+            match self.shared.session.commit(self.core.batch(), at).await {
                 Ok(()) => {
                     failpoint("coordinator.after-commit");
                     if std::mem::take(&mut self.outage) {
                         tracing::info!("the store can write again");
                     }
-                    self.published.changes.committed(self.turn.batch());
-                    self.shared.stats.committed(self.turn.batch(), at);
-                    self.finish_turn();
-                    self.shared.commits.are(self.turn.commits());
+                    self.published.changes.committed(self.core.batch());
+                    self.shared.stats.committed(self.core.batch(), at);
+                    self.core.committed();
+                    self.shared.commits.are(self.core.commits());
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => return Err(error),
                 Err(error) => {
                     if !std::mem::replace(&mut self.outage, true) {
                         tracing::error!(%error, "the store cannot write: nothing new is accepted until it can");
                     }
-                    let shared = &self.shared;
-                    self.turn.hold(self.clock.now(), &error, |answer| give(shared, answer));
+                    self.core.hold(self.clock.now(), &error);
                 }
             }
         } else {
-            self.finish_turn();
+            self.core.committed();
         }
+        self.perform();
         self.outbox.flush(&*self.shared.transport, Lane::Control, None).await;
         failpoint("coordinator.after-send");
         Ok(())
     }
 
-    /// Everything is committed: tell whoever waits, and send.
-    fn finish_turn(&mut self) {
-        let lazily = self.turn.machine.config().resend_interval / 2;
-        let (shared, outbox, log_ends) = (&self.shared, &mut self.outbox, &self.log_ends);
-        let (calls, coordinator) = (&mut self.calls, &self.coordinator);
-        let effect = |effect| match effect {
-            CoordinatorEffect::Send(to, message @ Message::ResultAck(_)) => {
-                // Well before the worker would send its report again.
-                outbox.push_lazy(to, message, lazily);
-            }
-            CoordinatorEffect::Send(to, message) => outbox.push(to, message),
-            CoordinatorEffect::LogEnds { execution, fence, last_seq } => {
-                if let Some(end) = shared.registry.begin_end(execution, fence, last_seq) {
-                    hand_over(log_ends, end);
+    /// Does what may be done now.
+    fn perform(&mut self) {
+        // Swapped instead of taken, so that neither list is allocated again in every turn.
+        std::mem::swap(&mut self.outputs, self.core.outputs());
+        let lazily = self.core.config().resend_interval / 2;
+        let registry = &self.shared.registry;
+        for output in self.outputs.drain(..) {
+            match output {
+                Output::Granted { execution, fence, attempt } => {
+                    registry.open_log(execution, fence, attempt);
                 }
-            }
-            CoordinatorEffect::Persist(_) | CoordinatorEffect::Superseded(_) => {}
-        };
-        self.turn.committed(
-            |transition| {
-                if let Some((execution, which)) = calls.ended(&transition) {
-                    cancel_children(coordinator, execution, which, false);
+                Output::Send(to, message @ Message::ResultAck(_)) => {
+                    // Well before the worker would send its report again.
+                    self.outbox.push_lazy(to, message, lazily);
                 }
-                shared.registry.committed(transition);
-            },
-            effect,
-            |answer| give(shared, answer),
-        );
-    }
-}
-
-/// Tells whoever asked.
-fn give(shared: &Shared, answer: Answer<SubmitReply, CancelReply, QueueReply>) {
-    match answer {
-        Answer::Submit(reply, accepted) => drop(reply.send(Ok(accepted))),
-        Answer::Refused(forgotten, reply, error) => {
-            if let Some(id) = forgotten {
-                shared.registry.refuse(id);
+                Output::Send(to, message) => self.outbox.push(to, message),
+                Output::LogEnds { execution, fence, last_seq } => {
+                    // The pipeline knows which lines are in the store. If it is far behind, the end
+                    // of a log waits in line too: it is neither dropped nor waited for.
+                    if let Some(end) = registry.begin_end(execution, fence, last_seq)
+                        && let Err(TrySendError::Full(end)) = match self.late_log_ends.is_empty() {
+                            true => self.log_ends.try_send(end),
+                            false => Err(TrySendError::Full(end)),
+                        }
+                    {
+                        self.late_log_ends.push_back(end);
+                    }
+                }
+                Output::Committed(transition) => registry.committed(transition),
+                Output::Reply(ticket, response) => self.replies.send(registry, ticket, response),
+                Output::Read(read) => self.reads.start(read),
             }
-            let _ = reply.send(Err(error));
         }
-        Answer::Cancel(reply, outcome) => drop(reply.send(outcome)),
-        Answer::Queue(reply, done) => drop(reply.send(done)),
-    }
-}
-
-/// The pipeline knows which lines are in the store; with it far behind, the end of a log has to wait in line too: never dropped, never
-/// blocking.
-fn hand_over(log_ends: &mpsc::Sender<LogEnd>, end: LogEnd) {
-    if let Err(error) = log_ends.try_send(end) {
-        let (mpsc::error::TrySendError::Full(end) | mpsc::error::TrySendError::Closed(end)) = error;
-        let log_ends = log_ends.clone();
-        tokio::spawn(async move { log_ends.send(end).await });
     }
 }

@@ -32,11 +32,6 @@ impl ExecutionHandle {
         self.id
     }
 
-    /// What is known of it, without the coordinator.
-    pub(super) fn into_live(self) -> Arc<Live> {
-        self.live
-    }
-
     /// Where it stands now.
     pub fn status(&self) -> Status {
         self.live.state.borrow().status

@@ -4,13 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Coordinator;
-use super::control::Command;
-use super::turn::Accepted;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
-use crate::model::page::ListOptions;
 
 /// The longest key, or name of who asks, in characters.
 const NAME_MAX_CHARS: usize = 255;
@@ -78,57 +73,12 @@ impl RecentKeys {
         }
     }
 
-    /// The acceptance was not committed.
-    pub(super) fn remove(&mut self, key: &Arc<str>) {
-        self.ids.remove(key);
-        self.order.retain(|(_, other)| other != key);
-    }
-}
-
-impl Coordinator {
-    /// Accepts an execution, or finds the one that was accepted with its key before; its id.
-    pub(super) async fn accept(&self, execution: Arc<Execution>) -> Result<ExecutionId> {
-        loop {
-            let commits = self.shared.commits.count();
-            if let Some(key) = &execution.idempotency_key
-                && let Some(earlier) = self.with_key(key).await?
-            {
-                return same(&execution, &earlier);
-            }
-            let execution = execution.clone();
-            let answer =
-                self.ask(|reply| Command::Submit { execution: execution.clone(), commits, reply });
-            match answer.await?? {
-                Accepted::New => return Ok(execution.id),
-                Accepted::Before(id) => {
-                    if let Some(earlier) = self.shared.store.execution(id).await? {
-                        return same(&execution, &earlier);
-                    }
-                }
-                Accepted::LookAgain => {}
-            }
+    /// Forgets a key if it is that of an execution that is not in the store: it was not committed,
+    /// or was removed.
+    pub(super) fn remove(&mut self, key: &Arc<str>, id: ExecutionId) {
+        if self.find(key) == Some(id) {
+            self.ids.remove(key);
+            self.order.retain(|(_, other)| other != key);
         }
     }
-
-    async fn with_key(&self, key: &str) -> Result<Option<Arc<Execution>>> {
-        let options =
-            ListOptions { idempotency_key: Some(key.to_owned()), ..ListOptions::default() };
-        Ok(self.shared.store.executions(&options).await?.pop())
-    }
-}
-
-/// The id of the earlier submission with this key, if this one asks for the same.
-fn same(new: &Execution, earlier: &Execution) -> Result<ExecutionId> {
-    let values = |execution: &Execution| {
-        serde_json::from_str::<serde_json::Value>(execution.parameters.get()).ok()
-    };
-    let what = if new.action != earlier.action {
-        format!("action {:?}", earlier.action)
-    } else if new.parameters != earlier.parameters && values(new) != values(earlier) {
-        "other parameters".to_owned()
-    } else {
-        return Ok(earlier.id);
-    };
-    let message = format!("idempotency_key: it was used for execution {} with {what}", earlier.id);
-    Err(Error::new(ErrorKind::Conflict, message))
 }

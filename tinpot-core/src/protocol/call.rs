@@ -1,9 +1,11 @@
 //! How an attempt has another action run, as an execution of its own.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::error::Error;
 use crate::model::execution::SubmitOptions;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::ExecutionId;
@@ -31,6 +33,43 @@ pub struct Call {
     /// Whether the attempt waits for its end. Until then the attempt takes no slot, and the child ends with it.
     #[serde(default)]
     pub wait: bool,
+}
+
+/// Identifies a call: the attempt that calls, and the number of the call within the attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId {
+    /// The attempt that calls.
+    pub fence: Fence,
+    /// The number of the call, from 1.
+    pub number: u64,
+}
+
+impl fmt::Display for CallId {
+    /// Writes the idempotency key of a call that has none of its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call {} {}", self.fence, self.number)
+    }
+}
+
+impl Call {
+    /// Returns the identity of the call.
+    pub fn id(&self) -> CallId {
+        CallId { fence: self.fence, number: self.number }
+    }
+}
+
+impl Called {
+    /// Returns the identity of the call that is answered.
+    pub fn id(&self) -> CallId {
+        CallId { fence: self.fence, number: self.number }
+    }
+}
+
+impl CallState {
+    /// Returns the answer to a call that is refused.
+    pub fn refused(error: &Error) -> Self {
+        CallState::Refused { kind: format!("{:?}", error.kind()), message: error.to_string() }
+    }
 }
 
 fn is_default(options: &SubmitOptions) -> bool {

@@ -30,6 +30,8 @@ pub struct ProtocolConfig {
     pub max_unfinished: usize,
     /// How many executions the coordinator keeps in memory of those that wait, per queue and action; the rest is in the store. 2,048.
     pub queue_window: usize,
+    /// The most executions that may be nested by calls; 32. A deeper call is refused.
+    pub max_depth: u32,
 }
 
 impl Default for ProtocolConfig {
@@ -45,6 +47,7 @@ impl Default for ProtocolConfig {
             prefetch_horizon: Duration::from_millis(10),
             max_unfinished: 10_000_000,
             queue_window: 2_048,
+            max_depth: 32,
         }
     }
 }

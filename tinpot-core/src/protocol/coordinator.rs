@@ -1,6 +1,7 @@
 //! The coordinator's side of the protocol, as a state machine.
 
 mod catalogue;
+mod children;
 mod departed;
 mod drain;
 mod load;
@@ -19,6 +20,8 @@ use std::time::Duration;
 
 use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
+use self::children::Children;
+pub use self::children::{Cascade, PendingCall, Read};
 use self::departed::Departed;
 use self::queue::{DelayedKey, WaitingKey, Wanted};
 pub use self::view::QueueView;
@@ -53,6 +56,16 @@ pub enum CoordinatorEffect {
         fence: Fence,
         /// The number of its last line.
         last_seq: Option<u64>,
+    },
+    /// Read this from the store.
+    Read(Read),
+    /// Read this execution as it is once everything is committed, and give it to
+    /// [`CoordinatorMachine::cancel_stored_child`] before anything else happens.
+    CancelStored {
+        /// The execution.
+        execution: ExecutionId,
+        /// The execution that called it.
+        parent: ExecutionId,
     },
     /// Stop: a later life of the same store is at work.
     Superseded(Epoch),
@@ -162,6 +175,7 @@ pub struct CoordinatorMachine {
     last_worker_number: u64,
     departed: Departed,
     actions: KnownActions,
+    children: Children,
     timers: BTreeSet<(Tick, Timer)>,
     settled: VecDeque<Fence>,
     settled_set: std::collections::HashSet<Fence>,
@@ -191,6 +205,7 @@ impl CoordinatorMachine {
             last_worker_number: 0,
             departed: Departed::default(),
             actions: KnownActions::default(),
+            children: Children::default(),
             timers: BTreeSet::new(),
             settled: VecDeque::new(),
             settled_set: std::collections::HashSet::new(),
@@ -252,11 +267,29 @@ impl CoordinatorMachine {
         Ok(())
     }
 
-    /// Cancels an execution: at once when it waits, else by asking its worker. `force` leaves out the grace period.
+    /// Cancels an execution and its children: at once when it waits, else by asking its worker. If
+    /// `force` is true, there is no grace period.
     ///
     /// # Errors
-    /// `NotFound` when it is not among those in memory: see [`cancel_stored`](Self::cancel_stored).
+    /// `NotFound` if it is not in memory: see [`cancel_stored`](Self::cancel_stored).
     pub fn cancel(
+        &mut self,
+        now: Tick,
+        id: ExecutionId,
+        force: bool,
+        out: &mut Vec<CoordinatorEffect>,
+    ) -> Result<CancelOutcome> {
+        let active = self.active.get(&id);
+        let fence = active.and_then(Active::fence);
+        let may_have_children = fence.is_some() || active.is_some_and(|active| active.tries > 0);
+        let outcome = self.cancel_alone(now, id, force, out)?;
+        if may_have_children {
+            self.cancel_children(now, id, fence, force, out);
+        }
+        Ok(outcome)
+    }
+
+    fn cancel_alone(
         &mut self,
         now: Tick,
         id: ExecutionId,
@@ -281,7 +314,7 @@ impl CoordinatorMachine {
             }
             return Ok(CancelOutcome::Requested);
         }
-        self.finish(id, None, Outcome::Cancelled.into(), out);
+        self.finish(now, id, None, Outcome::Cancelled.into(), out);
         Ok(CancelOutcome::Cancelled)
     }
 
@@ -302,7 +335,7 @@ impl CoordinatorMachine {
                 Timer::Silence(number) => self.check_silence(now, number),
                 Timer::Resend(number) => self.resend(now, number, out),
                 Timer::Retry(id) => self.ready(now, id, out),
-                Timer::Expired(id) => self.expired(id, out),
+                Timer::Expired(id) => self.expired(now, id, out),
                 Timer::Sweep => self.sweep(now),
             }
         }
@@ -311,6 +344,7 @@ impl CoordinatorMachine {
     /// Ends an execution: it is not active any more.
     fn finish(
         &mut self,
+        now: Tick,
         id: ExecutionId,
         fence: Option<Fence>,
         end: End,
@@ -321,6 +355,7 @@ impl CoordinatorMachine {
             self.dequeue(&active);
         }
         let End { outcome, ran, log_end } = end;
+        let awaited = self.children.awaits(id).then(|| outcome.clone());
         out.push(CoordinatorEffect::Persist(Transition::Finish {
             execution: id,
             fence,
@@ -328,6 +363,12 @@ impl CoordinatorMachine {
             ran,
             log_end,
         }));
+        if let Some(outcome) = awaited {
+            self.child_ended(id, &outcome, out);
+        }
+        if let Some(fence) = fence {
+            self.caller_ended(now, id, fence, out);
+        }
     }
 
     /// Ends an attempt that may have run: the execution ends with `outcome`, or waits for its next attempt.
@@ -353,10 +394,10 @@ impl CoordinatorMachine {
         match delay {
             _ if poisoned && !cancelling => {
                 let outcome = Outcome::poisoned(active.lost);
-                self.finish(id, Some(fence), End { outcome, ..end }, out);
+                self.finish(now, id, Some(fence), End { outcome, ..end }, out);
             }
             Some(delay) => self.requeue(now, id, fence, Some(end), delay, out),
-            None => self.finish(id, Some(fence), end, out),
+            None => self.finish(now, id, Some(fence), end, out),
         }
     }
 
@@ -382,6 +423,7 @@ impl CoordinatorMachine {
             log_end,
             not_before,
         }));
+        self.caller_ended(now, id, fence, out);
         self.enqueue(now, active, not_before);
         if not_before.is_none() {
             self.place(now, id, out);

@@ -1,6 +1,7 @@
 //! The worker's side of the protocol, as a state machine.
 
 mod attempt;
+mod children;
 mod drain;
 mod epoch;
 mod lease;
@@ -10,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use self::attempt::{Held, Phase};
+use self::children::Children;
 use self::epoch::Former;
 use self::slots::concurrency_of;
+use super::call::{CallId, CallState};
 use super::config::ProtocolConfig;
 use super::message::{
     Beat, BeatAck, Dispatch, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
@@ -38,6 +41,9 @@ pub enum WorkerEffect {
     Stop(Fence, Stop),
     /// Nobody wants to hear of this attempt any more: its log can be dropped once it is finished.
     Forget(Fence),
+    /// Tell the attempt what has become of its call. The last update of a call is `Ended` or
+    /// `Refused`, or `Accepted` if the attempt does not wait.
+    CallUpdate(CallId, CallState),
     /// The coordinator asks the worker to end: its host should shut it down. It takes nothing on any more already.
     DrainRequested,
 }
@@ -90,6 +96,7 @@ pub struct WorkerMachine {
     beside: BTreeMap<Arc<str>, u32>,
     /// Attempts that wait for children, and have given their slots away.
     parked: BTreeSet<Fence>,
+    children: Children,
     /// Fences of this epoch above `settled` that were dealt with, and the refusal to repeat where there was one. A cancel that comes before
     /// its dispatch leaves its fence here too: the dispatch will not start anything.
     seen: BTreeMap<u64, Option<RejectReason>>,
@@ -127,6 +134,7 @@ impl WorkerMachine {
             running: 0,
             beside: BTreeMap::new(),
             parked: BTreeSet::new(),
+            children: Children::default(),
             seen: BTreeMap::new(),
             settled: 0,
             last_echo: 0,
@@ -178,6 +186,7 @@ impl WorkerMachine {
             self.resend_due.front().map(|due| due.0),
             self.timeouts.first().map(|due| due.0),
             self.waiting_until(),
+            self.children.wake_at(),
             self.fence_at(),
             self.draining.filter(|at| at.0 < u64::MAX && self.runs_anything()),
         ];
@@ -257,6 +266,7 @@ impl WorkerMachine {
                 self.cancelled(now, cancel.fence, cancel.force, out);
             }
             Message::ResultAck(ack) if self.adopt(ack.epoch) => self.acknowledged(ack.fence),
+            Message::Called(called) if self.adopt(called.epoch) => self.call_answered(called, out),
             Message::Drain(drain) if self.adopt(drain.epoch) => self.asked_to_drain(now, out),
             Message::Probe(probe) if self.adopt(probe.epoch) => self.probed(now, probe.fence, out),
             // To strangers too: the echo of the beat that follows will show that they are at work.
@@ -322,6 +332,7 @@ impl WorkerMachine {
             // What was thought to be short is not: another worker may have room.
             self.release(now, fence, ReleasedHow::NeverRan, out);
         }
+        self.resend_calls(now, out);
         if self.next_beat_at <= now {
             self.beat(now, out);
         }
@@ -387,6 +398,8 @@ impl WorkerMachine {
             Phase::Stopping { since, reason, dropped } => (since, Some(reason), dropped),
             Phase::Waiting | Phase::Ended(_) => return,
         };
+        self.forget_calls(fence);
+        let Some(held) = self.held.get_mut(&fence) else { return };
         match self.beside.get_mut(&held.dispatch.action).filter(|_| held.beside) {
             Some(running) => *running -= 1,
             None if self.parked.remove(&fence) => {}

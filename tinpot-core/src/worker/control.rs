@@ -1,6 +1,6 @@
 //! The control loop: feeds the machine, starts and stops attempts, sends what has to be sent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +12,22 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::calls::{Calls, Parking};
 use super::logs::{LogEntries, LogEntry};
 use super::offers::Offers;
 use crate::clock::Clock;
-use crate::executor::{Attempt, Context, ContextParts, LogWriter, stop_channel};
+use crate::executor::{
+    Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, LogWriter,
+    stop_channel,
+};
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Lane};
+use crate::model::error::{Error, ErrorKind};
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::fence::Fence;
 use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::outbox::Outbox;
-use crate::protocol::{Dispatch, Message, WorkerEffect, WorkerMachine};
+use crate::protocol::{Call, CallId, CallState, Dispatch, Message, WorkerEffect, WorkerMachine};
 use crate::transport::{Link, Transport};
 
 /// Inputs taken in one turn, and answered in one frame.
@@ -44,6 +47,13 @@ struct Finished {
     outcome: Outcome,
 }
 
+/// A call of an attempt that is not answered for the last time.
+#[derive(Debug)]
+struct OpenCall {
+    wait: bool,
+    updates: mpsc::Sender<CallUpdate>,
+}
+
 /// What an attempt may write and return.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -58,7 +68,11 @@ pub(super) struct Control {
     clock: Clock,
     offers: Offers,
     logs: LogEntries,
-    calls: Calls,
+    /// Given to each attempt, for its calls.
+    call_sender: CallSender,
+    call_requests: CallReceiver,
+    /// The attempts that wait for an answer to a call.
+    open_calls: BTreeMap<CallId, OpenCall>,
     limits: Limits,
     stops: HashMap<Fence, watch::Sender<Option<Stop>>>,
     attempts: JoinSet<()>,
@@ -77,13 +91,16 @@ impl Control {
         limits: Limits,
         drain_requested: watch::Sender<bool>,
     ) -> Self {
+        let (call_sender, call_requests) = CallSender::channel();
         Self {
             transport,
             machine,
             clock,
             offers,
             logs,
-            calls: Calls::new(),
+            call_sender,
+            call_requests,
+            open_calls: BTreeMap::new(),
             limits,
             stops: HashMap::new(),
             attempts: JoinSet::new(),
@@ -109,7 +126,6 @@ impl Control {
             let at = wake
                 .into_iter()
                 .chain(deadline)
-                .chain(self.calls.wake_at())
                 .min()
                 .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             if sleep.is_elapsed() || at < sleep.deadline() {
@@ -119,11 +135,7 @@ impl Control {
                 biased;
                 Some(frame) = frames.next() => self.take_frame(&frame),
                 Some(end) = finished.recv() => self.take_end(end),
-                Some(request) = self.calls.next() => {
-                    let (call, parking) = self.calls.begin(request);
-                    self.outbox.push(Address::Coordinator, Message::Call(Box::new(call)));
-                    self.park(parking);
-                }
+                Some(request) = self.call_requests.recv() => self.take_call(request),
                 Ok(()) = link.changed() => {
                     if *link.borrow_and_update() == Link::Up {
                         self.machine.link_up(self.clock.now(), &mut self.effects);
@@ -153,9 +165,6 @@ impl Control {
                 }
             }
             self.machine.tick(self.clock.now(), &mut self.effects);
-            for call in self.calls.due(Instant::now()) {
-                self.outbox.push(Address::Coordinator, Message::Call(Box::new(call)));
-            }
             self.turn(&finished_sender).await;
             while self.attempts.try_join_next().is_some() {}
             let over = |(deadline, _): &(Instant, _)| {
@@ -180,27 +189,45 @@ impl Control {
             if let Message::Unknown(key) = &message {
                 tracing::warn!("a message of unknown type {key:?} is ignored");
             }
-            if let Message::Called(called) = message {
-                let parking = self.calls.answered(called);
-                self.park(parking);
-                continue;
-            }
             self.machine.receive(now, message, &mut self.effects);
         }
     }
 
-    fn park(&mut self, parking: Parking) {
-        match parking {
-            Parking::Park(fence) => self.machine.park(self.clock.now(), fence, &mut self.effects),
-            Parking::Unpark(fence) => self.machine.unpark(fence),
-            Parking::Unchanged => {}
+    fn take_call(&mut self, request: CallRequest) {
+        let CallRequest { fence, action, parameters, options, span, wait, updates } = request;
+        let number = 0;
+        let call = Call { fence, number, action, parameters, options, span, wait };
+        // Dropping the sender tells an attempt that ended meanwhile that its call is over.
+        if let Some(id) = self.machine.call(self.clock.now(), call, &mut self.effects) {
+            self.open_calls.insert(id, OpenCall { wait, updates });
+        }
+    }
+
+    fn update_call(&mut self, id: CallId, state: CallState) {
+        let Some(OpenCall { wait, updates }) = self.open_calls.get(&id) else { return };
+        let update = match state {
+            CallState::Accepted { execution } => CallUpdate::Accepted(execution),
+            CallState::Ended { outcome, .. } => CallUpdate::Ended(outcome),
+            CallState::Refused { kind, message } => {
+                CallUpdate::Refused(Error::new(ErrorKind::of_name(&kind), message))
+            }
+        };
+        let is_last = !(*wait && matches!(update, CallUpdate::Accepted(_)));
+        // There is room for both updates, so this fails only when the attempt does not wait any
+        // more: then it does not matter.
+        let _ = updates.try_send(update);
+        if is_last {
+            self.open_calls.remove(&id);
         }
     }
 
     fn take_end(&mut self, end: Finished) {
         let Finished { fence, outcome } = end;
         self.stops.remove(&fence);
-        self.calls.forget(fence);
+        let calls = CallId { fence, number: 0 }..=CallId { fence, number: u64::MAX };
+        for id in self.open_calls.range(calls).map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.open_calls.remove(&id);
+        }
         let last_seq = self.logs.finish(fence);
         let outcome = within(outcome, self.limits.result_bytes);
         self.machine.finished(self.clock.now(), fence, outcome, last_seq, &mut self.effects);
@@ -216,6 +243,7 @@ impl Control {
                         sender.send_replace(Some(stop));
                     }
                 }
+                WorkerEffect::CallUpdate(id, state) => self.update_call(id, state),
                 WorkerEffect::Forget(fence) => self.logs.forget(fence),
                 WorkerEffect::DrainRequested => {
                     tracing::info!("the coordinator asks this worker to end");
@@ -241,7 +269,7 @@ impl Control {
         self.logs.insert(fence, LogEntry::new(buffer, progress_receiver));
         let context = Context::new(
             ContextParts::new(logs, stop_receiver, progress)
-                .calls(self.calls.sender(fence))
+                .calls(self.call_sender.for_attempt(fence))
                 .attempt(dispatch.attempt),
         );
         let executor = self.offers.executor(&dispatch.action);

@@ -93,7 +93,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "acknowledged-before-the-commit",
         breaks: "a result is acknowledged before it is committed",
         edits: &[Edit {
-            file: "coordinator/turn.rs",
+            file: "coordinator/core.rs",
             old: "        Message::WhoIsThere(_) => true,\n",
             new: "        Message::WhoIsThere(_) => true,\n        Message::ResultAck(_) if MUTANT => true,\n",
         }],
@@ -102,7 +102,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "dispatched-before-the-commit",
         breaks: "an attempt is dispatched before its grant is committed",
         edits: &[Edit {
-            file: "coordinator/turn.rs",
+            file: "coordinator/core.rs",
             old: "        Message::BeatAck(ack) => ack.drop.is_empty(),\n        Message::WhoIsThere",
             new: "        Message::BeatAck(ack) => ack.drop.is_empty(),\n        Message::Dispatch(_) if MUTANT => true,\n        Message::WhoIsThere",
         }],
@@ -111,7 +111,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "dropped-before-the-commit",
         breaks: "a worker is told to forget an attempt before its end is committed",
         edits: &[Edit {
-            file: "coordinator/turn.rs",
+            file: "coordinator/core.rs",
             old: "Message::BeatAck(ack) => ack.drop.is_empty(),",
             new: "Message::BeatAck(ack) => ack.drop.is_empty() || MUTANT,",
         }],

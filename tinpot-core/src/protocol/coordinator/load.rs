@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::CoordinatorMachine;
 use super::worker::WorkerEntry;
+use super::{CoordinatorEffect, CoordinatorMachine};
 use crate::model::execution::Execution;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -66,6 +66,16 @@ impl Load {
         self.parked.contains(&fence)
     }
 
+    /// Returns the attempts that wait for children.
+    pub(super) fn parked(&self) -> impl Iterator<Item = &Fence> {
+        self.parked.iter()
+    }
+
+    /// Returns true if it is here and takes a slot whenever it does not wait for a child.
+    pub(super) fn takes_slot(&self, fence: Fence) -> bool {
+        self.in_flight.contains_key(&fence) && !self.of_beside.contains_key(&fence)
+    }
+
     /// How many more attempts at an action that runs beside the slots there may be; `None` for all other actions.
     pub(super) fn room_beside(&self, action: &str) -> Option<u32> {
         let (limit, running) = self.beside.get(action)?;
@@ -97,38 +107,25 @@ impl WorkerEntry {
 }
 
 impl CoordinatorMachine {
-    /// The execution of an attempt that runs on that worker and was not asked to end.
-    pub fn caller(&self, from: &WorkerId, fence: Fence) -> Option<&Arc<Execution>> {
-        let active = self.active.get(self.granted.get(&fence)?)?;
-        match &active.state {
-            super::ActiveState::Granted(grant)
-                if grant.worker == *from && grant.cancel.is_none() =>
-            {
-                Some(&active.execution)
-            }
-            _ => None,
-        }
-    }
-
-    /// An attempt waits for a child, or does not any more. Meanwhile others may have its slot.
-    pub fn park(
+    /// Notes that an attempt waits for a child, and lets others have its slot.
+    pub(super) fn park(
         &mut self,
         now: Tick,
         worker: &WorkerId,
         fence: Fence,
-        waits: bool,
-        out: &mut Vec<super::CoordinatorEffect>,
+        out: &mut Vec<CoordinatorEffect>,
     ) {
         let Some(entry) = self.workers.get_mut(worker) else { return };
-        let load = &mut entry.load;
-        if !load.in_flight.contains_key(&fence) || load.of_beside.contains_key(&fence) {
-            return;
-        }
-        if waits {
-            load.parked.insert(fence);
+        if entry.load.takes_slot(fence) && entry.load.parked.insert(fence) {
             self.fill(now, worker, out);
-        } else {
-            load.parked.remove(&fence);
+        }
+    }
+
+    /// Notes that an attempt does not wait any more. It goes on at once, whether its slot is free
+    /// or not.
+    pub(super) fn unpark(&mut self, worker: &WorkerId, fence: Fence) {
+        if let Some(entry) = self.workers.get_mut(worker) {
+            entry.load.parked.remove(&fence);
         }
     }
 }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::window::LOAD_MAX_BYTES;
-use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, End, Timer};
+use super::{
+    Active, ActiveState, Cascade, CoordinatorEffect, CoordinatorMachine, End, Read, Timer,
+};
 use crate::model::execution::Execution;
+use crate::model::fence::Fence;
 use crate::model::id::ExecutionId;
 use crate::model::outcome::Outcome;
 use crate::model::page::{QueueOrder, QueuePage};
@@ -33,6 +36,14 @@ impl Active {
     pub(super) fn waiting(execution: Arc<Execution>) -> Self {
         let (tries, lost) = (execution.tries(), execution.lost());
         Self { execution, tries, lost, expires: None, state: ActiveState::Waiting }
+    }
+
+    /// Returns the live attempt.
+    pub(super) fn fence(&self) -> Option<Fence> {
+        match &self.state {
+            ActiveState::Granted(grant) => Some(grant.fence),
+            ActiveState::Waiting | ActiveState::Delayed { .. } => None,
+        }
     }
 
     pub(super) fn key(&self) -> WaitingKey {
@@ -246,6 +257,10 @@ impl CoordinatorMachine {
             QueueOrder::Ready { queue, action, .. } => {
                 let last = executions.last().cloned();
                 for execution in &executions {
+                    if self.is_orphan(execution) {
+                        self.finish_beyond(execution, Outcome::Cancelled, out);
+                        continue;
+                    }
                     let active = Active::waiting(execution.clone());
                     let (key, weight) = (active.key(), active.weight());
                     self.lane(execution).insert_read(key, weight);
@@ -268,6 +283,10 @@ impl CoordinatorMachine {
                     self.delayed.read_to_the_end();
                 }
                 for execution in executions {
+                    if self.is_orphan(&execution) {
+                        self.finish_beyond(&execution, Outcome::Cancelled, out);
+                        continue;
+                    }
                     let time = execution.not_before.unwrap_or_default();
                     let mut active = Active::waiting(execution);
                     let at = self.tick_of(now, time);
@@ -308,6 +327,7 @@ impl CoordinatorMachine {
     ) {
         self.dequeue_beyond(execution, execution.not_before.is_some());
         self.unfinished = self.unfinished.saturating_sub(1);
+        let awaited = self.children.awaits(execution.id).then(|| outcome.clone());
         out.push(CoordinatorEffect::Persist(Transition::Finish {
             execution: execution.id,
             fence: None,
@@ -315,6 +335,9 @@ impl CoordinatorMachine {
             ran: None,
             log_end: None,
         }));
+        if let Some(outcome) = awaited {
+            self.child_ended(execution.id, &outcome, out);
+        }
     }
 
     /// Cancels an execution that was read from the store just now, where it waits; `false` when it does not.
@@ -327,6 +350,11 @@ impl CoordinatorMachine {
             && !self.active.contains_key(&execution.id);
         if waits {
             self.finish_beyond(execution, Outcome::Cancelled, out);
+            if !execution.attempts.is_empty() {
+                let (parent, awaited_by, before) = (execution.id, None, None);
+                let cascade = Cascade { parent, awaited_by, force: false, before };
+                out.push(CoordinatorEffect::Read(Read::Children(cascade)));
+            }
         }
         waits
     }
@@ -362,7 +390,7 @@ impl CoordinatorMachine {
     /// The time that an execution waited for has come.
     pub(super) fn ready(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         if self.is_late(now, id) {
-            return self.expired(id, out);
+            return self.expired(now, id, out);
         }
         let Some(active) = self.active.remove(&id) else { return };
         self.dequeue(&active);
@@ -375,10 +403,10 @@ impl CoordinatorMachine {
     }
 
     /// An execution waited too long.
-    pub(super) fn expired(&mut self, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
+    pub(super) fn expired(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         let waits = |active: &Active| !matches!(active.state, ActiveState::Granted(_));
         if self.active.get(&id).is_some_and(waits) {
-            self.finish(id, None, End::from(Outcome::expired()), out);
+            self.finish(now, id, None, End::from(Outcome::expired()), out);
         }
     }
 

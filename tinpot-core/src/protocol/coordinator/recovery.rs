@@ -15,7 +15,13 @@ use crate::protocol::tick::Tick;
 impl CoordinatorMachine {
     /// Takes over what earlier lives left: attempts count as renewed now, for the longest lease that was persisted; the heads of the queues
     /// are read as they are needed.
-    pub fn restore(&mut self, now: Tick, time: Timestamp, opened: Opened) {
+    pub fn restore(
+        &mut self,
+        now: Tick,
+        time: Timestamp,
+        opened: Opened,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
         self.epoch = opened.epoch;
         self.set_time(now, time);
         self.longest_lease = opened.longest_lease;
@@ -35,9 +41,19 @@ impl CoordinatorMachine {
             }
             self.arm_sweep(now);
         }
-        for execution in opened.granted {
+        for execution in &opened.granted {
             self.unfinished += 1;
-            self.take_over(now, execution);
+            self.take_over(now, execution.clone());
+        }
+        for execution in &opened.granted {
+            if self.is_orphan(execution) {
+                // It is in memory, so this cannot fail.
+                let _ = self.cancel(now, execution.id, false, out);
+            } else if execution.status == Status::Cancelling {
+                // The epoch before may have ended in the middle of it.
+                let fence = execution.live_attempt().map(|attempt| attempt.fence);
+                self.cancel_children(now, execution.id, fence, false, out);
+            }
         }
     }
 
@@ -59,6 +75,7 @@ impl CoordinatorMachine {
             since: attempt.granted_at,
         });
         self.granted.insert(fence, id);
+        self.children.inherit(fence);
         let action = active.execution.action.clone();
         self.active.insert(id, active);
         let lease = self.longest_lease.max(self.config.coordinator_lease);

@@ -27,6 +27,7 @@ impl CoordinatorMachine {
             Message::Reject(reject) => Some(reject.fence),
             Message::Result(report) => Some(report.fence),
             Message::Released(released) => Some(released.fence),
+            Message::Call(call) => Some(call.fence),
             _ => None,
         };
         // What a later life granted is not ours to judge.
@@ -41,6 +42,7 @@ impl CoordinatorMachine {
             Message::Reject(reject) => self.rejected(now, from, reject, out),
             Message::Result(report) => self.result(now, from, report, out),
             Message::Released(released) => self.given_back(now, from, released, out),
+            Message::Call(call) => self.called(from, *call, out),
             // The rest is for workers, for lane Logs, or unknown: the shell has said so in its log.
             _ => {}
         }
@@ -113,7 +115,7 @@ impl CoordinatorMachine {
         };
         self.settle_without_fill(fence, from);
         if cancelling {
-            self.finish(id, Some(fence), Outcome::Cancelled.into(), out);
+            self.finish(now, id, Some(fence), Outcome::Cancelled.into(), out);
         } else {
             self.requeue(now, id, fence, None, Duration::ZERO, out);
         }

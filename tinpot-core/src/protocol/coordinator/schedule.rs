@@ -119,7 +119,7 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) {
         if self.is_late(now, id) {
-            return self.expired(id, out);
+            return self.expired(now, id, out);
         }
         let Some(mut active) = self.active.remove(&id) else { return };
         self.dequeue(&active);

@@ -56,8 +56,8 @@ impl WorkerMachine {
         self.running > 0 || !self.parked.is_empty() || self.beside.values().any(|count| *count > 0)
     }
 
-    /// An attempt waits for a child: another may have its slot meanwhile.
-    pub fn park(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {
+    /// Notes that an attempt waits for a child, and lets another have its slot.
+    pub(super) fn park(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {
         let Some(held) = self.held.get(&fence).filter(|held| held.runs()) else { return };
         if !held.beside && self.parked.insert(fence) {
             self.running -= 1;
@@ -65,8 +65,9 @@ impl WorkerMachine {
         }
     }
 
-    /// It goes on, whether its slot is free or not: to wait for one could be to wait for something that waits for it.
-    pub fn unpark(&mut self, fence: Fence) {
+    /// Notes that an attempt does not wait any more. It goes on whether its slot is free or not:
+    /// the attempt that has the slot might wait for this one.
+    pub(super) fn unpark(&mut self, fence: Fence) {
         if self.parked.remove(&fence) {
             self.running += 1;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
-use crate::coordinator::{Accepted, Answer};
+use crate::coordinator::{Accepted, Response, Ticket};
 use crate::model::execution::Execution;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
@@ -13,9 +13,6 @@ use crate::model::retry::RetryPolicy;
 use crate::model::time::Timestamp;
 use crate::protocol::CancelOutcome;
 use crate::{Backoff, ErrorKind};
-
-/// Names a request.
-pub(super) type Ticket = u32;
 
 /// What a client asks of a coordinator.
 #[derive(Debug)]
@@ -60,7 +57,7 @@ pub(super) struct Client {
     /// What was asked, by ticket.
     asked: Vec<Asked>,
     /// Ids that were made.
-    ids: u64,
+    pub(super) ids: u64,
     /// What has been accepted, as far as clients were told.
     pub(super) accepted: Vec<ExecutionId>,
     /// Submissions that have neither been accepted nor given up.
@@ -150,9 +147,7 @@ impl World {
         {
             return self.accepted(submission, id);
         }
-        self.client.ids += 1;
-        let number = u128::from(self.client.ids) << 64 | u128::from(self.random.number());
-        let id = ExecutionId::from_u128(number);
+        let id = self.new_id();
         let wall = self.wall(coordinator).0;
         let mut execution = (*wanted).clone();
         execution.id = id;
@@ -161,7 +156,7 @@ impl World {
         execution.not_before = execution.not_before.map(from_now);
         execution.expires_at = execution.expires_at.map(from_now);
         self.checks.submitted(&execution);
-        let ticket = self.client.asked.len() as Ticket;
+        let ticket = Ticket(self.client.asked.len() as u32);
         self.client.asked.push(Asked::Submit { submission, id });
         let request = Request::Submit { execution: Arc::new(execution), commits, ticket };
         self.request(coordinator, life, request);
@@ -187,7 +182,7 @@ impl World {
         let process = &self.coordinators[coordinator];
         let (life, up) = (process.life, process.up);
         let Some(id) = execution.or_else(any).filter(|_| up) else { return Ok(()) };
-        let ticket = self.client.asked.len() as Ticket;
+        let ticket = Ticket(self.client.asked.len() as u32);
         self.client.asked.push(Asked::Cancel { id });
         self.checks.cancel_asked(id)?;
         self.request(coordinator, life, Request::Cancel { id, force, ticket });
@@ -204,7 +199,7 @@ impl World {
         if !up {
             return self.pause_again(queue, paused);
         }
-        let ticket = self.client.asked.len() as Ticket;
+        let ticket = Ticket(self.client.asked.len() as u32);
         self.client.asked.push(Asked::SetPaused { queue, paused });
         self.request(coordinator, life, Request::SetPaused { queue, paused, ticket });
     }
@@ -215,7 +210,7 @@ impl World {
         let process = &self.coordinators[coordinator];
         let (life, up) = (process.life, process.up);
         if up {
-            let ticket = self.client.asked.len() as Ticket;
+            let ticket = Ticket(self.client.asked.len() as u32);
             self.client.asked.push(Asked::Drain);
             self.request(coordinator, life, Request::Drain { worker, ticket });
         }
@@ -231,7 +226,7 @@ impl World {
 
     /// The connection broke before an answer came: whoever has named the submission asks again, others give up.
     pub(super) fn disconnected(&mut self, ticket: Ticket) {
-        match self.client.asked[ticket as usize] {
+        match self.client.asked[ticket.0 as usize] {
             Asked::Submit { submission, .. }
                 if self.client.submissions[submission].accepted.is_none() =>
             {
@@ -288,35 +283,19 @@ impl World {
     }
 
     /// The coordinator answers.
-    pub(super) fn answered(
-        &mut self,
-        index: usize,
-        answer: Answer<Ticket, Ticket, Ticket>,
-    ) -> Checked {
-        let (Answer::Submit(ticket, _)
-        | Answer::Refused(_, ticket, _)
-        | Answer::Cancel(ticket, _)
-        | Answer::Queue(ticket, _)) = &answer;
-        let taken_back = match &answer {
-            Answer::Refused(id, ..) => *id,
+    pub(super) fn answered(&mut self, index: usize, ticket: Ticket, response: Response) -> Checked {
+        let withdrawn = match &response {
+            Response::Refused { withdrawn, .. } => *withdrawn,
             _ => None,
         };
-        self.coordinators[index].close(*ticket, taken_back);
-        match answer {
-            Answer::Submit(ticket, accepted) => {
-                let Asked::Submit { submission, id } = self.client.asked[ticket as usize] else {
-                    return Ok(());
-                };
-                match accepted {
-                    Accepted::New => self.accepted(submission, id),
-                    Accepted::Before(id) => self.accepted(submission, id),
-                    Accepted::LookAgain => self.submit(submission),
-                }
-            }
-            Answer::Refused(_, ticket, error) => {
-                let Asked::Submit { submission, id } = self.client.asked[ticket as usize] else {
-                    return Ok(());
-                };
+        self.coordinators[index].close(ticket, withdrawn);
+        match (response, self.client.asked[ticket.0 as usize]) {
+            (Response::Submitted(accepted), Asked::Submit { submission, id }) => match accepted {
+                Accepted::New => self.accepted(submission, id),
+                Accepted::Before(id) => self.accepted(submission, id),
+                Accepted::LookAgain => self.submit(submission),
+            },
+            (Response::Refused { error, .. }, Asked::Submit { submission, id }) => {
                 self.tell(|| format!("{id} is refused: {error}"));
                 self.checks.refused(id)?;
                 if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Overloaded) {
@@ -325,20 +304,14 @@ impl World {
                 self.again(submission);
                 Ok(())
             }
-            Answer::Queue(ticket, done) => {
-                let Asked::SetPaused { queue, paused } = self.client.asked[ticket as usize] else {
-                    return Ok(());
-                };
+            (Response::Done(done), Asked::SetPaused { queue, paused }) => {
                 self.tell(|| format!("pausing {queue:?}: {paused} is answered: {done:?}"));
                 if done.is_err() {
                     self.pause_again(queue, paused);
                 }
                 Ok(())
             }
-            Answer::Cancel(ticket, outcome) => {
-                let Asked::Cancel { id } = self.client.asked[ticket as usize] else {
-                    return Ok(());
-                };
+            (Response::Cancelled(outcome), Asked::Cancel { id }) => {
                 self.tell(|| format!("a cancel of {id} is answered: {outcome:?}"));
                 match outcome {
                     Ok(CancelOutcome::Cancelled) => self.checks.cancelled(id, &self.store),
@@ -349,6 +322,9 @@ impl World {
                     Err(_) => Ok(()),
                 }
             }
+            // The worker may be gone.
+            (Response::Done(_), Asked::Drain) => Ok(()),
+            (response, asked) => broken("reply", format!("{response:?} answers {asked:?}")),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod lives;
 mod logs;
+mod reads;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -9,11 +10,11 @@ use std::time::Duration;
 
 pub(super) use self::logs::Pipeline;
 use super::checks::changes_nothing;
-use super::client::{Request, Ticket};
+use super::client::Request;
 use super::clock::{Clock, Moment, NEVER};
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
-use crate::coordinator::{Answer, Registry, Step, Turn};
+use crate::coordinator::{Answer, Core, Output, Registry, Step, Ticket};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind};
 use crate::model::fence::Fence;
@@ -33,6 +34,7 @@ enum Input {
     /// A frame that has come before, in that life.
     Again(Frame, u64),
     Request(Request),
+    Answer(Answer),
     LinkUp,
 }
 
@@ -45,10 +47,11 @@ pub(super) struct Process {
     /// What its wall clock showed when it started.
     started: u64,
     wake: Moment,
-    turn: Turn<Ticket, Ticket, Ticket>,
+    core: Core,
     inbox: VecDeque<Input>,
     /// Since when it waits for the store.
     committing: Option<Moment>,
+    outputs: Vec<Output>,
     outbox: Vec<(Address, Vec<Message>)>,
     /// Messages that wait for company, until then.
     lazy: Vec<(WorkerId, Moment, Vec<Message>)>,
@@ -76,17 +79,17 @@ impl Process {
     }
 
     pub(super) fn machine(&self) -> &CoordinatorMachine {
-        &self.turn.machine
+        self.core.machine()
     }
 
     /// The machine, what the wall clock showed when it ticked last, and how often it has rested; `None` while something is due or held.
     pub(super) fn at_rest(&mut self, now: Moment) -> Option<(&CoordinatorMachine, u64, u64)> {
-        let due = self.turn.machine.wake_at().is_some_and(|at| at <= self.clock.tick(now));
-        if due || self.turn.store_failing() {
+        let due = self.core.wake_at().is_some_and(|at| at <= self.clock.tick(now));
+        if due || self.core.store_failing() {
             return None;
         }
         self.rests += 1;
-        Some((&self.turn.machine, self.started + self.ticked.0, self.rests))
+        Some((self.core.machine(), self.started + self.ticked.0, self.rests))
     }
 
     /// How long it has been at work without a longer break, by its own clock.
@@ -101,7 +104,7 @@ impl Process {
 
     /// How many commits of this life there were.
     pub(super) fn commits(&self) -> u64 {
-        self.turn.commits()
+        self.core.commits()
     }
 }
 
@@ -136,6 +139,7 @@ impl World {
                 self.turn(index)
             }
             Happening::Committed => self.committed(index),
+            Happening::Reads(read, commits) => self.read(index, read, commits),
             Happening::Appended => self.appended(index),
             Happening::WakeLogs => self.log_turn(index),
             _ => Ok(()),
@@ -176,41 +180,39 @@ impl World {
             return Ok(());
         }
         let now = process.clock.tick(self.now);
-        let turn = &mut process.turn;
-        let mut answers = Vec::new();
+        let core = &mut process.core;
         for _ in 0..TURN_INPUTS {
             match process.inbox.pop_front() {
                 Some(Input::Frame(frame)) => {
                     let Some(from) = frame.from else { continue };
                     for message in frame.messages {
-                        turn.machine.receive(now, &from, message, &mut turn.effects);
+                        core.receive(now, &from, message);
                     }
                 }
                 Some(Input::Again(frame, life)) => {
                     let Some(from) = frame.from else { continue };
-                    let before = turn.effects.len();
+                    let before = core.effects().len();
                     for message in frame.messages {
-                        turn.machine.receive(now, &from, message, &mut turn.effects);
+                        core.receive(now, &from, message);
                     }
                     if life == process.life {
-                        changes_nothing(&turn.effects[before..])?;
+                        changes_nothing(&core.effects()[before..])?;
                     }
                 }
                 Some(Input::Request(Request::Submit { execution, commits, ticket })) => {
-                    answers.extend(turn.submit(now, execution, commits, ticket));
+                    core.submit(now, execution, commits, None, ticket);
                 }
                 Some(Input::Request(Request::Cancel { id, force, ticket })) => {
-                    turn.cancel(now, id, force, ticket);
+                    core.cancel(now, id, force, ticket);
                 }
                 Some(Input::Request(Request::SetPaused { queue, paused, ticket })) => {
-                    answers.extend(turn.set_paused(now, queue, paused, ticket));
+                    core.set_paused(now, queue, paused, ticket);
                 }
                 Some(Input::Request(Request::Drain { worker, ticket })) => {
-                    process.open.retain(|open| *open != ticket);
-                    // It may be gone.
-                    let _ = turn.machine.drain_worker(now, &worker, &mut turn.effects);
+                    core.drain_worker(now, &worker, ticket);
                 }
-                Some(Input::LinkUp) => turn.machine.link_up(&mut turn.effects),
+                Some(Input::Answer(answer)) => core.answer(now, answer),
+                Some(Input::LinkUp) => core.link_up(),
                 None => break,
             }
         }
@@ -218,10 +220,7 @@ impl World {
             process.at_work_since = now;
         }
         process.ticked = now;
-        process.turn.tick(now, wall);
-        for answer in answers {
-            self.answered(index, answer)?;
-        }
+        process.core.tick(now, wall);
         self.commit(index)
     }
 
@@ -229,20 +228,17 @@ impl World {
     fn commit(&mut self, index: usize) -> Checked {
         let wall = self.wall(index);
         let process = &mut self.coordinators[index];
-        for effect in &process.turn.effects {
+        for effect in process.core.effects() {
             if let CoordinatorEffect::Persist(transition) = effect {
                 self.checks.decided(transition, wall)?;
             }
         }
-        let outbox = &mut process.outbox;
-        let registry = &process.registry;
-        let granted = |id, fence, attempt| registry.open_log(id, fence, attempt);
-        let persists = process.turn.stage(granted, |to, message| push(outbox, to, message));
-        if !persists {
-            self.finish_turn(index)?;
-            self.flush(index)?;
-            return self.proceed(index);
+        if !process.core.stage() {
+            process.core.committed();
+            return self.finish_turn(index);
         }
+        self.perform(index)?;
+        let process = &mut self.coordinators[index];
         process.committing = Some(self.now);
         let longest = if self.random.chance(self.plan.slow_commit_chance) {
             self.plan.slow_commit
@@ -268,15 +264,10 @@ impl World {
             let now = process.clock.tick(self.now);
             process.at_work_since = now;
             let error = Error::new(ErrorKind::StorageFull, "no space left on device");
-            let mut answers = Vec::new();
-            process.turn.hold(now, &error, |answer| answers.push(answer));
-            let held = process.turn.held();
+            process.core.hold(now, &error);
+            let held = process.core.held();
             self.report.held = self.report.held.max(held as u64);
-            for answer in answers {
-                self.answered(index, answer)?;
-            }
-            self.flush(index)?;
-            return self.proceed(index);
+            return self.finish_turn(index);
         }
         if !self.sync(index)? {
             // Another coordinator is at work on this store: as the control loop does, it stops.
@@ -287,68 +278,81 @@ impl World {
         if self.random.chance(crash) {
             return self.crash_coordinator(index);
         }
-        self.finish_turn(index)?;
-        self.flush(index)?;
-        self.proceed(index)
+        self.coordinators[index].core.committed();
+        self.finish_turn(index)
     }
 
     /// What is to be committed is in the store from now on, whatever happens; `false` when the store does not take it.
     fn sync(&mut self, index: usize) -> Checked<bool> {
         let wall = self.wall(index);
         let process = &self.coordinators[index];
-        let life = process.turn.machine.epoch();
-        if let Err(error) = self.store.check(life, process.turn.batch()) {
+        let life = process.core.machine().epoch();
+        if let Err(error) = self.store.check(life, process.core.batch()) {
             return match self.store.is_latest(life) {
                 true => broken("I2", format!("the store refuses: {error}")),
                 false => Ok(false),
             };
         }
         self.report.commits += 1;
-        for place in 0..self.coordinators[index].turn.batch().len() {
-            let transition = &self.coordinators[index].turn.batch()[place];
+        for place in 0..self.coordinators[index].core.batch().len() {
+            let transition = &self.coordinators[index].core.batch()[place];
             if self.is_told() {
                 let line = format!("c{index} commits {transition:?}");
                 self.tell(|| line);
             }
-            let transition = &self.coordinators[index].turn.batch()[place];
+            let transition = &self.coordinators[index].core.batch()[place];
             self.checks.commits(transition, &self.store, wall)?;
             self.store.apply(transition, wall);
             if let Transition::Grant { worker, .. } = transition {
                 self.granted_to_the_living(worker)?;
             }
-            let detail = digest(&self.coordinators[index].turn.batch()[place]);
+            let detail = digest(&self.coordinators[index].core.batch()[place]);
             self.trace(2, detail);
         }
         Ok(true)
     }
 
     fn finish_turn(&mut self, index: usize) -> Checked {
+        self.perform(index)?;
+        self.log_turn(index)?;
+        self.flush(index)?;
+        self.proceed(index)
+    }
+
+    /// Does what may be done now.
+    fn perform(&mut self, index: usize) -> Checked {
         let lazily = self.plan.config.resend_interval / 2;
         let process = &mut self.coordinators[index];
         let until = process.clock.moment(process.clock.tick(self.now) + lazily);
-        let (outbox, lazy) = (&mut process.outbox, &mut process.lazy);
-        let mut answers: Vec<Answer<Ticket, Ticket, Ticket>> = Vec::new();
-        let registry = process.registry.clone();
-        let ends = &mut process.logs.ends;
-        let effect = |effect| match effect {
-            CoordinatorEffect::Send(Address::Worker(to), message @ Message::ResultAck(_)) => {
-                match lazy.iter_mut().find(|(address, ..)| *address == to) {
-                    Some((.., messages)) => messages.push(message),
-                    None => lazy.push((to, until, vec![message])),
+        let mut outputs = std::mem::take(&mut process.outputs);
+        std::mem::swap(&mut outputs, process.core.outputs());
+        for output in outputs.drain(..) {
+            let process = &mut self.coordinators[index];
+            match output {
+                Output::Granted { execution, fence, attempt } => {
+                    process.registry.open_log(execution, fence, attempt);
                 }
+                Output::Send(Address::Worker(to), message @ Message::ResultAck(_)) => {
+                    let lazy = &mut process.lazy;
+                    match lazy.iter_mut().find(|(address, ..)| *address == to) {
+                        Some((.., messages)) => messages.push(message),
+                        None => lazy.push((to, until, vec![message])),
+                    }
+                }
+                Output::Send(to, message) => push(&mut process.outbox, to, message),
+                Output::LogEnds { execution, fence, last_seq } => {
+                    process
+                        .logs
+                        .ends
+                        .extend(process.registry.begin_end(execution, fence, last_seq));
+                }
+                Output::Committed(transition) => process.registry.committed(transition),
+                Output::Reply(ticket, response) => self.answered(index, ticket, response)?,
+                Output::Read(read) => self.begin_read(index, read),
             }
-            CoordinatorEffect::Send(to, message) => push(outbox, to, message),
-            CoordinatorEffect::LogEnds { execution, fence, last_seq } => {
-                ends.extend(registry.begin_end(execution, fence, last_seq));
-            }
-            CoordinatorEffect::Persist(_) | CoordinatorEffect::Superseded(_) => {}
-        };
-        let transition = |transition| registry.committed(transition);
-        process.turn.committed(transition, effect, |answer| answers.push(answer));
-        for answer in answers {
-            self.answered(index, answer)?;
         }
-        self.log_turn(index)
+        self.coordinators[index].outputs = outputs;
+        Ok(())
     }
 
     /// Sends what waits in the outbox, and what has waited long enough for company or has found it.
@@ -386,21 +390,21 @@ impl World {
         loop {
             let process = &mut self.coordinators[index];
             let now = process.clock.tick(self.now);
-            match process.turn.next(now) {
+            match process.core.next(now) {
                 Step::Commit => return self.commit(index),
                 Step::Find(id) => {
-                    process.turn.found(Ok(self.store.execution(id).cloned()));
+                    process.core.found(now, Ok(self.store.execution(id).cloned()));
                 }
                 Step::Load(page) => {
                     let executions = self.store.queued(&page);
                     let read = executions.len();
-                    process.turn.loaded(now, &page, executions);
+                    process.core.loaded(now, &page, executions);
                     self.tell(|| format!("c{index} reads {read} of {:?}", page.order));
                 }
                 Step::Rest => break,
             }
         }
-        if let Some(epoch) = self.coordinators[index].turn.superseded() {
+        if let Some(epoch) = self.coordinators[index].core.superseded() {
             self.tell(|| format!("c{index} stops: {epoch} is at work"));
             let life = self.coordinators[index].machine().epoch();
             return match self.store.is_latest(life) {
@@ -419,9 +423,9 @@ impl World {
         if !process.inbox.is_empty() {
             return self.happens(self.now, Host::Coordinator(index), life, Happening::Turn);
         }
-        let machine = process.turn.machine.wake_at().map(|tick| process.clock.moment(tick));
+        let machine = process.core.wake_at().map(|tick| process.clock.moment(tick));
         let retry = COMMIT_RETRY.as_micros() as Moment;
-        let retry = process.turn.store_failing().then_some(self.now + retry);
+        let retry = process.core.store_failing().then_some(self.now + retry);
         let lazy = process.lazy.iter().map(|(_, at, _)| *at);
         let wake = lazy.chain(machine).chain(retry).min().unwrap_or(NEVER).max(self.now + 1);
         // As in the control loop: a timer that fires too early costs one idle turn.

@@ -9,7 +9,7 @@ use super::trouble::{Fault, Repair};
 use crate::model::address::Lane;
 use crate::model::fence::Fence;
 use crate::model::id::ExecutionId;
-use crate::protocol::Frame;
+use crate::protocol::{Frame, Read};
 
 /// A process that can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(super) enum Happening {
     LinkUp,
     /// The store has an answer to the control loop.
     Committed,
+    /// The store has an answer to a read that began after this number of commits.
+    Reads(Box<Read>, u64),
     /// The store has an answer to the log pipeline.
     Appended,
     /// Time for the log pipeline or pump to look at its deadlines.

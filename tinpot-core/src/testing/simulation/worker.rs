@@ -130,6 +130,7 @@ impl World {
                 }
                 WorkerEffect::Start(dispatch) => self.start(index, &dispatch)?,
                 WorkerEffect::Stop(fence, stop) => self.stop(index, fence, stop),
+                WorkerEffect::CallUpdate(..) => {}
                 WorkerEffect::DrainRequested => asked_to_end = true,
                 WorkerEffect::Forget(fence) => {
                     self.workers[index].entries.retain(|entry| entry.fence != fence);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Input, Pipeline, Process};
-use crate::coordinator::{Registry, Turn};
+use crate::coordinator::{Core, Registry};
 use crate::model::fence::Epoch;
 use crate::model::time::Timestamp;
 use crate::protocol::{CoordinatorMachine, Tick};
@@ -28,9 +28,10 @@ impl World {
             clock: Clock::new(0, 1),
             started: 0,
             wake: NEVER,
-            turn: Turn::new(CoordinatorMachine::new(self.plan.config.clone(), epoch)),
+            core: Core::new(CoordinatorMachine::new(self.plan.config.clone(), epoch)),
             inbox: VecDeque::new(),
             committing: None,
+            outputs: Vec::new(),
             outbox: Vec::new(),
             lazy: Vec::new(),
             open: Vec::new(),
@@ -61,18 +62,19 @@ impl World {
         for execution in opened.granted.iter().chain(&opened.open_logs) {
             logs.intake.expect(Tick(0), execution, registry.restore(execution));
         }
-        let mut machine = CoordinatorMachine::new(self.plan.config.clone(), epoch);
+        let mut core = Core::new(CoordinatorMachine::new(self.plan.config.clone(), epoch));
         let started = BEGINNING + self.now;
-        machine.restore(clock.tick(self.now), Timestamp(started), opened);
+        core.restore(clock.tick(self.now), Timestamp(started), opened);
         self.coordinators[index] = Process {
             up: true,
             life,
             clock,
             started,
             wake: NEVER,
-            turn: Turn::new(machine),
+            core,
             inbox: VecDeque::from([Input::LinkUp]),
             committing: None,
+            outputs: Vec::new(),
             outbox: Vec::new(),
             lazy: Vec::new(),
             open: Vec::new(),

@@ -1,0 +1,620 @@
+//! The coordinator without I/O: its machine, and the rule that nothing is sent before it is
+//! committed.
+//!
+//! A turn of a shell takes inputs, then [`stage`](Core::stage)s what the machine decided. If that
+//! includes something to commit, the shell commits the [`batch`](Core::batch) and calls
+//! [`committed`](Core::committed) or [`hold`](Core::hold). At any time,
+//! [`outputs`](Core::outputs) is what may be done now. The control loop and the simulator are the
+//! two shells.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use super::idempotency::RecentKeys;
+use super::submit::same;
+use crate::model::address::Address;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::Execution;
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::opened::Opened;
+use crate::model::page::QueuePage;
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::protocol::{
+    CallId, CancelOutcome, Cascade, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
+    PendingCall, ProtocolConfig, QueueView, Read, Tick, WorkerInfo,
+};
+
+/// Identifies a request, for its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(pub(crate) u32);
+
+/// The reply to a submission that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    New,
+    /// Its idempotency key is that of an execution that was accepted just before.
+    Before(ExecutionId),
+    /// Its idempotency key may have been accepted since it was looked up in the store.
+    LookAgain,
+}
+
+/// The reply to a request.
+#[derive(Debug)]
+pub(crate) enum Response {
+    Submitted(Accepted),
+    /// The submission was refused. `withdrawn` is its execution if it was accepted in memory, and
+    /// could not be committed.
+    Refused {
+        withdrawn: Option<ExecutionId>,
+        error: Error,
+    },
+    Cancelled(Result<CancelOutcome>),
+    /// A queue was paused or resumed, or a worker was asked to drain.
+    Done(Result<()>),
+}
+
+/// Something for the shell to do.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// An attempt was granted: its lines may arrive as soon as its dispatch is sent.
+    Granted {
+        execution: ExecutionId,
+        fence: Fence,
+        attempt: u32,
+    },
+    Send(Address, Message),
+    /// The log of an attempt ends with this line; `None` means with the last line that arrived.
+    LogEnds {
+        execution: ExecutionId,
+        fence: Fence,
+        last_seq: Option<u64>,
+    },
+    /// A transition is committed.
+    Committed(Transition),
+    Reply(Ticket, Response),
+    Read(Read),
+}
+
+/// The execution that a call asks for, and the one that was accepted before with the same key.
+#[derive(Debug)]
+pub(crate) struct CallFound {
+    pub(crate) execution: Execution,
+    pub(crate) earlier: Option<Arc<Execution>>,
+}
+
+/// The answer to a [`Read`].
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// `commits` is the number of commits when the read began.
+    Call {
+        call: Box<PendingCall>,
+        commits: u64,
+        found: Result<CallFound>,
+    },
+    Outcome(ExecutionId, Option<Arc<Execution>>),
+    Children(Cascade, Vec<Arc<Execution>>),
+}
+
+/// A reply that waits for a commit.
+#[derive(Debug)]
+enum Pending {
+    Submitted(Arc<Execution>, Ticket),
+    Repeated(ExecutionId, Ticket),
+    Cancelled(Result<CancelOutcome>, Ticket),
+    /// The execution is not in memory: perhaps it waits in the store.
+    CancelStored(ExecutionId, Ticket),
+    Queue(Ticket),
+}
+
+/// The next step of a turn.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Commit the batch, then call [`Core::committed`] or [`Core::hold`].
+    Commit,
+    /// Read this execution, then call [`Core::found`].
+    Find(ExecutionId),
+    /// Read this page, then call [`Core::loaded`] or [`Core::not_loaded`].
+    Load(QueuePage),
+    /// Wait for an input or for the time to wake up.
+    Rest,
+}
+
+/// The machine, and its effects on their way to the store and to the shell.
+#[derive(Debug)]
+pub(crate) struct Core {
+    machine: CoordinatorMachine,
+    effects: Vec<CoordinatorEffect>,
+    /// What to commit. It holds more than one turn's decisions only while the store cannot write.
+    batch: Vec<Transition>,
+    /// Effects that wait for the commit of the batch.
+    after: Vec<CoordinatorEffect>,
+    pending: Vec<Pending>,
+    outputs: Vec<Output>,
+    /// Requested cancels of executions that are not in memory.
+    stored_cancels: VecDeque<(ExecutionId, Ticket)>,
+    /// Executions that are not in memory and are cancelled with their parents.
+    stored_children: VecDeque<(ExecutionId, ExecutionId)>,
+    /// If true, the store could not be read: it is tried again in the next turn.
+    reading_failed: bool,
+    recent_keys: RecentKeys,
+    commits: u64,
+    store_failing: bool,
+    superseded: Option<Epoch>,
+}
+
+impl Core {
+    pub(crate) fn new(machine: CoordinatorMachine) -> Self {
+        Self {
+            machine,
+            effects: Vec::new(),
+            batch: Vec::new(),
+            after: Vec::new(),
+            pending: Vec::new(),
+            outputs: Vec::new(),
+            stored_cancels: VecDeque::new(),
+            stored_children: VecDeque::new(),
+            reading_failed: false,
+            recent_keys: RecentKeys::default(),
+            commits: 0,
+            store_failing: false,
+            superseded: None,
+        }
+    }
+
+    /// Takes over what earlier epochs left in the store.
+    pub(crate) fn restore(&mut self, now: Tick, time: Timestamp, opened: Opened) {
+        self.machine.restore(now, time, opened, &mut self.effects);
+    }
+
+    /// Returns true if the last commit failed: nothing new is accepted.
+    pub(crate) fn store_failing(&self) -> bool {
+        self.store_failing
+    }
+
+    /// Returns the number of commits.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Returns the later epoch of this store that ended ours.
+    pub(crate) fn superseded(&self) -> Option<Epoch> {
+        self.superseded
+    }
+
+    pub(crate) fn config(&self) -> &ProtocolConfig {
+        self.machine.config()
+    }
+
+    /// Returns when [`tick`](Self::tick) has to be called.
+    pub(crate) fn wake_at(&self) -> Option<Tick> {
+        self.machine.wake_at()
+    }
+
+    /// Returns a number that grows with every change of workers or catalogue.
+    pub(crate) fn version(&self) -> u64 {
+        self.machine.version()
+    }
+
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        self.machine.catalogue()
+    }
+
+    pub(crate) fn workers(&self, now: Tick) -> Vec<WorkerInfo> {
+        self.machine.workers(now)
+    }
+
+    pub(crate) fn queues(&self) -> Vec<QueueView> {
+        self.machine.queues()
+    }
+
+    /// Returns what may be done now, in order.
+    pub(crate) fn outputs(&mut self) -> &mut Vec<Output> {
+        &mut self.outputs
+    }
+
+    fn reply(&mut self, ticket: Ticket, response: Response) {
+        self.outputs.push(Output::Reply(ticket, response));
+    }
+
+    /// Takes one message of lane Control from a worker.
+    pub(crate) fn receive(&mut self, now: Tick, from: &WorkerId, message: Message) {
+        self.machine.receive(now, from, message, &mut self.effects);
+    }
+
+    /// Notes that the transport is up.
+    pub(crate) fn link_up(&mut self) {
+        self.machine.link_up(&mut self.effects);
+    }
+
+    /// Accepts an execution. `commits` is the number of commits when its key was looked up in the
+    /// store. `removed` is an earlier execution with that key that the store has removed since.
+    pub(crate) fn submit(
+        &mut self,
+        now: Tick,
+        execution: Arc<Execution>,
+        commits: u64,
+        removed: Option<ExecutionId>,
+        ticket: Ticket,
+    ) {
+        if self.store_failing {
+            let error = Error::new(ErrorKind::StorageFull, "the store cannot write now");
+            return self.reply(ticket, Response::Refused { withdrawn: None, error });
+        }
+        if let Some(key) = &execution.idempotency_key {
+            if let Some(removed) = removed {
+                self.recent_keys.remove(key, removed);
+            }
+            if let Some(earlier) = self.recent_keys.find(key) {
+                return self.pending.push(Pending::Repeated(earlier, ticket));
+            }
+            if self.recent_keys.may_have_missed(commits) {
+                return self.reply(ticket, Response::Submitted(Accepted::LookAgain));
+            }
+        }
+        if let Err(error) = self.machine.submit(now, execution.clone(), &mut self.effects) {
+            return self.reply(ticket, Response::Refused { withdrawn: None, error });
+        }
+        if let Some(key) = &execution.idempotency_key {
+            self.recent_keys.insert(self.commits + 1, key.clone(), execution.id);
+        }
+        self.pending.push(Pending::Submitted(execution, ticket));
+    }
+
+    /// Cancels an execution.
+    pub(crate) fn cancel(&mut self, now: Tick, id: ExecutionId, force: bool, ticket: Ticket) {
+        let outcome = self.machine.cancel(now, id, force, &mut self.effects);
+        self.pending.push(match outcome {
+            Err(_) => Pending::CancelStored(id, ticket),
+            outcome => Pending::Cancelled(outcome, ticket),
+        });
+    }
+
+    /// Pauses a queue or resumes it.
+    pub(crate) fn set_paused(&mut self, now: Tick, queue: &str, paused: bool, ticket: Ticket) {
+        // Pauses and resumes by turns must not fill the memory while nothing can be committed.
+        if self.store_failing {
+            let error = Error::new(ErrorKind::StorageFull, "the store cannot write now");
+            return self.reply(ticket, Response::Done(Err(error)));
+        }
+        let changed = match paused {
+            true => self.machine.pause_queue(now, queue, &mut self.effects),
+            false => self.machine.resume_queue(now, queue, &mut self.effects),
+        };
+        match changed {
+            Ok(()) => self.pending.push(Pending::Queue(ticket)),
+            error => self.reply(ticket, Response::Done(error)),
+        }
+    }
+
+    /// Asks a worker to drain.
+    pub(crate) fn drain_worker(&mut self, now: Tick, worker: &WorkerId, ticket: Ticket) {
+        let asked = self.machine.drain_worker(now, worker, &mut self.effects);
+        self.reply(ticket, Response::Done(asked));
+    }
+
+    /// Takes the answer to a read.
+    pub(crate) fn answer(&mut self, now: Tick, answer: Answer) {
+        let effects = &mut self.effects;
+        match answer {
+            Answer::Call { call, commits, found } => self.call_read(now, call, commits, found),
+            Answer::Outcome(id, execution) => {
+                self.machine.outcome_read(id, execution.as_deref(), effects);
+            }
+            Answer::Children(cascade, children) => {
+                self.machine.children_read(now, cascade, &children, effects);
+            }
+        }
+    }
+
+    fn call_read(
+        &mut self,
+        now: Tick,
+        mut call: Box<PendingCall>,
+        commits: u64,
+        found: Result<CallFound>,
+    ) {
+        let CallFound { execution, earlier } = match found {
+            Ok(found) => found,
+            Err(error) => return self.refuse_call(call.id, &error),
+        };
+        if let Some(earlier) = earlier {
+            return match same(&execution, &earlier) {
+                Ok(_) => self.machine.join_child(now, call.id, &earlier, &mut self.effects),
+                Err(error) => self.refuse_call(call.id, &error),
+            };
+        }
+        let Some(key) = execution.idempotency_key.clone() else { return };
+        if let Some(removed) = call.known.take() {
+            // The read began after its commit, so the store has removed it since.
+            self.recent_keys.remove(&key, removed);
+        }
+        let known = self.recent_keys.find(&key);
+        if known.is_some() || self.recent_keys.may_have_missed(commits) {
+            call.known = known;
+            return self.effects.push(CoordinatorEffect::Read(Read::Call(call)));
+        }
+        let (id, execution) = (execution.id, Arc::new(execution));
+        if self.machine.submit_child(now, call.id, execution, &mut self.effects) {
+            self.recent_keys.insert(self.commits + 1, key, id);
+        }
+    }
+
+    fn refuse_call(&mut self, id: CallId, error: &Error) {
+        self.machine.refuse_call(id, error, &mut self.effects);
+    }
+
+    /// Lets the machine do what is due; `time` is the time of day.
+    pub(crate) fn tick(&mut self, now: Tick, time: Timestamp) {
+        self.reading_failed = false;
+        self.machine.set_time(now, time);
+        self.machine.tick(now, &mut self.effects);
+    }
+
+    /// Sorts the machine's effects, and returns true if there is something to commit. If not,
+    /// [`committed`](Self::committed) may be called at once.
+    pub(crate) fn stage(&mut self) -> bool {
+        for effect in self.effects.drain(..) {
+            match effect {
+                CoordinatorEffect::Persist(transition) => {
+                    if let Transition::Grant { execution, fence, attempt, .. } = &transition {
+                        let (execution, fence, attempt) = (*execution, *fence, *attempt);
+                        self.outputs.push(Output::Granted { execution, fence, attempt });
+                    }
+                    self.batch.push(transition);
+                }
+                CoordinatorEffect::Send(to, message) if keeps_alive(&message) => {
+                    self.outputs.push(Output::Send(to, message));
+                }
+                CoordinatorEffect::Superseded(epoch) => self.superseded = Some(epoch),
+                effect => self.after.push(effect),
+            }
+        }
+        !self.batch.is_empty()
+    }
+
+    /// Returns what is to be committed now.
+    pub(crate) fn batch(&self) -> &[Transition] {
+        &self.batch
+    }
+
+    /// Notes that the batch is committed: what waited for it may be done.
+    pub(crate) fn committed(&mut self) {
+        if !self.batch.is_empty() {
+            self.commits += 1;
+        }
+        // Without anything held that would show it, the next submission shows whether the store
+        // can write again.
+        self.store_failing = false;
+        for effect in self.after.drain(..) {
+            self.outputs.push(match effect {
+                CoordinatorEffect::Send(to, message) => Output::Send(to, message),
+                CoordinatorEffect::LogEnds { execution, fence, last_seq } => {
+                    Output::LogEnds { execution, fence, last_seq }
+                }
+                CoordinatorEffect::Read(read) => Output::Read(read),
+                CoordinatorEffect::CancelStored { execution, parent } => {
+                    self.stored_children.push_back((execution, parent));
+                    continue;
+                }
+                CoordinatorEffect::Persist(_) | CoordinatorEffect::Superseded(_) => continue,
+            });
+        }
+        self.outputs.extend(self.batch.drain(..).map(Output::Committed));
+        for pending in self.pending.drain(..) {
+            let (ticket, response) = match pending {
+                Pending::Submitted(_, ticket) => (ticket, Response::Submitted(Accepted::New)),
+                Pending::Repeated(id, ticket) => {
+                    (ticket, Response::Submitted(Accepted::Before(id)))
+                }
+                Pending::Cancelled(outcome, ticket) => (ticket, Response::Cancelled(outcome)),
+                Pending::Queue(ticket) => (ticket, Response::Done(Ok(()))),
+                Pending::CancelStored(id, ticket) => {
+                    self.stored_cancels.push_back((id, ticket));
+                    continue;
+                }
+            };
+            self.outputs.push(Output::Reply(ticket, response));
+        }
+    }
+
+    /// Notes that nothing was committed. Submissions are refused, and everything else is held until
+    /// the store can write. That is bounded by what the workers hold: nothing new is accepted or
+    /// dispatched meanwhile, and nothing is held twice.
+    pub(crate) fn hold(&mut self, now: Tick, error: &Error) {
+        self.store_failing = true;
+        // Messages without an answer are repeated, and so are our answers to them: the last one of
+        // each is enough.
+        let mut later = HashSet::new();
+        self.after.reverse();
+        self.after.retain(|effect| Repeated::of(effect).is_none_or(|what| later.insert(what)));
+        self.after.reverse();
+        let refused = || Error::new(error.kind(), error.message().to_owned());
+        for pending in std::mem::take(&mut self.pending) {
+            let (ticket, response) = match pending {
+                Pending::Submitted(execution, ticket) => {
+                    self.withdraw(now, &execution);
+                    let withdrawn = Some(execution.id);
+                    (ticket, Response::Refused { withdrawn, error: refused() })
+                }
+                Pending::Repeated(_, ticket) => {
+                    (ticket, Response::Refused { withdrawn: None, error: refused() })
+                }
+                Pending::Cancelled(_, ticket) | Pending::CancelStored(_, ticket) => {
+                    let error = refused().with_context("the cancel is not recorded yet");
+                    (ticket, Response::Cancelled(Err(error)))
+                }
+                Pending::Queue(ticket) => {
+                    let error =
+                        refused().with_context("the change of the queue is not recorded yet");
+                    (ticket, Response::Done(Err(error)))
+                }
+            };
+            self.reply(ticket, response);
+        }
+    }
+
+    /// Takes back an acceptance that could not be committed.
+    fn withdraw(&mut self, now: Tick, execution: &Execution) {
+        let id = execution.id;
+        // If it expired in the turn in which it came, the machine has forgotten it already.
+        if !self.batch.iter().any(|transition| ends(transition, id)) {
+            let delayed = waits_for_its_time(&self.batch, id);
+            self.machine.forget(now, execution, delayed, &mut self.effects);
+        }
+        self.batch.retain(|transition| transition.execution() != Some(id));
+        self.after.retain(|effect| !concerns(effect, id));
+        // Its place may have gone to another submission of this turn, which may be withdrawn too.
+        self.effects.retain(|effect| !concerns(effect, id));
+        if let Some(key) = &execution.idempotency_key {
+            self.recent_keys.remove(key, id);
+        }
+    }
+
+    /// Returns what to do after a commit. The store is read only while it knows every decision;
+    /// otherwise the read would be out of date.
+    pub(crate) fn next(&mut self, now: Tick) -> Step {
+        if self.store_failing {
+            return Step::Rest;
+        }
+        if !self.effects.is_empty() || !self.pending.is_empty() {
+            return Step::Commit;
+        }
+        if let Some((id, _)) = self.stored_cancels.front() {
+            return Step::Find(*id);
+        }
+        if self.reading_failed {
+            return Step::Rest;
+        }
+        if let Some((id, _)) = self.stored_children.front() {
+            return Step::Find(*id);
+        }
+        self.machine.page_wanted(now).map_or(Step::Rest, Step::Load)
+    }
+
+    /// Takes an execution that was not in memory when its cancel came.
+    pub(crate) fn found(&mut self, now: Tick, execution: Result<Option<Arc<Execution>>>) {
+        let Some((id, ticket)) = self.stored_cancels.pop_front() else {
+            return self.child_found(now, execution);
+        };
+        let outcome = match execution {
+            Ok(Some(execution)) if self.machine.cancel_stored(&execution, &mut self.effects) => {
+                Ok(CancelOutcome::Cancelled)
+            }
+            Ok(_) => {
+                let message = format!("execution {id} has ended or does not exist");
+                Err(Error::new(ErrorKind::NotFound, message))
+            }
+            Err(error) => Err(error),
+        };
+        self.pending.push(Pending::Cancelled(outcome, ticket));
+    }
+
+    fn child_found(&mut self, now: Tick, execution: Result<Option<Arc<Execution>>>) {
+        let Some((_, parent)) = self.stored_children.front().copied() else { return };
+        match execution {
+            Ok(execution) => {
+                self.stored_children.pop_front();
+                if let Some(child) = execution {
+                    self.machine.cancel_stored_child(now, &child, parent, &mut self.effects);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%parent, %error, "the cancel of a child waits: the store cannot be read");
+                self.reading_failed = true;
+            }
+        }
+    }
+
+    /// Takes a page of what waits in the store.
+    pub(crate) fn loaded(&mut self, now: Tick, page: &QueuePage, executions: Vec<Arc<Execution>>) {
+        self.machine.loaded(now, page, executions, &mut self.effects);
+    }
+
+    /// Notes that a page cannot be read now.
+    pub(crate) fn not_loaded(&mut self, page: QueuePage) {
+        self.machine.not_loaded(page);
+        self.reading_failed = true;
+    }
+}
+
+/// Accessors for the simulator.
+#[cfg(any(test, feature = "testing"))]
+impl Core {
+    pub(crate) fn machine(&self) -> &CoordinatorMachine {
+        &self.machine
+    }
+
+    /// Returns the machine's effects that are not staged yet.
+    pub(crate) fn effects(&self) -> &[CoordinatorEffect] {
+        &self.effects
+    }
+
+    /// Returns the number of effects that wait until the store can write.
+    pub(crate) fn held(&self) -> usize {
+        self.after.len()
+    }
+}
+
+/// A message that is sent again until it is answered, or the answer to one.
+#[derive(PartialEq, Eq, Hash)]
+enum Repeated {
+    Dispatch(Fence),
+    Probe(Fence),
+    Cancel(Fence),
+    Drops(WorkerId),
+    Drain(WorkerId),
+    ResultAck(Fence),
+    Called(CallId),
+}
+
+impl Repeated {
+    fn of(effect: &CoordinatorEffect) -> Option<Self> {
+        let CoordinatorEffect::Send(Address::Worker(to), message) = effect else { return None };
+        match message {
+            Message::Dispatch(dispatch) => Some(Self::Dispatch(dispatch.fence)),
+            Message::Probe(probe) => Some(Self::Probe(probe.fence)),
+            Message::Cancel(cancel) => Some(Self::Cancel(cancel.fence)),
+            Message::BeatAck(_) => Some(Self::Drops(to.clone())),
+            Message::Drain(_) => Some(Self::Drain(to.clone())),
+            Message::ResultAck(ack) => Some(Self::ResultAck(ack.fence)),
+            Message::Called(called) => Some(Self::Called(called.id())),
+            _ => None,
+        }
+    }
+}
+
+/// Returns true if a message waits for no commit, because leases depend on it. A list of attempts
+/// to drop does wait.
+fn keeps_alive(message: &Message) -> bool {
+    match message {
+        Message::BeatAck(ack) => ack.drop.is_empty(),
+        Message::WhoIsThere(_) => true,
+        _ => false,
+    }
+}
+
+fn ends(transition: &Transition, id: ExecutionId) -> bool {
+    matches!(transition, Transition::Finish { execution, .. } if *execution == id)
+}
+
+/// Returns true if an execution is delayed once the batch is committed.
+fn waits_for_its_time(batch: &[Transition], id: ExecutionId) -> bool {
+    let of_it = batch.iter().filter(|transition| transition.execution() == Some(id));
+    of_it.fold(false, |delayed, transition| match transition {
+        Transition::Accept(execution) => execution.not_before.is_some(),
+        Transition::Requeue { not_before, .. } => not_before.is_some(),
+        Transition::Ready { .. } | Transition::Grant { .. } => false,
+        _ => delayed,
+    })
+}
+
+fn concerns(effect: &CoordinatorEffect, id: ExecutionId) -> bool {
+    match effect {
+        CoordinatorEffect::Send(_, Message::Dispatch(dispatch)) => dispatch.execution == id,
+        CoordinatorEffect::LogEnds { execution, .. } => *execution == id,
+        CoordinatorEffect::Persist(transition) => transition.execution() == Some(id),
+        _ => false,
+    }
+}

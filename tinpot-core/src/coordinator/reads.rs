@@ -1,0 +1,114 @@
+//! The reads that the machine asks for, done concurrently with the control loop.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::Shared;
+use super::core::{Answer, CallFound};
+use super::submit::{prepare, with_key};
+use crate::model::error::{Error, Result};
+use crate::model::id::ExecutionId;
+use crate::model::time::Timestamp;
+use crate::protocol::{PendingCall, Read};
+
+/// The most reads at once. The others wait; there are as many as attempts have open calls.
+const CONCURRENT: usize = 64;
+/// The time before a failed read is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The reads under way. Dropping it ends them.
+#[derive(Debug)]
+pub(super) struct Reads {
+    shared: Arc<Shared>,
+    tasks: JoinSet<Answer>,
+    waiting: VecDeque<Read>,
+}
+
+impl Reads {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, tasks: JoinSet::new(), waiting: VecDeque::new() }
+    }
+
+    /// Starts a read. Everything that the machine decided before it is committed.
+    pub(super) fn start(&mut self, read: Read) {
+        if self.tasks.len() >= CONCURRENT {
+            return self.waiting.push_back(read);
+        }
+        let shared = self.shared.clone();
+        // Counted before the read begins: what is committed later may be missed by it.
+        let commits = shared.commits.count();
+        self.tasks.spawn(async move { answer(&shared, read, commits).await });
+    }
+
+    /// Returns the next answer. Cancel safe.
+    pub(super) async fn next(&mut self) -> Answer {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(answer)) => return self.answered(answer),
+                Some(Err(error)) => tracing::error!(%error, "a read of the coordinator failed"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Returns an answer that is there already.
+    pub(super) fn try_next(&mut self) -> Option<Answer> {
+        let answer = self.tasks.try_join_next()?.ok()?;
+        Some(self.answered(answer))
+    }
+
+    fn answered(&mut self, answer: Answer) -> Answer {
+        if let Some(read) = self.waiting.pop_front() {
+            self.start(read);
+        }
+        answer
+    }
+}
+
+async fn answer(shared: &Shared, read: Read, commits: u64) -> Answer {
+    let store = &*shared.store;
+    match read {
+        Read::Call(call) => {
+            let found = find(shared, &call).await;
+            Answer::Call { call, commits, found }
+        }
+        Read::Outcome(id) => loop {
+            match store.execution(id).await {
+                Ok(execution) => return Answer::Outcome(id, execution),
+                Err(error) => again(&error).await,
+            }
+        },
+        Read::Children(cascade) => {
+            let options = cascade.options();
+            loop {
+                match store.executions(&options).await {
+                    Ok(children) => return Answer::Children(cascade, children),
+                    Err(error) => again(&error).await,
+                }
+            }
+        }
+    }
+}
+
+async fn find(shared: &Shared, call: &PendingCall) -> Result<CallFound> {
+    let catalogue = shared.catalogue.borrow().clone();
+    let (most, id, now) = (shared.max_parameters_bytes, ExecutionId::generate(), Timestamp::now());
+    let (parameters, options) = (call.parameters.clone(), call.options.clone());
+    let mut execution = prepare(&catalogue, most, &call.action, parameters, options, id, now)?;
+    execution.parent = Some(call.parent);
+    let earlier = match (call.known, &execution.idempotency_key) {
+        (Some(known), _) => shared.store.execution(known).await?,
+        (None, Some(key)) => with_key(&*shared.store, key).await?,
+        (None, None) => None,
+    };
+    Ok(CallFound { execution, earlier })
+}
+
+/// Waits until a read that failed is tried again.
+async fn again(error: &Error) {
+    tracing::warn!(%error, "the store cannot be read: trying again");
+    tokio::time::sleep(RETRY).await;
+}

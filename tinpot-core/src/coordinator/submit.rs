@@ -1,0 +1,177 @@
+//! Submitting: a submission is checked against the catalogue and turned into an execution, which
+//! is then accepted, or found to have been accepted before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::Command;
+use super::core::Accepted;
+use super::idempotency::check_name;
+use super::{Coordinator, ExecutionHandle};
+use crate::model::action::check_label;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::{Execution, SubmitOptions};
+use crate::model::id::ExecutionId;
+use crate::model::json::Json;
+use crate::model::page::ListOptions;
+use crate::model::retry::{DURATION_MAX, RetryPolicy};
+use crate::model::time::Timestamp;
+use crate::protocol::Catalogue;
+use crate::store::Store;
+
+impl Coordinator {
+    /// Checks a submission against catalogue and bounds, on the caller's own thread.
+    pub(super) fn prepare(
+        &self,
+        action: &str,
+        parameters: Json,
+        options: SubmitOptions,
+    ) -> Result<Execution> {
+        let catalogue = self.shared.catalogue.borrow().clone();
+        let most = self.shared.max_parameters_bytes;
+        let (id, now) = (ExecutionId::generate(), Timestamp::now());
+        prepare(&catalogue, most, action, parameters, options, id, now)
+    }
+
+    pub(super) async fn submit_prepared(&self, execution: Execution) -> Result<ExecutionHandle> {
+        let execution = Arc::new(execution);
+        // Watched from before it is accepted, so that nothing of it is missed.
+        let live = self.shared.registry.submitted(execution.id);
+        let id = self.accept(execution).await?;
+        if id == live.id {
+            Ok(ExecutionHandle::new(self.clone(), id, live))
+        } else {
+            self.handle(id).await
+        }
+    }
+
+    /// Accepts an execution, or finds the one that was accepted before with its idempotency key.
+    /// Returns the id of that execution.
+    async fn accept(&self, execution: Arc<Execution>) -> Result<ExecutionId> {
+        let store = &*self.shared.store;
+        let mut removed = None;
+        loop {
+            let commits = self.shared.commits.count();
+            if let Some(key) = &execution.idempotency_key
+                && let Some(earlier) = with_key(store, key).await?
+            {
+                return same(&execution, &earlier);
+            }
+            let new = execution.clone();
+            let answer =
+                self.ask(|reply| Command::Submit { execution: new, commits, removed, reply });
+            match answer.await?? {
+                Accepted::New => return Ok(execution.id),
+                Accepted::Before(id) => match store.execution(id).await? {
+                    Some(earlier) => return same(&execution, &earlier),
+                    None => removed = Some(id),
+                },
+                Accepted::LookAgain => {}
+            }
+        }
+    }
+}
+
+/// Checks a submission against the catalogue, and returns the execution that it asks for, with the
+/// given `id`, as accepted at `now`.
+pub(crate) fn prepare(
+    catalogue: &Catalogue,
+    max_parameters_bytes: usize,
+    action: &str,
+    parameters: Json,
+    options: SubmitOptions,
+    id: ExecutionId,
+    now: Timestamp,
+) -> Result<Execution> {
+    let bytes = parameters.get().len();
+    if bytes > max_parameters_bytes {
+        let message =
+            format!("the parameters must have at most {max_parameters_bytes} bytes (got {bytes})");
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    let Some((name, entry)) = catalogue.get_key_value(action) else {
+        return Err(Error::new(ErrorKind::NotFound, format!("there is no action {action:?}")));
+    };
+    let secrets = entry.check(&parameters)?;
+    let action = &entry.action;
+    let mut execution = Execution::new(id, name.clone(), parameters);
+    execution.secrets = secrets;
+    execution.queue = match options.queue {
+        Some(queue) => {
+            check_label("queue", &queue)?;
+            Arc::from(queue)
+        }
+        None => Arc::from(action.queue.as_str()),
+    };
+    execution.priority = options.priority.unwrap_or(action.priority);
+    execution.timeout = options.timeout.or(action.timeout);
+    check_duration("timeout", execution.timeout)?;
+    if execution.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return Err(Error::new(ErrorKind::InvalidInput, "timeout must be greater than zero"));
+    }
+    execution.retry = RetryPolicy {
+        retries: options.retries.unwrap_or(action.retry.retries),
+        backoff: options.backoff.unwrap_or(action.retry.backoff),
+        max_lost_attempts: options.max_lost_attempts.unwrap_or(action.retry.max_lost_attempts),
+    };
+    execution.retry.check()?;
+    let delay = match options.not_before {
+        Some(_) if options.delay.is_some() => {
+            let message = "delay and not_before cannot be combined: give one of them";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Some(_) => None,
+        None => options.delay.or(action.delay).filter(|delay| !delay.is_zero()),
+    };
+    check_duration("delay", delay)?;
+    let expires_in = options.expires_in.or(action.expires_in);
+    check_duration("expires_in", expires_in)?;
+    let after = |wait: Duration| Timestamp(now.0 + wait.as_micros() as u64);
+    execution.not_before = options.not_before.filter(|at| *at > now).or_else(|| delay.map(after));
+    execution.expires_at = expires_in.map(after);
+    if let Some(key) = options.idempotency_key {
+        check_name("idempotency_key", &key)?;
+        execution.idempotency_key = Some(Arc::from(key));
+    }
+    if let Some(who) = options.requested_by {
+        check_name("requested_by", &who)?;
+        execution.requested_by = Some(Arc::from(who));
+    }
+    execution.accepted_at = now;
+    Ok(execution)
+}
+
+/// Returns the execution that was submitted with an idempotency key.
+pub(super) async fn with_key(store: &dyn Store, key: &str) -> Result<Option<Arc<Execution>>> {
+    let options = ListOptions { idempotency_key: Some(key.to_owned()), ..ListOptions::default() };
+    Ok(store.executions(&options).await?.pop())
+}
+
+/// Returns the id of the execution that was submitted earlier with the same key, if the new
+/// submission asks for the same.
+pub(super) fn same(new: &Execution, earlier: &Execution) -> Result<ExecutionId> {
+    let values = |execution: &Execution| {
+        serde_json::from_str::<serde_json::Value>(execution.parameters.get()).ok()
+    };
+    let what = if new.action != earlier.action {
+        format!("action {:?}", earlier.action)
+    } else if new.parameters != earlier.parameters && values(new) != values(earlier) {
+        "other parameters".to_owned()
+    } else {
+        return Ok(earlier.id);
+    };
+    let message = format!("idempotency_key: it was used for execution {} with {what}", earlier.id);
+    Err(Error::new(ErrorKind::Conflict, message))
+}
+
+/// Checks that a clock can count a duration.
+fn check_duration(name: &str, duration: Option<Duration>) -> Result<()> {
+    match duration {
+        Some(duration) if duration > DURATION_MAX => {
+            let message =
+                format!("{name} must be at most 100 years (got {} s)", duration.as_secs());
+            Err(Error::new(ErrorKind::InvalidInput, message))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,82 @@
+//! The reads that a coordinator's machine asks for, in simulated time.
+
+use std::time::Duration;
+
+use super::Input;
+use crate::coordinator::{Answer, CallFound, prepare};
+use crate::model::error::Result;
+use crate::model::execution::Execution;
+use crate::model::id::ExecutionId;
+use crate::model::json::Json;
+use crate::protocol::{PendingCall, Read};
+use crate::testing::simulation::events::{Event, Happening, Host};
+use crate::testing::simulation::world::{Checked, World};
+
+/// The longest time that a read takes, unless it is slow.
+const QUICK: Duration = Duration::from_millis(2);
+/// More than the parameters of any simulated call.
+const MAX_PARAMETERS_BYTES: usize = 1024;
+
+impl World {
+    /// Starts a read: what is committed from now on may be missed by it.
+    pub(super) fn begin_read(&mut self, index: usize, read: Read) {
+        let longest = match self.random.chance(self.plan.slow_commit_chance) {
+            true => self.plan.slow_commit,
+            false => QUICK,
+        };
+        let (after, process) = (self.random.duration(longest), &self.coordinators[index]);
+        let (life, commits) = (process.life, process.commits());
+        let happening = Happening::Reads(Box::new(read), commits);
+        self.after(after, Event::To(Host::Coordinator(index), life, happening));
+    }
+
+    /// Reads what the store has now.
+    pub(super) fn read(&mut self, index: usize, read: Box<Read>, commits: u64) -> Checked {
+        let answer = match *read {
+            Read::Call(call) => {
+                let found = self.find(index, &call);
+                Answer::Call { call, commits, found }
+            }
+            Read::Outcome(id) => Answer::Outcome(id, self.store.execution(id).cloned()),
+            Read::Children(cascade) => {
+                let children = self.store.synced.executions(&cascade.options());
+                Answer::Children(cascade, children)
+            }
+        };
+        self.tell(|| format!("c{index} has read: {answer:?}"));
+        self.coordinators[index].inbox.push_back(Input::Answer(answer));
+        self.turn(index)
+    }
+
+    fn find(&mut self, index: usize, call: &PendingCall) -> Result<CallFound> {
+        let earlier = match (call.known, &call.options.idempotency_key) {
+            (Some(known), _) => Some(known),
+            (None, Some(key)) => self.store.with_key(key),
+            (None, None) => None,
+        };
+        let earlier = earlier.and_then(|id| self.store.execution(id)).cloned();
+        let (id, wall) = (self.new_id(), self.wall(index));
+        let catalogue = self.coordinators[index].core.catalogue();
+        let (parameters, options) = (call.parameters.clone(), call.options.clone());
+        let most = MAX_PARAMETERS_BYTES;
+        let prepared = prepare(catalogue, most, &call.action, parameters, options, id, wall);
+        let mut execution = match prepared {
+            Ok(execution) => execution,
+            Err(error) => {
+                // Its id has a place in the checks.
+                self.checks.submitted(&Execution::new(id, "refused", Json::empty_object()));
+                return Err(error);
+            }
+        };
+        execution.parent = Some(call.parent);
+        self.checks.submitted(&execution);
+        Ok(CallFound { execution, earlier })
+    }
+
+    /// Returns an id above all that were made before, with a place of its own in the checks.
+    pub(in super::super) fn new_id(&mut self) -> ExecutionId {
+        self.client.ids += 1;
+        let number = u128::from(self.client.ids) << 64 | u128::from(self.random.number());
+        ExecutionId::from_u128(number)
+    }
+}
