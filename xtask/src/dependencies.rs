@@ -52,8 +52,9 @@ const RULES: &[Rule] = &[
         direct: Some(&[
             "async-trait",
             "bytes",
-            "futures",
-            "jsonschema",
+            "futures-util",
+            "jsonschema-regex",
+            "regex",
             "rustix",
             "schemars",
             "serde",

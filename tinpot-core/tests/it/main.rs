@@ -16,6 +16,8 @@ mod parameters;
 mod queues;
 mod recovery;
 mod rerun;
+#[cfg(feature = "validation")]
+mod schema_oracle;
 mod secrets;
 mod session_probe;
 mod simulation;

@@ -20,7 +20,7 @@ pub struct Schema {
     dereferenced: Option<Value>,
     has_secrets: bool,
     #[cfg(feature = "validation")]
-    validator: jsonschema::Validator,
+    validator: validation::Validator,
 }
 
 impl Schema {

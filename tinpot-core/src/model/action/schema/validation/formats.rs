@@ -1,9 +1,12 @@
 //! Formats of texts. Stricter than "looks like one" (there is no February 30), and as wide as people and programs write them.
 
-type Check = fn(&str) -> bool;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Those that are checked here rather than by `jsonschema`.
-pub(super) const OURS: [(&str, Check); 8] = [
+/// Returns true if a text has the format.
+pub(super) type Check = fn(&str) -> bool;
+
+/// The formats that are checked.
+const FORMATS: [(&str, Check); 13] = [
     ("date", is_date),
     ("time", is_time),
     ("date-time", is_date_time),
@@ -12,7 +15,17 @@ pub(super) const OURS: [(&str, Check); 8] = [
     ("decimal", is_decimal),
     ("path", is_path),
     ("base64", is_base64),
+    ("email", is_email),
+    ("hostname", is_hostname),
+    ("ipv4", |text| text.parse::<Ipv4Addr>().is_ok()),
+    ("ipv6", |text| text.parse::<Ipv6Addr>().is_ok()),
+    ("uri", is_uri),
 ];
+
+/// Returns the check of a format, if it is one that is checked.
+pub(super) fn check_of(format: &str) -> Option<Check> {
+    FORMATS.iter().find(|(name, _)| *name == format).map(|(_, check)| *check)
+}
 
 /// What a format asks for, in words.
 pub(super) fn wanted(format: &str) -> &'static str {
@@ -178,13 +191,106 @@ fn is_base64(text: &str) -> bool {
         && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
+/// An address as mail programs take it (RFC 5321): no comments, no line ends, at most 254 bytes.
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
+    let local_fits = if quoted {
+        !local[1..local.len() - 1].contains(['"', '\\']) && !local.contains(char::is_control)
+    } else {
+        local.split('.').all(|atom| {
+            !atom.is_empty()
+                && atom.chars().all(|c| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~-".contains(c))
+        })
+    };
+    let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let domain_fits = match literal {
+        Some(address) => match address.strip_prefix("IPv6:") {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => address.parse::<Ipv4Addr>().is_ok(),
+        },
+        None => is_domain(domain),
+    };
+    text.len() <= 254 && local.len() <= 64 && local_fits && domain_fits
+}
+
+/// A name of RFC 1123, without a dot at its end.
+fn is_hostname(text: &str) -> bool {
+    text.is_ascii() && is_domain(text)
+}
+
+/// Labels of 1 to 63 letters, digits and hyphens between dots; letters of any script.
+fn is_domain(text: &str) -> bool {
+    let label_fits = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+    };
+    text.len() <= 253 && text.split('.').all(label_fits)
+}
+
+/// An absolute URI of RFC 3986: a scheme, a colon, and characters that a URI may have.
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (hierarchy, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = match hierarchy.strip_prefix("//") {
+        Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        None => ("", hierarchy),
+    };
+    scheme_fits
+        && is_authority(authority)
+        && has_only(path, ":@/")
+        && has_only(query, ":@/?")
+        && has_only(fragment, ":@/?")
+}
+
+/// `user@host:port`, where a host may be an address of IPv6 in brackets.
+fn is_authority(text: &str) -> bool {
+    let (user, place) = text.rsplit_once('@').unwrap_or(("", text));
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let Some((address, port)) = rest.split_once(']') else { return false };
+            if address.parse::<Ipv6Addr>().is_err() {
+                return false;
+            }
+            ("", port)
+        }
+        None => place.split_at(place.find(':').unwrap_or(place.len())),
+    };
+    let port_fits = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    has_only(user, ":") && has_only(host, "") && port_fits
+}
+
+/// Returns true if the text has only unreserved characters, sub-delimiters, percent-encoded bytes
+/// and those of `more`.
+fn has_only(text: &str, more: &str) -> bool {
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let fits = if c == '%' {
+            let digits = (rest.next(), rest.next());
+            matches!(digits, (Some(a), Some(b)) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+        } else {
+            c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=".contains(c) || more.contains(c)
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
-    use super::OURS;
+    use super::FORMATS;
 
     #[test]
     fn formats_take_what_there_is_and_nothing_else() {
-        let rows: [(&str, &[&str], &[&str]); 8] = [
+        let rows: [(&str, &[&str], &[&str]); 11] = [
             (
                 "date",
                 &["2024-02-29", "2000-02-29", "0001-01-01", "9999-12-31"],
@@ -285,9 +391,51 @@ mod tests {
                 &["", "YQ==", "YWI=", "YWJj", "+/+/"],
                 &["YQ", "YQ=", "Y===", "====", "YW=j", "YQ==\n", "_-_-"],
             ),
+            (
+                "email",
+                &["a@b.org", "a.b+c@example.org", "\"a b\"@x.org", "a@[127.0.0.1]", "ä@ö.org"],
+                &[
+                    "",
+                    "a",
+                    "@b.org",
+                    "a@",
+                    ".a@b.org",
+                    "a..b@c.org",
+                    "a b@c.org",
+                    "a@b..c",
+                    "a@-b.org",
+                ],
+            ),
+            (
+                "hostname",
+                &["a", "example.org", "a-b.c", "1.2.3.4"],
+                &["", ".", "a.", "-a", "a-", "a_b", "ä.org", "a b"],
+            ),
+            (
+                "uri",
+                &[
+                    "https://example.org/a?b=c#d",
+                    "mailto:a@b.org",
+                    "http://user:pw@[::1]:8080/",
+                    "urn:a:b",
+                    "file:///tmp/%C3%A4",
+                ],
+                &[
+                    "",
+                    "example.org",
+                    "/a",
+                    "1a:b",
+                    "http://a b",
+                    "http://[::1",
+                    "http://a/%zz",
+                    "http://a/{b}",
+                    "http://a:x/",
+                    "http://ä.org",
+                ],
+            ),
         ];
         for (name, good, bad) in rows {
-            let (_, check) = OURS.iter().find(|(other, _)| *other == name).expect(name);
+            let (_, check) = FORMATS.iter().find(|(other, _)| *other == name).expect(name);
             good.iter().for_each(|text| assert!(check(text), "{name}: {text:?}"));
             bad.iter().for_each(|text| assert!(!check(text), "{name}: {text:?}"));
         }

@@ -1,11 +1,9 @@
-//! What `jsonschema` found, as a path and a sentence: what is wrong, and what would be right.
+//! Faults as a path and a sentence: what is wrong, and what would be right.
 
-use jsonschema::ValidationError;
-use jsonschema::error::ValidationErrorKind as Kind;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
-use super::super::dereference::WHOLE;
 use super::super::kind_of;
+use super::fault::{Fault, FaultKind};
 use super::{formats, names_of, union};
 use crate::model::violation::{Violations, clipped, push_name};
 
@@ -24,51 +22,45 @@ pub(super) struct Reporter<'a> {
 
 impl Reporter<'_> {
     /// Says what is wrong, once per value: with the wrong type, nothing else matters.
-    pub(super) fn report(&self, errors: &[&ValidationError<'_>], found: &mut Violations) {
-        let mut ordered: Vec<_> = errors.to_vec();
-        ordered.sort_by_key(|error| rank(error));
-        for error in ordered {
-            self.report_one(error, found);
+    pub(super) fn report(&self, faults: &[Fault<'_>], found: &mut Violations) {
+        let mut ordered: Vec<&Fault<'_>> = faults.iter().collect();
+        ordered.sort_by_key(|fault| rank(fault));
+        for fault in ordered {
+            self.report_one(fault, found);
         }
     }
 
-    fn report_one(&self, error: &ValidationError<'_>, found: &mut Violations) {
-        let path = self.path(error.instance_path().as_str());
+    fn report_one(&self, fault: &Fault<'_>, found: &mut Violations) {
+        let path = self.path(&fault.instance_path);
         // More than one name can be wrong with one object; anything else is said once.
-        match error.kind() {
-            Kind::Required { property } => {
-                let name = property.as_str().unwrap_or_default();
+        match &fault.kind {
+            FaultKind::Required(name) => {
                 self.push(found, &below(&path, name), "is required and missing".to_owned());
             }
-            Kind::AdditionalProperties { unexpected }
-            | Kind::UnevaluatedProperties { unexpected } => {
-                let message = self.unknown(error, &path);
-                for name in unexpected {
+            FaultKind::UnknownProperties(names) => {
+                let message = self.unknown(fault, &path);
+                for name in names {
                     self.push(found, &below(&path, name), message.clone());
                 }
             }
-            Kind::PropertyNames { error } => {
-                let name = error.instance().as_str().unwrap_or_default();
-                self.push(
-                    found,
-                    &below(&path, name),
-                    format!("is no name that fits: it {}", self.sentence(error)),
-                );
+            FaultKind::PropertyName(name, broken) => {
+                let value = Value::String((*name).to_owned());
+                let sentence = self.sentence(fault, broken, &value);
+                let message = format!("is no name that fits: it {sentence}");
+                self.push(found, &below(&path, name), message);
             }
-            Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-                let here = error.instance_path().as_str();
-                match union::closest(context, here) {
-                    Some(branch) => {
-                        let errors: Vec<&ValidationError<'_>> = branch.iter().collect();
-                        self.report(&errors, found);
+            FaultKind::NoAlternative(alternatives) => {
+                match union::closest(alternatives, &fault.instance_path) {
+                    Some(faults) => self.report(faults, found),
+                    None => {
+                        self.push(found, &path, self.sentence(fault, &fault.kind, fault.instance));
                     }
-                    None => self.push(found, &path, self.sentence(error)),
                 }
             }
             // A list that is too long has items that are not allowed: said already.
-            Kind::FalseSchema
+            FaultKind::FalseSchema
                 if found.has(path.rsplit_once('[').map_or(&path, |(list, _)| list)) => {}
-            _ => self.push(found, &path, self.sentence(error)),
+            kind => self.push(found, &path, self.sentence(fault, kind, fault.instance)),
         }
     }
 
@@ -98,14 +90,13 @@ impl Reporter<'_> {
     }
 
     /// The part of the schema that was not fulfilled.
-    fn part(&self, error: &ValidationError<'_>) -> Option<&Value> {
-        let place = error.schema_path().as_str();
-        self.schema.pointer(place.rsplit_once('/')?.0)
+    fn part(&self, fault: &Fault<'_>) -> Option<&Value> {
+        self.schema.pointer(fault.part_path)
     }
 
-    fn unknown(&self, error: &ValidationError<'_>, path: &str) -> String {
+    fn unknown(&self, fault: &Fault<'_>, path: &str) -> String {
         let what = if path.is_empty() { "parameters" } else { "fields" };
-        let properties = self.part(error).and_then(|part| part.get("properties"));
+        let properties = self.part(fault).and_then(|part| part.get("properties"));
         let names = names_of(properties.and_then(Value::as_object));
         if names.is_empty() {
             format!("is unknown: there are no {what}")
@@ -115,24 +106,23 @@ impl Reporter<'_> {
     }
 
     /// What the value is, unless it is a secret.
-    fn kind(&self, error: &ValidationError<'_>) -> String {
-        let value = error.instance();
-        match &**value {
-            Value::Number(_) if self.is_secret(error) => "a number".to_owned(),
+    fn kind(&self, fault: &Fault<'_>, value: &Value) -> String {
+        match value {
+            Value::Number(_) if self.is_secret(fault) => "a number".to_owned(),
             value => kind_of(value),
         }
     }
 
     /// The value itself, if it is short and no secret.
-    fn shown(&self, error: &ValidationError<'_>) -> String {
-        match &**error.instance() {
-            value @ Value::String(_) if !self.is_secret(error) => quoted(value),
-            _ => self.kind(error),
+    fn shown(&self, fault: &Fault<'_>, value: &Value) -> String {
+        match value {
+            Value::String(_) if !self.is_secret(fault) => quoted(value),
+            _ => self.kind(fault, value),
         }
     }
 
-    fn is_secret(&self, error: &ValidationError<'_>) -> bool {
-        let place = error.instance_path().as_str();
+    fn is_secret(&self, fault: &Fault<'_>) -> bool {
+        let place = fault.instance_path.as_str();
         self.secrets.iter().any(|secret| {
             place
                 .strip_prefix(secret.as_str())
@@ -140,70 +130,72 @@ impl Reporter<'_> {
         })
     }
 
-    fn sentence(&self, error: &ValidationError<'_>) -> String {
-        let number = |limit: &Value| clipped(&limit.to_string(), QUOTED_BYTES).into_owned();
-        match error.kind() {
-            Kind::Type { .. } | Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
-                let wanted = self.part(error).map_or_else(|| "something else".to_owned(), wanted);
-                format!("must be {wanted}, not {}", self.kind(error))
+    fn sentence(&self, fault: &Fault<'_>, kind: &FaultKind<'_>, value: &Value) -> String {
+        let number = |limit: &Number| clipped(&limit.to_string(), QUOTED_BYTES).into_owned();
+        match kind {
+            FaultKind::Type | FaultKind::NoAlternative(_) => {
+                let wanted = self.part(fault).map_or_else(|| "something else".to_owned(), wanted);
+                format!("must be {wanted}, not {}", self.kind(fault, value))
             }
-            Kind::Custom { keyword, .. } if keyword == WHOLE => {
-                let wanted = self.part(error).map_or_else(|| "an integer".to_owned(), wanted);
-                format!("must be {wanted}, not {}", self.kind(error))
+            FaultKind::Whole => {
+                let wanted = self.part(fault).map_or_else(|| "an integer".to_owned(), wanted);
+                format!("must be {wanted}, not {}", self.kind(fault, value))
             }
-            Kind::Custom { message, .. } => format!("{message}, not {}", self.shown(error)),
-            Kind::Enum { options } => {
-                format!("must be {}, not {}", one_of(options), self.shown(error))
+            FaultKind::DateBound(bound) => {
+                format!("must be {} {}, not {}", bound.words, bound.limit, self.shown(fault, value))
             }
-            Kind::Constant { expected_value } => {
-                format!("must be {}, not {}", quoted(expected_value), self.shown(error))
+            FaultKind::Enum(options) => {
+                format!("must be {}, not {}", one_of(options), self.shown(fault, value))
             }
-            Kind::Format { format } => {
-                format!("must be {}, not {}", formats::wanted(format), self.shown(error))
+            FaultKind::Constant(expected) => {
+                format!("must be {}, not {}", quoted(expected), self.shown(fault, value))
             }
-            Kind::Minimum { limit } => {
-                format!("must be at least {}, not {}", number(limit), self.kind(error))
+            FaultKind::Format(format) => {
+                format!("must be {}, not {}", formats::wanted(format), self.shown(fault, value))
             }
-            Kind::Maximum { limit } => {
-                format!("must be at most {}, not {}", number(limit), self.kind(error))
+            FaultKind::Minimum(limit) => {
+                format!("must be at least {}, not {}", number(limit), self.kind(fault, value))
             }
-            Kind::ExclusiveMinimum { limit } => {
-                format!("must be more than {}, not {}", number(limit), self.kind(error))
+            FaultKind::Maximum(limit) => {
+                format!("must be at most {}, not {}", number(limit), self.kind(fault, value))
             }
-            Kind::ExclusiveMaximum { limit } => {
-                format!("must be less than {}, not {}", number(limit), self.kind(error))
+            FaultKind::ExclusiveMinimum(limit) => {
+                format!("must be more than {}, not {}", number(limit), self.kind(fault, value))
             }
-            Kind::MultipleOf { multiple_of } => {
-                format!("must be a multiple of {multiple_of}, not {}", self.kind(error))
+            FaultKind::ExclusiveMaximum(limit) => {
+                format!("must be less than {}, not {}", number(limit), self.kind(fault, value))
             }
-            Kind::MinLength { limit } => too_few(*limit, "character", length(error)),
-            Kind::MaxLength { limit } => too_many(*limit, "character", length(error)),
-            Kind::MinItems { limit } => too_few(*limit, "item", length(error)),
-            Kind::MaxItems { limit } => too_many(*limit, "item", length(error)),
-            Kind::AdditionalItems { limit } => too_many(*limit as u64, "item", length(error)),
-            Kind::MinProperties { limit } => too_few(*limit, "field", length(error)),
-            Kind::MaxProperties { limit } => too_many(*limit, "field", length(error)),
-            Kind::Pattern { pattern } => {
+            FaultKind::MultipleOf(divisor) => {
+                format!("must be a multiple of {divisor}, not {}", self.kind(fault, value))
+            }
+            FaultKind::MinLength(limit) => too_few(*limit, "character", length(value)),
+            FaultKind::MaxLength(limit) => too_many(*limit, "character", length(value)),
+            FaultKind::MinItems(limit) => too_few(*limit, "item", length(value)),
+            FaultKind::MaxItems(limit) => too_many(*limit, "item", length(value)),
+            FaultKind::MinProperties(limit) => too_few(*limit, "field", length(value)),
+            FaultKind::MaxProperties(limit) => too_many(*limit, "field", length(value)),
+            FaultKind::Pattern(pattern) => {
                 format!("must match the pattern {}", clipped(pattern, QUOTED_BYTES))
             }
-            Kind::UniqueItems => "must not have the same item twice".to_owned(),
-            Kind::Contains => "must have an item that it does not have".to_owned(),
-            Kind::OneOfMultipleValid { .. } => "fits more than one of its alternatives".to_owned(),
-            Kind::FalseSchema => "is not allowed".to_owned(),
-            Kind::Not { .. } => "has a value that is not allowed".to_owned(),
-            Kind::UnevaluatedItems { .. } => "has more items than it may have".to_owned(),
-            _ => clipped(&error.masked().to_string(), QUOTED_BYTES * 2).into_owned(),
+            FaultKind::UniqueItems => "must not have the same item twice".to_owned(),
+            FaultKind::Contains => "must have an item that it does not have".to_owned(),
+            FaultKind::SeveralAlternatives => "fits more than one of its alternatives".to_owned(),
+            FaultKind::FalseSchema => "is not allowed".to_owned(),
+            FaultKind::Not => "has a value that is not allowed".to_owned(),
+            FaultKind::UnevaluatedItems => "has more items than it may have".to_owned(),
+            FaultKind::Required(_) => "is required and missing".to_owned(),
+            FaultKind::UnknownProperties(_) => "is unknown".to_owned(),
+            FaultKind::PropertyName(..) => "has a name that does not fit".to_owned(),
         }
     }
 }
 
 /// What is said first, and instead of the others.
-fn rank(error: &ValidationError<'_>) -> u8 {
-    match error.kind() {
-        Kind::Type { .. } => 0,
-        Kind::Custom { keyword, .. } if keyword == WHOLE => 0,
-        Kind::Constant { .. } | Kind::Enum { .. } => 1,
-        Kind::FalseSchema => 3,
+fn rank(fault: &Fault<'_>) -> u8 {
+    match fault.kind {
+        FaultKind::Type | FaultKind::Whole => 0,
+        FaultKind::Constant(_) | FaultKind::Enum(_) => 1,
+        FaultKind::FalseSchema => 3,
         _ => 2,
     }
 }
@@ -233,8 +225,8 @@ fn one_of(options: &Value) -> String {
 }
 
 /// How long a text is in characters, how many items a list or fields an object has.
-fn length(error: &ValidationError<'_>) -> usize {
-    match &**error.instance() {
+fn length(value: &Value) -> usize {
+    match value {
         Value::String(text) => text.chars().count(),
         Value::Array(values) => values.len(),
         Value::Object(map) => map.len(),

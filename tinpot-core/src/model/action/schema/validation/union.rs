@@ -1,41 +1,36 @@
-//! Which alternative of a union was meant, when none of them fits.
+//! The alternative of a union that was probably meant, when none of them fits.
 
-use jsonschema::ValidationError;
-use jsonschema::error::ValidationErrorKind as Kind;
+use super::fault::{Fault, FaultKind};
 
-use super::super::dereference::WHOLE;
-
-/// The alternative that comes closest: one of the right type, whose constants (`"kind": "circle"`) fit, and of those the one with the least
-/// wrong. `None` when not even the type of any is right.
-pub(super) fn closest<'a>(
-    alternatives: &'a [Vec<ValidationError<'static>>],
+/// Returns the faults of the alternative that comes closest: one of the right type, whose constants
+/// (`"kind": "circle"`) fit, and of those the one with the fewest faults. Returns `None` when no
+/// alternative has the right type.
+pub(super) fn closest<'f, 'a>(
+    alternatives: &'f [Vec<Fault<'a>>],
     here: &str,
-) -> Option<&'a [ValidationError<'static>]> {
+) -> Option<&'f [Fault<'a>]> {
     alternatives
         .iter()
-        .filter(|errors| !errors.iter().any(|error| is_of_other_type(error, here)))
-        .min_by_key(|errors| {
-            let other_kind = errors.iter().filter(|error| is_of_other_kind(error, here)).count();
-            (other_kind, errors.len())
+        .filter(|faults| !faults.iter().any(|fault| is_of_other_type(fault, here)))
+        .min_by_key(|faults| {
+            let other_kind = faults.iter().filter(|fault| is_of_other_kind(fault, here)).count();
+            (other_kind, faults.len())
         })
         .map(Vec::as_slice)
 }
 
-fn is_of_other_type(error: &ValidationError<'_>, here: &str) -> bool {
-    let of_type = match error.kind() {
-        Kind::Type { .. } | Kind::FalseSchema => true,
-        Kind::Custom { keyword, .. } => keyword == WHOLE,
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-            closest(context, here).is_none()
-        }
+fn is_of_other_type(fault: &Fault<'_>, here: &str) -> bool {
+    let of_type = match &fault.kind {
+        FaultKind::Type | FaultKind::FalseSchema | FaultKind::Whole => true,
+        FaultKind::NoAlternative(alternatives) => closest(alternatives, here).is_none(),
         _ => false,
     };
-    of_type && error.instance_path().as_str() == here
+    of_type && fault.instance_path == here
 }
 
 /// A constant right below is how alternatives are told apart.
-fn is_of_other_kind(error: &ValidationError<'_>, here: &str) -> bool {
-    let place = error.instance_path().as_str();
+fn is_of_other_kind(fault: &Fault<'_>, here: &str) -> bool {
+    let place = &fault.instance_path;
     let depth = place[here.len().min(place.len())..].matches('/').count();
-    depth <= 1 && matches!(error.kind(), Kind::Constant { .. } | Kind::Enum { .. })
+    depth <= 1 && matches!(fault.kind, FaultKind::Constant(_) | FaultKind::Enum(_))
 }
