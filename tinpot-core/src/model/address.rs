@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::id::WorkerId;
 
-/// Who a frame is for. Each transport maps this to its own world.
+/// The recipient of a frame. Each transport maps it to its own kind of address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// The coordinator of the namespace.
@@ -25,7 +25,8 @@ impl fmt::Display for Address {
     }
 }
 
-/// Two independent ways for frames, so that a flood of logs never delays or drops control messages.
+/// Two independent channels for frames, so that a flood of logs never delays or drops control
+/// messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Dispatches, results, heartbeats, acknowledgements.

@@ -1,4 +1,4 @@
-//! Executions: requests to run an action, their attempts and their outcomes.
+//! Executions: requests to run an action, and the record of their attempts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,27 +22,28 @@ mod options;
 /// The standing of an execution, as conditions see it: its status and its live attempt.
 pub type Standing = (Status, Option<Fence>);
 
-/// More than any two priorities are apart.
+/// Exceeds the distance between any two priorities.
 const CHILD_RANK: i64 = 1 << 33;
 
 /// One request to run an action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Execution {
-    /// Its id.
+    /// The id.
     pub id: ExecutionId,
     /// The name of the action.
     pub action: Arc<str>,
-    /// The queue it waits in.
+    /// The queue in which it waits.
     pub queue: Arc<str>,
     /// The parameters, a JSON object.
     pub parameters: Json,
-    /// Where the secrets among them are, as JSON pointers: decided when it was submitted, so that no later schema unmasks them.
+    /// JSON pointers to the secrets among the parameters. They are recorded at submission, so that
+    /// no later schema reveals them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// Higher runs first.
+    /// The priority: higher runs first.
     pub priority: i32,
-    /// How long an attempt may run.
+    /// The maximum run time of an attempt.
     #[serde(
         default,
         with = "optional_millis",
@@ -50,39 +51,39 @@ pub struct Execution {
         skip_serializing_if = "Option::is_none"
     )]
     pub timeout: Option<Duration>,
-    /// What happens after an attempt that failed, timed out or was lost.
+    /// The policy after an attempt that failed, timed out or was lost.
     pub retry: RetryPolicy,
-    /// While it is queued: it waits at least until then.
+    /// The earliest start of the next attempt, while the execution is queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// It fails if it is queued without a live attempt then.
+    /// The deadline at which it fails if it is still queued without a live attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// The execution that asked for this one.
+    /// The execution that called this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
-    /// The name that its submitter gave to the submission.
+    /// The key under which it was submitted: a second submission with this key is this execution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Arc<str>>,
-    /// Who asked for it, as the submitter says; not checked.
+    /// The name of the requester, as given by the submitter; not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<Arc<str>>,
-    /// Where it stands.
+    /// The current status.
     pub status: Status,
-    /// How it ended, once the status is terminal.
+    /// The outcome, once the status is terminal.
     pub outcome: Option<Outcome>,
-    /// Its attempts, oldest first.
+    /// The attempts, oldest first.
     pub attempts: Vec<AttemptRecord>,
-    /// When it was accepted.
+    /// The time of acceptance.
     pub accepted_at: Timestamp,
-    /// When its first attempt started.
+    /// The start of the first attempt.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// The end of the execution.
     pub finished_at: Option<Timestamp>,
 }
 
 impl Execution {
-    /// A new one that waits, in the default queue, and is tried once.
+    /// Creates a queued execution in the default queue that is tried once.
     pub fn new(id: ExecutionId, action: impl Into<Arc<str>>, parameters: Json) -> Self {
         Self {
             id,
@@ -107,26 +108,28 @@ impl Execution {
         }
     }
 
-    /// Its place among those that wait: the lowest runs first. Children come before all others, since whoever asked for them holds what it has
-    /// until they have ended; that is so for those, too, that were only submitted, since their results may be waited for later. A
-    /// priority below 0 says that nobody will.
+    /// Returns the rank among queued executions: the lowest runs first.
+    ///
+    /// Children rank before all others, because their parents keep resources until they end. This
+    /// holds for children that were only submitted, too, since a parent may wait for their results
+    /// later. A priority below 0 states that no parent will.
     pub fn rank(&self) -> i64 {
         let urgent = self.parent.is_some_and(|parent| parent.waits || self.priority >= 0);
         -i64::from(self.priority) - if urgent { CHILD_RANK } else { 0 }
     }
 
-    /// Whether an execution of that rank is one that another one may wait for.
+    /// Returns true if a parent may wait for an execution of this rank.
     pub(crate) fn is_rank_of_waited_for(rank: i64) -> bool {
         rank < i64::from(i32::MIN)
     }
 
-    /// The priority of an execution of that rank.
+    /// Returns the priority of an execution of this rank.
     pub fn priority_of(rank: i64) -> i32 {
         let rank = if Self::is_rank_of_waited_for(rank) { rank + CHILD_RANK } else { rank };
         i32::try_from(-rank).unwrap_or_default()
     }
 
-    /// The parameters as they may be shown: `"***"` in place of each secret.
+    /// Returns the parameters with `"***"` in place of each secret.
     pub fn shown_parameters(&self) -> Json {
         if self.secrets.is_empty() {
             return self.parameters.clone();
@@ -134,30 +137,31 @@ impl Execution {
         crate::model::json::mask::at_places(&self.parameters, &self.secrets)
     }
 
-    /// The attempt that a worker holds.
+    /// Returns the attempt that a worker holds.
     pub fn live_attempt(&self) -> Option<&AttemptRecord> {
         let last = self.attempts.last()?;
         (last.ended_at.is_none() && !self.status.is_terminal()).then_some(last)
     }
 
-    /// Status and live attempt: what transitions depend on.
+    /// Returns the status and the live attempt, on which transitions depend.
     pub fn standing(&self) -> Standing {
         (self.status, self.live_attempt().map(|attempt| attempt.fence))
     }
 
-    /// How many lines its log has: the number of the last one.
+    /// Returns the number of lines in the log, which is the number of the last line.
     pub fn log_lines(&self) -> u64 {
         self.attempts.iter().map(|attempt| attempt.log_lines).sum()
     }
 
-    /// Whether lines of an attempt that has ended are known to be on their way.
+    /// Returns true if lines of an ended attempt are known to be missing still.
     pub fn log_is_open(&self) -> bool {
         self.attempts.iter().any(AttemptRecord::log_is_open)
     }
 
-    /// Counts lines that were stored for the latest attempt with that number; `false` when there is none.
+    /// Counts lines that were stored for the latest attempt with this number. Returns false if
+    /// there is no such attempt.
     ///
-    /// `ends`: none will follow, whatever was announced.
+    /// If `ends` is true, no further lines follow, even if more were announced.
     pub fn count_log_lines(&mut self, attempt: u32, lines: u64, ends: bool) -> bool {
         let of_number = |record: &&mut AttemptRecord| record.number == attempt;
         let Some(record) = self.attempts.iter_mut().rev().find(of_number) else { return false };
@@ -168,63 +172,64 @@ impl Execution {
         true
     }
 
-    /// Its attempts that ran, or may have.
+    /// Returns the number of attempts that ran or may have run.
     pub fn tries(&self) -> u32 {
         self.attempts.iter().filter(|attempt| attempt.outcome.is_some()).count() as u32
     }
 
-    /// Those of its attempts that were lost.
+    /// Returns the number of lost attempts.
     pub fn lost(&self) -> u32 {
         let lost = |attempt: &&AttemptRecord| attempt.outcome == Some(Outcome::Lost);
         self.attempts.iter().filter(lost).count() as u32
     }
 }
 
-/// Which execution asked for another.
+/// The origin of a child: the execution and attempt that called it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
-    /// That execution.
+    /// The parent execution.
     pub execution: ExecutionId,
-    /// Its attempt that asked.
+    /// The attempt that made the call.
     pub fence: Fence,
-    /// Which of its steps.
+    /// The step that made the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<SpanId>,
-    /// How many executions are above the child.
+    /// The number of ancestors of the child.
     pub depth: u32,
-    /// The attempt waits for the child, which therefore ends with it.
+    /// If true, the attempt waits for the child, which therefore ends with it.
     #[serde(default)]
     pub waits: bool,
 }
 
-/// One try at an execution.
+/// The record of one attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AttemptRecord {
-    /// 1 for the first.
+    /// The number of the attempt, from 1.
     pub number: u32,
-    /// The right to report.
+    /// The fence: the right to report.
     pub fence: Fence,
-    /// Who was given it.
+    /// The worker to which it was granted.
     pub worker: WorkerId,
-    /// When it was given.
+    /// The time of the grant.
     pub granted_at: Timestamp,
-    /// When the worker started it, as far as it said so.
+    /// The start, if the worker has reported it.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// The end of the execution.
     pub ended_at: Option<Timestamp>,
-    /// How it ended; `None` while it lives, and when it was given back without having run.
+    /// The outcome. `None` while it lives, and if it was released without having run.
     pub outcome: Option<Outcome>,
-    /// How many lines of its log are stored.
+    /// The number of log lines that are stored.
     #[serde(default)]
     pub log_lines: u64,
-    /// How many its log has, once that is known; as many as are stored when the missing ones were given up.
+    /// The length of the complete log in lines, once it is known. Equals `log_lines` once missing
+    /// lines were given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_end: Option<u64>,
 }
 
 impl AttemptRecord {
-    /// Whether lines of its log are known to be on their way.
+    /// Returns true if lines of the log are known to be missing still.
     pub fn log_is_open(&self) -> bool {
         self.log_end.is_some_and(|end| self.log_lines < end)
     }

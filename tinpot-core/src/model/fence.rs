@@ -7,28 +7,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// One life of a coordinator on its store.
+/// One start of a coordinator on its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch {
-    /// Which store; a store restored from a backup gets a new one.
+    /// The history of the store. A store that was restored from a backup gets a new instance.
     pub instance: u32,
-    /// Incremented, and made durable, at every start of a coordinator on that store.
+    /// The number of the start. It is incremented durably each time a coordinator opens the store.
     pub number: u32,
 }
 
-/// Identifies one attempt: strictly increasing within an instance, granted by the coordinator.
+/// The identity of one attempt, and the right to report on it. The coordinator grants it; fences
+/// strictly increase within an instance.
 ///
-/// Its text, `instance.epoch.number` (hexadecimal, decimal, decimal), is what stands in messages.
+/// Messages carry it as text: `instance.epoch.number` (hexadecimal, decimal, decimal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence {
-    /// The coordinator's life that granted it.
+    /// The epoch in which it was granted.
     pub epoch: Epoch,
-    /// Counts the attempts of that life, from 1.
+    /// The number of the attempt within the epoch, from 1.
     pub number: u64,
 }
 
 impl Epoch {
-    /// Whether it is a later life of a coordinator on the same store.
+    /// Returns true if this is a later start on the same store.
     pub(crate) fn is_after(self, other: Epoch) -> bool {
         self.instance == other.instance && self.number > other.number
     }

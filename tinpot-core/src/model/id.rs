@@ -1,4 +1,4 @@
-//! Identifiers: made by us, typed, safe in a path, a topic and a URL.
+//! Typed identifiers that are safe in a path, a topic and a URL.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,23 +9,23 @@ use uuid::Uuid;
 
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// The id of an execution: a UUIDv7, so that ids sort by the time of their making.
+/// The id of an execution: a UUIDv7, so that ids sort by the time of their creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExecutionId(Uuid);
 
 impl ExecutionId {
-    /// A new id, from the wall clock and randomness.
+    /// Creates an id from the wall clock and random bits.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// The id as a number; ids made later are larger.
+    /// Returns the id as a number. Later ids are larger.
     pub fn as_u128(self) -> u128 {
         self.0.as_u128()
     }
 
-    /// The inverse of [`as_u128`](Self::as_u128).
+    /// Creates an id from a number; the inverse of [`as_u128`](Self::as_u128).
     pub fn from_u128(number: u128) -> Self {
         Self(Uuid::from_u128(number))
     }
@@ -47,17 +47,18 @@ impl FromStr for ExecutionId {
     }
 }
 
-/// The id of one worker process: its name and a random suffix, so that a restarted worker is another one.
+/// The id of one worker process: its name and a random suffix. A restarted worker has another id.
 ///
-/// 1 to 96 characters of `A-Z a-z 0-9 . _ -`, which is safe in every transport's addresses.
+/// It has 1 to 96 characters of `A-Z a-z 0-9 . _ -`, which are safe in the addresses of every
+/// transport.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(Arc<str>);
 
-/// The longest worker id, in bytes.
+/// The maximum length of a worker id in bytes.
 const WORKER_ID_MAX_BYTES: usize = 96;
 
 impl WorkerId {
-    /// Takes `text` as an id.
+    /// Parses an id.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] when it is empty, longer than 96 bytes or has a character outside `A-Za-z0-9._-`.
@@ -72,7 +73,8 @@ impl WorkerId {
         Ok(Self(text.into()))
     }
 
-    /// A new id for a worker called `name`: the name, with every other character replaced, and a random suffix.
+    /// Creates an id for a worker called `name`: the name with every unsafe character replaced, and
+    /// a random suffix.
     pub fn generate(name: &str) -> Self {
         let safe = |c: char| {
             if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' }
@@ -82,7 +84,7 @@ impl WorkerId {
         Self(format!("{name}-{suffix:08x}").into())
     }
 
-    /// The text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -10,41 +10,42 @@ pub use self::event::{Artifact, LogEvent, SpanId, SpanOutcome};
 use crate::model::json::Json;
 use crate::model::time::Timestamp;
 
-/// Where a line came from.
+/// The origin of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stream {
-    /// File descriptor 1 of the attempt, or what stands for it.
+    /// File descriptor 1 of the attempt, or its equivalent.
     Stdout,
     /// File descriptor 2.
     Stderr,
-    /// A logging call: `context.log(…)`.
+    /// A logging call, such as `context.log(…)`.
     Log,
     /// Tinpot itself: truncation markers, notices.
     System,
-    /// Not text for people: each line is a [`LogEvent`] as JSON.
+    /// Structured events: each line is a [`LogEvent`] as JSON.
     Event,
-    /// Not text for people: each line is attempt and number of an artifact, with a dot between them, a blank, and some of its bytes in base64.
+    /// Bytes of artifacts: each line is the attempt and the number of the artifact, separated by a
+    /// dot, then a space and some of its bytes in base64.
     Data,
 }
 
 impl Stream {
-    /// Whether its lines are text for people.
+    /// Returns true if its lines are text for people.
     pub fn is_text(self) -> bool {
         !matches!(self, Stream::Event | Stream::Data)
     }
 }
 
-/// How important a line is.
+/// The severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// For developers.
+    /// Details for developers.
     Debug,
     /// The default of stdout.
     Info,
-    /// Something to look at.
+    /// A possible problem.
     Warning,
     /// The default of stderr.
     Error,
@@ -55,16 +56,16 @@ pub enum Level {
 pub struct LogChunk {
     /// The number of the first line. Lines are numbered from 1; on the wire within an attempt, on the coordinator within an execution.
     pub first_seq: u64,
-    /// When the worker read them.
+    /// The time at which the worker read the lines.
     pub time: Timestamp,
-    /// Where they came from.
+    /// The origin of the lines.
     pub stream: Stream,
-    /// How important they are.
+    /// The severity of the lines.
     pub level: Level,
-    /// The step that wrote them; none outside of steps.
+    /// The step that wrote the lines; `None` outside of steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<SpanId>,
-    /// What the caller of a logging function gave beside the message, a JSON object.
+    /// The structured fields of a logging call, a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Json>,
     /// The lines, without line ends. Bytes that were not UTF-8 are replaced by U+FFFD.
@@ -72,7 +73,7 @@ pub struct LogChunk {
 }
 
 impl LogChunk {
-    /// Lines outside of any step, without fields.
+    /// Creates a chunk outside of any step, without fields.
     pub fn new(
         first_seq: u64,
         time: Timestamp,
@@ -83,18 +84,19 @@ impl LogChunk {
         Self { first_seq, time, stream, level, span: None, fields: None, lines }
     }
 
-    /// The number of the last line, or `first_seq - 1` when there is none.
+    /// Returns the number of the last line, or `first_seq - 1` if the chunk is empty.
     pub fn last_seq(&self) -> u64 {
         (self.first_seq + self.lines.len() as u64).saturating_sub(1)
     }
 
-    /// What the chunk weighs in a buffer: its text and an allowance per line.
+    /// Returns the size of the chunk in a buffer: its text and an allowance per line, in bytes.
     pub fn size_bytes(&self) -> usize {
         let fields = self.fields.as_ref().map_or(0, |fields| fields.get().len());
         64 + fields + self.lines.iter().map(|line| line.len() + 8).sum::<usize>()
     }
 
-    /// The same as [`after`](Self::after) for a chunk that is shared, which is not copied when all of it is new.
+    /// Returns the same as [`after`](Self::after) for a shared chunk, without a copy if all lines
+    /// are new.
     pub(crate) fn shared_after(
         self: &std::sync::Arc<Self>,
         seq: u64,
@@ -105,7 +107,7 @@ impl LogChunk {
         }
     }
 
-    /// The lines with a number above `seq`, or `None` when there are none.
+    /// Returns the lines numbered above `seq`, or `None` if there are none.
     pub fn after(&self, seq: u64) -> Option<LogChunk> {
         if self.last_seq() <= seq || self.lines.is_empty() {
             return None;
@@ -120,15 +122,15 @@ impl LogChunk {
     }
 }
 
-/// How far an action says it has come.
+/// The progress that an action reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Units done.
+    /// The number of units done.
     pub done: f64,
-    /// Units in all, when known.
+    /// The total number of units, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<f64>,
-    /// What it is doing.
+    /// A description of the current work.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

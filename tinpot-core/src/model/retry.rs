@@ -1,4 +1,5 @@
-//! When a failed attempt is followed by another: a pure function of policy, execution and attempt.
+//! Retry policies: the delay before the next attempt is a pure function of policy, execution and
+//! attempt.
 
 use std::time::Duration;
 
@@ -7,49 +8,49 @@ use serde::{Deserialize, Serialize};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::ExecutionId;
 
-/// How often, and after which delays, an action is tried again after it failed, timed out or was lost.
+/// The number and delays of further attempts after one failed, timed out or was lost.
 ///
-/// Whoever declares retries declares that running the action twice does no harm.
+/// An action with retries declares that running it twice does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts after the first; 0 means at most once.
+    /// The number of attempts after the first. 0 means that the action runs at most once.
     #[serde(default)]
     pub retries: u32,
-    /// How long to wait before each of them.
+    /// The delays before them.
     #[serde(flatten)]
     pub backoff: Backoff,
-    /// After so many attempts that were lost with their workers there is no further one, even if retries are left: what kills its worker
-    /// each time must not kill them all.
+    /// The number of lost attempts after which the execution fails as poisoned, even if retries are
+    /// left: an action that kills its worker must not kill all of them.
     #[serde(default = "three")]
     pub max_lost_attempts: u32,
 }
 
-/// How long to wait before the next attempt.
+/// The delays between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Backoff {
     /// The delay before the first retry.
     #[serde(default = "one_second", with = "super::serde_millis::millis", rename = "delay_ms")]
     pub delay: Duration,
-    /// Each further delay is this many times longer; 1 for fixed delays.
+    /// The factor from one delay to the next; 1 means fixed delays.
     #[serde(default = "two")]
     pub factor: f64,
-    /// No delay is longer.
+    /// The longest delay.
     #[serde(
         default = "five_minutes",
         with = "super::serde_millis::millis",
         rename = "max_delay_ms"
     )]
     pub max_delay: Duration,
-    /// The part of a delay, 0 to 1, that is spread: 0.2 means between 80 % and 100 % of it.
+    /// The jitter, from 0 to 1: 0.2 shortens a delay to between 80 % and 100 % of its length.
     #[serde(default)]
     pub jitter: f64,
 }
 
-/// The most retries a policy may ask for.
+/// The maximum number of retries in a policy.
 const RETRIES_MAX: u32 = 1_000;
-/// The longest delay, timeout or expiry that makes sense: a century.
+/// The longest delay, timeout or expiry: 100 years.
 pub(crate) const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 fn one_second() -> Duration {
@@ -75,24 +76,24 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// `delay`, then twice as long each time, up to 5 minutes, spread by a fifth.
+    /// Creates delays that start with `delay` and double up to 5 minutes, with a jitter of 0.2.
     pub fn exponential(delay: Duration) -> Self {
         Self { delay, factor: two(), max_delay: five_minutes().max(delay), jitter: 0.2 }
     }
 
-    /// `delay` each time.
+    /// Creates delays that are all `delay` long.
     pub fn fixed(delay: Duration) -> Self {
         Self { delay, factor: 1.0, max_delay: delay, jitter: 0.0 }
     }
 
-    /// Sets the bound of the delays.
+    /// Sets the longest delay.
     #[must_use]
     pub fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = max_delay;
         self
     }
 
-    /// Sets which part of a delay, 0 to 1, is spread.
+    /// Sets the jitter, from 0 to 1.
     #[must_use]
     pub fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter;
@@ -121,39 +122,41 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// At most once: what is lost stays lost.
+    /// Creates a policy without retries: the action runs at most once.
     pub fn never() -> Self {
         Self::new(0, Backoff::default())
     }
 
-    /// `retries` further attempts, 1 s after the first failure, then 2 s, 4 s … up to 5 minutes, spread by a fifth.
+    /// Creates a policy with `retries` further attempts, after 1 s, 2 s, 4 s … up to 5 minutes,
+    /// with a jitter of 0.2.
     pub fn exponential(retries: u32) -> Self {
         Self::new(retries, Backoff::default())
     }
 
-    /// `retries` further attempts, each `delay` after the failure before it.
+    /// Creates a policy with `retries` further attempts, each `delay` after the failure before it.
     pub fn fixed(retries: u32, delay: Duration) -> Self {
         Self::new(retries, Backoff::fixed(delay))
     }
 
-    /// `retries` further attempts after these delays; three lost attempts are enough.
+    /// Creates a policy with `retries` further attempts after these delays. The execution fails
+    /// after three lost attempts.
     pub fn new(retries: u32, backoff: Backoff) -> Self {
         Self { retries, backoff, max_lost_attempts: three() }
     }
 
-    /// Sets after how many lost attempts there is no further one.
+    /// Sets the number of lost attempts after which the execution fails as poisoned.
     #[must_use]
     pub fn max_lost_attempts(mut self, max_lost_attempts: u32) -> Self {
         self.max_lost_attempts = max_lost_attempts;
         self
     }
 
-    /// Whether it never tries again.
+    /// Returns true if the policy has no retries.
     pub fn is_never(&self) -> bool {
         self.retries == 0
     }
 
-    /// Checks that the numbers make sense.
+    /// Checks the bounds of all fields.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`], naming the field.
@@ -168,9 +171,10 @@ impl RetryPolicy {
         self.backoff.check()
     }
 
-    /// How long to wait after attempt number `attempt` (1 for the first), or `None` when there is no further one.
+    /// Returns the delay after attempt number `attempt` (from 1), or `None` if no attempt follows.
     ///
-    /// Jitter is derived by hashing execution and attempt, so that the schedule is the same wherever it is computed.
+    /// Jitter is derived from a hash of execution and attempt, so that every party computes the
+    /// same schedule.
     pub fn delay_after(&self, execution: ExecutionId, attempt: u32) -> Option<Duration> {
         if attempt > self.retries {
             return None;

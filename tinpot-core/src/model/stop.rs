@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-/// Why an attempt is asked to end.
+/// The reason for which an attempt must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// Somebody cancelled the execution.
+    /// The execution was cancelled.
     Cancelled,
-    /// It ran longer than it may.
+    /// The attempt exceeded its timeout.
     TimedOut,
-    /// The worker lost its lease: another attempt may start elsewhere.
+    /// The lease of the worker expired, so another attempt may start elsewhere.
     Fenced,
-    /// The worker shuts down.
+    /// The worker is shutting down.
     ShuttingDown,
 }
 
-/// The request to end an attempt.
+/// A request to end an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// Why.
+    /// The reason.
     pub reason: StopReason,
-    /// How long after the request it is killed; zero means at once.
+    /// The grace period, after which the attempt is killed. Zero means immediately.
     pub grace: Duration,
 }

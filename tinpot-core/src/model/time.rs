@@ -1,11 +1,11 @@
-//! Wall-clock stamps for people. Nothing in the protocol compares them.
+//! Timestamps of the wall clock, for people. The protocol never compares them.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// Microseconds since the Unix epoch, in UTC.
+/// A point in time: microseconds since the Unix epoch, in UTC.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The wall clock now.
+    /// Returns the current time of the wall clock.
     pub fn now() -> Self {
         Self(
             SystemTime::now()
@@ -29,7 +29,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 with microseconds and `Z`.
+    /// Formats the time as RFC 3339 with microseconds and `Z`.
     ///
     /// The date is computed with the days-from-civil algorithm of Howard Hinnant
     /// ("chrono-Compatible Low-Level Date Algorithms"), which is exact for every `u64` here.

@@ -1,4 +1,4 @@
-//! The changes of executions, and the one place that says when they may be made and what they make.
+//! Transitions: the changes of execution records, with their conditions and effects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,89 +12,94 @@ use crate::model::outcome::Outcome;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 
-/// One change of one execution (or of what is known of an action or a queue). Each is conditional: on the execution, on the fence where it names one,
-/// and on the status.
+/// One change of an execution, or of the record of an action or a queue. Each depends on the
+/// execution, on the fence if it names one, and on the status.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Transition {
-    /// An action is offered for the first time, or differently from before: remember it in place of what has its name.
+    /// Records an action that is new or has changed, in place of the one with its name.
     Offer(Arc<Action>),
-    /// A queue is paused: remember it, and since when. Nothing else changes; what waits there waits.
+    /// Records that a queue is paused. Executions in it stay queued.
     Pause {
         /// The queue.
         queue: Arc<str>,
-        /// Since when.
+        /// The time at which it was paused.
         since: Timestamp,
     },
-    /// A queue is not paused any more.
+    /// Records that a queue is no longer paused.
     Resume {
         /// The queue.
         queue: Arc<str>,
     },
-    /// A new execution; its status is `queued`. The id must be new, and so must its idempotency key.
+    /// Records a new execution with status `queued`. Its id and its idempotency key must be new.
     Accept(Arc<Execution>),
-    /// The time that a queued execution waited for has come: its `not_before` is cleared. Only without a live attempt.
+    /// Clears `not_before` of a queued execution, because that time has come. Requires that no
+    /// attempt lives.
     Ready {
         /// The execution.
         execution: ExecutionId,
     },
-    /// An attempt is given to a worker. Only while `queued` without a live attempt; the status stays, `not_before` is cleared.
+    /// Grants an attempt to a worker. Requires status `queued` without a live attempt. The status
+    /// stays; `not_before` is cleared.
     Grant {
         /// The execution.
         execution: ExecutionId,
-        /// The right to report, larger than every one before.
+        /// The fence, larger than every earlier one.
         fence: Fence,
-        /// 1 for the first.
+        /// The number of the attempt, from 1.
         attempt: u32,
-        /// Who gets it.
+        /// The worker that receives it.
         worker: WorkerId,
-        /// How long the coordinator waits for a silent worker before it gives the attempt up.
+        /// The time after which the coordinator gives up an attempt on a silent worker.
         lease: Duration,
     },
-    /// The worker says that the attempt runs. `queued` with that live attempt becomes `running`.
+    /// Records that the attempt runs: `queued` with this live attempt becomes `running`.
     Start {
         /// The execution.
         execution: ExecutionId,
-        /// Its live attempt.
+        /// The live attempt.
         fence: Fence,
     },
-    /// A cancel was accepted. `queued` or `running` with a live attempt becomes `cancelling`.
+    /// Records a cancel: `queued` or `running` with a live attempt becomes `cancelling`.
     Cancelling {
         /// The execution.
         execution: ExecutionId,
     },
-    /// The live attempt is over and the execution is not: back to `queued`. Only while `queued` or `running`.
+    /// Ends the live attempt and puts the execution back to `queued`. Requires status `queued` or
+    /// `running`.
     Requeue {
         /// The execution.
         execution: ExecutionId,
-        /// Its live attempt.
+        /// The live attempt.
         fence: Fence,
-        /// How the attempt ended; `None` when it never ran.
+        /// The outcome of the attempt; `None` if it never ran.
         outcome: Option<Outcome>,
-        /// How long the attempt ran, as far as its worker said so: an attempt that never was `Start`ed then counts as started so long ago.
+        /// The run time that the worker reported. It dates the start of an attempt without a
+        /// recorded `Start`.
         ran: Option<Duration>,
-        /// How many lines its log has, as far as its worker said so.
+        /// The length of its log in lines, if the worker reported it.
         log_end: Option<u64>,
-        /// The next attempt has to wait until then.
+        /// The earliest start of the next attempt.
         not_before: Option<Timestamp>,
     },
-    /// The end. With a fence: only while that attempt lives; without: only while `queued` without a live attempt.
+    /// Ends the execution. With a fence, that attempt must be live; without one, the execution must
+    /// be `queued` without a live attempt.
     Finish {
         /// The execution.
         execution: ExecutionId,
-        /// Its live attempt, or none.
+        /// The live attempt, if there is one.
         fence: Option<Fence>,
-        /// How it ended.
+        /// The outcome.
         outcome: Outcome,
-        /// How long the attempt ran, as for `Requeue`.
+        /// The run time of the attempt, as for `Requeue`.
         ran: Option<Duration>,
-        /// How many lines its log has, as for `Requeue`.
+        /// The length of its log in lines, as for `Requeue`.
         log_end: Option<u64>,
     },
 }
 
 impl Transition {
-    /// The execution that it changes; `None` when it is about an action or a queue.
+    /// Returns the execution that it changes; `None` if it concerns an action or a queue.
     pub fn execution(&self) -> Option<ExecutionId> {
         match self {
             Transition::Offer(_) | Transition::Pause { .. } | Transition::Resume { .. } => None,
@@ -108,7 +113,8 @@ impl Transition {
         }
     }
 
-    /// Whether it may be applied to an execution that stands so (`None`: unknown), and how it stands afterwards.
+    /// Checks the transition against the standing of its execution (`None` if that is unknown), and
+    /// returns the standing afterwards.
     ///
     /// # Errors
     /// `Conflict`, naming execution and condition.
@@ -158,7 +164,8 @@ impl Transition {
         }
     }
 
-    /// Makes the change, at the time `at`. Only after [`check`](Self::check); `Accept` and what is about no execution change none that exists.
+    /// Applies the change to an execution record, dated `at`. Call [`check`](Self::check) first.
+    /// `Accept` and the transitions of actions and queues change no existing execution.
     pub fn apply(&self, execution: &mut Execution, at: Timestamp) {
         match self {
             Transition::Offer(_)
@@ -198,7 +205,7 @@ impl Transition {
                 execution.outcome = Some(outcome.clone());
                 execution.finished_at = Some(at);
                 if fence.is_some() {
-                    // What is poisoned was lost once more.
+                    // The attempt that poisons an execution is a lost one.
                     let of_attempt = if outcome.is_poisoned() { &Outcome::Lost } else { outcome };
                     end_attempt(execution, at, Some(of_attempt.clone()), *ran, *log_end);
                 }

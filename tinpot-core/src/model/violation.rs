@@ -1,20 +1,20 @@
-//! What is wrong with a set of parameters, value by value.
+//! Violations: the values that do not fit, and why.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// The most violations that are named; how many more there are is only counted.
+/// The maximum number of violations that are named. Further ones are only counted.
 pub(crate) const VIOLATIONS_MAX: usize = 50;
-/// The longest path, in bytes: names in it come from whoever submits.
+/// The maximum length of a path in bytes: the names in it come from the submitter.
 const PATH_BYTES: usize = 256;
 
-/// One thing that is wrong with a set of parameters.
+/// One value that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// Which value: `days`, `hosts[3]`, `options.force`; empty for the whole document.
+    /// The path of the value: `days`, `hosts[3]`, `options.force`; empty for the whole document.
     pub path: String,
-    /// What is wrong with it, and what would be right.
+    /// The fault and its remedy.
     pub message: String,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The violations that were found, the first of them in full.
+/// A bounded collection of violations.
 #[derive(Debug, Default)]
 pub(crate) struct Violations {
     named: Vec<Violation>,
@@ -49,18 +49,18 @@ impl Violations {
         self.named.is_empty()
     }
 
-    /// How many are named.
+    /// Returns the number of violations that are named.
     pub(crate) fn len(&self) -> usize {
         self.named.len()
     }
 
-    /// Forgets all but the first `len`.
+    /// Keeps only the first `len` violations.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.named.truncate(len);
         self.more = 0;
     }
 
-    /// Whether something is known to be wrong with the value at that path.
+    /// Returns true if the value at this path has a violation.
     #[cfg(feature = "validation")]
     pub(crate) fn has(&self, path: &str) -> bool {
         let path = clipped(path, PATH_BYTES);
@@ -77,7 +77,7 @@ impl Violations {
     }
 }
 
-/// A text that is not longer than `max_bytes`, with a mark where it was cut.
+/// Returns `text` cut to `max_bytes`, with an ellipsis if it was longer.
 pub(crate) fn clipped(text: &str, max_bytes: usize) -> std::borrow::Cow<'_, str> {
     if text.len() <= max_bytes {
         return text.into();

@@ -1,4 +1,4 @@
-//! Hides values in documents: by their place, and by what they are.
+//! Masking of values in documents, by place or by content.
 
 use std::fmt;
 
@@ -8,18 +8,19 @@ use serde_json::value::RawValue;
 
 use super::Json;
 
-/// What stands for a value that is not shown.
+/// The replacement of a masked value.
 pub(crate) const MASK: &str = "***";
 const MASK_JSON: &str = "\"***\"";
 
-/// The document with `"***"` in place of the values at these JSON pointers. The rest stays as it was written; a place that is not there is
-/// no matter.
+/// Returns the document with `"***"` in place of the values at these JSON pointers. The rest keeps
+/// its text. Pointers that lead nowhere are ignored.
 pub(crate) fn at_places(document: &Json, pointers: &[String]) -> Json {
     let places: Vec<Vec<String>> = pointers.iter().map(|pointer| segments(pointer)).collect();
     let places: Vec<&[String]> = places.iter().map(Vec::as_slice).collect();
     let mut out = String::with_capacity(document.get().len());
     write_masked(document.get(), &places, &mut out);
-    // It was put together from documents. Should that have gone wrong, nothing is shown.
+    // The text consists of valid parts. If it is invalid nevertheless, show nothing rather than a
+    // secret.
     Json::parse(out).unwrap_or_else(|_| Json::constant(MASK_JSON))
 }
 
@@ -55,7 +56,8 @@ fn write_masked(text: &str, places: &[&[String]], out: &mut String) {
     out.push(if is_list { ']' } else { '}' });
 }
 
-/// The values of a list or an object as they were written, each with its name or number; `None` for anything else.
+/// The members of a list or an object in their original text, each with its name or index; `None`
+/// for other values.
 struct Children<'a>(Option<Vec<(String, &'a RawValue)>>);
 
 impl<'de> Deserialize<'de> for Children<'de> {
@@ -88,7 +90,8 @@ impl<'de> Deserialize<'de> for Children<'de> {
     }
 }
 
-/// The document with `mask` applied to each of its strings and numbers, names included. The rest stays as it was written.
+/// Returns the document with `mask` applied to each string and number, names included. The rest
+/// keeps its text.
 pub(crate) fn in_texts(document: &Json, mask: impl Fn(&str) -> Option<String>) -> Json {
     let text = document.get();
     let mut out = String::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! Reads a document as a value, and says by path what parsers disagree about or cannot hold.
+//! A strict reader: it reports, by path, everything on which JSON parsers disagree.
 
 use std::fmt;
 
@@ -7,19 +7,20 @@ use serde_json::{Map, Number, Value};
 
 use crate::model::violation::{Violations, push_name};
 
-/// How deep lists and objects may be nested. Every JSON library can do that; many give up soon after.
+/// The maximum depth of nesting. Every JSON library supports this depth; many fail soon beyond it.
 const DEPTH_MAX: usize = 100;
-/// Numbers that JSON does not have are looked for again behind the first one; so often.
+/// The number of times that reading continues behind a number that JSON does not have.
 const PASSES: usize = 8;
 
-/// A document, and what is wrong with it.
+/// A document and its faults.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
-    /// `None` when it is not JSON. What is wrong is null in it, or left out.
+    /// The value; `None` if the text is not JSON. Faulty parts are null or missing.
     pub(crate) value: Option<Value>,
-    /// Keys that are given twice, numbers that JSON or a float does not have, what is nested too deep.
+    /// Duplicate keys, numbers that JSON or a float cannot represent, and values that are nested
+    /// too deep.
     pub(crate) faults: Violations,
-    /// Why it is not JSON, and the path of the value that could not be read.
+    /// The reason why the text is not JSON, and the path of the value that could not be read.
     pub(crate) syntax: Option<(String, serde_json::Error)>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn read(text: &str) -> Reading {
                 syntax: Some((state.path, error)),
             };
         };
-        // What was found before it will be found again.
+        // The next pass reports the earlier faults again.
         state.faults.truncate(before);
         state.faults.push(&state.path, message);
         numbers = state.faults;
@@ -58,7 +59,8 @@ pub(crate) fn read(text: &str) -> Reading {
     Reading { faults: numbers, ..Reading::default() }
 }
 
-/// The place of a word at which reading ended, when that is what other languages write for a number that JSON does not have.
+/// Returns the position of the word at which reading ended, if it is another language's notation
+/// for a number that JSON does not have (`NaN`, `Infinity`).
 fn not_a_number(text: &str, error: &serde_json::Error) -> Option<(std::ops::Range<usize>, String)> {
     let line: usize =
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
@@ -82,7 +84,7 @@ fn not_a_number(text: &str, error: &serde_json::Error) -> Option<(std::ops::Rang
 }
 
 struct State {
-    /// Of the value that is read now, or that could not be read.
+    /// The path of the value that is being read, or that could not be read.
     path: String,
     faults: Violations,
 }

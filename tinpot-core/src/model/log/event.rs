@@ -1,4 +1,4 @@
-//! What an attempt says about itself between its lines: steps, children, artifacts, a summary.
+//! Log events: the steps, children, artifacts and summary of an attempt, in order with its lines.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,14 +9,14 @@ use crate::model::error::{Error, ErrorKind};
 use crate::model::id::ExecutionId;
 use crate::model::time::Timestamp;
 
-/// One step of an execution: a function that an action called, or a part of it with a name.
+/// The id of a step: a function that an action called, or a named part of it.
 ///
-/// As text: `attempt.number`.
+/// Its text is `attempt.number`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpanId {
     /// The number of the attempt.
     pub attempt: u32,
-    /// Counts the steps of the attempt, from 1.
+    /// The number of the step within the attempt, from 1.
     pub number: u32,
 }
 
@@ -54,15 +54,15 @@ impl<'de> Deserialize<'de> for SpanId {
     }
 }
 
-/// How a step ended.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpanOutcome {
-    /// It returned.
+    /// The step returned.
     Succeeded,
-    /// It raised an error.
+    /// The step raised an error.
     Failed,
-    /// It was asked to end.
+    /// The step was cancelled.
     Cancelled,
 }
 
@@ -71,60 +71,60 @@ pub enum SpanOutcome {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LogEvent {
-    /// A step began.
+    /// The start of a step.
     SpanStarted {
-        /// Which.
+        /// The step.
         span: SpanId,
-        /// The step that it is part of; none at the top.
+        /// The enclosing step; `None` at the top.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<SpanId>,
-        /// What it is called.
+        /// The name.
         name: String,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
-    /// A step ended.
+    /// The end of a step.
     SpanEnded {
-        /// Which.
+        /// The step.
         span: SpanId,
-        /// How.
+        /// The outcome.
         outcome: SpanOutcome,
-        /// How long it took, in microseconds.
+        /// The duration in microseconds.
         took_us: u64,
-        /// Why, when it failed.
+        /// The error, if it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
-    /// It had another action run, as an execution of its own.
+    /// A call of another action, which runs as an execution of its own.
     Child {
-        /// That execution.
+        /// The child execution.
         execution: ExecutionId,
-        /// Its action.
+        /// The action of the child.
         action: String,
-        /// The step that asked for it.
+        /// The step that made the call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         span: Option<SpanId>,
     },
-    /// A file is kept. Its bytes stand before this, on lines of [`Stream::Data`](super::Stream::Data).
+    /// An artifact. Its bytes precede this event on lines of [`Stream::Data`](super::Stream::Data).
     Artifact(Artifact),
-    /// What there is to say about all of it, in Markdown; the last one counts.
+    /// The summary of the execution, in Markdown. The last one counts.
     Summary {
         /// The text.
         markdown: String,
     },
 }
 
-/// A file that an attempt has left.
+/// A file that an attempt keeps with its execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// Counts the artifacts of the attempt, from 1.
+    /// The number of the artifact within the attempt, from 1.
     pub number: u32,
     /// The number of the attempt.
     pub attempt: u32,
-    /// What it is called: one path component.
+    /// The file name: one path component.
     pub name: String,
-    /// How long it is.
+    /// The size in bytes.
     pub size_bytes: u64,
-    /// What it is, as far as its name says.
+    /// The media type, derived from the name.
     pub media_type: String,
 }
