@@ -1,5 +1,5 @@
-import { defineConfig } from "vitest/config";
 import type { Plugin } from "vite";
+import { defineConfig } from "vitest/config";
 
 // The server puts the files of `dist/` below `ui/` and writes the mount path into `<base href="./">`. While developing there is no such
 // server, and a deep link needs an absolute base.
@@ -45,8 +45,8 @@ export default defineConfig({
   server: {
     proxy: {
       // Which server to develop against: TINPOT_SERVER=http://127.0.0.1:PORT npm run dev
-      "/api": { target: process.env["TINPOT_SERVER"] ?? "http://127.0.0.1:8000" },
-      "/openapi.json": { target: process.env["TINPOT_SERVER"] ?? "http://127.0.0.1:8000" },
+      "/api": { target: process.env.TINPOT_SERVER ?? "http://127.0.0.1:8000" },
+      "/openapi.json": { target: process.env.TINPOT_SERVER ?? "http://127.0.0.1:8000" },
     },
   },
   test: {

@@ -41,6 +41,7 @@ pub(crate) fn check() -> Result<String, String> {
     install()?;
     npm(&["run", "schema", "--", "--check"])?;
     npm(&["run", "check"])?;
+    npm(&["run", "lint"])?;
     npm(&["test"])?;
     let rebuilt = std::env::current_dir().map_err(|e| e.to_string())?.join(REBUILT);
     npm(&["run", "build", "--", "--outDir", &rebuilt.to_string_lossy(), "--emptyOutDir"])?;

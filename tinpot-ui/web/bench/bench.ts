@@ -9,11 +9,11 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { chromium, type Browser, type Page } from "@playwright/test";
+import { type Browser, chromium, type Page } from "@playwright/test";
 import config from "../playwright.config";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-process.env["TINPOT_E2E_BIN"] ??= resolve(HERE, "../../../target/release");
+process.env.TINPOT_E2E_BIN ??= resolve(HERE, "../../../target/release");
 const { standalone } = await import("../e2e/server");
 const { run } = await import("../e2e/support");
 
@@ -35,8 +35,13 @@ function median(values: readonly number[]): number {
 
 function print({ what, unit, must, aim, values }: Measured): void {
   const limits = must === undefined ? "" : `  (must ${must}, aim ${aim})`;
-  const range = values.length > 1 ? `  [${Math.round(Math.min(...values))} … ${Math.round(Math.max(...values))}]` : "";
-  console.log(`${what.padEnd(58)} ${median(values).toFixed(1).padStart(7)} ${unit}${range}${limits}`);
+  const range =
+    values.length > 1
+      ? `  [${Math.round(Math.min(...values))} … ${Math.round(Math.max(...values))}]`
+      : "";
+  console.log(
+    `${what.padEnd(58)} ${median(values).toFixed(1).padStart(7)} ${unit}${range}${limits}`,
+  );
 }
 
 /** Milliseconds from an act in the page to the first frame in which `shown` finds what is wanted. */
@@ -53,8 +58,10 @@ async function timed(page: Page, act: string, shown: string): Promise<number> {
   })`);
 }
 
-const go = (path: string): string => `history.pushState(null, "", ${JSON.stringify(path)}); dispatchEvent(new PopStateEvent("popstate"))`;
-const lineShown = (text: string): string => `[...document.querySelectorAll(".log-scroll .log-text")].some((line) => line.textContent === ${JSON.stringify(text)})`;
+const go = (path: string): string =>
+  `history.pushState(null, "", ${JSON.stringify(path)}); dispatchEvent(new PopStateEvent("popstate"))`;
+const lineShown = (text: string): string =>
+  `[...document.querySelectorAll(".log-scroll .log-text")].some((line) => line.textContent === ${JSON.stringify(text)})`;
 
 /** A fresh context each time: nothing is cached, nothing is compiled. */
 async function fresh(browser: Browser, url: string, shown: string): Promise<number> {
@@ -83,8 +90,15 @@ async function repeated(measure: () => Promise<number>): Promise<number[]> {
 function sizes(): void {
   const dist = resolve(HERE, "../../dist");
   let sum = 0;
-  for (const name of readdirSync(dist)) sum += gzipSync(readFileSync(join(dist, name)), { level: 9 }).length;
-  print({ what: "compressed size of everything", unit: "kB", must: 100, aim: 60, values: [sum / 1000] });
+  for (const name of readdirSync(dist))
+    sum += gzipSync(readFileSync(join(dist, name)), { level: 9 }).length;
+  print({
+    what: "compressed size of everything",
+    unit: "kB",
+    must: 100,
+    aim: 60,
+    values: [sum / 1000],
+  });
 }
 
 async function logs(browser: Browser): Promise<void> {
@@ -92,9 +106,23 @@ async function logs(browser: Browser): Promise<void> {
   try {
     const long = await run(server.url, "many", { lines: LINES }, 120_000);
     const short = await run(server.url, "leaf");
-    const first = await repeated(() => fresh(browser, `${server.url}/actions`, `document.querySelectorAll(".card a").length > 5`));
-    print({ what: "first load, fresh context: the actions can be used", unit: "ms", must: 500, aim: 150, values: first });
-    print({ what: "first load, fresh context: straight to the long log", unit: "ms", values: await repeated(() => fresh(browser, `${server.url}/executions/${long}`, lineShown("line 1: hay"))) });
+    const first = await repeated(() =>
+      fresh(browser, `${server.url}/actions`, `document.querySelectorAll(".card a").length > 5`),
+    );
+    print({
+      what: "first load, fresh context: the actions can be used",
+      unit: "ms",
+      must: 500,
+      aim: 150,
+      values: first,
+    });
+    print({
+      what: "first load, fresh context: straight to the long log",
+      unit: "ms",
+      values: await repeated(() =>
+        fresh(browser, `${server.url}/executions/${long}`, lineShown("line 1: hay")),
+      ),
+    });
 
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     await page.goto(`${server.url}/executions/${short}`);
@@ -106,11 +134,33 @@ async function logs(browser: Browser): Promise<void> {
       jumped.push(await timed(page, key, lineShown(`line ${LINES}: hay`)));
       const search = `const input = document.querySelector(".log-find input"); input.value = "the needle"; input.dispatchEvent(new InputEvent("input", { bubbles: true }))`;
       found.push(await timed(page, search, lineShown("line 271828: the needle")));
-      await timed(page, go(`/executions/${short}`), `document.querySelector("h1")?.textContent.includes("leaf")`);
+      await timed(
+        page,
+        go(`/executions/${short}`),
+        `document.querySelector("h1")?.textContent.includes("leaf")`,
+      );
     }
-    print({ what: "300,000 lines: open to the first line", unit: "ms", must: 300, aim: 100, values: opened });
-    print({ what: "300,000 lines: jump to the end", unit: "ms", must: 300, aim: 100, values: jumped });
-    print({ what: "300,000 lines: from the last key to the hit of a search", unit: "ms", must: 500, aim: 150, values: found });
+    print({
+      what: "300,000 lines: open to the first line",
+      unit: "ms",
+      must: 300,
+      aim: 100,
+      values: opened,
+    });
+    print({
+      what: "300,000 lines: jump to the end",
+      unit: "ms",
+      must: 300,
+      aim: 100,
+      values: jumped,
+    });
+    print({
+      what: "300,000 lines: from the last key to the hit of a search",
+      unit: "ms",
+      must: 500,
+      aim: 150,
+      values: found,
+    });
     await page.close();
   } finally {
     await server.stop();
@@ -119,14 +169,25 @@ async function logs(browser: Browser): Promise<void> {
 
 async function many(browser: Browser): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "tinpot-bench-"));
-  const actions = Array.from({ length: 2_000 }, (_, n) => `@action(group="Group ${n % 20}")\ndef action_${n}(number: int = ${n}):\n    """Does number ${n}."""\n    return number\n\n`);
+  const actions = Array.from(
+    { length: 2_000 },
+    (_, n) =>
+      `@action(group="Group ${n % 20}")\ndef action_${n}(number: int = ${n}):\n    """Does number ${n}."""\n    return number\n\n`,
+  );
   const parameters = Array.from({ length: 60 }, (_, n) => `parameter_${n}: int = ${n}`).join(", ");
-  writeFileSync(join(folder, "many.py"), `from tinpot import action\n\n${actions.join("")}@action\ndef wide(${parameters}):\n    return 0\n`);
+  writeFileSync(
+    join(folder, "many.py"),
+    `from tinpot import action\n\n${actions.join("")}@action\ndef wide(${parameters}):\n    return 0\n`,
+  );
   const server = await standalone({ actions: folder, ready: /"wide"/ });
   try {
     const list = `document.querySelectorAll(".card a").length >= 100`;
     const form = `document.querySelector("#p-parameter_59") !== null`;
-    print({ what: "2,000 actions: first load of the list, fresh context", unit: "ms", values: await repeated(() => fresh(browser, `${server.url}/actions`, list)) });
+    print({
+      what: "2,000 actions: first load of the list, fresh context",
+      unit: "ms",
+      values: await repeated(() => fresh(browser, `${server.url}/actions`, list)),
+    });
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     await page.goto(`${server.url}/queues`);
     const [listed, filtered, wide]: [number[], number[], number[]] = [[], [], []];

@@ -1,7 +1,7 @@
 /** For everybody: by keyboard alone, for screen readers, in both themes, on a phone. */
 import AxeBuilder from "@axe-core/playwright";
-import { expect, test, type Page } from "@playwright/test";
-import { standalone, type Server } from "./server";
+import { expect, type Page, test } from "@playwright/test";
+import { type Server, standalone } from "./server";
 import { docsAreMade, docsImage, line, over, run, shot, submit } from "./support";
 
 let server: Server;
@@ -11,7 +11,11 @@ let failed: string;
 
 test.beforeAll(async () => {
   server = await standalone();
-  [coloured, nested, failed] = [await run(server.url, "colourful"), await run(server.url, "nested"), await run(server.url, "failing")];
+  [coloured, nested, failed] = [
+    await run(server.url, "colourful"),
+    await run(server.url, "nested"),
+    await run(server.url, "failing"),
+  ];
 });
 
 test.afterAll(async () => server.stop());
@@ -39,7 +43,10 @@ async function settled(page: Page): Promise<void> {
 for (const scheme of ["light", "dark"] as const) {
   test(`axe finds nothing, ${scheme}`, async ({ browser }) => {
     test.setTimeout(180_000);
-    const context = await browser.newContext({ colorScheme: scheme, viewport: { width: 1280, height: 800 } });
+    const context = await browser.newContext({
+      colorScheme: scheme,
+      viewport: { width: 1280, height: 800 },
+    });
     const page = await context.newPage();
     const found: string[] = [];
     for (const [name, path] of pages()) {
@@ -47,21 +54,35 @@ for (const scheme of ["light", "dark"] as const) {
       await settled(page);
       await shot(page, `${name}-${scheme}`);
       const { violations } = await new AxeBuilder({ page }).analyze();
-      for (const { id, nodes } of violations) found.push(`${name}: ${id}: ${nodes.map((node) => node.target.join(" ")).slice(0, 3).join(", ")}`);
+      for (const { id, nodes } of violations)
+        found.push(
+          `${name}: ${id}: ${nodes
+            .map((node) => node.target.join(" "))
+            .slice(0, 3)
+            .join(", ")}`,
+        );
     }
     expect(found).toEqual([]);
     await context.close();
   });
 }
 
-test("on a phone nothing is wider than the screen, and the log can be read", async ({ browser }) => {
-  const context = await browser.newContext({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+test("on a phone nothing is wider than the screen, and the log can be read", async ({
+  browser,
+}) => {
+  const context = await browser.newContext({
+    viewport: { width: 360, height: 740 },
+    hasTouch: true,
+    isMobile: true,
+  });
   const page = await context.newPage();
   for (const [name, path] of pages()) {
     await page.goto(`${server.url}/${path}`);
     await settled(page);
     await shot(page, `${name}-phone`);
-    const beyond = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    const beyond = await page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
     expect(beyond, name).toBeLessThanOrEqual(0);
   }
   await page.goto(`${server.url}/executions/${coloured}`);
@@ -104,9 +125,17 @@ async function tabTo(page: Page, there: () => Promise<boolean>): Promise<void> {
 }
 
 test("the picture of the README", async ({ browser }) => {
-  const context = await browser.newContext({ colorScheme: "light", viewport: { width: 1280, height: 800 } });
+  const context = await browser.newContext({
+    colorScheme: "light",
+    viewport: { width: 1280, height: 800 },
+  });
   const page = await context.newPage();
-  const id = await submit(server.url, "deploy", { service: "shop", version: "v2.14.0", environment: "production" }, { requested_by: "anna" });
+  const id = await submit(
+    server.url,
+    "deploy",
+    { service: "shop", version: "v2.14.0", environment: "production" },
+    { requested_by: "anna" },
+  );
   await page.goto(`${server.url}/executions/${id}`);
   await expect(line(page, /watching the error rate/)).toBeVisible();
   await expect(page.locator(".progress-line")).toContainText("80 % · smoke tests");
@@ -116,21 +145,30 @@ test("the picture of the README", async ({ browser }) => {
 });
 
 // Made when asked for: nothing is tested by them that the others do not test.
-if (docsAreMade) test("pictures for the documentation", async ({ browser }) => {
-  for (const scheme of ["light", "dark"] as const) {
-    const context = await browser.newContext({ colorScheme: scheme, viewport: { width: 1120, height: 700 } });
-    const page = await context.newPage();
-    await page.goto(`${server.url}/actions/backup`);
-    await settled(page);
-    await docsImage(page, `form-${scheme}`);
-    const id = await submit(server.url, "backup", { host: "db-1", days: 14 }, { requested_by: "anna" });
-    await page.goto(`${server.url}/executions/${id}`);
-    await expect(line(page, /verifying/)).toBeVisible();
-    await docsImage(page, `log-${scheme}`);
-    await over(server.url, id);
-    await page.goto(`${server.url}/executions/${id}?tab=timeline`);
-    await expect(page.getByRole("table", { name: "Timeline" })).toContainText("verify");
-    await docsImage(page, `timeline-${scheme}`);
-    await context.close();
-  }
-});
+if (docsAreMade)
+  test("pictures for the documentation", async ({ browser }) => {
+    for (const scheme of ["light", "dark"] as const) {
+      const context = await browser.newContext({
+        colorScheme: scheme,
+        viewport: { width: 1120, height: 700 },
+      });
+      const page = await context.newPage();
+      await page.goto(`${server.url}/actions/backup`);
+      await settled(page);
+      await docsImage(page, `form-${scheme}`);
+      const id = await submit(
+        server.url,
+        "backup",
+        { host: "db-1", days: 14 },
+        { requested_by: "anna" },
+      );
+      await page.goto(`${server.url}/executions/${id}`);
+      await expect(line(page, /verifying/)).toBeVisible();
+      await docsImage(page, `log-${scheme}`);
+      await over(server.url, id);
+      await page.goto(`${server.url}/executions/${id}?tab=timeline`);
+      await expect(page.getByRole("table", { name: "Timeline" })).toContainText("verify");
+      await docsImage(page, `timeline-${scheme}`);
+      await context.close();
+    }
+  });

@@ -1,6 +1,6 @@
 /** The page of one execution, beside its log. */
 import { expect, test } from "@playwright/test";
-import { standalone, type Server } from "./server";
+import { type Server, standalone } from "./server";
 import { line, over, run, shot, statusOf, submit, watchErrors } from "./support";
 
 let server: Server;
@@ -39,7 +39,11 @@ test("the timeline has a bar per attempt, step and child", async ({ page }) => {
   await page.goto(`${server.url}/executions/${id}?tab=timeline`);
   const rows = page.getByRole("table", { name: "Timeline" }).getByRole("row");
   await expect(rows.filter({ hasText: "Attempt 1" })).toBeVisible();
-  for (const name of ["collect", "inner", "call others"]) await expect(rows.filter({ hasText: name }).first()).toHaveAttribute("data-outcome", "succeeded");
+  for (const name of ["collect", "inner", "call others"])
+    await expect(rows.filter({ hasText: name }).first()).toHaveAttribute(
+      "data-outcome",
+      "succeeded",
+    );
   const child = rows.filter({ hasText: "leaf" });
   await expect(child).toHaveAttribute("data-kind", "child");
   await expect(child.locator("i")).toBeVisible();
@@ -83,7 +87,10 @@ test("rerun as is, with its secret; run again leads to the form", async ({ page 
   const id = await submit(server.url, "with_secret", { token: "hunter22", target: "there" });
   await over(server.url, id);
   await page.goto(`${server.url}/executions/${id}`);
-  await expect(page.getByRole("link", { name: "Run again…" })).toHaveAttribute("href", new RegExp(`/actions/with_secret\\?from=${id}$`));
+  await expect(page.getByRole("link", { name: "Run again…" })).toHaveAttribute(
+    "href",
+    new RegExp(`/actions/with_secret\\?from=${id}$`),
+  );
   await page.getByRole("button", { name: "Rerun as is" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Rerun" }).click();
   await expect(page).not.toHaveURL(new RegExp(id));
@@ -105,7 +112,9 @@ test("the call can be had as a command or a program, without the secret", async 
   expect(await page.content()).not.toContain("hunter22");
 });
 
-test("a large result is there at once and opened in parts; one beyond its limit is refused in words", async ({ page }) => {
+test("a large result is there at once and opened in parts; one beyond its limit is refused in words", async ({
+  page,
+}) => {
   const id = await run(server.url, "bulky", { entries: 11_000 });
   await page.goto(`${server.url}/executions/${id}?tab=result`);
   const tree = page.getByRole("group", { name: "Result" });
@@ -114,7 +123,9 @@ test("a large result is there at once and opened in parts; one beyond its limit 
   expect(await page.locator(".tree *").count()).toBeLessThan(2_000);
   const refused = await run(server.url, "bounded");
   await page.goto(`${server.url}/executions/${refused}`);
-  await expect(page.getByRole("group", { name: "Error" })).toContainText("max_result of 1048576 bytes");
+  await expect(page.getByRole("group", { name: "Error" })).toContainText(
+    "max_result of 1048576 bytes",
+  );
   await expect(page.getByRole("tab", { name: "Log" })).toBeVisible();
 });
 
@@ -131,7 +142,10 @@ test("a link to what is not there says so", async ({ page }) => {
 test("what is written live is seen with progress of steps and status", async ({ page }) => {
   const id = await submit(server.url, "nested", { lines: 30 });
   await page.goto(`${server.url}/executions/${id}?tab=timeline`);
-  const collect = page.getByRole("table", { name: "Timeline" }).getByRole("row").filter({ hasText: "collect" });
+  const collect = page
+    .getByRole("table", { name: "Timeline" })
+    .getByRole("row")
+    .filter({ hasText: "collect" });
   await expect(collect).toHaveAttribute("data-outcome", "pending");
   await expect(collect).toHaveAttribute("data-outcome", "succeeded");
   await expect(page.locator("h1 .status")).toHaveText("succeeded");

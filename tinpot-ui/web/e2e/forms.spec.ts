@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test, type Locator, type Page } from "@playwright/test";
-import { standalone, type Server } from "./server";
+import { expect, type Locator, type Page, test } from "@playwright/test";
+import { type Server, standalone } from "./server";
 import { shot, submit, timing, watchErrors } from "./support";
 
 let server: Server;
@@ -28,7 +28,9 @@ async function sent(page: Page): Promise<Record<string, [string, string]>> {
   await expect(page).toHaveURL(/\/executions\/[0-9a-f-]{36}/);
   await expect(page.locator("h1 .status")).toHaveText("succeeded");
   const id = /executions\/([0-9a-f-]{36})/.exec(page.url())?.[1] ?? "";
-  const view = (await (await fetch(`${server.url}/api/executions/${id}`)).json()) as { outcome: { result: Record<string, [string, string]> } };
+  const view = (await (await fetch(`${server.url}/api/executions/${id}`)).json()) as {
+    outcome: { result: Record<string, [string, string]> };
+  };
   return view.outcome.result;
 }
 
@@ -84,7 +86,7 @@ test("a blank is no value, never a zero", async ({ page }) => {
   await control(page, "note").fill("x");
   await control(page, "note").fill("");
   const got = await sent(page);
-  expect(got["count"]).toEqual(["NoneType", "None"]);
+  expect(got.count).toEqual(["NoneType", "None"]);
 });
 
 test("form and JSON say the same, both ways", async ({ page }) => {
@@ -103,25 +105,39 @@ test("form and JSON say the same, both ways", async ({ page }) => {
   await expect(page.getByRole("button", { name: "Run", exact: true })).toBeDisabled();
   await text.fill('{"count": 42, "words": ["a", "b", "c"], "either": "text"}');
   const got = await sent(page);
-  expect(got).toMatchObject({ count: ["int", "42"], either: ["str", "text"], words: ["list", "['a', 'b', 'c']"], text: ["str", "as it was"] });
+  expect(got).toMatchObject({
+    count: ["int", "42"],
+    either: ["str", "text"],
+    words: ["list", "['a', 'b', 'c']"],
+    text: ["str", "as it was"],
+  });
 });
 
-test("what the server refuses is said at its field, and nothing typed is lost", async ({ page }) => {
+test("what the server refuses is said at its field, and nothing typed is lost", async ({
+  page,
+}) => {
   await openForm(page);
-  await page.route("**/execute", (route) => route.fulfill({
-    status: 422,
-    contentType: "application/json",
-    body: JSON.stringify({ detail: "parameters: text: is not known here", errors: [{ path: "text", message: "is not known here" }] }),
-  }));
+  await page.route("**/execute", (route) =>
+    route.fulfill({
+      status: 422,
+      contentType: "application/json",
+      body: JSON.stringify({
+        detail: "parameters: text: is not known here",
+        errors: [{ path: "text", message: "is not known here" }],
+      }),
+    }),
+  );
   await control(page, "text").fill("typed");
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await expect(field(page, "text").locator(".field-error")).toHaveText("is not known here");
   await expect(control(page, "text")).toHaveValue("typed");
   await page.unroute("**/execute");
-  expect((await sent(page))["text"]).toEqual(["str", "typed"]);
+  expect((await sent(page)).text).toEqual(["str", "typed"]);
 });
 
-test("the last values are remembered, secrets are not, and nothing of it is in addresses", async ({ page }) => {
+test("the last values are remembered, secrets are not, and nothing of it is in addresses", async ({
+  page,
+}) => {
   const addresses: string[] = [];
   page.on("request", (request) => addresses.push(request.url()));
   await openForm(page, "with_secret");
@@ -140,7 +156,12 @@ test("the last values are remembered, secrets are not, and nothing of it is in a
 });
 
 test("run again has what was asked for, options as well", async ({ page }) => {
-  const id = await submit(server.url, "form", { text: "once more", count: 3, words: ["x"] }, { priority: 7, timeout: 90, requested_by: "anna" });
+  const id = await submit(
+    server.url,
+    "form",
+    { text: "once more", count: 3, words: ["x"] },
+    { priority: 7, timeout: 90, requested_by: "anna" },
+  );
   await page.goto(`${server.url}/executions/${id}`);
   await page.getByRole("link", { name: "Run again…" }).click();
   await expect(control(page, "text")).toHaveValue("once more");
@@ -149,13 +170,21 @@ test("run again has what was asked for, options as well", async ({ page }) => {
   await expect(page.getByLabel("Priority")).toHaveValue("7");
   await expect(page.getByLabel("Timeout")).not.toHaveValue("");
   const got = await sent(page);
-  expect(got).toMatchObject({ text: ["str", "once more"], count: ["int", "3"], words: ["list", "['x']"] });
+  expect(got).toMatchObject({
+    text: ["str", "once more"],
+    count: ["int", "3"],
+    words: ["list", "['x']"],
+  });
 });
 
 test("2,000 actions and 60 parameters", async ({ page }) => {
   test.setTimeout(120_000);
   const folder = mkdtempSync(join(tmpdir(), "tinpot-many-"));
-  const actions = Array.from({ length: 2_000 }, (_, n) => `@action(group="Group ${n % 20}")\ndef action_${n}(number: int = ${n}):\n    return number\n\n`);
+  const actions = Array.from(
+    { length: 2_000 },
+    (_, n) =>
+      `@action(group="Group ${n % 20}")\ndef action_${n}(number: int = ${n}):\n    return number\n\n`,
+  );
   const parameters = Array.from({ length: 60 }, (_, n) => `parameter_${n}: int = ${n}`).join(", ");
   const wide = `@action\ndef wide(${parameters}):\n    return sum(locals().values())\n\n@action\ndef colourful():\n    pass\n`;
   writeFileSync(join(folder, "many.py"), `from tinpot import action\n\n${actions.join("")}${wide}`);
@@ -175,14 +204,18 @@ test("2,000 actions and 60 parameters", async ({ page }) => {
     await page.getByRole("button", { name: "Run", exact: true }).click();
     await expect(page.locator("h1 .status")).toHaveText("succeeded");
     await page.getByRole("tab", { name: "Result" }).click();
-    await expect(page.getByRole("group", { name: "Result" })).toHaveText(String((59 * 60) / 2 + 1_000));
+    await expect(page.getByRole("group", { name: "Result" })).toHaveText(
+      String((59 * 60) / 2 + 1_000),
+    );
   } finally {
     await many.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 });
 
-test("fields in fields: nested, lists, names and values, unions, dates with their zone", async ({ browser }) => {
+test("fields in fields: nested, lists, names and values, unions, dates with their zone", async ({
+  browser,
+}) => {
   const context = await browser.newContext({ timezoneId: "America/New_York" });
   const page = await context.newPage();
   const errors = watchErrors(page);
@@ -245,13 +278,23 @@ test("options are folded away, and arrive", async ({ page }) => {
   await page.getByLabel("Idempotency key").fill("once only");
   const asked = page.waitForRequest("**/execute");
   await page.getByRole("button", { name: "Run", exact: true }).click();
-  expect(((await asked).postDataJSON() as { options: object }).options).toEqual({ priority: 9, delay: 1, timeout: 5400, idempotency_key: "once only" });
+  expect(((await asked).postDataJSON() as { options: object }).options).toEqual({
+    priority: 9,
+    delay: 1,
+    timeout: 5400,
+    idempotency_key: "once only",
+  });
   await expect(page.locator("h1 .status")).toHaveText("succeeded");
   const id = /executions\/([0-9a-f-]{36})/.exec(page.url())?.[1] ?? "";
-  const view = (await (await fetch(`${server.url}/api/executions/${id}`)).json()) as Record<string, unknown>;
+  const view = (await (await fetch(`${server.url}/api/executions/${id}`)).json()) as Record<
+    string,
+    unknown
+  >;
   expect(view).toMatchObject({ priority: 9, timeout: 5400, idempotency_key: "once only" });
   // The delay counts from when the server heard of it, a moment before it was accepted.
-  expect(Date.parse(String(view["started_at"])) - Date.parse(String(view["accepted_at"]))).toBeGreaterThan(500);
+  expect(
+    Date.parse(String(view.started_at)) - Date.parse(String(view.accepted_at)),
+  ).toBeGreaterThan(500);
   // The same key again is the same execution.
   await openForm(page, "leaf");
   await page.locator("details.options summary").click();

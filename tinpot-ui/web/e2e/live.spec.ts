@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test, type Page } from "@playwright/test";
-import { cluster, type Cluster } from "./server";
+import { expect, type Page, test } from "@playwright/test";
+import { type Cluster, cluster } from "./server";
 import { lastSeq, line, over, shot, sight, submit, watchErrors } from "./support";
 
 let server: Cluster;
@@ -30,8 +30,17 @@ async function ticking(every = 0.05): Promise<{ id: string; open: () => void }> 
 
 /** All lines of the log that the page has shown so far, as text by number; it has to be in view from the first on. */
 async function shown(page: Page): Promise<Map<number, string>> {
-  const rows = await page.locator(".log-scroll .log-line").evaluateAll((lines) =>
-    lines.map((row) => [Number((row as HTMLElement).dataset["seq"]), row.querySelector(".log-text")?.textContent ?? ""] as const));
+  const rows = await page
+    .locator(".log-scroll .log-line")
+    .evaluateAll((lines) =>
+      lines.map(
+        (row) =>
+          [
+            Number((row as HTMLElement).dataset.seq),
+            row.querySelector(".log-text")?.textContent ?? "",
+          ] as const,
+      ),
+    );
   return new Map(rows);
 }
 
@@ -63,10 +72,16 @@ test("follows; lets go when the reader scrolls up; comes back by the pill", asyn
   const { id, open } = await ticking(0.02);
   await page.goto(`${server.url}/executions/${id}`);
   await expect(line(page, /^tick 60$/)).toBeVisible();
-  await expect(page.getByRole("button", { name: /Follow/ })).toHaveAttribute("aria-pressed", "true");
+  await expect(page.getByRole("button", { name: /Follow/ })).toHaveAttribute(
+    "aria-pressed",
+    "true",
+  );
   await page.locator(".log-scroll").hover();
   await page.mouse.wheel(0, -300);
-  await expect(page.getByRole("button", { name: /Follow/ })).toHaveAttribute("aria-pressed", "false");
+  await expect(page.getByRole("button", { name: /Follow/ })).toHaveAttribute(
+    "aria-pressed",
+    "false",
+  );
   const at = (await sight(page)).first;
   const pill = page.getByRole("button", { name: /new lines?$/ });
   await expect(pill).toBeVisible();
@@ -96,7 +111,9 @@ test("a reload in the middle loses nothing", async ({ page }) => {
   await expect(line(page, /^tick 1$/)).toBeVisible();
 });
 
-test("a coordinator that is killed and comes back: stale in between, then all lines, once", async ({ page }) => {
+test("a coordinator that is killed and comes back: stale in between, then all lines, once", async ({
+  page,
+}) => {
   test.setTimeout(120_000);
   const errors = watchErrors(page);
   const { id, open } = await ticking(0.2);
@@ -104,7 +121,9 @@ test("a coordinator that is killed and comes back: stale in between, then all li
   await expect(line(page, /^tick 5$/)).toBeVisible();
   await expect(page.locator(".stream")).toHaveAttribute("data-state", "live");
   await server.restart(async () => {
-    await expect(page.locator(".stream")).toHaveAttribute("data-state", "stale", { timeout: 20_000 });
+    await expect(page.locator(".stream")).toHaveAttribute("data-state", "stale", {
+      timeout: 20_000,
+    });
     await shot(page, "stale");
     // What was there can still be read.
     await expect(line(page, /^tick 5$/)).toBeVisible();
@@ -112,13 +131,19 @@ test("a coordinator that is killed and comes back: stale in between, then all li
   await expect(page.locator(".stream")).toHaveAttribute("data-state", "live", { timeout: 30_000 });
   const reached = (await sight(page)).last;
   // First the server has them again, then the page: if it fails, one of the two can be told from the other.
-  await expect.poll(() => lastSeq(server.url, id), { timeout: 30_000 }).toBeGreaterThan(reached + 3);
-  await expect.poll(async () => (await sight(page)).last, { timeout: 10_000 }).toBeGreaterThan(reached + 3);
+  await expect
+    .poll(() => lastSeq(server.url, id), { timeout: 30_000 })
+    .toBeGreaterThan(reached + 3);
+  await expect
+    .poll(async () => (await sight(page)).last, { timeout: 10_000 })
+    .toBeGreaterThan(reached + 3);
   open();
   await expect(line(page, /^the last line$/)).toBeVisible({ timeout: 30_000 });
   await expect(page.locator("h1 .status")).toHaveText("succeeded", { timeout: 20_000 });
   expect(await over(server.url, id)).toBe("succeeded");
-  const ticks = [...(await shown(page)).values()].filter((text) => text.startsWith("tick ")).map((text) => Number(text.slice(5)));
+  const ticks = [...(await shown(page)).values()]
+    .filter((text) => text.startsWith("tick "))
+    .map((text) => Number(text.slice(5)));
   // All are in sight: from the first one, through the time without a coordinator, to what came after it.
   expect(ticks[0]).toBe(1);
   expect(ticks.length).toBeGreaterThanOrEqual(8);

@@ -1,6 +1,6 @@
 /** The log of one execution, as it is looked at when it is over. */
 import { expect, test } from "@playwright/test";
-import { standalone, type Server } from "./server";
+import { type Server, standalone } from "./server";
 import { line, run, shot, sight, watchErrors } from "./support";
 
 /** What may be in the page for one log, however long it is. */
@@ -19,7 +19,9 @@ test.beforeAll(async () => {
 
 test.afterAll(async () => server.stop());
 
-test("300,000 lines: first line, end and middle, with a bounded number of nodes", async ({ page }) => {
+test("300,000 lines: first line, end and middle, with a bounded number of nodes", async ({
+  page,
+}) => {
   const errors = watchErrors(page);
   await page.goto(`${server.url}/executions/${long}`);
   await expect(line(page, /^line 1: hay$/)).toBeVisible();
@@ -36,7 +38,9 @@ test("300,000 lines: first line, end and middle, with a bounded number of nodes"
     await page.locator(".log-scroll").evaluate((element, to) => {
       element.scrollTop = (element.scrollHeight - element.clientHeight) * to;
     }, part);
-    await expect.poll(async () => (await sight(page)).first).toBeGreaterThan(300_000 * part - 2_000);
+    await expect
+      .poll(async () => (await sight(page)).first)
+      .toBeGreaterThan(300_000 * part - 2_000);
     const seen = await sight(page);
     expect(seen.first).toBeLessThan(300_000 * part + 2_000);
     expect(seen.last).toBeGreaterThan(seen.first + 5);
@@ -56,7 +60,9 @@ test("scrolling through pages leaves out no line and shows none twice", async ({
   for (let turn = 0; turn < 40; turn += 1) {
     await page.mouse.wheel(0, 400);
     await expect.poll(async () => (await sight(page)).last).toBeGreaterThan(reached);
-    const seen = await page.locator(".log-scroll .log-line").evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset["seq"])));
+    const seen = await page
+      .locator(".log-scroll .log-line")
+      .evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset.seq)));
     const gaps = seen.filter((seq, at) => at > 0 && seq !== (seen[at - 1] ?? 0) + 1);
     expect(gaps).toEqual([]);
     // Nothing is skipped between two looks.
@@ -78,7 +84,13 @@ test("a search finds what is far outside of what is held, and goes there", async
   // With what stands around it, in the log itself and in the list.
   await expect(line(page, /^line 271827: hay$/)).toBeVisible();
   await page.getByRole("button", { name: /List the hits/ }).click();
-  await expect(page.locator(".log-hit .log-text")).toHaveText([/271826/, /271827/, /271828/, /271829/, /271830/]);
+  await expect(page.locator(".log-hit .log-text")).toHaveText([
+    /271826/,
+    /271827/,
+    /271828/,
+    /271829/,
+    /271830/,
+  ]);
   await shot(page, "search");
 });
 
@@ -128,7 +140,8 @@ test("colours, progress bars, levels, fields and steps", async ({ page }) => {
   await expect(page.locator(".ansi-italic")).toHaveText("italic");
   await expect(line(page, /^100% done$/)).toBeVisible();
   // Without colour: by letters.
-  const tagged = (text: string) => page.locator(".log-row").filter({ hasText: text }).locator(".log-tag");
+  const tagged = (text: string) =>
+    page.locator(".log-row").filter({ hasText: text }).locator(".log-tag");
   await expect(tagged("to stderr")).toHaveText("err");
   await expect(tagged("a detail")).toHaveText("dbg");
   await expect(tagged("look at this")).toHaveText("wrn");
@@ -169,7 +182,8 @@ test("a huge line is cut, says what is not kept, and unfolds in steps", async ({
 test("wrap, times and download", async ({ page }) => {
   await page.goto(`${server.url}/executions/${coloured}`);
   await expect(line(page, "the end")).toBeVisible();
-  const widthOf = () => page.locator(".log-scroll").evaluate((element) => element.scrollWidth - element.clientWidth);
+  const widthOf = () =>
+    page.locator(".log-scroll").evaluate((element) => element.scrollWidth - element.clientWidth);
   expect(await widthOf()).toBeGreaterThan(1_000);
   await page.keyboard.press("w");
   await expect.poll(widthOf).toBeLessThanOrEqual(1);

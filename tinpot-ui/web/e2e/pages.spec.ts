@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@playwright/test";
-import { cluster, freePort, standalone, type Server } from "./server";
+import { cluster, freePort, type Server, standalone } from "./server";
 import { line, run, shot, statusOf, submit, watchErrors } from "./support";
 
 let server: Server;
@@ -23,7 +23,10 @@ test.afterAll(async () => {
 /** Two executions that take both slots until the gate is opened. */
 async function allSlotsTaken(name: string): Promise<{ ids: string[]; open: () => void }> {
   const gate = join(folder, name);
-  const ids = [await submit(server.url, "ticking", { seconds: 60, gate }), await submit(server.url, "ticking", { seconds: 60, gate })];
+  const ids = [
+    await submit(server.url, "ticking", { seconds: 60, gate }),
+    await submit(server.url, "ticking", { seconds: 60, gate }),
+  ];
   for (const id of ids) await expect.poll(() => statusOf(server.url, id)).toBe("running");
   return { ids, open: () => writeFileSync(gate, "") };
 }
@@ -33,15 +36,22 @@ test("the overview counts and draws what happens, as it happens", async ({ page 
   await run(server.url, "leaf");
   await run(server.url, "failing");
   await page.goto(server.url);
-  const figure = (label: string) => page.locator(".figures li").filter({ hasText: label }).locator("strong");
+  const figure = (label: string) =>
+    page.locator(".figures li").filter({ hasText: label }).locator("strong");
   await expect(figure("Failed")).toHaveText("1");
-  await expect(page.getByRole("region", { name: "Throughput" }).locator("svg rect").first()).toBeVisible();
+  await expect(
+    page.getByRole("region", { name: "Throughput" }).locator("svg rect").first(),
+  ).toBeVisible();
   await expect(page.getByRole("region", { name: "Durations" }).locator("svg")).toBeVisible();
-  await expect(page.getByRole("region", { name: "Recent failures" })).toContainText("the disk is full");
+  await expect(page.getByRole("region", { name: "Recent failures" })).toContainText(
+    "the disk is full",
+  );
   await expect(figure("Running")).toHaveText("0");
   const { open } = await allSlotsTaken("overview");
   await expect(figure("Running")).toHaveText("2");
-  await expect(page.getByRole("region", { name: "Running now" }).getByRole("link", { name: /ticking/ })).toHaveCount(2);
+  await expect(
+    page.getByRole("region", { name: "Running now" }).getByRole("link", { name: /ticking/ }),
+  ).toHaveCount(2);
   open();
   await expect(figure("Running")).toHaveText("0");
   await page.getByRole("tab", { name: "24 h" }).click();
@@ -49,8 +59,16 @@ test("the overview counts and draws what happens, as it happens", async ({ page 
   expect(errors).toEqual([]);
 });
 
-test("history: filters and place are in the address, and new ones come by themselves", async ({ page }) => {
-  for (let turn = 0; turn < 52; turn += 1) await submit(server.url, "leaf", { name: `n${turn}` }, { requested_by: turn === 0 ? "anna" : "ben" });
+test("history: filters and place are in the address, and new ones come by themselves", async ({
+  page,
+}) => {
+  for (let turn = 0; turn < 52; turn += 1)
+    await submit(
+      server.url,
+      "leaf",
+      { name: `n${turn}` },
+      { requested_by: turn === 0 ? "anna" : "ben" },
+    );
   await run(server.url, "failing");
   await page.goto(`${server.url}/executions?action=leaf`);
   const rows = page.locator(".executions tbody tr");
@@ -114,7 +132,10 @@ test("workers: what each does now, slots, version, queues, last beat", async ({ 
   await expect(card).toContainText("all");
   await expect(card).toContainText(/Last beat(just now|\d)/);
   await expect(card.getByRole("link", { name: /ticking/ })).toHaveCount(2);
-  await card.getByRole("link", { name: /ticking/ }).first().click();
+  await card
+    .getByRole("link", { name: /ticking/ })
+    .first()
+    .click();
   await expect(page).toHaveURL(new RegExp(ids.join("|")));
   open();
   await expect(line(page, /^the last line$/)).toBeVisible();
@@ -124,8 +145,14 @@ test("workers: what each does now, slots, version, queues, last beat", async ({ 
 
 test("a file that cannot be imported is a card, and hides no other", async ({ page }) => {
   const actions = mkdtempSync(join(tmpdir(), "tinpot-cards-"));
-  writeFileSync(join(actions, "good.py"), "from tinpot import action\n\n@action\ndef good():\n    return 1\n");
-  writeFileSync(join(actions, "bad.py"), "from tinpot import action\nimport there_is_no_such_module\n");
+  writeFileSync(
+    join(actions, "good.py"),
+    "from tinpot import action\n\n@action\ndef good():\n    return 1\n",
+  );
+  writeFileSync(
+    join(actions, "bad.py"),
+    "from tinpot import action\nimport there_is_no_such_module\n",
+  );
   const own = await standalone({ actions, ready: /"good"/ });
   try {
     await page.goto(`${own.url}/actions`);
@@ -135,7 +162,10 @@ test("a file that cannot be imported is a card, and hides no other", async ({ pa
     await expect(card).toContainText("there_is_no_such_module");
     await shot(page, "import-error");
     // Mended while somebody looks: the card goes and the action comes.
-    writeFileSync(join(actions, "bad.py"), "from tinpot import action\n\n@action\ndef mended():\n    return 1\n");
+    writeFileSync(
+      join(actions, "bad.py"),
+      "from tinpot import action\n\n@action\ndef mended():\n    return 1\n",
+    );
     await expect(page.getByRole("link", { name: "mended" })).toBeVisible({ timeout: 20_000 });
     await expect(card).toHaveCount(0);
   } finally {
@@ -144,9 +174,13 @@ test("a file that cannot be imported is a card, and hides no other", async ({ pa
   }
 });
 
-test("an action that nobody offers says why; a worker that is sent home; an allowed frame", async ({ page }) => {
+test("an action that nobody offers says why; a worker that is sent home; an allowed frame", async ({
+  page,
+}) => {
   let html = "";
-  const wiki = createServer((_request, response) => response.setHeader("content-type", "text/html").end(html));
+  const wiki = createServer((_request, response) =>
+    response.setHeader("content-type", "text/html").end(html),
+  );
   const port = await freePort();
   const parent = `http://127.0.0.1:${port}`;
   await new Promise<void>((done) => wiki.listen(port, "127.0.0.1", () => done()));
@@ -206,10 +240,17 @@ test("? lists the shortcuts, g and a letter goes to a page, / to the search", as
   await page.goto(server.url);
   await expect(page.locator("h1")).toHaveText("Overview");
   await page.keyboard.press("?");
-  await expect(page.getByRole("dialog", { name: "Keyboard shortcuts" })).toContainText("go to Queues");
+  await expect(page.getByRole("dialog", { name: "Keyboard shortcuts" })).toContainText(
+    "go to Queues",
+  );
   await shot(page, "shortcuts");
   await page.keyboard.press("Escape");
-  for (const [key, title] of [["a", "Actions"], ["w", "Workers"], ["q", "Queues"], ["h", "History"]] as const) {
+  for (const [key, title] of [
+    ["a", "Actions"],
+    ["w", "Workers"],
+    ["q", "Queues"],
+    ["h", "History"],
+  ] as const) {
     await page.keyboard.press("g");
     await page.keyboard.press(key);
     await expect(page.locator("h1")).toHaveText(title);
@@ -228,7 +269,8 @@ test("the theme is the system's until one is chosen, and stays so", async ({ bro
   const context = await browser.newContext({ colorScheme: "dark" });
   const page = await context.newPage();
   await page.goto(`${server.url}/queues`);
-  const ground = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  const ground = () =>
+    page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   await expect(page.locator("h1")).toBeVisible();
   const dark = await ground();
   await page.getByRole("button", { name: /^Theme: system/ }).click();

@@ -1,7 +1,7 @@
 /** What actions write stays text, nothing leaves the host, and frames show only what they may. */
 import { createServer } from "node:http";
 import { expect, test } from "@playwright/test";
-import { freePort, nested, standalone, type Server } from "./server";
+import { freePort, nested, type Server, standalone } from "./server";
 import { line, run, submit, watchErrors } from "./support";
 
 let server: Server;
@@ -12,13 +12,28 @@ test.beforeAll(async () => {
 
 test.afterAll(async () => server.stop());
 
-test("markup in names, descriptions, parameters, results, steps, summaries and lines stays text", async ({ page }) => {
+test("markup in names, descriptions, parameters, results, steps, summaries and lines stays text", async ({
+  page,
+}) => {
   const errors = watchErrors(page);
   const name = "<img src=x onerror='window.hacked=1'>";
   const id = await run(server.url, name);
   const failed = await run(server.url, "scripted_failure");
   await submit(server.url, name, {}, { requested_by: "<script>window.hacked = 1</script>" });
-  const pages = [`executions/${failed}`, "queues", "workers", `executions/${id}`, `executions/${id}?tab=result`, `executions/${id}?tab=timeline`, `executions/${id}?tab=call`, `embed/executions/${id}`, "actions", `actions/${encodeURIComponent(name)}`, "executions", ""];
+  const pages = [
+    `executions/${failed}`,
+    "queues",
+    "workers",
+    `executions/${id}`,
+    `executions/${id}?tab=result`,
+    `executions/${id}?tab=timeline`,
+    `executions/${id}?tab=call`,
+    `embed/executions/${id}`,
+    "actions",
+    `actions/${encodeURIComponent(name)}`,
+    "executions",
+    "",
+  ];
   for (const path of pages) {
     await page.goto(`${server.url}/${path}`);
     await expect(page.locator("main h1")).toBeVisible();
@@ -27,7 +42,9 @@ test("markup in names, descriptions, parameters, results, steps, summaries and l
     expect(await page.locator("img, main script, a[href^='javascript']").count()).toBe(0);
   }
   await page.goto(`${server.url}/executions/${id}?tab=result`);
-  await expect(page.getByRole("link", { name: "<img src=x onerror=window.hacked=1>.txt" })).toBeVisible();
+  await expect(
+    page.getByRole("link", { name: "<img src=x onerror=window.hacked=1>.txt" }),
+  ).toBeVisible();
   await page.goto(`${server.url}/executions/${id}`);
   await expect(page.locator("h1")).toContainText(name);
   await expect(line(page, "<script>window.hacked = 1</script>").first()).toBeVisible();
@@ -57,7 +74,9 @@ test("no request leaves the host, and the policy is strict", async ({ page }) =>
   expect(inline).not.toMatch(/<script>|style=|onload=/);
 });
 
-test("the view for frames has no controls, and other pages may not frame it unless allowed", async ({ page }) => {
+test("the view for frames has no controls, and other pages may not frame it unless allowed", async ({
+  page,
+}) => {
   const id = await submit(server.url, "ticking", { seconds: 3, every: 0.05 });
   await page.goto(`${server.url}/embed/executions/${id}`);
   await expect(line(page, /^tick 5$/)).toBeVisible();
@@ -69,11 +88,20 @@ test("the view for frames has no controls, and other pages may not frame it unle
 
   const port = await freePort();
   const html = `<iframe src="${server.url}/embed/executions/${id}"></iframe><iframe src="${server.url}/executions/${id}"></iframe>`;
-  const other = createServer((_request, response) => response.setHeader("content-type", "text/html").end(html));
+  const other = createServer((_request, response) =>
+    response.setHeader("content-type", "text/html").end(html),
+  );
   await new Promise<void>((done) => other.listen(port, "127.0.0.1", () => done()));
   try {
     await page.goto(`http://127.0.0.1:${port}/`);
-    await expect.poll(() => page.frames().slice(1).map((frame) => frame.url())).toEqual(["chrome-error://chromewebdata/", "chrome-error://chromewebdata/"]);
+    await expect
+      .poll(() =>
+        page
+          .frames()
+          .slice(1)
+          .map((frame) => frame.url()),
+      )
+      .toEqual(["chrome-error://chromewebdata/", "chrome-error://chromewebdata/"]);
   } finally {
     await new Promise((done) => other.close(done));
   }
@@ -85,7 +113,8 @@ test("everything works below a path of another application", async ({ page }) =>
     const errors = watchErrors(page);
     const outside: string[] = [];
     page.on("request", (request) => {
-      if (!request.url().startsWith(`${below.url}/`) && request.url() !== below.url) outside.push(request.url());
+      if (!request.url().startsWith(`${below.url}/`) && request.url() !== below.url)
+        outside.push(request.url());
     });
     const id = await run(below.url, "greet", { name: "Ada" });
     await page.goto(`${below.url}/executions/${id}?tab=result`);

@@ -1,5 +1,5 @@
 /** Real servers for the tests: each on a free port, with the actions of this folder and a store of its own, ended with the test. */
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer as createHttpServer, request } from "node:http";
 import { createServer } from "node:net";
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 /** The program as people have it, and below it the example that has Tinpot in its own. */
-const BINARIES = process.env["TINPOT_E2E_BIN"] ?? resolve(HERE, "../../../target/debug");
+const BINARIES = process.env.TINPOT_E2E_BIN ?? resolve(HERE, "../../../target/debug");
 export const ACTIONS = join(HERE, "actions");
 
 const START_MS = 30_000;
@@ -31,12 +31,19 @@ export class Program {
   private child: ChildProcess | null = null;
   private said = "";
 
-  constructor(private readonly args: string[], private readonly name = "tinpot") {}
+  constructor(
+    private readonly args: string[],
+    private readonly name = "tinpot",
+  ) {}
 
   start(): void {
     const path = join(BINARIES, this.name);
-    if (!existsSync(path)) throw new Error(`there is no ${path}: cargo build --workspace --bins --examples`);
-    const child = spawn(path, this.args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, RUST_LOG: "warn" } });
+    if (!existsSync(path))
+      throw new Error(`there is no ${path}: cargo build --workspace --bins --examples`);
+    const child = spawn(path, this.args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, RUST_LOG: "warn" },
+    });
     const hear = (chunk: Buffer): void => {
       this.said = (this.said + chunk.toString()).slice(-20_000);
     };
@@ -101,10 +108,23 @@ interface Options {
 }
 
 /** Everything in one process: `tinpot dev`. */
-export async function standalone({ actions = ACTIONS, concurrency = 3, args = [], ready = /"colourful"/ }: Options = {}): Promise<Server> {
+export async function standalone({
+  actions = ACTIONS,
+  concurrency = 3,
+  args = [],
+  ready = /"colourful"/,
+}: Options = {}): Promise<Server> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const program = new Program(["dev", actions, "--port", String(port), "--concurrency", String(concurrency), ...args]);
+  const program = new Program([
+    "dev",
+    actions,
+    "--port",
+    String(port),
+    "--concurrency",
+    String(concurrency),
+    ...args,
+  ]);
   program.start();
   await answers(`${url}/api/workers`, program, /"id"/);
   await answers(`${url}/api/actions`, program, ready);
@@ -120,18 +140,43 @@ export interface Cluster extends Server {
 }
 
 /** A coordinator with a store in a file and a broker in it, and a worker. */
-export async function cluster({ actions = ACTIONS, concurrency = 2, args = [], ready = /"ticking"/ }: Options = {}): Promise<Cluster> {
+export async function cluster({
+  actions = ACTIONS,
+  concurrency = 2,
+  args = [],
+  ready = /"ticking"/,
+}: Options = {}): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), "tinpot-e2e-"));
   const [port, broker] = [await freePort(), await freePort()];
   const url = `http://127.0.0.1:${port}`;
   const address = `tcp://127.0.0.1:${broker}`;
   const times = ["--beat-interval", "0.5", "--worker-lease", "20", "--coordinator-lease", "30"];
   const coordinator = new Program([
-    "coordinator", "--port", String(port), "--broker", address, "--embedded-broker", `127.0.0.1:${broker}`, "--store", join(folder, "store.db"),
-    ...times, ...args,
+    "coordinator",
+    "--port",
+    String(port),
+    "--broker",
+    address,
+    "--embedded-broker",
+    `127.0.0.1:${broker}`,
+    "--store",
+    join(folder, "store.db"),
+    ...times,
+    ...args,
   ]);
   const worker = new Program([
-    "worker", "--broker", address, "--actions", actions, "--concurrency", String(concurrency), "--grace", "1", "--containment", "process-group", ...times,
+    "worker",
+    "--broker",
+    address,
+    "--actions",
+    actions,
+    "--concurrency",
+    String(concurrency),
+    "--grace",
+    "1",
+    "--containment",
+    "process-group",
+    ...times,
   ]);
   const startWorker = async (): Promise<void> => {
     worker.start();
@@ -186,23 +231,32 @@ export async function front(server: Server): Promise<Front> {
   let version: string | null = null;
   const proxy = createHttpServer((incoming, outgoing) => {
     const { "accept-encoding": _plain, ...headers } = incoming.headers;
-    const onward = request({ host: to.hostname, port: to.port, path: incoming.url, method: incoming.method, headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.on("data", (chunk: Buffer) => {
-        const isStream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
-        outgoing.write(isStream && version !== null ? chunk.toString().replace(/"version":"[^"]*"/, `"version":"${version}"`) : chunk);
-      });
-      answer.on("end", () => outgoing.end());
-    });
+    const onward = request(
+      { host: to.hostname, port: to.port, path: incoming.url, method: incoming.method, headers },
+      (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.on("data", (chunk: Buffer) => {
+          const isStream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
+          outgoing.write(
+            isStream && version !== null
+              ? chunk.toString().replace(/"version":"[^"]*"/, `"version":"${version}"`)
+              : chunk,
+          );
+        });
+        answer.on("end", () => outgoing.end());
+      },
+    );
     onward.on("error", () => outgoing.destroy());
     outgoing.on("close", () => onward.destroy());
     incoming.pipe(onward);
   });
-  const listen = (): Promise<void> => new Promise((done) => proxy.listen(port, "127.0.0.1", () => done()));
-  const close = (): Promise<void> => new Promise((done) => {
-    proxy.close(() => done());
-    proxy.closeAllConnections();
-  });
+  const listen = (): Promise<void> =>
+    new Promise((done) => proxy.listen(port, "127.0.0.1", () => done()));
+  const close = (): Promise<void> =>
+    new Promise((done) => {
+      proxy.close(() => done());
+      proxy.closeAllConnections();
+    });
   await listen();
   return {
     url: `http://127.0.0.1:${port}`,

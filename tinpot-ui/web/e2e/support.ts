@@ -6,7 +6,12 @@ import { expect, type Page } from "@playwright/test";
 
 const OVER = new Set(["succeeded", "failed", "cancelled", "timed_out", "lost"]);
 
-export async function submit(server: string, action: string, parameters: object = {}, options: object = {}): Promise<string> {
+export async function submit(
+  server: string,
+  action: string,
+  parameters: object = {},
+  options: object = {},
+): Promise<string> {
   const response = await fetch(`${server}/api/actions/${encodeURIComponent(action)}/execute`, {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -31,12 +36,28 @@ export async function lastSeq(server: string, id: string): Promise<number> {
 /** Waits for the end of an execution. */
 export async function over(server: string, id: string, timeout = 60_000): Promise<string> {
   let status = "";
-  await expect.poll(async () => OVER.has((status = await statusOf(server, id))), { timeout, intervals: [50, 100, 200] }).toBe(true);
+  await expect
+    .poll(
+      async () => {
+        status = await statusOf(server, id);
+        return OVER.has(status);
+      },
+      {
+        timeout,
+        intervals: [50, 100, 200],
+      },
+    )
+    .toBe(true);
   return status;
 }
 
 /** Runs something to its end. */
-export async function run(server: string, action: string, parameters: object = {}, timeout?: number): Promise<string> {
+export async function run(
+  server: string,
+  action: string,
+  parameters: object = {},
+  timeout?: number,
+): Promise<string> {
   const id = await submit(server, action, parameters);
   await over(server, id, timeout);
   return id;
@@ -58,8 +79,12 @@ export async function sight(page: Page): Promise<Sight> {
     if (scroller === null) throw new Error("there is no log");
     const frame = scroller.getBoundingClientRect();
     const seen = [...scroller.querySelectorAll<HTMLElement>(".log-line")]
-      .filter((line) => line.getBoundingClientRect().bottom > frame.top + 1 && line.getBoundingClientRect().top < frame.bottom - 1)
-      .map((line) => Number(line.dataset["seq"]));
+      .filter(
+        (line) =>
+          line.getBoundingClientRect().bottom > frame.top + 1 &&
+          line.getBoundingClientRect().top < frame.bottom - 1,
+      )
+      .map((line) => Number(line.dataset.seq));
     return {
       first: seen[0] ?? 0,
       last: seen[seen.length - 1] ?? 0,
@@ -79,12 +104,13 @@ export function watchErrors(page: Page): string[] {
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => {
     // A server that is gone is noted by the browser itself.
-    if (message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text())) errors.push(message.text());
+    if (message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text()))
+      errors.push(message.text());
   });
   return errors;
 }
 
-const SHOTS = process.env["TINPOT_E2E_SHOTS"];
+const SHOTS = process.env.TINPOT_E2E_SHOTS;
 const DOCS = resolve(dirname(fileURLToPath(import.meta.url)), "../../../docs/images");
 
 /** Leaves a picture, if there is a folder for it. */
@@ -95,7 +121,7 @@ export async function shot(page: Page, name: string): Promise<void> {
 }
 
 /** Whether the pictures of the documentation are made anew: `TINPOT_E2E_DOCS=1 npm run e2e`. */
-export const docsAreMade = process.env["TINPOT_E2E_DOCS"] !== undefined;
+export const docsAreMade = process.env.TINPOT_E2E_DOCS !== undefined;
 
 export async function docsImage(page: Page, name: string): Promise<void> {
   if (!docsAreMade) return;

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@playwright/test";
-import { cluster, front, standalone, type Server } from "./server";
+import { cluster, front, type Server, standalone } from "./server";
 import { line, run, shot, submit, timing, watchErrors } from "./support";
 
 let server: Server;
@@ -14,7 +14,9 @@ test.beforeAll(async () => {
 
 test.afterAll(async () => server.stop());
 
-test("a server that goes away is said to be gone; one that comes back as a newer version offers to reload", async ({ page }) => {
+test("a server that goes away is said to be gone; one that comes back as a newer version offers to reload", async ({
+  page,
+}) => {
   const between = await front(server);
   try {
     await page.goto(`${between.url}/actions`);
@@ -29,7 +31,9 @@ test("a server that goes away is said to be gone; one that comes back as a newer
     await expect(page.getByText("the server cannot be reached")).toBeVisible();
     await expect(page.getByRole("button", { name: /New version/ })).toHaveCount(0);
     await between.up("99.0.0");
-    await expect(page.locator(".stream")).toHaveAttribute("data-state", "live", { timeout: 20_000 });
+    await expect(page.locator(".stream")).toHaveAttribute("data-state", "live", {
+      timeout: 20_000,
+    });
     await expect(page.locator(".worker")).toBeVisible();
     await expect(page.getByText("the server cannot be reached")).toHaveCount(0);
     await shot(page, "new-version");
@@ -42,7 +46,10 @@ test("a server that goes away is said to be gone; one that comes back as a newer
   }
 });
 
-test("a link to an execution that is kept no longer says so, and so does a page that had it open", async ({ page, context }) => {
+test("a link to an execution that is kept no longer says so, and so does a page that had it open", async ({
+  page,
+  context,
+}) => {
   const own = await cluster({ args: ["--keep-executions", "1"] });
   try {
     const id = await run(own.url, "colourful");
@@ -50,7 +57,11 @@ test("a link to an execution that is kept no longer says so, and so does a page 
     await expect(line(page, "the end")).toBeVisible();
     const other = await context.newPage();
     for (let turn = 0; turn < 3; turn += 1) await run(own.url, "leaf");
-    await expect.poll(async () => (await fetch(`${own.url}/api/executions/${id}`)).status, { timeout: 20_000 }).toBe(404);
+    await expect
+      .poll(async () => (await fetch(`${own.url}/api/executions/${id}`)).status, {
+        timeout: 20_000,
+      })
+      .toBe(404);
     await other.goto(`${own.url}/executions/${id}`);
     await expect(other.getByText("There is no such execution")).toBeVisible();
     await expect(other.getByText(/kept for some time/)).toBeVisible();
@@ -102,7 +113,9 @@ test("a result of five megabytes", async ({ page }) => {
   expect(errors).toEqual([]);
 });
 
-test("a server that is reached by plain HTTP, where browsers withhold half of their functions", async ({ page }) => {
+test("a server that is reached by plain HTTP, where browsers withhold half of their functions", async ({
+  page,
+}) => {
   const errors = watchErrors(page);
   const id = await run(server.url, "nested");
   const url = server.url.replace("127.0.0.1", "plain.test");
@@ -119,8 +132,13 @@ test("a server that is reached by plain HTTP, where browsers withhold half of th
   expect(errors).toEqual([]);
 });
 
-for (const [words, hours] of [["ahead", 5], ["behind", -5]] as const) {
-  test(`a browser whose clock is ${words} tells times and durations as they are`, async ({ page }) => {
+for (const [words, hours] of [
+  ["ahead", 5],
+  ["behind", -5],
+] as const) {
+  test(`a browser whose clock is ${words} tells times and durations as they are`, async ({
+    page,
+  }) => {
     const folder = mkdtempSync(join(tmpdir(), "tinpot-gates-"));
     const gate = join(folder, "gate");
     try {
@@ -128,7 +146,8 @@ for (const [words, hours] of [["ahead", 5], ["behind", -5]] as const) {
       const id = await submit(server.url, "ticking", { seconds: 60, gate });
       await page.goto(`${server.url}/executions/${id}`);
       await expect(line(page, /^tick 5$/)).toBeVisible();
-      const fact = (name: string) => page.locator(".execution-facts > div").filter({ hasText: name }).locator("dd");
+      const fact = (name: string) =>
+        page.locator(".execution-facts > div").filter({ hasText: name }).locator("dd");
       await expect(fact("Started")).toHaveText(/^(just now|\d+ s ago)$/);
       await expect(fact("Duration")).toHaveText(/^\d+ s$/);
       await page.getByRole("tab", { name: /Timeline/ }).click();
@@ -139,7 +158,9 @@ for (const [words, hours] of [["ahead", 5], ["behind", -5]] as const) {
       writeFileSync(gate, "");
       await expect(page.locator("h1 .status")).toHaveText("succeeded");
       await page.goto(`${server.url}/executions`);
-      await expect(page.locator(".executions tbody tr").first().locator("time")).toHaveText(/^(just now|\d+ s ago)$/);
+      await expect(page.locator(".executions tbody tr").first().locator("time")).toHaveText(
+        /^(just now|\d+ s ago)$/,
+      );
     } finally {
       writeFileSync(gate, "");
       rmSync(folder, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { clockOffset, heardServerDate, resetClock, serverNow } from "./clock";
 import { api, query } from "./client";
+import { clockOffset, heardServerDate, resetClock, serverNow } from "./clock";
 import { ApiError, isAbort, requestJson } from "./http";
 
 const fetchMock = vi.fn<typeof fetch>();
@@ -14,7 +14,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const answer = (status: number, body: string, headers: Record<string, string> = {}): Response => new Response(body, { status, headers });
+const answer = (status: number, body: string, headers: Record<string, string> = {}): Response =>
+  new Response(body, { status, headers });
 
 async function refused(promise: Promise<unknown>): Promise<ApiError> {
   try {
@@ -35,9 +36,19 @@ test("an answer is parsed, and the address is below the mount", async () => {
 });
 
 test("a refusal carries the detail, what is wrong one by one, and the execution", async () => {
-  fetchMock.mockResolvedValue(answer(422, '{"detail":"days: must be less","errors":[{"path":"days","message":"must be less"},7],"execution_id":"e1"}'));
+  fetchMock.mockResolvedValue(
+    answer(
+      422,
+      '{"detail":"days: must be less","errors":[{"path":"days","message":"must be less"},7],"execution_id":"e1"}',
+    ),
+  );
   const error = await refused(requestJson("api/x"));
-  expect([error.status, error.detail, error.errors, error.executionId]).toEqual([422, "days: must be less", [{ path: "days", message: "must be less" }], "e1"]);
+  expect([error.status, error.detail, error.errors, error.executionId]).toEqual([
+    422,
+    "days: must be less",
+    [{ path: "days", message: "must be less" }],
+    "e1",
+  ]);
 });
 
 test("a refusal that is not the API's own is told by its status", async () => {
@@ -58,7 +69,11 @@ test("no answer at all", async () => {
 
 /** A fetch that never answers, but can be given up. */
 const silent: typeof fetch = (_, init) =>
-  new Promise((_, reject) => init?.signal?.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError"))));
+  new Promise((_, reject) =>
+    init?.signal?.addEventListener("abort", () =>
+      reject(new DOMException("aborted", "AbortError")),
+    ),
+  );
 
 test("an answer that does not come is an error after a while", async () => {
   vi.useFakeTimers();

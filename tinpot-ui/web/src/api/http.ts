@@ -59,7 +59,8 @@ async function request(path: string, options: RequestOptions): Promise<Response>
   const aborted = (): void => timeout.abort();
   options.signal?.addEventListener("abort", aborted, { once: true });
   if (options.signal?.aborted) timeout.abort();
-  const text = options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
+  const text =
+    options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
   const sent = Date.now();
   try {
     const response = await fetch(apiUrl(path), {

@@ -7,7 +7,14 @@ type Shapes = components["schemas"];
 export type Status = Shapes["Status"];
 
 export const STATUSES: readonly Status[] = [
-  "queued", "running", "cancelling", "succeeded", "failed", "cancelled", "timed_out", "lost",
+  "queued",
+  "running",
+  "cancelling",
+  "succeeded",
+  "failed",
+  "cancelled",
+  "timed_out",
+  "lost",
 ];
 
 /** Whether an execution with this status never changes any more. */
@@ -53,7 +60,10 @@ export interface Schema {
   writeOnly?: boolean;
 }
 
-export type ActionView = Omit<Shapes["ActionView"], "schema" | "result_schema"> & { schema: Schema; result_schema: Schema | null };
+export type ActionView = Omit<Shapes["ActionView"], "schema" | "result_schema"> & {
+  schema: Schema;
+  result_schema: Schema | null;
+};
 export type Actions = Record<string, ActionView>;
 
 export type ExecutionSummary = Shapes["ExecutionSummary"];

@@ -27,10 +27,14 @@ export function App() {
   const { path } = location.value;
   // Other people's pages hold it in a frame: nothing around it.
   const embedded = match("/embed/executions/:id", path);
-  if (embedded !== null) return <EmbedPage key={embedded["id"]} id={embedded["id"] ?? ""} />;
+  if (embedded !== null) return <EmbedPage key={embedded.id} id={embedded.id ?? ""} />;
   for (const [pattern, page] of PAGES) {
     const names = match(pattern, path);
     if (names !== null) return <Layout path={path}>{page(names)}</Layout>;
   }
-  return <Layout path={path}><NotFoundPage /></Layout>;
+  return (
+    <Layout path={path}>
+      <NotFoundPage />
+    </Layout>
+  );
 }

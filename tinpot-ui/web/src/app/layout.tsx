@@ -6,7 +6,7 @@ import { href } from "./base";
 import { Overlays, openPalette } from "./overlays";
 import { location } from "./router";
 import { SECTIONS } from "./sections";
-import { setTheme, theme, type Theme } from "./theme";
+import { setTheme, type Theme, theme } from "./theme";
 
 const STREAM_TEXT: Record<StreamState, [string, string]> = {
   connecting: ["connecting", "The live stream is being opened."],
@@ -48,26 +48,57 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
   const [menu, setMenu] = useState(false);
   const at = location.value;
   useEffect(() => setMenu(false), [at]);
-  const section = SECTIONS.filter((one) => path === one.path || path.startsWith(`${one.path}/`)).pop();
+  const section = SECTIONS.filter(
+    (one) => path === one.path || path.startsWith(`${one.path}/`),
+  ).pop();
   return (
     <div class="layout" data-menu={menu || undefined}>
-      <a class="skip" href="#main" onClick={(event) => {
-        event.preventDefault();
-        document.getElementById("main")?.focus();
-      }}>
+      {/* biome-ignore lint/a11y/useValidAnchor: a link to a place, which <base> would lead astray. */}
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById("main")?.focus();
+        }}
+      >
         Skip to content
       </a>
       <header class="top">
-        <Button look="quiet" icon={menu ? "close" : "menu"} class="menu-button" aria-label="Menu" aria-expanded={menu} aria-controls="nav" onClick={() => setMenu(!menu)} />
-        <a class="brand" href={href("/")} aria-label="Tinpot"><Icon name="actions" /><span>Tinpot</span></a>
-        <button type="button" class="palette-button" onClick={openPalette} aria-label="Search for actions, pages, executions" aria-keyshortcuts={mac ? "Meta+K" : "Control+K"}>
+        <Button
+          look="quiet"
+          icon={menu ? "close" : "menu"}
+          class="menu-button"
+          aria-label="Menu"
+          aria-expanded={menu}
+          aria-controls="nav"
+          onClick={() => setMenu(!menu)}
+        />
+        <a class="brand" href={href("/")} aria-label="Tinpot">
+          <Icon name="actions" />
+          <span>Tinpot</span>
+        </a>
+        <button
+          type="button"
+          class="palette-button"
+          onClick={openPalette}
+          aria-label="Search for actions, pages, executions"
+          aria-keyshortcuts={mac ? "Meta+K" : "Control+K"}
+        >
           <Icon name="search" />
           <span>Search or go to…</span>
           <Key>{mac ? "⌘K" : "Ctrl K"}</Key>
         </button>
         <span class="top-end">
           {hub.outdated.value && (
-            <Button class="reload" icon="reset" onClick={() => window.location.reload()} title="The server has been updated since this page was loaded.">New version: reload</Button>
+            <Button
+              class="reload"
+              icon="reset"
+              onClick={() => window.location.reload()}
+              title="The server has been updated since this page was loaded."
+            >
+              New version: reload
+            </Button>
           )}
           <StreamBadge />
           <ThemeButton />
@@ -75,17 +106,25 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
       </header>
       <nav id="nav" class="side" aria-label="Pages">
         {SECTIONS.map((one) => (
-          <a key={one.path} href={href(one.path)} aria-current={section === one ? (path === one.path ? "page" : "true") : undefined}>
+          <a
+            key={one.path}
+            href={href(one.path)}
+            aria-current={section === one ? (path === one.path ? "page" : "true") : undefined}
+          >
             <Icon name={one.icon} />
             {one.title}
           </a>
         ))}
         <p class="side-end">
           {hub.server.value !== null && <span>{hub.server.value.version}</span>}
-          <span><Key>?</Key> shortcuts</span>
+          <span>
+            <Key>?</Key> shortcuts
+          </span>
         </p>
       </nav>
-      <main id="main" tabIndex={-1} data-stale={hub.state.value === "stale" || undefined}>{children}</main>
+      <main id="main" tabIndex={-1} data-stale={hub.state.value === "stale" || undefined}>
+        {children}
+      </main>
       <Overlays />
     </div>
   );

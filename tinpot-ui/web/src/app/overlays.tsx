@@ -4,8 +4,8 @@ import { useEffect } from "preact/hooks";
 import { LOG_KEYS } from "../log/keys";
 import { Dialog, Key } from "../ui";
 import { Palette } from "./palette";
-import { SECTIONS } from "./sections";
 import { navigate } from "./router";
+import { SECTIONS } from "./sections";
 
 export const overlay = signal<"palette" | "shortcuts" | null>(null);
 
@@ -19,7 +19,10 @@ const close = (): void => {
 
 /** Whether keys are for typing here. */
 export function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.isContentEditable);
+  return (
+    target instanceof HTMLElement &&
+    (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.isContentEditable)
+  );
 }
 
 /** How long after `g` the letter of a page may come. */
@@ -30,21 +33,39 @@ export function startShortcuts(): () => void {
   let chord = 0;
   const pressed = (event: KeyboardEvent): void => {
     if (event.defaultPrevented || event.isComposing) return;
-    if ((event.metaKey || event.ctrlKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "k") {
+    if (
+      (event.metaKey || event.ctrlKey) &&
+      !event.shiftKey &&
+      !event.altKey &&
+      event.key.toLowerCase() === "k"
+    ) {
       event.preventDefault();
       overlay.value = overlay.peek() === "palette" ? null : "palette";
       return;
     }
-    if (event.metaKey || event.ctrlKey || event.altKey || isTyping(event.target) || overlay.peek() !== null || document.querySelector('[role="dialog"]') !== null) return;
+    if (
+      event.metaKey ||
+      event.ctrlKey ||
+      event.altKey ||
+      isTyping(event.target) ||
+      overlay.peek() !== null ||
+      document.querySelector('[role="dialog"]') !== null
+    )
+      return;
     const chorded = Date.now() - chord < CHORD_MS;
     chord = 0;
     if (chorded) {
       const section = SECTIONS.find((one) => one.key === event.key);
-      if (section !== undefined) (event.preventDefault(), navigate(section.path));
+      if (section !== undefined) {
+        event.preventDefault();
+        navigate(section.path);
+      }
       return;
     }
-    if (event.key === "?") (event.preventDefault(), (overlay.value = "shortcuts"));
-    else if (event.key === "g") chord = Date.now();
+    if (event.key === "?") {
+      event.preventDefault();
+      overlay.value = "shortcuts";
+    } else if (event.key === "g") chord = Date.now();
     else if (event.key === "/") {
       const search = document.querySelector<HTMLInputElement>('main input[type="search"]');
       event.preventDefault();
@@ -68,7 +89,10 @@ const KEYS: readonly [string[], string][] = [
   [["/"], "filter or search on this page"],
   ...SECTIONS.map((one): [string[], string] => [["g", one.key], `go to ${one.title}`]),
   [["Ctrl", "Enter"], "run the action, in its form"],
-  ...LOG_KEYS.filter(([key]) => key !== "/").map(([key, , text]): [string[], string] => [[key], `in a log: ${text}`]),
+  ...LOG_KEYS.filter(([key]) => key !== "/").map(([key, , text]): [string[], string] => [
+    [key],
+    `in a log: ${text}`,
+  ]),
   [["Esc"], "close what lies above"],
   [["?"], "this list"],
 ];
@@ -79,7 +103,11 @@ function Shortcuts() {
       <dl class="shortcuts">
         {KEYS.map(([keys, text]) => (
           <div key={text}>
-            <dt>{keys.map((key) => <Key key={key}>{key}</Key>)}</dt>
+            <dt>
+              {keys.map((key) => (
+                <Key key={key}>{key}</Key>
+              ))}
+            </dt>
             <dd>{text}</dd>
           </div>
         ))}

@@ -24,26 +24,64 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const ID_PART = /^…?[0-9a-f-]{4,36}$/i;
 
 /** What a query finds. `recent` are executions whose ids may be meant by a part of them. */
-export function entries(query: string, actions: readonly ActionView[], recent: readonly ExecutionSummary[]): Entry[] {
+export function entries(
+  query: string,
+  actions: readonly ActionView[],
+  recent: readonly ExecutionSummary[],
+): Entry[] {
   const text = query.trim();
   const found: Entry[] = [];
   const part = text.replace(/^…/, "").toLowerCase();
   if (ID_PART.test(text)) {
     for (const one of recent) {
       if (one.execution_id.includes(part)) {
-        found.push({ id: `e ${one.execution_id}`, icon: "history", title: one.action_name, note: one.execution_id, to: `/executions/${one.execution_id}`, execution: one });
+        found.push({
+          id: `e ${one.execution_id}`,
+          icon: "history",
+          title: one.action_name,
+          note: one.execution_id,
+          to: `/executions/${one.execution_id}`,
+          execution: one,
+        });
       }
     }
   }
   if (UUID.test(text) && found.length === 0) {
-    found.push({ id: `e ${part}`, icon: "history", title: "Open execution", note: part, to: `/executions/${part}` });
+    found.push({
+      id: `e ${part}`,
+      icon: "history",
+      title: "Open execution",
+      note: part,
+      to: `/executions/${part}`,
+    });
   }
-  const pages: Entry[] = SECTIONS.map((one) => ({ id: `p ${one.path}`, icon: one.icon, title: one.title, note: "page", to: one.path }));
+  const pages: Entry[] = SECTIONS.map((one) => ({
+    id: `p ${one.path}`,
+    icon: one.icon,
+    title: one.title,
+    note: "page",
+    to: one.path,
+  }));
   const all: Entry[] = [
     ...pages,
-    ...actions.map((one): Entry => ({ id: `a ${one.name}`, icon: "actions", title: one.name, note: one.group, to: `/actions/${encodeURIComponent(one.name)}` })),
+    ...actions.map(
+      (one): Entry => ({
+        id: `a ${one.name}`,
+        icon: "actions",
+        title: one.name,
+        note: one.group,
+        to: `/actions/${encodeURIComponent(one.name)}`,
+      }),
+    ),
   ];
-  found.push(...search(text, all, (one) => (one.note === "page" ? one.title : `${one.title} ${one.note}`), SHOWN));
+  found.push(
+    ...search(
+      text,
+      all,
+      (one) => (one.note === "page" ? one.title : `${one.title} ${one.note}`),
+      SHOWN,
+    ),
+  );
   return found.slice(0, SHOWN);
 }
 
@@ -100,7 +138,10 @@ export function Palette({ onClose }: { onClose: () => void }) {
           spellcheck={false}
           autocomplete="off"
           data-autofocus
-          onInput={(event) => (setQuery(event.currentTarget.value), setAt(0))}
+          onInput={(event) => {
+            setQuery(event.currentTarget.value);
+            setAt(0);
+          }}
           onKeyDown={pressed}
         />
       </label>

@@ -35,8 +35,14 @@ test("addresses are made below the base", () => {
   expect(href("/actions/a")).toBe("/ops/actions/a");
   expect(apiUrl("api/actions")).toBe("/ops/api/actions");
   navigate("/workers?x=1#L3");
-  expect(window.location.pathname + window.location.search + window.location.hash).toBe("/ops/workers?x=1#L3");
-  expect([location.value.path, location.value.query.get("x"), location.value.hash]).toEqual(["/workers", "1", "#L3"]);
+  expect(window.location.pathname + window.location.search + window.location.hash).toBe(
+    "/ops/workers?x=1#L3",
+  );
+  expect([location.value.path, location.value.query.get("x"), location.value.hash]).toEqual([
+    "/workers",
+    "1",
+    "#L3",
+  ]);
 });
 
 test("patterns", () => {
@@ -67,7 +73,9 @@ function click(attributes: string, init: MouseEventInit = {}): boolean {
     event.preventDefault();
   };
   window.addEventListener("click", look, { once: true });
-  link?.firstElementChild?.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, ...init }));
+  link?.firstElementChild?.dispatchEvent(
+    new MouseEvent("click", { bubbles: true, cancelable: true, ...init }),
+  );
   window.removeEventListener("click", look);
   link?.remove();
   return taken;

@@ -12,7 +12,9 @@ export interface Location {
 export function readLocation(): Location {
   const base = basePath();
   const { pathname, search, hash } = window.location;
-  const inner = pathname.startsWith(base) ? pathname.slice(base.length) : pathname.replace(/^\//, "");
+  const inner = pathname.startsWith(base)
+    ? pathname.slice(base.length)
+    : pathname.replace(/^\//, "");
   return { path: `/${inner.replace(/\/+$/, "")}`, query: new URLSearchParams(search), hash };
 }
 
@@ -32,7 +34,10 @@ export function navigate(to: string, { replace = false }: NavigateOptions = {}):
 }
 
 /** Changes the query of the page; null and "" take a name out. */
-export function setQuery(changes: Record<string, string | null>, options: NavigateOptions = { replace: true }): void {
+export function setQuery(
+  changes: Record<string, string | null>,
+  options: NavigateOptions = { replace: true },
+): void {
   const { path, query, hash } = location.peek();
   const next = new URLSearchParams(query);
   for (const [name, value] of Object.entries(changes)) {
@@ -77,7 +82,8 @@ function arrived(): void {
 
 /** The inner address of a link that this app serves itself, or null. */
 function inner(link: HTMLAnchorElement): string | null {
-  if (link.target !== "" || link.hasAttribute("download") || link.origin !== window.location.origin) return null;
+  if (link.target !== "" || link.hasAttribute("download") || link.origin !== window.location.origin)
+    return null;
   const base = basePath();
   if (!link.pathname.startsWith(base)) return null;
   const rest = link.pathname.slice(base.length);

@@ -39,7 +39,12 @@ function scattered(word: string, text: string): number | null {
 }
 
 /** The best `limit` matches, the best first; equal ones in their order. */
-export function search<T>(query: string, items: readonly T[], textOf: (item: T) => string, limit: number): T[] {
+export function search<T>(
+  query: string,
+  items: readonly T[],
+  textOf: (item: T) => string,
+  limit: number,
+): T[] {
   const found: Found<T>[] = [];
   for (const item of items) {
     const points = score(query, textOf(item));
@@ -52,5 +57,8 @@ export function search<T>(query: string, items: readonly T[], textOf: (item: T) 
 /** Whether all words of a query are in a text as they are: for filters, where a loose match would only be in the way. */
 export function includesWords(query: string, text: string): boolean {
   const lower = text.toLowerCase();
-  return query.toLowerCase().split(/\s+/).every((word) => lower.includes(word));
+  return query
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => lower.includes(word));
 }

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { api } from "../api/client";
 import { errorText } from "../api/http";
-import { isTerminal, type ExecutionView } from "../api/types";
+import { type ExecutionView, isTerminal } from "../api/types";
 import { href } from "../app/base";
 import { navigate } from "../app/router";
 import { Button, Confirm } from "../ui";
@@ -13,7 +13,10 @@ export function Controls({ view, changed }: { view: ExecutionView; changed: () =
     <>
       {!over && <Cancel view={view} changed={changed} />}
       {over && <Rerun id={view.execution_id} />}
-      <a class="button" href={`${href(`/actions/${encodeURIComponent(view.action_name)}`)}?from=${encodeURIComponent(view.execution_id)}`}>
+      <a
+        class="button"
+        href={`${href(`/actions/${encodeURIComponent(view.action_name)}`)}?from=${encodeURIComponent(view.execution_id)}`}
+      >
         Run again…
       </a>
     </>
@@ -44,7 +47,9 @@ function Cancel({ view, changed }: { view: ExecutionView; changed: () => void })
   };
   return (
     <>
-      <Button look="danger" onClick={() => setAsking(true)}>{force ? "Force…" : "Cancel…"}</Button>
+      <Button look="danger" onClick={() => setAsking(true)}>
+        {force ? "Force…" : "Cancel…"}
+      </Button>
       {asking && (
         <Confirm
           title={force ? "Kill this execution?" : "Cancel this execution?"}
@@ -80,10 +85,20 @@ function Rerun({ id }: { id: string }) {
   };
   return (
     <>
-      <Button icon="reset" onClick={() => setAsking(true)}>Rerun as is</Button>
+      <Button icon="reset" onClick={() => setAsking(true)}>
+        Rerun as is
+      </Button>
       {asking && (
-        <Confirm title="Rerun it as it was?" action="Rerun" busy={busy} error={error} onConfirm={() => void confirm()} onClose={() => setAsking(false)}>
-          The same action runs again, with the same parameters, secrets included, and the same options.
+        <Confirm
+          title="Rerun it as it was?"
+          action="Rerun"
+          busy={busy}
+          error={error}
+          onConfirm={() => void confirm()}
+          onClose={() => setAsking(false)}
+        >
+          The same action runs again, with the same parameters, secrets included, and the same
+          options.
         </Confirm>
       )}
     </>

@@ -3,7 +3,7 @@ import type { ExecutionView } from "../api/types";
 import { basePath } from "../app/base";
 import { isObject } from "../form/json";
 import { Button, Tabs } from "../ui";
-import { snippet, SNIPPET_KINDS, type CallOptions, type SnippetKind } from "./snippets";
+import { type CallOptions, SNIPPET_KINDS, type SnippetKind, snippet } from "./snippets";
 
 /** Puts text onto the clipboard. Where a server is reached by plain HTTP, browsers have only the old way, by a selection. */
 function toClipboard(text: string): Promise<void> {
@@ -21,12 +21,23 @@ function toClipboard(text: string): Promise<void> {
   return copied ? Promise.resolve() : Promise.reject(new Error("the browser does not allow it"));
 }
 
-export function CopyButton({ text, label, children }: { text: () => string; label: string; children?: string }) {
+export function CopyButton({
+  text,
+  label,
+  children,
+}: {
+  text: () => string;
+  label: string;
+  children?: string;
+}) {
   const [state, setState] = useState<"idle" | "done" | "failed">("idle");
   const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
-  useEffect(() => () => {
-    if (timer.current !== null) clearTimeout(timer.current);
-  }, []);
+  useEffect(
+    () => () => {
+      if (timer.current !== null) clearTimeout(timer.current);
+    },
+    [],
+  );
   const said = (next: "done" | "failed") => (): void => {
     setState(next);
     timer.current = setTimeout(() => setState("idle"), 2_000);
@@ -34,9 +45,17 @@ export function CopyButton({ text, label, children }: { text: () => string; labe
   const copy = (): void => {
     toClipboard(text()).then(said("done"), said("failed"));
   };
-  const shown = state === "done" ? "Copied" : state === "failed" ? "Select and copy it yourself" : children;
+  const shown =
+    state === "done" ? "Copied" : state === "failed" ? "Select and copy it yourself" : children;
   return (
-    <Button look="quiet" class="small" icon={state === "done" ? "check" : "copy"} aria-label={state === "done" ? "Copied" : label} title={label} onClick={copy}>
+    <Button
+      look="quiet"
+      class="small"
+      icon={state === "done" ? "check" : "copy"}
+      aria-label={state === "done" ? "Copied" : label}
+      title={label}
+      onClick={copy}
+    >
       {shown}
     </Button>
   );
@@ -66,11 +85,23 @@ export function CopyAs({ view }: CopyAsProps) {
   return (
     <div class="copy-as">
       <div class="copy-head">
-        <Tabs class="segments" label="Copy as" tabs={SNIPPET_KINDS.map((id) => ({ id, title: id }))} current={kind} onSelect={setKind} />
-        <CopyButton text={() => text} label={`Copy as ${kind}`}>Copy</CopyButton>
+        <Tabs
+          class="segments"
+          label="Copy as"
+          tabs={SNIPPET_KINDS.map((id) => ({ id, title: id }))}
+          current={kind}
+          onSelect={setKind}
+        />
+        <CopyButton text={() => text} label={`Copy as ${kind}`}>
+          Copy
+        </CopyButton>
       </div>
-      <pre tabIndex={0} aria-label={`The call as ${kind}`}>{text}</pre>
-      {JSON.stringify(values).includes('"***"') && <p class="faint">Secrets are not known here: put them in place of &lt;name&gt;.</p>}
+      <pre role="region" tabIndex={0} aria-label={`The call as ${kind}`}>
+        {text}
+      </pre>
+      {JSON.stringify(values).includes('"***"') && (
+        <p class="faint">Secrets are not known here: put them in place of &lt;name&gt;.</p>
+      )}
     </div>
   );
 }

@@ -2,8 +2,13 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api } from "../api/client";
 import { requestJson } from "../api/http";
-import { isTerminal, type ExecutionEvent, type ExecutionSummary, type ExecutionView } from "../api/types";
-import { hub, useResource, type Resource } from "../stream";
+import {
+  type ExecutionEvent,
+  type ExecutionSummary,
+  type ExecutionView,
+  isTerminal,
+} from "../api/types";
+import { hub, type Resource, useResource } from "../stream";
 import { parseExact } from "./exact";
 import type { ChildLink, ChildState, StepView } from "./timeline";
 
@@ -43,47 +48,68 @@ export interface ExecutionData {
 
 export function useExecution(id: string): ExecutionData {
   const path = `api/executions/${encodeURIComponent(id)}`;
-  const view = useResource(`execution ${id}`, async (signal) => parseExact(await api.executionText(id, { signal })) as ExecutionView);
-  const steps = useResource(`spans ${id}`, (signal) => requestJson<Steps>(`${path}/spans`, { signal }));
-  const artifacts = useResource(`artifacts ${id}`, async (signal) => (await requestJson<{ artifacts: ArtifactLink[] }>(`${path}/artifacts`, { signal })).artifacts);
-  const summary = useResource(`summary ${id}`, async (signal) => (await requestJson<{ summary: string | null }>(`${path}/summary`, { signal })).summary);
+  const view = useResource(
+    `execution ${id}`,
+    async (signal) => parseExact(await api.executionText(id, { signal })) as ExecutionView,
+  );
+  const steps = useResource(`spans ${id}`, (signal) =>
+    requestJson<Steps>(`${path}/spans`, { signal }),
+  );
+  const artifacts = useResource(
+    `artifacts ${id}`,
+    async (signal) =>
+      (await requestJson<{ artifacts: ArtifactLink[] }>(`${path}/artifacts`, { signal })).artifacts,
+  );
+  const summary = useResource(
+    `summary ${id}`,
+    async (signal) =>
+      (await requestJson<{ summary: string | null }>(`${path}/summary`, { signal })).summary,
+  );
   const [progress, setProgress] = useState<ProgressView | null>(null);
   const states = useChildren(id, steps.data?.children ?? []);
 
-  const onEvent = useCallback((event: ExecutionEvent): void => {
-    switch (event.type) {
-      case "progress":
-        setProgress(event.data as ProgressView);
-        break;
-      case "status":
-      case "complete":
-      case "missing":
-        view.reload();
-        break;
-      case "span_started":
-      case "span_ended":
-      case "child":
-        steps.reload();
-        break;
-      case "artifact":
-        artifacts.reload();
-        break;
-      case "summary":
-        summary.reload();
-        break;
-    }
-  }, [view.reload, steps.reload, artifacts.reload, summary.reload]);
+  const onEvent = useCallback(
+    (event: ExecutionEvent): void => {
+      switch (event.type) {
+        case "progress":
+          setProgress(event.data as ProgressView);
+          break;
+        case "status":
+        case "complete":
+        case "missing":
+          view.reload();
+          break;
+        case "span_started":
+        case "span_ended":
+        case "child":
+          steps.reload();
+          break;
+        case "artifact":
+          artifacts.reload();
+          break;
+        case "summary":
+          summary.reload();
+          break;
+      }
+    },
+    [view.reload, steps.reload, artifacts.reload, summary.reload],
+  );
 
   // Attempts come and go without a word in the log's own events.
-  useEffect(() => hub.onExecutions((list, more) => {
-    if (more || list.some((one) => one.execution_id === id)) view.reload();
-  }), [id, view.reload]);
+  useEffect(
+    () =>
+      hub.onExecutions((list, more) => {
+        if (more || list.some((one) => one.execution_id === id)) view.reload();
+      }),
+    [id, view.reload],
+  );
 
   const live = view.data !== null && !isTerminal(view.data.status);
   const wasLive = useRef(live);
   useEffect(() => {
     // What was said last may have come after the last look.
-    if (wasLive.current && !live) for (const resource of [steps, artifacts, summary]) resource.reload();
+    if (wasLive.current && !live)
+      for (const resource of [steps, artifacts, summary]) resource.reload();
     wasLive.current = live;
   }, [live]);
   return { view, steps, artifacts, summary, states, progress, live, onEvent };
@@ -104,12 +130,20 @@ function useChildren(id: string, children: readonly ChildLink[]): ReadonlyMap<st
     const request = new AbortController();
     const take = (list: readonly ExecutionSummary[]): void => {
       const ours = list.filter((one) => ids.has(one.execution_id));
-      if (ours.length > 0) setStates((old) => new Map([...old, ...ours.map((one) => [one.execution_id, stateOf(one)] as const)]));
+      if (ours.length > 0)
+        setStates(
+          (old) =>
+            new Map([...old, ...ours.map((one) => [one.execution_id, stateOf(one)] as const)]),
+        );
     };
     const load = async (): Promise<void> => {
       let before: string | undefined;
       for (let asked = 0; asked < CHILDREN_MAX; asked += CHILDREN_PAGE) {
-        const filter = { parent: id, limit: CHILDREN_PAGE, ...(before === undefined ? {} : { before }) };
+        const filter = {
+          parent: id,
+          limit: CHILDREN_PAGE,
+          ...(before === undefined ? {} : { before }),
+        };
         const page = await api.executions(filter, { signal: request.signal });
         take(page.executions);
         if (page.next === null) return;

@@ -1,15 +1,27 @@
 import { useMemo } from "preact/hooks";
-import { ApiError } from "../api/http";
 import { serverNow } from "../api/clock";
+import { ApiError } from "../api/http";
 import type { ExecutionView } from "../api/types";
 import { href } from "../app/base";
 import { location, setQuery } from "../app/router";
 import { useTitle } from "../app/title";
 import { LogViewer } from "../log";
-import { ActionLink, Duration, Empty, ErrorBox, ExecutionLink, Loading, PageHead, StatusBadge, Tabs, Time, useTick } from "../ui";
+import {
+  ActionLink,
+  Duration,
+  Empty,
+  ErrorBox,
+  ExecutionLink,
+  Loading,
+  PageHead,
+  StatusBadge,
+  Tabs,
+  Time,
+  useTick,
+} from "../ui";
 import { Controls } from "./controls";
 import { CopyButton } from "./copy";
-import { useExecution, type ExecutionData, type ProgressView } from "./data";
+import { type ExecutionData, type ProgressView, useExecution } from "./data";
 import { Attempts, CallPanel, Failure, ResultPanel, Section } from "./panels";
 import { timeline } from "./timeline";
 import { Timeline } from "./timeline-view";
@@ -28,16 +40,33 @@ export function Execution({ id, controls }: { id: string; controls: boolean }) {
   const view = data.view.data;
   useTitle(view === null ? "Execution" : `${view.action_name} ${view.status.replace("_", " ")}`);
   // It was forgotten while it was looked at.
-  if (view !== null && data.view.error instanceof ApiError && data.view.error.status === 404) return <Missing id={id} controls={controls} />;
+  if (view !== null && data.view.error instanceof ApiError && data.view.error.status === 404)
+    return <Missing id={id} controls={controls} />;
   if (view === null) {
     if (data.view.error === null) return <Loading rows={4} />;
-    return missing(data.view.error) ? <Missing id={id} controls={controls} /> : <ErrorBox error={data.view.error} retry={data.view.reload} />;
+    return missing(data.view.error) ? (
+      <Missing id={id} controls={controls} />
+    ) : (
+      <ErrorBox error={data.view.error} retry={data.view.reload} />
+    );
   }
   return (
     <div class="execution" data-tab={tabOf(location.value.query.get("tab"))}>
       <PageHead
-        title={<><span class="execution-name">{controls ? <ActionLink name={view.action_name} /> : view.action_name}</span> <StatusBadge status={view.status} /></>}
-        sub={<span class="execution-id"><code>{id}</code>{controls && <CopyButton text={() => id} label="Copy the id" />}</span>}
+        title={
+          <>
+            <span class="execution-name">
+              {controls ? <ActionLink name={view.action_name} /> : view.action_name}
+            </span>{" "}
+            <StatusBadge status={view.status} />
+          </>
+        }
+        sub={
+          <span class="execution-id">
+            <code>{id}</code>
+            {controls && <CopyButton text={() => id} label="Copy the id" />}
+          </span>
+        }
       >
         {controls && <Controls view={view} changed={data.view.reload} />}
       </PageHead>
@@ -54,7 +83,10 @@ function tabOf(wanted: string | null): Tab {
 }
 
 function missing(error: unknown): boolean {
-  return error instanceof ApiError && (error.status === 404 || error.status === 422 || error.status === 400);
+  return (
+    error instanceof ApiError &&
+    (error.status === 404 || error.status === 422 || error.status === 400)
+  );
 }
 
 function Missing({ id, controls }: { id: string; controls: boolean }) {
@@ -63,8 +95,15 @@ function Missing({ id, controls }: { id: string; controls: boolean }) {
       <p>
         <code class="missing-id">{id}</code>
       </p>
-      <p>It may have been forgotten: executions that have ended are kept for some time, and up to some number. Or the link is not whole.</p>
-      {controls && <p><a href={href("/executions")}>Look through those that are kept</a></p>}
+      <p>
+        It may have been forgotten: executions that have ended are kept for some time, and up to
+        some number. Or the link is not whole.
+      </p>
+      {controls && (
+        <p>
+          <a href={href("/executions")}>Look through those that are kept</a>
+        </p>
+      )}
     </Empty>
   );
 }
@@ -73,15 +112,74 @@ function Facts({ view, links }: { view: ExecutionView; links: boolean }) {
   const last = view.attempts[view.attempts.length - 1];
   return (
     <dl class="execution-facts stale-dim">
-      <div><dt>Duration</dt><dd>{view.started_at === null ? <span class="faint">not started</span> : <Duration from={view.started_at} to={view.finished_at} />}</dd></div>
-      <div><dt>{view.started_at === null ? "Accepted" : "Started"}</dt><dd><Time at={view.started_at ?? view.accepted_at} /></dd></div>
-      {view.started_at !== null && <div><dt>Waited</dt><dd><Duration from={view.accepted_at} to={view.started_at} /></dd></div>}
-      {typeof view.requested_by === "string" && <div><dt>By</dt><dd>{view.requested_by}</dd></div>}
-      {last !== undefined && <div><dt>Worker</dt><dd class="mono">{last.worker}</dd></div>}
-      <div><dt>Queue</dt><dd>{view.queue}</dd></div>
-      {(view.retries > 0 || view.attempts.length > 1) && <div><dt>Attempts</dt><dd>{view.attempts.length} of {view.retries + 1} at most</dd></div>}
-      {view.status === "queued" && view.not_before !== null && <div><dt>Not before</dt><dd><Time at={view.not_before} /></dd></div>}
-      {view.parent !== null && <div><dt>Asked for by</dt><dd>{links ? <ExecutionLink id={view.parent.execution_id} /> : <code>{view.parent.execution_id}</code>}</dd></div>}
+      <div>
+        <dt>Duration</dt>
+        <dd>
+          {view.started_at === null ? (
+            <span class="faint">not started</span>
+          ) : (
+            <Duration from={view.started_at} to={view.finished_at} />
+          )}
+        </dd>
+      </div>
+      <div>
+        <dt>{view.started_at === null ? "Accepted" : "Started"}</dt>
+        <dd>
+          <Time at={view.started_at ?? view.accepted_at} />
+        </dd>
+      </div>
+      {view.started_at !== null && (
+        <div>
+          <dt>Waited</dt>
+          <dd>
+            <Duration from={view.accepted_at} to={view.started_at} />
+          </dd>
+        </div>
+      )}
+      {typeof view.requested_by === "string" && (
+        <div>
+          <dt>By</dt>
+          <dd>{view.requested_by}</dd>
+        </div>
+      )}
+      {last !== undefined && (
+        <div>
+          <dt>Worker</dt>
+          <dd class="mono">{last.worker}</dd>
+        </div>
+      )}
+      <div>
+        <dt>Queue</dt>
+        <dd>{view.queue}</dd>
+      </div>
+      {(view.retries > 0 || view.attempts.length > 1) && (
+        <div>
+          <dt>Attempts</dt>
+          <dd>
+            {view.attempts.length} of {view.retries + 1} at most
+          </dd>
+        </div>
+      )}
+      {view.status === "queued" && view.not_before !== null && (
+        <div>
+          <dt>Not before</dt>
+          <dd>
+            <Time at={view.not_before} />
+          </dd>
+        </div>
+      )}
+      {view.parent !== null && (
+        <div>
+          <dt>Asked for by</dt>
+          <dd>
+            {links ? (
+              <ExecutionLink id={view.parent.execution_id} />
+            ) : (
+              <code>{view.parent.execution_id}</code>
+            )}
+          </dd>
+        </div>
+      )}
     </dl>
   );
 }
@@ -101,25 +199,63 @@ function ProgressBar({ progress }: { progress: ProgressView }) {
   );
 }
 
-function Panels({ id, view, data, controls }: { id: string; view: ExecutionView; data: ExecutionData; controls: boolean }) {
+function Panels({
+  id,
+  view,
+  data,
+  controls,
+}: {
+  id: string;
+  view: ExecutionView;
+  data: ExecutionData;
+  controls: boolean;
+}) {
   const tab = tabOf(location.value.query.get("tab"));
-  const steps = useMemo(() => new Map((data.steps.data?.spans ?? []).map((step) => [step.id, step])), [data.steps.data]);
+  const steps = useMemo(
+    () => new Map((data.steps.data?.spans ?? []).map((step) => [step.id, step])),
+    [data.steps.data],
+  );
   const artifacts = data.artifacts.data ?? [];
   const summary = data.summary.data;
   const children = data.steps.data?.children.length ?? 0;
   const tabs: { id: Tab; title: string }[] = [
     { id: "log", title: "Log" },
-    { id: "result", title: artifacts.length > 0 ? `Result and ${artifacts.length} ${artifacts.length === 1 ? "file" : "files"}` : "Result" },
-    { id: "timeline", title: steps.size + children > 0 ? `Timeline (${steps.size + children})` : "Timeline" },
+    {
+      id: "result",
+      title:
+        artifacts.length > 0
+          ? `Result and ${artifacts.length} ${artifacts.length === 1 ? "file" : "files"}`
+          : "Result",
+    },
+    {
+      id: "timeline",
+      title: steps.size + children > 0 ? `Timeline (${steps.size + children})` : "Timeline",
+    },
     { id: "call", title: "Call" },
   ];
   return (
     <>
-      <Tabs class="execution-tabs" label="Parts of the execution" tabs={tabs} current={tab} onSelect={(next) => setQuery({ tab: next === "log" ? null : next })} />
+      <Tabs
+        class="execution-tabs"
+        label="Parts of the execution"
+        tabs={tabs}
+        current={tab}
+        onSelect={(next) => setQuery({ tab: next === "log" ? null : next })}
+      />
       {/* Stays where it is while others are looked at. */}
       <div class="execution-log" hidden={tab !== "log"}>
-        <LogViewer id={id} live={data.live} startedAt={view.started_at} steps={steps} onEvent={data.onEvent} />
-        {steps.size > 0 && <aside class="execution-steps" aria-label="Steps"><LiveTimeline view={view} data={data} links={controls} /></aside>}
+        <LogViewer
+          id={id}
+          live={data.live}
+          startedAt={view.started_at}
+          steps={steps}
+          onEvent={data.onEvent}
+        />
+        {steps.size > 0 && (
+          <aside class="execution-steps" aria-label="Steps">
+            <LiveTimeline view={view} data={data} links={controls} />
+          </aside>
+        )}
       </div>
       {tab === "result" && <ResultPanel view={view} summary={summary} artifacts={artifacts} />}
       {tab === "timeline" && <TimelinePanel view={view} data={data} links={controls} />}
@@ -142,7 +278,11 @@ function LiveTimeline({ view, data, links }: TimelineProps) {
 
 function laidOut(view: ExecutionView, data: ExecutionData) {
   const attempts = view.attempts.map(({ number, granted_at, started_at, ended_at, outcome }) => ({
-    number, granted_at, started_at, ended_at, status: outcome?.status ?? null,
+    number,
+    granted_at,
+    started_at,
+    ended_at,
+    status: outcome?.status ?? null,
   }));
   return timeline({
     attempts,
@@ -157,8 +297,14 @@ function laidOut(view: ExecutionView, data: ExecutionData) {
 function TimelinePanel({ view, data, links }: TimelineProps) {
   return (
     <div class="sections">
-      <Section title="Timeline"><LiveTimeline view={view} data={data} links={links} /></Section>
-      {view.attempts.length > 0 && <Section title="Attempts"><Attempts view={view} /></Section>}
+      <Section title="Timeline">
+        <LiveTimeline view={view} data={data} links={links} />
+      </Section>
+      {view.attempts.length > 0 && (
+        <Section title="Attempts">
+          <Attempts view={view} />
+        </Section>
+      )}
     </div>
   );
 }

@@ -1,6 +1,16 @@
 import { useState } from "preact/hooks";
 import { Icon } from "../ui";
-import { ENTRIES_STEP, entriesOf, isBranch, kindOf, leafText, opensItself, sizeOf, summaryOf, TEXT_STEP } from "./tree";
+import {
+  ENTRIES_STEP,
+  entriesOf,
+  isBranch,
+  kindOf,
+  leafText,
+  opensItself,
+  sizeOf,
+  summaryOf,
+  TEXT_STEP,
+} from "./tree";
 import "./tree.css";
 
 /** Any JSON value; branches are drawn when they are opened, and long ones in steps. */
@@ -21,7 +31,11 @@ interface NodeProps {
 }
 
 function Node({ name, value, depth }: NodeProps) {
-  return isBranch(value) ? <Branch name={name} value={value} depth={depth} /> : <Leaf name={name} value={value} depth={depth} />;
+  return isBranch(value) ? (
+    <Branch name={name} value={value} depth={depth} />
+  ) : (
+    <Leaf name={name} value={value} depth={depth} />
+  );
 }
 
 function Branch({ name, value, depth }: NodeProps & { value: object }) {
@@ -30,19 +44,37 @@ function Branch({ name, value, depth }: NodeProps & { value: object }) {
   const size = sizeOf(value);
   return (
     <li>
-      <button type="button" class="tree-fold" aria-expanded={open} onClick={() => setOpen(!open)} disabled={size === 0}>
+      <button
+        type="button"
+        class="tree-fold"
+        aria-expanded={open}
+        onClick={() => setOpen(!open)}
+        disabled={size === 0}
+      >
         <Icon name="right" />
         <span>
           {name !== null && <span class="tree-name">{name}</span>}
-          <span class="tree-summary">{open && size > 0 ? (Array.isArray(value) ? `[${size}]` : `{${size}}`) : summaryOf(value)}</span>
+          <span class="tree-summary">
+            {open && size > 0
+              ? Array.isArray(value)
+                ? `[${size}]`
+                : `{${size}}`
+              : summaryOf(value)}
+          </span>
         </span>
       </button>
       {open && size > 0 && (
         <ul>
-          {entriesOf(value, limit).map(([key, entry]) => <Node key={key} name={key} value={entry} depth={depth + 1} />)}
+          {entriesOf(value, limit).map(([key, entry]) => (
+            <Node key={key} name={key} value={entry} depth={depth + 1} />
+          ))}
           {size > limit && (
             <li>
-              <button type="button" class="tree-more" onClick={() => setLimit(limit + ENTRIES_STEP * 5)}>
+              <button
+                type="button"
+                class="tree-more"
+                onClick={() => setLimit(limit + ENTRIES_STEP * 5)}
+              >
                 {(size - limit).toLocaleString("en")} more
               </button>
             </li>
@@ -59,7 +91,9 @@ function Leaf({ name, value }: NodeProps) {
   return (
     <li class="tree-leaf">
       {name !== null && <span class="tree-name">{name}</span>}
-      <span class={`tree-${kindOf(value)}`}>{text.length > limit ? text.slice(0, limit) : text}</span>
+      <span class={`tree-${kindOf(value)}`}>
+        {text.length > limit ? text.slice(0, limit) : text}
+      </span>
       {text.length > limit && (
         <>
           {"… "}

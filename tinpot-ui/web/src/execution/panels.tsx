@@ -1,14 +1,22 @@
 import type { ComponentChildren } from "preact";
+import type { ExecutionView } from "../api/types";
 import { apiUrl } from "../app/base";
 import { type Json, writeJson } from "../form/json";
-import type { ExecutionView } from "../api/types";
 import { Duration, Empty, StatusBadge, Time } from "../ui";
 import { CopyAs, CopyButton } from "./copy";
 import type { ArtifactLink } from "./data";
 import { JsonTree } from "./json-tree";
 import { Summary } from "./summary";
 
-export function Section({ title, tools, children }: { title: string; tools?: ComponentChildren; children: ComponentChildren }) {
+export function Section({
+  title,
+  tools,
+  children,
+}: {
+  title: string;
+  tools?: ComponentChildren;
+  children: ComponentChildren;
+}) {
   return (
     <section class="panel run-section">
       <header>
@@ -39,14 +47,34 @@ export function ResultPanel({ view, summary, artifacts }: ResultProps) {
   const known = view.outcome !== null && "result" in view.outcome;
   return (
     <div class="sections">
-      {summary !== null && <Section title="Summary"><Summary markdown={summary} /></Section>}
+      {summary !== null && (
+        <Section title="Summary">
+          <Summary markdown={summary} />
+        </Section>
+      )}
       {known && (
-        <Section title="Result" tools={<CopyButton text={() => writeJson(result as Json, true)} label="Copy the result as JSON">JSON</CopyButton>}>
+        <Section
+          title="Result"
+          tools={
+            <CopyButton
+              text={() => writeJson(result as Json, true)}
+              label="Copy the result as JSON"
+            >
+              JSON
+            </CopyButton>
+          }
+        >
           <JsonTree value={result} label="Result" />
         </Section>
       )}
-      {artifacts.length > 0 && <Section title="Artifacts"><Artifacts id={view.execution_id} artifacts={artifacts} /></Section>}
-      {summary === null && !known && artifacts.length === 0 && <Empty title={view.outcome === null ? "There is no result yet" : "It has left no result"} />}
+      {artifacts.length > 0 && (
+        <Section title="Artifacts">
+          <Artifacts id={view.execution_id} artifacts={artifacts} />
+        </Section>
+      )}
+      {summary === null && !known && artifacts.length === 0 && (
+        <Empty title={view.outcome === null ? "There is no result yet" : "It has left no result"} />
+      )}
     </div>
   );
 }
@@ -55,11 +83,27 @@ function Artifacts({ id, artifacts }: { id: string; artifacts: readonly Artifact
   return (
     <div class="table-wrap">
       <table>
-        <thead><tr><th>Name</th><th>Kind</th><th class="right">Size</th><th class="right">Attempt</th></tr></thead>
+        <thead>
+          <tr>
+            <th>Name</th>
+            <th>Kind</th>
+            <th class="right">Size</th>
+            <th class="right">Attempt</th>
+          </tr>
+        </thead>
         <tbody>
           {artifacts.map((artifact) => (
             <tr key={artifact.id}>
-              <td><a href={apiUrl(`api/executions/${encodeURIComponent(id)}/artifacts/${encodeURIComponent(artifact.id)}`)} download={artifact.name}>{artifact.name}</a></td>
+              <td>
+                <a
+                  href={apiUrl(
+                    `api/executions/${encodeURIComponent(id)}/artifacts/${encodeURIComponent(artifact.id)}`,
+                  )}
+                  download={artifact.name}
+                >
+                  {artifact.name}
+                </a>
+              </td>
               <td>{artifact.media_type}</td>
               <td class="right">{formatBytes(artifact.size_bytes)}</td>
               <td class="right">{artifact.attempt}</td>
@@ -80,20 +124,42 @@ export function CallPanel({ view, controls }: { view: ExecutionView; controls: b
     ["Retries", view.retries],
     ["Lost attempts allowed", view.max_lost_attempts],
   ];
-  if (view.not_before !== null) options.push(["Not before", <Time key="not_before" at={view.not_before} />]);
-  if (view.expires_at !== null) options.push(["Expires", <Time key="expires" at={view.expires_at} />]);
-  if (view.idempotency_key !== null) options.push(["Idempotency key", <code key="key">{view.idempotency_key}</code>]);
+  if (view.not_before !== null)
+    options.push(["Not before", <Time key="not_before" at={view.not_before} />]);
+  if (view.expires_at !== null)
+    options.push(["Expires", <Time key="expires" at={view.expires_at} />]);
+  if (view.idempotency_key !== null)
+    options.push(["Idempotency key", <code key="key">{view.idempotency_key}</code>]);
   return (
     <div class="sections">
-      <Section title="Parameters" tools={<CopyButton text={() => writeJson(view.parameters as Json, true)} label="Copy the parameters as JSON">JSON</CopyButton>}>
+      <Section
+        title="Parameters"
+        tools={
+          <CopyButton
+            text={() => writeJson(view.parameters as Json, true)}
+            label="Copy the parameters as JSON"
+          >
+            JSON
+          </CopyButton>
+        }
+      >
         <JsonTree value={view.parameters} label="Parameters" />
       </Section>
       <Section title="Options">
         <dl class="run-options">
-          {options.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
+          {options.map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
         </dl>
       </Section>
-      {controls && <Section title="The same call as"><CopyAs view={view} /></Section>}
+      {controls && (
+        <Section title="The same call as">
+          <CopyAs view={view} />
+        </Section>
+      )}
     </div>
   );
 }
@@ -103,18 +169,38 @@ export function Attempts({ view }: { view: ExecutionView }) {
   return (
     <div class="table-wrap">
       <table>
-        <thead><tr><th>Attempt</th><th>Outcome</th><th>Worker</th><th>Started</th><th class="right">Took</th><th class="right">Lines</th></tr></thead>
+        <thead>
+          <tr>
+            <th>Attempt</th>
+            <th>Outcome</th>
+            <th>Worker</th>
+            <th>Started</th>
+            <th class="right">Took</th>
+            <th class="right">Lines</th>
+          </tr>
+        </thead>
         <tbody>
           {view.attempts.map((attempt) => (
             <tr key={attempt.number}>
               <td>{attempt.number}</td>
               <td>
-                <StatusBadge status={attempt.outcome?.status ?? (attempt.ended_at === null ? "running" : "lost")} plain />
-                {attempt.outcome?.error !== undefined && <div class="attempt-error">{attempt.outcome.error}</div>}
+                <StatusBadge
+                  status={
+                    attempt.outcome?.status ?? (attempt.ended_at === null ? "running" : "lost")
+                  }
+                  plain
+                />
+                {attempt.outcome?.error !== undefined && (
+                  <div class="attempt-error">{attempt.outcome.error}</div>
+                )}
               </td>
               <td class="mono">{attempt.worker}</td>
-              <td><Time at={attempt.started_at ?? attempt.granted_at} /></td>
-              <td class="right"><Duration from={attempt.started_at} to={attempt.ended_at} /></td>
+              <td>
+                <Time at={attempt.started_at ?? attempt.granted_at} />
+              </td>
+              <td class="right">
+                <Duration from={attempt.started_at} to={attempt.ended_at} />
+              </td>
               <td class="right">{attempt.log_lines.toLocaleString("en")}</td>
             </tr>
           ))}
@@ -130,7 +216,8 @@ export function Failure({ view }: { view: ExecutionView }) {
   if (outcome === null || outcome.error === undefined) return null;
   const { kind, error, traceback } = outcome;
   // The text usually begins with the kind already.
-  const named = kind !== undefined && error.startsWith(`${kind}: `) ? error.slice(kind.length + 2) : error;
+  const named =
+    kind !== undefined && error.startsWith(`${kind}: `) ? error.slice(kind.length + 2) : error;
   return (
     <div class="failure" data-status={view.status} role="group" aria-label="Error">
       <p>

@@ -1,6 +1,6 @@
-import { useMemo } from "preact/hooks";
 import type { ComponentChildren } from "preact";
-import { parseMarkdown, type Block, type Inline } from "./markdown";
+import { useMemo } from "preact/hooks";
+import { type Block, type Inline, parseMarkdown } from "./markdown";
 
 /** What an action has to say about all of it. */
 export function Summary({ markdown }: { markdown: string }) {
@@ -9,24 +9,30 @@ export function Summary({ markdown }: { markdown: string }) {
 }
 
 function inline(parts: readonly Inline[]): ComponentChildren {
-  return parts.map((part, key) => {
-    switch (part.kind) {
-      case "text":
-        return part.text;
-      case "code":
-        return <code key={key}>{part.text}</code>;
-      case "strong":
-        return <strong key={key}>{inline(part.inner)}</strong>;
-      case "emphasis":
-        return <em key={key}>{inline(part.inner)}</em>;
-      case "strike":
-        return <s key={key}>{inline(part.inner)}</s>;
-      case "break":
-        return <br key={key} />;
-      case "link":
-        return <a key={key} href={part.href} target="_blank" rel="noopener noreferrer nofollow">{inline(part.inner)}</a>;
-    }
-  });
+  return parts.map(inlinePart);
+}
+
+function inlinePart(part: Inline, key: number): ComponentChildren {
+  switch (part.kind) {
+    case "text":
+      return part.text;
+    case "code":
+      return <code key={key}>{part.text}</code>;
+    case "strong":
+      return <strong key={key}>{inline(part.inner)}</strong>;
+    case "emphasis":
+      return <em key={key}>{inline(part.inner)}</em>;
+    case "strike":
+      return <s key={key}>{inline(part.inner)}</s>;
+    case "break":
+      return <br key={key} />;
+    case "link":
+      return (
+        <a key={key} href={part.href} target="_blank" rel="noopener noreferrer nofollow">
+          {inline(part.inner)}
+        </a>
+      );
+  }
 }
 
 function block(value: Block, key: number): ComponentChildren {
@@ -39,7 +45,11 @@ function block(value: Block, key: number): ComponentChildren {
     case "paragraph":
       return <p key={key}>{inline(value.inner)}</p>;
     case "code":
-      return <pre key={key} tabIndex={0}><code>{value.text}</code></pre>;
+      return (
+        <pre key={key} tabIndex={0}>
+          <code>{value.text}</code>
+        </pre>
+      );
     case "rule":
       return <hr key={key} />;
     case "quote":
@@ -47,23 +57,45 @@ function block(value: Block, key: number): ComponentChildren {
     case "list": {
       const items = value.items.map((item, at) => (
         <li key={at} class={item.checked === null ? undefined : "task"}>
-          {item.checked !== null && <span role="img" aria-label={item.checked ? "done" : "open"}>{item.checked ? "☑ " : "☐ "}</span>}
+          {item.checked !== null && (
+            <span role="img" aria-label={item.checked ? "done" : "open"}>
+              {item.checked ? "☑ " : "☐ "}
+            </span>
+          )}
           {inline(item.inner)}
           {item.nested.map(block)}
         </li>
       ));
-      return value.ordered ? <ol key={key} start={value.start}>{items}</ol> : <ul key={key}>{items}</ul>;
+      return value.ordered ? (
+        <ol key={key} start={value.start}>
+          {items}
+        </ol>
+      ) : (
+        <ul key={key}>{items}</ul>
+      );
     }
     case "table":
       return (
         <div key={key} class="table-wrap" tabIndex={0} role="region" aria-label="Table">
           <table>
             <thead>
-              <tr>{value.head.map((cell, at) => <th key={at} data-align={value.align[at] ?? undefined}>{inline(cell)}</th>)}</tr>
+              <tr>
+                {value.head.map((cell, at) => (
+                  <th key={at} data-align={value.align[at] ?? undefined}>
+                    {inline(cell)}
+                  </th>
+                ))}
+              </tr>
             </thead>
             <tbody>
               {value.rows.map((row, at) => (
-                <tr key={at}>{row.map((cell, column) => <td key={column} data-align={value.align[column] ?? undefined}>{inline(cell)}</td>)}</tr>
+                <tr key={at}>
+                  {row.map((cell, column) => (
+                    <td key={column} data-align={value.align[column] ?? undefined}>
+                      {inline(cell)}
+                    </td>
+                  ))}
+                </tr>
               ))}
             </tbody>
           </table>

@@ -1,4 +1,4 @@
-import { ExecutionLink, Empty, formatDuration } from "../ui";
+import { Empty, ExecutionLink, formatDuration } from "../ui";
 import type { Bar } from "./timeline";
 
 const OUTCOME_TEXT: Record<Bar["outcome"], string> = {
@@ -25,29 +25,63 @@ export function Timeline({ bars, left, seconds, links }: TimelineProps) {
       <div class="timeline-axis" aria-hidden="true">
         <span />
         <div>
-          {[0, 0.25, 0.5, 0.75, 1].map((part) => <span key={part} style={{ left: `${part * 100}%` }}>{part === 0 ? "0" : formatDuration(seconds * part)}</span>)}
+          {[0, 0.25, 0.5, 0.75, 1].map((part) => (
+            <span key={part} style={{ left: `${part * 100}%` }}>
+              {part === 0 ? "0" : formatDuration(seconds * part)}
+            </span>
+          ))}
         </div>
       </div>
       <div role="table" aria-label="Timeline">
         {bars.map((bar) => (
-        <div key={bar.key} class="timeline-row" role="row" data-kind={bar.kind} data-outcome={bar.outcome}>
-          <span class="timeline-name" role="rowheader" title={bar.label} style={{ paddingLeft: `${bar.depth * 14}px` }}>
-            {bar.executionId !== null && links ? <ExecutionLink id={bar.executionId}>{bar.label}</ExecutionLink> : bar.label}
-            {bar.attempts > 1 && <small> ×{bar.attempts}</small>}
-          </span>
-          <span class="timeline-track" role="cell" title={bar.error ?? undefined}>
-            {bar.from !== null && bar.to !== null && (
-              <i style={{ left: `${bar.from * 100}%`, width: `${Math.max(0, bar.to - bar.from) * 100}%` }} />
+          <div
+            key={bar.key}
+            class="timeline-row"
+            role="row"
+            data-kind={bar.kind}
+            data-outcome={bar.outcome}
+          >
+            <span
+              class="timeline-name"
+              role="rowheader"
+              title={bar.label}
+              style={{ paddingLeft: `${bar.depth * 14}px` }}
+            >
+              {bar.executionId !== null && links ? (
+                <ExecutionLink id={bar.executionId}>{bar.label}</ExecutionLink>
+              ) : (
+                bar.label
+              )}
+              {bar.attempts > 1 && <small> ×{bar.attempts}</small>}
+            </span>
+            <span class="timeline-track" role="cell" title={bar.error ?? undefined}>
+              {bar.from !== null && bar.to !== null && (
+                <i
+                  style={{
+                    left: `${bar.from * 100}%`,
+                    width: `${Math.max(0, bar.to - bar.from) * 100}%`,
+                  }}
+                />
+              )}
+              <span class="unseen">{OUTCOME_TEXT[bar.outcome]}</span>
+            </span>
+            <span class="timeline-time" role="cell">
+              <b aria-hidden="true">
+                {
+                  { succeeded: "✓", failed: "✗", cancelled: "⊘", pending: "…", unknown: "?" }[
+                    bar.outcome
+                  ]
+                }
+              </b>
+              {bar.seconds === null ? "–" : formatDuration(bar.seconds)}
+            </span>
+            {bar.error !== null && (
+              <span class="timeline-error" role="cell">
+                {bar.error}
+              </span>
             )}
-            <span class="unseen">{OUTCOME_TEXT[bar.outcome]}</span>
-          </span>
-          <span class="timeline-time" role="cell">
-            <b aria-hidden="true">{{ succeeded: "✓", failed: "✗", cancelled: "⊘", pending: "…", unknown: "?" }[bar.outcome]}</b>
-            {bar.seconds === null ? "–" : formatDuration(bar.seconds)}
-          </span>
-          {bar.error !== null && <span class="timeline-error" role="cell">{bar.error}</span>}
-        </div>
-      ))}
+          </div>
+        ))}
       </div>
       {left > 0 && <p class="faint">{left.toLocaleString("en")} more are not shown.</p>}
     </div>

@@ -1,7 +1,7 @@
 // Bounds: what a schema says about how large a value may be, to check and to tell.
 import type { Schema } from "../api/types";
-import { durationSeconds } from "./formats";
 import { isNumber, numberText } from "./fits";
+import { durationSeconds } from "./formats";
 import { type Json, NumberText } from "./json";
 import type { Kind } from "./shape";
 
@@ -21,14 +21,18 @@ function isMultiple(value: number, of: number): boolean {
   return Math.abs(times - Math.round(times)) < 1e-9 * Math.max(1, Math.abs(times));
 }
 
-const say = (bound: unknown): string => (isNumber(bound as Json) ? numberText(bound as number) : String(bound));
+const say = (bound: unknown): string =>
+  isNumber(bound as Json) ? numberText(bound as number) : String(bound);
 
 /** Something with an order as a number; null when it is not there. */
 function order(kind: Kind, text: string): number | null {
   if (kind === "duration") return durationSeconds(text);
   if (kind === "date" || kind === "date-time") return Date.parse(text.replace(" ", "T"));
   if (kind === "time") {
-    const [hours, minutes, seconds] = text.replace(/(Z|[+-]\d\d:\d\d)$/, "").split(":").map(Number);
+    const [hours, minutes, seconds] = text
+      .replace(/(Z|[+-]\d\d:\d\d)$/, "")
+      .split(":")
+      .map(Number);
     return ((hours ?? 0) * 60 + (minutes ?? 0)) * 60 + (seconds ?? 0);
   }
   return null;
@@ -36,19 +40,35 @@ function order(kind: Kind, text: string): number | null {
 
 /** Why a value is out of its bounds, or null. */
 export function boundsProblem(schema: Schema, value: Json, kind: Kind): string | null {
-  const asNumber = isNumber(value) ? value : kind === "decimal" && typeof value === "string" ? new NumberText(value) : null;
+  const asNumber = isNumber(value)
+    ? value
+    : kind === "decimal" && typeof value === "string"
+      ? new NumberText(value)
+      : null;
   if (asNumber !== null) {
-    const bound = (name: "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum"): number | null => {
+    const bound = (
+      name: "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum",
+    ): number | null => {
       const limit = schema[name] as Json | undefined;
       return limit !== undefined && isNumber(limit) ? compare(asNumber, limit) : null;
     };
-    const [low, high, above, below] = [bound("minimum"), bound("maximum"), bound("exclusiveMinimum"), bound("exclusiveMaximum")];
+    const [low, high, above, below] = [
+      bound("minimum"),
+      bound("maximum"),
+      bound("exclusiveMinimum"),
+      bound("exclusiveMaximum"),
+    ];
     if (low !== null && low < 0) return `must be at least ${say(schema.minimum)}`;
     if (high !== null && high > 0) return `must be at most ${say(schema.maximum)}`;
     if (above !== null && above <= 0) return `must be more than ${say(schema.exclusiveMinimum)}`;
     if (below !== null && below >= 0) return `must be less than ${say(schema.exclusiveMaximum)}`;
     const step = schema.multipleOf as Json | undefined;
-    if (step !== undefined && isNumber(step) && !isMultiple(Number(numberText(asNumber)), Number(numberText(step)))) return `must be a multiple of ${say(step)}`;
+    if (
+      step !== undefined &&
+      isNumber(step) &&
+      !isMultiple(Number(numberText(asNumber)), Number(numberText(step)))
+    )
+      return `must be a multiple of ${say(step)}`;
     return null;
   }
   if (typeof value !== "string") return null;
@@ -58,19 +78,35 @@ export function boundsProblem(schema: Schema, value: Json, kind: Kind): string |
       const other = limit === undefined ? null : order(kind, limit);
       return other === null || Number.isNaN(other) ? null : Math.sign(place - other);
     };
-    if (against(schema.formatMinimum) === -1) return kind === "duration" ? `must be at least ${schema.formatMinimum}` : `must not be before ${schema.formatMinimum}`;
-    if (against(schema.formatMaximum) === 1) return kind === "duration" ? `must be at most ${schema.formatMaximum}` : `must not be after ${schema.formatMaximum}`;
-    const [above, below] = [against(schema.formatExclusiveMinimum), against(schema.formatExclusiveMaximum)];
-    if (above !== null && above <= 0) return `must be ${kind === "duration" ? "more than" : "after"} ${schema.formatExclusiveMinimum}`;
-    if (below !== null && below >= 0) return `must be ${kind === "duration" ? "less than" : "before"} ${schema.formatExclusiveMaximum}`;
+    if (against(schema.formatMinimum) === -1)
+      return kind === "duration"
+        ? `must be at least ${schema.formatMinimum}`
+        : `must not be before ${schema.formatMinimum}`;
+    if (against(schema.formatMaximum) === 1)
+      return kind === "duration"
+        ? `must be at most ${schema.formatMaximum}`
+        : `must not be after ${schema.formatMaximum}`;
+    const [above, below] = [
+      against(schema.formatExclusiveMinimum),
+      against(schema.formatExclusiveMaximum),
+    ];
+    if (above !== null && above <= 0)
+      return `must be ${kind === "duration" ? "more than" : "after"} ${schema.formatExclusiveMinimum}`;
+    if (below !== null && below >= 0)
+      return `must be ${kind === "duration" ? "less than" : "before"} ${schema.formatExclusiveMaximum}`;
     return null;
   }
   // By code points, as the server counts.
-  const length = schema.minLength !== undefined || schema.maxLength !== undefined ? [...value].length : 0;
-  const unit = kind === "binary" ? "base64 characters" : schema.minLength === 1 ? "character" : "characters";
-  if (schema.minLength !== undefined && length < schema.minLength) return `needs at least ${schema.minLength} ${unit}`;
-  if (schema.maxLength !== undefined && length > schema.maxLength) return `takes at most ${schema.maxLength} characters; these are ${length}`;
-  if (schema.pattern !== undefined && schema.pattern !== "" && !matches(schema.pattern, value)) return `does not match ${schema.pattern}`;
+  const length =
+    schema.minLength !== undefined || schema.maxLength !== undefined ? [...value].length : 0;
+  const unit =
+    kind === "binary" ? "base64 characters" : schema.minLength === 1 ? "character" : "characters";
+  if (schema.minLength !== undefined && length < schema.minLength)
+    return `needs at least ${schema.minLength} ${unit}`;
+  if (schema.maxLength !== undefined && length > schema.maxLength)
+    return `takes at most ${schema.maxLength} characters; these are ${length}`;
+  if (schema.pattern !== undefined && schema.pattern !== "" && !matches(schema.pattern, value))
+    return `does not match ${schema.pattern}`;
   return null;
 }
 
@@ -88,18 +124,24 @@ export function boundsHint(schema: Schema): string {
   const hints: string[] = [];
   const range = (low: unknown, high: unknown, units = ""): void => {
     const unit = (high ?? low) === 1 ? units.replace(/s$/, "") : units;
-    if (low !== undefined && high !== undefined) hints.push(low === high ? `${say(low)}${unit}` : `${say(low)} to ${say(high)}${unit}`);
+    if (low !== undefined && high !== undefined)
+      hints.push(low === high ? `${say(low)}${unit}` : `${say(low)} to ${say(high)}${unit}`);
     else if (low !== undefined) hints.push(`at least ${say(low)}${unit}`);
     else if (high !== undefined) hints.push(`at most ${say(high)}${unit}`);
   };
   range(schema.minimum, schema.maximum);
-  if (schema.exclusiveMinimum !== undefined) hints.push(`more than ${say(schema.exclusiveMinimum)}`);
-  if (schema.exclusiveMaximum !== undefined) hints.push(`less than ${say(schema.exclusiveMaximum)}`);
+  if (schema.exclusiveMinimum !== undefined)
+    hints.push(`more than ${say(schema.exclusiveMinimum)}`);
+  if (schema.exclusiveMaximum !== undefined)
+    hints.push(`less than ${say(schema.exclusiveMaximum)}`);
   if (schema.multipleOf !== undefined) hints.push(`in steps of ${say(schema.multipleOf)}`);
   range(schema.formatMinimum, schema.formatMaximum);
-  if (schema.formatExclusiveMinimum !== undefined) hints.push(`after ${schema.formatExclusiveMinimum}`);
-  if (schema.formatExclusiveMaximum !== undefined) hints.push(`before ${schema.formatExclusiveMaximum}`);
-  if (schema.contentEncoding === undefined) range(schema.minLength === 1 ? undefined : schema.minLength, schema.maxLength, " characters");
+  if (schema.formatExclusiveMinimum !== undefined)
+    hints.push(`after ${schema.formatExclusiveMinimum}`);
+  if (schema.formatExclusiveMaximum !== undefined)
+    hints.push(`before ${schema.formatExclusiveMaximum}`);
+  if (schema.contentEncoding === undefined)
+    range(schema.minLength === 1 ? undefined : schema.minLength, schema.maxLength, " characters");
   if (schema.prefixItems === undefined) range(schema.minItems, schema.maxItems, " items");
   range(schema.minProperties, schema.maxProperties, " names");
   if (schema.uniqueItems === true) hints.push("each once");

@@ -24,10 +24,18 @@ export interface ControlProps {
 type Attributes = Record<string, unknown>;
 
 /** An input whose type is known only when it is drawn, which Preact's types have no word for. */
-const AnyInput = "input" as unknown as FunctionComponent<Attributes & { onInput: (event: { currentTarget: HTMLInputElement }) => void }>;
+const AnyInput = "input" as unknown as FunctionComponent<
+  Attributes & { onInput: (event: { currentTarget: HTMLInputElement }) => void }
+>;
 
 function common({ id, describedBy, invalid, disabled, required }: ControlProps): Attributes {
-  return { id, disabled, "aria-describedby": describedBy, "aria-invalid": invalid || undefined, "aria-required": required || undefined };
+  return {
+    id,
+    disabled,
+    "aria-describedby": describedBy,
+    "aria-invalid": invalid || undefined,
+    "aria-required": required || undefined,
+  };
 }
 
 /** What stands in an empty control: what happens if it stays so. */
@@ -41,7 +49,8 @@ function placeholder({ shape, required }: ControlProps): string {
   return required ? "" : "not set";
 }
 
-const textOf = (node: Node): string => (node.kind === "text" || node.kind === "raw" || node.kind === "moment" ? node.text : "");
+const textOf = (node: Node): string =>
+  node.kind === "text" || node.kind === "raw" || node.kind === "moment" ? node.text : "";
 
 export function Control(props: ControlProps) {
   if (props.node.kind === "raw" || props.shape.kind === "any") return <RawControl {...props} />;
@@ -88,11 +97,23 @@ function LineControl(props: ControlProps) {
   return (
     <AnyInput
       {...common(props)}
-      class={numeric ? "number-control" : native === "date" || native === "time" ? "date-control" : undefined}
+      class={
+        numeric
+          ? "number-control"
+          : native === "date" || native === "time"
+            ? "date-control"
+            : undefined
+      }
       type={native}
       // Seconds can be given, but need not be.
       step={native === "time" ? "any" : undefined}
-      inputMode={shape.kind === "integer" && Number(shape.schema.minimum) >= 0 ? "numeric" : numeric ? "decimal" : undefined}
+      inputMode={
+        shape.kind === "integer" && Number(shape.schema.minimum) >= 0
+          ? "numeric"
+          : numeric
+            ? "decimal"
+            : undefined
+      }
       autocomplete={shape.kind === "password" ? "new-password" : "off"}
       spellcheck={false}
       value={text}
@@ -106,7 +127,8 @@ function LineControl(props: ControlProps) {
 function nativeType(shape: Shape, text: string): "text" | "password" | "date" | "time" {
   if (shape.kind === "password") return "password";
   if (shape.kind === "date" && (text === "" || formatProblem("date", text) === null)) return "date";
-  if (shape.kind === "time" && (text === "" || /^\d\d:\d\d(:\d\d(\.\d{1,3})?)?$/.test(text))) return "time";
+  if (shape.kind === "time" && (text === "" || /^\d\d:\d\d(:\d\d(\.\d{1,3})?)?$/.test(text)))
+    return "time";
   return "text";
 }
 
@@ -123,22 +145,38 @@ function BooleanControl(props: ControlProps) {
     const on = node.kind === "bool" && node.value;
     return (
       <span class="check-control">
-        <input {...common(props)} type="checkbox" checked={on} onChange={(event) => onChange({ kind: "bool", value: event.currentTarget.checked })} />
-        <span class="soft" aria-hidden="true">{on ? "yes" : "no"}</span>
+        <input
+          {...common(props)}
+          type="checkbox"
+          checked={on}
+          onChange={(event) => onChange({ kind: "bool", value: event.currentTarget.checked })}
+        />
+        <span class="soft" aria-hidden="true">
+          {on ? "yes" : "no"}
+        </span>
       </span>
     );
   }
-  const value = props.node.kind === "null" ? "null" : node.kind === "bool" ? String(node.value) : "";
+  const value =
+    props.node.kind === "null" ? "null" : node.kind === "bool" ? String(node.value) : "";
   return (
     <select
       {...common(props)}
       value={value}
       onChange={(event) => {
         const chosen = event.currentTarget.value;
-        onChange(chosen === "" ? UNSET : chosen === "null" ? { kind: "null" } : { kind: "bool", value: chosen === "true" });
+        onChange(
+          chosen === ""
+            ? UNSET
+            : chosen === "null"
+              ? { kind: "null" }
+              : { kind: "bool", value: chosen === "true" },
+        );
       }}
     >
-      {(value === "" || !(shape.hasDefault || props.required)) && <option value="">{blankText(props)}</option>}
+      {(value === "" || !(shape.hasDefault || props.required)) && (
+        <option value="">{blankText(props)}</option>
+      )}
       <option value="true">yes</option>
       <option value="false">no</option>
       {shape.nullable && <option value="null">no value</option>}
@@ -149,18 +187,32 @@ function BooleanControl(props: ControlProps) {
 function EnumControl(props: ControlProps) {
   const { shape, node, onChange } = props;
   const value = node.kind === "null" ? "null" : node.kind === "choice" ? String(node.index) : "";
-  const defaultIndex = shape.hasDefault ? shape.choices.findIndex((choice) => sameJson(choice.value, shape.default)) : -1;
+  const defaultIndex = shape.hasDefault
+    ? shape.choices.findIndex((choice) => sameJson(choice.value, shape.default))
+    : -1;
   return (
     <select
       {...common(props)}
       value={value}
       onChange={(event) => {
         const chosen = event.currentTarget.value;
-        onChange(chosen === "" ? UNSET : chosen === "null" ? { kind: "null" } : { kind: "choice", index: Number(chosen) });
+        onChange(
+          chosen === ""
+            ? UNSET
+            : chosen === "null"
+              ? { kind: "null" }
+              : { kind: "choice", index: Number(chosen) },
+        );
       }}
     >
-      {(value === "" || !(shape.hasDefault || props.required)) && <option value="">{blankText(props)}</option>}
-      {shape.choices.map((choice, at) => <option key={at} value={String(at)}>{choice.name + (at === defaultIndex ? " (default)" : "")}</option>)}
+      {(value === "" || !(shape.hasDefault || props.required)) && (
+        <option value="">{blankText(props)}</option>
+      )}
+      {shape.choices.map((choice, at) => (
+        <option key={at} value={String(at)}>
+          {choice.name + (at === defaultIndex ? " (default)" : "")}
+        </option>
+      ))}
       {shape.nullable && <option value="null">no value</option>}
     </select>
   );
@@ -169,7 +221,13 @@ function EnumControl(props: ControlProps) {
 function MomentControl(props: ControlProps) {
   const { shape, node, onChange } = props;
   const moment = node.kind === "moment" ? node : null;
-  const [zonedNext, setZonedNext] = useState(!(typeof shape.default === "string" && formatProblem("date-time", shape.default) === null && !/(Z|[+-]\d\d:\d\d)$/.test(shape.default)));
+  const [zonedNext, setZonedNext] = useState(
+    !(
+      typeof shape.default === "string" &&
+      formatProblem("date-time", shape.default) === null &&
+      !/(Z|[+-]\d\d:\d\d)$/.test(shape.default)
+    ),
+  );
   const zoned = moment?.zoned ?? zonedNext;
   const text = moment?.text ?? "";
   const offset = text === "" ? null : offsetAt(text);
@@ -194,7 +252,10 @@ function MomentControl(props: ControlProps) {
           if (moment !== null && text !== "") onChange({ kind: "moment", text, zoned: next });
         }}
       >
-        <option value="zone">{zoneName()}{offset === null ? "" : ` (${offset})`}</option>
+        <option value="zone">
+          {zoneName()}
+          {offset === null ? "" : ` (${offset})`}
+        </option>
         <option value="none">without zone</option>
       </select>
     </span>
@@ -217,24 +278,49 @@ function BytesControl(props: ControlProps) {
   const take = async (file: File | undefined): Promise<void> => {
     if (file === undefined) return;
     if (file.size > FILE_BYTES_MAX) {
-      setProblem(`${file.name} has ${Math.round(file.size / 1048576)} MiB; at most 16 MiB can be sent`);
+      setProblem(
+        `${file.name} has ${Math.round(file.size / 1048576)} MiB; at most 16 MiB can be sent`,
+      );
       return;
     }
     setProblem(null);
-    onChange({ kind: "bytes", base64: base64OfBytes(new Uint8Array(await file.arrayBuffer())), name: file.name });
+    onChange({
+      kind: "bytes",
+      base64: base64OfBytes(new Uint8Array(await file.arrayBuffer())),
+      name: file.name,
+    });
   };
   return (
     <span class="bytes-control">
       {text !== null && name === undefined ? (
-        <textarea {...common(props)} class="text-control" rows={Math.min(8, text.split("\n").length)} value={text} placeholder={base64 === null ? "text, or choose a file" : ""} spellcheck={false} onInput={(event) => onChange(bytesOfText(event.currentTarget.value))} />
+        <textarea
+          {...common(props)}
+          class="text-control"
+          rows={Math.min(8, text.split("\n").length)}
+          value={text}
+          placeholder={base64 === null ? "text, or choose a file" : ""}
+          spellcheck={false}
+          onInput={(event) => onChange(bytesOfText(event.currentTarget.value))}
+        />
       ) : (
-        <span id={id} class="tag">{name ?? "bytes"} · {base64Size(base64 ?? "").toLocaleString("en")} bytes</span>
+        <span id={id} class="tag">
+          {name ?? "bytes"} · {base64Size(base64 ?? "").toLocaleString("en")} bytes
+        </span>
       )}
       <label class="button small file-button">
         File…
-        <input type="file" class="unseen" disabled={props.disabled} onChange={(event) => void take(event.currentTarget.files?.[0])} />
+        <input
+          type="file"
+          class="unseen"
+          disabled={props.disabled}
+          onChange={(event) => void take(event.currentTarget.files?.[0])}
+        />
       </label>
-      {base64 !== null && !props.untouched && <Button look="quiet" class="small" onClick={() => onChange(UNSET)}>Clear</Button>}
+      {base64 !== null && !props.untouched && (
+        <Button look="quiet" class="small" onClick={() => onChange(UNSET)}>
+          Clear
+        </Button>
+      )}
       {problem !== null && <span class="error-text">{problem}</span>}
     </span>
   );

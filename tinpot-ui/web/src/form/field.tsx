@@ -39,7 +39,10 @@ export function FieldView(props: FieldProps) {
   const problem = shape.kind === "union" && now.kind === "member" ? null : form.problem(path);
   const id = idOf(form.prefix, path);
   const hint = [shape.schema.description ?? "", boundsHint(shape.schema)].filter(Boolean);
-  const describedBy = [hint.length > 0 ? `${id}-hint` : "", problem === null ? "" : `${id}-error`].filter(Boolean).join(" ") || undefined;
+  const describedBy =
+    [hint.length > 0 ? `${id}-hint` : "", problem === null ? "" : `${id}-error`]
+      .filter(Boolean)
+      .join(" ") || undefined;
   const group = GROUPS.has(shape.kind) && now.kind !== "raw";
   const noValue = now.kind === "null";
   const selects = shape.kind === "boolean" || shape.kind === "enum";
@@ -47,69 +50,176 @@ export function FieldView(props: FieldProps) {
   const tools = (
     <span class="field-tools">
       {shape.nullable && !selects && (noValue || !(shape.hasDefault && shape.default === null)) && (
-        <Button class="small" look="quiet" aria-pressed={noValue} disabled={form.disabled} onClick={() => change(noValue ? filled(shape) : { kind: "null" })}>
+        <Button
+          class="small"
+          look="quiet"
+          aria-pressed={noValue}
+          disabled={form.disabled}
+          onClick={() => change(noValue ? filled(shape) : { kind: "null" })}
+        >
           no value
         </Button>
       )}
       {shape.kind === "string" && required && node.kind === "unset" && !shape.hasDefault && (
-        <Button class="small" look="quiet" disabled={form.disabled} onClick={() => change({ kind: "text", text: "" })}>empty text</Button>
+        <Button
+          class="small"
+          look="quiet"
+          disabled={form.disabled}
+          onClick={() => change({ kind: "text", text: "" })}
+        >
+          empty text
+        </Button>
       )}
       {shape.kind === "array" && required && node.kind === "unset" && !shape.hasDefault && (
-        <Button class="small" look="quiet" disabled={form.disabled} onClick={() => change(begin(shape))}>empty list</Button>
+        <Button
+          class="small"
+          look="quiet"
+          disabled={form.disabled}
+          onClick={() => change(begin(shape))}
+        >
+          empty list
+        </Button>
       )}
-      {node.kind !== "unset" && props.tools === undefined && (!required || shape.hasDefault || node.kind === "raw") && (
-        <Button class="small" look="quiet" icon="reset" aria-label={`Reset ${props.spoken ?? String(props.name)}${shape.hasDefault ? " to its default" : ""}`} disabled={form.disabled} onClick={() => change(UNSET)} />
-      )}
+      {node.kind !== "unset" &&
+        props.tools === undefined &&
+        (!required || shape.hasDefault || node.kind === "raw") && (
+          <Button
+            class="small"
+            look="quiet"
+            icon="reset"
+            aria-label={`Reset ${props.spoken ?? String(props.name)}${shape.hasDefault ? " to its default" : ""}`}
+            disabled={form.disabled}
+            onClick={() => change(UNSET)}
+          />
+        )}
       {props.tools}
     </span>
   );
 
   const label = (
     <>
-      {props.name === "" && props.spoken !== undefined && <span class="unseen">{props.spoken}</span>}
-      <span class="field-name">{props.name}{required && typeof props.name === "string" && <span class="required" title="required" aria-hidden="true">*</span>}</span>
-      <span class="field-type">{shape.label}{required ? "" : ", optional"}</span>
+      {props.name === "" && props.spoken !== undefined && (
+        <span class="unseen">{props.spoken}</span>
+      )}
+      <span class="field-name">
+        {props.name}
+        {required && typeof props.name === "string" && (
+          <span class="required" title="required" aria-hidden="true">
+            *
+          </span>
+        )}
+      </span>
+      <span class="field-type">
+        {shape.label}
+        {required ? "" : ", optional"}
+      </span>
     </>
   );
   const below = (
     <>
-      {shape.kind === "string" && node.kind === "text" && node.text === "" && <p class="field-hint"><span class="tag">sends an empty text</span></p>}
-      {node.kind === "text" && node.text.trim() === "" && shape.kind !== "string" && !required && <p class="field-hint"><span class="tag">not sent{shape.hasDefault ? `: the default ${sayDefault(shape)} holds` : ""}</span></p>}
-      {now.kind === "raw" && shape.kind !== "any" && <p class="field-hint">This is not what the field usually takes, so it is shown as JSON.</p>}
-      {hint.length > 0 && <p class="field-hint" id={`${id}-hint`}>{hint.join(" · ")}</p>}
-      {problem !== null && <p class={`field-error ${problem.soft ? "soft-error" : ""}`} id={`${id}-error`}>{problem.message}</p>}
+      {shape.kind === "string" && node.kind === "text" && node.text === "" && (
+        <p class="field-hint">
+          <span class="tag">sends an empty text</span>
+        </p>
+      )}
+      {node.kind === "text" && node.text.trim() === "" && shape.kind !== "string" && !required && (
+        <p class="field-hint">
+          <span class="tag">
+            not sent{shape.hasDefault ? `: the default ${sayDefault(shape)} holds` : ""}
+          </span>
+        </p>
+      )}
+      {now.kind === "raw" && shape.kind !== "any" && (
+        <p class="field-hint">This is not what the field usually takes, so it is shown as JSON.</p>
+      )}
+      {hint.length > 0 && (
+        <p class="field-hint" id={`${id}-hint`}>
+          {hint.join(" · ")}
+        </p>
+      )}
+      {problem !== null && (
+        <p class={`field-error ${problem.soft ? "soft-error" : ""}`} id={`${id}-error`}>
+          {problem.message}
+        </p>
+      )}
     </>
   );
 
   if (group) {
     const on = now.kind !== "unset" && !noValue;
-    const switched = shape.kind === "object" && (!required || shape.nullable) && shape.fields.length > 0;
+    const switched =
+      shape.kind === "object" && (!required || shape.nullable) && shape.fields.length > 0;
     return (
       <fieldset class="field group" data-path={path} aria-describedby={describedBy}>
         <legend class="field-label">
           {switched ? (
             <label class="switch">
-              <input type="checkbox" checked={on} disabled={form.disabled} onChange={(event) => change(event.currentTarget.checked ? filled(shape) : shape.nullable && (required || (shape.hasDefault && shape.default !== null)) ? { kind: "null" } : UNSET)} />
+              <input
+                type="checkbox"
+                checked={on}
+                disabled={form.disabled}
+                onChange={(event) =>
+                  change(
+                    event.currentTarget.checked
+                      ? filled(shape)
+                      : shape.nullable && (required || (shape.hasDefault && shape.default !== null))
+                        ? { kind: "null" }
+                        : UNSET,
+                  )
+                }
+              />
               {label}
             </label>
-          ) : label}
+          ) : (
+            label
+          )}
           {tools}
         </legend>
         {below}
-        {bare && shape.kind === "array" && <p class="field-hint"><span class="tag">no value</span></p>}
-        {noValue ? <p class="field-hint"><span class="tag">no value</span></p> : <Group {...props} node={now} onChange={change} />}
+        {bare && shape.kind === "array" && (
+          <p class="field-hint">
+            <span class="tag">no value</span>
+          </p>
+        )}
+        {noValue ? (
+          <p class="field-hint">
+            <span class="tag">no value</span>
+          </p>
+        ) : (
+          <Group {...props} node={now} onChange={change} />
+        )}
       </fieldset>
     );
   }
   return (
     <div class="field" data-path={path}>
-      <label class="field-label" for={id}>{label}</label>
+      <label class="field-label" for={id}>
+        {label}
+      </label>
       <div class="field-body">
         <div class="field-control">
           {noValue && !selects ? (
-            <button type="button" class="null-control" id={id} disabled={form.disabled} onClick={() => change(filled(shape))}>no value</button>
+            <button
+              type="button"
+              class="null-control"
+              id={id}
+              disabled={form.disabled}
+              onClick={() => change(filled(shape))}
+            >
+              no value
+            </button>
           ) : (
-            <Control shape={shape} node={now} untouched={node.kind === "unset"} required={required} id={id} describedBy={describedBy} invalid={problem !== null && !problem.soft} disabled={form.disabled} onChange={change} />
+            <Control
+              shape={shape}
+              node={now}
+              untouched={node.kind === "unset"}
+              required={required}
+              id={id}
+              describedBy={describedBy}
+              invalid={problem !== null && !problem.soft}
+              disabled={form.disabled}
+              onChange={change}
+            />
           )}
           {tools}
         </div>
@@ -122,10 +232,13 @@ export function FieldView(props: FieldProps) {
 /** What "no value" turns into: the default where that is one, else an empty field. */
 function filled(shape: Shape): Node {
   if (shape.hasDefault && shape.default !== null) return fromJson(shape, shape.default);
-  if (shape.kind === "object" || shape.kind === "array" || shape.kind === "tuple") return begin(shape);
+  if (shape.kind === "object" || shape.kind === "array" || shape.kind === "tuple")
+    return begin(shape);
   if (shape.kind === "union") return { kind: "member", index: 0, node: UNSET };
   // An empty field that is not the default, which is "no value".
-  return shape.kind === "date-time" ? { kind: "moment", text: "", zoned: true } : { kind: "text", text: "" };
+  return shape.kind === "date-time"
+    ? { kind: "moment", text: "", zoned: true }
+    : { kind: "text", text: "" };
 }
 
 function sayDefault(shape: Shape): string {

@@ -36,7 +36,9 @@ export function shows(shape: Shape, value: Json): boolean {
       return typeof value === "string" && formatProblem(shape.kind, value) === null;
     case "duration":
     case "decimal":
-      return isNumber(value) || (typeof value === "string" && formatProblem(shape.kind, value) === null);
+      return (
+        isNumber(value) || (typeof value === "string" && formatProblem(shape.kind, value) === null)
+      );
     case "enum":
       return shape.choices.some((choice) => sameJson(choice.value, value));
     case "array":
@@ -61,10 +63,14 @@ export function fits(shape: Shape, value: Json): boolean {
     case "path":
       return typeof value === "string" && formatProblem(shape.kind, value) === null;
     case "array":
-      return Array.isArray(value) && value.every((item) => shape.items === null || fits(shape.items, item));
+      return (
+        Array.isArray(value) &&
+        value.every((item) => shape.items === null || fits(shape.items, item))
+      );
     case "tuple":
       return (
-        Array.isArray(value) && value.length >= (shape.schema.minItems ?? shape.prefix.length) &&
+        Array.isArray(value) &&
+        value.length >= (shape.schema.minItems ?? shape.prefix.length) &&
         value.every((item, at) => shape.prefix[at] !== undefined && fits(shape.prefix[at], item))
       );
     case "object": {

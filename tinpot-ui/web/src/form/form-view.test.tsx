@@ -8,7 +8,21 @@ import type { OptionTexts } from "./options";
 import { shapeOf } from "./shape";
 
 function action(schema: Schema): ActionView {
-  return { name: "backup", group: "", description: "", queue: "default", schema, available: true, unavailable: null, parameters: {}, result_schema: null, priority: 0, timeout: null, retries: 0, concurrency: null };
+  return {
+    name: "backup",
+    group: "",
+    description: "",
+    queue: "default",
+    schema,
+    available: true,
+    unavailable: null,
+    parameters: {},
+    result_schema: null,
+    priority: 0,
+    timeout: null,
+    retries: 0,
+    concurrency: null,
+  };
 }
 
 interface Shown {
@@ -16,7 +30,12 @@ interface Shown {
   refuse: (error: unknown) => void;
 }
 
-function show(properties: Record<string, Schema>, required: string[] = [], values: JsonObject = {}, options: Partial<OptionTexts> = {}): Shown {
+function show(
+  properties: Record<string, Schema>,
+  required: string[] = [],
+  values: JsonObject = {},
+  options: Partial<OptionTexts> = {},
+): Shown {
   const schema: Schema = { type: "object", properties, required, additionalProperties: false };
   let failure: unknown = null;
   const sent: string[] = [];
@@ -24,7 +43,16 @@ function show(properties: Record<string, Schema>, required: string[] = [], value
     sent.push(body);
     if (failure !== null) throw failure;
   };
-  render(<ActionForm action={action(schema)} shape={shapeOf(schema)} values={values} options={options} queues={["default"]} onSubmit={onSubmit} />);
+  render(
+    <ActionForm
+      action={action(schema)}
+      shape={shapeOf(schema)}
+      values={values}
+      options={options}
+      queues={["default"]}
+      onSubmit={onSubmit}
+    />,
+  );
   return {
     sent,
     refuse: (error) => {
@@ -34,27 +62,48 @@ function show(properties: Record<string, Schema>, required: string[] = [], value
 }
 
 const run = (): void => void fireEvent.submit(document.querySelector("form") as HTMLFormElement);
-const type = (label: RegExp | string, text: string): void => void fireEvent.input(screen.getByLabelText(label), { target: { value: text } });
-const choose = (label: RegExp | string, value: string): void => void fireEvent.change(screen.getByLabelText(label), { target: { value } });
+const type = (label: RegExp | string, text: string): void =>
+  void fireEvent.input(screen.getByLabelText(label), { target: { value: text } });
+const choose = (label: RegExp | string, value: string): void =>
+  void fireEvent.change(screen.getByLabelText(label), { target: { value } });
 
 test("an untouched form sends nothing, and draws the defaults", async () => {
-  const { sent } = show({ days: { type: "integer", default: 7 }, loud: { type: "boolean", default: true }, kind: { type: "string", enum: ["a", "b"], default: "b" }, hosts: { type: "array", items: { type: "string" }, default: ["x"] } });
+  const { sent } = show({
+    days: { type: "integer", default: 7 },
+    loud: { type: "boolean", default: true },
+    kind: { type: "string", enum: ["a", "b"], default: "b" },
+    hosts: { type: "array", items: { type: "string" }, default: ["x"] },
+  });
   expect(screen.getByLabelText<HTMLInputElement>(/^days/).value).toBe("7");
   expect(screen.getByLabelText<HTMLInputElement>(/^loud/).checked).toBe(true);
-  expect(screen.getByLabelText<HTMLSelectElement>(/^kind/).selectedOptions[0]?.text).toBe("b (default)");
+  expect(screen.getByLabelText<HTMLSelectElement>(/^kind/).selectedOptions[0]?.text).toBe(
+    "b (default)",
+  );
   expect(screen.getByLabelText<HTMLInputElement>(/^1/).value).toBe("x");
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{}}']));
 });
 
 test("what was typed is sent with its type", async () => {
-  const { sent } = show({ host: { type: "string" }, days: { type: "integer" }, loud: { type: "boolean" }, level: { type: "integer", enum: [1, 2], "x-enum-names": ["LOW", "HIGH"] } }, ["host", "days", "loud", "level"]);
+  const { sent } = show(
+    {
+      host: { type: "string" },
+      days: { type: "integer" },
+      loud: { type: "boolean" },
+      level: { type: "integer", enum: [1, 2], "x-enum-names": ["LOW", "HIGH"] },
+    },
+    ["host", "days", "loud", "level"],
+  );
   type(/^host/, "alpha");
   type(/^days/, "9007199254740993");
   choose(/^loud/, "false");
   choose(/^level/, "1");
   run();
-  await waitFor(() => expect(sent).toEqual(['{"parameters":{"host":"alpha","days":9007199254740993,"loud":false,"level":2}}']));
+  await waitFor(() =>
+    expect(sent).toEqual([
+      '{"parameters":{"host":"alpha","days":9007199254740993,"loud":false,"level":2}}',
+    ]),
+  );
 });
 
 test("what is missing is said when the form is sent, not before, and nothing is sent", () => {
@@ -92,7 +141,9 @@ test("no value is chosen by a control of its own", async () => {
 });
 
 test("lists: add, move, remove", async () => {
-  const { sent } = show({ hosts: { type: "array", items: { type: "string" } } }, [], { hosts: ["a", "b"] });
+  const { sent } = show({ hosts: { type: "array", items: { type: "string" } } }, [], {
+    hosts: ["a", "b"],
+  });
   fireEvent.click(screen.getByText("Add"));
   type(/^3/, "c");
   fireEvent.click(screen.getByLabelText("Move number 3 up"));
@@ -102,7 +153,15 @@ test("lists: add, move, remove", async () => {
 });
 
 test("an optional group has a switch, and is not sent when it is off", async () => {
-  const { sent } = show({ limits: { type: "object", title: "Limits", properties: { cpu: { type: "number", default: 1 }, memory: { type: "integer" } }, required: ["memory"], additionalProperties: false } });
+  const { sent } = show({
+    limits: {
+      type: "object",
+      title: "Limits",
+      properties: { cpu: { type: "number", default: 1 }, memory: { type: "integer" } },
+      required: ["memory"],
+      additionalProperties: false,
+    },
+  });
   expect(screen.queryByLabelText(/^memory/)).toBeNull();
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{}}']));
@@ -113,7 +172,23 @@ test("an optional group has a switch, and is not sent when it is off", async () 
 });
 
 test("a union: the kind first, then its field; another kind drops what belonged to the first", async () => {
-  const { sent } = show({ target: { anyOf: [{ type: "object", title: "Host", properties: { name: { type: "string" } }, required: ["name"], additionalProperties: false }, { type: "array", items: { type: "string" } }] } }, ["target"]);
+  const { sent } = show(
+    {
+      target: {
+        anyOf: [
+          {
+            type: "object",
+            title: "Host",
+            properties: { name: { type: "string" } },
+            required: ["name"],
+            additionalProperties: false,
+          },
+          { type: "array", items: { type: "string" } },
+        ],
+      },
+    },
+    ["target"],
+  );
   choose("Kind of value", "0");
   type(/^name/, "alpha");
   choose("Kind of value", "1");
@@ -127,23 +202,31 @@ test("names and values of an open object", async () => {
   const { sent } = show({ env: { type: "object", additionalProperties: { type: "string" } } });
   fireEvent.click(screen.getByText("Add a name"));
   fireEvent.input(screen.getByLabelText("Name 1"), { target: { value: "HOME" } });
-  fireEvent.input(document.querySelector("textarea") as HTMLTextAreaElement, { target: { value: "/root" } });
+  fireEvent.input(document.querySelector("textarea") as HTMLTextAreaElement, {
+    target: { value: "/root" },
+  });
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"env":{"HOME":"/root"}}}']));
 });
 
 test("a secret is masked in the form and in JSON, and sent as it is", async () => {
-  const { sent } = show({ password: { type: "string", format: "password", writeOnly: true } }, ["password"]);
+  const { sent } = show({ password: { type: "string", format: "password", writeOnly: true } }, [
+    "password",
+  ]);
   expect(screen.getByLabelText<HTMLInputElement>(/^password/).type).toBe("password");
   type(/^password/, "hunter2");
   fireEvent.click(screen.getByRole("tab", { name: "JSON" }));
-  expect(screen.getByLabelText<HTMLTextAreaElement>("Parameters as JSON").value).toBe('{\n  "password": "***"\n}');
+  expect(screen.getByLabelText<HTMLTextAreaElement>("Parameters as JSON").value).toBe(
+    '{\n  "password": "***"\n}',
+  );
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"password":"hunter2"}}']));
 });
 
 test("form and JSON never disagree", async () => {
-  const { sent } = show({ host: { type: "string" }, days: { type: "integer", default: 7 } }, ["host"]);
+  const { sent } = show({ host: { type: "string" }, days: { type: "integer", default: 7 } }, [
+    "host",
+  ]);
   type(/^host/, "alpha");
   fireEvent.click(screen.getByRole("tab", { name: "JSON" }));
   const text = screen.getByLabelText<HTMLTextAreaElement>("Parameters as JSON");
@@ -161,7 +244,11 @@ test("form and JSON never disagree", async () => {
 });
 
 test("what the server refuses stands at the field until it is changed", async () => {
-  const { refuse } = show({ host: { type: "string" }, days: { type: "integer", default: 7 } }, ["host"], { host: "a" });
+  const { refuse } = show(
+    { host: { type: "string" }, days: { type: "integer", default: 7 } },
+    ["host"],
+    { host: "a" },
+  );
   refuse(new ApiError(422, "host: is not known", [{ path: "host", message: "is not known" }]));
   run();
   const problem = await screen.findByText("is not known");
@@ -189,7 +276,11 @@ test("options are sent as numbers and seconds, those left blank not at all", asy
   type("Timeout", "1h 30m");
   type("Idempotency key", "k1");
   run();
-  await waitFor(() => expect(sent).toEqual(['{"parameters":{},"options":{"priority":5,"timeout":5400,"idempotency_key":"k1"}}']));
+  await waitFor(() =>
+    expect(sent).toEqual([
+      '{"parameters":{},"options":{"priority":5,"timeout":5400,"idempotency_key":"k1"}}',
+    ]),
+  );
   type("Retries", "-1");
   run();
   expect(screen.getByText("must be a whole number from 0 to 1000")).toBeTruthy();
@@ -199,10 +290,20 @@ test("options are sent as numbers and seconds, those left blank not at all", asy
 test("Ctrl-Enter runs it, once while it is being sent", async () => {
   const schema: Schema = { type: "object", properties: {}, additionalProperties: false };
   const onSubmit = vi.fn(() => new Promise<void>(() => undefined));
-  render(<ActionForm action={action(schema)} shape={shapeOf(schema)} values={{}} queues={[]} onSubmit={onSubmit} />);
+  render(
+    <ActionForm
+      action={action(schema)}
+      shape={shapeOf(schema)}
+      values={{}}
+      queues={[]}
+      onSubmit={onSubmit}
+    />,
+  );
   const form = document.querySelector("form") as HTMLFormElement;
   fireEvent.keyDown(form, { key: "Enter", ctrlKey: true });
-  await waitFor(() => expect(screen.getByRole<HTMLButtonElement>("button", { name: "Run" }).disabled).toBe(true));
+  await waitFor(() =>
+    expect(screen.getByRole<HTMLButtonElement>("button", { name: "Run" }).disabled).toBe(true),
+  );
   fireEvent.keyDown(form, { key: "Enter", ctrlKey: true });
   expect(onSubmit).toHaveBeenCalledTimes(1);
 });
@@ -214,7 +315,11 @@ test("markup in names and descriptions stays text", () => {
 });
 
 test("sixty parameters are typed into without delay", () => {
-  show(Object.fromEntries(Array.from({ length: 60 }, (_, at) => [`p${at}`, { type: "string", default: "x" }])));
+  show(
+    Object.fromEntries(
+      Array.from({ length: 60 }, (_, at) => [`p${at}`, { type: "string", default: "x" }]),
+    ),
+  );
   const field = screen.getByLabelText(/^p59/);
   const began = performance.now();
   for (let at = 0; at < 20; at += 1) fireEvent.input(field, { target: { value: "y".repeat(at) } });

@@ -8,7 +8,16 @@ import { ObjectFields } from "./groups";
 import { type JsonObject, writeJson } from "./json";
 import { NO_OPTIONS, OptionFields, type OptionTexts, readOptions } from "./options";
 import type { Shape } from "./shape";
-import { discardText, type FormState, problemsOf, startState, toFormView, toJsonView, typeText, withoutRefusals } from "./state";
+import {
+  discardText,
+  type FormState,
+  problemsOf,
+  startState,
+  toFormView,
+  toJsonView,
+  typeText,
+  withoutRefusals,
+} from "./state";
 import { type Written, writeForm } from "./write";
 
 /** What is to be sent. */
@@ -36,17 +45,31 @@ interface ActionFormProps {
 
 const PREFIX = "p";
 
-export function ActionForm({ action, shape, values, options, queues, onSubmit, onForget, onWritten }: ActionFormProps) {
+export function ActionForm({
+  action,
+  shape,
+  values,
+  options,
+  queues,
+  onSubmit,
+  onForget,
+  onWritten,
+}: ActionFormProps) {
   const [state, setState] = useState(() => startState(shape, values));
   const [texts, setTexts] = useState<OptionTexts>({ ...NO_OPTIONS, ...options });
-  const [optionsOpen, setOptionsOpen] = useState(() => Object.entries(options ?? {}).some(([name, text]) => name !== "requested_by" && text !== ""));
+  const [optionsOpen, setOptionsOpen] = useState(() =>
+    Object.entries(options ?? {}).some(([name, text]) => name !== "requested_by" && text !== ""),
+  );
   const [optionsRefused, setOptionsRefused] = useState<Partial<Record<string, string>>>({});
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState<unknown>(null);
   const element = useRef<HTMLFormElement>(null);
 
   const written = useMemo(() => writeForm(shape, state.node), [shape, state.node]);
-  const problems = useMemo(() => problemsOf(shape, state, written.problems), [shape, state, written]);
+  const problems = useMemo(
+    () => problemsOf(shape, state, written.problems),
+    [shape, state, written],
+  );
   const read = useMemo(() => readOptions(texts), [texts]);
   useEffect(() => onWritten?.(written), [written]);
 
@@ -54,7 +77,8 @@ export function ActionForm({ action, shape, values, options, queues, onSubmit, o
     () => ({
       prefix: PREFIX,
       problem: (path) => problems.get(path) ?? null,
-      touched: (path) => setState((old) => ({ ...old, refused: withoutRefusals(old.refused, path) })),
+      touched: (path) =>
+        setState((old) => ({ ...old, refused: withoutRefusals(old.refused, path) })),
       disabled: busy,
     }),
     [problems, busy],
@@ -62,8 +86,12 @@ export function ActionForm({ action, shape, values, options, queues, onSubmit, o
 
   const show = (path: string): void => {
     requestAnimationFrame(() => {
-      const field = element.current?.querySelector<HTMLElement>(`[data-path="${CSS.escape(path)}"]`);
-      const control = document.getElementById(idOf(PREFIX, path)) ?? field?.querySelector<HTMLElement>("input,select,textarea,button");
+      const field = element.current?.querySelector<HTMLElement>(
+        `[data-path="${CSS.escape(path)}"]`,
+      );
+      const control =
+        document.getElementById(idOf(PREFIX, path)) ??
+        field?.querySelector<HTMLElement>("input,select,textarea,button");
       control?.focus();
       field?.scrollIntoView({ block: "nearest" });
     });
@@ -75,9 +103,11 @@ export function ActionForm({ action, shape, values, options, queues, onSubmit, o
     setState((old) => ({ ...old, tried: true }));
     if (state.textProblem !== null) return;
     // The browser has no value for a date that is half typed; it must not be taken for none.
-    const half = [...(element.current?.querySelectorAll("input") ?? [])].find((input) => input.validity.badInput);
+    const half = [...(element.current?.querySelectorAll("input") ?? [])].find(
+      (input) => input.validity.badInput,
+    );
     if (half !== undefined) {
-      const path = half.closest<HTMLElement>("[data-path]")?.dataset["path"] ?? "";
+      const path = half.closest<HTMLElement>("[data-path]")?.dataset.path ?? "";
       setState((old) => ({ ...old, refused: [{ path, message: "is not complete" }] }));
       return show(path);
     }
@@ -103,7 +133,10 @@ export function ActionForm({ action, shape, values, options, queues, onSubmit, o
 
   const whole = problems.get("");
   const empty = shape.fields.length === 0 && shape.extra === null;
-  const hidden = state.view === "json" ? [...written.problems].filter((one) => one.missing !== true || state.tried) : [];
+  const hidden =
+    state.view === "json"
+      ? [...written.problems].filter((one) => one.missing !== true || state.tried)
+      : [];
   return (
     <Form.Provider value={context}>
       <form
@@ -111,25 +144,50 @@ export function ActionForm({ action, shape, values, options, queues, onSubmit, o
         class="panel action-form"
         noValidate
         autocomplete="off"
-        onSubmit={(event) => (event.preventDefault(), void submit())}
+        onSubmit={(event) => {
+          event.preventDefault();
+          void submit();
+        }}
         onKeyDown={(event) => {
-          if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) (event.preventDefault(), void submit());
+          if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+            event.preventDefault();
+            void submit();
+          }
         }}
       >
         <div class="form-head">
           <h2>Parameters</h2>
           <span class="form-head-end">
-            {onForget !== undefined && <Button class="small" look="quiet" icon="reset" onClick={onForget}>Defaults</Button>}
+            {onForget !== undefined && (
+              <Button class="small" look="quiet" icon="reset" onClick={onForget}>
+                Defaults
+              </Button>
+            )}
             <Tabs
               class="segments"
               label="How parameters are shown"
               current={state.view}
-              tabs={[{ id: "form", title: "Form", disabled: state.textProblem !== null }, { id: "json", title: "JSON" }]}
-              onSelect={(view) => setState((old) => (view === old.view ? old : view === "json" ? toJsonView(shape, old) : toFormView(old)))}
+              tabs={[
+                { id: "form", title: "Form", disabled: state.textProblem !== null },
+                { id: "json", title: "JSON" },
+              ]}
+              onSelect={(view) =>
+                setState((old) =>
+                  view === old.view
+                    ? old
+                    : view === "json"
+                      ? toJsonView(shape, old)
+                      : toFormView(old),
+                )
+              }
             />
           </span>
         </div>
-        {whole !== undefined && <p class="field-error form-error" role="alert">{whole.message}</p>}
+        {whole !== undefined && (
+          <p class="field-error form-error" role="alert">
+            {whole.message}
+          </p>
+        )}
         {state.view === "json" ? (
           <div class="json-view">
             <textarea
@@ -149,29 +207,75 @@ export function ActionForm({ action, shape, values, options, queues, onSubmit, o
             <div id="json-problem">
               {state.textProblem !== null && (
                 <p class="field-error">
-                  {state.textProblem}. <button type="button" class="link" onClick={() => setState((old) => discardText(shape, old))}>Back to the form as it was</button>
+                  {state.textProblem}.{" "}
+                  <button
+                    type="button"
+                    class="link"
+                    onClick={() => setState((old) => discardText(shape, old))}
+                  >
+                    Back to the form as it was
+                  </button>
                 </p>
               )}
-              {state.textProblem === null && hidden.map((one) => <p class="field-error" key={one.path}>{one.path === "" ? "" : <code>{one.path}</code>} {one.message}</p>)}
-              {state.textProblem === null && state.refused.map((one) => <p class="field-error" key={one.path}><code>{one.path}</code> {one.message}</p>)}
+              {state.textProblem === null &&
+                hidden.map((one) => (
+                  <p class="field-error" key={one.path}>
+                    {one.path === "" ? "" : <code>{one.path}</code>} {one.message}
+                  </p>
+                ))}
+              {state.textProblem === null &&
+                state.refused.map((one) => (
+                  <p class="field-error" key={one.path}>
+                    <code>{one.path}</code> {one.message}
+                  </p>
+                ))}
             </div>
           </div>
         ) : empty ? (
           <p class="form-empty soft">This action takes no parameters.</p>
         ) : (
-          state.node.kind === "object" && <ObjectFields shape={shape} node={state.node} path="" onChange={(node) => setState((old) => ({ ...old, node }))} />
+          state.node.kind === "object" && (
+            <ObjectFields
+              shape={shape}
+              node={state.node}
+              path=""
+              onChange={(node) => setState((old) => ({ ...old, node }))}
+            />
+          )
         )}
         <OptionFields
-          action={action} texts={texts} read={read} refused={optionsRefused} queues={queues} open={optionsOpen} onToggle={setOptionsOpen}
-          onChange={(next) => (setTexts(next), setOptionsRefused({}))}
+          action={action}
+          texts={texts}
+          read={read}
+          refused={optionsRefused}
+          queues={queues}
+          open={optionsOpen}
+          onToggle={setOptionsOpen}
+          onChange={(next) => {
+            setTexts(next);
+            setOptionsRefused({});
+          }}
         />
         {failure !== null && <ErrorBox error={failure} />}
         <div class="form-foot">
-          <Button look="primary" icon="actions" submit busy={busy} disabled={state.textProblem !== null}>Run</Button>
-          <span class="faint"><Key>Ctrl</Key> <Key>Enter</Key></span>
+          <Button
+            look="primary"
+            icon="actions"
+            submit
+            busy={busy}
+            disabled={state.textProblem !== null}
+          >
+            Run
+          </Button>
+          <span class="faint">
+            <Key>Ctrl</Key> <Key>Enter</Key>
+          </span>
           {state.tried && written.problems.length > 0 && (
             <span class="error-text" role="status">
-              {written.problems.length === 1 ? "One field needs" : `${written.problems.length} fields need`} a look
+              {written.problems.length === 1
+                ? "One field needs"
+                : `${written.problems.length} fields need`}{" "}
+              a look
             </span>
           )}
         </div>
@@ -181,10 +285,15 @@ export function ActionForm({ action, shape, values, options, queues, onSubmit, o
 }
 
 /** What the server said, by field. Options are named in the text only. */
-function refusalOf(error: unknown): { errors: readonly Violation[]; optionErrors: Partial<Record<string, string>> } {
+function refusalOf(error: unknown): {
+  errors: readonly Violation[];
+  optionErrors: Partial<Record<string, string>>;
+} {
   if (!(error instanceof ApiError)) return { errors: [], optionErrors: {} };
-  const option = error.errors.length === 0 ? /^options\.(\w+): (.*)$/s.exec(errorText(error)) : null;
+  const option =
+    error.errors.length === 0 ? /^options\.(\w+): (.*)$/s.exec(errorText(error)) : null;
   const name = option?.[1];
-  if (name !== undefined && name in NO_OPTIONS) return { errors: [], optionErrors: { [name]: option?.[2] ?? "" } };
+  if (name !== undefined && name in NO_OPTIONS)
+    return { errors: [], optionErrors: { [name]: option?.[2] ?? "" } };
   return { errors: error.errors, optionErrors: {} };
 }

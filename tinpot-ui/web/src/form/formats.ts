@@ -1,8 +1,10 @@
 // The formats of `docs/types.md`: what is one, and how people write them.
 
 const DATE = /^(\d{4})-(\d\d)-(\d\d)$/;
-const TIME = /^([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.\d{1,6})?)?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?$/;
-const DURATION = /^-?P(?=[\dT])(?:\d+(?:\.\d+)?W)?(?:\d+(?:\.\d+)?D)?(?:T(?=\d)(?:\d+(?:\.\d+)?H)?(?:\d+(?:\.\d+)?M)?(?:\d+(?:\.\d+)?S)?)?$/;
+const TIME =
+  /^([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.\d{1,6})?)?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?$/;
+const DURATION =
+  /^-?P(?=[\dT])(?:\d+(?:\.\d+)?W)?(?:\d+(?:\.\d+)?D)?(?:T(?=\d)(?:\d+(?:\.\d+)?H)?(?:\d+(?:\.\d+)?M)?(?:\d+(?:\.\d+)?S)?)?$/;
 const DECIMAL = /^[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -12,7 +14,20 @@ function isDate(text: string): boolean {
   const parts = DATE.exec(text);
   if (parts === null) return false;
   const [year, month, day] = [Number(parts[1]), Number(parts[2]), Number(parts[3])];
-  const days = [31, (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+  const days = [
+    31,
+    (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28,
+    31,
+    30,
+    31,
+    30,
+    31,
+    31,
+    30,
+    31,
+    30,
+    31,
+  ];
   return year >= 1 && day >= 1 && day <= (days[month - 1] ?? 0);
 }
 
@@ -25,7 +40,10 @@ export function formatProblem(format: string, text: string): string | null {
     case "time":
       return ok(TIME.test(text), "is not a time: HH:MM or HH:MM:SS");
     case "date-time":
-      return ok(/^.{10}[T ]/.test(text) && isDate(text.slice(0, 10)) && TIME.test(text.slice(11)), "is not a date with a time");
+      return ok(
+        /^.{10}[T ]/.test(text) && isDate(text.slice(0, 10)) && TIME.test(text.slice(11)),
+        "is not a date with a time",
+      );
     case "duration":
       return ok(DURATION.test(text), "is not a duration: 1h 30m, or seconds");
     case "decimal":
@@ -42,17 +60,42 @@ export function formatProblem(format: string, text: string): string | null {
 }
 
 const UNITS: Record<string, number> = {
-  w: 604800, week: 604800, weeks: 604800, d: 86400, day: 86400, days: 86400, h: 3600, hour: 3600, hours: 3600,
-  m: 60, min: 60, mins: 60, minute: 60, minutes: 60, s: 1, sec: 1, secs: 1, second: 1, seconds: 1, ms: 0.001,
+  w: 604800,
+  week: 604800,
+  weeks: 604800,
+  d: 86400,
+  day: 86400,
+  days: 86400,
+  h: 3600,
+  hour: 3600,
+  hours: 3600,
+  m: 60,
+  min: 60,
+  mins: 60,
+  minute: 60,
+  minutes: 60,
+  s: 1,
+  sec: 1,
+  secs: 1,
+  second: 1,
+  seconds: 1,
+  ms: 0.001,
 };
 
 /** Seconds as ISO 8601 writes them: `P1DT2H30M`. */
 export function isoDuration(seconds: number): string {
   const micros = Math.round(Math.abs(seconds) * 1e6);
-  const [days, hours, minutes] = [Math.floor(micros / 86400e6), Math.floor(micros / 3600e6) % 24, Math.floor(micros / 60e6) % 60];
+  const [days, hours, minutes] = [
+    Math.floor(micros / 86400e6),
+    Math.floor(micros / 3600e6) % 24,
+    Math.floor(micros / 60e6) % 60,
+  ];
   const rest = (micros % 60e6) / 1e6;
   const part = (value: number, unit: string): string => (value > 0 ? `${value}${unit}` : "");
-  const time = part(hours, "H") + part(minutes, "M") + (rest > 0 ? `${rest.toFixed(6).replace(/\.?0+$/, "")}S` : "");
+  const time =
+    part(hours, "H") +
+    part(minutes, "M") +
+    (rest > 0 ? `${rest.toFixed(6).replace(/\.?0+$/, "")}S` : "");
   const text = `P${part(days, "D")}${time === "" ? "" : `T${time}`}`;
   if (text === "P") return "PT0S";
   return seconds < 0 ? `-${text}` : text;
@@ -95,7 +138,8 @@ export function sayDuration(iso: string): string {
 /** The seconds of ISO text. */
 export function durationSeconds(iso: string): number {
   let seconds = 0;
-  for (const [, value, unit] of iso.matchAll(/([\d.]+)([WDHMS])/g)) seconds += Number(value) * (UNITS[(unit ?? "").toLowerCase()] ?? 0);
+  for (const [, value, unit] of iso.matchAll(/([\d.]+)([WDHMS])/g))
+    seconds += Number(value) * (UNITS[(unit ?? "").toLowerCase()] ?? 0);
   return iso.startsWith("-") ? -seconds : seconds;
 }
 
@@ -106,7 +150,9 @@ export function hasOffset(dateTime: string): boolean {
 function parts(local: string): [number, number, number, number, number, number] | null {
   const found = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?/.exec(local);
   if (found === null) return null;
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = found.slice(1).map((part) => Number(part ?? 0));
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = found
+    .slice(1)
+    .map((part) => Number(part ?? 0));
   return [year, month, day, hour, minute, Number.isNaN(second) ? 0 : second];
 }
 
@@ -129,7 +175,10 @@ export function toLocal(dateTime: string): string {
   const two = (value: number): string => String(value).padStart(2, "0");
   const day = `${String(date.getFullYear()).padStart(4, "0")}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   const fraction = /:\d\d(\.\d+)/.exec(dateTime)?.[1] ?? "";
-  const seconds = date.getSeconds() > 0 || fraction !== "" ? `:${two(date.getSeconds())}${fraction.slice(0, 4)}` : "";
+  const seconds =
+    date.getSeconds() > 0 || fraction !== ""
+      ? `:${two(date.getSeconds())}${fraction.slice(0, 4)}`
+      : "";
   return `${day}T${two(date.getHours())}:${two(date.getMinutes())}${seconds}`;
 }
 
@@ -141,7 +190,8 @@ export function base64OfText(text: string): string {
 export function base64OfBytes(bytes: Uint8Array): string {
   let binary = "";
   // In pieces: arguments of one call are bounded.
-  for (let at = 0; at < bytes.length; at += 0x8000) binary += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+  for (let at = 0; at < bytes.length; at += 0x8000)
+    binary += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
   return btoa(binary);
 }
 
@@ -157,5 +207,8 @@ export function textOfBase64(base64: string): string | null {
 }
 
 export function base64Size(base64: string): number {
-  return Math.max(0, (base64.length / 4) * 3 - (base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0));
+  return Math.max(
+    0,
+    (base64.length / 4) * 3 - (base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0),
+  );
 }

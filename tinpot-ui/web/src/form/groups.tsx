@@ -1,8 +1,8 @@
 // Fields that hold fields.
 import { Button } from "../ui";
 import { idOf, useForm } from "./context";
-import { FieldView, type FieldProps } from "./field";
-import { item, type Item, join, type Node, UNSET } from "./node";
+import { type FieldProps, FieldView } from "./field";
+import { type Item, item, join, type Node, UNSET } from "./node";
 import type { Shape } from "./shape";
 
 type ObjectNode = Extract<Node, { kind: "object" }>;
@@ -21,7 +21,15 @@ export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
   const form = useForm();
   const rows = (next: ObjectNode["rows"]): void => onChange({ ...node, rows: next });
   const names = shape.schema.propertyNames?.enum as string[] | undefined;
-  const rowShape: Shape = shape.extra ?? { ...shape, kind: "any", schema: ANY_SCHEMA, nullable: false, label: "any JSON", hasDefault: false, fields: [] };
+  const rowShape: Shape = shape.extra ?? {
+    ...shape,
+    kind: "any",
+    schema: ANY_SCHEMA,
+    nullable: false,
+    label: "any JSON",
+    hasDefault: false,
+    fields: [],
+  };
   return (
     <div class="fields">
       {shape.fields.map((field) => (
@@ -44,27 +52,69 @@ export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
           <FieldView
             key={row.id}
             spoken={row.name}
-            name={names !== undefined && shape.extra !== null ? (
-              <select aria-label={`Name ${at + 1}`} value={row.name} onChange={(event) => rename(event.currentTarget.value)}>
-                {!names.includes(row.name) && <option value={row.name}>{row.name === "" ? "Choose…" : row.name}</option>}
-                {names.map((name) => <option key={name} value={name}>{name}</option>)}
-              </select>
-            ) : (
-              <input aria-label={`Name ${at + 1}`} class="name-control" placeholder="name" value={row.name} spellcheck={false} disabled={shape.extra === null} onInput={(event) => rename(event.currentTarget.value)} />
-            )}
+            name={
+              names !== undefined && shape.extra !== null ? (
+                <select
+                  aria-label={`Name ${at + 1}`}
+                  value={row.name}
+                  onChange={(event) => rename(event.currentTarget.value)}
+                >
+                  {!names.includes(row.name) && (
+                    <option value={row.name}>{row.name === "" ? "Choose…" : row.name}</option>
+                  )}
+                  {names.map((name) => (
+                    <option key={name} value={name}>
+                      {name}
+                    </option>
+                  ))}
+                </select>
+              ) : (
+                <input
+                  aria-label={`Name ${at + 1}`}
+                  class="name-control"
+                  placeholder="name"
+                  value={row.name}
+                  spellcheck={false}
+                  disabled={shape.extra === null}
+                  onInput={(event) => rename(event.currentTarget.value)}
+                />
+              )
+            }
             shape={rowShape}
             node={row.node}
             required
             path={join(path, row.name)}
-            tools={<Button class="small" look="quiet" icon="close" aria-label={`Remove ${row.name || `name ${at + 1}`}`} onClick={() => (form.touched(path), rows(node.rows.filter((one) => one.id !== row.id)))} />}
-            onChange={(next) => rows(node.rows.map((one) => (one.id === row.id ? { ...one, node: next } : one)))}
+            tools={
+              <Button
+                class="small"
+                look="quiet"
+                icon="close"
+                aria-label={`Remove ${row.name || `name ${at + 1}`}`}
+                onClick={() => {
+                  form.touched(path);
+                  rows(node.rows.filter((one) => one.id !== row.id));
+                }}
+              />
+            }
+            onChange={(next) =>
+              rows(node.rows.map((one) => (one.id === row.id ? { ...one, node: next } : one)))
+            }
           />
         );
       })}
       {shape.extra !== null && (
         <div class="add-row">
-          <Button class="small" icon="plus" disabled={form.disabled} onClick={() => rows([...node.rows, { ...item(UNSET), name: "" }])}>Add a name</Button>
-          {node.rows.length === 0 && shape.fields.length === 0 && path !== "" && <span class="faint">empty</span>}
+          <Button
+            class="small"
+            icon="plus"
+            disabled={form.disabled}
+            onClick={() => rows([...node.rows, { ...item(UNSET), name: "" }])}
+          >
+            Add a name
+          </Button>
+          {node.rows.length === 0 && shape.fields.length === 0 && path !== "" && (
+            <span class="faint">empty</span>
+          )}
         </div>
       )}
     </div>
@@ -100,12 +150,37 @@ export function ListFields({ shape, node, path, onChange }: FieldProps) {
           path={`${path}[${at}]`}
           tools={
             <>
-              <Button class="small" look="quiet" icon="up" aria-label={`Move number ${at + 1} up`} disabled={at === 0} onClick={() => move(at, at - 1)} />
-              <Button class="small" look="quiet" icon="down" aria-label={`Move number ${at + 1} down`} disabled={at === items.length - 1} onClick={() => move(at, at + 1)} />
-              <Button class="small" look="quiet" icon="close" aria-label={`Remove number ${at + 1}`} onClick={() => set(items.filter((other) => other !== one))} />
+              <Button
+                class="small"
+                look="quiet"
+                icon="up"
+                aria-label={`Move number ${at + 1} up`}
+                disabled={at === 0}
+                onClick={() => move(at, at - 1)}
+              />
+              <Button
+                class="small"
+                look="quiet"
+                icon="down"
+                aria-label={`Move number ${at + 1} down`}
+                disabled={at === items.length - 1}
+                onClick={() => move(at, at + 1)}
+              />
+              <Button
+                class="small"
+                look="quiet"
+                icon="close"
+                aria-label={`Remove number ${at + 1}`}
+                onClick={() => set(items.filter((other) => other !== one))}
+              />
             </>
           }
-          onChange={(next) => onChange({ kind: "list", items: items.map((other) => (other.id === one.id ? { ...other, node: next } : other)) })}
+          onChange={(next) =>
+            onChange({
+              kind: "list",
+              items: items.map((other) => (other.id === one.id ? { ...other, node: next } : other)),
+            })
+          }
         />
       ))}
       <div class="add-row">
@@ -116,7 +191,9 @@ export function ListFields({ shape, node, path, onChange }: FieldProps) {
           onClick={() => {
             set([...items, item(UNSET)]);
             // The new one is where the user goes on.
-            requestAnimationFrame(() => document.getElementById(idOf(form.prefix, `${path}[${items.length}]`))?.focus());
+            requestAnimationFrame(() =>
+              document.getElementById(idOf(form.prefix, `${path}[${items.length}]`))?.focus(),
+            );
           }}
         >
           Add
@@ -141,7 +218,16 @@ export function TupleFields({ shape, node, path, onChange }: FieldProps) {
           node={items[at]?.node ?? UNSET}
           required={at < least}
           path={`${path}[${at}]`}
-          onChange={(next) => onChange({ kind: "list", items: shape.prefix.map((_, place) => (place === at ? { ...(items[at] ?? item(UNSET)), node: next } : items[place] ?? item(UNSET))) })}
+          onChange={(next) =>
+            onChange({
+              kind: "list",
+              items: shape.prefix.map((_, place) =>
+                place === at
+                  ? { ...(items[at] ?? item(UNSET)), node: next }
+                  : (items[place] ?? item(UNSET)),
+              ),
+            })
+          }
         />
       ))}
     </div>
@@ -166,11 +252,32 @@ export function MemberFields({ shape, node, required, path, onChange }: FieldPro
           onChange(chosen < 0 ? UNSET : { kind: "member", index: chosen, node: UNSET });
         }}
       >
-        {(index < 0 || (!required && !shape.hasDefault)) && <option value="-1">{shape.hasDefault && shape.default === null ? "no value" : required ? "Choose…" : "not set"}</option>}
-        {shape.members.map((one, at) => <option key={at} value={String(at)}>{one.label}</option>)}
+        {(index < 0 || (!required && !shape.hasDefault)) && (
+          <option value="-1">
+            {shape.hasDefault && shape.default === null
+              ? "no value"
+              : required
+                ? "Choose…"
+                : "not set"}
+          </option>
+        )}
+        {shape.members.map((one, at) => (
+          <option key={at} value={String(at)}>
+            {one.label}
+          </option>
+        ))}
       </select>
       {member !== undefined && node.kind === "member" && (
-        <FieldView name="" spoken="value" key={index} shape={{ ...member, nullable: false }} node={node.node} required path={path} onChange={(next) => onChange({ kind: "member", index, node: next })} />
+        <FieldView
+          name=""
+          spoken="value"
+          key={index}
+          shape={{ ...member, nullable: false }}
+          node={node.node}
+          required
+          path={path}
+          onChange={(next) => onChange({ kind: "member", index, node: next })}
+        />
       )}
     </div>
   );

@@ -1,10 +1,25 @@
 import { expect, test } from "vitest";
-import { JsonError, numberOf, NumberText, parseJson, sameJson, writeJson } from "./json";
+import { JsonError, NumberText, numberOf, parseJson, sameJson, writeJson } from "./json";
 
 const same = (text: string): void => expect(writeJson(parseJson(text))).toBe(text);
 
 test("what is read is written as it was", () => {
-  for (const text of ["null", "true", "[]", "{}", '"a\\nb"', '{"a":[1,2,{"b":null}]}', "9007199254740993", "-0", "3.0", "1e400", "0.10", "-12.5e-3", '{"__proto__":1,"constructor":2}']) same(text);
+  for (const text of [
+    "null",
+    "true",
+    "[]",
+    "{}",
+    '"a\\nb"',
+    '{"a":[1,2,{"b":null}]}',
+    "9007199254740993",
+    "-0",
+    "3.0",
+    "1e400",
+    "0.10",
+    "-12.5e-3",
+    '{"__proto__":1,"constructor":2}',
+  ])
+    same(text);
 });
 
 test("numbers that JavaScript can hold are JavaScript's", () => {
@@ -16,7 +31,9 @@ test("numbers that JavaScript can hold are JavaScript's", () => {
 test("pretty text is read back", () => {
   const value = parseJson('{"a":{"b":[1,[]],"c":{}},"d":"x"}');
   const pretty = writeJson(value, true);
-  expect(pretty).toBe('{\n  "a": {\n    "b": [\n      1,\n      []\n    ],\n    "c": {}\n  },\n  "d": "x"\n}');
+  expect(pretty).toBe(
+    '{\n  "a": {\n    "b": [\n      1,\n      []\n    ],\n    "c": {}\n  },\n  "d": "x"\n}',
+  );
   expect(sameJson(parseJson(pretty), value)).toBe(true);
 });
 
@@ -43,7 +60,9 @@ test("nesting without end is an error, not the end of the stack", () => {
 });
 
 test("large documents are read quickly", () => {
-  const text = JSON.stringify(Array.from({ length: 50_000 }, (_, at) => ({ at, name: `name ${at}`, value: at / 7 })));
+  const text = JSON.stringify(
+    Array.from({ length: 50_000 }, (_, at) => ({ at, name: `name ${at}`, value: at / 7 })),
+  );
   const began = performance.now();
   expect((parseJson(text) as unknown[]).length).toBe(50_000);
   expect(performance.now() - began).toBeLessThan(3_000);

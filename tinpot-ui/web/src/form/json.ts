@@ -17,7 +17,11 @@ export interface JsonObject {
 }
 
 export class JsonError extends Error {
-  constructor(message: string, readonly line: number, readonly column: number) {
+  constructor(
+    message: string,
+    readonly line: number,
+    readonly column: number,
+  ) {
     super(`line ${line}, column ${column}: ${message}`);
     this.name = "JsonError";
   }
@@ -31,7 +35,12 @@ const WORD = /[A-Za-z_]+/y;
 const SPACE = /[ \t\n\r]*/y;
 
 export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof NumberText);
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof NumberText)
+  );
 }
 
 /** A number from its text: a JavaScript number if that writes itself in the same way. */
@@ -79,7 +88,8 @@ export function parseJson(text: string): Json {
     const number = NUMBER.exec(text);
     if (number !== null) {
       at = NUMBER.lastIndex;
-      if (/[\d.]/.test(text[at] ?? "")) fail("this is not a number as JSON writes them", at - number[0].length);
+      if (/[\d.]/.test(text[at] ?? ""))
+        fail("this is not a number as JSON writes them", at - number[0].length);
       return numberOf(number[0]);
     }
     WORD.lastIndex = at;
@@ -89,13 +99,20 @@ export function parseJson(text: string): Json {
       return word === "null" ? null : word === "true";
     }
     if (char === undefined) return fail("a value is missing: the text ends here");
-    return fail(word === undefined ? `a value is missing before ${JSON.stringify(char)}` : `${word} is no JSON; text needs double quotes`);
+    return fail(
+      word === undefined
+        ? `a value is missing before ${JSON.stringify(char)}`
+        : `${word} is no JSON; text needs double quotes`,
+    );
   };
   const array = (depth: number): Json[] => {
     const items: Json[] = [];
     at += 1;
     space();
-    if (text[at] === "]") return (at += 1), items;
+    if (text[at] === "]") {
+      at += 1;
+      return items;
+    }
     for (;;) {
       items.push(value(depth + 1));
       space();
@@ -110,7 +127,10 @@ export function parseJson(text: string): Json {
     const fields = Object.create(null) as JsonObject;
     at += 1;
     space();
-    if (text[at] === "}") return (at += 1), fields;
+    if (text[at] === "}") {
+      at += 1;
+      return fields;
+    }
     for (;;) {
       space();
       if (text[at] !== '"') fail("a name in double quotes is missing here");
@@ -142,10 +162,15 @@ export function writeJson(value: Json, pretty = false, indent = ""): string {
   const inner = `${indent}  `;
   const parts = Array.isArray(value)
     ? value.map((item) => writeJson(item, pretty, inner))
-    : Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}:${pretty ? " " : ""}${writeJson(item, pretty, inner)}`);
+    : Object.entries(value).map(
+        ([name, item]) =>
+          `${JSON.stringify(name)}:${pretty ? " " : ""}${writeJson(item, pretty, inner)}`,
+      );
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   if (parts.length === 0) return `${open}${close}`;
-  return pretty ? `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${indent}${close}` : open + parts.join(",") + close;
+  return pretty
+    ? `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${indent}${close}`
+    : open + parts.join(",") + close;
 }
 
 /** Whether two values are written alike. */

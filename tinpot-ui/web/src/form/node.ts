@@ -1,6 +1,7 @@
 // What a form holds. There is one tree; what is drawn and what is sent both follow from it.
-import { base64OfText, hasOffset, sayDuration, toLocal } from "./formats";
+
 import { fits, isNumber, numberText, shows } from "./fits";
+import { base64OfText, hasOffset, sayDuration, toLocal } from "./formats";
 import { isObject, type Json, sameJson, writeJson } from "./json";
 import type { Shape } from "./shape";
 
@@ -52,7 +53,12 @@ export function join(path: string, name: string): string {
 }
 
 /** The node of a value; undefined is a value that is not there. */
-export function fromJson(shape: Shape, value: Json | undefined, secrets: Secrets = new Map(), path = ""): Node {
+export function fromJson(
+  shape: Shape,
+  value: Json | undefined,
+  secrets: Secrets = new Map(),
+  path = "",
+): Node {
   if (value === undefined) return UNSET;
   if (shape.kind === "any") return { kind: "raw", text: writeJson(value, true) };
   if (value === null && (shape.nullable || shape.kind === "null")) return { kind: "null" };
@@ -65,23 +71,37 @@ export function fromJson(shape: Shape, value: Json | undefined, secrets: Secrets
     case "boolean":
       return { kind: "bool", value: value === true };
     case "enum":
-      return { kind: "choice", index: shape.choices.findIndex((choice) => sameJson(choice.value, value)) };
+      return {
+        kind: "choice",
+        index: shape.choices.findIndex((choice) => sameJson(choice.value, value)),
+      };
     case "date-time": {
       const zoned = hasOffset(String(value));
-      return { kind: "moment", text: zoned ? toLocal(String(value)) : String(value).replace(" ", "T"), zoned, source: value };
+      return {
+        kind: "moment",
+        text: zoned ? toLocal(String(value)) : String(value).replace(" ", "T"),
+        zoned,
+        source: value,
+      };
     }
     case "binary":
       return { kind: "bytes", base64: String(value) };
     case "duration":
-      return { kind: "text", text: isNumber(value) ? numberText(value) : sayDuration(String(value)), source: value };
+      return {
+        kind: "text",
+        text: isNumber(value) ? numberText(value) : sayDuration(String(value)),
+        source: value,
+      };
     case "array":
     case "tuple": {
-      const inner = (at: number): Shape | null => (shape.kind === "array" ? shape.items : shape.prefix[at] ?? null);
+      const inner = (at: number): Shape | null =>
+        shape.kind === "array" ? shape.items : (shape.prefix[at] ?? null);
       const items = (value as Json[]).map((one, at) => {
         const own = inner(at);
         return item(own === null ? UNSET : fromJson(own, one, secrets, `${path}[${at}]`));
       });
-      if (shape.kind === "tuple") while (items.length < shape.prefix.length) items.push(item(UNSET));
+      if (shape.kind === "tuple")
+        while (items.length < shape.prefix.length) items.push(item(UNSET));
       return { kind: "list", items };
     }
     case "object":
@@ -89,23 +109,39 @@ export function fromJson(shape: Shape, value: Json | undefined, secrets: Secrets
     case "union": {
       const index = shape.members.findIndex((member) => fits(member, value));
       const member = shape.members[index];
-      return member === undefined ? UNSET : { kind: "member", index, node: fromJson(member, value, secrets, path) };
+      return member === undefined
+        ? UNSET
+        : { kind: "member", index, node: fromJson(member, value, secrets, path) };
     }
     default:
-      return { kind: "text", text: isNumber(value) ? numberText(value) : String(value), source: value };
+      return {
+        kind: "text",
+        text: isNumber(value) ? numberText(value) : String(value),
+        source: value,
+      };
   }
 }
 
-function objectNode(shape: Shape, value: Record<string, Json>, secrets: Secrets, path: string): Node {
+function objectNode(
+  shape: Shape,
+  value: Record<string, Json>,
+  secrets: Secrets,
+  path: string,
+): Node {
   const fields: Record<string, Node> = Object.create(null) as Record<string, Node>;
   for (const field of shape.fields) {
     fields[field.name] = fromJson(field.shape, value[field.name], secrets, join(path, field.name));
   }
-  const rows = Object.entries(value).filter(([name]) => !(name in fields)).map(([name, inner]) => {
-    // A name that should not be there stays there: it is the user's to take out.
-    const node = shape.extra === null ? rawNode(inner) : fromJson(shape.extra, inner, secrets, join(path, name));
-    return { ...item(node), name };
-  });
+  const rows = Object.entries(value)
+    .filter(([name]) => !(name in fields))
+    .map(([name, inner]) => {
+      // A name that should not be there stays there: it is the user's to take out.
+      const node =
+        shape.extra === null
+          ? rawNode(inner)
+          : fromJson(shape.extra, inner, secrets, join(path, name));
+      return { ...item(node), name };
+    });
   return { kind: "object", fields, rows };
 }
 
@@ -132,7 +168,8 @@ export function shown(shape: Shape, node: Node, required: boolean): Node {
   if (node.kind !== "unset") return node;
   if (shape.hasDefault) return fromJson(shape, shape.default);
   if (shape.kind === "tuple" || shape.kind === "array") return begin(shape);
-  if (shape.kind === "object" && (shape.fields.length === 0 || (required && !shape.nullable))) return begin(shape);
+  if (shape.kind === "object" && (shape.fields.length === 0 || (required && !shape.nullable)))
+    return begin(shape);
   return node;
 }
 

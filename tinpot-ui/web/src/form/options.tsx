@@ -1,8 +1,9 @@
 // How an action is run, beside its parameters. What is left blank is as the action says.
-import { useForm } from "./context";
-import { durationSeconds, parseDuration } from "./formats";
+
 import type { ActionView } from "../api/types";
 import { formatDuration } from "../ui";
+import { useForm } from "./context";
+import { durationSeconds, parseDuration } from "./formats";
 
 export interface OptionTexts {
   priority: string;
@@ -14,7 +15,15 @@ export interface OptionTexts {
   requested_by: string;
 }
 
-export const NO_OPTIONS: OptionTexts = { priority: "", delay: "", timeout: "", retries: "", queue: "", idempotency_key: "", requested_by: "" };
+export const NO_OPTIONS: OptionTexts = {
+  priority: "",
+  delay: "",
+  timeout: "",
+  retries: "",
+  queue: "",
+  idempotency_key: "",
+  requested_by: "",
+};
 
 export interface ReadOptions {
   values: Record<string, string | number>;
@@ -29,7 +38,8 @@ export function readOptions(texts: OptionTexts): ReadOptions {
     const text = texts[name].trim();
     if (text === "") return;
     const value = Number(text);
-    if (!/^[+-]?\d+$/.test(text) || value < least || value > most) problems[name] = `must be a whole number from ${least} to ${most}`;
+    if (!/^[+-]?\d+$/.test(text) || value < least || value > most)
+      problems[name] = `must be a whole number from ${least} to ${most}`;
     else values[name] = value;
   };
   const seconds = (name: "delay" | "timeout", zero: boolean): void => {
@@ -37,7 +47,8 @@ export function readOptions(texts: OptionTexts): ReadOptions {
     if (text === "") return;
     const iso = parseDuration(text);
     const value = iso === null ? -1 : durationSeconds(iso);
-    if (value < 0 || (value === 0 && !zero)) problems[name] = "must be a duration: 1h 30m, or seconds";
+    if (value < 0 || (value === 0 && !zero))
+      problems[name] = "must be a duration: 1h 30m, or seconds";
     else values[name] = value;
   };
   whole("priority", -2147483648, 2147483647);
@@ -62,17 +73,56 @@ interface OptionsProps {
   onChange: (texts: OptionTexts) => void;
 }
 
-export function OptionFields({ action, texts, read, refused, queues, open, onToggle, onChange }: OptionsProps) {
+export function OptionFields({
+  action,
+  texts,
+  read,
+  refused,
+  queues,
+  open,
+  onToggle,
+  onChange,
+}: OptionsProps) {
   const form = useForm();
   const set = Object.values(texts).filter((text) => text !== "").length;
   const fields: { name: keyof OptionTexts; label: string; hint: string; placeholder: string }[] = [
-    { name: "priority", label: "Priority", hint: "higher goes first", placeholder: String(action.priority) },
-    { name: "delay", label: "Delay", hint: "waits so long first: 10m, 1h 30m", placeholder: "none" },
-    { name: "timeout", label: "Timeout", hint: "ends it after so long", placeholder: action.timeout !== null ? formatDuration(action.timeout) : "none" },
-    { name: "retries", label: "Retries", hint: "further attempts after a failure", placeholder: String(action.retries) },
+    {
+      name: "priority",
+      label: "Priority",
+      hint: "higher goes first",
+      placeholder: String(action.priority),
+    },
+    {
+      name: "delay",
+      label: "Delay",
+      hint: "waits so long first: 10m, 1h 30m",
+      placeholder: "none",
+    },
+    {
+      name: "timeout",
+      label: "Timeout",
+      hint: "ends it after so long",
+      placeholder: action.timeout !== null ? formatDuration(action.timeout) : "none",
+    },
+    {
+      name: "retries",
+      label: "Retries",
+      hint: "further attempts after a failure",
+      placeholder: String(action.retries),
+    },
     { name: "queue", label: "Queue", hint: "", placeholder: action.queue },
-    { name: "idempotency_key", label: "Idempotency key", hint: "the same key again gives the same execution", placeholder: "none" },
-    { name: "requested_by", label: "Requested by", hint: "your name, if others are to see who it was", placeholder: "nobody" },
+    {
+      name: "idempotency_key",
+      label: "Idempotency key",
+      hint: "the same key again gives the same execution",
+      placeholder: "none",
+    },
+    {
+      name: "requested_by",
+      label: "Requested by",
+      hint: "your name, if others are to see who it was",
+      placeholder: "nobody",
+    },
   ];
   return (
     <details class="options" open={open} onToggle={(event) => onToggle(event.currentTarget.open)}>
@@ -85,12 +135,27 @@ export function OptionFields({ action, texts, read, refused, queues, open, onTog
             <div class="option" key={name}>
               <label for={id}>{label}</label>
               <input
-                id={id} value={texts[name]} placeholder={placeholder} autocomplete="off" spellcheck={false} disabled={form.disabled} list={name === "queue" ? `${id}-list` : undefined}
-                aria-describedby={`${id}-hint`} aria-invalid={problem !== undefined || undefined}
+                id={id}
+                value={texts[name]}
+                placeholder={placeholder}
+                autocomplete="off"
+                spellcheck={false}
+                disabled={form.disabled}
+                list={name === "queue" ? `${id}-list` : undefined}
+                aria-describedby={`${id}-hint`}
+                aria-invalid={problem !== undefined || undefined}
                 onInput={(event) => onChange({ ...texts, [name]: event.currentTarget.value })}
               />
-              {name === "queue" && <datalist id={`${id}-list`}>{queues.map((queue) => <option key={queue} value={queue} />)}</datalist>}
-              <p id={`${id}-hint`} class={problem === undefined ? "field-hint" : "field-error"}>{problem ?? hint}</p>
+              {name === "queue" && (
+                <datalist id={`${id}-list`}>
+                  {queues.map((queue) => (
+                    <option key={queue} value={queue} />
+                  ))}
+                </datalist>
+              )}
+              <p id={`${id}-hint`} class={problem === undefined ? "field-hint" : "field-error"}>
+                {problem ?? hint}
+              </p>
             </div>
           );
         })}

@@ -3,9 +3,26 @@ import type { Schema } from "../api/types";
 import type { Json } from "./json";
 
 export type Kind =
-  | "string" | "integer" | "number" | "boolean" | "null"
-  | "date" | "time" | "date-time" | "duration" | "decimal" | "uuid" | "path" | "binary" | "password"
-  | "enum" | "array" | "tuple" | "object" | "union" | "any";
+  | "string"
+  | "integer"
+  | "number"
+  | "boolean"
+  | "null"
+  | "date"
+  | "time"
+  | "date-time"
+  | "duration"
+  | "decimal"
+  | "uuid"
+  | "path"
+  | "binary"
+  | "password"
+  | "enum"
+  | "array"
+  | "tuple"
+  | "object"
+  | "union"
+  | "any";
 
 export interface Choice {
   value: Json;
@@ -40,20 +57,58 @@ export interface Shape {
   members: Shape[];
 }
 
-const FORMATS = new Set<string>(["date", "time", "date-time", "duration", "decimal", "uuid", "path", "binary", "password"]);
+const FORMATS = new Set<string>([
+  "date",
+  "time",
+  "date-time",
+  "duration",
+  "decimal",
+  "uuid",
+  "path",
+  "binary",
+  "password",
+]);
 
 const LABELS: Record<Kind, string> = {
-  string: "text", integer: "whole number", number: "number", boolean: "yes or no", null: "no value", date: "date", time: "time",
-  "date-time": "date and time", duration: "duration", decimal: "decimal number", uuid: "UUID", path: "path on the worker", binary: "file or text",
-  password: "secret", enum: "choice", array: "list", tuple: "row", object: "group", union: "one of several", any: "any JSON",
+  string: "text",
+  integer: "whole number",
+  number: "number",
+  boolean: "yes or no",
+  null: "no value",
+  date: "date",
+  time: "time",
+  "date-time": "date and time",
+  duration: "duration",
+  decimal: "decimal number",
+  uuid: "UUID",
+  path: "path on the worker",
+  binary: "file or text",
+  password: "secret",
+  enum: "choice",
+  array: "list",
+  tuple: "row",
+  object: "group",
+  union: "one of several",
+  any: "any JSON",
 };
 
 export function shapeOf(schema: Schema): Shape {
-  const types = schema.type === undefined ? [] : Array.isArray(schema.type) ? schema.type : [schema.type];
+  const types =
+    schema.type === undefined ? [] : Array.isArray(schema.type) ? schema.type : [schema.type];
   const plain = types.filter((type) => type !== "null");
   const shape: Shape = {
-    kind: "any", schema, nullable: types.includes("null") && types.length > 1, label: "", hasDefault: Object.hasOwn(schema, "default"),
-    default: (schema.default ?? null) as Json, choices: [], items: null, prefix: [], fields: [], extra: null, members: [],
+    kind: "any",
+    schema,
+    nullable: types.includes("null") && types.length > 1,
+    label: "",
+    hasDefault: Object.hasOwn(schema, "default"),
+    default: (schema.default ?? null) as Json,
+    choices: [],
+    items: null,
+    prefix: [],
+    fields: [],
+    extra: null,
+    members: [],
   };
   shape.kind = kindOf(schema, types, plain, shape);
   shape.label = labelOf(shape);
@@ -63,14 +118,18 @@ export function shapeOf(schema: Schema): Shape {
 function kindOf(schema: Schema, types: string[], plain: string[], shape: Shape): Kind {
   if (Array.isArray(schema.enum)) {
     const names = schema["x-enum-names"];
-    const named = schema.enum.map((value, at) => ({ value: value as Json, name: names?.[at] ?? sayValue(value) }));
+    const named = schema.enum.map((value, at) => ({
+      value: value as Json,
+      name: names?.[at] ?? sayValue(value),
+    }));
     shape.choices = named.filter((choice) => choice.value !== null);
     shape.nullable = named.length > shape.choices.length;
     return "enum";
   }
   if (Array.isArray(schema.anyOf)) {
     const members = schema.anyOf.map(shapeOf);
-    shape.nullable = shape.nullable || members.some((member) => member.kind === "null" || member.nullable);
+    shape.nullable =
+      shape.nullable || members.some((member) => member.kind === "null" || member.nullable);
     shape.members = members.filter((member) => member.kind !== "null");
     return "union";
   }
@@ -78,7 +137,8 @@ function kindOf(schema: Schema, types: string[], plain: string[], shape: Shape):
   const format = schema.format ?? "";
   if (plain.includes("string") && FORMATS.has(format)) {
     const own = plain.every((type) => type === "string" || type === "number" || type === "integer");
-    if (own && (plain.length === 1 || format === "duration" || format === "decimal")) return format as Kind;
+    if (own && (plain.length === 1 || format === "duration" || format === "decimal"))
+      return format as Kind;
   }
   if (plain.length > 1) {
     // `number` takes whole numbers, too: both would be the same member twice.
@@ -102,12 +162,18 @@ function kindOf(schema: Schema, types: string[], plain: string[], shape: Shape):
         shape.prefix = schema.prefixItems.map(shapeOf);
         return "tuple";
       }
-      shape.items = shapeOf(schema.items === undefined || schema.items === false ? {} : schema.items);
+      shape.items = shapeOf(
+        schema.items === undefined || schema.items === false ? {} : schema.items,
+      );
       return "array";
     case "object": {
       const required = new Set(schema.required ?? []);
       const fields = Object.entries(schema.properties ?? {});
-      shape.fields = fields.map(([name, inner]) => ({ name, shape: shapeOf(inner), required: required.has(name) }));
+      shape.fields = fields.map(([name, inner]) => ({
+        name,
+        shape: shapeOf(inner),
+        required: required.has(name),
+      }));
       const extra = schema.additionalProperties;
       shape.extra = extra === false ? null : shapeOf(typeof extra === "object" ? extra : {});
       return "object";
@@ -119,9 +185,12 @@ function kindOf(schema: Schema, types: string[], plain: string[], shape: Shape):
 
 function labelOf(shape: Shape): string {
   const { kind, schema } = shape;
-  if (schema.title !== undefined && (kind === "object" || kind === "enum" || kind === "union")) return schema.title;
-  if (kind === "array") return `${schema.uniqueItems === true ? "set" : "list"} of ${plural(shape.items?.label ?? "")}`;
-  if (kind === "object" && shape.fields.length === 0) return shape.extra === null ? "empty group" : `names with ${plural(shape.extra.label)}`;
+  if (schema.title !== undefined && (kind === "object" || kind === "enum" || kind === "union"))
+    return schema.title;
+  if (kind === "array")
+    return `${schema.uniqueItems === true ? "set" : "list"} of ${plural(shape.items?.label ?? "")}`;
+  if (kind === "object" && shape.fields.length === 0)
+    return shape.extra === null ? "empty group" : `names with ${plural(shape.extra.label)}`;
   if (kind === "string" && schema.format !== undefined) return schema.format;
   if (kind === "union") return shape.members.map((member) => member.label).join(" or ");
   return LABELS[kind];
@@ -133,5 +202,9 @@ function plural(label: string): string {
 }
 
 function sayValue(value: unknown): string {
-  return typeof value === "string" ? (value === "" ? "(empty text)" : value) : JSON.stringify(value);
+  return typeof value === "string"
+    ? value === ""
+      ? "(empty text)"
+      : value
+    : JSON.stringify(value);
 }

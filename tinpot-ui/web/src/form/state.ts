@@ -1,9 +1,9 @@
 // The state of a form: one tree. The JSON view is written from it, and read back into it with each valid keystroke.
 import type { ActionView, Violation } from "../api/types";
 import { drawnPaths, nearestPath } from "./context";
+import { fits } from "./fits";
 import { isObject, type Json, JsonError, type JsonObject, parseJson, writeJson } from "./json";
 import { fromJson, type Node, type Secrets } from "./node";
-import { fits } from "./fits";
 import type { Shape } from "./shape";
 import { type FieldProblem, writeForm } from "./write";
 
@@ -23,7 +23,15 @@ export interface FormState {
 }
 
 export function startState(shape: Shape, value: JsonObject = {}): FormState {
-  return { node: fromJson(shape, value), view: "form", text: "", textProblem: null, secrets: new Map(), tried: false, refused: [] };
+  return {
+    node: fromJson(shape, value),
+    view: "form",
+    text: "",
+    textProblem: null,
+    secrets: new Map(),
+    tried: false,
+    refused: [],
+  };
 }
 
 export function toJsonView(shape: Shape, state: FormState): FormState {
@@ -46,10 +54,22 @@ export function typeText(shape: Shape, state: FormState, text: string): FormStat
   try {
     value = parseJson(text);
   } catch (error) {
-    return { ...state, text, textProblem: error instanceof JsonError ? error.message : String(error), refused: [] };
+    return {
+      ...state,
+      text,
+      textProblem: error instanceof JsonError ? error.message : String(error),
+      refused: [],
+    };
   }
-  if (!isObject(value)) return { ...state, text, textProblem: "parameters are an object: { … }", refused: [] };
-  return { ...state, text, textProblem: null, node: fromJson(shape, value, state.secrets), refused: [] };
+  if (!isObject(value))
+    return { ...state, text, textProblem: "parameters are an object: { … }", refused: [] };
+  return {
+    ...state,
+    text,
+    textProblem: null,
+    node: fromJson(shape, value, state.secrets),
+    refused: [],
+  };
 }
 
 export interface Problem {
@@ -58,27 +78,38 @@ export interface Problem {
 }
 
 /** What is wrong, by the path of the field that shows it. `""` is the form as a whole. */
-export function problemsOf(shape: Shape, state: FormState, local: readonly FieldProblem[]): Map<string, Problem> {
+export function problemsOf(
+  shape: Shape,
+  state: FormState,
+  local: readonly FieldProblem[],
+): Map<string, Problem> {
   const problems = new Map<string, Problem>();
   const drawn = drawnPaths(shape, state.node);
   const add = (path: string, message: string, soft: boolean): void => {
     const place = nearestPath(drawn, path);
     const text = place === path || path === "" ? message : `${path}: ${message}`;
     const before = problems.get(place);
-    problems.set(place, before === undefined ? { message: text, soft } : { message: `${before.message}; ${text}`, soft: before.soft && soft });
+    problems.set(
+      place,
+      before === undefined
+        ? { message: text, soft }
+        : { message: `${before.message}; ${text}`, soft: before.soft && soft },
+    );
   };
   for (const one of local) {
     if (one.missing === true && !state.tried) continue;
     // While typing, what is not finished is not wrong; a fraction never becomes a whole number.
     add(one.path, one.message, !state.tried && one.message !== "must be a whole number");
   }
-  for (const one of state.refused) if (!local.some((own) => own.path === one.path)) add(one.path, one.message, false);
+  for (const one of state.refused)
+    if (!local.some((own) => own.path === one.path)) add(one.path, one.message, false);
   return problems;
 }
 
 /** Takes out what the server said of a field that has been changed since, or of what is in it or around it. */
 export function withoutRefusals(refused: readonly Violation[], path: string): readonly Violation[] {
-  const inside = (inner: string, outer: string): boolean => inner === outer || (inner.startsWith(outer) && /^[.[]/.test(inner.slice(outer.length)));
+  const inside = (inner: string, outer: string): boolean =>
+    inner === outer || (inner.startsWith(outer) && /^[.[]/.test(inner.slice(outer.length)));
   const left = refused.filter((one) => !inside(one.path, path) && !inside(path, one.path));
   return left.length === refused.length ? refused : left;
 }
@@ -100,7 +131,8 @@ export function stillFitting(shape: Shape, values: JsonObject): JsonObject {
   }
   if (shape.extra !== null) {
     for (const [name, value] of Object.entries(values)) {
-      if (!shape.fields.some((field) => field.name === name) && fits(shape.extra, value)) kept[name] = value;
+      if (!shape.fields.some((field) => field.name === name) && fits(shape.extra, value))
+        kept[name] = value;
     }
   }
   return kept;

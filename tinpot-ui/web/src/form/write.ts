@@ -2,7 +2,16 @@
 import type { Violation } from "../api/types";
 import { boundsProblem } from "./bounds";
 import { formatProblem, offsetAt, parseDuration } from "./formats";
-import { isObject, type Json, JsonError, type JsonObject, numberOf, parseJson, sameJson, writeJson } from "./json";
+import {
+  isObject,
+  type Json,
+  JsonError,
+  type JsonObject,
+  numberOf,
+  parseJson,
+  sameJson,
+  writeJson,
+} from "./json";
 import { join, MASK, type Node } from "./node";
 import type { Shape } from "./shape";
 
@@ -48,7 +57,9 @@ class Writer {
       case "choice":
         return shape.choices[node.index]?.value;
       case "text":
-        return node.source === undefined || shape.kind === "password" ? this.text(shape, node.text, required, path) : this.checked(shape, node.source, path);
+        return node.source === undefined || shape.kind === "password"
+          ? this.text(shape, node.text, required, path)
+          : this.checked(shape, node.source, path);
       case "moment":
         return this.moment(shape, node, required, path);
       case "bytes":
@@ -56,7 +67,18 @@ class Writer {
       case "raw":
         return this.raw(shape, node.text, required, path);
       case "list":
-        return shape.kind === "tuple" ? this.tuple(shape, node.items.map((one) => one.node), required, path) : this.list(shape, node.items.map((one) => one.node), path);
+        return shape.kind === "tuple"
+          ? this.tuple(
+              shape,
+              node.items.map((one) => one.node),
+              required,
+              path,
+            )
+          : this.list(
+              shape,
+              node.items.map((one) => one.node),
+              path,
+            );
       case "object":
         return this.object(shape, node, path);
       case "member": {
@@ -87,7 +109,9 @@ class Writer {
   private text(shape: Shape, text: string, required: boolean, path: string): Json | undefined {
     switch (shape.kind) {
       case "string":
-        return text === "" && shape.schema.format !== undefined ? this.cleared(shape, required, path) : this.checked(shape, text, path);
+        return text === "" && shape.schema.format !== undefined
+          ? this.cleared(shape, required, path)
+          : this.checked(shape, text, path);
       case "password":
         return text === "" ? this.cleared(shape, required, path) : this.secret(shape, text, path);
       case "path":
@@ -97,11 +121,20 @@ class Writer {
     if (trimmed === "") return this.cleared(shape, required, path);
     switch (shape.kind) {
       case "integer":
-        if (!/^[+-]?\d+$/.test(trimmed)) return this.wrong(path, /^[+-]?\d*[.,]\d*$/.test(trimmed) ? "must be a whole number" : "is not a number");
-        return this.checked(shape, numberOf(trimmed.replace(/^\+/, "").replace(/^(-?)0+(?=\d)/, "$1")), path);
+        if (!/^[+-]?\d+$/.test(trimmed))
+          return this.wrong(
+            path,
+            /^[+-]?\d*[.,]\d*$/.test(trimmed) ? "must be a whole number" : "is not a number",
+          );
+        return this.checked(
+          shape,
+          numberOf(trimmed.replace(/^\+/, "").replace(/^(-?)0+(?=\d)/, "$1")),
+          path,
+        );
       case "number": {
         const found = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d+))?$/i.exec(trimmed);
-        if (found === null || `${found[2]}${found[3] ?? ""}` === "") return this.wrong(path, "is not a number");
+        if (found === null || `${found[2]}${found[3] ?? ""}` === "")
+          return this.wrong(path, "is not a number");
         if (!Number.isFinite(Number(trimmed))) return this.wrong(path, "is too large a number");
         const [, sign, whole = "", fraction = "", exponent] = found;
         const written = `${sign === "-" ? "-" : ""}${whole.replace(/^0+(?=\d)/, "") || "0"}${fraction === "" ? "" : `.${fraction}`}${exponent === undefined ? "" : `e${exponent}`}`;
@@ -109,7 +142,9 @@ class Writer {
       }
       case "duration": {
         const iso = parseDuration(trimmed);
-        return iso === null ? this.wrong(path, "is not a duration: 1h 30m, or seconds") : this.checked(shape, iso, path);
+        return iso === null
+          ? this.wrong(path, "is not a duration: 1h 30m, or seconds")
+          : this.checked(shape, iso, path);
       }
       default:
         return this.checked(shape, trimmed, path);
@@ -123,7 +158,12 @@ class Writer {
     return this.mode === "mask" && checked !== undefined ? MASK : checked;
   }
 
-  private moment(shape: Shape, node: Extract<Node, { kind: "moment" }>, required: boolean, path: string): Json | undefined {
+  private moment(
+    shape: Shape,
+    node: Extract<Node, { kind: "moment" }>,
+    required: boolean,
+    path: string,
+  ): Json | undefined {
     if (node.source !== undefined) return this.checked(shape, node.source, path);
     if (node.text === "") return this.cleared(shape, required, path);
     if (!node.zoned) return this.checked(shape, node.text, path);
@@ -135,12 +175,16 @@ class Writer {
   }
 
   private raw(shape: Shape, text: string, required: boolean, path: string): Json | undefined {
-    if (text.trim() === "") return shape.kind === "any" && !required ? undefined : this.missing(path);
+    if (text.trim() === "")
+      return shape.kind === "any" && !required ? undefined : this.missing(path);
     let value: Json;
     try {
       value = parseJson(text);
     } catch (error) {
-      return this.wrong(path, `is not JSON: ${error instanceof JsonError ? error.message : String(error)}`);
+      return this.wrong(
+        path,
+        `is not JSON: ${error instanceof JsonError ? error.message : String(error)}`,
+      );
     }
     return value;
   }
@@ -153,7 +197,11 @@ class Writer {
       if (value === undefined) continue;
       if (schema.uniqueItems === true) {
         const first = values.findIndex((other) => sameJson(other, value));
-        if (first >= 0) this.wrong(`${path}[${at}]`, `is the same as number ${first + 1}: each may be there once`);
+        if (first >= 0)
+          this.wrong(
+            `${path}[${at}]`,
+            `is the same as number ${first + 1}: each may be there once`,
+          );
       }
       values.push(value);
     }
@@ -182,7 +230,12 @@ class Writer {
   object(shape: Shape, node: Extract<Node, { kind: "object" }>, path: string): JsonObject {
     const value = Object.create(null) as JsonObject;
     for (const field of shape.fields) {
-      const inner = this.write(field.shape, node.fields[field.name] ?? { kind: "unset" }, field.required, join(path, field.name));
+      const inner = this.write(
+        field.shape,
+        node.fields[field.name] ?? { kind: "unset" },
+        field.required,
+        join(path, field.name),
+      );
       if (inner !== undefined) value[field.name] = inner;
     }
     for (const row of node.rows) {
@@ -200,14 +253,19 @@ class Writer {
       if (inner !== undefined) value[row.name] = inner;
     }
     const size = Object.keys(value).length;
-    if (size < (shape.schema.minProperties ?? 0)) this.wrong(path, `needs at least ${shape.schema.minProperties}`);
-    if (size > (shape.schema.maxProperties ?? Infinity)) this.wrong(path, `takes at most ${shape.schema.maxProperties}`);
+    if (size < (shape.schema.minProperties ?? 0))
+      this.wrong(path, `needs at least ${shape.schema.minProperties}`);
+    if (size > (shape.schema.maxProperties ?? Infinity))
+      this.wrong(path, `takes at most ${shape.schema.maxProperties}`);
     return value;
   }
 
   /** The value, if it is within its bounds and of its format. */
   private checked(shape: Shape, value: Json, path: string): Json | undefined {
-    const format = typeof value === "string" && shape.kind !== "string" ? formatProblem(shape.kind, value) : null;
+    const format =
+      typeof value === "string" && shape.kind !== "string"
+        ? formatProblem(shape.kind, value)
+        : null;
     const problem = format ?? boundsProblem(shape.schema, value, shape.kind);
     if (problem === null) return value;
     this.wrong(path, problem);
@@ -216,18 +274,39 @@ class Writer {
 }
 
 const ANY: Shape = {
-  kind: "any", schema: {}, nullable: false, label: "", hasDefault: false, default: null, choices: [], items: null, prefix: [], fields: [], extra: null, members: [],
+  kind: "any",
+  schema: {},
+  nullable: false,
+  label: "",
+  hasDefault: false,
+  default: null,
+  choices: [],
+  items: null,
+  prefix: [],
+  fields: [],
+  extra: null,
+  members: [],
 };
 
-function nameProblem(schema: { enum?: unknown[]; format?: string; pattern?: string }, name: string): string | null {
-  if (Array.isArray(schema.enum) && !schema.enum.includes(name)) return `must be one of ${schema.enum.map((one) => writeJson(one as Json)).join(", ")}`;
-  return (schema.format === undefined ? null : formatProblem(schema.format, name)) ?? boundsProblem({ pattern: schema.pattern ?? "" }, name, "string");
+function nameProblem(
+  schema: { enum?: unknown[]; format?: string; pattern?: string },
+  name: string,
+): string | null {
+  if (Array.isArray(schema.enum) && !schema.enum.includes(name))
+    return `must be one of ${schema.enum.map((one) => writeJson(one as Json)).join(", ")}`;
+  return (
+    (schema.format === undefined ? null : formatProblem(schema.format, name)) ??
+    boundsProblem({ pattern: schema.pattern ?? "" }, name, "string")
+  );
 }
 
 /** All that a form would send. */
 export function writeForm(shape: Shape, node: Node, mode: SecretsMode = "send"): Written {
   const writer = new Writer(mode);
   const value = writer.write(shape, node, true, "");
-  return { value: isObject(value) ? value : {}, problems: writer.problems, secrets: writer.secrets };
+  return {
+    value: isObject(value) ? value : {},
+    problems: writer.problems,
+    secrets: writer.secrets,
+  };
 }
-

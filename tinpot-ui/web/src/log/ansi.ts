@@ -4,182 +4,183 @@
  */
 
 /** A palette entry (0–255) or `#rrggbb`. */
-export type Colour = number | string
+export type Colour = number | string;
 
 export interface Style {
-  fg?: Colour
-  bg?: Colour
-  bold?: boolean
-  dim?: boolean
-  italic?: boolean
-  underline?: boolean
-  strike?: boolean
-  inverse?: boolean
+  fg?: Colour;
+  bg?: Colour;
+  bold?: boolean;
+  dim?: boolean;
+  italic?: boolean;
+  underline?: boolean;
+  strike?: boolean;
+  inverse?: boolean;
 }
 
 export interface Span {
-  text: string
+  text: string;
   /** null: as everything else. */
-  style: Style | null
+  style: Style | null;
 }
 
 /** Control sequences: CSI, OSC and other strings to their terminator, two-character escapes; then what moves the cursor. */
 const CONTROL =
   // eslint-disable-next-line no-control-regex
-  /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|[\r\b]/g
+  /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|[\r\b]/g;
 /** What a terminal does not print: shown as its picture, so that nothing hides in a line. */
 // eslint-disable-next-line no-control-regex
-const UNPRINTABLE = /[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]/g
+const UNPRINTABLE = /[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]/g;
 // eslint-disable-next-line no-control-regex
-const SPECIAL = /[\x00-\x08\x0a-\x1f\x7f]/
+const SPECIAL = /[\x00-\x08\x0a-\x1f\x7f]/;
 
 /** The widest line that is laid out cell by cell; progress bars are far shorter. */
-const CELLS_MAX = 20_000
+const CELLS_MAX = 20_000;
 
 /** The text of a line without its escapes and with `\r` carried out. */
 export function plainText(text: string): string {
-  if (!SPECIAL.test(text)) return text
+  if (!SPECIAL.test(text)) return text;
   return parseAnsi(text)
     .map((span) => span.text)
-    .join('')
+    .join("");
 }
 
 /** The spans of one line. */
 export function parseAnsi(text: string): Span[] {
-  if (!SPECIAL.test(text)) return text === '' ? [] : [{ text, style: null }]
-  const overwrites = /[\r\b]/.test(text.replace(/\r+$/, ''))
-  return overwrites && text.length <= CELLS_MAX * 8 ? cells(text) : sequential(text)
+  if (!SPECIAL.test(text)) return text === "" ? [] : [{ text, style: null }];
+  const overwrites = /[\r\b]/.test(text.replace(/\r+$/, ""));
+  return overwrites && text.length <= CELLS_MAX * 8 ? cells(text) : sequential(text);
 }
 
 function sequential(text: string): Span[] {
-  const spans: Span[] = []
-  let style: Style | null = null
+  const spans: Span[] = [];
+  let style: Style | null = null;
   const push = (part: string) => {
-    if (part === '') return
-    const shown = part.replace(UNPRINTABLE, picture)
-    const last = spans[spans.length - 1]
-    if (last !== undefined && sameStyle(last.style, style)) last.text += shown
-    else spans.push({ text: shown, style })
-  }
-  let from = 0
+    if (part === "") return;
+    const shown = part.replace(UNPRINTABLE, picture);
+    const last = spans[spans.length - 1];
+    if (last !== undefined && sameStyle(last.style, style)) last.text += shown;
+    else spans.push({ text: shown, style });
+  };
+  let from = 0;
   for (const match of text.matchAll(CONTROL)) {
-    push(text.slice(from, match.index))
-    from = match.index + match[0].length
-    if (match[2] === 'm') style = sgr(style, match[1] ?? '')
+    push(text.slice(from, match.index));
+    from = match.index + match[0].length;
+    if (match[2] === "m") style = sgr(style, match[1] ?? "");
   }
-  push(text.slice(from))
-  return spans
+  push(text.slice(from));
+  return spans;
 }
 
 interface Cell {
-  char: string
-  style: Style | null
+  char: string;
+  style: Style | null;
 }
 
 /** With `\r` and `\b`, later text overwrites earlier text in place: a progress bar collapses to its last state. */
 function cells(text: string): Span[] {
-  let row: Cell[] = []
-  let at = 0
-  let style: Style | null = null
+  let row: Cell[] = [];
+  let at = 0;
+  let style: Style | null = null;
   const write = (part: string) => {
     for (const char of part.replace(UNPRINTABLE, picture)) {
-      if (at >= CELLS_MAX) return
-      while (row.length < at) row.push({ char: ' ', style: null })
-      row[at] = { char, style }
-      at += 1
+      if (at >= CELLS_MAX) return;
+      while (row.length < at) row.push({ char: " ", style: null });
+      row[at] = { char, style };
+      at += 1;
     }
-  }
-  let from = 0
+  };
+  let from = 0;
   for (const match of text.matchAll(CONTROL)) {
-    write(text.slice(from, match.index))
-    from = match.index + match[0].length
-    const code = match[2]
-    if (match[0] === '\r') at = 0
-    else if (match[0] === '\b') at = Math.max(0, at - 1)
-    else if (code === 'm') style = sgr(style, match[1] ?? '')
-    else if (code === 'K') row = erased(row, at, match[1] ?? '')
-    else if (code === 'G') at = Math.min(CELLS_MAX, Math.max(1, Number(match[1]) || 1) - 1)
-    else if (code === 'C') at = Math.min(CELLS_MAX, at + Math.max(1, Number(match[1]) || 1))
-    else if (code === 'D') at = Math.max(0, at - Math.max(1, Number(match[1]) || 1))
+    write(text.slice(from, match.index));
+    from = match.index + match[0].length;
+    const code = match[2];
+    if (match[0] === "\r") at = 0;
+    else if (match[0] === "\b") at = Math.max(0, at - 1);
+    else if (code === "m") style = sgr(style, match[1] ?? "");
+    else if (code === "K") row = erased(row, at, match[1] ?? "");
+    else if (code === "G") at = Math.min(CELLS_MAX, Math.max(1, Number(match[1]) || 1) - 1);
+    else if (code === "C") at = Math.min(CELLS_MAX, at + Math.max(1, Number(match[1]) || 1));
+    else if (code === "D") at = Math.max(0, at - Math.max(1, Number(match[1]) || 1));
   }
-  write(text.slice(from))
-  const spans: Span[] = []
+  write(text.slice(from));
+  const spans: Span[] = [];
   for (const { char, style } of row) {
-    const last = spans[spans.length - 1]
-    if (last !== undefined && sameStyle(last.style, style)) last.text += char
-    else spans.push({ text: char, style })
+    const last = spans[spans.length - 1];
+    if (last !== undefined && sameStyle(last.style, style)) last.text += char;
+    else spans.push({ text: char, style });
   }
-  return spans
+  return spans;
 }
 
 function erased(row: Cell[], at: number, mode: string): Cell[] {
-  if (mode === '2') return []
-  if (mode === '1') return row.map((cell, index) => (index <= at ? { char: ' ', style: null } : cell))
-  return row.slice(0, at)
+  if (mode === "2") return [];
+  if (mode === "1")
+    return row.map((cell, index) => (index <= at ? { char: " ", style: null } : cell));
+  return row.slice(0, at);
 }
 
 function picture(char: string): string {
-  const code = char.charCodeAt(0)
-  return code === 0x7f ? '␡' : String.fromCharCode(0x2400 + code)
+  const code = char.charCodeAt(0);
+  return code === 0x7f ? "␡" : String.fromCharCode(0x2400 + code);
 }
 
 function sgr(before: Style | null, parameters: string): Style | null {
-  let style: Style = before === null ? {} : { ...before }
+  let style: Style = before === null ? {} : { ...before };
   // `38:2::r:g:b` is the standard's form of what everybody writes as `38;2;r;g;b`.
-  const groups = parameters.split(';')
+  const groups = parameters.split(";");
   for (let index = 0; index < groups.length; index += 1) {
-    const group = groups[index] ?? ''
-    const parts = group.split(':')
-    const code = Number(parts[0] === '' ? 0 : parts[0])
-    if (code === 0) style = {}
-    else if (code === 1) style.bold = true
-    else if (code === 2) style.dim = true
-    else if (code === 3) style.italic = true
-    else if (code === 4) style.underline = parts[1] !== '0'
-    else if (code === 7) style.inverse = true
-    else if (code === 9) style.strike = true
-    else if (code === 21) style.underline = true
+    const group = groups[index] ?? "";
+    const parts = group.split(":");
+    const code = Number(parts[0] === "" ? 0 : parts[0]);
+    if (code === 0) style = {};
+    else if (code === 1) style.bold = true;
+    else if (code === 2) style.dim = true;
+    else if (code === 3) style.italic = true;
+    else if (code === 4) style.underline = parts[1] !== "0";
+    else if (code === 7) style.inverse = true;
+    else if (code === 9) style.strike = true;
+    else if (code === 21) style.underline = true;
     else if (code === 22) {
-      delete style.bold
-      delete style.dim
-    } else if (code === 23) delete style.italic
-    else if (code === 24) delete style.underline
-    else if (code === 27) delete style.inverse
-    else if (code === 29) delete style.strike
-    else if (code === 39) delete style.fg
-    else if (code === 49) delete style.bg
+      delete style.bold;
+      delete style.dim;
+    } else if (code === 23) delete style.italic;
+    else if (code === 24) delete style.underline;
+    else if (code === 27) delete style.inverse;
+    else if (code === 29) delete style.strike;
+    else if (code === 39) delete style.fg;
+    else if (code === 49) delete style.bg;
     else if (code === 38 || code === 48) {
-      const isOwnGroup = parts.length > 1
-      const rest = isOwnGroup ? parts.slice(1) : groups.slice(index + 1)
-      const [colour, used] = extended(rest, isOwnGroup)
-      if (!isOwnGroup) index += used
-      if (colour !== null) style[code === 38 ? 'fg' : 'bg'] = colour
-    } else if (code >= 30 && code <= 37) style.fg = code - 30
-    else if (code >= 90 && code <= 97) style.fg = code - 90 + 8
-    else if (code >= 40 && code <= 47) style.bg = code - 40
-    else if (code >= 100 && code <= 107) style.bg = code - 100 + 8
+      const isOwnGroup = parts.length > 1;
+      const rest = isOwnGroup ? parts.slice(1) : groups.slice(index + 1);
+      const [colour, used] = extended(rest, isOwnGroup);
+      if (!isOwnGroup) index += used;
+      if (colour !== null) style[code === 38 ? "fg" : "bg"] = colour;
+    } else if (code >= 30 && code <= 37) style.fg = code - 30;
+    else if (code >= 90 && code <= 97) style.fg = code - 90 + 8;
+    else if (code >= 40 && code <= 47) style.bg = code - 40;
+    else if (code >= 100 && code <= 107) style.bg = code - 100 + 8;
   }
-  return Object.keys(style).length === 0 ? null : style
+  return Object.keys(style).length === 0 ? null : style;
 }
 
 /** A colour of the forms `5;n` and `2;r;g;b`, and how many parameters it took. */
 function extended(rest: string[], colons: boolean): [Colour | null, number] {
   const byte = (text: string | undefined) => {
-    const value = Number(text === undefined || text === '' ? NaN : text)
-    return Number.isInteger(value) && value >= 0 && value <= 255 ? value : null
-  }
-  if (rest[0] === '5') return [byte(rest[1]), 2]
-  if (rest[0] !== '2') return [null, rest.length > 0 ? 1 : 0]
+    const value = Number(text === undefined || text === "" ? NaN : text);
+    return Number.isInteger(value) && value >= 0 && value <= 255 ? value : null;
+  };
+  if (rest[0] === "5") return [byte(rest[1]), 2];
+  if (rest[0] !== "2") return [null, rest.length > 0 ? 1 : 0];
   // With colons there may be a colour space before the three numbers.
-  const at = colons && rest.length > 4 ? 2 : 1
-  const rgb = rest.slice(at, at + 3).map(byte)
-  if (rgb.length < 3 || rgb.includes(null)) return [null, 4]
-  return [`#${rgb.map((value) => (value ?? 0).toString(16).padStart(2, '0')).join('')}`, 4]
+  const at = colons && rest.length > 4 ? 2 : 1;
+  const rgb = rest.slice(at, at + 3).map(byte);
+  if (rgb.length < 3 || rgb.includes(null)) return [null, 4];
+  return [`#${rgb.map((value) => (value ?? 0).toString(16).padStart(2, "0")).join("")}`, 4];
 }
 
 function sameStyle(a: Style | null, b: Style | null): boolean {
-  if (a === b) return true
-  if (a === null || b === null) return false
+  if (a === b) return true;
+  if (a === null || b === null) return false;
   return (
     a.fg === b.fg &&
     a.bg === b.bg &&
@@ -189,16 +190,16 @@ function sameStyle(a: Style | null, b: Style | null): boolean {
     !a.underline === !b.underline &&
     !a.strike === !b.strike &&
     !a.inverse === !b.inverse
-  )
+  );
 }
 
-const CUBE = [0, 95, 135, 175, 215, 255]
+const CUBE = [0, 95, 135, 175, 215, 255];
 
 /** The colour of a palette entry from 16 on; those below are the theme's. */
 export function paletteColour(entry: number): string {
-  const hex = (value: number) => value.toString(16).padStart(2, '0')
-  if (entry >= 232) return `#${hex(8 + (entry - 232) * 10).repeat(3)}`
-  const index = entry - 16
-  const channel = (value: number) => hex(CUBE[value % 6] ?? 0)
-  return `#${channel(Math.floor(index / 36))}${channel(Math.floor(index / 6))}${channel(index)}`
+  const hex = (value: number) => value.toString(16).padStart(2, "0");
+  if (entry >= 232) return `#${hex(8 + (entry - 232) * 10).repeat(3)}`;
+  const index = entry - 16;
+  const channel = (value: number) => hex(CUBE[value % 6] ?? 0);
+  return `#${channel(Math.floor(index / 36))}${channel(Math.floor(index / 6))}${channel(index)}`;
 }

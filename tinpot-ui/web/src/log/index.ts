@@ -1,2 +1,2 @@
-export { LogViewer } from "./viewer";
 export { LOG_KEYS } from "./keys";
+export { LogViewer } from "./viewer";

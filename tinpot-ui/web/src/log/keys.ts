@@ -37,7 +37,13 @@ export function useLogKeys(root: { current: HTMLElement | null }, actions: LogAc
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
       const element = root.current;
       const target = event.target instanceof Element ? event.target : null;
-      if (element === null || element.offsetParent === null || typed(target) || target?.closest("[role=dialog]")) return;
+      if (
+        element === null ||
+        element.offsetParent === null ||
+        typed(target) ||
+        target?.closest("[role=dialog]")
+      )
+        return;
       if (document.querySelector("[role=dialog]") !== null) return;
       // After a `g` elsewhere the next letter says to which page.
       const going = Date.now() - went < GOING_MS;
@@ -59,5 +65,8 @@ export function useLogKeys(root: { current: HTMLElement | null }, actions: LogAc
 }
 
 function typed(target: Element | null): boolean {
-  return target !== null && (target.matches("input, textarea, select") || (target as HTMLElement).isContentEditable);
+  return (
+    target !== null &&
+    (target.matches("input, textarea, select") || (target as HTMLElement).isContentEditable)
+  );
 }

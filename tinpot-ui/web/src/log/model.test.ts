@@ -16,20 +16,31 @@ class FakeLog implements LogSource {
 
   line(seq: number): LogLine {
     const level = seq % 1_000 === 1 ? "ERROR" : "INFO";
-    return { seq, timestamp: "2026-01-01T00:00:00Z", level, message: seq % 777 === 0 ? "needle" : "hay", stream: "stdout" };
+    return {
+      seq,
+      timestamp: "2026-01-01T00:00:00Z",
+      level,
+      message: seq % 777 === 0 ? "needle" : "hay",
+      stream: "stdout",
+    };
   }
 
   all(filter: LogFilter): LogLine[] {
-    return Array.from({ length: this.last }, (_, at) => this.line(at + 1)).filter((line) => line.seq % 100 !== 0 && passes(line, filter));
+    return Array.from({ length: this.last }, (_, at) => this.line(at + 1)).filter(
+      (line) => line.seq % 100 !== 0 && passes(line, filter),
+    );
   }
 
   page(at: PageAt, limit: number, filter: LogFilter): Promise<LogPage> {
     this.asked.push(at);
     if (this.fail) return Promise.reject(new Error("gone"));
     const all = this.all(filter);
-    const from = "tail" in at ? Math.max(0, all.length - limit)
-      : "before" in at ? Math.max(0, all.findIndex((line) => line.seq >= at.before) - limit)
-      : all.findIndex((line) => line.seq > at.after);
+    const from =
+      "tail" in at
+        ? Math.max(0, all.length - limit)
+        : "before" in at
+          ? Math.max(0, all.findIndex((line) => line.seq >= at.before) - limit)
+          : all.findIndex((line) => line.seq > at.after);
     const stop = "before" in at ? all.findIndex((line) => line.seq >= at.before) : from + limit;
     const lines = from < 0 ? [] : all.slice(from, stop);
     return Promise.resolve({
@@ -41,8 +52,14 @@ class FakeLog implements LogSource {
   }
 
   search(): Promise<LogHits> {
-    const matches = this.all({ level: null, streams: [] }).filter((line) => line.message === "needle");
-    return Promise.resolve({ matches: matches.map((line) => ({ seq: line.seq, line, before: [], after: [] })), next: null, total: matches.length });
+    const matches = this.all({ level: null, streams: [] }).filter(
+      (line) => line.message === "needle",
+    );
+    return Promise.resolve({
+      matches: matches.map((line) => ({ seq: line.seq, line, before: [], after: [] })),
+      next: null,
+      total: matches.length,
+    });
   }
 }
 
@@ -119,7 +136,8 @@ describe("a viewer of a log", () => {
     await model.open(null, true);
     model.setFollowing(false);
     const top = held()[0];
-    for (let seq = 50_001; seq < 60_000; seq += 500) model.receive(Array.from({ length: 500 }, (_, at) => log.line(seq + at)));
+    for (let seq = 50_001; seq < 60_000; seq += 500)
+      model.receive(Array.from({ length: 500 }, (_, at) => log.line(seq + at)));
     expect(held()[0]).toBe(top);
     expect(held().length).toBeLessThanOrEqual(LINES_MAX);
     expect(model.held.atEnd).toBe(false);
@@ -146,7 +164,12 @@ describe("a viewer of a log", () => {
   it("ends at a page that brings nothing new, whatever it says of more", async () => {
     log.page = (at) => {
       log.asked.push(at);
-      return Promise.resolve({ lines: log.asked.length === 1 ? [log.line(1)] : [], next: 1, previous: null, last_seq: 5 });
+      return Promise.resolve({
+        lines: log.asked.length === 1 ? [log.line(1)] : [],
+        next: 1,
+        previous: null,
+        last_seq: 5,
+      });
     };
     await model.open(null, false);
     await model.more();
@@ -174,7 +197,11 @@ describe("a search", () => {
     const source = Object.create(log) as LogSource;
     source.search = (_query, after) => {
       asked.push(after);
-      return Promise.resolve({ matches: [{ seq: after + 1, line: log.line(after + 1), before: [], after: [] }], next: after + 1, total: null });
+      return Promise.resolve({
+        matches: [{ seq: after + 1, line: log.line(after + 1), before: [], after: [] }],
+        next: after + 1,
+        total: null,
+      });
     };
     const search = new LogSearch(source, () => undefined);
     const filter = { level: null, streams: [] };
@@ -186,7 +213,11 @@ describe("a search", () => {
 
   it("of nothing has no hits", async () => {
     const search = new LogSearch(log, () => undefined);
-    await search.start({ text: "", regex: false, matchCase: false }, { level: null, streams: [] }, 0);
+    await search.start(
+      { text: "", regex: false, matchCase: false },
+      { level: null, streams: [] },
+      0,
+    );
     expect([search.hits.length, search.current, search.done]).toEqual([0, -1, false]);
   });
 });

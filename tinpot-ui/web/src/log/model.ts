@@ -4,7 +4,15 @@ import type { LineRange } from "./links";
 import type { LogSource, PageAt } from "./source";
 import type { LogFilter, LogLine, LogPage } from "./types";
 import { passes } from "./types";
-import { appended, EMPTY_WINDOW, indexOfSeq, prepended, trimmedEnd, windowOf, type LogWindow } from "./window";
+import {
+  appended,
+  EMPTY_WINDOW,
+  indexOfSeq,
+  type LogWindow,
+  prepended,
+  trimmedEnd,
+  windowOf,
+} from "./window";
 
 /** Lines of one request: some screens, and quick to read. */
 const PAGE = 500;
@@ -66,14 +74,16 @@ export class LogModel {
 
   toStart(): Promise<void> {
     this.following = false;
-    if (this.held.atStart && this.held.lines.length > 0) return this.aim({ seq: 0, align: "start" });
+    if (this.held.atStart && this.held.lines.length > 0)
+      return this.aim({ seq: 0, align: "start" });
     return this.replace([{ after: 0 }], { seq: 0, align: "start" });
   }
 
   toEnd(follow: boolean): Promise<void> {
     this.following = follow;
     this.fresh = 0;
-    if (this.held.atEnd && this.held.lines.length > 0) return this.aim({ seq: Infinity, align: "end" });
+    if (this.held.atEnd && this.held.lines.length > 0)
+      return this.aim({ seq: Infinity, align: "end" });
     return this.replace([{ tail: true }], { seq: Infinity, align: "end" });
   }
 
@@ -89,8 +99,12 @@ export class LogModel {
 
   setFilter(filter: LogFilter, near: number | null): Promise<void> {
     this.filter = filter;
-    if (this.following || near === null) return this.following ? this.reload({ tail: true }) : this.reload({ after: 0 });
-    return this.replace([{ before: near }, { after: Math.max(0, near - 1) }], { seq: near, align: "start" });
+    if (this.following || near === null)
+      return this.following ? this.reload({ tail: true }) : this.reload({ after: 0 });
+    return this.replace([{ before: near }, { after: Math.max(0, near - 1) }], {
+      seq: near,
+      align: "start",
+    });
   }
 
   setFollowing(following: boolean): void {
@@ -119,7 +133,9 @@ export class LogModel {
     this.lastSeq = Math.max(known, lines[lines.length - 1]?.seq ?? 0);
     const shown = came.filter((line) => passes(line, this.filter));
     if (this.held.atEnd && shown.length > 0) {
-      const grown = this.following ? appended(this.held, shown, true) : grownBehind(this.held, shown);
+      const grown = this.following
+        ? appended(this.held, shown, true)
+        : grownBehind(this.held, shown);
       this.held = grown;
     }
     if (!this.following) this.fresh += shown.length;
@@ -147,7 +163,8 @@ export class LogModel {
     if (this.held.atStart || this.opening || before === Infinity) return Promise.resolve();
     return this.extend({ before }, (page) => {
       const last = this.held.lines[this.held.lines.length - 1]?.seq;
-      const atStart = page.previous === null || (page.lines.length === 0 && page.previous >= before);
+      const atStart =
+        page.previous === null || (page.lines.length === 0 && page.previous >= before);
       const grown = prepended(this.held, page.lines, atStart);
       this.lookedBefore = page.previous ?? Infinity;
       if (grown.lines[grown.lines.length - 1]?.seq !== last) this.lookedAfter = 0;
@@ -173,8 +190,11 @@ export class LogModel {
     this.replacing = request;
     this.tell();
     try {
-      const limit = (place: PageAt) => ("before" in place ? BEFORE : at.length > 1 ? PAGE - BEFORE : PAGE);
-      const pages = await Promise.all(at.map((place) => this.source.page(place, limit(place), this.filter, request.signal)));
+      const limit = (place: PageAt) =>
+        "before" in place ? BEFORE : at.length > 1 ? PAGE - BEFORE : PAGE;
+      const pages = await Promise.all(
+        at.map((place) => this.source.page(place, limit(place), this.filter, request.signal)),
+      );
       if (this.replacing !== request) return;
       const [first, last] = [pages[0], pages[pages.length - 1]];
       if (first === undefined || last === undefined) return;
@@ -184,7 +204,11 @@ export class LogModel {
       const atStart = at.length > 1 || !("after" in (at[0] ?? {})) ? first.previous === null : true;
       // Lines that came live in the meantime were not kept: there is more to fetch then.
       const missed = known > last.last_seq;
-      this.held = windowOf(lines, atStart, ("tail" in (at[0] ?? {}) || last.next === null) && !missed);
+      this.held = windowOf(
+        lines,
+        atStart,
+        ("tail" in (at[0] ?? {}) || last.next === null) && !missed,
+      );
       this.lookedAfter = last.next ?? 0;
       this.lookedBefore = first.previous ?? Infinity;
       this.target = target;
@@ -212,7 +236,8 @@ export class LogModel {
       const known = this.lastSeq;
       this.lastSeq = Math.max(known, page.last_seq);
       const grown = grow(page);
-      this.held = known > page.last_seq && grown.atEnd && "after" in at ? { ...grown, atEnd: false } : grown;
+      this.held =
+        known > page.last_seq && grown.atEnd && "after" in at ? { ...grown, atEnd: false } : grown;
     } catch (error) {
       if (isAbort(error)) return;
       this.error = error;

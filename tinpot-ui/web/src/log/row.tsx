@@ -24,7 +24,11 @@ function part(piece: Piece, key: number): JSX.Element | string {
   if (piece.style === null) return piece.hit ? <mark key={key}>{piece.text}</mark> : piece.text;
   const { className, variables } = paint(piece.style);
   const Tag = piece.hit ? "mark" : "span";
-  return <Tag key={key} class={className} {...(variables === null ? {} : { style: variables })}>{piece.text}</Tag>;
+  return (
+    <Tag key={key} class={className} {...(variables === null ? {} : { style: variables })}>
+      {piece.text}
+    </Tag>
+  );
 }
 
 function Text({ text, pattern }: TextProps) {
@@ -62,7 +66,9 @@ export function timeText(line: LogLine, times: Times, from: number): string {
   if (size < 60) return `${sign}${size.toFixed(3)}`;
   const [hours, minutes] = [Math.floor(size / 3600), Math.floor(size / 60) % 60];
   const rest = (size % 60).toFixed(1).padStart(4, "0");
-  return hours > 0 ? `${sign}${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${sign}${minutes}:${rest}`;
+  return hours > 0
+    ? `${sign}${hours}:${String(minutes).padStart(2, "0")}:${rest}`
+    : `${sign}${minutes}:${rest}`;
 }
 
 export interface RowProps {
@@ -112,7 +118,9 @@ export const Row = memo((props: RowProps) => {
             {timeText(line, times, from)}
           </time>
         )}
-        <span class="log-tag" title={TAG_TITLES[tag]}>{tag}</span>
+        <span class="log-tag" title={TAG_TITLES[tag]}>
+          {tag}
+        </span>
         <span class="log-text">
           <Text text={text} pattern={text.length <= SHOWN_STEP ? pattern : null} />
           {line.fields !== undefined && <Fields fields={line.fields} />}
@@ -165,11 +173,15 @@ function Fields({ fields }: { fields: Record<string, unknown> }) {
 
 function More({ line, shown, onMore }: RowProps) {
   const left = line.message.length - shown;
-  if (shown >= SHOWN_MAX) return <em class="log-cut">… {left.toLocaleString("en")} more characters are in the download</em>;
+  if (shown >= SHOWN_MAX)
+    return (
+      <em class="log-cut">… {left.toLocaleString("en")} more characters are in the download</em>
+    );
   const next = Math.min(left, shown === SHOWN_CHARS ? SHOWN_STEP - SHOWN_CHARS : SHOWN_STEP);
   return (
     <button type="button" class="log-more" onClick={() => onMore?.(line)}>
-      … show {next === left ? "all" : next.toLocaleString("en")} of {left.toLocaleString("en")} more characters
+      … show {next === left ? "all" : next.toLocaleString("en")} of {left.toLocaleString("en")} more
+      characters
     </button>
   );
 }

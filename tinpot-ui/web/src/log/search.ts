@@ -24,7 +24,10 @@ export class LogSearch {
   private request: AbortController | null = null;
   private readonly listeners = new Set<() => void>();
 
-  constructor(private readonly source: LogSource, private readonly show: (seq: number) => void) {}
+  constructor(
+    private readonly source: LogSource,
+    private readonly show: (seq: number) => void,
+  ) {}
 
   subscribe(listener: () => void): () => void {
     this.listeners.add(listener);
@@ -38,11 +41,20 @@ export class LogSearch {
   /** A new search; shows its first hit at or after `from`, as far as it is among those at hand. */
   async start(query: SearchQuery, filter: LogFilter, from: number): Promise<void> {
     this.request?.abort();
-    Object.assign(this, { query, hits: [], total: null, current: -1, next: null, error: null, done: false, running: false });
+    Object.assign(this, {
+      query,
+      hits: [],
+      total: null,
+      current: -1,
+      next: null,
+      error: null,
+      done: false,
+      running: false,
+    });
     if (query.text !== "") {
       await this.fetch(filter, 0);
       const at = this.hits.findIndex((hit) => hit.seq >= from);
-      if (this.query === query) this.go(at < 0 ? 0 : at);
+      if (this.query === query) this.go(Math.max(at, 0));
     }
     this.tell();
   }
@@ -60,7 +72,8 @@ export class LogSearch {
   /** The hits after those at hand. */
   async more(filter: LogFilter): Promise<void> {
     // One page at a time: two would be the same.
-    if (!this.running && this.next !== null && this.hits.length < HITS_MAX) await this.fetch(filter, this.next);
+    if (!this.running && this.next !== null && this.hits.length < HITS_MAX)
+      await this.fetch(filter, this.next);
   }
 
   get hasMore(): boolean {

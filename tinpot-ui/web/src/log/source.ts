@@ -8,7 +8,12 @@ export type PageAt = { after: number } | { before: number } | { tail: true };
 
 export interface LogSource {
   page(at: PageAt, limit: number, filter: LogFilter, signal: AbortSignal): Promise<LogPage>;
-  search(search: SearchQuery, after: number, filter: LogFilter, signal: AbortSignal): Promise<LogHits>;
+  search(
+    search: SearchQuery,
+    after: number,
+    filter: LogFilter,
+    signal: AbortSignal,
+  ): Promise<LogHits>;
   /** All of it as text. */
   downloadUrl: string;
 }
@@ -24,10 +29,20 @@ function filtered(filter: LogFilter): { level: string | null; stream: string | n
 export function logSource(id: string): LogSource {
   const path = `api/executions/${encodeURIComponent(id)}/logs`;
   return {
-    page: (at, limit, filter, signal) => requestJson<LogPage>(`${path}${query({ ...at, limit, ...filtered(filter) })}`, { signal }),
+    page: (at, limit, filter, signal) =>
+      requestJson<LogPage>(`${path}${query({ ...at, limit, ...filtered(filter) })}`, { signal }),
     search: ({ text, regex, matchCase }, after, filter, signal) => {
-      const values = { q: text, regex: regex || null, case: matchCase || null, after: after || null, limit: HITS_STEP, context: CONTEXT_LINES };
-      return requestJson<LogHits>(`${path}/search${query({ ...values, ...filtered(filter) })}`, { signal });
+      const values = {
+        q: text,
+        regex: regex || null,
+        case: matchCase || null,
+        after: after || null,
+        limit: HITS_STEP,
+        context: CONTEXT_LINES,
+      };
+      return requestJson<LogHits>(`${path}/search${query({ ...values, ...filtered(filter) })}`, {
+        signal,
+      });
     },
     downloadUrl: apiUrl(`${path}?format=text`),
   };

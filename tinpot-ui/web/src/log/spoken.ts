@@ -12,8 +12,14 @@ export function useSpoken(model: LogModel, live: boolean): string {
     const say = (): void => {
       timer.current = null;
       const lines = model.lastSeq.toLocaleString("en");
-      const state = model.following ? "following" : model.fresh > 0 ? `${model.fresh.toLocaleString("en")} new` : "";
-      setText(`${live ? "Log so far" : "Log"}: up to line ${lines}${state === "" ? "" : `, ${state}`}.`);
+      const state = model.following
+        ? "following"
+        : model.fresh > 0
+          ? `${model.fresh.toLocaleString("en")} new`
+          : "";
+      setText(
+        `${live ? "Log so far" : "Log"}: up to line ${lines}${state === "" ? "" : `, ${state}`}.`,
+      );
     };
     const leave = model.subscribe(() => {
       timer.current ??= setTimeout(say, EVERY_MS);

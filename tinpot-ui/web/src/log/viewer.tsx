@@ -1,22 +1,30 @@
-import { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+import {
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useReducer,
+  useRef,
+  useState,
+} from "preact/hooks";
+import type { ExecutionEvent } from "../api/types";
 import { location, navigate } from "../app/router";
 import { recall, remember } from "../app/storage";
 import { hub, useResync } from "../stream";
 import { Button, Empty, ErrorBox, Loading } from "../ui";
-import type { ExecutionEvent } from "../api/types";
 import { patternOf } from "./highlight";
 import { Hits } from "./hits";
-import { extended, linesHash, parseLines, type LineRange } from "./links";
+import { useLogKeys } from "./keys";
+import { extended, type LineRange, linesHash, parseLines } from "./links";
 import { LogModel } from "./model";
 import { Row, SHOWN_CHARS, SHOWN_STEP, type Times } from "./row";
 import { LogSearch, NO_SEARCH } from "./search";
 import { logSource } from "./source";
+import { useSpoken } from "./spoken";
 import { beginsStep, pathOf, type StepNames } from "./steps";
 import { NEXT_TIMES, Toolbar } from "./toolbar";
 import type { LogFilter, LogLine, SearchQuery } from "./types";
-import { useLogKeys } from "./keys";
 import { useViewport } from "./viewport";
-import { useSpoken } from "./spoken";
 import "./log.css";
 
 interface LogViewerProps {
@@ -36,7 +44,10 @@ const TYPING_MS = 50;
 export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProps) {
   const source = useMemo(() => logSource(id), [id]);
   const model = useMemo(() => new LogModel(source), [source]);
-  const search = useMemo(() => new LogSearch(source, (seq) => void model.jumpTo(seq, "middle")), [source, model]);
+  const search = useMemo(
+    () => new LogSearch(source, (seq) => void model.jumpTo(seq, "middle")),
+    [source, model],
+  );
   const [, redraw] = useReducer<number, void>((count) => count + 1, 0);
   const [wrap, setWrap] = useState(() => recall("log.wrap") === "on");
   const [times, setTimes] = useState<Times>(() => (recall("log.times") as Times | null) ?? "off");
@@ -89,15 +100,23 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
   }, [hash, model]);
 
   const { lines } = model.held;
-  const view = useViewport(scroller, { model, wrap, live, hasHeading: (index) => beginsStep(lines, index) });
+  const view = useViewport(scroller, {
+    model,
+    wrap,
+    live,
+    hasHeading: (index) => beginsStep(lines, index),
+  });
 
   const startSearch = (query: SearchQuery): void => {
     setText(query);
     if (typing.current !== null) clearTimeout(typing.current);
-    typing.current = setTimeout(() => {
-      typing.current = null;
-      void search.start(query, model.filter, view.topSeq() ?? 0);
-    }, query.text === "" ? 0 : TYPING_MS);
+    typing.current = setTimeout(
+      () => {
+        typing.current = null;
+        void search.start(query, model.filter, view.topSeq() ?? 0);
+      },
+      query.text === "" ? 0 : TYPING_MS,
+    );
   };
   const step = (by: 1 | -1): void => void search.step(by, model.filter);
   const changeFilter = (filter: LogFilter): void => {
@@ -114,7 +133,10 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
   };
   const root = useRef<HTMLElement>(null);
   useLogKeys(root, {
-    search: () => (input.current?.focus(), input.current?.select()),
+    search: () => {
+      input.current?.focus();
+      input.current?.select();
+    },
     next: () => step(1),
     before: () => step(-1),
     first: () => void model.toStart(),
@@ -126,7 +148,8 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
   const inSearch = (event: KeyboardEvent): void => {
     if (event.key === "Enter") {
       event.preventDefault();
-      if (search.query.text === text.text && search.query.text !== "") step(event.shiftKey ? -1 : 1);
+      if (search.query.text === text.text && search.query.text !== "")
+        step(event.shiftKey ? -1 : 1);
       else startSearch({ ...text });
     } else if (event.key === "Escape") {
       event.preventDefault();
@@ -135,10 +158,14 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
       scroller.current?.focus();
     }
   };
-  const unfold = useCallback((line: LogLine) => setUnfolded((old) => {
-    const shown = old.get(line.seq) ?? SHOWN_CHARS;
-    return new Map(old).set(line.seq, shown === SHOWN_CHARS ? SHOWN_STEP : shown + SHOWN_STEP);
-  }), []);
+  const unfold = useCallback(
+    (line: LogLine) =>
+      setUnfolded((old) => {
+        const shown = old.get(line.seq) ?? SHOWN_CHARS;
+        return new Map(old).set(line.seq, shown === SHOWN_CHARS ? SHOWN_STEP : shown + SHOWN_STEP);
+      }),
+    [],
+  );
 
   const pattern = useMemo(() => patternOf(search.query), [search.query]);
   const current = search.hits[search.current]?.seq ?? null;
@@ -169,17 +196,53 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
     );
   }
   return (
-    <section ref={root} class="log" aria-label="Log" data-wrap={wrap || undefined} data-digits={Math.min(9, Math.max(3, digits))}>
+    <section
+      ref={root}
+      class="log"
+      aria-label="Log"
+      data-wrap={wrap || undefined}
+      data-digits={Math.min(9, Math.max(3, digits))}
+    >
       <Toolbar
-        model={model} search={search} text={text} input={input} live={live} wrap={wrap} times={times} list={list} downloadUrl={source.downloadUrl}
-        onText={startSearch} onKey={inSearch} onStep={step} onFilter={changeFilter} onWrap={flipWrap} onTimes={turnTimes} onList={() => setList(!list)}
+        model={model}
+        search={search}
+        text={text}
+        input={input}
+        live={live}
+        wrap={wrap}
+        times={times}
+        list={list}
+        downloadUrl={source.downloadUrl}
+        onText={startSearch}
+        onKey={inSearch}
+        onStep={step}
+        onFilter={changeFilter}
+        onWrap={flipWrap}
+        onTimes={turnTimes}
+        onList={() => setList(!list)}
       />
       {list && search.hits.length > 0 && (
-        <Hits search={search} pattern={pattern} path={path} times={times} from={from} onMore={() => void search.more(model.filter)} />
+        <Hits
+          search={search}
+          pattern={pattern}
+          path={path}
+          times={times}
+          from={from}
+          onMore={() => void search.more(model.filter)}
+        />
       )}
-      {model.error !== null && <ErrorBox error={model.error} retry={() => model.retry()} title="The log cannot be read" />}
+      {model.error !== null && (
+        <ErrorBox error={model.error} retry={() => model.retry()} title="The log cannot be read" />
+      )}
       <div class="log-frame">
-        <div ref={scroller} class="log-scroll" tabIndex={0} role="region" aria-label="Lines of the log" data-busy={model.busy || undefined}>
+        <div
+          ref={scroller}
+          class="log-scroll"
+          tabIndex={0}
+          role="region"
+          aria-label="Lines of the log"
+          data-busy={model.busy || undefined}
+        >
           <div class="log-space" style={{ height: `${view.above}px` }} />
           {rows}
           <div class="log-space" style={{ height: `${view.below}px` }} />
@@ -192,26 +255,39 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
           </Button>
         )}
       </div>
-      <p class="unseen" role="status">{spoken}</p>
+      <p class="unseen" role="status">
+        {spoken}
+      </p>
     </section>
   );
 }
 
 function emptyText(model: LogModel, live: boolean): string {
-  if (model.filter.level !== null || model.filter.streams.length > 0) return "No line passes the filter";
+  if (model.filter.level !== null || model.filter.streams.length > 0)
+    return "No line passes the filter";
   return live ? "Nothing is written yet" : "It has written nothing";
 }
 
 const headings = new WeakMap<StepNames, Map<string, readonly string[]>>();
 
 /** The same array for the same step, so that rows need not be drawn again. */
-function headingOf(lines: readonly LogLine[], index: number, steps: StepNames): readonly string[] | null {
+function headingOf(
+  lines: readonly LogLine[],
+  index: number,
+  steps: StepNames,
+): readonly string[] | null {
   if (!beginsStep(lines, index)) return null;
   const span = lines[index]?.span ?? "";
   let known = headings.get(steps);
-  if (known === undefined) headings.set(steps, (known = new Map()));
+  if (known === undefined) {
+    known = new Map();
+    headings.set(steps, known);
+  }
   let path = known.get(span);
-  if (path === undefined) known.set(span, (path = pathOf(span, steps)));
+  if (path === undefined) {
+    path = pathOf(span, steps);
+    known.set(span, path);
+  }
   return path;
 }
 

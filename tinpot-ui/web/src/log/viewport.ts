@@ -1,6 +1,6 @@
 /** Keeps the screen where the reader wants it: at a line that stays in place while lines come and go around it, at a target, or at the end. */
 import { useCallback, useLayoutEffect, useReducer, useRef } from "preact/hooks";
-import { layoutOf, missingAt, rowAt, visible, type Layout } from "./layout";
+import { type Layout, layoutOf, missingAt, rowAt, visible } from "./layout";
 import type { LogModel } from "./model";
 import { indexOfSeq } from "./window";
 
@@ -37,7 +37,10 @@ interface Options {
   live: boolean;
 }
 
-export function useViewport(scroller: { current: HTMLDivElement | null }, { model, wrap, hasHeading, live }: Options): Viewport {
+export function useViewport(
+  scroller: { current: HTMLDivElement | null },
+  { model, wrap, hasHeading, live }: Options,
+): Viewport {
   const [, redraw] = useReducer<number, void>((count) => count + 1, 0);
   const heights = useRef(new Map<number, number>());
   const measuredMean = useRef(ROW_PX);
@@ -45,7 +48,10 @@ export function useViewport(scroller: { current: HTMLDivElement | null }, { mode
   /** Where we have put the screen ourselves: such an event is none of the reader's. */
   const placed = useRef(-1);
   const screen = useRef({ top: 0, height: 600, width: 0 });
-  const jump = useRef<{ timer: ReturnType<typeof setTimeout> | null; first: number }>({ timer: null, first: 0 });
+  const jump = useRef<{ timer: ReturnType<typeof setTimeout> | null; first: number }>({
+    timer: null,
+    first: 0,
+  });
 
   // Before anything is asked for: an answer may be there before the next frame.
   useLayoutEffect(() => model.subscribe(() => redraw()), [model]);
@@ -60,7 +66,10 @@ export function useViewport(scroller: { current: HTMLDivElement | null }, { mode
   const { held } = model;
   const layout: Layout = layoutOf(held, model.lastSeq, measuredMean.current, (index) => {
     const seq = held.lines[index]?.seq ?? 0;
-    return heights.current.get(seq) ?? (wrap ? measuredMean.current : ROW_PX) + (hasHeading(index) ? STEP_PX : 0);
+    return (
+      heights.current.get(seq) ??
+      (wrap ? measuredMean.current : ROW_PX) + (hasHeading(index) ? STEP_PX : 0)
+    );
   });
   const latest = useRef(layout);
   latest.current = layout;
@@ -87,7 +96,10 @@ export function useViewport(scroller: { current: HTMLDivElement | null }, { mode
       };
       if (jump.current.timer !== null) clearTimeout(jump.current.timer);
       const began = jump.current.first === 0 ? performance.now() : jump.current.first;
-      const wait = Math.min(JUMP_AFTER_MS, Math.max(0, began + JUMP_AT_LEAST_MS - performance.now()));
+      const wait = Math.min(
+        JUMP_AFTER_MS,
+        Math.max(0, began + JUMP_AT_LEAST_MS - performance.now()),
+      );
       jump.current = { timer: setTimeout(went, wait), first: began };
       return;
     }
@@ -181,7 +193,13 @@ export function useViewport(scroller: { current: HTMLDivElement | null }, { mode
     return Math.max(0, Math.min(limit, above + (tops[index] ?? 0) - anchor.current.offset));
   }
 
-  function aimedAt(seq: number, align: "start" | "middle" | "end", tops: Float64Array, above: number, height: number): number {
+  function aimedAt(
+    seq: number,
+    align: "start" | "middle" | "end",
+    tops: Float64Array,
+    above: number,
+    height: number,
+  ): number {
     const rows = model.held.lines.length;
     if (align === "end") return above + (tops[rows] ?? 0) - height;
     if (seq === 0) return 0;
@@ -206,7 +224,7 @@ function measure(element: HTMLDivElement, heights: Map<number, number>): boolean
   let changed = false;
   if (heights.size > 20_000) heights.clear();
   for (const row of element.querySelectorAll<HTMLElement>(".log-line")) {
-    const seq = Number(row.dataset["seq"]);
+    const seq = Number(row.dataset.seq);
     const height = row.offsetHeight;
     if (heights.get(seq) !== height) {
       heights.set(seq, height);

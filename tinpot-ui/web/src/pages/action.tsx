@@ -12,7 +12,7 @@ import type { OptionTexts } from "../form/options";
 import { shapeOf } from "../form/shape";
 import { parseAction, stillFitting, toRemember } from "../form/state";
 import { hub, useResource } from "../stream";
-import { Empty, ErrorBox, Icon, Loading, PageHead, count, formatDuration, shortId } from "../ui";
+import { count, Empty, ErrorBox, formatDuration, Icon, Loading, PageHead, shortId } from "../ui";
 import { RecentExecutions } from "./recent";
 
 /** What a form begins with, and where that came from. */
@@ -32,7 +32,9 @@ export function ActionPage({ name }: { name: string }) {
   useEffect(() => hub.onChange("catalogue", action.reload), [action.reload]);
   const queues = useResource("queue names", (signal) => api.queues({ signal }));
   // A recorded execution does not change what it was asked with.
-  const source = useResource(`from ${from ?? ""}`, async (signal) => (from === null ? null : parseJson(await api.executionText(from, { signal }))));
+  const source = useResource(`from ${from ?? ""}`, async (signal) =>
+    from === null ? null : parseJson(await api.executionText(from, { signal })),
+  );
 
   if (action.data === null) {
     if (action.error instanceof ApiError && action.error.status === 404) {
@@ -48,18 +50,31 @@ export function ActionPage({ name }: { name: string }) {
     return (
       <>
         <PageHead title={name} />
-        {action.error === null ? <Loading rows={5} /> : <ErrorBox error={action.error} retry={action.reload} />}
+        {action.error === null ? (
+          <Loading rows={5} />
+        ) : (
+          <ErrorBox error={action.error} retry={action.reload} />
+        )}
       </>
     );
   }
   if (source.data === null && source.error === null && from !== null) return <Loading rows={5} />;
   return (
     <>
-      {source.error !== null && <ErrorBox title={`Execution ${shortId(from ?? "")} cannot be run again from here`} error={source.error} />}
+      {source.error !== null && (
+        <ErrorBox
+          title={`Execution ${shortId(from ?? "")} cannot be run again from here`}
+          error={source.error}
+        />
+      )}
       <Loaded
         key={from ?? ""}
         text={action.data}
-        source={from === null || !isObject(source.data) ? null : { id: from, view: source.data as unknown as ExecutionView }}
+        source={
+          from === null || !isObject(source.data)
+            ? null
+            : { id: from, view: source.data as unknown as ExecutionView }
+        }
         queues={queues.data?.queues.map((queue) => queue.name) ?? []}
       />
     </>
@@ -99,24 +114,59 @@ function Loaded({ text, source, queues }: LoadedProps) {
 
   return (
     <>
-      <PageHead title={action.name} sub={action.description === "" ? undefined : <span class="prose">{action.description}</span>} />
+      <PageHead
+        title={action.name}
+        sub={
+          action.description === "" ? undefined : <span class="prose">{action.description}</span>
+        }
+      />
       <p class="facts">
         <span class="tag">{action.group === "" ? "no group" : action.group}</span>
-        <span>queue <b>{action.queue}</b></span>
-        {action.timeout !== null && <span>ends after <b>{formatDuration(action.timeout)}</b></span>}
-        {action.retries > 0 && <span><b>{count(action.retries, "retry", "retries")}</b></span>}
+        <span>
+          queue <b>{action.queue}</b>
+        </span>
+        {action.timeout !== null && (
+          <span>
+            ends after <b>{formatDuration(action.timeout)}</b>
+          </span>
+        )}
+        {action.retries > 0 && (
+          <span>
+            <b>{count(action.retries, "retry", "retries")}</b>
+          </span>
+        )}
       </p>
       {!action.available && (
         <div class="notice" role="status">
           <Icon name="warning" />
-          <p><strong>Not available now.</strong> {sentence(action.unavailable ?? "no live worker offers it")} What is asked for waits in its queue, if the server takes it.</p>
+          <p>
+            <strong>Not available now.</strong>{" "}
+            {sentence(action.unavailable ?? "no live worker offers it")} What is asked for waits in
+            its queue, if the server takes it.
+          </p>
         </div>
       )}
-      {changed && <div class="notice" role="status"><Icon name="reset" /><p>The action has changed while this page was open. What fits has been kept.</p></div>}
+      {changed && (
+        <div class="notice" role="status">
+          <Icon name="reset" />
+          <p>The action has changed while this page was open. What fits has been kept.</p>
+        </div>
+      )}
       {start.from !== "nothing" && (
         <p class="from-note">
-          {start.from === "memory" ? "Filled with your last values." : (
-            <>As in <a class="mono" href={href(`/executions/${encodeURIComponent(start.from.execution)}`)}>{shortId(start.from.execution)}</a>{start.from.secrets ? "; secrets have to be given again." : "."}</>
+          {start.from === "memory" ? (
+            "Filled with your last values."
+          ) : (
+            <>
+              As in{" "}
+              <a
+                class="mono"
+                href={href(`/executions/${encodeURIComponent(start.from.execution)}`)}
+              >
+                {shortId(start.from.execution)}
+              </a>
+              {start.from.secrets ? "; secrets have to be given again." : "."}
+            </>
           )}
         </p>
       )}
@@ -144,7 +194,11 @@ function sentence(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
 }
 
-function beginning(action: ActionView, shape: ReturnType<typeof shapeOf>, source: LoadedProps["source"]): Beginning {
+function beginning(
+  action: ActionView,
+  shape: ReturnType<typeof shapeOf>,
+  source: LoadedProps["source"],
+): Beginning {
   if (source !== null) {
     const { view, id } = source;
     const values = isObject(view.parameters) ? view.parameters : {};
@@ -170,8 +224,8 @@ function optionsOf(view: ExecutionView, action: ActionView): Partial<OptionTexts
   const options: Partial<OptionTexts> = {};
   if (view.queue !== action.queue) options.queue = view.queue;
   if (Number(view.priority) !== Number(action.priority)) options.priority = String(view.priority);
-  if (view.timeout !== null && Number(view.timeout) !== Number(action.timeout ?? NaN)) options.timeout = String(Number(view.timeout));
+  if (view.timeout !== null && Number(view.timeout) !== Number(action.timeout ?? NaN))
+    options.timeout = String(Number(view.timeout));
   if (Number(view.retries) !== Number(action.retries)) options.retries = String(view.retries);
   return options;
 }
-

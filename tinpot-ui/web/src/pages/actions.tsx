@@ -7,7 +7,7 @@ import { location, setQuery } from "../app/router";
 import { includesWords } from "../app/search";
 import { useTitle } from "../app/title";
 import { hub, isOutage, useResource } from "../stream";
-import { Empty, ErrorBox, Icon, Loading, PageHead, Button, count } from "../ui";
+import { Button, count, Empty, ErrorBox, Icon, Loading, PageHead } from "../ui";
 
 /** Cards that are drawn before "show more": nobody looks through 2,000, and drawing them all takes its time. */
 const SHOWN = 120;
@@ -22,14 +22,26 @@ export function ActionsPage() {
   useEffect(() => hub.onChange("catalogue", workers.reload), [workers.reload]);
   const problems = useMemo(() => gathered(workers.data?.workers ?? []), [workers.data]);
   const found = useMemo(
-    () => (actions ?? []).filter((one) => includesWords(query, `${one.group} ${one.name} ${one.description}`)),
+    () =>
+      (actions ?? []).filter((one) =>
+        includesWords(query, `${one.group} ${one.name} ${one.description}`),
+      ),
     [actions, query],
   );
   const groups = useMemo(() => byGroup(found.slice(0, limit)), [found, limit]);
 
   return (
     <>
-      <PageHead title="Actions" sub={actions === null ? undefined : query === "" ? count(actions.length, "action") : `${found.length} of ${count(actions.length, "action")}`}>
+      <PageHead
+        title="Actions"
+        sub={
+          actions === null
+            ? undefined
+            : query === ""
+              ? count(actions.length, "action")
+              : `${found.length} of ${count(actions.length, "action")}`
+        }
+      >
         <label class="search">
           <Icon name="search" />
           <input
@@ -45,22 +57,47 @@ export function ActionsPage() {
           />
         </label>
       </PageHead>
-      {error !== null && !isOutage(error, actions !== null) && <ErrorBox error={error} retry={reloadCatalogue} />}
-      {problems.map(({ problem, workers: names }) => <ProblemCard key={`${problem.place} ${problem.message}`} problem={problem} workers={names} />)}
+      {error !== null && !isOutage(error, actions !== null) && (
+        <ErrorBox error={error} retry={reloadCatalogue} />
+      )}
+      {problems.map(({ problem, workers: names }) => (
+        <ProblemCard
+          key={`${problem.place} ${problem.message}`}
+          problem={problem}
+          workers={names}
+        />
+      ))}
       {actions === null && error === null && <Loading rows={4} />}
       {actions !== null && actions.length === 0 && (
-        <Empty title="No actions yet" icon="actions">Write a function with <code>@action</code> in a folder that a worker watches; it appears here by itself.</Empty>
+        <Empty title="No actions yet" icon="actions">
+          Write a function with <code>@action</code> in a folder that a worker watches; it appears
+          here by itself.
+        </Empty>
       )}
-      {actions !== null && actions.length > 0 && found.length === 0 && <Empty title={`Nothing matches “${query}”`} icon="search" />}
+      {actions !== null && actions.length > 0 && found.length === 0 && (
+        <Empty title={`Nothing matches “${query}”`} icon="search" />
+      )}
       <div class="stale-dim">
         {groups.map(([group, members]) => (
           <section class="action-group" key={group} aria-label={group || "Other"}>
-            <h2>{group || "Other"} <span class="faint num">{members.length}</span></h2>
-            <ul class="cards">{members.map((one) => <ActionCard key={one.name} action={one} />)}</ul>
+            <h2>
+              {group || "Other"} <span class="faint num">{members.length}</span>
+            </h2>
+            <ul class="cards">
+              {members.map((one) => (
+                <ActionCard key={one.name} action={one} />
+              ))}
+            </ul>
           </section>
         ))}
       </div>
-      {found.length > limit && <p class="more-row"><Button onClick={() => setLimit(limit * 4)}>Show more: {count(found.length - limit, "action")} left</Button></p>}
+      {found.length > limit && (
+        <p class="more-row">
+          <Button onClick={() => setLimit(limit * 4)}>
+            Show more: {count(found.length - limit, "action")} left
+          </Button>
+        </p>
+      )}
     </>
   );
 }
@@ -72,10 +109,18 @@ function ActionCard({ action }: { action: ActionView }) {
     <li class="card" data-unavailable={!action.available || undefined}>
       <a href={href(`/actions/${encodeURIComponent(action.name)}`)}>{action.name}</a>
       {action.description !== "" && <p class="card-text">{firstLine(action.description)}</p>}
-      {!action.available && <p class="card-why"><Icon name="warning" /> {action.unavailable ?? "no live worker offers it"}</p>}
+      {!action.available && (
+        <p class="card-why">
+          <Icon name="warning" /> {action.unavailable ?? "no live worker offers it"}
+        </p>
+      )}
       {parameters.length > 0 && (
         <p class="card-foot mono">
-          {parameters.slice(0, 5).map((name) => <span key={name} class={required.has(name) ? "" : "optional"}>{name}</span>)}
+          {parameters.slice(0, 5).map((name) => (
+            <span key={name} class={required.has(name) ? "" : "optional"}>
+              {name}
+            </span>
+          ))}
           {parameters.length > 5 && <span class="faint">+{parameters.length - 5}</span>}
         </p>
       )}
@@ -90,8 +135,12 @@ function ProblemCard({ problem, workers }: { problem: Problem; workers: string[]
     <details class="problem" open={rest.length === 0 || undefined}>
       <summary>
         <Icon name="warning" />
-        <span><strong class="mono">{problem.place}</strong> <span>{last}</span></span>
-        <span class="faint">{workers.length > 2 ? count(workers.length, "worker") : workers.join(", ")}</span>
+        <span>
+          <strong class="mono">{problem.place}</strong> <span>{last}</span>
+        </span>
+        <span class="faint">
+          {workers.length > 2 ? count(workers.length, "worker") : workers.join(", ")}
+        </span>
       </summary>
       {rest.length > 0 && <pre>{problem.message}</pre>}
     </details>
@@ -99,7 +148,9 @@ function ProblemCard({ problem, workers }: { problem: Problem; workers: string[]
 }
 
 /** The same file fails on every worker that has it: one card. */
-export function gathered(workers: readonly { name: string; id: string; problems: Problem[] }[]): { problem: Problem; workers: string[] }[] {
+export function gathered(
+  workers: readonly { name: string; id: string; problems: Problem[] }[],
+): { problem: Problem; workers: string[] }[] {
   const cards = new Map<string, { problem: Problem; workers: string[] }>();
   for (const worker of workers) {
     for (const problem of worker.problems) {

@@ -19,7 +19,9 @@ export function buckets(stats: Stats, minutes: number, bars: number, now: number
   const minute = stats.minute_seconds * 1000;
   const per = Math.ceil(minutes / bars);
   const last = Math.floor(now / minute);
-  const byMinute = new Map(stats.minutes.map((one) => [Math.floor(Date.parse(one.at) / minute), one]));
+  const byMinute = new Map(
+    stats.minutes.map((one) => [Math.floor(Date.parse(one.at) / minute), one]),
+  );
   const result: Bucket[] = [];
   for (let end = last; end > last - minutes; end -= per) {
     const inside: MinuteStats[] = [];
@@ -59,7 +61,8 @@ export function niceTop(value: number): number {
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [600, 150, 40, 18, 8];
 const INNER = HEIGHT - BOTTOM - TOP;
 
-const clock = (at: number): string => new Date(at).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+const clock = (at: number): string =>
+  new Date(at).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 
 interface FrameProps {
   label: string;
@@ -73,14 +76,24 @@ interface FrameProps {
 function Frame({ label, top, middle, from, to, children }: FrameProps) {
   return (
     <svg class="chart" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
-      {[[TOP, top], [TOP + INNER / 2, middle], [TOP + INNER, "0"]].map(([y, text]) => (
+      {[
+        [TOP, top],
+        [TOP + INNER / 2, middle],
+        [TOP + INNER, "0"],
+      ].map(([y, text]) => (
         <g key={String(y)}>
           <line class="grid" x1={LEFT} x2={WIDTH} y1={y} y2={y} />
-          <text x={LEFT - 6} y={Number(y) + 3.5} text-anchor="end">{text}</text>
+          <text x={LEFT - 6} y={Number(y) + 3.5} text-anchor="end">
+            {text}
+          </text>
         </g>
       ))}
-      <text x={LEFT} y={HEIGHT - 3}>{clock(from)}</text>
-      <text x={WIDTH} y={HEIGHT - 3} text-anchor="end">{clock(to)}</text>
+      <text x={LEFT} y={HEIGHT - 3}>
+        {clock(from)}
+      </text>
+      <text x={WIDTH} y={HEIGHT - 3} text-anchor="end">
+        {clock(to)}
+      </text>
       {children}
     </svg>
   );
@@ -88,14 +101,29 @@ function Frame({ label, top, middle, from, to, children }: FrameProps) {
 
 /** What ended when, by outcome. */
 export function ThroughputChart({ buckets: bars }: { buckets: readonly Bucket[] }) {
-  const most = niceTop(Math.max(2, ...bars.map((one) => one.succeeded + one.failed + one.cancelled)));
+  const most = niceTop(
+    Math.max(2, ...bars.map((one) => one.succeeded + one.failed + one.cancelled)),
+  );
   const step = (WIDTH - LEFT) / Math.max(1, bars.length);
-  const [done, failed] = [bars.reduce((so, one) => so + one.succeeded, 0), bars.reduce((so, one) => so + one.failed, 0)];
+  const [done, failed] = [
+    bars.reduce((so, one) => so + one.succeeded, 0),
+    bars.reduce((so, one) => so + one.failed, 0),
+  ];
   return (
-    <Frame label={`${done} succeeded and ${failed} failed`} top={String(most)} middle={String(most / 2)} from={bars[0]?.at ?? 0} to={(bars[bars.length - 1]?.at ?? 0) + (bars[0]?.seconds ?? 0) * 1000}>
+    <Frame
+      label={`${done} succeeded and ${failed} failed`}
+      top={String(most)}
+      middle={String(most / 2)}
+      from={bars[0]?.at ?? 0}
+      to={(bars[bars.length - 1]?.at ?? 0) + (bars[0]?.seconds ?? 0) * 1000}
+    >
       {bars.map((one, at) => {
         let y = TOP + INNER;
-        const parts = [["ok", one.succeeded], ["idle", one.cancelled], ["bad", one.failed]] as const;
+        const parts = [
+          ["ok", one.succeeded],
+          ["idle", one.cancelled],
+          ["bad", one.failed],
+        ] as const;
         return (
           <g key={one.at}>
             {parts.map(([look, value]) => {
@@ -103,7 +131,17 @@ export function ThroughputChart({ buckets: bars }: { buckets: readonly Bucket[] 
               // What happened once among thousands is still seen.
               const height = Math.max(1.5, (value / most) * INNER);
               y -= height;
-              return <rect key={look} class={`bar-${look}`} x={LEFT + at * step + 0.75} width={Math.max(1, step - 1.5)} y={y} height={height} rx="1" />;
+              return (
+                <rect
+                  key={look}
+                  class={`bar-${look}`}
+                  x={LEFT + at * step + 0.75}
+                  width={Math.max(1, step - 1.5)}
+                  y={y}
+                  height={height}
+                  rx="1"
+                />
+              );
             })}
             <rect class="hit" x={LEFT + at * step} width={step} y={TOP} height={INNER}>
               <title>{`${clock(one.at)}: ${one.succeeded} succeeded, ${one.failed} failed, ${one.cancelled} cancelled`}</title>
@@ -123,7 +161,13 @@ export function DurationChart({ buckets: bars }: { buckets: readonly Bucket[] })
   const y = (value: number): number => TOP + INNER - (value / most) * INNER;
   const known = bars.some((one) => one.p50 !== null);
   return (
-    <Frame label={known ? `Durations up to ${formatDuration(most)}` : "No durations yet"} top={formatDuration(most)} middle={formatDuration(most / 2)} from={bars[0]?.at ?? 0} to={(bars[bars.length - 1]?.at ?? 0) + (bars[0]?.seconds ?? 0) * 1000}>
+    <Frame
+      label={known ? `Durations up to ${formatDuration(most)}` : "No durations yet"}
+      top={formatDuration(most)}
+      middle={formatDuration(most / 2)}
+      from={bars[0]?.at ?? 0}
+      to={(bars[bars.length - 1]?.at ?? 0) + (bars[0]?.seconds ?? 0) * 1000}
+    >
       {bars.map((one, at) =>
         one.p50 === null || one.p95 === null ? null : (
           <g key={one.at}>

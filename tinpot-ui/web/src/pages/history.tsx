@@ -1,12 +1,24 @@
 import { useEffect } from "preact/hooks";
 import type { ExecutionFilter } from "../api/client";
-import { STATUSES, type ExecutionSummary, type Status } from "../api/types";
+import { type ExecutionSummary, STATUSES, type Status } from "../api/types";
 import { href } from "../app/base";
 import { catalogue, needCatalogue } from "../app/catalogue";
 import { location, navigate, setQuery } from "../app/router";
 import { useTitle } from "../app/title";
 import { toLocal } from "../form/formats";
-import { Button, Duration, Empty, ErrorBox, Icon, Loading, PageHead, StatusBadge, Time, shortId, statusText } from "../ui";
+import {
+  Button,
+  Duration,
+  Empty,
+  ErrorBox,
+  Icon,
+  Loading,
+  PageHead,
+  StatusBadge,
+  shortId,
+  statusText,
+  Time,
+} from "../ui";
 import { useExecutions } from "./use-executions";
 
 const PAGE = 50;
@@ -14,7 +26,9 @@ const PAGE = 50;
 /** What the address says to show. What it says wrongly is left out: links are written by hand, too. */
 export function filterOf(query: URLSearchParams): ExecutionFilter {
   const filter: ExecutionFilter = {};
-  const statuses = (query.get("status") ?? "").split(",").filter((text): text is Status => (STATUSES as readonly string[]).includes(text));
+  const statuses = (query.get("status") ?? "")
+    .split(",")
+    .filter((text): text is Status => (STATUSES as readonly string[]).includes(text));
   if (statuses.length > 0) filter.status = statuses;
   for (const name of ["action", "queue", "requested_by", "parent", "before"] as const) {
     const text = query.get(name)?.trim();
@@ -37,20 +51,33 @@ export function HistoryPage() {
   const rows = page.data?.executions;
   return (
     <>
-      <PageHead title="History" sub={filter.before === undefined ? "Newest first, as it happens" : "Further back"} />
+      <PageHead
+        title="History"
+        sub={filter.before === undefined ? "Newest first, as it happens" : "Further back"}
+      />
       <Filters filter={filter} filtered={filtered} />
       {page.error !== null && <ErrorBox error={page.error} retry={page.reload} />}
       {rows === undefined && page.error === null && <Loading rows={8} />}
       {rows?.length === 0 && (
         <Empty title={filtered ? "Nothing matches" : "Nothing was run yet"} icon="history">
-          {filtered ? <Button onClick={() => navigate("/executions")}>Without filters</Button> : <a href={href("/actions")}>Choose an action</a>}
+          {filtered ? (
+            <Button onClick={() => navigate("/executions")}>Without filters</Button>
+          ) : (
+            <a href={href("/actions")}>Choose an action</a>
+          )}
         </Empty>
       )}
       {rows !== undefined && rows.length > 0 && <ExecutionTable executions={rows} />}
       <nav class="pager" aria-label="Pages of the list">
-        {filter.before !== undefined && <Button icon="up" onClick={() => setQuery({ before: null }, {})}>Newest</Button>}
+        {filter.before !== undefined && (
+          <Button icon="up" onClick={() => setQuery({ before: null }, {})}>
+            Newest
+          </Button>
+        )}
         {page.data?.next !== null && page.data?.next !== undefined && (
-          <Button icon="down" onClick={() => setQuery({ before: page.data?.next ?? null }, {})}>Older</Button>
+          <Button icon="down" onClick={() => setQuery({ before: page.data?.next ?? null }, {})}>
+            Older
+          </Button>
         )}
       </nav>
     </>
@@ -64,10 +91,16 @@ interface FiltersProps {
 
 function Filters({ filter, filtered }: FiltersProps) {
   const chosen = filter.status ?? [];
-  const change = (name: string, value: string | null): void => setQuery({ [name]: value, before: null });
+  const change = (name: string, value: string | null): void =>
+    setQuery({ [name]: value, before: null });
   const names = catalogue.value.actions?.map((one) => one.name) ?? [];
   return (
-    <form class="filters" role="search" aria-label="Filter executions" onSubmit={(event) => event.preventDefault()}>
+    <form
+      class="filters"
+      role="search"
+      aria-label="Filter executions"
+      onSubmit={(event) => event.preventDefault()}
+    >
       <div class="chips" role="group" aria-label="Status">
         {STATUSES.filter((status) => status !== "cancelling").map((status) => {
           const on = chosen.includes(status);
@@ -78,7 +111,12 @@ function Filters({ filter, filtered }: FiltersProps) {
               class="chip"
               data-status={status}
               aria-pressed={on}
-              onClick={() => change("status", (on ? chosen.filter((one) => one !== status) : [...chosen, status]).join(","))}
+              onClick={() =>
+                change(
+                  "status",
+                  (on ? chosen.filter((one) => one !== status) : [...chosen, status]).join(","),
+                )
+              }
             >
               {statusText(status)}
             </button>
@@ -86,14 +124,63 @@ function Filters({ filter, filtered }: FiltersProps) {
         })}
       </div>
       <div class="filter-row">
-        <label>Action <input list="filter-actions" value={filter.action ?? ""} placeholder="any" spellcheck={false} onChange={(event) => change("action", event.currentTarget.value)} /></label>
-        <datalist id="filter-actions">{names.slice(0, 500).map((name) => <option key={name} value={name} />)}</datalist>
-        <label>Queue <input value={filter.queue ?? ""} placeholder="any" spellcheck={false} onChange={(event) => change("queue", event.currentTarget.value)} /></label>
-        <label>By <input value={filter.requested_by ?? ""} placeholder="anybody" spellcheck={false} onChange={(event) => change("requested_by", event.currentTarget.value)} /></label>
-        <label>From <input type="datetime-local" value={filter.since === undefined ? "" : toLocal(filter.since)} onChange={(event) => change("since", instant(event.currentTarget.value))} /></label>
-        <label>To <input type="datetime-local" value={filter.until === undefined ? "" : toLocal(filter.until)} onChange={(event) => change("until", instant(event.currentTarget.value))} /></label>
-        {filter.parent !== undefined && <span class="tag">children of {shortId(filter.parent)}</span>}
-        {filtered && <Button look="quiet" icon="close" onClick={() => navigate("/executions")}>Clear</Button>}
+        <label>
+          Action{" "}
+          <input
+            list="filter-actions"
+            value={filter.action ?? ""}
+            placeholder="any"
+            spellcheck={false}
+            onChange={(event) => change("action", event.currentTarget.value)}
+          />
+        </label>
+        <datalist id="filter-actions">
+          {names.slice(0, 500).map((name) => (
+            <option key={name} value={name} />
+          ))}
+        </datalist>
+        <label>
+          Queue{" "}
+          <input
+            value={filter.queue ?? ""}
+            placeholder="any"
+            spellcheck={false}
+            onChange={(event) => change("queue", event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          By{" "}
+          <input
+            value={filter.requested_by ?? ""}
+            placeholder="anybody"
+            spellcheck={false}
+            onChange={(event) => change("requested_by", event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          From{" "}
+          <input
+            type="datetime-local"
+            value={filter.since === undefined ? "" : toLocal(filter.since)}
+            onChange={(event) => change("since", instant(event.currentTarget.value))}
+          />
+        </label>
+        <label>
+          To{" "}
+          <input
+            type="datetime-local"
+            value={filter.until === undefined ? "" : toLocal(filter.until)}
+            onChange={(event) => change("until", instant(event.currentTarget.value))}
+          />
+        </label>
+        {filter.parent !== undefined && (
+          <span class="tag">children of {shortId(filter.parent)}</span>
+        )}
+        {filtered && (
+          <Button look="quiet" icon="close" onClick={() => navigate("/executions")}>
+            Clear
+          </Button>
+        )}
       </div>
     </form>
   );
@@ -109,23 +196,43 @@ export function ExecutionTable({ executions }: { executions: readonly ExecutionS
     <div class="panel table-wrap stale-dim">
       <table class="executions">
         <thead>
-          <tr><th>Status</th><th>Action</th><th class="wide">Execution</th><th class="wide">Queue</th><th class="wide">By</th><th class="right">Took</th><th class="right">Accepted</th></tr>
+          <tr>
+            <th>Status</th>
+            <th>Action</th>
+            <th class="wide">Execution</th>
+            <th class="wide">Queue</th>
+            <th class="wide">By</th>
+            <th class="right">Took</th>
+            <th class="right">Accepted</th>
+          </tr>
         </thead>
         <tbody>
           {executions.map((one) => (
             <tr key={one.execution_id}>
-              <td><StatusBadge status={one.status} /></td>
+              <td>
+                <StatusBadge status={one.status} />
+              </td>
               <td class="main-cell">
-                <a href={href(`/executions/${encodeURIComponent(one.execution_id)}`)}>{one.action_name}</a>
-                {one.parent !== undefined && <span class="child-mark" title="asked for by another execution"><Icon name="child" /></span>}
+                <a href={href(`/executions/${encodeURIComponent(one.execution_id)}`)}>
+                  {one.action_name}
+                </a>
+                {one.parent !== undefined && (
+                  <span class="child-mark" title="asked for by another execution">
+                    <Icon name="child" />
+                  </span>
+                )}
                 {one.attempts > 1 && <span class="tag">{one.attempts} attempts</span>}
                 {one.error !== null && <p class="row-error">{one.error}</p>}
               </td>
               <td class="wide mono faint">{shortId(one.execution_id)}</td>
               <td class="wide soft">{one.queue}</td>
               <td class="wide soft">{one.requested_by ?? ""}</td>
-              <td class="right nowrap"><Duration from={one.started_at} to={one.finished_at} /></td>
-              <td class="right nowrap soft"><Time at={one.accepted_at} /></td>
+              <td class="right nowrap">
+                <Duration from={one.started_at} to={one.finished_at} />
+              </td>
+              <td class="right nowrap soft">
+                <Time at={one.accepted_at} />
+              </td>
             </tr>
           ))}
         </tbody>
@@ -133,4 +240,3 @@ export function ExecutionTable({ executions }: { executions: readonly ExecutionS
     </div>
   );
 }
-

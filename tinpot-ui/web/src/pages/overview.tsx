@@ -9,7 +9,11 @@ import { Duration, Empty, ErrorBox, Loading, PageHead, StatusBadge, Tabs, Time }
 import { buckets, DurationChart, ThroughputChart } from "./charts";
 import { useExecutions } from "./use-executions";
 
-const RANGES = [{ id: "60", title: "1 h" }, { id: "360", title: "6 h" }, { id: "1440", title: "24 h" }] as const;
+const RANGES = [
+  { id: "60", title: "1 h" },
+  { id: "360", title: "6 h" },
+  { id: "1440", title: "24 h" },
+] as const;
 type Range = (typeof RANGES)[number]["id"];
 
 const RUNNING: readonly Status[] = ["running", "cancelling"];
@@ -29,12 +33,18 @@ export function OverviewPage() {
     const leave = [hub.onChange("workers", workers.reload), hub.onChange("queues", queues.reload)];
     // Charts are of minutes: every few seconds is often enough.
     const timer = setInterval(stats.reload, 10_000);
-    return () => (leave.forEach((one) => one()), clearInterval(timer));
+    return () => {
+      for (const stop of leave) stop();
+      clearInterval(timer);
+    };
   }, [stats.reload, workers.reload, queues.reload]);
 
   const live = workers.data?.workers;
   const slots = live?.reduce((sum, one) => sum + one.slots, 0);
-  const taken = live?.reduce((sum, one) => sum + one.running.filter((attempt) => !attempt.waits).length, 0);
+  const taken = live?.reduce(
+    (sum, one) => sum + one.running.filter((attempt) => !attempt.waits).length,
+    0,
+  );
   const waiting = queues.data?.queues.reduce((sum, one) => sum + one.waiting, 0);
   const granted = queues.data?.queues.reduce((sum, one) => sum + one.granted, 0);
   const paused = queues.data?.queues.filter((one) => one.paused).length ?? 0;
@@ -46,29 +56,84 @@ export function OverviewPage() {
   return (
     <>
       <PageHead title="Overview">
-        <Tabs class="segments" label="Time range" tabs={RANGES} current={range} onSelect={setRange} />
+        <Tabs
+          class="segments"
+          label="Time range"
+          tabs={RANGES}
+          current={range}
+          onSelect={setRange}
+        />
       </PageHead>
-      {error !== null && <ErrorBox error={error} retry={() => (stats.reload(), workers.reload(), queues.reload(), running.reload(), failures.reload())} />}
+      {error !== null && (
+        <ErrorBox
+          error={error}
+          retry={() => {
+            for (const list of [stats, workers, queues, running, failures]) list.reload();
+          }}
+        />
+      )}
       <ul class="figures stale-dim">
         <Figure label="Running" value={granted} to={`/executions?status=${RUNNING.join()}`} />
-        <Figure label="Waiting" value={waiting} to={`/executions?status=${WAITING.join()}`} note={paused > 0 ? `${paused} paused` : ""} />
+        <Figure
+          label="Waiting"
+          value={waiting}
+          to={`/executions?status=${WAITING.join()}`}
+          note={paused > 0 ? `${paused} paused` : ""}
+        />
         <Figure label="Ended" value={done} note={since(stats.data?.since, Number(range))} />
-        <Figure label="Failed" value={failed} look={failed !== undefined && failed > 0 ? "bad" : ""} to={`/executions?status=${FAILED.join()}`} note={done !== undefined && done > 0 && failed !== undefined && failed > 0 ? `${percent(failed / done)} of them` : ""} />
-        <Figure label="Workers" value={live?.length} look={live?.length === 0 ? "bad" : ""} to="/workers" note={slots === undefined ? "" : `${taken} of ${slots} slots`} />
+        <Figure
+          label="Failed"
+          value={failed}
+          look={failed !== undefined && failed > 0 ? "bad" : ""}
+          to={`/executions?status=${FAILED.join()}`}
+          note={
+            done !== undefined && done > 0 && failed !== undefined && failed > 0
+              ? `${percent(failed / done)} of them`
+              : ""
+          }
+        />
+        <Figure
+          label="Workers"
+          value={live?.length}
+          look={live?.length === 0 ? "bad" : ""}
+          to="/workers"
+          note={slots === undefined ? "" : `${taken} of ${slots} slots`}
+        />
       </ul>
       <div class="chart-grid stale-dim">
         <section class="panel" aria-label="Throughput">
-          <h2>Ended <span class="legend"><i class="bar-ok" /> succeeded <i class="bar-bad" /> failed <i class="bar-idle" /> cancelled</span></h2>
+          <h2>
+            Ended{" "}
+            <span class="legend">
+              <i class="bar-ok" /> succeeded <i class="bar-bad" /> failed <i class="bar-idle" />{" "}
+              cancelled
+            </span>
+          </h2>
           {bars === null ? <Loading rows={2} /> : <ThroughputChart buckets={bars} />}
         </section>
         <section class="panel" aria-label="Durations">
-          <h2>Durations <span class="legend"><i class="p50" /> median <i class="p95" /> 95th percentile</span></h2>
+          <h2>
+            Durations{" "}
+            <span class="legend">
+              <i class="p50" /> median <i class="p95" /> 95th percentile
+            </span>
+          </h2>
           {bars === null ? <Loading rows={2} /> : <DurationChart buckets={bars} />}
         </section>
       </div>
       <div class="chart-grid">
-        <Listed title="Running now" executions={running.data?.executions} empty="Nothing runs." all={`/executions?status=${RUNNING.join()}`} />
-        <Listed title="Recent failures" executions={failures.data?.executions} empty="No failures." all={`/executions?status=${FAILED.join()}`} />
+        <Listed
+          title="Running now"
+          executions={running.data?.executions}
+          empty="Nothing runs."
+          all={`/executions?status=${RUNNING.join()}`}
+        />
+        <Listed
+          title="Recent failures"
+          executions={failures.data?.executions}
+          empty="No failures."
+          all={`/executions?status=${FAILED.join()}`}
+        />
       </div>
     </>
   );
@@ -97,11 +162,23 @@ function Figure({ label, value, to, note = "", look = "" }: FigureProps) {
   const inner = (
     <>
       <span class="figure-label">{label}</span>
-      <strong class={`num ${look}`}>{value === undefined ? "–" : value.toLocaleString("en")}</strong>
+      <strong class={`num ${look}`}>
+        {value === undefined ? "–" : value.toLocaleString("en")}
+      </strong>
       <span class="figure-note">{note}</span>
     </>
   );
-  return <li class="panel">{to === undefined ? <div class="figure">{inner}</div> : <a class="figure" href={href(to)}>{inner}</a>}</li>;
+  return (
+    <li class="panel">
+      {to === undefined ? (
+        <div class="figure">{inner}</div>
+      ) : (
+        <a class="figure" href={href(to)}>
+          {inner}
+        </a>
+      )}
+    </li>
+  );
 }
 
 interface ListedProps {
@@ -114,7 +191,9 @@ interface ListedProps {
 function Listed({ title, executions, empty, all }: ListedProps) {
   return (
     <section aria-label={title}>
-      <h2 class="section-head">{title} <a href={href(all)}>All</a></h2>
+      <h2 class="section-head">
+        {title} <a href={href(all)}>All</a>
+      </h2>
       {executions === undefined && <Loading />}
       {executions?.length === 0 && <Empty title={empty} />}
       {executions !== undefined && executions.length > 0 && (
@@ -123,9 +202,16 @@ function Listed({ title, executions, empty, all }: ListedProps) {
             <li key={one.execution_id}>
               <a href={href(`/executions/${encodeURIComponent(one.execution_id)}`)}>
                 <StatusBadge status={one.status} />
-                <span class="rows-text">{one.action_name}{one.error !== null && <small>{one.error}</small>}</span>
-                <span class="rows-end"><Duration from={one.started_at} to={one.finished_at} /></span>
-                <span class="rows-time faint"><Time at={one.finished_at ?? one.accepted_at} /></span>
+                <span class="rows-text">
+                  {one.action_name}
+                  {one.error !== null && <small>{one.error}</small>}
+                </span>
+                <span class="rows-end">
+                  <Duration from={one.started_at} to={one.finished_at} />
+                </span>
+                <span class="rows-time faint">
+                  <Time at={one.finished_at ?? one.accepted_at} />
+                </span>
               </a>
             </li>
           ))}

@@ -2,10 +2,10 @@ import { fireEvent, render, screen, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { resetClock } from "../api/clock";
 import type { ActionView, ExecutionSummary, Stats } from "../api/types";
+import { overlay, startShortcuts } from "../app/overlays";
 import { entries, Palette } from "../app/palette";
 import { location, startRouter } from "../app/router";
 import { includesWords, score, search } from "../app/search";
-import { startShortcuts, overlay } from "../app/overlays";
 import { hub } from "../stream";
 import { Dialog, formatDuration, formatRelative } from "../ui";
 import { ActionPage } from "./action";
@@ -25,10 +25,17 @@ beforeEach(() => {
   [answers, requests] = [{}, []];
   vi.stubGlobal("fetch", async (address: string, init?: RequestInit) => {
     const path = address.replace(/\?.*/, "");
-    requests.push(`${init?.method ?? "GET"} ${address}${init?.body === undefined ? "" : ` ${String(init.body)}`}`);
+    requests.push(
+      `${init?.method ?? "GET"} ${address}${init?.body === undefined ? "" : ` ${String(init.body)}`}`,
+    );
     const answer = answers[path];
-    if (answer === undefined) return new Response(JSON.stringify({ detail: `there is nothing at ${path}` }), { status: 404 });
-    return new Response(typeof answer === "string" ? answer : JSON.stringify(answer), { status: 200 });
+    if (answer === undefined)
+      return new Response(JSON.stringify({ detail: `there is nothing at ${path}` }), {
+        status: 404,
+      });
+    return new Response(typeof answer === "string" ? answer : JSON.stringify(answer), {
+      status: 200,
+    });
   });
   stop = startRouter();
 });
@@ -46,18 +53,58 @@ function open(address: string): void {
 }
 
 const execution = (id: string, more: Partial<ExecutionSummary> = {}): ExecutionSummary => ({
-  execution_id: id, action_name: "backup", queue: "default", priority: 0, status: "running", state: "STARTED", error: null, attempts: 1, requested_by: null,
-  accepted_at: "2026-01-31T14:30:00Z", started_at: null, finished_at: null, ...more,
+  execution_id: id,
+  action_name: "backup",
+  queue: "default",
+  priority: 0,
+  status: "running",
+  state: "STARTED",
+  error: null,
+  attempts: 1,
+  requested_by: null,
+  accepted_at: "2026-01-31T14:30:00Z",
+  started_at: null,
+  finished_at: null,
+  ...more,
 });
 const backup = (more: Partial<ActionView> = {}): ActionView => ({
-  name: "backup", group: "Backups", description: "", queue: "default", available: true, unavailable: null, parameters: {}, result_schema: null, priority: 0, timeout: null, retries: 0, concurrency: null,
-  schema: { type: "object", properties: { host: { type: "string" }, days: { type: "integer", default: 7 }, password: { type: "string", format: "password", writeOnly: true } }, required: ["host"], additionalProperties: false },
+  name: "backup",
+  group: "Backups",
+  description: "",
+  queue: "default",
+  available: true,
+  unavailable: null,
+  parameters: {},
+  result_schema: null,
+  priority: 0,
+  timeout: null,
+  retries: 0,
+  concurrency: null,
+  schema: {
+    type: "object",
+    properties: {
+      host: { type: "string" },
+      days: { type: "integer", default: 7 },
+      password: { type: "string", format: "password", writeOnly: true },
+    },
+    required: ["host"],
+    additionalProperties: false,
+  },
   ...more,
 });
 
 test("the filters of the address, without what makes no sense", () => {
-  expect(filterOf(new URLSearchParams("status=failed,nonsense,lost&action= backup &since=2026-01-31T14:30:00Z&until=yesterday&before=e1"))).toEqual({
-    status: ["failed", "lost"], action: "backup", since: "2026-01-31T14:30:00.000Z", before: "e1",
+  expect(
+    filterOf(
+      new URLSearchParams(
+        "status=failed,nonsense,lost&action= backup &since=2026-01-31T14:30:00Z&until=yesterday&before=e1",
+      ),
+    ),
+  ).toEqual({
+    status: ["failed", "lost"],
+    action: "backup",
+    since: "2026-01-31T14:30:00.000Z",
+    before: "e1",
   });
   expect(filterOf(new URLSearchParams(""))).toEqual({});
 });
@@ -65,16 +112,27 @@ test("the filters of the address, without what makes no sense", () => {
 test("changed executions find their place in a list, and leave it", () => {
   const list = [execution("3"), execution("1")];
   const ids = (found: ExecutionSummary[]): string[] => found.map((one) => one.execution_id);
-  expect(ids(merge(list, [execution("2"), execution("4")], {}, false))).toEqual(["4", "3", "2", "1"]);
+  expect(ids(merge(list, [execution("2"), execution("4")], {}, false))).toEqual([
+    "4",
+    "3",
+    "2",
+    "1",
+  ]);
   // A full page stays full, with the newest; what is pushed out begins the next, also where there was none.
   const full = mergePage({ executions: list, next: null }, [execution("4")], {}, 2);
   expect([ids(full.executions), full.next]).toEqual([["4", "3"], "3"]);
   const room = mergePage({ executions: list, next: "1" }, [execution("4")], {}, 3);
   expect([ids(room.executions), room.next]).toEqual([["4", "3", "1"], "1"]);
   // On an older page, only what is there changes.
-  expect(merge(list, [execution("4"), execution("1", { status: "failed" })], {}, true).map((one) => one.status)).toEqual(["running", "failed"]);
+  expect(
+    merge(list, [execution("4"), execution("1", { status: "failed" })], {}, true).map(
+      (one) => one.status,
+    ),
+  ).toEqual(["running", "failed"]);
   // What ended is none of the running any more.
-  expect(ids(merge(list, [execution("3", { status: "failed" })], { status: ["running"] }, false))).toEqual(["1"]);
+  expect(
+    ids(merge(list, [execution("3", { status: "failed" })], { status: ["running"] }, false)),
+  ).toEqual(["1"]);
   expect(belongs({ action: "x" }, execution("1"))).toBe(false);
   expect(belongs({ since: "2026-02-01T00:00:00Z" }, execution("1"))).toBe(false);
   expect(belongs({ until: "2026-02-01T00:00:00Z", queue: "default" }, execution("1"))).toBe(true);
@@ -85,7 +143,8 @@ test("the form of another run: values and options, no secrets", async () => {
     "/api/actions/backup": backup(),
     "/api/executions": { executions: [], next: null },
     "/api/queues": { queues: [] },
-    "/api/executions/e1": '{"execution_id":"e1","action_name":"backup","queue":"fast","priority":5,"timeout":null,"retries":0,"parameters":{"host":"alpha","days":9007199254740993,"password":"***"}}',
+    "/api/executions/e1":
+      '{"execution_id":"e1","action_name":"backup","queue":"fast","priority":5,"timeout":null,"retries":0,"parameters":{"host":"alpha","days":9007199254740993,"password":"***"}}',
     "/api/actions/backup/execute": { execution_id: "e2" },
   };
   open("/actions/backup?from=e1");
@@ -95,11 +154,18 @@ test("the form of another run: values and options, no secrets", async () => {
   expect(screen.getByLabelText<HTMLInputElement>("Queue").value).toBe("fast");
   fireEvent.submit(document.querySelector("form") as HTMLFormElement);
   await waitFor(() => expect(location.value.path).toBe("/executions/e2"));
-  expect(requests).toContain('POST /api/actions/backup/execute {"parameters":{"host":"alpha","days":9007199254740993},"options":{"priority":5,"queue":"fast"}}');
+  expect(requests).toContain(
+    'POST /api/actions/backup/execute {"parameters":{"host":"alpha","days":9007199254740993},"options":{"priority":5,"queue":"fast"}}',
+  );
 });
 
 test("last values are remembered, secrets are not, and Defaults forgets them", async () => {
-  answers = { "/api/actions/backup": backup(), "/api/executions": { executions: [], next: null }, "/api/queues": { queues: [] }, "/api/actions/backup/execute": { execution_id: "e2" } };
+  answers = {
+    "/api/actions/backup": backup(),
+    "/api/executions": { executions: [], next: null },
+    "/api/queues": { queues: [] },
+    "/api/actions/backup/execute": { execution_id: "e2" },
+  };
   const first = render(<ActionPage name="backup" />);
   fireEvent.input(await screen.findByLabelText(/^host/), { target: { value: "alpha" } });
   fireEvent.input(screen.getByLabelText(/^password/), { target: { value: "hunter2" } });
@@ -116,33 +182,70 @@ test("last values are remembered, secrets are not, and Defaults forgets them", a
 });
 
 test("an action that is not available says why, and one that is not there says that", async () => {
-  answers = { "/api/actions/backup": backup({ available: false, unavailable: "no live worker offers it" }), "/api/executions": { executions: [], next: null }, "/api/queues": { queues: [] } };
+  answers = {
+    "/api/actions/backup": backup({ available: false, unavailable: "no live worker offers it" }),
+    "/api/executions": { executions: [], next: null },
+    "/api/queues": { queues: [] },
+  };
   render(<ActionPage name="backup" />);
-  expect((await screen.findByText(/no live worker offers it/i)).textContent).toContain("Not available now");
+  expect((await screen.findByText(/no live worker offers it/i)).textContent).toContain(
+    "Not available now",
+  );
   render(<ActionPage name="gone" />);
   expect(await screen.findByText("There is no action gone")).toBeTruthy();
 });
 
 test("problems that several workers have are one card", () => {
   const problem = { place: "a.py", message: "SyntaxError" };
-  expect(gathered([{ id: "1", name: "w1", problems: [problem] }, { id: "2", name: "", problems: [{ ...problem }, { place: "b.py", message: "x" }] }])).toEqual([
-    { problem, workers: ["w1", "2"] }, { problem: { place: "b.py", message: "x" }, workers: ["2"] },
+  expect(
+    gathered([
+      { id: "1", name: "w1", problems: [problem] },
+      { id: "2", name: "", problems: [{ ...problem }, { place: "b.py", message: "x" }] },
+    ]),
+  ).toEqual([
+    { problem, workers: ["w1", "2"] },
+    { problem: { place: "b.py", message: "x" }, workers: ["2"] },
   ]);
 });
 
 test("a queue is paused and says why it waits", async () => {
-  const queue = { name: "gpu", waiting: 3, granted: 0, delayed: 0, workers: 0, paused: false, paused_at: null, oldest_accepted_at: "2026-01-31T14:30:00Z", reason: "no live worker serves it" };
-  answers = { "/api/queues": { queues: [queue] }, "/api/queues/gpu/pause": { ...queue, paused: true } };
+  const queue = {
+    name: "gpu",
+    waiting: 3,
+    granted: 0,
+    delayed: 0,
+    workers: 0,
+    paused: false,
+    paused_at: null,
+    oldest_accepted_at: "2026-01-31T14:30:00Z",
+    reason: "no live worker serves it",
+  };
+  answers = {
+    "/api/queues": { queues: [queue] },
+    "/api/queues/gpu/pause": { ...queue, paused: true },
+  };
   render(<QueuesPage />);
   expect(await screen.findByText("no live worker serves it")).toBeTruthy();
-  answers["/api/queues"] = { queues: [{ ...queue, paused: true, paused_at: "2026-01-31T14:30:00Z", reason: "paused" }] };
+  answers["/api/queues"] = {
+    queues: [{ ...queue, paused: true, paused_at: "2026-01-31T14:30:00Z", reason: "paused" }],
+  };
   fireEvent.click(screen.getByRole("button", { name: "Pause gpu" }));
   expect(await screen.findByRole("button", { name: "Resume gpu" })).toBeTruthy();
   expect(requests).toContain("POST /api/queues/gpu/pause");
 });
 
 test("while the server is gone, what was loaded stays, and only the header says so", async () => {
-  const queue = { name: "gpu", waiting: 0, granted: 0, delayed: 0, workers: 1, paused: false, paused_at: null, oldest_accepted_at: null, reason: null };
+  const queue = {
+    name: "gpu",
+    waiting: 0,
+    granted: 0,
+    delayed: 0,
+    workers: 1,
+    paused: false,
+    paused_at: null,
+    oldest_accepted_at: null,
+    reason: null,
+  };
   answers = { "/api/queues": { queues: [queue] }, "/api/queues/gpu/pause": {} };
   hub.state.value = "live";
   render(<QueuesPage />);
@@ -161,7 +264,31 @@ test("while the server is gone, what was loaded stays, and only the header says 
 });
 
 test("a worker is drained only after a question", async () => {
-  const worker = { id: "w1", name: "one", queues: [], groups: [], slots: 2, actions: ["a"], problems: [], executions: ["e1"], running: [{ execution_id: "e1", action_name: "backup", attempt: 1, since: "2026-01-31T14:30:00Z", held_for: 1, started: true, waits: false }], silent_for: 0.2, version: "0.1.0", draining: false, started_at: null };
+  const worker = {
+    id: "w1",
+    name: "one",
+    queues: [],
+    groups: [],
+    slots: 2,
+    actions: ["a"],
+    problems: [],
+    executions: ["e1"],
+    running: [
+      {
+        execution_id: "e1",
+        action_name: "backup",
+        attempt: 1,
+        since: "2026-01-31T14:30:00Z",
+        held_for: 1,
+        started: true,
+        waits: false,
+      },
+    ],
+    silent_for: 0.2,
+    version: "0.1.0",
+    draining: false,
+    started_at: null,
+  };
   answers = { "/api/workers": { workers: [worker] }, "/api/workers/w1/drain": {} };
   render(<WorkersPage />);
   fireEvent.click(await screen.findByText("Drain…"));
@@ -173,7 +300,24 @@ test("a worker is drained only after a question", async () => {
 });
 
 test("a refused drain is said in the question", async () => {
-  answers = { "/api/workers": { workers: [{ id: "w1", name: "one", queues: [], groups: [], slots: 1, actions: [], problems: [], executions: [], running: [], silent_for: 0 }] } };
+  answers = {
+    "/api/workers": {
+      workers: [
+        {
+          id: "w1",
+          name: "one",
+          queues: [],
+          groups: [],
+          slots: 1,
+          actions: [],
+          problems: [],
+          executions: [],
+          running: [],
+          silent_for: 0,
+        },
+      ],
+    },
+  };
   render(<WorkersPage />);
   fireEvent.click(await screen.findByText("Drain…"));
   fireEvent.click(screen.getByRole("button", { name: "Drain" }));
@@ -182,7 +326,12 @@ test("a refused drain is said in the question", async () => {
 
 test("search: words at the beginning before words inside before scattered letters", () => {
   const names = ["nightly_backup", "backup", "restore_backups_now", "big_attic_kup", "hello"];
-  expect(search("backup", names, (name) => name, 10)).toEqual(["backup", "nightly_backup", "restore_backups_now", "big_attic_kup"]);
+  expect(search("backup", names, (name) => name, 10)).toEqual([
+    "backup",
+    "nightly_backup",
+    "restore_backups_now",
+    "big_attic_kup",
+  ]);
   expect(search("night back", names, (name) => name, 10)).toEqual(["nightly_backup"]);
   expect(score("zz", "backup")).toBeNull();
   expect(includesWords("back NOW", "restore_backups_now")).toBe(true);
@@ -202,14 +351,19 @@ test("the palette finds pages, actions, and executions by id", () => {
 });
 
 test("two thousand actions are searched in a moment", () => {
-  const many = Array.from({ length: 2000 }, (_, at) => backup({ name: `job_${at}`, group: `group ${at % 40}` }));
+  const many = Array.from({ length: 2000 }, (_, at) =>
+    backup({ name: `job_${at}`, group: `group ${at % 40}` }),
+  );
   const began = performance.now();
   for (const query of ["j", "jo", "job", "job_19", "job_1999", "xyz"]) entries(query, many, []);
   expect((performance.now() - began) / 6).toBeLessThan(50);
 });
 
 test("the palette by keyboard", async () => {
-  answers = { "/api/actions": { backup: backup() }, "/api/executions": { executions: [], next: null } };
+  answers = {
+    "/api/actions": { backup: backup() },
+    "/api/executions": { executions: [], next: null },
+  };
   const onClose = vi.fn();
   render(<Palette onClose={onClose} />);
   const input = screen.getByRole("combobox");
@@ -217,7 +371,9 @@ test("the palette by keyboard", async () => {
   fireEvent.input(input, { target: { value: "w" } });
   fireEvent.keyDown(input, { key: "ArrowDown" });
   fireEvent.keyDown(input, { key: "ArrowUp" });
-  expect(document.getElementById(input.getAttribute("aria-activedescendant") ?? "")?.textContent).toContain("Workers");
+  expect(
+    document.getElementById(input.getAttribute("aria-activedescendant") ?? "")?.textContent,
+  ).toContain("Workers");
   fireEvent.keyDown(input, { key: "Enter" });
   expect(onClose).toHaveBeenCalled();
   expect(location.value.path).toBe("/workers");
@@ -246,7 +402,12 @@ test("a dialog keeps the focus, and gives it back", async () => {
   const before = document.getElementById("before") as HTMLElement;
   before.focus();
   const onClose = vi.fn();
-  const dialog = render(<Dialog title="Sure?" onClose={onClose}><button>one</button><button>two</button></Dialog>);
+  const dialog = render(
+    <Dialog title="Sure?" onClose={onClose}>
+      <button type="button">one</button>
+      <button type="button">two</button>
+    </Dialog>,
+  );
   const [one, two] = [screen.getByText("one"), screen.getByText("two")];
   expect(document.activeElement).toBe(one);
   two.focus();
@@ -262,12 +423,32 @@ test("a dialog keeps the focus, and gives it back", async () => {
 });
 
 test("charts: minutes become bars, and bars of several minutes add up", () => {
-  const minute = { accepted: 0, succeeded: 2, failed: 1, cancelled: 0, timed_out: 1, lost: 1, duration_p50: 1, duration_p95: 2 };
+  const minute = {
+    accepted: 0,
+    succeeded: 2,
+    failed: 1,
+    cancelled: 0,
+    timed_out: 1,
+    lost: 1,
+    duration_p50: 1,
+    duration_p95: 2,
+  };
   const now = Date.parse("2026-01-31T14:30:30Z");
-  const stats: Stats = { since: "2026-01-31T13:00:00Z", minute_seconds: 60, minutes: [{ ...minute, at: "2026-01-31T14:29:00Z" }, { ...minute, at: "2026-01-31T14:30:00Z", duration_p95: 5 }] };
+  const stats: Stats = {
+    since: "2026-01-31T13:00:00Z",
+    minute_seconds: 60,
+    minutes: [
+      { ...minute, at: "2026-01-31T14:29:00Z" },
+      { ...minute, at: "2026-01-31T14:30:00Z", duration_p95: 5 },
+    ],
+  };
   const each = buckets(stats, 60, 60, now);
   expect(each.length).toBe(60);
-  expect(each.slice(-3).map((one) => [one.succeeded, one.failed, one.p95])).toEqual([[0, 0, null], [2, 3, 2], [2, 3, 5]]);
+  expect(each.slice(-3).map((one) => [one.succeeded, one.failed, one.p95])).toEqual([
+    [0, 0, null],
+    [2, 3, 2],
+    [2, 3, 5],
+  ]);
   const wide = buckets(stats, 360, 60, now);
   expect(wide.length).toBe(60);
   expect(wide[59]).toMatchObject({ seconds: 360, succeeded: 4, failed: 6, p95: 5 });
@@ -276,7 +457,22 @@ test("charts: minutes become bars, and bars of several minutes add up", () => {
 
 test("times in words", () => {
   const now = Date.parse("2026-01-31T14:30:00Z");
-  expect([0, 5, 65, 7200, 3 * 86400].map((ago) => formatRelative(now - ago * 1000, now))).toEqual(["just now", "5 s ago", "1 min ago", "2 h ago", "3 d ago"]);
+  expect([0, 5, 65, 7200, 3 * 86400].map((ago) => formatRelative(now - ago * 1000, now))).toEqual([
+    "just now",
+    "5 s ago",
+    "1 min ago",
+    "2 h ago",
+    "3 d ago",
+  ]);
   expect(formatRelative(now + 90_000, now)).toBe("in 1 min");
-  expect([0.0004, 0.05, 1.234, 42, 59.7, 184, 7500, 200_000].map(formatDuration)).toEqual(["0 ms", "50 ms", "1.2 s", "42 s", "1 min", "3 min 4 s", "2 h 5 min", "2 d 7 h"]);
+  expect([0.0004, 0.05, 1.234, 42, 59.7, 184, 7500, 200_000].map(formatDuration)).toEqual([
+    "0 ms",
+    "50 ms",
+    "1.2 s",
+    "42 s",
+    "1 min",
+    "3 min 4 s",
+    "2 h 5 min",
+    "2 d 7 h",
+  ]);
 });

@@ -5,30 +5,59 @@ import type { Queue } from "../api/types";
 import { href } from "../app/base";
 import { useTitle } from "../app/title";
 import { hub, useResource } from "../stream";
-import { Button, Empty, ErrorBox, Loading, PageHead, Time, count } from "../ui";
+import { Button, count, Empty, ErrorBox, Loading, PageHead, Time } from "../ui";
 
 export function QueuesPage() {
   useTitle("Queues");
   const page = useResource("queues", (signal) => api.queues({ signal }));
   useEffect(() => {
-    const leave = [hub.onChange("queues", page.reload), hub.onChange("workers", page.reload), hub.onExecutions(page.reload)];
-    return () => leave.forEach((one) => one());
+    const leave = [
+      hub.onChange("queues", page.reload),
+      hub.onChange("workers", page.reload),
+      hub.onExecutions(page.reload),
+    ];
+    return () => {
+      for (const stop of leave) stop();
+    };
   }, [page.reload]);
   const queues = page.data?.queues;
   const waiting = queues?.reduce((sum, one) => sum + one.waiting, 0) ?? 0;
   return (
     <>
-      <PageHead title="Queues" sub={queues === undefined ? undefined : `${count(queues.length, "queue")}, ${waiting} waiting`} />
+      <PageHead
+        title="Queues"
+        sub={
+          queues === undefined ? undefined : `${count(queues.length, "queue")}, ${waiting} waiting`
+        }
+      />
       {page.error !== null && <ErrorBox error={page.error} retry={page.reload} />}
       {queues === undefined && page.error === null && <Loading />}
-      {queues?.length === 0 && <Empty title="No queues yet" icon="queues">A queue is there as soon as an action or an execution names it.</Empty>}
+      {queues?.length === 0 && (
+        <Empty title="No queues yet" icon="queues">
+          A queue is there as soon as an action or an execution names it.
+        </Empty>
+      )}
       {queues !== undefined && queues.length > 0 && (
         <div class="panel table-wrap stale-dim">
           <table class="queues">
             <thead>
-              <tr><th>Queue</th><th class="right">Waiting</th><th class="right">Running</th><th class="right">Delayed</th><th class="right">Workers</th><th>Oldest waits since</th><th><span class="unseen">Pause or resume</span></th></tr>
+              <tr>
+                <th>Queue</th>
+                <th class="right">Waiting</th>
+                <th class="right">Running</th>
+                <th class="right">Delayed</th>
+                <th class="right">Workers</th>
+                <th>Oldest waits since</th>
+                <th>
+                  <span class="unseen">Pause or resume</span>
+                </th>
+              </tr>
             </thead>
-            <tbody>{queues.map((one) => <QueueRow key={one.name} queue={one} onChanged={page.reload} />)}</tbody>
+            <tbody>
+              {queues.map((one) => (
+                <QueueRow key={one.name} queue={one} onChanged={page.reload} />
+              ))}
+            </tbody>
           </table>
         </div>
       )}
@@ -53,20 +82,58 @@ function QueueRow({ queue, onChanged }: { queue: Queue; onChanged: () => void })
     }
   };
   const link = (number: number, status: string) =>
-    number === 0 ? <span class="faint">0</span> : <a href={href(`/executions?queue=${encodeURIComponent(queue.name)}&status=${status}`)}>{number.toLocaleString("en")}</a>;
+    number === 0 ? (
+      <span class="faint">0</span>
+    ) : (
+      <a href={href(`/executions?queue=${encodeURIComponent(queue.name)}&status=${status}`)}>
+        {number.toLocaleString("en")}
+      </a>
+    );
   return (
     <tr data-paused={paused || undefined}>
       <td class="main-cell">
-        <strong>{queue.name}</strong> {paused && <span class="status" data-status="paused"><i />paused <Time at={queue.paused_at} /></span>}
-        {!paused && queue.reason !== null && queue.waiting + queue.delayed > 0 && <p class="row-note">{queue.reason}</p>}
-        {error !== null && <p class="error-text" role="alert">{error}</p>}
+        <strong>{queue.name}</strong>{" "}
+        {paused && (
+          <span class="status" data-status="paused">
+            <i />
+            paused <Time at={queue.paused_at} />
+          </span>
+        )}
+        {!paused && queue.reason !== null && queue.waiting + queue.delayed > 0 && (
+          <p class="row-note">{queue.reason}</p>
+        )}
+        {error !== null && (
+          <p class="error-text" role="alert">
+            {error}
+          </p>
+        )}
       </td>
-      <td class="right num" data-label="Waiting">{link(queue.waiting, "queued")}</td>
-      <td class="right num" data-label="Running">{link(queue.granted, "running,cancelling")}</td>
-      <td class="right num" data-label="Delayed">{queue.delayed === 0 ? <span class="faint">0</span> : queue.delayed}</td>
-      <td class="right num" data-label="Workers">{queue.workers === 0 ? <span class="error-text">none</span> : queue.workers}</td>
-      <td class="soft" data-label="Oldest waits since">{queue.waiting > 0 ? <Time at={queue.oldest_accepted_at} /> : <span class="faint">–</span>}</td>
-      <td class="right"><Button class="small" icon={paused ? "actions" : "pause"} busy={busy} aria-label={`${paused ? "Resume" : "Pause"} ${queue.name}`} onClick={() => void toggle()}>{paused ? "Resume" : "Pause"}</Button></td>
+      <td class="right num" data-label="Waiting">
+        {link(queue.waiting, "queued")}
+      </td>
+      <td class="right num" data-label="Running">
+        {link(queue.granted, "running,cancelling")}
+      </td>
+      <td class="right num" data-label="Delayed">
+        {queue.delayed === 0 ? <span class="faint">0</span> : queue.delayed}
+      </td>
+      <td class="right num" data-label="Workers">
+        {queue.workers === 0 ? <span class="error-text">none</span> : queue.workers}
+      </td>
+      <td class="soft" data-label="Oldest waits since">
+        {queue.waiting > 0 ? <Time at={queue.oldest_accepted_at} /> : <span class="faint">–</span>}
+      </td>
+      <td class="right">
+        <Button
+          class="small"
+          icon={paused ? "actions" : "pause"}
+          busy={busy}
+          aria-label={`${paused ? "Resume" : "Pause"} ${queue.name}`}
+          onClick={() => void toggle()}
+        >
+          {paused ? "Resume" : "Pause"}
+        </Button>
+      </td>
     </tr>
   );
 }

@@ -6,14 +6,28 @@ import { hub, useResource } from "../stream";
 
 /** Whether an execution belongs into a list. */
 export function belongs(filter: ExecutionFilter, one: ExecutionSummary): boolean {
-  if (filter.status !== undefined && filter.status.length > 0 && !filter.status.includes(one.status)) return false;
-  if (filter.action !== undefined && filter.action !== "" && one.action_name !== filter.action) return false;
+  if (
+    filter.status !== undefined &&
+    filter.status.length > 0 &&
+    !filter.status.includes(one.status)
+  )
+    return false;
+  if (filter.action !== undefined && filter.action !== "" && one.action_name !== filter.action)
+    return false;
   if (filter.queue !== undefined && filter.queue !== "" && one.queue !== filter.queue) return false;
-  if (filter.requested_by !== undefined && filter.requested_by !== "" && one.requested_by !== filter.requested_by) return false;
-  if (filter.parent !== undefined && filter.parent !== "" && one.parent !== filter.parent) return false;
+  if (
+    filter.requested_by !== undefined &&
+    filter.requested_by !== "" &&
+    one.requested_by !== filter.requested_by
+  )
+    return false;
+  if (filter.parent !== undefined && filter.parent !== "" && one.parent !== filter.parent)
+    return false;
   const at = Date.parse(one.accepted_at);
-  if (filter.since !== undefined && filter.since !== "" && at < Date.parse(filter.since)) return false;
-  if (filter.until !== undefined && filter.until !== "" && at > Date.parse(filter.until)) return false;
+  if (filter.since !== undefined && filter.since !== "" && at < Date.parse(filter.since))
+    return false;
+  if (filter.until !== undefined && filter.until !== "" && at > Date.parse(filter.until))
+    return false;
   return true;
 }
 
@@ -21,7 +35,12 @@ export function belongs(filter: ExecutionFilter, one: ExecutionSummary): boolean
  * Puts changed executions into a list, newest first. On a page further back (`older`), new ones do not appear.
  * One that does not belong any more goes.
  */
-export function merge(list: readonly ExecutionSummary[], changed: readonly ExecutionSummary[], filter: ExecutionFilter, older: boolean): ExecutionSummary[] {
+export function merge(
+  list: readonly ExecutionSummary[],
+  changed: readonly ExecutionSummary[],
+  filter: ExecutionFilter,
+  older: boolean,
+): ExecutionSummary[] {
   const byId = new Map(list.map((one) => [one.execution_id, one]));
   for (const one of changed) {
     if (!belongs(filter, one)) byId.delete(one.execution_id);
@@ -32,11 +51,20 @@ export function merge(list: readonly ExecutionSummary[], changed: readonly Execu
 }
 
 /** A page of a list, likewise. It stays as long as it was, or as is asked for; those that find no room on it begin the next. */
-export function mergePage<Page extends { executions: ExecutionSummary[]; next: string | null }>(page: Page, changed: readonly ExecutionSummary[], filter: ExecutionFilter, limit: number): Page {
+export function mergePage<Page extends { executions: ExecutionSummary[]; next: string | null }>(
+  page: Page,
+  changed: readonly ExecutionSummary[],
+  filter: ExecutionFilter,
+  limit: number,
+): Page {
   const room = Math.max(limit, page.executions.length);
   const all = merge(page.executions, changed, filter, filter.before !== undefined);
   const executions = all.slice(0, room);
-  return { ...page, executions, next: all.length > room ? (executions[room - 1]?.execution_id ?? null) : page.next };
+  return {
+    ...page,
+    executions,
+    next: all.length > room ? (executions[room - 1]?.execution_id ?? null) : page.next,
+  };
 }
 
 export function useExecutions(filter: ExecutionFilter, limit: number) {

@@ -5,7 +5,20 @@ import type { Worker } from "../api/types";
 import { href } from "../app/base";
 import { useTitle } from "../app/title";
 import { hub, useResource } from "../stream";
-import { Button, Confirm, Duration, Empty, ErrorBox, Icon, Loading, PageHead, StatusBadge, Time, count, formatDuration } from "../ui";
+import {
+  Button,
+  Confirm,
+  count,
+  Duration,
+  Empty,
+  ErrorBox,
+  formatDuration,
+  Icon,
+  Loading,
+  PageHead,
+  StatusBadge,
+  Time,
+} from "../ui";
 
 export function WorkersPage() {
   useTitle("Workers");
@@ -14,18 +27,36 @@ export function WorkersPage() {
     const leave = [hub.onChange("workers", page.reload), hub.onExecutions(page.reload)];
     // A beat is no event of the stream, and "silent for" has to grow.
     const timer = setInterval(page.reload, 10_000);
-    return () => (leave.forEach((one) => one()), clearInterval(timer));
+    return () => {
+      for (const stop of leave) stop();
+      clearInterval(timer);
+    };
   }, [page.reload]);
   const workers = page.data?.workers;
   const slots = workers?.reduce((sum, one) => sum + one.slots, 0) ?? 0;
   const busy = workers?.reduce((sum, one) => sum + one.running.length, 0) ?? 0;
   return (
     <>
-      <PageHead title="Workers" sub={workers === undefined ? undefined : `${count(workers.length, "worker")}, ${busy} of ${count(slots, "slot")} taken`} />
+      <PageHead
+        title="Workers"
+        sub={
+          workers === undefined
+            ? undefined
+            : `${count(workers.length, "worker")}, ${busy} of ${count(slots, "slot")} taken`
+        }
+      />
       {page.error !== null && <ErrorBox error={page.error} retry={page.reload} />}
       {workers === undefined && page.error === null && <Loading />}
-      {workers?.length === 0 && <Empty title="No live workers" icon="workers">What is asked for waits until one comes: <code>tinpot worker</code></Empty>}
-      <ul class="worker-list stale-dim">{workers?.map((one) => <WorkerCard key={one.id} worker={one} onChanged={page.reload} />)}</ul>
+      {workers?.length === 0 && (
+        <Empty title="No live workers" icon="workers">
+          What is asked for waits until one comes: <code>tinpot worker</code>
+        </Empty>
+      )}
+      <ul class="worker-list stale-dim">
+        {workers?.map((one) => (
+          <WorkerCard key={one.id} worker={one} onChanged={page.reload} />
+        ))}
+      </ul>
     </>
   );
 }
@@ -56,21 +87,83 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
     <li class="panel worker">
       <div class="worker-head">
         <h2>{worker.name || worker.id}</h2>
-        {worker.draining && <span class="status" data-status="paused"><i />draining</span>}
-        {silent && <span class="status" data-status="lost"><i />silent</span>}
-        <Button class="small" disabled={worker.draining} onClick={() => setAsking(true)}>Drain…</Button>
+        {worker.draining && (
+          <span class="status" data-status="paused">
+            <i />
+            draining
+          </span>
+        )}
+        {silent && (
+          <span class="status" data-status="lost">
+            <i />
+            silent
+          </span>
+        )}
+        <Button class="small" disabled={worker.draining} onClick={() => setAsking(true)}>
+          Drain…
+        </Button>
       </div>
       <dl class="facts-grid">
-        <div><dt>Slots</dt><dd><Slots used={holding} all={worker.slots} /></dd></div>
-        <div><dt>Queues</dt><dd>{worker.queues.length === 0 ? "all" : worker.queues.map((name) => <span class="tag" key={name}>{name}</span>)}</dd></div>
-        {worker.groups.length > 0 && <div><dt>Groups</dt><dd>{worker.groups.map((name) => <span class="tag" key={name}>{name}</span>)}</dd></div>}
-        <div><dt>Actions</dt><dd class="num">{worker.actions.length}</dd></div>
-        <div><dt>Version</dt><dd>{worker.version ?? <span class="faint">unknown</span>}</dd></div>
-        {worker.started_at !== null && <div><dt>Started</dt><dd><Time at={worker.started_at} /></dd></div>}
-        <div><dt>Last beat</dt><dd class="num">{worker.silent_for < 1 ? "just now" : `${formatDuration(worker.silent_for)} ago`}</dd></div>
-        <div><dt>Id</dt><dd class="mono">{worker.id}</dd></div>
+        <div>
+          <dt>Slots</dt>
+          <dd>
+            <Slots used={holding} all={worker.slots} />
+          </dd>
+        </div>
+        <div>
+          <dt>Queues</dt>
+          <dd>
+            {worker.queues.length === 0
+              ? "all"
+              : worker.queues.map((name) => (
+                  <span class="tag" key={name}>
+                    {name}
+                  </span>
+                ))}
+          </dd>
+        </div>
+        {worker.groups.length > 0 && (
+          <div>
+            <dt>Groups</dt>
+            <dd>
+              {worker.groups.map((name) => (
+                <span class="tag" key={name}>
+                  {name}
+                </span>
+              ))}
+            </dd>
+          </div>
+        )}
+        <div>
+          <dt>Actions</dt>
+          <dd class="num">{worker.actions.length}</dd>
+        </div>
+        <div>
+          <dt>Version</dt>
+          <dd>{worker.version ?? <span class="faint">unknown</span>}</dd>
+        </div>
+        {worker.started_at !== null && (
+          <div>
+            <dt>Started</dt>
+            <dd>
+              <Time at={worker.started_at} />
+            </dd>
+          </div>
+        )}
+        <div>
+          <dt>Last beat</dt>
+          <dd class="num">
+            {worker.silent_for < 1 ? "just now" : `${formatDuration(worker.silent_for)} ago`}
+          </dd>
+        </div>
+        <div>
+          <dt>Id</dt>
+          <dd class="mono">{worker.id}</dd>
+        </div>
       </dl>
-      {worker.running.length === 0 ? <p class="idle faint">Idle</p> : (
+      {worker.running.length === 0 ? (
+        <p class="idle faint">Idle</p>
+      ) : (
         <ul class="rows">
           {worker.running.map((one) => (
             <li key={`${one.execution_id} ${one.attempt}`}>
@@ -79,7 +172,9 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
                 <span>{one.action_name}</span>
                 {one.attempt > 1 && <span class="tag">attempt {one.attempt}</span>}
                 {one.waits && <span class="tag">waits for a child</span>}
-                <span class="rows-end"><Duration from={one.since} /></span>
+                <span class="rows-end">
+                  <Duration from={one.since} />
+                </span>
               </a>
             </li>
           ))}
@@ -87,14 +182,28 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
       )}
       {worker.problems.map((problem) => (
         <details class="problem" key={`${problem.place}${problem.message}`}>
-          <summary><Icon name="warning" /><span><strong class="mono">{problem.place}</strong> {problem.message.trim().split("\n").pop()}</span></summary>
+          <summary>
+            <Icon name="warning" />
+            <span>
+              <strong class="mono">{problem.place}</strong>{" "}
+              {problem.message.trim().split("\n").pop()}
+            </span>
+          </summary>
           <pre>{problem.message}</pre>
         </details>
       ))}
       {asking && (
-        <Confirm title={`Drain ${worker.name || worker.id}?`} action="Drain" busy={busy} error={error} onConfirm={() => void drain()} onClose={() => setAsking(false)}>
+        <Confirm
+          title={`Drain ${worker.name || worker.id}?`}
+          action="Drain"
+          busy={busy}
+          error={error}
+          onConfirm={() => void drain()}
+          onClose={() => setAsking(false)}
+        >
           <p>
-            It is given no new work{holding > 0 ? `, finishes ${count(holding, "attempt")}` : ""} and ends then. Somebody has to start it again.
+            It is given no new work{holding > 0 ? `, finishes ${count(holding, "attempt")}` : ""}{" "}
+            and ends then. Somebody has to start it again.
           </p>
         </Confirm>
       )}
@@ -106,8 +215,16 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
 function Slots({ used, all }: { used: number; all: number }) {
   return (
     <span class="slots">
-      {all <= 32 && <span class="slot-boxes" aria-hidden="true">{Array.from({ length: all }, (_, at) => <i key={at} data-used={at < used || undefined} />)}</span>}
-      <span class="num">{used} of {all}</span>
+      {all <= 32 && (
+        <span class="slot-boxes" aria-hidden="true">
+          {Array.from({ length: all }, (_, at) => (
+            <i key={at} data-used={at < used || undefined} />
+          ))}
+        </span>
+      )}
+      <span class="num">
+        {used} of {all}
+      </span>
     </span>
   );
 }

@@ -17,9 +17,20 @@ export interface Resource<T> {
 const GATHER_MS = 300;
 
 /** Loads something now, whenever `key` changes, and when the stream was gone and is back. */
-export function useResource<T>(key: string, load: (signal: AbortSignal) => Promise<T>): Resource<T> {
-  const [state, setState] = useState<{ key: string; data: T | null; error: unknown; loading: boolean }>({
-    key, data: null, error: null, loading: true,
+export function useResource<T>(
+  key: string,
+  load: (signal: AbortSignal) => Promise<T>,
+): Resource<T> {
+  const [state, setState] = useState<{
+    key: string;
+    data: T | null;
+    error: unknown;
+    loading: boolean;
+  }>({
+    key,
+    data: null,
+    error: null,
+    loading: true,
   });
   const latest = useRef(load);
   latest.current = load;
@@ -30,7 +41,12 @@ export function useResource<T>(key: string, load: (signal: AbortSignal) => Promi
     running.current?.abort();
     const controller = new AbortController();
     running.current = controller;
-    setState((old) => ({ key, data: old.key === key ? old.data : null, error: old.key === key ? old.error : null, loading: true }));
+    setState((old) => ({
+      key,
+      data: old.key === key ? old.data : null,
+      error: old.key === key ? old.error : null,
+      loading: true,
+    }));
     latest.current(controller.signal).then(
       (data) => {
         if (running.current === controller) setState({ key, data, error: null, loading: false });
@@ -69,7 +85,13 @@ export function useResource<T>(key: string, load: (signal: AbortSignal) => Promi
 
   const fresh = state.key === key;
   const error = fresh ? state.error : null;
-  return { data: fresh ? state.data : null, error: fresh && isOutage(error, state.data !== null) ? null : error, loading: state.loading, reload, set };
+  return {
+    data: fresh ? state.data : null,
+    error: fresh && isOutage(error, state.data !== null) ? null : error,
+    loading: state.loading,
+    reload,
+    set,
+  };
 }
 
 /**

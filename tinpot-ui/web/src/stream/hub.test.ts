@@ -32,7 +32,9 @@ class Connection {
   }
 
   send(...messages: object[]): Promise<void> {
-    return this.raw(messages.map((message) => `id: 1\ndata: ${JSON.stringify(message)}\n\n`).join(""));
+    return this.raw(
+      messages.map((message) => `id: 1\ndata: ${JSON.stringify(message)}\n\n`).join(""),
+    );
   }
 
   hello(version = "1"): Promise<void> {
@@ -81,11 +83,20 @@ async function start(): Promise<void> {
   await vi.advanceTimersByTimeAsync(50);
 }
 
-const line = (seq: number): LogLine => ({ seq, message: "", level: "INFO", stream: "stdout", timestamp: "2026-01-31T14:30:00Z" });
+const line = (seq: number): LogLine => ({
+  seq,
+  message: "",
+  level: "INFO",
+  stream: "stdout",
+  timestamp: "2026-01-31T14:30:00Z",
+});
 
 /** Somebody who follows a log, and what has come. */
-function follower(id: string, after: number): { seqs: number[]; events: string[]; stop: () => void } {
-  const seen = { seqs: [] as number[], events: [] as string[], stop: () => undefined as void };
+function follower(
+  id: string,
+  after: number,
+): { seqs: number[]; events: string[]; stop: () => void } {
+  const seen = { seqs: [] as number[], events: [] as string[], stop: (): void => undefined };
   seen.stop = hub.followLog(id, after, {
     lines: (lines) => seen.seqs.push(...lines.map((one) => one.seq)),
     event: (event) => seen.events.push(event.type),
@@ -101,11 +112,19 @@ test("what several parts of a page want comes through one connection", async () 
   expect(connections.length).toBe(1);
   const { searchParams, pathname } = last().url;
   expect(pathname).toBe("/api/stream");
-  expect(Object.fromEntries(searchParams)).toEqual({ executions: "true", workers: "true", catalogue: "true", log: "e1:7" });
+  expect(Object.fromEntries(searchParams)).toEqual({
+    executions: "true",
+    workers: "true",
+    catalogue: "true",
+    log: "e1:7",
+  });
   expect(hub.state.value).toBe("connecting");
   await last().hello();
   expect(hub.state.value).toBe("live");
-  await last().send({ type: "log", execution_id: "e1", lines: [line(8), line(9)] }, { type: "event", execution_id: "e1", event: { type: "status" } });
+  await last().send(
+    { type: "log", execution_id: "e1", lines: [line(8), line(9)] },
+    { type: "event", execution_id: "e1", event: { type: "status" } },
+  );
   expect([log.seqs, log.events]).toEqual([[8, 9], ["status"]]);
 });
 
@@ -131,7 +150,10 @@ test("a new wish makes a new connection, which goes on where the logs are", asyn
   // Nobody has to see that.
   expect(hub.state.value).toBe("live");
   await last().hello();
-  await last().send({ type: "queues" }, { type: "log", execution_id: "e1", lines: [line(2), line(3)] });
+  await last().send(
+    { type: "queues" },
+    { type: "log", execution_id: "e1", lines: [line(2), line(3)] },
+  );
   expect([told, log.seqs]).toEqual([1, [1, 2, 3]]);
 });
 
@@ -153,7 +175,10 @@ test("two who follow the same log each get each line once", async () => {
   expect(last().url.searchParams.get("log")).toBe("e1:1");
   await last().hello();
   await last().send({ type: "log", execution_id: "e1", lines: [line(2), line(3), line(4)] });
-  expect([first.seqs, second.seqs]).toEqual([[1, 2, 3, 4], [2, 3, 4]]);
+  expect([first.seqs, second.seqs]).toEqual([
+    [1, 2, 3, 4],
+    [2, 3, 4],
+  ]);
   first.stop();
   second.stop();
   await vi.advanceTimersByTimeAsync(50);
@@ -224,19 +249,31 @@ test("a server of another version is told of", async () => {
 
 test("executions that changed, and that there were more", async () => {
   const heard: [string[], boolean][] = [];
-  const leave = hub.onExecutions((list, more) => heard.push([list.map((one) => one.execution_id), more]));
+  const leave = hub.onExecutions((list, more) =>
+    heard.push([list.map((one) => one.execution_id), more]),
+  );
   await start();
   await last().hello();
-  await last().send({ type: "executions", executions: [{ execution_id: "a" }] }, { type: "executions", executions: [], more: true });
+  await last().send(
+    { type: "executions", executions: [{ execution_id: "a" }] },
+    { type: "executions", executions: [], more: true },
+  );
   leave();
   await last().send({ type: "executions", executions: [{ execution_id: "b" }] });
-  expect(heard).toEqual([[["a"], false], [[], true]]);
+  expect(heard).toEqual([
+    [["a"], false],
+    [[], true],
+  ]);
 });
 
 test("messages are the same however the stream is cut", () => {
-  const text = ': hello\r\n\r\nid: 1\r\ndata: {"a":\r\ndata: "ü"}\r\n\r\nevent: x\ndata:2\n\n\ndata: 3\n';
+  const text =
+    ': hello\r\n\r\nid: 1\r\ndata: {"a":\r\ndata: "ü"}\r\n\r\nevent: x\ndata:2\n\n\ndata: 3\n';
   const whole = new SseParser().push(text);
-  expect(whole).toEqual([{ id: "1", event: null, data: '{"a":\n"ü"}' }, { id: "1", event: "x", data: "2" }]);
+  expect(whole).toEqual([
+    { id: "1", event: null, data: '{"a":\n"ü"}' },
+    { id: "1", event: "x", data: "2" },
+  ]);
   for (let at = 0; at <= text.length; at += 1) {
     const parser = new SseParser();
     expect([...parser.push(text.slice(0, at)), ...parser.push(text.slice(at))]).toEqual(whole);

@@ -52,7 +52,9 @@ export class StreamHub {
 
   private readonly topics = new Map<Topic, number>();
   private readonly logs = new Map<string, Follow>();
-  private readonly executionListeners = new Set<(list: ExecutionSummary[], more: boolean) => void>();
+  private readonly executionListeners = new Set<
+    (list: ExecutionSummary[], more: boolean) => void
+  >();
   private readonly changeListeners = new Map<Topic, Set<() => void>>();
   private readonly resyncListeners = new Set<() => void>();
 
@@ -160,7 +162,12 @@ export class StreamHub {
   }
 
   private readonly hurry = (): void => {
-    if (document.visibilityState === "visible" && this.state.peek() !== "live" && this.connection === null) this.schedule(0);
+    if (
+      document.visibilityState === "visible" &&
+      this.state.peek() !== "live" &&
+      this.connection === null
+    )
+      this.schedule(0);
   };
 
   private schedule(delay: number, onlyIfChanged = false): void {
@@ -177,10 +184,16 @@ export class StreamHub {
     const on = (topic: Topic): true | null => ((this.topics.get(topic) ?? 0) > 0 ? true : null);
     // A stream of nothing would be refused, and the header shows whether there is one.
     const catalogue = true;
-    return apiUrl("api/stream") + query({
-      executions: on("executions"), workers: on("workers"), queues: on("queues"), catalogue,
-      log: logs.length === 0 ? null : logs.join(),
-    });
+    return (
+      apiUrl("api/stream") +
+      query({
+        executions: on("executions"),
+        workers: on("workers"),
+        queues: on("queues"),
+        catalogue,
+        log: logs.length === 0 ? null : logs.join(),
+      })
+    );
   }
 
   private async connect(): Promise<void> {
@@ -222,7 +235,9 @@ export class StreamHub {
     if (Date.now() - began >= timing.goodMs) this.failures = 0;
     this.failures += 1;
     this.state.value = refused ? "closed" : "stale";
-    const longest = refused ? timing.closedRetryMs : Math.min(timing.firstRetryMs * 2 ** (this.failures - 1), timing.lastRetryMs);
+    const longest = refused
+      ? timing.closedRetryMs
+      : Math.min(timing.firstRetryMs * 2 ** (this.failures - 1), timing.lastRetryMs);
     // Jitter: a coordinator that comes back is not met by everybody in the same instant.
     this.schedule(longest * (0.5 + Math.random() / 2));
   }
@@ -244,9 +259,11 @@ export class StreamHub {
   private message(message: StreamMessage): void {
     switch (message.type) {
       case "connected":
-        return this.connected(message.server ?? null);
+        this.connected(message.server ?? null);
+        return;
       case "executions":
-        for (const listener of [...this.executionListeners]) listener(message.executions, message.more === true);
+        for (const listener of [...this.executionListeners])
+          listener(message.executions, message.more === true);
         return;
       case "workers":
       case "queues":
@@ -262,10 +279,12 @@ export class StreamHub {
         return;
       }
       case "missing":
-        for (const follower of [...(this.logs.get(message.execution_id)?.followers ?? [])]) follower.event({ type: "missing" });
+        for (const follower of [...(this.logs.get(message.execution_id)?.followers ?? [])])
+          follower.event({ type: "missing" });
         return;
       case "event":
-        for (const follower of [...(this.logs.get(message.execution_id)?.followers ?? [])]) follower.event(message.event);
+        for (const follower of [...(this.logs.get(message.execution_id)?.followers ?? [])])
+          follower.event(message.event);
         return;
     }
   }

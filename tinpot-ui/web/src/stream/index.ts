@@ -1,4 +1,4 @@
-export { hub, StreamHub, LOGS_MAX } from "./hub";
-export type { LogFollower, ServerInfo, StreamState, Topic } from "./hub";
-export { isOutage, useResource, useResync } from "./hooks";
 export type { Resource } from "./hooks";
+export { isOutage, useResource, useResync } from "./hooks";
+export type { LogFollower, ServerInfo, StreamState, Topic } from "./hub";
+export { hub, LOGS_MAX, StreamHub } from "./hub";

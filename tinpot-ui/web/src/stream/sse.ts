@@ -30,7 +30,8 @@ export class SseParser {
       if (message !== null) messages.push(message);
     }
     this.rest = this.rest.slice(from);
-    if (this.rest.length + this.size > MESSAGE_CHARS_MAX) throw new Error("a message of the stream has no end");
+    if (this.rest.length + this.size > MESSAGE_CHARS_MAX)
+      throw new Error("a message of the stream has no end");
     return messages;
   }
 

@@ -30,7 +30,15 @@ export function StatusBadge({ status, plain = false }: { status: Status; plain?:
   );
 }
 
-export function Empty({ title, icon, children }: { title: string; icon?: IconName; children?: ComponentChildren }) {
+export function Empty({
+  title,
+  icon,
+  children,
+}: {
+  title: string;
+  icon?: IconName;
+  children?: ComponentChildren;
+}) {
   return (
     <div class="empty">
       {icon !== undefined && <Icon name={icon} />}
@@ -41,7 +49,15 @@ export function Empty({ title, icon, children }: { title: string; icon?: IconNam
 }
 
 /** What went wrong, and a way to try again. */
-export function ErrorBox({ error, retry, title }: { error: unknown; retry?: () => void; title?: string }) {
+export function ErrorBox({
+  error,
+  retry,
+  title,
+}: {
+  error: unknown;
+  retry?: () => void;
+  title?: string;
+}) {
   const unreachable = error instanceof ApiError && error.unreachable;
   return (
     <div class="error-box" role="alert">
@@ -59,13 +75,22 @@ export function ErrorBox({ error, retry, title }: { error: unknown; retry?: () =
 export function Loading({ rows = 3 }: { rows?: number }) {
   return (
     <div class="loading" role="status" aria-label="loading">
-      {Array.from({ length: rows }, (_, at) => <div key={at} />)}
+      {Array.from({ length: rows }, (_, at) => (
+        <div key={at} />
+      ))}
     </div>
   );
 }
 
 export function ExecutionLink({ id, children }: { id: string; children?: ComponentChildren }) {
-  return <a href={href(`/executions/${encodeURIComponent(id)}`)} class={children === undefined ? "mono" : undefined}>{children ?? shortId(id)}</a>;
+  return (
+    <a
+      href={href(`/executions/${encodeURIComponent(id)}`)}
+      class={children === undefined ? "mono" : undefined}
+    >
+      {children ?? shortId(id)}
+    </a>
+  );
 }
 
 export function ActionLink({ name }: { name: string }) {

@@ -13,8 +13,18 @@ type ButtonProps = Omit<JSX.IntrinsicElements["button"], "icon" | "class" | "typ
 };
 
 /** One without text needs an `aria-label`, which is its tooltip as well. */
-export function Button({ look, icon, busy = false, submit = false, class: extra = "", children, ...rest }: ButtonProps) {
-  const classes = ["button", look ?? "", children === undefined ? "bare" : "", extra].filter(Boolean).join(" ");
+export function Button({
+  look,
+  icon,
+  busy = false,
+  submit = false,
+  class: extra = "",
+  children,
+  ...rest
+}: ButtonProps) {
+  const classes = ["button", look ?? "", children === undefined ? "bare" : "", extra]
+    .filter(Boolean)
+    .join(" ");
   const label = rest["aria-label"];
   return (
     <button

@@ -11,7 +11,8 @@ interface DialogProps {
   class?: string;
 }
 
-const FOCUSABLE = 'a[href],button:not([disabled]),input:not([disabled]),select:not([disabled]),textarea:not([disabled]),[tabindex="0"]';
+const FOCUSABLE =
+  'a[href],button:not([disabled]),input:not([disabled]),select:not([disabled]),textarea:not([disabled]),[tabindex="0"]';
 
 /** What has to be dealt with first. Keeps the focus, gives it back, and closes on Escape and on a click beside it. */
 export function Dialog({ title, onClose, children, bare = false, class: extra = "" }: DialogProps) {
@@ -21,7 +22,9 @@ export function Dialog({ title, onClose, children, bare = false, class: extra = 
     const before = document.activeElement;
     const element = box.current;
     if (element !== null && !element.contains(before)) {
-      const first = element.querySelector<HTMLElement>("[data-autofocus]") ?? element.querySelector<HTMLElement>(FOCUSABLE);
+      const first =
+        element.querySelector<HTMLElement>("[data-autofocus]") ??
+        element.querySelector<HTMLElement>(FOCUSABLE);
       (first ?? element).focus();
     }
     document.documentElement.classList.add("has-dialog");
@@ -43,15 +46,33 @@ export function Dialog({ title, onClose, children, bare = false, class: extra = 
       const [first, last] = [inside[0], inside[inside.length - 1]];
       const at = document.activeElement;
       if (first === undefined || last === undefined) event.preventDefault();
-      else if (event.shiftKey && (at === first || at === box.current)) (event.preventDefault(), last.focus());
-      else if (!event.shiftKey && at === last) (event.preventDefault(), first.focus());
+      else if (event.shiftKey && (at === first || at === box.current)) {
+        event.preventDefault();
+        last.focus();
+      } else if (!event.shiftKey && at === last) {
+        event.preventDefault();
+        first.focus();
+      }
     }
   };
 
   return (
-    <div class="backdrop" onMouseDown={(event) => event.target === event.currentTarget && onClose()}>
-      <div ref={box} class={`dialog ${extra}`} role="dialog" aria-modal="true" aria-labelledby={id} tabIndex={-1} onKeyDown={pressed}>
-        <h2 id={id} class={bare ? "unseen" : undefined}>{title}</h2>
+    <div
+      class="backdrop"
+      onMouseDown={(event) => event.target === event.currentTarget && onClose()}
+    >
+      <div
+        ref={box}
+        class={`dialog ${extra}`}
+        role="dialog"
+        aria-modal="true"
+        aria-labelledby={id}
+        tabIndex={-1}
+        onKeyDown={pressed}
+      >
+        <h2 id={id} class={bare ? "unseen" : undefined}>
+          {title}
+        </h2>
         {children}
       </div>
     </div>
@@ -71,14 +92,31 @@ interface ConfirmProps {
 }
 
 /** Asks before something is done. */
-export function Confirm({ title, children, action, danger = false, busy = false, error = null, onConfirm, onClose }: ConfirmProps) {
+export function Confirm({
+  title,
+  children,
+  action,
+  danger = false,
+  busy = false,
+  error = null,
+  onConfirm,
+  onClose,
+}: ConfirmProps) {
   return (
     <Dialog title={title} onClose={onClose}>
       <div class="dialog-text">{children}</div>
-      {error !== null && <p class="error-text" role="alert">{error}</p>}
+      {error !== null && (
+        <p class="error-text" role="alert">
+          {error}
+        </p>
+      )}
       <div class="dialog-buttons">
-        <Button onClick={onClose} data-autofocus>Not now</Button>
-        <Button look={danger ? "danger" : "primary"} busy={busy} onClick={onConfirm}>{action}</Button>
+        <Button onClick={onClose} data-autofocus>
+          Not now
+        </Button>
+        <Button look={danger ? "danger" : "primary"} busy={busy} onClick={onConfirm}>
+          {action}
+        </Button>
       </div>
     </Dialog>
   );

@@ -1,9 +1,19 @@
+export {
+  ActionLink,
+  count,
+  Empty,
+  ErrorBox,
+  ExecutionLink,
+  Key,
+  Loading,
+  PageHead,
+  StatusBadge,
+  shortId,
+  statusText,
+} from "./bits";
 export { Button } from "./button";
 export { Confirm, Dialog } from "./dialog";
-export { Icon } from "./icons";
 export type { IconName } from "./icons";
+export { Icon } from "./icons";
 export { Tabs } from "./tabs";
-export { Duration, Time, formatDuration, formatExact, formatRelative, useTick } from "./time";
-export {
-  ActionLink, Empty, ErrorBox, ExecutionLink, Key, Loading, PageHead, StatusBadge, count, shortId, statusText,
-} from "./bits";
+export { Duration, formatDuration, formatExact, formatRelative, Time, useTick } from "./time";

@@ -1,5 +1,5 @@
-import { useId } from "preact/hooks";
 import type { ComponentChildren } from "preact";
+import { useId } from "preact/hooks";
 
 interface TabsProps<T extends string> {
   /** What the choice is about, for screen readers. */
@@ -13,12 +13,21 @@ interface TabsProps<T extends string> {
 }
 
 /** Arrow keys go from tab to tab, Tab goes into the panel. */
-export function Tabs<T extends string>({ label, tabs, current, onSelect, children, class: extra = "" }: TabsProps<T>) {
+export function Tabs<T extends string>({
+  label,
+  tabs,
+  current,
+  onSelect,
+  children,
+  class: extra = "",
+}: TabsProps<T>) {
   const id = useId();
   const pressed = (event: KeyboardEvent): void => {
     const usable = tabs.filter((tab) => tab.disabled !== true);
     const at = usable.findIndex((tab) => tab.id === current);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: usable.length - 1 }[event.key];
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: usable.length - 1 }[
+      event.key
+    ];
     const next = to === undefined ? undefined : usable[(to + usable.length) % usable.length];
     if (next === undefined) return;
     event.preventDefault();
@@ -45,7 +54,9 @@ export function Tabs<T extends string>({ label, tabs, current, onSelect, childre
         ))}
       </div>
       {children !== undefined && (
-        <div role="tabpanel" id={`${id}-panel`} aria-labelledby={`${id}-${current}`}>{children}</div>
+        <div role="tabpanel" id={`${id}-panel`} aria-labelledby={`${id}-${current}`}>
+          {children}
+        </div>
       )}
     </>
   );

@@ -34,8 +34,14 @@ export function formatDuration(seconds: number): string {
   if (value < 9.95) return `${value.toFixed(1)} s`;
   if (value < 59.5) return `${Math.round(value)} s`;
   const whole = Math.round(value);
-  const [days, hours, minutes, rest] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60, whole % 60];
-  const two = (a: number, unitA: string, b: number, unitB: string): string => `${a} ${unitA}${b > 0 ? ` ${b} ${unitB}` : ""}`;
+  const [days, hours, minutes, rest] = [
+    Math.floor(whole / 86400),
+    Math.floor(whole / 3600) % 24,
+    Math.floor(whole / 60) % 60,
+    whole % 60,
+  ];
+  const two = (a: number, unitA: string, b: number, unitB: string): string =>
+    `${a} ${unitA}${b > 0 ? ` ${b} ${unitB}` : ""}`;
   if (days > 0) return two(days, "d", hours, "h");
   if (hours > 0) return two(hours, "h", minutes, "min");
   return two(minutes, "min", rest, "s");
@@ -52,11 +58,21 @@ export function formatRelative(at: number, now: number): string {
   if (size < 3600) return say(`${Math.floor(size / 60)} min`);
   if (size < 86400) return say(`${Math.floor(size / 3600)} h`);
   if (size < 7 * 86400) return say(`${Math.floor(size / 86400)} d`);
-  return new Date(at).toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric" });
+  return new Date(at).toLocaleDateString(undefined, {
+    year: "numeric",
+    month: "short",
+    day: "numeric",
+  });
 }
 
 const EXACT: Intl.DateTimeFormatOptions = {
-  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+  year: "numeric",
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  timeZoneName: "short",
 };
 
 /** The exact time, in the browser's zone. */
@@ -88,7 +104,11 @@ interface DurationProps {
 
 /** How long something took, or takes so far. */
 export function Duration({ seconds, from, to }: DurationProps) {
-  const running = seconds === undefined && from !== null && from !== undefined && (to === null || to === undefined);
+  const running =
+    seconds === undefined &&
+    from !== null &&
+    from !== undefined &&
+    (to === null || to === undefined);
   useTick(running);
   let value = seconds ?? null;
   if (value === null && from !== null && from !== undefined) {
@@ -98,5 +118,9 @@ export function Duration({ seconds, from, to }: DurationProps) {
     if (running) value = Math.max(1, Math.floor(value));
   }
   if (value === null || Number.isNaN(value)) return <span class="faint">–</span>;
-  return <span class="num">{running ? formatDuration(value).replace(/\.0 s$/, " s") : formatDuration(value)}</span>;
+  return (
+    <span class="num">
+      {running ? formatDuration(value).replace(/\.0 s$/, " s") : formatDuration(value)}
+    </span>
+  );
 }
