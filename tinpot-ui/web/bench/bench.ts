@@ -14,8 +14,8 @@ import config from "../playwright.config";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 process.env.TINPOT_E2E_BIN ??= resolve(HERE, "../../../target/release");
-const { standalone } = await import("../e2e/server");
-const { run } = await import("../e2e/support");
+const { standalone } = await import("../e2e/servers");
+const { run } = await import("../e2e/helpers");
 
 const RUNS = Number(process.argv[2] ?? 9);
 const LINES = 300_000;

@@ -1,7 +1,7 @@
 /** The page of one execution, beside its log. */
 import { expect, test } from "@playwright/test";
-import { type Server, standalone } from "./server";
-import { line, over, run, shot, statusOf, submit, watchErrors } from "./support";
+import { line, over, run, shot, statusOf, submit, watchErrors } from "./helpers";
+import { type Server, standalone } from "./servers";
 
 let server: Server;
 

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, type Locator, type Page, test } from "@playwright/test";
-import { type Server, standalone } from "./server";
-import { shot, submit, timing, watchErrors } from "./support";
+import { shot, submit, timing, watchErrors } from "./helpers";
+import { type Server, standalone } from "./servers";
 
 let server: Server;
 

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, type Page, test } from "@playwright/test";
-import { type Cluster, cluster } from "./server";
-import { lastSeq, line, over, shot, sight, submit, watchErrors } from "./support";
+import { lastSeq, line, over, shot, sight, submit, watchErrors } from "./helpers";
+import { type Cluster, cluster } from "./servers";
 
 let server: Cluster;
 let folder: string;

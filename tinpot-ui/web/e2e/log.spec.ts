@@ -1,7 +1,7 @@
 /** The log of one execution, as it is looked at when it is over. */
 import { expect, test } from "@playwright/test";
-import { type Server, standalone } from "./server";
-import { line, run, shot, sight, watchErrors } from "./support";
+import { line, run, shot, sight, watchErrors } from "./helpers";
+import { type Server, standalone } from "./servers";
 
 /** What may be in the page for one log, however long it is. */
 const NODES_MAX = 3_000;

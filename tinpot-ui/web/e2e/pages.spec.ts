@@ -4,8 +4,8 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@playwright/test";
-import { cluster, freePort, type Server, standalone } from "./server";
-import { line, run, shot, statusOf, submit, watchErrors } from "./support";
+import { line, run, shot, statusOf, submit, watchErrors } from "./helpers";
+import { cluster, freePort, type Server, standalone } from "./servers";
 
 let server: Server;
 let folder: string;

@@ -1,31 +1,15 @@
-// The routes of the API, by name.
-import { type RequestOptions, requestJson, requestText } from "./http";
-import type {
-  Actions,
-  ExecutionPageAnswer,
-  ExecutionView,
-  Queue,
-  Stats,
-  Status,
-  Submitted,
-  Worker,
-} from "./types";
+// The routes of the API by name. Paths, parameters and results are checked against the schema.
+import createClient from "openapi-fetch";
+import { serverUrl } from "../app/base-path";
+import type { paths } from "./schema";
+import { ApiError, type SendOptions, send } from "./transport";
+import type { Actions, ExecutionView, LogFilter, LogPage, SearchQuery, Status } from "./types";
 
-type Signal = Pick<RequestOptions, "signal">;
-
-const segment = encodeURIComponent;
-
-/** Puts together a query; what is null, undefined or empty is left out. */
-export function query(
-  values: Record<string, string | number | boolean | null | undefined>,
-): string {
-  const pairs = new URLSearchParams();
-  for (const [name, value] of Object.entries(values)) {
-    if (value !== null && value !== undefined && value !== "") pairs.set(name, String(value));
-  }
-  const text = pairs.toString();
-  return text === "" ? "" : `?${text}`;
-}
+const client = createClient<paths>({
+  headers: { Accept: "application/json" },
+  credentials: "same-origin",
+  querySerializer: (values) => queryText(values).slice(1),
+});
 
 export interface ExecutionFilter {
   status?: readonly Status[];
@@ -39,40 +23,167 @@ export interface ExecutionFilter {
   limit?: number;
 }
 
+/** A position in a log: after a line, before a line, or at the end. */
+export type PageAt = { after: number } | { before: number } | { tail: true };
+
+/** Serializes a query with its question mark; leaves out null, undefined and empty values. */
+export function queryText(values: Record<string, unknown>): string {
+  const pairs = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== null && value !== undefined && value !== "") pairs.set(name, String(value));
+  }
+  const text = pairs.toString();
+  return text === "" ? "" : `?${text}`;
+}
+
+function settings(options: SendOptions) {
+  return {
+    baseUrl: serverUrl(),
+    fetch: (request: Request) => send(request, options),
+  };
+}
+
+/** Returns the body of a successful response; {@link send} has thrown for any other. */
+async function bodyOf<T>(
+  call: Promise<{ data?: T; error?: unknown; response: Response }>,
+): Promise<T> {
+  try {
+    return (await call).data as T;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new ApiError(502, "The response is not JSON. Check that this address is Tinpot's.");
+  }
+}
+
+const filterQuery = ({ level, streams }: LogFilter) => ({
+  ...(level === null ? {} : { level }),
+  ...(streams.length === 0 ? {} : { stream: streams.join() }),
+});
+
 export const api = {
-  actions: (options: Signal = {}) => requestJson<Actions>("api/actions", options),
-  /** The text of an action's view: schemas may hold numbers that JSON.parse would change. */
-  actionText: (name: string, options: Signal = {}) =>
-    requestText(`api/actions/${segment(name)}`, options),
-  execute: (name: string, body: string, headers: Record<string, string> = {}) =>
-    requestJson<Submitted>(`api/actions/${segment(name)}/execute`, {
-      method: "POST",
-      text: body,
-      headers,
-    }),
-  executions: ({ status, ...filter }: ExecutionFilter, options: Signal = {}) =>
-    requestJson<ExecutionPageAnswer>(
-      `api/executions${query({ ...filter, status: status?.join(",") })}`,
-      options,
+  actions: (options: SendOptions = {}) =>
+    bodyOf(client.GET("/api/actions", settings(options))) as Promise<Actions>,
+  /** Returns the text of an action: its schema may contain numbers that JSON.parse rounds. */
+  actionText: (name: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.GET("/api/actions/{name}", {
+        ...settings(options),
+        params: { path: { name } },
+        parseAs: "text",
+      }),
     ),
-  execution: (id: string, options: Signal = {}) =>
-    requestJson<ExecutionView>(`api/executions/${segment(id)}`, options),
-  executionText: (id: string, options: Signal = {}) =>
-    requestText(`api/executions/${segment(id)}`, options),
-  cancel: (id: string, force: boolean) =>
-    requestJson<{ status: string }>(
-      `api/executions/${segment(id)}/cancel${query({ force: force || null })}`,
-      { method: "POST" },
+  /** Submits an execution. `body` is JSON text, because JSON.stringify would round its numbers. */
+  execute: (name: string, body: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.POST("/api/actions/{name}/execute", {
+        ...settings(options),
+        params: { path: { name } },
+        body: body as never,
+        bodySerializer: (text) => text,
+      }),
     ),
-  rerun: (id: string) =>
-    requestJson<Submitted>(`api/executions/${segment(id)}/rerun`, { method: "POST", body: {} }),
-  workers: (options: Signal = {}) => requestJson<{ workers: Worker[] }>("api/workers", options),
-  drain: (id: string) => requestText(`api/workers/${segment(id)}/drain`, { method: "POST" }),
-  queues: (options: Signal = {}) => requestJson<{ queues: Queue[] }>("api/queues", options),
-  pause: (name: string) => requestText(`api/queues/${segment(name)}/pause`, { method: "POST" }),
-  resume: (name: string) => requestText(`api/queues/${segment(name)}/resume`, { method: "POST" }),
-  stats: (minutes: number, options: Signal = {}) =>
-    requestJson<Stats>(`api/stats${query({ minutes })}`, options),
-  version: (options: Signal = {}) =>
-    requestJson<{ version: string; api: number }>("api/version", options),
+  executions: ({ status, ...filter }: ExecutionFilter, options: SendOptions = {}) =>
+    bodyOf(
+      client.GET("/api/executions", {
+        ...settings(options),
+        params: {
+          query: { ...filter, ...(status === undefined ? {} : { status: status.join(",") }) },
+        },
+      }),
+    ),
+  execution: (id: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.GET("/api/executions/{id}", { ...settings(options), params: { path: { id } } }),
+    ) as Promise<ExecutionView>,
+  /** Returns the text of an execution: its values may contain numbers that JSON.parse rounds. */
+  executionText: (id: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.GET("/api/executions/{id}", {
+        ...settings(options),
+        params: { path: { id } },
+        parseAs: "text",
+      }),
+    ),
+  steps: (id: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.GET("/api/executions/{id}/spans", { ...settings(options), params: { path: { id } } }),
+    ),
+  artifacts: (id: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.GET("/api/executions/{id}/artifacts", {
+        ...settings(options),
+        params: { path: { id } },
+      }),
+    ),
+  summary: (id: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.GET("/api/executions/{id}/summary", {
+        ...settings(options),
+        params: { path: { id } },
+      }),
+    ),
+  logs: (id: string, at: PageAt, limit: number, filter: LogFilter, options: SendOptions = {}) =>
+    bodyOf(
+      client.GET("/api/executions/{id}/logs", {
+        ...settings(options),
+        params: { path: { id }, query: { ...at, limit, ...filterQuery(filter) } },
+      }),
+    ) as Promise<LogPage>,
+  searchLogs: (
+    id: string,
+    search: SearchQuery & { after: number; limit: number; context: number },
+    filter: LogFilter,
+    options: SendOptions = {},
+  ) =>
+    bodyOf(
+      client.GET("/api/executions/{id}/logs/search", {
+        ...settings(options),
+        params: {
+          path: { id },
+          query: {
+            q: search.text,
+            ...(search.regex ? { regex: true } : {}),
+            ...(search.matchCase ? { case: true } : {}),
+            ...(search.after > 0 ? { after: search.after } : {}),
+            limit: search.limit,
+            context: search.context,
+            ...filterQuery(filter),
+          },
+        },
+      }),
+    ),
+  cancel: (id: string, force: boolean, options: SendOptions = {}) =>
+    bodyOf(
+      client.POST("/api/executions/{id}/cancel", {
+        ...settings(options),
+        params: { path: { id }, query: force ? { force } : {} },
+      }),
+    ),
+  rerun: (id: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.POST("/api/executions/{id}/rerun", {
+        ...settings(options),
+        params: { path: { id } },
+        body: {},
+      }),
+    ),
+  workers: (options: SendOptions = {}) => bodyOf(client.GET("/api/workers", settings(options))),
+  drain: (id: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.POST("/api/workers/{id}/drain", { ...settings(options), params: { path: { id } } }),
+    ),
+  queues: (options: SendOptions = {}) => bodyOf(client.GET("/api/queues", settings(options))),
+  pause: (name: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.POST("/api/queues/{name}/pause", { ...settings(options), params: { path: { name } } }),
+    ),
+  resume: (name: string, options: SendOptions = {}) =>
+    bodyOf(
+      client.POST("/api/queues/{name}/resume", {
+        ...settings(options),
+        params: { path: { name } },
+      }),
+    ),
+  stats: (minutes: number, options: SendOptions = {}) =>
+    bodyOf(client.GET("/api/stats", { ...settings(options), params: { query: { minutes } } })),
 };

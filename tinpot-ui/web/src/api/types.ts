@@ -1,12 +1,13 @@
-// The API's shapes, as far as pages use them: generated from the API's own description by `npm run schema`, with what that cannot say.
-// All times are RFC 3339 texts, all durations seconds.
+// The types of the API that pages use: those that `npm run schema` generates from its description,
+// and the few that the description cannot express. Times are RFC 3339 text, durations are seconds.
 import type { components } from "./schema";
 
 type Shapes = components["schemas"];
 
 export type Status = Shapes["Status"];
 
-export const STATUSES: readonly Status[] = [
+/** Every status, in the order in which an execution reaches them. */
+export const STATUSES = [
   "queued",
   "running",
   "cancelling",
@@ -15,14 +16,29 @@ export const STATUSES: readonly Status[] = [
   "cancelled",
   "timed_out",
   "lost",
-];
+] as const satisfies readonly Status[];
 
-/** Whether an execution with this status never changes any more. */
+// A status that the API has and the list lacks is an error of the type checker.
+type Missing = Exclude<Status, (typeof STATUSES)[number]>;
+const ALL_LISTED: [Missing] extends [never] ? true : Missing = true;
+void ALL_LISTED;
+
+/** The statuses of executions that hold a slot. */
+export const RUNNING: readonly Status[] = ["running", "cancelling"];
+/** The statuses that count as a failure in statistics. */
+export const FAILURES: readonly Status[] = ["failed", "timed_out", "lost"];
+
+/** Returns true if an execution with this status has ended: a terminal status never changes. */
 export function isTerminal(status: Status): boolean {
-  return status !== "queued" && status !== "running" && status !== "cancelling";
+  return status !== "queued" && !RUNNING.includes(status);
 }
 
-/** What a schema of the dialect in `docs/types.md` may say. */
+/** Returns true if `text` is a status of this version. */
+export function isStatus(text: string): text is Status {
+  return (STATUSES as readonly string[]).includes(text);
+}
+
+/** A schema in the dialect of `docs/types.md`. */
 export interface Schema {
   type?: string | string[];
   enum?: unknown[];
@@ -67,10 +83,8 @@ export type ActionView = Omit<Shapes["ActionView"], "schema" | "result_schema"> 
 export type Actions = Record<string, ActionView>;
 
 export type ExecutionSummary = Shapes["ExecutionSummary"];
-export type ExecutionPageAnswer = Shapes["ExecutionPage"];
 export type OutcomeView = Shapes["Outcome"];
 export type AttemptView = Shapes["AttemptView"];
-export type ParentLink = Shapes["ParentLink"];
 export type ExecutionView = Shapes["ExecutionView"];
 export type Submitted = Shapes["Submitted"];
 
@@ -81,17 +95,38 @@ export type Queue = Shapes["Queue"];
 export type MinuteStats = Shapes["Minute"];
 export type Stats = Shapes["Stats"];
 
-/** A line of a log. `seq` is its number and never changes. */
+/** A line of a log. `seq` identifies it and never changes. */
 export type LogLine = Shapes["LogLine"];
+export type Level = Shapes["Level"];
+export type LogPage = Shapes["LogPage"];
+export type LogMatch = Shapes["LogMatch"];
+export type LogMatches = Shapes["LogMatches"];
 
-/** One message of the multiplexed stream. */
+/** The lines of a log to show; null and an empty list mean all. */
+export interface LogFilter {
+  level: Shapes["MinimumLevel"] | null;
+  streams: string[];
+}
+
+export interface SearchQuery {
+  text: string;
+  regex: boolean;
+  matchCase: boolean;
+}
+
+export type Step = Shapes["Span"];
+export type Steps = Shapes["Steps"];
+export type ChildLink = Shapes["ChildLink"];
+export type ArtifactLink = Shapes["ArtifactLink"];
+
+/** A message of the multiplexed stream. */
 export type StreamMessage = Shapes["PageEvent"];
 
-/** What happened to a followed execution beside its lines. */
+/** An event of a followed execution other than its lines. */
 export interface ExecutionEvent {
   type: string;
   data?: unknown;
 }
 
-/** One thing wrong with the parameters of a submission. */
+/** An invalid parameter of a submission. */
 export type Violation = Shapes["Violation"];

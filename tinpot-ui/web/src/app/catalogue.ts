@@ -1,7 +1,7 @@
 // The actions, for pages that list them and for the palette.
 import { signal } from "@preact/signals";
 import { api } from "../api/client";
-import { isAbort } from "../api/http";
+import { isAbort } from "../api/transport";
 import type { ActionView } from "../api/types";
 import { hub } from "../stream";
 

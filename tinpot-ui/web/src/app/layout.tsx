@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { hub, type StreamState } from "../stream";
 import { Button, Icon, type IconName, Key } from "../ui";
-import { href } from "./base";
+import { href } from "./base-path";
 import { Overlays, openPalette } from "./overlays";
 import { location } from "./router";
 import { SECTIONS } from "./sections";

@@ -1,12 +1,12 @@
 // Everything by a few letters: pages, actions, executions by their id.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api } from "../api/client";
-import { isAbort } from "../api/http";
+import { isAbort } from "../api/transport";
 import type { ActionView, ExecutionSummary } from "../api/types";
 import { Dialog, Icon, type IconName, StatusBadge } from "../ui";
 import { catalogue, needCatalogue } from "./catalogue";
+import { search } from "./fuzzy-search";
 import { navigate } from "./router";
-import { search } from "./search";
 import { SECTIONS } from "./sections";
 
 export interface Entry {

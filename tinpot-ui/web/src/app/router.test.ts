@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { apiUrl, href } from "./base";
+import { downloadHref, href } from "./base-path";
 import { location, match, navigate, setQuery, startRouter } from "./router";
 import { recall, remember } from "./storage";
 
@@ -33,7 +33,7 @@ test.each([
 test("addresses are made below the base", () => {
   open("/ops/", "/ops/");
   expect(href("/actions/a")).toBe("/ops/actions/a");
-  expect(apiUrl("api/actions")).toBe("/ops/api/actions");
+  expect(downloadHref("api/actions")).toBe("/ops/api/actions");
   navigate("/workers?x=1#L3");
   expect(window.location.pathname + window.location.search + window.location.hash).toBe(
     "/ops/workers?x=1#L3",

@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { basePath, href } from "./base";
+import { basePath, href } from "./base-path";
 
 export interface Location {
   /** Below the mount, with a slash in front and none at its end. */

@@ -1,6 +1,6 @@
 // What this browser remembers. Storage may be off or full: then nothing is remembered, and nothing fails. Mounts on one host share it, so
 // keys say which mount they are of.
-import { basePath } from "./base";
+import { basePath } from "./base-path";
 
 function key(name: string): string {
   return `tinpot:${basePath()}:${name}`;

@@ -1,8 +1,8 @@
 import { useState } from "preact/hooks";
 import { api } from "../api/client";
-import { errorText } from "../api/http";
+import { errorText } from "../api/transport";
 import { type ExecutionView, isTerminal } from "../api/types";
-import { href } from "../app/base";
+import { href } from "../app/base-path";
 import { navigate } from "../app/router";
 import { Button, Confirm } from "../ui";
 

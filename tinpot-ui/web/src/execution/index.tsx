@@ -1,10 +1,10 @@
 import { useMemo } from "preact/hooks";
 import { serverNow } from "../api/clock";
-import { ApiError } from "../api/http";
+import { ApiError } from "../api/transport";
 import type { ExecutionView } from "../api/types";
-import { href } from "../app/base";
+import { href } from "../app/base-path";
 import { location, setQuery } from "../app/router";
-import { useTitle } from "../app/title";
+import { useTitle } from "../app/use-title";
 import { LogViewer } from "../log";
 import {
   ActionLink,
@@ -15,16 +15,17 @@ import {
   Loading,
   PageHead,
   StatusBadge,
+  statusText,
   Tabs,
   Time,
   useTick,
 } from "../ui";
+import { CopyButton } from "./call-snippets";
 import { Controls } from "./controls";
-import { CopyButton } from "./copy";
-import { type ExecutionData, type ProgressView, useExecution } from "./data";
 import { Attempts, CallPanel, Failure, ResultPanel, Section } from "./panels";
 import { timeline } from "./timeline";
 import { Timeline } from "./timeline-view";
+import { type ExecutionData, type ProgressView, useExecution } from "./use-execution";
 import "./execution.css";
 
 type Tab = "log" | "result" | "timeline" | "call";
@@ -38,7 +39,7 @@ export function ExecutionPage({ id }: { id: string }) {
 export function Execution({ id, controls }: { id: string; controls: boolean }) {
   const data = useExecution(id);
   const view = data.view.data;
-  useTitle(view === null ? "Execution" : `${view.action_name} ${view.status.replace("_", " ")}`);
+  useTitle(view === null ? "Execution" : `${view.action_name} ${statusText(view.status)}`);
   // It was forgotten while it was looked at.
   if (view !== null && data.view.error instanceof ApiError && data.view.error.status === 404)
     return <Missing id={id} controls={controls} />;

@@ -10,8 +10,8 @@ import {
   sizeOf,
   summaryOf,
   TEXT_STEP,
-} from "./tree";
-import "./tree.css";
+} from "./json-nodes";
+import "./json-tree.css";
 
 /** Any JSON value; branches are drawn when they are opened, and long ones in steps. */
 export function JsonTree({ value, label }: { value: unknown; label: string }) {

@@ -1,12 +1,11 @@
 import type { ComponentChildren } from "preact";
-import type { ExecutionView } from "../api/types";
-import { apiUrl } from "../app/base";
-import { type Json, writeJson } from "../form/json";
+import type { ArtifactLink, ExecutionView } from "../api/types";
+import { downloadHref } from "../app/base-path";
+import { type Json, writeJson } from "../json/lossless-json";
 import { Duration, Empty, StatusBadge, Time } from "../ui";
-import { CopyAs, CopyButton } from "./copy";
-import type { ArtifactLink } from "./data";
+import { CopyAs, CopyButton } from "./call-snippets";
 import { JsonTree } from "./json-tree";
-import { Summary } from "./summary";
+import { Summary } from "./markdown-view";
 
 export function Section({
   title,
@@ -96,7 +95,7 @@ function Artifacts({ id, artifacts }: { id: string; artifacts: readonly Artifact
             <tr key={artifact.id}>
               <td>
                 <a
-                  href={apiUrl(
+                  href={downloadHref(
                     `api/executions/${encodeURIComponent(id)}/artifacts/${encodeURIComponent(artifact.id)}`,
                   )}
                   download={artifact.name}

@@ -1,14 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import { BARS_MAX, type ChildState, type StepView, type TimelineInput, timeline } from "./timeline";
+import type { Step } from "../api/types";
+import { BARS_MAX, type ChildState, type TimelineInput, timeline } from "./timeline";
 
 const at = (seconds: number) => new Date(1_700_000_000_000 + seconds * 1000).toISOString();
-const step = (
-  id: string,
-  parent: string | null,
-  from: number,
-  duration: number | null,
-): StepView => ({
+const step = (id: string, parent: string | null, from: number, duration: number | null): Step => ({
   id,
   parent,
   name: `step ${id}`,

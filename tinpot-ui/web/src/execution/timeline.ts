@@ -1,22 +1,8 @@
 /** Where the bars of attempts, steps and children lie in time. */
 
+import { type ChildLink, FAILURES, isStatus, isTerminal, type Step } from "../api/types";
+
 export type BarOutcome = "succeeded" | "failed" | "cancelled" | "pending" | "unknown";
-
-export interface StepView {
-  id: string;
-  parent: string | null;
-  name: string;
-  started_at: string;
-  duration: number | null;
-  outcome: "succeeded" | "failed" | "cancelled" | null;
-  error?: string;
-}
-
-export interface ChildLink {
-  execution_id: string;
-  action_name: string;
-  span: string | null;
-}
 
 /** What is known of a child beside its link. */
 export interface ChildState {
@@ -53,7 +39,7 @@ export interface Bar {
 
 export interface TimelineInput {
   attempts: readonly AttemptTimes[];
-  steps: readonly StepView[];
+  steps: readonly Step[];
   children: readonly ChildLink[];
   states: ReadonlyMap<string, ChildState>;
   /** The server's clock, in milliseconds: that of the browser may be wrong. */
@@ -67,24 +53,13 @@ export const BARS_MAX = 500;
 const ms = (time: string | null | undefined) =>
   time === null || time === undefined ? NaN : Date.parse(time);
 
+/** Returns the outcome that a bar shows for a status; a newer server may know further statuses. */
 export function outcomeOf(status: string | null): BarOutcome {
-  switch (status) {
-    case "succeeded":
-      return "succeeded";
-    case "failed":
-    case "timed_out":
-    case "lost":
-      return "failed";
-    case "cancelled":
-      return "cancelled";
-    case null:
-    case "queued":
-    case "running":
-    case "cancelling":
-      return "pending";
-    default:
-      return "unknown";
-  }
+  if (status === null) return "pending";
+  if (!isStatus(status)) return "unknown";
+  if (!isTerminal(status)) return "pending";
+  if (FAILURES.includes(status)) return "failed";
+  return status === "succeeded" ? "succeeded" : "cancelled";
 }
 
 interface Draft extends Omit<Bar, "from" | "to" | "seconds"> {
@@ -99,7 +74,7 @@ export function timeline(input: TimelineInput): { bars: Bar[]; left: number; sec
     input.attempts.map((attempt) => [attempt.number, ms(attempt.ended_at)]),
   );
   const known = new Set(input.steps.map((step) => step.id));
-  const below = new Map<string, StepView[]>();
+  const below = new Map<string, Step[]>();
   for (const step of input.steps) {
     const parent =
       step.parent !== null && known.has(step.parent)
@@ -152,7 +127,7 @@ export function timeline(input: TimelineInput): { bars: Bar[]; left: number; sec
 }
 
 function stepDraft(
-  step: StepView,
+  step: Step,
   depth: number,
   ends: Map<number, number>,
   input: TimelineInput,

@@ -1,8 +1,8 @@
 // Bounds: what a schema says about how large a value may be, to check and to tell.
 import type { Schema } from "../api/types";
-import { isNumber, numberText } from "./fits";
+import { type Json, NumberText } from "../json/lossless-json";
 import { durationSeconds } from "./formats";
-import { type Json, NumberText } from "./json";
+import { isNumber, numberText } from "./matches-shape";
 import type { Kind } from "./shape";
 
 /** −1, 0 or 1; whole numbers of any size are compared exactly. */

@@ -1,11 +1,11 @@
 // The controls of single values.
 import type { FunctionComponent } from "preact";
 import { useState } from "preact/hooks";
+import { sameJson } from "../json/lossless-json";
 import { Button } from "../ui";
 import { base64OfBytes, base64Size, formatProblem, offsetAt, textOfBase64 } from "./formats";
-import { sameJson } from "./json";
-import { bytesOfText, type Node, UNSET } from "./node";
 import type { Shape } from "./shape";
+import { bytesOfText, type Node, UNSET } from "./value-tree";
 
 export interface ControlProps {
   shape: Shape;

@@ -1,13 +1,13 @@
 // One field with its name, what it takes, and what is wrong with it.
 import type { ComponentChildren } from "preact";
+import { writeJson } from "../json/lossless-json";
 import { Button } from "../ui";
 import { boundsHint } from "./bounds";
-import { idOf, useForm } from "./context";
 import { Control } from "./controls";
-import { ListFields, MemberFields, ObjectFields, TupleFields } from "./groups";
-import { writeJson } from "./json";
-import { begin, fromJson, type Node, shown, UNSET } from "./node";
+import { idOf, useForm } from "./form-context";
+import { ListFields, MemberFields, ObjectFields, TupleFields } from "./nested-fields";
 import type { Shape } from "./shape";
+import { begin, fromJson, type Node, shown, UNSET } from "./value-tree";
 
 export interface FieldProps {
   /** What stands before it; empty inside of lists. */

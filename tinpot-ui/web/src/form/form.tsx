@@ -1,13 +1,10 @@
 // The form of an action: fields or JSON, options, and what is sent.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError, errorText } from "../api/http";
+import { ApiError, errorText } from "../api/transport";
 import type { ActionView, Violation } from "../api/types";
+import { type JsonObject, writeJson } from "../json/lossless-json";
 import { Button, ErrorBox, Key, Tabs } from "../ui";
-import { Form, type FormContext, idOf } from "./context";
-import { ObjectFields } from "./groups";
-import { type JsonObject, writeJson } from "./json";
-import { NO_OPTIONS, OptionFields, type OptionTexts, readOptions } from "./options";
-import type { Shape } from "./shape";
+import { Form, type FormContext, idOf } from "./form-context";
 import {
   discardText,
   type FormState,
@@ -17,8 +14,11 @@ import {
   toJsonView,
   typeText,
   withoutRefusals,
-} from "./state";
-import { type Written, writeForm } from "./write";
+} from "./form-state";
+import { ObjectFields } from "./nested-fields";
+import { NO_OPTIONS, OptionFields, type OptionTexts, readOptions } from "./options";
+import type { Shape } from "./shape";
+import { type Written, writeForm } from "./submission";
 
 /** What is to be sent. */
 export interface Submission {

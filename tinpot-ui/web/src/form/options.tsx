@@ -2,7 +2,7 @@
 
 import type { ActionView } from "../api/types";
 import { formatDuration } from "../ui";
-import { useForm } from "./context";
+import { useForm } from "./form-context";
 import { durationSeconds, parseDuration } from "./formats";
 
 export interface OptionTexts {

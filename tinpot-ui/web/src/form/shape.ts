@@ -1,6 +1,6 @@
 // What a schema means to a form. Schemas are of the dialect in `docs/types.md`: no references, `null` folded into `type`.
 import type { Schema } from "../api/types";
-import type { Json } from "./json";
+import type { Json } from "../json/lossless-json";
 
 export type Kind =
   | "string"

@@ -1,7 +1,7 @@
 /** Marks what was searched for, within spans. */
 
+import type { SearchQuery } from "../api/types";
 import type { Span } from "./ansi";
-import type { SearchQuery } from "./types";
 
 export interface Piece extends Span {
   hit: boolean;

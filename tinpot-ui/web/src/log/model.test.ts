@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import type { PageAt } from "../api/client";
+import type { LogFilter, LogLine, LogMatches, LogPage } from "../api/types";
+import { passes } from "./line-filter";
+import { LINES_MAX } from "./line-window";
 import { LogModel } from "./model";
 import { LogSearch } from "./search";
-import type { LogSource, PageAt } from "./source";
-import type { LogFilter, LogHits, LogLine, LogPage } from "./types";
-import { passes } from "./types";
-import { LINES_MAX } from "./window";
+import type { LogSource } from "./source";
 
 /** A log as the server keeps it; every hundredth number is none of a line. */
 class FakeLog implements LogSource {
@@ -51,7 +52,7 @@ class FakeLog implements LogSource {
     });
   }
 
-  search(): Promise<LogHits> {
+  search(): Promise<LogMatches> {
     const matches = this.all({ level: null, streams: [] }).filter(
       (line) => line.message === "needle",
     );

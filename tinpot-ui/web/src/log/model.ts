@@ -1,9 +1,10 @@
 /** What a viewer of one log knows: the lines near where it looks, what is new, and whether it follows. Knows nothing of pixels. */
-import { isAbort } from "../api/http";
-import type { LineRange } from "./links";
-import type { LogSource, PageAt } from "./source";
-import type { LogFilter, LogLine, LogPage } from "./types";
-import { passes } from "./types";
+
+import type { PageAt } from "../api/client";
+import { isAbort } from "../api/transport";
+import type { LogFilter, LogLine, LogPage } from "../api/types";
+import { passes } from "./line-filter";
+import type { LineRange } from "./line-links";
 import {
   appended,
   EMPTY_WINDOW,
@@ -12,7 +13,8 @@ import {
   prepended,
   trimmedEnd,
   windowOf,
-} from "./window";
+} from "./line-window";
+import type { LogSource } from "./source";
 
 /** Lines of one request: some screens, and quick to read. */
 const PAGE = 500;

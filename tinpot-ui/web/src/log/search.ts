@@ -1,7 +1,7 @@
 /** A search through all of a log, done by the server, and where the reader is among its hits. */
-import { errorText, isAbort } from "../api/http";
+import { errorText, isAbort } from "../api/transport";
+import type { LogFilter, LogMatch, SearchQuery } from "../api/types";
 import type { LogSource } from "./source";
-import type { LogFilter, LogHit, SearchQuery } from "./types";
 
 /** Hits that are held; whoever has more narrows the search. */
 export const HITS_MAX = 2_000;
@@ -10,7 +10,7 @@ export const NO_SEARCH: SearchQuery = { text: "", regex: false, matchCase: false
 
 export class LogSearch {
   query: SearchQuery = NO_SEARCH;
-  hits: LogHit[] = [];
+  hits: LogMatch[] = [];
   /** Hits in all, as far as the server has counted. */
   total: number | null = null;
   /** Which hit is looked at; -1: none. */

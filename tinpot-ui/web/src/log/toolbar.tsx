@@ -1,9 +1,9 @@
 import type { RefObject } from "preact";
+import type { LogFilter, SearchQuery } from "../api/types";
 import { Button, Icon } from "../ui";
+import type { Times } from "./log-row";
 import type { LogModel } from "./model";
-import type { Times } from "./row";
 import type { LogSearch } from "./search";
-import type { LogFilter, SearchQuery } from "./types";
 
 const LEVELS: readonly [string, string][] = [
   ["", "All levels"],

@@ -7,23 +7,22 @@ import {
   useRef,
   useState,
 } from "preact/hooks";
-import type { ExecutionEvent } from "../api/types";
+import type { ExecutionEvent, LogFilter, LogLine, SearchQuery } from "../api/types";
 import { location, navigate } from "../app/router";
 import { recall, remember } from "../app/storage";
 import { hub, useResync } from "../stream";
 import { Button, Empty, ErrorBox, Loading } from "../ui";
+import { useAnnouncement } from "./announcer";
 import { patternOf } from "./highlight";
-import { Hits } from "./hits";
 import { useLogKeys } from "./keys";
-import { extended, type LineRange, linesHash, parseLines } from "./links";
+import { extended, type LineRange, linesHash, parseLines } from "./line-links";
+import { Row, SHOWN_CHARS, SHOWN_STEP, type Times } from "./log-row";
 import { LogModel } from "./model";
-import { Row, SHOWN_CHARS, SHOWN_STEP, type Times } from "./row";
 import { LogSearch, NO_SEARCH } from "./search";
+import { Hits } from "./search-hits";
 import { logSource } from "./source";
-import { useSpoken } from "./spoken";
-import { beginsStep, pathOf, type StepNames } from "./steps";
+import { beginsStep, pathOf, type StepNames } from "./step-headings";
 import { NEXT_TIMES, Toolbar } from "./toolbar";
-import type { LogFilter, LogLine, SearchQuery } from "./types";
 import { useViewport } from "./viewport";
 import "./log.css";
 
@@ -170,7 +169,7 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
   const pattern = useMemo(() => patternOf(search.query), [search.query]);
   const current = search.hits[search.current]?.seq ?? null;
   const from = startedAt === null ? Date.parse(lines[0]?.timestamp ?? "") : Date.parse(startedAt);
-  const spoken = useSpoken(model, live);
+  const spoken = useAnnouncement(model, live);
   const empty = !model.opening && lines.length === 0 && model.error === null && !model.busy;
   const digits = String(model.lastSeq).length;
 

@@ -1,8 +1,8 @@
 /** Keeps the screen where the reader wants it: at a line that stays in place while lines come and go around it, at a target, or at the end. */
 import { useCallback, useLayoutEffect, useReducer, useRef } from "preact/hooks";
-import { type Layout, layoutOf, missingAt, rowAt, visible } from "./layout";
+import { indexOfSeq } from "./line-window";
 import type { LogModel } from "./model";
-import { indexOfSeq } from "./window";
+import { type Layout, layoutOf, missingAt, rowAt, visible } from "./row-layout";
 
 /** As in the style sheet. */
 export const ROW_PX = 19;

@@ -1,19 +1,19 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api } from "../api/client";
-import { ApiError } from "../api/http";
+import { ApiError } from "../api/transport";
 import type { ActionView, ExecutionView } from "../api/types";
-import { href } from "../app/base";
+import { href } from "../app/base-path";
 import { location, navigate } from "../app/router";
 import { recall, remember } from "../app/storage";
-import { useTitle } from "../app/title";
+import { useTitle } from "../app/use-title";
 import { ActionForm, type Submission } from "../form/form";
-import { isObject, type JsonObject, parseJson } from "../form/json";
+import { parseAction, stillFitting, toRemember } from "../form/form-state";
 import type { OptionTexts } from "../form/options";
 import { shapeOf } from "../form/shape";
-import { parseAction, stillFitting, toRemember } from "../form/state";
+import { isObject, type JsonObject, parseJson } from "../json/lossless-json";
 import { hub, useResource } from "../stream";
 import { count, Empty, ErrorBox, formatDuration, Icon, Loading, PageHead, shortId } from "../ui";
-import { RecentExecutions } from "./recent";
+import { RecentExecutions } from "./recent-executions";
 
 /** What a form begins with, and where that came from. */
 interface Beginning {

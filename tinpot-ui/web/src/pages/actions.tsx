@@ -1,11 +1,11 @@
 import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { api } from "../api/client";
 import type { ActionView, Problem } from "../api/types";
-import { href } from "../app/base";
+import { href } from "../app/base-path";
 import { catalogue, needCatalogue, reloadCatalogue } from "../app/catalogue";
+import { includesWords } from "../app/fuzzy-search";
 import { location, setQuery } from "../app/router";
-import { includesWords } from "../app/search";
-import { useTitle } from "../app/title";
+import { useTitle } from "../app/use-title";
 import { hub, isOutage, useResource } from "../stream";
 import { Button, count, Empty, ErrorBox, Icon, Loading, PageHead } from "../ui";
 

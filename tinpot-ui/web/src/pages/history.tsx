@@ -1,10 +1,10 @@
 import { useEffect } from "preact/hooks";
 import type { ExecutionFilter } from "../api/client";
-import { type ExecutionSummary, STATUSES, type Status } from "../api/types";
-import { href } from "../app/base";
+import { type ExecutionSummary, isStatus, STATUSES } from "../api/types";
+import { href } from "../app/base-path";
 import { catalogue, needCatalogue } from "../app/catalogue";
 import { location, navigate, setQuery } from "../app/router";
-import { useTitle } from "../app/title";
+import { useTitle } from "../app/use-title";
 import { toLocal } from "../form/formats";
 import {
   Button,
@@ -26,9 +26,7 @@ const PAGE = 50;
 /** What the address says to show. What it says wrongly is left out: links are written by hand, too. */
 export function filterOf(query: URLSearchParams): ExecutionFilter {
   const filter: ExecutionFilter = {};
-  const statuses = (query.get("status") ?? "")
-    .split(",")
-    .filter((text): text is Status => (STATUSES as readonly string[]).includes(text));
+  const statuses = (query.get("status") ?? "").split(",").filter(isStatus);
   if (statuses.length > 0) filter.status = statuses;
   for (const name of ["action", "queue", "requested_by", "parent", "before"] as const) {
     const text = query.get(name)?.trim();

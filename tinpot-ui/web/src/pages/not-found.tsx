@@ -1,5 +1,5 @@
-import { href } from "../app/base";
-import { useTitle } from "../app/title";
+import { href } from "../app/base-path";
+import { useTitle } from "../app/use-title";
 import { Empty, PageHead } from "../ui";
 
 export function NotFoundPage() {

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../api/client";
 import { serverNow } from "../api/clock";
-import type { ExecutionSummary, Status } from "../api/types";
-import { href } from "../app/base";
-import { useTitle } from "../app/title";
+import { type ExecutionSummary, FAILURES, RUNNING } from "../api/types";
+import { href } from "../app/base-path";
+import { useTitle } from "../app/use-title";
 import { hub, useResource } from "../stream";
 import { Duration, Empty, ErrorBox, Loading, PageHead, StatusBadge, Tabs, Time } from "../ui";
 import { buckets, DurationChart, ThroughputChart } from "./charts";
@@ -16,9 +16,6 @@ const RANGES = [
 ] as const;
 type Range = (typeof RANGES)[number]["id"];
 
-const RUNNING: readonly Status[] = ["running", "cancelling"];
-const WAITING: readonly Status[] = ["queued"];
-const FAILED: readonly Status[] = ["failed", "timed_out", "lost"];
 const LISTED = 8;
 
 export function OverviewPage() {
@@ -28,7 +25,7 @@ export function OverviewPage() {
   const workers = useResource("overview workers", (signal) => api.workers({ signal }));
   const queues = useResource("overview queues", (signal) => api.queues({ signal }));
   const running = useExecutions({ status: RUNNING }, LISTED);
-  const failures = useExecutions({ status: FAILED }, LISTED);
+  const failures = useExecutions({ status: FAILURES }, LISTED);
   useEffect(() => {
     const leave = [hub.onChange("workers", workers.reload), hub.onChange("queues", queues.reload)];
     // Charts are of minutes: every few seconds is often enough.
@@ -77,7 +74,7 @@ export function OverviewPage() {
         <Figure
           label="Waiting"
           value={waiting}
-          to={`/executions?status=${WAITING.join()}`}
+          to={"/executions?status=queued"}
           note={paused > 0 ? `${paused} paused` : ""}
         />
         <Figure label="Ended" value={done} note={since(stats.data?.since, Number(range))} />
@@ -85,7 +82,7 @@ export function OverviewPage() {
           label="Failed"
           value={failed}
           look={failed !== undefined && failed > 0 ? "bad" : ""}
-          to={`/executions?status=${FAILED.join()}`}
+          to={`/executions?status=${FAILURES.join()}`}
           note={
             done !== undefined && done > 0 && failed !== undefined && failed > 0
               ? `${percent(failed / done)} of them`
@@ -132,7 +129,7 @@ export function OverviewPage() {
           title="Recent failures"
           executions={failures.data?.executions}
           empty="No failures."
-          all={`/executions?status=${FAILED.join()}`}
+          all={`/executions?status=${FAILURES.join()}`}
         />
       </div>
     </>

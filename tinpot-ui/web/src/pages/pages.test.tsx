@@ -2,10 +2,10 @@ import { fireEvent, render, screen, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { resetClock } from "../api/clock";
 import type { ActionView, ExecutionSummary, Stats } from "../api/types";
+import { includesWords, score, search } from "../app/fuzzy-search";
 import { overlay, startShortcuts } from "../app/overlays";
 import { entries, Palette } from "../app/palette";
 import { location, startRouter } from "../app/router";
-import { includesWords, score, search } from "../app/search";
 import { hub } from "../stream";
 import { Dialog, formatDuration, formatRelative } from "../ui";
 import { ActionPage } from "./action";
@@ -23,11 +23,10 @@ let stop = (): void => undefined;
 beforeEach(() => {
   document.head.innerHTML = '<base href="/">';
   [answers, requests] = [{}, []];
-  vi.stubGlobal("fetch", async (address: string, init?: RequestInit) => {
-    const path = address.replace(/\?.*/, "");
-    requests.push(
-      `${init?.method ?? "GET"} ${address}${init?.body === undefined ? "" : ` ${String(init.body)}`}`,
-    );
+  vi.stubGlobal("fetch", async (request: Request) => {
+    const path = new URL(request.url).pathname;
+    const body = await request.text();
+    requests.push(`${request.method} ${path}${body === "" ? "" : ` ${body}`}`);
     const answer = answers[path];
     if (answer === undefined)
       return new Response(JSON.stringify({ detail: `there is nothing at ${path}` }), {
@@ -250,13 +249,13 @@ test("while the server is gone, what was loaded stays, and only the header says 
   hub.state.value = "live";
   render(<QueuesPage />);
   const pause = await screen.findByRole("button", { name: "Pause gpu" });
-  vi.stubGlobal("fetch", async (address: string) => {
-    if (address.endsWith("/pause")) return new Response("{}");
+  vi.stubGlobal("fetch", async (request: Request) => {
+    if (request.url.endsWith("/pause")) return new Response("{}");
     throw new TypeError("Failed to fetch");
   });
   fireEvent.click(pause);
   // With a live stream it is an error like any other.
-  expect((await screen.findByRole("alert")).textContent).toContain("the server cannot be reached");
+  expect((await screen.findByRole("alert")).textContent).toContain("Cannot reach the server");
   hub.state.value = "stale";
   await waitFor(() => expect(screen.queryByRole("alert")).toBeNull());
   expect(screen.getByText("gpu")).toBeTruthy();

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../api/client";
-import { errorText } from "../api/http";
-import type { Queue } from "../api/types";
-import { href } from "../app/base";
-import { useTitle } from "../app/title";
+import { errorText } from "../api/transport";
+import { type Queue, RUNNING } from "../api/types";
+import { href } from "../app/base-path";
+import { useTitle } from "../app/use-title";
 import { hub, useResource } from "../stream";
 import { Button, count, Empty, ErrorBox, Loading, PageHead, Time } from "../ui";
 
@@ -112,7 +112,7 @@ function QueueRow({ queue, onChanged }: { queue: Queue; onChanged: () => void })
         {link(queue.waiting, "queued")}
       </td>
       <td class="right num" data-label="Running">
-        {link(queue.granted, "running,cancelling")}
+        {link(queue.granted, RUNNING.join())}
       </td>
       <td class="right num" data-label="Delayed">
         {queue.delayed === 0 ? <span class="faint">0</span> : queue.delayed}

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../api/client";
-import { errorText } from "../api/http";
+import { errorText } from "../api/transport";
 import type { Worker } from "../api/types";
-import { href } from "../app/base";
-import { useTitle } from "../app/title";
+import { href } from "../app/base-path";
+import { useTitle } from "../app/use-title";
 import { hub, useResource } from "../stream";
 import {
   Button,

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { ApiError, isAbort } from "../api/http";
+import { ApiError, isAbort } from "../api/transport";
 import { hub } from "./hub";
 
 export interface Resource<T> {

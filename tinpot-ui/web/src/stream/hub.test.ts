@@ -2,7 +2,6 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { resetClock } from "../api/clock";
 import type { LogLine } from "../api/types";
 import { StreamHub } from "./hub";
-import { SseParser } from "./sse";
 
 /** A connection that a test holds the other end of. */
 class Connection {
@@ -26,8 +25,12 @@ class Connection {
     this.response = new Response(body, { status });
   }
 
-  async raw(text: string): Promise<void> {
-    this.controller.enqueue(new TextEncoder().encode(text));
+  raw(text: string): Promise<void> {
+    return this.bytes(new TextEncoder().encode(text));
+  }
+
+  async bytes(bytes: Uint8Array): Promise<void> {
+    this.controller.enqueue(bytes);
     await vi.advanceTimersByTimeAsync(1);
   }
 
@@ -266,16 +269,28 @@ test("executions that changed, and that there were more", async () => {
   ]);
 });
 
-test("messages are the same however the stream is cut", () => {
-  const text =
-    ': hello\r\n\r\nid: 1\r\ndata: {"a":\r\ndata: "ü"}\r\n\r\nevent: x\ndata:2\n\n\ndata: 3\n';
-  const whole = new SseParser().push(text);
-  expect(whole).toEqual([
-    { id: "1", event: null, data: '{"a":\n"ü"}' },
-    { id: "1", event: "x", data: "2" },
-  ]);
-  for (let at = 0; at <= text.length; at += 1) {
-    const parser = new SseParser();
-    expect([...parser.push(text.slice(0, at)), ...parser.push(text.slice(at))]).toEqual(whole);
-  }
+test("messages arrive whole, wherever the network cuts the stream", async () => {
+  const log = follower("e1", 0);
+  await start();
+  const message = (seq: number): string =>
+    JSON.stringify({ type: "log", execution_id: "e1", lines: [{ ...line(seq), message: "ü" }] });
+  const text = `: hello\r\n\r\nid: 1\r\ndata: ${message(1)}\r\n\r\nevent: x\ndata:${message(2)}\n\n`;
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length; at += 1) await last().bytes(bytes.slice(at, at + 1));
+  expect(log.seqs).toEqual([1, 2]);
+  await last().raw(`data: ${message(3)}`);
+  expect(log.seqs).toEqual([1, 2]);
+  await last().raw("\n\n");
+  expect(log.seqs).toEqual([1, 2, 3]);
+});
+
+test("the stream is requested without the credentials of the page's address", async () => {
+  const requested: string[] = [];
+  vi.stubGlobal("fetch", async (address: string) => {
+    requested.push(address);
+    throw new TypeError("Failed to fetch");
+  });
+  vi.spyOn(document, "baseURI", "get").mockReturnValue("http://user:pw@tinpot.test/deep/");
+  await start();
+  expect(requested[0]).toBe(`${window.location.origin}/deep/api/stream?catalogue=true`);
 });

@@ -1,11 +1,11 @@
 // The one event stream of a tab. Browsers allow six connections per host, so pages share it: each says what it wants to hear, and the hub
 // connects again, with the log positions it has, when that changes or the connection is gone.
 import { signal } from "@preact/signals";
-import { query } from "../api/client";
+import { createParser } from "eventsource-parser";
+import { queryText } from "../api/client";
 import { heardServerDate } from "../api/clock";
 import type { ExecutionEvent, ExecutionSummary, LogLine, StreamMessage } from "../api/types";
-import { apiUrl } from "../app/base";
-import { SseParser } from "./sse";
+import { serverUrl } from "../app/base-path";
 
 /** `stale`: the connection is gone, what is shown may be old. `closed`: the server gives no stream; asked again now and then. */
 export type StreamState = "connecting" | "live" | "stale" | "closed";
@@ -38,6 +38,9 @@ const timing = {
   /** A connection that lasted so long was a good one. */
   goodMs: 5_000,
 };
+
+/** The longest message; a longer one ends the connection. */
+const MESSAGE_CHARS_MAX = 64 * 1024 * 1024;
 
 interface Follow {
   after: number;
@@ -185,8 +188,8 @@ export class StreamHub {
     // A stream of nothing would be refused, and the header shows whether there is one.
     const catalogue = true;
     return (
-      apiUrl("api/stream") +
-      query({
+      `${serverUrl()}/api/stream` +
+      queryText({
         executions: on("executions"),
         workers: on("workers"),
         queues: on("queues"),
@@ -245,14 +248,18 @@ export class StreamHub {
   private async read(body: ReadableStream<Uint8Array>, heard: () => void): Promise<void> {
     const reader = body.getReader();
     const decoder = new TextDecoder();
-    const parser = new SseParser();
+    const parser = createParser({
+      maxBufferSize: MESSAGE_CHARS_MAX,
+      onEvent: ({ data }) => this.message(JSON.parse(data) as StreamMessage),
+      onError: (error) => {
+        if (error.type === "max-buffer-size-exceeded") throw error;
+      },
+    });
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       heard();
-      for (const message of parser.push(decoder.decode(value, { stream: true }))) {
-        this.message(JSON.parse(message.data) as StreamMessage);
-      }
+      parser.feed(decoder.decode(value, { stream: true }));
     }
   }
 

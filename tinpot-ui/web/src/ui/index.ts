@@ -1,19 +1,14 @@
-export {
-  ActionLink,
-  count,
-  Empty,
-  ErrorBox,
-  ExecutionLink,
-  Key,
-  Loading,
-  PageHead,
-  StatusBadge,
-  shortId,
-  statusText,
-} from "./bits";
 export { Button } from "./button";
+export { count } from "./count";
 export { Confirm, Dialog } from "./dialog";
+export { Empty } from "./empty";
+export { ErrorBox } from "./error-box";
 export type { IconName } from "./icons";
 export { Icon } from "./icons";
+export { Key } from "./key";
+export { ActionLink, ExecutionLink, shortId } from "./links";
+export { Loading } from "./loading";
+export { PageHead } from "./page-head";
+export { StatusBadge, statusText } from "./status";
 export { Tabs } from "./tabs";
 export { Duration, formatDuration, formatExact, formatRelative, Time, useTick } from "./time";

@@ -1,0 +1,169 @@
+/** What goes wrong: with servers, links, clocks, and with what is larger than anybody thought. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "@playwright/test";
+import { line, run, shot, submit, timing, watchErrors } from "./helpers";
+import { cluster, front, type Server, standalone } from "./servers";
+
+let server: Server;
+
+test.beforeAll(async () => {
+  server = await standalone();
+});
+
+test.afterAll(async () => server.stop());
+
+test("a server that goes away is said to be gone; one that comes back as a newer version offers to reload", async ({
+  page,
+}) => {
+  const between = await front(server);
+  try {
+    await page.goto(`${between.url}/actions`);
+    await expect(page.locator(".stream")).toHaveAttribute("data-state", "live");
+    await expect(page.locator(".side-end")).toContainText("0.1.0");
+    await page.evaluate(() => Object.assign(window, { before: true }));
+    await between.down();
+    await expect(page.locator(".stream")).toHaveAttribute("data-state", "stale");
+    await expect(page.getByRole("link", { name: "colourful" })).toBeVisible();
+    // Another page cannot be loaded now, and says so; it comes by itself later.
+    await page.getByRole("link", { name: "Workers" }).click();
+    await expect(page.getByText("Cannot reach the server")).toBeVisible();
+    await expect(page.getByRole("button", { name: /New version/ })).toHaveCount(0);
+    await between.up("99.0.0");
+    await expect(page.locator(".stream")).toHaveAttribute("data-state", "live", {
+      timeout: 20_000,
+    });
+    await expect(page.locator(".worker")).toBeVisible();
+    await expect(page.getByText("Cannot reach the server")).toHaveCount(0);
+    await shot(page, "new-version");
+    await page.getByRole("button", { name: /New version/ }).click();
+    await expect.poll(() => page.evaluate(() => "before" in window)).toBe(false);
+    await expect(page.locator(".side-end")).toContainText("99.0.0");
+    await expect(page.getByRole("button", { name: /New version/ })).toHaveCount(0);
+  } finally {
+    await between.stop();
+  }
+});
+
+test("a link to an execution that is kept no longer says so, and so does a page that had it open", async ({
+  page,
+  context,
+}) => {
+  const own = await cluster({ args: ["--keep-executions", "1"] });
+  try {
+    const id = await run(own.url, "colourful");
+    await page.goto(`${own.url}/executions/${id}`);
+    await expect(line(page, "the end")).toBeVisible();
+    const other = await context.newPage();
+    for (let turn = 0; turn < 3; turn += 1) await run(own.url, "leaf");
+    await expect
+      .poll(async () => (await fetch(`${own.url}/api/executions/${id}`)).status, {
+        timeout: 20_000,
+      })
+      .toBe(404);
+    await other.goto(`${own.url}/executions/${id}`);
+    await expect(other.getByText("There is no such execution")).toBeVisible();
+    await expect(other.getByText(/kept for some time/)).toBeVisible();
+    // It is asked for again when the stream was gone and is back.
+    await own.restart();
+    await expect(page.getByText("There is no such execution")).toBeVisible({ timeout: 30_000 });
+  } finally {
+    await own.stop();
+  }
+});
+
+test("a log of one line of five megabytes", async ({ page }) => {
+  const errors = watchErrors(page);
+  const id = await run(server.url, "one_line");
+  const began = Date.now();
+  await page.goto(`${server.url}/executions/${id}`);
+  await expect(line(page, /^before it$/)).toBeVisible();
+  await expect(line(page, /^after it$/)).toBeVisible();
+  timing("one line of 5 MB: open", Date.now() - began);
+  const huge = line(page, "yyyyyyyy");
+  expect((await huge.textContent())?.length).toBeLessThan(5_000);
+  for (const wrap of [false, true]) {
+    if (wrap) await page.keyboard.press("w");
+    const more = huge.getByRole("button", { name: /more characters/ });
+    while ((await more.count()) > 0) await more.click();
+    await expect(huge).toContainText(/49\d{5} bytes of this line are not kept$/);
+  }
+  await page.keyboard.press("/");
+  await page.keyboard.type("after");
+  await expect(page.locator(".log-count")).toHaveText("1 / 1");
+  await expect(line(page, /^after it$/)).toBeInViewport();
+  expect(errors).toEqual([]);
+});
+
+test("a result of five megabytes", async ({ page }) => {
+  const errors = watchErrors(page);
+  const id = await run(server.url, "bulky");
+  const began = Date.now();
+  await page.goto(`${server.url}/executions/${id}?tab=result`);
+  const tree = page.getByRole("group", { name: "Result" });
+  await tree.getByRole("button", { name: /60,?000 entries/ }).click();
+  timing("a result of 6 MB: open", Date.now() - began);
+  await expect(tree.getByRole("button", { name: "59,900 more" })).toBeVisible();
+  await expect(tree).toContainText("123456789012345678901234567890");
+  expect(await page.locator(".tree *").count()).toBeLessThan(2_000);
+  await page.getByRole("tab", { name: "Log" }).click();
+  await page.getByRole("tab", { name: /Result/ }).click();
+  await expect(tree).toBeVisible();
+  expect(errors).toEqual([]);
+});
+
+test("a server that is reached by plain HTTP, where browsers withhold half of their functions", async ({
+  page,
+}) => {
+  const errors = watchErrors(page);
+  const id = await run(server.url, "nested");
+  const url = server.url.replace("127.0.0.1", "plain.test");
+  await page.goto(`${url}/executions/${id}?tab=result`);
+  expect(await page.evaluate(() => window.isSecureContext)).toBe(false);
+  await expect(page.getByRole("group", { name: "Result" })).toContainText("12345678901234567890");
+  await page.getByRole("button", { name: "Copy the id" }).click();
+  await expect(page.getByRole("button", { name: "Copied" })).toBeVisible();
+  // What was copied is what is pasted.
+  await page.goto(`${url}/actions?q=`);
+  await page.getByRole("searchbox").focus();
+  await page.keyboard.press("Control+v");
+  await expect(page.getByRole("searchbox")).toHaveValue(id);
+  expect(errors).toEqual([]);
+});
+
+for (const [words, hours] of [
+  ["ahead", 5],
+  ["behind", -5],
+] as const) {
+  test(`a browser whose clock is ${words} tells times and durations as they are`, async ({
+    page,
+  }) => {
+    const folder = mkdtempSync(join(tmpdir(), "tinpot-gates-"));
+    const gate = join(folder, "gate");
+    try {
+      await page.clock.setSystemTime(new Date(Date.now() + hours * 3_600_000));
+      const id = await submit(server.url, "ticking", { seconds: 60, gate });
+      await page.goto(`${server.url}/executions/${id}`);
+      await expect(line(page, /^tick 5$/)).toBeVisible();
+      const fact = (name: string) =>
+        page.locator(".execution-facts > div").filter({ hasText: name }).locator("dd");
+      await expect(fact("Started")).toHaveText(/^(just now|\d+ s ago)$/);
+      await expect(fact("Duration")).toHaveText(/^\d+ s$/);
+      await page.getByRole("tab", { name: /Timeline/ }).click();
+      const bar = page.getByRole("table", { name: "Timeline" }).locator(".timeline-time").first();
+      await expect(bar).toHaveText(/^…\d+(\.\d)? m?s$/);
+      // It grows although nothing is said of steps.
+      await expect(bar).not.toHaveText((await bar.textContent()) ?? "");
+      writeFileSync(gate, "");
+      await expect(page.locator("h1 .status")).toHaveText("succeeded");
+      await page.goto(`${server.url}/executions`);
+      await expect(page.locator(".executions tbody tr").first().locator("time")).toHaveText(
+        /^(just now|\d+ s ago)$/,
+      );
+    } finally {
+      writeFileSync(gate, "");
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+}

@@ -1,0 +1,134 @@
+/** What the tests share: calls of the API, and looks at the log. */
+import { mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, type Page } from "@playwright/test";
+import { isTerminal, type Status } from "../src/api/types";
+
+export async function submit(
+  server: string,
+  action: string,
+  parameters: object = {},
+  options: object = {},
+): Promise<string> {
+  const response = await fetch(`${server}/api/actions/${encodeURIComponent(action)}/execute`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ parameters, options }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${action}: ${response.status} ${text}`);
+  return (JSON.parse(text) as { execution_id: string }).execution_id;
+}
+
+export async function statusOf(server: string, id: string): Promise<Status> {
+  const response = await fetch(`${server}/api/executions/${id}`);
+  return ((await response.json()) as { status: Status }).status;
+}
+
+/** The number of the last line that the server has. */
+export async function lastSeq(server: string, id: string): Promise<number> {
+  const response = await fetch(`${server}/api/executions/${id}/logs?tail=true&limit=1`);
+  return ((await response.json()) as { last_seq: number }).last_seq;
+}
+
+/** Waits for the end of an execution. */
+export async function over(server: string, id: string, timeout = 60_000): Promise<string> {
+  let status: Status = "queued";
+  await expect
+    .poll(
+      async () => {
+        status = await statusOf(server, id);
+        return isTerminal(status);
+      },
+      {
+        timeout,
+        intervals: [50, 100, 200],
+      },
+    )
+    .toBe(true);
+  return status;
+}
+
+/** Runs something to its end. */
+export async function run(
+  server: string,
+  action: string,
+  parameters: object = {},
+  timeout?: number,
+): Promise<string> {
+  const id = await submit(server, action, parameters);
+  await over(server, id, timeout);
+  return id;
+}
+
+export interface Sight {
+  /** Numbers of the lines that can be seen. */
+  first: number;
+  last: number;
+  /** Elements below the viewer. */
+  nodes: number;
+  atBottom: boolean;
+}
+
+/** What of the log is on the screen. */
+export async function sight(page: Page): Promise<Sight> {
+  return page.evaluate(() => {
+    const scroller = document.querySelector(".log-scroll");
+    if (scroller === null) throw new Error("there is no log");
+    const frame = scroller.getBoundingClientRect();
+    const seen = [...scroller.querySelectorAll<HTMLElement>(".log-line")]
+      .filter(
+        (line) =>
+          line.getBoundingClientRect().bottom > frame.top + 1 &&
+          line.getBoundingClientRect().top < frame.bottom - 1,
+      )
+      .map((line) => Number(line.dataset.seq));
+    return {
+      first: seen[0] ?? 0,
+      last: seen[seen.length - 1] ?? 0,
+      nodes: document.querySelectorAll(".log *").length,
+      atBottom: scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - 2,
+    };
+  });
+}
+
+export function line(page: Page, text: string | RegExp) {
+  return page.locator(".log-scroll .log-text").filter({ hasText: text });
+}
+
+/** Errors of the page, of the policy above all: a test that has any fails. */
+export function watchErrors(page: Page): string[] {
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    // A server that is gone is noted by the browser itself.
+    if (message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text()))
+      errors.push(message.text());
+  });
+  return errors;
+}
+
+const SHOTS = process.env.TINPOT_E2E_SHOTS;
+const DOCS = resolve(dirname(fileURLToPath(import.meta.url)), "../../../docs/images");
+
+/** Leaves a picture, if there is a folder for it. */
+export async function shot(page: Page, name: string): Promise<void> {
+  if (SHOTS === undefined) return;
+  mkdirSync(SHOTS, { recursive: true });
+  await page.screenshot({ path: `${SHOTS}/${name}.png` });
+}
+
+/** Whether the pictures of the documentation are made anew: `TINPOT_E2E_DOCS=1 npm run e2e`. */
+export const docsAreMade = process.env.TINPOT_E2E_DOCS !== undefined;
+
+export async function docsImage(page: Page, name: string): Promise<void> {
+  if (!docsAreMade) return;
+  mkdirSync(DOCS, { recursive: true });
+  await page.screenshot({ path: `${DOCS}/${name}.png` });
+}
+
+/** Says a number of the table of timings; they are looked at, not asserted: machines differ. */
+export function timing(what: string, ms: number): void {
+  console.log(`  ⏱ ${what}: ${Math.round(ms)} ms`);
+}

@@ -1,0 +1,149 @@
+/** All that the page knows of one execution, kept up to date by the stream. */
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { api } from "../api/client";
+import {
+  type ArtifactLink,
+  type ChildLink,
+  type ExecutionEvent,
+  type ExecutionSummary,
+  type ExecutionView,
+  isTerminal,
+  type Steps,
+} from "../api/types";
+import { parseResponse } from "../json/lossless-json";
+import { hub, type Resource, useResource } from "../stream";
+import type { ChildState } from "./timeline";
+
+export interface ProgressView {
+  done: number;
+  total?: number | null;
+  message?: string;
+}
+
+/** Children whose times are asked for at once, and in all; beyond that they have links only. */
+const CHILDREN_PAGE = 200;
+const CHILDREN_MAX = 2_000;
+
+export interface ExecutionData {
+  view: Resource<ExecutionView>;
+  steps: Resource<Steps>;
+  artifacts: Resource<ArtifactLink[]>;
+  summary: Resource<string | null>;
+  states: ReadonlyMap<string, ChildState>;
+  progress: ProgressView | null;
+  live: boolean;
+  onEvent: (event: ExecutionEvent) => void;
+}
+
+export function useExecution(id: string): ExecutionData {
+  const view = useResource(
+    `execution ${id}`,
+    async (signal) => parseResponse(await api.executionText(id, { signal })) as ExecutionView,
+  );
+  const steps = useResource(`steps ${id}`, (signal) => api.steps(id, { signal }));
+  const artifacts = useResource(
+    `artifacts ${id}`,
+    async (signal) => (await api.artifacts(id, { signal })).artifacts,
+  );
+  const summary = useResource(
+    `summary ${id}`,
+    async (signal) => (await api.summary(id, { signal })).summary,
+  );
+  const [progress, setProgress] = useState<ProgressView | null>(null);
+  const states = useChildren(id, steps.data?.children ?? []);
+
+  const onEvent = useCallback(
+    (event: ExecutionEvent): void => {
+      switch (event.type) {
+        case "progress":
+          setProgress(event.data as ProgressView);
+          break;
+        case "status":
+        case "complete":
+        case "missing":
+          view.reload();
+          break;
+        case "span_started":
+        case "span_ended":
+        case "child":
+          steps.reload();
+          break;
+        case "artifact":
+          artifacts.reload();
+          break;
+        case "summary":
+          summary.reload();
+          break;
+      }
+    },
+    [view.reload, steps.reload, artifacts.reload, summary.reload],
+  );
+
+  // Attempts come and go without a word in the log's own events.
+  useEffect(
+    () =>
+      hub.onExecutions((list, more) => {
+        if (more || list.some((one) => one.execution_id === id)) view.reload();
+      }),
+    [id, view.reload],
+  );
+
+  const live = view.data !== null && !isTerminal(view.data.status);
+  const wasLive = useRef(live);
+  useEffect(() => {
+    // What was said last may have come after the last look.
+    if (wasLive.current && !live)
+      for (const resource of [steps, artifacts, summary]) resource.reload();
+    wasLive.current = live;
+  }, [live]);
+  return { view, steps, artifacts, summary, states, progress, live, onEvent };
+}
+
+function stateOf(summary: ExecutionSummary): ChildState {
+  const { status, accepted_at, started_at, finished_at, attempts } = summary;
+  return { status, accepted_at, started_at, finished_at, attempts };
+}
+
+/** What is known of the children: those that this one asked for come in one list, what changes by the stream. */
+function useChildren(id: string, children: readonly ChildLink[]): ReadonlyMap<string, ChildState> {
+  const [states, setStates] = useState<ReadonlyMap<string, ChildState>>(new Map());
+  const wanted = useMemo(() => children.map((child) => child.execution_id).join(), [children]);
+  useEffect(() => {
+    if (wanted === "") return;
+    const ids = new Set(wanted.split(","));
+    const request = new AbortController();
+    const take = (list: readonly ExecutionSummary[]): void => {
+      const ours = list.filter((one) => ids.has(one.execution_id));
+      if (ours.length > 0)
+        setStates(
+          (old) =>
+            new Map([...old, ...ours.map((one) => [one.execution_id, stateOf(one)] as const)]),
+        );
+    };
+    const load = async (): Promise<void> => {
+      let before: string | undefined;
+      for (let asked = 0; asked < CHILDREN_MAX; asked += CHILDREN_PAGE) {
+        const filter = {
+          parent: id,
+          limit: CHILDREN_PAGE,
+          ...(before === undefined ? {} : { before }),
+        };
+        const page = await api.executions(filter, { signal: request.signal });
+        take(page.executions);
+        if (page.next === null) return;
+        before = page.next;
+      }
+    };
+    // What cannot be had now has links only, and comes with the next change.
+    const look = (): void => void load().catch(() => undefined);
+    look();
+    const leave = hub.onExecutions((list, more) => (more ? look() : take(list)));
+    const leaveResync = hub.onResync(look);
+    return () => {
+      request.abort();
+      leave();
+      leaveResync();
+    };
+  }, [id, wanted]);
+  return states;
+}

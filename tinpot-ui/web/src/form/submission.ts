@@ -1,0 +1,312 @@
+// From the tree to what is sent, with everything that is wrong with it on the way.
+import type { Violation } from "../api/types";
+import {
+  isObject,
+  type Json,
+  JsonError,
+  type JsonObject,
+  numberOf,
+  parseJson,
+  sameJson,
+  writeJson,
+} from "../json/lossless-json";
+import { boundsProblem } from "./bounds";
+import { formatProblem, offsetAt, parseDuration } from "./formats";
+import type { Shape } from "./shape";
+import { join, MASK, type Node } from "./value-tree";
+
+export interface FieldProblem extends Violation {
+  /** Nothing is wrong yet, something is missing: said only when the form is sent. */
+  missing?: true;
+}
+
+export interface Written {
+  /** What is right of it. */
+  value: JsonObject;
+  problems: FieldProblem[];
+  /** What stands for `***`, by path. */
+  secrets: Map<string, string>;
+}
+
+/** `send` for the server, `mask` for eyes, `omit` for what is remembered. */
+export type SecretsMode = "send" | "mask" | "omit";
+
+class Writer {
+  readonly problems: FieldProblem[] = [];
+  readonly secrets = new Map<string, string>();
+
+  constructor(private readonly mode: SecretsMode) {}
+
+  private wrong(path: string, message: string): undefined {
+    this.problems.push({ path, message });
+  }
+
+  private missing(path: string): undefined {
+    this.problems.push({ path, message: "is required and missing", missing: true });
+  }
+
+  /** The value of a node, or undefined when it is not sent. */
+  write(shape: Shape, node: Node, required: boolean, path: string): Json | undefined {
+    switch (node.kind) {
+      case "unset":
+        return this.unset(shape, required, path);
+      case "null":
+        return null;
+      case "bool":
+        return node.value;
+      case "choice":
+        return shape.choices[node.index]?.value;
+      case "text":
+        return node.source === undefined || shape.kind === "password"
+          ? this.text(shape, node.text, required, path)
+          : this.checked(shape, node.source, path);
+      case "moment":
+        return this.moment(shape, node, required, path);
+      case "bytes":
+        return this.checked(shape, node.base64, path);
+      case "raw":
+        return this.raw(shape, node.text, required, path);
+      case "list":
+        return shape.kind === "tuple"
+          ? this.tuple(
+              shape,
+              node.items.map((one) => one.node),
+              required,
+              path,
+            )
+          : this.list(
+              shape,
+              node.items.map((one) => one.node),
+              path,
+            );
+      case "object":
+        return this.object(shape, node, path);
+      case "member": {
+        const member = shape.members[node.index];
+        return member === undefined ? undefined : this.write(member, node.node, true, path);
+      }
+    }
+  }
+
+  private unset(shape: Shape, required: boolean, path: string): Json | undefined {
+    if (!required) return undefined;
+    if (shape.kind === "null") return null;
+    // Of a group or a row that has to be there, its fields say what is missing.
+    if (shape.kind === "object" && !shape.nullable && shape.fields.length > 0) {
+      return this.object(shape, { kind: "object", fields: {}, rows: [] }, path);
+    }
+    if (shape.kind === "tuple" && !shape.nullable) return this.tuple(shape, [], true, path);
+    return this.missing(path);
+  }
+
+  /** A field that was cleared: see "Forms" in `docs/types.md`. */
+  private cleared(shape: Shape, required: boolean, path: string): Json | undefined {
+    if (!required) return undefined;
+    if (shape.nullable && !shape.hasDefault) return null;
+    return this.missing(path);
+  }
+
+  private text(shape: Shape, text: string, required: boolean, path: string): Json | undefined {
+    switch (shape.kind) {
+      case "string":
+        return text === "" && shape.schema.format !== undefined
+          ? this.cleared(shape, required, path)
+          : this.checked(shape, text, path);
+      case "password":
+        return text === "" ? this.cleared(shape, required, path) : this.secret(shape, text, path);
+      case "path":
+        return text === "" ? this.cleared(shape, required, path) : this.checked(shape, text, path);
+    }
+    const trimmed = text.trim();
+    if (trimmed === "") return this.cleared(shape, required, path);
+    switch (shape.kind) {
+      case "integer":
+        if (!/^[+-]?\d+$/.test(trimmed))
+          return this.wrong(
+            path,
+            /^[+-]?\d*[.,]\d*$/.test(trimmed) ? "must be a whole number" : "is not a number",
+          );
+        return this.checked(
+          shape,
+          numberOf(trimmed.replace(/^\+/, "").replace(/^(-?)0+(?=\d)/, "$1")),
+          path,
+        );
+      case "number": {
+        const found = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d+))?$/i.exec(trimmed);
+        if (found === null || `${found[2]}${found[3] ?? ""}` === "")
+          return this.wrong(path, "is not a number");
+        if (!Number.isFinite(Number(trimmed))) return this.wrong(path, "is too large a number");
+        const [, sign, whole = "", fraction = "", exponent] = found;
+        const written = `${sign === "-" ? "-" : ""}${whole.replace(/^0+(?=\d)/, "") || "0"}${fraction === "" ? "" : `.${fraction}`}${exponent === undefined ? "" : `e${exponent}`}`;
+        return this.checked(shape, numberOf(written), path);
+      }
+      case "duration": {
+        const iso = parseDuration(trimmed);
+        return iso === null
+          ? this.wrong(path, "is not a duration: 1h 30m, or seconds")
+          : this.checked(shape, iso, path);
+      }
+      default:
+        return this.checked(shape, trimmed, path);
+    }
+  }
+
+  private secret(shape: Shape, text: string, path: string): Json | undefined {
+    if (this.mode === "omit") return undefined;
+    this.secrets.set(path, text);
+    const checked = this.checked(shape, text, path);
+    return this.mode === "mask" && checked !== undefined ? MASK : checked;
+  }
+
+  private moment(
+    shape: Shape,
+    node: Extract<Node, { kind: "moment" }>,
+    required: boolean,
+    path: string,
+  ): Json | undefined {
+    if (node.source !== undefined) return this.checked(shape, node.source, path);
+    if (node.text === "") return this.cleared(shape, required, path);
+    if (!node.zoned) return this.checked(shape, node.text, path);
+    const problem = formatProblem("date-time", node.text);
+    if (problem !== null) return this.wrong(path, problem);
+    const offset = offsetAt(node.text);
+    if (offset === null) return this.wrong(path, "does not exist here: the clock skips this time");
+    return this.checked(shape, node.text + offset, path);
+  }
+
+  private raw(shape: Shape, text: string, required: boolean, path: string): Json | undefined {
+    if (text.trim() === "")
+      return shape.kind === "any" && !required ? undefined : this.missing(path);
+    let value: Json;
+    try {
+      value = parseJson(text);
+    } catch (error) {
+      return this.wrong(
+        path,
+        `is not JSON: ${error instanceof JsonError ? error.message : String(error)}`,
+      );
+    }
+    return value;
+  }
+
+  private list(shape: Shape, nodes: Node[], path: string): Json | undefined {
+    const { items, schema } = shape;
+    const values: Json[] = [];
+    for (const [at, node] of nodes.entries()) {
+      const value = items === null ? undefined : this.write(items, node, true, `${path}[${at}]`);
+      if (value === undefined) continue;
+      if (schema.uniqueItems === true) {
+        const first = values.findIndex((other) => sameJson(other, value));
+        if (first >= 0)
+          this.wrong(
+            `${path}[${at}]`,
+            `is the same as number ${first + 1}: each may be there once`,
+          );
+      }
+      values.push(value);
+    }
+    const [least, most] = [schema.minItems ?? 0, schema.maxItems ?? Infinity];
+    if (nodes.length < least) this.wrong(path, `needs at least ${least}`);
+    if (nodes.length > most) this.wrong(path, `takes at most ${most}`);
+    // A list of secrets without them would be another list.
+    if (this.mode === "omit" && items?.kind === "password" && nodes.length > 0) return undefined;
+    return values;
+  }
+
+  private tuple(shape: Shape, nodes: Node[], required: boolean, path: string): Json | undefined {
+    const least = shape.schema.minItems ?? shape.prefix.length;
+    const blank = (node: Node | undefined): boolean => node === undefined || node.kind === "unset";
+    if (!required && nodes.every(blank)) return undefined;
+    let last = shape.prefix.length;
+    while (last > least && blank(nodes[last - 1])) last -= 1;
+    const values: Json[] = [];
+    for (const [at, inner] of shape.prefix.slice(0, last).entries()) {
+      const value = this.write(inner, nodes[at] ?? { kind: "unset" }, true, `${path}[${at}]`);
+      if (value !== undefined) values.push(value);
+    }
+    return values.length === last ? values : undefined;
+  }
+
+  object(shape: Shape, node: Extract<Node, { kind: "object" }>, path: string): JsonObject {
+    const value = Object.create(null) as JsonObject;
+    for (const field of shape.fields) {
+      const inner = this.write(
+        field.shape,
+        node.fields[field.name] ?? { kind: "unset" },
+        field.required,
+        join(path, field.name),
+      );
+      if (inner !== undefined) value[field.name] = inner;
+    }
+    for (const row of node.rows) {
+      const own = join(path, row.name);
+      if (row.name === "" && row.node.kind === "unset") {
+        this.problems.push({ path: own, message: "needs a name", missing: true });
+        continue;
+      }
+      if (row.name in value) this.wrong(own, "is there twice");
+      if (shape.extra === null) this.wrong(own, "is unknown: take it out");
+      const names = shape.schema.propertyNames;
+      const problem = names === undefined ? null : nameProblem(names, row.name);
+      if (problem !== null) this.wrong(own, `the name ${problem}`);
+      const inner = this.write(shape.extra ?? ANY, row.node, true, own);
+      if (inner !== undefined) value[row.name] = inner;
+    }
+    const size = Object.keys(value).length;
+    if (size < (shape.schema.minProperties ?? 0))
+      this.wrong(path, `needs at least ${shape.schema.minProperties}`);
+    if (size > (shape.schema.maxProperties ?? Infinity))
+      this.wrong(path, `takes at most ${shape.schema.maxProperties}`);
+    return value;
+  }
+
+  /** The value, if it is within its bounds and of its format. */
+  private checked(shape: Shape, value: Json, path: string): Json | undefined {
+    const format =
+      typeof value === "string" && shape.kind !== "string"
+        ? formatProblem(shape.kind, value)
+        : null;
+    const problem = format ?? boundsProblem(shape.schema, value, shape.kind);
+    if (problem === null) return value;
+    this.wrong(path, problem);
+    return undefined;
+  }
+}
+
+const ANY: Shape = {
+  kind: "any",
+  schema: {},
+  nullable: false,
+  label: "",
+  hasDefault: false,
+  default: null,
+  choices: [],
+  items: null,
+  prefix: [],
+  fields: [],
+  extra: null,
+  members: [],
+};
+
+function nameProblem(
+  schema: { enum?: unknown[]; format?: string; pattern?: string },
+  name: string,
+): string | null {
+  if (Array.isArray(schema.enum) && !schema.enum.includes(name))
+    return `must be one of ${schema.enum.map((one) => writeJson(one as Json)).join(", ")}`;
+  return (
+    (schema.format === undefined ? null : formatProblem(schema.format, name)) ??
+    boundsProblem({ pattern: schema.pattern ?? "" }, name, "string")
+  );
+}
+
+/** All that a form would send. */
+export function writeForm(shape: Shape, node: Node, mode: SecretsMode = "send"): Written {
+  const writer = new Writer(mode);
+  const value = writer.write(shape, node, true, "");
+  return {
+    value: isObject(value) ? value : {},
+    problems: writer.problems,
+    secrets: writer.secrets,
+  };
+}

@@ -1,0 +1,193 @@
+import type { JSX } from "preact";
+import type { LogLine } from "../api/types";
+import { href } from "../app/base-path";
+import { memo } from "../ui/memo";
+import { parseAnsi } from "./ansi";
+import { marked, type Piece } from "./highlight";
+import { paint } from "./legible-colours";
+
+/** Characters of a line that are shown at first, and how many at most however often one asks for more. */
+export const SHOWN_CHARS = 4_000;
+export const SHOWN_STEP = 64_000;
+export const SHOWN_MAX = 1_000_000;
+/** Nobody reads more of a line's fields than this. */
+const FIELDS_CHARS = 2_000;
+
+export type Times = "off" | "relative" | "absolute";
+
+interface TextProps {
+  text: string;
+  pattern: RegExp | null;
+}
+
+function part(piece: Piece, key: number): JSX.Element | string {
+  if (piece.style === null) return piece.hit ? <mark key={key}>{piece.text}</mark> : piece.text;
+  const { className, variables } = paint(piece.style);
+  const Tag = piece.hit ? "mark" : "span";
+  return (
+    <Tag key={key} class={className} {...(variables === null ? {} : { style: variables })}>
+      {piece.text}
+    </Tag>
+  );
+}
+
+function Text({ text, pattern }: TextProps) {
+  return <>{marked(parseAnsi(text), pattern).map(part)}</>;
+}
+
+/** What a line is, in three letters: the colour says it once more. */
+function tagOf(line: LogLine): string {
+  if (line.stream === "system") return "sys";
+  if (line.stream === "stderr") return "err";
+  if (line.stream === "stdout") return "";
+  return { DEBUG: "dbg", INFO: "inf", WARNING: "wrn", ERROR: "ERR" }[line.level] ?? "";
+}
+
+const TAG_TITLES: Record<string, string> = {
+  sys: "said by Tinpot",
+  err: "written to stderr",
+  dbg: "logged, level debug",
+  inf: "logged, level info",
+  wrn: "logged, level warning",
+  ERR: "logged, level error",
+};
+
+export function timeText(line: LogLine, times: Times, from: number): string {
+  const at = Date.parse(line.timestamp);
+  if (Number.isNaN(at)) return line.timestamp;
+  if (times === "absolute") {
+    const date = new Date(at);
+    const two = (value: number, width = 2) => String(value).padStart(width, "0");
+    return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${two(date.getMilliseconds(), 3)}`;
+  }
+  const seconds = (at - from) / 1000;
+  const sign = seconds < 0 ? "-" : "+";
+  const size = Math.abs(seconds);
+  if (size < 60) return `${sign}${size.toFixed(3)}`;
+  const [hours, minutes] = [Math.floor(size / 3600), Math.floor(size / 60) % 60];
+  const rest = (size % 60).toFixed(1).padStart(4, "0");
+  return hours > 0
+    ? `${sign}${hours}:${String(minutes).padStart(2, "0")}:${rest}`
+    : `${sign}${minutes}:${rest}`;
+}
+
+export interface RowProps {
+  line: LogLine;
+  /** The steps that begin to be spoken of here, outermost first. */
+  heading: readonly string[] | null;
+  path: string;
+  times: Times;
+  /** When the execution began, in milliseconds. */
+  from: number;
+  pattern: RegExp | null;
+  shown: number;
+  selected: boolean;
+  current: boolean;
+  plain?: boolean;
+  onMore?: (line: LogLine) => void;
+  onPick?: (seq: number, extend: boolean) => void;
+}
+
+export const Row = memo((props: RowProps) => {
+  const { line, heading, times, from, pattern, shown, selected, current } = props;
+  const cut = line.message.length > shown;
+  const text = cut ? line.message.slice(0, whole(line.message, shown)) : line.message;
+  const tag = tagOf(line);
+  return (
+    <div class="log-line" data-seq={line.seq}>
+      {heading !== null && (
+        <div class="log-step">
+          <span class="unseen">Step </span>
+          {heading.map((name, at) => (
+            <span key={at}>{name}</span>
+          ))}
+        </div>
+      )}
+      <div
+        class="log-row"
+        data-level={line.level}
+        data-stream={line.stream}
+        data-selected={selected || undefined}
+        data-current={current || undefined}
+        data-open={shown > SHOWN_CHARS || undefined}
+        data-step={line.span !== undefined || undefined}
+      >
+        <LineNumber {...props} />
+        {times !== "off" && (
+          <time class="log-time" dateTime={line.timestamp} title={line.timestamp}>
+            {timeText(line, times, from)}
+          </time>
+        )}
+        <span class="log-tag" title={TAG_TITLES[tag]}>
+          {tag}
+        </span>
+        <span class="log-text">
+          <Text text={text} pattern={text.length <= SHOWN_STEP ? pattern : null} />
+          {line.fields !== undefined && <Fields fields={line.fields} />}
+          {cut && <More {...props} />}
+        </span>
+      </div>
+    </div>
+  );
+});
+
+function LineNumber({ line, path, plain, onPick }: RowProps) {
+  if (plain === true) return <span class="log-number">{line.seq}</span>;
+  return (
+    <a
+      class="log-number"
+      href={`${href(path)}#L${line.seq}`}
+      tabIndex={-1}
+      aria-label={`Line ${line.seq}`}
+      onClick={(event) => {
+        if (event.metaKey || event.ctrlKey || event.altKey || onPick === undefined) return;
+        event.preventDefault();
+        onPick(line.seq, event.shiftKey);
+      }}
+    >
+      {line.seq}
+    </a>
+  );
+}
+
+function Fields({ fields }: { fields: Record<string, unknown> }) {
+  const entries = Object.entries(fields);
+  let left = FIELDS_CHARS;
+  return (
+    <span class="log-fields">
+      {entries.map(([name, value]) => {
+        if (left <= 0) return null;
+        const json = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+        const text = json.length > left ? `${json.slice(0, left)}…` : json;
+        left -= text.length + name.length;
+        return (
+          <span key={name}>
+            <i>{name}=</i>
+            {text}
+          </span>
+        );
+      })}
+    </span>
+  );
+}
+
+function More({ line, shown, onMore }: RowProps) {
+  const left = line.message.length - shown;
+  if (shown >= SHOWN_MAX)
+    return (
+      <em class="log-cut">… {left.toLocaleString("en")} more characters are in the download</em>
+    );
+  const next = Math.min(left, shown === SHOWN_CHARS ? SHOWN_STEP - SHOWN_CHARS : SHOWN_STEP);
+  return (
+    <button type="button" class="log-more" onClick={() => onMore?.(line)}>
+      … show {next === left ? "all" : next.toLocaleString("en")} of {left.toLocaleString("en")} more
+      characters
+    </button>
+  );
+}
+
+/** Where to cut without halving a character of two units. */
+function whole(text: string, at: number): number {
+  const code = text.charCodeAt(at - 1);
+  return code >= 0xd800 && code <= 0xdbff ? at - 1 : at;
+}
