@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { api, queryText } from "./client";
-import { clockOffset, heardServerDate, resetClock, serverNow } from "./clock";
+import { serverClock } from "./clock";
 import { ApiError, isAbort, send, TIMEOUT_MS } from "./transport";
 
 const fetchMock = vi.fn<(request: Request, init?: RequestInit) => Promise<Response>>();
 
 beforeEach(() => {
   vi.stubGlobal("fetch", fetchMock);
-  resetClock();
+  serverClock.reset();
 });
 afterEach(() => {
   fetchMock.mockReset();
@@ -126,17 +126,17 @@ test("names in addresses are escaped, and a query omits values that are not set"
 
 test("a wrong clock of the browser is corrected by the server's, and a right one is kept", () => {
   const now = Date.now();
-  heardServerDate(new Date(now).toUTCString(), now - 100, now);
-  expect(clockOffset()).toBe(0);
-  resetClock();
+  serverClock.observe(new Date(now).toUTCString(), now - 100, now);
+  expect(serverClock.offset()).toBe(0);
+  serverClock.reset();
   const hour = 3_600_000;
-  heardServerDate(new Date(now + hour).toUTCString(), now - 100, now);
-  expect(Math.abs(clockOffset() - hour)).toBeLessThan(1200);
-  expect(Math.abs(serverNow() - (Date.now() + hour))).toBeLessThan(1200);
+  serverClock.observe(new Date(now + hour).toUTCString(), now - 100, now);
+  expect(Math.abs(serverClock.offset() - hour)).toBeLessThan(1200);
+  expect(Math.abs(serverClock.now() - (Date.now() + hour))).toBeLessThan(1200);
   // The clock is corrected.
-  heardServerDate(new Date(now).toUTCString(), now - 100, now);
-  expect(clockOffset()).toBe(0);
-  heardServerDate(null, now, now);
-  heardServerDate("nonsense", now, now);
-  expect(clockOffset()).toBe(0);
+  serverClock.observe(new Date(now).toUTCString(), now - 100, now);
+  expect(serverClock.offset()).toBe(0);
+  serverClock.observe(null, now, now);
+  serverClock.observe("nonsense", now, now);
+  expect(serverClock.offset()).toBe(0);
 });

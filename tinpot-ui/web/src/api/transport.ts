@@ -1,5 +1,5 @@
 // Requests to the API with a timeout, and the errors that they end with.
-import { heardServerDate } from "./clock";
+import { serverClock } from "./clock";
 import type { Violation } from "./types";
 
 /** A request that failed or was refused. `status` is 0 when no response arrived. */
@@ -45,7 +45,7 @@ export async function send(request: Request, options: SendOptions = {}): Promise
   const sentAt = Date.now();
   try {
     const response = await fetch(request, { signal: abort.signal });
-    heardServerDate(response.headers.get("date"), sentAt, Date.now());
+    serverClock.observe(response.headers.get("date"), sentAt, Date.now());
     if (!response.ok) throw await refusal(response);
     // Reading the body counts towards the timeout.
     const body = await response.text();

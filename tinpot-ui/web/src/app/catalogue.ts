@@ -1,57 +1,54 @@
-// The actions, for pages that list them and for the palette.
+// The actions of the server, for the pages that list them and for the palette.
 import { signal } from "@preact/signals";
 import { api } from "../api/client";
 import { isAbort } from "../api/transport";
 import type { ActionView } from "../api/types";
 import { hub } from "../stream";
 
-export interface CatalogueState {
-  /** By group, then by name; null before the first answer. */
-  actions: readonly ActionView[] | null;
-  error: unknown;
-}
+const ORDER = new Intl.Collator("en", { numeric: true });
 
-export const catalogue = signal<CatalogueState>({ actions: null, error: null });
+class Catalogue {
+  /** The actions by group, then by name; null until the first response. */
+  readonly actions = signal<readonly ActionView[] | null>(null);
+  readonly error = signal<unknown>(null);
 
-let started = false;
-let running = false;
-let again = false;
+  private needed = false;
+  private loading = false;
+  private loadAgain = false;
 
-async function load(): Promise<void> {
-  if (running) {
-    again = true;
-    return;
-  }
-  running = true;
-  try {
-    const answer = await api.actions();
-    catalogue.value = { actions: sorted(Object.values(answer)), error: null };
-  } catch (error) {
-    if (!isAbort(error)) catalogue.value = { ...catalogue.peek(), error };
-  } finally {
-    running = false;
-    if (again) {
-      again = false;
-      void load();
+  /** Loads the actions once, and again whenever they change, until the page is closed. */
+  readonly need = (): void => {
+    if (this.needed) return;
+    this.needed = true;
+    hub.onChange("catalogue", this.reload);
+    hub.onResync(this.reload);
+    this.reload();
+  };
+
+  readonly reload = (): void => void this.load();
+
+  private async load(): Promise<void> {
+    if (this.loading) {
+      this.loadAgain = true;
+      return;
+    }
+    this.loading = true;
+    try {
+      const actions = Object.values(await api.actions());
+      this.actions.value = actions.sort(
+        (a, b) => ORDER.compare(a.group, b.group) || ORDER.compare(a.name, b.name),
+      );
+      this.error.value = null;
+    } catch (error) {
+      if (!isAbort(error)) this.error.value = error;
+    } finally {
+      this.loading = false;
+      if (this.loadAgain) {
+        this.loadAgain = false;
+        this.reload();
+      }
     }
   }
 }
 
-function sorted(actions: ActionView[]): ActionView[] {
-  const order = new Intl.Collator("en", { numeric: true });
-  return actions.sort((a, b) => order.compare(a.group, b.group) || order.compare(a.name, b.name));
-}
-
-/** Loads the actions once, and again when they change; until the page ends. */
-export function needCatalogue(): void {
-  if (started) return;
-  started = true;
-  hub.onChange("catalogue", () => void load());
-  hub.onResync(() => void load());
-  void load();
-}
-
-/** Tries again now. */
-export function reloadCatalogue(): void {
-  void load();
-}
+export const catalogue = new Catalogue();

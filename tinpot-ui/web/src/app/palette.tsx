@@ -4,7 +4,7 @@ import { api } from "../api/client";
 import { isAbort } from "../api/transport";
 import type { ActionView, ExecutionSummary } from "../api/types";
 import { Dialog, Icon, type IconName, StatusBadge } from "../ui";
-import { catalogue, needCatalogue } from "./catalogue";
+import { catalogue } from "./catalogue";
 import { search } from "./fuzzy-search";
 import { navigate } from "./router";
 import { SECTIONS } from "./sections";
@@ -91,7 +91,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const [recent, setRecent] = useState<ExecutionSummary[]>([]);
   const list = useRef<HTMLUListElement>(null);
   useEffect(() => {
-    needCatalogue();
+    catalogue.need();
     const controller = new AbortController();
     api.executions({ limit: 200 }, { signal: controller.signal }).then(
       (page) => setRecent(page.executions),
@@ -100,7 +100,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
     );
     return () => controller.abort();
   }, []);
-  const { actions } = catalogue.value;
+  const actions = catalogue.actions.value;
   const found = useMemo(() => entries(query, actions ?? [], recent), [query, actions, recent]);
   const current = Math.min(at, found.length - 1);
 

@@ -1,5 +1,5 @@
 import { useMemo } from "preact/hooks";
-import { serverNow } from "../api/clock";
+import { serverClock } from "../api/clock";
 import { ApiError } from "../api/transport";
 import type { ExecutionView } from "../api/types";
 import { href } from "../app/base-path";
@@ -290,7 +290,7 @@ function laidOut(view: ExecutionView, data: ExecutionData) {
     steps: data.steps.data?.spans ?? [],
     children: data.steps.data?.children ?? [],
     states: data.states,
-    now: serverNow(),
+    now: serverClock.now(),
     running: data.live,
   });
 }

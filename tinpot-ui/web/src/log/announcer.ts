@@ -1,33 +1,34 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { effect } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
 import type { LogModel } from "./model";
 
-/** A log is not read aloud line by line: now and then it is said how much there is. */
-const EVERY_MS = 5_000;
+/** The interval of announcements: reading every line aloud would be useless. */
+const INTERVAL_MS = 5_000;
 
-/** A sentence for screen readers, that changes seldom. */
+/** Returns a sentence about the log for screen readers, which changes at most every 5 seconds. */
 export function useAnnouncement(model: LogModel, live: boolean): string {
   const [text, setText] = useState("");
-  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
   useEffect(() => {
-    const say = (): void => {
-      timer.current = null;
-      const lines = model.lastSeq.toLocaleString("en");
-      const state = model.following
-        ? "following"
-        : model.fresh > 0
-          ? `${model.fresh.toLocaleString("en")} new`
+    let timer: ReturnType<typeof setTimeout> | null = null;
+    const announce = (): void => {
+      timer = null;
+      const lines = model.lastSeq.peek().toLocaleString("en");
+      const unread = model.newLines.peek();
+      const state = model.following.peek()
+        ? ", following"
+        : unread > 0
+          ? `, ${unread.toLocaleString("en")} new`
           : "";
-      setText(
-        `${live ? "Log so far" : "Log"}: up to line ${lines}${state === "" ? "" : `, ${state}`}.`,
-      );
+      setText(`${live ? "Log so far" : "Log"}: up to line ${lines}${state}.`);
     };
-    const leave = model.subscribe(() => {
-      timer.current ??= setTimeout(say, EVERY_MS);
+    const stop = effect(() => {
+      // Read so that the effect runs again when one of them changes.
+      void [model.lastSeq.value, model.newLines.value, model.following.value];
+      timer ??= setTimeout(announce, INTERVAL_MS);
     });
     return () => {
-      leave();
-      if (timer.current !== null) clearTimeout(timer.current);
-      timer.current = null;
+      stop();
+      if (timer !== null) clearTimeout(timer);
     };
   }, [model, live]);
   return text;

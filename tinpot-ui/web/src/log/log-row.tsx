@@ -71,7 +71,7 @@ export function timeText(line: LogLine, times: Times, from: number): string {
     : `${sign}${minutes}:${rest}`;
 }
 
-export interface RowProps {
+export interface LogRowProps {
   line: LogLine;
   /** The steps that begin to be spoken of here, outermost first. */
   heading: readonly string[] | null;
@@ -85,10 +85,10 @@ export interface RowProps {
   current: boolean;
   plain?: boolean;
   onMore?: (line: LogLine) => void;
-  onPick?: (seq: number, extend: boolean) => void;
+  onSelect?: (seq: number, extend: boolean) => void;
 }
 
-export const Row = memo((props: RowProps) => {
+export const LogRow = memo((props: LogRowProps) => {
   const { line, heading, times, from, pattern, shown, selected, current } = props;
   const cut = line.message.length > shown;
   const text = cut ? line.message.slice(0, whole(line.message, shown)) : line.message;
@@ -131,7 +131,7 @@ export const Row = memo((props: RowProps) => {
   );
 });
 
-function LineNumber({ line, path, plain, onPick }: RowProps) {
+function LineNumber({ line, path, plain, onSelect }: LogRowProps) {
   if (plain === true) return <span class="log-number">{line.seq}</span>;
   return (
     <a
@@ -140,9 +140,9 @@ function LineNumber({ line, path, plain, onPick }: RowProps) {
       tabIndex={-1}
       aria-label={`Line ${line.seq}`}
       onClick={(event) => {
-        if (event.metaKey || event.ctrlKey || event.altKey || onPick === undefined) return;
+        if (event.metaKey || event.ctrlKey || event.altKey || onSelect === undefined) return;
         event.preventDefault();
-        onPick(line.seq, event.shiftKey);
+        onSelect(line.seq, event.shiftKey);
       }}
     >
       {line.seq}
@@ -171,7 +171,7 @@ function Fields({ fields }: { fields: Record<string, unknown> }) {
   );
 }
 
-function More({ line, shown, onMore }: RowProps) {
+function More({ line, shown, onMore }: LogRowProps) {
   const left = line.message.length - shown;
   if (shown >= SHOWN_MAX)
     return (

@@ -66,7 +66,7 @@ class FakeLog implements LogSource {
 
 let log: FakeLog;
 let model: LogModel;
-const held = () => model.held.lines.map((line) => line.seq);
+const held = () => model.held.value.lines.map((line) => line.seq);
 
 beforeEach(() => {
   log = new FakeLog(50_000);
@@ -77,35 +77,35 @@ describe("a viewer of a log", () => {
   it("begins with the first line, or with the end where it is written", async () => {
     await model.open(null, false);
     expect(held()[0]).toBe(1);
-    expect(model.held.atStart).toBe(true);
-    expect(model.following).toBe(false);
+    expect(model.held.value.atStart).toBe(true);
+    expect(model.following.value).toBe(false);
     const live = new LogModel(log);
     await live.open(null, true);
-    expect(live.held.lines[live.held.lines.length - 1]?.seq).toBe(49_999);
-    expect([live.held.atEnd, live.following]).toEqual([true, true]);
+    expect(live.held.value.lines[live.held.value.lines.length - 1]?.seq).toBe(49_999);
+    expect([live.held.value.atEnd, live.following.value]).toEqual([true, true]);
   });
 
   it("goes to a line wherever it is, and asks nothing for one that is at hand", async () => {
     await model.open({ from: 25_000, to: 25_000 }, false);
     expect(held()).toContain(24_999);
     expect(held()).toContain(25_001);
-    expect([model.held.atStart, model.held.atEnd]).toEqual([false, false]);
+    expect([model.held.value.atStart, model.held.value.atEnd]).toEqual([false, false]);
     const asked = log.asked.length;
     await model.jumpTo(25_050, "middle");
     expect(log.asked.length).toBe(asked);
-    expect(model.target).toEqual({ seq: 25_050, align: "middle" });
+    expect(model.target.value).toEqual({ seq: 25_050, align: "middle" });
   });
 
   it("goes from the first line to the last in pages, each line once, within its bound", async () => {
     await model.open(null, false);
     const seen = new Set(held());
-    while (!model.held.atEnd) {
+    while (!model.held.value.atEnd) {
       await model.more();
       for (const seq of held()) seen.add(seq);
       expect(held().length).toBeLessThanOrEqual(LINES_MAX);
     }
     expect(seen.size).toBe(49_500);
-    while (!model.held.atStart) await model.less();
+    while (!model.held.value.atStart) await model.less();
     expect(held()[0]).toBe(1);
     expect(held().length).toBeLessThanOrEqual(LINES_MAX);
   });
@@ -114,23 +114,23 @@ describe("a viewer of a log", () => {
     await model.open(null, true);
     model.receive([log.line(50_001), log.line(50_002)]);
     expect(held().slice(-2)).toEqual([50_001, 50_002]);
-    expect(model.fresh).toBe(0);
+    expect(model.newLines.value).toBe(0);
     model.setFollowing(false);
     model.receive([log.line(50_002), log.line(50_003)]);
-    expect(model.fresh).toBe(1);
+    expect(model.newLines.value).toBe(1);
     expect(held().slice(-1)).toEqual([50_003]);
-    expect(model.lastSeq).toBe(50_003);
+    expect(model.lastSeq.value).toBe(50_003);
   });
 
   it("does not put live lines behind a hole", async () => {
     await model.open(null, false);
     model.receive([log.line(50_001)]);
     expect(held()).not.toContain(50_001);
-    expect(model.fresh).toBe(1);
+    expect(model.newLines.value).toBe(1);
     log.last = 50_001;
     await model.toEnd(true);
     expect(held().slice(-1)).toEqual([50_001]);
-    expect(model.fresh).toBe(0);
+    expect(model.newLines.value).toBe(0);
   });
 
   it("keeps what is looked at while much more comes", async () => {
@@ -141,7 +141,7 @@ describe("a viewer of a log", () => {
       model.receive(Array.from({ length: 500 }, (_, at) => log.line(seq + at)));
     expect(held()[0]).toBe(top);
     expect(held().length).toBeLessThanOrEqual(LINES_MAX);
-    expect(model.held.atEnd).toBe(false);
+    expect(model.held.value.atEnd).toBe(false);
   });
 
   it("leaves out by level what the server leaves out, live lines too", async () => {
@@ -155,11 +155,11 @@ describe("a viewer of a log", () => {
   it("says what failed, and does it again when asked", async () => {
     log.fail = true;
     await model.open(null, false);
-    expect(model.error).toBeInstanceOf(Error);
+    expect(model.error.value).toBeInstanceOf(Error);
     log.fail = false;
     model.retry();
     await expect.poll(() => held()[0]).toBe(1);
-    expect(model.error).toBeNull();
+    expect(model.error.value).toBeNull();
   });
 
   it("ends at a page that brings nothing new, whatever it says of more", async () => {
@@ -174,7 +174,7 @@ describe("a viewer of a log", () => {
     };
     await model.open(null, false);
     await model.more();
-    expect(model.held.atEnd).toBe(true);
+    expect(model.held.value.atEnd).toBe(true);
   });
 });
 
@@ -185,7 +185,7 @@ describe("a search", () => {
     const filter = { level: null, streams: [] };
     await search.start({ text: "needle", regex: false, matchCase: false }, filter, 1_000);
     expect(shown).toEqual([1_554]);
-    expect(search.total).toBe(64);
+    expect(search.total.value).toBe(64);
     await search.step(-1, filter);
     await search.step(-1, filter);
     expect(shown.slice(1)).toEqual([777, 49_728]);
@@ -209,7 +209,7 @@ describe("a search", () => {
     await search.start({ text: "needle", regex: false, matchCase: false }, filter, 0);
     await Promise.all([search.step(1, filter), search.step(1, filter), search.more(filter)]);
     expect(asked).toEqual([0, 1]);
-    expect(search.hits.map((hit) => hit.seq)).toEqual([1, 2]);
+    expect(search.matches.value.map((hit) => hit.seq)).toEqual([1, 2]);
   });
 
   it("of nothing has no hits", async () => {
@@ -219,6 +219,10 @@ describe("a search", () => {
       { level: null, streams: [] },
       0,
     );
-    expect([search.hits.length, search.current, search.done]).toEqual([0, -1, false]);
+    expect([search.matches.value.length, search.current.value, search.running.value]).toEqual([
+      0,
+      -1,
+      false,
+    ]);
   });
 });

@@ -1,5 +1,6 @@
-/** What a viewer of one log knows: the lines near where it looks, what is new, and whether it follows. Knows nothing of pixels. */
-
+// The state of one log viewer: the lines around the reader, what is new, and whether it follows.
+// It knows nothing about pixels.
+import { batch, signal } from "@preact/signals";
 import type { PageAt } from "../api/client";
 import { isAbort } from "../api/transport";
 import type { LogFilter, LogLine, LogPage } from "../api/types";
@@ -16,12 +17,12 @@ import {
 } from "./line-window";
 import type { LogSource } from "./source";
 
-/** Lines of one request: some screens, and quick to read. */
+/** Lines per request: several screens, and fast to parse. */
 const PAGE = 500;
-/** Of those, for a jump into the middle, how many come before the place. */
+/** The lines of a page that precede the target of a jump. */
 const BEFORE = 120;
 
-/** Where the screen shall go once the lines are there. */
+/** The line to scroll to once it is loaded. */
 export interface Target {
   seq: number;
   align: "start" | "middle" | "end";
@@ -30,69 +31,61 @@ export interface Target {
 export const NO_FILTER: LogFilter = { level: null, streams: [] };
 
 export class LogModel {
-  held: LogWindow = EMPTY_WINDOW;
-  lastSeq = 0;
-  filter: LogFilter = NO_FILTER;
-  following = false;
-  /** Lines that came since following stopped. */
-  fresh = 0;
-  /** Nothing was shown yet. */
-  opening = true;
-  error: unknown = null;
-  /** Taken by whoever moves the screen. */
-  target: Target | null = null;
+  readonly held = signal<LogWindow>(EMPTY_WINDOW);
+  readonly lastSeq = signal(0);
+  readonly filter = signal<LogFilter>(NO_FILTER);
+  readonly following = signal(false);
+  /** The number of lines that arrived since following stopped. */
+  readonly newLines = signal(0);
+  /** True until the first page is loaded. */
+  readonly opening = signal(true);
+  /** True while the held lines are being replaced. */
+  readonly busy = signal(false);
+  readonly error = signal<unknown>(null);
+  /** Cleared by the viewport once it has scrolled there. */
+  readonly target = signal<Target | null>(null);
 
-  private readonly listeners = new Set<() => void>();
   private replacing: AbortController | null = null;
   private extending: AbortController | null = null;
-  /** How far was looked without finding anything: pages may be empty where a filter leaves much out. */
-  private lookedAfter = 0;
-  private lookedBefore = Infinity;
-  /** What to do again when a request has failed. */
-  private again: (() => void) | null = null;
+  /** Positions up to which pages were requested; a filter can leave whole pages empty. */
+  private requestedAfter = 0;
+  private requestedBefore = Infinity;
+  /** Repeats the request that failed. */
+  private repeat: (() => void) | null = null;
 
   constructor(private readonly source: LogSource) {}
 
-  subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  /** Ends what is under way. */
+  /** Aborts the requests in progress. */
   close(): void {
     this.replacing?.abort();
     this.extending?.abort();
   }
 
-  get busy(): boolean {
-    return this.replacing !== null;
-  }
-
-  /** The first look: at the lines of a link, else where it is written now, else at the beginning. */
+  /** Loads the first page: the lines of a link, else the end of a live log, else its beginning. */
   open(range: LineRange | null, live: boolean): Promise<void> {
     if (range !== null) return this.jumpTo(range.from, "middle");
     return live ? this.toEnd(true) : this.toStart();
   }
 
   toStart(): Promise<void> {
-    this.following = false;
-    if (this.held.atStart && this.held.lines.length > 0)
-      return this.aim({ seq: 0, align: "start" });
+    this.following.value = false;
+    const { atStart, lines } = this.held.peek();
+    if (atStart && lines.length > 0) return this.aim({ seq: 0, align: "start" });
     return this.replace([{ after: 0 }], { seq: 0, align: "start" });
   }
 
   toEnd(follow: boolean): Promise<void> {
-    this.following = follow;
-    this.fresh = 0;
-    if (this.held.atEnd && this.held.lines.length > 0)
-      return this.aim({ seq: Infinity, align: "end" });
+    this.following.value = follow;
+    this.newLines.value = 0;
+    const { atEnd, lines } = this.held.peek();
+    if (atEnd && lines.length > 0) return this.aim({ seq: Infinity, align: "end" });
     return this.replace([{ tail: true }], { seq: Infinity, align: "end" });
   }
 
-  /** To a line wherever it is; lines around it come with it. */
+  /** Scrolls to a line, and loads it with its surroundings if it is not held. */
   jumpTo(seq: number, align: Target["align"]): Promise<void> {
-    this.following = false;
-    const { lines, atStart, atEnd } = this.held;
+    this.following.value = false;
+    const { lines, atStart, atEnd } = this.held.peek();
     const [first, last] = [lines[0]?.seq ?? Infinity, lines[lines.length - 1]?.seq ?? -Infinity];
     const isHeld = (first <= seq || atStart) && (seq <= last || atEnd) && lines.length > 0;
     if (isHeld) return this.aim({ seq, align });
@@ -100,9 +93,11 @@ export class LogModel {
   }
 
   setFilter(filter: LogFilter, near: number | null): Promise<void> {
-    this.filter = filter;
-    if (this.following || near === null)
-      return this.following ? this.reload({ tail: true }) : this.reload({ after: 0 });
+    this.filter.value = filter;
+    if (this.following.peek()) {
+      return this.replace([{ tail: true }], { seq: Infinity, align: "end" });
+    }
+    if (near === null) return this.replace([{ after: 0 }], { seq: 0, align: "start" });
     return this.replace([{ before: near }, { after: Math.max(0, near - 1) }], {
       seq: near,
       align: "start",
@@ -110,155 +105,145 @@ export class LogModel {
   }
 
   setFollowing(following: boolean): void {
-    if (this.following === following) return;
-    this.following = following;
-    if (following) this.fresh = 0;
-    this.tell();
+    this.following.value = following;
+    if (following) this.newLines.value = 0;
   }
 
-  /** The reader has reached the end without following. */
-  seenAll(): void {
-    if (this.fresh === 0) return;
-    this.fresh = 0;
-    this.tell();
+  /** Resets the count of new lines: the reader has scrolled to the end without following. */
+  markAllSeen(): void {
+    this.newLines.value = 0;
   }
 
   retry(): void {
-    this.error = null;
-    this.again?.();
+    this.error.value = null;
+    this.repeat?.();
   }
 
-  /** Lines that were written just now. */
+  /** Takes lines of the stream. They are ascending, and may repeat lines of a page. */
   receive(lines: readonly LogLine[]): void {
-    const known = this.lastSeq;
-    const came = lines.filter((line) => line.seq > known);
-    this.lastSeq = Math.max(known, lines[lines.length - 1]?.seq ?? 0);
-    const shown = came.filter((line) => passes(line, this.filter));
-    if (this.held.atEnd && shown.length > 0) {
-      const grown = this.following
-        ? appended(this.held, shown, true)
-        : grownBehind(this.held, shown);
-      this.held = grown;
-    }
-    if (!this.following) this.fresh += shown.length;
-    if (came.length > 0) this.tell();
+    const known = this.lastSeq.peek();
+    const arrived = lines.filter((line) => line.seq > known);
+    const shown = arrived.filter((line) => passes(line, this.filter.peek()));
+    const held = this.held.peek();
+    batch(() => {
+      this.lastSeq.value = Math.max(known, lines[lines.length - 1]?.seq ?? 0);
+      if (held.atEnd && shown.length > 0) {
+        this.held.value = this.following.peek()
+          ? appended(held, shown, true)
+          : appendedKeepingStart(held, shown);
+      }
+      if (!this.following.peek()) this.newLines.value += shown.length;
+    });
   }
 
-  /** The page after what is held. */
+  /** Loads the page after the held lines. */
   more(): Promise<void> {
-    const after = Math.max(this.held.lines[this.held.lines.length - 1]?.seq ?? 0, this.lookedAfter);
-    if (this.held.atEnd || this.opening) return Promise.resolve();
-    return this.extend({ after }, (page) => {
-      const first = this.held.lines[0]?.seq;
-      // A page that is no step forward is the end, whatever it says.
-      const atEnd = page.next === null || (page.lines.length === 0 && page.next <= after);
-      const grown = appended(this.held, page.lines, atEnd);
-      this.lookedAfter = page.next ?? 0;
-      if (grown.lines[0]?.seq !== first) this.lookedBefore = Infinity;
+    const { lines, atEnd } = this.held.peek();
+    const after = Math.max(lines[lines.length - 1]?.seq ?? 0, this.requestedAfter);
+    if (atEnd || this.opening.peek()) return Promise.resolve();
+    return this.extend({ after }, (held, page) => {
+      // A page without progress is the end, even if it names a next one.
+      const isLast = page.next === null || (page.lines.length === 0 && page.next <= after);
+      const grown = appended(held, page.lines, isLast);
+      this.requestedAfter = page.next ?? 0;
+      if (grown.lines[0]?.seq !== held.lines[0]?.seq) this.requestedBefore = Infinity;
       return grown;
     });
   }
 
-  /** The page before it. */
+  /** Loads the page before the held lines. */
   less(): Promise<void> {
-    const before = Math.min(this.held.lines[0]?.seq ?? Infinity, this.lookedBefore);
-    if (this.held.atStart || this.opening || before === Infinity) return Promise.resolve();
-    return this.extend({ before }, (page) => {
-      const last = this.held.lines[this.held.lines.length - 1]?.seq;
-      const atStart =
+    const { lines, atStart } = this.held.peek();
+    const before = Math.min(lines[0]?.seq ?? Infinity, this.requestedBefore);
+    if (atStart || this.opening.peek() || before === Infinity) return Promise.resolve();
+    return this.extend({ before }, (held, page) => {
+      const isFirst =
         page.previous === null || (page.lines.length === 0 && page.previous >= before);
-      const grown = prepended(this.held, page.lines, atStart);
-      this.lookedBefore = page.previous ?? Infinity;
-      if (grown.lines[grown.lines.length - 1]?.seq !== last) this.lookedAfter = 0;
+      const grown = prepended(held, page.lines, isFirst);
+      this.requestedBefore = page.previous ?? Infinity;
+      const last = held.lines[held.lines.length - 1]?.seq;
+      if (grown.lines[grown.lines.length - 1]?.seq !== last) this.requestedAfter = 0;
       return grown;
     });
-  }
-
-  private reload(at: PageAt): Promise<void> {
-    const align = "tail" in at ? "end" : "start";
-    return this.replace([at], { seq: align === "end" ? Infinity : 0, align });
   }
 
   private aim(target: Target): Promise<void> {
-    this.target = target;
-    this.tell();
+    this.target.value = target;
     return Promise.resolve();
   }
 
-  /** Fetches what is to be held instead: one page, or one before and one after a place. */
+  /** Replaces the held lines by one page, or by one page before and one after a position. */
   private async replace(at: PageAt[], target: Target): Promise<void> {
     this.close();
     const request = new AbortController();
     this.replacing = request;
-    this.tell();
+    this.busy.value = true;
     try {
       const limit = (place: PageAt) =>
         "before" in place ? BEFORE : at.length > 1 ? PAGE - BEFORE : PAGE;
+      const filter = this.filter.peek();
       const pages = await Promise.all(
-        at.map((place) => this.source.page(place, limit(place), this.filter, request.signal)),
+        at.map((place) => this.source.page(place, limit(place), filter, request.signal)),
       );
       if (this.replacing !== request) return;
       const [first, last] = [pages[0], pages[pages.length - 1]];
       if (first === undefined || last === undefined) return;
       const lines = pages.flatMap((page) => page.lines);
-      const known = this.lastSeq;
-      this.lastSeq = Math.max(known, ...pages.map((page) => page.last_seq));
+      const known = this.lastSeq.peek();
       const atStart = at.length > 1 || !("after" in (at[0] ?? {})) ? first.previous === null : true;
-      // Lines that came live in the meantime were not kept: there is more to fetch then.
+      // Lines that arrived live during the request were dropped, so the page is not the end.
       const missed = known > last.last_seq;
-      this.held = windowOf(
-        lines,
-        atStart,
-        ("tail" in (at[0] ?? {}) || last.next === null) && !missed,
-      );
-      this.lookedAfter = last.next ?? 0;
-      this.lookedBefore = first.previous ?? Infinity;
-      this.target = target;
-      this.error = null;
-      this.opening = false;
+      const atEnd = ("tail" in (at[0] ?? {}) || last.next === null) && !missed;
+      this.requestedAfter = last.next ?? 0;
+      this.requestedBefore = first.previous ?? Infinity;
+      batch(() => {
+        this.lastSeq.value = Math.max(known, ...pages.map((page) => page.last_seq));
+        this.held.value = windowOf(lines, atStart, atEnd);
+        this.target.value = target;
+        this.error.value = null;
+        this.opening.value = false;
+      });
     } catch (error) {
       if (isAbort(error) || this.replacing !== request) return;
-      this.error = error;
-      this.again = () => void this.replace(at, target);
+      this.repeat = () => void this.replace(at, target);
+      this.error.value = error;
     } finally {
       if (this.replacing === request) {
         this.replacing = null;
-        this.tell();
+        this.busy.value = false;
       }
     }
   }
 
-  private async extend(at: PageAt, grow: (page: LogPage) => LogWindow): Promise<void> {
-    if (this.extending !== null || this.replacing !== null || this.error !== null) return;
+  private async extend(
+    at: PageAt,
+    grow: (held: LogWindow, page: LogPage) => LogWindow,
+  ): Promise<void> {
+    if (this.extending !== null || this.replacing !== null || this.error.peek() !== null) return;
     const request = new AbortController();
     this.extending = request;
     try {
-      const page = await this.source.page(at, PAGE, this.filter, request.signal);
+      const page = await this.source.page(at, PAGE, this.filter.peek(), request.signal);
       if (this.extending !== request || request.signal.aborted) return;
-      const known = this.lastSeq;
-      this.lastSeq = Math.max(known, page.last_seq);
-      const grown = grow(page);
-      this.held =
-        known > page.last_seq && grown.atEnd && "after" in at ? { ...grown, atEnd: false } : grown;
+      const known = this.lastSeq.peek();
+      const grown = grow(this.held.peek(), page);
+      const missed = known > page.last_seq && grown.atEnd && "after" in at;
+      batch(() => {
+        this.lastSeq.value = Math.max(known, page.last_seq);
+        this.held.value = missed ? { ...grown, atEnd: false } : grown;
+      });
     } catch (error) {
       if (isAbort(error)) return;
-      this.error = error;
-      this.again = () => void this.extend(at, grow);
+      this.repeat = () => void this.extend(at, grow);
+      this.error.value = error;
     } finally {
-      if (this.extending === request) {
-        this.extending = null;
-        this.tell();
-      }
+      if (this.extending === request) this.extending = null;
     }
-  }
-
-  private tell(): void {
-    for (const listener of [...this.listeners]) listener();
   }
 }
 
-/** Grown at the end for a reader who looks further up: what they look at stays, the end gives way. */
-function grownBehind(held: LogWindow, lines: readonly LogLine[]): LogWindow {
+/** Appends lines for a reader further up: their lines stay, and the end is cut at the bound. */
+function appendedKeepingStart(held: LogWindow, lines: readonly LogLine[]): LogWindow {
   const last = held.lines[held.lines.length - 1]?.seq ?? 0;
   const from = indexOfSeq(lines, last + 1);
   const all = held.lines.concat(lines.slice(from));

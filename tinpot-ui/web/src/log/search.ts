@@ -1,119 +1,106 @@
-/** A search through all of a log, done by the server, and where the reader is among its hits. */
+// A search through a whole log, which the server performs, and the reader's position in its matches.
+import { batch, signal } from "@preact/signals";
 import { errorText, isAbort } from "../api/transport";
 import type { LogFilter, LogMatch, SearchQuery } from "../api/types";
 import type { LogSource } from "./source";
 
-/** Hits that are held; whoever has more narrows the search. */
-export const HITS_MAX = 2_000;
+/** The number of matches that are held; a search with more has to be narrowed. */
+export const MATCHES_MAX = 2_000;
 
 export const NO_SEARCH: SearchQuery = { text: "", regex: false, matchCase: false };
 
 export class LogSearch {
-  query: SearchQuery = NO_SEARCH;
-  hits: LogMatch[] = [];
-  /** Hits in all, as far as the server has counted. */
-  total: number | null = null;
-  /** Which hit is looked at; -1: none. */
-  current = -1;
-  running = false;
-  done = false;
-  /** Why the search could not be done: a pattern that is none, usually. */
-  error: string | null = null;
+  readonly query = signal<SearchQuery>(NO_SEARCH);
+  readonly matches = signal<readonly LogMatch[]>([]);
+  /** The number of matches in the log, or null if the server stopped counting. */
+  readonly total = signal<number | null>(null);
+  /** The index of the selected match, or -1. */
+  readonly current = signal(-1);
+  readonly running = signal(false);
+  /** The reason why the search failed, usually an invalid pattern. */
+  readonly error = signal<string | null>(null);
 
-  private next: number | null = null;
+  private readonly next = signal<number | null>(null);
   private request: AbortController | null = null;
-  private readonly listeners = new Set<() => void>();
 
   constructor(
     private readonly source: LogSource,
     private readonly show: (seq: number) => void,
   ) {}
 
-  subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
   close(): void {
     this.request?.abort();
   }
 
-  /** A new search; shows its first hit at or after `from`, as far as it is among those at hand. */
-  async start(query: SearchQuery, filter: LogFilter, from: number): Promise<void> {
-    this.request?.abort();
-    Object.assign(this, {
-      query,
-      hits: [],
-      total: null,
-      current: -1,
-      next: null,
-      error: null,
-      done: false,
-      running: false,
-    });
-    if (query.text !== "") {
-      await this.fetch(filter, 0);
-      const at = this.hits.findIndex((hit) => hit.seq >= from);
-      if (this.query === query) this.go(Math.max(at, 0));
-    }
-    this.tell();
+  /** Is true if the server has further matches that may be loaded. */
+  get hasMore(): boolean {
+    return this.next.value !== null && this.matches.value.length < MATCHES_MAX;
   }
 
-  /** To the next hit, or with -1 to the one before. At the ends it goes round, as far as hits are at hand. */
+  /** Starts a search, and selects its first loaded match at or after the line `from`. */
+  async start(query: SearchQuery, filter: LogFilter, from: number): Promise<void> {
+    this.request?.abort();
+    batch(() => {
+      this.query.value = query;
+      this.matches.value = [];
+      this.total.value = null;
+      this.current.value = -1;
+      this.next.value = null;
+      this.error.value = null;
+      this.running.value = false;
+    });
+    if (query.text === "") return;
+    await this.fetch(filter, 0);
+    const at = this.matches.peek().findIndex((match) => match.seq >= from);
+    if (this.query.peek() === query) this.go(Math.max(at, 0));
+  }
+
+  /** Selects the next match, or with -1 the previous one; wraps around the loaded matches. */
   async step(by: 1 | -1, filter: LogFilter): Promise<void> {
-    let to = this.current + by;
-    if (to >= this.hits.length) await this.more(filter);
-    if (this.hits.length === 0) return;
-    if (to >= this.hits.length) to = 0;
-    if (to < 0) to = this.hits.length - 1;
+    let to = this.current.peek() + by;
+    if (to >= this.matches.peek().length) await this.more(filter);
+    const { length } = this.matches.peek();
+    if (length === 0) return;
+    if (to >= length) to = 0;
+    if (to < 0) to = length - 1;
     this.go(to);
   }
 
-  /** The hits after those at hand. */
+  /** Loads the matches after those that are held. */
   async more(filter: LogFilter): Promise<void> {
-    // One page at a time: two would be the same.
-    if (!this.running && this.next !== null && this.hits.length < HITS_MAX)
-      await this.fetch(filter, this.next);
+    const next = this.next.peek();
+    // Two requests at once would load the same page twice.
+    if (this.running.peek() || next === null || this.matches.peek().length >= MATCHES_MAX) return;
+    await this.fetch(filter, next);
   }
 
-  get hasMore(): boolean {
-    return this.next !== null && this.hits.length < HITS_MAX;
-  }
-
+  /** Selects a match and scrolls to its line. */
   go(index: number): void {
-    const hit = this.hits[index];
-    if (hit === undefined) return;
-    this.current = index;
-    this.show(hit.seq);
-    this.tell();
+    const match = this.matches.peek()[index];
+    if (match === undefined) return;
+    this.current.value = index;
+    this.show(match.seq);
   }
 
   private async fetch(filter: LogFilter, after: number): Promise<void> {
     const request = new AbortController();
-    const { query } = this;
+    const query = this.query.peek();
     this.request = request;
-    this.running = true;
-    this.tell();
+    this.running.value = true;
     try {
       const found = await this.source.search(query, after, filter, request.signal);
-      if (this.query !== query || request.signal.aborted) return;
-      this.hits = this.hits.concat(found.matches);
-      this.next = found.next;
-      // Counted from where the pass began: only the first has seen all.
-      if (after === 0) this.total = found.total;
-      this.done = true;
+      if (this.query.peek() !== query || request.signal.aborted) return;
+      batch(() => {
+        this.matches.value = this.matches.peek().concat(found.matches);
+        this.next.value = found.next;
+        // The total counts from `after`, so only the first page has that of the whole log.
+        if (after === 0) this.total.value = found.total;
+      });
     } catch (error) {
-      if (isAbort(error) || this.query !== query) return;
-      this.error = errorText(error);
+      if (isAbort(error) || this.query.peek() !== query) return;
+      this.error.value = errorText(error);
     } finally {
-      if (this.request === request) {
-        this.running = false;
-        this.tell();
-      }
+      if (this.request === request) this.running.value = false;
     }
-  }
-
-  private tell(): void {
-    for (const listener of [...this.listeners]) listener();
   }
 }

@@ -1,12 +1,12 @@
-/** The steps that lines belong to, and where the log begins to speak of another one. */
+// The steps that lines belong to, and the lines before which a step's heading is shown.
 import type { LogLine, Step } from "../api/types";
 
 export type StepNames = ReadonlyMap<string, Pick<Step, "name" | "parent">>;
 
-/** Steps within steps that a heading names; deeper ones are cut at the outside. */
+/** The nested steps that a heading names; outer ones beyond that are left out. */
 const PATH_MAX = 6;
 
-/** The names from the outermost step to this one. */
+/** Returns the names of the steps around a step, outermost first. */
 export function pathOf(span: string, steps: StepNames): string[] {
   const path: string[] = [];
   let at: string | null = span;
@@ -18,8 +18,35 @@ export function pathOf(span: string, steps: StepNames): string[] {
   return path;
 }
 
-/** Whether a line has a heading: its step is not that of the line before. */
+/** Returns true if a line has a heading: it belongs to another step than the line before. */
 export function beginsStep(lines: readonly LogLine[], index: number): boolean {
   const span = lines[index]?.span;
   return span !== undefined && span !== lines[index - 1]?.span;
+}
+
+const headings = new WeakMap<StepNames, Map<string, readonly string[]>>();
+
+/**
+ * Returns the heading before a line, or null if it has none.
+ *
+ * The same step gives the same array, so that its rows are not rendered again.
+ */
+export function headingOf(
+  lines: readonly LogLine[],
+  index: number,
+  steps: StepNames,
+): readonly string[] | null {
+  if (!beginsStep(lines, index)) return null;
+  const span = lines[index]?.span ?? "";
+  let known = headings.get(steps);
+  if (known === undefined) {
+    known = new Map();
+    headings.set(steps, known);
+  }
+  let path = known.get(span);
+  if (path === undefined) {
+    path = pathOf(span, steps);
+    known.set(span, path);
+  }
+  return path;
 }

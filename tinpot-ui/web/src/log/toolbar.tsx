@@ -7,8 +7,8 @@ import type { LogSearch } from "./search";
 
 const LEVELS: readonly [string, string][] = [
   ["", "All levels"],
-  ["info", "Info and up"],
-  ["warning", "Warnings and up"],
+  ["info", "Info and above"],
+  ["warning", "Warnings and above"],
   ["error", "Errors"],
 ];
 
@@ -16,7 +16,7 @@ const STREAMS: readonly [string, string][] = [
   ["", "All streams"],
   ["stdout", "stdout"],
   ["stderr", "stderr"],
-  ["log", "log calls"],
+  ["log", "log"],
   ["system", "system"],
 ];
 
@@ -26,7 +26,7 @@ export const NEXT_TIMES: Record<Times, Times> = {
   absolute: "off",
 };
 const TIMES_TEXT: Record<Times, string> = {
-  off: "no times",
+  off: "off",
   relative: "since start",
   absolute: "time of day",
 };
@@ -52,8 +52,9 @@ interface ToolbarProps {
 
 export function Toolbar(props: ToolbarProps) {
   const { model, search, text, live, wrap, times, list } = props;
-  const { filter } = model;
-  const searching = search.query.text !== "";
+  const filter = model.filter.value;
+  const searching = search.query.value.text !== "";
+  const noMatches = search.matches.value.length === 0;
   return (
     <div class="log-bar" role="toolbar" aria-label="Log">
       <div class="log-find">
@@ -66,7 +67,7 @@ export function Toolbar(props: ToolbarProps) {
             placeholder="Search the log"
             aria-label="Search the log"
             aria-keyshortcuts="/"
-            aria-invalid={search.error !== null}
+            aria-invalid={search.error.value !== null}
             spellcheck={false}
             autocomplete="off"
             onInput={(event) => props.onText({ ...text, text: event.currentTarget.value })}
@@ -94,24 +95,19 @@ export function Toolbar(props: ToolbarProps) {
               look="quiet"
               class="small"
               icon="up"
-              aria-label="Hit before (N)"
-              disabled={search.hits.length === 0}
+              aria-label="Previous match (N)"
+              disabled={noMatches}
               onClick={() => props.onStep(-1)}
             />
             <Button
               look="quiet"
               class="small"
               icon="down"
-              aria-label="Next hit (n)"
-              disabled={search.hits.length === 0}
+              aria-label="Next match (n)"
+              disabled={noMatches}
               onClick={() => props.onStep(1)}
             />
-            <Toggle
-              label="List the hits with the lines around them"
-              text="list"
-              on={list}
-              flip={props.onList}
-            />
+            <Toggle label="List matches with context" text="List" on={list} flip={props.onList} />
           </>
         )}
       </div>
@@ -147,7 +143,7 @@ export function Toolbar(props: ToolbarProps) {
             </option>
           ))}
         </select>
-        <Toggle label="Wrap long lines (w)" text="wrap" on={wrap} flip={props.onWrap} />
+        <Toggle label="Wrap long lines (w)" text="Wrap" on={wrap} flip={props.onWrap} />
         <button
           type="button"
           class="toggle"
@@ -156,14 +152,16 @@ export function Toolbar(props: ToolbarProps) {
           data-on={times !== "off" || undefined}
           onClick={props.onTimes}
         >
-          {TIMES_TEXT[times]}
+          Times: {TIMES_TEXT[times]}
         </button>
         {live && (
           <Toggle
-            label="Follow what is written (f)"
-            text="follow"
-            on={model.following}
-            flip={() => (model.following ? model.setFollowing(false) : void model.toEnd(true))}
+            label="Follow new output (f)"
+            text="Follow"
+            on={model.following.value}
+            flip={() =>
+              model.following.peek() ? model.setFollowing(false) : void model.toEnd(true)
+            }
           />
         )}
         <Button
@@ -180,8 +178,8 @@ export function Toolbar(props: ToolbarProps) {
           aria-label="Last line (G)"
           onClick={() => void model.toEnd(live)}
         />
-        <a class="toggle" href={props.downloadUrl} download title="Download all of it as text">
-          download
+        <a class="toggle" href={props.downloadUrl} download title="Download the whole log as text">
+          Download
         </a>
       </div>
     </div>
@@ -213,10 +211,12 @@ function Toggle({
   );
 }
 
+/** Returns the position in the matches, `2 / 14`, or why there is none. */
 export function countText(search: LogSearch): string {
-  if (search.error !== null) return search.error;
-  if (search.hits.length === 0) return search.running ? "searching…" : "no hits";
-  const total = search.total ?? search.hits.length;
-  const more = search.total === null && search.hasMore ? "+" : "";
-  return `${(search.current + 1).toLocaleString("en")} / ${total.toLocaleString("en")}${more}`;
+  const { length } = search.matches.value;
+  if (search.error.value !== null) return search.error.value;
+  if (length === 0) return search.running.value ? "Searching…" : "No matches";
+  const total = search.total.value ?? length;
+  const more = search.total.value === null && search.hasMore ? "+" : "";
+  return `${(search.current.value + 1).toLocaleString("en")} / ${total.toLocaleString("en")}${more}`;
 }

@@ -1,22 +1,24 @@
-/** Keeps the screen where the reader wants it: at a line that stays in place while lines come and go around it, at a target, or at the end. */
-import { useCallback, useLayoutEffect, useReducer, useRef } from "preact/hooks";
+// Scrolls the log to where the reader wants to be: at a line that keeps its place while lines are
+// added and removed around it, at a target, or at the end. What the screen shows and the measured
+// heights live in refs, because the layout changes them while it renders.
+import { useCallback, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { indexOfSeq } from "./line-window";
 import type { LogModel } from "./model";
 import { type Layout, layoutOf, missingAt, rowAt, visible } from "./row-layout";
 
-/** As in the style sheet. */
+/** The heights of a line and of a step's heading in log.css. */
 export const ROW_PX = 19;
 export const STEP_PX = 30;
 
-/** A drag of the scroll bar asks for lines once it pauses, and now and then while it does not. */
+/** During a drag of the scroll bar, lines load when it pauses, and at this interval until then. */
 const JUMP_AFTER_MS = 60;
 const JUMP_AT_LEAST_MS = 200;
-/** Rows before the edge of what is held at which more is fetched. */
+/** The distance to the end of the held lines, in rows, at which the next page is loaded. */
 const AHEAD_ROWS = 150;
 
 interface Anchor {
   seq: number;
-  /** From the top of the screen to the top of the row. */
+  /** The distance from the top of the screen to the top of the row. */
   offset: number;
 }
 
@@ -25,13 +27,13 @@ export interface Viewport {
   to: number;
   above: number;
   below: number;
-  /** The line at the top of the screen. */
+  /** Returns the number of the line at the top of the screen. */
   topSeq: () => number | null;
 }
 
 interface Options {
   model: LogModel;
-  /** Rows have all the same height, but for those that are unfolded. */
+  /** If false, all rows have the same height except unfolded ones. */
   wrap: boolean;
   hasHeading: (index: number) => boolean;
   live: boolean;
@@ -41,20 +43,18 @@ export function useViewport(
   scroller: { current: HTMLDivElement | null },
   { model, wrap, hasHeading, live }: Options,
 ): Viewport {
-  const [, redraw] = useReducer<number, void>((count) => count + 1, 0);
+  const [, setRenders] = useState(0);
+  const render = (): void => setRenders((count) => count + 1);
   const heights = useRef(new Map<number, number>());
   const measuredMean = useRef(ROW_PX);
   const anchor = useRef<Anchor | null>(null);
-  /** Where we have put the screen ourselves: such an event is none of the reader's. */
+  /** The position that this code scrolled to, so that its event is not taken for the reader's. */
   const placed = useRef(-1);
   const screen = useRef({ top: 0, height: 600, width: 0 });
   const jump = useRef<{ timer: ReturnType<typeof setTimeout> | null; first: number }>({
     timer: null,
     first: 0,
   });
-
-  // Before anything is asked for: an answer may be there before the next frame.
-  useLayoutEffect(() => model.subscribe(() => redraw()), [model]);
 
   const wrapped = useRef(wrap);
   if (wrapped.current !== wrap) {
@@ -63,8 +63,10 @@ export function useViewport(
     measuredMean.current = ROW_PX;
   }
 
-  const { held } = model;
-  const layout: Layout = layoutOf(held, model.lastSeq, measuredMean.current, (index) => {
+  const held = model.held.value;
+  // Read here so that a new target renders.
+  void [model.target.value, model.following.value];
+  const layout: Layout = layoutOf(held, model.lastSeq.value, measuredMean.current, (index) => {
     const seq = held.lines[index]?.seq ?? 0;
     return (
       heights.current.get(seq) ??
@@ -77,18 +79,19 @@ export function useViewport(
   const remember = useCallback(() => {
     const { tops, above } = latest.current;
     const { top } = screen.current;
-    const rows = model.held.lines.length;
+    const { lines } = model.held.peek();
+    const rows = lines.length;
     const y = top - above;
     const outside = rows === 0 || y + screen.current.height < 0 || y > (tops[rows] ?? 0);
     const index = rowAt(tops, y);
-    const seq = model.held.lines[index]?.seq;
+    const seq = lines[index]?.seq;
     anchor.current = outside || seq === undefined ? null : { seq, offset: (tops[index] ?? 0) - y };
   }, [model]);
 
   const fetchAround = useCallback(() => {
-    const { held: now, lastSeq } = model;
+    const now = model.held.peek();
     const { top, height } = screen.current;
-    const missing = missingAt(latest.current, now, lastSeq, top, height);
+    const missing = missingAt(latest.current, now, model.lastSeq.peek(), top, height);
     if (missing !== null) {
       const went = () => {
         jump.current = { timer: null, first: 0 };
@@ -119,23 +122,23 @@ export function useViewport(
         placed.current = -1;
         const atBottom = top + element.clientHeight >= element.scrollHeight - 2;
         if (top < before - 1 && !atBottom) model.setFollowing(false);
-        if (atBottom && model.held.atEnd) {
+        if (atBottom && model.held.peek().atEnd) {
           if (live) model.setFollowing(true);
-          else model.seenAll();
+          else model.markAllSeen();
         }
-        // What was aimed at is given up for where the reader goes.
-        model.target = null;
+        // The reader has scrolled, so the target no longer applies.
+        model.target.value = null;
       }
       remember();
       fetchAround();
-      redraw();
+      render();
     };
     const resized = new ResizeObserver(() => {
       const { clientHeight, clientWidth } = element;
       if (clientHeight === 0) return;
       if (wrapped.current && clientWidth !== screen.current.width) heights.current.clear();
       Object.assign(screen.current, { height: clientHeight, width: clientWidth });
-      redraw();
+      render();
     });
     element.addEventListener("scroll", scrolled, { passive: true });
     resized.observe(element);
@@ -149,10 +152,10 @@ export function useViewport(
   useLayoutEffect(() => {
     const element = scroller.current;
     if (element === null || element.clientHeight === 0) return;
-    // Rows that are not as high as they were thought to be: lay out again before anything is painted.
+    // Rows with another height than assumed: lay out again before the browser paints.
     if (measure(element, heights.current)) {
       if (wrap) measuredMean.current = meanOf(heights.current);
-      redraw();
+      render();
       return;
     }
     const wanted = place(element);
@@ -161,38 +164,40 @@ export function useViewport(
       placed.current = element.scrollTop;
       screen.current.top = element.scrollTop;
       remember();
-      redraw();
+      render();
     }
-    if (!model.busy) fetchAround();
+    if (!model.busy.peek()) fetchAround();
   });
 
+  /** Returns the position to scroll to, or null to leave the screen as it is. */
   function place(element: HTMLDivElement): number | null {
     const { tops, above } = latest.current;
-    const rows = model.held.lines.length;
-    if (rows === 0) return null;
+    const { lines, atEnd } = model.held.peek();
+    if (lines.length === 0) return null;
     const height = element.clientHeight;
     const limit = element.scrollHeight - height;
-    if (model.following && model.held.atEnd) {
-      model.target = null;
+    if (model.following.peek() && atEnd) {
+      model.target.value = null;
       return limit;
     }
-    const { target } = model;
+    const target = model.target.peek();
     if (target !== null) {
       const wanted = aimedAt(target.seq, target.align, tops, above, height);
       const bounded = Math.max(0, Math.min(limit, wanted));
-      const seq = model.held.lines[rowAt(tops, bounded - above)]?.seq;
-      // Once it is there, and its surroundings are measured, the line at the top keeps its place.
+      const seq = lines[rowAt(tops, bounded - above)]?.seq;
+      // The target is reached and its surroundings are measured: the line at the top stays there.
       if (Math.abs(element.scrollTop - bounded) <= 1) {
-        model.target = null;
+        model.target.value = null;
         if (seq !== undefined) remember();
       }
       return bounded;
     }
     if (anchor.current === null) return null;
-    const index = Math.min(rows - 1, indexOfSeq(model.held.lines, anchor.current.seq));
+    const index = Math.min(lines.length - 1, indexOfSeq(lines, anchor.current.seq));
     return Math.max(0, Math.min(limit, above + (tops[index] ?? 0) - anchor.current.offset));
   }
 
+  /** Returns the position that shows a line, or the end, in the wanted part of the screen. */
   function aimedAt(
     seq: number,
     align: "start" | "middle" | "end",
@@ -200,10 +205,11 @@ export function useViewport(
     above: number,
     height: number,
   ): number {
-    const rows = model.held.lines.length;
+    const { lines } = model.held.peek();
+    const rows = lines.length;
     if (align === "end") return above + (tops[rows] ?? 0) - height;
     if (seq === 0) return 0;
-    const index = Math.min(rows - 1, indexOfSeq(model.held.lines, seq));
+    const index = Math.min(rows - 1, indexOfSeq(lines, seq));
     const y = above + (tops[index] ?? 0);
     return align === "middle" ? y - Math.max(0, height / 2 - ROW_PX) : y;
   }
@@ -219,7 +225,7 @@ export function useViewport(
   };
 }
 
-/** Reads the heights of what is rendered; says whether any was not known. */
+/** Reads the heights of the rendered rows. Returns true if any has changed. */
 function measure(element: HTMLDivElement, heights: Map<number, number>): boolean {
   let changed = false;
   if (heights.size > 20_000) heights.clear();

@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { api } from "../api/client";
 import type { ActionView, Problem } from "../api/types";
 import { href } from "../app/base-path";
-import { catalogue, needCatalogue, reloadCatalogue } from "../app/catalogue";
+import { catalogue } from "../app/catalogue";
 import { includesWords } from "../app/fuzzy-search";
 import { location, setQuery } from "../app/router";
 import { useTitle } from "../app/use-title";
@@ -14,8 +14,9 @@ const SHOWN = 120;
 
 export function ActionsPage() {
   useTitle("Actions");
-  useLayoutEffect(needCatalogue, []);
-  const { actions, error } = catalogue.value;
+  useLayoutEffect(catalogue.need, []);
+  const actions = catalogue.actions.value;
+  const error = catalogue.error.value;
   const query = location.value.query.get("q") ?? "";
   const [limit, setLimit] = useState(SHOWN);
   const workers = useResource("problems", (signal) => api.workers({ signal }));
@@ -58,7 +59,7 @@ export function ActionsPage() {
         </label>
       </PageHead>
       {error !== null && !isOutage(error, actions !== null) && (
-        <ErrorBox error={error} retry={reloadCatalogue} />
+        <ErrorBox error={error} retry={catalogue.reload} />
       )}
       {problems.map(({ problem, workers: names }) => (
         <ProblemCard

@@ -2,7 +2,7 @@ import { useEffect } from "preact/hooks";
 import type { ExecutionFilter } from "../api/client";
 import { type ExecutionSummary, isStatus, STATUSES } from "../api/types";
 import { href } from "../app/base-path";
-import { catalogue, needCatalogue } from "../app/catalogue";
+import { catalogue } from "../app/catalogue";
 import { location, navigate, setQuery } from "../app/router";
 import { useTitle } from "../app/use-title";
 import { toLocal } from "../form/formats";
@@ -41,7 +41,7 @@ export function filterOf(query: URLSearchParams): ExecutionFilter {
 
 export function HistoryPage() {
   useTitle("History");
-  useEffect(needCatalogue, []);
+  useEffect(catalogue.need, []);
   const { query } = location.value;
   const filter = filterOf(query);
   const page = useExecutions(filter, PAGE);
@@ -91,7 +91,7 @@ function Filters({ filter, filtered }: FiltersProps) {
   const chosen = filter.status ?? [];
   const change = (name: string, value: string | null): void =>
     setQuery({ [name]: value, before: null });
-  const names = catalogue.value.actions?.map((one) => one.name) ?? [];
+  const names = catalogue.actions.value?.map((one) => one.name) ?? [];
   return (
     <form
       class="filters"

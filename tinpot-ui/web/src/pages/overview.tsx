@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../api/client";
-import { serverNow } from "../api/clock";
+import { serverClock } from "../api/clock";
 import { type ExecutionSummary, FAILURES, RUNNING } from "../api/types";
 import { href } from "../app/base-path";
 import { useTitle } from "../app/use-title";
@@ -45,7 +45,8 @@ export function OverviewPage() {
   const waiting = queues.data?.queues.reduce((sum, one) => sum + one.waiting, 0);
   const granted = queues.data?.queues.reduce((sum, one) => sum + one.granted, 0);
   const paused = queues.data?.queues.filter((one) => one.paused).length ?? 0;
-  const bars = stats.data === null ? null : buckets(stats.data, Number(range), 60, serverNow());
+  const bars =
+    stats.data === null ? null : buckets(stats.data, Number(range), 60, serverClock.now());
   const done = bars?.reduce((sum, one) => sum + one.succeeded + one.failed + one.cancelled, 0);
   const failed = bars?.reduce((sum, one) => sum + one.failed, 0);
   const error = stats.error ?? workers.error ?? queues.error ?? running.error;
@@ -143,7 +144,7 @@ function percent(part: number): string {
 /** Counts are in the server's memory: after a restart they are of a shorter time than was asked for. */
 function since(start: string | undefined, minutes: number): string {
   if (start === undefined) return "";
-  const age = (serverNow() - Date.parse(start)) / 60_000;
+  const age = (serverClock.now() - Date.parse(start)) / 60_000;
   return age < minutes - 1 ? "since the server started" : "";
 }
 

@@ -1,6 +1,6 @@
 import { fireEvent, render, screen, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { resetClock } from "../api/clock";
+import { serverClock } from "../api/clock";
 import type { ActionView, ExecutionSummary, Stats } from "../api/types";
 import { includesWords, score, search } from "../app/fuzzy-search";
 import { overlay, startShortcuts } from "../app/overlays";
@@ -42,7 +42,7 @@ afterEach(() => {
   stop();
   vi.unstubAllGlobals();
   window.history.replaceState(null, "", "/");
-  resetClock();
+  serverClock.reset();
 });
 
 function open(address: string): void {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { resetClock } from "../api/clock";
+import { serverClock } from "../api/clock";
 import type { LogLine } from "../api/types";
 import { StreamHub } from "./hub";
 
@@ -78,7 +78,7 @@ afterEach(() => {
   hub.stop();
   vi.useRealTimers();
   vi.unstubAllGlobals();
-  resetClock();
+  serverClock.reset();
 });
 
 async function start(): Promise<void> {

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { createParser } from "eventsource-parser";
 import { queryText } from "../api/client";
-import { heardServerDate } from "../api/clock";
+import { serverClock } from "../api/clock";
 import type { ExecutionEvent, ExecutionSummary, LogLine, StreamMessage } from "../api/types";
 import { serverUrl } from "../app/base-path";
 
@@ -219,7 +219,7 @@ export class StreamHub {
         cache: "no-store",
         signal: connection.signal,
       });
-      heardServerDate(response.headers.get("date"), sent, Date.now());
+      serverClock.observe(response.headers.get("date"), sent, Date.now());
       if (!response.ok || response.body === null) {
         refused = response.status >= 400 && response.status < 500 && response.status !== 429;
         throw new Error(`the stream was refused: ${response.status}`);

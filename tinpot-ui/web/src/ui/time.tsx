@@ -1,32 +1,41 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { serverNow } from "../api/clock";
+import { serverClock } from "../api/clock";
 
-/** Ticks once a second while somebody looks at it. */
-const tick = signal(0);
-let watchers = 0;
-let timer: ReturnType<typeof setInterval> | null = null;
+/** A signal that changes every second, with a timer that runs only while a component uses it. */
+class Ticker {
+  private readonly count = signal(0);
+  private users = 0;
+  private timer: ReturnType<typeof setInterval> | null = null;
 
-/** Draws again every second, as long as `on`. */
-export function useTick(on: boolean): void {
-  if (on) void tick.value;
-  useEffect(() => {
-    if (!on) return;
-    watchers += 1;
-    timer ??= setInterval(() => {
-      tick.value += 1;
+  /** Subscribes the component that is rendering. */
+  read(): void {
+    void this.count.value;
+  }
+
+  start(): () => void {
+    this.users += 1;
+    this.timer ??= setInterval(() => {
+      this.count.value += 1;
     }, 1000);
     return () => {
-      watchers -= 1;
-      if (watchers === 0 && timer !== null) {
-        clearInterval(timer);
-        timer = null;
-      }
+      this.users -= 1;
+      if (this.users > 0 || this.timer === null) return;
+      clearInterval(this.timer);
+      this.timer = null;
     };
-  }, [on]);
+  }
 }
 
-/** `1.2 s`, `3 min 4 s`, `2 h 5 min`. */
+const ticker = new Ticker();
+
+/** Renders the component again every second as long as `on` is true. */
+export function useTick(on: boolean): void {
+  if (on) ticker.read();
+  useEffect(() => (on ? ticker.start() : undefined), [on]);
+}
+
+/** Returns a duration in its two largest units: `1.2 s`, `3 min 4 s`, `2 h 5 min`. */
 export function formatDuration(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";
   const value = Math.max(0, seconds);
@@ -47,11 +56,11 @@ export function formatDuration(seconds: number): string {
   return two(minutes, "min", rest, "s");
 }
 
-/** `5 s ago`, `in 3 min`; from a few days on the date. */
+/** Returns the distance to a time, `5 s ago` or `in 3 min`; beyond a week, its date. */
 export function formatRelative(at: number, now: number): string {
   const seconds = Math.round((now - at) / 1000);
   const [size, ago] = [Math.abs(seconds), seconds >= 0];
-  // The server's second and ours are not in step.
+  // The seconds of the two clocks do not begin at the same moment.
   if (size < 2) return "just now";
   const say = (text: string): string => (ago ? `${text} ago` : `in ${text}`);
   if (size < 60) return say(`${size} s`);
@@ -75,12 +84,12 @@ const EXACT: Intl.DateTimeFormatOptions = {
   timeZoneName: "short",
 };
 
-/** The exact time, in the browser's zone. */
+/** Returns the exact time in the zone of the browser. */
 export function formatExact(at: number): string {
   return new Date(at).toLocaleString(undefined, EXACT);
 }
 
-/** How long ago something was, kept up to date; the exact time is its tooltip. */
+/** A time as its distance from now, which is kept up to date; the exact time is the tooltip. */
 export function Time({ at }: { at: string | null | undefined }) {
   useTick(true);
   if (at === null || at === undefined) return <span class="faint">–</span>;
@@ -88,21 +97,20 @@ export function Time({ at }: { at: string | null | undefined }) {
   if (Number.isNaN(time)) return <span>{at}</span>;
   return (
     <time dateTime={at} title={formatExact(time)}>
-      {formatRelative(time, serverNow())}
+      {formatRelative(time, serverClock.now())}
     </time>
   );
 }
 
 interface DurationProps {
-  /** Of something that is over, in seconds; */
+  /** The duration of something that has ended; without it, `from` and `to` give the duration. */
   seconds?: number | null;
-  /** or from this time */
   from?: string | null;
-  /** to that one, or until now. */
+  /** The end, or null while it has not ended. */
   to?: string | null;
 }
 
-/** How long something took, or takes so far. */
+/** A duration, which grows until there is an end. */
 export function Duration({ seconds, from, to }: DurationProps) {
   const running =
     seconds === undefined &&
@@ -112,9 +120,9 @@ export function Duration({ seconds, from, to }: DurationProps) {
   useTick(running);
   let value = seconds ?? null;
   if (value === null && from !== null && from !== undefined) {
-    const end = to === null || to === undefined ? serverNow() : Date.parse(to);
+    const end = to === null || to === undefined ? serverClock.now() : Date.parse(to);
     value = (end - Date.parse(from)) / 1000;
-    // Tenths of something that goes on would only flicker.
+    // Tenths of a growing duration would flicker.
     if (running) value = Math.max(1, Math.floor(value));
   }
   if (value === null || Number.isNaN(value)) return <span class="faint">–</span>;
