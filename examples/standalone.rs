@@ -11,8 +11,8 @@ use std::time::Duration;
 use clap::Parser;
 use tinpot_core::{Coordinator, MemoryNetwork, Worker};
 use tinpot_examples::{
-    ActionsSettings, AnyError, HttpSettings, ProtocolSettings, RESULT_BYTES, StoreSettings,
-    WorkerSettings,
+    ActionsSettings, AnyError, HttpSettings, ProtocolSettings, RESULT_BYTES, SelectionSettings,
+    StoreSettings,
 };
 use tinpot_http::HttpConfig;
 
@@ -28,7 +28,10 @@ struct Settings {
     #[command(flatten)]
     actions: ActionsSettings,
     #[command(flatten)]
-    worker: WorkerSettings,
+    selection: SelectionSettings,
+    /// The seconds that running actions have to end after SIGTERM
+    #[arg(long, env = "GRACE", default_value_t = 10)]
+    grace: u64,
 }
 
 #[tokio::main]
@@ -39,7 +42,7 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), AnyError> {
     let shutdown = tinpot_examples::shutdown()?;
-    let executor = settings.actions.executor("examples/actions").await?;
+    let (executor, _) = settings.actions.executor("examples/actions".as_ref()).await?;
 
     let network = MemoryNetwork::new();
     let coordinator = Coordinator::builder(network.transport())
@@ -53,15 +56,15 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
         .executor(executor)
         .slots(settings.actions.concurrency)
         .max_result_bytes(RESULT_BYTES)
-        .groups(settings.worker.groups())
-        .queues(settings.worker.queues())
+        .groups(settings.selection.groups())
+        .queues(settings.selection.queues())
         .start()
         .await?;
 
     let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
     let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;
 
-    let (patience, ending) = (settings.worker.patience(), shutdown.clone());
+    let (patience, ending) = (Duration::from_secs(settings.grace), shutdown.clone());
     let worker = tokio::spawn(async move {
         // Sent home by somebody, it ends alone: the rest goes on.
         tokio::select! {

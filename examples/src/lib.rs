@@ -1,13 +1,16 @@
-//! What the example programs share. Settings, and how a program ends, are those of the command `tinpot`.
+//! Code that the example programs share. Settings, serving and shutdown are those of `tinpot-server`.
 
 mod unix_transport;
 
-pub use tinpot_cli::{
-    ActionsSettings, AnyError, BrokerSettings, HttpSettings, Life, ProtocolSettings, RESULT_BYTES,
-    Shutdown, StoreSettings, WorkerSettings, exit, init_tracing, serve, shutdown,
+pub use tinpot_server::settings::{
+    ActionsSettings, HttpSettings, ProtocolSettings, RESULT_BYTES, SelectionSettings, StoreSettings,
 };
+pub use tinpot_server::{exit, init_tracing, serve, shutdown};
 
 pub use self::unix_transport::UnixTransport;
+
+/// The error of an example program: any error.
+pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The program in the README is compiled and run, as it stands there.
 #[cfg(doctest)]

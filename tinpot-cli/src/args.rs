@@ -148,7 +148,7 @@ pub(crate) struct WaitArgs {
 #[command(next_help_heading = "Run options")]
 pub(crate) struct FollowArgs {
     /// Wait so many seconds, then leave it alone and end with 7
-    #[arg(long, value_name = "SECONDS", value_parser = crate::settings::seconds, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = tinpot_server::settings::seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<std::time::Duration>,
     /// Do not print its log
     #[arg(long, short)]
@@ -391,9 +391,9 @@ pub(crate) struct ExecArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
-    pub(crate) http: crate::settings::HttpSettings,
+    pub(crate) http: tinpot_server::settings::HttpSettings,
     #[command(flatten)]
-    pub(crate) broker: crate::settings::BrokerSettings,
+    pub(crate) broker: tinpot_server::settings::BrokerSettings,
     /// The Python interpreter, or a virtual environment; VIRTUAL_ENV or python3 by default
     #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
     pub(crate) python: Option<PathBuf>,

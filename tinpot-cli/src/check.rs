@@ -1,12 +1,12 @@
 //! `tinpot check`: imports the actions of a folder as a worker would.
 
 use tinpot_core::Executor;
-use tinpot_python::ContainmentMode;
+use tinpot_python::{ContainmentMode, PythonPool};
 
 use crate::args::{CheckArgs, Global};
 use crate::exit::{Code, Done, Failure};
 use crate::output::{self, Paint};
-use crate::programs::{Plan, runtime};
+use crate::programs::runtime;
 
 pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
     let dir = &arguments.dir;
@@ -14,18 +14,16 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
         let message = format!("there is no folder {}: name that of the actions", dir.display());
         return Err(Failure::new(Code::NotFound, message));
     }
-    let plan = Plan {
-        python: arguments.python.clone(),
-        concurrency: 1,
-        reload: false,
-        containment: ContainmentMode::ProcessGroup,
-        ..Plan::new(dir)
-    };
+    let mut builder =
+        PythonPool::builder(dir).size(1).reload(false).containment(ContainmentMode::ProcessGroup);
+    if let Some(python) = &arguments.python {
+        builder = builder.python(python);
+    }
     let offer = runtime()?.block_on(async {
-        let pool = plan.pool().await?;
+        let pool = builder.start().await?;
         let offer = pool.actions().borrow().clone();
         pool.close().await?;
-        Ok::<_, crate::AnyError>(offer)
+        Ok::<_, tinpot_core::Error>(offer)
     })?;
     let code = if offer.problems.is_empty() { Code::Success } else { Code::Failed };
     if global.json {

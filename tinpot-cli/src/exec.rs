@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Arg, Args, Command, FromArgMatches};
+use tinpot_server::LocalServer;
+use tinpot_server::settings::HttpSettings;
 
 use crate::args::Global;
 use crate::client::Client;
 use crate::commands::{Exec, Target, find, run_with};
 use crate::exit::{Code, Done, Failure};
-use crate::programs::{Plan, Site, runtime};
+use crate::programs::runtime;
 
 /// How long what was left running may take to end.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,25 +40,23 @@ pub(crate) fn exec(target: &Target) -> Done {
         return Err(Failure::new(Code::NotFound, format!("there is no file {file}")));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let plan = Plan {
-        python: python(target),
-        concurrency: 1,
-        reload: false,
-        ..Plan::new(folder.unwrap_or(Path::new(".")))
-    };
+    let builder = LocalServer::builder(folder.unwrap_or(Path::new(".")))
+        .python(python(target))
+        .concurrency(1)
+        .reload(false);
     let runtime = runtime()?;
-    let site = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        Site::start(plan, listener).await
+    let server = runtime.block_on(async {
+        let any_port = HttpSettings::new(Ipv4Addr::LOCALHOST.into(), 0);
+        builder.start(tinpot_server::listen(&any_port).await?).await
     })?;
-    let done = run(&site, path, name, target);
-    runtime.block_on(site.close(PATIENCE));
+    let done = run(&server, path, name, target);
+    runtime.block_on(server.shutdown(PATIENCE));
     done
 }
 
-fn run(site: &Site, path: &Path, name: &str, target: &Target) -> Done {
-    let client = Client::new(&site.url())?;
-    let offer = site.offer.borrow().clone();
+fn run(server: &LocalServer, path: &Path, name: &str, target: &Target) -> Done {
+    let client = Client::new(&server.url())?;
+    let offer = server.actions().borrow().clone();
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let of_file = |place: &str| {
         place.rsplit_once(':').map_or(place, |(file, _)| file) == file_name || place == file_name

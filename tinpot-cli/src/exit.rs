@@ -90,9 +90,9 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<crate::serve::AnyError> for Failure {
-    fn from(error: crate::serve::AnyError) -> Self {
-        Self::new(Code::Failed, crate::serve::chain(&*error))
+impl From<tinpot_core::Error> for Failure {
+    fn from(error: tinpot_core::Error) -> Self {
+        Self::new(Code::Failed, tinpot_server::error_chain(&error))
     }
 }
 

@@ -21,17 +21,13 @@ mod exit;
 mod flags;
 mod follow;
 mod json;
-mod life;
 mod misuse;
 mod output;
 mod place;
 mod profile;
 mod programs;
 mod reference;
-mod serve;
-mod settings;
 mod shell;
-mod shutdown;
 mod suggest;
 
 use std::ffi::OsString;
@@ -43,14 +39,7 @@ use crate::args::{Cli, Command, Global};
 use crate::commands::Target;
 use crate::exit::{Code, Done, Failure};
 
-pub use crate::life::Life;
 pub use crate::reference::{cli_reference, configuration_reference};
-pub use crate::serve::{AnyError, exit, init_tracing, serve};
-pub use crate::settings::{
-    ActionsSettings, BrokerSettings, HttpSettings, LimitSettings, ProtocolSettings, RESULT_BYTES,
-    StoreSettings, WorkerSettings,
-};
-pub use crate::shutdown::{Shutdown, shutdown};
 
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {

@@ -1,24 +1,18 @@
 //! The programs that serve: each is settings and a short assembly of the library. Only they start a runtime.
 
-mod coordinator;
 mod dev;
 mod examples;
-mod site;
-mod worker;
+mod servers;
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use tinpot_http::HttpConfig;
 
 use crate::exit::{Code, Done, Failure};
-use crate::serve::AnyError;
 
-pub(crate) use self::coordinator::{CoordinatorArgs, coordinator};
 pub(crate) use self::dev::{DevArgs, dev};
 pub(crate) use self::examples::{init, write_examples};
-pub(crate) use self::site::{Plan, Site};
-pub(crate) use self::worker::{WorkerArgs, worker};
+pub(crate) use self::servers::{CoordinatorArgs, WorkerArgs, coordinator, worker};
 
 /// Where a program's settings come from, and whether they are only to be shown.
 #[derive(Args, Clone, Debug)]
@@ -31,29 +25,9 @@ pub(crate) struct ConfigArgs {
     pub(crate) show_config: bool,
 }
 
-/// What is served beside the API.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct PagesArgs {
-    /// Serve the API alone, without the web interface
-    #[arg(long, env = "TINPOT_NO_UI")]
-    pub(crate) no_ui: bool,
-    /// The origins of pages that may show an execution in a frame, as in https://wiki.example.org; separated by commas, none by default
-    #[arg(long, env = "TINPOT_EMBED_PARENTS", value_name = "ORIGIN", value_delimiter = ',')]
-    pub(crate) embed_parents: Vec<String>,
-}
-
-impl PagesArgs {
-    /// As the router takes them.
-    pub(crate) fn config(&self) -> HttpConfig {
-        let parents = self.embed_parents.iter().map(|origin| origin.trim());
-        let parents = parents.filter(|origin| !origin.is_empty());
-        HttpConfig::default().ui(!self.no_ui).embed_parents(parents)
-    }
-}
-
 /// Runs a program to its end.
-fn run(program: impl Future<Output = Result<(), AnyError>>) -> Done {
-    crate::serve::init_tracing();
+fn run(program: impl Future<Output = tinpot_core::Result<()>>) -> Done {
+    tinpot_server::init_tracing();
     runtime()?.block_on(program)?;
     Ok(Code::Success)
 }

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tinpot_core::{Executor, Link, Transport};
 use tinpot_python::{Containment, PythonPool};
+use tinpot_server::error_chain;
+use tinpot_server::settings::{BrokerSettings, HttpSettings};
 
 use super::Finding;
 use crate::client::Client;
 use crate::profile::Server;
-use crate::serve::chain;
-use crate::settings::{BrokerSettings, HttpSettings};
 
 /// How long a broker may take to let us in.
 const BROKER: Duration = Duration::from_secs(4);
@@ -167,7 +167,7 @@ pub(super) async fn python(python: Option<&Path>) -> Vec<Finding> {
     }
     let pool = match builder.start().await {
         Ok(pool) => pool,
-        Err(e) => return vec![Finding::problem("python", chain(&e), advice)],
+        Err(e) => return vec![Finding::problem("python", error_chain(&e), advice)],
     };
     let contained = match pool.containment() {
         Containment::Cgroup { path } => {
@@ -206,7 +206,9 @@ pub(super) async fn broker(settings: &BrokerSettings) -> Finding {
                   --embedded-broker, and name it by --broker (MQTT_BROKER)";
     let transport = match settings.connect(None, None).await {
         Ok(transport) => transport,
-        Err(e) => return Finding::problem("broker", format!("{place}: {}", chain(&*e)), advice),
+        Err(e) => {
+            return Finding::problem("broker", format!("{place}: {}", error_chain(&e)), advice);
+        }
     };
     let mut status = transport.status();
     let up = tokio::time::timeout(BROKER, status.wait_for(|link| *link == Link::Up)).await;
@@ -223,7 +225,7 @@ pub(super) async fn broker(settings: &BrokerSettings) -> Finding {
     };
     let found = format!("{place} cannot be used: {why}");
     // Whoever names one means it.
-    let by_flag = settings.url != BrokerSettings::DEFAULT;
+    let by_flag = settings.url != BrokerSettings::DEFAULT_URL;
     if by_flag || std::env::var_os("MQTT_BROKER").is_some() {
         return Finding::problem("broker", found, advice);
     }

@@ -1,19 +1,18 @@
 //! `tinpot dev`: everything in one process on this machine, for the first five minutes and for writing actions.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use tinpot_core::Offer;
+use tinpot_server::LocalServer;
+use tinpot_server::settings::{HttpSettings, PageSettings, StoreSettings};
 
-use super::site::{Plan, Site};
-use super::{PagesArgs, write_examples};
+use super::write_examples;
 use crate::exit::{Code, Done, Failure};
 use crate::output::Paint;
-use crate::serve::AnyError;
-use crate::settings::{HttpSettings, StoreSettings};
 
 /// How long running actions may go on once the end has begun.
 const GRACE: Duration = Duration::from_secs(3);
@@ -38,49 +37,46 @@ pub(crate) struct DevArgs {
     #[command(flatten)]
     store: StoreSettings,
     #[command(flatten)]
-    pages: PagesArgs,
+    pages: PageSettings,
 }
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn dev(arguments: DevArgs) -> Done {
     // What is wrong with files is told below, in a form for people.
-    crate::serve::init_tracing_with("warn,tinpot_python::pool::reload=error");
+    tinpot_server::init_tracing_with("warn,tinpot_python::pool::reload=error");
     let runtime = super::runtime()?;
     runtime.block_on(serve(arguments))
 }
 
 async fn serve(arguments: DevArgs) -> Done {
-    let shutdown = crate::shutdown::shutdown().map_err(AnyError::from)?;
-    let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let http = HttpSettings { host, port: arguments.port };
+    let shutdown = tinpot_server::shutdown()?;
+    let http = HttpSettings::new(Ipv4Addr::LOCALHOST.into(), arguments.port);
     // Before anything is written or imported: a port that is taken ends it.
-    let listener = crate::serve::listen(&http).await.map_err(|error| {
+    let listener = tinpot_server::listen(&http).await.map_err(|error| {
         let advice = "choose another with --port, or let a free one be taken with --port 0";
         Failure::new(Code::Failed, format!("{error}; {advice}"))
     })?;
     let written = write_examples(&arguments.dir).map_err(|why| Failure::new(Code::Failed, why))?;
-    let plan = Plan {
-        python: arguments.python.clone(),
-        concurrency: arguments.concurrency,
-        store: arguments.store.store("memory"),
-        http: arguments.pages.config(),
-        ..Plan::new(&arguments.dir)
-    };
-    let site = tokio::select! {
-        site = Site::start(plan, listener) => site?,
+    let builder = LocalServer::builder(&arguments.dir)
+        .python(arguments.python.clone())
+        .concurrency(arguments.concurrency)
+        .store(arguments.store.store("memory"))
+        .http(arguments.pages.config());
+    let server = tokio::select! {
+        server = builder.start(listener) => server?,
         () = shutdown.clone().begun() => return Ok(Code::Success),
     };
-    let text = welcome(&site, &arguments.dir, &written, Paint::stdout());
+    let text = welcome(&server, &arguments.dir, &written, Paint::stdout());
     // Whoever does not read it wants the server all the same.
     let _ = crate::output::print(&text);
-    let mut offer = site.offer.clone();
+    let mut offer = server.actions();
     offer.mark_unchanged();
     let mut known = offer.borrow().clone();
     let mut ending = std::pin::pin!(shutdown.begun());
     loop {
         tokio::select! {
             () = &mut ending => break,
-            () = site.coordinator.stopped() => {
+            () = server.coordinator().stopped() => {
                 return Err(Failure::new(Code::Failed, "the coordinator has stopped: see the log above"));
             }
             changed = offer.changed() => {
@@ -93,21 +89,21 @@ async fn serve(arguments: DevArgs) -> Done {
             }
         }
     }
-    site.close(GRACE).await;
+    server.shutdown(GRACE).await;
     Ok(Code::Success)
 }
 
 /// What is there, and what to do next.
-fn welcome(site: &Site, dir: &Path, written: &[String], paint: Paint) -> String {
-    let offer = site.offer.borrow();
-    let url = site.url();
+fn welcome(server: &LocalServer, dir: &Path, written: &[String], paint: Paint) -> String {
+    let offer = server.actions().borrow().clone();
+    let url = server.url();
     let mut text = format!("Tinpot listens on {}\n", paint.bold(&url));
     for name in written {
         let _ = writeln!(text, "Wrote {}", dir.join(name).display());
     }
     let _ = writeln!(text, "Actions from {}: {}", dir.display(), named(&offer));
     text.push_str(&problems(&offer, paint));
-    let elsewhere = site.address.port() != 8000;
+    let elsewhere = server.address().port() != 8000;
     let server = if elsewhere { format!("--server {url} ") } else { String::new() };
     let first = offer.actions.iter().map(|action| &*action.name).find(|name| *name == "hello");
     let first = first.or_else(|| offer.actions.first().map(|action| &*action.name));

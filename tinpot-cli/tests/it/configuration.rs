@@ -124,7 +124,7 @@ fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
         ("# ours\n\nport = 99999", "a.toml:3: port: 99999 is not in"),
         ("port = true", "port: must not be true or false"),
         ("[worker]\nno_reload = 3", "a.toml:2: no_reload: must be true or false"),
-        ("worker_lease = \"soon\"", "worker_lease: not a number of seconds"),
+        ("worker_lease = \"soon\"", "worker_lease: must be a number of seconds"),
         ("containment = \"jail\"", "containment: there is no containment"),
         ("groups = { a = 1 }", "groups: must be text"),
         ("host = \"::1\"\nport = ", "a.toml:2: "),

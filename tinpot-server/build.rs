@@ -1,0 +1,7 @@
+//! A program that embeds Python has to be told where libpython is at run time.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    #[cfg(feature = "embed")]
+    pyo3_build_config::add_libpython_rpath_link_args();
+}

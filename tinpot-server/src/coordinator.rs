@@ -1,0 +1,184 @@
+//! A coordinator as a program: the HTTP API in front of workers that connect through MQTT.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinpot_core::{Coordinator, Error, ErrorKind, Result, Transport};
+use tinpot_mqtt::broker::Broker;
+
+use crate::error::error_chain;
+use crate::settings::{
+    BrokerSettings, HttpSettings, PageSettings, ProtocolSettings, StoreSettings,
+};
+use crate::shutdown::Shutdown;
+
+/// The longest wait for open requests once the shutdown has begun.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The settings of a coordinator.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
+pub struct CoordinatorSettings {
+    /// The address of the API.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub http: HttpSettings,
+    /// The pages beside the API.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub pages: PageSettings,
+    /// The broker.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub broker: BrokerSettings,
+    /// Heartbeat and leases.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub protocol: ProtocolSettings,
+    /// The store.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub store: StoreSettings,
+    /// Run an MQTT broker in this process: at ADDRESS, or at the address of --broker.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_EMBEDDED_BROKER", value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "true"))]
+    pub embedded_broker: Option<EmbeddedBroker>,
+    /// The user that the embedded broker admits; required if other machines can reach its address.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "BROKER_USER", value_name = "NAME:PASSWORD", hide_env_values = true)
+    )]
+    pub broker_user: Option<BrokerUser>,
+}
+
+/// The address of the embedded broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EmbeddedBroker {
+    /// No embedded broker.
+    Off,
+    /// The address in the broker's URL.
+    AtUrl,
+    /// This address.
+    At(SocketAddr),
+}
+
+impl FromStr for EmbeddedBroker {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" | "false" => Ok(Self::Off),
+            "true" => Ok(Self::AtUrl),
+            address => address
+                .parse()
+                .map(Self::At)
+                .map_err(|_| "must be an address like 127.0.0.1:1883, true or false".to_owned()),
+        }
+    }
+}
+
+/// A user of the embedded broker. Its `Debug` form leaves out the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrokerUser {
+    name: String,
+    password: String,
+}
+
+impl BrokerUser {
+    /// A user with that name and password.
+    pub fn new(name: impl Into<String>, password: impl Into<String>) -> Self {
+        Self { name: name.into(), password: password.into() }
+    }
+}
+
+impl std::fmt::Debug for BrokerUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrokerUser").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl FromStr for BrokerUser {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, password) =
+            text.split_once(':').ok_or("must be a name, a colon and a password")?;
+        Ok(Self::new(name, password))
+    }
+}
+
+impl CoordinatorSettings {
+    /// Checks that the settings fit together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if there is a user for an embedded broker that is off.
+    pub fn check(&self) -> Result<()> {
+        if !self.embeds_broker() && self.broker_user.is_some() {
+            let message = "--broker-user (BROKER_USER) applies to the embedded broker only: add --embedded-broker, or \
+                           put name and password into the URL of --broker";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(())
+    }
+
+    fn embeds_broker(&self) -> bool {
+        !matches!(self.embedded_broker, None | Some(EmbeddedBroker::Off))
+    }
+
+    /// Starts the broker if it is embedded, and points the settings at it.
+    async fn start_broker(&mut self) -> Result<Option<Broker>> {
+        let address = match self.embedded_broker {
+            None | Some(EmbeddedBroker::Off) => return Ok(None),
+            Some(EmbeddedBroker::AtUrl) => self.broker.address()?,
+            Some(EmbeddedBroker::At(address)) => address,
+        };
+        let mut builder = Broker::builder().bind(address);
+        if let Some(user) = &self.broker_user {
+            builder = builder.user(&user.name, &user.password);
+        }
+        let broker = builder.start().await.map_err(|error| {
+            let hint =
+                if self.broker_user.is_none() { " (--broker-user, BROKER_USER)" } else { "" };
+            Error::new(error.kind(), format!("{}{hint}", error_chain(&error)))
+        })?;
+        self.broker.url = broker.url();
+        println!("The embedded broker listens on {}", self.broker.url);
+        Ok(Some(broker))
+    }
+
+    /// Runs the coordinator and its HTTP API until `shutdown` begins, then ends them in order.
+    ///
+    /// Executions are kept in `./tinpot.db` unless the settings name another store. Prints the
+    /// addresses to standard output.
+    ///
+    /// # Errors
+    /// Fails if the settings do not fit together, an address cannot be bound, a certificate cannot
+    /// be read, the store cannot be opened, or the coordinator stops by itself.
+    pub async fn serve(mut self, shutdown: Shutdown) -> Result<()> {
+        self.check()?;
+        let broker = self.start_broker().await?;
+        let user = self.broker_user.take().map(|user| (user.name, user.password));
+        let transport = Arc::new(self.broker.connect(None, user).await?);
+        let coordinator = Coordinator::builder(transport.clone())
+            .config(self.protocol.config())
+            .store(self.store.store("./tinpot.db"))
+            .start()
+            .await?;
+        let config = self.pages.config().shutdown_signal(shutdown.clone().begun());
+        let router = tinpot_http::router(coordinator.clone(), config);
+        let server = crate::serve::serve(&self.http, router, shutdown.clone()).await?;
+        tokio::select! {
+            () = shutdown.begun() => {}
+            () = coordinator.stopped() => {
+                let message = "the coordinator stopped; the log above has the reason";
+                return Err(Error::new(ErrorKind::Closed, message));
+            }
+        }
+        coordinator.shutdown().await;
+        let _ = tokio::time::timeout(PATIENCE, server).await;
+        if let Some(broker) = broker {
+            // The transport goes first. Otherwise it would log the end of the broker as an outage.
+            transport.close().await;
+            broker.shutdown().await;
+        }
+        Ok(())
+    }
+}

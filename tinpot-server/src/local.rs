@@ -1,0 +1,210 @@
+//! Coordinator, worker and API in one process, on this machine only.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinpot_core::{
+    Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Offer, Result, Store, Worker,
+};
+use tinpot_http::HttpConfig;
+use tinpot_python::{ContainmentMode, PythonPool};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::settings::RESULT_BYTES;
+
+/// The longest wait for open requests once the shutdown has begun.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest wait for the coordinator to learn of actions that the worker has imported.
+const KNOWN: Duration = Duration::from_secs(30);
+/// The time that running attempts have in a worker that the coordinator drains.
+const DRAIN: Duration = Duration::from_secs(3600);
+
+/// A coordinator, a worker with Python actions, and the HTTP API, in one process.
+///
+/// [`shutdown`](Self::shutdown) ends them in order.
+#[derive(Debug)]
+pub struct LocalServer {
+    address: SocketAddr,
+    actions: watch::Receiver<Arc<Offer>>,
+    coordinator: Coordinator,
+    worker: JoinHandle<()>,
+    server: JoinHandle<()>,
+    /// Tells the worker to end, with the time that running attempts have.
+    leave: watch::Sender<Option<Duration>>,
+    end: watch::Sender<bool>,
+}
+
+/// Sets up a [`LocalServer`].
+#[derive(Debug)]
+pub struct LocalServerBuilder {
+    dir: PathBuf,
+    python: Option<PathBuf>,
+    concurrency: u32,
+    reload: bool,
+    containment: ContainmentMode,
+    store: Box<dyn Store>,
+    http: HttpConfig,
+}
+
+impl LocalServerBuilder {
+    /// Sets the Python interpreter or virtual environment; `VIRTUAL_ENV` or `python3` by default.
+    #[must_use]
+    pub fn python(mut self, python: Option<PathBuf>) -> Self {
+        self.python = python;
+        self
+    }
+
+    /// Sets the number of actions that run at once; 2 by default.
+    #[must_use]
+    pub fn concurrency(mut self, number: u32) -> Self {
+        self.concurrency = number;
+        self
+    }
+
+    /// If true, which is the default, changed Python files are reloaded.
+    #[must_use]
+    pub fn reload(mut self, yes: bool) -> Self {
+        self.reload = yes;
+        self
+    }
+
+    /// Sets the means to hold all processes that actions start.
+    #[must_use]
+    pub fn containment(mut self, mode: ContainmentMode) -> Self {
+        self.containment = mode;
+        self
+    }
+
+    /// Sets the store; memory by default.
+    #[must_use]
+    pub fn store(mut self, store: Box<dyn Store>) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Sets the configuration of the router. Its shutdown signal is replaced.
+    #[must_use]
+    pub fn http(mut self, config: HttpConfig) -> Self {
+        self.http = config;
+        self
+    }
+
+    /// Starts everything on `listener`, and waits until every imported action can be run.
+    ///
+    /// # Errors
+    /// Fails if the directory or the interpreter does not exist, or the store cannot be opened;
+    /// [`ErrorKind::TimedOut`] if the coordinator does not learn of the actions.
+    pub async fn start(self, listener: TcpListener) -> Result<LocalServer> {
+        let address = crate::serve::local_address(&listener)?;
+        let mut builder = PythonPool::builder(&self.dir)
+            .size(self.concurrency as usize)
+            .containment(self.containment)
+            .reload(self.reload);
+        if let Some(python) = &self.python {
+            builder = builder.python(python);
+        }
+        let pool = builder.start().await?;
+        let actions = pool.actions();
+        let network = MemoryNetwork::new();
+        let coordinator =
+            Coordinator::builder(network.transport()).store(self.store).start().await?;
+        let worker = Worker::builder(network.transport())
+            .name("dev")
+            .executor(pool)
+            .slots(self.concurrency)
+            .max_result_bytes(RESULT_BYTES)
+            .start()
+            .await?;
+        let (leave, leaving) = watch::channel(None);
+        let worker = tokio::spawn(run_worker(worker, leaving));
+        let (end, _) = watch::channel(false);
+        let ended = || {
+            let mut ended = end.subscribe();
+            async move {
+                let _ = ended.wait_for(|ended| *ended).await;
+            }
+        };
+        let router = tinpot_http::router(coordinator.clone(), self.http.shutdown_signal(ended()));
+        let server = crate::serve::serve_on(listener, router, ended());
+        let names: Vec<_> =
+            actions.borrow().actions.iter().map(|action| action.name.clone()).collect();
+        let mut catalogue = coordinator.watch_catalogue();
+        let known =
+            catalogue.wait_for(|known| names.iter().all(|name| known.contains_key(&**name)));
+        let _ = tokio::time::timeout(KNOWN, known).await.map_err(|_| {
+            let message = format!(
+                "the coordinator did not learn of the imported actions within {} s",
+                KNOWN.as_secs()
+            );
+            Error::new(ErrorKind::TimedOut, message)
+        })?;
+        Ok(LocalServer { address, actions, coordinator, worker, server, leave, end })
+    }
+}
+
+impl LocalServer {
+    /// Sets up a server for the Python actions in a directory.
+    pub fn builder(dir: impl AsRef<Path>) -> LocalServerBuilder {
+        LocalServerBuilder {
+            dir: dir.as_ref().to_owned(),
+            python: None,
+            concurrency: 2,
+            reload: true,
+            containment: ContainmentMode::Auto,
+            store: Box::new(tinpot_core::MemoryStore::new()),
+            http: HttpConfig::default(),
+        }
+    }
+
+    /// The address of the API.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of the API.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The imported actions; a reload changes them.
+    pub fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+        self.actions.clone()
+    }
+
+    /// The coordinator.
+    pub fn coordinator(&self) -> &Coordinator {
+        &self.coordinator
+    }
+
+    /// Waits up to `patience` for running attempts, then ends worker, API and coordinator.
+    pub async fn shutdown(self, patience: Duration) {
+        self.leave.send_replace(Some(patience));
+        let _ = self.worker.await;
+        self.end.send_replace(true);
+        self.coordinator.shutdown().await;
+        let _ = tokio::time::timeout(PATIENCE, self.server).await;
+    }
+}
+
+/// Runs the worker until the server shuts down or the coordinator drains it.
+///
+/// A drained worker has an hour for its attempts, unless the server shuts down meanwhile.
+async fn run_worker(worker: Worker, mut leaving: watch::Receiver<Option<Duration>>) {
+    let mut asked = leaving.clone();
+    tokio::select! {
+        _ = leaving.wait_for(Option::is_some) => {}
+        () = worker.drain_requested() => {}
+    }
+    let patience = *asked.borrow_and_update();
+    let mut ending = std::pin::pin!(worker.shutdown(patience.unwrap_or(DRAIN)));
+    tokio::select! {
+        () = &mut ending => return,
+        // The shutdown of the server cuts the drain short.
+        _ = asked.wait_for(Option::is_some), if patience.is_none() => {}
+    }
+    let _ = tokio::time::timeout(PATIENCE, ending).await;
+}

@@ -1,0 +1,185 @@
+//! The Python actions of a worker, their limits, and the selection of work.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tinpot_core::{Executor, Result};
+use tinpot_python::{Containment, ContainmentMode, Limits, PythonPool};
+
+/// The Python actions of a worker, and how they run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
+pub struct ActionsSettings {
+    /// The directory of the Python actions; ./actions by default.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long = "actions", env = "ACTIONS_DIR", value_name = "DIRECTORY")
+    )]
+    pub dir: Option<PathBuf>,
+    /// The number of actions that run at once.
+    #[cfg_attr(feature = "clap", arg(long, env = "CONCURRENCY", value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000)))]
+    pub concurrency: u32,
+    /// The Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PYTHON", value_name = "PATH"))]
+    pub python: Option<PathBuf>,
+    /// The means to hold all processes that actions start: cgroup, process-group, or auto for the
+    /// first that is available.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_CONTAINMENT", value_name = "KIND", default_value_t = ContainmentMode::Auto))]
+    pub containment: ContainmentMode,
+    /// Ignore changes of the Python files; by default the worker reloads them.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_RELOAD"))]
+    pub no_reload: bool,
+    /// The limits of each attempt.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub limits: LimitSettings,
+    /// Run Python in the worker's own process: faster, but an action that crashes takes the worker
+    /// with it.
+    #[cfg(feature = "embed")]
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_IN_PROCESS"))]
+    pub in_process: bool,
+}
+
+impl Default for ActionsSettings {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            concurrency: 2,
+            python: None,
+            containment: ContainmentMode::Auto,
+            no_reload: false,
+            limits: LimitSettings::default(),
+            #[cfg(feature = "embed")]
+            in_process: false,
+        }
+    }
+}
+
+impl ActionsSettings {
+    /// Starts Python and imports the actions, from `default_dir` unless the settings name a
+    /// directory.
+    ///
+    /// Returns the executor, and how it holds the processes that actions start; `None` for Python
+    /// in this process.
+    ///
+    /// # Errors
+    /// Fails if the directory or the interpreter does not exist, or Python cannot be started.
+    pub async fn executor(
+        &self,
+        default_dir: &Path,
+    ) -> Result<(Box<dyn Executor>, Option<Containment>)> {
+        // An environment variable that is set to nothing counts as not set.
+        let dir = self.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = dir.unwrap_or(default_dir);
+        #[cfg(feature = "embed")]
+        if self.in_process {
+            let mut builder = tinpot_python::PythonExecutor::builder(dir);
+            if let Some(python) = &self.python {
+                builder = builder.python(python);
+            }
+            return Ok((Box::new(builder.start().await?), None));
+        }
+        let mut builder = PythonPool::builder(dir)
+            .size(self.concurrency as usize)
+            .containment(self.containment)
+            .reload(!self.no_reload)
+            .limits(self.limits.limits());
+        if let Some(python) = &self.python {
+            builder = builder.python(python);
+        }
+        let pool = builder.start().await?;
+        let containment = pool.containment().clone();
+        Ok((Box::new(pool), Some(containment)))
+    }
+}
+
+/// The largest result of an attempt, in bytes: one frame of the MQTT transport carries that and its
+/// envelope.
+pub const RESULT_BYTES: usize = 15 << 20;
+
+/// The limits of each attempt, where its action declares none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
+pub struct LimitSettings {
+    /// The memory of one attempt, in bytes or like 256M.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LIMIT_MEMORY", value_name = "SIZE", value_parser = super::value::size))]
+    pub limit_memory: Option<u64>,
+    /// The processor time of one attempt.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LIMIT_CPU", value_name = "SECONDS", value_parser = super::seconds))]
+    pub limit_cpu: Option<Duration>,
+    /// The number of files and connections that one attempt may have open at once.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_LIMIT_OPEN_FILES", value_name = "NUMBER")
+    )]
+    pub limit_open_files: Option<u64>,
+    /// The size of the log of one attempt, in bytes or like 10M.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LIMIT_OUTPUT", value_name = "SIZE", value_parser = super::value::size))]
+    pub limit_output: Option<u64>,
+    /// The size of the result of one attempt as JSON, in bytes or like 10M; at most 15M.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LIMIT_RESULT", value_name = "SIZE", value_parser = super::value::result_size, default_value = "15M"))]
+    pub limit_result: u64,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            limit_memory: None,
+            limit_cpu: None,
+            limit_open_files: None,
+            limit_output: None,
+            limit_result: RESULT_BYTES as u64,
+        }
+    }
+}
+
+impl LimitSettings {
+    /// Returns the limits of a pool.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        limits.memory_bytes = self.limit_memory;
+        limits.cpu = self.limit_cpu;
+        limits.open_files = self.limit_open_files;
+        limits.output_bytes = self.limit_output;
+        limits.result_bytes = Some(self.limit_result);
+        limits
+    }
+}
+
+/// The groups and queues that a worker serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
+pub struct SelectionSettings {
+    /// The groups of actions to offer, separated by commas; all by default.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "ACTION_GROUPS", value_name = "NAME", value_delimiter = ',')
+    )]
+    pub groups: Vec<String>,
+    /// The queues to serve, separated by commas; all by default.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "QUEUES", value_name = "NAME", value_delimiter = ',')
+    )]
+    pub queues: Vec<String>,
+}
+
+impl SelectionSettings {
+    /// Returns the groups, without the blanks and empty entries that environment variables tend to
+    /// have.
+    pub fn groups(&self) -> Vec<String> {
+        trimmed(&self.groups)
+    }
+
+    /// Returns the queues, without the blanks and empty entries that environment variables tend to
+    /// have.
+    pub fn queues(&self) -> Vec<String> {
+        trimmed(&self.queues)
+    }
+}
+
+fn trimmed(labels: &[String]) -> Vec<String> {
+    labels.iter().map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()).collect()
+}

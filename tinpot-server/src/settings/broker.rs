@@ -1,0 +1,136 @@
+//! The connection to the broker.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tinpot_core::{Error, ErrorKind, Result, WorkerId};
+use tinpot_mqtt::MqttTransport;
+
+/// The connection to the broker. Its `Debug` form leaves out the password.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
+pub struct BrokerSettings {
+    /// The URL of the broker: mqtt://, tcp://, mqtts://, ws:// or wss://, with user and password if
+    /// the broker requires them.
+    #[cfg_attr(feature = "clap", arg(long = "broker", env = "MQTT_BROKER", hide_env_values = true, default_value = Self::DEFAULT_URL))]
+    pub url: String,
+    /// The time after which an idle connection to the broker is checked, at least 5; a dead one is
+    /// noticed after twice that time.
+    #[cfg_attr(feature = "clap", arg(long, env = "MQTT_KEEP_ALIVE", value_name = "SECONDS", default_value = "10", value_parser = clap::value_parser!(u16).range(5..)))]
+    pub keep_alive: u16,
+    /// The first part of every topic; the same for the coordinator and its workers.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NAMESPACE", default_value = "tinpot"))]
+    pub namespace: String,
+    /// A PEM file with the certificate authorities that the broker's certificate may be signed by.
+    #[cfg_attr(feature = "clap", arg(long, env = "MQTT_CA", value_name = "FILE"))]
+    pub ca: Option<PathBuf>,
+    /// A PEM file with the certificate chain to present to the broker; requires --key.
+    #[cfg_attr(feature = "clap", arg(long, env = "MQTT_CERT", value_name = "FILE"))]
+    pub cert: Option<PathBuf>,
+    /// A PEM file with the private key of --cert.
+    #[cfg_attr(feature = "clap", arg(long, env = "MQTT_KEY", value_name = "FILE"))]
+    pub key: Option<PathBuf>,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        Self {
+            url: Self::DEFAULT_URL.to_owned(),
+            keep_alive: 10,
+            namespace: "tinpot".to_owned(),
+            ca: None,
+            cert: None,
+            key: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for BrokerSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrokerSettings")
+            .field("url", &self.url_without_password())
+            .field("keep_alive", &self.keep_alive)
+            .field("namespace", &self.namespace)
+            .field("ca", &self.ca)
+            .field("cert", &self.cert)
+            .field("key", &self.key)
+            .finish()
+    }
+}
+
+impl BrokerSettings {
+    /// The URL of the broker unless the settings name another.
+    pub const DEFAULT_URL: &str = "tcp://localhost:1883";
+
+    /// Returns the address at which a broker has to listen for the URL to lead to it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if this machine cannot resolve the host of the URL.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let (_, host) = self.url.split_once("://").unwrap_or(("", &self.url));
+        let host = host.rsplit('@').next().unwrap_or(host).trim_end_matches('/');
+        let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:1883") };
+        let cannot = |why: String| {
+            let message = format!("cannot run a broker at {with_port} (MQTT_BROKER): {why}");
+            Error::new(ErrorKind::InvalidInput, message)
+        };
+        let addresses = with_port.to_socket_addrs().map_err(|e| cannot(e.to_string()))?;
+        let first = addresses.min_by_key(|address| !address.is_ipv4());
+        first.ok_or_else(|| cannot("the host has no address".to_owned()))
+    }
+
+    /// Returns the URL without user and password, for messages.
+    pub fn url_without_password(&self) -> String {
+        match (self.url.split_once("://"), self.url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            _ => self.url.clone(),
+        }
+    }
+
+    /// Connects as a coordinator, or as a worker if there is an id. `user` applies unless the URL
+    /// has a user.
+    ///
+    /// Returns before the broker is reached: the transport keeps trying in the background.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the URL or a certificate can never work.
+    pub async fn connect(
+        &self,
+        worker: Option<&WorkerId>,
+        user: Option<(String, String)>,
+    ) -> Result<MqttTransport> {
+        let invalid = |message: String| Error::new(ErrorKind::InvalidInput, message);
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|e| invalid(format!("cannot read {}: {e}", path.display())))
+        };
+        let mut builder = MqttTransport::builder(&self.url)
+            .namespace(&self.namespace)
+            .keep_alive(Duration::from_secs(self.keep_alive.into()));
+        if let Some(id) = worker {
+            builder = builder.worker(id);
+        }
+        if let Some((name, password)) = user {
+            builder = builder.user(name).password(password);
+        }
+        if let Some(ca) = &self.ca {
+            builder = builder.ca_certificate(read(ca)?);
+        }
+        // clap's `requires` does not fit: it takes the value of a settings file for a default,
+        // which satisfies nothing.
+        match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                builder = builder.client_certificate(read(cert)?, read(key)?);
+            }
+            (Some(_), None) => {
+                return Err(invalid("--cert (MQTT_CERT) requires --key (MQTT_KEY)".to_owned()));
+            }
+            (None, Some(_)) => {
+                return Err(invalid("--key (MQTT_KEY) requires --cert (MQTT_CERT)".to_owned()));
+            }
+            (None, None) => {}
+        }
+        builder.connect().await
+    }
+}

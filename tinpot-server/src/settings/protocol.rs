@@ -1,0 +1,50 @@
+//! Heartbeat and leases.
+
+use std::time::Duration;
+
+use tinpot_core::protocol::ProtocolConfig;
+
+/// Heartbeat and leases; the same for a coordinator and its workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
+pub struct ProtocolSettings {
+    /// The time between two heartbeats of a worker.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_BEAT_INTERVAL", value_name = "SECONDS", default_value = "5", value_parser = super::seconds))]
+    pub beat_interval: Duration,
+    /// The time for which a worker that cannot reach the coordinator continues attempts that could
+    /// be retried elsewhere; at least three heartbeats.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_WORKER_LEASE", value_name = "SECONDS", default_value = "60", value_parser = super::seconds))]
+    pub worker_lease: Duration,
+    /// The time after which the coordinator gives up a silent worker and its attempts are lost; at
+    /// least 1.25 times --worker-lease.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_COORDINATOR_LEASE", value_name = "SECONDS", default_value = "90", value_parser = super::seconds))]
+    pub coordinator_lease: Duration,
+    /// The time between asking an action to end and killing it.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_KILL_AFTER", value_name = "SECONDS", default_value = "10", value_parser = super::seconds))]
+    pub kill_after: Duration,
+}
+
+impl Default for ProtocolSettings {
+    fn default() -> Self {
+        let config = ProtocolConfig::default();
+        Self {
+            beat_interval: config.beat_interval,
+            worker_lease: config.worker_lease,
+            coordinator_lease: config.coordinator_lease,
+            kill_after: config.grace,
+        }
+    }
+}
+
+impl ProtocolSettings {
+    /// Returns the configuration of a coordinator or a worker.
+    pub fn config(&self) -> ProtocolConfig {
+        let mut config = ProtocolConfig::default();
+        config.beat_interval = self.beat_interval;
+        config.worker_lease = self.worker_lease;
+        config.coordinator_lease = self.coordinator_lease;
+        config.grace = self.kill_after;
+        config
+    }
+}

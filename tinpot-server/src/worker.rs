@@ -1,0 +1,104 @@
+//! A worker as a program: runs Python actions for a coordinator that it reaches through MQTT.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tinpot_core::{Error, ErrorKind, Result, Worker, WorkerId};
+
+use crate::incarnation::Incarnation;
+use crate::settings::{
+    ActionsSettings, BrokerSettings, ProtocolSettings, RESULT_BYTES, SelectionSettings,
+};
+use crate::shutdown::Shutdown;
+
+/// The settings of a worker.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
+pub struct WorkerSettings {
+    /// The broker.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub broker: BrokerSettings,
+    /// Heartbeat and leases.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub protocol: ProtocolSettings,
+    /// The Python actions.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub actions: ActionsSettings,
+    /// The selection of groups and queues.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub selection: SelectionSettings,
+    /// The time that running actions have to end after SIGTERM.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "GRACE", value_name = "SECONDS", default_value_t = 10)
+    )]
+    pub grace: u64,
+    /// The name of the worker, for people.
+    #[cfg_attr(feature = "clap", arg(long, env = "WORKER_NAME", default_value = "worker"))]
+    pub name: String,
+    /// The directory on this machine in which the worker records its incarnation. After a crash,
+    /// the next worker of the same name proves from it that nothing of the last one is alive, and
+    /// executions do not wait for the lease to end.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_STATE_DIR", value_name = "DIRECTORY"))]
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            broker: BrokerSettings::default(),
+            protocol: ProtocolSettings::default(),
+            actions: ActionsSettings::default(),
+            selection: SelectionSettings::default(),
+            grace: 10,
+            name: "worker".to_owned(),
+            state_dir: None,
+        }
+    }
+}
+
+impl WorkerSettings {
+    /// Runs the worker until `shutdown` begins or the coordinator drains it, then waits for running
+    /// actions and ends.
+    ///
+    /// The actions are those of `default_dir` unless the settings name a directory. Prints the
+    /// worker's id to standard output.
+    ///
+    /// # Errors
+    /// Fails if the directory of the actions or the interpreter does not exist, a certificate
+    /// cannot be read, or the state directory cannot be used.
+    pub async fn serve(self, default_dir: &Path, shutdown: Shutdown) -> Result<()> {
+        let (executor, containment) = self.actions.executor(default_dir).await?;
+        let id = WorkerId::generate(&self.name);
+        let begin = |directory: &PathBuf| {
+            Incarnation::begin(directory, &id, containment.as_ref()).map_err(|e| {
+                let message = format!("cannot use {} (TINPOT_STATE_DIR): {e}", directory.display());
+                Error::new(ErrorKind::InvalidInput, message)
+            })
+        };
+        let (_incarnation, ended) = self.state_dir.as_ref().map(begin).transpose()?.unzip();
+        let transport = self.broker.connect(Some(&id), None).await?;
+        let worker = Worker::builder(transport)
+            .id(id)
+            .clean_slate(ended.into_iter().flatten())
+            .config(self.protocol.config())
+            .name(&self.name)
+            .executor(executor)
+            .slots(self.actions.concurrency)
+            .max_result_bytes(RESULT_BYTES)
+            .groups(self.selection.groups())
+            .queues(self.selection.queues())
+            .start()
+            .await?;
+        let broker = self.broker.url_without_password();
+        println!("Worker {} reaches its coordinator by {broker}", worker.id());
+        tokio::select! {
+            () = shutdown.begun() => {}
+            // The process manager decides whether another worker follows.
+            () = worker.drain_requested() => println!("The coordinator drains this worker"),
+        }
+        worker.shutdown(Duration::from_secs(self.grace)).await;
+        Ok(())
+    }
+}
