@@ -8,6 +8,7 @@ mod protocol;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "clap")]
 mod value;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -95,6 +95,8 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-sqlite")
             .command("cargo check -p tinpot-ui")
             .command("cargo check -p tinpot-server")
+            .command("cargo check -p tinpot")
+            .command("cargo check -p tinpot --features http")
             .command("cargo check -p tinpot-cli"),
         Step::new("ui", "the web UI: types, tests, and what is committed is what its sources make")
             .check(ui::check),

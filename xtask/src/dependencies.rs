@@ -45,6 +45,9 @@ const PLUGGED_IN: &[&str] = &[
     "tracing-subscriber",
 ];
 
+/// The crates that assemble the others; none of those may know them.
+const ASSEMBLIES: &[&str] = &["tinpot", "tinpot-server", "tinpot-cli"];
+
 const RULES: &[Rule] = &[
     Rule {
         krate: "tinpot-core",
@@ -125,6 +128,14 @@ const RULES: &[Rule] = &[
         forbidden: &["tinpot-core", "tinpot-http", "tokio", "axum", "http"],
         direct: Some(&["flate2", "rust-embed", "sha2"]),
     },
+    // Everything but the command line.
+    Rule {
+        krate: "tinpot-server",
+        forbidden: &["tinpot", "tinpot-cli", "clap", "pyo3"],
+        direct: None,
+    },
+    // The core, unless a feature asks for more.
+    Rule { krate: "tinpot", forbidden: PLUGGED_IN, direct: Some(&["tinpot-core"]) },
 ];
 
 /// Holds the dependency tree of each crate, with its default features, against its rule.
@@ -133,7 +144,11 @@ pub(crate) fn check() -> Result<String, String> {
     let mut broken = Vec::new();
     for rule in RULES {
         let all = packages(rule.krate, &[])?;
-        for name in all.iter().filter(|name| rule.forbidden.contains(&name.as_str())) {
+        let is_forbidden = |name: &str| {
+            rule.forbidden.contains(&name)
+                || (ASSEMBLIES.contains(&name) && !ASSEMBLIES.contains(&rule.krate))
+        };
+        for name in all.iter().filter(|name| is_forbidden(name)) {
             broken.push(format!(
                 "   {} pulls in {name}; why: cargo tree -e normal -p {} -i {name}",
                 rule.krate, rule.krate
@@ -189,6 +204,6 @@ mod tests {
         let of = |krate: &str| {
             RULES.iter().filter(|rule| rule.krate == format!("tinpot-{krate}")).count()
         };
-        assert_eq!(["core", "mqtt", "python", "http", "sqlite", "ui"].map(of), [1; 6]);
+        assert_eq!(["core", "mqtt", "python", "http", "sqlite", "ui", "server"].map(of), [1; 7]);
     }
 }
