@@ -13,8 +13,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt;
 use tinpot_core::{
-    Action, Attempt, Context, Coordinator, Event, Executor, Failure, Json, Level, MemoryNetwork,
-    Offer, Outcome, Result, Stream, SubmitOptions, Worker,
+    Action, ActionSet, Attempt, Context, Coordinator, Event, Executor, Failure, Json, Level,
+    MemoryNetwork, Outcome, Result, Stream, SubmitOptions, Worker,
 };
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -24,7 +24,7 @@ use tokio::sync::watch;
 #[derive(Debug)]
 struct ScriptExecutor {
     directory: PathBuf,
-    offer: watch::Sender<Arc<Offer>>,
+    offer: watch::Sender<Arc<ActionSet>>,
 }
 
 impl ScriptExecutor {
@@ -39,7 +39,7 @@ impl ScriptExecutor {
                 actions.push(action.group("Scripts"));
             }
         }
-        let offer = watch::Sender::new(Arc::new(Offer::of(actions)));
+        let offer = watch::Sender::new(Arc::new(ActionSet::new(actions)));
         Ok(Self { directory: directory.to_owned(), offer })
     }
 
@@ -56,7 +56,7 @@ impl ScriptExecutor {
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             // A script that does not read its parameters is no error.
-            let _ = stdin.write_all(attempt.parameters.get().as_bytes()).await;
+            let _ = stdin.write_all(attempt.parameters.as_str().as_bytes()).await;
         }
         let stdout = forward(child.stdout.take(), context, Stream::Stdout, Level::Info);
         let stderr = forward(child.stderr.take(), context, Stream::Stderr, Level::Error);
@@ -104,7 +104,7 @@ async fn signal_group(child: &Child, signal: &str) {
 
 #[async_trait]
 impl Executor for ScriptExecutor {
-    fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
         self.offer.subscribe()
     }
 

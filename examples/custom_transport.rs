@@ -43,7 +43,7 @@ async fn main() -> Result<(), tinpot_examples::AnyError> {
     let mut sum = 0;
     for execution in executions {
         let outcome = execution.outcome().await?;
-        sum += outcome.value().map_or(Ok(0), Json::to::<u64>)?;
+        sum += outcome.value().map_or(Ok(0), Json::deserialize::<u64>)?;
     }
     println!("the squares of 1 to 100 add up to {sum}, by 100 executions in {:?}", begin.elapsed());
 

@@ -58,7 +58,7 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
 /// A page of the application's own, which runs an action and waits for it.
 async fn home(State(coordinator): State<Coordinator>) -> Result<String, String> {
     let greet = async {
-        let parameters = Json::of(&greeting_for("axum"))?;
+        let parameters = Json::serialize(&greeting_for("axum"))?;
         let execution = coordinator.submit("greet", parameters, SubmitOptions::default()).await?;
         execution.outcome().await
     };

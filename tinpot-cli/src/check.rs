@@ -25,10 +25,10 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
         pool.close().await?;
         Ok::<_, tinpot_core::Error>(offer)
     })?;
-    let code = if offer.problems.is_empty() { Code::Success } else { Code::Failed };
+    let code = if offer.load_errors.is_empty() { Code::Success } else { Code::Failed };
     if global.json {
         let actions: Vec<_> = offer.actions.iter().map(|action| &action.name).collect();
-        let text = serde_json::json!({"actions": actions, "problems": offer.problems});
+        let text = serde_json::json!({"actions": actions, "problems": offer.load_errors});
         output::println(&text.to_string())?;
         return Ok(code);
     }
@@ -36,13 +36,13 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
     for action in &offer.actions {
         output::println(&format!("{} {}", paint.green("ok"), action.name))?;
     }
-    for problem in &offer.problems {
+    for problem in &offer.load_errors {
         output::println(&format!("{} {}", paint.red("problem"), problem.place))?;
         for line in problem.message.lines() {
             output::println(&format!("    {}", output::clean(line, false)))?;
         }
     }
-    let (actions, problems) = (offer.actions.len(), offer.problems.len());
+    let (actions, problems) = (offer.actions.len(), offer.load_errors.len());
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     output::say(&format!("{}, {}", count(actions, "action"), count(problems, "problem")));
     Ok(code)

@@ -62,7 +62,7 @@ fn run(server: &LocalServer, path: &Path, name: &str, target: &Target) -> Done {
         place.rsplit_once(':').map_or(place, |(file, _)| file) == file_name || place == file_name
     };
     if !offer.actions.iter().any(|action| action.name == name) {
-        if let Some(problem) = offer.problems.iter().find(|problem| of_file(&problem.place)) {
+        if let Some(problem) = offer.load_errors.iter().find(|problem| of_file(&problem.place)) {
             return Err(Failure::new(
                 Code::Failed,
                 format!("{}:\n{}", problem.place, problem.message.trim_end()),

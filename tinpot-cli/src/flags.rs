@@ -52,7 +52,7 @@ impl Flags {
             let kind = Kind::of(&parameter.schema);
             all.push((long, parameter, kind));
         }
-        let document: Option<Value> = serde_json::from_str(schema.get()).ok();
+        let document: Option<Value> = serde_json::from_str(schema.as_str()).ok();
         let more = document.as_ref().and_then(|schema| schema.get("additionalProperties"));
         Self { all, open: more != Some(&Value::Bool(false)) }
     }

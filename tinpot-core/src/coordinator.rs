@@ -48,7 +48,7 @@ use crate::model::json::Json;
 use crate::model::log::LogChunk;
 use crate::model::page::ListOptions;
 use crate::model::status::Status;
-use crate::protocol::{CancelOutcome, Catalogue, QueueView, WorkerInfo};
+use crate::protocol::{CancelOutcome, Catalogue, QueueInfo, WorkerInfo};
 use crate::store::{Session, Store};
 use crate::transport::{Link, Transport};
 
@@ -204,7 +204,7 @@ impl Coordinator {
     ///
     /// # Errors
     /// `Closed` after the shutdown.
-    pub async fn queues(&self) -> Result<Vec<QueueView>> {
+    pub async fn queues(&self) -> Result<Vec<QueueInfo>> {
         self.ask(Command::Queues).await
     }
 

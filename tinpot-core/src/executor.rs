@@ -17,7 +17,7 @@ pub use self::calls::{CallReceiver, CallRequest, CallSender, CallUpdate};
 pub use self::context::{Attempt, Context, ContextParts, stop_channel};
 pub use self::function::{FunctionExecutor, FunctionExecutorBuilder};
 pub use self::log_writer::{LogBuffer, LogLines, LogWriter};
-use crate::model::action::Offer;
+use crate::model::action::ActionSet;
 use crate::model::error::Result;
 use crate::model::outcome::Outcome;
 pub use crate::model::stop::{Stop, StopReason};
@@ -38,7 +38,7 @@ pub use crate::model::stop::{Stop, StopReason};
 #[async_trait]
 pub trait Executor: fmt::Debug + Send + Sync + 'static {
     /// What it offers now, and every change of that.
-    fn actions(&self) -> watch::Receiver<Arc<Offer>>;
+    fn actions(&self) -> watch::Receiver<Arc<ActionSet>>;
 
     /// Runs one attempt to its end.
     ///

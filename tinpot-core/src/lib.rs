@@ -35,7 +35,9 @@ pub use self::executor::{
 };
 pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
 pub use self::model::action;
-pub use self::model::action::{Action, Offer, Problem};
+pub use self::model::action::{Action, ActionSet, LoadError};
+#[doc(hidden)]
+pub use self::model::action::{ActionSet as Offer, LoadError as Problem};
 pub use self::model::error::{Error, ErrorKind, Result};
 pub use self::model::execution::{AttemptRecord, Execution, Parent, SubmitOptions};
 pub use self::model::failure::{Failure, FailureCode};

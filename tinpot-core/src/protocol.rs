@@ -13,7 +13,7 @@ pub use self::call::{Call, CallId, CallState, Called};
 pub use self::config::ProtocolConfig;
 pub use self::coordinator::{
     CancelOutcome, Cascade, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine,
-    PendingCall, QueueView, Read, RunningAttempt, WorkerInfo,
+    PendingCall, QueueInfo, Read, RunningAttempt, WorkerInfo,
 };
 pub(crate) use self::frame::encode;
 pub use self::frame::{FRAME_VERSION, Frame, FrameError};

@@ -40,7 +40,7 @@ async fn measure_kills(pool: &PythonPool) -> Result<(), Box<dyn std::error::Erro
         let (logs, _buffer) = LogWriter::channel(Arc::new(Notify::new()), u64::MAX);
         let (stop, stops) = stop_channel();
         let parts = ContextParts::new(logs, stops, watch::Sender::new(None));
-        let parameters = Json::of(&serde_json::json!({ "dir": directory.path() }))?;
+        let parameters = Json::serialize(&serde_json::json!({ "dir": directory.path() }))?;
         let mut execute = pool.execute(attempt("wait", parameters), Context::new(parts));
         while !directory.path().join("started").exists() {
             tokio::time::timeout(Duration::from_millis(1), &mut execute).await.ok();

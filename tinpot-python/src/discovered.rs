@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tinpot_core::action::check_label;
-use tinpot_core::{Action, Json, Offer, Problem, Result, RetryPolicy};
+use tinpot_core::{Action, ActionSet, Json, LoadError, Result, RetryPolicy};
 
 use crate::limits::{Limits, LimitsByAction};
 
@@ -64,19 +64,19 @@ impl Discovered {
     }
 
     /// The offer; an action with a name, group, queue or policy that the SDK refuses becomes a problem.
-    pub(crate) fn into_offer(self, further: Vec<Problem>) -> Offer {
+    pub(crate) fn into_offer(self, further: Vec<LoadError>) -> ActionSet {
         let problems = self.problems.into_iter();
-        let mut problems: Vec<_> = problems.map(|p| Problem::new(p.place, p.message)).collect();
+        let mut problems: Vec<_> = problems.map(|p| LoadError::new(p.place, p.message)).collect();
         let mut actions = Vec::with_capacity(self.actions.len());
         for described in self.actions {
             let place = described.place.clone();
             match described.into_action() {
                 Ok(action) => actions.push(action),
-                Err(e) => problems.push(Problem::new(place, e.to_string())),
+                Err(e) => problems.push(LoadError::new(place, e.to_string())),
             }
         }
         problems.extend(further);
-        problems.into_iter().fold(Offer::of(actions), Offer::with_problem)
+        problems.into_iter().fold(ActionSet::new(actions), ActionSet::load_error)
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
         let discovered: Discovered = serde_json::from_str(text).expect("an offer");
         let offer = discovered.into_offer(Vec::new());
         let result =
-            |at: usize| offer.actions[at].result_schema.as_ref().map(|schema| schema.get());
+            |at: usize| offer.actions[at].result_schema.as_ref().map(|schema| schema.as_str());
         assert_eq!((result(0), result(1)), (Some(r#"{"type":"integer"}"#), None));
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tinpot_core::{Attempt, Context, Error, ErrorKind, Executor, Offer, Outcome, Result};
+use tinpot_core::{ActionSet, Attempt, Context, Error, ErrorKind, Executor, Outcome, Result};
 use tokio::sync::{Semaphore, watch};
 
 use self::attempt::Job;
@@ -46,7 +46,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct PythonExecutor {
     interpreter: &'static Interpreter,
     actions: Actions,
-    offer: watch::Sender<Arc<Offer>>,
+    offer: watch::Sender<Arc<ActionSet>>,
     threads: Threads,
     slots: Arc<Semaphore>,
     /// How many attempts have not ended.
@@ -123,7 +123,7 @@ impl PythonExecutorBuilder {
         };
         let (interpreter, actions, offer) =
             interpreter::start(root, python, self.import_timeout).await?;
-        for problem in &offer.problems {
+        for problem in &offer.load_errors {
             tracing::warn!(place = problem.place, "{}", problem.message);
         }
         Ok(PythonExecutor {
@@ -153,7 +153,7 @@ impl Drop for Counted {
 
 #[async_trait]
 impl Executor for PythonExecutor {
-    fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
         self.offer.subscribe()
     }
 
@@ -176,7 +176,7 @@ impl Executor for PythonExecutor {
             return closed();
         }
         let Some(entry) = self.actions.find(&attempt.action) else {
-            let problems = &self.offer.borrow().problems;
+            let problems = &self.offer.borrow().load_errors;
             let problems = problems.iter().map(|p| format!("\n{}: {}", p.place, p.message));
             return Outcome::failed(format!(
                 "there is no action {:?} here{}",

@@ -27,7 +27,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tinpot_core::{Attempt, Context, Executor, Offer, Outcome, Result};
+use tinpot_core::{ActionSet, Attempt, Context, Executor, Outcome, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -238,7 +238,7 @@ impl PythonPoolBuilder {
         let fleet = Fleet::new(self.size, self.spare);
         let discovery = discover(&fleet, launch, &Good::default()).await;
         let Discovery { launch, first, offer, good } = discovery.map_err(PythonError::from)?;
-        reload::report(&offer.problems, &[]);
+        reload::report(&offer.load_errors, &[]);
         let launch = Arc::new(launch);
         fleet.adopt(launch.clone(), first);
         let publisher = ActionSetPublisher::new(offer.clone());
@@ -284,7 +284,7 @@ pub(crate) fn actions_dir(root: &Path) -> Result<PathBuf, PythonError> {
 
 #[async_trait]
 impl Executor for PythonPool {
-    fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
         self.publisher.subscribe()
     }
 

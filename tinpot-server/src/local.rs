@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinpot_core::{
-    Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Offer, Result, Store, Worker,
+    ActionSet, Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Worker,
 };
 use tinpot_http::HttpConfig;
 use tinpot_python::{ContainmentMode, PythonPool};
@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct LocalServer {
     address: SocketAddr,
-    actions: watch::Receiver<Arc<Offer>>,
+    actions: watch::Receiver<Arc<ActionSet>>,
     coordinator: Coordinator,
     worker: JoinHandle<()>,
     server: JoinHandle<()>,
@@ -171,7 +171,7 @@ impl LocalServer {
     }
 
     /// The imported actions; a reload changes them.
-    pub fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+    pub fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
         self.actions.clone()
     }
 

@@ -78,7 +78,7 @@ pub(crate) fn select(
     while found.len() < limit && bytes <= max_bytes {
         let Some(row) = rows.next()? else { break };
         let execution = record::read(row)?;
-        bytes += execution.parameters.get().len();
+        bytes += execution.parameters.as_str().len();
         found.push(Arc::new(execution));
     }
     Ok(found)

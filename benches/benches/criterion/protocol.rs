@@ -9,7 +9,7 @@ use tinpot_core::protocol::{
     ResultReport, Tick,
 };
 use tinpot_core::store::Transition;
-use tinpot_core::{Action, Execution, ExecutionId, Json, Offer, Outcome, WorkerId};
+use tinpot_core::{Action, ActionSet, Execution, ExecutionId, Json, Outcome, WorkerId};
 
 pub(crate) fn benches(criterion: &mut Criterion) {
     machine(criterion);
@@ -30,7 +30,7 @@ fn machine_with_worker() -> (CoordinatorMachine, WorkerId) {
     let mut machine =
         CoordinatorMachine::new(ProtocolConfig::default(), Epoch { instance: 1, number: 1 });
     let worker = WorkerId::new("w-1").expect("an id");
-    let offer = Offer::of([Action::new("noop").expect("a name")]);
+    let offer = ActionSet::new([Action::new("noop").expect("a name")]);
     let hello = Hello {
         name: "w".into(),
         queues: vec![],

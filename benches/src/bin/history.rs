@@ -122,7 +122,7 @@ async fn fill(path: &PathBuf, rows: usize, ended: bool) -> Result<(), AnyError> 
                 batch.push(Transition::Finish {
                     execution: id,
                     fence: Some(fence),
-                    outcome: Outcome::Succeeded(Json::of(&number)?),
+                    outcome: Outcome::Succeeded(Json::serialize(&number)?),
                     ran: Some(Duration::from_micros(50)),
                     log_end: Some(0),
                 });

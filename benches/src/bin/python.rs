@@ -109,7 +109,7 @@ async fn edits_under_load() -> Result<(Vec<f64>, u64), AnyError> {
                 let options = SubmitOptions::default();
                 let execution = coordinator.submit("version", parameters, options).await?;
                 match execution.outcome().await? {
-                    Outcome::Succeeded(value) => newest.send_replace(value.to::<usize>()?),
+                    Outcome::Succeeded(value) => newest.send_replace(value.deserialize::<usize>()?),
                     other => return Err(format!("an execution was lost: {other:?}").into()),
                 };
                 executions.fetch_add(1, Ordering::Relaxed);
@@ -190,7 +190,7 @@ async fn functions() -> Result<serde_json::Value, AnyError> {
     let mut catalogue = coordinator.watch_catalogue();
     catalogue.wait_for(|known| known.get("nap").is_some_and(|entry| entry.available)).await?;
     let run = async |action: &str, parameters: serde_json::Value| -> Result<Json, AnyError> {
-        let parameters = Json::of(&parameters)?;
+        let parameters = Json::serialize(&parameters)?;
         let handle = coordinator.submit(action, parameters, SubmitOptions::default()).await?;
         // To the end of the log, not only of the attempt.
         let mut events = handle.events(0);
@@ -203,8 +203,8 @@ async fn functions() -> Result<serde_json::Value, AnyError> {
     };
     let (mut steps, mut converts, mut rates, mut naps) = (vec![], vec![], vec![], vec![]);
     for _ in 0..TIMES {
-        steps.push(run("steps", json!({"count": COUNT})).await?.to::<f64>()?);
-        converts.push(run("convert", json!({"count": COUNT})).await?.to::<f64>()?);
+        steps.push(run("steps", json!({"count": COUNT})).await?.deserialize::<f64>()?);
+        converts.push(run("convert", json!({"count": COUNT})).await?.deserialize::<f64>()?);
         let begun = Instant::now();
         run("lines", json!({"count": LINES})).await?;
         rates.push(LINES as f64 / begun.elapsed().as_secs_f64());

@@ -110,7 +110,7 @@ fn about(action: &ActionView, paint: Paint) -> String {
     known("timeout", action.timeout.map(output::seconds));
     known("retries", action.retries.map(|retries| retries.to_string()));
     known("concurrency", action.concurrency.map(|concurrency| concurrency.to_string()));
-    known("returns", action.result_schema.as_ref().map(|schema| json::line(schema.get())));
+    known("returns", action.result_schema.as_ref().map(|schema| json::line(schema.as_str())));
     let why = action.unavailable.as_deref().unwrap_or("no live worker offers it");
     known("unavailable", (!action.available).then(|| paint.yellow(why)));
     let command = Command::new("run").disable_help_flag(true).help_template("{all-args}");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use tinpot_core::Offer;
+use tinpot_core::ActionSet;
 use tinpot_server::LocalServer;
 use tinpot_server::settings::{HttpSettings, PageSettings, StoreSettings};
 
@@ -117,7 +117,7 @@ fn welcome(server: &LocalServer, dir: &Path, written: &[String], paint: Paint) -
     text
 }
 
-fn named(offer: &Offer) -> String {
+fn named(offer: &ActionSet) -> String {
     let names: Vec<&str> = offer.actions.iter().map(|action| &*action.name).collect();
     match names.len() {
         0 => {
@@ -129,9 +129,9 @@ fn named(offer: &Offer) -> String {
     }
 }
 
-fn problems(offer: &Offer, paint: Paint) -> String {
+fn problems(offer: &ActionSet, paint: Paint) -> String {
     let mut text = String::new();
-    for problem in &offer.problems {
+    for problem in &offer.load_errors {
         let _ = writeln!(text, "{} {}", paint.red("problem:"), problem.place);
         for line in problem.message.lines() {
             let _ = writeln!(text, "    {line}");
@@ -141,8 +141,9 @@ fn problems(offer: &Offer, paint: Paint) -> String {
 }
 
 /// What a change of the files has brought.
-fn news(before: &Offer, now: &Offer) -> String {
-    let has = |offer: &Offer, name: &str| offer.actions.iter().any(|action| action.name == name);
+fn news(before: &ActionSet, now: &ActionSet) -> String {
+    let has =
+        |offer: &ActionSet, name: &str| offer.actions.iter().any(|action| action.name == name);
     let new: Vec<&str> =
         now.actions.iter().map(|action| &*action.name).filter(|name| !has(before, name)).collect();
     let gone: Vec<&str> =

@@ -26,7 +26,7 @@ use crate::model::execution::Execution;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
-use crate::protocol::{CancelOutcome, Catalogue, Message, QueueView, WorkerInfo};
+use crate::protocol::{CancelOutcome, Catalogue, Message, QueueInfo, WorkerInfo};
 use crate::transport::Link;
 
 /// Inputs taken in one turn, and committed together: enough to amortise a commit, few enough to answer within milliseconds.
@@ -59,7 +59,7 @@ pub(super) enum Command {
         reply: oneshot::Sender<Result<()>>,
     },
     Workers(oneshot::Sender<Vec<WorkerInfo>>),
-    Queues(oneshot::Sender<Vec<QueueView>>),
+    Queues(oneshot::Sender<Vec<QueueInfo>>),
     Shutdown(oneshot::Sender<()>),
 }
 

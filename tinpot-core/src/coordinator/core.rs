@@ -23,7 +23,7 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::protocol::{
     CallId, CancelOutcome, Cascade, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
-    PendingCall, ProtocolConfig, QueueView, Read, Tick, WorkerInfo,
+    PendingCall, ProtocolConfig, QueueInfo, Read, Tick, WorkerInfo,
 };
 
 /// Identifies a request, for its reply.
@@ -205,7 +205,7 @@ impl Core {
         self.machine.workers(now)
     }
 
-    pub(crate) fn queues(&self) -> Vec<QueueView> {
+    pub(crate) fn queues(&self) -> Vec<QueueInfo> {
         self.machine.queues()
     }
 

@@ -4,7 +4,7 @@ use super::Coordinator;
 use super::control::Command;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::WorkerId;
-use crate::protocol::QueueView;
+use crate::protocol::QueueInfo;
 
 impl Coordinator {
     /// Pauses a queue, durably: it accepts, and nothing of it is given to a worker until it is [resumed](Self::resume_queue). What a worker was
@@ -12,7 +12,7 @@ impl Coordinator {
     ///
     /// # Errors
     /// `NotFound` for a queue of which nothing is known, `StorageFull` when that cannot be recorded, `Closed`.
-    pub async fn pause_queue(&self, queue: &str) -> Result<QueueView> {
+    pub async fn pause_queue(&self, queue: &str) -> Result<QueueInfo> {
         self.set_paused(queue, true).await
     }
 
@@ -20,7 +20,7 @@ impl Coordinator {
     ///
     /// # Errors
     /// Those of [`pause_queue`](Self::pause_queue).
-    pub async fn resume_queue(&self, queue: &str) -> Result<QueueView> {
+    pub async fn resume_queue(&self, queue: &str) -> Result<QueueInfo> {
         self.set_paused(queue, false).await
     }
 
@@ -33,7 +33,7 @@ impl Coordinator {
         self.ask(|reply| Command::Drain { worker: worker.clone(), reply }).await?
     }
 
-    async fn set_paused(&self, queue: &str, paused: bool) -> Result<QueueView> {
+    async fn set_paused(&self, queue: &str, paused: bool) -> Result<QueueInfo> {
         let command = |reply| Command::SetPaused { queue: queue.to_owned(), paused, reply };
         self.ask(command).await??;
         let queues = self.queues().await?;

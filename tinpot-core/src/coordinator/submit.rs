@@ -83,7 +83,7 @@ pub(crate) fn prepare(
     id: ExecutionId,
     now: Timestamp,
 ) -> Result<Execution> {
-    let bytes = parameters.get().len();
+    let bytes = parameters.as_str().len();
     if bytes > max_parameters_bytes {
         let message =
             format!("the parameters must have at most {max_parameters_bytes} bytes (got {bytes})");
@@ -151,7 +151,7 @@ pub(super) async fn with_key(store: &dyn Store, key: &str) -> Result<Option<Arc<
 /// submission asks for the same.
 pub(super) fn same(new: &Execution, earlier: &Execution) -> Result<ExecutionId> {
     let values = |execution: &Execution| {
-        serde_json::from_str::<serde_json::Value>(execution.parameters.get()).ok()
+        serde_json::from_str::<serde_json::Value>(execution.parameters.as_str()).ok()
     };
     let what = if new.action != earlier.action {
         format!("action {:?}", earlier.action)

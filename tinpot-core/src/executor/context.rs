@@ -248,10 +248,10 @@ impl Context {
         action: &str,
         parameters: impl Serialize,
     ) -> Result<R, Error> {
-        let parameters = Json::of(&parameters)?;
+        let parameters = Json::serialize(&parameters)?;
         let (id, outcome) = self.run(action, parameters, SubmitOptions::new()).await?;
         match outcome.value() {
-            Some(value) => value.to(),
+            Some(value) => value.deserialize(),
             None => {
                 let error = outcome.error().unwrap_or_default();
                 let message = format!("{action} (execution {id}) did not succeed: {error}");

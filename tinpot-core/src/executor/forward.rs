@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::{Attempt, Context, Executor};
-use crate::model::action::Offer;
+use crate::model::action::ActionSet;
 use crate::model::error::Result;
 use crate::model::outcome::Outcome;
 
@@ -15,7 +15,7 @@ macro_rules! forward {
         #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: Executor + ?Sized> Executor for $pointer<T> {
-            fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+            fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
                 (**self).actions()
             }
 

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::{Attempt, Context, Executor, Stop};
-use crate::model::action::{Action, Offer};
+use crate::model::action::{Action, ActionSet};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::json::Json;
@@ -38,7 +38,7 @@ type Call = dyn Fn(Context, Json) -> Pin<Box<dyn Future<Output = Outcome> + Send
 /// ```
 pub struct FunctionExecutor {
     calls: BTreeMap<String, Arc<Call>>,
-    offer: watch::Sender<Arc<Offer>>,
+    offer: watch::Sender<Arc<ActionSet>>,
     closed: watch::Sender<bool>,
 }
 
@@ -90,7 +90,7 @@ impl FunctionExecutorBuilder {
         let call: Arc<Call> = Arc::new(move |context, parameters| {
             let function = function.clone();
             Box::pin(async move {
-                let parameters = match parameters.to::<P>() {
+                let parameters = match parameters.deserialize::<P>() {
                     Ok(parameters) => parameters,
                     Err(e) => {
                         return Outcome::Failed(
@@ -101,7 +101,7 @@ impl FunctionExecutorBuilder {
                     }
                 };
                 match function(context, parameters).await {
-                    Ok(value) => match Json::of(&value) {
+                    Ok(value) => match Json::serialize(&value) {
                         Ok(value) => Outcome::Succeeded(value),
                         Err(_) => Outcome::failed(format!(
                             "the result, a {}, has no JSON form",
@@ -139,7 +139,7 @@ impl FunctionExecutorBuilder {
             }
             actions.push(action);
         }
-        let offer = watch::Sender::new(Arc::new(Offer::of(actions)));
+        let offer = watch::Sender::new(Arc::new(ActionSet::new(actions)));
         Ok(FunctionExecutor { calls, offer, closed: watch::Sender::new(false) })
     }
 }
@@ -150,12 +150,12 @@ fn schema_of<P: JsonSchema>() -> Result<Json> {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    Json::of(&settings.into_generator().into_root_schema_for::<P>())
+    Json::serialize(&settings.into_generator().into_root_schema_for::<P>())
 }
 
 #[async_trait]
 impl Executor for FunctionExecutor {
-    fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
         self.offer.subscribe()
     }
 

@@ -107,7 +107,7 @@ impl LogWriter {
             lines.lines.iter_mut().for_each(|line| self.shared.masks.apply(line));
         }
         let masked =
-            lines.fields.as_ref().and_then(|fields| self.shared.masks.masked(fields.get()));
+            lines.fields.as_ref().and_then(|fields| self.shared.masks.masked(fields.as_str()));
         if let Some(masked) = masked {
             lines.fields = Json::parse(&masked).ok();
         }

@@ -216,47 +216,52 @@ pub fn check_label(what: &str, label: &str) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidInput, format!("the {what} {label:?} {wrong}")))
 }
 
-/// Something that should have been an action and is not: a file that does not import, two actions of one name.
+/// A reason why a file or an action could not be loaded, such as a syntax error or a duplicate name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Problem {
-    /// Where: a file, usually.
+pub struct LoadError {
+    /// The place of the error, usually a file.
     pub place: String,
-    /// What is wrong, with a traceback where there is one.
+    /// The error message, with a traceback if there is one.
     pub message: String,
 }
 
-impl Problem {
-    /// A problem at `place`.
+impl LoadError {
+    /// Creates a load error at `place`.
     pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
         Self { place: place.into(), message: message.into() }
     }
 }
 
-/// What an executor offers at one moment.
+/// All actions that one executor or one worker offers, with the load errors beside them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Offer {
+pub struct ActionSet {
     /// The actions, each name once.
     pub actions: Vec<std::sync::Arc<Action>>,
-    /// What could not be offered, and why.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<Problem>,
+    /// The actions and files that could not be loaded; `problems` on the wire.
+    #[serde(default, rename = "problems", skip_serializing_if = "Vec::is_empty")]
+    pub load_errors: Vec<LoadError>,
 }
 
-impl Offer {
-    /// An offer of these actions, without problems.
-    pub fn of(actions: impl IntoIterator<Item = Action>) -> Self {
+impl ActionSet {
+    /// Creates a set of these actions, without load errors.
+    pub fn new(actions: impl IntoIterator<Item = Action>) -> Self {
         Self {
             actions: actions.into_iter().map(std::sync::Arc::new).collect(),
-            problems: Vec::new(),
+            load_errors: Vec::new(),
         }
     }
 
-    /// Adds a problem.
+    #[doc(hidden)]
+    pub fn of(actions: impl IntoIterator<Item = Action>) -> Self {
+        Self::new(actions)
+    }
+
+    /// Adds a load error.
     #[must_use]
-    pub fn with_problem(mut self, problem: Problem) -> Self {
-        self.problems.push(problem);
+    pub fn load_error(mut self, error: LoadError) -> Self {
+        self.load_errors.push(error);
         self
     }
 }

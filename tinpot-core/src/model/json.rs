@@ -21,7 +21,7 @@ impl Json {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] when the value has no JSON form (a map with keys that are not strings, for one).
-    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+    pub fn serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
         serde_json::value::to_raw_value(value).map(Self::from).map_err(|e| {
             Error::new(ErrorKind::InvalidInput, "the value has no JSON form").with_source(e)
         })
@@ -65,16 +65,31 @@ impl Json {
     }
 
     /// The text.
-    pub fn get(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         self.0.get()
+    }
+
+    #[doc(hidden)]
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+        Self::serialize(value)
+    }
+
+    #[doc(hidden)]
+    pub fn get(&self) -> &str {
+        self.as_str()
+    }
+
+    #[doc(hidden)]
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
+        self.deserialize()
     }
 
     /// Deserialises the document.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] when it is not a `T`.
-    pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(self.get())
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_str(self.as_str())
             .map_err(|e| Error::new(ErrorKind::InvalidInput, e.to_string()))
     }
 }
@@ -87,7 +102,7 @@ impl From<Box<RawValue>> for Json {
 
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
-        self.get() == other.get()
+        self.as_str() == other.as_str()
     }
 }
 
@@ -95,13 +110,13 @@ impl Eq for Json {}
 
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.get())
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.get())
+        f.write_str(self.as_str())
     }
 }
 

@@ -91,7 +91,7 @@ impl LogChunk {
 
     /// Returns the size of the chunk in a buffer: its text and an allowance per line, in bytes.
     pub fn size_bytes(&self) -> usize {
-        let fields = self.fields.as_ref().map_or(0, |fields| fields.get().len());
+        let fields = self.fields.as_ref().map_or(0, |fields| fields.as_str().len());
         64 + fields + self.lines.iter().map(|line| line.len() + 8).sum::<usize>()
     }
 

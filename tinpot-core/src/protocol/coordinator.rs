@@ -24,7 +24,7 @@ use self::children::Children;
 pub use self::children::{Cascade, PendingCall, Read};
 use self::departed::Departed;
 use self::queue::{DelayedKey, WaitingKey, Wanted};
-pub use self::view::QueueView;
+pub use self::view::QueueInfo;
 use self::window::Window;
 use self::worker::WorkerEntry;
 pub use self::worker::{RunningAttempt, WorkerInfo};

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::call::{Call, Called};
-use crate::model::action::Offer;
+use crate::model::action::ActionSet;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
@@ -32,7 +32,7 @@ pub struct Hello {
     pub slots: u32,
     /// Its actions, and what should have been one.
     #[serde(default)]
-    pub offer: Offer,
+    pub offer: ActionSet,
     /// Earlier incarnations that are known to be dead, with everything they started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clean_slate: Vec<WorkerId>,

@@ -21,7 +21,7 @@ use super::message::{
     ResultReport,
 };
 use super::tick::Tick;
-use crate::model::action::Offer;
+use crate::model::action::ActionSet;
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::WorkerId;
@@ -79,7 +79,7 @@ const WAITING_PER_SLOT: usize = 256;
 pub struct WorkerMachine {
     config: ProtocolConfig,
     profile: WorkerProfile,
-    offer: Arc<Offer>,
+    offer: Arc<ActionSet>,
     /// The actions that are offered; of those that run beside the slots, how many may at once.
     actions: BTreeMap<String, Option<u32>>,
     epoch: Option<Epoch>,
@@ -117,7 +117,7 @@ const WAITING_HORIZONS: u32 = 50;
 
 impl WorkerMachine {
     /// A worker that holds nothing and has said nothing.
-    pub fn new(config: ProtocolConfig, profile: WorkerProfile, offer: Arc<Offer>) -> Self {
+    pub fn new(config: ProtocolConfig, profile: WorkerProfile, offer: Arc<ActionSet>) -> Self {
         let actions = concurrency_of(&offer);
         Self {
             config,
@@ -214,7 +214,7 @@ impl WorkerMachine {
     }
 
     /// The executors offer something else now.
-    pub fn offer_changed(&mut self, now: Tick, offer: Arc<Offer>, out: &mut Vec<WorkerEffect>) {
+    pub fn offer_changed(&mut self, now: Tick, offer: Arc<ActionSet>, out: &mut Vec<WorkerEffect>) {
         self.actions = concurrency_of(&offer);
         self.offer = offer;
         if self.said_hello {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::random::Random;
-use crate::model::action::{Action, Offer, Schema, parameters as parameters_of};
+use crate::model::action::{Action, ActionSet, Schema, parameters as parameters_of};
 use crate::model::execution::Execution;
 use crate::model::fence::Epoch;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -119,7 +119,7 @@ pub fn frame(bytes: &[u8]) {
 /// Messages of anybody, at any time: neither machine panics, and what they want sent can be read.
 pub fn machines(bytes: &[u8]) {
     let mut now = Tick(0);
-    let offer = Arc::new(Offer::of(Action::new("noop").ok()));
+    let offer = Arc::new(ActionSet::new(Action::new("noop").ok()));
     let Ok(id) = WorkerId::new("w-1") else { return };
     let profile = WorkerProfile {
         id: id.clone(),

@@ -323,10 +323,10 @@ impl Control {
 /// An outcome that fits a frame: a larger result is a failure that says so, a longer text is cut.
 fn within(outcome: Outcome, max_bytes: usize) -> Outcome {
     match outcome {
-        Outcome::Succeeded(value) if value.get().len() > max_bytes => {
+        Outcome::Succeeded(value) if value.as_str().len() > max_bytes => {
             let message = format!(
                 "the result has {} bytes; at most {max_bytes} are taken",
-                value.get().len()
+                value.as_str().len()
             );
             Outcome::Failed(
                 Failure::new(message).code(FailureCode::ResultTooLarge).kind("ResultTooLarge"),

@@ -7,19 +7,19 @@ use futures::future::select_all;
 use tokio::sync::watch;
 
 use crate::executor::Executor;
-use crate::model::action::{Offer, Problem, SecretParts};
+use crate::model::action::{ActionSet, LoadError, SecretParts};
 use crate::model::json::Json;
 
 #[derive(Debug)]
 pub(super) struct Offers {
     executors: Vec<Arc<dyn Executor>>,
-    watches: Vec<watch::Receiver<Arc<Offer>>>,
+    watches: Vec<watch::Receiver<Arc<ActionSet>>>,
     groups: Vec<String>,
     /// Which executor has which action.
     places: HashMap<String, usize>,
     /// Of the actions that take secrets.
     secrets: HashMap<String, SecretParts>,
-    merged: Arc<Offer>,
+    merged: Arc<ActionSet>,
 }
 
 impl Offers {
@@ -31,7 +31,7 @@ impl Offers {
         offers
     }
 
-    pub(super) fn current(&self) -> Arc<Offer> {
+    pub(super) fn current(&self) -> Arc<ActionSet> {
         self.merged.clone()
     }
 
@@ -63,12 +63,12 @@ impl Offers {
     }
 
     fn merge(&mut self) {
-        let mut merged = Offer::default();
+        let mut merged = ActionSet::default();
         self.places.clear();
         self.secrets.clear();
         for (place, executor) in self.executors.iter().enumerate() {
             let offer = executor.actions().borrow().clone();
-            merged.problems.extend(offer.problems.iter().cloned());
+            merged.load_errors.extend(offer.load_errors.iter().cloned());
             for action in &offer.actions {
                 if !self.groups.is_empty() && !self.groups.contains(&action.group) {
                     continue;
@@ -78,7 +78,7 @@ impl Offers {
                         "two executors offer an action {:?}: {:?} and {executor:?}; the first one's is used",
                         action.name, self.executors[*other]
                     );
-                    merged.problems.push(Problem::new(&*action.name, message));
+                    merged.load_errors.push(LoadError::new(&*action.name, message));
                     continue;
                 }
                 self.places.insert(action.name.clone(), place);

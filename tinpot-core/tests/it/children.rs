@@ -50,15 +50,15 @@ fn executor() -> FunctionExecutor {
         })
         .action("later", |context: Context, Number { number: n }| async move {
             let options = SubmitOptions::new().idempotency_key(format!("later {n}"));
-            let parameters = Json::of(&number(n))?;
+            let parameters = Json::serialize(&number(n))?;
             let id = context.submit("double", parameters.clone(), options.clone()).await?;
             let (same, outcome) = context.run("double", parameters, options).await?;
             assert_eq!(id, same);
-            outcome.value().expect("a value").to::<u64>()
+            outcome.value().expect("a value").deserialize::<u64>()
         })
         .action("above later", |context: Context, Nothing {}| async move {
             let options = SubmitOptions::new().idempotency_key("awaited");
-            let nothing = Json::of(&serde_json::json!({}))?;
+            let nothing = Json::serialize(&serde_json::json!({}))?;
             context.submit("wait", nothing.clone(), options.clone()).await?;
             context.run("wait", nothing, options).await.map(drop)
         })
@@ -85,14 +85,14 @@ async fn cluster(slots: u32) -> (Coordinator, Worker) {
 }
 
 async fn run(coordinator: &Coordinator, action: &str, parameters: serde_json::Value) -> Outcome {
-    let parameters = Json::of(&parameters).expect("JSON");
+    let parameters = Json::serialize(&parameters).expect("JSON");
     let handle = coordinator.submit(action, parameters, SubmitOptions::new()).await;
     outcome(&handle.expect("accepted")).await
 }
 
 fn value(outcome: Outcome) -> u64 {
     let value = outcome.value().unwrap_or_else(|| panic!("{outcome:?}"));
-    value.to().expect("a number")
+    value.deserialize().expect("a number")
 }
 
 async fn events(handle: &ExecutionHandle) -> Vec<LogEvent> {
@@ -112,8 +112,11 @@ async fn events(handle: &ExecutionHandle) -> Vec<LogEvent> {
 #[tokio::test]
 async fn an_action_calls_others_and_gets_their_results() {
     let (coordinator, _worker) = cluster(1).await;
-    let handle =
-        coordinator.submit("quadruple", Json::of(&number(10)).expect("JSON"), SubmitOptions::new());
+    let handle = coordinator.submit(
+        "quadruple",
+        Json::serialize(&number(10)).expect("JSON"),
+        SubmitOptions::new(),
+    );
     let handle = handle.await.expect("accepted");
     assert_eq!(value(outcome(&handle).await), 40);
     let options = of_parent(&handle);
@@ -134,7 +137,7 @@ async fn a_thousand_that_wait_for_children_finish_on_one_slot() {
     let (coordinator, _worker) = cluster(1).await;
     let mut handles = Vec::new();
     for n in 0..1_000 {
-        let parameters = Json::of(&number(n)).expect("JSON");
+        let parameters = Json::serialize(&number(n)).expect("JSON");
         let handle = coordinator.submit("quadruple", parameters, SubmitOptions::new()).await;
         handles.push(handle.expect("accepted"));
     }
@@ -148,7 +151,7 @@ async fn children_that_are_waited_for_later_do_not_wait_behind_their_parents() {
     let (coordinator, _worker) = cluster(1).await;
     let mut handles = Vec::new();
     for n in 0..300 {
-        let parameters = Json::of(&number(n)).expect("JSON");
+        let parameters = Json::serialize(&number(n)).expect("JSON");
         let handle = coordinator.submit("later", parameters, SubmitOptions::new()).await;
         handles.push(handle.expect("accepted"));
     }
@@ -301,7 +304,7 @@ async fn calls_survive_a_bad_network() {
         available(&coordinator, "double").await;
         let mut handles = Vec::new();
         for n in 0..20 {
-            let parameters = Json::of(&number(n)).expect("JSON");
+            let parameters = Json::serialize(&number(n)).expect("JSON");
             let options = SubmitOptions::new();
             handles.push(coordinator.submit("quadruple", parameters, options).await.expect("ok"));
         }

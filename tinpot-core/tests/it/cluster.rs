@@ -92,7 +92,7 @@ async fn run(coordinator: &Coordinator, action: &str, parameters: &str) -> Outco
 async fn an_action_returns_its_value() {
     let (coordinator, _worker) = cluster().await;
     let outcome = run(&coordinator, "add", r#"{"a":2,"b":40}"#).await;
-    assert_eq!(outcome.value().map(Json::get), Some("42"));
+    assert_eq!(outcome.value().map(Json::as_str), Some("42"));
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn an_action_without_a_live_worker_waits_for_one() {
         .await
         .expect("in time")
         .expect("an outcome");
-    assert_eq!(outcome.value().map(Json::get), Some("3"));
+    assert_eq!(outcome.value().map(Json::as_str), Some("3"));
 }
 
 /// A memory store whose log takes its time, as one on a disk does.

@@ -74,7 +74,7 @@ async fn history(seed: u64) {
     let mut ids: Vec<(ExecutionId, &str, u64)> = Vec::new();
     for number in 0..EXECUTIONS {
         let action = if number % 2 == 0 { "once" } else { "retried" };
-        let parameters = Json::of(&serde_json::json!({ "number": number })).expect("JSON");
+        let parameters = Json::serialize(&serde_json::json!({ "number": number })).expect("JSON");
         let submitted = coordinator.submit(action, parameters, SubmitOptions::default()).await;
         ids.push((submitted.expect("accepted").id(), action, number));
         let pause = world.random.duration(Duration::from_secs(4));

@@ -7,7 +7,7 @@ use tinpot_core::protocol::{
     Released, ReleasedHow, ResultReport, Tick,
 };
 use tinpot_core::store::Transition;
-use tinpot_core::{Action, Execution, ExecutionId, Json, Offer, Outcome, WorkerId};
+use tinpot_core::{Action, ActionSet, Execution, ExecutionId, Json, Outcome, WorkerId};
 
 fn execution(number: u128) -> Arc<Execution> {
     let id = ExecutionId::from_u128(number);
@@ -18,7 +18,7 @@ fn introduced() -> (CoordinatorMachine, WorkerId) {
     let mut machine =
         CoordinatorMachine::new(ProtocolConfig::default(), Epoch { instance: 1, number: 1 });
     let worker = WorkerId::new("w-1").expect("an id");
-    let offer = Offer::of([Action::new("noop").expect("a name")]);
+    let offer = ActionSet::new([Action::new("noop").expect("a name")]);
     let hello = Hello {
         name: "w".into(),
         queues: vec![],
@@ -157,7 +157,7 @@ fn a_worker_is_asked_to_drain_until_it_says_that_it_does() {
         assert_eq!(drains(&effects), 1, "{effects:?}");
     }
     let hello = |slots| {
-        let offer = Offer::of([Action::new("noop").expect("a name")]);
+        let offer = ActionSet::new([Action::new("noop").expect("a name")]);
         let (name, version) = ("w".to_owned(), String::new());
         let (queues, groups, clean_slate, epoch, started_at) = Default::default();
         Message::Hello(Hello {

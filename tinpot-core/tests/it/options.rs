@@ -61,7 +61,7 @@ impl Cluster {
     }
 
     async fn note(&self, number: u64, options: SubmitOptions) -> tinpot_core::ExecutionHandle {
-        let parameters = Json::of(&serde_json::json!({ "number": number })).expect("JSON");
+        let parameters = Json::serialize(&serde_json::json!({ "number": number })).expect("JSON");
         self.coordinator.submit("note", parameters, options).await.expect("accepted")
     }
 }

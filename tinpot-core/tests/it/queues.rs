@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::protocol::{ProtocolConfig, QueueView};
+use tinpot_core::protocol::{ProtocolConfig, QueueInfo};
 use tinpot_core::{
     Backoff, Context, Coordinator, ErrorKind, ExecutionHandle, FunctionExecutor, MemoryNetwork,
     MemoryStore, Outcome, Status, SubmitOptions, Worker,
@@ -59,7 +59,7 @@ impl World {
     }
 }
 
-async fn view(coordinator: &Coordinator, queue: &str) -> QueueView {
+async fn view(coordinator: &Coordinator, queue: &str) -> QueueInfo {
     let queues = coordinator.queues().await.expect("it lives");
     queues.into_iter().find(|view| *view.name == *queue).expect("a queue")
 }

@@ -143,7 +143,7 @@ async fn an_end_that_came_while_there_was_no_coordinator_is_recorded() {
     released(&world.store).await;
     let coordinator = world.coordinator().await;
     let handle = coordinator.handle(id).await.expect("it is known");
-    assert_eq!(outcome(&handle).await.value().map(Json::get), Some("\"held\""));
+    assert_eq!(outcome(&handle).await.value().map(Json::as_str), Some("\"held\""));
 }
 
 #[tokio::test]
@@ -152,7 +152,8 @@ async fn queue_history_catalogue_and_keys_are_there_after_a_crash() {
     let coordinator = world.coordinator().await;
     let worker = world.worker("w").await;
     available(&coordinator, "note").await;
-    let parameters = |number: u64| Json::of(&serde_json::json!({"number": number})).expect("JSON");
+    let parameters =
+        |number: u64| Json::serialize(&serde_json::json!({"number": number})).expect("JSON");
     let keyed = SubmitOptions::new().idempotency_key("first");
     let first = coordinator.submit("note", parameters(1), keyed.clone()).await.expect("accepted");
     outcome(&first).await;
@@ -223,7 +224,7 @@ async fn granted_and_never_sent(fence: impl Fn(Fence) -> Fence) -> Outcome {
 #[tokio::test]
 async fn an_attempt_that_was_granted_and_never_sent_is_given_again() {
     let ended = granted_and_never_sent(|earlier| Fence { number: 77, ..earlier }).await;
-    assert_eq!(ended.value().map(Json::get), Some("5"));
+    assert_eq!(ended.value().map(Json::as_str), Some("5"));
 }
 
 #[tokio::test]

@@ -110,10 +110,10 @@ async fn secrets_reach_the_action_and_nobody_else() {
     }
     assert_eq!(*seen.lock().expect("a lock"), ["hello", "271828", "abc", "to\"ken-12345"]);
     let execution = handle.execution().await.expect("recorded");
-    assert_eq!(execution.parameters.get(), parameters);
+    assert_eq!(execution.parameters.as_str(), parameters);
     assert_eq!(execution.secrets, ["/pin", "/short", "/token"]);
     let shown = r#"{"token":"***","pin":"***","short":"***","open":"hello"}"#;
-    assert_eq!(execution.shown_parameters().get(), shown);
+    assert_eq!(execution.shown_parameters().as_str(), shown);
 }
 
 #[tokio::test]

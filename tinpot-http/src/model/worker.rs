@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tinpot_core::protocol::QueueView;
-use tinpot_core::{ExecutionId, Problem, RunningAttempt, WorkerId, WorkerInfo};
+use tinpot_core::protocol::QueueInfo;
+use tinpot_core::{ExecutionId, LoadError, RunningAttempt, WorkerId, WorkerInfo};
 use utoipa::ToSchema;
 
 use super::Time;
@@ -32,7 +32,7 @@ pub(crate) struct WorkerJson<'a> {
     #[schema(value_type = Vec<String>)]
     actions: &'a [Arc<str>],
     #[schema(value_type = Vec<shapes::Problem>)]
-    problems: &'a [Problem],
+    problems: &'a [LoadError],
     #[schema(value_type = Vec<shapes::ExecutionId>)]
     executions: &'a [ExecutionId],
     /// Those executions and what they are, oldest first.
@@ -107,7 +107,7 @@ impl<'a> Workers<'a> {
             groups: &worker.groups,
             slots: worker.slots,
             actions: &worker.actions,
-            problems: &worker.problems,
+            problems: &worker.load_errors,
             executions: &worker.executions,
             running: worker.running.iter().map(RunningJson::of).collect(),
             silent_for: worker.silent_for.as_secs_f64(),
@@ -135,13 +135,13 @@ impl<'a> RunningJson<'a> {
 }
 
 impl<'a> Queues<'a> {
-    pub(crate) fn of(queues: &'a [QueueView]) -> Self {
+    pub(crate) fn of(queues: &'a [QueueInfo]) -> Self {
         Self { queues: queues.iter().map(QueueJson::of).collect() }
     }
 }
 
 impl<'a> QueueJson<'a> {
-    pub(crate) fn of(queue: &'a QueueView) -> Self {
+    pub(crate) fn of(queue: &'a QueueInfo) -> Self {
         Self {
             name: &queue.name,
             waiting: queue.waiting,

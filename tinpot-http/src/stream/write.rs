@@ -165,7 +165,7 @@ impl LineWriter {
         let span = chunk.span.map_or(String::new(), |span| format!(r#","span":"{span}""#));
         // Line ends between the tokens would end the line of an event.
         let fields = chunk.fields.as_ref().map_or(String::new(), |fields| {
-            format!(r#","fields":{}"#, fields.get().replace(['\n', '\r'], " "))
+            format!(r#","fields":{}"#, fields.as_str().replace(['\n', '\r'], " "))
         });
         Self {
             head: format!(r#"{{"timestamp":"{}","level":"{level}","message":"#, chunk.time),

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 use tinpot_core::{
-    Action, Attempt, Context, Coordinator, Executor, Failure, FunctionExecutor, Json, Level,
-    MemoryNetwork, Offer, Outcome, Problem, Stream, Worker,
+    Action, ActionSet, Attempt, Context, Coordinator, Executor, Failure, FunctionExecutor, Json,
+    Level, LoadError, MemoryNetwork, Outcome, Stream, Worker,
 };
 use tinpot_http::HttpConfig;
 use tokio::sync::watch;
@@ -283,21 +283,21 @@ impl JsonSchema for Parameters {
 
 /// Outcomes that closures cannot have: a traceback, a result that somebody has laid out, an end because it was asked to.
 #[derive(Debug)]
-struct Special(watch::Sender<Arc<Offer>>);
+struct Special(watch::Sender<Arc<ActionSet>>);
 
-fn special_offer() -> Offer {
+fn special_offer() -> ActionSet {
     let names = ["explode", "laid_out", "until_stopped", "odd name ü%?"];
     let schema = |text: &str| Json::parse(text).unwrap();
     let actions = names.map(|name| Action::new(name).unwrap()).into_iter().chain([
         Action::new("typed").unwrap().schema(schema(TYPED)).result_schema(schema(RESULT)),
         Action::new("not_a_schema").unwrap().schema(schema(r#"{"type":"strnig"}"#)),
     ]);
-    Offer::of(actions).with_problem(Problem::new("broken.py", "SyntaxError: no"))
+    ActionSet::new(actions).load_error(LoadError::new("broken.py", "SyntaxError: no"))
 }
 
 #[async_trait]
 impl Executor for Special {
-    fn actions(&self) -> watch::Receiver<Arc<Offer>> {
+    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
         self.0.subscribe()
     }
 

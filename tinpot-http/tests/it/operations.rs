@@ -40,7 +40,7 @@ async fn a_queue_is_paused_and_resumed() {
     assert!(waiting["oldest_accepted_at"].is_string(), "{waiting}");
     let resumed = cluster.post("/api/queues/default/resume", "").await.json();
     assert_eq!((&resumed["paused"], &resumed["paused_at"]), (&json!(false), &Value::Null));
-    assert_eq!(outcome(&cluster, &id).await.value().unwrap().get(), "3");
+    assert_eq!(outcome(&cluster, &id).await.value().unwrap().as_str(), "3");
     let unknown = cluster.post("/api/queues/defualt/pause", "").await.detail(404);
     assert!(unknown.contains("defualt"), "{unknown}");
     let encoded = cluster.post("/api/queues/no%2Fsuch%20%C3%BC/resume", "").await.detail(404);
@@ -106,12 +106,12 @@ async fn what_was_run_is_run_again() {
     );
     let given = outcome(&cluster, id).await;
     // The worker puts stars in place of what it was told is secret; that it got something there shows in the length of what it was given.
-    assert!(given.value().unwrap().get().contains("\"days\": 3"), "{given:?}");
+    assert!(given.value().unwrap().as_str().contains("\"days\": 3"), "{given:?}");
     let again = cluster.get(&format!("/api/executions/{id}")).await.json();
     assert_eq!(again["parameters"], json!({"days": 3, "password": "***"}));
     assert_eq!((&again["priority"], &again["idempotency_key"]), (&json!(3), &Value::Null));
     let recorded = cluster.coordinator.execution(id.parse().unwrap()).await.unwrap().unwrap();
-    assert!(recorded.parameters.get().contains("pssst"), "it has the secret itself");
+    assert!(recorded.parameters.as_str().contains("pssst"), "it has the secret itself");
     let path = format!("/api/executions/{first}/rerun");
     let other = cluster.post(&path, r#"{"options": {"priority": -2, "queue": "special"}}"#).await;
     let other = other.json()["execution_id"].as_str().unwrap().to_owned();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tinpot_core::{
-    Action, Attempt, Context, Executor, Failure, Json, Level, Offer, Outcome, Stream, Worker,
+    Action, ActionSet, Attempt, Context, Executor, Failure, Json, Level, Outcome, Stream, Worker,
 };
 use tinpot_core::{Coordinator, MemoryNetwork};
 use tinpot_http::HttpConfig;
@@ -20,25 +20,25 @@ const SCHEMA: &str = r#"{"type":"object","properties":{"user":{"type":"string"},
 
 /// Says and returns all that it is given.
 #[derive(Debug)]
-struct Chatterbox(watch::Sender<std::sync::Arc<Offer>>);
+struct Chatterbox(watch::Sender<std::sync::Arc<ActionSet>>);
 
 impl Chatterbox {
     fn with(schema: &str) -> Self {
         let actions = ["chat", "fail"];
         let actions =
             actions.map(|name| Action::new(name).unwrap().schema(Json::parse(schema).unwrap()));
-        Self(watch::channel(std::sync::Arc::new(Offer::of(actions))).0)
+        Self(watch::channel(std::sync::Arc::new(ActionSet::new(actions))).0)
     }
 }
 
 #[async_trait::async_trait]
 impl Executor for Chatterbox {
-    fn actions(&self) -> watch::Receiver<std::sync::Arc<Offer>> {
+    fn actions(&self) -> watch::Receiver<std::sync::Arc<ActionSet>> {
         self.0.subscribe()
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
-        let text = attempt.parameters.get().to_owned();
+        let text = attempt.parameters.as_str().to_owned();
         context
             .logs()
             .write(Stream::Stdout, Level::Info, vec![text.clone(), format!("Basic {BASIC}")])
@@ -52,7 +52,7 @@ impl Executor for Chatterbox {
             );
         }
         Outcome::Succeeded(
-            Json::of(&serde_json::json!({"given": text, "n": 5, "token": "derived token"}))
+            Json::serialize(&serde_json::json!({"given": text, "n": 5, "token": "derived token"}))
                 .unwrap(),
         )
     }
@@ -135,7 +135,7 @@ async fn a_later_schema_does_not_unmask() {
     let open = SCHEMA.replace(",\"writeOnly\":true", "");
     let _second = worker(&network, &open).await;
     let mut catalogue = cluster.coordinator.watch_catalogue();
-    within(catalogue.wait_for(|known| known["chat"].action.schema.get() == open)).await.unwrap();
+    within(catalogue.wait_for(|known| known["chat"].action.schema.as_str() == open)).await.unwrap();
     let execution = cluster.get(&format!("/api/executions/{id}")).await;
     assert_eq!(execution.json()["parameters"]["password"], "***");
     assert!(!execution.text().contains(SECRET));

@@ -116,7 +116,7 @@ impl Job {
         if let Phase::CallRequest = self.place.enter(Phase::Running(attempt.clone().unbind())) {
             let _ = interpreter.stop.bind(py).call1((&attempt,));
         }
-        let parameters = PyString::new(py, self.parameters.get());
+        let parameters = PyString::new(py, self.parameters.as_str());
         // A request to end may arrive on the last lines, where nobody catches it: the reply is kept in the attempt all the same.
         let _ = interpreter.run.bind(py).call1((&attempt, &*self.entry, parameters, self.limit));
         let settled = interpreter.settle.bind(py).call1((&attempt,));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
-use tinpot_core::Offer;
+use tinpot_core::ActionSet;
 use tokio::sync::oneshot;
 
 use crate::discovered::Discovered;
@@ -80,7 +80,7 @@ pub(super) async fn start(
     root: PathBuf,
     python: Option<Probed>,
     timeout: Duration,
-) -> Result<(&'static Interpreter, Actions, Offer), PythonError> {
+) -> Result<(&'static Interpreter, Actions, ActionSet), PythonError> {
     let (send, receive) = oneshot::channel();
     let importing = Arc::new(Mutex::new(None));
     let seen = importing.clone();
@@ -183,7 +183,7 @@ impl Interpreter {
         &self,
         root: PathBuf,
         importing: Arc<Mutex<Option<String>>>,
-    ) -> Result<(Actions, Offer), PythonError> {
+    ) -> Result<(Actions, ActionSet), PythonError> {
         Python::attach(|py| {
             let found = self.call_discover(py, root, importing);
             let (offer, actions) = found.map_err(|e| PythonError::Embed(explain(py, &e)))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tinpot_core::{Offer, Problem};
+use tinpot_core::{ActionSet, LoadError};
 use tokio::sync::watch;
 
 /// How often a little is written where attempts have their temporary files.
@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// So much has to fit. What an attempt needs is not known; a disk on which this does not fit is full for all.
 const PROBE_BYTES: usize = 64 * 1024;
 
-fn shared(found: &Offer) -> HashSet<String> {
+fn shared(found: &ActionSet) -> HashSet<String> {
     let many = found.actions.iter().filter(|action| action.concurrency.is_some());
     many.map(|action| action.name.clone()).collect()
 }
@@ -22,25 +22,25 @@ fn shared(found: &Offer) -> HashSet<String> {
 /// Where the worker reads what the pool offers.
 #[derive(Debug)]
 pub(super) struct ActionSetPublisher {
-    offer: watch::Sender<Arc<Offer>>,
+    offer: watch::Sender<Arc<ActionSet>>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    found: Arc<Offer>,
+    found: Arc<ActionSet>,
     /// Those of its actions of which many attempts run at once.
     shared: HashSet<String>,
-    full: Option<Problem>,
+    full: Option<LoadError>,
 }
 
 impl State {
-    fn offer(&self) -> Arc<Offer> {
+    fn offer(&self) -> Arc<ActionSet> {
         match &self.full {
             None => self.found.clone(),
             Some(problem) => {
-                let mut offer = Offer::default().with_problem(problem.clone());
-                offer.problems.extend_from_slice(&self.found.problems);
+                let mut offer = ActionSet::default().load_error(problem.clone());
+                offer.load_errors.extend_from_slice(&self.found.load_errors);
                 Arc::new(offer)
             }
         }
@@ -48,19 +48,19 @@ impl State {
 }
 
 impl ActionSetPublisher {
-    pub(super) fn new(found: Offer) -> Arc<Self> {
+    pub(super) fn new(found: ActionSet) -> Arc<Self> {
         let found = Arc::new(found);
         let shared = shared(&found);
         let state = Mutex::new(State { found: found.clone(), shared, full: None });
         Arc::new(Self { offer: watch::Sender::new(found), state })
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Offer>> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<ActionSet>> {
         self.offer.subscribe()
     }
 
     /// Replaces what was found, all at once.
-    pub(super) fn replace(&self, found: Offer) {
+    pub(super) fn replace(&self, found: ActionSet) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.shared = shared(&found);
         state.found = Arc::new(found);
@@ -73,7 +73,7 @@ impl ActionSetPublisher {
         state.shared.contains(action)
     }
 
-    fn set_full(&self, full: Option<Problem>) {
+    fn set_full(&self, full: Option<LoadError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match (&state.full, &full) {
             (None, Some(problem)) => {
@@ -98,7 +98,7 @@ impl ActionSetPublisher {
                     let message = format!(
                         "nothing can be written to temporary files: {error}; no new work is taken until that is possible"
                     );
-                    Problem::new(place, message)
+                    LoadError::new(place, message)
                 }));
             }
             drop(publisher);

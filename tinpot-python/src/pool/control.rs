@@ -188,7 +188,7 @@ pub(super) fn describe(attempt: &Attempt, line: &mut Vec<u8>) {
     line.extend_from_slice(about.as_bytes());
     line.extend_from_slice(b",\"parameters\":");
     let start = line.len();
-    line.extend_from_slice(attempt.parameters.get().as_bytes());
+    line.extend_from_slice(attempt.parameters.as_str().as_bytes());
     // A request is one line. In JSON a line end stands between tokens only, where a blank means the same.
     while let Some(at) = memchr::memchr(b'\n', &line[start..]) {
         line[start + at] = b' ';

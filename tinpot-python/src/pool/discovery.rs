@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tinpot_core::{Offer, Problem};
+use tinpot_core::{ActionSet, LoadError};
 
 use super::fleet::Fleet;
 use super::interpreter::{Interpreter, Launch};
@@ -31,7 +31,7 @@ pub(super) struct Good {
 pub(super) struct Discovery {
     pub(super) launch: Launch,
     pub(super) first: Interpreter,
-    pub(super) offer: Offer,
+    pub(super) offer: ActionSet,
     pub(super) good: Good,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Discovery {
 #[derive(Debug)]
 pub(super) enum Failed {
     /// What went well before does not any more, and no changed file is the reason.
-    NotNow(Vec<Problem>),
+    NotNow(Vec<LoadError>),
     Error(PythonError),
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn discover(
         }
     }
     let place = attempt.launch.root.display().to_string();
-    Err(Failed::NotNow(vec![Problem::new(
+    Err(Failed::NotNow(vec![LoadError::new(
         place,
         "too many changed files kill or hang an interpreter",
     )]))
@@ -187,7 +187,7 @@ impl<'a> Try<'a> {
             Some(_) => {
                 let lost = unexplained.into_iter();
                 Err(Failed::NotNow(
-                    lost.map(|(file, message)| Problem::new(file, message)).collect(),
+                    lost.map(|(file, message)| LoadError::new(file, message)).collect(),
                 ))
             }
         }
@@ -215,7 +215,7 @@ impl<'a> Try<'a> {
             self.keep(culprit, &message);
         } else if self.good.get(file).is_some() {
             if !self.keep_all(file, &message) {
-                return Err(Failed::NotNow(vec![Problem::new(&**file, message)]));
+                return Err(Failed::NotNow(vec![LoadError::new(&**file, message)]));
             }
         } else if self.skipped.len() < SKIPPED_MAX {
             if hangs {
@@ -235,7 +235,7 @@ impl<'a> Try<'a> {
             bad.extend(problem.importing.first().cloned());
         }
         let problems = self.skipped.into_iter().chain(self.kept);
-        let problems = problems.map(|(place, message)| Problem::new(place, message)).collect();
+        let problems = problems.map(|(place, message)| LoadError::new(place, message)).collect();
         let sources = self.launch.sources.clone().unwrap_or_default();
         let offer = found.into_offer(problems);
         Discovery {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tinpot_core::{Offer, Problem};
+use tinpot_core::{ActionSet, LoadError};
 use tokio::time::{Instant, sleep_until};
 
 use super::action_set_publisher::ActionSetPublisher;
@@ -58,7 +58,7 @@ pub(super) struct Reloader {
     pub(super) files: Files,
     /// Of the generation in force.
     pub(super) launch: Arc<Launch>,
-    pub(super) offer: Offer,
+    pub(super) offer: ActionSet,
     pub(super) good: Good,
     /// What was on the disk when it was last looked at, whether it works or not.
     pub(super) disk: Arc<Sources>,
@@ -129,7 +129,7 @@ impl Reloader {
                 self.adopt(discovery);
                 tracing::info!(
                     actions = self.offer.actions.len(),
-                    problems = self.offer.problems.len(),
+                    problems = self.offer.load_errors.len(),
                     "reloaded within {:?}",
                     begun.elapsed()
                 );
@@ -141,14 +141,14 @@ impl Reloader {
             }
             Err(Failed::Error(error)) => {
                 let message = format!("what was changed cannot be loaded: {error}");
-                self.stay(vec![Problem::new(self.place(), message)]);
+                self.stay(vec![LoadError::new(self.place(), message)]);
                 Some(Instant::now() + RETRY)
             }
         }
     }
 
     fn adopt(&mut self, Discovery { launch, first, offer, good }: Discovery) {
-        report(&offer.problems, &self.offer.problems);
+        report(&offer.load_errors, &self.offer.load_errors);
         self.launch = Arc::new(launch);
         self.good = good;
         self.offer = offer.clone();
@@ -158,19 +158,19 @@ impl Reloader {
     }
 
     /// Everything stays as it was, and these problems say why.
-    fn stay(&self, problems: Vec<Problem>) {
+    fn stay(&self, problems: Vec<LoadError>) {
         let mut offer = self.offer.clone();
         for problem in problems {
             let message =
                 format!("{}\nThe last good version of all files is still used.", problem.message);
-            offer.problems.push(Problem::new(problem.place, message));
+            offer.load_errors.push(LoadError::new(problem.place, message));
         }
-        report(&offer.problems, &self.offer.problems);
+        report(&offer.load_errors, &self.offer.load_errors);
         self.publisher.replace(offer);
     }
 
-    fn unreadable(&self, error: &std::io::Error) -> Problem {
-        Problem::new(self.place(), format!("changed files cannot be read: {error}"))
+    fn unreadable(&self, error: &std::io::Error) -> LoadError {
+        LoadError::new(self.place(), format!("changed files cannot be read: {error}"))
     }
 
     fn place(&self) -> String {
@@ -179,7 +179,7 @@ impl Reloader {
 }
 
 /// Tells the log of new problems.
-pub(super) fn report(problems: &[Problem], known: &[Problem]) {
+pub(super) fn report(problems: &[LoadError], known: &[LoadError]) {
     for problem in problems.iter().filter(|problem| !known.contains(problem)) {
         tracing::warn!(place = problem.place, "{}", problem.message);
     }

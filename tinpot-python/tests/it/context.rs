@@ -72,7 +72,7 @@ def talk(ctx: Context):
     assert_eq!(told[six + 5], "log error 0 ten");
     assert!(told.last().expect("a line").contains("zerodivisionerror"), "{told:?}");
     let with_fields = ended.chunks.iter().find_map(|chunk| chunk.fields.as_ref());
-    assert_eq!(with_fields.expect("fields").get(), r#"{"host":"db1"}"#);
+    assert_eq!(with_fields.expect("fields").as_str(), r#"{"host":"db1"}"#);
     let failure = ended.failure();
     assert!(failure.message.contains("must be debug, info, warning or error"), "{failure:?}");
 }
@@ -174,7 +174,7 @@ async def slowly():
     );
     let pool = actions.pool().await;
     let ended = start(&pool, "steps", json!({})).end().await;
-    assert_eq!(ended.outcome.value().expect("a value").get(), r#""ended""#);
+    assert_eq!(ended.outcome.value().expect("a value").as_str(), r#""ended""#);
     assert_eq!(ended.stdout(), ["starting"]);
     let progress = ended.progress.expect("progress");
     assert_eq!((progress.done, progress.total), (3.0, Some(4.0)));
@@ -209,8 +209,10 @@ class Database:
     let mut results = Vec::new();
     for _ in 0..3 {
         let ended = start(&pool, "use", json!({"by": 2})).end().await;
-        results
-            .push((ended.outcome.value().expect("a value").get().to_owned(), ended.stdout().len()));
+        results.push((
+            ended.outcome.value().expect("a value").as_str().to_owned(),
+            ended.stdout().len(),
+        ));
     }
     assert_eq!(results, [("2".to_owned(), 1), ("4".to_owned(), 0), ("6".to_owned(), 0)]);
 }
@@ -263,7 +265,8 @@ def build(ctx: Context):
     let data = ended.stream(Stream::Data);
     assert_eq!(data.len(), 3);
     assert!(data.iter().all(|line| line.starts_with("1.1 ")));
-    let (_, tmpdir): (u32, String) = ended.outcome.value().expect("a value").to().expect("both");
+    let (_, tmpdir): (u32, String) =
+        ended.outcome.value().expect("a value").deserialize().expect("both");
     assert!(!std::path::Path::new(&tmpdir).exists(), "it goes away with the attempt");
 }
 
@@ -290,7 +293,7 @@ if __name__ == "__main__":
     );
     let pool = actions.pool().await;
     let ended = start(&pool, "outer", json!({})).end().await;
-    let value: String = ended.outcome.value().expect("a value").to().expect("text");
+    let value: String = ended.outcome.value().expect("a value").deserialize().expect("text");
     assert_eq!(value, "warning: careful host='x'\n7 1 True\n");
 }
 

@@ -35,7 +35,7 @@ async fn files_are_found_below_and_imported_as_packages() {
         .file("c/job.py", &one("c_job"));
     let pool = actions.pool().await;
     let offer = offer(&pool);
-    assert_eq!(offer.problems, []);
+    assert_eq!(offer.load_errors, []);
     let mut found = names(&offer);
     found.sort_unstable();
     let expected = [
@@ -88,10 +88,10 @@ async fn problems_hide_nothing_else() {
         ("decorated.py", "retries must be"),
     ];
     for (place, part) in expected {
-        let found = offer.problems.iter().any(|p| p.place == place && p.message.contains(part));
-        assert!(found, "{place}: {part} in {:#?}", offer.problems);
+        let found = offer.load_errors.iter().any(|p| p.place == place && p.message.contains(part));
+        assert!(found, "{place}: {part} in {:#?}", offer.load_errors);
     }
-    assert_eq!(offer.problems.len(), 8, "{:#?}", offer.problems);
+    assert_eq!(offer.load_errors.len(), 8, "{:#?}", offer.load_errors);
     // Whoever calls an action that is not there for such a reason is told.
     let ended = call(&pool, "half").await;
     assert!(ended.failure().message.contains("no_such_module"), "{:?}", ended.failure());
@@ -111,8 +111,8 @@ async fn file_that_hangs_or_kills_is_set_aside() {
     for (place, part) in
         [("hangs.py", "1.5 s"), ("kills.py", "exit code 7"), ("kills.py", "last words")]
     {
-        let found = offer.problems.iter().any(|p| p.place == place && p.message.contains(part));
-        assert!(found, "{place}: {part} in {:#?}", offer.problems);
+        let found = offer.load_errors.iter().any(|p| p.place == place && p.message.contains(part));
+        assert!(found, "{place}: {part} in {:#?}", offer.load_errors);
     }
     assert!(call(&pool, "fine").await.value().is_string());
 }
@@ -153,7 +153,7 @@ def careful(): pass
     );
     let pool = actions.pool().await;
     let offer = offer(&pool);
-    assert_eq!(offer.problems, []);
+    assert_eq!(offer.load_errors, []);
     let [bare, full, more, careful] = &offer.actions[..] else { panic!("{:?}", names(&offer)) };
     assert_eq!((&*bare.group, &*bare.queue, bare.timeout), ("General", "default", None));
     assert_eq!(bare.description, "What it does.\n\nAnd more.");
@@ -164,7 +164,7 @@ def careful(): pass
     assert_eq!((more.priority, more.delay, more.expires_in), (0, None, None));
     assert_eq!(more.retry, RetryPolicy::never());
     is_careful(careful);
-    let schema: serde_json::Value = full.schema.to().expect("a schema");
+    let schema: serde_json::Value = full.schema.deserialize().expect("a schema");
     assert_eq!(schema["required"], json!(["text"]));
     assert_eq!(schema["additionalProperties"], json!(false));
     let strings = json!({ "type": "array", "items": { "type": "string" }, "default": ["a"] });
@@ -192,7 +192,7 @@ def careful(): pass
     let expected =
         "text whole real yes items plain counts old maybe implied either anything untyped";
     assert_eq!(order.join(" "), expected);
-    let schema: serde_json::Value = more.schema.to().expect("a schema");
+    let schema: serde_json::Value = more.schema.deserialize().expect("a schema");
     assert_eq!(schema["additionalProperties"], json!(true));
 }
 
@@ -230,10 +230,10 @@ async fn wrong_options_are_named_with_file_and_line() {
     let pool = actions.pool().await;
     let offer = offer(&pool);
     assert_eq!(names(&offer), ["fine"]);
-    assert_eq!(offer.problems.len(), wrong.len(), "{:#?}", offer.problems);
+    assert_eq!(offer.load_errors.len(), wrong.len(), "{:#?}", offer.load_errors);
     for (number, option) in wrong.iter().enumerate() {
         let file = format!("wrong_{number}.py");
-        let problem = offer.problems.iter().find(|p| p.place == file).expect("a problem");
+        let problem = offer.load_errors.iter().find(|p| p.place == file).expect("a problem");
         let name = option.split('=').next().expect("a name");
         for part in [&*format!("{file}\", line 3"), "Error: ", name] {
             assert!(problem.message.contains(part), "{part:?} in {}", problem.message);

@@ -121,7 +121,7 @@ async fn options_of_the_decorator_are_offered_and_wrong_ones_named() {
     assert_eq!(eager.expires_in, Some(Duration::from_secs(60)));
     let backoff = Backoff::exponential(Duration::from_secs(3));
     assert_eq!(eager.retry, RetryPolicy::new(2, backoff).max_lost_attempts(2));
-    let [problem] = &offer.problems[..] else { panic!("{:?}", offer.problems) };
+    let [problem] = &offer.load_errors[..] else { panic!("{:?}", offer.load_errors) };
     assert_eq!(problem.place, "wrong.py");
     assert!(problem.message.contains("wrong.py\", line 2"), "{}", problem.message);
     assert!(
@@ -163,11 +163,11 @@ def parent(ctx: Context, number: int):
     let there =
         catalogue.wait_for(|known| known.get("parent").is_some_and(|entry| entry.available));
     within("the actions", there).await.expect("a catalogue");
-    let parameters = tinpot_core::Json::of(&json!({"number": 20})).expect("JSON");
+    let parameters = tinpot_core::Json::serialize(&json!({"number": 20})).expect("JSON");
     let handle = coordinator.submit("parent", parameters, Default::default()).await;
     let handle = handle.expect("accepted");
     let outcome = within("an outcome", handle.outcome()).await.expect("an outcome");
-    assert_eq!(outcome.value().map(tinpot_core::Json::get), Some("42"), "{outcome:?}");
+    assert_eq!(outcome.value().map(tinpot_core::Json::as_str), Some("42"), "{outcome:?}");
     let events = handle.events(0).collect::<Vec<_>>();
     let mut told = Vec::new();
     for event in within("the log", events).await {

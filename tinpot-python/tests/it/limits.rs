@@ -200,10 +200,10 @@ async fn limits_that_make_no_sense_are_named() {
     let pool = pool(&actions, Limits::default()).await;
     let offer = offer(&pool);
     assert!(names(&offer).is_empty());
-    assert_eq!(offer.problems.len(), wrong.len());
+    assert_eq!(offer.load_errors.len(), wrong.len());
     for (number, option) in wrong.iter().enumerate() {
         let place = format!("wrong_{number}.py");
-        let problem = offer.problems.iter().find(|p| p.place == place).expect("a problem");
+        let problem = offer.load_errors.iter().find(|p| p.place == place).expect("a problem");
         let name = option.split('=').next().expect("a name");
         assert!(problem.message.contains(&format!("@action: {name} must")), "{}", problem.message);
     }

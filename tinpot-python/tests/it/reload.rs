@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tinpot_core::{Executor, Offer};
+use tinpot_core::{ActionSet, Executor};
 use tinpot_python::PythonPool;
 
 use crate::support::{Actions, call, is_alive, names, offer, run, start, until, within};
@@ -26,17 +26,17 @@ async fn pool(actions: &Actions) -> Arc<PythonPool> {
 async fn offered(
     pool: &Arc<PythonPool>,
     what: &str,
-    so: impl FnMut(&Arc<Offer>) -> bool,
-) -> Arc<Offer> {
+    so: impl FnMut(&Arc<ActionSet>) -> bool,
+) -> Arc<ActionSet> {
     let mut actions = pool.actions();
     within(what, actions.wait_for(so)).await.expect("an offer").clone()
 }
 
 /// Waits for a problem at `place` whose message has all parts.
-async fn problem(pool: &Arc<PythonPool>, place: &str, parts: &[&str]) -> Arc<Offer> {
+async fn problem(pool: &Arc<PythonPool>, place: &str, parts: &[&str]) -> Arc<ActionSet> {
     offered(pool, &format!("a problem at {place} with {parts:?}"), |offer| {
         let fits = |message: &str| parts.iter().all(|part| message.contains(part));
-        offer.problems.iter().any(|p| p.place == place && fits(&p.message))
+        offer.load_errors.iter().any(|p| p.place == place && fits(&p.message))
     })
     .await
 }
@@ -146,10 +146,10 @@ async fn broken_file_keeps_its_last_good_version_and_others_go_on() {
     // One that still does not work, for another reason.
     fs::write(actions.path("a.py"), "import no_such_module\n").expect("a file");
     let now = problem(&pool, "a.py", &["No module named", "still used"]).await;
-    assert_eq!((names(&now), now.problems.len()), (vec!["a", "b"], 2));
+    assert_eq!((names(&now), now.load_errors.len()), (vec!["a", "b"], 2));
     fs::write(actions.path("a.py"), one("a", "3")).expect("a file");
     fs::write(actions.path("never.py"), one("at_last", "4")).expect("a file");
-    let now = offered(&pool, "no problem", |offer| offer.problems.is_empty()).await;
+    let now = offered(&pool, "no problem", |offer| offer.load_errors.is_empty()).await;
     assert_eq!(names(&now), ["a", "b", "at_last"]);
     assert_eq!(call(&pool, "a").await.value(), json!(3));
     assert_eq!(call(&pool, "at_last").await.value(), json!(4));
@@ -174,7 +174,7 @@ async fn broken_module_keeps_its_last_good_version_whoever_imports_it() {
     fs::write(actions.path("_lib/helper.py"), helper("1 / 0")).expect("a file");
     fs::write(actions.path("b.py"), user("b", 2)).expect("a file");
     let now = problem(&pool, "_lib/helper.py", &["ZeroDivisionError", "is still used"]).await;
-    assert_eq!((names(&now), now.problems.len()), (vec!["a", "b"], 1));
+    assert_eq!((names(&now), now.load_errors.len()), (vec!["a", "b"], 1));
     returns(&pool, "b", json!([4, 2])).await;
     assert_eq!(call(&pool, "a").await.value(), json!([4, 1]));
     // It works, and lacks what others need; also when it is gone.
@@ -182,11 +182,11 @@ async fn broken_module_keeps_its_last_good_version_whoever_imports_it() {
     problem(&pool, "_lib/helper.py", &["cannot import name 'twice'", "is still used"]).await;
     fs::remove_file(actions.path("_lib/helper.py")).expect("removed");
     let now = problem(&pool, "_lib/helper.py", &["No module named", "is still used"]).await;
-    assert_eq!((names(&now), now.problems.len()), (vec!["a", "b"], 1));
+    assert_eq!((names(&now), now.load_errors.len()), (vec!["a", "b"], 1));
     assert_eq!(call(&pool, "b").await.value(), json!([4, 2]));
     fs::write(actions.path("_lib/helper.py"), helper("6")).expect("a file");
     returns(&pool, "b", json!([12, 2])).await;
-    assert_eq!(offer(&pool).problems, []);
+    assert_eq!(offer(&pool).load_errors, []);
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn files_and_folders_that_come_move_and_go_are_seen() {
     let pool = pool(&actions).await;
     let expected = async |what: &str, wanted: &[&str]| {
         let now = offered(&pool, what, |offer| names(offer) == wanted).await;
-        assert_eq!(now.problems, [], "{what}");
+        assert_eq!(now.load_errors, [], "{what}");
         for action in wanted {
             assert_eq!(call(&pool, action).await.value(), json!(1), "{what}: {action}");
         }
@@ -241,7 +241,8 @@ async fn file_that_hangs_leaves_or_dies_takes_nothing_down() {
         let now = problem(&pool, "a.py", &[part, "is still used"]).await;
         assert_eq!(names(&now), ["a", "b"]);
         // A new file has no good version.
-        let said = &now.problems.iter().find(|p| p.place == "new.py").expect("a problem").message;
+        let said =
+            &now.load_errors.iter().find(|p| p.place == "new.py").expect("a problem").message;
         assert!(said.contains(part) && !said.contains("still used"), "{said}");
         assert_eq!(call(&pool, "a").await.value(), json!(1));
     }
@@ -250,10 +251,10 @@ async fn file_that_hangs_leaves_or_dies_takes_nothing_down() {
     let before = tries();
     fs::write(actions.path("b.py"), one("b", "2")).expect("a file");
     returns(&pool, "b", json!(2)).await;
-    assert_eq!((tries(), offer(&pool).problems.len()), (before, 2));
+    assert_eq!((tries(), offer(&pool).load_errors.len()), (before, 2));
     fs::remove_file(actions.path("new.py")).expect("removed");
     fs::write(actions.path("a.py"), one("a", "2")).expect("a file");
-    offered(&pool, "no problem", |offer| offer.problems.is_empty()).await;
+    offered(&pool, "no problem", |offer| offer.load_errors.is_empty()).await;
     assert_eq!(call(&pool, "a").await.value(), json!(2));
 }
 
@@ -296,7 +297,7 @@ async fn what_fails_without_a_change_of_its_own_keeps_all_as_it_was() {
     fs::write(actions.path("needed.txt"), "").expect("a file");
     fs::write(actions.path("b.py"), one("b", "3")).expect("a file");
     returns(&pool, "b", json!(3)).await;
-    assert_eq!(offer(&pool).problems, []);
+    assert_eq!(offer(&pool).load_errors, []);
 }
 
 #[tokio::test]
@@ -347,5 +348,5 @@ async fn what_links_point_to_is_seen_in_time() {
     assert_eq!(call(&pool, "a").await.value(), json!(1));
     link("..two");
     returns(&pool, "a", json!(2)).await;
-    assert_eq!(offer(&pool).problems, []);
+    assert_eq!(offer(&pool).load_errors, []);
 }

@@ -68,7 +68,7 @@ async fn many_share_an_interpreter_and_each_has_its_own_log() {
             .outcome
             .value()
             .unwrap_or_else(|| panic!("{:?}", ended.outcome))
-            .to()
+            .deserialize()
             .expect("two");
         assert_eq!(same, number);
         pids.push(pid);
@@ -119,7 +119,7 @@ async fn what_will_not_end_is_killed_with_its_interpreter_and_another_takes_its_
     assert!(failure.failure().message.contains("would not end"), "{:?}", failure.outcome);
     let value: Value = {
         let ended = start(&pool, "meet", json!({"number": 1, "count": 1})).end().await;
-        ended.outcome.value().expect("a new one runs").to().expect("JSON")
+        ended.outcome.value().expect("a new one runs").deserialize().expect("JSON")
     };
     assert_eq!(value[0], 1);
     let crashed = start(&pool, "leave", json!({})).end().await;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tinpot_core::protocol::{Epoch, Fence};
 use tinpot_core::{
-    Attempt, Context, ContextParts, ExecutionId, Executor, Failure, Json, LogBuffer, LogChunk,
-    LogWriter, Offer, Outcome, Progress, Stop, StopReason, Stream, stop_channel,
+    ActionSet, Attempt, Context, ContextParts, ExecutionId, Executor, Failure, Json, LogBuffer,
+    LogChunk, LogWriter, Outcome, Progress, Stop, StopReason, Stream, stop_channel,
 };
 use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::sync::{Notify, watch};
@@ -97,7 +97,7 @@ pub(crate) fn start(executor: &Arc<impl Executor>, action: &str, parameters: Val
     let parts = ContextParts::new(logs, stops, report);
     let context = Context::new(parts);
     let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
-    let parameters = Json::of(&parameters).expect("parameters");
+    let parameters = Json::serialize(&parameters).expect("parameters");
     let attempt = Attempt::new(ExecutionId::generate(), fence, action, parameters);
     let executor = executor.clone();
     let task = tokio::spawn(async move { executor.execute(attempt, context).await });
@@ -163,7 +163,7 @@ impl Ended {
 
     pub(crate) fn value(&self) -> Value {
         match &self.outcome {
-            Outcome::Succeeded(value) => value.to().expect("a JSON document"),
+            Outcome::Succeeded(value) => value.deserialize().expect("a JSON document"),
             other => panic!("ended with {other:?}"),
         }
     }
@@ -178,11 +178,11 @@ pub(crate) async fn call(executor: &Arc<impl Executor>, action: &str) -> Ended {
     run(executor, action, json!({})).await
 }
 
-pub(crate) fn offer(executor: &Arc<impl Executor>) -> Arc<Offer> {
+pub(crate) fn offer(executor: &Arc<impl Executor>) -> Arc<ActionSet> {
     executor.actions().borrow().clone()
 }
 
-pub(crate) fn names(offer: &Offer) -> Vec<&str> {
+pub(crate) fn names(offer: &ActionSet) -> Vec<&str> {
     offer.actions.iter().map(|action| action.name.as_str()).collect()
 }
 

@@ -61,14 +61,14 @@ async fn schemas_and_problems_are_offered() {
     let offer = offer(&pool);
     let typed = offer.actions.iter().find(|a| a.name.as_str() == "typed").expect("the action");
     assert_eq!(typed.description, "Does it.");
-    let schema: Value = typed.schema.to().expect("a schema");
+    let schema: Value = typed.schema.deserialize().expect("a schema");
     let when = json!({ "type": "string", "format": "date-time", "description": "The moment." });
     assert_eq!(schema["properties"]["when"], when);
     assert_eq!(schema["properties"]["wait"]["default"], json!("PT1H"));
     let secret = json!({ "type": "string", "format": "password", "writeOnly": true });
     assert_eq!(schema["properties"]["password"], secret);
     assert_eq!(schema["required"], json!(["when", "parts"]));
-    let [problem] = &offer.problems[..] else { panic!("{:?}", offer.problems) };
+    let [problem] = &offer.load_errors[..] else { panic!("{:?}", offer.load_errors) };
     assert!(problem.place.starts_with("actions.py:"), "{problem:?}");
     for part in ["'odd'", "'a': the type complex", "'b': the annotation 'Nothing'"] {
         assert!(problem.message.contains(part), "{part} in {}", problem.message);

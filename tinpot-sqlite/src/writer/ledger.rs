@@ -105,10 +105,10 @@ impl Ledger {
     ) -> Result<()> {
         match transition {
             Transition::Offer(action) => {
-                let text = Json::of(&**action)?;
+                let text = Json::serialize(&**action)?;
                 let sql = "INSERT INTO actions (name, action) VALUES (?1, ?2) \
                            ON CONFLICT (name) DO UPDATE SET action = excluded.action";
-                connection.prepare_cached(sql)?.execute([&action.name, text.get()])?;
+                connection.prepare_cached(sql)?.execute([&action.name, text.as_str()])?;
             }
             Transition::Pause { queue, since } => {
                 let sql = "INSERT INTO paused_queues (queue, since) VALUES (?1, ?2) \
@@ -301,7 +301,7 @@ fn load(connection: &Connection, id: ExecutionId) -> Result<Option<Entry>> {
 
 fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> Result<()> {
     let execution = &entry.execution;
-    let parameters = execution.parameters.get();
+    let parameters = execution.parameters.as_str();
     let is_large = parameters.len() > LARGE_PARAMETERS_BYTES;
     let mut statement = connection.prepare_cached(
         "INSERT INTO executions (row, id, route, state, rank, accepted_at, not_before, expires_at, finished_at, lease, log_lines, \

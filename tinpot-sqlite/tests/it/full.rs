@@ -18,7 +18,7 @@ const AT: Timestamp = Timestamp(1);
 /// With parameters of about 50 kB.
 fn large(number: u128) -> Transition {
     let mut new = execution(number);
-    new.parameters = Json::of(&"x".repeat(50_000)).expect("JSON");
+    new.parameters = Json::serialize(&"x".repeat(50_000)).expect("JSON");
     Transition::Accept(Arc::new(new))
 }
 

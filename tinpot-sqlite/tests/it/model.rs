@@ -64,7 +64,7 @@ impl Pair {
     fn new_execution(&mut self) -> Execution {
         let action = format!("act {}", self.below(3));
         let text = "x".repeat(self.below(2_500) as usize);
-        let mut new = Execution::new(self.id(), action, Json::of(&[text]).expect("JSON"));
+        let mut new = Execution::new(self.id(), action, Json::serialize(&[text]).expect("JSON"));
         if self.random.chance(0.3) {
             new.secrets = vec!["/0".to_owned(), format!("/{}", self.random.number() % 9)];
         }
@@ -90,9 +90,9 @@ impl Pair {
 
     fn outcome(&mut self) -> Outcome {
         match self.below(5) {
-            0 => {
-                Outcome::Succeeded(Json::of(&"y".repeat(self.below(3_000) as usize)).expect("JSON"))
-            }
+            0 => Outcome::Succeeded(
+                Json::serialize(&"y".repeat(self.below(3_000) as usize)).expect("JSON"),
+            ),
             1 => Outcome::Failed(Failure::new("no").kind("Error")),
             2 => Outcome::Cancelled,
             3 => Outcome::TimedOut,

@@ -132,7 +132,7 @@ async fn whatever_belongs_to_a_forgotten_execution_goes_with_it() {
     let (_directory, path) = place();
     let store = open(&path, Retention::unbounded().executions(0)).await;
     let mut new = execution(1);
-    new.parameters = Json::of(&"x".repeat(100_000)).expect("JSON");
+    new.parameters = Json::serialize(&"x".repeat(100_000)).expect("JSON");
     new.idempotency_key = Some("the key".into());
     let again = |number| {
         let mut again = new.clone();

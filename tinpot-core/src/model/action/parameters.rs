@@ -42,7 +42,9 @@ fn type_of(schema: &Value) -> Option<&str> {
 
 /// The parameters of a schema, in its order; empty when it has no `properties`.
 pub fn parameters(schema: &Json) -> Vec<Parameter> {
-    let Ok(schema) = serde_json::from_str::<ObjectSchema>(schema.get()) else { return Vec::new() };
+    let Ok(schema) = serde_json::from_str::<ObjectSchema>(schema.as_str()) else {
+        return Vec::new();
+    };
     let required = schema.required;
     let parameter = |(name, schema): (String, Value)| Parameter {
         default: schema.get("default").cloned(),

@@ -33,7 +33,7 @@ impl Schema {
         let invalid = |message: String| {
             Error::new(ErrorKind::InvalidInput, format!("the schema is not valid: {message}"))
         };
-        let reading = strict::read(schema.get());
+        let reading = strict::read(schema.as_str());
         if let Some((_, error)) = reading.syntax {
             return Err(invalid(error.to_string()));
         }
@@ -57,7 +57,7 @@ impl Schema {
     /// [`ErrorKind::InvalidParameters`], whose message and [`violations`](Error::violations) name everything that is wrong.
     pub fn check(&self, parameters: &Json) -> Result<Vec<String>> {
         let kind = ErrorKind::InvalidParameters;
-        let reading = strict::read(parameters.get());
+        let reading = strict::read(parameters.as_str());
         let mut violations = reading.faults;
         match &reading.value {
             Some(value @ Value::Object(_)) => self.look(value, &mut violations),
@@ -100,13 +100,13 @@ impl SecretParts {
         if !secrets::may_have(schema) {
             return None;
         }
-        let value: Value = schema.to().ok()?;
+        let value: Value = schema.deserialize().ok()?;
         dereference::dereference(&value).ok().filter(secrets::has).map(Self)
     }
 
     /// The texts and numbers that must not be seen.
     pub(crate) fn texts(&self, parameters: &Json) -> Vec<String> {
-        let Some(value) = strict::read(parameters.get()).value else { return Vec::new() };
+        let Some(value) = strict::read(parameters.as_str()).value else { return Vec::new() };
         secrets::texts(&self.0, &value)
     }
 }

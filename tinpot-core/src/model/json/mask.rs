@@ -17,8 +17,8 @@ const MASK_JSON: &str = "\"***\"";
 pub(crate) fn at_places(document: &Json, pointers: &[String]) -> Json {
     let places: Vec<Vec<String>> = pointers.iter().map(|pointer| segments(pointer)).collect();
     let places: Vec<&[String]> = places.iter().map(Vec::as_slice).collect();
-    let mut out = String::with_capacity(document.get().len());
-    write_masked(document.get(), &places, &mut out);
+    let mut out = String::with_capacity(document.as_str().len());
+    write_masked(document.as_str(), &places, &mut out);
     // The text consists of valid parts. If it is invalid nevertheless, show nothing rather than a
     // secret.
     Json::parse(out).unwrap_or_else(|_| Json::constant(MASK_JSON))
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Children<'de> {
 /// Returns the document with `mask` applied to each string and number, names included. The rest
 /// keeps its text.
 pub(crate) fn in_texts(document: &Json, mask: impl Fn(&str) -> Option<String>) -> Json {
-    let text = document.get();
+    let text = document.as_str();
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
@@ -151,11 +151,11 @@ mod tests {
             ["/a~1b/k/0", "/a~1b/k/1/p", "/n/s", "/not/there", "/a~1b/~0"].map(str::to_owned);
         let shown = at_places(&document, &places);
         assert_eq!(
-            shown.get(),
+            shown.as_str(),
             r#"{"z":1.50,"a/b":{"~":"***","k":["***",{"p":"***"}]},"n":{"s":"***"}}"#
         );
-        assert_eq!(at_places(&document, &[String::new()]).get(), "\"***\"");
-        assert_eq!(at_places(&json("7"), &places).get(), "7");
+        assert_eq!(at_places(&document, &[String::new()]).as_str(), "\"***\"");
+        assert_eq!(at_places(&json("7"), &places).as_str(), "7");
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
                 .then(|| text.replace("secret", "***").replace("1234", "***"))
         };
         assert_eq!(
-            in_texts(&document, mask).get(),
+            in_texts(&document, mask).as_str(),
             r#"{"***": [ "a ***\n", "***", -1.5e3, true ], "x": "\"***\""}"#
         );
     }

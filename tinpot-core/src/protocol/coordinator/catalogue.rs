@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::action::{Action, Problem, Schema};
+use crate::model::action::{Action, LoadError, Schema};
 use crate::model::error::Result;
 use crate::model::json::Json;
 
@@ -61,7 +61,7 @@ impl KnownActions {
         &mut self,
         actions: &[Arc<Action>],
         news: &mut Vec<Arc<Action>>,
-        problems: &mut Vec<Problem>,
+        load_errors: &mut Vec<LoadError>,
     ) -> Vec<Arc<str>> {
         let mut names = Vec::with_capacity(actions.len());
         for action in actions {
@@ -77,7 +77,7 @@ impl KnownActions {
             let schema = match Schema::compile(&action.schema) {
                 Ok(schema) => Arc::new(schema),
                 Err(error) => {
-                    problems.push(Problem::new(&*action.name, error.to_string()));
+                    load_errors.push(LoadError::new(&*action.name, error.to_string()));
                     continue;
                 }
             };

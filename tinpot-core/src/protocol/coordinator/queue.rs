@@ -51,7 +51,7 @@ impl Active {
     }
 
     fn weight(&self) -> usize {
-        self.execution.parameters.get().len()
+        self.execution.parameters.as_str().len()
     }
 }
 

@@ -14,7 +14,7 @@ const NAMED: usize = 3;
 /// How many executions wait in a queue, and how many of them a live worker could run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct QueueView {
+pub struct QueueInfo {
     /// The name.
     pub name: Arc<str>,
     /// Executions that wait for a worker.
@@ -40,7 +40,7 @@ impl CoordinatorMachine {
     }
 
     /// The queues of which something is known: executions wait or run there, a worker names them, or an action does, or they are paused.
-    pub fn queues(&self) -> Vec<QueueView> {
+    pub fn queues(&self) -> Vec<QueueInfo> {
         let waiting = self.waiting_in();
         let mut granted = BTreeMap::<&Arc<str>, usize>::new();
         for id in self.granted.values() {
@@ -58,7 +58,7 @@ impl CoordinatorMachine {
             let oldest = oldest.get(&name).and_then(|id| self.active.get(id));
             let oldest_accepted_at = oldest.map(|active| active.execution.accepted_at);
             let reason = self.why_waits(&name, waiting, delayed);
-            QueueView {
+            QueueInfo {
                 name,
                 waiting,
                 granted,

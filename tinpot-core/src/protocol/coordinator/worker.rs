@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::catalogue::NOBODY;
 use super::load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
-use crate::model::action::Problem;
+use crate::model::action::LoadError;
 use crate::model::address::Address;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -26,7 +26,7 @@ pub(super) struct WorkerEntry {
     pub(super) groups: Vec<String>,
     pub(super) slots: u32,
     pub(super) actions: BTreeSet<Arc<str>>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) load_errors: Vec<LoadError>,
     /// The last beat heard, whatever it said.
     heard: u64,
     /// The last one that showed that it listens to us; 0 before the first: nothing can be dispatched until then.
@@ -66,7 +66,7 @@ pub struct WorkerInfo {
     /// The names of its actions.
     pub actions: Vec<Arc<str>>,
     /// What should have been an action and is not, and why.
-    pub problems: Vec<Problem>,
+    pub load_errors: Vec<LoadError>,
     /// The executions whose attempts it holds.
     pub executions: Vec<ExecutionId>,
     /// Those attempts, oldest first.
@@ -138,7 +138,7 @@ impl CoordinatorMachine {
             groups: worker.groups.clone(),
             slots: worker.slots,
             actions: worker.actions.iter().cloned().collect(),
-            problems: worker.problems.clone(),
+            load_errors: worker.load_errors.clone(),
             executions: worker.load.in_flight.values().copied().collect(),
             running: running(&worker.load),
             silent_for: now.since(worker.beat_at),
@@ -184,7 +184,7 @@ impl CoordinatorMachine {
                 groups: Vec::new(),
                 slots: 0,
                 actions: BTreeSet::new(),
-                problems: Vec::new(),
+                load_errors: Vec::new(),
                 heard: self.departed.heard(id),
                 beat: 0,
                 beat_at: now,
@@ -228,7 +228,7 @@ impl CoordinatorMachine {
             return;
         }
         let mut news = Vec::new();
-        let mut problems = hello.offer.problems;
+        let mut problems = hello.offer.load_errors;
         let actions = self.actions.offer(&hello.offer.actions, &mut news, &mut problems);
         let limit = |action: &Arc<crate::Action>| {
             Some((Arc::from(action.name.as_str()), action.concurrency?))
@@ -244,7 +244,7 @@ impl CoordinatorMachine {
         worker.slots = hello.slots;
         worker.actions = actions.into_iter().collect();
         worker.load.offered(limits);
-        worker.problems = problems;
+        worker.load_errors = problems;
         worker.paused = false;
         worker.version = shortened(hello.version);
         worker.started_at = hello.started_at;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::attempt::Phase;
 use super::{WorkerEffect, WorkerMachine};
-use crate::model::action::Offer;
+use crate::model::action::ActionSet;
 use crate::model::fence::Fence;
 use crate::protocol::tick::Tick;
 
 /// The actions of an offer.
-pub(super) fn concurrency_of(offer: &Offer) -> BTreeMap<String, Option<u32>> {
+pub(super) fn concurrency_of(offer: &ActionSet) -> BTreeMap<String, Option<u32>> {
     offer.actions.iter().map(|action| (action.name.clone(), action.concurrency)).collect()
 }
 

@@ -263,7 +263,7 @@ impl State {
         let mut bytes = 0;
         let room = |execution: &Arc<Execution>| {
             let room = bytes <= page.max_bytes;
-            bytes += execution.parameters.get().len();
+            bytes += execution.parameters.as_str().len();
             room
         };
         let ids = self.waiting.ids(&page.order);

@@ -12,7 +12,11 @@ const MANY: u64 = 100_000;
 
 fn check(ended: &Ended, prefix: &str, count: u64) {
     let outcome = &ended.outcome;
-    assert_eq!(outcome.value().map(|v| v.get().to_owned()), Some(count.to_string()), "{outcome:?}");
+    assert_eq!(
+        outcome.value().map(|v| v.as_str().to_owned()),
+        Some(count.to_string()),
+        "{outcome:?}"
+    );
     assert_eq!(ended.last_seq, count, "every line was there when the future resolved");
     assert_eq!(ended.lines.len() as u64, count);
     for (i, line) in ended.lines.iter().enumerate() {

@@ -35,7 +35,7 @@ pub async fn parameters_arrive(subject: &Subject) {
     let (stop, stops) = crate::executor::stop_channel();
     let laid_out = "{\n  \"b\": 4,\r\n\t\"a\": -3\n}\n";
     let ended = start_with(subject, "add", laid_out, stop, stops).end().await;
-    assert_eq!(ended.outcome.value().map(|value| value.get().to_owned()), Some("1".to_owned()));
+    assert_eq!(ended.outcome.value().map(|value| value.as_str().to_owned()), Some("1".to_owned()));
 }
 
 /// A parameter that is not given has the callable's own default.

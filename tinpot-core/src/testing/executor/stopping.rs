@@ -99,5 +99,5 @@ async fn assert_killed(subject: &Subject, running: Running, scratch: &Scratch) {
 }
 
 fn assert_released(outcome: Outcome) {
-    assert_eq!(outcome.value().map(|value| value.get()), Some("\"released\""), "{outcome:?}");
+    assert_eq!(outcome.value().map(|value| value.as_str()), Some("\"released\""), "{outcome:?}");
 }

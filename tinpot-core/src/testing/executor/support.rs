@@ -81,7 +81,7 @@ pub(super) async fn run(subject: &Subject, action: &str, parameters: Value) -> E
 /// Runs an attempt that has to succeed, and returns its value.
 pub(super) async fn value(subject: &Subject, action: &str, parameters: Value) -> Value {
     match run(subject, action, parameters).await.outcome {
-        Outcome::Succeeded(value) => value.to().expect("a JSON document"),
+        Outcome::Succeeded(value) => value.deserialize().expect("a JSON document"),
         other => panic!("{action} ended with {other:?}"),
     }
 }

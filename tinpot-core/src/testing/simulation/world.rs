@@ -13,7 +13,7 @@ use super::plan::{Plan, Scenario};
 use super::store::SimulatedStore;
 use super::worker::Node;
 use super::{Report, Violation};
-use crate::model::action::{Action, Offer};
+use crate::model::action::{Action, ActionSet};
 use crate::testing::Random;
 
 /// What becomes of it when a promise is not kept.
@@ -50,19 +50,19 @@ pub(super) struct World {
     pub(super) client: Client,
     pub(super) checks: Checks,
     /// What workers may offer: everything, and less.
-    pub(super) offers: [Arc<Offer>; 2],
+    pub(super) offers: [Arc<ActionSet>; 2],
     /// Nothing can be sent.
     pub(super) broker_down: bool,
     pub(super) report: Report,
     tell: Option<Tell>,
 }
 
-fn offer(names: &[&str]) -> Arc<Offer> {
+fn offer(names: &[&str]) -> Arc<ActionSet> {
     let action = |name: &&str| match Action::new(*name) {
         Ok(action) => action,
         Err(_) => unreachable!("it is a good name"),
     };
-    Arc::new(Offer::of(names.iter().map(action)))
+    Arc::new(ActionSet::new(names.iter().map(action)))
 }
 
 impl World {

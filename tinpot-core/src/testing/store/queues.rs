@@ -32,7 +32,7 @@ pub async fn what_is_ready_comes_by_priority_and_page_by_page(store: impl Store)
         with(number, |new| {
             new.action = "act".into();
             new.priority = priority;
-            new.parameters = Json::of(&"x".repeat(98)).expect("JSON");
+            new.parameters = Json::serialize(&"x".repeat(98)).expect("JSON");
         })
     };
     let all = [of(1, 0), of(2, i32::MIN), of(3, 5), of(4, i32::MAX), of(5, 5), of(6, 0), of(7, 5)];

@@ -372,9 +372,9 @@ pub async fn secrets_are_remembered<R: Reopen>(store: OpenStore<R>) {
     commit(&store, &[grant(&execution, 1), finish(&execution, Some(fence(1)))]).await;
     let (store, _) = store.next().await;
     let read = read(&store, execution.id).await;
-    assert_eq!((&read.secrets, read.parameters.get()), (&secrets, parameters));
+    assert_eq!((&read.secrets, read.parameters.as_str()), (&secrets, parameters));
     let shown = r#"{"user":"me","password":"***","keys":[{"a/b":"***"}]}"#;
-    assert_eq!(read.shown_parameters().get(), shown);
+    assert_eq!(read.shown_parameters().as_str(), shown);
 }
 
 /// Ready and delayed, in order.

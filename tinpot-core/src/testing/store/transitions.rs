@@ -131,8 +131,8 @@ pub async fn everything_about_an_execution_is_kept(store: impl Store) {
 pub async fn large_payloads_are_kept(store: impl Store) {
     let store = open(store).await;
     let text = "payload ".repeat(250_000);
-    let value = Json::of(&text).expect("JSON");
-    let new = with(1, |new| new.parameters = Json::of(&[&text]).expect("JSON"));
+    let value = Json::serialize(&text).expect("JSON");
+    let new = with(1, |new| new.parameters = Json::serialize(&[&text]).expect("JSON"));
     accept(&store, &[&new]).await;
     let finish = Transition::Finish {
         execution: new.id,

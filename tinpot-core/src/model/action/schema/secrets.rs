@@ -10,7 +10,7 @@ const PLACES_MAX: usize = 1_000;
 /// Whether a schema can have anything secret in it; a look at the text, which is cheap.
 pub(super) fn may_have(schema: &Json) -> bool {
     // The key may be written with escapes, by somebody who wants to be difficult.
-    schema.get().contains("writeOnly") || schema.get().contains("\\u")
+    schema.as_str().contains("writeOnly") || schema.as_str().contains("\\u")
 }
 
 /// Whether there is something secret in a dereferenced schema.

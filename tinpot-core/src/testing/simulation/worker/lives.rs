@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Later, Node, Pause};
-use crate::model::action::Offer;
+use crate::model::action::ActionSet;
 use crate::model::address::Lane;
 use crate::model::id::WorkerId;
 use crate::protocol::{WorkerMachine, WorkerProfile};
@@ -122,7 +122,7 @@ impl World {
         if !node.up || node.paused.is_some() {
             return Ok(());
         }
-        let offer: Arc<Offer> = self.offers[offer].clone();
+        let offer: Arc<ActionSet> = self.offers[offer].clone();
         self.work(index, |machine, now, out| machine.offer_changed(now, offer, out))
     }
 
