@@ -1,4 +1,4 @@
-//! A program that embeds Python has to be told where libpython is at run time.
+//! A program that embeds Python has to know where libpython is at run time.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -5,7 +5,7 @@ from tinpot import action
 
 @action
 def noop():
-    """Nothing: what is measured is the way there and back."""
+    """Do nothing: only the round trip is measured."""
 
 
 @action

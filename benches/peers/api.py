@@ -19,7 +19,7 @@ queue = importlib.import_module(f"{os.environ['PEER']}_app")
 subscriptions = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
 app = FastAPI()
 
-# A stream that hears nothing for this long is over: its end was published before it subscribed.
+# A stream that hears nothing for this long has ended: its end was published before it subscribed.
 SILENCE_SECONDS = 5.0
 
 

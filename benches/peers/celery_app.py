@@ -18,7 +18,7 @@ app.conf.update(
 
 @app.task(name="noop")
 def noop():
-    """Nothing: what is measured is the way there and back."""
+    """Do nothing: only the round trip is measured."""
 
 
 @app.task(name="lines", bind=True)

@@ -19,7 +19,7 @@ dramatiq.set_broker(broker)
 
 @dramatiq.actor(store_results=True, max_retries=0)
 def noop():
-    """Nothing: what is measured is the way there and back."""
+    """Do nothing: only the round trip is measured."""
 
 
 @dramatiq.actor(store_results=True, max_retries=0, time_limit=600_000)

@@ -1,4 +1,4 @@
-"""What the tasks of both peers share: the log stream over Redis publish and subscribe."""
+"""The log stream over Redis publish and subscribe, which the tasks of both peers share."""
 
 import json
 import os

@@ -45,7 +45,7 @@ def make_venv():
 
 
 def free_port():
-    """A loopback port that nobody listens on."""
+    """Return a free loopback port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]

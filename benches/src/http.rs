@@ -14,7 +14,7 @@ pub struct Client {
     line: Vec<u8>,
 }
 
-/// What the server answered.
+/// The answer of the server.
 #[derive(Debug)]
 pub struct Response {
     /// The status code.
@@ -27,7 +27,7 @@ pub struct Response {
 #[derive(Debug, Clone)]
 pub struct Request(Vec<u8>);
 
-/// How the length of a body is known.
+/// The framing of a body.
 #[derive(Debug, Clone, Copy)]
 enum Framing {
     Length(u64),

@@ -1,5 +1,5 @@
-//! What the benchmark programs share: a load generator that costs little, the systems under test as
-//! processes, and the table.
+//! The shared parts of the benchmark programs: a load generator that costs little, the systems under
+//! test as processes, and the table.
 //!
 //! The load generator runs on the same cores as what it measures. So it is blocking, hand written and
 //! without a runtime: a request is one `write` and one `read`.

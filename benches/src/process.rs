@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a process may take to end by itself: the supervisor of a peer ends three others.
+/// The time within which a process must end by itself: the supervisor of a peer ends three others.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A child process that is ended on drop: asked first, killed when it does not listen.
@@ -49,7 +49,7 @@ impl Drop for Process {
     }
 }
 
-/// A loopback port that nobody listens on at the moment.
+/// Returns a free loopback port.
 pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

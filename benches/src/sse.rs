@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::http::{Client, Request};
 
-/// What came over a stream.
+/// The content of a stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lines {
     /// Log events received.
     pub received: u64,
-    /// Whether each event's `seq` was one more than that of the event before.
+    /// True if each event's `seq` was one more than that of the event before.
     pub in_order: bool,
-    /// From the submit to the event `complete`.
+    /// The time from the submission to the event `complete`.
     pub took: Duration,
 }
 
@@ -73,7 +73,7 @@ fn read(body: impl Read) -> io::Result<(u64, bool)> {
     }
 }
 
-/// What follows the last occurrence of `key`, which has a field's value where the JSON is compact.
+/// Returns the text after the last occurrence of `key`, which is a field's value in compact JSON.
 fn after<'a>(data: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     // `type` stands first in an event and `seq` last, so the two directions find each quickly.
     let mut places = data.windows(key.len());

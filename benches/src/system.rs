@@ -16,14 +16,15 @@ use crate::process::{Process, free_port};
 /// A Python environment may have to be made first.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// What is compared.
+/// A system that is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Kind {
     /// Ours, everything in one process.
     Standalone,
     /// Ours, coordinator and worker as processes, over a mosquitto, with nothing on disk.
     Mosquitto,
-    /// The same with a durable store: every acceptance and every result is synchronised to disk before anybody is told.
+    /// The same with a durable store: every acceptance and every result is synchronised to disk
+    /// before it is acknowledged.
     Durable,
     /// Celery and Redis behind FastAPI.
     Celery,
@@ -43,7 +44,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is ours.
+    /// Returns true for the systems of this workspace.
     pub fn is_ours(self) -> bool {
         matches!(self, Self::Standalone | Self::Mosquitto | Self::Durable)
     }
@@ -52,18 +53,18 @@ impl Kind {
 /// A system that answers; dropping it ends its processes.
 #[derive(Debug)]
 pub struct System {
-    /// Where its HTTP API listens.
+    /// The address of its HTTP API.
     pub address: SocketAddr,
     /// The process that serves HTTP.
     pub api: u32,
     /// The process that the workers' children belong to, when it is another one.
     pub worker: Option<u32>,
     client: Option<OwnClient>,
-    // Dropped in this order: whoever uses a broker ends before it.
+    // Dropped in this order: the users of a broker end before it.
     _processes: Vec<Process>,
 }
 
-/// How a system is measured through its own client instead of HTTP.
+/// The command that measures a system through its own client instead of HTTP.
 #[derive(Debug)]
 enum OwnClient {
     /// A supervisor that answers commands line by line.
@@ -209,7 +210,7 @@ fn ours(name: &str, env: &[(&str, String)]) -> io::Result<Process> {
     Process::start(command.envs(environment()).envs(env.iter().map(|(key, value)| (key, value))))
 }
 
-/// What is the same for all of ours: as many Python processes as the peers have.
+/// The common settings of ours: as many Python processes as the peers have.
 fn environment() -> [(&'static str, &'static str); 3] {
     [("ACTIONS_DIR", "benches/actions"), ("CONCURRENCY", "2"), ("RUST_LOG", "warn")]
 }

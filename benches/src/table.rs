@@ -1,4 +1,4 @@
-//! What is measured, and how it is shown.
+//! The measurements and their table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use crate::system::Kind;
 /// The numbers of one system in one round, by key.
 pub type Numbers = BTreeMap<&'static str, f64>;
 
-/// How a number is written, and which direction is better.
+/// The format of a number, and the direction that is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Milliseconds,

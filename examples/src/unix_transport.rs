@@ -54,7 +54,7 @@ impl UnixTransport {
         Ok(())
     }
 
-    /// The sockets of everybody who listens at an address.
+    /// The sockets of all listeners at an address.
     fn sockets(&self, to: &Address, lane: Lane) -> Vec<PathBuf> {
         let prefix = prefix(to, lane);
         let entries = std::fs::read_dir(&*self.directory).into_iter().flatten().flatten();
@@ -67,7 +67,8 @@ impl UnixTransport {
     }
 }
 
-/// How the file names of an address begin; the `!` cannot stand in a worker's id, so that no id is the beginning of another.
+/// The prefix of the file names of an address. The `!` cannot stand in a worker's id, so no id is a
+/// prefix of another.
 fn prefix(address: &Address, lane: Lane) -> String {
     match address {
         Address::Coordinator => format!("c!{lane:?}!"),
@@ -86,7 +87,8 @@ async fn deliver(socket: &Path, frame: &[u8]) -> io::Result<()> {
     connection.read(&mut [0]).await.map(drop)
 }
 
-/// A socket that is read whether or not anybody polls the stream: a loop that is sending must not keep others from sending to it.
+/// A socket that is read even if the stream is not polled: a loop that is sending must not keep
+/// others from sending to it.
 struct Listening {
     path: PathBuf,
     reader: JoinHandle<()>,
@@ -124,7 +126,7 @@ impl Transport for UnixTransport {
         for socket in self.sockets(to, lane) {
             match tokio::time::timeout(PATIENCE, deliver(&socket, &frame)).await {
                 Ok(Ok(())) => {}
-                // Nobody listens there any more: its process was killed.
+                // The listener is gone: its process was killed.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     drop(std::fs::remove_file(&socket))
                 }

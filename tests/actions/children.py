@@ -26,7 +26,7 @@ def broken(why: str):
 
 @action(queue="special")
 def elsewhere(text: str):
-    """Only workers of queue `special` run this: says which process did."""
+    """Return the process id. Only workers of queue `special` run this."""
     return [text, os.getppid()]
 
 
@@ -48,7 +48,7 @@ def calls(ctx: Context):
 
 @action
 def catches(ctx: Context, action: str, parameters: dict):
-    """What is wrong with another action, as its caller sees it."""
+    """Return the error of another action, as its caller sees it."""
     try:
         ctx.call(action, **parameters)
     except ActionError as error:

@@ -32,7 +32,10 @@ def chatty(file: str, text: str, count: int, seconds: float):
 
 @action(retries=3)
 def guarded(file: str, seconds: float):
-    """Write down who runs it and whether whoever ran it before is still alive; takes that long the first time, then none."""
+    """Record the process that runs this, and if the previous one is still alive.
+
+    Take that long the first time, and no time afterwards.
+    """
     before = []
     if os.path.exists(file):
         with open(file) as lines:
@@ -101,7 +104,7 @@ def lines(count: int, gate: str = ""):
 
 @action(queue="special", group="Special")
 def special():
-    """Only workers of queue `special` run this."""
+    """Run on workers of queue `special` only."""
     return "special"
 
 
@@ -121,7 +124,7 @@ def _is_alive(pid):
 
 @action
 def is_there(process: int):
-    """Whether a process is there, and not a zombie."""
+    """Return True if a process exists and is not a zombie."""
     return _is_alive(process)
 
 
@@ -132,7 +135,7 @@ def clock():
 
 
 def _started():
-    """When this process was started: with its id, that names it."""
+    """Return the start time of this process, which identifies it together with its id."""
     with open("/proc/self/stat") as stat:
         return stat.read().rsplit(")", 1)[1].split()[19]
 
@@ -195,7 +198,7 @@ def leave(code: int):
 
 @action
 def shoot():
-    """What the kernel does to the largest process when memory runs out."""
+    """Do what the kernel does to the largest process when memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 

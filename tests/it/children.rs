@@ -38,7 +38,7 @@ impl Site {
         answer["result"].clone()
     }
 
-    /// What `waits_elsewhere` has asked for, once that is there.
+    /// Returns the child that `waits_elsewhere` called, once it exists.
     fn child(&self, parent: &str) -> String {
         wait_for("the child", || match self.api.children(parent).as_slice() {
             [one] => Ok(one.clone()),
@@ -78,7 +78,7 @@ fn every_way_to_call_gives_the_result_and_one_child_each() {
     let (_, steps) = site.api.get(&format!("/api/executions/{parent}/spans"));
     let linked = steps["children"].as_array().expect("children").iter().rev();
     let linked: Vec<_> = linked.map(|child| child["execution_id"].clone()).collect();
-    assert_eq!(json!(linked), json!(children), "each is told once, in the order of the calls");
+    assert_eq!(json!(linked), json!(children), "each is recorded once, in the order of the calls");
     assert_eq!(site.api.execution(parent)["parent"], Value::Null);
     let (status, body) = site.api.get("/api/executions?parent=nonsense");
     assert_eq!(status, 422, "{body}");
@@ -121,7 +121,7 @@ fn a_child_of_another_queue_runs_on_its_own_worker() {
     let site = Site::start();
     let waiting = site.api.submit("asks_elsewhere", json!({}));
     let child = site.child(&waiting);
-    assert_eq!(site.api.status(&child), "queued", "nobody serves its queue");
+    assert_eq!(site.api.status(&child), "queued", "no worker serves its queue");
     // The slot is free meanwhile, and the worker says who waits.
     assert_eq!(site.result("add", json!({"a": 1})), 2);
     let (_, body) = site.api.get("/api/workers");
@@ -144,7 +144,7 @@ fn a_cancel_takes_the_child_with_it_wherever_it_is() {
     let file = site.directory.path().join("child");
     let parameters = json!({"file": file});
 
-    // It waits in its queue, which nobody serves.
+    // It waits in its queue, which no worker serves.
     let parent = site.api.submit("waits_elsewhere", parameters.clone());
     let child = site.child(&parent);
     site.cancel(&parent);
@@ -162,7 +162,7 @@ fn a_cancel_takes_the_child_with_it_wherever_it_is() {
     site.api.wait_for_end(&child, "cancelled");
     assert!(!is_alive(running.parse().expect("a process id")));
 
-    // The child alone is cancelled: its parent is told.
+    // Only the child is cancelled: its parent receives that outcome.
     let body = json!({"action": "hold_elsewhere", "parameters": {"file": file}});
     let parent = site.api.submit("catches", body);
     let child = site.child(&parent);

@@ -47,7 +47,7 @@ impl Site {
         (0..PARENTS).map(|number| self.api.submit(action, parameters(number))).collect()
     }
 
-    /// Waits until so many children have run.
+    /// Waits until `count` children have run.
     fn wait_for_marks(&self, count: usize) {
         wait_for("children", || match marks(&self.file()).len() {
             seen if seen >= count => Ok(()),
@@ -87,13 +87,15 @@ fn named(broker: &Mosquitto, name: &str) -> Program {
     worker(&broker.url(), &env)
 }
 
-/// How many attempts ran: not those that a worker gave back to a new coordinator.
+/// Returns the number of attempts that ran, without those that a worker released to a new
+/// coordinator.
 fn ran(execution: &Value) -> usize {
     let attempts = execution["attempts"].as_array().expect("attempts");
     attempts.iter().filter(|attempt| !attempt["outcome"].is_null()).count()
 }
 
-/// How many interpreters a worker has: processes below it that run the package's child program.
+/// Returns the number of interpreters of a worker: processes below it that run the package's child
+/// program.
 fn interpreters(worker: i32) -> usize {
     let process = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.ok()?.path();

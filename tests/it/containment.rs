@@ -1,4 +1,5 @@
-//! What actions start ends with them, and with the worker, also what has run away from both.
+//! Processes that actions start end with them and with the worker, even those that left both
+//! behind.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use tinpot_tests::{
     wait_for_workers, worker,
 };
 
-/// What is said at start when it is this kind.
+/// The words at start that name this kind.
 const KINDS: [(&str, &[&str]); 2] = [
     // Which of the two depends on the machine.
     ("auto", &["contained by cgroups below /", "contained by process groups"]),

@@ -62,7 +62,8 @@ fn a_coordinator_in_a_black_hole_notices_and_goes_on() {
     ran_once(&api, &ids, &file);
 }
 
-/// Somebody stops reading while a worker sends many lines, for so long that the connection is given up.
+/// The broker stops reading while a worker sends many lines, until the worker gives the connection
+/// up.
 fn lines_survive_a_stall(who_is_stalled: &str, direction: Direction) {
     let broker = Mosquitto::start();
     let proxy = Proxy::start(broker.port());

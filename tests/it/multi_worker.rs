@@ -75,7 +75,7 @@ impl Site {
         found.unwrap_or_else(|| panic!("no queue {name}: {body}"))
     }
 
-    /// What a worker says that it does now: actions and executions.
+    /// Returns the running actions and executions that a worker reports.
     fn doing(&self, worker: &str) -> Vec<(String, String)> {
         let (_, body) = self.api.get("/api/workers");
         let workers = body["workers"].as_array().cloned().unwrap_or_default();

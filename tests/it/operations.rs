@@ -1,4 +1,5 @@
-//! What operators do: queues are paused and workers sent home, while things run and die.
+//! The work of operators: queues are paused and workers drained, while executions run and processes
+//! die.
 
 use serde_json::{Value, json};
 use tinpot_tests::{Api, Durable, Mosquitto, QUICK, wait_for, wait_for_workers, worker};

@@ -1,4 +1,5 @@
-//! Output and results beyond all measure: bounded memory, nothing is cut without a word, and nobody else notices.
+//! Excessive output and results: memory stays bounded, cuts are marked, and other executions are
+//! not affected.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use tinpot_tests::{
     Api, Mosquitto, Program, QUICK, coordinator, wait_for, wait_for_workers, worker,
 };
 
-/// What nobody notices takes no longer; the worker beats every quarter of a second.
+/// The latency at which others count as unaffected; the worker beats every quarter of a second.
 const PROMPT: Duration = Duration::from_secs(3);
 /// Measured in November 2026: 16 MB, and 35 MB with all that is kept of 200 MB written.
 const WORKER_BYTES: u64 = 64 << 20;
@@ -31,8 +32,9 @@ impl Site {
         Self { _broker: broker, coordinator, worker, api }
     }
 
-    /// Runs an action that is hard to bear, and short ones beside it until it has ended; nobody may notice. Its id.
-    fn beside(&self, action: &str, parameters: Value) -> String {
+    /// Runs a heavy action, and short ones until it has ended, which must not be affected. Returns
+    /// its id.
+    fn with_neighbours(&self, action: &str, parameters: Value) -> String {
         let id = self.api.submit(action, parameters);
         while self.api.execution(&id)["finished_at"].is_null() {
             let begin = Instant::now();
@@ -61,7 +63,7 @@ impl Site {
 #[test]
 fn a_flood_is_cut_with_a_word_and_harms_nobody() {
     let site = Site::start();
-    let id = site.beside("flood", json!({"megabytes": 200}));
+    let id = site.with_neighbours("flood", json!({"megabytes": 200}));
     site.api.wait_for_end(&id, "succeeded");
     // What is kept is 64 MiB, each line of 100 bytes with what it costs to keep it.
     let page = wait_for("the end of the log", || {
@@ -86,7 +88,7 @@ fn a_flood_is_cut_with_a_word_and_harms_nobody() {
 #[test]
 fn a_line_without_end_is_cut_with_a_word() {
     let site = Site::start();
-    let id = site.beside("long_line", json!({"megabytes": 100}));
+    let id = site.with_neighbours("long_line", json!({"megabytes": 100}));
     site.api.wait_for_end(&id, "succeeded");
     let lines = wait_for("both lines", || match site.api.lines(&id) {
         lines if lines.len() == 2 => Ok(lines),
@@ -125,7 +127,7 @@ fn bytes_that_are_no_text_are_kept_or_marked() {
 #[test]
 fn a_result_beyond_the_limit_is_a_failure_that_says_so() {
     let site = Site::start();
-    let id = site.beside("large_result", json!({"megabytes": 100}));
+    let id = site.with_neighbours("large_result", json!({"megabytes": 100}));
     let error = site.error(&id);
     assert!(
         error.contains(

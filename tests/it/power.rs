@@ -10,13 +10,13 @@ use tinpot_tests::{
     wait_for_workers, worker,
 };
 
-/// How often the power fails.
+/// The number of power failures.
 const FAILURES: usize = 5;
 const LINES: usize = 3;
 /// Executions that may wait: some end all the time.
 const AHEAD: usize = 60;
 
-/// What the coordinator has acknowledged.
+/// The acknowledgements of the coordinator.
 struct Acknowledged {
     accepted: Vec<String>,
     /// The records of executions that have ended, and their logs where all of it was read.
@@ -106,11 +106,11 @@ fn what_was_acknowledged_survives_a_loss_of_power() {
     for (acknowledged, left) in &failures {
         let with_log = acknowledged.ended.iter().filter(|(_, log)| log.is_some()).count();
         assert!(acknowledged.accepted.len() > 25 && with_log > 5, "{with_log} complete logs");
-        let nobody = format!("tcp://127.0.0.1:{}", free_port());
+        let no_broker = format!("tcp://127.0.0.1:{}", free_port());
         let store = left.path().join("tinpot.db");
         let store = store.to_str().expect("a path in UTF-8");
         // There is no broker: it only has to remember.
-        let (_coordinator, api) = tinpot_tests::coordinator(&nobody, &[("TINPOT_STORE", store)]);
+        let (_coordinator, api) = tinpot_tests::coordinator(&no_broker, &[("TINPOT_STORE", store)]);
         acknowledged.is_known_to(&api);
     }
 }

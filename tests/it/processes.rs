@@ -64,7 +64,7 @@ impl Site {
         assert_eq!(status, 200, "{body}");
     }
 
-    /// What is recorded of the attempts: who had them, and how they ended.
+    /// Returns the records of the attempts: their workers and outcomes.
     fn attempts(&self, id: &str) -> Vec<(String, String)> {
         let execution = self.api.execution(id);
         let attempts = execution["attempts"].as_array().cloned().unwrap_or_default();
@@ -102,7 +102,7 @@ fn what_a_killed_worker_held_is_lost_or_tried_again() {
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     site.api.wait_for_end(&lost, "lost");
     site.api.wait_for_end(&family_id, "lost");
-    // Not before the lease is over; the last beat was heard up to one interval before.
+    // Not before the lease has expired; the last beat was heard up to one interval before.
     assert!(begin.elapsed() >= Duration::from_secs_f64(4.2), "{:?}", begin.elapsed());
     site.api.wait_for_end(&retried, "succeeded");
     assert_eq!(site.attempts(&lost), told(&[("first", "lost")]));
@@ -142,7 +142,7 @@ fn comes_again(containment: &str, is_proof: bool) {
         let lines = marks(&file("guarded"));
         assert!(lines.len() == 2 && lines[1].ends_with("alone"), "{lines:?}");
     } else {
-        // It is there and works, and nobody has given away what the first one may still run.
+        // It works, and the attempt that the first one may still run was not granted to it.
         for _ in 0..3 {
             assert_eq!(api.run("is_there", json!({"process": processes[0]}))["result"], false);
         }
@@ -156,7 +156,7 @@ fn comes_again(containment: &str, is_proof: bool) {
 
 #[test]
 fn a_worker_that_comes_again_proves_that_its_earlier_life_is_over() {
-    // Where cgroups cannot be used, so much is said, and nothing is proven.
+    // Without cgroups the worker says so, and the test proves nothing.
     let broker = Mosquitto::start();
     let (_coordinator, api) = coordinator(&broker.url(), &QUICK);
     let probe = worker(&broker.url(), &[("WORKER_NAME", "probe")]);
@@ -182,7 +182,8 @@ fn a_worker_that_was_stopped_for_too_long_drops_what_it_held() {
         site.api.wait_for_end(id, "lost");
     }
     site.api.wait_for_end(&retried, "succeeded");
-    // Its processes were not stopped. One of them may run beside its successor: that is the pause which the promise excludes.
+    // Its processes were not stopped. One of them may overlap with its successor: the promise
+    // excludes such a pause.
     assert!(is_alive(process) && is_alive(retried_process));
     wait_for("the end of the late one", || {
         match marks(&site.directory.path().join("hold 8")).len() {
@@ -218,7 +219,7 @@ fn a_process_that_is_stopped_can_still_be_ended() {
     site.cancel(&cancelled);
     site.api.wait_for_end(&timed_out, "timed_out");
     site.api.wait_for_end(&cancelled, "cancelled");
-    assert!(!is_alive(first) && !is_alive(second), "the end is told when they are dead");
+    assert!(!is_alive(first) && !is_alive(second), "the end is reported when they are dead");
 }
 
 #[test]

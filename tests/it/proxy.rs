@@ -38,7 +38,7 @@ fn passes(mut from: &TcpStream, mut to: &TcpStream) {
     assert_eq!(&read, b"hello");
 }
 
-/// Nothing comes for a while.
+/// Waits, and asserts that nothing arrives.
 fn is_silent(mut at: &TcpStream) {
     at.set_read_timeout(Some(Duration::from_millis(150))).expect("a timeout");
     let error = at.read(&mut [0]).expect_err("nothing arrives");
@@ -104,7 +104,7 @@ fn connections_are_halved_reset_and_refused() {
 
     let (client, broker) = connect(&proxy, &listener);
     proxy.take_connections(false);
-    let refused = TcpStream::connect(("127.0.0.1", proxy.port())).expect_err("nobody listens");
+    let refused = TcpStream::connect(("127.0.0.1", proxy.port())).expect_err("the port is closed");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     passes(&broker, &client);
     proxy.reset();

@@ -9,7 +9,7 @@ use tinpot_tests::{
     worker,
 };
 
-/// Every place at which a coordinator can be told to kill itself.
+/// Every failpoint at which a coordinator can kill itself.
 const FAILPOINTS: [&str; 5] = [
     "coordinator.before-commit",
     "coordinator.after-commit",
@@ -17,7 +17,7 @@ const FAILPOINTS: [&str; 5] = [
     "logs.before-append",
     "logs.after-append",
 ];
-/// What `abort` sends.
+/// The signal of `abort`.
 const SIGABRT: i32 = 6;
 /// Executions that may wait while more are submitted: enough that there is always something to interrupt.
 const AHEAD: usize = 20;
@@ -49,12 +49,13 @@ impl Feed {
         }
         match self.api.try_submit("chatty", &Self::key(number), &self.body(number)) {
             Ok(id) => self.accepted.push(id),
-            // There may be nobody: the caller looks.
+            // The process may be gone: the caller checks.
             Err(_) => std::thread::park_timeout(std::time::Duration::from_millis(5)),
         }
     }
 
-    /// Everything that was accepted has succeeded, ran once, and has its whole log; and each key still means the same execution.
+    /// Asserts that all accepted executions succeeded, ran once and have complete logs, and that
+    /// each key still means the same execution.
     fn is_complete(&self) {
         for (number, id) in self.accepted.iter().enumerate() {
             self.api.wait_for_end(id, "succeeded");
@@ -129,7 +130,7 @@ fn nothing_is_lost_or_run_twice_wherever_the_coordinator_dies() {
 
 #[test]
 fn one_execution_survives_a_crash_at_every_step_of_its_life() {
-    /// It beats as well, so that some places are passed for ever.
+    /// The worker sends heartbeats, too, so some failpoints are passed again and again.
     const STEPS: u64 = 8;
     let broker = Mosquitto::start();
     let durable = Durable::new(&broker.url(), &QUICK);
@@ -213,7 +214,7 @@ fn what_was_known_is_known_again() {
     assert_eq!(catalogue_before["mark"]["available"], false, "{catalogue_before}");
 
     coordinator.kill();
-    // Nobody has told it anything: there is no worker.
+    // No message has reached it: there is no worker.
     let (coordinator_again, api) = durable.start();
     assert_eq!(known(&api), before);
     assert_eq!(catalogue(&api), catalogue_before);

@@ -42,7 +42,7 @@ impl Site {
 
 fn git(at: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
-    command.args(["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]);
+    command.args(["-c", "user.name=Test", "-c", "user.email=test@example.org"]);
     let output = command.args(arguments).current_dir(at).output().expect("git is needed");
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()

@@ -121,6 +121,6 @@ fn a_wrong_setting_is_named() {
         );
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{variable}={value}");
-        assert!(text.contains(named), "{variable}={value} is told as: {text}");
+        assert!(text.contains(named), "{variable}={value} is reported as: {text}");
     }
 }

@@ -1,4 +1,4 @@
-//! What an action says beside its lines, as the API tells it: steps, children, artifacts, a summary.
+//! The structured output of actions in the API: steps, children, artifacts, a summary.
 
 use serde_json::{Value, json};
 use tinpot_tests::{
@@ -70,7 +70,7 @@ fn steps_are_a_tree_with_durations_outcomes_and_children() {
     assert_eq!(site.api.execution(child)["parent"]["span"], "1.1");
 }
 
-/// What is checked of a line, in the log and in the stream: its text, and the step that it belongs to.
+/// Returns what is compared of a line in the log and in the stream: its text and its step.
 const LINES: [(&str, Option<&str>); 6] = [
     ("before", None),
     ("building", Some("1.1")),

@@ -14,7 +14,7 @@ use tinpot_tests::{
 /// Neither broker says why in a way that the library understands.
 const CLOSED: &str = "closed the connection; its log may say why";
 
-/// The client that comes with somebody else's id, in MQTT 5 spelt out.
+/// The bytes of MQTT 5 with which a client takes over another client's id.
 struct Thief(TcpStream);
 
 impl Thief {

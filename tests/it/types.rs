@@ -194,7 +194,7 @@ fn what_does_not_fit_is_named_by_its_path_and_runs_nothing() {
     }
     refused(r#"{"parameters": {}}"#, "days", "is required and missing");
     refused(r#"{"parameters": {}}"#, "mark", "is required and missing");
-    // A body is a megabyte at most, whatever is in it.
+    // A body has at most one megabyte, regardless of its content.
     let huge = body(r#""days": 1, "#, &format!(r#""name": "{}""#, "a".repeat(10_000_000)));
     let (status, answer) = api.post_raw("/api/actions/checked/execute", &[JSON], huge.as_bytes());
     assert_eq!(status, 413, "{answer}");

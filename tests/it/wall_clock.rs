@@ -1,4 +1,4 @@
-//! Nobody's lease depends on what time it is.
+//! Leases do not depend on the wall clock.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,7 +7,7 @@ use tinpot_tests::{Api, Mosquitto, QUICK, WallClock, coordinator, wait_for_worke
 
 const HOUR: i64 = 3600;
 
-/// By how many hours the clocks of the coordinator and the worker are ahead of ours.
+/// The hours by which the clocks of the coordinator and the worker are ahead of ours.
 fn hours_ahead(api: &Api) -> [i64; 2] {
     let answer = api.run("clock", json!({}));
     let execution = api.execution(answer["execution_id"].as_str().expect("an id"));

@@ -20,7 +20,7 @@ impl Api {
         Self::ready_at(port, "")
     }
 
-    /// Likewise, for an API that is nested under a path.
+    /// Creates a client for an API that is nested under a path.
     pub fn ready_at(port: u16, path: &str) -> Self {
         let api = Self::at(port, path);
         wait_for("the server to be ready", || match api.try_get("/ready") {
@@ -144,7 +144,7 @@ impl Api {
         body["state"].as_str().expect("a state").to_owned()
     }
 
-    /// Everything that is recorded of an execution.
+    /// Returns the record of an execution.
     pub fn execution(&self, id: &str) -> Value {
         let (status, body) = self.get(&format!("/api/executions/{id}"));
         assert_eq!(status, 200, "{body}");
@@ -211,7 +211,7 @@ impl Api {
         });
     }
 
-    /// What the event stream of an execution ends with, when it has ended.
+    /// Returns the last event of the stream of an execution, once that has ended.
     pub fn stream_end(&self, id: &str) -> Value {
         let execution = self.execution(id);
         let ended = !execution["finished_at"].is_null();

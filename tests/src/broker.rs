@@ -31,17 +31,17 @@ impl Mosquitto {
         broker
     }
 
-    /// Where it listens.
+    /// Returns the address of the broker.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What it has said since it was started last: who came and went.
+    /// Returns the broker's output since its last start: connections and disconnections.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
-    /// Where it listens.
+    /// Returns the address of the broker.
     pub fn url(&self) -> String {
         format!("tcp://127.0.0.1:{}", self.port)
     }

@@ -52,7 +52,7 @@ impl Durable {
         self
     }
 
-    /// Where its store is.
+    /// The path of its store.
     pub fn store(&self) -> PathBuf {
         self.directory.join("tinpot.db")
     }

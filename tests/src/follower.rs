@@ -11,12 +11,12 @@ use crate::{Api, wait_for};
 #[derive(Debug)]
 pub struct Follower(JoinHandle<Followed>);
 
-/// What a follower has seen.
+/// The events that a follower has seen.
 #[derive(Debug, Default)]
 pub struct Followed {
     /// The text of every line, as it came.
     pub lines: Vec<String>,
-    /// How often the connection broke.
+    /// The number of broken connections.
     pub breaks: usize,
     /// The data of the event `complete`.
     pub end: Value,

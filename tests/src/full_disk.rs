@@ -25,12 +25,12 @@ impl FullDisk {
         disk
     }
 
-    /// From now on, so many bytes can be written, and then no more.
+    /// Lets programs write `bytes` more bytes, and then none.
     pub fn set_room(&self, bytes: i64) {
         self.file.write_all_at(&bytes.to_ne_bytes(), 0).expect("a write");
     }
 
-    /// What a program has to be started with, so that the disk is full for files whose paths begin like this.
+    /// Returns the environment in which the disk is full for files whose paths have this prefix.
     pub fn environment(&self, files: &Path) -> [(&'static str, String); 3] {
         let library = compile("full_disk", self.directory.path());
         let room = self.directory.path().join("room");

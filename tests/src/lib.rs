@@ -1,4 +1,5 @@
-//! What the end-to-end tests share: our programs and a broker as processes, an HTTP client, and waiting for conditions.
+//! The shared parts of the end-to-end tests: programs and a broker as processes, an HTTP client,
+//! and waiting for conditions.
 
 mod api;
 mod broker;
@@ -48,7 +49,7 @@ pub fn wait_for<T, W: Debug>(what: &str, mut look: impl FnMut() -> Result<T, W>)
     }
 }
 
-/// A port that nobody listens on now.
+/// Returns a free port.
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
@@ -59,7 +60,7 @@ pub fn marks(file: &Path) -> Vec<String> {
     std::fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// Whether a process is there, and not a zombie.
+/// Returns true if a process exists and is not a zombie.
 pub fn is_alive(id: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     status

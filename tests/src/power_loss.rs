@@ -1,4 +1,4 @@
-//! What a loss of power leaves of a program's files.
+//! The files of a program after a loss of power.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ impl PowerLoss {
         Self { directory: directory(), left: directory() }
     }
 
-    /// What a program has to be started with, so that the files are watched whose paths begin like this.
+    /// Returns the environment in which files whose paths have this prefix are watched.
     pub fn environment(&self, files: &Path) -> [(&'static str, String); 3] {
         let library = compile("power_loss", self.directory.path());
         [
@@ -32,7 +32,7 @@ impl PowerLoss {
         ]
     }
 
-    /// What would be left if the power failed now.
+    /// Returns the content that would remain if the power failed now.
     pub fn left(&self, program: &Program) -> TempDir {
         program.signal(Signal::STOP);
         let state = || {

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait_for;
 
-/// Where the example programs are, built once per run of the tests.
+/// Returns the folder of the example programs, which are built once per run of the tests.
 fn examples() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -35,7 +35,7 @@ fn examples() -> &'static PathBuf {
     })
 }
 
-/// A command for an example, with none of the settings of whoever runs the tests.
+/// Returns a command for an example, without the settings of the user who runs the tests.
 fn command(example: &str) -> Command {
     let mut command = Command::new(examples().join(example));
     for variable in [
@@ -125,7 +125,7 @@ impl Program {
         Self { name: name.to_owned(), child, log, _directory: None }
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn id(&self) -> i32 {
         i32::try_from(self.child.id()).expect("a process id")
     }
@@ -139,7 +139,7 @@ impl Program {
         kibibytes * 1024
     }
 
-    /// What it has printed.
+    /// Returns the output so far.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -161,7 +161,7 @@ impl Program {
         self.child.wait().expect("it was started here");
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status, if the program has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it was started here")
     }

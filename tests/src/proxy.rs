@@ -20,10 +20,10 @@ const READ_BYTES: usize = 16 * 1024;
 /// Reads that wait for the end of their delay; with more of them, the proxy reads no further.
 const DELAYED_READS: usize = 4096;
 
-/// What happens to bytes that go in one direction.
+/// The treatment of bytes in one direction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
-    /// Nothing: they pass.
+    /// They pass.
     Pass,
     /// They arrive that much later, in order.
     Delay(Duration),
@@ -34,12 +34,12 @@ pub enum Fault {
     Stall,
 }
 
-/// Which way bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Direction {
-    /// From the program to the broker.
+    /// Bytes from the program to the broker.
     ToBroker,
-    /// From the broker to the program.
+    /// Bytes from the broker to the program.
     FromBroker,
 }
 
@@ -51,14 +51,14 @@ pub struct Proxy {
     _runtime: Runtime,
 }
 
-/// What the connections look at.
+/// The state that the connections read.
 #[derive(Debug)]
 struct Wires {
     broker: u16,
     lines: [Line; 2],
     /// Counts the resets.
     resets: watch::Sender<u64>,
-    /// Whether new connections are wanted, and whether they are taken.
+    /// The intended and the actual acceptance of new connections.
     wanted: watch::Sender<bool>,
     taken: watch::Sender<bool>,
     connections: AtomicUsize,
@@ -107,22 +107,22 @@ impl Proxy {
         Self { port, wires, _runtime: runtime }
     }
 
-    /// What programs are told instead of the broker's own URL.
+    /// Returns the URL for programs, in place of the broker's own.
     pub fn url(&self) -> String {
         format!("tcp://127.0.0.1:{}", self.port)
     }
 
-    /// Where it listens.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// From now on, one direction of every connection, present and future, has this fault.
+    /// Gives one direction of every connection, present and future, this fault.
     pub fn set(&self, direction: Direction, fault: Fault) {
         self.line(direction).fault.send_replace(fault);
     }
 
-    /// Likewise for both directions.
+    /// Gives both directions of every connection this fault.
     pub fn set_both(&self, fault: Fault) {
         self.set(Direction::ToBroker, fault);
         self.set(Direction::FromBroker, fault);
@@ -138,7 +138,8 @@ impl Proxy {
         self.wires.resets.send_modify(|count| *count += 1);
     }
 
-    /// Whether new connections are taken; else they are refused, as by a host on which nobody listens. Present ones stay.
+    /// Sets whether new connections are accepted; otherwise they are refused, as by a host without
+    /// a listener. Present ones stay.
     pub fn take_connections(&self, take: bool) {
         self.wires.wanted.send_replace(take);
         let taken = || match *self.wires.taken.borrow() == take {
@@ -148,7 +149,7 @@ impl Proxy {
         wait_for("the proxy's listener", taken);
     }
 
-    /// How many connections were taken until now.
+    /// Returns the number of connections accepted so far.
     pub fn connections(&self) -> usize {
         self.wires.connections.load(Ordering::Relaxed)
     }
@@ -182,7 +183,7 @@ async fn serve(wires: Arc<Wires>, listener: TcpListener, port: u16) {
 
 async fn bind(port: u16) -> TcpListener {
     loop {
-        // Meanwhile the port may be somebody's own, for an outgoing connection.
+        // Meanwhile another program may use the port for an outgoing connection.
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
             Ok(listener) => return listener,
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -191,7 +192,7 @@ async fn bind(port: u16) -> TcpListener {
 }
 
 async fn connection(wires: Arc<Wires>, mut client: TcpStream) {
-    // Before anybody can know of the connection: what is asked for from then on is not missed.
+    // Before the connection is visible, so that no later request is missed.
     let mut resets = wires.resets.subscribe();
     let [to_broker, from_broker] = [0, 1].map(|line: usize| Watch {
         fault: wires.lines[line].fault.subscribe(),
@@ -242,7 +243,7 @@ async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, line: Watch) -> io
                 Fault::BlackHole => {
                     has_hole = true;
                     if read == 0 {
-                        // Nobody learns of the end before the connection is reset.
+                        // The end stays invisible until the connection is reset.
                         let _ = faults.wait_for(|fault| *fault != Fault::BlackHole).await;
                     }
                     continue;

@@ -12,7 +12,8 @@ pub struct Random {
 }
 
 impl Random {
-    /// From the seed in `TINPOT_TEST_SEED`, or one of the clock's; prints it.
+    /// Creates a generator from the seed in `TINPOT_TEST_SEED` or from the clock, and prints the
+    /// seed.
     pub fn new() -> Self {
         let seed = std::env::var(SEED)
             .ok()
@@ -22,12 +23,12 @@ impl Random {
         Self::seeded(seed)
     }
 
-    /// From this seed.
+    /// Creates a generator from this seed.
     pub fn seeded(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// A seed that nobody has chosen.
+    /// Returns a seed from the clock.
     pub fn any_seed() -> u64 {
         let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970");
         since.as_nanos() as u64

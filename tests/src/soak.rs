@@ -15,19 +15,19 @@ use self::clients::{Planned, Submitted};
 use self::site::Site;
 use crate::Random;
 
-/// How many clients submit at the same time.
+/// The number of clients that submit at the same time.
 const CLIENTS: usize = 4;
-/// How long everything may take to end once nothing is broken any more.
+/// The time within which everything must end after the last fault.
 const SETTLING: Duration = Duration::from_secs(180);
 
-/// What to do.
+/// The plan of a soak.
 #[derive(Clone, Debug)]
 pub struct Soak {
-    /// How long things are broken.
+    /// The duration of the faults.
     pub minutes: f64,
-    /// How many executions are submitted meanwhile.
+    /// The number of executions submitted meanwhile.
     pub executions: usize,
-    /// What chance comes from.
+    /// The seed of all random decisions.
     pub seed: u64,
 }
 

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use crate::preload::{compile, preload, text};
 
-/// Moves the wall clock of the programs that are started with its environment, and of what they start; no other clock, and nobody else's.
+/// Moves the wall clock of the programs that are started with its environment, and of their
+/// children; no other clock, and no other program's.
 #[derive(Debug)]
 pub struct WallClock {
     directory: TempDir,
@@ -24,13 +25,13 @@ impl WallClock {
         clock
     }
 
-    /// From now on the wall clock is that many seconds ahead of the right time.
+    /// Sets the wall clock to this many seconds ahead of the right time.
     pub fn set(&self, seconds: i64) {
-        // In one write to a mapped page, so that nobody sees half of it.
+        // In one write to a mapped page, so that no reader sees half of it.
         self.file.write_all_at(&seconds.to_ne_bytes(), 0).expect("a write");
     }
 
-    /// What a program has to be started with.
+    /// Returns the environment to start a program with.
     pub fn environment(&self) -> [(&'static str, String); 2] {
         let library = compile("wall_clock", self.directory.path());
         let file = self.directory.path().join("moved");

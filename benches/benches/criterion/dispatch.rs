@@ -1,4 +1,5 @@
-//! From `submit` to the outcome of a no-op closure, on each transport: what the SDK adds, and what the wire does.
+//! The time from `submit` to the outcome of a no-op closure, on each transport: the share of the
+//! SDK and of the wire.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! What the command `tinpot` costs by itself: processor time and time on the wall of whole processes, against a server on this machine.
+//! The cost of the command `tinpot` itself: processor time and elapsed time of whole processes,
+//! against a server on this machine.
 //!
 //! ```sh
 //! cli --program target/release/tinpot --rounds 41
@@ -36,7 +37,7 @@ struct Arguments {
     /// The command.
     #[arg(long, default_value = "target/release/tinpot")]
     program: PathBuf,
-    /// How often each is timed; they take turns.
+    /// The number of timed runs of each; they take turns.
     #[arg(long, default_value_t = 41)]
     rounds: usize,
 }

@@ -19,10 +19,10 @@ const RESULTS: &str = "target/bench/compare.json";
 #[derive(Debug, Parser)]
 #[command(about, version)]
 struct Arguments {
-    /// How often everything is measured; systems take turns within a round.
+    /// The number of rounds; systems take turns within a round.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Only these systems.
+    /// The systems to measure.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Kind>,
     /// Requests of the latency measurement.

@@ -1,5 +1,5 @@
-//! What a durable coordinator pays for its past: the cost of an execution with and without a million in the history, and a start with a million
-//! that wait.
+//! The price of history for a durable coordinator: the cost of an execution with and without a
+//! million in the history, and a start with a million queued.
 //!
 //! ```sh
 //! history --rows 1000000
@@ -32,13 +32,14 @@ struct Arguments {
     /// Executions that are timed, each time.
     #[arg(long, default_value_t = 20_000)]
     executions: usize,
-    /// How often; the two stores take turns.
+    /// The number of rounds; the two stores take turns.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Where the files are made.
+    /// The folder of the files.
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
-    /// Only start on this store, and say how long that took and what it costs: what the program calls itself with.
+    /// The store to start on, and to report the duration and cost of that start: the program calls
+    /// itself with it.
     #[arg(long, hide = true)]
     only_start: Option<PathBuf>,
 }
@@ -98,7 +99,7 @@ async fn main() -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Makes a store with so many executions, ended or waiting.
+/// Makes a store with `count` executions, ended or waiting.
 async fn fill(path: &PathBuf, rows: usize, ended: bool) -> Result<(), AnyError> {
     let store = SqliteStore::builder(path).build();
     let (opened, session) = store.open().await?;

@@ -10,7 +10,7 @@ use tinpot_benches::{load, sse};
 #[derive(Debug, Parser)]
 #[command(about, version)]
 struct Arguments {
-    /// Where the server listens.
+    /// The address of the server.
     #[arg(long, default_value = "127.0.0.1:8000", global = true)]
     address: SocketAddr,
     #[command(subcommand)]
@@ -24,7 +24,7 @@ enum Mode {
         /// An action without required parameters.
         #[arg(long, default_value = "noop")]
         action: String,
-        /// How many requests are timed.
+        /// The number of timed requests.
         #[arg(long, default_value_t = 2000)]
         requests: usize,
     },
@@ -33,10 +33,10 @@ enum Mode {
         /// An action without required parameters.
         #[arg(long, default_value = "noop")]
         action: String,
-        /// How many connections.
+        /// The number of connections.
         #[arg(long, default_value_t = 16)]
         connections: usize,
-        /// For how long.
+        /// The duration in seconds.
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
@@ -45,7 +45,7 @@ enum Mode {
         /// An action that prints as many lines as its parameter `count` says.
         #[arg(long, default_value = "lines")]
         action: String,
-        /// How many lines.
+        /// The number of lines.
         #[arg(long, default_value_t = 100_000)]
         lines: u64,
     },

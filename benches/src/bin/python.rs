@@ -1,4 +1,5 @@
-//! What people wait for who write Python actions: a worker that starts, an edit that takes effect, and what tinpot adds to their functions.
+//! Waiting times of people who write Python actions: the start of a worker, an edit that takes
+//! effect, and the overhead on their functions.
 //!
 //! ```sh
 //! cargo run --release -p tinpot-benches --bin python
@@ -23,7 +24,7 @@ const ACTIONS_PER_FILE: usize = 5;
 const STARTS: usize = 5;
 const EDITS: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// So many executions are always on their way while files are edited.
+/// The number of executions in flight while files are edited.
 const CALLERS: usize = 4;
 
 #[tokio::main]
@@ -173,8 +174,8 @@ async def nap():
     await asyncio.sleep(1)
 "#;
 
-/// What tinpot adds to functions: microseconds of a step and of a conversion, lines a second, and a thousand coroutines that sleep for a
-/// second.
+/// Measures the overhead on functions: microseconds of a step and of a conversion, lines per
+/// second, and a thousand coroutines that sleep for a second.
 async fn functions() -> Result<serde_json::Value, AnyError> {
     const COUNT: u64 = 20_000;
     const LINES: u64 = 1_000_000;

@@ -32,7 +32,7 @@ enum Measurement {
 struct Arguments {
     measurement: Measurement,
     count: usize,
-    /// Everything in this process, with a Rust closure as action.
+    /// All parts in this process, with a Rust closure as action.
     #[arg(long)]
     in_memory: bool,
     #[arg(long, env = "MQTT_BROKER", default_value = "tcp://localhost:1883")]

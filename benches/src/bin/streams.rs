@@ -1,4 +1,4 @@
-//! What many who watch one execution cost the coordinator, and what the parts of a long log take.
+//! The cost of many watchers of one execution, and of reading the parts of a long log.
 //!
 //! ```sh
 //! streams watch --streams 1000 --rate 1000 --seconds 20
@@ -53,7 +53,7 @@ enum Mode {
     Log {
         #[arg(long, default_value_t = 300_000)]
         lines: u64,
-        /// How often each is timed.
+        /// The number of timed runs of each.
         #[arg(long, default_value_t = 11)]
         rounds: usize,
     },

@@ -1,4 +1,4 @@
-"""What the API's description is tried with: actions that end at once, so that no client waits long."""
+"""Actions for tests of the API's description: they end immediately, so that no client waits long."""
 
 import tempfile
 

@@ -1,4 +1,4 @@
-//! What was promised, held against what happened.
+//! The audit: promises compared with results.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::clients::{Planned, Submitted};
 use crate::{Api, marks};
 
-/// Of so many executions, the log of one is read.
+/// The log of one in this number of executions is read.
 const LOGS: usize = 5;
 /// The coordinator waits for a minute after its start.
 const LAST_LINES: Duration = Duration::from_secs(75);
 const PARTS: [&str; 3] = ["part 1 of 3", "part 2 of 3", "part 3 of 3"];
 
-/// What was seen of executions that had ended, while things were broken.
+/// The ends of executions that were seen during the faults.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     ends: Mutex<HashMap<String, (String, Value)>>,
@@ -125,7 +125,7 @@ pub(super) fn audit(
         attempts += execution["attempts"].as_array().map_or(0, Vec::len);
         let lines = marks(&starts.join(&planned.name));
         started += lines.iter().filter(|line| line.starts_with("start")).count();
-        // Whatever has run once, and to its end, has said all it says.
+        // An execution that ran once and to its end has a complete log.
         let reads = number % LOGS == 0 && status == "succeeded" && !planned.again;
         let log = reads.then(|| whole_log(api, &one.id));
         if let Err(problem) = check(planned, one, &execution, &lines, log.as_deref()) {
@@ -145,7 +145,7 @@ pub(super) fn audit(
     Ok(format!("{}; {attempts} attempts granted, {started} started", counts.join(", ")))
 }
 
-/// Where lines are missing, a marker says so.
+/// A marker stands where lines are missing.
 fn is_whole(log: &[String]) -> bool {
     log == PARTS || log.iter().any(|line| line.starts_with("[tinpot]"))
 }
@@ -195,7 +195,7 @@ fn check(
         return Err("it was started without an attempt on record");
     }
     if one.cancelled_waiting && (status != "cancelled" || (!planned.again && starts > 0)) {
-        return Err("it was told to be cancelled while it waited");
+        return Err("its cancel was acknowledged while it waited");
     }
     if status == "succeeded" && (!ended || execution["outcome"]["result"] != planned.name.as_str())
     {

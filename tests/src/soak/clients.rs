@@ -1,4 +1,4 @@
-//! Clients that submit until they are told that they have.
+//! Clients that submit until their submission is acknowledged.
 
 use std::time::{Duration, Instant};
 
@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 use crate::Api;
 
-/// How long one submission may take: far more than any outage.
+/// The time limit of one submission: far more than any outage.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One execution that is to be submitted.
 #[derive(Debug)]
 pub(super) struct Planned {
     pub(super) name: String,
-    /// Whether it may be tried again.
+    /// True if it may be tried again.
     pub(super) again: bool,
     pub(super) body: Value,
-    /// When, from the beginning.
+    /// The time since the beginning.
     pub(super) at: Duration,
-    /// Whether it is cancelled, and how long after its acceptance.
+    /// The time after its acceptance at which it is cancelled, if it is.
     pub(super) cancel_after: Option<Duration>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Planned {
 #[derive(Debug)]
 pub(super) struct Submitted {
     pub(super) id: String,
-    /// It was told to be cancelled while it waited.
+    /// The cancel was acknowledged while the execution waited.
     pub(super) cancelled_waiting: bool,
 }
 
@@ -35,7 +35,7 @@ impl Planned {
         if self.again { "again" } else { "once" }
     }
 
-    /// Whether its first attempt fails.
+    /// True if its first attempt fails.
     pub(super) fn fails(&self) -> bool {
         self.body["parameters"]["fail"] == true
     }

@@ -20,13 +20,13 @@ const WORKERS: usize = 3;
 /// The programs behind proxies: the workers, then the coordinator.
 const COORDINATOR: usize = WORKERS;
 
-/// Everything that runs.
+/// The processes of the soak.
 pub(super) struct Site {
     broker: Mosquitto,
     broker_is_up: bool,
     proxies: Vec<Proxy>,
     durable: Durable,
-    /// Those that are not killed; the last is the coordinator.
+    /// The programs that are not killed; the last is the coordinator.
     programs: Vec<Option<Program>>,
     repairs: Vec<(Instant, Repair)>,
     logs: PathBuf,
