@@ -1,10 +1,10 @@
 import { defineConfig } from "@playwright/test";
 
-// Debian's Chromium, as it is: nothing is downloaded, and nothing leaves this machine.
+// Uses an installed Chromium: nothing is downloaded, and no request leaves the machine.
 export default defineConfig({
   testDir: "e2e",
   outputDir: "test-results",
-  // Every file starts a server of its own. Times are not taken here: that is what `npm run bench` is for.
+  // Each file starts its own server. `npm run bench` measures times, not these tests.
   workers: 2,
   retries: 0,
   timeout: 60_000,
@@ -23,7 +23,7 @@ export default defineConfig({
         "--disable-sync",
         "--no-first-run",
         "--disable-quic",
-        // A name for this machine that is no secure origin, as servers in a local network are reached.
+        // A name of this machine that is not a secure origin, like servers in a local network.
         "--host-resolver-rules=MAP plain.test 127.0.0.1",
       ],
     },

@@ -1,8 +1,8 @@
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
-// The server puts the files of `dist/` below `ui/` and writes the mount path into `<base href="./">`. While developing there is no such
-// server, and a deep link needs an absolute base.
+// The server serves the files of `dist/` below `ui/` and writes the path of its mount into
+// `<base href="./">`. The development server does not, and deep links need an absolute base.
 function page(): Plugin {
   let serving = false;
   return {
@@ -44,7 +44,7 @@ export default defineConfig({
   },
   server: {
     proxy: {
-      // Which server to develop against: TINPOT_SERVER=http://127.0.0.1:PORT npm run dev
+      // The server to develop against: TINPOT_SERVER=http://127.0.0.1:PORT npm run dev
       "/api": { target: process.env.TINPOT_SERVER ?? "http://127.0.0.1:8000" },
       "/openapi.json": { target: process.env.TINPOT_SERVER ?? "http://127.0.0.1:8000" },
     },
@@ -54,7 +54,7 @@ export default defineConfig({
     include: ["src/**/*.test.{ts,tsx}", "tests/**/*.test.{ts,tsx}"],
     restoreMocks: true,
     setupFiles: ["tests/setup.ts"],
-    // Times of forms depend on the zone; this one has summer time.
+    // Times in forms depend on the zone; this one has summer time.
     env: { TZ: "Europe/Berlin" },
   },
 });

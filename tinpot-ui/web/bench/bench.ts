@@ -1,9 +1,7 @@
-/**
- * How long people wait for the web UI: `npm run bench`, against a release build of `tinpot`.
- *
- * Prints medians; nothing is asserted, since machines differ. Times are taken in the page, by its own clock, from what a person does to the frame
- * that shows what was asked for.
- */
+// Measures the waiting times of the web UI: `npm run bench`, with a release build of `tinpot`.
+//
+// Prints medians and asserts nothing, because machines differ. The clock of the page measures the time
+// from an action of the user to the frame that shows its effect.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -44,7 +42,7 @@ function print({ what, unit, must, aim, values }: Measured): void {
   );
 }
 
-/** Milliseconds from an act in the page to the first frame in which `shown` finds what is wanted. */
+/** Returns the milliseconds from an action in the page to the first frame in which `shown` is true. */
 async function timed(page: Page, act: string, shown: string): Promise<number> {
   return page.evaluate(`new Promise((done, failed) => {
     const began = performance.now();
@@ -63,11 +61,11 @@ const go = (path: string): string =>
 const lineShown = (text: string): string =>
   `[...document.querySelectorAll(".log-scroll .log-text")].some((line) => line.textContent === ${JSON.stringify(text)})`;
 
-/** A fresh context each time: nothing is cached, nothing is compiled. */
+/** Measures a first load in a new context, without caches. */
 async function fresh(browser: Browser, url: string, shown: string): Promise<number> {
   const context = await browser.newContext();
   const page = await context.newPage();
-  // Noted by the page itself, since a question from outside would come late.
+  // The page records the time itself, because a request from outside would arrive late.
   await page.addInitScript(`window.shownAt = new Promise((done) => {
     const look = () => {
       if (${shown}) requestAnimationFrame(() => done(performance.now()));

@@ -1,7 +1,7 @@
-/** For everybody: by keyboard alone, for screen readers, in both themes, on a phone. */
+// Accessibility: the pages by keyboard alone, with axe in both themes, and on a phone.
 import AxeBuilder from "@axe-core/playwright";
 import { expect, type Page, test } from "@playwright/test";
-import { docsAreMade, docsImage, line, over, run, shot, submit } from "./helpers";
+import { docsImage, ended, line, run, savesDocsImages, shot, submit } from "./helpers";
 import { type Server, standalone } from "./servers";
 
 let server: Server;
@@ -41,7 +41,7 @@ async function settled(page: Page): Promise<void> {
 }
 
 for (const scheme of ["light", "dark"] as const) {
-  test(`axe finds nothing, ${scheme}`, async ({ browser }) => {
+  test(`axe reports no violations in the ${scheme} theme`, async ({ browser }) => {
     test.setTimeout(180_000);
     const context = await browser.newContext({
       colorScheme: scheme,
@@ -67,9 +67,7 @@ for (const scheme of ["light", "dark"] as const) {
   });
 }
 
-test("on a phone nothing is wider than the screen, and the log can be read", async ({
-  browser,
-}) => {
+test("on a phone no page is wider than the screen, and the log is legible", async ({ browser }) => {
   const context = await browser.newContext({
     viewport: { width: 360, height: 740 },
     hasTouch: true,
@@ -90,7 +88,7 @@ test("on a phone nothing is wider than the screen, and the log can be read", asy
   await context.close();
 });
 
-test("an action is found, run and watched by keyboard alone", async ({ page }) => {
+test("an action is found, run and followed by keyboard alone", async ({ page }) => {
   await page.goto(`${server.url}/actions`);
   await settled(page);
   await page.keyboard.press("Control+k");
@@ -99,7 +97,7 @@ test("an action is found, run and watched by keyboard alone", async ({ page }) =
   await page.keyboard.press("Enter");
   await expect(page).toHaveURL(/\/actions\/leaf/);
   await settled(page);
-  // To the first field by Tab alone.
+  // Reach the first field by Tab alone.
   const field = page.getByRole("textbox", { name: /^name/ });
   await tabTo(page, () => field.evaluate((element) => element === document.activeElement));
   await page.keyboard.press("Control+a");
@@ -115,16 +113,16 @@ test("an action is found, run and watched by keyboard alone", async ({ page }) =
   await expect(page.getByRole("group", { name: "Result" })).toContainText("by keys");
 });
 
-/** Presses Tab until the focus is there. */
+/** Presses Tab until an element has the focus. */
 async function tabTo(page: Page, there: () => Promise<boolean>): Promise<void> {
   for (let turn = 0; turn < 60; turn += 1) {
     if (await there()) return;
     await page.keyboard.press("Tab");
   }
-  throw new Error("Tab does not get there");
+  throw new Error("Tab does not reach the element");
 }
 
-test("the picture of the README", async ({ browser }) => {
+test("picture of the README", async ({ browser }) => {
   const context = await browser.newContext({
     colorScheme: "light",
     viewport: { width: 1280, height: 800 },
@@ -140,12 +138,12 @@ test("the picture of the README", async ({ browser }) => {
   await expect(line(page, /watching the error rate/)).toBeVisible();
   await expect(page.locator(".progress-line")).toContainText("80 % · smoke tests");
   await docsImage(page, "execution");
-  expect(await over(server.url, id)).toBe("succeeded");
+  expect(await ended(server.url, id)).toBe("succeeded");
   await context.close();
 });
 
-// Made when asked for: nothing is tested by them that the others do not test.
-if (docsAreMade)
+// Made on request only: these pictures test nothing that other tests do not.
+if (savesDocsImages)
   test("pictures for the documentation", async ({ browser }) => {
     for (const scheme of ["light", "dark"] as const) {
       const context = await browser.newContext({
@@ -165,7 +163,7 @@ if (docsAreMade)
       await page.goto(`${server.url}/executions/${id}`);
       await expect(line(page, /verifying/)).toBeVisible();
       await docsImage(page, `log-${scheme}`);
-      await over(server.url, id);
+      await ended(server.url, id);
       await page.goto(`${server.url}/executions/${id}?tab=timeline`);
       await expect(page.getByRole("table", { name: "Timeline" })).toContainText("verify");
       await docsImage(page, `timeline-${scheme}`);

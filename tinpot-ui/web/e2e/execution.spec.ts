@@ -1,6 +1,6 @@
-/** The page of one execution, beside its log. */
+// The page of one execution, except for its log.
 import { expect, test } from "@playwright/test";
-import { line, over, run, shot, statusOf, submit, watchErrors } from "./helpers";
+import { ended, line, run, shot, statusOf, submit, watchErrors } from "./helpers";
 import { type Server, standalone } from "./servers";
 
 let server: Server;
@@ -11,10 +11,10 @@ test.beforeAll(async () => {
 
 test.afterAll(async () => server.stop());
 
-test("who, when, where; result, files and summary", async ({ page }) => {
+test("the page shows the facts, the result, the artifacts and the summary", async ({ page }) => {
   const errors = watchErrors(page);
   const id = await submit(server.url, "nested", { lines: 2 }, { requested_by: "anna" });
-  await over(server.url, id);
+  await ended(server.url, id);
   await page.goto(`${server.url}/executions/${id}`);
   await expect(page.locator("h1")).toContainText("nested");
   await expect(page.locator("h1 .status")).toHaveText("succeeded");
@@ -50,10 +50,10 @@ test("the timeline has a bar per attempt, step and child", async ({ page }) => {
   await shot(page, "timeline");
   await child.getByRole("link", { name: "leaf" }).click();
   await expect(page.locator("h1")).toContainText("leaf");
-  await expect(page.locator(".execution-facts")).toContainText("Asked for by");
+  await expect(page.locator(".execution-facts")).toContainText("Parent");
 });
 
-test("a failure shows its error, and the traceback when it is asked for", async ({ page }) => {
+test("a failure shows its error, and its traceback on request", async ({ page }) => {
   const id = await run(server.url, "failing");
   await page.goto(`${server.url}/executions/${id}`);
   const failure = page.getByRole("group", { name: "Error" });
@@ -65,41 +65,41 @@ test("a failure shows its error, and the traceback when it is asked for", async 
   await shot(page, "failure");
 });
 
-test("cancel asks first, and force comes after", async ({ page }) => {
+test("cancelling needs confirmation, and killing is offered after it", async ({ page }) => {
   const id = await submit(server.url, "stubborn");
   await page.goto(`${server.url}/executions/${id}`);
   await expect(line(page, /^begun$/)).toBeVisible();
   await page.getByRole("button", { name: "Cancel…" }).click();
   const dialog = page.getByRole("dialog");
-  await dialog.getByRole("button", { name: "Not now" }).click();
+  await dialog.getByRole("button", { name: "Keep running" }).click();
   await expect(dialog).toHaveCount(0);
   expect(await statusOf(server.url, id)).toBe("running");
   await page.getByRole("button", { name: "Cancel…" }).click();
-  await dialog.getByRole("button", { name: "Cancel it" }).click();
+  await dialog.getByRole("button", { name: "Cancel execution" }).click();
   await expect(page.locator("h1 .status")).toHaveText("cancelling");
-  await page.getByRole("button", { name: "Force…" }).click();
-  await dialog.getByRole("button", { name: "Kill it" }).click();
+  await page.getByRole("button", { name: "Kill now…" }).click();
+  await dialog.getByRole("button", { name: "Kill now" }).click();
   await expect(page.locator("h1 .status")).toHaveText("cancelled");
-  await expect(page.getByRole("button", { name: /Cancel…|Force…/ })).toHaveCount(0);
+  await expect(page.getByRole("button", { name: /Cancel…|Kill now…/ })).toHaveCount(0);
 });
 
-test("rerun as is, with its secret; run again leads to the form", async ({ page }) => {
+test("an execution runs again with its secret, or through the form", async ({ page }) => {
   const id = await submit(server.url, "with_secret", { token: "hunter22", target: "there" });
-  await over(server.url, id);
+  await ended(server.url, id);
   await page.goto(`${server.url}/executions/${id}`);
-  await expect(page.getByRole("link", { name: "Run again…" })).toHaveAttribute(
+  await expect(page.getByRole("link", { name: "Edit and run…" })).toHaveAttribute(
     "href",
     new RegExp(`/actions/with_secret\\?from=${id}$`),
   );
-  await page.getByRole("button", { name: "Rerun as is" }).click();
-  await page.getByRole("dialog").getByRole("button", { name: "Rerun" }).click();
+  await page.getByRole("button", { name: "Run again" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Run again" }).click();
   await expect(page).not.toHaveURL(new RegExp(id));
   await expect(page.locator("h1 .status")).toHaveText("succeeded");
   await page.getByRole("tab", { name: /Result/ }).click();
   await expect(page.getByRole("group", { name: "Result" })).toHaveText("8");
 });
 
-test("the call can be had as a command or a program, without the secret", async ({ page }) => {
+test("code for an execution has placeholders for its secrets", async ({ page }) => {
   const id = await run(server.url, "with_secret", { token: "hunter22", target: "it's" });
   await page.goto(`${server.url}/executions/${id}?tab=call`);
   for (const kind of ["CLI", "curl", "Python", "Rust"]) {
@@ -112,7 +112,7 @@ test("the call can be had as a command or a program, without the secret", async 
   expect(await page.content()).not.toContain("hunter22");
 });
 
-test("a large result is there at once and opened in parts; one beyond its limit is refused in words", async ({
+test("a large result opens in parts, and one beyond its limit is a failure with the limit", async ({
   page,
 }) => {
   const id = await run(server.url, "bulky", { entries: 11_000 });
@@ -129,17 +129,17 @@ test("a large result is there at once and opened in parts; one beyond its limit 
   await expect(page.getByRole("tab", { name: "Log" })).toBeVisible();
 });
 
-test("a link to what is not there says so", async ({ page }) => {
+test("a link to an unknown execution shows that it was not found", async ({ page }) => {
   for (const id of ["0198c0de-0000-7000-8000-000000000000", "nonsense"]) {
     await page.goto(`${server.url}/executions/${id}`);
-    await expect(page.getByText("There is no such execution")).toBeVisible();
+    await expect(page.getByText("Execution not found")).toBeVisible();
     await expect(page.getByText(id)).toBeVisible();
-    await expect(page.getByRole("link", { name: /Look through/ })).toBeVisible();
+    await expect(page.getByRole("link", { name: "Browse the history" })).toBeVisible();
   }
   await shot(page, "missing");
 });
 
-test("what is written live is seen with progress of steps and status", async ({ page }) => {
+test("a running execution updates its steps and its status", async ({ page }) => {
   const id = await submit(server.url, "nested", { lines: 30 });
   await page.goto(`${server.url}/executions/${id}?tab=timeline`);
   const collect = page

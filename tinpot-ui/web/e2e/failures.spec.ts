@@ -1,4 +1,4 @@
-/** What goes wrong: with servers, links, clocks, and with what is larger than anybody thought. */
+// Failures and extremes: lost servers, broken links, wrong clocks, huge lines and results.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ test.beforeAll(async () => {
 
 test.afterAll(async () => server.stop());
 
-test("a server that goes away is said to be gone; one that comes back as a newer version offers to reload", async ({
+test("a lost server is shown as disconnected, and a newer version offers to reload", async ({
   page,
 }) => {
   const between = await front(server);
@@ -26,7 +26,7 @@ test("a server that goes away is said to be gone; one that comes back as a newer
     await between.down();
     await expect(page.locator(".stream")).toHaveAttribute("data-state", "stale");
     await expect(page.getByRole("link", { name: "colourful" })).toBeVisible();
-    // Another page cannot be loaded now, and says so; it comes by itself later.
+    // Another page cannot load now; it shows an error, and loads once the server is back.
     await page.getByRole("link", { name: "Workers" }).click();
     await expect(page.getByText("Cannot reach the server")).toBeVisible();
     await expect(page.getByRole("button", { name: /New version/ })).toHaveCount(0);
@@ -46,7 +46,7 @@ test("a server that goes away is said to be gone; one that comes back as a newer
   }
 });
 
-test("a link to an execution that is kept no longer says so, and so does a page that had it open", async ({
+test("a removed execution is not found, even on a page that had it open", async ({
   page,
   context,
 }) => {
@@ -63,17 +63,17 @@ test("a link to an execution that is kept no longer says so, and so does a page 
       })
       .toBe(404);
     await other.goto(`${own.url}/executions/${id}`);
-    await expect(other.getByText("There is no such execution")).toBeVisible();
-    await expect(other.getByText(/kept for some time/)).toBeVisible();
-    // It is asked for again when the stream was gone and is back.
+    await expect(other.getByText("Execution not found")).toBeVisible();
+    await expect(other.getByText(/removed by the retention limit/)).toBeVisible();
+    // The open page loads again after the stream was interrupted.
     await own.restart();
-    await expect(page.getByText("There is no such execution")).toBeVisible({ timeout: 30_000 });
+    await expect(page.getByText("Execution not found")).toBeVisible({ timeout: 30_000 });
   } finally {
     await own.stop();
   }
 });
 
-test("a log of one line of five megabytes", async ({ page }) => {
+test("a log with a line of five megabytes", async ({ page }) => {
   const errors = watchErrors(page);
   const id = await run(server.url, "one_line");
   const began = Date.now();
@@ -113,9 +113,7 @@ test("a result of five megabytes", async ({ page }) => {
   expect(errors).toEqual([]);
 });
 
-test("a server that is reached by plain HTTP, where browsers withhold half of their functions", async ({
-  page,
-}) => {
+test("a server reached by plain HTTP, where browsers disable some functions", async ({ page }) => {
   const errors = watchErrors(page);
   const id = await run(server.url, "nested");
   const url = server.url.replace("127.0.0.1", "plain.test");
@@ -124,7 +122,7 @@ test("a server that is reached by plain HTTP, where browsers withhold half of th
   await expect(page.getByRole("group", { name: "Result" })).toContainText("12345678901234567890");
   await page.getByRole("button", { name: "Copy the id" }).click();
   await expect(page.getByRole("button", { name: "Copied" })).toBeVisible();
-  // What was copied is what is pasted.
+  // Pasting gives the copied text.
   await page.goto(`${url}/actions?q=`);
   await page.getByRole("searchbox").focus();
   await page.keyboard.press("Control+v");
@@ -136,7 +134,7 @@ for (const [words, hours] of [
   ["ahead", 5],
   ["behind", -5],
 ] as const) {
-  test(`a browser whose clock is ${words} tells times and durations as they are`, async ({
+  test(`a browser with a clock that is ${words} shows correct times and durations`, async ({
     page,
   }) => {
     const folder = mkdtempSync(join(tmpdir(), "tinpot-gates-"));
@@ -153,7 +151,7 @@ for (const [words, hours] of [
       await page.getByRole("tab", { name: /Timeline/ }).click();
       const bar = page.getByRole("table", { name: "Timeline" }).locator(".timeline-time").first();
       await expect(bar).toHaveText(/^…\d+(\.\d)? m?s$/);
-      // It grows although nothing is said of steps.
+      // The bar grows without events of steps.
       await expect(bar).not.toHaveText((await bar.textContent()) ?? "");
       writeFileSync(gate, "");
       await expect(page.locator("h1 .status")).toHaveText("succeeded");

@@ -1,4 +1,4 @@
-/** Forms, where others have most of their bugs: what is typed is what arrives in Python. */
+// Forms: typed values arrive in Python unchanged.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ async function openForm(page: Page, action = "form"): Promise<void> {
   await expect(page.getByRole("button", { name: "Run", exact: true })).toBeVisible();
 }
 
-/** Runs the form and gives what arrived: type and text by name. */
+/** Runs the form. Returns the type and text of the received parameters by name. */
 async function sent(page: Page): Promise<Record<string, [string, string]>> {
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await expect(page).toHaveURL(/\/executions\/[0-9a-f-]{36}/);
@@ -54,7 +54,7 @@ test("an untouched form runs with the defaults of the function", async ({ page }
   expect(errors).toEqual([]);
 });
 
-test("what is typed arrives with its type: numbers, enums, dates, lists", async ({ page }) => {
+test("typed values arrive with their types: numbers, enums, dates, lists", async ({ page }) => {
   await openForm(page);
   await control(page, "text").fill("007");
   await control(page, "note").fill("hello");
@@ -79,7 +79,7 @@ test("what is typed arrives with its type: numbers, enums, dates, lists", async 
   });
 });
 
-test("a blank is no value, never a zero", async ({ page }) => {
+test("a blank field is no value, never zero", async ({ page }) => {
   await openForm(page);
   await control(page, "count").fill("5");
   await control(page, "count").fill("");
@@ -89,12 +89,12 @@ test("a blank is no value, never a zero", async ({ page }) => {
   expect(got.count).toEqual(["NoneType", "None"]);
 });
 
-test("form and JSON say the same, both ways", async ({ page }) => {
+test("form and JSON show the same values, both ways", async ({ page }) => {
   await openForm(page);
   await control(page, "count").fill("9007199254740993");
   await page.getByRole("tab", { name: "JSON" }).click();
   const text = page.getByLabel("Parameters as JSON");
-  // Not rounded on the way.
+  // The number is not rounded.
   await expect(text).toHaveValue(/"count": 9007199254740993/);
   await text.fill('{"count": 41, "words": ["a", "b", "c"], "either": "text"}');
   await page.getByRole("tab", { name: "Form" }).click();
@@ -113,9 +113,7 @@ test("form and JSON say the same, both ways", async ({ page }) => {
   });
 });
 
-test("what the server refuses is said at its field, and nothing typed is lost", async ({
-  page,
-}) => {
+test("an error of the server is shown at its field, and typed values stay", async ({ page }) => {
   await openForm(page);
   await page.route("**/execute", (route) =>
     route.fulfill({
@@ -135,7 +133,7 @@ test("what the server refuses is said at its field, and nothing typed is lost", 
   expect((await sent(page)).text).toEqual(["str", "typed"]);
 });
 
-test("the last values are remembered, secrets are not, and nothing of it is in addresses", async ({
+test("the last values are remembered without secrets, and addresses contain none", async ({
   page,
 }) => {
   const addresses: string[] = [];
@@ -155,29 +153,29 @@ test("the last values are remembered, secrets are not, and nothing of it is in a
   expect(addresses.filter((address) => address.includes("hunter22"))).toEqual([]);
 });
 
-test("run again has what was asked for, options as well", async ({ page }) => {
+test("the form of an execution has its parameters and options", async ({ page }) => {
   const id = await submit(
     server.url,
     "form",
-    { text: "once more", count: 3, words: ["x"] },
+    { text: "as before", count: 3, words: ["x"] },
     { priority: 7, timeout: 90, requested_by: "anna" },
   );
   await page.goto(`${server.url}/executions/${id}`);
-  await page.getByRole("link", { name: "Run again…" }).click();
-  await expect(control(page, "text")).toHaveValue("once more");
+  await page.getByRole("link", { name: "Edit and run…" }).click();
+  await expect(control(page, "text")).toHaveValue("as before");
   await expect(control(page, "count")).toHaveValue("3");
   await page.locator("details.options summary").click();
   await expect(page.getByLabel("Priority")).toHaveValue("7");
   await expect(page.getByLabel("Timeout")).not.toHaveValue("");
   const got = await sent(page);
   expect(got).toMatchObject({
-    text: ["str", "once more"],
+    text: ["str", "as before"],
     count: ["int", "3"],
     words: ["list", "['x']"],
   });
 });
 
-test("2,000 actions and 60 parameters", async ({ page }) => {
+test("2,000 actions and 60 parameters work", async ({ page }) => {
   test.setTimeout(120_000);
   const folder = mkdtempSync(join(tmpdir(), "tinpot-many-"));
   const actions = Array.from(
@@ -193,7 +191,7 @@ test("2,000 actions and 60 parameters", async ({ page }) => {
     await page.goto(`${many.url}/actions`);
     const began = Date.now();
     await expect(page.getByText("action_0", { exact: true })).toBeVisible();
-    timing("2,000 actions: the list is there after", Date.now() - began);
+    timing("2,000 actions: list shown after", Date.now() - began);
     const search = page.locator("main input[type=search]");
     await search.fill("action_1999");
     await expect(page.getByText("action_1999", { exact: true })).toBeVisible();
@@ -213,15 +211,13 @@ test("2,000 actions and 60 parameters", async ({ page }) => {
   }
 });
 
-test("fields in fields: nested, lists, names and values, unions, dates with their zone", async ({
-  browser,
-}) => {
+test("nested fields work: objects, lists, maps, unions, dates with a zone", async ({ browser }) => {
   const context = await browser.newContext({ timezoneId: "America/New_York" });
   const page = await context.newPage();
   const errors = watchErrors(page);
   await openForm(page, "structured");
   await page.getByRole("button", { name: "Run", exact: true }).click();
-  // Nothing is sent that is not whole, and each field says what it wants.
+  // An incomplete form is not sent, and each field shows its error.
   await expect(page.locator(".form-foot")).toContainText(/need/);
   await expect(page).toHaveURL(/actions\/structured/);
   await field(page, "limits.cpu").locator("input").fill("2");
@@ -230,17 +226,17 @@ test("fields in fields: nested, lists, names and values, unions, dates with thei
   await expect(field(page, "moment").getByLabel("Time zone")).toContainText("-04:00");
   const hosts = field(page, "hosts");
   for (const [at, host] of ["b", "a", "gone"].entries()) {
-    await hosts.getByRole("button", { name: "Add" }).click();
+    await hosts.getByRole("button", { name: "Add item" }).click();
     await field(page, `hosts[${at}]`).locator("textarea").fill(host);
   }
-  await hosts.getByRole("button", { name: "Remove number 3" }).click();
-  await hosts.getByRole("button", { name: "Move number 2 up" }).click();
+  await hosts.getByRole("button", { name: "Remove item 3" }).click();
+  await hosts.getByRole("button", { name: "Move item 2 up" }).click();
   const labels = field(page, "labels");
-  await labels.getByRole("button", { name: "Add a name" }).click();
+  await labels.getByRole("button", { name: "Add entry" }).click();
   await labels.getByLabel("Name 1", { exact: true }).fill("x");
   await field(page, "labels.x").locator("input.number-control").fill("7");
   const either = field(page, "either");
-  await either.getByLabel("Kind of value").selectOption({ label: "Limits" });
+  await either.getByLabel("Type of value").selectOption({ label: "Limits" });
   await field(page, "either.cpu").locator("input").fill("0.5");
   const flag = page.locator("#p-flag");
   await flag.selectOption({ label: "no" });
@@ -255,8 +251,8 @@ test("fields in fields: nested, lists, names and values, unions, dates with thei
     backup: ["NoneType", "None"],
     flag: ["bool", "False"],
   });
-  // And the same once more, filled in from there.
-  await page.getByRole("link", { name: "Run again…" }).click();
+  // The form of that execution sends the same values.
+  await page.getByRole("link", { name: "Edit and run…" }).click();
   await expect(field(page, "limits.note").locator("textarea")).toHaveValue("typed");
   await expect(field(page, "hosts[1]").locator("textarea")).toHaveValue("b");
   expect(await sent(page)).toEqual(got);
@@ -264,14 +260,14 @@ test("fields in fields: nested, lists, names and values, unions, dates with thei
   await context.close();
 });
 
-test("options are folded away, and arrive", async ({ page }) => {
+test("options are folded at first, and arrive", async ({ page }) => {
   await openForm(page, "leaf");
   const priority = page.getByLabel("Priority");
   await expect(priority).toBeHidden();
   await page.locator("details.options summary").click();
   await priority.fill("high");
   await page.getByRole("button", { name: "Run", exact: true }).click();
-  await expect(page.getByText("must be a whole number")).toBeVisible();
+  await expect(page.getByText(/must be an integer/)).toBeVisible();
   await priority.fill("9");
   await page.getByLabel("Delay").fill("1s");
   await page.getByLabel("Timeout").fill("1h 30m");
@@ -291,11 +287,11 @@ test("options are folded away, and arrive", async ({ page }) => {
     unknown
   >;
   expect(view).toMatchObject({ priority: 9, timeout: 5400, idempotency_key: "once only" });
-  // The delay counts from when the server heard of it, a moment before it was accepted.
+  // The delay counts from the request, a moment before the execution was accepted.
   expect(
     Date.parse(String(view.started_at)) - Date.parse(String(view.accepted_at)),
   ).toBeGreaterThan(500);
-  // The same key again is the same execution.
+  // The same key returns the same execution.
   await openForm(page, "leaf");
   await page.locator("details.options summary").click();
   await page.getByLabel("Idempotency key").fill("once only");

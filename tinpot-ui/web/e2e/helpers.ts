@@ -1,4 +1,4 @@
-/** What the tests share: calls of the API, and looks at the log. */
+// Helpers of the tests: requests to the API, and the state of the log on the screen.
 import { mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,14 +26,14 @@ export async function statusOf(server: string, id: string): Promise<Status> {
   return ((await response.json()) as { status: Status }).status;
 }
 
-/** The number of the last line that the server has. */
+/** Returns the number of the last line on the server. */
 export async function lastSeq(server: string, id: string): Promise<number> {
   const response = await fetch(`${server}/api/executions/${id}/logs?tail=true&limit=1`);
   return ((await response.json()) as { last_seq: number }).last_seq;
 }
 
-/** Waits for the end of an execution. */
-export async function over(server: string, id: string, timeout = 60_000): Promise<string> {
+/** Waits until an execution has ended. Returns its status. */
+export async function ended(server: string, id: string, timeout = 60_000): Promise<string> {
   let status: Status = "queued";
   await expect
     .poll(
@@ -50,7 +50,7 @@ export async function over(server: string, id: string, timeout = 60_000): Promis
   return status;
 }
 
-/** Runs something to its end. */
+/** Runs an action until it has ended. Returns the id of the execution. */
 export async function run(
   server: string,
   action: string,
@@ -58,24 +58,24 @@ export async function run(
   timeout?: number,
 ): Promise<string> {
   const id = await submit(server, action, parameters);
-  await over(server, id, timeout);
+  await ended(server, id, timeout);
   return id;
 }
 
-export interface Sight {
-  /** Numbers of the lines that can be seen. */
+export interface VisibleLines {
+  /** The numbers of the first and the last visible line. */
   first: number;
   last: number;
-  /** Elements below the viewer. */
+  /** The number of elements in the viewer. */
   nodes: number;
   atBottom: boolean;
 }
 
-/** What of the log is on the screen. */
-export async function sight(page: Page): Promise<Sight> {
+/** Returns the part of the log on the screen. */
+export async function visibleLines(page: Page): Promise<VisibleLines> {
   return page.evaluate(() => {
     const scroller = document.querySelector(".log-scroll");
-    if (scroller === null) throw new Error("there is no log");
+    if (scroller === null) throw new Error("the page has no log");
     const frame = scroller.getBoundingClientRect();
     const seen = [...scroller.querySelectorAll<HTMLElement>(".log-line")]
       .filter(
@@ -97,12 +97,12 @@ export function line(page: Page, text: string | RegExp) {
   return page.locator(".log-scroll .log-text").filter({ hasText: text });
 }
 
-/** Errors of the page, of the policy above all: a test that has any fails. */
+/** Collects the errors of a page, such as violations of the content security policy. */
 export function watchErrors(page: Page): string[] {
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => {
-    // A server that is gone is noted by the browser itself.
+    // The browser logs failed requests to a lost server.
     if (message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text()))
       errors.push(message.text());
   });
@@ -112,23 +112,23 @@ export function watchErrors(page: Page): string[] {
 const SHOTS = process.env.TINPOT_E2E_SHOTS;
 const DOCS = resolve(dirname(fileURLToPath(import.meta.url)), "../../../docs/images");
 
-/** Leaves a picture, if there is a folder for it. */
+/** Saves a picture if TINPOT_E2E_SHOTS names a folder. */
 export async function shot(page: Page, name: string): Promise<void> {
   if (SHOTS === undefined) return;
   mkdirSync(SHOTS, { recursive: true });
   await page.screenshot({ path: `${SHOTS}/${name}.png` });
 }
 
-/** Whether the pictures of the documentation are made anew: `TINPOT_E2E_DOCS=1 npm run e2e`. */
-export const docsAreMade = process.env.TINPOT_E2E_DOCS !== undefined;
+/** If true, the pictures of the documentation are saved: `TINPOT_E2E_DOCS=1 npm run e2e`. */
+export const savesDocsImages = process.env.TINPOT_E2E_DOCS !== undefined;
 
 export async function docsImage(page: Page, name: string): Promise<void> {
-  if (!docsAreMade) return;
+  if (!savesDocsImages) return;
   mkdirSync(DOCS, { recursive: true });
   await page.screenshot({ path: `${DOCS}/${name}.png` });
 }
 
-/** Says a number of the table of timings; they are looked at, not asserted: machines differ. */
+/** Prints a duration. Durations are not asserted, because machines differ. */
 export function timing(what: string, ms: number): void {
   console.log(`  ⏱ ${what}: ${Math.round(ms)} ms`);
 }

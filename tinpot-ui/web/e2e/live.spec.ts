@@ -1,9 +1,9 @@
-/** Logs that are written while they are looked at. */
+// Logs that are open while an action writes them.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, type Page, test } from "@playwright/test";
-import { lastSeq, line, over, shot, sight, submit, watchErrors } from "./helpers";
+import { ended, lastSeq, line, shot, submit, visibleLines, watchErrors } from "./helpers";
 import { type Cluster, cluster } from "./servers";
 
 let server: Cluster;
@@ -20,7 +20,7 @@ test.afterAll(async () => {
 });
 
 let gates = 0;
-/** An execution that writes until its gate is opened. */
+/** Submits an execution that writes until its gate is opened. */
 async function ticking(every = 0.05): Promise<{ id: string; open: () => void }> {
   gates += 1;
   const gate = join(folder, `gate-${gates}`);
@@ -28,7 +28,7 @@ async function ticking(every = 0.05): Promise<{ id: string; open: () => void }> 
   return { id, open: () => writeFileSync(gate, "") };
 }
 
-/** All lines of the log that the page has shown so far, as text by number; it has to be in view from the first on. */
+/** Returns the lines of the log by number; all of them have to be rendered. */
 async function shown(page: Page): Promise<Map<number, string>> {
   const rows = await page
     .locator(".log-scroll .log-line")
@@ -44,7 +44,7 @@ async function shown(page: Page): Promise<Map<number, string>> {
   return new Map(rows);
 }
 
-test("two viewers see the same, whenever they came", async ({ browser }) => {
+test("two pages show the same log, regardless of when they were opened", async ({ browser }) => {
   const { id, open } = await ticking();
   const [first, second] = [await browser.newPage(), await browser.newPage()];
   await first.goto(`${server.url}/executions/${id}`);
@@ -68,7 +68,7 @@ test("two viewers see the same, whenever they came", async ({ browser }) => {
   await Promise.all([first.close(), second.close()]);
 });
 
-test("follows; lets go when the reader scrolls up; comes back by the pill", async ({ page }) => {
+test("scrolling up stops following, and the button resumes it", async ({ page }) => {
   const { id, open } = await ticking(0.02);
   await page.goto(`${server.url}/executions/${id}`);
   await expect(line(page, /^tick 60$/)).toBeVisible();
@@ -82,23 +82,23 @@ test("follows; lets go when the reader scrolls up; comes back by the pill", asyn
     "aria-pressed",
     "false",
   );
-  const at = (await sight(page)).first;
+  const at = (await visibleLines(page)).first;
   const pill = page.getByRole("button", { name: /new lines?$/ });
   await expect(pill).toBeVisible();
   await expect(pill).toHaveText(/[3-9]\d new lines|\d{3} new lines/);
   // Nothing moves under the reader's eyes.
-  expect((await sight(page)).first).toBe(at);
+  expect((await visibleLines(page)).first).toBe(at);
   await shot(page, "pill");
   await pill.click();
   await expect(pill).toHaveCount(0);
-  await expect.poll(async () => (await sight(page)).atBottom).toBe(true);
-  const before = (await sight(page)).last;
-  await expect.poll(async () => (await sight(page)).last).toBeGreaterThan(before);
+  await expect.poll(async () => (await visibleLines(page)).atBottom).toBe(true);
+  const before = (await visibleLines(page)).last;
+  await expect.poll(async () => (await visibleLines(page)).last).toBeGreaterThan(before);
   open();
   await expect(line(page, /^the last line$/)).toBeInViewport();
 });
 
-test("a reload in the middle loses nothing", async ({ page }) => {
+test("a reload while an action writes loses no lines", async ({ page }) => {
   const { id, open } = await ticking();
   await page.goto(`${server.url}/executions/${id}`);
   await expect(line(page, /^tick 10$/)).toBeVisible();
@@ -111,9 +111,7 @@ test("a reload in the middle loses nothing", async ({ page }) => {
   await expect(line(page, /^tick 1$/)).toBeVisible();
 });
 
-test("a coordinator that is killed and comes back: stale in between, then all lines, once", async ({
-  page,
-}) => {
+test("after a restart of the coordinator the log has all lines, each once", async ({ page }) => {
   test.setTimeout(120_000);
   const errors = watchErrors(page);
   const { id, open } = await ticking(0.2);
@@ -125,26 +123,26 @@ test("a coordinator that is killed and comes back: stale in between, then all li
       timeout: 20_000,
     });
     await shot(page, "stale");
-    // What was there can still be read.
+    // The loaded lines stay.
     await expect(line(page, /^tick 5$/)).toBeVisible();
   });
   await expect(page.locator(".stream")).toHaveAttribute("data-state", "live", { timeout: 30_000 });
-  const reached = (await sight(page)).last;
-  // First the server has them again, then the page: if it fails, one of the two can be told from the other.
+  const reached = (await visibleLines(page)).last;
+  // Waits for the server first, so that a failure shows which of the two lacks lines.
   await expect
     .poll(() => lastSeq(server.url, id), { timeout: 30_000 })
     .toBeGreaterThan(reached + 3);
   await expect
-    .poll(async () => (await sight(page)).last, { timeout: 10_000 })
+    .poll(async () => (await visibleLines(page)).last, { timeout: 10_000 })
     .toBeGreaterThan(reached + 3);
   open();
   await expect(line(page, /^the last line$/)).toBeVisible({ timeout: 30_000 });
   await expect(page.locator("h1 .status")).toHaveText("succeeded", { timeout: 20_000 });
-  expect(await over(server.url, id)).toBe("succeeded");
+  expect(await ended(server.url, id)).toBe("succeeded");
   const ticks = [...(await shown(page)).values()]
     .filter((text) => text.startsWith("tick "))
     .map((text) => Number(text.slice(5)));
-  // All are in sight: from the first one, through the time without a coordinator, to what came after it.
+  // All lines are rendered, including those written without a coordinator.
   expect(ticks[0]).toBe(1);
   expect(ticks.length).toBeGreaterThanOrEqual(8);
   for (let at = 1; at < ticks.length; at += 1) expect(ticks[at]).toBe((ticks[at - 1] ?? 0) + 1);

@@ -1,9 +1,9 @@
-/** The log of one execution, as it is looked at when it is over. */
+// The log of an execution that has ended.
 import { expect, test } from "@playwright/test";
-import { line, run, shot, sight, watchErrors } from "./helpers";
+import { line, run, shot, visibleLines, watchErrors } from "./helpers";
 import { type Server, standalone } from "./servers";
 
-/** What may be in the page for one log, however long it is. */
+/** The number of elements in the page for a log of any length. */
 const NODES_MAX = 3_000;
 
 let server: Server;
@@ -19,29 +19,29 @@ test.beforeAll(async () => {
 
 test.afterAll(async () => server.stop());
 
-test("300,000 lines: first line, end and middle, with a bounded number of nodes", async ({
+test("the start, the end and the middle of 300,000 lines need a bounded number of elements", async ({
   page,
 }) => {
   const errors = watchErrors(page);
   await page.goto(`${server.url}/executions/${long}`);
   await expect(line(page, /^line 1: hay$/)).toBeVisible();
-  expect((await sight(page)).nodes).toBeLessThan(NODES_MAX);
+  expect((await visibleLines(page)).nodes).toBeLessThan(NODES_MAX);
 
   await page.keyboard.press("G");
   await expect(line(page, /^line 300000: hay$/)).toBeVisible();
-  const end = await sight(page);
+  const end = await visibleLines(page);
   expect(end.atBottom).toBe(true);
   expect(end.nodes).toBeLessThan(NODES_MAX);
 
-  // As a drag of the scroll bar does: places that were never fetched.
+  // Positions that were never loaded, as a drag of the scroll bar reaches them.
   for (const part of [0.5, 0.25, 0.75, 0.1]) {
     await page.locator(".log-scroll").evaluate((element, to) => {
       element.scrollTop = (element.scrollHeight - element.clientHeight) * to;
     }, part);
     await expect
-      .poll(async () => (await sight(page)).first)
+      .poll(async () => (await visibleLines(page)).first)
       .toBeGreaterThan(300_000 * part - 2_000);
-    const seen = await sight(page);
+    const seen = await visibleLines(page);
     expect(seen.first).toBeLessThan(300_000 * part + 2_000);
     expect(seen.last).toBeGreaterThan(seen.first + 5);
     expect(seen.nodes).toBeLessThan(NODES_MAX);
@@ -52,27 +52,27 @@ test("300,000 lines: first line, end and middle, with a bounded number of nodes"
   expect(errors).toEqual([]);
 });
 
-test("scrolling through pages leaves out no line and shows none twice", async ({ page }) => {
+test("scrolling through pages shows every line once", async ({ page }) => {
   await page.goto(`${server.url}/executions/${long}`);
   await expect(line(page, /^line 1: hay$/)).toBeVisible();
   await page.locator(".log-scroll").hover();
-  let reached = (await sight(page)).last;
+  let reached = (await visibleLines(page)).last;
   for (let turn = 0; turn < 40; turn += 1) {
     await page.mouse.wheel(0, 400);
-    await expect.poll(async () => (await sight(page)).last).toBeGreaterThan(reached);
+    await expect.poll(async () => (await visibleLines(page)).last).toBeGreaterThan(reached);
     const seen = await page
       .locator(".log-scroll .log-line")
       .evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset.seq)));
     const gaps = seen.filter((seq, at) => at > 0 && seq !== (seen[at - 1] ?? 0) + 1);
     expect(gaps).toEqual([]);
-    // Nothing is skipped between two looks.
-    expect((await sight(page)).first).toBeLessThanOrEqual(reached + 1);
-    reached = (await sight(page)).last;
+    // No line is skipped between two steps.
+    expect((await visibleLines(page)).first).toBeLessThanOrEqual(reached + 1);
+    reached = (await visibleLines(page)).last;
   }
   expect(reached).toBeGreaterThan(700);
 });
 
-test("a search finds what is far outside of what is held, and goes there", async ({ page }) => {
+test("a search finds a line far from the held ones, and scrolls there", async ({ page }) => {
   await page.goto(`${server.url}/executions/${long}`);
   await expect(line(page, /^line 1: hay$/)).toBeVisible();
   await page.keyboard.press("/");
@@ -81,9 +81,9 @@ test("a search finds what is far outside of what is held, and goes there", async
   const hit = line(page, "line 271828: the needle");
   await expect(hit).toBeInViewport();
   await expect(hit.locator("mark")).toHaveText("the needle");
-  // With what stands around it, in the log itself and in the list.
+  // Its context is shown in the log and in the list.
   await expect(line(page, /^line 271827: hay$/)).toBeVisible();
-  await page.getByRole("button", { name: /List the hits/ }).click();
+  await page.getByRole("button", { name: /List matches/ }).click();
   await expect(page.locator(".log-hit .log-text")).toHaveText([
     /271826/,
     /271827/,
@@ -94,12 +94,12 @@ test("a search finds what is far outside of what is held, and goes there", async
   await shot(page, "search");
 });
 
-test("n and N go through the hits, patterns and case are as asked for", async ({ page }) => {
+test("n and N step through matches, with patterns and case", async ({ page }) => {
   await page.goto(`${server.url}/executions/${long}`);
   await expect(line(page, /^line 1: hay$/)).toBeVisible();
   await page.keyboard.press("/");
   await page.keyboard.type("line 100[05]00:");
-  await expect(page.locator(".log-count")).toHaveText("no hits");
+  await expect(page.locator(".log-count")).toHaveText("No matches");
   await page.getByRole("button", { name: "Regular expression" }).click();
   await expect(page.locator(".log-count")).toHaveText("1 / 2");
   await expect(line(page, /^line 100000: hay$/)).toBeInViewport();
@@ -111,14 +111,14 @@ test("n and N go through the hits, patterns and case are as asked for", async ({
   await expect(line(page, /^line 100000: hay$/)).toBeInViewport();
   await page.keyboard.press("/");
   await page.keyboard.type("LINE 7:");
-  await expect(page.locator(".log-count")).toHaveText(/no hits|1 \/ /);
+  await expect(page.locator(".log-count")).toHaveText(/No matches|1 \/ /);
   await page.getByRole("button", { name: "Match case" }).click();
-  await expect(page.locator(".log-count")).toHaveText("no hits");
+  await expect(page.locator(".log-count")).toHaveText("No matches");
   await page.locator(".log-find input").fill("(");
   await expect(page.locator(".log-find input")).toHaveAttribute("aria-invalid", "true");
 });
 
-test("links to lines open there, and clicks make them", async ({ page }) => {
+test("links to lines open at them, and clicks select lines", async ({ page }) => {
   await page.goto(`${server.url}/executions/${long}#L150000-L150003`);
   await expect(line(page, /^line 150000: hay$/)).toBeInViewport();
   await expect(page.locator(".log-row[data-selected]")).toHaveCount(4);
@@ -132,14 +132,14 @@ test("links to lines open there, and clicks make them", async ({ page }) => {
   await expect(line(page, /^line 150002: hay$/)).toBeInViewport();
 });
 
-test("colours, progress bars, levels, fields and steps", async ({ page }) => {
+test("colours, progress bars, levels, fields and steps are shown", async ({ page }) => {
   const errors = watchErrors(page);
   await page.goto(`${server.url}/executions/${coloured}`);
   await expect(line(page, "the end")).toBeVisible();
   await expect(page.locator(".ansi-bold.ansi-fg-2")).toHaveText("ok");
   await expect(page.locator(".ansi-italic")).toHaveText("italic");
   await expect(line(page, /^100% done$/)).toBeVisible();
-  // Without colour: by letters.
+  // The kinds differ by letters, not by colour alone.
   const tagged = (text: string) =>
     page.locator(".log-row").filter({ hasText: text }).locator(".log-tag");
   await expect(tagged("to stderr")).toHaveText("err");
@@ -152,7 +152,7 @@ test("colours, progress bars, levels, fields and steps", async ({ page }) => {
   expect(errors).toEqual([]);
 });
 
-test("the level is filtered by the server", async ({ page }) => {
+test("the server filters by level and stream", async ({ page }) => {
   await page.goto(`${server.url}/executions/${coloured}`);
   await expect(line(page, "the end")).toBeVisible();
   await page.getByLabel("Level").selectOption("error");
@@ -166,7 +166,7 @@ test("the level is filtered by the server", async ({ page }) => {
   await expect(line(page, "a detail")).toBeVisible();
 });
 
-test("a huge line is cut, says what is not kept, and unfolds in steps", async ({ page }) => {
+test("a huge line is cut, names the missing bytes, and unfolds in steps", async ({ page }) => {
   await page.goto(`${server.url}/executions/${coloured}`);
   const huge = line(page, "xxxxxxxx");
   await expect(huge).toBeVisible();
@@ -175,11 +175,11 @@ test("a huge line is cut, says what is not kept, and unfolds in steps", async ({
   await expect.poll(async () => (await huge.textContent())?.length ?? 0).toBeGreaterThan(60_000);
   const rest = huge.getByRole("button", { name: /more characters/ });
   if ((await rest.count()) > 0) await rest.click();
-  // The worker keeps 64 KiB of a line, and says so at its end.
+  // The worker keeps 64 KiB of a line, and notes the rest at its end.
   await expect(huge).toContainText(/bytes of this line are not kept$/);
 });
 
-test("wrap, times and download", async ({ page }) => {
+test("lines wrap, times are shown, and the log is downloaded", async ({ page }) => {
   await page.goto(`${server.url}/executions/${coloured}`);
   await expect(line(page, "the end")).toBeVisible();
   const widthOf = () =>
@@ -193,6 +193,6 @@ test("wrap, times and download", async ({ page }) => {
   await page.keyboard.press("t");
   await expect(page.locator(".log-time").first()).toHaveText(/^\d\d:\d\d:\d\d\.\d{3}$/);
   const download = page.waitForEvent("download");
-  await page.getByRole("link", { name: "download" }).click();
+  await page.getByRole("link", { name: "Download" }).click();
   expect((await download).suggestedFilename()).toBe(`${coloured}.log`);
 });

@@ -1,4 +1,4 @@
-/** The other pages: overview, actions, history, workers, queues; and what lies above all of them. */
+// The overview, actions, history, workers, queues, and the overlays of all pages.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -20,8 +20,8 @@ test.afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Two executions that take both slots until the gate is opened. */
-async function allSlotsTaken(name: string): Promise<{ ids: string[]; open: () => void }> {
+/** Submits two executions that hold both slots until their gate is opened. */
+async function fillSlots(name: string): Promise<{ ids: string[]; open: () => void }> {
   const gate = join(folder, name);
   const ids = [
     await submit(server.url, "ticking", { seconds: 60, gate }),
@@ -31,7 +31,7 @@ async function allSlotsTaken(name: string): Promise<{ ids: string[]; open: () =>
   return { ids, open: () => writeFileSync(gate, "") };
 }
 
-test("the overview counts and draws what happens, as it happens", async ({ page }) => {
+test("the overview counts and charts executions live", async ({ page }) => {
   const errors = watchErrors(page);
   await run(server.url, "leaf");
   await run(server.url, "failing");
@@ -47,7 +47,7 @@ test("the overview counts and draws what happens, as it happens", async ({ page 
     "the disk is full",
   );
   await expect(figure("Running")).toHaveText("0");
-  const { open } = await allSlotsTaken("overview");
+  const { open } = await fillSlots("overview");
   await expect(figure("Running")).toHaveText("2");
   await expect(
     page.getByRole("region", { name: "Running now" }).getByRole("link", { name: /ticking/ }),
@@ -59,7 +59,7 @@ test("the overview counts and draws what happens, as it happens", async ({ page 
   expect(errors).toEqual([]);
 });
 
-test("history: filters and place are in the address, and new ones come by themselves", async ({
+test("the address of the history has its filters and page, and new executions appear", async ({
   page,
 }) => {
   for (let turn = 0; turn < 52; turn += 1)
@@ -82,7 +82,7 @@ test("history: filters and place are in the address, and new ones come by themse
   await expect(page).not.toHaveURL(/before=/);
   await expect(rows).toHaveCount(50);
 
-  await page.getByRole("button", { name: "Clear" }).click();
+  await page.getByRole("button", { name: "Clear filters" }).click();
   await page.getByRole("group", { name: "Status" }).getByRole("button", { name: "failed" }).click();
   await expect(page).toHaveURL(/status=failed/);
   await expect(rows.first()).toContainText("failing");
@@ -90,17 +90,17 @@ test("history: filters and place are in the address, and new ones come by themse
   const before = await rows.count();
   await run(server.url, "failing");
   await expect(rows).toHaveCount(before + 1);
-  await page.getByLabel("By").fill("nobody at all");
-  await page.getByLabel("By").press("Enter");
-  await expect(page).toHaveURL(/requested_by=nobody/);
-  await expect(page.getByText("Nothing matches")).toBeVisible();
+  await page.getByLabel("Requested by").fill("unknown person");
+  await page.getByLabel("Requested by").press("Enter");
+  await expect(page).toHaveURL(/requested_by=unknown/);
+  await expect(page.getByText("No matching executions")).toBeVisible();
   await page.goto(`${server.url}/executions?status=nonsense&since=yesterday&requested_by=anna`);
   await expect(rows).toHaveCount(1);
   await rows.first().getByRole("link", { name: "leaf" }).click();
   await expect(page.locator("h1")).toContainText("leaf");
 });
 
-test("queues say what waits and why; pause and resume", async ({ page }) => {
+test("queues show what waits and why, and are paused and resumed", async ({ page }) => {
   await page.goto(`${server.url}/queues`);
   const row = page.getByRole("row").filter({ hasText: "default" });
   await page.getByRole("button", { name: "Pause default" }).click();
@@ -113,24 +113,24 @@ test("queues say what waits and why; pause and resume", async ({ page }) => {
   await expect(row.locator("[data-label=Waiting]")).toHaveText("0");
   await expect.poll(() => statusOf(server.url, id)).toBe("succeeded");
 
-  const { open } = await allSlotsTaken("queues");
+  const { open } = await fillSlots("queues");
   await submit(server.url, "leaf");
   await expect(row.locator("[data-label=Waiting]")).toHaveText("1");
   await expect(row.locator("[data-label=Running]")).toHaveText("2");
   await expect(row.locator(".row-note")).toHaveText(/slot/);
-  await expect(row.locator("[data-label='Oldest waits since'] time")).toBeVisible();
+  await expect(row.locator("[data-label='Oldest waiting'] time")).toBeVisible();
   open();
   await expect(row.locator("[data-label=Waiting]")).toHaveText("0");
 });
 
-test("workers: what each does now, slots, version, queues, last beat", async ({ page }) => {
-  const { ids, open } = await allSlotsTaken("workers");
+test("workers show their attempts, slots, version, queues and last heartbeat", async ({ page }) => {
+  const { ids, open } = await fillSlots("workers");
   await page.goto(`${server.url}/workers`);
   const card = page.locator(".worker");
   await expect(card.locator(".slots")).toHaveText("2 of 2");
   await expect(card).toContainText("0.1.0");
   await expect(card).toContainText("all");
-  await expect(card).toContainText(/Last beat(just now|\d)/);
+  await expect(card).toContainText(/Last heartbeat(just now|\d)/);
   await expect(card.getByRole("link", { name: /ticking/ })).toHaveCount(2);
   await card
     .getByRole("link", { name: /ticking/ })
@@ -143,7 +143,7 @@ test("workers: what each does now, slots, version, queues, last beat", async ({ 
   await expect(card).toContainText("Idle");
 });
 
-test("a file that cannot be imported is a card, and hides no other", async ({ page }) => {
+test("a file that fails to import is a card, and other actions stay", async ({ page }) => {
   const actions = mkdtempSync(join(tmpdir(), "tinpot-cards-"));
   writeFileSync(
     join(actions, "good.py"),
@@ -161,12 +161,12 @@ test("a file that cannot be imported is a card, and hides no other", async ({ pa
     await expect(card).toContainText("bad.py");
     await expect(card).toContainText("there_is_no_such_module");
     await shot(page, "import-error");
-    // Mended while somebody looks: the card goes and the action comes.
+    // Fixed while the page is open: the card disappears and the action appears.
     writeFileSync(
       join(actions, "bad.py"),
-      "from tinpot import action\n\n@action\ndef mended():\n    return 1\n",
+      "from tinpot import action\n\n@action\ndef fixed():\n    return 1\n",
     );
-    await expect(page.getByRole("link", { name: "mended" })).toBeVisible({ timeout: 20_000 });
+    await expect(page.getByRole("link", { name: "fixed" })).toBeVisible({ timeout: 20_000 });
     await expect(card).toHaveCount(0);
   } finally {
     await own.stop();
@@ -174,7 +174,7 @@ test("a file that cannot be imported is a card, and hides no other", async ({ pa
   }
 });
 
-test("an action that nobody offers says why; a worker that is sent home; an allowed frame", async ({
+test("an unavailable action shows the reason, a worker drains, and an allowed site frames", async ({
   page,
 }) => {
   let html = "";
@@ -192,7 +192,7 @@ test("an action that nobody offers says why; a worker that is sent home; an allo
     const frame = page.frameLocator("iframe[title=one]");
     await expect(frame.locator("h1 .status")).toHaveText("succeeded");
     await expect(frame.locator(".log-text").filter({ hasText: "the end" })).toBeVisible();
-    // Only the view for frames, and no other page of the UI.
+    // Only the view for frames may be framed, and no other page.
     await expect.poll(() => page.frames()[2]?.url()).toBe("chrome-error://chromewebdata/");
 
     await page.goto(`${own.url}/workers`);
@@ -203,7 +203,7 @@ test("an action that nobody offers says why; a worker that is sent home; an allo
     const card = page.locator(".card").filter({ hasText: "colourful" });
     await expect(card.locator(".card-why")).toHaveText(/worker/);
     await card.getByRole("link").click();
-    await expect(page.getByText("Not available now.")).toBeVisible();
+    await expect(page.getByText("Not available.")).toBeVisible();
     await shot(page, "unavailable");
     const waits = await submit(own.url, "leaf");
     await page.goto(`${own.url}/executions/${waits}`);
@@ -219,7 +219,7 @@ test("an action that nobody offers says why; a worker that is sent home; an allo
 test("the palette finds pages, actions and executions by a part of their id", async ({ page }) => {
   const id = await run(server.url, "colourful");
   await page.goto(server.url);
-  await page.getByRole("button", { name: /Search for actions/ }).click();
+  await page.getByRole("button", { name: /Search actions/ }).click();
   const results = page.getByRole("listbox", { name: "Results" });
   const type = async (text: string): Promise<void> => page.getByRole("combobox").fill(text);
   await type("queu");
@@ -236,12 +236,14 @@ test("the palette finds pages, actions and executions by a part of their id", as
   await expect(page.getByRole("dialog")).toHaveCount(0);
 });
 
-test("? lists the shortcuts, g and a letter goes to a page, / to the search", async ({ page }) => {
+test("? lists the shortcuts, g and a letter opens a page, and / focuses the search", async ({
+  page,
+}) => {
   await page.goto(server.url);
   await expect(page.locator("h1")).toHaveText("Overview");
   await page.keyboard.press("?");
   await expect(page.getByRole("dialog", { name: "Keyboard shortcuts" })).toContainText(
-    "go to Queues",
+    "Go to Queues",
   );
   await shot(page, "shortcuts");
   await page.keyboard.press("Escape");
@@ -265,7 +267,7 @@ test("? lists the shortcuts, g and a letter goes to a page, / to the search", as
   await expect(page.getByRole("link", { name: "leaf" })).toHaveCount(0);
 });
 
-test("the theme is the system's until one is chosen, and stays so", async ({ browser }) => {
+test("the theme follows the system until one is chosen, and is remembered", async ({ browser }) => {
   const context = await browser.newContext({ colorScheme: "dark" });
   const page = await context.newPage();
   await page.goto(`${server.url}/queues`);
@@ -285,7 +287,7 @@ test("the theme is the system's until one is chosen, and stays so", async ({ bro
   await context.close();
 });
 
-test("one stream per tab, whatever page is open", async ({ page }) => {
+test("a tab has one stream on every page", async ({ page }) => {
   const open = new Set<string>();
   page.on("request", (request) => request.url().includes("/stream") && open.add(request.url()));
   page.on("requestfinished", (request) => open.delete(request.url()));

@@ -1,4 +1,4 @@
-/** What actions write stays text, nothing leaves the host, and frames show only what they may. */
+// Security: output stays text, requests stay on the host, and frames are restricted.
 import { createServer } from "node:http";
 import { expect, test } from "@playwright/test";
 import { line, run, submit, watchErrors } from "./helpers";
@@ -52,7 +52,7 @@ test("markup in names, descriptions, parameters, results, steps, summaries and l
   expect(errors).toEqual([]);
 });
 
-test("no request leaves the host, and the policy is strict", async ({ page }) => {
+test("no request leaves the host, and the content security policy is strict", async ({ page }) => {
   const id = await run(server.url, "colourful");
   const origin = new URL(server.url).origin;
   const elsewhere: string[] = [];
@@ -74,15 +74,15 @@ test("no request leaves the host, and the policy is strict", async ({ page }) =>
   expect(inline).not.toMatch(/<script>|style=|onload=/);
 });
 
-test("the view for frames has no controls, and other pages may not frame it unless allowed", async ({
+test("the view for frames has no controls, and other sites may not frame it unless allowed", async ({
   page,
 }) => {
   const id = await submit(server.url, "ticking", { seconds: 3, every: 0.05 });
   await page.goto(`${server.url}/embed/executions/${id}`);
   await expect(line(page, /^tick 5$/)).toBeVisible();
   await expect(page.locator("nav")).toHaveCount(0);
-  await expect(page.getByRole("button", { name: /Cancel|Run|Rerun|Force/ })).toHaveCount(0);
-  await expect(page.getByRole("link", { name: /Run again/ })).toHaveCount(0);
+  await expect(page.getByRole("button", { name: /Cancel|Run|Kill/ })).toHaveCount(0);
+  await expect(page.getByRole("link", { name: /Edit and run/ })).toHaveCount(0);
   await expect(line(page, /^the last line$/)).toBeVisible();
   await expect(page.locator("h1 .status")).toHaveText("succeeded");
 
@@ -107,7 +107,7 @@ test("the view for frames has no controls, and other pages may not frame it unle
   }
 });
 
-test("everything works below a path of another application", async ({ page }) => {
+test("the UI works below a path of another application", async ({ page }) => {
   const below = await nested();
   try {
     const errors = watchErrors(page);

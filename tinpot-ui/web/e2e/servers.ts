@@ -1,4 +1,4 @@
-/** Real servers for the tests: each on a free port, with the actions of this folder and a store of its own, ended with the test. */
+// Real servers for the tests, each on a free port with the actions of this folder and its own store.
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer as createHttpServer, request } from "node:http";
@@ -8,7 +8,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-/** The program as people have it, and below it the example that has Tinpot in its own. */
+/** The folder of `tinpot`; the example that embeds Tinpot is in `examples` below it. */
 const BINARIES = process.env.TINPOT_E2E_BIN ?? resolve(HERE, "../../../target/debug");
 export const ACTIONS = join(HERE, "actions");
 
@@ -26,10 +26,10 @@ export async function freePort(): Promise<number> {
   });
 }
 
-/** One process of a server; what it says is shown when it does not start. */
+/** A process of a server. Its output is shown if it does not start. */
 export class Program {
   private child: ChildProcess | null = null;
-  private said = "";
+  private written = "";
 
   constructor(
     private readonly args: string[],
@@ -39,20 +39,20 @@ export class Program {
   start(): void {
     const path = join(BINARIES, this.name);
     if (!existsSync(path))
-      throw new Error(`there is no ${path}: cargo build --workspace --bins --examples`);
+      throw new Error(`${path} does not exist: run cargo build --workspace --bins --examples`);
     const child = spawn(path, this.args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, RUST_LOG: "warn" },
     });
-    const hear = (chunk: Buffer): void => {
-      this.said = (this.said + chunk.toString()).slice(-20_000);
+    const record = (chunk: Buffer): void => {
+      this.written = (this.written + chunk.toString()).slice(-20_000);
     };
-    child.stdout.on("data", hear);
-    child.stderr.on("data", hear);
+    child.stdout.on("data", record);
+    child.stderr.on("data", record);
     this.child = child;
   }
 
-  /** Ends it: asked first, and killed if that does not help, or at once. */
+  /** Ends the process with a signal, and kills it if it is still running after 5 seconds. */
   async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     const child = this.child;
     this.child = null;
@@ -65,7 +65,7 @@ export class Program {
   }
 
   output(): string {
-    return `${this.name} said:\n${this.said}`;
+    return `${this.name} wrote:\n${this.written}`;
   }
 
   get gone(): boolean {
@@ -73,8 +73,8 @@ export class Program {
   }
 }
 
-/** Waits until something answers at `url`. */
-export async function answers(url: string, program: Program, body = /./): Promise<void> {
+/** Waits until a URL responds with a matching body. */
+export async function responds(url: string, program: Program, body = /./): Promise<void> {
   const deadline = Date.now() + START_MS;
   let last = "nothing";
   while (Date.now() < deadline) {
@@ -89,11 +89,13 @@ export async function answers(url: string, program: Program, body = /./): Promis
     }
     await new Promise((done) => setTimeout(done, 50));
   }
-  throw new Error(`${url} does not answer as it should; last: ${last}\n${program.output()}`);
+  throw new Error(
+    `${url} does not respond as expected; last response: ${last}\n${program.output()}`,
+  );
 }
 
 export interface Server {
-  /** Without a slash at its end. */
+  /** The URL without a slash at its end. */
   url: string;
   stop: () => Promise<void>;
 }
@@ -101,13 +103,13 @@ export interface Server {
 interface Options {
   actions?: string;
   concurrency?: number;
-  /** Further arguments. */
+  /** Further arguments of the program. */
   args?: string[];
-  /** What the list of actions says once it can begin. */
+  /** A pattern that the list of actions matches once the test can begin. */
   ready?: RegExp;
 }
 
-/** Everything in one process: `tinpot dev`. */
+/** Starts `tinpot dev`: a coordinator and a worker in one process. */
 export async function standalone({
   actions = ACTIONS,
   concurrency = 3,
@@ -126,20 +128,20 @@ export async function standalone({
     ...args,
   ]);
   program.start();
-  await answers(`${url}/api/workers`, program, /"id"/);
-  await answers(`${url}/api/actions`, program, ready);
+  await responds(`${url}/api/workers`, program, /"id"/);
+  await responds(`${url}/api/actions`, program, ready);
   return { url, stop: () => program.stop() };
 }
 
 export interface Cluster extends Server {
-  /** Ends the coordinator as a crash would, and starts it again on the same port and store. */
+  /** Kills the coordinator, and starts it again on the same port and store. */
   restart: (between?: () => Promise<void>) => Promise<void>;
-  /** Ends the worker, and waits until the coordinator knows. */
+  /** Ends the worker, and waits until the coordinator has noticed. */
   endWorker: () => Promise<void>;
   startWorker: () => Promise<void>;
 }
 
-/** A coordinator with a store in a file and a broker in it, and a worker. */
+/** Starts a coordinator with an embedded broker and a store in a file, and a worker. */
 export async function cluster({
   actions = ACTIONS,
   concurrency = 2,
@@ -180,24 +182,24 @@ export async function cluster({
   ]);
   const startWorker = async (): Promise<void> => {
     worker.start();
-    await answers(`${url}/api/workers`, worker, /"id"/);
-    await answers(`${url}/api/actions`, worker, ready);
+    await responds(`${url}/api/workers`, worker, /"id"/);
+    await responds(`${url}/api/actions`, worker, ready);
   };
   coordinator.start();
-  await answers(`${url}/health`, coordinator);
+  await responds(`${url}/health`, coordinator);
   await startWorker();
   return {
     url,
     startWorker,
     endWorker: async () => {
       await worker.stop();
-      await answers(`${url}/api/workers`, coordinator, /"workers":\s*\[\]/);
+      await responds(`${url}/api/workers`, coordinator, /"workers":\s*\[\]/);
     },
     restart: async (between) => {
       await coordinator.stop("SIGKILL");
       await between?.();
       coordinator.start();
-      await answers(`${url}/health`, coordinator);
+      await responds(`${url}/health`, coordinator);
     },
     stop: async () => {
       await worker.stop();
@@ -207,24 +209,24 @@ export async function cluster({
   };
 }
 
-/** The API nested below a path of another application. */
+/** Starts the example that serves the API below a path of another application. */
 export async function nested(): Promise<Server> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}/automation`;
   const program = new Program(["--port", String(port)], "examples/embed_in_axum");
   program.start();
-  await answers(`${url}/api/actions`, program, /"greet"/);
+  await responds(`${url}/api/actions`, program, /"greet"/);
   return { url, stop: () => program.stop() };
 }
 
 export interface Front extends Server {
-  /** Ends all connections and takes no new ones. */
+  /** Closes all connections and accepts no new ones. */
   down: () => Promise<void>;
-  /** Back, on the same port, as a server of this version. */
+  /** Accepts connections again on the same port, as a server of this version. */
   up: (version: string) => Promise<void>;
 }
 
-/** Something in front of a server that can be gone, and come back with another version of it. */
+/** Starts a proxy in front of a server that can go down and come back with another version. */
 export async function front(server: Server): Promise<Front> {
   const port = await freePort();
   const to = new URL(server.url);

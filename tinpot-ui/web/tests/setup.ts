@@ -1,7 +1,7 @@
 import { cleanup } from "@testing-library/preact";
 import { afterEach } from "vitest";
 
-// jsdom has no layout: scrolling is nothing there.
+// jsdom has no layout, so scrolling does nothing.
 window.scrollTo = () => undefined;
 Element.prototype.scrollIntoView = () => undefined;
 

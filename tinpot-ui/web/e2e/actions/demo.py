@@ -1,4 +1,4 @@
-"""An action as one would write it, for the pictures of the documentation."""
+"""Realistic actions for the pictures of the documentation."""
 
 import time
 from typing import Literal
@@ -14,10 +14,10 @@ def backup(ctx: Context, host: str, days: int = 7, compression: Literal["none", 
     """Back up the databases of a host.
 
     Args:
-        host: which one
-        days: how far back
-        compression: what the dump is packed with
-        verify: read the dump once more when it is written
+        host: the host to back up
+        days: the number of days to include
+        compression: the format of the dump
+        verify: read the dump again after writing it
     """
     print(f"{BOLD}backing up {host}{RESET}, the last {days} days, packed with {compression}")
     with ctx.step("dump"):
@@ -44,10 +44,10 @@ HOSTS = ("web-1", "web-2", "web-3", "web-4")
 
 @action(group="Deployment", timeout=900, retries=1)
 def smoke_test(host: str):
-    """Ask a host for its pages.
+    """Request the pages of a host.
 
     Args:
-        host: which one
+        host: the host to test
     """
     for path, ms in (("/", 12), ("/login", 31), ("/api/health", 4)):
         print(f"{GREEN}200{RESET} {host}{path} {DIM}{ms} ms{RESET}")
@@ -57,13 +57,13 @@ def smoke_test(host: str):
 
 @action(group="Deployment", timeout=1800, retries=1)
 def deploy(ctx: Context, service: str, version: str, environment: Literal["staging", "production"] = "staging", migrate: bool = True):
-    """Bring a version of a service to all of its hosts.
+    """Deploy a version of a service to all of its hosts.
 
     Args:
-        service: what is deployed
+        service: the service to deploy
         version: a tag or a commit
-        environment: where
-        migrate: bring the database up to date first
+        environment: the target environment
+        migrate: migrate the database first
     """
     print(f"{BOLD}{service} {version}{RESET} to {BOLD}{environment}{RESET}, {len(HOSTS)} hosts")
     with ctx.step("build"):
@@ -76,7 +76,7 @@ def deploy(ctx: Context, service: str, version: str, environment: Literal["stagi
             for name in ("0041_orders_index", "0042_drop_old_prices"):
                 print(f"{GREEN}✓{RESET} {name}")
                 time.sleep(0.15)
-            ctx.warning("a lock was waited for", table="orders", seconds=0.2)
+            ctx.warning("waited for a lock", table="orders", seconds=0.2)
     with ctx.step("roll out"):
         for done, host in enumerate(HOSTS):
             ctx.progress(done, len(HOSTS) + 1, f"roll out: {host}")
@@ -89,7 +89,7 @@ def deploy(ctx: Context, service: str, version: str, environment: Literal["stagi
                 print(f"{GREEN}✓{RESET} {host} serves {version}")
     ctx.progress(len(HOSTS), len(HOSTS) + 1, "smoke tests")
     with ctx.step("smoke tests"):
-        print("asking for the pages of the first host")
+        print("requesting the pages of the first host")
         ctx.call("smoke_test", host=HOSTS[0])
         print("watching the error rate for 3 s")
         time.sleep(3)

@@ -1,4 +1,4 @@
-"""What the browser tests run."""
+"""Actions of the browser tests."""
 
 import logging
 import sys
@@ -17,7 +17,7 @@ ESC = "\x1b"
 
 @action(group="Logs")
 def many(lines: int = 300_000, needle: int = 271_828):
-    """Writes many lines, one of which is looked for."""
+    """Writes many lines, one of them different."""
     write = sys.stdout.write
     for start in range(1, lines + 1, 1000):
         stop = min(start + 1000, lines + 1)
@@ -27,7 +27,7 @@ def many(lines: int = 300_000, needle: int = 271_828):
 
 @action(group="Logs")
 def ticking(seconds: float = 60, every: float = 0.1, gate: str = ""):
-    """Writes a line now and then, until a file appears or the time is over."""
+    """Writes lines until a file appears or the time has passed."""
     ends = time.monotonic() + seconds
     number = 0
     while time.monotonic() < ends and not (gate and Path(gate).exists()):
@@ -40,7 +40,7 @@ def ticking(seconds: float = 60, every: float = 0.1, gate: str = ""):
 
 @action(group="Logs")
 def one_line(size: int = 5_000_000):
-    """A single line of five megabytes, between two others."""
+    """Writes a line of five megabytes between two short ones."""
     print("before it")
     print("y" * size)
     print("after it")
@@ -48,7 +48,7 @@ def one_line(size: int = 5_000_000):
 
 @action(group="Logs")
 def colourful(ctx: Context):
-    """A line of every kind."""
+    """Writes a line of every kind."""
     print(f"{ESC}[1;32mok{ESC}[0m {ESC}[38;5;208mdeploy{ESC}[0m {ESC}[38;2;20;20;20mnear black{ESC}[0m {ESC}[48;5;25mblue ground{ESC}[0m")
     print(f"{ESC}[3mitalic{ESC}[0m {ESC}[4munderlined{ESC}[0m {ESC}[7minverse{ESC}[0m")
     print("10%\r55%\r100% done")
@@ -94,7 +94,7 @@ def scripted_failure():
 
 @action(group="Runs")
 def failing():
-    """Fails some calls deep."""
+    """Fails in a nested call."""
     def inner():
         raise ValueError("the disk is full")
     print("about to fail")
@@ -103,7 +103,7 @@ def failing():
 
 @action(group="Runs")
 def stubborn(seconds: float = 60):
-    """Does not end when it is asked to."""
+    """Ignores cancellation."""
     ends = time.monotonic() + seconds
     print("begun", flush=True)
     while time.monotonic() < ends:
@@ -116,14 +116,14 @@ def stubborn(seconds: float = 60):
 
 @action(group="Runs")
 def leaf(name: str = "leaf"):
-    """One that others call."""
+    """Returns its parameter; other actions call it."""
     time.sleep(0.2)
     return name
 
 
 @action(group="Runs")
 def nested(ctx: Context, lines: int = 3):
-    """Steps, children, a file and a summary."""
+    """Has steps, a child, an artifact and a summary."""
     with ctx.step("collect"):
         for number in range(lines):
             print(f"collecting {number}")
@@ -141,14 +141,14 @@ def nested(ctx: Context, lines: int = 3):
 
 @action(group="Runs")
 def bulky(entries: int = 60_000):
-    """A result of six megabytes."""
+    """Returns six megabytes."""
     rows = [{"index": n, "name": "n" * 60} for n in range(entries)]
     return {"rows": rows, "text": "t" * 1_000_000, "id": 123456789012345678901234567890}
 
 
 @action(group="Logs", max_result="1M")
 def bounded():
-    """A result beyond the limit of its action."""
+    """Returns more than the limit of its action."""
     return "b" * 2_000_000
 
 
@@ -175,7 +175,7 @@ def form(
     either: Union[int, str] = 1,
     loud: bool = False,
 ):
-    """One field of every kind; gives back what arrived."""
+    """Has a field of every type; returns what it received."""
     return {name: [type(value).__name__, str(value)] for name, value in sorted(locals().items())}
 
 
@@ -196,7 +196,7 @@ def structured(
     backup: Optional[Limits] = None,
     flag: Optional[bool] = None,
 ):
-    """Fields that hold fields; gives back what arrived."""
+    """Has nested fields; returns what it received."""
     return {name: [type(value).__name__, str(value)] for name, value in sorted(locals().items())}
 
 

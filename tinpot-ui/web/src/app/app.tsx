@@ -25,7 +25,7 @@ const PAGES: readonly [string, Page][] = [
 
 export function App() {
   const { path } = location.value;
-  // Other people's pages hold it in a frame: nothing around it.
+  // Pages of other sites show it in a frame, so it has no header and no navigation.
   const embedded = match("/embed/executions/:id", path);
   if (embedded !== null) return <EmbedPage key={embedded.id} id={embedded.id ?? ""} />;
   for (const [pattern, page] of PAGES) {

@@ -1,4 +1,4 @@
-// Finding by a few letters.
+// Search by a few letters of a name.
 
 export interface Found<T> {
   item: T;
@@ -6,8 +6,10 @@ export interface Found<T> {
 }
 
 /**
- * How well all words of a query are in a text, or null. A word may be there as a whole, at a beginning, or as letters in order, in this
- * order of merit; shorter texts come first.
+ * Returns how well a text matches all words of a query, or null if one of them is missing.
+ *
+ * A word at the beginning of the text scores more than one at the beginning of a word, that more than
+ * one inside, and that more than letters in order. Shorter texts score more.
  */
 export function score(query: string, text: string): number | null {
   const lower = text.toLowerCase();
@@ -26,7 +28,7 @@ export function score(query: string, text: string): number | null {
   return sum - Math.min(text.length, 80) / 10;
 }
 
-/** How many letters lie between those of a word that is there in order; null when it is not. */
+/** Returns the number of letters between those of a word, or null if they are not in order. */
 function scattered(word: string, text: string): number | null {
   let [at, gaps] = [0, 0];
   for (const [place, letter] of [...word].entries()) {
@@ -38,7 +40,7 @@ function scattered(word: string, text: string): number | null {
   return gaps;
 }
 
-/** The best `limit` matches, the best first; equal ones in their order. */
+/** Returns the best `limit` matches, the best first; equal ones keep their order. */
 export function search<T>(
   query: string,
   items: readonly T[],
@@ -54,7 +56,7 @@ export function search<T>(
   return found.slice(0, limit).map((one) => one.item);
 }
 
-/** Whether all words of a query are in a text as they are: for filters, where a loose match would only be in the way. */
+/** Returns true if a text contains all words of a query; filters do not match loosely. */
 export function includesWords(query: string, text: string): boolean {
   const lower = text.toLowerCase();
   return query

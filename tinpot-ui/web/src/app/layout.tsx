@@ -9,10 +9,10 @@ import { SECTIONS } from "./sections";
 import { setTheme, type Theme, theme } from "./theme";
 
 const STREAM_TEXT: Record<StreamState, [string, string]> = {
-  connecting: ["connecting", "The live stream is being opened."],
-  live: ["live", "What you see is up to date."],
-  stale: ["stale", "The server cannot be reached. What you see may be old; it is tried again."],
-  closed: ["not live", "The server gives no live stream. Reload to see what is new."],
+  connecting: ["Connecting", "Opening the live stream."],
+  live: ["Live", "This page updates as things change."],
+  stale: ["Disconnected, retrying", "Cannot reach the server. The page may be out of date."],
+  closed: ["Not live", "The server offers no live stream. Reload the page to update it."],
 };
 
 function StreamBadge() {
@@ -35,7 +35,7 @@ function ThemeButton() {
     <Button
       look="quiet"
       icon={THEME_ICON[current]}
-      aria-label={`Theme: ${current}. Change to ${NEXT[current]}`}
+      aria-label={`Theme: ${current}. Switch to ${NEXT[current]}`}
       onClick={() => setTheme(NEXT[current])}
     />
   );
@@ -43,7 +43,7 @@ function ThemeButton() {
 
 const mac = /Mac|iPhone|iPad/.test(navigator.platform);
 
-/** What stands around every page. */
+/** The frame of every page: header, navigation and overlays. */
 export function Layout({ path, children }: { path: string; children: ComponentChildren }) {
   const [menu, setMenu] = useState(false);
   const at = location.value;
@@ -82,7 +82,7 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
           type="button"
           class="palette-button"
           onClick={openPalette}
-          aria-label="Search for actions, pages, executions"
+          aria-label="Search actions, pages and executions"
           aria-keyshortcuts={mac ? "Meta+K" : "Control+K"}
         >
           <Icon name="search" />
@@ -95,7 +95,7 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
               class="reload"
               icon="reset"
               onClick={() => window.location.reload()}
-              title="The server has been updated since this page was loaded."
+              title="The server was updated after this page was loaded."
             >
               New version: reload
             </Button>
@@ -118,7 +118,7 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
         <p class="side-end">
           {hub.server.value !== null && <span>{hub.server.value.version}</span>}
           <span>
-            <Key>?</Key> shortcuts
+            <Key>?</Key> Shortcuts
           </span>
         </p>
       </nav>

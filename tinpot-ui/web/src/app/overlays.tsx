@@ -1,4 +1,4 @@
-// What may lie above any page: the palette, and the list of shortcuts. And the keys that open them.
+// The overlays of every page, the palette and the list of shortcuts, and the keys that open them.
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { LOG_KEYS } from "../log/keys";
@@ -9,6 +9,7 @@ import { SECTIONS } from "./sections";
 
 export const overlay = signal<"palette" | "shortcuts" | null>(null);
 
+/** Opens the palette. */
 export function openPalette(): void {
   overlay.value = "palette";
 }
@@ -17,7 +18,7 @@ const close = (): void => {
   overlay.value = null;
 };
 
-/** Whether keys are for typing here. */
+/** Returns true if the user types text into this element. */
 export function isTyping(target: EventTarget | null): boolean {
   return (
     target instanceof HTMLElement &&
@@ -25,10 +26,10 @@ export function isTyping(target: EventTarget | null): boolean {
   );
 }
 
-/** How long after `g` the letter of a page may come. */
+/** The time after `g` within which the letter of a page is taken. */
 const CHORD_MS = 1200;
 
-/** Keys that work on every page. */
+/** Listens for the keys that work on every page. Returns a function that stops. */
 export function startShortcuts(): () => void {
   let chord = 0;
   const pressed = (event: KeyboardEvent): void => {
@@ -85,16 +86,16 @@ export function Overlays() {
 }
 
 const KEYS: readonly [string[], string][] = [
-  [["Ctrl", "K"], "search for actions, pages, executions"],
-  [["/"], "filter or search on this page"],
-  ...SECTIONS.map((one): [string[], string] => [["g", one.key], `go to ${one.title}`]),
-  [["Ctrl", "Enter"], "run the action, in its form"],
+  [["Ctrl", "K"], "Search actions, pages and executions"],
+  [["/"], "Filter or search this page"],
+  ...SECTIONS.map((one): [string[], string] => [["g", one.key], `Go to ${one.title}`]),
+  [["Ctrl", "Enter"], "Run the action (in its form)"],
   ...LOG_KEYS.filter(([key]) => key !== "/").map(([key, , text]): [string[], string] => [
     [key],
-    `in a log: ${text}`,
+    `Log: ${text}`,
   ]),
-  [["Esc"], "close what lies above"],
-  [["?"], "this list"],
+  [["Esc"], "Close the dialog"],
+  [["?"], "Show this list"],
 ];
 
 function Shortcuts() {

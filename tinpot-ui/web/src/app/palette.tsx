@@ -1,4 +1,4 @@
-// Everything by a few letters: pages, actions, executions by their id.
+// The palette: finds pages, actions, and executions by a part of their id.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api } from "../api/client";
 import { isAbort } from "../api/transport";
@@ -20,10 +20,10 @@ export interface Entry {
 
 const SHOWN = 12;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-/** So much of an id is no word any more. */
+/** A text that looks like a part of an id. */
 const ID_PART = /^…?[0-9a-f-]{4,36}$/i;
 
-/** What a query finds. `recent` are executions whose ids may be meant by a part of them. */
+/** Returns the results of a query; `recent` are the executions that a part of an id can name. */
 export function entries(
   query: string,
   actions: readonly ActionView[],
@@ -95,7 +95,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
     const controller = new AbortController();
     api.executions({ limit: 200 }, { signal: controller.signal }).then(
       (page) => setRecent(page.executions),
-      // Without them, whole ids still work.
+      // Without recent executions, complete ids still work.
       (error: unknown) => void isAbort(error),
     );
     return () => controller.abort();
@@ -128,7 +128,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
         <Icon name="search" />
         <input
           role="combobox"
-          aria-label="Search for actions, pages, executions"
+          aria-label="Search actions, pages and executions"
           aria-expanded="true"
           aria-controls="palette-list"
           aria-autocomplete="list"
@@ -162,7 +162,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
           </li>
         ))}
       </ul>
-      {found.length === 0 && <p class="palette-none soft">Nothing matches “{query}”</p>}
+      {found.length === 0 && <p class="palette-none soft">No results for “{query}”</p>}
     </Dialog>
   );
 }

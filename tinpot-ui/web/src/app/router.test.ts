@@ -30,7 +30,7 @@ test.each([
   expect(location.value.path).toBe(path);
 });
 
-test("addresses are made below the base", () => {
+test("addresses are below the base", () => {
   open("/ops/", "/ops/");
   expect(href("/actions/a")).toBe("/ops/actions/a");
   expect(downloadHref("api/actions")).toBe("/ops/api/actions");
@@ -45,7 +45,7 @@ test("addresses are made below the base", () => {
   ]);
 });
 
-test("patterns", () => {
+test("paths match patterns", () => {
   expect(match("/actions/:name", "/actions/a%2Fb%20c")).toEqual({ name: "a/b c" });
   expect(match("/actions/:name", "/actions/100%")).toEqual({ name: "100%" });
   expect(match("/actions/:name", "/actions")).toBeNull();
@@ -54,7 +54,7 @@ test("patterns", () => {
   expect(match("/embed/executions/:id", "/embed/executions/1")).toEqual({ id: "1" });
 });
 
-test("the query is changed in place, so that a link shows the same", () => {
+test("the query changes in place and keeps its other names", () => {
   open("/", "/executions?status=failed&q=x#top");
   const before = window.history.length;
   setQuery({ q: null, action: "backup" });
@@ -62,11 +62,11 @@ test("the query is changed in place, so that a link shows the same", () => {
   expect(window.history.length).toBe(before);
 });
 
-/** Clicks a link; gives whether the app took the click. */
+/** Clicks a link. Returns true if the app handled the click. */
 function click(attributes: string, init: MouseEventInit = {}): boolean {
   document.body.insertAdjacentHTML("beforeend", `<a id="link" ${attributes}><b>x</b></a>`);
   const link = document.getElementById("link");
-  // jsdom would try to load what nobody has taken.
+  // jsdom would try to load a link that the app does not handle.
   let taken = false;
   const look = (event: Event): void => {
     taken = event.defaultPrevented;
@@ -81,7 +81,7 @@ function click(attributes: string, init: MouseEventInit = {}): boolean {
   return taken;
 }
 
-test("clicks on links into the app are the app's, others are the browser's", () => {
+test("the app handles clicks on its own links, and the browser all others", () => {
   open("/ops/", "/ops/");
   expect(click('href="/ops/workers"')).toBe(true);
   expect(location.value.path).toBe("/workers");
@@ -95,13 +95,13 @@ test("clicks on links into the app are the app's, others are the browser's", () 
   expect(location.value.path).toBe("/workers");
 });
 
-test("a new page begins with the focus on its content", () => {
+test("a new page moves the focus to its content", () => {
   open("/", "/");
   navigate("/workers");
   expect(document.activeElement?.id).toBe("main");
 });
 
-test("two mounts on one host do not share what they remember", () => {
+test("two mounts on one host do not share remembered values", () => {
   document.head.innerHTML = '<base href="/a/">';
   remember("theme", "dark");
   document.head.innerHTML = '<base href="/b/">';

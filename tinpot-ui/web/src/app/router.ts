@@ -2,10 +2,10 @@ import { signal } from "@preact/signals";
 import { basePath, href } from "./base-path";
 
 export interface Location {
-  /** Below the mount, with a slash in front and none at its end. */
+  /** The path below the mount: begins with a slash and does not end with one. */
   path: string;
   query: URLSearchParams;
-  /** With its `#`, or empty. */
+  /** The fragment with its `#`, or an empty text. */
   hash: string;
 }
 
@@ -21,19 +21,19 @@ export function readLocation(): Location {
 export const location = signal<Location>({ path: "/", query: new URLSearchParams(), hash: "" });
 
 export interface NavigateOptions {
-  /** In place of the current entry of the history. */
+  /** If true, replaces the current entry of the browser's history. */
   replace?: boolean;
 }
 
-/** Goes to a page; `to` as in {@link href}, with query and hash. */
+/** Opens a page; `to` is a path as for {@link href}, with query and fragment. */
 export function navigate(to: string, { replace = false }: NavigateOptions = {}): void {
   const before = location.peek().path;
   window.history[replace ? "replaceState" : "pushState"](null, "", href(to));
   location.value = readLocation();
-  if (!replace && location.peek().path !== before) arrived();
+  if (!replace && location.peek().path !== before) resetScroll();
 }
 
-/** Changes the query of the page; null and "" take a name out. */
+/** Changes the query of the page; null and "" remove a name. */
 export function setQuery(
   changes: Record<string, string | null>,
   options: NavigateOptions = { replace: true },
@@ -48,7 +48,7 @@ export function setQuery(
   navigate(path + (text === "" ? "" : `?${text}`) + hash, options);
 }
 
-/** Matches `/executions/:id`; gives what stands for the names, or null. */
+/** Matches a path with a pattern like `/executions/:id`. Returns the values of its names, or null. */
 export function match(pattern: string, path: string): Record<string, string> | null {
   const [wanted, given] = [pattern.split("/"), path.split("/")];
   if (wanted.length !== given.length) return null;
@@ -74,13 +74,13 @@ function decoded(text: string): string {
   }
 }
 
-/** A new page begins at its top, and a screen reader begins with it. */
-function arrived(): void {
+/** Scrolls a new page to its top, and moves the focus there for screen readers. */
+function resetScroll(): void {
   window.scrollTo(0, 0);
   document.getElementById("main")?.focus({ preventScroll: true });
 }
 
-/** The inner address of a link that this app serves itself, or null. */
+/** Returns the path of a link to a page of this UI, or null for any other link. */
 function inner(link: HTMLAnchorElement): string | null {
   if (link.target !== "" || link.hasAttribute("download") || link.origin !== window.location.origin)
     return null;
@@ -91,7 +91,7 @@ function inner(link: HTMLAnchorElement): string | null {
   return `/${rest}${link.search}${link.hash}`;
 }
 
-/** Follows the address bar, and takes clicks on links into the app. */
+/** Follows the address, and handles clicks on links to pages. Returns a function that stops. */
 export function startRouter(): () => void {
   location.value = readLocation();
   const moved = (): void => {

@@ -1,6 +1,6 @@
 import type { IconName } from "../ui";
 
-/** The pages that have a place in the menu. `key` after `g` goes there. */
+/** The pages of the navigation. `g` and then `key` opens one. */
 export const SECTIONS: readonly { path: string; title: string; icon: IconName; key: string }[] = [
   { path: "/", title: "Overview", icon: "overview", key: "o" },
   { path: "/actions", title: "Actions", icon: "actions", key: "a" },

@@ -1,11 +1,12 @@
-// What this browser remembers. Storage may be off or full: then nothing is remembered, and nothing fails. Mounts on one host share it, so
-// keys say which mount they are of.
+// Values that this browser remembers. If its storage is disabled or full, nothing is remembered and
+// nothing fails. Servers on one host share the storage, so keys contain the path of the mount.
 import { basePath } from "./base-path";
 
 function key(name: string): string {
   return `tinpot:${basePath()}:${name}`;
 }
 
+/** Returns a stored value, or null. */
 export function recall(name: string): string | null {
   try {
     return window.localStorage.getItem(key(name));
@@ -14,12 +15,12 @@ export function recall(name: string): string | null {
   }
 }
 
-/** Null forgets it. */
+/** Stores a value; null removes it. */
 export function remember(name: string, value: string | null): void {
   try {
     if (value === null) window.localStorage.removeItem(key(name));
     else window.localStorage.setItem(key(name), value);
   } catch {
-    // Off or full.
+    // Storage is disabled or full.
   }
 }

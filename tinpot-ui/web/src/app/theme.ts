@@ -12,19 +12,21 @@ function stored(): Theme {
 
 export const theme = signal<Theme>("system");
 
-function show(): void {
+function apply(): void {
   const root = document.documentElement;
   if (theme.peek() === "system") root.removeAttribute("data-theme");
   else root.setAttribute("data-theme", theme.peek());
 }
 
+/** Selects a theme and remembers it. */
 export function setTheme(value: Theme): void {
   theme.value = value;
   remember(KEY, value === "system" ? null : value);
-  show();
+  apply();
 }
 
+/** Applies the remembered theme. */
 export function startTheme(): void {
   theme.value = stored();
-  show();
+  apply();
 }

@@ -5,7 +5,10 @@ import { isObject } from "../json/lossless-json";
 import { Button, Tabs } from "../ui";
 import { type CallOptions, SNIPPET_KINDS, type SnippetKind, snippet } from "./snippet-text";
 
-/** Puts text onto the clipboard. Where a server is reached by plain HTTP, browsers have only the old way, by a selection. */
+/**
+ * Copies text to the clipboard. Browsers offer `navigator.clipboard` on secure pages only, so pages of
+ * a server that is reached by plain HTTP copy a selection.
+ */
 function toClipboard(text: string): Promise<void> {
   const clipboard = navigator.clipboard as Clipboard | undefined;
   if (clipboard !== undefined) return clipboard.writeText(text);
@@ -18,9 +21,12 @@ function toClipboard(text: string): Promise<void> {
   const copied = document.execCommand("copy");
   area.remove();
   if (before instanceof HTMLElement) before.focus();
-  return copied ? Promise.resolve() : Promise.reject(new Error("the browser does not allow it"));
+  return copied
+    ? Promise.resolve()
+    : Promise.reject(new Error("the browser denies access to the clipboard"));
 }
 
+/** A button that copies text and confirms it for two seconds. */
 export function CopyButton({
   text,
   label,
@@ -38,15 +44,15 @@ export function CopyButton({
     },
     [],
   );
-  const said = (next: "done" | "failed") => (): void => {
+  const finish = (next: "done" | "failed") => (): void => {
     setState(next);
     timer.current = setTimeout(() => setState("idle"), 2_000);
   };
   const copy = (): void => {
-    toClipboard(text()).then(said("done"), said("failed"));
+    toClipboard(text()).then(finish("done"), finish("failed"));
   };
   const shown =
-    state === "done" ? "Copied" : state === "failed" ? "Select and copy it yourself" : children;
+    state === "done" ? "Copied" : state === "failed" ? "Copy failed: select the text" : children;
   return (
     <Button
       look="quiet"
@@ -65,7 +71,7 @@ interface CopyAsProps {
   view: ExecutionView;
 }
 
-/** What was said of how it is to be run, or its action says; what is so anyway is left out. */
+/** Returns the options of an execution that differ from the defaults. */
 function optionsOf({ queue, priority, timeout, retries }: ExecutionView): CallOptions {
   const options: CallOptions = {};
   if (queue !== "default") options.queue = queue;
@@ -75,7 +81,7 @@ function optionsOf({ queue, priority, timeout, retries }: ExecutionView): CallOp
   return options;
 }
 
-/** The same call as a command or a program. */
+/** Code that submits the same execution, as a command or a program. */
 export function CopyAs({ view }: CopyAsProps) {
   const { action_name: action, parameters } = view;
   const [kind, setKind] = useState<SnippetKind>("CLI");
@@ -96,11 +102,11 @@ export function CopyAs({ view }: CopyAsProps) {
           Copy
         </CopyButton>
       </div>
-      <pre role="region" tabIndex={0} aria-label={`The call as ${kind}`}>
+      <pre role="region" tabIndex={0} aria-label={`Code for ${kind}`}>
         {text}
       </pre>
       {JSON.stringify(values).includes('"***"') && (
-        <p class="faint">Secrets are not known here: put them in place of &lt;name&gt;.</p>
+        <p class="faint">Secrets are hidden: replace each &lt;name&gt; with its value.</p>
       )}
     </div>
   );

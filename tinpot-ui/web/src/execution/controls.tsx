@@ -6,24 +6,24 @@ import { href } from "../app/base-path";
 import { navigate } from "../app/router";
 import { Button, Confirm } from "../ui";
 
-/** What can be done with an execution: end it, or have it again. */
+/** The buttons of an execution: cancel it while it runs, or run it again. */
 export function Controls({ view, changed }: { view: ExecutionView; changed: () => void }) {
-  const over = isTerminal(view.status);
+  const ended = isTerminal(view.status);
   return (
     <>
-      {!over && <Cancel view={view} changed={changed} />}
-      {over && <Rerun id={view.execution_id} />}
+      {!ended && <Cancel view={view} changed={changed} />}
+      {ended && <Rerun id={view.execution_id} />}
       <a
         class="button"
         href={`${href(`/actions/${encodeURIComponent(view.action_name)}`)}?from=${encodeURIComponent(view.execution_id)}`}
       >
-        Run again…
+        Edit and run…
       </a>
     </>
   );
 }
 
-/** Asks it to end; while that is awaited, it can be killed. */
+/** Cancels the execution; while it is cancelling, offers to kill it. */
 function Cancel({ view, changed }: { view: ExecutionView; changed: () => void }) {
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
@@ -48,21 +48,22 @@ function Cancel({ view, changed }: { view: ExecutionView; changed: () => void })
   return (
     <>
       <Button look="danger" onClick={() => setAsking(true)}>
-        {force ? "Force…" : "Cancel…"}
+        {force ? "Kill now…" : "Cancel…"}
       </Button>
       {asking && (
         <Confirm
           title={force ? "Kill this execution?" : "Cancel this execution?"}
-          action={force ? "Kill it" : "Cancel it"}
+          action={force ? "Kill now" : "Cancel execution"}
           danger
+          dismiss="Keep running"
           busy={busy}
           error={error}
           onConfirm={() => void confirm()}
           onClose={close}
         >
           {force
-            ? "It was asked to end and has not done so yet. Killed, it ends at once: it cannot clean up, and what it was writing may be half done."
-            : "The action is asked to end, and what it waits for with it. If it does not, it can be forced."}
+            ? "The execution was asked to end and is still running. Killing it ends it at once: the action cannot clean up, and files it was writing may be incomplete."
+            : "The action is asked to end, and so are the executions that it waits for. If it keeps running, you can kill it."}
         </Confirm>
       )}
     </>
@@ -86,19 +87,18 @@ function Rerun({ id }: { id: string }) {
   return (
     <>
       <Button icon="reset" onClick={() => setAsking(true)}>
-        Rerun as is
+        Run again
       </Button>
       {asking && (
         <Confirm
-          title="Rerun it as it was?"
-          action="Rerun"
+          title="Run this execution again?"
+          action="Run again"
           busy={busy}
           error={error}
           onConfirm={() => void confirm()}
           onClose={() => setAsking(false)}
         >
-          The same action runs again, with the same parameters, secrets included, and the same
-          options.
+          Submits the same action with the same parameters, including secrets, and the same options.
         </Confirm>
       )}
     </>

@@ -8,6 +8,7 @@ import { useTitle } from "../app/use-title";
 import { LogViewer } from "../log";
 import {
   ActionLink,
+  count,
   Duration,
   Empty,
   ErrorBox,
@@ -30,17 +31,17 @@ import "./execution.css";
 
 type Tab = "log" | "result" | "timeline" | "call";
 
-/** One execution, with everything that can be seen and done. */
+/** The page of one execution. */
 export function ExecutionPage({ id }: { id: string }) {
   return <Execution id={id} controls />;
 }
 
-/** One execution; without controls it is only looked at, as in a frame of another page. */
+/** One execution; a frame in another site shows it without controls. */
 export function Execution({ id, controls }: { id: string; controls: boolean }) {
   const data = useExecution(id);
   const view = data.view.data;
   useTitle(view === null ? "Execution" : `${view.action_name} ${statusText(view.status)}`);
-  // It was forgotten while it was looked at.
+  // The execution was removed while the page was open.
   if (view !== null && data.view.error instanceof ApiError && data.view.error.status === 404)
     return <Missing id={id} controls={controls} />;
   if (view === null) {
@@ -92,17 +93,14 @@ function missing(error: unknown): boolean {
 
 function Missing({ id, controls }: { id: string; controls: boolean }) {
   return (
-    <Empty title="There is no such execution" icon="history">
+    <Empty title="Execution not found" icon="history">
       <p>
         <code class="missing-id">{id}</code>
       </p>
-      <p>
-        It may have been forgotten: executions that have ended are kept for some time, and up to
-        some number. Or the link is not whole.
-      </p>
+      <p>It may have been removed by the retention limit, or the link is incomplete.</p>
       {controls && (
         <p>
-          <a href={href("/executions")}>Look through those that are kept</a>
+          <a href={href("/executions")}>Browse the history</a>
         </p>
       )}
     </Empty>
@@ -117,7 +115,7 @@ function Facts({ view, links }: { view: ExecutionView; links: boolean }) {
         <dt>Duration</dt>
         <dd>
           {view.started_at === null ? (
-            <span class="faint">not started</span>
+            <span class="faint">Not started</span>
           ) : (
             <Duration from={view.started_at} to={view.finished_at} />
           )}
@@ -131,7 +129,7 @@ function Facts({ view, links }: { view: ExecutionView; links: boolean }) {
       </div>
       {view.started_at !== null && (
         <div>
-          <dt>Waited</dt>
+          <dt>Queued for</dt>
           <dd>
             <Duration from={view.accepted_at} to={view.started_at} />
           </dd>
@@ -139,7 +137,7 @@ function Facts({ view, links }: { view: ExecutionView; links: boolean }) {
       )}
       {typeof view.requested_by === "string" && (
         <div>
-          <dt>By</dt>
+          <dt>Requested by</dt>
           <dd>{view.requested_by}</dd>
         </div>
       )}
@@ -157,13 +155,13 @@ function Facts({ view, links }: { view: ExecutionView; links: boolean }) {
         <div>
           <dt>Attempts</dt>
           <dd>
-            {view.attempts.length} of {view.retries + 1} at most
+            {view.attempts.length} of up to {view.retries + 1}
           </dd>
         </div>
       )}
       {view.status === "queued" && view.not_before !== null && (
         <div>
-          <dt>Not before</dt>
+          <dt>Start after</dt>
           <dd>
             <Time at={view.not_before} />
           </dd>
@@ -171,7 +169,7 @@ function Facts({ view, links }: { view: ExecutionView; links: boolean }) {
       )}
       {view.parent !== null && (
         <div>
-          <dt>Asked for by</dt>
+          <dt>Parent</dt>
           <dd>
             {links ? (
               <ExecutionLink id={view.parent.execution_id} />
@@ -223,27 +221,24 @@ function Panels({
     { id: "log", title: "Log" },
     {
       id: "result",
-      title:
-        artifacts.length > 0
-          ? `Result and ${artifacts.length} ${artifacts.length === 1 ? "file" : "files"}`
-          : "Result",
+      title: artifacts.length > 0 ? `Result and ${count(artifacts.length, "artifact")}` : "Result",
     },
     {
       id: "timeline",
       title: steps.size + children > 0 ? `Timeline (${steps.size + children})` : "Timeline",
     },
-    { id: "call", title: "Call" },
+    { id: "call", title: "Parameters" },
   ];
   return (
     <>
       <Tabs
         class="execution-tabs"
-        label="Parts of the execution"
+        label="Execution details"
         tabs={tabs}
         current={tab}
         onSelect={(next) => setQuery({ tab: next === "log" ? null : next })}
       />
-      {/* Stays where it is while others are looked at. */}
+      {/* Stays mounted while other tabs are shown, so that it keeps its position. */}
       <div class="execution-log" hidden={tab !== "log"}>
         <LogViewer
           id={id}
@@ -271,13 +266,13 @@ interface TimelineProps {
   links: boolean;
 }
 
-/** Grows while something runs. */
+/** The timeline, which grows while the execution runs. */
 function LiveTimeline({ view, data, links }: TimelineProps) {
   useTick(data.live);
-  return <Timeline {...laidOut(view, data)} links={links} />;
+  return <Timeline {...layOut(view, data)} links={links} />;
 }
 
-function laidOut(view: ExecutionView, data: ExecutionData) {
+function layOut(view: ExecutionView, data: ExecutionData) {
   const attempts = view.attempts.map(({ number, granted_at, started_at, ended_at, outcome }) => ({
     number,
     granted_at,

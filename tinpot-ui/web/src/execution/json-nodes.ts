@@ -1,12 +1,12 @@
-/** A value as a tree whose branches are only looked into when they are opened. */
+// The nodes of a JSON value shown as a tree. A branch is read only once it is opened.
 
 import { NumberText } from "../json/lossless-json";
 
 export type Kind = "object" | "array" | "string" | "number" | "boolean" | "null";
 
-/** Entries of one branch that are shown at once. */
+/** The entries of a branch that are shown at once. */
 export const ENTRIES_STEP = 100;
-/** Characters of one text that are shown at once. */
+/** The characters of a text that are shown at once. */
 export const TEXT_STEP = 2_000;
 
 export function kindOf(value: unknown): Kind {
@@ -26,7 +26,7 @@ export function sizeOf(value: object): number {
   return Array.isArray(value) ? value.length : Object.keys(value).length;
 }
 
-/** The first entries of a branch, names before values. */
+/** Returns the first entries of a branch, with their names. */
 export function entriesOf(value: object, limit: number): [string, unknown][] {
   if (Array.isArray(value)) {
     return (value as unknown[]).slice(0, limit).map((entry, index) => [String(index), entry]);
@@ -37,7 +37,7 @@ export function entriesOf(value: object, limit: number): [string, unknown][] {
     .map((name) => [name, record[name]]);
 }
 
-/** A branch in a few words while it is closed. */
+/** Returns the text of a closed branch. */
 export function summaryOf(value: object): string {
   const size = sizeOf(value);
   if (Array.isArray(value))
@@ -50,12 +50,12 @@ export function summaryOf(value: object): string {
   return size > names.length ? `{ ${listed}, … ${size} }` : `{ ${listed} }`;
 }
 
-/** Whether a tree opens by itself: small ones do, as far as they fit on a screen. */
-export function opensItself(value: object, depth: number): boolean {
+/** Returns true if a branch is open at first: small ones are, as far as they fit on a screen. */
+export function isOpenAtFirst(value: object, depth: number): boolean {
   return depth === 0 ? sizeOf(value) <= 200 : depth < 3 && sizeOf(value) <= 12;
 }
 
-/** A leaf as JSON has it. */
+/** Returns the JSON of a leaf. */
 export function leafText(value: unknown): string {
   return value instanceof NumberText ? value.text : (JSON.stringify(value) ?? "null");
 }

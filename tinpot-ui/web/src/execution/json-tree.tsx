@@ -4,16 +4,16 @@ import {
   ENTRIES_STEP,
   entriesOf,
   isBranch,
+  isOpenAtFirst,
   kindOf,
   leafText,
-  opensItself,
   sizeOf,
   summaryOf,
   TEXT_STEP,
 } from "./json-nodes";
 import "./json-tree.css";
 
-/** Any JSON value; branches are drawn when they are opened, and long ones in steps. */
+/** A JSON value as a tree. Branches render once they are opened, and long ones in steps. */
 export function JsonTree({ value, label }: { value: unknown; label: string }) {
   return (
     <div class="tree" role="group" aria-label={label}>
@@ -39,7 +39,7 @@ function Node({ name, value, depth }: NodeProps) {
 }
 
 function Branch({ name, value, depth }: NodeProps & { value: object }) {
-  const [open, setOpen] = useState(() => opensItself(value, depth));
+  const [open, setOpen] = useState(() => isOpenAtFirst(value, depth));
   const [limit, setLimit] = useState(ENTRIES_STEP);
   const size = sizeOf(value);
   return (

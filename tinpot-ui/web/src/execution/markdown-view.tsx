@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 import { type Block, type Inline, parseMarkdown } from "./markdown";
 
-/** What an action has to say about all of it. */
+/** The summary that an action has written, as Markdown. */
 export function Summary({ markdown }: { markdown: string }) {
   const blocks = useMemo(() => parseMarkdown(markdown), [markdown]);
   return <div class="summary-text">{blocks.map(block)}</div>;
@@ -38,7 +38,7 @@ function inlinePart(part: Inline, key: number): ComponentChildren {
 function block(value: Block, key: number): ComponentChildren {
   switch (value.kind) {
     case "heading": {
-      // The page has its own headings above.
+      // The headings of the page have the levels above.
       const Tag = `h${Math.min(6, value.level + 2)}` as "h3";
       return <Tag key={key}>{inline(value.inner)}</Tag>;
     }
@@ -58,7 +58,7 @@ function block(value: Block, key: number): ComponentChildren {
       const items = value.items.map((item, at) => (
         <li key={at} class={item.checked === null ? undefined : "task"}>
           {item.checked !== null && (
-            <span role="img" aria-label={item.checked ? "done" : "open"}>
+            <span role="img" aria-label={item.checked ? "done" : "not done"}>
               {item.checked ? "☑ " : "☐ "}
             </span>
           )}

@@ -1,9 +1,9 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { inlineOf, parseMarkdown, safeHref } from "./markdown";
 
 describe("parseMarkdown", () => {
-  it("reads headings, paragraphs and rules", () => {
+  test("parses headings, paragraphs and rules", () => {
     expect(parseMarkdown("# A ##\n\none\ntwo\n\n---\n")).toEqual([
       { kind: "heading", level: 1, inner: [{ kind: "text", text: "A" }] },
       { kind: "paragraph", inner: [{ kind: "text", text: "one\ntwo" }] },
@@ -11,7 +11,7 @@ describe("parseMarkdown", () => {
     ]);
   });
 
-  it("reads lists, nested and with boxes", () => {
+  test("parses nested lists and checkboxes", () => {
     const [list] = parseMarkdown("- a\n  1. x\n  2. y\n- [x] b");
     expect(list).toMatchObject({
       kind: "list",
@@ -27,7 +27,7 @@ describe("parseMarkdown", () => {
     });
   });
 
-  it("reads tables with their alignment", () => {
+  test("parses tables with their alignment", () => {
     const [table] = parseMarkdown("| a | b |\n|:--|--:|\n| 1 | 2 \\| 3 |\n");
     expect(table).toMatchObject({
       kind: "table",
@@ -36,7 +36,7 @@ describe("parseMarkdown", () => {
     });
   });
 
-  it("reads code, and leaves it alone", () => {
+  test("parses code without changes", () => {
     expect(parseMarkdown("```py\n*a*\n<b>\n```\nafter")).toEqual([
       { kind: "code", text: "*a*\n<b>", language: "py" },
       { kind: "paragraph", inner: [{ kind: "text", text: "after" }] },
@@ -46,13 +46,13 @@ describe("parseMarkdown", () => {
     ]);
   });
 
-  it("takes markup for text", () => {
+  test("treats markup as text", () => {
     expect(parseMarkdown("<script>alert(1)</script>")).toEqual([
       { kind: "paragraph", inner: [{ kind: "text", text: "<script>alert(1)</script>" }] },
     ]);
   });
 
-  it("comes to an end with whatever it is given", () => {
+  test("terminates for any text", () => {
     const nasty = [
       ">".repeat(5_000),
       "- ".repeat(5_000),
@@ -70,7 +70,7 @@ describe("parseMarkdown", () => {
 });
 
 describe("inline", () => {
-  it("reads emphasis and code", () => {
+  test("parses emphasis and code", () => {
     expect(inlineOf("a **b *c*** `d*` snake_case_name")).toMatchObject([
       { text: "a " },
       { kind: "strong" },
@@ -80,7 +80,7 @@ describe("inline", () => {
     ]);
   });
 
-  it("links to the web and to nothing else", () => {
+  test("links only to the web", () => {
     expect(inlineOf("[x](https://a.example/b)")).toEqual([
       { kind: "link", href: "https://a.example/b", inner: [{ kind: "text", text: "x" }] },
     ]);

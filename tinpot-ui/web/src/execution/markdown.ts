@@ -1,7 +1,5 @@
-/**
- * The part of Markdown that summaries use, read into a tree: headings, paragraphs, lists, code, tables, quotes, emphasis, links. There is no HTML in
- * it and no pictures: what an action wrote stays text.
- */
+// A parser for the Markdown of summaries: headings, paragraphs, lists, code, tables, quotes, emphasis
+// and links. It knows neither HTML nor images, so markup that an action writes stays text.
 
 export type Inline =
   | { kind: "text"; text: string }
@@ -30,10 +28,11 @@ export type Block =
     }
   | { kind: "rule" };
 
-/** More than anybody reads; the rest is left out with a note. */
+/** The characters that are parsed; a note replaces the rest. */
 const TEXT_MAX = 200_000;
 const DEPTH_MAX = 6;
 
+/** Parses the Markdown of a summary. */
 export function parseMarkdown(text: string): Block[] {
   const cut = text.length > TEXT_MAX;
   const lines = (cut ? text.slice(0, TEXT_MAX) : text).replace(/\r\n?/g, "\n").split("\n");
@@ -197,6 +196,7 @@ function cellsOf(line: string): string[] {
 const INLINE =
   /(`+)([\s\S]*?[^`])\1(?!`)|\*\*([^\s*](?:[\s\S]*?[^\s])?)\*\*(?!\*)|\*([^\s*](?:[^*]*[^\s*])?)\*|(?<![\w])_([^\s_](?:[^_]*[^\s_])?)_(?![\w])|~~([^~]+)~~|!?\[([^\]]*)\]\(\s*<?([^\s)>]*)>?[^)]*\)|<?(https?:\/\/[^\s<>"'`]+)>?|\\([!-/:-@[-`{-~])| {2,}\n|\\\n/;
 
+/** Parses the text of a paragraph. */
 export function inlineOf(text: string, depth = 0): Inline[] {
   const found: Inline[] = [];
   const say = (part: string) => {
@@ -223,7 +223,7 @@ export function inlineOf(text: string, depth = 0): Inline[] {
     else if (strike !== undefined) found.push({ kind: "strike", inner: within(strike) });
     else if (label !== undefined) {
       const href = safeHref(target ?? "");
-      // What may not be a link is shown as it was written.
+      // A link to an address that is not allowed is shown as it was written.
       if (href === null) say(whole);
       else found.push({ kind: "link", href, inner: within(label === "" ? href : label) });
     } else if (bare !== undefined) {
@@ -240,7 +240,11 @@ export function inlineOf(text: string, depth = 0): Inline[] {
   return found;
 }
 
-/** Addresses of the web, and nothing else: no `javascript:`, no `data:`, nothing relative that could be taken for a page of ours. */
+/**
+ * Returns the address of a link if it is absolute and of the web, else null.
+ *
+ * `javascript:` and `data:` would run code, and a relative address could look like a page of the UI.
+ */
 export function safeHref(text: string): string | null {
   try {
     const url = new URL(text);

@@ -7,6 +7,7 @@ import { CopyAs, CopyButton } from "./call-snippets";
 import { JsonTree } from "./json-tree";
 import { Summary } from "./markdown-view";
 
+/** A titled part of a panel. */
 export function Section({
   title,
   tools,
@@ -27,6 +28,7 @@ export function Section({
   );
 }
 
+/** Returns a size in its largest unit: `1.2 MB`. */
 export function formatBytes(bytes: number): string {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let [value, unit] = [bytes, 0];
@@ -40,10 +42,10 @@ interface ResultProps {
   artifacts: readonly ArtifactLink[];
 }
 
-/** What it has left: summary, result, files. */
+/** The summary, the result and the artifacts of an execution. */
 export function ResultPanel({ view, summary, artifacts }: ResultProps) {
   const result = view.outcome?.result;
-  const known = view.outcome !== null && "result" in view.outcome;
+  const hasResult = view.outcome !== null && "result" in view.outcome;
   return (
     <div class="sections">
       {summary !== null && (
@@ -51,7 +53,7 @@ export function ResultPanel({ view, summary, artifacts }: ResultProps) {
           <Summary markdown={summary} />
         </Section>
       )}
-      {known && (
+      {hasResult && (
         <Section
           title="Result"
           tools={
@@ -71,8 +73,8 @@ export function ResultPanel({ view, summary, artifacts }: ResultProps) {
           <Artifacts id={view.execution_id} artifacts={artifacts} />
         </Section>
       )}
-      {summary === null && !known && artifacts.length === 0 && (
-        <Empty title={view.outcome === null ? "There is no result yet" : "It has left no result"} />
+      {summary === null && !hasResult && artifacts.length === 0 && (
+        <Empty title={view.outcome === null ? "No result yet" : "No result"} />
       )}
     </div>
   );
@@ -85,7 +87,7 @@ function Artifacts({ id, artifacts }: { id: string; artifacts: readonly Artifact
         <thead>
           <tr>
             <th>Name</th>
-            <th>Kind</th>
+            <th>Type</th>
             <th class="right">Size</th>
             <th class="right">Attempt</th>
           </tr>
@@ -114,7 +116,7 @@ function Artifacts({ id, artifacts }: { id: string; artifacts: readonly Artifact
   );
 }
 
-/** What was asked for: parameters, options, and the same by other means. */
+/** The parameters and options of an execution, and code that submits the same. */
 export function CallPanel({ view, controls }: { view: ExecutionView; controls: boolean }) {
   const options: [string, ComponentChildren][] = [
     ["Queue", view.queue],
@@ -124,7 +126,7 @@ export function CallPanel({ view, controls }: { view: ExecutionView; controls: b
     ["Lost attempts allowed", view.max_lost_attempts],
   ];
   if (view.not_before !== null)
-    options.push(["Not before", <Time key="not_before" at={view.not_before} />]);
+    options.push(["Start after", <Time key="not_before" at={view.not_before} />]);
   if (view.expires_at !== null)
     options.push(["Expires", <Time key="expires" at={view.expires_at} />]);
   if (view.idempotency_key !== null)
@@ -155,7 +157,7 @@ export function CallPanel({ view, controls }: { view: ExecutionView; controls: b
         </dl>
       </Section>
       {controls && (
-        <Section title="The same call as">
+        <Section title="Run from code">
           <CopyAs view={view} />
         </Section>
       )}
@@ -163,6 +165,7 @@ export function CallPanel({ view, controls }: { view: ExecutionView; controls: b
   );
 }
 
+/** The attempts of an execution as a table. */
 export function Attempts({ view }: { view: ExecutionView }) {
   if (view.attempts.length === 0) return null;
   return (
@@ -174,7 +177,7 @@ export function Attempts({ view }: { view: ExecutionView }) {
             <th>Outcome</th>
             <th>Worker</th>
             <th>Started</th>
-            <th class="right">Took</th>
+            <th class="right">Duration</th>
             <th class="right">Lines</th>
           </tr>
         </thead>
@@ -209,12 +212,12 @@ export function Attempts({ view }: { view: ExecutionView }) {
   );
 }
 
-/** Why it failed, with the traceback to unfold. */
+/** The error of a failed execution, with its traceback folded. */
 export function Failure({ view }: { view: ExecutionView }) {
   const { outcome } = view;
   if (outcome === null || outcome.error === undefined) return null;
   const { kind, error, traceback } = outcome;
-  // The text usually begins with the kind already.
+  // The text usually begins with the kind.
   const named =
     kind !== undefined && error.startsWith(`${kind}: `) ? error.slice(kind.length + 2) : error;
   return (

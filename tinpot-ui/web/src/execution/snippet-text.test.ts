@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import type { JsonObject } from "../json/lossless-json";
 import { parseResponse } from "../json/lossless-json";
@@ -30,14 +30,14 @@ const call: Call = {
 };
 
 describe("snippets", () => {
-  it("have placeholders where secrets were, at any depth", () => {
+  test("have placeholders for secrets at any depth", () => {
     const filled = withPlaceholders(call);
     expect(filled.token).toBe("<token>");
     expect(filled.deep).toEqual({ password: "<password>" });
     expect(JSON.stringify(filled)).not.toContain("***");
   });
 
-  it("survive the shell", () => {
+  test("are quoted for the shell", () => {
     for (const word of [nasty, "plain", "", "'", "-x", "$(id)"]) {
       const back = execFileSync("sh", ["-c", `printf %s ${shellWord(word)}`], { encoding: "utf8" });
       expect(back).toBe(word);
@@ -51,7 +51,7 @@ describe("snippets", () => {
     expect(JSON.parse(sent.toString())).toEqual(withPlaceholders(call));
   });
 
-  it("are Python", () => {
+  test("are valid Python", () => {
     const program = `import json\nprint(json.dumps(${pythonValue(withPlaceholders(call), "")}))`;
     const back = execFileSync("python3", ["-"], { input: program, encoding: "utf8" });
     expect(JSON.parse(back)).toEqual(withPlaceholders(call));
@@ -60,7 +60,7 @@ describe("snippets", () => {
     });
   });
 
-  it("keep numbers that this browser would round", () => {
+  test("keep numbers that the browser would round", () => {
     const parameters = parseResponse(
       '{"id": 9007199254740993, "far": 1e400, "list": [123456789012345678901234567890]}',
     ) as JsonObject;
@@ -72,7 +72,7 @@ describe("snippets", () => {
     }
   });
 
-  it("ask for it as it was asked for", () => {
+  test("have the options of the execution", () => {
     const options = { queue: "far away", priority: -5, timeout: 90, retries: 2 };
     const run = snippet("CLI", { ...call, options });
     expect(run).toContain(`--queue='far away' --priority=-5 --attempt-timeout=90 --retries=2`);
@@ -82,13 +82,13 @@ describe("snippets", () => {
       );
   });
 
-  it("are Rust, whatever the text holds", () => {
+  test("are valid Rust for any text", () => {
     const text = snippet("Rust", { ...call, parameters: { a: '"#', b: '"##' } });
     expect(text).toContain('r###"');
     expect(text).toContain('"http://localhost:8000/sub/api/actions/back%20up/execute"');
   });
 
-  it("name the action by its address", () => {
+  test("escape the name of the action", () => {
     expect(snippet("curl", { ...call, parameters: {} })).toContain(
       "/sub/api/actions/back%20up/execute",
     );

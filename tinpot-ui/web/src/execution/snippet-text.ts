@@ -1,15 +1,15 @@
-/** The same call by other means: CLI, curl, Python, Rust. */
+// Code that submits an execution: for the command line, curl, Python and Rust.
 import { isObject, type Json, type JsonObject, writeJson } from "../json/lossless-json";
 
 export interface Call {
   action: string;
   parameters: JsonObject;
   options: CallOptions;
-  /** Where the API is, without `/` at the end. */
+  /** The URL of the server, without a slash at its end. */
   server: string;
 }
 
-/** How it was asked for, as the API takes it. */
+/** The options of a submission, as in the API. */
 export interface CallOptions {
   queue?: string;
   priority?: number;
@@ -17,7 +17,7 @@ export interface CallOptions {
   retries?: number;
 }
 
-/** The flags of `tinpot run` for these. */
+/** The flags of `tinpot run` for the options. */
 const FLAGS: Record<keyof CallOptions, string> = {
   queue: "--queue",
   priority: "--priority",
@@ -28,10 +28,10 @@ const FLAGS: Record<keyof CallOptions, string> = {
 export type SnippetKind = "CLI" | "curl" | "Python" | "Rust";
 export const SNIPPET_KINDS: readonly SnippetKind[] = ["CLI", "curl", "Python", "Rust"];
 
-/** What the API shows in place of a secret. */
+/** The text that the API shows in place of a secret. */
 const HIDDEN = "***";
 
-/** Parameters with a placeholder wherever a secret was. */
+/** Returns the parameters with a placeholder in place of each secret. */
 export function withPlaceholders(call: Call): JsonObject {
   const fill = (value: Json, name: string): Json => {
     if (value === HIDDEN) return placeholder(name);
@@ -52,6 +52,7 @@ function placeholder(name: string): string {
   return `<${name}>`;
 }
 
+/** Returns the code that submits the same execution. */
 export function snippet(kind: SnippetKind, call: Call): string {
   const parameters = withPlaceholders(call);
   switch (kind) {
@@ -66,14 +67,14 @@ export function snippet(kind: SnippetKind, call: Call): string {
   }
 }
 
-/** What is sent: without options that say nothing. */
+/** Returns the body of the request. */
 function body(call: Call, parameters: JsonObject): JsonObject {
   return Object.keys(call.options).length === 0
     ? { parameters }
     : { parameters, options: { ...call.options } };
 }
 
-/** One word for a POSIX shell. */
+/** Quotes a text for a POSIX shell, if it needs quotes. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`;
 }
@@ -114,7 +115,7 @@ with urllib.request.urlopen(request) as answer:
 }
 
 function pythonText(text: string): string {
-  // JSON's escapes are Python's, but for the halves of surrogate pairs, which JSON.stringify leaves whole.
+  // Python has the escapes of JSON, except for surrogate pairs, which JSON.stringify does not escape.
   return JSON.stringify(text);
 }
 
@@ -159,6 +160,6 @@ fn main() -> Result<(), reqwest::Error> {
 }
 
 function rustText(text: string): string {
-  // An address holds no control characters: only quotes and backslashes need an escape.
+  // A URL contains no control characters: only quotes and backslashes need an escape.
   return `"${text.replace(/["\\]/g, "\\$&")}"`;
 }

@@ -5,21 +5,21 @@ const OUTCOME_TEXT: Record<Bar["outcome"], string> = {
   succeeded: "succeeded",
   failed: "failed",
   cancelled: "cancelled",
-  pending: "not done yet",
-  unknown: "end not known",
+  pending: "not finished",
+  unknown: "unknown",
 };
 
 interface TimelineProps {
   bars: readonly Bar[];
   left: number;
   seconds: number;
-  /** In a frame of another page, nothing leads away from it. */
+  /** If false, as in a frame of another site, nothing leads to other pages. */
   links: boolean;
 }
 
-/** One bar per attempt, step and child, on one axis of time. */
+/** A bar for each attempt, step and child on one time axis. */
 export function Timeline({ bars, left, seconds, links }: TimelineProps) {
-  if (bars.length === 0) return <Empty title="Nothing has begun yet" />;
+  if (bars.length === 0) return <Empty title="No attempts yet" />;
   return (
     <div class="timeline">
       <div class="timeline-axis" aria-hidden="true">
@@ -83,7 +83,7 @@ export function Timeline({ bars, left, seconds, links }: TimelineProps) {
           </div>
         ))}
       </div>
-      {left > 0 && <p class="faint">{left.toLocaleString("en")} more are not shown.</p>}
+      {left > 0 && <p class="faint">{left.toLocaleString("en")} more not shown</p>}
     </div>
   );
 }

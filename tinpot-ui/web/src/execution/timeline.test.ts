@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import type { Step } from "../api/types";
 import { BARS_MAX, type ChildState, type TimelineInput, timeline } from "./timeline";
@@ -24,7 +24,7 @@ const base: TimelineInput = {
 };
 
 describe("the timeline", () => {
-  it("nests steps below steps below attempts", () => {
+  test("nests steps below steps and attempts", () => {
     const { bars, seconds } = timeline({
       ...base,
       steps: [step("1.1", null, 0, 8), step("1.2", "1.1", 2, 4), step("1.3", null, 8, 2)],
@@ -39,7 +39,7 @@ describe("the timeline", () => {
     expect(seconds).toBe(10);
   });
 
-  it("lets what runs reach until now, pending", () => {
+  test("extends running bars until now", () => {
     const attempts = [
       {
         ...base.attempts[0],
@@ -62,12 +62,12 @@ describe("the timeline", () => {
     ]);
   });
 
-  it("ends a step whose end was never told with its attempt", () => {
+  test("ends a step without an end with its attempt", () => {
     const { bars } = timeline({ ...base, steps: [step("1.1", null, 5, null)] });
     expect(bars[1]).toMatchObject({ from: 0.5, to: 1, outcome: "unknown" });
   });
 
-  it("puts children where they were asked for, with what is known of them", () => {
+  test("places children below their steps, with their times", () => {
     const states = new Map<string, ChildState>([
       [
         "c1",
@@ -100,7 +100,7 @@ describe("the timeline", () => {
     expect(bars[3]).toMatchObject({ from: null, outcome: "unknown" });
   });
 
-  it("is bounded", () => {
+  test("is bounded", () => {
     const steps = Array.from({ length: 2_000 }, (_, index) =>
       step(`1.${index + 1}`, null, index, 1),
     );
@@ -109,7 +109,7 @@ describe("the timeline", () => {
     expect(left).toBe(2_001 - BARS_MAX);
   });
 
-  it("has nothing to place before the first attempt", () => {
+  test("is empty before the first attempt", () => {
     expect(timeline({ ...base, attempts: [] })).toEqual({ bars: [], left: 0, seconds: 0 });
   });
 });

@@ -1,10 +1,10 @@
-/** Where the bars of attempts, steps and children lie in time. */
+// The timeline of an execution: the positions of the bars of its attempts, steps and children.
 
 import { type ChildLink, FAILURES, isStatus, isTerminal, type Step } from "../api/types";
 
 export type BarOutcome = "succeeded" | "failed" | "cancelled" | "pending" | "unknown";
 
-/** What is known of a child beside its link. */
+/** The times of a child, which its link lacks. */
 export interface ChildState {
   status: string;
   accepted_at: string;
@@ -26,12 +26,12 @@ export interface Bar {
   kind: "attempt" | "step" | "child";
   label: string;
   depth: number;
-  /** Fractions of the whole, from 0 to 1; null when nothing is known of when. */
+  /** The ends of the bar as fractions of the axis; null if its times are unknown. */
   from: number | null;
   to: number | null;
   seconds: number | null;
   outcome: BarOutcome;
-  /** Attempts of a child beyond the first. */
+  /** The number of attempts of a child. */
   attempts: number;
   error: string | null;
   executionId: string | null;
@@ -42,12 +42,12 @@ export interface TimelineInput {
   steps: readonly Step[];
   children: readonly ChildLink[];
   states: ReadonlyMap<string, ChildState>;
-  /** The server's clock, in milliseconds: that of the browser may be wrong. */
+  /** The server's time in milliseconds. */
   now: number;
   running: boolean;
 }
 
-/** Bars that are shown; a loop of ten thousand steps is not read one by one. */
+/** The number of bars that are shown: a loop may have ten thousand steps. */
 export const BARS_MAX = 500;
 
 const ms = (time: string | null | undefined) =>
@@ -67,7 +67,7 @@ interface Draft extends Omit<Bar, "from" | "to" | "seconds"> {
   end: number;
 }
 
-/** All bars in the order of a tree: attempts, below them steps, below those their steps and children. */
+/** Returns the bars as a tree in order: attempts, their steps, and the steps and children of those. */
 export function timeline(input: TimelineInput): { bars: Bar[]; left: number; seconds: number } {
   const drafts: Draft[] = [];
   const attemptEnd = new Map(
@@ -135,7 +135,7 @@ function stepDraft(
   const start = ms(step.started_at);
   const ended = ends.get(attemptOf(step.id));
   const attemptOver = !input.running || (ended !== undefined && !Number.isNaN(ended));
-  // A step whose end was never told ended with its attempt at the latest.
+  // A step without an end ended with its attempt at the latest.
   const last =
     ended === undefined || Number.isNaN(ended) ? (input.running ? input.now : start) : ended;
   const end = step.duration === null ? last : start + step.duration * 1000;

@@ -1,4 +1,4 @@
-/** All that the page knows of one execution, kept up to date by the stream. */
+// The data of one execution, which the stream keeps up to date.
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api } from "../api/client";
 import {
@@ -20,7 +20,7 @@ export interface ProgressView {
   message?: string;
 }
 
-/** Children whose times are asked for at once, and in all; beyond that they have links only. */
+/** The children per request, and in total; further ones are shown without times. */
 const CHILDREN_PAGE = 200;
 const CHILDREN_MAX = 2_000;
 
@@ -79,7 +79,7 @@ export function useExecution(id: string): ExecutionData {
     [view.reload, steps.reload, artifacts.reload, summary.reload],
   );
 
-  // Attempts come and go without a word in the log's own events.
+  // The events of the log do not include attempts.
   useEffect(
     () =>
       hub.onExecutions((list, more) => {
@@ -91,7 +91,7 @@ export function useExecution(id: string): ExecutionData {
   const live = view.data !== null && !isTerminal(view.data.status);
   const wasLive = useRef(live);
   useEffect(() => {
-    // What was said last may have come after the last look.
+    // The last events may have arrived after the last request.
     if (wasLive.current && !live)
       for (const resource of [steps, artifacts, summary]) resource.reload();
     wasLive.current = live;
@@ -104,7 +104,7 @@ function stateOf(summary: ExecutionSummary): ChildState {
   return { status, accepted_at, started_at, finished_at, attempts };
 }
 
-/** What is known of the children: those that this one asked for come in one list, what changes by the stream. */
+/** Loads the times of the children, and takes their changes from the stream. */
 function useChildren(id: string, children: readonly ChildLink[]): ReadonlyMap<string, ChildState> {
   const [states, setStates] = useState<ReadonlyMap<string, ChildState>>(new Map());
   const wanted = useMemo(() => children.map((child) => child.execution_id).join(), [children]);
@@ -134,11 +134,11 @@ function useChildren(id: string, children: readonly ChildLink[]): ReadonlyMap<st
         before = page.next;
       }
     };
-    // What cannot be had now has links only, and comes with the next change.
-    const look = (): void => void load().catch(() => undefined);
-    look();
-    const leave = hub.onExecutions((list, more) => (more ? look() : take(list)));
-    const leaveResync = hub.onResync(look);
+    // Children that cannot be loaded are shown without times until the next change.
+    const reload = (): void => void load().catch(() => undefined);
+    reload();
+    const leave = hub.onExecutions((list, more) => (more ? reload() : take(list)));
+    const leaveResync = hub.onResync(reload);
     return () => {
       request.abort();
       leave();

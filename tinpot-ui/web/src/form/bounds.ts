@@ -1,11 +1,11 @@
-// Bounds: what a schema says about how large a value may be, to check and to tell.
+// The bounds of a schema: checks, and hints in words.
 import type { Schema } from "../api/types";
 import { type Json, NumberText } from "../json/lossless-json";
 import { durationSeconds } from "./formats";
 import { isNumber, numberText } from "./matches-shape";
 import type { Kind } from "./shape";
 
-/** −1, 0 or 1; whole numbers of any size are compared exactly. */
+/** Returns −1, 0 or 1; compares integers of any size exactly. */
 function compare(a: number | NumberText, b: number | NumberText): number {
   const [left, right] = [numberText(a), numberText(b)];
   if (/^-?\d+$/.test(left) && /^-?\d+$/.test(right)) {
@@ -24,7 +24,7 @@ function isMultiple(value: number, of: number): boolean {
 const say = (bound: unknown): string =>
   isNumber(bound as Json) ? numberText(bound as number) : String(bound);
 
-/** Something with an order as a number; null when it is not there. */
+/** Returns a number that orders values of a format, or null if the format has no order. */
 function order(kind: Kind, text: string): number | null {
   if (kind === "duration") return durationSeconds(text);
   if (kind === "date" || kind === "date-time") return Date.parse(text.replace(" ", "T"));
@@ -38,7 +38,7 @@ function order(kind: Kind, text: string): number | null {
   return null;
 }
 
-/** Why a value is out of its bounds, or null. */
+/** Returns the error of a value that is out of its bounds, or null. */
 export function boundsProblem(schema: Schema, value: Json, kind: Kind): string | null {
   const asNumber = isNumber(value)
     ? value
@@ -96,17 +96,17 @@ export function boundsProblem(schema: Schema, value: Json, kind: Kind): string |
       return `must be ${kind === "duration" ? "less than" : "before"} ${schema.formatExclusiveMaximum}`;
     return null;
   }
-  // By code points, as the server counts.
+  // Counts code points, as the server does.
   const length =
     schema.minLength !== undefined || schema.maxLength !== undefined ? [...value].length : 0;
   const unit =
     kind === "binary" ? "base64 characters" : schema.minLength === 1 ? "character" : "characters";
   if (schema.minLength !== undefined && length < schema.minLength)
-    return `needs at least ${schema.minLength} ${unit}`;
+    return `must have at least ${schema.minLength} ${unit} (has ${length})`;
   if (schema.maxLength !== undefined && length > schema.maxLength)
-    return `takes at most ${schema.maxLength} characters; these are ${length}`;
+    return `must have at most ${schema.maxLength} characters (has ${length})`;
   if (schema.pattern !== undefined && schema.pattern !== "" && !matches(schema.pattern, value))
-    return `does not match ${schema.pattern}`;
+    return `must match ${schema.pattern}`;
   return null;
 }
 
@@ -114,12 +114,12 @@ function matches(pattern: string, value: string): boolean {
   try {
     return new RegExp(pattern, "u").test(value);
   } catch {
-    // A pattern of another dialect: the server knows.
+    // A pattern that this browser cannot read; the server checks it.
     return true;
   }
 }
 
-/** The bounds in words, or an empty text. */
+/** Returns the bounds in words, or an empty text. */
 export function boundsHint(schema: Schema): string {
   const hints: string[] = [];
   const range = (low: unknown, high: unknown, units = ""): void => {
@@ -143,8 +143,8 @@ export function boundsHint(schema: Schema): string {
   if (schema.contentEncoding === undefined)
     range(schema.minLength === 1 ? undefined : schema.minLength, schema.maxLength, " characters");
   if (schema.prefixItems === undefined) range(schema.minItems, schema.maxItems, " items");
-  range(schema.minProperties, schema.maxProperties, " names");
-  if (schema.uniqueItems === true) hints.push("each once");
+  range(schema.minProperties, schema.maxProperties, " entries");
+  if (schema.uniqueItems === true) hints.push("no duplicates");
   if (schema.pattern !== undefined) hints.push(`matches ${schema.pattern}`);
   return hints.join(", ");
 }

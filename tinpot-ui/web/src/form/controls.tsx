@@ -9,9 +9,9 @@ import { bytesOfText, type Node, UNSET } from "./value-tree";
 
 export interface ControlProps {
   shape: Shape;
-  /** What is drawn: the node, or the default in its place. */
+  /** The node to show: that of the form, or the default. */
   node: Node;
-  /** Nobody has touched it. */
+  /** If true, the node is the default, which is not sent. */
   untouched: boolean;
   required: boolean;
   id: string;
@@ -23,7 +23,7 @@ export interface ControlProps {
 
 type Attributes = Record<string, unknown>;
 
-/** An input whose type is known only when it is drawn, which Preact's types have no word for. */
+/** An input whose type is known only at run time, which Preact's types do not allow. */
 const AnyInput = "input" as unknown as FunctionComponent<
   Attributes & { onInput: (event: { currentTarget: HTMLInputElement }) => void }
 >;
@@ -38,7 +38,7 @@ function common({ id, describedBy, invalid, disabled, required }: ControlProps):
   };
 }
 
-/** What stands in an empty control: what happens if it stays so. */
+/** Returns the placeholder of an empty control, which says what is sent for it. */
 function placeholder({ shape, required }: ControlProps): string {
   if (shape.kind === "password") return "";
   if (shape.hasDefault) return shape.default === null ? "no value" : "default";
@@ -72,7 +72,7 @@ export function Control(props: ControlProps) {
   }
 }
 
-/** Text may have several lines; the control grows with it. */
+/** A control for text, which grows with its lines. */
 function TextControl(props: ControlProps) {
   const text = textOf(props.node);
   const rows = Math.min(12, text.split("\n").length);
@@ -105,7 +105,7 @@ function LineControl(props: ControlProps) {
             : undefined
       }
       type={native}
-      // Seconds can be given, but need not be.
+      // Seconds are optional.
       step={native === "time" ? "any" : undefined}
       inputMode={
         shape.kind === "integer" && Number(shape.schema.minimum) >= 0
@@ -123,7 +123,7 @@ function LineControl(props: ControlProps) {
   );
 }
 
-/** The browser's own control for dates and times, unless the text is more than it can show. */
+/** Returns the native input type, or "text" for a value that the native control cannot show. */
 function nativeType(shape: Shape, text: string): "text" | "password" | "date" | "time" {
   if (shape.kind === "password") return "password";
   if (shape.kind === "date" && (text === "" || formatProblem("date", text) === null)) return "date";
@@ -132,7 +132,7 @@ function nativeType(shape: Shape, text: string): "text" | "password" | "date" | 
   return "text";
 }
 
-/** What stands in a select while nothing is chosen. */
+/** Returns the text of a select without a choice. */
 function blankText({ shape, required }: ControlProps): string {
   if (shape.hasDefault && shape.default === null) return "no value (default)";
   return required ? "Choose…" : "not set";
@@ -140,7 +140,7 @@ function blankText({ shape, required }: ControlProps): string {
 
 function BooleanControl(props: ControlProps) {
   const { shape, node, onChange } = props;
-  // An untouched checkbox would say "no" in the user's name.
+  // A checkbox always shows yes or no, so it needs a default.
   if (!shape.nullable && typeof shape.default === "boolean" && shape.hasDefault) {
     const on = node.kind === "bool" && node.value;
     return (
@@ -256,17 +256,17 @@ function MomentControl(props: ControlProps) {
           {zoneName()}
           {offset === null ? "" : ` (${offset})`}
         </option>
-        <option value="none">without zone</option>
+        <option value="none">no time zone</option>
       </select>
     </span>
   );
 }
 
 function zoneName(): string {
-  return Intl.DateTimeFormat().resolvedOptions().timeZone || "your zone";
+  return Intl.DateTimeFormat().resolvedOptions().timeZone || "your time zone";
 }
 
-/** The most that is read from a file: more than any server takes as a parameter. */
+/** The largest file to read; no server accepts parameters of that size. */
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
 
 function BytesControl(props: ControlProps) {
@@ -279,7 +279,7 @@ function BytesControl(props: ControlProps) {
     if (file === undefined) return;
     if (file.size > FILE_BYTES_MAX) {
       setProblem(
-        `${file.name} has ${Math.round(file.size / 1048576)} MiB; at most 16 MiB can be sent`,
+        `${file.name} is ${Math.round(file.size / 1048576)} MiB: choose a file of at most 16 MiB`,
       );
       return;
     }
@@ -298,7 +298,7 @@ function BytesControl(props: ControlProps) {
           class="text-control"
           rows={Math.min(8, text.split("\n").length)}
           value={text}
-          placeholder={base64 === null ? "text, or choose a file" : ""}
+          placeholder={base64 === null ? "Text, or choose a file" : ""}
           spellcheck={false}
           onInput={(event) => onChange(bytesOfText(event.currentTarget.value))}
         />
@@ -308,7 +308,7 @@ function BytesControl(props: ControlProps) {
         </span>
       )}
       <label class="button small file-button">
-        File…
+        Choose file…
         <input
           type="file"
           class="unseen"

@@ -1,4 +1,4 @@
-// One field with its name, what it takes, and what is wrong with it.
+// A field with its name, its type, its control and its error.
 import type { ComponentChildren } from "preact";
 import { writeJson } from "../json/lossless-json";
 import { Button } from "../ui";
@@ -10,15 +10,15 @@ import type { Shape } from "./shape";
 import { begin, fromJson, type Node, shown, UNSET } from "./value-tree";
 
 export interface FieldProps {
-  /** What stands before it; empty inside of lists. */
+  /** The label; empty for the value of a union. */
   name: ComponentChildren;
-  /** What a screen reader calls it, where `name` is not text. */
+  /** The name for screen readers where `name` is not text. */
   spoken?: string;
   shape: Shape;
   node: Node;
   required: boolean;
   path: string;
-  /** Buttons of the list it is in. */
+  /** The buttons of the list that holds the field. */
   tools?: ComponentChildren;
   onChange: (node: Node) => void;
 }
@@ -32,10 +32,10 @@ export function FieldView(props: FieldProps) {
     form.touched(path);
     props.onChange(next);
   };
-  // Untouched, with "no value" as default: an empty control to type into is quicker than a "no value" to click away first.
+  // The default is "no value": an untouched field shows an empty control to type into.
   const bare = node.kind === "unset" && shape.hasDefault && shape.default === null;
   const now = bare ? (shape.kind === "array" ? begin(shape) : node) : shown(shape, node, required);
-  // The member that was chosen speaks for its union.
+  // The errors of a union are shown at its selected member.
   const problem = shape.kind === "union" && now.kind === "member" ? null : form.problem(path);
   const id = idOf(form.prefix, path);
   const hint = [shape.schema.description ?? "", boundsHint(shape.schema)].filter(Boolean);
@@ -57,7 +57,7 @@ export function FieldView(props: FieldProps) {
           disabled={form.disabled}
           onClick={() => change(noValue ? filled(shape) : { kind: "null" })}
         >
-          no value
+          No value
         </Button>
       )}
       {shape.kind === "string" && required && node.kind === "unset" && !shape.hasDefault && (
@@ -67,7 +67,7 @@ export function FieldView(props: FieldProps) {
           disabled={form.disabled}
           onClick={() => change({ kind: "text", text: "" })}
         >
-          empty text
+          Empty text
         </Button>
       )}
       {shape.kind === "array" && required && node.kind === "unset" && !shape.hasDefault && (
@@ -77,7 +77,7 @@ export function FieldView(props: FieldProps) {
           disabled={form.disabled}
           onClick={() => change(begin(shape))}
         >
-          empty list
+          Empty list
         </Button>
       )}
       {node.kind !== "unset" &&
@@ -119,18 +119,18 @@ export function FieldView(props: FieldProps) {
     <>
       {shape.kind === "string" && node.kind === "text" && node.text === "" && (
         <p class="field-hint">
-          <span class="tag">sends an empty text</span>
+          <span class="tag">Sends empty text</span>
         </p>
       )}
       {node.kind === "text" && node.text.trim() === "" && shape.kind !== "string" && !required && (
         <p class="field-hint">
           <span class="tag">
-            not sent{shape.hasDefault ? `: the default ${sayDefault(shape)} holds` : ""}
+            Not sent{shape.hasDefault ? `: the default ${defaultText(shape)} applies` : ""}
           </span>
         </p>
       )}
       {now.kind === "raw" && shape.kind !== "any" && (
-        <p class="field-hint">This is not what the field usually takes, so it is shown as JSON.</p>
+        <p class="field-hint">The value does not fit this field, so it is shown as JSON.</p>
       )}
       {hint.length > 0 && (
         <p class="field-hint" id={`${id}-hint`}>
@@ -178,12 +178,12 @@ export function FieldView(props: FieldProps) {
         {below}
         {bare && shape.kind === "array" && (
           <p class="field-hint">
-            <span class="tag">no value</span>
+            <span class="tag">No value</span>
           </p>
         )}
         {noValue ? (
           <p class="field-hint">
-            <span class="tag">no value</span>
+            <span class="tag">No value</span>
           </p>
         ) : (
           <Group {...props} node={now} onChange={change} />
@@ -206,7 +206,7 @@ export function FieldView(props: FieldProps) {
               disabled={form.disabled}
               onClick={() => change(filled(shape))}
             >
-              no value
+              No value
             </button>
           ) : (
             <Control
@@ -229,19 +229,19 @@ export function FieldView(props: FieldProps) {
   );
 }
 
-/** What "no value" turns into: the default where that is one, else an empty field. */
+/** Returns the node that replaces "no value": the default if there is one, else an empty field. */
 function filled(shape: Shape): Node {
   if (shape.hasDefault && shape.default !== null) return fromJson(shape, shape.default);
   if (shape.kind === "object" || shape.kind === "array" || shape.kind === "tuple")
     return begin(shape);
   if (shape.kind === "union") return { kind: "member", index: 0, node: UNSET };
-  // An empty field that is not the default, which is "no value".
+  // Not unset, because that would be the default, which is "no value".
   return shape.kind === "date-time"
     ? { kind: "moment", text: "", zoned: true }
     : { kind: "text", text: "" };
 }
 
-function sayDefault(shape: Shape): string {
+function defaultText(shape: Shape): string {
   const text = writeJson(shape.default);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

@@ -3,13 +3,13 @@ import { useContext } from "preact/hooks";
 import type { Shape } from "./shape";
 import { join, type Node, shown } from "./value-tree";
 
-/** What fields know of the form that they are in. */
+/** The form that surrounds a field. */
 export interface FormContext {
-  /** Before every id, so that two forms on a page do not meet. */
+  /** The prefix of ids, so that two forms on a page do not share any. */
   prefix: string;
-  /** What is wrong at a path; `soft` while something is merely not there yet. */
+  /** Returns the error at a path; `soft` while the user may still be typing. */
   problem(path: string): { message: string; soft: boolean } | null;
-  /** Something at or below a path was changed. */
+  /** Reports a change at or below a path. */
   touched(path: string): void;
   disabled: boolean;
 }
@@ -25,8 +25,8 @@ export function useForm(): FormContext {
   return useContext(Form);
 }
 
-/** The paths of all fields that are drawn. */
-export function drawnPaths(
+/** Returns the paths of all fields that are shown. */
+export function shownPaths(
   shape: Shape,
   node: Node,
   required = true,
@@ -37,7 +37,7 @@ export function drawnPaths(
   const now = shown(shape, node, required);
   if (now.kind === "object") {
     for (const field of shape.fields)
-      drawnPaths(
+      shownPaths(
         field.shape,
         now.fields[field.name] ?? { kind: "unset" },
         field.required,
@@ -45,30 +45,30 @@ export function drawnPaths(
         into,
       );
     for (const row of now.rows)
-      if (shape.extra !== null) drawnPaths(shape.extra, row.node, true, join(path, row.name), into);
+      if (shape.extra !== null) shownPaths(shape.extra, row.node, true, join(path, row.name), into);
       else into.add(join(path, row.name));
   } else if (now.kind === "list") {
     for (const [at, one] of now.items.entries()) {
       const inner = shape.kind === "tuple" ? shape.prefix[at] : shape.items;
       if (inner !== null && inner !== undefined)
-        drawnPaths(inner, one.node, true, `${path}[${at}]`, into);
+        shownPaths(inner, one.node, true, `${path}[${at}]`, into);
     }
   } else if (now.kind === "member") {
     const member = shape.members[now.index];
-    if (member !== undefined) drawnPaths(member, now.node, true, path, into);
+    if (member !== undefined) shownPaths(member, now.node, true, path, into);
   }
   return into;
 }
 
-/** The drawn field that is nearest to a path that the server names: itself, or what it is inside of. */
-export function nearestPath(drawn: ReadonlySet<string>, path: string): string {
+/** Returns the shown field for a path of the server: the field itself, or the one around it. */
+export function nearestPath(shownFields: ReadonlySet<string>, path: string): string {
   let at = path;
-  while (at !== "" && !drawn.has(at))
+  while (at !== "" && !shownFields.has(at))
     at = at.slice(0, Math.max(at.lastIndexOf("."), at.lastIndexOf("["), 0));
   return at;
 }
 
-/** An id that any path makes, for labels. */
+/** Returns an element id for a path. */
 export function idOf(prefix: string, path: string): string {
   return `${prefix}-${path.replace(/[^\w-]/g, (char) => `_${char.codePointAt(0)?.toString(16)}`)}`;
 }

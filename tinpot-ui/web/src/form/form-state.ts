@@ -1,4 +1,5 @@
-// The state of a form: one tree. The JSON view is written from it, and read back into it with each valid keystroke.
+// The state of a form: one tree. The JSON view is written from it, and parsed into it again after
+// each keystroke that leaves valid JSON.
 import type { ActionView, Violation } from "../api/types";
 import {
   isObject,
@@ -8,7 +9,7 @@ import {
   parseJson,
   writeJson,
 } from "../json/lossless-json";
-import { drawnPaths, nearestPath } from "./form-context";
+import { nearestPath, shownPaths } from "./form-context";
 import { matchesShape } from "./matches-shape";
 import type { Shape } from "./shape";
 import { type FieldProblem, writeForm } from "./submission";
@@ -17,15 +18,15 @@ import { fromJson, type Node, type Secrets } from "./value-tree";
 export interface FormState {
   node: Node;
   view: "form" | "json";
-  /** What is typed in the JSON view. */
+  /** The text of the JSON view. */
   text: string;
-  /** Why the text is no document; the tree is then of the last one that was. */
+  /** The syntax error of the text; the tree is then that of the last valid text. */
   textProblem: string | null;
   /** The secrets that `***` in the text stands for. */
   secrets: Secrets;
-  /** It was sent once, or tried to be: now everything missing is said. */
+  /** If true, the form was submitted once, and missing values are errors. */
   tried: boolean;
-  /** What the server said, without what has been changed since. */
+  /** The errors of the server, without those of fields that changed since. */
   refused: readonly Violation[];
 }
 
@@ -46,12 +47,12 @@ export function toJsonView(shape: Shape, state: FormState): FormState {
   return { ...state, view: "json", text: writeJson(value, true), textProblem: null, secrets };
 }
 
-/** Back to the fields; not while the text is no document. */
+/** Shows the fields, unless the text is invalid. */
 export function toFormView(state: FormState): FormState {
   return state.textProblem === null ? { ...state, view: "form" } : state;
 }
 
-/** Throws away a text that is no document. */
+/** Discards an invalid text and shows the fields. */
 export function discardText(shape: Shape, state: FormState): FormState {
   return { ...toJsonView(shape, state), view: "form" };
 }
@@ -69,7 +70,7 @@ export function typeText(shape: Shape, state: FormState, text: string): FormStat
     };
   }
   if (!isObject(value))
-    return { ...state, text, textProblem: "parameters are an object: { … }", refused: [] };
+    return { ...state, text, textProblem: "Parameters must be a JSON object: { … }", refused: [] };
   return {
     ...state,
     text,
@@ -84,16 +85,16 @@ export interface Problem {
   soft: boolean;
 }
 
-/** What is wrong, by the path of the field that shows it. `""` is the form as a whole. */
+/** Returns the errors by the path of the field that shows them; `""` is the whole form. */
 export function problemsOf(
   shape: Shape,
   state: FormState,
   local: readonly FieldProblem[],
 ): Map<string, Problem> {
   const problems = new Map<string, Problem>();
-  const drawn = drawnPaths(shape, state.node);
+  const shownFields = shownPaths(shape, state.node);
   const add = (path: string, message: string, soft: boolean): void => {
-    const place = nearestPath(drawn, path);
+    const place = nearestPath(shownFields, path);
     const text = place === path || path === "" ? message : `${path}: ${message}`;
     const before = problems.get(place);
     problems.set(
@@ -105,15 +106,15 @@ export function problemsOf(
   };
   for (const one of local) {
     if (one.missing === true && !state.tried) continue;
-    // While typing, what is not finished is not wrong; a fraction never becomes a whole number.
-    add(one.path, one.message, !state.tried && one.message !== "must be a whole number");
+    // An unfinished value is not an error yet, but a fraction never becomes an integer.
+    add(one.path, one.message, !state.tried && one.message !== "must be an integer");
   }
   for (const one of state.refused)
     if (!local.some((own) => own.path === one.path)) add(one.path, one.message, false);
   return problems;
 }
 
-/** Takes out what the server said of a field that has been changed since, or of what is in it or around it. */
+/** Removes the errors of a changed field, of the fields inside it, and of those around it. */
 export function withoutRefusals(refused: readonly Violation[], path: string): readonly Violation[] {
   const inside = (inner: string, outer: string): boolean =>
     inner === outer || (inner.startsWith(outer) && /^[.[]/.test(inner.slice(outer.length)));
@@ -123,13 +124,13 @@ export function withoutRefusals(refused: readonly Violation[], path: string): re
 
 const KEPT_CHARS_MAX = 50_000;
 
-/** What is remembered of a form: no secrets. Null when it is too much. */
+/** Returns the values to remember, without secrets; null if they are too large. */
 export function toRemember(shape: Shape, node: Node): string | null {
   const text = writeJson(writeForm(shape, node, "omit").value);
   return text.length > KEPT_CHARS_MAX ? null : text;
 }
 
-/** Values from before, as far as they still fit the action: its signature may have changed since. */
+/** Returns the remembered values that still fit the action, whose signature may have changed. */
 export function stillFitting(shape: Shape, values: JsonObject): JsonObject {
   const kept: JsonObject = {};
   for (const field of shape.fields) {

@@ -67,7 +67,7 @@ const type = (label: RegExp | string, text: string): void =>
 const choose = (label: RegExp | string, value: string): void =>
   void fireEvent.change(screen.getByLabelText(label), { target: { value } });
 
-test("an untouched form sends nothing, and draws the defaults", async () => {
+test("an untouched form sends no values and shows the defaults", async () => {
   const { sent } = show({
     days: { type: "integer", default: 7 },
     loud: { type: "boolean", default: true },
@@ -84,7 +84,7 @@ test("an untouched form sends nothing, and draws the defaults", async () => {
   await waitFor(() => expect(sent).toEqual(['{"parameters":{}}']));
 });
 
-test("what was typed is sent with its type", async () => {
+test("typed values are sent with their types", async () => {
   const { sent } = show(
     {
       host: { type: "string" },
@@ -106,19 +106,19 @@ test("what was typed is sent with its type", async () => {
   );
 });
 
-test("what is missing is said when the form is sent, not before, and nothing is sent", () => {
+test("missing values are errors only once the form is submitted, and nothing is sent", () => {
   const { sent } = show({ host: { type: "string" }, days: { type: "integer" } }, ["host", "days"]);
-  expect(screen.queryByText("is required and missing")).toBeNull();
+  expect(screen.queryByText("Required")).toBeNull();
   run();
-  expect(screen.getAllByText("is required and missing").length).toBe(2);
+  expect(screen.getAllByText("Required").length).toBe(2);
   expect(screen.getByLabelText(/^host/).getAttribute("aria-invalid")).toBe("true");
   expect(sent).toEqual([]);
 });
 
-test("an empty text is sent when it was chosen", async () => {
+test("a chosen empty text is sent", async () => {
   const { sent } = show({ host: { type: "string" } }, ["host"]);
-  fireEvent.click(screen.getByText("empty text"));
-  expect(screen.getByText("sends an empty text")).toBeTruthy();
+  fireEvent.click(screen.getByText("Empty text"));
+  expect(screen.getByText("Sends empty text")).toBeTruthy();
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"host":""}}']));
 });
@@ -126,33 +126,33 @@ test("an empty text is sent when it was chosen", async () => {
 test("a field is reset to its default, and then not sent", async () => {
   const { sent } = show({ days: { type: "integer", default: 7 } });
   type(/^days/, "");
-  expect(screen.getByText("not sent: the default 7 holds")).toBeTruthy();
+  expect(screen.getByText("Not sent: the default 7 applies")).toBeTruthy();
   fireEvent.click(screen.getByLabelText("Reset days to its default"));
   expect(screen.getByLabelText<HTMLInputElement>(/^days/).value).toBe("7");
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{}}']));
 });
 
-test("no value is chosen by a control of its own", async () => {
+test("a separate control selects no value", async () => {
   const { sent } = show({ limit: { type: ["integer", "null"], default: 7 } });
-  fireEvent.click(screen.getByText("no value"));
+  fireEvent.click(screen.getByText("No value"));
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"limit":null}}']));
 });
 
-test("lists: add, move, remove", async () => {
+test("items of a list are added, moved and removed", async () => {
   const { sent } = show({ hosts: { type: "array", items: { type: "string" } } }, [], {
     hosts: ["a", "b"],
   });
-  fireEvent.click(screen.getByText("Add"));
+  fireEvent.click(screen.getByText("Add item"));
   type(/^3/, "c");
-  fireEvent.click(screen.getByLabelText("Move number 3 up"));
-  fireEvent.click(screen.getByLabelText("Remove number 1"));
+  fireEvent.click(screen.getByLabelText("Move item 3 up"));
+  fireEvent.click(screen.getByLabelText("Remove item 1"));
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"hosts":["c","b"]}}']));
 });
 
-test("an optional group has a switch, and is not sent when it is off", async () => {
+test("an optional object has a switch, and is not sent when it is off", async () => {
   const { sent } = show({
     limits: {
       type: "object",
@@ -171,7 +171,7 @@ test("an optional group has a switch, and is not sent when it is off", async () 
   await waitFor(() => expect(sent[1]).toBe('{"parameters":{"limits":{"memory":512}}}'));
 });
 
-test("a union: the kind first, then its field; another kind drops what belonged to the first", async () => {
+test("a union selects a type, then shows its field; another type discards the value", async () => {
   const { sent } = show(
     {
       target: {
@@ -189,18 +189,18 @@ test("a union: the kind first, then its field; another kind drops what belonged 
     },
     ["target"],
   );
-  choose("Kind of value", "0");
+  choose("Type of value", "0");
   type(/^name/, "alpha");
-  choose("Kind of value", "1");
-  fireEvent.click(screen.getByText("Add"));
+  choose("Type of value", "1");
+  fireEvent.click(screen.getByText("Add item"));
   type(/^1/, "beta");
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"target":["beta"]}}']));
 });
 
-test("names and values of an open object", async () => {
+test("entries of an open object are sent", async () => {
   const { sent } = show({ env: { type: "object", additionalProperties: { type: "string" } } });
-  fireEvent.click(screen.getByText("Add a name"));
+  fireEvent.click(screen.getByText("Add entry"));
   fireEvent.input(screen.getByLabelText("Name 1"), { target: { value: "HOME" } });
   fireEvent.input(document.querySelector("textarea") as HTMLTextAreaElement, {
     target: { value: "/root" },
@@ -209,7 +209,7 @@ test("names and values of an open object", async () => {
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"env":{"HOME":"/root"}}}']));
 });
 
-test("a secret is masked in the form and in JSON, and sent as it is", async () => {
+test("a secret is masked in the form and in JSON, and sent unchanged", async () => {
   const { sent } = show({ password: { type: "string", format: "password", writeOnly: true } }, [
     "password",
   ]);
@@ -243,7 +243,7 @@ test("form and JSON never disagree", async () => {
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"host":"beta","days":3}}']));
 });
 
-test("what the server refuses stands at the field until it is changed", async () => {
+test("an error of the server stays at its field until the field changes", async () => {
   const { refuse } = show(
     { host: { type: "string" }, days: { type: "integer", default: 7 } },
     ["host"],
@@ -260,7 +260,7 @@ test("what the server refuses stands at the field until it is changed", async ()
   expect(screen.queryByText("is not known")).toBeNull();
 });
 
-test("other refusals are shown as they are, and an option's at the option", async () => {
+test("other refusals are shown as they are, and that of an option at the option", async () => {
   const { refuse } = show({});
   refuse(new ApiError(503, "the server shuts down"));
   run();
@@ -271,7 +271,7 @@ test("other refusals are shown as they are, and an option's at the option", asyn
   expect(problem.closest(".option")?.querySelector("label")?.textContent).toBe("Queue");
 });
 
-test("options are sent as numbers and seconds, those left blank not at all", async () => {
+test("options are sent as numbers and seconds, and blank ones are not sent", async () => {
   const { sent } = show({}, [], {}, { priority: "5" });
   type("Timeout", "1h 30m");
   type("Idempotency key", "k1");
@@ -283,11 +283,11 @@ test("options are sent as numbers and seconds, those left blank not at all", asy
   );
   type("Retries", "-1");
   run();
-  expect(screen.getByText("must be a whole number from 0 to 1000")).toBeTruthy();
+  expect(screen.getByText("must be an integer from 0 to 1000")).toBeTruthy();
   expect(sent.length).toBe(1);
 });
 
-test("Ctrl-Enter runs it, once while it is being sent", async () => {
+test("Ctrl-Enter submits the form, once while a request is in progress", async () => {
   const schema: Schema = { type: "object", properties: {}, additionalProperties: false };
   const onSubmit = vi.fn(() => new Promise<void>(() => undefined));
   render(
@@ -314,7 +314,7 @@ test("markup in names and descriptions stays text", () => {
   expect(screen.getByText("<img src=x onerror=alert(1)>")).toBeTruthy();
 });
 
-test("sixty parameters are typed into without delay", () => {
+test("typing into sixty parameters has no delay", () => {
   show(
     Object.fromEntries(
       Array.from({ length: 60 }, (_, at) => [`p${at}`, { type: "string", default: "x" }]),
@@ -323,6 +323,6 @@ test("sixty parameters are typed into without delay", () => {
   const field = screen.getByLabelText(/^p59/);
   const began = performance.now();
   for (let at = 0; at < 20; at += 1) fireEvent.input(field, { target: { value: "y".repeat(at) } });
-  // A browser is ten times as quick as this DOM; what must not happen is seconds.
+  // A browser is ten times faster than jsdom; seconds would be a fault.
   expect((performance.now() - began) / 20).toBeLessThan(150);
 });

@@ -1,9 +1,9 @@
-// The form of an action: fields or JSON, options, and what is sent.
+// The form of an action: its parameters as fields or JSON, and its options.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, errorText } from "../api/transport";
 import type { ActionView, Violation } from "../api/types";
 import { type JsonObject, writeJson } from "../json/lossless-json";
-import { Button, ErrorBox, Key, Tabs } from "../ui";
+import { Button, count, ErrorBox, Key, Tabs } from "../ui";
 import { Form, type FormContext, idOf } from "./form-context";
 import {
   discardText,
@@ -20,7 +20,7 @@ import { NO_OPTIONS, OptionFields, type OptionTexts, readOptions } from "./optio
 import type { Shape } from "./shape";
 import { type Written, writeForm } from "./submission";
 
-/** What is to be sent. */
+/** The request of a form, and the values that it was made from. */
 export interface Submission {
   body: string;
   shape: Shape;
@@ -31,15 +31,15 @@ export interface Submission {
 interface ActionFormProps {
   action: ActionView;
   shape: Shape;
-  /** Values to begin with. */
+  /** The first values of the fields. */
   values: JsonObject;
   options?: Partial<OptionTexts>;
   queues: readonly string[];
-  /** Throws an {@link ApiError} when the server refuses. */
+  /** Rejects with an {@link ApiError} if the server refuses. */
   onSubmit: (submission: Submission) => Promise<void>;
-  /** Everything as if the form had never been used. */
+  /** Discards the remembered values. */
   onForget?: () => void;
-  /** What happens with each change, for whoever has to make another form of it. */
+  /** Called with the values after each change. */
   onWritten?: (written: Written) => void;
 }
 
@@ -102,13 +102,13 @@ export function ActionForm({
     setFailure(null);
     setState((old) => ({ ...old, tried: true }));
     if (state.textProblem !== null) return;
-    // The browser has no value for a date that is half typed; it must not be taken for none.
+    // The browser reports a half-typed date as empty; it must not count as no value.
     const half = [...(element.current?.querySelectorAll("input") ?? [])].find(
       (input) => input.validity.badInput,
     );
     if (half !== undefined) {
       const path = half.closest<HTMLElement>("[data-path]")?.dataset.path ?? "";
-      setState((old) => ({ ...old, refused: [{ path, message: "is not complete" }] }));
+      setState((old) => ({ ...old, refused: [{ path, message: "is incomplete" }] }));
       return show(path);
     }
     const [wrong] = written.problems;
@@ -160,12 +160,12 @@ export function ActionForm({
           <span class="form-head-end">
             {onForget !== undefined && (
               <Button class="small" look="quiet" icon="reset" onClick={onForget}>
-                Defaults
+                Reset to defaults
               </Button>
             )}
             <Tabs
               class="segments"
-              label="How parameters are shown"
+              label="Parameter view"
               current={state.view}
               tabs={[
                 { id: "form", title: "Form", disabled: state.textProblem !== null },
@@ -213,7 +213,7 @@ export function ActionForm({
                     class="link"
                     onClick={() => setState((old) => discardText(shape, old))}
                   >
-                    Back to the form as it was
+                    Discard changes and return to the form
                   </button>
                 </p>
               )}
@@ -232,7 +232,7 @@ export function ActionForm({
             </div>
           </div>
         ) : empty ? (
-          <p class="form-empty soft">This action takes no parameters.</p>
+          <p class="form-empty soft">This action has no parameters.</p>
         ) : (
           state.node.kind === "object" && (
             <ObjectFields
@@ -272,10 +272,7 @@ export function ActionForm({
           </span>
           {state.tried && written.problems.length > 0 && (
             <span class="error-text" role="status">
-              {written.problems.length === 1
-                ? "One field needs"
-                : `${written.problems.length} fields need`}{" "}
-              a look
+              {count(written.problems.length, "field needs", "fields need")} attention
             </span>
           )}
         </div>
@@ -284,7 +281,7 @@ export function ActionForm({
   );
 }
 
-/** What the server said, by field. Options are named in the text only. */
+/** Returns the errors of a refusal by field. The API names options in its text only. */
 function refusalOf(error: unknown): {
   errors: readonly Violation[];
   optionErrors: Partial<Record<string, string>>;

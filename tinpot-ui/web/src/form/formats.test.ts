@@ -3,11 +3,11 @@ import {
   base64OfText,
   base64Size,
   durationSeconds,
+  durationText,
   formatProblem,
   isoDuration,
   offsetAt,
   parseDuration,
-  sayDuration,
   textOfBase64,
   toLocal,
 } from "./formats";
@@ -50,14 +50,14 @@ test.each([
   ["", null],
 ])("the duration %j is %j", (text, iso) => expect(parseDuration(text)).toBe(iso));
 
-test("durations are said as people write them, and back", () => {
-  expect(sayDuration("P1DT2H30M")).toBe("1d 2h 30m");
-  expect(sayDuration("-PT0.5S")).toBe("-0.5s");
+test("durations convert to readable text and back", () => {
+  expect(durationText("P1DT2H30M")).toBe("1d 2h 30m");
+  expect(durationText("-PT0.5S")).toBe("-0.5s");
   for (const seconds of [0, 1, 59.25, 86_400, 90_061.5, -7_200])
     expect(durationSeconds(isoDuration(seconds))).toBe(seconds);
 });
 
-test("offsets are those of that day, and times that the clock skips have none", () => {
+test("offsets are those of the day, and times that the clock skips have none", () => {
   expect(offsetAt("2026-01-31T14:30")).toBe("+01:00");
   expect(offsetAt("2026-07-01T14:30")).toBe("+02:00");
   expect(offsetAt("2026-03-29T02:30")).toBeNull();
@@ -65,7 +65,7 @@ test("offsets are those of that day, and times that the clock skips have none", 
   expect(toLocal("2026-01-31T23:30:05+00:00")).toBe("2026-02-01T00:30:05");
 });
 
-test("text and base64", () => {
+test("text converts to base64 and back", () => {
   expect(textOfBase64(base64OfText("grüße 🎉\n"))).toBe("grüße 🎉\n");
   expect(textOfBase64("/w==")).toBeNull();
   expect(textOfBase64("AAE=")).toBeNull();

@@ -1,4 +1,4 @@
-// The formats of `docs/types.md`: what is one, and how people write them.
+// The formats of `docs/types.md`: checks, and conversions from and to the way people write them.
 
 const DATE = /^(\d{4})-(\d\d)-(\d\d)$/;
 const TIME =
@@ -31,29 +31,29 @@ function isDate(text: string): boolean {
   return year >= 1 && day >= 1 && day <= (days[month - 1] ?? 0);
 }
 
-/** Why a text is not of a format; null when it is. Unknown formats take everything. */
+/** Returns the error of a text that lacks a format, or null. Unknown formats allow any text. */
 export function formatProblem(format: string, text: string): string | null {
   const ok = (right: boolean, message: string): string | null => (right ? null : message);
   switch (format) {
     case "date":
-      return ok(isDate(text), "is not a date: YYYY-MM-DD, a day that exists");
+      return ok(isDate(text), "must be an existing date, as YYYY-MM-DD");
     case "time":
-      return ok(TIME.test(text), "is not a time: HH:MM or HH:MM:SS");
+      return ok(TIME.test(text), "must be a time, as HH:MM or HH:MM:SS");
     case "date-time":
       return ok(
         /^.{10}[T ]/.test(text) && isDate(text.slice(0, 10)) && TIME.test(text.slice(11)),
-        "is not a date with a time",
+        "must be a date and time",
       );
     case "duration":
-      return ok(DURATION.test(text), "is not a duration: 1h 30m, or seconds");
+      return ok(DURATION.test(text), "must be a duration, such as 1h 30m or 90 (seconds)");
     case "decimal":
-      return ok(DECIMAL.test(text), "is not a decimal number");
+      return ok(DECIMAL.test(text), "must be a decimal number");
     case "uuid":
-      return ok(UUID.test(text), "is not a UUID: 8-4-4-4-12 hexadecimal digits");
+      return ok(UUID.test(text), "must be a UUID, as 8-4-4-4-12 hexadecimal digits");
     case "path":
-      return ok(text !== "" && !text.includes("\0"), "is not a path");
+      return ok(text !== "" && !text.includes("\0"), "must be a path");
     case "binary":
-      return ok(BASE64.test(text), "is not base64");
+      return ok(BASE64.test(text), "must be base64");
     default:
       return null;
   }
@@ -82,7 +82,7 @@ const UNITS: Record<string, number> = {
   ms: 0.001,
 };
 
-/** Seconds as ISO 8601 writes them: `P1DT2H30M`. */
+/** Returns seconds as an ISO 8601 duration: `P1DT2H30M`. */
 export function isoDuration(seconds: number): string {
   const micros = Math.round(Math.abs(seconds) * 1e6);
   const [days, hours, minutes] = [
@@ -101,7 +101,10 @@ export function isoDuration(seconds: number): string {
   return seconds < 0 ? `-${text}` : text;
 }
 
-/** ISO text from what people write: `1h 30m`, `90`, `1.5 h`, `1:30:00`, `P1D`. Null when it is none of it. */
+/**
+ * Returns the ISO 8601 duration of a text: `1h 30m`, `90`, `1.5 h`, `1:30:00` or `P1D`. Returns null
+ * for any other text.
+ */
 export function parseDuration(text: string): string | null {
   const trimmed = text.trim();
   const iso = trimmed.toUpperCase();
@@ -127,15 +130,15 @@ export function parseDuration(text: string): string | null {
   return isoDuration(negative ? -seconds : seconds);
 }
 
-/** `P1DT2H30M` as people write it: `1d 2h 30m`. */
-export function sayDuration(iso: string): string {
+/** Returns a readable duration: `1d 2h 30m` for `P1DT2H30M`. */
+export function durationText(iso: string): string {
   const parts = iso.replace(/^-?P|T/g, "").match(/[\d.]+[WDHMS]/g);
   if (parts === null) return iso;
-  // After `T`, M is a minute; there are no months.
+  // Durations have no months, so M is always a minute.
   return (iso.startsWith("-") ? "-" : "") + parts.map((part) => part.toLowerCase()).join(" ");
 }
 
-/** The seconds of ISO text. */
+/** Returns the seconds of an ISO 8601 duration. */
 export function durationSeconds(iso: string): number {
   let seconds = 0;
   for (const [, value, unit] of iso.matchAll(/([\d.]+)([WDHMS])/g))
@@ -156,7 +159,7 @@ function parts(local: string): [number, number, number, number, number, number] 
   return [year, month, day, hour, minute, Number.isNaN(second) ? 0 : second];
 }
 
-/** The browser's offset from UTC at a local time, as `+02:00`; null for a time that the clock skips. */
+/** Returns the UTC offset of a local time, as `+02:00`; null for a time that the clock skips. */
 export function offsetAt(local: string): string | null {
   const at = parts(local);
   if (at === null) return null;
@@ -169,7 +172,7 @@ export function offsetAt(local: string): string | null {
   return `${minutes < 0 ? "-" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`;
 }
 
-/** A time with an offset as the browser's clock shows it: `2026-01-31T14:30`. */
+/** Returns a time with an offset in the browser's zone: `2026-01-31T14:30`. */
 export function toLocal(dateTime: string): string {
   const date = new Date(dateTime.replace(" ", "T"));
   const two = (value: number): string => String(value).padStart(2, "0");
@@ -182,20 +185,20 @@ export function toLocal(dateTime: string): string {
   return `${day}T${two(date.getHours())}:${two(date.getMinutes())}${seconds}`;
 }
 
-/** Base64 of text as UTF-8. */
+/** Returns the base64 of a text in UTF-8. */
 export function base64OfText(text: string): string {
   return base64OfBytes(new TextEncoder().encode(text));
 }
 
 export function base64OfBytes(bytes: Uint8Array): string {
   let binary = "";
-  // In pieces: arguments of one call are bounded.
+  // In pieces, because the number of arguments of a call is limited.
   for (let at = 0; at < bytes.length; at += 0x8000)
     binary += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
   return btoa(binary);
 }
 
-/** The text that base64 stands for; null when it is not UTF-8, or no text to edit. */
+/** Returns the text of base64, or null if it is not UTF-8 or has control characters. */
 export function textOfBase64(base64: string): string | null {
   try {
     const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));

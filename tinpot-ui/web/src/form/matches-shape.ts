@@ -1,4 +1,5 @@
-// Whether a value is one of a shape: decides which member of a union it is shown as. The server decides whether it is valid.
+// Matching of values with shapes, which selects the member of a union that shows a value. The server
+// decides if a value is valid.
 
 import { isObject, type Json, NumberText, sameJson } from "../json/lossless-json";
 import { formatProblem } from "./formats";
@@ -12,8 +13,8 @@ export function numberText(value: number | NumberText): string {
   return value instanceof NumberText ? value.text : String(value);
 }
 
-/** Whether the control of a shape can show the value at all; what is inside of it may still be wrong. */
-export function shows(shape: Shape, value: Json): boolean {
+/** Returns true if the control of a shape can show a value; values inside it may be invalid. */
+export function canShow(shape: Shape, value: Json): boolean {
   if (value === null) return shape.nullable || shape.kind === "null" || shape.kind === "any";
   switch (shape.kind) {
     case "any":
@@ -53,9 +54,9 @@ export function shows(shape: Shape, value: Json): boolean {
   }
 }
 
-/** Whether a value is one of a shape all the way down, bounds aside. */
+/** Returns true if a value has a shape at every level, apart from its bounds. */
 export function matchesShape(shape: Shape, value: Json): boolean {
-  if (!shows(shape, value)) return false;
+  if (!canShow(shape, value)) return false;
   if (value === null) return true;
   switch (shape.kind) {
     case "integer":

@@ -1,4 +1,4 @@
-// Fields that hold fields.
+// Fields that contain fields: objects, lists, tuples and unions.
 import { Button } from "../ui";
 import { type FieldProps, FieldView } from "./field";
 import { idOf, useForm } from "./form-context";
@@ -16,7 +16,7 @@ interface ObjectProps {
 
 const ANY_SCHEMA = {};
 
-/** The fields of an object, and rows of name and value where it may have others. */
+/** The fields of an object, and rows of name and value for its other entries. */
 export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
   const form = useForm();
   const rows = (next: ObjectNode["rows"]): void => onChange({ ...node, rows: next });
@@ -110,10 +110,10 @@ export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
             disabled={form.disabled}
             onClick={() => rows([...node.rows, { ...item(UNSET), name: "" }])}
           >
-            Add a name
+            Add entry
           </Button>
           {node.rows.length === 0 && shape.fields.length === 0 && path !== "" && (
-            <span class="faint">empty</span>
+            <span class="faint">Empty</span>
           )}
         </div>
       )}
@@ -121,6 +121,7 @@ export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
   );
 }
 
+/** The items of a list, which can be added, moved and removed. */
 export function ListFields({ shape, node, path, onChange }: FieldProps) {
   const form = useForm();
   const items = node.kind === "list" ? node.items : [];
@@ -143,7 +144,7 @@ export function ListFields({ shape, node, path, onChange }: FieldProps) {
         <FieldView
           key={one.id}
           name={<span class="index">{at + 1}</span>}
-          spoken={`number ${at + 1}`}
+          spoken={`item ${at + 1}`}
           shape={inner}
           node={one.node}
           required
@@ -154,7 +155,7 @@ export function ListFields({ shape, node, path, onChange }: FieldProps) {
                 class="small"
                 look="quiet"
                 icon="up"
-                aria-label={`Move number ${at + 1} up`}
+                aria-label={`Move item ${at + 1} up`}
                 disabled={at === 0}
                 onClick={() => move(at, at - 1)}
               />
@@ -162,7 +163,7 @@ export function ListFields({ shape, node, path, onChange }: FieldProps) {
                 class="small"
                 look="quiet"
                 icon="down"
-                aria-label={`Move number ${at + 1} down`}
+                aria-label={`Move item ${at + 1} down`}
                 disabled={at === items.length - 1}
                 onClick={() => move(at, at + 1)}
               />
@@ -170,7 +171,7 @@ export function ListFields({ shape, node, path, onChange }: FieldProps) {
                 class="small"
                 look="quiet"
                 icon="close"
-                aria-label={`Remove number ${at + 1}`}
+                aria-label={`Remove item ${at + 1}`}
                 onClick={() => set(items.filter((other) => other !== one))}
               />
             </>
@@ -190,21 +191,21 @@ export function ListFields({ shape, node, path, onChange }: FieldProps) {
           disabled={full || form.disabled}
           onClick={() => {
             set([...items, item(UNSET)]);
-            // The new one is where the user goes on.
+            // Typing continues in the new item.
             requestAnimationFrame(() =>
               document.getElementById(idOf(form.prefix, `${path}[${items.length}]`))?.focus(),
             );
           }}
         >
-          Add
+          Add item
         </Button>
-        {items.length === 0 && <span class="faint">empty</span>}
+        {items.length === 0 && <span class="faint">Empty</span>}
       </div>
     </div>
   );
 }
 
-/** A fixed row: each place has its own kind. */
+/** The fields of a tuple, each with a type of its own. */
 export function TupleFields({ shape, node, path, onChange }: FieldProps) {
   const items = node.kind === "list" ? node.items : [];
   const least = shape.schema.minItems ?? shape.prefix.length;
@@ -234,7 +235,7 @@ export function TupleFields({ shape, node, path, onChange }: FieldProps) {
   );
 }
 
-/** Which kind of value first, then its field. Another choice drops what belonged to the one before. */
+/** A union: selects the type, then shows its field. Another type discards the value. */
 export function MemberFields({ shape, node, required, path, onChange }: FieldProps) {
   const form = useForm();
   const index = node.kind === "member" ? node.index : -1;
@@ -244,7 +245,7 @@ export function MemberFields({ shape, node, required, path, onChange }: FieldPro
     <div class="member">
       <select
         id={member === undefined ? id : `${id}-kind`}
-        aria-label="Kind of value"
+        aria-label="Type of value"
         disabled={form.disabled}
         value={String(index)}
         onChange={(event) => {
@@ -255,10 +256,10 @@ export function MemberFields({ shape, node, required, path, onChange }: FieldPro
         {(index < 0 || (!required && !shape.hasDefault)) && (
           <option value="-1">
             {shape.hasDefault && shape.default === null
-              ? "no value"
+              ? "No value"
               : required
                 ? "Choose…"
-                : "not set"}
+                : "Not set"}
           </option>
         )}
         {shape.members.map((one, at) => (

@@ -1,4 +1,4 @@
-// How an action is run, beside its parameters. What is left blank is as the action says.
+// The options of an execution. The action's own apply to those left blank.
 
 import type { ActionView } from "../api/types";
 import { formatDuration } from "../ui";
@@ -30,7 +30,7 @@ export interface ReadOptions {
   problems: Partial<Record<keyof OptionTexts, string>>;
 }
 
-/** The options as they are sent. */
+/** Returns the options to send, and the errors of those that are invalid. */
 export function readOptions(texts: OptionTexts): ReadOptions {
   const values: ReadOptions["values"] = {};
   const problems: ReadOptions["problems"] = {};
@@ -39,7 +39,7 @@ export function readOptions(texts: OptionTexts): ReadOptions {
     if (text === "") return;
     const value = Number(text);
     if (!/^[+-]?\d+$/.test(text) || value < least || value > most)
-      problems[name] = `must be a whole number from ${least} to ${most}`;
+      problems[name] = `must be an integer from ${least} to ${most}`;
     else values[name] = value;
   };
   const seconds = (name: "delay" | "timeout", zero: boolean): void => {
@@ -48,7 +48,7 @@ export function readOptions(texts: OptionTexts): ReadOptions {
     const iso = parseDuration(text);
     const value = iso === null ? -1 : durationSeconds(iso);
     if (value < 0 || (value === 0 && !zero))
-      problems[name] = "must be a duration: 1h 30m, or seconds";
+      problems[name] = "must be a duration, such as 1h 30m or 90 (seconds)";
     else values[name] = value;
   };
   whole("priority", -2147483648, 2147483647);
@@ -65,7 +65,7 @@ interface OptionsProps {
   action: ActionView;
   texts: OptionTexts;
   read: ReadOptions;
-  /** What the server said of them. */
+  /** The errors of the server. */
   refused: Partial<Record<string, string>>;
   queues: readonly string[];
   open: boolean;
@@ -89,39 +89,39 @@ export function OptionFields({
     {
       name: "priority",
       label: "Priority",
-      hint: "higher goes first",
+      hint: "Higher runs first",
       placeholder: String(action.priority),
     },
     {
       name: "delay",
       label: "Delay",
-      hint: "waits so long first: 10m, 1h 30m",
+      hint: "Start after this time: 10m, 1h 30m",
       placeholder: "none",
     },
     {
       name: "timeout",
       label: "Timeout",
-      hint: "ends it after so long",
+      hint: "Maximum run time",
       placeholder: action.timeout !== null ? formatDuration(action.timeout) : "none",
     },
     {
       name: "retries",
       label: "Retries",
-      hint: "further attempts after a failure",
+      hint: "Further attempts after a failure",
       placeholder: String(action.retries),
     },
     { name: "queue", label: "Queue", hint: "", placeholder: action.queue },
     {
       name: "idempotency_key",
       label: "Idempotency key",
-      hint: "the same key again gives the same execution",
+      hint: "The same key returns the same execution",
       placeholder: "none",
     },
     {
       name: "requested_by",
       label: "Requested by",
-      hint: "your name, if others are to see who it was",
-      placeholder: "nobody",
+      hint: "Your name, shown in the history",
+      placeholder: "none",
     },
   ];
   return (

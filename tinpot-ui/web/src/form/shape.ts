@@ -1,4 +1,5 @@
-// What a schema means to a form. Schemas are of the dialect in `docs/types.md`: no references, `null` folded into `type`.
+// The shape that a form gives to a schema. Schemas are in the dialect of `docs/types.md`: without
+// references, and with `null` in `type`.
 import type { Schema } from "../api/types";
 import type { Json } from "../json/lossless-json";
 
@@ -39,21 +40,21 @@ export interface Shape {
   kind: Kind;
   schema: Schema;
   nullable: boolean;
-  /** What people call it: `text`, `list of numbers`, the title. */
+  /** The type in words: `text`, `list of numbers`, or the title. */
   label: string;
   hasDefault: boolean;
   default: Json;
-  /** Of `enum`, without null. */
+  /** The values of an `enum`, without null. */
   choices: Choice[];
-  /** Of `array`. */
+  /** The shape of the items of an `array`. */
   items: Shape | null;
-  /** Of `tuple`. */
+  /** The shapes of the items of a `tuple`. */
   prefix: Shape[];
-  /** Of `object`. */
+  /** The named fields of an `object`. */
   fields: Field[];
-  /** What other names of an object may hold; null when there may be none. */
+  /** The shape of the other entries of an object, or null if it allows none. */
   extra: Shape | null;
-  /** Of `union`. */
+  /** The shapes of a `union`. */
   members: Shape[];
 }
 
@@ -71,7 +72,7 @@ const FORMATS = new Set<string>([
 
 const LABELS: Record<Kind, string> = {
   string: "text",
-  integer: "whole number",
+  integer: "integer",
   number: "number",
   boolean: "yes or no",
   null: "no value",
@@ -79,15 +80,15 @@ const LABELS: Record<Kind, string> = {
   time: "time",
   "date-time": "date and time",
   duration: "duration",
-  decimal: "decimal number",
+  decimal: "decimal",
   uuid: "UUID",
   path: "path on the worker",
   binary: "file or text",
   password: "secret",
   enum: "choice",
   array: "list",
-  tuple: "row",
-  object: "group",
+  tuple: "tuple",
+  object: "object",
   union: "one of several",
   any: "any JSON",
 };
@@ -120,7 +121,7 @@ function kindOf(schema: Schema, types: string[], plain: string[], shape: Shape):
     const names = schema["x-enum-names"];
     const named = schema.enum.map((value, at) => ({
       value: value as Json,
-      name: names?.[at] ?? sayValue(value),
+      name: names?.[at] ?? valueText(value),
     }));
     shape.choices = named.filter((choice) => choice.value !== null);
     shape.nullable = named.length > shape.choices.length;
@@ -141,7 +142,7 @@ function kindOf(schema: Schema, types: string[], plain: string[], shape: Shape):
       return format as Kind;
   }
   if (plain.length > 1) {
-    // `number` takes whole numbers, too: both would be the same member twice.
+    // `number` includes integers, so both together are one member.
     const types = plain.filter((type) => type !== "integer" || !plain.includes("number"));
     const { default: _, title: __, description: ___, ...rest } = schema;
     if (types.length > 1) {
@@ -190,18 +191,19 @@ function labelOf(shape: Shape): string {
   if (kind === "array")
     return `${schema.uniqueItems === true ? "set" : "list"} of ${plural(shape.items?.label ?? "")}`;
   if (kind === "object" && shape.fields.length === 0)
-    return shape.extra === null ? "empty group" : `names with ${plural(shape.extra.label)}`;
+    return shape.extra === null ? "empty object" : `map: text → ${shape.extra.label}`;
   if (kind === "string" && schema.format !== undefined) return schema.format;
   if (kind === "union") return shape.members.map((member) => member.label).join(" or ");
   return LABELS[kind];
 }
 
 function plural(label: string): string {
-  if (/number$|UUID$|date$|duration$|secret$|time$|path$|choice$/.test(label)) return `${label}s`;
+  if (/number$|integer$|decimal$|UUID$|date$|duration$|secret$|time$|path$|choice$/.test(label))
+    return `${label}s`;
   return label;
 }
 
-function sayValue(value: unknown): string {
+function valueText(value: unknown): string {
   return typeof value === "string"
     ? value === ""
       ? "(empty text)"

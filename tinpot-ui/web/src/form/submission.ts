@@ -1,4 +1,4 @@
-// From the tree to what is sent, with everything that is wrong with it on the way.
+// Turns the tree of a form into the JSON to send, and collects its errors.
 import type { Violation } from "../api/types";
 import {
   isObject,
@@ -10,25 +10,26 @@ import {
   sameJson,
   writeJson,
 } from "../json/lossless-json";
+import { count } from "../ui/count";
 import { boundsProblem } from "./bounds";
 import { formatProblem, offsetAt, parseDuration } from "./formats";
 import type { Shape } from "./shape";
 import { join, MASK, type Node } from "./value-tree";
 
 export interface FieldProblem extends Violation {
-  /** Nothing is wrong yet, something is missing: said only when the form is sent. */
+  /** If true, a value is missing, which is an error only once the form is submitted. */
   missing?: true;
 }
 
 export interface Written {
-  /** What is right of it. */
+  /** The valid values. */
   value: JsonObject;
   problems: FieldProblem[];
-  /** What stands for `***`, by path. */
+  /** The secrets that `***` stands for, by path. */
   secrets: Map<string, string>;
 }
 
-/** `send` for the server, `mask` for eyes, `omit` for what is remembered. */
+/** The treatment of secrets: `send` to the server, `mask` on the screen, `omit` from storage. */
 export type SecretsMode = "send" | "mask" | "omit";
 
 class Writer {
@@ -42,10 +43,10 @@ class Writer {
   }
 
   private missing(path: string): undefined {
-    this.problems.push({ path, message: "is required and missing", missing: true });
+    this.problems.push({ path, message: "Required", missing: true });
   }
 
-  /** The value of a node, or undefined when it is not sent. */
+  /** Returns the value of a node, or undefined if it is not sent. */
   write(shape: Shape, node: Node, required: boolean, path: string): Json | undefined {
     switch (node.kind) {
       case "unset":
@@ -91,7 +92,7 @@ class Writer {
   private unset(shape: Shape, required: boolean, path: string): Json | undefined {
     if (!required) return undefined;
     if (shape.kind === "null") return null;
-    // Of a group or a row that has to be there, its fields say what is missing.
+    // The fields of a required object or tuple report what is missing.
     if (shape.kind === "object" && !shape.nullable && shape.fields.length > 0) {
       return this.object(shape, { kind: "object", fields: {}, rows: [] }, path);
     }
@@ -99,7 +100,7 @@ class Writer {
     return this.missing(path);
   }
 
-  /** A field that was cleared: see "Forms" in `docs/types.md`. */
+  /** Returns the value of a field that was cleared: see "Forms" in `docs/types.md`. */
   private cleared(shape: Shape, required: boolean, path: string): Json | undefined {
     if (!required) return undefined;
     if (shape.nullable && !shape.hasDefault) return null;
@@ -124,7 +125,7 @@ class Writer {
         if (!/^[+-]?\d+$/.test(trimmed))
           return this.wrong(
             path,
-            /^[+-]?\d*[.,]\d*$/.test(trimmed) ? "must be a whole number" : "is not a number",
+            /^[+-]?\d*[.,]\d*$/.test(trimmed) ? "must be an integer" : "must be a number",
           );
         return this.checked(
           shape,
@@ -134,8 +135,8 @@ class Writer {
       case "number": {
         const found = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d+))?$/i.exec(trimmed);
         if (found === null || `${found[2]}${found[3] ?? ""}` === "")
-          return this.wrong(path, "is not a number");
-        if (!Number.isFinite(Number(trimmed))) return this.wrong(path, "is too large a number");
+          return this.wrong(path, "must be a number");
+        if (!Number.isFinite(Number(trimmed))) return this.wrong(path, "must be a finite number");
         const [, sign, whole = "", fraction = "", exponent] = found;
         const written = `${sign === "-" ? "-" : ""}${whole.replace(/^0+(?=\d)/, "") || "0"}${fraction === "" ? "" : `.${fraction}`}${exponent === undefined ? "" : `e${exponent}`}`;
         return this.checked(shape, numberOf(written), path);
@@ -143,7 +144,7 @@ class Writer {
       case "duration": {
         const iso = parseDuration(trimmed);
         return iso === null
-          ? this.wrong(path, "is not a duration: 1h 30m, or seconds")
+          ? this.wrong(path, "must be a duration, such as 1h 30m or 90 (seconds)")
           : this.checked(shape, iso, path);
       }
       default:
@@ -170,7 +171,8 @@ class Writer {
     const problem = formatProblem("date-time", node.text);
     if (problem !== null) return this.wrong(path, problem);
     const offset = offsetAt(node.text);
-    if (offset === null) return this.wrong(path, "does not exist here: the clock skips this time");
+    if (offset === null)
+      return this.wrong(path, "does not exist in your time zone: the clock skips it");
     return this.checked(shape, node.text + offset, path);
   }
 
@@ -183,7 +185,7 @@ class Writer {
     } catch (error) {
       return this.wrong(
         path,
-        `is not JSON: ${error instanceof JsonError ? error.message : String(error)}`,
+        `must be JSON: ${error instanceof JsonError ? error.message : String(error)}`,
       );
     }
     return value;
@@ -198,17 +200,16 @@ class Writer {
       if (schema.uniqueItems === true) {
         const first = values.findIndex((other) => sameJson(other, value));
         if (first >= 0)
-          this.wrong(
-            `${path}[${at}]`,
-            `is the same as number ${first + 1}: each may be there once`,
-          );
+          this.wrong(`${path}[${at}]`, `repeats item ${first + 1}: duplicates are not allowed`);
       }
       values.push(value);
     }
     const [least, most] = [schema.minItems ?? 0, schema.maxItems ?? Infinity];
-    if (nodes.length < least) this.wrong(path, `needs at least ${least}`);
-    if (nodes.length > most) this.wrong(path, `takes at most ${most}`);
-    // A list of secrets without them would be another list.
+    if (nodes.length < least)
+      this.wrong(path, `must have at least ${count(least, "item")} (has ${nodes.length})`);
+    if (nodes.length > most)
+      this.wrong(path, `must have at most ${count(most, "item")} (has ${nodes.length})`);
+    // A list of secrets without its items would be another list.
     if (this.mode === "omit" && items?.kind === "password" && nodes.length > 0) return undefined;
     return values;
   }
@@ -241,11 +242,11 @@ class Writer {
     for (const row of node.rows) {
       const own = join(path, row.name);
       if (row.name === "" && row.node.kind === "unset") {
-        this.problems.push({ path: own, message: "needs a name", missing: true });
+        this.problems.push({ path: own, message: "Name required", missing: true });
         continue;
       }
-      if (row.name in value) this.wrong(own, "is there twice");
-      if (shape.extra === null) this.wrong(own, "is unknown: take it out");
+      if (row.name in value) this.wrong(own, "Duplicate name");
+      if (shape.extra === null) this.wrong(own, "Unknown name: remove it");
       const names = shape.schema.propertyNames;
       const problem = names === undefined ? null : nameProblem(names, row.name);
       if (problem !== null) this.wrong(own, `the name ${problem}`);
@@ -254,13 +255,19 @@ class Writer {
     }
     const size = Object.keys(value).length;
     if (size < (shape.schema.minProperties ?? 0))
-      this.wrong(path, `needs at least ${shape.schema.minProperties}`);
+      this.wrong(
+        path,
+        `must have at least ${count(shape.schema.minProperties ?? 0, "entry", "entries")} (has ${size})`,
+      );
     if (size > (shape.schema.maxProperties ?? Infinity))
-      this.wrong(path, `takes at most ${shape.schema.maxProperties}`);
+      this.wrong(
+        path,
+        `must have at most ${count(shape.schema.maxProperties ?? 0, "entry", "entries")} (has ${size})`,
+      );
     return value;
   }
 
-  /** The value, if it is within its bounds and of its format. */
+  /** Returns the value if it has the right format and is within its bounds. */
   private checked(shape: Shape, value: Json, path: string): Json | undefined {
     const format =
       typeof value === "string" && shape.kind !== "string"
@@ -300,7 +307,7 @@ function nameProblem(
   );
 }
 
-/** All that a form would send. */
+/** Returns the values that a form sends, and their errors. */
 export function writeForm(shape: Shape, node: Node, mode: SecretsMode = "send"): Written {
   const writer = new Writer(mode);
   const value = writer.write(shape, node, true, "");

@@ -1,30 +1,30 @@
-// What a form holds. There is one tree; what is drawn and what is sent both follow from it.
+// The values of a form as one tree, from which both the fields and the request derive.
 
 import { isObject, type Json, sameJson, writeJson } from "../json/lossless-json";
-import { base64OfText, hasOffset, sayDuration, toLocal } from "./formats";
-import { isNumber, matchesShape, numberText, shows } from "./matches-shape";
+import { base64OfText, durationText, hasOffset, toLocal } from "./formats";
+import { canShow, isNumber, matchesShape, numberText } from "./matches-shape";
 import type { Shape } from "./shape";
 
 export type Node =
-  /** Not touched, so not sent: the function's default holds. */
+  /** Untouched, so not sent: the default of the function applies. */
   | { kind: "unset" }
-  /** "No value". */
+  /** The value null, "no value". */
   | { kind: "null" }
-  /** As typed. `source` is the value it was made from, and is sent as it was as long as nobody has typed. */
+  /** Text as typed. `source` is the original value, which is sent until the user types. */
   | { kind: "text"; text: string; source?: Json }
   | { kind: "bool"; value: boolean }
   | { kind: "choice"; index: number }
-  /** A date and time on the browser's clock, with its offset or without. */
+  /** A date and time in the browser's zone, or without a zone. */
   | { kind: "moment"; text: string; zoned: boolean; source?: Json }
   | { kind: "bytes"; base64: string; name?: string }
   | { kind: "list"; items: Item[] }
   | { kind: "object"; fields: Record<string, Node>; rows: Row[] }
   | { kind: "member"; index: number; node: Node }
-  /** JSON as typed: for what may be anything, and for values that the control of their field cannot show. */
+  /** JSON as typed: for values of any type, and for those that the control cannot show. */
   | { kind: "raw"; text: string };
 
 export interface Item {
-  /** Stays with the item when it is moved. */
+  /** The identity of the item, which it keeps when it moves. */
   id: number;
   node: Node;
 }
@@ -42,17 +42,17 @@ export function item(node: Node): Item {
   return { id: lastId, node };
 }
 
-/** Gives back what the user has typed for a secret at a path, when only `***` of it is known. */
+/** The secrets that the user typed, by path; JSON shows `***` in their place. */
 export type Secrets = ReadonlyMap<string, string>;
 
-/** How a secret is written where it must not be seen. */
+/** The text that replaces a secret on the screen. */
 export const MASK = "***";
 
 export function join(path: string, name: string): string {
   return path === "" ? name : `${path}.${name}`;
 }
 
-/** The node of a value; undefined is a value that is not there. */
+/** Returns the node of a value; undefined stands for a missing one. */
 export function fromJson(
   shape: Shape,
   value: Json | undefined,
@@ -66,7 +66,7 @@ export function fromJson(
     const secret = secrets.get(path);
     return secret === undefined ? UNSET : { kind: "text", text: secret };
   }
-  if (!shows(shape, value)) return { kind: "raw", text: writeJson(value, true) };
+  if (!canShow(shape, value)) return { kind: "raw", text: writeJson(value, true) };
   switch (shape.kind) {
     case "boolean":
       return { kind: "bool", value: value === true };
@@ -89,7 +89,7 @@ export function fromJson(
     case "duration":
       return {
         kind: "text",
-        text: isNumber(value) ? numberText(value) : sayDuration(String(value)),
+        text: isNumber(value) ? numberText(value) : durationText(String(value)),
         source: value,
       };
     case "array":
@@ -135,7 +135,7 @@ function objectNode(
   const rows = Object.entries(value)
     .filter(([name]) => !(name in fields))
     .map(([name, inner]) => {
-      // A name that should not be there stays there: it is the user's to take out.
+      // An unknown name stays: the user has to remove it.
       const node =
         shape.extra === null
           ? rawNode(inner)
@@ -149,7 +149,7 @@ function rawNode(value: Json): Node {
   return { kind: "raw", text: writeJson(value, true) };
 }
 
-/** What a field begins with when the user gives it a value: empty, never `0` or `""`. */
+/** Returns the first node of a field that the user fills in: empty, never `0` or `""`. */
 export function begin(shape: Shape): Node {
   switch (shape.kind) {
     case "array":
@@ -163,7 +163,7 @@ export function begin(shape: Shape): Node {
   }
 }
 
-/** What is drawn of a node: of one that is not set, the default, or the empty frame of what has to be filled in. */
+/** Returns the node to show: for an unset one the default, or an empty frame to fill in. */
 export function shown(shape: Shape, node: Node, required: boolean): Node {
   if (node.kind !== "unset") return node;
   if (shape.hasDefault) return fromJson(shape, shape.default);
@@ -173,7 +173,7 @@ export function shown(shape: Shape, node: Node, required: boolean): Node {
   return node;
 }
 
-/** Text as bytes. */
+/** Returns the node of a text as bytes. */
 export function bytesOfText(text: string): Node {
   return { kind: "bytes", base64: base64OfText(text) };
 }

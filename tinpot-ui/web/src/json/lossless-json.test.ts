@@ -3,7 +3,7 @@ import { JsonError, NumberText, numberOf, parseJson, sameJson, writeJson } from 
 
 const same = (text: string): void => expect(writeJson(parseJson(text))).toBe(text);
 
-test("what is read is written as it was", () => {
+test("parsed JSON is written unchanged", () => {
   for (const text of [
     "null",
     "true",
@@ -22,13 +22,13 @@ test("what is read is written as it was", () => {
     same(text);
 });
 
-test("numbers that JavaScript can hold are JavaScript's", () => {
+test("numbers that JavaScript represents exactly are JavaScript numbers", () => {
   expect(numberOf("12")).toBe(12);
   expect(numberOf("12.0")).toEqual(new NumberText("12.0"));
   expect(parseJson("[9007199254740993]")).toEqual([new NumberText("9007199254740993")]);
 });
 
-test("pretty text is read back", () => {
+test("indented JSON is parsed again", () => {
   const value = parseJson('{"a":{"b":[1,[]],"c":{}},"d":"x"}');
   const pretty = writeJson(value, true);
   expect(pretty).toBe(
@@ -38,28 +38,28 @@ test("pretty text is read back", () => {
 });
 
 test.each([
-  ["{", "line 1, column 2: a name in double quotes"],
-  ['{"a":1,\n "b" 2}', "line 2, column 6: a colon"],
-  ['{"a":1,"a":2}', 'line 1, column 8: "a" is given twice'],
-  ["[1 2]", "line 1, column 4: a comma or ]"],
-  ["01", "line 1, column 1: this is not a number"],
-  ["1.", "line 1, column 1: this is not a number"],
-  ["None", "line 1, column 1: None is no JSON"],
-  ["'a'", "line 1, column 1: a value is missing before"],
-  ['"a', "line 1, column 1: this text has no end"],
-  ["1 1", "line 1, column 3: there is something after the end"],
-  ["", "line 1, column 1: a value is missing: the text ends here"],
-  [`"a\u0001"`, "line 1, column 1: this text has an escape or a character"],
-])("%j is refused, and said where", (text, message) => {
+  ["{", "line 1, column 2: expected a name in double quotes"],
+  ['{"a":1,\n "b" 2}', "line 2, column 6: expected a colon"],
+  ['{"a":1,"a":2}', 'line 1, column 8: duplicate name "a"'],
+  ["[1 2]", "line 1, column 4: expected a comma or ]"],
+  ["01", "line 1, column 1: invalid number"],
+  ["1.", "line 1, column 1: invalid number"],
+  ["None", "line 1, column 1: None is not JSON"],
+  ["'a'", "line 1, column 1: expected a value before"],
+  ['"a', "line 1, column 1: unterminated string"],
+  ["1 1", "line 1, column 3: unexpected text after the value"],
+  ["", "line 1, column 1: expected a value, but the text ends"],
+  [`"a\u0001"`, "line 1, column 1: invalid escape or control character"],
+])("%j is refused with its position", (text, message) => {
   expect(() => parseJson(text)).toThrow(JsonError);
   expect(() => parseJson(text)).toThrow(message);
 });
 
-test("nesting without end is an error, not the end of the stack", () => {
+test("deep nesting is an error, not a stack overflow", () => {
   expect(() => parseJson("[".repeat(100_000))).toThrow("nested too deep");
 });
 
-test("large documents are read quickly", () => {
+test("large documents are parsed quickly", () => {
   const text = JSON.stringify(
     Array.from({ length: 50_000 }, (_, at) => ({ at, name: `name ${at}`, value: at / 7 })),
   );

@@ -1,11 +1,15 @@
-// JSON without loss: JSON.parse turns 9007199254740993 into 9007199254740992 and 3.0 into 3, and what a form has not touched must be
-// sent back as it came.
+// JSON without loss: JSON.parse turns 9007199254740993 into 9007199254740992 and 3.0 into 3, but a form
+// must return an untouched value unchanged.
+//
+// The package lossless-json would replace about 100 lines for 3.0 kB, compressed. It is 1.7 times slower
+// (6 MB: 3.8 s against 2.2 s, November 2026), has no bound on nesting, accepts a name twice if the
+// values are equal, and reports offsets instead of line and column.
 
-/** A number whose text says more than a JavaScript number can hold. */
+/** A number whose text a JavaScript number cannot represent. */
 export class NumberText {
   constructor(readonly text: string) {}
 
-  /** So that it counts as the number that it is wherever one is worked with. */
+  /** Returns the text, which JavaScript converts to a number in arithmetic. */
   toString(): string {
     return this.text;
   }
@@ -16,6 +20,7 @@ export interface JsonObject {
   [name: string]: Json;
 }
 
+/** A syntax error with its position. */
 export class JsonError extends Error {
   constructor(
     message: string,
@@ -27,7 +32,7 @@ export class JsonError extends Error {
   }
 }
 
-/** Deeper than the server takes (100), so that it is the one who refuses; without a bound, the stack would end first. */
+/** The deepest nesting. The server refuses more than 100; without a bound, the stack would overflow. */
 const DEPTH_MAX = 500;
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
@@ -43,12 +48,17 @@ export function isObject(value: unknown): value is JsonObject {
   );
 }
 
-/** A number from its text: a JavaScript number if that writes itself in the same way. */
+/** Returns a JavaScript number if it is written like the text, else a {@link NumberText}. */
 export function numberOf(text: string): number | NumberText {
   const value = Number(text);
   return String(value) === text ? value : new NumberText(text);
 }
 
+/**
+ * Parses JSON and keeps the text of numbers that would change.
+ *
+ * Throws a {@link JsonError} with the line and column of the first mistake.
+ */
 export function parseJson(text: string): Json {
   let at = 0;
 
@@ -67,18 +77,19 @@ export function parseJson(text: string): Json {
     at += 1;
     for (;;) {
       const char = text[at];
-      if (char === undefined || char === "\n") return fail("this text has no end", from);
+      if (char === undefined || char === "\n")
+        return fail("unterminated string: add a closing quote", from);
       at += char === "\\" ? 2 : 1;
       if (char === '"') break;
     }
     try {
       return JSON.parse(text.slice(from, at)) as string;
     } catch {
-      return fail("this text has an escape or a character that JSON does not know", from);
+      return fail("invalid escape or control character in a string", from);
     }
   };
   const value = (depth: number): Json => {
-    if (depth > DEPTH_MAX) fail("this is nested too deep");
+    if (depth > DEPTH_MAX) fail(`nested too deep: at most ${DEPTH_MAX} levels`);
     space();
     const char = text[at];
     if (char === '"') return string();
@@ -88,8 +99,7 @@ export function parseJson(text: string): Json {
     const number = NUMBER.exec(text);
     if (number !== null) {
       at = NUMBER.lastIndex;
-      if (/[\d.]/.test(text[at] ?? ""))
-        fail("this is not a number as JSON writes them", at - number[0].length);
+      if (/[\d.]/.test(text[at] ?? "")) fail("invalid number", at - number[0].length);
       return numberOf(number[0]);
     }
     WORD.lastIndex = at;
@@ -98,11 +108,11 @@ export function parseJson(text: string): Json {
       at += word.length;
       return word === "null" ? null : word === "true";
     }
-    if (char === undefined) return fail("a value is missing: the text ends here");
+    if (char === undefined) return fail("expected a value, but the text ends");
     return fail(
       word === undefined
-        ? `a value is missing before ${JSON.stringify(char)}`
-        : `${word} is no JSON; text needs double quotes`,
+        ? `expected a value before ${JSON.stringify(char)}`
+        : `${word} is not JSON: put text in double quotes`,
     );
   };
   const array = (depth: number): Json[] => {
@@ -117,13 +127,13 @@ export function parseJson(text: string): Json {
       items.push(value(depth + 1));
       space();
       const char = text[at];
-      if (char !== "," && char !== "]") fail("a comma or ] is missing here");
+      if (char !== "," && char !== "]") fail("expected a comma or ]");
       at += 1;
       if (char === "]") return items;
     }
   };
   const object = (depth: number): JsonObject => {
-    // Without a prototype, so that a field may be called `__proto__`.
+    // Without a prototype, so that a field may be named `__proto__`.
     const fields = Object.create(null) as JsonObject;
     at += 1;
     space();
@@ -133,17 +143,17 @@ export function parseJson(text: string): Json {
     }
     for (;;) {
       space();
-      if (text[at] !== '"') fail("a name in double quotes is missing here");
+      if (text[at] !== '"') fail("expected a name in double quotes");
       const place = at;
       const name = string();
-      if (name in fields) fail(`${JSON.stringify(name)} is given twice`, place);
+      if (name in fields) fail(`duplicate name ${JSON.stringify(name)}`, place);
       space();
-      if (text[at] !== ":") fail("a colon is missing here");
+      if (text[at] !== ":") fail("expected a colon");
       at += 1;
       fields[name] = value(depth + 1);
       space();
       const char = text[at];
-      if (char !== "," && char !== "}") fail("a comma or } is missing here");
+      if (char !== "," && char !== "}") fail("expected a comma or }");
       at += 1;
       if (char === "}") return fields;
     }
@@ -151,7 +161,7 @@ export function parseJson(text: string): Json {
 
   const result = value(0);
   space();
-  if (at < text.length) fail("there is something after the end");
+  if (at < text.length) fail("unexpected text after the value");
   return result;
 }
 
@@ -159,14 +169,14 @@ export function parseJson(text: string): Json {
 const LONG_NUMBER = /\d{16}|\d[eE]\+?\d{2}/;
 
 /**
- * Parses a response. JSON.parse is 50 times as fast (6 MB: 40 ms against 2 s, November 2026), so
- * {@link parseJson} reads only documents in which a number may be too long for it.
+ * Parses a response and keeps long numbers. JSON.parse is 50 times faster (6 MB: 40 ms against 2 s,
+ * November 2026), so it parses every document that has none.
  */
 export function parseResponse(text: string): unknown {
   return LONG_NUMBER.test(text) ? parseJson(text) : (JSON.parse(text) as unknown);
 }
 
-/** Writes a value, on one line or indented by two spaces. */
+/** Returns the JSON of a value, on one line or indented by two spaces. */
 export function writeJson(value: Json, pretty = false, indent = ""): string {
   if (value instanceof NumberText) return value.text;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
@@ -184,7 +194,7 @@ export function writeJson(value: Json, pretty = false, indent = ""): string {
     : open + parts.join(",") + close;
 }
 
-/** Whether two values are written alike. */
+/** Returns true if two values have the same JSON. */
 export function sameJson(a: Json, b: Json): boolean {
   return a === b || writeJson(a) === writeJson(b);
 }

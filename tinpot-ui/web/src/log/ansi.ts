@@ -1,7 +1,6 @@
-/**
- * Turns what a program printed into spans of text with a style, as a terminal would show the line: colours become types, never markup.
- * Every line is read on its own: a colour that is left on does not reach into the next line, so that any line can be shown without those before.
- */
+// A parser for terminal output: turns a line into spans of styled text, never into markup. Each line
+// is parsed on its own. A colour that is left on ends with its line, so that any line can be shown
+// without those before it.
 
 /** A palette entry (0–255) or `#rrggbb`. */
 export type Colour = number | string;
@@ -19,24 +18,21 @@ export interface Style {
 
 export interface Span {
   text: string;
-  /** null: as everything else. */
+  /** The style, or null for plain text. */
   style: Style | null;
 }
 
-/** Control sequences: CSI, OSC and other strings to their terminator, two-character escapes; then what moves the cursor. */
+/** Control sequences: CSI, strings such as OSC, two-character escapes, and cursor movements. */
 const CONTROL =
-  // eslint-disable-next-line no-control-regex
   /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|[\r\b]/g;
-/** What a terminal does not print: shown as its picture, so that nothing hides in a line. */
-// eslint-disable-next-line no-control-regex
+/** Unprintable characters, which are shown as symbols so that nothing is hidden in a line. */
 const UNPRINTABLE = /[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]/g;
-// eslint-disable-next-line no-control-regex
 const SPECIAL = /[\x00-\x08\x0a-\x1f\x7f]/;
 
-/** The widest line that is laid out cell by cell; progress bars are far shorter. */
+/** The longest line that is laid out in cells; progress bars are far shorter. */
 const CELLS_MAX = 20_000;
 
-/** The text of a line without its escapes and with `\r` carried out. */
+/** Returns the text of a line without escapes, after its carriage returns. */
 export function plainText(text: string): string {
   if (!SPECIAL.test(text)) return text;
   return parseAnsi(text)
@@ -44,7 +40,7 @@ export function plainText(text: string): string {
     .join("");
 }
 
-/** The spans of one line. */
+/** Parses a line into spans. */
 export function parseAnsi(text: string): Span[] {
   if (!SPECIAL.test(text)) return text === "" ? [] : [{ text, style: null }];
   const overwrites = /[\r\b]/.test(text.replace(/\r+$/, ""));
@@ -76,7 +72,7 @@ interface Cell {
   style: Style | null;
 }
 
-/** With `\r` and `\b`, later text overwrites earlier text in place: a progress bar collapses to its last state. */
+/** Parses a line with `\r` or `\b`, whose later text overwrites earlier text, as progress bars do. */
 function cells(text: string): Span[] {
   let row: Cell[] = [];
   let at = 0;
@@ -126,7 +122,7 @@ function picture(char: string): string {
 
 function sgr(before: Style | null, parameters: string): Style | null {
   let style: Style = before === null ? {} : { ...before };
-  // `38:2::r:g:b` is the standard's form of what everybody writes as `38;2;r;g;b`.
+  // `38:2::r:g:b` is the standard form of the more common `38;2;r;g;b`.
   const groups = parameters.split(";");
   for (let index = 0; index < groups.length; index += 1) {
     const group = groups[index] ?? "";
@@ -163,7 +159,7 @@ function sgr(before: Style | null, parameters: string): Style | null {
   return Object.keys(style).length === 0 ? null : style;
 }
 
-/** A colour of the forms `5;n` and `2;r;g;b`, and how many parameters it took. */
+/** Parses a colour, `5;n` or `2;r;g;b`. Returns it and the number of its parameters. */
 function extended(rest: string[], colons: boolean): [Colour | null, number] {
   const byte = (text: string | undefined) => {
     const value = Number(text === undefined || text === "" ? NaN : text);
@@ -171,7 +167,7 @@ function extended(rest: string[], colons: boolean): [Colour | null, number] {
   };
   if (rest[0] === "5") return [byte(rest[1]), 2];
   if (rest[0] !== "2") return [null, rest.length > 0 ? 1 : 0];
-  // With colons there may be a colour space before the three numbers.
+  // With colons, a colour space may precede the three numbers.
   const at = colons && rest.length > 4 ? 2 : 1;
   const rgb = rest.slice(at, at + 3).map(byte);
   if (rgb.length < 3 || rgb.includes(null)) return [null, 4];
@@ -195,7 +191,7 @@ function sameStyle(a: Style | null, b: Style | null): boolean {
 
 const CUBE = [0, 95, 135, 175, 215, 255];
 
-/** The colour of a palette entry from 16 on; those below are the theme's. */
+/** Returns the colour of a palette entry from 16 on; the theme defines those below. */
 export function paletteColour(entry: number): string {
   const hex = (value: number) => value.toString(16).padStart(2, "0");
   if (entry >= 232) return `#${hex(8 + (entry - 232) * 10).repeat(3)}`;

@@ -1,16 +1,20 @@
-/** Marks what was searched for, within spans. */
+// Marks the matches of a search within styled text.
 
 import type { SearchQuery } from "../api/types";
 import type { Span } from "./ansi";
 
 export interface Piece extends Span {
-  hit: boolean;
+  isMatch: boolean;
 }
 
-/** Marks in one line; more would not be looked at. */
+/** The marks in one line. */
 const HITS_MAX = 500;
 
-/** The search as a pattern of this browser; null when it has none for it: the server's patterns are not quite the same. */
+/**
+ * Returns the pattern of a search for this browser.
+ *
+ * Returns null if the browser cannot read it: the syntax of the server differs in details.
+ */
 export function patternOf(query: SearchQuery): RegExp | null {
   if (query.text === "") return null;
   const source = query.regex ? query.text : query.text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
@@ -21,9 +25,9 @@ export function patternOf(query: SearchQuery): RegExp | null {
   }
 }
 
-/** The spans, cut where hits begin and end. */
+/** Splits spans at the ends of matches. */
 export function marked(spans: readonly Span[], pattern: RegExp | null): Piece[] {
-  const plain = () => spans.map((span) => ({ ...span, hit: false }));
+  const plain = () => spans.map((span) => ({ ...span, isMatch: false }));
   if (pattern === null) return plain();
   const hits: [number, number][] = [];
   for (const match of spans
@@ -47,7 +51,11 @@ export function marked(spans: readonly Span[], pattern: RegExp | null): Piece[] 
       }
       const inside = start <= from;
       const to = Math.min(end, inside ? stop : start);
-      pieces.push({ text: span.text.slice(from - at, to - at), style: span.style, hit: inside });
+      pieces.push({
+        text: span.text.slice(from - at, to - at),
+        style: span.style,
+        isMatch: inside,
+      });
       from = to;
     }
     at = end;

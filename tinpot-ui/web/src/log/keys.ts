@@ -11,23 +11,26 @@ export interface LogActions {
   follow: () => void;
 }
 
-/** What the keys do; told by the list of shortcuts as well. */
+/** The keys with their actions, which the list of shortcuts shows as well. */
 export const LOG_KEYS: readonly [string, keyof LogActions, string][] = [
   ["/", "search", "search"],
-  ["n", "next", "next hit"],
-  ["N", "before", "hit before"],
-  ["g", "first", "first line, when the log has the focus"],
+  ["n", "next", "next match"],
+  ["N", "before", "previous match"],
+  ["g", "first", "first line (with the focus in the log)"],
   ["G", "last", "last line"],
   ["w", "wrap", "wrap long lines"],
-  ["t", "times", "times: none, since start, of day"],
-  ["f", "follow", "follow what is written"],
+  ["t", "times", "times: off, since start, time of day"],
+  ["f", "follow", "follow new output"],
 ];
 
-/** For so long a `g` waits for the letter of a page. */
+/** The time after `g` within which the letter of a page is taken. */
 const GOING_MS = 1_200;
 
-/** Single keys, wherever on the page one is, unless text is typed or something lies above. `g` alone is also how going to pages begins, so that
- * one needs the focus in the log. */
+/**
+ * Handles single keys anywhere on the page, unless the user types text or a dialog is open.
+ *
+ * `g` also begins the shortcuts to other pages, so it needs the focus in the log.
+ */
 export function useLogKeys(root: { current: HTMLElement | null }, actions: LogActions): void {
   const latest = useRef(actions);
   latest.current = actions;
@@ -45,7 +48,7 @@ export function useLogKeys(root: { current: HTMLElement | null }, actions: LogAc
       )
         return;
       if (document.querySelector("[role=dialog]") !== null) return;
-      // After a `g` elsewhere the next letter says to which page.
+      // The letter after a `g` outside the log names a page.
       const going = Date.now() - went < GOING_MS;
       went = 0;
       const known = going ? undefined : LOG_KEYS.find(([key]) => key === event.key);
@@ -58,7 +61,7 @@ export function useLogKeys(root: { current: HTMLElement | null }, actions: LogAc
       event.stopPropagation();
       latest.current[known[1]]();
     };
-    // Before others hear of it: inside the log these keys are the log's.
+    // In the capture phase: inside the log, these keys precede the shortcuts of the page.
     window.addEventListener("keydown", pressed, true);
     return () => window.removeEventListener("keydown", pressed, true);
   }, [root]);

@@ -1,9 +1,9 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { against, contrast, luminanceOf, paint } from "./legible-colours";
 
 describe("against", () => {
-  it("makes every colour legible on both surfaces", () => {
+  test("makes every colour legible on both surfaces", () => {
     for (const surface of ["#f0f0ec", "#22252a"]) {
       const ground = luminanceOf(surface);
       for (let value = 0; value < 4096; value += 7) {
@@ -13,20 +13,20 @@ describe("against", () => {
     }
   });
 
-  it("leaves a colour that is legible as it is", () => {
+  test("keeps a legible colour", () => {
     expect(against("#0000aa", luminanceOf("#ffffff"))).toBe("#0000aa");
   });
 });
 
 describe("paint", () => {
-  it("leaves the sixteen to the theme", () => {
+  test("leaves the 16 colours to the theme", () => {
     expect(paint({ fg: 2, bold: true })).toEqual({
       className: "ansi-bold ansi-fg-2",
       variables: null,
     });
   });
 
-  it("makes text on any background legible", () => {
+  test("makes text legible on any background", () => {
     for (let bg = 0; bg < 256; bg += 1) {
       for (const fg of [undefined, 0, 7, 15, bg]) {
         const { variables } = paint(fg === undefined ? { bg } : { fg, bg });
@@ -36,7 +36,7 @@ describe("paint", () => {
     }
   });
 
-  it("turns colours around when inverse", () => {
+  test("swaps the colours of inverse text", () => {
     expect(paint({ fg: 1, inverse: true }).className).toContain("ansi-bg");
     expect(paint({ inverse: true }).className).toBe("ansi-inverse");
   });

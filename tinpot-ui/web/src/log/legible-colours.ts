@@ -1,23 +1,23 @@
-/** Keeps colours that a program chose legible on our own background, in both themes. */
+// Keeps the colours of programs legible on the backgrounds of both themes.
 
 import { type Colour, paletteColour, type Style } from "./ansi";
 
-/** What text needs on the surfaces of the two themes: WCAG AA. */
+/** The contrast of text, slightly above the 4.5 of WCAG AA. */
 const CONTRAST = 4.6;
 const LIGHT_SURFACE = luminanceOf("#f0f0ec");
 const DARK_SURFACE = luminanceOf("#22252a");
 
 export interface Painted {
-  /** Classes for what a stylesheet can say. */
+  /** The classes of the style sheet. */
   className: string;
-  /** Custom properties for colours that none can list. */
+  /** Custom properties for colours that have no class. */
   variables: Record<string, string> | null;
 }
 
 const painted = new Map<string, Painted>();
 const PAINTED_MAX = 2_000;
 
-/** How a style is shown. */
+/** Returns the classes and custom properties that show a style. */
 export function paint(style: Style): Painted {
   const key = JSON.stringify(style);
   const known = painted.get(key);
@@ -64,20 +64,20 @@ function make(style: Style): Painted {
   };
 }
 
-/** A background keeps its colour: text on it gives way. */
+/** Sets a background, which keeps its colour; the text on it is adjusted. */
 function background(bg: Colour, classes: string[], variables: Record<string, string>) {
   classes.push("ansi-bg");
   variables["--ansi-bg"] = rgbOf(bg);
 }
 
-/** The text colour if it can be read on that background, after moving it as little as needed. */
+/** Returns the text colour, adjusted as little as needed, or null if it stays illegible. */
 function bothFixed(fg: Colour, bg: Colour): string | null {
   const ground = luminanceOf(rgbOf(bg));
   const moved = against(rgbOf(fg), ground);
   return contrast(luminanceOf(moved), ground) >= CONTRAST ? moved : null;
 }
 
-/** xterm's first sixteen, for backgrounds. */
+/** The first 16 colours of xterm, for backgrounds. */
 const BASE = [
   "#1c1c1c",
   "#b3261e",
@@ -107,7 +107,7 @@ function channels(hex: string): [number, number, number] {
   return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
 }
 
-/** Relative luminance as WCAG 2 defines it. */
+/** Returns the relative luminance of WCAG 2. */
 export function luminanceOf(hex: string): number {
   const [r, g, b] = channels(hex).map((value) => {
     const part = value / 255;
@@ -120,7 +120,7 @@ export function contrast(a: number, b: number): number {
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 }
 
-/** `colour`, mixed with black or white until it stands out from a surface of that luminance. */
+/** Mixes a colour with black or white until it is legible on a surface of a luminance. */
 export function against(colour: string, surface: number): string {
   const target = contrast(1, surface) > contrast(0, surface) ? 255 : 0;
   for (let part = 0; part <= 1; part += 0.05) {

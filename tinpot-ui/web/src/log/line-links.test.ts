@@ -1,10 +1,10 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { marked, patternOf } from "./highlight";
 import { extended, linesHash, parseLines } from "./line-links";
 
 describe("links to lines", () => {
-  it("are read and written", () => {
+  test("are parsed and written", () => {
     expect(parseLines("#L12")).toEqual({ from: 12, to: 12 });
     expect(parseLines("#L20-L12")).toEqual({ from: 12, to: 20 });
     expect(linesHash({ from: 12, to: 20 })).toBe("#L12-L20");
@@ -24,7 +24,7 @@ describe("links to lines", () => {
     }
   });
 
-  it("grow from where they began", () => {
+  test("extend from the start of the selection", () => {
     const first = extended(null, null, 10, false);
     const down = extended(first, 10, 14, true);
     expect(down).toEqual({ from: 10, to: 14 });
@@ -39,33 +39,33 @@ describe("marks of a search", () => {
     { text: "def", style: { bold: true } },
   ];
 
-  it("cut spans where they begin and end", () => {
+  test("split spans at their ends", () => {
     expect(marked(spans, patternOf({ text: "CD", regex: false, matchCase: false }))).toEqual([
-      { text: "ab", style: null, hit: false },
-      { text: "c", style: null, hit: true },
-      { text: "d", style: { bold: true }, hit: true },
-      { text: "ef", style: { bold: true }, hit: false },
+      { text: "ab", style: null, isMatch: false },
+      { text: "c", style: null, isMatch: true },
+      { text: "d", style: { bold: true }, isMatch: true },
+      { text: "ef", style: { bold: true }, isMatch: false },
     ]);
   });
 
-  it("take text as text, and a pattern as a pattern", () => {
+  test("match text literally, and a pattern as a pattern", () => {
     expect(
       marked(
         [{ text: "a.c abc", style: null }],
         patternOf({ text: "a.c", regex: false, matchCase: true }),
       ),
     ).toEqual([
-      { text: "a.c", style: null, hit: true },
-      { text: " abc", style: null, hit: false },
+      { text: "a.c", style: null, isMatch: true },
+      { text: " abc", style: null, isMatch: false },
     ]);
     expect(patternOf({ text: "(", regex: true, matchCase: false })).toBeNull();
     expect(patternOf({ text: "", regex: false, matchCase: false })).toBeNull();
   });
 
-  it("do not loop on empty matches", () => {
+  test("do not loop on empty matches", () => {
     expect(
       marked(spans, patternOf({ text: "x*", regex: true, matchCase: false })).every(
-        (piece) => !piece.hit,
+        (piece) => !piece.isMatch,
       ),
     ).toBe(true);
   });

@@ -1,4 +1,4 @@
-/** Links to lines: `#L12` and `#L12-L20`; the numbers are the lines' own. */
+// Links to lines by their numbers: `#L12` and `#L12-L20`.
 
 export interface LineRange {
   from: number;
@@ -16,7 +16,7 @@ export function linesHash(range: LineRange): string {
   return range.from === range.to ? `#L${range.from}` : `#L${range.from}-L${range.to}`;
 }
 
-/** What a click on a line's number selects; with shift, up to there from where the selection began. */
+/** Returns the lines that a click selects; with Shift, those from the start of the selection on. */
 export function extended(
   range: LineRange | null,
   anchor: number | null,

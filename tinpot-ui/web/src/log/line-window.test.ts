@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import type { LogLine } from "../api/types";
 import { passes } from "./line-filter";
@@ -20,8 +20,8 @@ const run = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, index) => line(from + index));
 const ends = (lines: readonly LogLine[]) => [lines[0]?.seq, lines[lines.length - 1]?.seq];
 
-describe("the window", () => {
-  it("takes what is new once, however often it comes", () => {
+describe("the held lines", () => {
+  test("take each line once, even if it arrives twice", () => {
     const held = appended(
       appended(windowOf(run(1, 10), true, true), run(8, 12), true),
       run(8, 12),
@@ -30,7 +30,7 @@ describe("the window", () => {
     expect(held.lines.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
   });
 
-  it("is bounded, and knows at which end it gave way", () => {
+  test("are bounded, and record at which end lines were dropped", () => {
     const grown = appended(
       windowOf(run(1, LINES_MAX), true, true),
       run(LINES_MAX + 1, LINES_MAX + 100),
@@ -44,7 +44,7 @@ describe("the window", () => {
     expect(ends(back.lines)).toEqual([1, LINES_MAX]);
   });
 
-  it("is bounded by what long lines weigh", () => {
+  test("are bounded by the length of long lines", () => {
     const long = "x".repeat(CHARS_MAX / 4);
     const held = [1, 2, 3, 4, 5, 6].reduce(
       (sum, seq) => appended(sum, [line(seq, long)], true),
@@ -54,19 +54,19 @@ describe("the window", () => {
     expect(held.chars).toBeLessThanOrEqual(CHARS_MAX);
   });
 
-  it("holds one line that is beyond every bound", () => {
+  test("keep a single line beyond every bound", () => {
     const held = appended(EMPTY_WINDOW, [line(1, "x".repeat(CHARS_MAX + 1))], true);
     expect(held.lines.length).toBe(1);
   });
 
-  it("finds numbers and their gaps", () => {
+  test("are found by number, across gaps", () => {
     const lines = [line(2), line(5), line(9)];
     expect([1, 2, 3, 5, 6, 9, 10].map((seq) => indexOfSeq(lines, seq))).toEqual([
       0, 0, 1, 1, 2, 2, 3,
     ]);
   });
 
-  it("guesses what lies around from how dense it is itself", () => {
+  test("estimate the lines around them from their own density", () => {
     const every10 = Array.from({ length: 100 }, (_, index) => line(10_000 + index * 10));
     const around = surroundings(windowOf(every10, false, false), 300_000);
     expect(around.above).toBeGreaterThan(900);
@@ -77,7 +77,7 @@ describe("the window", () => {
 });
 
 describe("passes", () => {
-  it("decides as the server does: from a level up, and of these streams", () => {
+  test("filters by level and stream as the server does", () => {
     const warning: LogLine = { ...line(1), level: "WARNING", stream: "log" };
     expect(passes(warning, { level: "warning", streams: [] })).toBe(true);
     expect(passes(warning, { level: "error", streams: [] })).toBe(false);

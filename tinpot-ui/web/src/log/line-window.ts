@@ -1,23 +1,22 @@
-/**
- * The lines that are held of a log: one run without holes, with a bound. What lies before and after is only estimated, until it is fetched.
- *
- * Lines are known by `seq`. The numbers have gaps where steps and files are noted, and wherever a filter leaves lines out, so a place in the log
- * is never computed from them, only guessed.
- */
+// The lines of a log that are held: one run without holes and with a bound. The number of lines before
+// and after it is an estimate until they are loaded.
+//
+// `seq` identifies a line. Steps and artifacts take numbers too, and a filter omits lines, so a position
+// in the log can only be estimated from a number.
 
 import type { LogLine } from "../api/types";
 
-/** What is held at most: some tens of screens each way, and little memory even with long lines. */
+/** The bounds of the held lines: many screens each way, and little memory even for long lines. */
 export const LINES_MAX = 4_000;
 export const CHARS_MAX = 16_000_000;
 
 export interface LogWindow {
   readonly lines: readonly LogLine[];
-  /** Nothing lies before. */
+  /** If true, there are no lines before. */
   readonly atStart: boolean;
-  /** Nothing lies after, as far as is known. */
+  /** If true, no lines after are known. */
   readonly atEnd: boolean;
-  /** Characters of all messages. */
+  /** The characters of all messages. */
   readonly chars: number;
 }
 
@@ -27,7 +26,7 @@ export function windowOf(lines: readonly LogLine[], atStart: boolean, atEnd: boo
   return { lines, atStart, atEnd, chars: charsOf(lines) };
 }
 
-/** With the page that follows; lines at the far end give way. */
+/** Appends a page, and drops lines at the start beyond the bound. */
 export function appended(held: LogWindow, lines: readonly LogLine[], atEnd: boolean): LogWindow {
   const last = held.lines[held.lines.length - 1]?.seq ?? 0;
   const fresh = lines.filter((line) => line.seq > last);
@@ -40,7 +39,7 @@ export function appended(held: LogWindow, lines: readonly LogLine[], atEnd: bool
   });
 }
 
-/** With the page that precedes. */
+/** Prepends a page, and drops lines at the end beyond the bound. */
 export function prepended(held: LogWindow, lines: readonly LogLine[], atStart: boolean): LogWindow {
   const first = held.lines[0]?.seq ?? Infinity;
   const fresh = lines.filter((line) => line.seq < first);
@@ -60,7 +59,7 @@ function trimmedStart(held: LogWindow): LogWindow {
   return from === 0 ? held : { ...held, lines: held.lines.slice(from), atStart: false, chars };
 }
 
-/** Cut back at the end: for a reader who looks at earlier lines while more come. */
+/** Drops lines at the end beyond the bound. */
 export function trimmedEnd(held: LogWindow): LogWindow {
   let [to, chars] = [held.lines.length, held.chars];
   while (to > 1 && (to > LINES_MAX || chars > CHARS_MAX)) {
@@ -72,7 +71,7 @@ export function trimmedEnd(held: LogWindow): LogWindow {
     : { ...held, lines: held.lines.slice(0, to), atEnd: false, chars };
 }
 
-/** The place of the first line with that number or a higher one; `lines.length` when all are lower. */
+/** Returns the index of the first line with this number or a higher one, or `lines.length`. */
 export function indexOfSeq(lines: readonly LogLine[], seq: number): number {
   let [low, high] = [0, lines.length];
   while (low < high) {
@@ -83,12 +82,12 @@ export function indexOfSeq(lines: readonly LogLine[], seq: number): number {
   return low;
 }
 
-/** How many lines are likely to lie before and after what is held. */
+/** Estimates the number of lines before and after the held ones. */
 export function surroundings(held: LogWindow, lastSeq: number): { above: number; below: number } {
   const first = held.lines[0]?.seq;
   const last = held.lines[held.lines.length - 1]?.seq;
   if (first === undefined || last === undefined) return { above: 0, below: 0 };
-  // As dense as what is held: a filter, or the notes between lines, thin the numbers out.
+  // Assumes the density of the held lines, since filters and steps leave gaps in the numbers.
   const density = held.lines.length / (last - first + 1);
   const above = held.atStart ? 0 : Math.max(1, Math.round((first - 1) * density));
   const below = held.atEnd ? 0 : Math.max(1, Math.round((lastSeq - last) * density));

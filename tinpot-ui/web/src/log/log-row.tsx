@@ -6,11 +6,11 @@ import { parseAnsi } from "./ansi";
 import { marked, type Piece } from "./highlight";
 import { paint } from "./legible-colours";
 
-/** Characters of a line that are shown at first, and how many at most however often one asks for more. */
+/** The characters of a line that are shown at first, added by each click, and shown at most. */
 export const SHOWN_CHARS = 4_000;
 export const SHOWN_STEP = 64_000;
 export const SHOWN_MAX = 1_000_000;
-/** Nobody reads more of a line's fields than this. */
+/** The characters of a line's fields that are shown. */
 const FIELDS_CHARS = 2_000;
 
 export type Times = "off" | "relative" | "absolute";
@@ -21,9 +21,9 @@ interface TextProps {
 }
 
 function part(piece: Piece, key: number): JSX.Element | string {
-  if (piece.style === null) return piece.hit ? <mark key={key}>{piece.text}</mark> : piece.text;
+  if (piece.style === null) return piece.isMatch ? <mark key={key}>{piece.text}</mark> : piece.text;
   const { className, variables } = paint(piece.style);
-  const Tag = piece.hit ? "mark" : "span";
+  const Tag = piece.isMatch ? "mark" : "span";
   return (
     <Tag key={key} class={className} {...(variables === null ? {} : { style: variables })}>
       {piece.text}
@@ -35,7 +35,7 @@ function Text({ text, pattern }: TextProps) {
   return <>{marked(parseAnsi(text), pattern).map(part)}</>;
 }
 
-/** What a line is, in three letters: the colour says it once more. */
+/** Returns the kind of a line in three letters, so that it does not depend on colour alone. */
 function tagOf(line: LogLine): string {
   if (line.stream === "system") return "sys";
   if (line.stream === "stderr") return "err";
@@ -44,12 +44,12 @@ function tagOf(line: LogLine): string {
 }
 
 const TAG_TITLES: Record<string, string> = {
-  sys: "said by Tinpot",
+  sys: "written by Tinpot",
   err: "written to stderr",
-  dbg: "logged, level debug",
-  inf: "logged, level info",
-  wrn: "logged, level warning",
-  ERR: "logged, level error",
+  dbg: "log, level debug",
+  inf: "log, level info",
+  wrn: "log, level warning",
+  ERR: "log, level error",
 };
 
 export function timeText(line: LogLine, times: Times, from: number): string {
@@ -73,11 +73,11 @@ export function timeText(line: LogLine, times: Times, from: number): string {
 
 export interface LogRowProps {
   line: LogLine;
-  /** The steps that begin to be spoken of here, outermost first. */
+  /** The steps around the line if they are shown before it, outermost first. */
   heading: readonly string[] | null;
   path: string;
   times: Times;
-  /** When the execution began, in milliseconds. */
+  /** The start of the execution in milliseconds, from which relative times count. */
   from: number;
   pattern: RegExp | null;
   shown: number;
@@ -175,7 +175,9 @@ function More({ line, shown, onMore }: LogRowProps) {
   const left = line.message.length - shown;
   if (shown >= SHOWN_MAX)
     return (
-      <em class="log-cut">… {left.toLocaleString("en")} more characters are in the download</em>
+      <em class="log-cut">
+        … {left.toLocaleString("en")} more characters: download the log to read them
+      </em>
     );
   const next = Math.min(left, shown === SHOWN_CHARS ? SHOWN_STEP - SHOWN_CHARS : SHOWN_STEP);
   return (
@@ -186,7 +188,7 @@ function More({ line, shown, onMore }: LogRowProps) {
   );
 }
 
-/** Where to cut without halving a character of two units. */
+/** Returns a position to cut at that does not split a surrogate pair. */
 function whole(text: string, at: number): number {
   const code = text.charCodeAt(at - 1);
   return code >= 0xd800 && code <= 0xdbff ? at - 1 : at;

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import type { PageAt } from "../api/client";
 import type { LogFilter, LogLine, LogMatches, LogPage } from "../api/types";
 import { passes } from "./line-filter";
@@ -7,7 +7,7 @@ import { LogModel } from "./model";
 import { LogSearch } from "./search";
 import type { LogSource } from "./source";
 
-/** A log as the server keeps it; every hundredth number is none of a line. */
+/** A log as the server stores it; every hundredth number belongs to no line. */
 class FakeLog implements LogSource {
   downloadUrl = "";
   asked: PageAt[] = [];
@@ -26,10 +26,17 @@ class FakeLog implements LogSource {
     };
   }
 
+  private readonly cache = new Map<string, LogLine[]>();
+
   all(filter: LogFilter): LogLine[] {
-    return Array.from({ length: this.last }, (_, at) => this.line(at + 1)).filter(
+    const key = JSON.stringify([this.last, filter]);
+    const known = this.cache.get(key);
+    if (known !== undefined) return known;
+    const lines = Array.from({ length: this.last }, (_, at) => this.line(at + 1)).filter(
       (line) => line.seq % 100 !== 0 && passes(line, filter),
     );
+    this.cache.set(key, lines);
+    return lines;
   }
 
   page(at: PageAt, limit: number, filter: LogFilter): Promise<LogPage> {
@@ -73,8 +80,8 @@ beforeEach(() => {
   model = new LogModel(log);
 });
 
-describe("a viewer of a log", () => {
-  it("begins with the first line, or with the end where it is written", async () => {
+describe("the model of a log", () => {
+  test("begins with the first line, or with the end of a live log", async () => {
     await model.open(null, false);
     expect(held()[0]).toBe(1);
     expect(model.held.value.atStart).toBe(true);
@@ -85,7 +92,7 @@ describe("a viewer of a log", () => {
     expect([live.held.value.atEnd, live.following.value]).toEqual([true, true]);
   });
 
-  it("goes to a line wherever it is, and asks nothing for one that is at hand", async () => {
+  test("jumps to any line, without a request for a held one", async () => {
     await model.open({ from: 25_000, to: 25_000 }, false);
     expect(held()).toContain(24_999);
     expect(held()).toContain(25_001);
@@ -96,7 +103,7 @@ describe("a viewer of a log", () => {
     expect(model.target.value).toEqual({ seq: 25_050, align: "middle" });
   });
 
-  it("goes from the first line to the last in pages, each line once, within its bound", async () => {
+  test("pages from the first line to the last, each line once, within its bound", async () => {
     await model.open(null, false);
     const seen = new Set(held());
     while (!model.held.value.atEnd) {
@@ -110,7 +117,7 @@ describe("a viewer of a log", () => {
     expect(held().length).toBeLessThanOrEqual(LINES_MAX);
   });
 
-  it("takes what comes live while it is at the end, and counts it for who has scrolled up", async () => {
+  test("appends live lines at the end, and counts them for a reader further up", async () => {
     await model.open(null, true);
     model.receive([log.line(50_001), log.line(50_002)]);
     expect(held().slice(-2)).toEqual([50_001, 50_002]);
@@ -122,7 +129,7 @@ describe("a viewer of a log", () => {
     expect(model.lastSeq.value).toBe(50_003);
   });
 
-  it("does not put live lines behind a hole", async () => {
+  test("does not append live lines after a gap", async () => {
     await model.open(null, false);
     model.receive([log.line(50_001)]);
     expect(held()).not.toContain(50_001);
@@ -133,7 +140,7 @@ describe("a viewer of a log", () => {
     expect(model.newLines.value).toBe(0);
   });
 
-  it("keeps what is looked at while much more comes", async () => {
+  test("keeps the lines on the screen while many more arrive", async () => {
     await model.open(null, true);
     model.setFollowing(false);
     const top = held()[0];
@@ -144,7 +151,7 @@ describe("a viewer of a log", () => {
     expect(model.held.value.atEnd).toBe(false);
   });
 
-  it("leaves out by level what the server leaves out, live lines too", async () => {
+  test("filters pages and live lines by level alike", async () => {
     await model.open(null, true);
     await model.setFilter({ level: "error", streams: [] }, null);
     expect(held()).toEqual(log.all({ level: "error", streams: [] }).map((line) => line.seq));
@@ -152,7 +159,7 @@ describe("a viewer of a log", () => {
     expect(held().slice(-2)).toEqual([50_001, 51_001]);
   });
 
-  it("says what failed, and does it again when asked", async () => {
+  test("reports a failed request and repeats it", async () => {
     log.fail = true;
     await model.open(null, false);
     expect(model.error.value).toBeInstanceOf(Error);
@@ -162,7 +169,7 @@ describe("a viewer of a log", () => {
     expect(model.error.value).toBeNull();
   });
 
-  it("ends at a page that brings nothing new, whatever it says of more", async () => {
+  test("ends at a page without progress, even if it names a next one", async () => {
     log.page = (at) => {
       log.asked.push(at);
       return Promise.resolve({
@@ -179,7 +186,7 @@ describe("a viewer of a log", () => {
 });
 
 describe("a search", () => {
-  it("begins where the reader is, and goes round", async () => {
+  test("begins at the position of the reader and wraps around", async () => {
     const shown: number[] = [];
     const search = new LogSearch(log, (seq) => shown.push(seq));
     const filter = { level: null, streams: [] };
@@ -193,7 +200,7 @@ describe("a search", () => {
     expect(shown[3]).toBe(777);
   });
 
-  it("asks for each page once, however fast its reader is", async () => {
+  test("requests each page once, even for a fast reader", async () => {
     const asked: number[] = [];
     const source = Object.create(log) as LogSource;
     source.search = (_query, after) => {
@@ -212,7 +219,7 @@ describe("a search", () => {
     expect(search.matches.value.map((hit) => hit.seq)).toEqual([1, 2]);
   });
 
-  it("of nothing has no hits", async () => {
+  test("has no matches for an empty text", async () => {
     const search = new LogSearch(log, () => undefined);
     await search.start(
       { text: "", regex: false, matchCase: false },

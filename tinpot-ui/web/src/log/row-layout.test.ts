@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { LogLine } from "../api/types";
 import { windowOf } from "./line-window";
 import { layoutOf, missingAt, RENDERED_MAX, rowAt, SPACER_MAX_PX, visible } from "./row-layout";
@@ -13,14 +13,14 @@ const lines = (from: number, count: number): LogLine[] =>
   }));
 
 describe("the layout", () => {
-  it("leaves room for all that is not held", () => {
+  test("reserves space for lines that are not held", () => {
     const held = windowOf(lines(100_001, 500), false, false);
     const layout = layoutOf(held, 300_000, 20, () => 20);
     expect(layout.above).toBe(100_000 * 20);
     expect(layout.below).toBe(199_500 * 20);
   });
 
-  it("stays below what browsers can show, with ten million lines", () => {
+  test("stays below the limits of browsers with ten million lines", () => {
     const layout = layoutOf(
       windowOf(lines(5_000_001, 500), false, false),
       10_000_000,
@@ -31,7 +31,7 @@ describe("the layout", () => {
     expect(layout.above).toBeGreaterThan(SPACER_MAX_PX * 0.45);
   });
 
-  it("finds rows of any height", () => {
+  test("finds rows of any height", () => {
     const layout = layoutOf(
       windowOf(lines(1, 4), true, true),
       4,
@@ -44,7 +44,7 @@ describe("the layout", () => {
     ]);
   });
 
-  it("renders a bounded number of rows wherever the screen is", () => {
+  test("renders a bounded number of rows at any position", () => {
     const layout = layoutOf(windowOf(lines(1, 4_000), true, false), 300_000, 1, () => 1);
     for (let y = 0; y < 400_000; y += 997) {
       const { from, to } = visible(layout, y, 5_000);
@@ -53,7 +53,7 @@ describe("the layout", () => {
     }
   });
 
-  it("says which line belongs where nothing is held", () => {
+  test("names the line to load where no lines are held", () => {
     const held = windowOf(lines(100_001, 500), false, false);
     const layout = layoutOf(held, 300_000, 20, () => 20);
     expect(missingAt(layout, held, 300_000, 0, 800)).toBe(1);

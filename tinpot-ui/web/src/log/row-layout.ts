@@ -1,24 +1,24 @@
-/** Where lines are on the screen: arithmetic only. */
+// The arithmetic of the positions of rows on the screen.
 
 import type { LogWindow } from "./line-window";
 import { surroundings } from "./line-window";
 
-/** Browsers give up on elements of some 16 to 33 million pixels; what is not held shares what is left below this. */
+/** The height of the empty space: browsers limit elements to 16 to 33 million pixels. */
 export const SPACER_MAX_PX = 10_000_000;
-/** Rows that are rendered beyond each edge of the screen. */
+/** The rows rendered beyond each edge of the screen. */
 export const OVERSCAN = 24;
-/** However high the screen and however low the rows. */
+/** The rows rendered at most, for tall screens and low rows. */
 export const RENDERED_MAX = 300;
 
 export interface Layout {
-  /** `tops[i]` is where row `i` begins, from the first row held; the last entry is the end of all. */
+  /** The top of each held row, from the first one; the last entry is the bottom of the last row. */
   tops: Float64Array;
-  /** Empty space that stands for what lies before and after. */
+  /** The heights of the empty space in place of the lines before and after. */
   above: number;
   below: number;
 }
 
-/** Lays out the rows that are held; `heightOf` knows or guesses each. */
+/** Lays out the held rows; `heightOf` measures or estimates each. */
 export function layoutOf(
   held: LogWindow,
   lastSeq: number,
@@ -40,7 +40,7 @@ export function layoutOf(
   };
 }
 
-/** The last row that begins at or above `y`, measured from the first row held. */
+/** Returns the last row whose top is at or above `y`, from the first held row. */
 export function rowAt(tops: Float64Array, y: number): number {
   let [low, high] = [0, Math.max(0, tops.length - 2)];
   while (low < high) {
@@ -51,7 +51,7 @@ export function rowAt(tops: Float64Array, y: number): number {
   return low;
 }
 
-/** Which rows to render for a screen of `height` pixels at `scrollTop`. */
+/** Returns the rows to render for a screen of `height` pixels at `scrollTop`. */
 export function visible(
   layout: Layout,
   scrollTop: number,
@@ -65,7 +65,7 @@ export function visible(
   return { from, to };
 }
 
-/** For a screen that shows nothing that is held: the number of the line that belongs there. Null while something held is in sight. */
+/** Returns the number of the line to load for a screen without held rows, or null. */
 export function missingAt(
   layout: Layout,
   held: LogWindow,

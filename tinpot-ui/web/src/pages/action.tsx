@@ -15,8 +15,8 @@ import { hub, useResource } from "../stream";
 import { count, Empty, ErrorBox, formatDuration, Icon, Loading, PageHead, shortId } from "../ui";
 import { RecentExecutions } from "./recent-executions";
 
-/** What a form begins with, and where that came from. */
-interface Beginning {
+/** The first values of a form, and their origin. */
+interface InitialValues {
   values: JsonObject;
   options: Partial<OptionTexts>;
   from: "nothing" | "memory" | { execution: string; secrets: boolean };
@@ -31,7 +31,7 @@ export function ActionPage({ name }: { name: string }) {
   const action = useResource(`action ${name}`, (signal) => api.actionText(name, { signal }));
   useEffect(() => hub.onChange("catalogue", action.reload), [action.reload]);
   const queues = useResource("queue names", (signal) => api.queues({ signal }));
-  // A recorded execution does not change what it was asked with.
+  // The parameters of a recorded execution never change.
   const source = useResource(`from ${from ?? ""}`, async (signal) =>
     from === null ? null : parseJson(await api.executionText(from, { signal })),
   );
@@ -41,8 +41,8 @@ export function ActionPage({ name }: { name: string }) {
       return (
         <>
           <PageHead title={name} />
-          <Empty title={`There is no action ${name}`} icon="actions">
-            No worker has offered it. <a href={href("/actions")}>All actions</a>
+          <Empty title={`Action ${name} not found`} icon="actions">
+            No worker has offered this action. <a href={href("/actions")}>All actions</a>
           </Empty>
         </>
       );
@@ -63,7 +63,7 @@ export function ActionPage({ name }: { name: string }) {
     <>
       {source.error !== null && (
         <ErrorBox
-          title={`Execution ${shortId(from ?? "")} cannot be run again from here`}
+          title={`Cannot load the parameters of execution ${shortId(from ?? "")}`}
           error={source.error}
         />
       )}
@@ -89,10 +89,10 @@ interface LoadedProps {
 
 function Loaded({ text, source, queues }: LoadedProps) {
   const action = useMemo(() => parseAction(text), [text]);
-  // Only what the form is made of: a worker that comes or goes is no reason to draw it anew.
+  // Compared as text, so that a worker that connects or leaves does not reset the form.
   const schemaText = JSON.stringify(action.schema);
   const shape = useMemo(() => shapeOf(action.schema), [schemaText]);
-  const [start, setStart] = useState<Beginning>(() => beginning(action, shape, source));
+  const [start, setStart] = useState<InitialValues>(() => initialValues(action, shape, source));
   const [round, setRound] = useState(0);
   const now = useRef<JsonObject | null>(null);
   const firstSchema = useRef(schemaText);
@@ -121,13 +121,13 @@ function Loaded({ text, source, queues }: LoadedProps) {
         }
       />
       <p class="facts">
-        <span class="tag">{action.group === "" ? "no group" : action.group}</span>
+        <span class="tag">{action.group === "" ? "No group" : action.group}</span>
         <span>
           queue <b>{action.queue}</b>
         </span>
         {action.timeout !== null && (
           <span>
-            ends after <b>{formatDuration(action.timeout)}</b>
+            maximum run time <b>{formatDuration(action.timeout)}</b>
           </span>
         )}
         {action.retries > 0 && (
@@ -140,32 +140,32 @@ function Loaded({ text, source, queues }: LoadedProps) {
         <div class="notice" role="status">
           <Icon name="warning" />
           <p>
-            <strong>Not available now.</strong>{" "}
-            {sentence(action.unavailable ?? "no live worker offers it")} What is asked for waits in
-            its queue, if the server takes it.
+            <strong>Not available.</strong>{" "}
+            {sentence(action.unavailable ?? "no live worker offers it")} New executions wait in the
+            queue if the server accepts them.
           </p>
         </div>
       )}
       {changed && (
         <div class="notice" role="status">
           <Icon name="reset" />
-          <p>The action has changed while this page was open. What fits has been kept.</p>
+          <p>The action changed while this page was open. Values that still fit were kept.</p>
         </div>
       )}
       {start.from !== "nothing" && (
         <p class="from-note">
           {start.from === "memory" ? (
-            "Filled with your last values."
+            "Filled in with your last values."
           ) : (
             <>
-              As in{" "}
+              Copied from{" "}
               <a
                 class="mono"
                 href={href(`/executions/${encodeURIComponent(start.from.execution)}`)}
               >
                 {shortId(start.from.execution)}
               </a>
-              {start.from.secrets ? "; secrets have to be given again." : "."}
+              {start.from.secrets ? ". Enter the secrets again." : "."}
             </>
           )}
         </p>
@@ -194,15 +194,15 @@ function sentence(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
 }
 
-function beginning(
+function initialValues(
   action: ActionView,
   shape: ReturnType<typeof shapeOf>,
   source: LoadedProps["source"],
-): Beginning {
+): InitialValues {
   if (source !== null) {
     const { view, id } = source;
     const values = isObject(view.parameters) ? view.parameters : {};
-    // Read and written once: secrets are known as `***` only, and left out.
+    // Secrets arrive as `***`, which the form leaves out.
     const secrets = JSON.stringify(values).includes('"***"');
     return { values, options: optionsOf(view, action), from: { execution: id, secrets } };
   }
@@ -219,7 +219,10 @@ function beginning(
   return { values: {}, options: {}, from: "nothing" };
 }
 
-/** The options of an execution, where they are not what the action says anyway. An idempotency key would only give the same execution again. */
+/**
+ * Returns the options of an execution that differ from those of its action. The idempotency key is
+ * left out, because it would return the same execution.
+ */
 function optionsOf(view: ExecutionView, action: ActionView): Partial<OptionTexts> {
   const options: Partial<OptionTexts> = {};
   if (view.queue !== action.queue) options.queue = view.queue;

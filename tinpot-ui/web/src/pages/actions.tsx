@@ -9,7 +9,7 @@ import { useTitle } from "../app/use-title";
 import { hub, isOutage, useResource } from "../stream";
 import { Button, count, Empty, ErrorBox, Icon, Loading, PageHead } from "../ui";
 
-/** Cards that are drawn before "show more": nobody looks through 2,000, and drawing them all takes its time. */
+/** The cards shown before "Show more": rendering 2,000 at once would take too long. */
 const SHOWN = 120;
 
 export function ActionsPage() {
@@ -48,7 +48,7 @@ export function ActionsPage() {
           <input
             type="search"
             id="action-search"
-            placeholder="Filter by name, group, description"
+            placeholder="Filter by name, group or description"
             aria-label="Filter actions"
             value={query}
             onInput={(event) => {
@@ -71,12 +71,12 @@ export function ActionsPage() {
       {actions === null && error === null && <Loading rows={4} />}
       {actions !== null && actions.length === 0 && (
         <Empty title="No actions yet" icon="actions">
-          Write a function with <code>@action</code> in a folder that a worker watches; it appears
-          here by itself.
+          Decorate a function with <code>@action</code> in a folder that a worker watches. It
+          appears here without a restart.
         </Empty>
       )}
       {actions !== null && actions.length > 0 && found.length === 0 && (
-        <Empty title={`Nothing matches “${query}”`} icon="search" />
+        <Empty title="No matching actions" icon="search" />
       )}
       <div class="stale-dim">
         {groups.map(([group, members]) => (
@@ -95,7 +95,7 @@ export function ActionsPage() {
       {found.length > limit && (
         <p class="more-row">
           <Button onClick={() => setLimit(limit * 4)}>
-            Show more: {count(found.length - limit, "action")} left
+            Show more ({count(found.length - limit, "action")} left)
           </Button>
         </p>
       )}
@@ -148,7 +148,7 @@ function ProblemCard({ problem, workers }: { problem: Problem; workers: string[]
   );
 }
 
-/** The same file fails on every worker that has it: one card. */
+/** Groups equal problems of several workers: a broken file fails on every worker that has it. */
 export function gathered(
   workers: readonly { name: string; id: string; problems: Problem[] }[],
 ): { problem: Problem; workers: string[] }[] {

@@ -1,4 +1,4 @@
-// Small charts of SVG attributes only: the content security policy forbids style attributes, and there is nothing to style.
+// Small charts drawn with SVG attributes: the content security policy forbids style attributes.
 import type { ComponentChildren } from "preact";
 import type { MinuteStats, Stats } from "../api/types";
 import { formatDuration } from "../ui";
@@ -14,7 +14,7 @@ export interface Bucket {
   p95: number | null;
 }
 
-/** The minutes up to `now`, `minutes` of them, in at most `bars` bars. Minutes that the server has not said are empty ones. */
+/** Groups the last `minutes` into at most `bars` bars. Minutes without data count as empty. */
 export function buckets(stats: Stats, minutes: number, bars: number, now: number): Bucket[] {
   const minute = stats.minute_seconds * 1000;
   const per = Math.ceil(minutes / bars);
@@ -39,7 +39,7 @@ export function buckets(stats: Stats, minutes: number, bars: number, now: number
       succeeded: total(inside, (one) => one.succeeded),
       failed: total(inside, (one) => one.failed + one.timed_out + one.lost),
       cancelled: total(inside, (one) => one.cancelled),
-      // Of several minutes the worst: an average of medians is nothing.
+      // The worst of several minutes, because an average of medians has no meaning.
       p50: most((one) => one.duration_p50),
       p95: most((one) => one.duration_p95),
     });
@@ -51,7 +51,7 @@ function total(minutes: readonly MinuteStats[], of: (one: MinuteStats) => number
   return minutes.reduce((so, one) => so + of(one), 0);
 }
 
-/** A round number at or above a value whose half is round, too, for the top and the middle of an axis. */
+/** Returns a round number at or above a value, whose half, the middle of the axis, is round too. */
 export function niceTop(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
@@ -99,7 +99,7 @@ function Frame({ label, top, middle, from, to, children }: FrameProps) {
   );
 }
 
-/** What ended when, by outcome. */
+/** The executions that finished over time, by outcome. */
 export function ThroughputChart({ buckets: bars }: { buckets: readonly Bucket[] }) {
   const most = niceTop(
     Math.max(2, ...bars.map((one) => one.succeeded + one.failed + one.cancelled)),
@@ -128,7 +128,7 @@ export function ThroughputChart({ buckets: bars }: { buckets: readonly Bucket[] 
           <g key={one.at}>
             {parts.map(([look, value]) => {
               if (value === 0) return null;
-              // What happened once among thousands is still seen.
+              // A single failure among thousands stays visible.
               const height = Math.max(1.5, (value / most) * INNER);
               y -= height;
               return (
@@ -153,7 +153,7 @@ export function ThroughputChart({ buckets: bars }: { buckets: readonly Bucket[] 
   );
 }
 
-/** How long executions took: the middle one, and the slowest of twenty. */
+/** The median and the 95th percentile of durations over time. */
 export function DurationChart({ buckets: bars }: { buckets: readonly Bucket[] }) {
   const most = niceTop(Math.max(0.01, ...bars.map((one) => Math.max(one.p50 ?? 0, one.p95 ?? 0))));
   const step = (WIDTH - LEFT) / Math.max(1, bars.length);

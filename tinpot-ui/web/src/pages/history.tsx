@@ -23,7 +23,7 @@ import { useExecutions } from "./use-executions";
 
 const PAGE = 50;
 
-/** What the address says to show. What it says wrongly is left out: links are written by hand, too. */
+/** Returns the filter of an address. Ignores invalid values, because links may be typed by hand. */
 export function filterOf(query: URLSearchParams): ExecutionFilter {
   const filter: ExecutionFilter = {};
   const statuses = (query.get("status") ?? "").split(",").filter(isStatus);
@@ -51,22 +51,22 @@ export function HistoryPage() {
     <>
       <PageHead
         title="History"
-        sub={filter.before === undefined ? "Newest first, as it happens" : "Further back"}
+        sub={filter.before === undefined ? "Newest first, live" : "Older executions"}
       />
       <Filters filter={filter} filtered={filtered} />
       {page.error !== null && <ErrorBox error={page.error} retry={page.reload} />}
       {rows === undefined && page.error === null && <Loading rows={8} />}
       {rows?.length === 0 && (
-        <Empty title={filtered ? "Nothing matches" : "Nothing was run yet"} icon="history">
+        <Empty title={filtered ? "No matching executions" : "No executions yet"} icon="history">
           {filtered ? (
-            <Button onClick={() => navigate("/executions")}>Without filters</Button>
+            <Button onClick={() => navigate("/executions")}>Clear filters</Button>
           ) : (
-            <a href={href("/actions")}>Choose an action</a>
+            <a href={href("/actions")}>Run an action</a>
           )}
         </Empty>
       )}
       {rows !== undefined && rows.length > 0 && <ExecutionTable executions={rows} />}
-      <nav class="pager" aria-label="Pages of the list">
+      <nav class="pager" aria-label="Pagination">
         {filter.before !== undefined && (
           <Button icon="up" onClick={() => setQuery({ before: null }, {})}>
             Newest
@@ -147,10 +147,10 @@ function Filters({ filter, filtered }: FiltersProps) {
           />
         </label>
         <label>
-          By{" "}
+          Requested by{" "}
           <input
             value={filter.requested_by ?? ""}
-            placeholder="anybody"
+            placeholder="anyone"
             spellcheck={false}
             onChange={(event) => change("requested_by", event.currentTarget.value)}
           />
@@ -172,11 +172,11 @@ function Filters({ filter, filtered }: FiltersProps) {
           />
         </label>
         {filter.parent !== undefined && (
-          <span class="tag">children of {shortId(filter.parent)}</span>
+          <span class="tag">Children of {shortId(filter.parent)}</span>
         )}
         {filtered && (
           <Button look="quiet" icon="close" onClick={() => navigate("/executions")}>
-            Clear
+            Clear filters
           </Button>
         )}
       </div>
@@ -199,8 +199,8 @@ export function ExecutionTable({ executions }: { executions: readonly ExecutionS
             <th>Action</th>
             <th class="wide">Execution</th>
             <th class="wide">Queue</th>
-            <th class="wide">By</th>
-            <th class="right">Took</th>
+            <th class="wide">Requested by</th>
+            <th class="right">Duration</th>
             <th class="right">Accepted</th>
           </tr>
         </thead>
@@ -215,7 +215,7 @@ export function ExecutionTable({ executions }: { executions: readonly ExecutionS
                   {one.action_name}
                 </a>
                 {one.parent !== undefined && (
-                  <span class="child-mark" title="asked for by another execution">
+                  <span class="child-mark" title="Child of another execution">
                     <Icon name="child" />
                   </span>
                 )}

@@ -7,8 +7,8 @@ export function NotFoundPage() {
   return (
     <>
       <PageHead title="Not found" />
-      <Empty title="There is no such page" icon="search">
-        <a href={href("/")}>Overview</a>
+      <Empty title="Page not found" icon="search">
+        <a href={href("/")}>Go to the overview</a>
       </Empty>
     </>
   );

@@ -5,7 +5,17 @@ import { type ExecutionSummary, FAILURES, RUNNING } from "../api/types";
 import { href } from "../app/base-path";
 import { useTitle } from "../app/use-title";
 import { hub, useResource } from "../stream";
-import { Duration, Empty, ErrorBox, Loading, PageHead, StatusBadge, Tabs, Time } from "../ui";
+import {
+  count,
+  Duration,
+  Empty,
+  ErrorBox,
+  Loading,
+  PageHead,
+  StatusBadge,
+  Tabs,
+  Time,
+} from "../ui";
 import { buckets, DurationChart, ThroughputChart } from "./charts";
 import { useExecutions } from "./use-executions";
 
@@ -28,7 +38,7 @@ export function OverviewPage() {
   const failures = useExecutions({ status: FAILURES }, LISTED);
   useEffect(() => {
     const leave = [hub.onChange("workers", workers.reload), hub.onChange("queues", queues.reload)];
-    // Charts are of minutes: every few seconds is often enough.
+    // The charts count by minute, so reloading every 10 seconds is enough.
     const timer = setInterval(stats.reload, 10_000);
     return () => {
       for (const stop of leave) stop();
@@ -76,9 +86,9 @@ export function OverviewPage() {
           label="Waiting"
           value={waiting}
           to={"/executions?status=queued"}
-          note={paused > 0 ? `${paused} paused` : ""}
+          note={paused > 0 ? `${count(paused, "queue")} paused` : ""}
         />
-        <Figure label="Ended" value={done} note={since(stats.data?.since, Number(range))} />
+        <Figure label="Finished" value={done} note={since(stats.data?.since, Number(range))} />
         <Figure
           label="Failed"
           value={failed}
@@ -86,7 +96,7 @@ export function OverviewPage() {
           to={`/executions?status=${FAILURES.join()}`}
           note={
             done !== undefined && done > 0 && failed !== undefined && failed > 0
-              ? `${percent(failed / done)} of them`
+              ? `${percent(failed / done)} of finished`
               : ""
           }
         />
@@ -95,13 +105,13 @@ export function OverviewPage() {
           value={live?.length}
           look={live?.length === 0 ? "bad" : ""}
           to="/workers"
-          note={slots === undefined ? "" : `${taken} of ${slots} slots`}
+          note={slots === undefined ? "" : `${taken} of ${slots} slots busy`}
         />
       </ul>
       <div class="chart-grid stale-dim">
         <section class="panel" aria-label="Throughput">
           <h2>
-            Ended{" "}
+            Finished{" "}
             <span class="legend">
               <i class="bar-ok" /> succeeded <i class="bar-bad" /> failed <i class="bar-idle" />{" "}
               cancelled
@@ -123,13 +133,13 @@ export function OverviewPage() {
         <Listed
           title="Running now"
           executions={running.data?.executions}
-          empty="Nothing runs."
+          empty="Nothing is running"
           all={`/executions?status=${RUNNING.join()}`}
         />
         <Listed
           title="Recent failures"
           executions={failures.data?.executions}
-          empty="No failures."
+          empty="No failures"
           all={`/executions?status=${FAILURES.join()}`}
         />
       </div>
@@ -141,7 +151,7 @@ function percent(part: number): string {
   return part < 0.01 ? "< 1 %" : `${Math.round(part * 100)} %`;
 }
 
-/** Counts are in the server's memory: after a restart they are of a shorter time than was asked for. */
+/** Returns a note if the server, which counts in memory, started within the requested time. */
 function since(start: string | undefined, minutes: number): string {
   if (start === undefined) return "";
   const age = (serverClock.now() - Date.parse(start)) / 60_000;
@@ -190,7 +200,7 @@ function Listed({ title, executions, empty, all }: ListedProps) {
   return (
     <section aria-label={title}>
       <h2 class="section-head">
-        {title} <a href={href(all)}>All</a>
+        {title} <a href={href(all)}>View all</a>
       </h2>
       {executions === undefined && <Loading />}
       {executions?.length === 0 && <Empty title={empty} />}

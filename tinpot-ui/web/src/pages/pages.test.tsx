@@ -13,7 +13,7 @@ import { gathered } from "./actions";
 import { buckets, niceTop } from "./charts";
 import { filterOf } from "./history";
 import { QueuesPage } from "./queues";
-import { belongs, merge, mergePage } from "./use-executions";
+import { merge, mergePage, passesFilter } from "./use-executions";
 import { WorkersPage } from "./workers";
 
 let answers: Record<string, unknown> = {};
@@ -92,7 +92,7 @@ const backup = (more: Partial<ActionView> = {}): ActionView => ({
   ...more,
 });
 
-test("the filters of the address, without what makes no sense", () => {
+test("the address gives the filters, and invalid ones are ignored", () => {
   expect(
     filterOf(
       new URLSearchParams(
@@ -108,7 +108,7 @@ test("the filters of the address, without what makes no sense", () => {
   expect(filterOf(new URLSearchParams(""))).toEqual({});
 });
 
-test("changed executions find their place in a list, and leave it", () => {
+test("changed executions are merged into a list, and removed when they no longer pass", () => {
   const list = [execution("3"), execution("1")];
   const ids = (found: ExecutionSummary[]): string[] => found.map((one) => one.execution_id);
   expect(ids(merge(list, [execution("2"), execution("4")], {}, false))).toEqual([
@@ -117,27 +117,29 @@ test("changed executions find their place in a list, and leave it", () => {
     "2",
     "1",
   ]);
-  // A full page stays full, with the newest; what is pushed out begins the next, also where there was none.
+  // A full page keeps its length; executions beyond it begin the next page, even if there was none.
   const full = mergePage({ executions: list, next: null }, [execution("4")], {}, 2);
   expect([ids(full.executions), full.next]).toEqual([["4", "3"], "3"]);
   const room = mergePage({ executions: list, next: "1" }, [execution("4")], {}, 3);
   expect([ids(room.executions), room.next]).toEqual([["4", "3", "1"], "1"]);
-  // On an older page, only what is there changes.
+  // An older page takes no new executions.
   expect(
     merge(list, [execution("4"), execution("1", { status: "failed" })], {}, true).map(
       (one) => one.status,
     ),
   ).toEqual(["running", "failed"]);
-  // What ended is none of the running any more.
+  // An execution that has ended leaves the list of running ones.
   expect(
     ids(merge(list, [execution("3", { status: "failed" })], { status: ["running"] }, false)),
   ).toEqual(["1"]);
-  expect(belongs({ action: "x" }, execution("1"))).toBe(false);
-  expect(belongs({ since: "2026-02-01T00:00:00Z" }, execution("1"))).toBe(false);
-  expect(belongs({ until: "2026-02-01T00:00:00Z", queue: "default" }, execution("1"))).toBe(true);
+  expect(passesFilter({ action: "x" }, execution("1"))).toBe(false);
+  expect(passesFilter({ since: "2026-02-01T00:00:00Z" }, execution("1"))).toBe(false);
+  expect(passesFilter({ until: "2026-02-01T00:00:00Z", queue: "default" }, execution("1"))).toBe(
+    true,
+  );
 });
 
-test("the form of another run: values and options, no secrets", async () => {
+test("the form of a recorded execution has its values and options, without secrets", async () => {
   answers = {
     "/api/actions/backup": backup(),
     "/api/executions": { executions: [], next: null },
@@ -158,7 +160,7 @@ test("the form of another run: values and options, no secrets", async () => {
   );
 });
 
-test("last values are remembered, secrets are not, and Defaults forgets them", async () => {
+test("the last values are remembered without secrets, until they are reset", async () => {
   answers = {
     "/api/actions/backup": backup(),
     "/api/executions": { executions: [], next: null },
@@ -176,11 +178,11 @@ test("last values are remembered, secrets are not, and Defaults forgets them", a
   render(<ActionPage name="backup" />);
   expect((await screen.findByLabelText<HTMLTextAreaElement>(/^host/)).value).toBe("alpha");
   expect(screen.getByLabelText<HTMLInputElement>(/^password/).value).toBe("");
-  fireEvent.click(screen.getByText("Defaults"));
+  fireEvent.click(screen.getByText("Reset to defaults"));
   expect(screen.getByLabelText<HTMLTextAreaElement>(/^host/).value).toBe("");
 });
 
-test("an action that is not available says why, and one that is not there says that", async () => {
+test("an unavailable action shows the reason, and an unknown one is not found", async () => {
   answers = {
     "/api/actions/backup": backup({ available: false, unavailable: "no live worker offers it" }),
     "/api/executions": { executions: [], next: null },
@@ -188,13 +190,13 @@ test("an action that is not available says why, and one that is not there says t
   };
   render(<ActionPage name="backup" />);
   expect((await screen.findByText(/no live worker offers it/i)).textContent).toContain(
-    "Not available now",
+    "Not available.",
   );
   render(<ActionPage name="gone" />);
-  expect(await screen.findByText("There is no action gone")).toBeTruthy();
+  expect(await screen.findByText("Action gone not found")).toBeTruthy();
 });
 
-test("problems that several workers have are one card", () => {
+test("equal problems of several workers are one card", () => {
   const problem = { place: "a.py", message: "SyntaxError" };
   expect(
     gathered([
@@ -207,7 +209,7 @@ test("problems that several workers have are one card", () => {
   ]);
 });
 
-test("a queue is paused and says why it waits", async () => {
+test("a queue shows why it waits, and is paused", async () => {
   const queue = {
     name: "gpu",
     waiting: 3,
@@ -233,7 +235,7 @@ test("a queue is paused and says why it waits", async () => {
   expect(requests).toContain("POST /api/queues/gpu/pause");
 });
 
-test("while the server is gone, what was loaded stays, and only the header says so", async () => {
+test("while the server is unreachable, loaded data stays and only the header shows it", async () => {
   const queue = {
     name: "gpu",
     waiting: 0,
@@ -254,7 +256,7 @@ test("while the server is gone, what was loaded stays, and only the header says 
     throw new TypeError("Failed to fetch");
   });
   fireEvent.click(pause);
-  // With a live stream it is an error like any other.
+  // While the stream is live, the error is shown like any other.
   expect((await screen.findByRole("alert")).textContent).toContain("Cannot reach the server");
   hub.state.value = "stale";
   await waitFor(() => expect(screen.queryByRole("alert")).toBeNull());
@@ -262,7 +264,7 @@ test("while the server is gone, what was loaded stays, and only the header says 
   hub.state.value = "connecting";
 });
 
-test("a worker is drained only after a question", async () => {
+test("draining a worker needs confirmation", async () => {
   const worker = {
     id: "w1",
     name: "one",
@@ -298,7 +300,7 @@ test("a worker is drained only after a question", async () => {
   expect(requests).toContain("POST /api/workers/w1/drain");
 });
 
-test("a refused drain is said in the question", async () => {
+test("a refused drain is shown in the dialog", async () => {
   answers = {
     "/api/workers": {
       workers: [
@@ -323,7 +325,7 @@ test("a refused drain is said in the question", async () => {
   expect((await screen.findByRole("alert")).textContent).toContain("there is nothing at");
 });
 
-test("search: words at the beginning before words inside before scattered letters", () => {
+test("search ranks the beginning of a text over words inside it over scattered letters", () => {
   const names = ["nightly_backup", "backup", "restore_backups_now", "big_attic_kup", "hello"];
   expect(search("backup", names, (name) => name, 10)).toEqual([
     "backup",
@@ -349,7 +351,7 @@ test("the palette finds pages, actions, and executions by id", () => {
   expect(found("")).toContain("/workers");
 });
 
-test("two thousand actions are searched in a moment", () => {
+test("two thousand actions are searched without delay", () => {
   const many = Array.from({ length: 2000 }, (_, at) =>
     backup({ name: `job_${at}`, group: `group ${at % 40}` }),
   );
@@ -358,7 +360,7 @@ test("two thousand actions are searched in a moment", () => {
   expect((performance.now() - began) / 6).toBeLessThan(50);
 });
 
-test("the palette by keyboard", async () => {
+test("the palette works by keyboard", async () => {
   answers = {
     "/api/actions": { backup: backup() },
     "/api/executions": { executions: [], next: null },
@@ -378,7 +380,7 @@ test("the palette by keyboard", async () => {
   expect(location.value.path).toBe("/workers");
 });
 
-test("keys open the palette and the shortcuts, and go to pages; not while somebody types", () => {
+test("keys open the palette, the shortcuts and pages, except while the user types", () => {
   const end = startShortcuts();
   fireEvent.keyDown(document.body, { key: "k", ctrlKey: true });
   expect(overlay.value).toBe("palette");
@@ -396,7 +398,7 @@ test("keys open the palette and the shortcuts, and go to pages; not while somebo
   end();
 });
 
-test("a dialog keeps the focus, and gives it back", async () => {
+test("a dialog traps the focus and restores it", async () => {
   document.body.insertAdjacentHTML("beforeend", '<button id="before">x</button>');
   const before = document.getElementById("before") as HTMLElement;
   before.focus();
@@ -421,7 +423,7 @@ test("a dialog keeps the focus, and gives it back", async () => {
   before.remove();
 });
 
-test("charts: minutes become bars, and bars of several minutes add up", () => {
+test("minutes are grouped into the bars of a chart", () => {
   const minute = {
     accepted: 0,
     succeeded: 2,
@@ -454,7 +456,7 @@ test("charts: minutes become bars, and bars of several minutes add up", () => {
   expect([0, 0.3, 7, 20, 21, 101].map(niceTop)).toEqual([1, 0.4, 10, 20, 40, 200]);
 });
 
-test("times in words", () => {
+test("times and durations are shown in words", () => {
   const now = Date.parse("2026-01-31T14:30:00Z");
   expect([0, 5, 65, 7200, 3 * 86400].map((ago) => formatRelative(now - ago * 1000, now))).toEqual([
     "just now",

@@ -34,7 +34,7 @@ export function QueuesPage() {
       {queues === undefined && page.error === null && <Loading />}
       {queues?.length === 0 && (
         <Empty title="No queues yet" icon="queues">
-          A queue is there as soon as an action or an execution names it.
+          A queue appears once an action or an execution uses it.
         </Empty>
       )}
       {queues !== undefined && queues.length > 0 && (
@@ -47,7 +47,7 @@ export function QueuesPage() {
                 <th class="right">Running</th>
                 <th class="right">Delayed</th>
                 <th class="right">Workers</th>
-                <th>Oldest waits since</th>
+                <th>Oldest waiting</th>
                 <th>
                   <span class="unseen">Pause or resume</span>
                 </th>
@@ -120,7 +120,7 @@ function QueueRow({ queue, onChanged }: { queue: Queue; onChanged: () => void })
       <td class="right num" data-label="Workers">
         {queue.workers === 0 ? <span class="error-text">none</span> : queue.workers}
       </td>
-      <td class="soft" data-label="Oldest waits since">
+      <td class="soft" data-label="Oldest waiting">
         {queue.waiting > 0 ? <Time at={queue.oldest_accepted_at} /> : <span class="faint">–</span>}
       </td>
       <td class="right">

@@ -4,7 +4,7 @@ import { useExecutions } from "./use-executions";
 
 const RECENT = 8;
 
-/** The last executions of an action. */
+/** The latest executions of an action. */
 export function RecentExecutions({ action }: { action: string }) {
   const page = useExecutions({ action }, RECENT);
   return (
@@ -13,7 +13,7 @@ export function RecentExecutions({ action }: { action: string }) {
       {page.error !== null && <ErrorBox error={page.error} retry={page.reload} />}
       {page.data === null && page.error === null && <Loading />}
       {page.data !== null && page.data.executions.length === 0 && (
-        <Empty title="None yet">It has not been run.</Empty>
+        <Empty title="No executions yet" />
       )}
       <ul class="panel rows stale-dim">
         {page.data?.executions.slice(0, RECENT).map((one) => (
@@ -36,7 +36,7 @@ export function RecentExecutions({ action }: { action: string }) {
       </ul>
       {page.data !== null && page.data.executions.length > 0 && (
         <a class="more" href={href(`/executions?action=${encodeURIComponent(action)}`)}>
-          All of {action}
+          View all executions
         </a>
       )}
     </aside>

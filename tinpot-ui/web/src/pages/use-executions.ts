@@ -1,11 +1,11 @@
-// A list of executions that is kept up to date by the stream.
+// A list of executions, which the stream keeps up to date.
 import { useEffect } from "preact/hooks";
 import { api, type ExecutionFilter } from "../api/client";
 import type { ExecutionSummary } from "../api/types";
 import { hub, useResource } from "../stream";
 
-/** Whether an execution belongs into a list. */
-export function belongs(filter: ExecutionFilter, one: ExecutionSummary): boolean {
+/** Returns true if an execution passes a filter. */
+export function passesFilter(filter: ExecutionFilter, one: ExecutionSummary): boolean {
   if (
     filter.status !== undefined &&
     filter.status.length > 0 &&
@@ -32,8 +32,9 @@ export function belongs(filter: ExecutionFilter, one: ExecutionSummary): boolean
 }
 
 /**
- * Puts changed executions into a list, newest first. On a page further back (`older`), new ones do not appear.
- * One that does not belong any more goes.
+ * Merges changed executions into a list, newest first, and removes those that no longer pass.
+ *
+ * New ones do not appear on an older page (`older`).
  */
 export function merge(
   list: readonly ExecutionSummary[],
@@ -43,30 +44,34 @@ export function merge(
 ): ExecutionSummary[] {
   const byId = new Map(list.map((one) => [one.execution_id, one]));
   for (const one of changed) {
-    if (!belongs(filter, one)) byId.delete(one.execution_id);
+    if (!passesFilter(filter, one)) byId.delete(one.execution_id);
     else if (byId.has(one.execution_id) || !older) byId.set(one.execution_id, one);
   }
-  // Ids begin with their time: the newest is the greatest.
+  // Ids begin with their time, so the newest is the greatest.
   return [...byId.values()].sort((a, b) => (a.execution_id < b.execution_id ? 1 : -1));
 }
 
-/** A page of a list, likewise. It stays as long as it was, or as is asked for; those that find no room on it begin the next. */
+/**
+ * Merges changed executions into a page. It keeps its length, or grows to `limit`; executions beyond
+ * that begin the next page.
+ */
 export function mergePage<Page extends { executions: ExecutionSummary[]; next: string | null }>(
   page: Page,
   changed: readonly ExecutionSummary[],
   filter: ExecutionFilter,
   limit: number,
 ): Page {
-  const room = Math.max(limit, page.executions.length);
+  const size = Math.max(limit, page.executions.length);
   const all = merge(page.executions, changed, filter, filter.before !== undefined);
-  const executions = all.slice(0, room);
+  const executions = all.slice(0, size);
   return {
     ...page,
     executions,
-    next: all.length > room ? (executions[room - 1]?.execution_id ?? null) : page.next,
+    next: all.length > size ? (executions[size - 1]?.execution_id ?? null) : page.next,
   };
 }
 
+/** Loads a page of executions and keeps it up to date. */
 export function useExecutions(filter: ExecutionFilter, limit: number) {
   const key = JSON.stringify([filter, limit]);
   const page = useResource(key, (signal) => api.executions({ ...filter, limit }, { signal }));

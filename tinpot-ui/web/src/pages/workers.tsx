@@ -25,7 +25,7 @@ export function WorkersPage() {
   const page = useResource("workers", (signal) => api.workers({ signal }));
   useEffect(() => {
     const leave = [hub.onChange("workers", page.reload), hub.onExecutions(page.reload)];
-    // A beat is no event of the stream, and "silent for" has to grow.
+    // Heartbeats are not events of the stream, and the time since the last one has to grow.
     const timer = setInterval(page.reload, 10_000);
     return () => {
       for (const stop of leave) stop();
@@ -42,14 +42,14 @@ export function WorkersPage() {
         sub={
           workers === undefined
             ? undefined
-            : `${count(workers.length, "worker")}, ${busy} of ${count(slots, "slot")} taken`
+            : `${count(workers.length, "worker")}, ${busy} of ${count(slots, "slot")} busy`
         }
       />
       {page.error !== null && <ErrorBox error={page.error} retry={page.reload} />}
       {workers === undefined && page.error === null && <Loading />}
       {workers?.length === 0 && (
         <Empty title="No live workers" icon="workers">
-          What is asked for waits until one comes: <code>tinpot worker</code>
+          Executions wait until a worker starts: <code>tinpot worker</code>
         </Empty>
       )}
       <ul class="worker-list stale-dim">
@@ -61,7 +61,7 @@ export function WorkersPage() {
   );
 }
 
-/** Beats come every few seconds; one that is late by so much is worth a look. */
+/** The time without a heartbeat, which arrives every few seconds, that is worth a warning. */
 const SILENT_SECONDS = 15;
 
 function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => void }) {
@@ -96,7 +96,7 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
         {silent && (
           <span class="status" data-status="lost">
             <i />
-            silent
+            not responding
           </span>
         )}
         <Button class="small" disabled={worker.draining} onClick={() => setAsking(true)}>
@@ -151,13 +151,13 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
           </div>
         )}
         <div>
-          <dt>Last beat</dt>
+          <dt>Last heartbeat</dt>
           <dd class="num">
             {worker.silent_for < 1 ? "just now" : `${formatDuration(worker.silent_for)} ago`}
           </dd>
         </div>
         <div>
-          <dt>Id</dt>
+          <dt>ID</dt>
           <dd class="mono">{worker.id}</dd>
         </div>
       </dl>
@@ -171,7 +171,7 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
                 <StatusBadge plain status={one.started ? "running" : "queued"} />
                 <span>{one.action_name}</span>
                 {one.attempt > 1 && <span class="tag">attempt {one.attempt}</span>}
-                {one.waits && <span class="tag">waits for a child</span>}
+                {one.waits && <span class="tag">waiting for a child</span>}
                 <span class="rows-end">
                   <Duration from={one.since} />
                 </span>
@@ -202,8 +202,9 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
           onClose={() => setAsking(false)}
         >
           <p>
-            It is given no new work{holding > 0 ? `, finishes ${count(holding, "attempt")}` : ""}{" "}
-            and ends then. Somebody has to start it again.
+            The worker receives no new work
+            {holding > 0 ? `, finishes ${count(holding, "attempt")}` : ""} and exits. Start it again
+            to use it.
           </p>
         </Confirm>
       )}
@@ -211,7 +212,7 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
   );
 }
 
-/** One box per slot, as long as they can be told apart. */
+/** The slots of a worker: a box for each, up to 32, and their numbers. */
 function Slots({ used, all }: { used: number; all: number }) {
   return (
     <span class="slots">

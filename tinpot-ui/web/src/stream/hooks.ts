@@ -3,20 +3,20 @@ import { ApiError, isAbort } from "../api/transport";
 import { hub } from "./hub";
 
 export interface Resource<T> {
-  /** What was loaded last; kept while it is loaded again, and when that fails. */
+  /** The data of the last successful request, kept during and after later ones. */
   data: T | null;
   error: unknown;
   loading: boolean;
-  /** Loads again; calls that come close together make one request. */
+  /** Loads the data again; calls close together make one request. */
   reload: () => void;
-  /** Puts in what is known from elsewhere: an event, or the answer to a change. */
+  /** Changes the data without a request, as after an event. */
   set: (change: (data: T) => T) => void;
 }
 
-/** Reloads that come closer together than this are one: a thousand events a second are not a thousand requests. */
+/** The time that reloads are gathered: a thousand events a second must not be as many requests. */
 const GATHER_MS = 300;
 
-/** Loads something now, whenever `key` changes, and when the stream was gone and is back. */
+/** Loads data now, whenever `key` changes, and after the stream was interrupted. */
 export function useResource<T>(
   key: string,
   load: (signal: AbortSignal) => Promise<T>,
@@ -70,7 +70,7 @@ export function useResource<T>(
     setState((old) => (old.data === null ? old : { ...old, data: change(old.data) }));
   }, []);
 
-  // Not after the next frame, as an effect would: whoever opens a page waits for this request.
+  // Before the browser paints, unlike an effect: the page waits for this request.
   useLayoutEffect(() => {
     run();
     const leave = hub.onResync(run);
@@ -95,14 +95,16 @@ export function useResource<T>(
 }
 
 /**
- * Whether an error only says what the header says already: that the server is gone. What was loaded stays, and is loaded again when it is back.
- * Signals are read, so that whoever draws this draws again when the connection comes or goes.
+ * Returns true if an error only repeats the header: the server is unreachable. The data stays, and is
+ * loaded again once the server is back.
+ *
+ * Reads a signal, so that the calling component renders again when the connection changes.
  */
 export function isOutage(error: unknown, loaded: boolean): boolean {
   return error instanceof ApiError && error.unreachable && loaded && hub.state.value !== "live";
 }
 
-/** Does something when the stream was gone and is back. */
+/** Calls a function after the stream was interrupted. */
 export function useResync(again: () => void): void {
   const latest = useRef(again);
   latest.current = again;

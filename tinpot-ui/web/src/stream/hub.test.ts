@@ -3,7 +3,7 @@ import { serverClock } from "../api/clock";
 import type { LogLine } from "../api/types";
 import { StreamHub } from "./hub";
 
-/** A connection that a test holds the other end of. */
+/** A connection whose server side a test controls. */
 class Connection {
   readonly url: URL;
   private controller!: ReadableStreamDefaultController<Uint8Array>;
@@ -94,7 +94,7 @@ const line = (seq: number): LogLine => ({
   timestamp: "2026-01-31T14:30:00Z",
 });
 
-/** Somebody who follows a log, and what has come. */
+/** A follower of a log, with the lines and events that it received. */
 function follower(
   id: string,
   after: number,
@@ -107,7 +107,7 @@ function follower(
   return seen;
 }
 
-test("what several parts of a page want comes through one connection", async () => {
+test("all subscriptions of a page share one connection", async () => {
   hub.onExecutions(() => undefined);
   hub.onChange("workers", () => undefined);
   const log = follower("e1", 7);
@@ -131,7 +131,7 @@ test("what several parts of a page want comes through one connection", async () 
   expect([log.seqs, log.events]).toEqual([[8, 9], ["status"]]);
 });
 
-test("who follows what is not there is told", async () => {
+test("a follower of an unknown execution receives an event", async () => {
   const log = follower("e1", 0);
   await start();
   await last().hello();
@@ -139,7 +139,7 @@ test("who follows what is not there is told", async () => {
   expect(log.events).toEqual(["missing"]);
 });
 
-test("a new wish makes a new connection, which goes on where the logs are", async () => {
+test("a new subscription opens a new connection, which continues the logs", async () => {
   const log = follower("e1", 0);
   await start();
   await last().hello();
@@ -150,7 +150,7 @@ test("a new wish makes a new connection, which goes on where the logs are", asyn
   expect(connections.length).toBe(2);
   expect(connections[0]?.aborted).toBe(true);
   expect(last().url.searchParams.get("log")).toBe("e1:2");
-  // Nobody has to see that.
+  // The user does not notice the change.
   expect(hub.state.value).toBe("live");
   await last().hello();
   await last().send(
@@ -160,7 +160,7 @@ test("a new wish makes a new connection, which goes on where the logs are", asyn
   expect([told, log.seqs]).toEqual([1, [1, 2, 3]]);
 });
 
-test("nothing new, no new connection", async () => {
+test("unchanged subscriptions keep the connection", async () => {
   await start();
   await last().hello();
   hub.onChange("workers", () => undefined)();
@@ -168,7 +168,7 @@ test("nothing new, no new connection", async () => {
   expect(connections.length).toBe(1);
 });
 
-test("two who follow the same log each get each line once", async () => {
+test("two followers of a log receive each line once", async () => {
   const first = follower("e1", 0);
   await start();
   await last().hello();
@@ -188,7 +188,7 @@ test("two who follow the same log each get each line once", async () => {
   expect(last().url.searchParams.has("log")).toBe(false);
 });
 
-test("a lost connection is seen, tried again less and less often, and its return is told", async () => {
+test("a lost connection is retried with growing delays, and listeners hear of its return", async () => {
   const log = follower("e1", 0);
   let resynced = 0;
   hub.onResync(() => (resynced += 1));
@@ -215,7 +215,7 @@ test("a lost connection is seen, tried again less and less often, and its return
   expect(log.seqs).toEqual([5, 6]);
 });
 
-test("a connection that says nothing, not even heartbeats, is dead", async () => {
+test("a connection without heartbeats counts as lost", async () => {
   await start();
   await last().hello();
   for (let at = 0; at < 4; at += 1) {
@@ -229,7 +229,7 @@ test("a connection that says nothing, not even heartbeats, is dead", async () =>
   expect(connections.length).toBe(2);
 });
 
-test("a server that gives no stream is asked now and then", async () => {
+test("a server that refuses the stream is asked again later", async () => {
   status = 404;
   await start();
   expect(hub.state.value).toBe("closed");
@@ -241,7 +241,7 @@ test("a server that gives no stream is asked now and then", async () => {
   expect(hub.state.value).toBe("live");
 });
 
-test("a server of another version is told of", async () => {
+test("a new version of the server is detected", async () => {
   await start();
   await last().hello("1");
   await last().end();
@@ -250,7 +250,7 @@ test("a server of another version is told of", async () => {
   expect(hub.outdated.value).toBe(true);
 });
 
-test("executions that changed, and that there were more", async () => {
+test("listeners receive changed executions, and whether some were omitted", async () => {
   const heard: [string[], boolean][] = [];
   const leave = hub.onExecutions((list, more) =>
     heard.push([list.map((one) => one.execution_id), more]),

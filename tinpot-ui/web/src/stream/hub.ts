@@ -1,5 +1,6 @@
-// The one event stream of a tab. Browsers allow six connections per host, so pages share it: each says what it wants to hear, and the hub
-// connects again, with the log positions it has, when that changes or the connection is gone.
+// The event stream of a tab. Browsers allow six connections per host, so all parts of a page share one.
+// Each subscribes to topics and logs, and the hub reconnects with the positions of its logs when the
+// subscriptions change or the connection is lost.
 import { signal } from "@preact/signals";
 import { createParser } from "eventsource-parser";
 import { queryText } from "../api/client";
@@ -7,7 +8,10 @@ import { serverClock } from "../api/clock";
 import type { ExecutionEvent, ExecutionSummary, LogLine, StreamMessage } from "../api/types";
 import { serverUrl } from "../app/base-path";
 
-/** `stale`: the connection is gone, what is shown may be old. `closed`: the server gives no stream; asked again now and then. */
+/**
+ * The state of the stream: `stale` after the connection was lost, when the page may be out of date, and
+ * `closed` if the server refuses the stream, which is requested again from time to time.
+ */
 export type StreamState = "connecting" | "live" | "stale" | "closed";
 
 export interface ServerInfo {
@@ -18,24 +22,24 @@ export interface ServerInfo {
 export type Topic = "executions" | "workers" | "queues" | "catalogue";
 
 export interface LogFollower {
-  /** New lines, ascending, each once. */
+  /** Takes new lines, in order and each once. */
   lines(lines: LogLine[]): void;
-  /** Anything else that happens to the execution: see the contract of `/api/stream`. */
+  /** Takes any other event of the execution: see the contract of `/api/stream`. */
   event(event: ExecutionEvent): void;
 }
 
-/** Logs that one stream can follow. */
+/** The number of logs that one stream follows. */
 export const LOGS_MAX = 8;
 
 const timing = {
-  /** Changes of what is wanted that come together make one connection. */
+  /** The time that changes of subscriptions are gathered into one connection. */
   settleMs: 30,
-  /** Heartbeats come every 15 s; two may be late. */
+  /** The longest silence: heartbeats arrive every 15 s, and two may be late. */
   silenceMs: 40_000,
   firstRetryMs: 500,
   lastRetryMs: 15_000,
   closedRetryMs: 30_000,
-  /** A connection that lasted so long was a good one. */
+  /** The time after which a connection counts as stable, which resets the delay of retries. */
   goodMs: 5_000,
 };
 
@@ -50,7 +54,7 @@ interface Follow {
 export class StreamHub {
   readonly state = signal<StreamState>("connecting");
   readonly server = signal<ServerInfo | null>(null);
-  /** The server is not of the version any more that this page came from. */
+  /** True once the server has another version than the one that served this page. */
   readonly outdated = signal(false);
 
   private readonly topics = new Map<Topic, number>();
@@ -71,21 +75,21 @@ export class StreamHub {
 
   start(): void {
     this.running = true;
-    window.addEventListener("online", this.hurry);
-    document.addEventListener("visibilitychange", this.hurry);
+    window.addEventListener("online", this.retryNow);
+    document.addEventListener("visibilitychange", this.retryNow);
     this.schedule(timing.settleMs);
   }
 
   stop(): void {
     this.running = false;
-    window.removeEventListener("online", this.hurry);
-    document.removeEventListener("visibilitychange", this.hurry);
+    window.removeEventListener("online", this.retryNow);
+    document.removeEventListener("visibilitychange", this.retryNow);
     if (this.timer !== null) clearTimeout(this.timer);
     this.connection?.abort();
     this.connection = null;
   }
 
-  /** Executions that changed; `more` says that there were more than were sent, so that lists have to be loaded anew. */
+  /** Listens for changed executions. `more` is true if some were omitted: lists must reload. */
   onExecutions(listener: (list: ExecutionSummary[], more: boolean) => void): () => void {
     this.executionListeners.add(listener);
     const leave = this.want("executions");
@@ -95,7 +99,7 @@ export class StreamHub {
     };
   }
 
-  /** Workers, queues or the catalogue are not as they were. */
+  /** Listens for changes of the workers, the queues or the catalogue. */
   onChange(topic: Exclude<Topic, "executions">, listener: () => void): () => void {
     const listeners = this.changeListeners.get(topic) ?? new Set();
     this.changeListeners.set(topic, listeners);
@@ -107,20 +111,20 @@ export class StreamHub {
     };
   }
 
-  /** The stream was gone and is back: whatever happened in between was not heard (except lines of followed logs). */
+  /** Listens for the end of an interruption, whose events are lost except for lines of logs. */
   onResync(listener: () => void): () => void {
     this.resyncListeners.add(listener);
     return () => this.resyncListeners.delete(listener);
   }
 
-  /** Follows the log of an execution, from the line after `after`. Several may follow the same; all hear what comes from then on. */
+  /** Follows the log of an execution after a line. Several followers may share a log. */
   followLog(id: string, after: number, follower: LogFollower): () => void {
     let follow = this.logs.get(id);
     if (follow === undefined) {
       follow = { after, followers: new Set() };
       this.logs.set(id, follow);
     } else if (after < follow.after) {
-      // The new one has less than the others: they get lines again, which `lines` leaves out by number.
+      // The new follower is behind: the others receive lines again, which `lines` drops by number.
       follow.after = after;
       this.connectedTo = "";
     }
@@ -154,7 +158,7 @@ export class StreamHub {
     };
   }
 
-  /** What the stream has to carry, without log positions. */
+  /** Returns the subscriptions as a text to compare, without the positions of logs. */
   private wanted(): string {
     const topics = [...this.topics].filter(([, users]) => users > 0).map(([topic]) => topic);
     return [...topics.sort(), ...[...this.logs.keys()].slice(0, LOGS_MAX)].join();
@@ -164,7 +168,7 @@ export class StreamHub {
     if (this.running && this.failures === 0) this.schedule(timing.settleMs, true);
   }
 
-  private readonly hurry = (): void => {
+  private readonly retryNow = (): void => {
     if (
       document.visibilityState === "visible" &&
       this.state.peek() !== "live" &&
@@ -185,7 +189,7 @@ export class StreamHub {
   private address(): string {
     const logs = [...this.logs].slice(0, LOGS_MAX).map(([id, { after }]) => `${id}:${after}`);
     const on = (topic: Topic): true | null => ((this.topics.get(topic) ?? 0) > 0 ? true : null);
-    // A stream of nothing would be refused, and the header shows whether there is one.
+    // The server refuses a stream without topics, and the header shows the state of the stream.
     const catalogue = true;
     return (
       `${serverUrl()}/api/stream` +
@@ -206,13 +210,13 @@ export class StreamHub {
     this.connectedTo = this.wanted();
     let began = Infinity;
     let silence: ReturnType<typeof setTimeout> | undefined;
-    const heard = (): void => {
+    const resetSilence = (): void => {
       clearTimeout(silence);
       silence = setTimeout(() => connection.abort(), timing.silenceMs);
     };
     let refused = false;
     try {
-      heard();
+      resetSilence();
       const sent = Date.now();
       const response = await fetch(this.address(), {
         headers: { Accept: "text/event-stream" },
@@ -225,13 +229,13 @@ export class StreamHub {
         throw new Error(`the stream was refused: ${response.status}`);
       }
       began = Date.now();
-      await this.read(response.body, heard);
+      await this.read(response.body, resetSilence);
     } catch {
-      // Whatever it was, it is tried again below.
+      // Every failure is retried below.
     } finally {
       clearTimeout(silence);
     }
-    // Somebody else has taken over.
+    // A newer connection has replaced this one.
     if (this.connection !== connection || !this.running) return;
     this.connection = null;
     this.missed = this.wasLive;
@@ -241,11 +245,11 @@ export class StreamHub {
     const longest = refused
       ? timing.closedRetryMs
       : Math.min(timing.firstRetryMs * 2 ** (this.failures - 1), timing.lastRetryMs);
-    // Jitter: a coordinator that comes back is not met by everybody in the same instant.
+    // Jitter, so that not all browsers reconnect to a restarted coordinator at the same moment.
     this.schedule(longest * (0.5 + Math.random() / 2));
   }
 
-  private async read(body: ReadableStream<Uint8Array>, heard: () => void): Promise<void> {
+  private async read(body: ReadableStream<Uint8Array>, resetSilence: () => void): Promise<void> {
     const reader = body.getReader();
     const decoder = new TextDecoder();
     const parser = createParser({
@@ -258,7 +262,7 @@ export class StreamHub {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      heard();
+      resetSilence();
       parser.feed(decoder.decode(value, { stream: true }));
     }
   }
@@ -307,7 +311,7 @@ export class StreamHub {
     if (this.missed) for (const listener of [...this.resyncListeners]) listener();
     this.missed = false;
     this.wasLive = true;
-    // What was asked for while this connection was being made.
+    // Subscriptions may have changed while this connection was opened.
     this.changed();
   }
 }

@@ -2,17 +2,17 @@ import type { ComponentChildren, JSX } from "preact";
 import { Icon, type IconName } from "./icons";
 
 type ButtonProps = Omit<JSX.IntrinsicElements["button"], "icon" | "class" | "type"> & {
-  /** `primary` once per page; `danger` for what cannot be undone; `quiet` has no frame. */
+  /** The look: `primary` at most once per page, `danger` for what cannot be undone, `quiet` without a frame. */
   look?: "primary" | "danger" | "quiet";
   icon?: IconName;
-  /** While what it started is not done: it cannot be pressed, and says so. */
+  /** If true, the button is disabled while its action runs. */
   busy?: boolean;
   class?: string;
   submit?: boolean;
   children?: ComponentChildren;
 };
 
-/** One without text needs an `aria-label`, which is its tooltip as well. */
+/** A button. Without text it needs an `aria-label`, which becomes its tooltip. */
 export function Button({
   look,
   icon,

@@ -6,7 +6,7 @@ interface DialogProps {
   title: string;
   onClose: () => void;
   children: ComponentChildren;
-  /** The title is there for screen readers only. */
+  /** If true, only screen readers read the title. */
   bare?: boolean;
   class?: string;
 }
@@ -14,7 +14,7 @@ interface DialogProps {
 const FOCUSABLE =
   'a[href],button:not([disabled]),input:not([disabled]),select:not([disabled]),textarea:not([disabled]),[tabindex="0"]';
 
-/** What has to be dealt with first. Keeps the focus, gives it back, and closes on Escape and on a click beside it. */
+/** A modal dialog. Traps the focus and restores it; closes on Escape and on a click outside. */
 export function Dialog({ title, onClose, children, bare = false, class: extra = "" }: DialogProps) {
   const box = useRef<HTMLDivElement>(null);
   const id = useId();
@@ -30,7 +30,7 @@ export function Dialog({ title, onClose, children, bare = false, class: extra = 
     document.documentElement.classList.add("has-dialog");
     return () => {
       document.documentElement.classList.remove("has-dialog");
-      // Whoever has closed it may have put the focus where it belongs now, at a new page for one.
+      // Restore the focus unless the code that closed the dialog has moved it, as to a new page.
       const at = document.activeElement;
       const nowhere = at === null || at === document.body || element?.contains(at) === true;
       if (nowhere && before instanceof HTMLElement) before.focus();
@@ -82,21 +82,24 @@ export function Dialog({ title, onClose, children, bare = false, class: extra = 
 interface ConfirmProps {
   title: string;
   children: ComponentChildren;
-  /** What the button says: a verb. */
+  /** The label of the button that confirms: a verb. */
   action: string;
   danger?: boolean;
+  /** The label of the button that closes the dialog. */
+  dismiss?: string;
   busy?: boolean;
   error?: string | null;
   onConfirm: () => void;
   onClose: () => void;
 }
 
-/** Asks before something is done. */
+/** A dialog that asks for confirmation. */
 export function Confirm({
   title,
   children,
   action,
   danger = false,
+  dismiss = "Cancel",
   busy = false,
   error = null,
   onConfirm,
@@ -112,7 +115,7 @@ export function Confirm({
       )}
       <div class="dialog-buttons">
         <Button onClick={onClose} data-autofocus>
-          Not now
+          {dismiss}
         </Button>
         <Button look={danger ? "danger" : "primary"} busy={busy} onClick={onConfirm}>
           {action}

@@ -20,7 +20,7 @@ export function ErrorBox({
         <strong>{title ?? (unreachable ? "Cannot reach the server" : "Request failed")}</strong>
         <p>{errorText(error)}</p>
       </div>
-      {retry !== undefined && <Button onClick={retry}>Try again</Button>}
+      {retry !== undefined && <Button onClick={retry}>Retry</Button>}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-// Strokes on a grid of 16, drawn with the colour of the text.
+// Icons as strokes on a grid of 16, in the colour of the text.
 const PATHS = {
   overview: "M2.5 13.5h11M4.5 11V8M8 11V4M11.5 11V6.5",
   actions: "M5 3.2v9.6L12.5 8z",

@@ -2,17 +2,17 @@ import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 
 interface TabsProps<T extends string> {
-  /** What the choice is about, for screen readers. */
+  /** The name of the choice for screen readers. */
   label: string;
   tabs: readonly { id: T; title: ComponentChildren; disabled?: boolean }[];
   current: T;
   onSelect: (id: T) => void;
-  /** The current tab's content. */
+  /** The content of the current tab. */
   children?: ComponentChildren;
   class?: string;
 }
 
-/** Arrow keys go from tab to tab, Tab goes into the panel. */
+/** A row of tabs. Arrow keys select one, and Tab moves into the panel. */
 export function Tabs<T extends string>({
   label,
   tabs,
