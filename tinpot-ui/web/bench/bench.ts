@@ -1,7 +1,7 @@
 // Measures the waiting times of the web UI: `npm run bench`, with a release build of `tinpot`.
 //
-// Prints medians and asserts nothing, because machines differ. The clock of the page measures the time
-// from an action of the user to the frame that shows its effect.
+// Prints medians and asserts nothing, because machines differ. The clock of the page measures the
+// time from an action of the user to the frame that shows its effect.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -42,7 +42,9 @@ function print({ what, unit, must, aim, values }: Measured): void {
   );
 }
 
-/** Returns the milliseconds from an action in the page to the first frame in which `shown` is true. */
+/**
+ * Returns the milliseconds from an action in the page to the first frame in which `shown` is true.
+ */
 async function timed(page: Page, act: string, shown: string): Promise<number> {
   return page.evaluate(`new Promise((done, failed) => {
     const began = performance.now();

@@ -1,4 +1,5 @@
-// Real servers for the tests, each on a free port with the actions of this folder and its own store.
+// Real servers for the tests, each on a free port with the actions of this folder and its own
+// store.
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer as createHttpServer, request } from "node:http";

@@ -8,8 +8,8 @@ export interface Found<T> {
 /**
  * Returns how well a text matches all words of a query, or null if one of them is missing.
  *
- * A word at the beginning of the text scores more than one at the beginning of a word, that more than
- * one inside, and that more than letters in order. Shorter texts score more.
+ * A word at the beginning of the text scores more than one at the beginning of a word, that more
+ * than one inside, and that more than letters in order. Shorter texts score more.
  */
 export function score(query: string, text: string): number | null {
   const lower = text.toLowerCase();

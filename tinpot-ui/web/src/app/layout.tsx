@@ -53,7 +53,7 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
   ).pop();
   return (
     <div class="layout" data-menu={menu || undefined}>
-      {/* biome-ignore lint/a11y/useValidAnchor: a link to a place, which <base> would lead astray. */}
+      {/* biome-ignore lint/a11y/useValidAnchor: <base> changes the target of the link. */}
       <a
         class="skip"
         href="#main"

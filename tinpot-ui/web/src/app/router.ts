@@ -48,7 +48,9 @@ export function setQuery(
   navigate(path + (text === "" ? "" : `?${text}`) + hash, options);
 }
 
-/** Matches a path with a pattern like `/executions/:id`. Returns the values of its names, or null. */
+/**
+ * Matches a path with a pattern like `/executions/:id`. Returns the values of its names, or null.
+ */
 export function match(pattern: string, path: string): Record<string, string> | null {
   const [wanted, given] = [pattern.split("/"), path.split("/")];
   if (wanted.length !== given.length) return null;

@@ -6,8 +6,8 @@ import { Button, Tabs } from "../ui";
 import { type CallOptions, SNIPPET_KINDS, type SnippetKind, snippet } from "./snippet-text";
 
 /**
- * Copies text to the clipboard. Browsers offer `navigator.clipboard` on secure pages only, so pages of
- * a server that is reached by plain HTTP copy a selection.
+ * Copies text to the clipboard. Browsers offer `navigator.clipboard` on secure pages only, so pages
+ * of a server that is reached by plain HTTP copy a selection.
  */
 function toClipboard(text: string): Promise<void> {
   const clipboard = navigator.clipboard as Clipboard | undefined;

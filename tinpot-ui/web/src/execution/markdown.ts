@@ -1,5 +1,5 @@
-// A parser for the Markdown of summaries: headings, paragraphs, lists, code, tables, quotes, emphasis
-// and links. It knows neither HTML nor images, so markup that an action writes stays text.
+// A parser for the Markdown of summaries: headings, paragraphs, lists, code, tables, quotes,
+// emphasis and links. It knows neither HTML nor images, so markup that an action writes stays text.
 
 export type Inline =
   | { kind: "text"; text: string }
@@ -243,7 +243,8 @@ export function inlineOf(text: string, depth = 0): Inline[] {
 /**
  * Returns the address of a link if it is absolute and of the web, else null.
  *
- * `javascript:` and `data:` would run code, and a relative address could look like a page of the UI.
+ * `javascript:` and `data:` would run code, and a relative address could look like a page of the
+ * UI.
  */
 export function safeHref(text: string): string | null {
   try {

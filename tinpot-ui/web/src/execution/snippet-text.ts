@@ -115,7 +115,8 @@ with urllib.request.urlopen(request) as answer:
 }
 
 function pythonText(text: string): string {
-  // Python has the escapes of JSON, except for surrogate pairs, which JSON.stringify does not escape.
+  // Python has the escapes of JSON, except for surrogate pairs, which JSON.stringify does not
+  // escape.
   return JSON.stringify(text);
 }
 

@@ -67,7 +67,9 @@ interface Draft extends Omit<Bar, "from" | "to" | "seconds"> {
   end: number;
 }
 
-/** Returns the bars as a tree in order: attempts, their steps, and the steps and children of those. */
+/**
+ * Returns the bars as a tree in order: attempts, their steps, and the steps and children of those.
+ */
 export function timeline(input: TimelineInput): { bars: Bar[]; left: number; seconds: number } {
   const drafts: Draft[] = [];
   const attemptEnd = new Map(

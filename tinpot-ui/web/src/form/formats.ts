@@ -102,8 +102,8 @@ export function isoDuration(seconds: number): string {
 }
 
 /**
- * Returns the ISO 8601 duration of a text: `1h 30m`, `90`, `1.5 h`, `1:30:00` or `P1D`. Returns null
- * for any other text.
+ * Returns the ISO 8601 duration of a text: `1h 30m`, `90`, `1.5 h`, `1:30:00` or `P1D`. Returns
+ * null for any other text.
  */
 export function parseDuration(text: string): string | null {
   const trimmed = text.trim();

@@ -1,5 +1,5 @@
-// Matching of values with shapes, which selects the member of a union that shows a value. The server
-// decides if a value is valid.
+// Matching of values with shapes, which selects the member of a union that shows a value. The
+// server decides if a value is valid.
 
 import { isObject, type Json, NumberText, sameJson } from "../json/lossless-json";
 import { formatProblem } from "./formats";

@@ -1,9 +1,9 @@
-// JSON without loss: JSON.parse turns 9007199254740993 into 9007199254740992 and 3.0 into 3, but a form
-// must return an untouched value unchanged.
+// JSON without loss: JSON.parse turns 9007199254740993 into 9007199254740992 and 3.0 into 3, but a
+// form must return an untouched value unchanged.
 //
-// The package lossless-json would replace about 100 lines for 3.0 kB, compressed. It is 1.7 times slower
-// (6 MB: 3.8 s against 2.2 s, November 2026), has no bound on nesting, accepts a name twice if the
-// values are equal, and reports offsets instead of line and column.
+// The package lossless-json would replace about 100 lines for 3.0 kB, compressed. It is 1.7 times
+// slower (6 MB: 3.8 s against 2.2 s, November 2026), has no bound on nesting, accepts a name twice
+// if the values are equal, and reports offsets instead of line and column.
 
 /** A number whose text a JavaScript number cannot represent. */
 export class NumberText {
@@ -32,7 +32,9 @@ export class JsonError extends Error {
   }
 }
 
-/** The deepest nesting. The server refuses more than 100; without a bound, the stack would overflow. */
+/**
+ * The deepest nesting. The server refuses more than 100; without a bound, the stack would overflow.
+ */
 const DEPTH_MAX = 500;
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;

@@ -1,6 +1,6 @@
-// A parser for terminal output: turns a line into spans of styled text, never into markup. Each line
-// is parsed on its own. A colour that is left on ends with its line, so that any line can be shown
-// without those before it.
+// A parser for terminal output: turns a line into spans of styled text, never into markup. Each
+// line is parsed on its own. A colour that is left on ends with its line, so that any line can be
+// shown without those before it.
 
 /** A palette entry (0–255) or `#rrggbb`. */
 export type Colour = number | string;
@@ -72,7 +72,9 @@ interface Cell {
   style: Style | null;
 }
 
-/** Parses a line with `\r` or `\b`, whose later text overwrites earlier text, as progress bars do. */
+/**
+ * Parses a line with `\r` or `\b`, whose later text overwrites earlier text, as progress bars do.
+ */
 function cells(text: string): Span[] {
   let row: Cell[] = [];
   let at = 0;

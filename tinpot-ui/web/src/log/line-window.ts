@@ -1,8 +1,8 @@
-// The lines of a log that are held: one run without holes and with a bound. The number of lines before
-// and after it is an estimate until they are loaded.
+// The lines of a log that are held: one run without holes and with a bound. The number of lines
+// before and after it is an estimate until they are loaded.
 //
-// `seq` identifies a line. Steps and artifacts take numbers too, and a filter omits lines, so a position
-// in the log can only be estimated from a number.
+// `seq` identifies a line. Steps and artifacts take numbers too, and a filter omits lines, so a
+// position in the log can only be estimated from a number.
 
 import type { LogLine } from "../api/types";
 

@@ -1,4 +1,5 @@
-// A search through a whole log, which the server performs, and the reader's position in its matches.
+// A search through a whole log, which the server performs, and the reader's position in its
+// matches.
 import { batch, signal } from "@preact/signals";
 import { errorText, isAbort } from "../api/transport";
 import type { LogFilter, LogMatch, SearchQuery } from "../api/types";

@@ -19,6 +19,7 @@ import { NEXT_TIMES, Toolbar } from "./toolbar";
 import { useSelection } from "./use-selection";
 import { useViewport } from "./viewport";
 import "./log.css";
+import "./ansi-colours.css";
 
 interface LogViewerProps {
   id: string;

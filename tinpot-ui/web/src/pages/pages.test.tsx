@@ -1,16 +1,13 @@
 import { fireEvent, render, screen, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { serverClock } from "../api/clock";
-import type { ActionView, ExecutionSummary, Stats } from "../api/types";
-import { includesWords, score, search } from "../app/fuzzy-search";
+import type { ActionView, ExecutionSummary } from "../api/types";
 import { overlay, startShortcuts } from "../app/overlays";
 import { entries, Palette } from "../app/palette";
 import { location, startRouter } from "../app/router";
 import { hub } from "../stream";
-import { Dialog, formatDuration, formatRelative } from "../ui";
 import { ActionPage } from "./action";
 import { gathered } from "./actions";
-import { buckets, niceTop } from "./charts";
 import { filterOf } from "./history";
 import { QueuesPage } from "./queues";
 import { merge, mergePage, passesFilter } from "./use-executions";
@@ -325,20 +322,6 @@ test("a refused drain is shown in the dialog", async () => {
   expect((await screen.findByRole("alert")).textContent).toContain("there is nothing at");
 });
 
-test("search ranks the beginning of a text over words inside it over scattered letters", () => {
-  const names = ["nightly_backup", "backup", "restore_backups_now", "big_attic_kup", "hello"];
-  expect(search("backup", names, (name) => name, 10)).toEqual([
-    "backup",
-    "nightly_backup",
-    "restore_backups_now",
-    "big_attic_kup",
-  ]);
-  expect(search("night back", names, (name) => name, 10)).toEqual(["nightly_backup"]);
-  expect(score("zz", "backup")).toBeNull();
-  expect(includesWords("back NOW", "restore_backups_now")).toBe(true);
-  expect(includesWords("bcp", "backup")).toBe(false);
-});
-
 test("the palette finds pages, actions, and executions by id", () => {
   const id = "019aa0ff-7c1e-7b2a-9f00-00d4a51000aa";
   const found = (query: string) => entries(query, [backup()], [execution(id)]).map((one) => one.to);
@@ -396,84 +379,4 @@ test("keys open the palette, the shortcuts and pages, except while the user type
   expect(overlay.value).toBe("shortcuts");
   overlay.value = null;
   end();
-});
-
-test("a dialog traps the focus and restores it", async () => {
-  document.body.insertAdjacentHTML("beforeend", '<button id="before">x</button>');
-  const before = document.getElementById("before") as HTMLElement;
-  before.focus();
-  const onClose = vi.fn();
-  const dialog = render(
-    <Dialog title="Sure?" onClose={onClose}>
-      <button type="button">one</button>
-      <button type="button">two</button>
-    </Dialog>,
-  );
-  const [one, two] = [screen.getByText("one"), screen.getByText("two")];
-  expect(document.activeElement).toBe(one);
-  two.focus();
-  fireEvent.keyDown(two, { key: "Tab" });
-  expect(document.activeElement).toBe(one);
-  fireEvent.keyDown(one, { key: "Tab", shiftKey: true });
-  expect(document.activeElement).toBe(two);
-  fireEvent.keyDown(two, { key: "Escape" });
-  expect(onClose).toHaveBeenCalledTimes(1);
-  dialog.unmount();
-  await waitFor(() => expect(document.activeElement).toBe(before));
-  before.remove();
-});
-
-test("minutes are grouped into the bars of a chart", () => {
-  const minute = {
-    accepted: 0,
-    succeeded: 2,
-    failed: 1,
-    cancelled: 0,
-    timed_out: 1,
-    lost: 1,
-    duration_p50: 1,
-    duration_p95: 2,
-  };
-  const now = Date.parse("2026-01-31T14:30:30Z");
-  const stats: Stats = {
-    since: "2026-01-31T13:00:00Z",
-    minute_seconds: 60,
-    minutes: [
-      { ...minute, at: "2026-01-31T14:29:00Z" },
-      { ...minute, at: "2026-01-31T14:30:00Z", duration_p95: 5 },
-    ],
-  };
-  const each = buckets(stats, 60, 60, now);
-  expect(each.length).toBe(60);
-  expect(each.slice(-3).map((one) => [one.succeeded, one.failed, one.p95])).toEqual([
-    [0, 0, null],
-    [2, 3, 2],
-    [2, 3, 5],
-  ]);
-  const wide = buckets(stats, 360, 60, now);
-  expect(wide.length).toBe(60);
-  expect(wide[59]).toMatchObject({ seconds: 360, succeeded: 4, failed: 6, p95: 5 });
-  expect([0, 0.3, 7, 20, 21, 101].map(niceTop)).toEqual([1, 0.4, 10, 20, 40, 200]);
-});
-
-test("times and durations are shown in words", () => {
-  const now = Date.parse("2026-01-31T14:30:00Z");
-  expect([0, 5, 65, 7200, 3 * 86400].map((ago) => formatRelative(now - ago * 1000, now))).toEqual([
-    "just now",
-    "5 s ago",
-    "1 min ago",
-    "2 h ago",
-    "3 d ago",
-  ]);
-  expect(formatRelative(now + 90_000, now)).toBe("in 1 min");
-  expect([0.0004, 0.05, 1.234, 42, 59.7, 184, 7500, 200_000].map(formatDuration)).toEqual([
-    "0 ms",
-    "50 ms",
-    "1.2 s",
-    "42 s",
-    "1 min",
-    "3 min 4 s",
-    "2 h 5 min",
-    "2 d 7 h",
-  ]);
 });

@@ -52,8 +52,8 @@ export function merge(
 }
 
 /**
- * Merges changed executions into a page. It keeps its length, or grows to `limit`; executions beyond
- * that begin the next page.
+ * Merges changed executions into a page. It keeps its length, or grows to `limit`; executions
+ * beyond that begin the next page.
  */
 export function mergePage<Page extends { executions: ExecutionSummary[]; next: string | null }>(
   page: Page,

@@ -95,8 +95,8 @@ export function useResource<T>(
 }
 
 /**
- * Returns true if an error only repeats the header: the server is unreachable. The data stays, and is
- * loaded again once the server is back.
+ * Returns true if an error only repeats the header: the server is unreachable. The data stays, and
+ * is loaded again once the server is back.
  *
  * Reads a signal, so that the calling component renders again when the connection changes.
  */

@@ -1,6 +1,6 @@
-// The event stream of a tab. Browsers allow six connections per host, so all parts of a page share one.
-// Each subscribes to topics and logs, and the hub reconnects with the positions of its logs when the
-// subscriptions change or the connection is lost.
+// The event stream of a tab. Browsers allow six connections per host, so all parts of a page share
+// one. Each subscribes to topics and logs, and the hub reconnects with the positions of its logs
+// when the subscriptions change or the connection is lost.
 import { signal } from "@preact/signals";
 import { createParser } from "eventsource-parser";
 import { queryText } from "../api/client";
@@ -9,8 +9,8 @@ import type { ExecutionEvent, ExecutionSummary, LogLine, StreamMessage } from ".
 import { serverUrl } from "../app/base-path";
 
 /**
- * The state of the stream: `stale` after the connection was lost, when the page may be out of date, and
- * `closed` if the server refuses the stream, which is requested again from time to time.
+ * The state of the stream: `stale` after the connection was lost, when the page may be out of date,
+ * and `closed` if the server refuses the stream, which is requested again from time to time.
  */
 export type StreamState = "connecting" | "live" | "stale" | "closed";
 

@@ -2,7 +2,10 @@ import type { ComponentChildren, JSX } from "preact";
 import { Icon, type IconName } from "./icons";
 
 type ButtonProps = Omit<JSX.IntrinsicElements["button"], "icon" | "class" | "type"> & {
-  /** The look: `primary` at most once per page, `danger` for what cannot be undone, `quiet` without a frame. */
+  /**
+   * The look: `primary` at most once per page, `danger` for what cannot be undone, `quiet` without
+   * a frame.
+   */
   look?: "primary" | "danger" | "quiet";
   icon?: IconName;
   /** If true, the button is disabled while its action runs. */
