@@ -4,6 +4,7 @@ mod calls;
 mod context;
 mod forward;
 mod function;
+mod log_reader;
 mod log_writer;
 mod masks;
 

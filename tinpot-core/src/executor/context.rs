@@ -311,6 +311,30 @@ impl Context {
         }
     }
 
+    /// Resolves when the grace period of the request to end has passed; never before a request.
+    ///
+    /// A later request with a shorter grace period shortens the wait. An executor kills the attempt
+    /// then.
+    pub async fn grace_expired(&self) {
+        let mut stops = self.stop.clone();
+        loop {
+            let stop = *stops.borrow_and_update();
+            let Some(stop) = stop else {
+                if stops.changed().await.is_err() {
+                    // The sender is gone: no request can come.
+                    std::future::pending::<()>().await;
+                }
+                continue;
+            };
+            // A later, shorter request starts this wait again.
+            match tokio::time::timeout(stop.grace, stops.changed()).await {
+                Err(_) => return,
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return tokio::time::sleep(stop.grace).await,
+            }
+        }
+    }
+
     /// The request to end, when there is one.
     pub fn stop_requested(&self) -> Option<Stop> {
         *self.stop.borrow()

@@ -1,4 +1,4 @@
-//! `Arc<T>` and `Box<T>` are executors where `T` is one.
+//! Executors behind `Arc` and `Box`.
 
 use std::sync::Arc;
 

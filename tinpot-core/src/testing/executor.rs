@@ -1,6 +1,7 @@
 //! The conformance suite of [`Executor`](crate::Executor).
 //!
-//! A crate that has an executor lets it offer the actions below, writes a factory that gives a [`Subject`], and one line:
+//! A crate that has an executor lets it offer the actions below, writes a factory of [`Subject`]s,
+//! and one line:
 //!
 //! ```ignore
 //! async fn subject() -> Subject { … }
@@ -8,22 +9,28 @@
 //! tinpot_core::executor_conformance!(subject);
 //! ```
 //!
-//! That makes one test per case; the crate needs `tokio` with `macros` and `rt-multi-thread` among its dev-dependencies. Every case gets an
-//! executor of its own, which runs at least four attempts at once.
+//! The macro emits one test per case, in a module `executor_suite`. The crate needs `tokio` with
+//! `macros` and `rt-multi-thread` among its dev-dependencies. Every case gets an executor of its
+//! own, which runs at least four attempts at once.
 //!
 //! # The actions
-//! [`functions`] has them as Rust closures; executors for other languages have the same ones in their language.
+//! [`functions`] has them as Rust closures. Executors for other languages have the same ones in
+//! their language.
 //!
-//! | name | parameters | what it does |
+//! | name | parameters | behaviour |
 //! | --- | --- | --- |
-//! | `echo` | `value` | returns `value` |
-//! | `add` | `a`: integer, `b`: integer = 2 | returns the sum |
-//! | `fail` | `message`: string | fails with the message |
-//! | `crash` | | fails in the worst way that the executor promises to isolate |
-//! | `print_lines` | `count`: integer, `prefix`: string = "line" | logs `{prefix} {i}` for `i` from 0; returns `count` |
-//! | `wait` | `dir`: string | makes the file `started` in `dir`, and waits; when it is asked to end, makes the file `cleaned` and ends |
-//! | `stubborn` | `dir`: string | makes the file `started` in `dir`, and waits for a file `release`, whatever it is asked; returns "released" |
-//! | `progress` | `done`: number, `message`: string, `total`: number | reports that progress and returns `null`; not there without [`Subject::progress`] |
+//! | `echo` | `value` | Returns `value`. |
+//! | `add` | `a`: integer, `b`: integer = 2 | Returns the sum. |
+//! | `fail` | `message`: string | Fails with the message. |
+//! | `crash` | | Fails in the worst way that the executor promises to isolate. |
+//! | `print_lines` | `count`: integer, `prefix`: string = "line", `scratch`: string = "" | Logs `{prefix} {i}` for `i` from 0; then makes the file `ended` in the directory `scratch`, if given; returns `count`. |
+//! | `wait` | `dir`: string | Makes the file `started` in `dir`, and waits; when asked to end, makes the file `cleaned` and ends. |
+//! | `stubborn` | `dir`: string | Makes the file `started` in `dir`, and waits for a file `release`, whatever it is asked; then makes the file `ended` and returns "released". |
+//! | `leave_child` | `dir`: string, `wait`: boolean | Starts a child (a process where actions are processes) that makes the file `child_started`, waits for `release` and makes `child_ended`. Once the child has started, it makes `started`. With `wait` it goes on like `stubborn`; without, it returns and leaves the child running. |
+//! | `progress` | `done`: number, `message`: string, `total`: number | Reports that progress and returns `null`; only with [`Subject::progress`]. |
+//!
+//! An executor without return values ([`Subject::values`]) has an `echo` and an `add` that log what
+//! they would return as one line of JSON.
 
 mod actions;
 mod lifecycle;
@@ -33,70 +40,143 @@ mod stopping;
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::actions::functions;
 pub use self::lifecycle::{
     close_ends_what_runs, close_is_idempotent, closed_executor_refuses,
-    dropped_future_harms_nothing_else, set_of_actions_is_offered,
+    dropped_future_ends_its_attempt, dropped_future_harms_nothing_else, set_of_actions_is_offered,
 };
 pub use self::logs::{
     hundred_thousand_lines_arrive, lines_are_in_order_and_complete, lines_belong_to_their_attempt,
     undrained_log_holds_the_action_back,
 };
 pub use self::outcomes::{
-    crash_is_isolated, default_applies, failure_says_why, many_run_at_once, parameters_arrive,
-    progress_is_seen, unknown_action_fails, value_comes_back,
+    crash_is_isolated, default_applies, failure_says_why, large_parameters_arrive_or_fail,
+    many_run_at_once, parameters_arrive, progress_is_seen, unknown_action_fails, value_comes_back,
 };
 pub use self::stopping::{
-    ignored_stop_is_killed, next_attempt_is_unharmed, shorter_stop_replaces_a_longer,
-    stop_before_the_start_counts, stop_lets_cleanup_run, stop_may_be_survived,
-    stop_without_grace_kills,
+    ended_attempt_leaves_no_child, ignored_stop_is_killed, killed_attempt_takes_its_child,
+    next_attempt_is_unharmed, shorter_stop_replaces_a_longer, stop_before_the_start_counts,
+    stop_lets_cleanup_run, stop_may_be_survived, stop_without_grace_kills,
 };
 use crate::executor::Executor;
 
-/// An executor under test, and what it promises.
+/// An executor under test, and its promises. The suite asserts each promise, and each lack of one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Subject {
     /// The executor.
     pub executor: Arc<dyn Executor>,
-    /// What becomes of an attempt that ignores the request to end.
+    /// The fate of an attempt that ignores the request to end.
     pub kill: Kill,
-    /// Whether its actions can report progress.
+    /// If true, children that an action leaves behind die with its attempt.
+    pub children: bool,
+    /// If true, dropping the future of an attempt kills it. If false, it is asked to end.
+    pub drop_kills: bool,
+    /// If true, actions return values. If false, every success has the value `null`.
+    pub values: bool,
+    /// If true, actions can report progress.
     pub progress: bool,
+    /// The most bytes of parameters that an action can take; an attempt with more fails.
+    pub max_parameters_bytes: usize,
+    /// The longest time that a condition may take.
+    pub patience: Duration,
+    /// The time that a dropped attempt has to die, and for which the suite looks for signs of life.
+    pub settle: Duration,
 }
 
-/// What an executor can do about an attempt that does not want to end.
+/// The means of an executor against an attempt that does not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
-    /// It is dead when the grace period is over.
+    /// The attempt is dead when the grace period is over.
     Hard,
-    /// It goes on until it ends by itself, and `execute` with it. The executor's documentation says so.
+    /// The attempt goes on until it ends by itself, and `execute` with it. The documentation of the
+    /// executor says so.
     Cooperative,
 }
 
 impl Subject {
-    /// An executor that kills what does not end, and whose actions cannot report progress.
+    /// Returns a subject that kills attempts with their children, returns values, takes parameters
+    /// of any size, and whose actions cannot report progress. Its patience is 60 s, and it settles
+    /// within 1 s.
     pub fn new(executor: impl Executor) -> Self {
-        Self { executor: Arc::new(executor), kill: Kill::Hard, progress: false }
+        Self {
+            executor: Arc::new(executor),
+            kill: Kill::Hard,
+            children: true,
+            drop_kills: true,
+            values: true,
+            progress: false,
+            max_parameters_bytes: usize::MAX,
+            patience: Duration::from_secs(60),
+            settle: Duration::from_secs(1),
+        }
     }
 
-    /// Says what it does about an attempt that does not want to end.
+    /// Sets the fate of an attempt that ignores the request to end.
     #[must_use]
     pub fn kill(mut self, kill: Kill) -> Self {
         self.kill = kill;
         self
     }
 
-    /// Says whether its actions can report progress.
+    /// Sets whether children that an action leaves behind die with its attempt. If not, the
+    /// documentation of the executor says so.
+    #[must_use]
+    pub fn children(mut self, children: bool) -> Self {
+        self.children = children;
+        self
+    }
+
+    /// Sets whether dropping the future of an attempt kills it. If not, the attempt is asked to end,
+    /// and the documentation of the executor says so.
+    #[must_use]
+    pub fn drop_kills(mut self, drop_kills: bool) -> Self {
+        self.drop_kills = drop_kills;
+        self
+    }
+
+    /// Sets whether actions return values.
+    #[must_use]
+    pub fn values(mut self, values: bool) -> Self {
+        self.values = values;
+        self
+    }
+
+    /// Sets whether actions can report progress.
     #[must_use]
     pub fn progress(mut self, progress: bool) -> Self {
         self.progress = progress;
         self
     }
+
+    /// Sets the most bytes of parameters that an action can take; at least 16 KiB.
+    #[must_use]
+    pub fn max_parameters_bytes(mut self, bytes: usize) -> Self {
+        self.max_parameters_bytes = bytes;
+        self
+    }
+
+    /// Sets the longest time that a condition may take.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Sets the time that a dropped attempt has to die, and for which the suite looks for signs of
+    /// life.
+    #[must_use]
+    pub fn settle(mut self, settle: Duration) -> Self {
+        self.settle = settle;
+        self
+    }
 }
 
-/// Emits one test per case of the suite. Takes the path of an async function that gives a
+/// Emits one test per case of the executor suite, in a module `executor_suite`.
+///
+/// Takes the path of a function that returns a future of a
 /// [`Subject`](crate::testing::executor::Subject).
 #[macro_export]
 macro_rules! executor_conformance {
@@ -106,6 +186,7 @@ macro_rules! executor_conformance {
             set_of_actions_is_offered
             value_comes_back
             parameters_arrive
+            large_parameters_arrive_or_fail
             default_applies
             failure_says_why
             unknown_action_fails
@@ -122,7 +203,10 @@ macro_rules! executor_conformance {
             stop_without_grace_kills
             ignored_stop_is_killed
             shorter_stop_replaces_a_longer
+            killed_attempt_takes_its_child
+            ended_attempt_leaves_no_child
             next_attempt_is_unharmed
+            dropped_future_ends_its_attempt
             dropped_future_harms_nothing_else
             close_ends_what_runs
             closed_executor_refuses
@@ -130,14 +214,23 @@ macro_rules! executor_conformance {
         }
     };
     (@cases $factory:path: $($case:ident)*) => {
-        $(
-            #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let subject = $factory().await;
-                $crate::testing::executor::$case(&subject).await;
-                // Not every test process is its own: nothing of this one stays behind.
-                let _ = subject.executor.close().await;
-            }
-        )*
+        mod executor_suite {
+            #[allow(unused_imports, reason = "the factory may have an absolute path")]
+            use super::*;
+            $(
+                #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let subject = $factory().await;
+                    let case = $crate::testing::executor::$case(&subject);
+                    let name = stringify!($case);
+                    let ran = $crate::testing::case::run(name, subject.patience, case).await;
+                    // Tests may share a process: nothing of this one stays behind.
+                    let _ = subject.executor.close().await;
+                    if let Err(failure) = ran {
+                        panic!("{failure}");
+                    }
+                }
+            )*
+        }
     };
 }

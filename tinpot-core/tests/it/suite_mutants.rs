@@ -1,5 +1,6 @@
 //! Broken implementations, each of which its conformance suite must catch.
 
+mod executor;
 mod log_sink;
 
 /// Emits one test per mutant: at least one of the named cases must fail for it.

@@ -2,9 +2,16 @@
 
 import os
 import pathlib
+import subprocess
 import time
 
 from tinpot import Cancelled, action
+
+CHILD = """
+touch "$1/child_started"
+while ! [ -e "$1/release" ]; do sleep 0.01; done
+touch "$1/child_ended"
+"""
 
 
 class Worst(BaseException):
@@ -32,9 +39,11 @@ def crash():
 
 
 @action
-def print_lines(count: int, prefix: str = "line") -> int:
+def print_lines(count: int, prefix: str = "line", scratch: str = "") -> int:
     for i in range(count):
         print(prefix, i)
+    if scratch:
+        (pathlib.Path(scratch) / "ended").touch()
     return count
 
 
@@ -57,6 +66,20 @@ def stubborn(dir: str) -> str:
             (place / "started").touch()
             while not os.path.exists(place / "release"):
                 time.sleep(0.005)
+            (place / "ended").touch()
             return "released"
         except Cancelled:
             pass
+
+
+@action
+def leave_child(dir: str, wait: bool):
+    # A session of its own, so that it is in no process group of the worker's.
+    subprocess.Popen(["sh", "-c", CHILD, "sh", dir], start_new_session=True)
+    place = pathlib.Path(dir)
+    while not os.path.exists(place / "child_started"):
+        time.sleep(0.005)
+    if wait:
+        stubborn(dir)
+    else:
+        (place / "started").touch()

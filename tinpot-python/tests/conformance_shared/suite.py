@@ -3,8 +3,15 @@
 import asyncio
 import os
 import pathlib
+import subprocess
 
 from tinpot import action
+
+CHILD = """
+touch "$1/child_started"
+while ! [ -e "$1/release" ]; do sleep 0.01; done
+touch "$1/child_ended"
+"""
 
 
 class Worst(BaseException):
@@ -32,9 +39,11 @@ async def crash():
 
 
 @action(concurrency=8)
-async def print_lines(count: int, prefix: str = "line") -> int:
+async def print_lines(count: int, prefix: str = "line", scratch: str = "") -> int:
     for i in range(count):
         print(prefix, i)
+    if scratch:
+        (pathlib.Path(scratch) / "ended").touch()
     return count
 
 
@@ -56,6 +65,20 @@ async def stubborn(dir: str) -> str:
             (place / "started").touch()
             while not os.path.exists(place / "release"):
                 await asyncio.sleep(0.005)
+            (place / "ended").touch()
             return "released"
         except asyncio.CancelledError:
             pass
+
+
+@action(concurrency=8)
+async def leave_child(dir: str, wait: bool):
+    # A session of its own, so that it is in no process group of the worker's.
+    subprocess.Popen(["sh", "-c", CHILD, "sh", dir], start_new_session=True)
+    place = pathlib.Path(dir)
+    while not os.path.exists(place / "child_started"):
+        await asyncio.sleep(0.005)
+    if wait:
+        await stubborn(dir)
+    else:
+        (place / "started").touch()

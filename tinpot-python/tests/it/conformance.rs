@@ -23,7 +23,9 @@ mod together {
 
     async fn subject() -> Subject {
         let pool = PythonPool::builder(ACTIONS).size(4).spare(1).start().await;
-        Subject::new(pool.expect("a pool"))
+        // Processes of attempts that share an interpreter end with the interpreter, and a kill of
+        // one attempt would take the others.
+        Subject::new(pool.expect("a pool")).children(false).drop_kills(false)
     }
 
     tinpot_core::executor_conformance!(subject);
@@ -36,7 +38,8 @@ mod embedded {
 
     async fn subject() -> Subject {
         let executor = PythonExecutor::builder(super::ACTIONS).start().await;
-        Subject::new(executor.expect("an executor")).kill(Kill::Cooperative)
+        let subject = Subject::new(executor.expect("an executor")).kill(Kill::Cooperative);
+        subject.children(false).drop_kills(false)
     }
 
     tinpot_core::executor_conformance!(subject);

@@ -6,12 +6,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::executor::{FunctionExecutor, FunctionExecutorBuilder};
 use crate::model::log::Level;
 
-/// How often an action that waits for a file looks for it.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// The interval at which a waiting action looks for its file.
+const POLL: Duration = Duration::from_millis(5);
 
 #[derive(Deserialize, JsonSchema)]
 struct Echo {
@@ -42,6 +43,8 @@ struct PrintLines {
     count: u64,
     #[serde(default = "line")]
     prefix: String,
+    #[serde(default)]
+    scratch: PathBuf,
 }
 
 fn line() -> String {
@@ -54,13 +57,19 @@ struct Place {
 }
 
 #[derive(Deserialize, JsonSchema)]
+struct LeaveChild {
+    dir: PathBuf,
+    wait: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
 struct Report {
     done: f64,
     message: String,
     total: f64,
 }
 
-/// A builder that offers the actions of the suite.
+/// Returns a builder that offers the actions of the suite.
 pub fn functions() -> FunctionExecutorBuilder {
     FunctionExecutor::builder()
         .action("echo", |_, Echo { value }| async move { Ok::<_, String>(value) })
@@ -72,9 +81,12 @@ pub fn functions() -> FunctionExecutorBuilder {
             }
             Ok::<_, String>(())
         })
-        .action("print_lines", |context, PrintLines { count, prefix }| async move {
+        .action("print_lines", |context, PrintLines { count, prefix, scratch }| async move {
             for i in 0..count {
                 context.log(Level::Info, format!("{prefix} {i}")).await;
+            }
+            if !scratch.as_os_str().is_empty() {
+                make(&scratch, "ended")?;
             }
             Ok::<_, String>(count)
         })
@@ -86,15 +98,38 @@ pub fn functions() -> FunctionExecutorBuilder {
         })
         .action("stubborn", |_, Place { dir }| async move {
             make(&dir, "started")?;
-            while !dir.join("release").exists() {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
+            appears(&dir, "release").await;
+            make(&dir, "ended")?;
             Ok::<_, String>("released")
+        })
+        .action("leave_child", |_, LeaveChild { dir, wait }| async move {
+            // Owned by this future: a detached task would be no fault of the executor.
+            let mut children = JoinSet::new();
+            children.spawn(child(dir.clone()));
+            appears(&dir, "child_started").await;
+            make(&dir, "started")?;
+            if wait {
+                appears(&dir, "release").await;
+                make(&dir, "ended")?;
+            }
+            Ok::<_, String>(())
         })
         .action("progress", |context, Report { done, message, total }| async move {
             context.progress(done, Some(total), message);
             Ok::<_, String>(())
         })
+}
+
+async fn child(dir: PathBuf) -> Result<(), String> {
+    make(&dir, "child_started")?;
+    appears(&dir, "release").await;
+    make(&dir, "child_ended")
+}
+
+async fn appears(dir: &Path, file: &str) {
+    while !dir.join(file).exists() {
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 fn make(dir: &Path, file: &str) -> Result<(), String> {

@@ -1,8 +1,8 @@
-//! Executors from their first offer to their end.
+//! Executors from their first action set to their end.
 
 use serde_json::json;
 
-use super::support::{Scratch, run, start, value, within};
+use super::support::{Scratch, assert_dead, run, start, until, value, within};
 use super::{Kill, Subject};
 use crate::model::action::parameters;
 use crate::model::outcome::Outcome;
@@ -10,7 +10,7 @@ use crate::model::outcome::Outcome;
 /// The actions of the suite are offered, with their parameters in order.
 pub async fn set_of_actions_is_offered(subject: &Subject) {
     let offer = subject.executor.actions().borrow().clone();
-    assert_eq!(offer.load_errors, [], "there are problems");
+    assert_eq!(offer.load_errors, [], "there are load errors");
     let mut found: Vec<String> = offer
         .actions
         .iter()
@@ -27,9 +27,10 @@ pub async fn set_of_actions_is_offered(subject: &Subject) {
         "add(a b?)",
         "fail(message)",
         "crash()",
-        "print_lines(count prefix?)",
+        "print_lines(count prefix? scratch?)",
         "wait(dir)",
         "stubborn(dir)",
+        "leave_child(dir wait)",
     ];
     if subject.progress {
         expected.push("progress(done message total)");
@@ -39,23 +40,43 @@ pub async fn set_of_actions_is_offered(subject: &Subject) {
     assert_eq!(found, expected);
 }
 
-/// Dropping the future of an attempt ends the attempt, and nothing else.
+/// Dropping the future of an attempt kills the attempt and its child, or at least asks it to end.
+pub async fn dropped_future_ends_its_attempt(subject: &Subject) {
+    let scratch = Scratch::new();
+    if !subject.drop_kills {
+        let running = start(subject, "wait", scratch.parameters());
+        scratch.started().await;
+        running.drop_future().await;
+        return until("the dropped attempt cleans up", || scratch.has("cleaned")).await;
+    }
+    let running = match subject.children {
+        true => start(subject, "leave_child", scratch.parameters_with("wait", true)),
+        false => start(subject, "stubborn", scratch.parameters()),
+    };
+    scratch.started().await;
+    running.drop_future().await;
+    // "As soon as the implementation can", says the contract; this is how long that may be.
+    tokio::time::sleep(subject.settle).await;
+    assert_dead(subject, &scratch).await;
+}
+
+/// Dropping the future of an attempt harms no other attempt.
 pub async fn dropped_future_harms_nothing_else(subject: &Subject) {
-    let (dropped, beside) = (Scratch::new(), Scratch::new());
-    let other = start(subject, "stubborn", beside.parameters());
+    let (dropped, neighbour) = (Scratch::new(), Scratch::new());
+    let other = start(subject, "stubborn", neighbour.parameters());
     let running = start(subject, "wait", dropped.parameters());
     dropped.started().await;
-    beside.started().await;
+    neighbour.started().await;
     running.drop_future().await;
     for i in 0..8 {
         assert_eq!(value(subject, "echo", json!({ "value": i })).await, json!(i));
     }
-    beside.release();
+    neighbour.release();
     let outcome = other.end().await.outcome;
     assert!(matches!(outcome, Outcome::Succeeded(_)), "{outcome:?}");
 }
 
-/// What runs when the executor is closed ends without success.
+/// An attempt that runs when the executor closes ends without success.
 pub async fn close_ends_what_runs(subject: &Subject) {
     let scratch = Scratch::new();
     let action = if subject.kill == Kill::Hard { "stubborn" } else { "wait" };
@@ -65,9 +86,12 @@ pub async fn close_ends_what_runs(subject: &Subject) {
     assert!(closed.is_ok(), "{closed:?}");
     let outcome = running.end().await.outcome;
     assert!(matches!(outcome, Outcome::Failed(_) | Outcome::Cancelled), "{outcome:?}");
+    if subject.kill == Kill::Hard {
+        assert_dead(subject, &scratch).await;
+    }
 }
 
-/// A closed executor runs nothing, and says so.
+/// A closed executor runs nothing, and says that it is closed.
 pub async fn closed_executor_refuses(subject: &Subject) {
     assert_eq!(value(subject, "echo", json!({ "value": 1 })).await, json!(1));
     assert!(subject.executor.close().await.is_ok());

@@ -1,4 +1,4 @@
-//! What the cases are written with.
+//! Helpers of the cases.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,12 +78,31 @@ pub(super) async fn run(subject: &Subject, action: &str, parameters: Value) -> E
     start(subject, action, parameters).end().await
 }
 
-/// Runs an attempt that has to succeed, and returns its value.
+/// Runs an attempt that must succeed, and returns its value.
 pub(super) async fn value(subject: &Subject, action: &str, parameters: Value) -> Value {
-    match run(subject, action, parameters).await.outcome {
-        Outcome::Succeeded(value) => value.deserialize().expect("a JSON document"),
-        other => panic!("{action} ended with {other:?}"),
+    value_of(subject, &run(subject, action, parameters).await)
+}
+
+/// Returns the value of an attempt that must have succeeded: the one that it returned, or its last
+/// line if the executor has no return values.
+pub(super) fn value_of(subject: &Subject, ended: &Ended) -> Value {
+    let Outcome::Succeeded(value) = &ended.outcome else {
+        panic!("the attempt ended with {:?}", ended.outcome);
+    };
+    if subject.values {
+        return value.deserialize().expect("a JSON document");
     }
+    assert_eq!(value.as_str(), "null", "an executor without return values returned one");
+    let line = ended.lines.last().expect("the action logs its value");
+    serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?} is not JSON: {e}"))
+}
+
+/// Asserts that neither the action nor its child reaches its own end.
+pub(super) async fn assert_dead(subject: &Subject, scratch: &Scratch) {
+    scratch.release();
+    tokio::time::sleep(subject.settle).await;
+    assert!(!scratch.has("ended"), "the action is still alive: it reached its own end");
+    assert!(!scratch.has("child_ended"), "the child of the action is still alive");
 }
 
 impl Running {
@@ -99,7 +118,7 @@ impl Running {
         let (outcome, last_seq) = within("the end of the attempt", async {
             loop {
                 tokio::select! {
-                    ended = &mut task => break ended.expect("execute does not panic"),
+                    ended = &mut task => break ended.expect("execute must not panic"),
                     () = ready.notified() => take(&buffer, &mut lines),
                 }
             }
@@ -132,7 +151,7 @@ pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     eventually(what, async || condition()).await;
 }
 
-/// A directory for the files by which a case and an action talk; gone with this value.
+/// A directory for the files by which a case and an action communicate; removed with this value.
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -147,6 +166,10 @@ impl Scratch {
 
     pub(super) fn parameters(&self) -> Value {
         serde_json::json!({ "dir": self.0 })
+    }
+
+    pub(super) fn parameters_with(&self, name: &str, value: bool) -> Value {
+        serde_json::json!({ "dir": self.0, name: value })
     }
 
     pub(super) fn has(&self, file: &str) -> bool {
