@@ -1,7 +1,16 @@
-//! How frames get from coordinator to workers and back.
+//! Transports: frames between the coordinator and its workers.
+//!
+//! An implementation over anything that publishes and subscribes takes [`Reconnecting`], which has
+//! all of the contract but the connections: about sixty lines remain, as in
+//! `examples/src/unix_hub.rs`. An implementation with other needs finds the parts here:
+//! [`LaneLinks`], [`listener_queue`] and [`ReconnectBackoff`].
 
+mod backoff;
 mod forward;
+mod lane_links;
+mod listener_queue;
 mod memory;
+mod reconnecting;
 
 use std::fmt;
 
@@ -10,27 +19,31 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use tokio::sync::watch;
 
+pub use self::backoff::ReconnectBackoff;
+pub use self::lane_links::LaneLinks;
+pub use self::listener_queue::{ListenerSender, ListenerStream, listener_queue};
 pub use self::memory::{MemoryNetwork, MemoryTransport};
+pub use self::reconnecting::{Command, Connect, Connection, Reconnecting, ReconnectingBuilder};
 pub use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
 
-/// Whether a transport can move frames now.
+/// The status of a transport's connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Link {
-    /// Not connected yet, or again; it tries by itself. Says why, when it knows.
+    /// Not connected yet, or not any more. The transport tries again by itself.
     Down {
-        /// What went wrong last; empty when nothing has yet.
+        /// The last error, for people; empty until there is one.
         reason: String,
     },
-    /// Connected, and listening at every address that was asked for.
+    /// Connected, with every subscription in effect.
     Up,
-    /// Closed by [`Transport::close`]; it stays so.
+    /// Closed by [`Transport::close`], for good.
     Closed,
 }
 
 impl Link {
-    /// Whether frames can be moved now.
+    /// Returns true if frames can be moved now.
     pub fn is_up(&self) -> bool {
         matches!(self, Link::Up)
     }
@@ -39,38 +52,51 @@ impl Link {
 /// Moves frames between the coordinator and the workers of one namespace.
 ///
 /// # Contract
-/// - **Delivery**: at best; a frame may be lost, duplicated, delayed or reordered. The protocol above repairs all of that.
-///   While the link is up and buffers have room, an implementation does its best to deliver each frame once and in order per lane and address.
-/// - **Content**: opaque bytes up to at least 4 MiB, delivered unchanged; frames are never split or merged.
-/// - **Bounds**: every buffer is bounded. `send` waits a bounded, short time at most: with no room, or no link, it answers with a retryable
-///   error (`Unavailable` or `Overloaded`) at once, so that no loop that sends can be blocked by a peer.
-/// - **Lanes**: whatever happens on [`Lane::Logs`] neither delays nor drops a frame on [`Lane::Control`].
-/// - **Cancel safety**: dropping a `send` future before it resolves loses at most its own frame. Streams are cancel safe.
-/// - **Link**: it reconnects for ever, by itself. `status` becomes `Up` only when every listener that was asked for is in place again.
+/// - **Delivery**: best effort. A frame may be lost, repeated, delayed or reordered; the protocol
+///   above repairs that. While the link is up and buffers have room, an implementation delivers
+///   each frame once, and in order per sender, lane and address.
+/// - **Content**: opaque bytes, from none to at least 4 MiB, delivered unchanged. Frames are never
+///   split or merged.
+/// - **Bounds**: every buffer is bounded, that of a listener that does not read included. `send`
+///   never waits for a peer: without room or link it returns a retryable error (`Overloaded` or
+///   `Unavailable`) at once.
+/// - **Lanes**: a flood on [`Lane::Logs`] neither delays nor drops a frame on [`Lane::Control`].
+/// - **Link**: an implementation reconnects by itself, without end. `status` is `Up` only once
+///   every subscription is in effect again.
+/// - **Half-open links**: a link whose peer is gone without a word shows as `Down` within a time
+///   that the implementation documents, at most 30 s. Until then, sent frames may be lost.
+/// - **Closing**: the program that built a transport closes it, after the workers and coordinators
+///   on it have shut down. [`Worker::shutdown`](crate::Worker::shutdown) says whether it closes the
+///   transport itself.
+/// - **Cancel safety**: a dropped `send` loses at most its own frame. Streams are cancel safe.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Hands over one frame for the listeners at `to`.
     ///
-    /// `Ok` means handed over, not delivered. A frame for an address where nobody listens is dropped silently.
+    /// `Ok` means handed over, not delivered. A frame for an address without a listener is dropped
+    /// without an error.
     ///
     /// # Errors
-    /// `Unavailable` while the link is down, `Overloaded` when a buffer is full, `InvalidInput` for a frame that is too large, `Closed`.
+    /// `Unavailable` while the link is down, `Overloaded` while a buffer is full, `InvalidInput` for
+    /// a frame that is too large, `Closed` after [`close`](Transport::close).
     async fn send(&self, to: &Address, lane: Lane, frame: Bytes) -> Result<()>;
 
-    /// Frames for `at` on `lane`, from now on. Dropping the stream ends the subscription; the stream ends when the transport is closed.
+    /// Returns the frames for `at` on `lane`, from now on.
     ///
-    /// Listening while the link is down is allowed: it takes effect when the link comes up. Once the future resolves while the link is up,
-    /// a frame that is sent afterwards reaches the stream. Any number of streams may listen at one address; each gets every frame.
+    /// Dropping the stream ends the subscription; closing the transport ends the stream. While the
+    /// link is down, the future resolves at once, and the subscription takes effect when the link
+    /// comes up. While it is up, the future resolves once a frame that is sent afterwards reaches
+    /// the stream. Any number of streams may listen at one address; each receives every frame.
     ///
     /// # Errors
-    /// `Closed` after [`close`](Transport::close), `InvalidInput` for an address that this transport cannot express.
+    /// `Closed` after [`close`](Transport::close), `InvalidInput` for an address that this transport
+    /// cannot express.
     async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>>;
 
-    /// Whether frames can be moved now, and every change of that.
+    /// Returns a receiver of the link's status and its changes.
     fn status(&self) -> watch::Receiver<Link>;
 
-    /// Ends every stream and the link; what was handed over before is still sent where that takes a short, bounded time.
-    ///
-    /// Idempotent.
+    /// Sends what was handed over, as far as that takes a short, bounded time; then ends every
+    /// stream and the link. Idempotent.
     async fn close(&self);
 }

@@ -1,6 +1,7 @@
 //! The conformance suite of [`Transport`](crate::Transport).
 //!
-//! A crate that has a transport writes a [`Network`] for it, a factory for such networks, and one line:
+//! A crate that has a transport writes a [`Network`] for it, a factory of such networks, and one
+//! line:
 //!
 //! ```ignore
 //! async fn network() -> MyNetwork { … }
@@ -8,8 +9,9 @@
 //! tinpot_core::transport_conformance!(network);
 //! ```
 //!
-//! That makes one test per case; the crate needs `tokio` with `macros` and `rt-multi-thread` among its dev-dependencies. Every case gets a
-//! network of its own and waits for conditions, never for time to pass.
+//! The macro emits one test per case, in a module `transport_suite`. The crate needs `tokio` with
+//! `macros` and `rt-multi-thread` among its dev-dependencies. Every case gets a network of its own,
+//! and waits for conditions, never for time to pass.
 
 mod bounds;
 mod delivery;
@@ -20,6 +22,7 @@ mod support;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -31,13 +34,13 @@ pub use self::delivery::{
     namespaces_are_isolated, order_is_kept,
 };
 pub use self::lifecycle::{
-    close_ends_streams, close_is_idempotent, close_leaves_others_alone, closed_answers_closed,
-    status_is_up,
+    close_ends_streams, close_is_idempotent, close_leaves_others_alone,
+    close_sends_what_was_handed_over, closed_answers_closed, status_is_up,
 };
 pub use self::listening::{
     dropped_futures_lose_nothing_else, dropped_stream_unsubscribes,
     every_listener_gets_every_frame, frame_sent_after_listen_arrives,
-    frames_for_nobody_are_dropped,
+    frames_without_a_listener_are_dropped,
 };
 pub use self::reconnect::{
     close_while_down_ends, link_says_why_it_is_down, listeners_survive_a_cut,
@@ -46,19 +49,26 @@ pub use self::reconnect::{
 use crate::model::address::Address;
 use crate::transport::Transport;
 
-/// What connects the participants of a test: a broker, a hub, a socket.
+/// The means by which the participants of a test are connected: a broker, a hub, a socket.
 #[async_trait]
 pub trait Network: fmt::Debug + Send + Sync + 'static {
-    /// A new participant: the coordinator, or a worker. Connected or about to be.
+    /// Returns a new participant, connected or about to be: the coordinator or a worker.
     ///
-    /// Panics when there is no way to make one: this is a test.
-    async fn join(&self, who: &Address) -> Arc<dyn Transport>;
+    /// Panics if there is no way to create one: this is a test.
+    async fn join(&self, participant: &Address) -> Arc<dyn Transport>;
 
-    /// A new participant of another namespace on the same network, the same one at every call.
-    async fn join_elsewhere(&self, who: &Address) -> Arc<dyn Transport>;
+    /// Returns a new participant of another namespace on the same network; of the same one at every
+    /// call.
+    async fn join_elsewhere(&self, participant: &Address) -> Arc<dyn Transport>;
 
-    /// How to break this network; `None` when its link cannot break, which the suite then holds it to.
+    /// Returns the means to break this network; `None` if its link cannot break. Then the suite
+    /// asserts that the link is always up.
     fn faults(&self) -> Option<&dyn Faults>;
+
+    /// Returns the longest time that a condition may take.
+    fn patience(&self) -> Duration {
+        crate::testing::case::PATIENCE
+    }
 }
 
 /// Breaks a network and repairs it.
@@ -71,7 +81,9 @@ pub trait Faults: Send + Sync {
     async fn restore(&self);
 }
 
-/// Emits one test per case of the suite. Takes the path of a function, mostly an async one, that gives a
+/// Emits one test per case of the transport suite, in a module `transport_suite`.
+///
+/// Takes the path of a function that returns a future of a
 /// [`Network`](crate::testing::transport::Network).
 #[macro_export]
 macro_rules! transport_conformance {
@@ -90,7 +102,7 @@ macro_rules! transport_conformance {
             namespaces_are_isolated
             every_listener_gets_every_frame
             dropped_stream_unsubscribes
-            frames_for_nobody_are_dropped
+            frames_without_a_listener_are_dropped
             frame_sent_after_listen_arrives
             dropped_futures_lose_nothing_else
             logs_flood_leaves_control_alone
@@ -98,6 +110,7 @@ macro_rules! transport_conformance {
             status_is_up
             close_ends_streams
             close_leaves_others_alone
+            close_sends_what_was_handed_over
             closed_answers_closed
             close_is_idempotent
             link_says_why_it_is_down
@@ -108,12 +121,22 @@ macro_rules! transport_conformance {
         }
     };
     (@cases $factory:path: $($case:ident)*) => {
-        $(
-            #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let network = $factory().await;
-                $crate::testing::transport::$case(&network).await;
-            }
-        )*
+        mod transport_suite {
+            #[allow(unused_imports, reason = "the factory may have an absolute path")]
+            use super::*;
+            $(
+                #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    use $crate::testing::transport as suite;
+                    let network = $factory().await;
+                    let patience = suite::Network::patience(&network);
+                    let case = suite::$case(&network);
+                    let ran = $crate::testing::case::run(stringify!($case), patience, case).await;
+                    if let Err(failure) = ran {
+                        panic!("{failure}");
+                    }
+                }
+            )*
+        }
     };
 }

@@ -1,4 +1,4 @@
-//! `Arc<T>` and `Box<T>` are transports where `T` is one.
+//! Transports behind `Arc` and `Box`.
 
 use std::sync::Arc;
 

@@ -8,12 +8,14 @@ mod draining;
 mod executor;
 mod faults;
 mod fuzzed;
+mod hub;
 mod log_delivery;
 mod log_sink;
 mod machine;
 mod options;
 mod parameters;
 mod queues;
+mod reconnecting;
 mod recovery;
 mod rerun;
 #[cfg(feature = "validation")]

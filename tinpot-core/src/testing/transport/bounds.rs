@@ -1,7 +1,8 @@
-//! What a flood may do, and what it may not.
+//! Floods, and the bounds that hold them back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -9,11 +10,19 @@ use super::Network;
 use super::support::{at_once, drain, eventually, join, listen, next, send, worker};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind};
+use crate::testing::case::pause;
+use crate::transport::Transport;
 
-/// More than any buffer holds, or it would not be a bound.
+/// More accepted frames than a bounded listener may hold.
 const FLOOD_FRAMES: usize = 50_000;
+/// Frames that are sent without a pause: fewer than any queue on the way to the listener holds, so
+/// that the flood reaches the listener instead of being dropped earlier.
+const BURST_FRAMES: usize = 500;
+/// A sender that refuses frames for this long, while no listener reads, has a bound of its own.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// While one side floods `Logs` and the other does not read them, every frame on `Control` arrives, both ways, soon.
+/// While one side floods `Logs` and the other does not read, every frame on `Control` arrives soon, in
+/// both directions.
 pub async fn logs_flood_leaves_control_alone(network: &impl Network) {
     let web = worker("web-1");
     let coordinator = join(network, &Address::Coordinator).await;
@@ -32,7 +41,7 @@ pub async fn logs_flood_leaves_control_alone(network: &impl Network) {
                 tried.fetch_add(1, Ordering::Relaxed);
                 let sent = sender.send(&Address::Coordinator, Lane::Logs, chunk.clone()).await;
                 assert!(sent.as_ref().err().is_none_or(Error::is_retryable), "{sent:?}");
-                // A sender that is refused has to let others run; this one does nothing else.
+                // This loop does nothing else, so it has to let others run.
                 tokio::task::yield_now().await;
             }
         }
@@ -54,31 +63,60 @@ pub async fn logs_flood_leaves_control_alone(network: &impl Network) {
         assert_eq!(at_once("a reply during a flood", next(&mut replies, "it")).await, text);
     }
     over.store(true, Ordering::Relaxed);
-    flood.await.expect("the flood met nothing but refusals that can be retried");
+    flood.await.expect("the flood meets retryable refusals only");
 }
 
-/// With a listener that does not read, every `send` answers at once, refusals can be retried, memory is bounded, and when the listener
-/// reads again everything works again.
+/// With a listener that does not read, every `send` returns at once with `Ok` or a retryable error, and
+/// memory is bounded. When the listener reads again, frames arrive again.
 pub async fn send_never_blocks(network: &impl Network) {
     let coordinator = join(network, &Address::Coordinator).await;
     let sender = join(network, &worker("web-1")).await;
     for lane in Lane::ALL {
         let mut frames = listen(&*coordinator, &Address::Coordinator, lane).await;
-        for n in 0..FLOOD_FRAMES {
-            let sending = sender.send(&Address::Coordinator, lane, format!("flood {n}").into());
-            if let Err(error) = at_once("sending to one that does not read", sending).await {
-                assert_eq!(error.kind(), ErrorKind::Overloaded, "{error:?}");
-                assert!(error.is_retryable());
-            }
-        }
+        let accepted = flood(&*sender, lane).await;
         let seen = drain(&*sender, &Address::Coordinator, lane, &mut frames).await;
         let waited = seen.iter().filter(|frame| frame.starts_with(b"flood")).count();
+        // Of the accepted frames: those that a sender refuses are in no memory.
         assert!(
             waited < FLOOD_FRAMES,
-            "{waited} frames waited in memory for one that did not read"
+            "{waited} of {accepted} accepted frames waited in memory for a listener that did not read"
         );
-        // Marks that were still on their way come first.
+        // Marks of `drain` that were still on their way come first.
         send(&*sender, &Address::Coordinator, lane, "as before").await;
         while next(&mut frames, "a frame after the flood").await != "as before" {}
     }
+}
+
+/// Sends until `FLOOD_FRAMES` frames are accepted or the sender has refused for `REFUSED_FOR`. Returns
+/// the number of accepted frames.
+async fn flood(sender: &dyn Transport, lane: Lane) -> usize {
+    let (mut accepted, mut refused_since) = (0, None);
+    while accepted < FLOOD_FRAMES {
+        let frame = format!("flood {accepted}").into();
+        let sending = sender.send(&Address::Coordinator, lane, frame);
+        match at_once("sending to a listener that does not read", sending).await {
+            Ok(()) => {
+                accepted += 1;
+                refused_since = None;
+                if accepted % BURST_FRAMES == 0 {
+                    pause().await;
+                }
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Overloaded, "{error:?}");
+                assert!(error.is_retryable());
+                let refused_for = refused_since.get_or_insert_with(Instant::now).elapsed();
+                if refused_for > REFUSED_FOR {
+                    break;
+                }
+                // The sender may be faster than its link; what counts is the listener.
+                if refused_for < Duration::from_millis(1) {
+                    tokio::task::yield_now().await;
+                } else {
+                    pause().await;
+                }
+            }
+        }
+    }
+    accepted
 }

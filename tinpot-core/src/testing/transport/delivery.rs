@@ -1,4 +1,4 @@
-//! What arrives, where, and how.
+//! Frames that arrive: where, and how.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use super::support::{join, link_is, listen, next, send, within, worker};
 use crate::model::address::{Address, Lane};
 use crate::transport::Link;
 
-/// The size that every transport has to carry.
+/// The frame size that every transport must carry, in bytes.
 const LARGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// So many frames under way find room in every transport's buffers.
+/// Frames in flight that find room in the buffers of every transport.
 const WINDOW: usize = 100;
 
 /// Frames for the coordinator arrive at its listener, on both lanes.
@@ -64,7 +64,7 @@ pub async fn frames_for_all_workers_reach_each_of_them(network: &impl Network) {
     }
 }
 
-/// What arrives is what was sent, whatever the bytes are.
+/// Frames arrive unchanged, with any bytes in them.
 pub async fn bytes_are_unchanged(network: &impl Network) {
     let coordinator = join(network, &Address::Coordinator).await;
     let sender = join(network, &worker("web-1")).await;
@@ -81,7 +81,7 @@ pub async fn bytes_are_unchanged(network: &impl Network) {
     }
 }
 
-/// A frame without a byte is a frame.
+/// An empty frame arrives.
 pub async fn empty_frame_arrives(network: &impl Network) {
     let coordinator = join(network, &Address::Coordinator).await;
     let sender = join(network, &worker("web-1")).await;

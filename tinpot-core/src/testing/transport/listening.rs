@@ -1,4 +1,4 @@
-//! Listeners: how many, from when, until when.
+//! Listeners: their number, their beginning and their end.
 
 use futures::FutureExt;
 use futures::StreamExt;
@@ -29,7 +29,8 @@ pub async fn every_listener_gets_every_frame(network: &impl Network) {
     }
 }
 
-/// Dropping one of two streams leaves the other; dropping both, sending and listening again gives only what is new.
+/// Dropping one of two streams leaves the other. A stream that is opened after both were dropped gets
+/// new frames only.
 pub async fn dropped_stream_unsubscribes(network: &impl Network) {
     let web = worker("web-1");
     let coordinator = join(network, &Address::Coordinator).await;
@@ -42,13 +43,14 @@ pub async fn dropped_stream_unsubscribes(network: &impl Network) {
         assert_eq!(next(&mut second, "the frame").await, "for the second");
         drop(second);
 
-        // Nobody listens: whatever is sent now is gone. Another address on the same lane tells when it has passed.
+        // Without a listener, a frame is dropped. A mark to another address on the same lane shows
+        // that it has passed.
         let mut elsewhere = listen(&*receiver, &Address::AllWorkers, lane).await;
-        send(&*coordinator, &web, lane, "for nobody").await;
+        send(&*coordinator, &web, lane, "for no listener").await;
         send(&*coordinator, &Address::AllWorkers, lane, "passed").await;
         assert_eq!(next(&mut elsewhere, "the mark").await, "passed");
 
-        // Again and again, so that an old unsubscribe that overtakes a new subscribe shows.
+        // Repeated, so that an old unsubscribe that overtakes a new subscribe shows.
         for n in 0..20 {
             let mut again = listen(&*receiver, &web, lane).await;
             send(&*coordinator, &web, lane, n.to_string()).await;
@@ -57,22 +59,22 @@ pub async fn dropped_stream_unsubscribes(network: &impl Network) {
     }
 }
 
-/// Sending to an address where nobody listens is no error, and harms nothing.
-pub async fn frames_for_nobody_are_dropped(network: &impl Network) {
+/// Sending to an address without a listener is no error, and harms nothing.
+pub async fn frames_without_a_listener_are_dropped(network: &impl Network) {
     let coordinator = join(network, &Address::Coordinator).await;
     let receiver = join(network, &worker("web-1")).await;
     for lane in Lane::ALL {
-        for to in [worker("nobody"), Address::AllWorkers, Address::Coordinator] {
-            let sent = coordinator.send(&to, lane, "anybody?".into()).await;
-            assert!(sent.is_ok(), "nobody listens at {to}: {sent:?}");
+        for to in [worker("absent"), Address::AllWorkers, Address::Coordinator] {
+            let sent = coordinator.send(&to, lane, "hello?".into()).await;
+            assert!(sent.is_ok(), "{to} has no listener: {sent:?}");
         }
         let mut frames = listen(&*receiver, &worker("web-1"), lane).await;
         send(&*coordinator, &worker("web-1"), lane, "you").await;
-        assert_eq!(next(&mut frames, "a frame for somebody").await, "you");
+        assert_eq!(next(&mut frames, "a frame with a listener").await, "you");
     }
 }
 
-/// Once `listen` has resolved, the very next frame that anybody sends arrives.
+/// Once `listen` has resolved, the next frame that any participant sends arrives.
 pub async fn frame_sent_after_listen_arrives(network: &impl Network) {
     let coordinator = join(network, &Address::Coordinator).await;
     let receiver = join(network, &worker("web-1")).await;
@@ -86,7 +88,7 @@ pub async fn frame_sent_after_listen_arrives(network: &impl Network) {
     }
 }
 
-/// Dropping the future of `next`, `listen` or `send` loses nothing but what that future was for.
+/// Dropping a future of `next` or `listen` loses no frame, and dropping one of `send` at most its own.
 pub async fn dropped_futures_lose_nothing_else(network: &impl Network) {
     let web = worker("web-1");
     let coordinator = join(network, &Address::Coordinator).await;
@@ -99,7 +101,7 @@ pub async fn dropped_futures_lose_nothing_else(network: &impl Network) {
         send(&*coordinator, &web, Lane::Control, n.to_string()).await;
         let mut seen = None;
         while seen != Some(n) {
-            // A future that is polled once and dropped may not take a frame with it.
+            // A future that is polled once and dropped must not take a frame with it.
             let frame = match frames.next().now_or_never() {
                 Some(frame) => frame.expect("the stream goes on"),
                 None => next(&mut frames, "the number").await,

@@ -1,4 +1,4 @@
-//! The link breaks and comes back. A network whose link cannot break is held to that instead.
+//! Links that break and come back. A network whose link cannot break is held to that instead.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ async fn restore(faults: &dyn Faults, participants: &[&Arc<dyn Transport>]) {
     }
 }
 
-/// What a network without faults promises instead: its link is up from the start, stays so, and only ends by `close`.
+/// Without faults: the link is up from the start, stays up, and ends only by `close`.
 async fn assert_unbreakable(network: &impl Network) {
     let web = worker("web-1");
     let transport = network.join(&web).await;
@@ -44,25 +44,25 @@ async fn assert_unbreakable(network: &impl Network) {
     assert_eq!(*status.borrow(), Link::Closed);
 }
 
-/// A link that breaks becomes `Down`, with a reason for people, and `Up` again once it can.
+/// A link that breaks becomes `Down`, with a reason for people, and then `Up` again by itself.
 pub async fn link_says_why_it_is_down(network: &impl Network) {
     let Some(faults) = network.faults() else { return assert_unbreakable(network).await };
     let transport = join(network, &worker("web-1")).await;
     for _ in 0..2 {
         cut(faults, &[&transport]).await;
-        let said = |link: &Link| matches!(link, Link::Down { reason } if !reason.is_empty());
-        link_is(&*transport, "it says why", said).await;
+        let has_reason = |link: &Link| matches!(link, Link::Down { reason } if !reason.is_empty());
+        link_is(&*transport, "the status has a reason", has_reason).await;
         restore(faults, &[&transport]).await;
     }
 }
 
-/// While the link is down, `send` answers `Unavailable` at once, on both lanes.
+/// While the link is down, `send` returns `Unavailable` at once, on both lanes.
 pub async fn send_while_down_is_unavailable(network: &impl Network) {
     let Some(faults) = network.faults() else { return assert_unbreakable(network).await };
     let transport = join(network, &worker("web-1")).await;
     cut(faults, &[&transport]).await;
     for lane in Lane::ALL {
-        // One lane may learn of the cut a moment after the other.
+        // One lane may notice the cut a moment after the other.
         eventually("the lane knows", async || {
             let sending = transport.send(&Address::Coordinator, lane, "now?".into());
             at_once("sending while down", sending).await.is_err()
@@ -77,7 +77,7 @@ pub async fn send_while_down_is_unavailable(network: &impl Network) {
     }
 }
 
-/// Streams from before a cut get frames after it, without another `listen`.
+/// Streams from before a cut receive frames after it, without another `listen`.
 pub async fn listeners_survive_a_cut(network: &impl Network) {
     let Some(faults) = network.faults() else { return assert_unbreakable(network).await };
     let web = worker("web-1");
@@ -111,7 +111,7 @@ pub async fn listening_while_down_takes_effect_later(network: &impl Network) {
     let mut streams = Vec::new();
     for lane in Lane::ALL {
         streams.push((lane, listen(&*receiver, &web, lane).await));
-        // One that is gone again before the link is back leaves no trace.
+        // A stream that is dropped before the link is back leaves no trace.
         drop(listen(&*receiver, &worker("other"), lane).await);
     }
     restore(faults, &[&coordinator, &receiver]).await;
@@ -121,7 +121,7 @@ pub async fn listening_while_down_takes_effect_later(network: &impl Network) {
     }
 }
 
-/// `close` takes a short time while the link is down, too.
+/// `close` takes a short time while the link is down.
 pub async fn close_while_down_ends(network: &impl Network) {
     let Some(faults) = network.faults() else { return assert_unbreakable(network).await };
     let web = worker("web-1");

@@ -1,4 +1,4 @@
-//! What the cases are written with.
+//! Helpers of the cases.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,13 @@ pub(super) fn worker(name: &str) -> Address {
 }
 
 /// A participant whose link is up.
-pub(super) async fn join(network: &dyn Network, who: &Address) -> Arc<dyn Transport> {
-    let transport = within("joining", network.join(who)).await;
+pub(super) async fn join(network: &dyn Network, participant: &Address) -> Arc<dyn Transport> {
+    let transport = within("joining", network.join(participant)).await;
     link_is(&*transport, "the link comes up", Link::is_up).await;
     transport
 }
 
-/// Waits until the link is so, and answers how it is.
+/// Waits until the link satisfies `so`, and returns it.
 pub(super) async fn link_is(
     transport: &dyn Transport,
     what: &str,
@@ -44,7 +44,7 @@ pub(super) async fn listen(transport: &dyn Transport, at: &Address, lane: Lane) 
     within("listening", transport.listen(at, lane)).await.expect("can listen")
 }
 
-/// Hands a frame over, as often as it takes: any implementation may refuse for a moment, in a way that can be retried.
+/// Sends a frame, and retries: any implementation may refuse for a moment with a retryable error.
 pub(super) async fn send(
     transport: &dyn Transport,
     to: &Address,
@@ -68,9 +68,8 @@ pub(super) async fn next(frames: &mut Frames, what: &str) -> Bytes {
     within(what, frames.next()).await.unwrap_or_else(|| panic!("{what}: the stream ended"))
 }
 
-/// Sends marked frames until one arrives, and answers everything that came before it.
-///
-/// For what may have lost frames a moment ago.
+/// Sends marks until one arrives, and returns the frames before it. For links that may have lost frames
+/// a moment ago.
 pub(super) async fn drain(
     sender: &dyn Transport,
     to: &Address,

@@ -1,0 +1,115 @@
+//! One link status out of two lanes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::Link;
+use crate::model::address::Lane;
+
+/// Why one lane is down; `None` while it is up.
+type Reason = Option<String>;
+
+/// The status of a transport that connects each lane on its own: up while both lanes are, closed
+/// for good.
+#[derive(Debug)]
+pub struct LaneLinks {
+    lanes: Mutex<[Reason; 2]>,
+    link: watch::Sender<Link>,
+}
+
+impl Default for LaneLinks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LaneLinks {
+    /// Returns a status with both lanes down, without a reason yet.
+    pub fn new() -> Self {
+        let link = watch::Sender::new(Link::Down { reason: String::new() });
+        Self { lanes: Mutex::new([Some(String::new()), Some(String::new())]), link }
+    }
+
+    /// Returns a receiver of the status.
+    pub fn subscribe(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    /// Records that `lane` is up.
+    pub fn up(&self, lane: Lane) {
+        self.set(lane, None);
+    }
+
+    /// Records that `lane` is down, and why.
+    pub fn down(&self, lane: Lane, reason: String) {
+        self.set(lane, Some(reason));
+    }
+
+    /// Sets the status to `Closed`, which nothing changes any more.
+    pub fn close(&self) {
+        self.link.send_replace(Link::Closed);
+    }
+
+    /// Returns true after [`close`](Self::close).
+    pub fn is_closed(&self) -> bool {
+        *self.link.borrow() == Link::Closed
+    }
+
+    /// Returns why `lane` is down; empty if that is not known, or if the lane is up.
+    pub fn reason(&self, lane: Lane) -> String {
+        self.lock()[lane as usize].clone().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, [Reason; 2]> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, lane: Lane, reason: Reason) {
+        let mut lanes = self.lock();
+        lanes[lane as usize] = reason;
+        let now = match &*lanes {
+            [None, None] => Link::Up,
+            // The reason of the control lane comes first; a lane without a reason yet leaves it to
+            // the other.
+            reasons => {
+                let known = reasons.iter().flatten().find(|reason| !reason.is_empty());
+                Link::Down { reason: known.cloned().unwrap_or_default() }
+            }
+        };
+        // Under the lock of the lanes, so that two changes are not published in the wrong order.
+        self.link.send_if_modified(|link| {
+            let changes = *link != Link::Closed && *link != now;
+            if changes {
+                *link = now;
+            }
+            changes
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LaneLinks;
+    use crate::model::address::Lane;
+    use crate::transport::Link;
+
+    #[test]
+    fn the_link_is_up_while_both_lanes_are() {
+        let links = LaneLinks::new();
+        let status = links.subscribe();
+        links.up(Lane::Logs);
+        assert!(!status.borrow().is_up());
+        links.up(Lane::Control);
+        assert!(status.borrow().is_up());
+        links.down(Lane::Logs, "cut".to_owned());
+        assert_eq!(*status.borrow(), Link::Down { reason: "cut".to_owned() });
+        assert_eq!(
+            (links.reason(Lane::Logs), links.reason(Lane::Control)),
+            ("cut".into(), "".into())
+        );
+        links.close();
+        links.up(Lane::Logs);
+        assert_eq!(*status.borrow(), Link::Closed);
+    }
+}
