@@ -8,3 +8,4 @@ mod model;
 mod opening;
 mod retention;
 mod support;
+mod upgrade;
