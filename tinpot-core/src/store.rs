@@ -1,16 +1,22 @@
 //! Stores: durable memory of executions, attempts and logs.
 
+mod conditions;
 mod forward;
+mod key_value;
 mod memory;
+mod write_cache;
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use self::conditions::LogSpan;
+pub use self::key_value::{KeyValue, KeyValueAdapter, KeyValueChange, KeyValueStore};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::memory::State;
-pub use self::memory::{MemoryStore, MemoryStoreLimits};
+pub use self::memory::{HistoryLimits, MemoryStore};
+pub use self::write_cache::{CachedExecution, WriteCache};
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 pub use crate::model::execution::Standing;

@@ -1,12 +1,12 @@
 //! The one thread that writes: takes what waits, makes one transaction of it, and answers when that is on the disk.
 
 mod checkpoint;
-mod desk;
-mod ledger;
 mod logs;
 mod opening;
+mod queue_actions;
+mod records;
 mod retention;
-mod routes;
+mod writer_loop;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use tinpot_core::store::{Opened, Transition};
 use tinpot_core::{LogBatch, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use self::desk::Desk;
 use self::logs::Lines;
+use self::writer_loop::WriterLoop;
 use crate::config::Config;
 use crate::error::{Problem, Result};
 use crate::readers::Readers;
@@ -56,11 +56,11 @@ impl Writer {
         // A std channel, because the thread has to wait with a time-out; the permits make it a bounded one.
         let (requests, inbox) = mpsc::channel();
         let (opened, answer) = oneshot::channel();
-        let run = move || match Desk::open(&config) {
-            Ok((desk, readers, told)) => {
+        let run = move || match WriterLoop::open(&config) {
+            Ok((writer, readers, told)) => {
                 // Nobody waits any more: whoever opened was dropped, and the lock is given back.
                 if opened.send(Ok((readers, told))).is_ok() {
-                    desk.work(&inbox);
+                    writer.run(&inbox);
                 }
             }
             Err(problem) => drop(opened.send(Err(problem))),

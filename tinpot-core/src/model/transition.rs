@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::action::Action;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{AttemptRecord, Execution, Standing};
@@ -14,7 +16,8 @@ use crate::model::time::Timestamp;
 
 /// One change of an execution, or of the record of an action or a queue. Each depends on the
 /// execution, on the fence if it names one, and on the status.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Transition {
     /// Records an action that is new or has changed, in place of the one with its name.

@@ -1,10 +1,14 @@
-//! `Store` and `Session` for `Arc<T>` and `Box<T>`.
+//! `Store`, `Session` and `KeyValueStore` for `Arc<T>` and `Box<T>`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{ListOptions, Opened, QueuePage, Session, Store, Transition};
+use super::{
+    KeyValue, KeyValueChange, KeyValueStore, ListOptions, Opened, QueuePage, Session, Store,
+    Transition,
+};
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
@@ -56,6 +60,22 @@ macro_rules! forward {
 
             async fn close(&self) -> Result<()> {
                 (**self).close().await
+            }
+        }
+
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: KeyValueStore + ?Sized> KeyValueStore for $pointer<T> {
+            async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+                (**self).get(key).await
+            }
+
+            async fn scan(&self, range: Range<Vec<u8>>, limit: usize) -> Result<Vec<KeyValue>> {
+                (**self).scan(range, limit).await
+            }
+
+            async fn write(&self, changes: Vec<KeyValueChange>) -> Result<()> {
+                (**self).write(changes).await
             }
         }
     };

@@ -20,20 +20,20 @@ use crate::model::time::Timestamp;
 /// What a [`MemoryStore`] keeps of executions that have ended; the oldest go first.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct MemoryStoreLimits {
+pub struct HistoryLimits {
     /// How many; 10,000 by default.
     pub executions: usize,
     /// How much log text of all of them together, in bytes; 256 MiB by default.
     pub log_bytes: usize,
 }
 
-impl Default for MemoryStoreLimits {
+impl Default for HistoryLimits {
     fn default() -> Self {
         Self { executions: 10_000, log_bytes: 256 * 1024 * 1024 }
     }
 }
 
-impl MemoryStoreLimits {
+impl HistoryLimits {
     /// Sets how many ended executions are kept.
     #[must_use]
     pub fn executions(mut self, executions: usize) -> Self {
@@ -52,7 +52,7 @@ impl MemoryStoreLimits {
 /// A store in memory: for tests, for trials, and where history need not outlive the process.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    limits: MemoryStoreLimits,
+    limits: HistoryLimits,
     state: Arc<Mutex<State>>,
 }
 
@@ -63,7 +63,7 @@ impl MemoryStore {
     }
 
     /// Creates an empty store with these limits.
-    pub fn with_limits(limits: MemoryStoreLimits) -> Self {
+    pub fn with_limits(limits: HistoryLimits) -> Self {
         Self { limits, ..Self::default() }
     }
 
@@ -109,7 +109,7 @@ impl Store for MemoryStore {
 
 #[derive(Debug)]
 struct MemorySession {
-    limits: MemoryStoreLimits,
+    limits: HistoryLimits,
     epoch: u32,
     state: Arc<Mutex<State>>,
 }

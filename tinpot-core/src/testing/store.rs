@@ -13,6 +13,7 @@
 mod keys;
 mod lists;
 mod logs;
+mod model;
 mod open_store;
 mod queues;
 mod reopen;
@@ -25,6 +26,7 @@ use std::time::Duration;
 pub use self::keys::*;
 pub use self::lists::*;
 pub use self::logs::*;
+pub use self::model::random_work_agrees_with_the_memory_store;
 pub use self::open_store::{OpenStore, open};
 pub use self::queues::*;
 pub use self::reopen::*;
@@ -141,6 +143,7 @@ macro_rules! store_reopen_conformance {
             paused_queues_are_remembered
             secrets_are_remembered
             queues_are_read_as_before
+            random_work_agrees_with_the_memory_store
         }
     };
     (@cases $end:ident $factory:path: $($case:ident)*) => {

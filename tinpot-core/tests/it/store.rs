@@ -34,15 +34,72 @@ mod in_a_box {
     tinpot_core::store_conformance!(store);
 }
 
+/// The key-value adapter on a map.
+mod key_value {
+    use std::collections::BTreeMap;
+    use std::future::{Ready, ready};
+    use std::ops::Range;
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use tinpot_core::Result;
+    use tinpot_core::store::{KeyValue, KeyValueAdapter, KeyValueChange, KeyValueStore};
+    use tinpot_core::testing::store::InDirectory;
+
+    #[derive(Debug, Default)]
+    struct Map(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+
+    #[async_trait]
+    impl KeyValueStore for Map {
+        async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+            Ok(self.0.lock().expect("a lock").get(key).cloned())
+        }
+
+        async fn scan(&self, range: Range<Vec<u8>>, limit: usize) -> Result<Vec<KeyValue>> {
+            let map = self.0.lock().expect("a lock");
+            let pairs = map.range(range).take(limit);
+            Ok(pairs.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+
+        async fn write(&self, changes: Vec<KeyValueChange>) -> Result<()> {
+            let mut map = self.0.lock().expect("a lock");
+            for (key, value) in changes {
+                match value {
+                    Some(value) => map.insert(key, value),
+                    None => map.remove(&key),
+                };
+            }
+            Ok(())
+        }
+    }
+
+    fn store() -> Ready<InDirectory<KeyValueAdapter<Arc<Map>>>> {
+        let map = Arc::new(Map::default());
+        ready(InDirectory::new(move |_| KeyValueAdapter::new(map.clone())))
+    }
+
+    mod whole {
+        use super::store;
+
+        tinpot_core::store_conformance!(store);
+    }
+
+    mod reopened {
+        use super::store;
+
+        tinpot_core::store_reopen_conformance!(store);
+    }
+}
+
 mod limits {
     use std::sync::Arc;
 
-    use tinpot_core::store::{MemoryStoreLimits, Transition};
+    use tinpot_core::store::{HistoryLimits, Transition};
     use tinpot_core::{Execution, ExecutionId, Json, MemoryStore, Outcome, Store, Timestamp};
 
     #[tokio::test]
     async fn a_forgotten_execution_frees_its_key_and_one_that_has_not_ended_stays() {
-        let store = MemoryStore::with_limits(MemoryStoreLimits::default().executions(1));
+        let store = MemoryStore::with_limits(HistoryLimits::default().executions(1));
         let (_, session) = store.open().await.expect("open");
         let new = |number| {
             let id = ExecutionId::from_u128(number);

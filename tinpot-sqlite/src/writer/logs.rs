@@ -1,12 +1,11 @@
 //! Log lines: appended to a tail of small rows, which is packed into one compressed row when it has grown.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, params};
-use tinpot_core::{Error, ErrorKind, ExecutionId, LogBatch};
+use tinpot_core::LogBatch;
+use tinpot_core::store::LogSpan;
 
-use super::ledger::Ledger;
-use crate::error::{Problem, Result};
+use super::records::Records;
+use crate::error::Result;
 use crate::log_codec;
 
 /// Text that makes one compressed row. More would compress little better, and every read unpacks whole rows.
@@ -26,53 +25,31 @@ struct Piece {
 /// One [`LogBatch`], encoded, and compressed where it is long enough.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    execution: ExecutionId,
-    attempt: u32,
-    ends: bool,
-    first_seq: Option<u64>,
-    count: u64,
+    span: LogSpan,
     pieces: Vec<Piece>,
 }
 
 impl Lines {
     pub(super) fn of(batch: &LogBatch) -> Result<Self> {
-        let mut lines = Self {
-            execution: batch.execution,
-            attempt: batch.attempt,
-            ends: batch.ends,
-            first_seq: batch.chunks.first().map(|chunk| chunk.first_seq),
-            count: 0,
-            pieces: Vec::new(),
-        };
-        let mut expected = lines.first_seq.unwrap_or_default();
-        let mut first_seq = expected;
+        let span = LogSpan::of(batch)?;
+        let mut pieces = Vec::new();
+        let mut first_seq = span.first_seq.unwrap_or_default();
+        let mut last_seq = first_seq;
         let mut data = Vec::new();
-        for chunk in &batch.chunks {
-            if chunk.first_seq != expected {
-                return Err(out_of_order(batch.execution, chunk.first_seq, expected));
-            }
-            if chunk.lines.is_empty() {
-                continue;
-            }
+        for chunk in batch.chunks.iter().filter(|chunk| !chunk.lines.is_empty()) {
             log_codec::append(&mut data, chunk)?;
-            expected = chunk.last_seq() + 1;
-            lines.count += chunk.lines.len() as u64;
+            last_seq = chunk.last_seq();
             if data.len() >= PACK_BYTES {
                 let data = log_codec::pack(&std::mem::take(&mut data));
-                lines.pieces.push(Piece { first_seq, last_seq: expected - 1, packed: true, data });
-                first_seq = expected;
+                pieces.push(Piece { first_seq, last_seq, packed: true, data });
+                first_seq = last_seq + 1;
             }
         }
         if !data.is_empty() {
-            lines.pieces.push(Piece { first_seq, last_seq: expected - 1, packed: false, data });
+            pieces.push(Piece { first_seq, last_seq, packed: false, data });
         }
-        Ok(lines)
+        Ok(Self { span, pieces })
     }
-}
-
-fn out_of_order(id: ExecutionId, found: u64, expected: u64) -> Problem {
-    let message = format!("execution {id}: log line {found} where {expected} is next");
-    Problem::Refused(Error::new(ErrorKind::Conflict, message))
 }
 
 /// What is known of the rows of a log that are not packed yet: the last ones.
@@ -91,35 +68,19 @@ struct TailRow {
     last_seq: u64,
 }
 
-/// Appends all of it, or nothing: then the problem is [`Problem::Refused`], unless the database failed.
-pub(super) fn append(ledger: &mut Ledger, connection: &Connection, all: &[Lines]) -> Result<()> {
-    let refuse = |message| Err(Problem::Refused(Error::new(ErrorKind::NotFound, message)));
-    let mut next: HashMap<ExecutionId, u64> = HashMap::with_capacity(all.len());
+/// Appends all of it, or nothing: then the problem is [`Refused`](crate::error::Problem::Refused), unless the database
+/// failed.
+pub(super) fn append(records: &mut Records, connection: &Connection, all: &[Lines]) -> Result<()> {
+    let spans: Vec<LogSpan> = all.iter().map(|lines| lines.span).collect();
+    records.append(connection, &spans)?;
     for lines in all {
-        let id = lines.execution;
-        let Some(entry) = ledger.entry(connection, id)? else {
-            return refuse(format!("there is no execution {id}"));
-        };
-        if !entry.execution.attempts.iter().any(|attempt| attempt.number == lines.attempt) {
-            return refuse(format!("execution {id} has no attempt {}", lines.attempt));
-        }
-        let expected = next.entry(id).or_insert(entry.execution.log_lines() + 1);
-        if let Some(first) = lines.first_seq
-            && first != *expected
-        {
-            return Err(out_of_order(id, first, *expected));
-        }
-        *expected += lines.count;
-    }
-    for lines in all {
-        let Some(entry) = ledger.change(lines.execution) else { continue };
-        entry.execution.count_log_lines(lines.attempt, lines.count, lines.ends);
-        let tail = match &mut entry.tail {
+        let Some(row) = records.row(lines.span.execution) else { continue };
+        let tail = match &mut row.tail {
             Some(tail) => tail,
-            none => none.insert(Tail::load(connection, entry.row)?),
+            none => none.insert(Tail::load(connection, row.row)?),
         };
         for piece in &lines.pieces {
-            tail.append(connection, entry.row, piece)?;
+            tail.append(connection, row.row, piece)?;
         }
     }
     Ok(())

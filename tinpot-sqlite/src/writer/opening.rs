@@ -11,8 +11,8 @@ use tinpot_core::store::{Opened, WaitingCount};
 use tinpot_core::{Action, Execution, Timestamp};
 use uuid::Uuid;
 
-use super::ledger::Ledger;
-use super::routes::Routes;
+use super::queue_actions::QueueActions;
+use super::records::Records;
 use crate::error::{Problem, Result};
 use crate::location;
 use crate::record::{self, COLUMNS, State};
@@ -52,8 +52,8 @@ pub(super) fn begin(
 }
 
 /// Reads what the writer and its coordinator have to know: no more than the executions with a live attempt, and numbers.
-pub(super) fn load(connection: &Connection, epoch: Epoch) -> Result<(Ledger, Opened)> {
-    let routes = Routes::load(connection)?;
+pub(super) fn load(connection: &Connection, epoch: Epoch) -> Result<(Records, Opened)> {
+    let queue_actions = QueueActions::load(connection)?;
     let mut opened = Opened::new(epoch);
     opened.actions = actions(connection)?;
     opened.paused = paused(connection)?;
@@ -96,7 +96,7 @@ pub(super) fn load(connection: &Connection, epoch: Epoch) -> Result<(Ledger, Ope
     opened.waiting.sort_unstable();
     let largest = "SELECT max(coalesce((SELECT max(row) FROM executions), 0), coalesce((SELECT max(execution) FROM forgotten_logs), 0))";
     let largest: i64 = connection.query_row(largest, [], |row| row.get(0))?;
-    Ok((Ledger::new(routes, largest + 1, ended), opened))
+    Ok((Records::new(queue_actions, largest + 1, ended), opened))
 }
 
 fn actions(connection: &Connection) -> Result<Vec<Arc<Action>>> {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Statement, params};
 use tinpot_core::{ExecutionId, Timestamp};
 
-use super::ledger::Ledger;
+use super::records::{Bucket, Records};
 use crate::config::Retention;
 use crate::error::Result;
-use crate::record::{State, execution_id, micros};
+use crate::record::{execution_id, micros};
 
 /// Executions looked at, or removed, in one step: about a millisecond.
 const STEP: u64 = 256;
@@ -22,16 +22,13 @@ const LOG_ROWS: i64 = 64;
 /// How often ages are looked at.
 const AGE_ROUND: Duration = Duration::from_secs(60);
 
-/// One route and terminal state: its executions follow each other in an index, in the order of their ids.
-type Shelf = (i64, State);
-
 #[derive(Debug)]
 pub(super) struct Sweeper {
     retention: Retention,
     /// The latest time that a commit had, and when that was.
     now: Option<(Timestamp, Instant)>,
-    /// Shelves whose ages are still to be looked at in this round, and from which id on.
-    round: VecDeque<(Shelf, [u8; 16])>,
+    /// Buckets whose ages are still to be looked at in this round, and from which id on.
+    round: VecDeque<(Bucket, [u8; 16])>,
     next_round: Option<Instant>,
     paused_until: Option<Instant>,
     /// When it was last looked for work beside other work, and how many executions have ended since.
@@ -67,7 +64,7 @@ impl Sweeper {
     }
 
     /// Whether a step would find something to do.
-    pub(super) fn has_work(&self, ledger: &Ledger) -> bool {
+    pub(super) fn has_work(&self, records: &Records) -> bool {
         if self.paused_until.is_some_and(|until| Instant::now() < until) {
             return false;
         }
@@ -76,8 +73,8 @@ impl Sweeper {
                 || (self.now.is_some() && self.next_round.is_none_or(|next| next <= Instant::now()))
         };
         self.has_forgotten_logs
-            || !ledger.loose.is_empty()
-            || self.excess(ledger).is_some()
+            || !records.loose.is_empty()
+            || self.excess(records).is_some()
             || is_round()
     }
 
@@ -85,84 +82,84 @@ impl Sweeper {
     pub(super) fn step_if_urgent(
         &mut self,
         connection: &Connection,
-        ledger: &mut Ledger,
+        records: &mut Records,
     ) -> Result<()> {
         // Not with every commit: with many actions, looking takes a while.
-        self.unlooked += ledger.moves.len() as u64;
+        self.unlooked += records.moves.len() as u64;
         let is_overdue = self.last_look.elapsed() > OVERDUE;
         if !is_overdue && self.unlooked < STEP {
             return Ok(());
         }
         let unlooked = std::mem::take(&mut self.unlooked);
         self.last_look = Instant::now();
-        if let Some((excess, shelves)) = self.excess(ledger)
+        if let Some((excess, buckets)) = self.excess(records)
             && excess >= URGENT
         {
             // More than have ended meanwhile, however many a commit ends.
             let number = excess.min(unlooked + STEP);
-            return self.forget_oldest(connection, ledger, &shelves, number);
+            return self.forget_oldest(connection, records, &buckets, number);
         }
-        if is_overdue && self.has_work(ledger) {
-            self.step(connection, ledger)?;
+        if is_overdue && self.has_work(records) {
+            self.step(connection, records)?;
         }
         Ok(())
     }
 
     /// Makes a step.
-    pub(super) fn step(&mut self, connection: &Connection, ledger: &mut Ledger) -> Result<()> {
+    pub(super) fn step(&mut self, connection: &Connection, records: &mut Records) -> Result<()> {
         self.last_look = Instant::now();
-        if let Some((excess, shelves)) = self.excess(ledger) {
-            return self.forget_oldest(connection, ledger, &shelves, excess.min(STEP));
+        if let Some((excess, buckets)) = self.excess(records) {
+            return self.forget_oldest(connection, records, &buckets, excess.min(STEP));
         }
-        if !ledger.loose.is_empty() {
-            return ledger.pack_one(connection);
+        if !records.loose.is_empty() {
+            return records.pack_one(connection);
         }
         if self.has_forgotten_logs {
             return self.remove_forgotten_logs(connection);
         }
         if self.next_round.is_none_or(|next| next <= Instant::now()) {
             self.next_round = Some(Instant::now() + AGE_ROUND);
-            self.round = ledger.ended.keys().map(|shelf| (*shelf, [0; 16])).collect();
+            self.round = records.ended.keys().map(|bucket| (*bucket, [0; 16])).collect();
         }
-        self.look_at_ages(connection, ledger)
+        self.look_at_ages(connection, records)
     }
 
     /// By how many the first bound that does not hold is exceeded, and where to remove them; without what this transaction has changed.
-    fn excess(&self, ledger: &Ledger) -> Option<(u64, Vec<Shelf>)> {
+    fn excess(&self, records: &Records) -> Option<(u64, Vec<Bucket>)> {
         let over = |bound: Option<u64>, is_counted: &dyn Fn(i64) -> bool| {
             let bound = bound?;
-            let counted = ledger.ended.iter().filter(|((route, _), _)| is_counted(*route));
+            let counted = records.ended.iter().filter(|((route, _), _)| is_counted(*route));
             let excess = counted.clone().map(|(_, count)| count).sum::<u64>().checked_sub(bound)?;
-            (excess > 0).then(|| (excess, counted.map(|(shelf, _)| *shelf).collect()))
+            (excess > 0).then(|| (excess, counted.map(|(bucket, _)| *bucket).collect()))
         };
         over(self.retention.overall.executions, &|_| true).or_else(|| {
             self.retention.actions.iter().find_map(|(action, keep)| {
-                over(keep.executions, &|route| ledger.routes.action(route) == action)
+                over(keep.executions, &|route| records.queue_actions.action(route) == action)
             })
         })
     }
 
-    /// Forgets up to `number` executions of these shelves: those with the smallest ids.
+    /// Forgets up to `number` executions of these buckets: those with the smallest ids.
     fn forget_oldest(
         &mut self,
         connection: &Connection,
-        ledger: &mut Ledger,
-        shelves: &[Shelf],
+        records: &mut Records,
+        buckets: &[Bucket],
         number: u64,
     ) -> Result<()> {
-        // A few of each shelf: all of them up to the last one of any shelf that has more are the oldest.
-        let of_each = (2 * number / shelves.len() as u64).clamp(4, number.max(4));
+        // A few of each bucket: all of them up to the last one of any bucket that has more are the oldest.
+        let of_each = (2 * number / buckets.len() as u64).clamp(4, number.max(4));
         let mut statement = connection.prepare_cached(
             "SELECT id, row, log_lines, parameters IS NULL FROM executions INDEXED BY listed WHERE route = ?1 AND state = ?2 \
              ORDER BY id LIMIT ?3",
         )?;
-        let mut found: Vec<(Victim, Shelf)> = Vec::new();
+        let mut found: Vec<(Victim, Bucket)> = Vec::new();
         let mut known_up_to: Option<ExecutionId> = None;
-        for shelf in shelves {
+        for bucket in buckets {
             let before = found.len();
-            let mut rows = statement.query(params![shelf.0, shelf.1.code(), of_each as i64])?;
+            let mut rows = statement.query(params![bucket.0, bucket.1.code(), of_each as i64])?;
             while let Some(row) = rows.next()? {
-                found.push((Victim::read(row)?, *shelf));
+                found.push((Victim::read(row)?, *bucket));
             }
             if let Some((last, _)) = found.last()
                 && (found.len() - before) as u64 == of_each
@@ -175,17 +172,17 @@ impl Sweeper {
             .iter()
             .take(number as usize)
             .take_while(|(victim, _)| known_up_to.is_none_or(|known| victim.id <= known));
-        for (victim, shelf) in oldest {
+        for (victim, bucket) in oldest {
             self.has_forgotten_logs |= victim.forget(connection)?;
-            ledger.forget(victim.id, *shelf);
+            records.forget(victim.id, *bucket);
         }
         Ok(())
     }
 
-    /// Looks at some executions of one shelf, from the oldest on, and forgets those that ended too long ago.
-    fn look_at_ages(&mut self, connection: &Connection, ledger: &mut Ledger) -> Result<()> {
-        let Some((shelf, from)) = self.round.pop_front() else { return Ok(()) };
-        let age = self.retention.age_of(ledger.routes.action(shelf.0));
+    /// Looks at some executions of one bucket, from the oldest on, and forgets those that ended too long ago.
+    fn look_at_ages(&mut self, connection: &Connection, records: &mut Records) -> Result<()> {
+        let Some((bucket, from)) = self.round.pop_front() else { return Ok(()) };
+        let age = self.retention.age_of(records.queue_actions.action(bucket.0));
         let (Some(age), Some((at, since))) = (age, self.now) else { return Ok(()) };
         let now = micros(at).saturating_add(since.elapsed().as_micros() as i64);
         let cutoff = now.saturating_sub(crate::record::duration_micros(age));
@@ -193,13 +190,13 @@ impl Sweeper {
             "SELECT id, row, log_lines, parameters IS NULL, accepted_at, finished_at FROM executions INDEXED BY listed \
              WHERE route = ?1 AND state = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
         )?;
-        let (seen, victims) = too_old(&mut statement, shelf, from, cutoff)?;
+        let (seen, victims) = too_old(&mut statement, bucket, from, cutoff)?;
         for victim in victims {
             self.has_forgotten_logs |= victim.forget(connection)?;
-            ledger.forget(victim.id, shelf);
+            records.forget(victim.id, bucket);
         }
         if let Some(last) = seen {
-            self.round.push_front((shelf, last));
+            self.round.push_front((bucket, last));
         }
         Ok(())
     }
@@ -217,15 +214,15 @@ impl Sweeper {
     }
 }
 
-/// Those of the next executions of a shelf that ended before `cutoff`; and the last id that was looked at, if there may be more such.
+/// Those of the next executions of a bucket that ended before `cutoff`; and the last id that was looked at, if there may be more such.
 fn too_old(
     statement: &mut Statement<'_>,
-    shelf: Shelf,
+    bucket: Bucket,
     from: [u8; 16],
     cutoff: i64,
 ) -> Result<(Option<[u8; 16]>, Vec<Victim>)> {
     let mut victims = Vec::new();
-    let mut rows = statement.query(params![shelf.0, shelf.1.code(), from, STEP as i64])?;
+    let mut rows = statement.query(params![bucket.0, bucket.1.code(), from, STEP as i64])?;
     let (mut seen, mut last) = (0, None);
     while let Some(row) = rows.next()? {
         let (accepted_at, finished_at): (i64, Option<i64>) = (row.get(4)?, row.get(5)?);

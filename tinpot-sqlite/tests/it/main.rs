@@ -4,7 +4,6 @@ mod child;
 mod conformance;
 mod copies;
 mod full;
-mod model;
 mod opening;
 mod retention;
 mod support;

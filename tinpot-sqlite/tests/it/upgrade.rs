@@ -61,7 +61,7 @@ fn lines(number: u128, attempt: u32, first_seq: u64, count: u64) -> Step {
     };
     let chunk = LogChunk::new(first_seq, Timestamp(first_seq), stream, level, lines);
     let chunks = vec![Arc::new(chunk)];
-    Step::Append(LogBatch { execution: id(number), attempt, chunks, ends: false })
+    Step::Append(LogBatch::new(id(number), attempt, chunks))
 }
 
 /// Every status, every option, and logs of every kind: none, short, packed, of two attempts, open.

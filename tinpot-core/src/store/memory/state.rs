@@ -5,12 +5,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::MemoryStoreLimits;
+use super::HistoryLimits;
 use super::waiting::Waiting;
 use crate::model::action::Action;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::Execution;
 use crate::model::execution::Standing;
-use crate::model::execution::{AttemptRecord, Execution};
 use crate::model::fence::Epoch;
 use crate::model::id::ExecutionId;
 use crate::model::log::LogBatch;
@@ -19,6 +19,7 @@ use crate::model::opened::Opened;
 use crate::model::page::{ListOptions, QueuePage};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::store::conditions::{LogSpan, check_batch, check_logs, key_is_taken};
 
 #[derive(Clone, Debug)]
 struct Record {
@@ -48,48 +49,23 @@ pub(crate) struct State {
     ended_log_bytes: usize,
 }
 
-fn key_is_taken(key: &str) -> Error {
-    let message = format!("the idempotency key {key:?} belongs to another execution");
-    Error::new(ErrorKind::Conflict, message)
-}
-
 impl State {
     fn standing(&self, id: ExecutionId) -> Option<Standing> {
         self.records.get(&id).map(|record| record.execution.standing())
     }
 
     pub(crate) fn check(&self, batch: &[Transition]) -> Result<()> {
-        if let [transition] = batch {
-            let standing = transition.execution().and_then(|id| self.standing(id));
-            return match transition {
-                _ if transition.execution().is_none() => Ok(()),
-                _ => self.check_one(transition, standing).map(drop),
-            };
-        }
-        let mut changed: HashMap<ExecutionId, Standing> = HashMap::with_capacity(batch.len());
+        check_batch(batch, |id| self.standing(id))?;
         let mut keys = HashSet::new();
         for transition in batch {
-            let Some(id) = transition.execution() else { continue };
-            let now = changed.get(&id).copied().or_else(|| self.standing(id));
-            changed.insert(id, self.check_one(transition, now)?);
             if let Transition::Accept(execution) = transition
                 && let Some(key) = &execution.idempotency_key
-                && !keys.insert(key)
+                && (self.keys.contains_key(key) || !keys.insert(key))
             {
                 return Err(key_is_taken(key));
             }
         }
         Ok(())
-    }
-
-    fn check_one(&self, transition: &Transition, now: Option<Standing>) -> Result<Standing> {
-        if let Transition::Accept(execution) = transition
-            && let Some(key) = &execution.idempotency_key
-            && self.keys.contains_key(key)
-        {
-            return Err(key_is_taken(key));
-        }
-        transition.check(now)
     }
 
     pub(crate) fn apply(&mut self, transition: &Transition, at: Timestamp) {
@@ -159,7 +135,7 @@ impl State {
         }
     }
 
-    fn forget(&mut self, limits: &MemoryStoreLimits) {
+    fn forget(&mut self, limits: &HistoryLimits) {
         while self.ended.len() > limits.executions
             || (self.ended_log_bytes > limits.log_bytes && !self.ended.is_empty())
         {
@@ -204,7 +180,7 @@ impl State {
         &mut self,
         batch: &[Transition],
         at: Timestamp,
-        limits: &MemoryStoreLimits,
+        limits: &HistoryLimits,
     ) -> Result<()> {
         self.check(batch)?;
         for transition in batch {
@@ -275,35 +251,10 @@ impl State {
     pub(crate) fn append_logs(
         &mut self,
         batches: &[LogBatch],
-        limits: &MemoryStoreLimits,
+        limits: &HistoryLimits,
     ) -> Result<()> {
-        let mut next: HashMap<ExecutionId, u64> = HashMap::new();
-        for batch in batches {
-            let record = self.records.get(&batch.execution).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::NotFound,
-                    format!("there is no execution {}", batch.execution),
-                )
-            })?;
-            let of_batch = |attempt: &AttemptRecord| attempt.number == batch.attempt;
-            if !record.execution.attempts.iter().any(of_batch) {
-                let message =
-                    format!("execution {} has no attempt {}", batch.execution, batch.attempt);
-                return Err(Error::new(ErrorKind::NotFound, message));
-            }
-            let stored = record.execution.log_lines() + 1;
-            let expected = next.entry(batch.execution).or_insert(stored);
-            for chunk in &batch.chunks {
-                if chunk.first_seq != *expected {
-                    let why = format!("log line {} where {expected} is next", chunk.first_seq);
-                    return Err(Error::new(
-                        ErrorKind::Conflict,
-                        format!("execution {}: {why}", batch.execution),
-                    ));
-                }
-                *expected = chunk.last_seq() + 1;
-            }
-        }
+        let spans = batches.iter().map(LogSpan::of).collect::<Result<Vec<_>>>()?;
+        check_logs(&spans, |id| self.records.get(&id).map(|record| &*record.execution))?;
         for batch in batches {
             let Some(record) = self.records.get_mut(&batch.execution) else { continue };
             let bytes: usize = batch.chunks.iter().map(|chunk| chunk.size_bytes()).sum();

@@ -13,13 +13,13 @@ use crate::model::opened::Opened;
 use crate::model::page::{ListOptions, QueuePage};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::store::{MemoryStoreLimits, State};
+use crate::store::{HistoryLimits, State};
 
 /// What is synced. What is being written is with the process that waits for it: when that crashes, it was synced or is gone.
 #[derive(Debug)]
 pub(super) struct SimulatedStore {
     pub(super) synced: State,
-    limits: MemoryStoreLimits,
+    limits: HistoryLimits,
     copy: Option<State>,
     /// The life that opened it last.
     latest: Option<Epoch>,
@@ -32,7 +32,7 @@ impl Default for SimulatedStore {
         let mut synced = State::default();
         synced.instance = 1;
         // Nothing is forgotten: everything is held against it at the end.
-        let limits = MemoryStoreLimits::default().executions(usize::MAX).log_bytes(usize::MAX);
+        let limits = HistoryLimits::default().executions(usize::MAX).log_bytes(usize::MAX);
         Self { synced, limits, copy: None, latest: None, full: false }
     }
 }

@@ -75,7 +75,7 @@ impl<R: Reopen> OpenStore<R> {
     }
 
     /// Ends the session, and opens the next one as another process would.
-    async fn next(self) -> (Self, Opened) {
+    pub(super) async fn next(self) -> (Self, Opened) {
         let crashes = self.crashes;
         let store = if crashes { self.crashed() } else { self.closed().await };
         let next = Self { crashes, ..open(store.reopen().await).await };

@@ -9,14 +9,14 @@ use crate::error::Result;
 
 /// All pairs that executions have. A pair that none has any more is forgotten at the next opening.
 #[derive(Debug, Default)]
-pub(super) struct Routes {
+pub(super) struct QueueActions {
     by_name: HashMap<Arc<str>, HashMap<Arc<str>, i64>>,
     actions: HashMap<i64, Arc<str>>,
     /// Not committed yet.
     new: Vec<(Arc<str>, Arc<str>, i64)>,
 }
 
-impl Routes {
+impl QueueActions {
     pub(super) fn load(connection: &Connection) -> Result<Self> {
         connection.execute(
             "DELETE FROM routes WHERE NOT EXISTS (SELECT 1 FROM executions AS e INDEXED BY listed WHERE e.route = routes.route)",
@@ -60,12 +60,12 @@ impl Routes {
     }
 
     /// What is new is committed.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn commit(&mut self) {
         self.new.clear();
     }
 
     /// What is new was rolled back.
-    pub(super) fn undo(&mut self) {
+    pub(super) fn rollback(&mut self) {
         for (queue, action, route) in self.new.drain(..) {
             self.actions.remove(&route);
             if let Some(actions) = self.by_name.get_mut(&queue) {

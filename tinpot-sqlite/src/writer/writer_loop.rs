@@ -9,7 +9,7 @@ use tinpot_core::store::Opened;
 use tinpot_core::{Error, ErrorKind};
 
 use super::checkpoint::Checkpointer;
-use super::ledger::Ledger;
+use super::records::Records;
 use super::retention::Sweeper;
 use super::{Request, Work, logs, opening};
 use crate::config::Config;
@@ -27,17 +27,17 @@ const QUIET: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct WriterLoop {
     checkpointer: Checkpointer,
     /// Before the lock: the database is closed when the lock is given back.
     connection: Connection,
-    ledger: Ledger,
+    records: Records,
     sweeper: Sweeper,
     path: PathBuf,
     _lock: Lock,
 }
 
-impl Desk {
+impl WriterLoop {
     /// Locks, opens and checks the database, and begins a new life.
     pub(super) fn open(config: &Config) -> Result<(Self, Readers, Opened)> {
         let path = location::resolve(&config.path)?;
@@ -54,19 +54,23 @@ impl Desk {
         let mut connection = connection::writer(path, config.max_bytes)?;
         let epoch = opening::begin(&mut connection, path, lock.last())?;
         lock.note(epoch)?;
-        let (ledger, opened) = opening::load(&connection, epoch)?;
+        let (records, opened) = opening::load(&connection, epoch)?;
         let readers = Readers::open(path)?;
         let sweeper = Sweeper::new(config.retention.clone());
         let checkpointer = Checkpointer::start(&mut connection, path)?;
         let path = path.to_owned();
-        Ok((Self { checkpointer, connection, ledger, sweeper, path, _lock: lock }, readers, opened))
+        Ok((
+            Self { checkpointer, connection, records, sweeper, path, _lock: lock },
+            readers,
+            opened,
+        ))
     }
 
     /// Serves requests until it is told to close, or nobody can tell it anything any more.
-    pub(super) fn work(mut self, inbox: &Receiver<Request>) {
+    pub(super) fn run(mut self, inbox: &Receiver<Request>) {
         loop {
             let next = inbox.try_recv().map_err(drop).or_else(|()| {
-                let wait = if self.sweeper.has_work(&self.ledger) { QUIET } else { TICK };
+                let wait = if self.sweeper.has_work(&self.records) { QUIET } else { TICK };
                 inbox.recv_timeout(wait)
             });
             let first = match next {
@@ -123,7 +127,7 @@ impl Desk {
                     let is_full = problem.kind() == ErrorKind::StorageFull;
                     let _ = request.answer.send(Err(located(problem, &self.path)));
                     // What is kept no longer makes room for the next try.
-                    if is_full && self.sweeper.has_work(&self.ledger) {
+                    if is_full && self.sweeper.has_work(&self.records) {
                         self.tidy_up();
                     }
                 }
@@ -137,23 +141,23 @@ impl Desk {
     fn transaction(&mut self, group: &[Request]) -> Result<Vec<Result<()>>> {
         let written = self.write(group);
         match &written {
-            Ok(_) => self.ledger.settle(),
-            Err(_) => self.ledger.undo(),
+            Ok(_) => self.records.commit(),
+            Err(_) => self.records.rollback(),
         }
         written
     }
 
     fn write(&mut self, group: &[Request]) -> Result<Vec<Result<()>>> {
-        let ledger = &mut self.ledger;
+        let records = &mut self.records;
         let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut answers = Vec::with_capacity(group.len());
         for request in group {
             let result = match &request.work {
                 Work::Commit { batch, at } => {
                     self.sweeper.notice(*at);
-                    ledger.commit(&change, batch, *at)
+                    records.apply(&change, batch, *at)
                 }
-                Work::Append(lines) => logs::append(ledger, &change, lines),
+                Work::Append(lines) => logs::append(records, &change, lines),
                 Work::Close => Ok(()),
             };
             match result {
@@ -162,8 +166,8 @@ impl Desk {
                 Err(problem) => return Err(problem),
             }
         }
-        ledger.write(&change)?;
-        self.sweeper.step_if_urgent(&change, ledger)?;
+        records.write(&change)?;
+        self.sweeper.step_if_urgent(&change, records)?;
         change.commit()?;
         Ok(answers)
     }
@@ -173,17 +177,17 @@ impl Desk {
         let mut step = || -> Result<()> {
             let change =
                 self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            self.sweeper.step(&change, &mut self.ledger)?;
+            self.sweeper.step(&change, &mut self.records)?;
             change.commit()?;
             Ok(())
         };
         match step() {
             Ok(()) => {
-                self.ledger.settle();
+                self.records.commit();
                 self.checkpointer.after_commit(&self.connection);
             }
             Err(problem) => {
-                self.ledger.undo();
+                self.records.rollback();
                 self.sweeper.pause();
                 let error = located(problem, &self.path);
                 tracing::warn!(error = %Error::from(error), "old executions cannot be removed now");

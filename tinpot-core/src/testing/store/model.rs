@@ -1,28 +1,33 @@
-//! Random work on the store and on the memory store of the core: both must say the same to everything.
+//! Random work on a store and on the memory store: both must give the same answers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::protocol::{Epoch, Fence};
-use tinpot_core::store::{ListOptions, Opened, QueueOrder, QueuePage, Session, Transition};
-use tinpot_core::testing::Random;
-use tinpot_core::testing::store::{OpenStore, open};
-use tinpot_core::{
-    Action, Execution, ExecutionId, Failure, Json, Level, LogBatch, LogChunk, MemoryStore, Outcome,
-    Result, Status, Store, Stream, Timestamp, WorkerId,
-};
-use tinpot_sqlite::{Retention, SqliteStore};
-
-use crate::support::place;
+use super::{OpenStore, Reopen, open};
+use crate::model::action::Action;
+use crate::model::error::Result;
+use crate::model::execution::Execution;
+use crate::model::failure::Failure;
+use crate::model::fence::{Epoch, Fence};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::json::Json;
+use crate::model::log::{Level, LogBatch, LogChunk, Stream};
+use crate::model::opened::Opened;
+use crate::model::outcome::Outcome;
+use crate::model::page::{ListOptions, QueueOrder, QueuePage};
+use crate::model::status::Status;
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::{MemoryStore, Session, Store};
+use crate::testing::Random;
 
 /// Executions that the work is about at a time: few, so that it meets. Every so many steps the oldest of them is left alone.
 const EXECUTIONS: u64 = 24;
 const STEPS_PER_EXECUTION: u64 = 40;
 
-struct Pair {
+struct Pair<R> {
     memory: OpenStore<MemoryStore>,
-    sqlite: OpenStore<SqliteStore>,
-    path: std::path::PathBuf,
+    store: OpenStore<R>,
     random: Random,
     fence: u64,
     step: u64,
@@ -32,22 +37,22 @@ struct Pair {
 fn assert_same<T: PartialEq + std::fmt::Debug>(
     what: &str,
     memory: Result<T>,
-    sqlite: Result<T>,
+    store: Result<T>,
 ) -> Option<T> {
-    match (memory, sqlite) {
-        (Ok(memory), Ok(sqlite)) => {
-            assert_eq!(sqlite, memory, "{what}");
+    match (memory, store) {
+        (Ok(memory), Ok(store)) => {
+            assert_eq!(store, memory, "{what}");
             Some(memory)
         }
-        (Err(memory), Err(sqlite)) => {
-            assert_eq!(sqlite.kind(), memory.kind(), "{what}: {sqlite} and {memory}");
+        (Err(memory), Err(store)) => {
+            assert_eq!(store.kind(), memory.kind(), "{what}: {store} and {memory}");
             None
         }
-        (memory, sqlite) => panic!("{what}: memory {memory:?}, sqlite {sqlite:?}"),
+        (memory, store) => panic!("{what}: memory {memory:?}, store {store:?}"),
     }
 }
 
-impl Pair {
+impl<R: Reopen> Pair<R> {
     fn below(&mut self, end: u64) -> u64 {
         self.random.number() % end
     }
@@ -153,9 +158,9 @@ impl Pair {
             batch.push(self.transition().await);
         }
         let at = Timestamp(self.step);
-        let (memory, sqlite) =
-            (self.memory.commit(&batch, at).await, self.sqlite.commit(&batch, at).await);
-        assert_same(&format!("{batch:?}"), memory, sqlite);
+        let (memory, store) =
+            (self.memory.commit(&batch, at).await, self.store.commit(&batch, at).await);
+        assert_same(&format!("{batch:?}"), memory, store);
     }
 
     async fn append(&mut self) {
@@ -175,15 +180,15 @@ impl Pair {
             let batch = LogBatch::new(execution, attempt, vec![Arc::new(chunk)]).ends(ends);
             batches.push(batch);
         }
-        let (memory, sqlite) =
-            (self.memory.append_logs(&batches).await, self.sqlite.append_logs(&batches).await);
-        assert_same("an append", memory, sqlite);
+        let (memory, store) =
+            (self.memory.append_logs(&batches).await, self.store.append_logs(&batches).await);
+        assert_same("an append", memory, store);
     }
 
     async fn read(&mut self) {
         let id = self.id();
         let read =
-            assert_same("one", self.memory.execution(id).await, self.sqlite.execution(id).await);
+            assert_same("one", self.memory.execution(id).await, self.store.execution(id).await);
         let lines = read.flatten().map_or(0, |execution| execution.log_lines());
         let status = ["queued", "running", "succeeded", "failed", "lost"][self.below(5) as usize];
         let mut options = ListOptions::default();
@@ -201,9 +206,9 @@ impl Pair {
             self.random.chance(0.3).then(|| format!("queue {}", self.random.number() % 3));
         options.before = self.random.chance(0.3).then(|| self.id());
         options.limit = self.below(6) as usize;
-        let (memory, sqlite) =
-            (self.memory.executions(&options).await, self.sqlite.executions(&options).await);
-        assert_same(&format!("{options:?}"), memory, sqlite);
+        let (memory, store) =
+            (self.memory.executions(&options).await, self.store.executions(&options).await);
+        assert_same(&format!("{options:?}"), memory, store);
         let after = self.random.chance(0.5).then(|| self.id());
         let order = match self.below(3) {
             0 => QueueOrder::Ready {
@@ -219,8 +224,8 @@ impl Pair {
             limit: self.below(8) as usize,
             max_bytes: self.below(4_000) as usize,
         };
-        let (memory, sqlite) = (self.memory.queued(&page).await, self.sqlite.queued(&page).await);
-        assert_same(&format!("{page:?}"), memory, sqlite);
+        let (memory, store) = (self.memory.queued(&page).await, self.store.queued(&page).await);
+        assert_same(&format!("{page:?}"), memory, store);
         // Stores may portion lines differently.
         let after = self.below(lines + 2);
         let whole = |chunks: Vec<Arc<LogChunk>>| -> Vec<(u64, Timestamp, String)> {
@@ -237,53 +242,37 @@ impl Pair {
                 .collect()
         };
         let all = usize::MAX;
-        let (memory, sqlite) =
-            (self.memory.logs(id, after, all).await, self.sqlite.logs(id, after, all).await);
-        assert_same("a log", memory.map(whole), sqlite.map(whole));
+        let (memory, store) =
+            (self.memory.logs(id, after, all).await, self.store.logs(id, after, all).await);
+        assert_same("a log", memory.map(whole), store.map(whole));
     }
 
-    /// The next life, after a close or a crash.
+    /// Ends the sessions, and opens the next ones.
     async fn reopen(mut self) -> Self {
-        if self.random.chance(0.5) {
-            self.sqlite.close().await.expect("close");
-        }
         self.memory = self.memory.reopened().await;
-        drop(self.sqlite);
-        self.sqlite = open(sqlite(&self.path)).await;
-        let told = |opened: &Opened| {
-            let opened = opened.clone();
-            let mut logs = opened.open_logs;
-            logs.sort_unstable_by_key(|execution| execution.id);
-            let mut granted = opened.granted;
-            granted.sort_unstable_by_key(|execution| execution.id);
-            (
-                opened.epoch.number,
-                granted,
-                logs,
-                opened.waiting,
-                opened.longest_lease,
-                opened.actions,
-            )
+        self.store = self.store.next().await.0;
+        let described = |opened: &Opened| {
+            let mut opened = opened.clone();
+            opened.open_logs.sort_unstable_by_key(|execution| execution.id);
+            opened.granted.sort_unstable_by_key(|execution| execution.id);
+            opened.waiting.sort_unstable();
+            let Opened { epoch, granted, open_logs, waiting, longest_lease, actions, .. } = opened;
+            (epoch.number, granted, open_logs, waiting, longest_lease, actions)
         };
-        assert_eq!(told(&self.sqlite.opened), told(&self.memory.opened), "opening");
+        assert_eq!(described(&self.store.opened), described(&self.memory.opened), "opening");
         self
     }
 }
 
-fn sqlite(path: &std::path::Path) -> SqliteStore {
-    SqliteStore::builder(path).retention(Retention::unbounded()).build()
-}
-
-#[tokio::test]
-async fn it_says_what_the_memory_store_says() {
+/// Random work has the same results as on the memory store. The environment variable `SEED` repeats
+/// a run.
+pub async fn random_work_agrees_with_the_memory_store<R: Reopen>(store: OpenStore<R>) {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| Timestamp::now().0);
-    println!("again: SEED={seed} cargo test -p tinpot-sqlite it_says");
-    let (_directory, path) = place();
-    let random = Random::new(seed);
-    let (memory, sqlite) = (open(MemoryStore::new()).await, open(sqlite(&path)).await);
-    let mut pair = Pair { memory, sqlite, path, random, fence: 0, step: 0 };
-    for step in 0..3_000 {
+    println!("to repeat this run, set SEED={seed}");
+    let memory = open(MemoryStore::new()).await;
+    let mut pair = Pair { memory, store, random: Random::new(seed), fence: 0, step: 0 };
+    for step in 0..2_000 {
         pair.step = step;
         match pair.below(100) {
             0 => pair = pair.reopen().await,
@@ -292,11 +281,11 @@ async fn it_says_what_the_memory_store_says() {
             _ => pair.read().await,
         }
     }
-    // What the work was good for.
+    // The work was worth something.
     let mut options = ListOptions::default();
     options.limit = ListOptions::LIMIT_MAX;
     let all = pair.memory.executions(&options).await.expect("a list");
     let ended = all.iter().filter(|execution| execution.status.is_terminal()).count();
     let lines: u64 = all.iter().map(|execution| execution.log_lines()).sum();
-    assert!(ended > 40 && lines > 100 && pair.fence > 100, "{ended} ended, {lines} lines");
+    assert!(ended > 25 && lines > 60 && pair.fence > 60, "{ended} ended, {lines} lines");
 }
