@@ -1,4 +1,4 @@
-//! `cargo xtask ui`: the web UI, from its sources to what is committed and embedded.
+//! `cargo xtask ui`: builds the web UI, whose output is committed and embedded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,22 +6,22 @@ use std::process::Command;
 
 use crate::run::output;
 
-/// Its sources.
+/// The folder of the sources.
 const WEB: &str = "tinpot-ui/web";
-/// What is committed.
+/// The folder of the committed build.
 const DIST: &str = "tinpot-ui/dist";
-/// Where a build is put that is only compared.
+/// The folder of a build that is only compared with the committed one.
 const REBUILT: &str = "target/ui-dist";
 
 const HELP: &str = "\
-Build the web UI from tinpot-ui/web to tinpot-ui/dist, which is committed.
+Build the web UI from tinpot-ui/web into tinpot-ui/dist, which is committed.
 
 Usage: cargo xtask ui
 
-Needs Node 20 or newer; packages are installed as package-lock.json says.
+Requires Node 20 or newer. Installs the packages of package-lock.json.
 ";
 
-/// Builds it.
+/// Builds the web UI.
 pub(crate) fn ui(arguments: &[String]) -> Result<bool, String> {
     match arguments {
         [] => {}
@@ -36,7 +36,10 @@ pub(crate) fn ui(arguments: &[String]) -> Result<bool, String> {
     Ok(true)
 }
 
-/// That the API's types are those of its description, types, unit tests, and that what is committed is what the sources make.
+/// Checks the types, the format, the lint rules and the unit tests of the sources.
+///
+/// Also checks that the types of the API match its description, and that the committed build is that
+/// of the sources.
 pub(crate) fn check() -> Result<String, String> {
     install()?;
     npm(&["run", "schema", "--", "--check"])?;
@@ -54,15 +57,15 @@ pub(crate) fn check() -> Result<String, String> {
         }
     }
     if differences.is_empty() {
-        return Ok(format!("{} files are what the sources make", ours.len()));
+        return Ok(format!("{} files match the sources", ours.len()));
     }
     Err(format!(
-        "these are not what the sources make:\n{}\n   `cargo xtask ui` makes them again; commit what it changes",
+        "these files differ from a build of the sources:\n{}\n   run `cargo xtask ui` and commit the changes",
         differences.join("\n")
     ))
 }
 
-/// In a real browser, against real programs.
+/// Runs the tests that open pages of real servers in a browser.
 pub(crate) fn browser() -> Result<String, String> {
     install()?;
     npm(&["run", "e2e"])?;
@@ -78,12 +81,14 @@ fn npm(arguments: &[&str]) -> Result<(), String> {
     let status = Command::new("npm").args(arguments).current_dir(WEB).status();
     match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("   {status}; again: cd {WEB} && npm {}", arguments.join(" "))),
+        Ok(status) => {
+            Err(format!("   {status}; repeat with: cd {WEB} && npm {}", arguments.join(" ")))
+        }
         Err(error) => Err(format!("   cannot start npm: {error}")),
     }
 }
 
-/// The files below a folder, by their names in it, in order.
+/// Returns the files below a folder, relative to it and sorted.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -102,7 +107,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
-/// The version of Node, if it is new enough.
+/// Returns the version of Node if it is 20 or newer.
 pub(crate) fn node_version() -> Option<String> {
     output("npm", &["--version"]).ok()?;
     let version = output("node", &["--version"]).ok()?;

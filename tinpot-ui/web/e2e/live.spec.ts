@@ -59,7 +59,7 @@ test("two pages show the same log, regardless of when they were opened", async (
   const common = [...a.keys()].filter((seq) => b.has(seq));
   expect(common.length).toBeGreaterThan(10);
   for (const seq of common) expect(b.get(seq)).toBe(a.get(seq));
-  // And all of it, from the first line, without gaps.
+  // Both pages have the log from its first line on.
   for (const page of [first, second]) {
     await page.locator(".log-scroll").focus();
     await page.keyboard.press("g");
@@ -86,7 +86,7 @@ test("scrolling up stops following, and the button resumes it", async ({ page })
   const pill = page.getByRole("button", { name: /new lines?$/ });
   await expect(pill).toBeVisible();
   await expect(pill).toHaveText(/[3-9]\d new lines|\d{3} new lines/);
-  // Nothing moves under the reader's eyes.
+  // The lines on the screen do not move.
   expect((await visibleLines(page)).first).toBe(at);
   await shot(page, "pill");
   await pill.click();

@@ -157,7 +157,7 @@ test("a file that fails to import is a card, and other actions stay", async ({ p
   try {
     await page.goto(`${own.url}/actions`);
     await expect(page.getByRole("link", { name: "good" })).toBeVisible();
-    const card = page.locator(".problem");
+    const card = page.locator(".load-error");
     await expect(card).toContainText("bad.py");
     await expect(card).toContainText("there_is_no_such_module");
     await shot(page, "import-error");

@@ -88,7 +88,7 @@ export type AttemptView = Shapes["AttemptView"];
 export type ExecutionView = Shapes["ExecutionView"];
 export type Submitted = Shapes["Submitted"];
 
-export type Problem = Shapes["Problem"];
+export type LoadError = Shapes["Problem"];
 export type RunningAttempt = Shapes["Running"];
 export type Worker = Shapes["Worker"];
 export type Queue = Shapes["Queue"];

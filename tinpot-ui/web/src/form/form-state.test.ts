@@ -1,4 +1,4 @@
-// Each row of the table in docs/types.md, and each form bug that others had.
+// The rows of the table in docs/types.md, and bugs known from the forms of other systems.
 import { describe, expect, test } from "vitest";
 import type { Schema } from "../api/types";
 import { type JsonObject, parseJson, writeJson } from "../json/lossless-json";
@@ -133,7 +133,7 @@ describe("every value of every type passes through the form unchanged", () => {
       const { value, problems } = writeForm(shape, fromJson(shape, document));
       expect(problems).toEqual([]);
       expect(writeJson(value)).toBe(`{"x":${json}}`);
-      // And through the JSON view: typing it gives the same.
+      // The JSON view gives the same value when it is typed there.
       const typed = typeText(
         shape,
         toJsonView(shape, startState(shape)),

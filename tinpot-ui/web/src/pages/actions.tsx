@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { api } from "../api/client";
-import type { ActionView, Problem } from "../api/types";
+import type { ActionView, LoadError } from "../api/types";
 import { href } from "../app/base-path";
 import { catalogue } from "../app/catalogue";
 import { includesWords } from "../app/fuzzy-search";
@@ -19,9 +19,9 @@ export function ActionsPage() {
   const error = catalogue.error.value;
   const query = location.value.query.get("q") ?? "";
   const [limit, setLimit] = useState(SHOWN);
-  const workers = useResource("problems", (signal) => api.workers({ signal }));
+  const workers = useResource("load errors", (signal) => api.workers({ signal }));
   useEffect(() => hub.onChange("catalogue", workers.reload), [workers.reload]);
-  const problems = useMemo(() => gathered(workers.data?.workers ?? []), [workers.data]);
+  const loadErrors = useMemo(() => groupLoadErrors(workers.data?.workers ?? []), [workers.data]);
   const found = useMemo(
     () =>
       (actions ?? []).filter((one) =>
@@ -61,10 +61,10 @@ export function ActionsPage() {
       {error !== null && !isOutage(error, actions !== null) && (
         <ErrorBox error={error} retry={catalogue.reload} />
       )}
-      {problems.map(({ problem, workers: names }) => (
-        <ProblemCard
-          key={`${problem.place} ${problem.message}`}
-          problem={problem}
+      {loadErrors.map(({ error: loadError, workers: names }) => (
+        <LoadErrorCard
+          key={`${loadError.place} ${loadError.message}`}
+          error={loadError}
           workers={names}
         />
       ))}
@@ -129,34 +129,34 @@ function ActionCard({ action }: { action: ActionView }) {
   );
 }
 
-function ProblemCard({ problem, workers }: { problem: Problem; workers: string[] }) {
-  const [head, ...rest] = problem.message.trim().split("\n");
+function LoadErrorCard({ error, workers }: { error: LoadError; workers: string[] }) {
+  const [head, ...rest] = error.message.trim().split("\n");
   const last = rest.length > 0 ? rest[rest.length - 1] : head;
   return (
-    <details class="problem" open={rest.length === 0 || undefined}>
+    <details class="load-error" open={rest.length === 0 || undefined}>
       <summary>
         <Icon name="warning" />
         <span>
-          <strong class="mono">{problem.place}</strong> <span>{last}</span>
+          <strong class="mono">{error.place}</strong> <span>{last}</span>
         </span>
         <span class="faint">
           {workers.length > 2 ? count(workers.length, "worker") : workers.join(", ")}
         </span>
       </summary>
-      {rest.length > 0 && <pre>{problem.message}</pre>}
+      {rest.length > 0 && <pre>{error.message}</pre>}
     </details>
   );
 }
 
-/** Groups equal problems of several workers: a broken file fails on every worker that has it. */
-export function gathered(
-  workers: readonly { name: string; id: string; problems: Problem[] }[],
-): { problem: Problem; workers: string[] }[] {
-  const cards = new Map<string, { problem: Problem; workers: string[] }>();
+/** Groups equal load errors of several workers: a broken file fails on every worker that has it. */
+export function groupLoadErrors(
+  workers: readonly { name: string; id: string; problems: LoadError[] }[],
+): { error: LoadError; workers: string[] }[] {
+  const cards = new Map<string, { error: LoadError; workers: string[] }>();
   for (const worker of workers) {
-    for (const problem of worker.problems) {
-      const key = `${problem.place}\n${problem.message}`;
-      const card = cards.get(key) ?? { problem, workers: [] };
+    for (const error of worker.problems) {
+      const key = `${error.place}\n${error.message}`;
+      const card = cards.get(key) ?? { error, workers: [] };
       card.workers.push(worker.name || worker.id);
       cards.set(key, card);
     }

@@ -7,7 +7,7 @@ import { entries, Palette } from "../app/palette";
 import { location, startRouter } from "../app/router";
 import { hub } from "../stream";
 import { ActionPage } from "./action";
-import { gathered } from "./actions";
+import { groupLoadErrors } from "./actions";
 import { filterOf } from "./history";
 import { QueuesPage } from "./queues";
 import { merge, mergePage, passesFilter } from "./use-executions";
@@ -193,16 +193,16 @@ test("an unavailable action shows the reason, and an unknown one is not found", 
   expect(await screen.findByText("Action gone not found")).toBeTruthy();
 });
 
-test("equal problems of several workers are one card", () => {
-  const problem = { place: "a.py", message: "SyntaxError" };
+test("equal load errors of several workers are one card", () => {
+  const error = { place: "a.py", message: "SyntaxError" };
   expect(
-    gathered([
-      { id: "1", name: "w1", problems: [problem] },
-      { id: "2", name: "", problems: [{ ...problem }, { place: "b.py", message: "x" }] },
+    groupLoadErrors([
+      { id: "1", name: "w1", problems: [error] },
+      { id: "2", name: "", problems: [{ ...error }, { place: "b.py", message: "x" }] },
     ]),
   ).toEqual([
-    { problem, workers: ["w1", "2"] },
-    { problem: { place: "b.py", message: "x" }, workers: ["2"] },
+    { error, workers: ["w1", "2"] },
+    { error: { place: "b.py", message: "x" }, workers: ["2"] },
   ]);
 });
 

@@ -180,16 +180,16 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
           ))}
         </ul>
       )}
-      {worker.problems.map((problem) => (
-        <details class="problem" key={`${problem.place}${problem.message}`}>
+      {worker.problems.map((loadError) => (
+        <details class="load-error" key={`${loadError.place}${loadError.message}`}>
           <summary>
             <Icon name="warning" />
             <span>
-              <strong class="mono">{problem.place}</strong>{" "}
-              {problem.message.trim().split("\n").pop()}
+              <strong class="mono">{loadError.place}</strong>{" "}
+              {loadError.message.trim().split("\n").pop()}
             </span>
           </summary>
-          <pre>{problem.message}</pre>
+          <pre>{loadError.message}</pre>
         </details>
       ))}
       {asking && (
