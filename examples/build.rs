@@ -1,4 +1,4 @@
-//! A program that embeds Python has to be told where libpython is at run time.
+//! Tells the linker where libpython is at run time, for a program that embeds Python.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tinpot_server::CoordinatorSettings;
+use tinpot_server::{CoordinatorSettings, settings};
 
 /// Accepts executions over HTTP, and runs them on workers that connect through MQTT.
 #[derive(Debug, Parser)]
@@ -20,7 +20,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     tinpot_server::init_tracing();
-    tinpot_server::exit(run(Arguments::parse().settings).await)
+    tinpot_server::exit(run(settings::parse::<Arguments>().settings).await)
 }
 
 async fn run(settings: CoordinatorSettings) -> tinpot_core::Result<()> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tinpot_server::WorkerSettings;
+use tinpot_server::{WorkerSettings, settings};
 
 /// Runs Python actions for a coordinator, which it reaches through MQTT.
 #[derive(Debug, Parser)]
@@ -20,7 +20,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     tinpot_server::init_tracing();
-    tinpot_server::exit(run(Arguments::parse().settings).await)
+    tinpot_server::exit(run(settings::parse::<Arguments>().settings).await)
 }
 
 async fn run(settings: WorkerSettings) -> tinpot_core::Result<()> {

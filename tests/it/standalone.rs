@@ -109,7 +109,7 @@ fn a_wrong_setting_is_named() {
         ("HOST", "nowhere", "--host"),
         ("ACTIONS_DIR", "/nowhere/at/all", "/nowhere/at/all"),
         ("TINPOT_PYTHON", "/nowhere/python", "/nowhere/python"),
-        ("TINPOT_BEAT_INTERVAL", "-1", "--beat-interval"),
+        ("TINPOT_HEARTBEAT_INTERVAL", "-1", "--heartbeat-interval"),
         ("TINPOT_KILL_AFTER", "soon", "--kill-after"),
         ("TINPOT_WORKER_LEASE", "1", "worker_lease"),
         ("TINPOT_COORDINATOR_LEASE", "60", "coordinator_lease"),

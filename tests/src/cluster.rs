@@ -7,7 +7,7 @@ use crate::{Api, Program, actions, free_port, wait_for};
 
 /// The times of the protocol for tests that wait for the end of a lease: short, and long enough for a machine that is busy with other tests.
 pub const QUICK: [(&str, &str); 4] = [
-    ("TINPOT_BEAT_INTERVAL", "0.25"),
+    ("TINPOT_HEARTBEAT_INTERVAL", "0.25"),
     ("TINPOT_WORKER_LEASE", "3"),
     ("TINPOT_COORDINATOR_LEASE", "4.5"),
     ("TINPOT_KILL_AFTER", "1"),

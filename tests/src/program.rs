@@ -50,6 +50,7 @@ fn command(example: &str) -> Command {
         "GRACE",
         "MQTT_KEEP_ALIVE",
         "TINPOT_BEAT_INTERVAL",
+        "TINPOT_HEARTBEAT_INTERVAL",
         "TINPOT_WORKER_LEASE",
         "TINPOT_COORDINATOR_LEASE",
         "TINPOT_KILL_AFTER",

@@ -1,4 +1,4 @@
-//! The tree of commands. What it says here is what `--help`, the completions and `docs/cli.md` say.
+//! The tree of commands. Its texts are those of `--help`, of the completions and of `docs/cli.md`.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
 
-/// Runs Python functions, scripts and Rust closures on workers, and lets people and programs watch them live
+/// Run Python functions, scripts and Rust closures on workers, and watch them live
 #[derive(Debug, Parser)]
 #[command(
     name = "tinpot",
     version,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "To begin: `tinpot dev` in an empty folder. Exit codes are in docs/cli.md.",
+    after_help = "Start with `tinpot dev` in an empty directory. docs/cli.md lists the exit codes.",
     max_term_width = 100
 )]
 pub(crate) struct Cli {
@@ -23,10 +23,11 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command that talks to a server takes.
+/// The options of every command that talks to a server.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
-    /// The server: http:// or https://, with a path where it is mounted under one; http://127.0.0.1:8000 by default
+    /// The URL of the server: http:// or https://, with the path that it is mounted at;
+    /// http://127.0.0.1:8000 by default
     #[arg(
         long,
         global = true,
@@ -35,7 +36,8 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) server: Option<String>,
-    /// The profile to take the server from, as named in tinpot/config.toml of the user's configuration directory
+    /// The profile that names the server, from tinpot/config.toml in the user's configuration
+    /// directory
     #[arg(
         long,
         global = true,
@@ -44,46 +46,48 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) profile: Option<String>,
-    /// Write JSON for programs; one line per event when following
+    /// Print JSON for programs; one line per event when following
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Everything in one process on this machine only: coordinator, worker and web interface; changed files are picked up
+    /// Start coordinator, worker and web UI in one process, for this machine only; reload changed
+    /// files
     Dev(DevArgs),
-    /// Accept executions over HTTP, and have them run by workers that are reached by MQTT
+    /// Start a coordinator: accept executions over HTTP, and run them on workers that connect
+    /// through MQTT
     Coordinator(CoordinatorArgs),
-    /// Run Python actions for a coordinator that is reached by MQTT
+    /// Start a worker: run Python actions for a coordinator, through MQTT
     Worker(WorkerArgs),
-    /// What can be run
+    /// List actions
     #[command(subcommand)]
     Actions(Actions),
-    /// Run an action, watch it, and print its result
+    /// Run an action, follow its log, and print its result
     Run(RunArgs),
-    /// What was run
+    /// Inspect executions
     #[command(subcommand)]
     Executions(Executions),
-    /// Who runs it
+    /// Manage workers
     #[command(subcommand)]
     Workers(Workers),
-    /// What waits
+    /// Manage queues
     #[command(subcommand)]
     Queues(Queues),
-    /// Write example actions to begin with
+    /// Write example actions into a new directory
     Init(InitArgs),
-    /// Import the actions of a folder as a worker would, and say what is wrong
+    /// Import the actions of a directory as a worker would, and report errors
     Check(CheckArgs),
-    /// Run one action of a file without a server, in a child interpreter
+    /// Run one action of a file, without a server
     Exec(ExecArgs),
-    /// Look for what keeps Tinpot from working here, and say what to do
+    /// Check this machine for problems, and suggest remedies
     Doctor(DoctorArgs),
-    /// Print the description of the HTTP API
+    /// Print the OpenAPI description of the HTTP API
     Openapi,
-    /// Print a script that completes commands, action names and values in a shell
+    /// Print a script for completions in a shell
     #[command(
-        after_help = "bash: source <(tinpot completions bash)   zsh: the same   fish: tinpot completions fish | source"
+        after_help = "bash and zsh: source <(tinpot completions bash)   fish: tinpot completions fish | source"
     )]
     Completions(CompletionsArgs),
     /// Print the versions of this program and of the server
@@ -92,77 +96,78 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Actions {
-    /// All actions, by group
+    /// List actions by group
     List {
-        /// Only those with this text in name, group or description
+        /// Text in the name, group or description of the actions to list
         #[arg(value_name = "TEXT")]
         search: Option<String>,
     },
-    /// One action: its parameters, and what it promises
+    /// Show an action with its parameters and options
     Show {
-        /// The action
+        /// Name of the action
         name: String,
     },
 }
 
-/// How an execution is asked for. What is left out is as the action says.
+/// The options of a submission. The action has the defaults.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Run options")]
 pub(crate) struct SubmitArgs {
-    /// The same key and the same parameters are the same execution, whenever it is asked for
+    /// Key that identifies the execution: a second submission with the same key and parameters is
+    /// the same execution
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
-    /// Higher runs first within a queue
+    /// Priority within the queue; higher runs first
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) priority: Option<i32>,
-    /// Another queue than the action's
+    /// Queue to run in, instead of that of the action
     #[arg(long, value_name = "NAME")]
     pub(crate) queue: Option<String>,
-    /// How many seconds it waits at least before it starts
+    /// Time to wait before the execution starts
     #[arg(long, value_name = "SECONDS")]
     pub(crate) delay: Option<f64>,
-    /// It fails if it still waits for a worker after so many seconds
+    /// Time after which the execution fails if it has not started
     #[arg(long, value_name = "SECONDS")]
     pub(crate) expires_in: Option<f64>,
-    /// How many seconds an attempt may run
+    /// Time limit of each attempt
     #[arg(long, value_name = "SECONDS")]
     pub(crate) attempt_timeout: Option<f64>,
-    /// How often it is tried again after it failed, timed out or was lost
+    /// Number of retries after an attempt that failed, timed out or was lost
     #[arg(long, value_name = "NUMBER")]
     pub(crate) retries: Option<u32>,
 }
 
-/// How its end is waited for.
+/// The options of waiting for the end of an execution.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Run options")]
 pub(crate) struct WaitArgs {
-    /// Do not wait: print the execution's id
+    /// Print the id of the execution, and do not wait for its end
     #[arg(long)]
     pub(crate) detach: bool,
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
 }
 
-/// How something is followed.
+/// The options of following an execution.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Run options")]
 pub(crate) struct FollowArgs {
-    /// Wait so many seconds, then leave it alone and end with 7
+    /// Stop waiting after SECONDS and exit with status 7; the execution continues
     #[arg(long, value_name = "SECONDS", value_parser = tinpot_server::settings::seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<std::time::Duration>,
-    /// Do not print its log
+    /// Do not print the log
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
 
-/// Parameters as pairs and documents.
+/// The parameters, as pairs and as a document.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Run options")]
 pub(crate) struct ParameterArgs {
-    /// A parameter, as its flag would take it; wins over --data
+    /// Parameter of the action, as its own flag takes it; overrides --data
     #[arg(long = "param", short, value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
-    /// All parameters as one JSON object: the text itself, @FILE, or - for standard input
+    /// All parameters as a JSON object: the text, @FILE, or - for standard input
     #[arg(long, short, value_name = "JSON|@FILE|-", allow_hyphen_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) data: Option<String>,
 }
@@ -171,9 +176,9 @@ pub(crate) struct ParameterArgs {
 #[command(
     disable_help_flag = true,
     override_usage = "tinpot run [OPTIONS] <NAME> [FLAGS OF THE ACTION]",
-    after_help = "`tinpot run NAME --help` shows the flags of an action, made from its schema.\n\
-        The result goes to standard output, log and progress to standard error.\n\
-        Ctrl-C stops waiting, and the execution goes on; twice cancels it."
+    after_help = "`tinpot run NAME --help` shows the flags of an action, which are made from its schema.\n\
+        The result is printed to standard output, log and progress to standard error.\n\
+        Ctrl-C stops waiting while the execution continues; a second Ctrl-C cancels it."
 )]
 pub(crate) struct RunArgs {
     /// The action
@@ -181,12 +186,12 @@ pub(crate) struct RunArgs {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) fixed: RunOptions,
-    /// Print help; of an action after its name
+    /// Print help; after the name of an action, its own
     #[arg(long, short, action = clap::ArgAction::SetTrue)]
     pub(crate) help: bool,
 }
 
-/// What `run` takes for every action.
+/// The options of `run` for every action.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RunOptions {
     #[command(flatten)]
@@ -199,33 +204,33 @@ pub(crate) struct RunOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Executions {
-    /// Executions, newest first
+    /// List executions, newest first
     List(ListArgs),
-    /// Everything that is recorded of one
+    /// Show the record of an execution
     Show {
-        /// The execution
+        /// Id of the execution
         id: String,
     },
-    /// What it has written, on standard output
+    /// Print the log of an execution to standard output
     Logs(LogsArgs),
-    /// Follow one to its end; the result on standard output, the log on standard error
+    /// Follow an execution to its end, and print its result
     Watch {
-        /// The execution
+        /// Id of the execution
         id: String,
         #[command(flatten)]
         follow: FollowArgs,
     },
-    /// Ask one to end
+    /// Cancel an execution
     Cancel {
-        /// The execution
+        /// Id of the execution
         id: String,
-        /// Kill it, without the time to clean up
+        /// Kill it now, without a grace period
         #[arg(long)]
         force: bool,
     },
-    /// Run the same action again with the same parameters
+    /// Run the same action with the same parameters again
     Rerun {
-        /// The execution
+        /// Id of the execution
         id: String,
         #[command(flatten)]
         submit: SubmitArgs,
@@ -236,28 +241,28 @@ pub(crate) enum Executions {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ListArgs {
-    /// Only of this action
+    /// Name of the action
     #[arg(long, value_name = "NAME")]
     pub(crate) action: Option<String>,
-    /// Only with one of these statuses
+    /// Statuses to list, separated by commas
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     pub(crate) status: Vec<StatusName>,
-    /// Only of this queue
+    /// Name of the queue
     #[arg(long, value_name = "NAME")]
     pub(crate) queue: Option<String>,
-    /// Only those that this one asked for
+    /// Id of the execution that called those to list
     #[arg(long, value_name = "ID")]
     pub(crate) parent: Option<String>,
-    /// Only those that this person or program asked for
+    /// Person or program that submitted the executions
     #[arg(long, value_name = "TEXT")]
     pub(crate) requested_by: Option<String>,
-    /// Only those accepted since then, as in 2026-12-24T18:00:00Z
+    /// Earliest time of acceptance, like 2026-12-24T18:00:00Z
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Only those accepted until then
+    /// Latest time of acceptance
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// At most so many
+    /// Maximum number to list
     #[arg(long, short = 'n', value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) limit: u32,
 }
@@ -276,7 +281,7 @@ pub(crate) enum StatusName {
     Lost,
 }
 
-/// How important a line is at least.
+/// The lowest level of a line to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum LevelName {
     Debug,
@@ -287,83 +292,83 @@ pub(crate) enum LevelName {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LogsArgs {
-    /// The execution
+    /// Id of the execution
     pub(crate) id: String,
-    /// Go on with what it writes, until it ends
+    /// Follow the log until the execution ends
     #[arg(long, short)]
     pub(crate) follow: bool,
-    /// Only the last lines, so many
+    /// Number of last lines to print
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["after", "search", "follow"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) tail: Option<u32>,
-    /// Only lines above this number
+    /// Line number to start after
     #[arg(long, value_name = "LINE", default_value_t = 0)]
     pub(crate) after: u64,
-    /// Only lines of at least this level
+    /// Lowest level to print
     #[arg(long, value_name = "LEVEL")]
     pub(crate) level: Option<LevelName>,
-    /// Only these: stdout, stderr, log
+    /// Streams to print, separated by commas
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = ["stdout", "stderr", "log", "system"])]
     pub(crate) stream: Vec<String>,
-    /// Only lines with this text, which the server looks for
+    /// Text that the lines to print contain; the server searches
     #[arg(long, value_name = "TEXT", conflicts_with = "follow")]
     pub(crate) search: Option<String>,
-    /// The text is a regular expression
+    /// Search for a regular expression
     #[arg(long, requires = "search")]
     pub(crate) regex: bool,
-    /// Upper and lower case differ
+    /// Distinguish upper and lower case
     #[arg(long, requires = "search")]
     pub(crate) case: bool,
-    /// Show so many lines around each hit
+    /// Number of lines to print around each match
     #[arg(long, short = 'C', value_name = "LINES", requires = "search", value_parser = clap::value_parser!(u32).range(0..=5))]
     pub(crate) context: Option<u32>,
-    /// Put the time of each line before it
+    /// Print the time of each line
     #[arg(long, short = 't')]
     pub(crate) timestamps: bool,
-    /// Put the number of each line before it
+    /// Print the number of each line
     #[arg(long, short = 'N')]
     pub(crate) numbers: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Workers {
-    /// The live workers
+    /// List live workers
     List,
-    /// Give a worker no new work; it ends when what it runs has ended
+    /// Drain a worker: it receives no new attempts and exits when idle
     Drain {
-        /// The worker's id, or its name where only one has it
+        /// Id of the worker, or its name if no other has it
         id: String,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Queues {
-    /// The queues: what waits in them, and why
+    /// List queues with the number of waiting executions and the reason
     List,
-    /// Start nothing new from a queue; what runs goes on
+    /// Pause a queue: nothing of it starts; running attempts continue
     Pause {
-        /// The queue
+        /// Name of the queue
         name: String,
     },
-    /// Start what waits in a paused queue
+    /// Resume a paused queue
     Resume {
-        /// The queue
+        /// Name of the queue
         name: String,
     },
 }
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct InitArgs {
-    /// The folder, which is made if it is not there
+    /// Directory to write into; created if missing
     #[arg(default_value = "actions", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
 }
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CheckArgs {
-    /// The folder of the Python actions
+    /// Directory of the Python actions
     #[arg(default_value = "actions", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
-    /// The Python interpreter, or a virtual environment; VIRTUAL_ENV or python3 by default
+    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
     #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
     pub(crate) python: Option<PathBuf>,
 }
@@ -372,18 +377,18 @@ pub(crate) struct CheckArgs {
 #[command(
     disable_help_flag = true,
     override_usage = "tinpot exec [OPTIONS] <FILE::ACTION> [FLAGS OF THE ACTION]",
-    after_help = "Takes the same flags as `tinpot run`; `tinpot exec FILE::ACTION --help` shows them. Ctrl-C cancels it."
+    after_help = "`tinpot exec FILE::ACTION --help` shows the flags, which are those of `tinpot run`. Ctrl-C cancels the execution."
 )]
 pub(crate) struct ExecArgs {
-    /// The file, and the name of an action in it
+    /// Python file, and the name of an action in it
     #[arg(value_name = "FILE::ACTION")]
     pub(crate) target: Option<String>,
-    /// The Python interpreter, or a virtual environment; VIRTUAL_ENV or python3 by default
+    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
     #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", help_heading = "Run options")]
     pub(crate) python: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) fixed: RunOptions,
-    /// Print help; of an action after its name
+    /// Print help; after the name of an action, its own
     #[arg(long, short, action = clap::ArgAction::SetTrue)]
     pub(crate) help: bool,
 }
@@ -394,21 +399,21 @@ pub(crate) struct DoctorArgs {
     pub(crate) http: tinpot_server::settings::HttpSettings,
     #[command(flatten)]
     pub(crate) broker: tinpot_server::settings::BrokerSettings,
-    /// The Python interpreter, or a virtual environment; VIRTUAL_ENV or python3 by default
+    /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
     #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
     pub(crate) python: Option<PathBuf>,
-    /// The file in which executions are kept
+    /// File that keeps executions
     #[arg(long, env = "TINPOT_STORE", value_name = "PATH")]
     pub(crate) store: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CompletionsArgs {
-    /// The shell
+    /// Shell to complete for
     pub(crate) shell: Shell,
 }
 
-/// The shells that can be completed for.
+/// The shells with completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {
     Bash,
@@ -418,3 +423,6 @@ pub(crate) enum Shell {
     Power,
     Zsh,
 }
+
+#[cfg(test)]
+mod tests;

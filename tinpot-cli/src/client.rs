@@ -1,44 +1,45 @@
-//! The API from the side of its clients: blocking, one connection, no runtime.
+//! A client of the HTTP API: blocking, with one connection and no runtime.
 
 mod events;
 mod model;
-mod waiting;
+mod wait_reason;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use crate::exit::{Code, Failure};
+use crate::exit::{CliError, Code};
 
 pub(crate) use self::events::{Follow, Input};
 pub(crate) use self::model::{ActionView, Completion, Line, LogPage, Matches, Submitted};
 
-/// How long a connection may take.
+/// The time limit for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long an answer, or news in a stream, may be waited for: streams have a comment every 15 s.
+/// The longest silence while an answer or a stream is read. Streams have a comment every 15 s.
 const SILENCE: Duration = Duration::from_secs(45);
-/// The largest answer that is taken in whole: far above what the API gives in one piece.
+/// The largest answer to read into memory; the API sends far less.
 const ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 
-/// A server.
+/// A client of one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     agent: Agent,
     base: String,
 }
 
-/// Why a request was not done.
+/// A request that failed.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    /// `None` when there was no answer.
+pub(crate) struct RequestError {
+    /// The status of the answer; `None` if there was none.
     pub(crate) status: Option<StatusCode>,
     pub(crate) detail: String,
-    /// What is wrong with single values: where, and what.
+    /// The path and the error of each wrong value.
     pub(crate) errors: Vec<(String, String)>,
 }
 
@@ -56,33 +57,34 @@ struct ErrorEntry {
 }
 
 impl Client {
-    /// A client of the server at `url`.
+    /// Returns a client of the server at `url`.
     ///
     /// # Errors
-    /// The URL can never work, in words that say what would.
-    pub(crate) fn new(url: &str) -> Result<Self, Failure> {
+    /// Fails if the URL can never work.
+    pub(crate) fn new(url: &str) -> Result<Self, CliError> {
         Self::with_patience(url, CONNECT, SILENCE)
     }
 
-    /// Likewise, for one that gives up sooner.
+    /// Returns a client with time limits of its own.
     pub(crate) fn with_patience(
         url: &str,
         connect: Duration,
         silence: Duration,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let base = url.trim().trim_end_matches('/');
         let host = base.strip_prefix("http://").or_else(|| base.strip_prefix("https://"));
         let Some(host) = host.filter(|host| !host.is_empty()) else {
             let example = base.split_once("://").map_or(base, |(_, rest)| rest);
             let example = if example.is_empty() { "127.0.0.1:8000" } else { example };
-            let message = format!("{url:?} is no server: it must be a URL like http://{example}");
-            return Err(Failure::usage(message));
+            let message = format!("the server must be a URL like http://{example} (got {url:?})");
+            return Err(CliError::usage(message));
         };
         if let Some((user, _)) = host.split('/').next().and_then(|host| host.split_once('@')) {
             let user = user.split(':').next().unwrap_or_default();
-            let message =
-                format!("the URL of the server names a user ({user}), which is not supported");
-            return Err(Failure::usage(message));
+            let message = format!(
+                "the URL of the server must not name a user (got {user:?}): servers have no users"
+            );
+            return Err(CliError::usage(message));
         }
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -91,7 +93,7 @@ impl Client {
             .timeout_per_write(Some(silence))
             .user_agent(concat!("tinpot/", env!("CARGO_PKG_VERSION")));
         if is_here(host) {
-            // A proxy knows another machine by that name.
+            // To a proxy, that name means the proxy's own machine.
             config = config.proxy(None);
         }
         if base.starts_with("https://") {
@@ -101,23 +103,23 @@ impl Client {
         Ok(Self { agent, base: base.to_owned() })
     }
 
-    /// The server's URL.
+    /// The URL of the server.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// GETs a path below the base.
-    pub(crate) fn get(&self, path: &str) -> Result<String, Refused> {
+    /// Sends a GET request, and returns the body.
+    pub(crate) fn get(&self, path: &str) -> Result<String, RequestError> {
         self.text(self.agent.get(self.url(path)).header("accept", "application/json").call())
     }
 
-    /// Likewise, and reads what comes.
-    pub(crate) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refused> {
-        self.understood(&self.get(path)?)
+    /// Sends a GET request, and parses the body.
+    pub(crate) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, RequestError> {
+        self.parse(&self.get(path)?)
     }
 
-    /// POSTs, with a body of JSON where there is one.
-    pub(crate) fn post(&self, path: &str, body: Option<&str>) -> Result<String, Refused> {
+    /// Sends a POST request with an optional JSON body, and returns the answer's.
+    pub(crate) fn post(&self, path: &str, body: Option<&str>) -> Result<String, RequestError> {
         let request = self.agent.post(self.url(path)).header("x-requested-by", requested_by());
         self.text(match body {
             Some(body) => request.header("content-type", "application/json").send(body),
@@ -125,23 +127,23 @@ impl Client {
         })
     }
 
-    /// Reads an answer's JSON.
-    pub(crate) fn understood<T: DeserializeOwned>(&self, text: &str) -> Result<T, Refused> {
-        serde_json::from_str(text).map_err(|e| self.stranger(&e.to_string()))
+    /// Parses the JSON of an answer.
+    pub(crate) fn parse<T: DeserializeOwned>(&self, text: &str) -> Result<T, RequestError> {
+        serde_json::from_str(text).map_err(|e| self.not_tinpot(&e.to_string()))
     }
 
-    /// The time that the server says it is, as the header has it.
+    /// Returns the `Date` header of the server.
     pub(crate) fn date(&self) -> Option<String> {
         let response = self.agent.get(self.url("/health")).call().ok()?;
         Some(response.headers().get("date")?.to_str().ok()?.to_owned())
     }
 
-    /// Opens a stream of events behind the one that was seen last.
+    /// Opens a stream of events after `last_id`; `None` if there are no more.
     pub(crate) fn stream(
         &self,
         path: &str,
         last_id: &str,
-    ) -> Result<Option<ureq::BodyReader<'static>>, Refused> {
+    ) -> Result<Option<ureq::BodyReader<'static>>, RequestError> {
         let mut request = self.agent.get(self.url(path)).header("accept", "text/event-stream");
         if !last_id.is_empty() {
             request = request.header("last-event-id", last_id);
@@ -158,7 +160,10 @@ impl Client {
         format!("{}{path}", self.base)
     }
 
-    fn text(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<String, Refused> {
+    fn text(
+        &self,
+        answer: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<String, RequestError> {
         let response = answer.map_err(|e| self.unreachable(&e))?;
         if !response.status().is_success() {
             return Err(self.refusal(response));
@@ -167,54 +172,54 @@ impl Client {
         body.read_to_string().map_err(|e| self.unreachable(&e))
     }
 
-    fn refusal(&self, response: Response<ureq::Body>) -> Refused {
+    fn refusal(&self, response: Response<ureq::Body>) -> RequestError {
         let status = response.status();
         let body = response.into_body().into_with_config().limit(1024 * 1024).read_to_string();
         let body = body.ok().and_then(|text| serde_json::from_str::<ErrorBody>(&text).ok());
         let Some(body) = body else {
-            let refused = self.stranger(&format!("it answered {status}"));
-            return Refused { status: Some(status), ..refused };
+            let refused = self.not_tinpot(&format!("got {status}"));
+            return RequestError { status: Some(status), ..refused };
         };
         let errors = body.errors.into_iter().map(|error| (error.path, error.message)).collect();
-        Refused { status: Some(status), detail: body.detail, errors }
+        RequestError { status: Some(status), detail: body.detail, errors }
     }
 
-    fn stranger(&self, what: &str) -> Refused {
-        let detail = format!("{} does not answer as Tinpot does: {what}", self.base);
-        Refused { status: None, detail, errors: Vec::new() }
+    fn not_tinpot(&self, what: &str) -> RequestError {
+        let detail = format!("{} is not a Tinpot server: {what}", self.base);
+        RequestError { status: None, detail, errors: Vec::new() }
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> Refused {
+    fn unreachable(&self, error: &ureq::Error) -> RequestError {
         let why = match error {
             ureq::Error::Io(e) => e.to_string(),
-            ureq::Error::HostNotFound => "there is no such host".to_owned(),
-            ureq::Error::Timeout(_) => "it does not answer in time".to_owned(),
+            ureq::Error::HostNotFound => "unknown host".to_owned(),
+            ureq::Error::Timeout(_) => "no answer in time".to_owned(),
             other => other.to_string(),
         };
         let why = match self.base.strip_prefix("https://") {
-            // How rustls says that the other side has answered in plain text.
+            // The error of rustls for an answer in plain text.
             Some(rest) if why.contains("InvalidContentType") => {
-                format!("it does not speak https there; http://{rest}, perhaps")
+                format!("the server does not speak HTTPS; try http://{rest}")
             }
             _ => why,
         };
-        let detail = format!("the server {} cannot be reached: {why}", self.base);
-        Refused { status: None, detail, errors: Vec::new() }
+        let detail = format!("cannot reach the server {}: {why}", self.base);
+        RequestError { status: None, detail, errors: Vec::new() }
     }
 }
 
-impl Refused {
-    /// Whether the same may go better in a moment.
-    pub(crate) fn is_passing(&self) -> bool {
+impl RequestError {
+    /// Returns true if the same request may succeed later.
+    pub(crate) fn is_transient(&self) -> bool {
         self.status.is_none_or(|status| status.is_server_error())
     }
 
-    /// Whether there is no such thing.
+    /// Returns true if the server does not know the thing.
     pub(crate) fn is_not_found(&self) -> bool {
         self.status == Some(StatusCode::NOT_FOUND)
     }
 
-    /// How the command ends because of it.
+    /// Returns the exit code for the error.
     pub(crate) fn code(&self) -> Code {
         match self.status {
             Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Code::NotAuthorised,
@@ -226,26 +231,27 @@ impl Refused {
     }
 }
 
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Self {
+impl From<RequestError> for CliError {
+    fn from(refused: RequestError) -> Self {
         let code = refused.code();
         let mut message = refused.detail;
         if code == Code::Unreachable && refused.status.is_none() {
             message.push_str(
-                "\nstart one with `tinpot dev`, or name another by --server, TINPOT_SERVER or --profile",
+                "\nstart a server with `tinpot dev`, or name another with --server, TINPOT_SERVER or --profile",
             );
         }
         Self::new(code, message)
     }
 }
 
-/// Whether a host is this machine.
+/// Returns true if the host is this machine.
 fn is_here(host: &str) -> bool {
     let host = host.split('/').next().unwrap_or_default();
     host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]")
 }
 
-/// The certificates of this system, and ring. Read only where https is spoken: that takes longer than all else.
+/// Returns the certificates of this system. Only HTTPS needs them, and reading them takes longer
+/// than the rest of a command.
 fn tls() -> TlsConfig {
     let found = rustls_native_certs::load_native_certs();
     let roots: Vec<_> = found
@@ -259,11 +265,11 @@ fn tls() -> TlsConfig {
         .build()
 }
 
-/// Who asks: `user@host`, or the host alone where nothing names the user. Kept to what may stand in a header.
+/// Returns `user@host`, or the host if the user has no name, in characters that a header can have.
 fn requested_by() -> String {
     let filled = |name: &&str| std::env::var(name).ok().filter(|user| !user.is_empty());
     let user = ["USER", "LOGNAME"].iter().find_map(filled).or_else(|| {
-        // As under systemd and cron, and in containers.
+        // Neither variable is set under systemd, cron and in containers.
         let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok()?;
         Some(user?.name)
     });
@@ -273,27 +279,22 @@ fn requested_by() -> String {
     who.chars().map(plain).take(255).collect()
 }
 
-/// A name as part of a path.
+/// The characters to encode in a segment of a path: all but the unreserved ones of RFC 3986.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Returns a name as a segment of a path.
 pub(crate) fn encoded(name: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    name.bytes().map(encode).collect()
+    utf8_percent_encode(name, SEGMENT).to_string()
 }
 
-/// Pairs as a query, with its `?`; nothing where there are none.
+/// Returns pairs as a query with its `?`, or nothing without pairs.
 pub(crate) fn query(pairs: &[(&str, String)]) -> String {
-    let mut out = String::new();
-    for (name, value) in pairs {
-        out.push(if out.is_empty() { '?' } else { '&' });
-        out.push_str(name);
-        out.push('=');
-        out.push_str(&encoded(value));
+    if pairs.is_empty() {
+        return String::new();
     }
-    out
+    let mut query = form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
+    query.extend_pairs(pairs);
+    query.finish()
 }
 
 #[cfg(test)]
@@ -301,7 +302,7 @@ mod tests {
     use super::{Client, query};
 
     #[test]
-    fn a_server_is_a_url_and_the_error_says_how_it_would_look() {
+    fn an_invalid_url_is_refused_with_an_example() {
         for (wrong, right) in
             [("host:8000", "http://host:8000"), ("ftp://x", "http://x"), ("", "http://127")]
         {
@@ -316,6 +317,6 @@ mod tests {
     #[test]
     fn a_query_is_encoded() {
         assert_eq!(query(&[]), "");
-        assert_eq!(query(&[("q", "a b&c".into()), ("n", "1".into())]), "?q=a%20b%26c&n=1");
+        assert_eq!(query(&[("q", "a b&c".into()), ("n", "1".into())]), "?q=a+b%26c&n=1");
     }
 }

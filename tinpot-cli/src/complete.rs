@@ -1,6 +1,7 @@
-//! Completions: a shell asks this program, and this program asks the server for names of actions and for their flags.
+//! Completions: a shell asks this program, which asks the server for the names of actions and for
+//! their flags.
 //!
-//! The engine is clap_complete's, which is marked as unstable; this is the one file that uses it.
+//! The engine is clap_complete's, which is marked as unstable; only this file uses it.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,22 +14,22 @@ use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 use crate::args::{Cli, Shell};
 use crate::client::Client;
 use crate::commands::{Target, catalogue, command, global_of, options};
-use crate::exit::{Code, Done, Failure};
+use crate::exit::{CliError, Code, Done};
 use crate::flags::Flags;
 use crate::output;
 use crate::profile;
 
-/// The variable by which the scripts tell that a completion is wanted.
+/// The variable that the scripts set to ask for a completion.
 const VARIABLE: &str = "TINPOT_COMPLETE";
-/// How long a server is waited for while somebody presses the tab key.
+/// The longest wait for a server: the user has pressed the tab key.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Whether a shell asks.
+/// Returns true if a shell asks for a completion.
 pub(crate) fn asked() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|shell| !shell.is_empty())
 }
 
-/// Answers a shell. What goes wrong is no completion, and nothing else.
+/// Answers a shell. A failure means no completion, and is not reported.
 pub(crate) fn complete() -> Code {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let words =
@@ -42,7 +43,7 @@ pub(crate) fn complete() -> Code {
     }
 }
 
-/// The tree of commands, with what the server knows where the words are about that.
+/// Returns the tree of commands, with names and flags of actions if the words need them.
 fn known(words: &[OsString]) -> Command {
     let mut root = Cli::command();
     if !words.iter().any(|word| word == "run" || word == "actions") {
@@ -53,7 +54,7 @@ fn known(words: &[OsString]) -> Command {
         .and_then(|server| Client::with_patience(&server.url, PATIENCE, PATIENCE));
     let Ok(actions) = client.and_then(|client| catalogue(&client)) else { return root };
     let base = options(Command::new("run"));
-    // What is typed last may be half a name.
+    // The last word may be half a name, which is no action yet.
     let named = Target::of(words, "run").map(|target| target.name);
     let run = |mut run: Command| {
         run = run.disable_help_subcommand(true).subcommand_required(false);
@@ -78,7 +79,7 @@ fn known(words: &[OsString]) -> Command {
     })
 }
 
-/// Prints the script that has a shell ask.
+/// Prints the script that makes a shell ask for completions.
 pub(crate) fn script(shell: Shell) -> Done {
     let completer: &dyn EnvCompleter = match shell {
         Shell::Bash => &Bash,
@@ -90,7 +91,7 @@ pub(crate) fn script(shell: Shell) -> Done {
     let mut text = Vec::new();
     completer
         .write_registration(VARIABLE, "tinpot", "tinpot", "tinpot", &mut text)
-        .map_err(|e| Failure::new(Code::Failed, format!("the script cannot be made: {e}")))?;
+        .map_err(|e| CliError::new(Code::Failed, format!("cannot write the script: {e}")))?;
     output::print(&String::from_utf8_lossy(&text))?;
     Ok(Code::Success)
 }

@@ -1,7 +1,8 @@
-//! Settings from a TOML file, below flags and environment variables; and what is in effect of all three.
+//! Settings from a TOML file, which flags and environment variables override, and the effective
+//! settings of all three.
 //!
-//! A key is a flag without its hyphens in front and with `_` for those in between. A table `[coordinator]` or `[worker]` is for that program
-//! alone, so that one file may serve both.
+//! A key is a flag without its leading hyphens, and with `_` for the others. The tables
+//! `[coordinator]` and `[worker]` apply to that program alone, so that one file can serve both.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,30 +11,33 @@ use clap::builder::OsStr;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
+use tinpot_server::settings::OLD_NAMES;
 use toml::{Table, Value};
 
 use crate::args;
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::flags::first_word;
-use crate::{output, place, suggest};
+use crate::{output, suggest, toml_span};
 
-/// The programs that take a file.
+/// The programs that read a settings file.
 pub(crate) const PROGRAMS: [&str; 2] = ["coordinator", "worker"];
-/// What makes no sense in a file.
+/// The flags that a file cannot set.
 const NOT_IN_FILE: [&str; 7] =
     ["config", "show-config", "help", "version", "server", "profile", "json"];
-/// How a value is shown that has a secret in it.
+/// Hides the secret part of a value.
 type Hide = fn(&str) -> String;
-/// Arguments whose values must not be shown, and how they are shown.
+/// The arguments with a secret in their value.
 const SECRET: [(&str, Hide); 2] = [("broker", hidden_in_url), ("broker-user", hidden_after_colon)];
 
-/// A file that was read: its settings for one program.
+/// The settings of a file for one program.
 #[derive(Debug, Default)]
 pub(crate) struct FromFile {
     path: PathBuf,
     program: String,
-    /// By argument id: texts as on the command line.
+    /// The values by argument id, as text of a command line.
     values: Vec<(String, Vec<String>)>,
+    /// The warnings about keys with old names.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl FromFile {
@@ -42,17 +46,18 @@ impl FromFile {
     }
 }
 
-/// The key of an argument in a file.
+/// Returns the key of an argument in a file.
 pub(crate) fn key_of(arg: &Arg) -> Option<String> {
     let long = arg.get_long().filter(|long| !NOT_IN_FILE.contains(long))?;
     Some(long.replace('-', "_"))
 }
 
-/// The command with what a file says as defaults, where the command line or `TINPOT_CONFIG` names one.
+/// Returns the command with the values of a file as defaults, if the command line or
+/// `TINPOT_CONFIG` names a file.
 pub(crate) fn with_file(
     root: Command,
     arguments: &[OsString],
-) -> Result<(Command, FromFile), Failure> {
+) -> Result<(Command, FromFile), CliError> {
     let words = arguments.get(1..).unwrap_or_default();
     let program = first_word(&root, words).and_then(|at| words[at].to_str());
     let Some(program) = program.filter(|name| PROGRAMS.contains(name)).map(str::to_owned) else {
@@ -61,20 +66,21 @@ pub(crate) fn with_file(
     let mut file = FromFile { program: program.clone(), ..FromFile::default() };
     let Some(path) = path(words) else { return Ok((root, file)) };
     file.path = path.clone();
-    let (text, table) = read(&path)?;
+    let (text, mut table) = read(&path)?;
+    file.warnings = rename_old_keys(&path, &text, &mut table);
     for (key, value) in settings(&text, &table, &program, &root, &path)? {
         let command =
-            root.find_subcommand(&program).ok_or_else(|| Failure::usage("no such program"))?;
+            root.find_subcommand(&program).ok_or_else(|| CliError::usage("unknown program"))?;
         let arg = command.get_arguments().find(|arg| key_of(arg).as_deref() == Some(&key));
-        // A key of the other program.
+        // The key belongs to the other program.
         let Some(arg) = arg else { continue };
         let texts = texts(arg, value)
             .and_then(|texts| check(command, arg, &texts).map(|()| texts))
             .map_err(|why| {
                 let own = table.get(&program).and_then(|own| own.get(&key)).is_some();
                 let names = [&*program, &key];
-                let place = place::of(&path, &text, &names[usize::from(!own)..]);
-                Failure::usage(format!("{place}: {key}: {why}"))
+                let place = toml_span::of(&path, &text, &names[usize::from(!own)..]);
+                CliError::usage(format!("{place}: {key}: {why}"))
             })?;
         file.values.push((arg.get_id().to_string(), texts));
     }
@@ -101,24 +107,50 @@ fn path(words: &[OsString]) -> Option<PathBuf> {
     std::env::var_os("TINPOT_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-fn read(path: &Path) -> Result<(String, Table), Failure> {
+fn read(path: &Path) -> Result<(String, Table), CliError> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|e| {
-        Failure::usage(format!("{name} cannot be read (--config, TINPOT_CONFIG): {e}"))
+        CliError::usage(format!("cannot read {name} (--config, TINPOT_CONFIG): {e}"))
     })?;
-    let table = text.parse().map_err(|e| Failure::usage(place::wrong(path, &text, &e)))?;
+    let table = text.parse().map_err(|e| CliError::usage(toml_span::wrong(path, &text, &e)))?;
     Ok((text, table))
 }
 
-/// What a file says for one program: what is in its own table counts more. Names that no program knows are refused.
+/// Renames the keys with old names, and returns a warning for each.
+fn rename_old_keys(path: &Path, text: &str, table: &mut Table) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for name in OLD_NAMES {
+        let (old, new) = (name.old_flag.replace('-', "_"), name.flag.replace('-', "_"));
+        let place = |names: &[&str]| toml_span::of(path, text, names);
+        let mut rename = |table: &mut Table, place: String| {
+            if let Some(value) = table.remove(&old) {
+                warnings.push(format!("{place}: {old} is now {new}; the old name still works"));
+                // A file with both names keeps the value of the new one.
+                table.entry(new.clone()).or_insert(value);
+            }
+        };
+        rename(table, place(&[&old]));
+        for program in PROGRAMS {
+            if let Some(Value::Table(own)) = table.get_mut(program) {
+                rename(own, place(&[program, &old]));
+            }
+        }
+    }
+    warnings
+}
+
+/// Returns the settings of a file for one program; its own table overrides the rest of the file.
+///
+/// # Errors
+/// Fails if a key is unknown to every program.
 fn settings<'a>(
     text: &str,
     table: &'a Table,
     program: &str,
     root: &Command,
     path: &Path,
-) -> Result<Vec<(String, &'a Value)>, Failure> {
-    let place = |names: &[&str]| place::of(path, text, names);
+) -> Result<Vec<(String, &'a Value)>, CliError> {
+    let place = |names: &[&str]| toml_span::of(path, text, names);
     let keys = |program: &str| -> Vec<String> {
         let command = root.find_subcommand(program);
         command.into_iter().flat_map(Command::get_arguments).filter_map(key_of).collect()
@@ -131,8 +163,8 @@ fn settings<'a>(
                 let known = keys(key);
                 if let Some(wrong) = own.keys().find(|key| !known.contains(key)) {
                     let near = suggest::or_list(wrong, known.iter().map(String::as_str));
-                    return Err(Failure::usage(format!(
-                        "{}: there is no setting {wrong:?} of {key}{near}",
+                    return Err(CliError::usage(format!(
+                        "{}: unknown setting {wrong:?} of {key}{near}",
                         place(&[key, wrong])
                     )));
                 }
@@ -141,8 +173,8 @@ fn settings<'a>(
             _ => {
                 let known = everything.iter().map(String::as_str).chain(PROGRAMS);
                 let near = suggest::or_list(key, known);
-                return Err(Failure::usage(format!(
-                    "{}: there is no setting {key:?}{near}",
+                return Err(CliError::usage(format!(
+                    "{}: unknown setting {key:?}{near}",
                     place(&[key])
                 )));
             }
@@ -155,7 +187,7 @@ fn settings<'a>(
     Ok(all)
 }
 
-/// A value of a file as texts of the command line.
+/// Returns a value of a file as text of a command line.
 fn texts(arg: &Arg, value: &Value) -> Result<Vec<String>, String> {
     let is_list = matches!(arg.get_action(), ArgAction::Append);
     let one = |value: &Value| match value {
@@ -163,7 +195,10 @@ fn texts(arg: &Arg, value: &Value) -> Result<Vec<String>, String> {
         Value::Integer(number) => Ok(number.to_string()),
         Value::Float(number) => Ok(number.to_string()),
         Value::Boolean(yes) => Ok(yes.to_string()),
-        other => Err(format!("must be text, a number, true or false, not {}", other.type_str())),
+        other => Err(format!(
+            "must be text, a number, true or false (got a value of type {})",
+            other.type_str()
+        )),
     };
     match value {
         Value::Array(values) if is_list => values.iter().map(one).collect(),
@@ -173,12 +208,15 @@ fn texts(arg: &Arg, value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-/// Whether true and false mean something.
+/// Returns true if the argument takes true and false.
 fn takes_boolean(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue) || arg.get_id() == "embedded_broker"
 }
 
-/// Whether the argument takes such values; else why not.
+/// Checks that the argument takes the values.
+///
+/// # Errors
+/// Fails with the reason if it does not.
 fn check(command: &Command, arg: &Arg, texts: &[String]) -> Result<(), String> {
     let long = arg.get_long().unwrap_or_default();
     if matches!(arg.get_action(), ArgAction::SetTrue) {
@@ -187,7 +225,7 @@ fn check(command: &Command, arg: &Arg, texts: &[String]) -> Result<(), String> {
             _ => Err("must be true or false".to_owned()),
         };
     }
-    // What the variables say is not the question here.
+    // Only the file is checked here. A wrong variable is reported later, with its own name.
     let command = command
         .clone()
         .mut_args(|arg| arg.env(clap::builder::Resettable::Reset))
@@ -210,11 +248,11 @@ fn check(command: &Command, arg: &Arg, texts: &[String]) -> Result<(), String> {
             let choices: Vec<_> =
                 choices.iter().map(clap::builder::PossibleValue::get_name).collect();
             Err(match why {
-                Some(why) => format!("{why}, but is {value:?}"),
+                Some(why) => format!("{why} (got {value:?})"),
                 None if !choices.is_empty() => {
-                    format!("must be one of {}, not {value:?}", choices.join(", "))
+                    format!("must be one of {} (got {value:?})", choices.join(", "))
                 }
-                None if is_secret(long) => "is not such a value".to_owned(),
+                None if is_secret(long) => "has an invalid value".to_owned(),
                 None => first,
             })
         }
@@ -222,8 +260,8 @@ fn check(command: &Command, arg: &Arg, texts: &[String]) -> Result<(), String> {
     }
 }
 
-/// Whether a program is asked for its settings rather than to run.
-pub(crate) fn is_to_be_shown(command: &args::Command) -> bool {
+/// Returns true if the command line asks for the effective settings.
+pub(crate) fn wants_settings(command: &args::Command) -> bool {
     match command {
         args::Command::Coordinator(arguments) => arguments.config.show_config,
         args::Command::Worker(arguments) => arguments.config.show_config,
@@ -231,19 +269,22 @@ pub(crate) fn is_to_be_shown(command: &args::Command) -> bool {
     }
 }
 
-/// Prints what is in effect, and where it comes from.
+/// Prints the effective settings and their sources.
 pub(crate) fn show(
     root: &Command,
     matches: &ArgMatches,
     file: &FromFile,
     as_json: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let Some((program, matches)) = matches.subcommand() else { return Ok(()) };
     let Some(command) = root.find_subcommand(program) else { return Ok(()) };
     let mut rows: Vec<(String, Option<Value>, String)> = Vec::new();
     for arg in command.get_arguments() {
         let Some(key) = key_of(arg) else { continue };
         let id = arg.get_id().as_str();
+        if arg.is_hide_set() && matches.value_source(id).is_none() {
+            continue;
+        }
         let long = arg.get_long().unwrap_or_default();
         let texts: Vec<String> = match matches.get_raw(id) {
             Some(all) => all.map(|text| shown(long, &text.to_string_lossy())).collect(),
@@ -261,7 +302,7 @@ pub(crate) fn show(
         };
         rows.push((key, value, source));
     }
-    // Those of the file were moved to the end when they were given their defaults.
+    // `mut_arg` moved the arguments with defaults from the file to the end.
     let usual = args::Cli::command();
     let usual = usual.find_subcommand(program).into_iter().flat_map(Command::get_arguments);
     let usual: Vec<String> = usual.filter_map(key_of).collect();
@@ -288,7 +329,7 @@ pub(crate) fn show(
         .try_for_each(|(text, source)| output::println(&format!("{text:width$}  # {source}")))
 }
 
-/// A value as a file would have it.
+/// Returns a value as a file has it.
 fn value_of(arg: &Arg, texts: &[String]) -> Option<Value> {
     let plain = |text: &String| {
         let number = text.parse::<i64>().ok().map(Value::Integer);
@@ -307,18 +348,18 @@ fn value_of(arg: &Arg, texts: &[String]) -> Option<Value> {
     })
 }
 
-/// Whether what an argument is given must not be shown as it is.
+/// Returns true if the value of the argument has a secret in it.
 pub(crate) fn is_secret(long: &str) -> bool {
     SECRET.iter().any(|(name, _)| *name == long)
 }
 
-/// A value as it may be seen.
+/// Returns a value without its secret part.
 fn shown(long: &str, text: &str) -> String {
     let secret = SECRET.iter().find(|(name, _)| *name == long);
     secret.map_or_else(|| text.to_owned(), |(_, hide)| hide(text))
 }
 
-/// The password of a URL is what stands behind the first colon of what is before the last `@`.
+/// Hides the password of a URL: the text after the first colon of the part before the last `@`.
 fn hidden_in_url(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
@@ -337,7 +378,7 @@ mod tests {
     use super::{hidden_after_colon, hidden_in_url};
 
     #[test]
-    fn no_password_is_seen_wherever_it_has_its_colons() {
+    fn passwords_are_hidden_wherever_they_have_colons() {
         assert_eq!(hidden_in_url("mqtts://me:a:b@c@host:1"), "mqtts://me:***@host:1");
         assert_eq!(hidden_in_url("me:secret@host"), "me:***@host");
         assert_eq!(hidden_in_url("tcp://localhost:1883"), "tcp://localhost:1883");

@@ -1,31 +1,31 @@
-//! `tinpot doctor`: looks for what keeps Tinpot from working here, and says what to do.
+//! `tinpot doctor`: checks this machine for problems, and suggests remedies.
 
 mod checks;
 
 use serde::Serialize;
 
 use crate::args::{DoctorArgs, Global};
-use crate::exit::{Code, Done, Failure};
+use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint};
 use crate::programs::runtime;
 
-/// How something is.
+/// The state of one thing that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
     Ok,
-    /// It works, and could be better; or it is needed by some only.
+    /// A minor fault, or a fault in something that not every user needs.
     Warning,
     Problem,
 }
 
-/// What was looked at, and found.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     what: &'static str,
     state: State,
     found: String,
-    /// What to do; empty where nothing is to be done.
+    /// The remedy; empty if none is needed.
     #[serde(rename = "do", skip_serializing_if = "String::is_empty")]
     advice: String,
 }
@@ -63,7 +63,7 @@ pub(crate) fn doctor(arguments: &DoctorArgs, global: &Global) -> Done {
     let paint = Paint::stdout();
     if global.json {
         let text = serde_json::to_string(&findings)
-            .map_err(|e| Failure::new(Code::Failed, e.to_string()))?;
+            .map_err(|e| CliError::new(Code::Failed, e.to_string()))?;
         output::println(&text)?;
     } else {
         for finding in &findings {

@@ -1,4 +1,5 @@
-//! `tinpot exec FILE::ACTION`: what `run` does, on a server that is there for this one execution and for nobody else.
+//! `tinpot exec FILE::ACTION`: does what `run` does, on a server of its own that ends with the
+//! execution.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,13 @@ use tinpot_server::settings::HttpSettings;
 use crate::args::Global;
 use crate::client::Client;
 use crate::commands::{Exec, Target, find, run_with};
-use crate::exit::{Code, Done, Failure};
+use crate::exit::{CliError, Code, Done};
 use crate::programs::runtime;
 
-/// How long what was left running may take to end.
+/// The time that attempts have to end after an interrupted command.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The option that only this command has.
+/// The options of this command alone.
 #[derive(Args, Clone, Debug)]
 struct PythonArgs {
     /// The Python interpreter, or a virtual environment; VIRTUAL_ENV or python3 by default
@@ -33,11 +34,11 @@ pub(crate) fn exec(target: &Target) -> Done {
         .ok_or_else(|| {
             let message =
                 format!("{:?}: must be FILE::ACTION, as in actions/hello.py::hello", target.name);
-            Failure::usage(message)
+            CliError::usage(message)
         })?;
     let path = Path::new(file);
     if !path.is_file() {
-        return Err(Failure::new(Code::NotFound, format!("there is no file {file}")));
+        return Err(CliError::new(Code::NotFound, format!("no file {file}")));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let builder = LocalServer::builder(folder.unwrap_or(Path::new(".")))
@@ -56,22 +57,22 @@ pub(crate) fn exec(target: &Target) -> Done {
 
 fn run(server: &LocalServer, path: &Path, name: &str, target: &Target) -> Done {
     let client = Client::new(&server.url())?;
-    let offer = server.actions().borrow().clone();
+    let action_set = server.actions().borrow().clone();
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let of_file = |place: &str| {
         place.rsplit_once(':').map_or(place, |(file, _)| file) == file_name || place == file_name
     };
-    if !offer.actions.iter().any(|action| action.name == name) {
-        if let Some(problem) = offer.load_errors.iter().find(|problem| of_file(&problem.place)) {
-            return Err(Failure::new(
+    if !action_set.actions.iter().any(|action| action.name == name) {
+        if let Some(error) = action_set.load_errors.iter().find(|error| of_file(&error.place)) {
+            return Err(CliError::new(
                 Code::Failed,
-                format!("{}:\n{}", problem.place, problem.message.trim_end()),
+                format!("{}:\n{}", error.place, error.message.trim_end()),
             ));
         }
-        let names = offer.actions.iter().map(|action| &*action.name);
+        let names = action_set.actions.iter().map(|action| &*action.name);
         let near = crate::suggest::or_list(name, names);
-        let message = format!("there is no action {name:?} in {}{near}", path.display());
-        return Err(Failure::new(Code::NotFound, message));
+        let message = format!("no action {name:?} in {}{near}", path.display());
+        return Err(CliError::new(Code::NotFound, message));
     }
     let action = find(&client, name)?;
     let called = format!("tinpot exec {}", crate::shell::quoted(&target.name));
@@ -79,7 +80,7 @@ fn run(server: &LocalServer, path: &Path, name: &str, target: &Target) -> Done {
     run_with(&client, name, Some(&action), &target.words, Some(&exec))
 }
 
-/// The interpreter that the words name.
+/// Returns the interpreter that the words name.
 fn python(target: &Target) -> Option<PathBuf> {
     let mut words = target.words.iter();
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! The flags of an action, made from its schema, and what they say as parameters.
+//! The flags of an action, made from its schema, and their values as parameters.
 
 mod help;
 mod value;
@@ -12,22 +12,23 @@ use tinpot_core::Json;
 use tinpot_core::action::{Parameter, parameters};
 
 use self::value::Kind;
-use crate::exit::Failure;
+use crate::exit::CliError;
 use crate::suggest;
 
-/// Flags that an action's parameters cannot take, since every command has them.
+/// The flags of every command, which a parameter cannot have.
 const RESERVED: [&str; 2] = ["help", "version"];
 
 /// The parameters of an action, and the flag of each.
 #[derive(Debug)]
 pub(crate) struct Flags {
     all: Vec<(String, Parameter, Kind)>,
-    /// It takes names that the schema does not know, as with `**kwargs`.
+    /// If true, the action takes parameters that the schema does not name, as with `**kwargs`.
     open: bool,
 }
 
 impl Flags {
-    /// For a schema, beside the options of `command`. A parameter whose flag is one of those already is `--param-NAME`.
+    /// Makes the flags for a schema, next to the options of `command`. A parameter whose flag is
+    /// taken becomes `--param-NAME`.
     pub(crate) fn of(schema: &Json, command: &Command) -> Self {
         let taken = |long: &str| {
             RESERVED.contains(&long)
@@ -42,7 +43,7 @@ impl Flags {
                 && !long.starts_with('-')
                 && long.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '=');
             let long = if !usable {
-                // Left to --param and --data.
+                // No flag can have that name; --param and --data still reach the parameter.
                 String::new()
             } else if taken(&long) || taken(&negated) || used(&long) || used(&negated) {
                 format!("param-{}", parameter.name)
@@ -98,7 +99,7 @@ impl Flags {
             if *kind == Kind::Boolean {
                 let not = Arg::new(format!("no {id}"))
                     .long(format!("no-{long}"))
-                    .help("The opposite")
+                    .help("Set it to false")
                     .help_heading("Parameters")
                     .display_order(at)
                     .action(ArgAction::SetTrue)
@@ -110,22 +111,22 @@ impl Flags {
         command
     }
 
-    /// What the command line says: `data` first, then `pairs`, then flags.
+    /// Returns the parameters of a command line. Flags override `pairs`, which override `data`.
     ///
     /// # Errors
-    /// What cannot be a value of its parameter, or names none.
+    /// Fails if a value does not fit its parameter, or a name is unknown.
     pub(crate) fn read(
         &self,
         matches: Option<&ArgMatches>,
         pairs: &[String],
         data: Option<Map<String, Value>>,
-    ) -> Result<Map<String, Value>, Failure> {
+    ) -> Result<Map<String, Value>, CliError> {
         let mut values = data.unwrap_or_default();
         let mut given: Vec<(&str, Vec<&str>)> = Vec::new();
         for pair in pairs {
             let (name, text) = pair
                 .split_once('=')
-                .ok_or_else(|| Failure::usage(format!("--param {pair:?}: must be NAME=VALUE")))?;
+                .ok_or_else(|| CliError::usage(format!("--param {pair:?}: must be NAME=VALUE")))?;
             match given.iter_mut().find(|(other, _)| *other == name) {
                 Some((_, texts)) => texts.push(text),
                 None => given.push((name, vec![text])),
@@ -135,17 +136,17 @@ impl Flags {
             let known = self.all.iter().find(|(_, parameter, _)| parameter.name == name);
             let value = match known {
                 Some((_, parameter, kind)) => {
-                    let wrong = |why| Failure::usage(format!("--param {name}: {why}"));
+                    let wrong = |why| CliError::usage(format!("--param {name}: {why}"));
                     kind.read(&texts, &parameter.schema).map_err(wrong)?
                 }
                 None if self.open => value::any(texts.last().copied().unwrap_or_default()),
                 None => {
                     let names = self.all.iter().map(|(_, parameter, _)| &*parameter.name);
                     let message = format!(
-                        "--param {name}: there is no such parameter{}",
+                        "--param {name}: unknown parameter{}",
                         suggest::or_list(name, names)
                     );
-                    return Err(Failure::usage(message));
+                    return Err(CliError::usage(message));
                 }
             };
             values.insert(name.to_owned(), value);
@@ -159,20 +160,20 @@ impl Flags {
             }
             let Some(texts) = matches.get_many::<String>(&id) else { continue };
             let texts: Vec<&str> = texts.map(String::as_str).collect();
-            let wrong = |why| Failure::usage(format!("--{long}: {why}"));
+            let wrong = |why| CliError::usage(format!("--{long}: {why}"));
             let value = kind.read(&texts, &parameter.schema).map_err(wrong)?;
             values.insert(parameter.name.clone(), value);
         }
         Ok(values)
     }
 
-    /// How a parameter is written on the command line.
+    /// Returns the flag of a parameter.
     pub(crate) fn flag_of(&self, parameter: &str) -> Option<String> {
         let found = self.with_flags().find(|(_, other, _)| other.name == parameter)?;
         Some(format!("--{}", found.0))
     }
 
-    /// How the required ones are written, for a usage line.
+    /// Returns the required flags, for a usage line.
     pub(crate) fn usage(&self) -> String {
         let required = self.with_flags().filter(|(_, parameter, _)| parameter.required);
         required
@@ -184,12 +185,14 @@ impl Flags {
     }
 }
 
-/// Not the name itself, which may be that of one of our own.
+/// Returns the id of a parameter's argument. It has a prefix, since the command may have an option
+/// of the same name.
 fn id(parameter: &Parameter) -> String {
     format!("parameter {}", parameter.name)
 }
 
-/// Where the first word that is no option stands. `command` says which options take a value.
+/// Returns the position of the first word that is no option. `command` knows which options take a
+/// value.
 pub(crate) fn first_word(command: &Command, words: &[OsString]) -> Option<usize> {
     let mut at = 0;
     while let Some(word) = words.get(at) {
@@ -207,7 +210,8 @@ pub(crate) fn first_word(command: &Command, words: &[OsString]) -> Option<usize>
                 with.filter(takes_value).is_some()
             }
             None => {
-                // In a cluster the first that takes a value takes the rest, or the next word if there is none.
+                // In a cluster of short options, the first that takes a value takes the rest, or
+                // the next word.
                 let mut letters = word[1..].chars();
                 let with = letters.by_ref().find(|letter| {
                     let arg = command.get_arguments().find(|arg| arg.get_short() == Some(*letter));

@@ -8,27 +8,29 @@ use serde_json::value::RawValue;
 
 use crate::args::{FollowArgs, Global};
 use crate::client::{Client, Completion, Follow, Input, Line, encoded};
-use crate::exit::{Code, Done, Failure};
+use crate::exit::{CliError, Code, Done};
+use crate::json;
 use crate::output::{self, Paint, clean};
-use crate::{bar::Bar, json};
+use crate::progress_bar::ProgressBar;
 
-/// How long a first Ctrl-C waits for a second one.
+/// The time in which a second Ctrl-C cancels the execution.
 const SECOND_CHANCE: Duration = Duration::from_secs(3);
-/// After this long without its end somebody may want to know why it does not even start.
-const CURIOUS: Duration = Duration::from_secs(2);
+/// The time after which to tell why an execution has not started.
+const EXPLAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// What is followed, and how it is told.
+/// An execution to follow, and the form of the output.
 #[derive(Debug)]
 pub(crate) struct Watch<'a> {
     pub(crate) client: &'a Client,
     pub(crate) id: &'a str,
-    /// Events as JSON lines on standard output.
+    /// If true, prints events as JSON lines to standard output.
     pub(crate) events: bool,
     pub(crate) quiet: bool,
     pub(crate) json: bool,
-    /// What stands before the command in advice: the name of the program, and the server where that is not the usual one.
+    /// The start of commands in advice: the program, and the server unless it is the default.
     pub(crate) program: String,
-    /// The server is this command's own and ends with it: there is nothing to come back to.
+    /// If true, the server belongs to this command and ends with it, so that advice to come back
+    /// makes no sense.
     pub(crate) alone: bool,
 }
 
@@ -48,11 +50,11 @@ struct Progress {
     message: String,
 }
 
-/// Where an interrupted command stands.
+/// The state of a command with regard to Ctrl-C.
 #[derive(Clone, Copy, PartialEq)]
 enum Stage {
     Watching,
-    /// Ctrl-C came once; without a second one it leaves then.
+    /// Ctrl-C came once; the command leaves at that time unless a second one comes.
     Leaving(Instant),
     Cancelling,
 }
@@ -75,47 +77,47 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Follows it to its end.
+    /// Follows the execution to its end.
     pub(crate) fn run(&self, follow: &Follow) -> Done {
         follow.open(self.client, format!("/api/executions/{}/stream", encoded(self.id)), 0);
         let mut view = View::new(self);
         let mut stage = Stage::Watching;
         let mut notice = false;
         let silent = self.quiet || self.json || self.events;
-        let mut curious = (!silent).then(|| Instant::now() + CURIOUS);
+        let mut explain_at = (!silent).then(|| Instant::now() + EXPLAIN_AFTER);
         let over = |until: Option<Instant>| until.is_some_and(|until| Instant::now() >= until);
         loop {
             let leaving = if let Stage::Leaving(at) = stage { Some(at) } else { None };
-            match follow.next(leaving.into_iter().chain(curious).min()) {
+            match follow.next(leaving.into_iter().chain(explain_at).min()) {
                 Input::Event(text) => match view.event(&text) {
                     Ok(None) => {}
                     Ok(Some(completion)) => return view.complete(&completion, &text),
-                    Err(Gone) => return Err(Failure::quiet(Code::StillRunning)),
+                    Err(Gone) => return Err(CliError::quiet(Code::StillRunning)),
                 },
                 Input::Away(why) => {
-                    view.notice(&format!("{why}; waiting for it to come back"));
+                    view.notice(&format!("{why}; waiting for the server"));
                     notice = true;
                 }
                 Input::Back if std::mem::take(&mut notice) => view.notice("the server is back"),
                 Input::Back => {}
                 Input::Over(Ok(())) => {
                     let message = format!(
-                        "the stream of {} ended without its end: ask `{} executions show {0}`",
+                        "the event stream of {} ended early; for its status: {} executions show {0}",
                         self.id, self.program
                     );
-                    return Err(Failure::new(Code::Unreachable, message));
+                    return Err(CliError::new(Code::Unreachable, message));
                 }
                 Input::Over(Err(refused)) if refused.is_not_found() => {
                     let message =
-                        format!("{}: the server does not know it any more", refused.detail);
-                    return Err(Failure::new(Code::NotFound, message));
+                        format!("{}: the server no longer has the execution", refused.detail);
+                    return Err(CliError::new(Code::NotFound, message));
                 }
                 Input::Over(Err(refused)) => {
                     let code = refused.code();
-                    return Err(Failure::new(
+                    return Err(CliError::new(
                         code,
                         format!(
-                            "{}\nthe execution goes on: {} executions watch {}",
+                            "{}\nthe execution continues; to follow it: {} executions watch {}",
                             refused.detail, self.program, self.id
                         ),
                     ));
@@ -124,34 +126,34 @@ impl<'a> Watch<'a> {
                 Input::Interrupt { .. } => {
                     stage = self.interrupted(stage, &mut view)?;
                 }
-                Input::Waits(why) => view.notice(&format!("it waits: {why}")),
+                Input::Waits(why) => view.notice(&format!("waiting: {why}")),
                 Input::TimedOut if over(leaving) => return Err(self.detached(&mut view)),
-                Input::TimedOut if over(curious) => {
-                    curious = None;
-                    follow.ask_why(self.client, self.id);
+                Input::TimedOut if over(explain_at) => {
+                    explain_at = None;
+                    follow.ask_wait_reason(self.client, self.id);
                 }
                 Input::TimedOut => {
                     view.end();
                     let message = if self.alone {
-                        "the time is over, and with this command ends what it ran".to_owned()
+                        "timed out; the execution ends with this command".to_owned()
                     } else {
                         format!(
-                            "the time is over, the execution is not: {} executions watch {}",
+                            "stopped waiting; the execution continues; to follow it: {} executions watch {}",
                             self.program, self.id
                         )
                     };
-                    return Err(Failure::new(Code::StillRunning, message));
+                    return Err(CliError::new(Code::StillRunning, message));
                 }
             }
         }
     }
 
-    fn interrupted(&self, stage: Stage, view: &mut View<'_>) -> Result<Stage, Failure> {
+    fn interrupted(&self, stage: Stage, view: &mut View<'_>) -> Result<Stage, CliError> {
         match stage {
             Stage::Watching if !self.alone => {
                 let cancel = format!("{} executions cancel {}", self.program, self.id);
                 view.notice(&format!(
-                    "the execution goes on; Ctrl-C once more cancels it, as does: {cancel}"
+                    "the execution continues; to cancel it, press Ctrl-C again, or: {cancel}"
                 ));
                 Ok(Stage::Leaving(Instant::now() + SECOND_CHANCE))
             }
@@ -159,7 +161,7 @@ impl<'a> Watch<'a> {
                 view.notice("cancelling…");
                 let path = format!("/api/executions/{}/cancel", encoded(self.id));
                 match self.client.post(&path, None) {
-                    // It has ended meanwhile, which the stream will say.
+                    // A conflict: the execution ended meanwhile, and the stream reports how.
                     Err(refused) if refused.code() != Code::Conflict => {
                         view.end();
                         Err(refused.into())
@@ -171,21 +173,21 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn detached(&self, view: &mut View<'_>) -> Failure {
+    fn detached(&self, view: &mut View<'_>) -> CliError {
         view.end();
         if self.alone {
-            let message = "interrupted; with this command ends what it ran";
-            return Failure::new(Code::Interrupted, message);
+            let message = "interrupted; the execution ends with this command";
+            return CliError::new(Code::Interrupted, message);
         }
         let message = format!(
-            "left; to see it: {0} executions watch {1}; to end it: {0} executions cancel {1}",
+            "the execution continues; to follow it: {0} executions watch {1}; to cancel it: {0} executions cancel {1}",
             self.program, self.id
         );
-        Failure::new(Code::Interrupted, message)
+        CliError::new(Code::Interrupted, message)
     }
 }
 
-/// How this program is called for the same server again.
+/// Returns the start of a command line for the same server.
 pub(crate) fn program(client: &Client) -> String {
     if client.base() == crate::profile::DEFAULT {
         return "tinpot".to_owned();
@@ -193,7 +195,7 @@ pub(crate) fn program(client: &Client) -> String {
     format!("tinpot --server {}", crate::shell::quoted(client.base()))
 }
 
-/// Whoever reads what is written has gone.
+/// The reader of the output closed it.
 struct Gone;
 
 impl From<io::Error> for Gone {
@@ -205,17 +207,17 @@ impl From<io::Error> for Gone {
 struct View<'a> {
     watch: &'a Watch<'a>,
     paint: Paint,
-    bar: Bar,
+    bar: ProgressBar,
     begun: Instant,
 }
 
 impl<'a> View<'a> {
     fn new(watch: &'a Watch<'a>) -> Self {
-        let bar = Bar::new(io::stderr().is_terminal() && !watch.quiet);
+        let bar = ProgressBar::new(io::stderr().is_terminal() && !watch.quiet);
         Self { watch, paint: Paint::stderr(), bar, begun: Instant::now() }
     }
 
-    /// Shows an event; the end of the execution is given back.
+    /// Shows an event, and returns the end of the execution if it is that.
     fn event(&mut self, text: &str) -> Result<Option<Completion>, Gone> {
         let Ok(Envelope { kind, data }) = serde_json::from_str(text) else { return Ok(None) };
         if kind == "complete" {
@@ -262,7 +264,7 @@ impl<'a> View<'a> {
         self.bar.draw()
     }
 
-    /// What the command itself has to say.
+    /// Shows a message of the command itself.
     fn notice(&mut self, text: &str) {
         let _ = self.bar.clear();
         output::say(&self.paint.dim(&format!("tinpot: {text}")));
@@ -273,7 +275,7 @@ impl<'a> View<'a> {
         let _ = self.bar.clear();
     }
 
-    /// Says how it ended.
+    /// Reports the end of the execution.
     fn complete(&self, completion: &Completion, text: &str) -> Done {
         let watch = self.watch;
         if watch.events {
@@ -295,15 +297,15 @@ impl<'a> View<'a> {
         }
         let code = if completion.status == "cancelled" { Code::Cancelled } else { Code::Failed };
         if watch.json || watch.events {
-            return Err(Failure::quiet(code));
+            return Err(CliError::quiet(code));
         }
         if let Some(traceback) = &completion.traceback {
             for line in traceback.lines() {
                 output::say(&self.paint.dim(&clean(line, false)));
             }
         }
-        let error = completion.error.as_deref().unwrap_or("no reason is known");
-        // Not once more what the traceback has just said.
+        let error = completion.error.as_deref().unwrap_or("no reason was recorded");
+        // The traceback has shown the further lines already.
         let error = match (error.split_once('\n'), &completion.traceback) {
             (Some((first, rest)), Some(traceback)) if traceback.contains(rest.trim()) => first,
             _ => error,
@@ -312,16 +314,16 @@ impl<'a> View<'a> {
         let how = match completion.status.as_str() {
             "timed_out" => "timed out",
             "cancelled" => {
-                return Err(Failure::new(code, format!("execution {} was cancelled", watch.id)));
+                return Err(CliError::new(code, format!("execution {} was cancelled", watch.id)));
             }
             other => other,
         };
-        Err(Failure::new(code, format!("execution {} {how}: {error}", watch.id)))
+        Err(CliError::new(code, format!("execution {} {how}: {error}", watch.id)))
     }
 }
 
-/// A result: text as it is, nothing for null, all else as JSON.
-fn print_result(result: &RawValue) -> Result<(), Failure> {
+/// Prints a result: text as it is, nothing for null, everything else as JSON.
+fn print_result(result: &RawValue) -> Result<(), CliError> {
     match serde_json::from_str::<serde_json::Value>(result.get()) {
         Ok(serde_json::Value::Null) => Ok(()),
         Ok(serde_json::Value::String(text)) if io::stdout().is_terminal() => {
@@ -333,9 +335,9 @@ fn print_result(result: &RawValue) -> Result<(), Failure> {
     }
 }
 
-/// A line of a log for people.
+/// Returns a log line for people.
 pub(crate) fn shown(line: &Line, paint: Paint) -> String {
-    let text = clean(&line.message, paint.on);
+    let text = clean(&line.message, paint.enabled);
     match (line.stream.as_str(), line.level.as_str()) {
         ("log", "ERROR") => format!("{} {text}", paint.red("ERROR")),
         ("log", "WARNING") => format!("{} {text}", paint.yellow("WARNING")),

@@ -1,10 +1,11 @@
-//! JSON for people and programs, from the text that the server sent: numbers and the order of names stay as they are.
+//! JSON for people and programs, made from the text of the server so that numbers and the order of
+//! names stay as they are.
 
 use serde_json::json;
 
 use crate::client::Completion;
 
-/// JSON with line ends and two spaces per level.
+/// Returns JSON with line breaks and two spaces per level.
 pub(crate) fn pretty(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -54,13 +55,13 @@ pub(crate) fn pretty(text: &str) -> String {
     out
 }
 
-/// JSON in one line.
+/// Returns JSON in one line.
 pub(crate) fn line(text: &str) -> String {
-    // Line ends can only stand between tokens.
+    // Line breaks can only stand between tokens: within a string, JSON escapes them.
     text.trim().replace(['\n', '\r'], " ")
 }
 
-/// How an execution ended, for programs.
+/// Returns the end of an execution, for programs.
 pub(crate) fn ended(id: &str, completion: &Completion) -> String {
     let result = completion.result.as_ref().map_or("null", |result| result.get());
     let rest = json!({
@@ -76,7 +77,7 @@ mod tests {
     use super::pretty;
 
     #[test]
-    fn what_is_made_pretty_is_the_same_document() {
+    fn pretty_json_is_the_same_document() {
         let text = r#"{"b": [1.50, {}, [ ], "a\"{,:\\"], "a":{"x":null}}"#;
         let pretty = pretty(text);
         let expected = "{\n  \"b\": [\n    1.50,\n    {},\n    [],\n    \"a\\\"{,:\\\\\"\n  ],\n  \"a\": {\n    \"x\": null\n  }\n}";

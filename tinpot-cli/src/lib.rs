@@ -1,15 +1,6 @@
-//! The command `tinpot`, and what programs that are assembled from the library share with it: settings by flag and environment variable, and
-//! how a program begins and ends.
-//!
-//! Commands that talk to a server are small: a blocking client, no runtime, nothing that is set up before it is needed. Those that serve
-//! (`dev`, `coordinator`, `worker`) start a runtime of their own. The reference of all commands is `docs/cli.md`.
-//!
-//! | feature | what it adds | what it needs |
-//! | --- | --- | --- |
-//! | `embed` | `--in-process` | libpython and its headers |
+#![doc = include_str!("../README.md")]
 
 mod args;
-mod bar;
 mod check;
 mod client;
 mod commands;
@@ -21,23 +12,25 @@ mod exit;
 mod flags;
 mod follow;
 mod json;
-mod misuse;
 mod output;
-mod place;
 mod profile;
 mod programs;
+mod progress_bar;
 mod reference;
 mod shell;
 mod suggest;
+mod toml_span;
+mod usage_errors;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use tinpot_server::settings::{accept_old_names, old_name_warnings};
 
 use crate::args::{Cli, Command, Global};
 use crate::commands::Target;
-use crate::exit::{Code, Done, Failure};
+use crate::exit::{CliError, Code, Done};
 
 pub use crate::reference::{cli_reference, configuration_reference};
 
@@ -57,12 +50,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether words of a command line ask for JSON; known before they are understood, since that may fail.
+/// Returns true if a command line asks for JSON. Looks at the bare words, since parsing may fail,
+/// and the error has to be JSON too.
 fn wants_json(words: &[OsString]) -> bool {
     words.iter().take_while(|word| *word != "--").any(|word| word == "--json")
 }
 
-fn report(failure: &Failure, as_json: bool) {
+fn report(failure: &CliError, as_json: bool) {
     if failure.message.is_empty() {
         return;
     }
@@ -72,7 +66,7 @@ fn report(failure: &Failure, as_json: bool) {
     }
     let paint = output::Paint::stderr();
     match failure.code {
-        // Nothing went wrong.
+        // Not an error.
         Code::Interrupted | Code::StillRunning => {
             output::say(&paint.dim(&format!("tinpot: {failure}")))
         }
@@ -87,13 +81,18 @@ fn dispatch(arguments: &[OsString]) -> Done {
     if let Some(target) = Target::of(arguments, "exec") {
         return exec::exec(&target);
     }
-    let (command, file) = config::with_file(Cli::command(), arguments)?;
+    let command = accept_old_names(Cli::command());
+    let (command, file) = config::with_file(command, arguments)?;
     let matches = command
         .clone()
         .try_get_matches_from(arguments)
-        .map_err(|error| misuse::misused(error, &command, arguments))?;
+        .map_err(|error| usage_errors::report(error, &command, arguments))?;
+    let old_names = old_name_warnings(&command, &matches, arguments);
+    for warning in old_names.iter().chain(&file.warnings) {
+        output::say(&format!("{} {warning}", output::Paint::stderr().yellow("warning:")));
+    }
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-    if config::is_to_be_shown(&cli.command) {
+    if config::wants_settings(&cli.command) {
         config::show(&command, &matches, &file, cli.global.json)?;
         return Ok(Code::Success);
     }

@@ -1,28 +1,28 @@
-//! What people and programs are shown: results on standard output, all else on standard error.
+//! Output: results on standard output, everything else on standard error.
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 
-/// Colours, where they are wanted.
+/// Colours, if the user wants them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {
-    pub(crate) on: bool,
+    pub(crate) enabled: bool,
 }
 
 impl Paint {
-    /// For standard error.
+    /// Colours for standard error.
     pub(crate) fn stderr() -> Self {
-        Self { on: wanted(io::stderr().is_terminal()) }
+        Self { enabled: wanted(io::stderr().is_terminal()) }
     }
 
-    /// For standard output.
+    /// Colours for standard output.
     pub(crate) fn stdout() -> Self {
-        Self { on: wanted(io::stdout().is_terminal()) }
+        Self { enabled: wanted(io::stdout().is_terminal()) }
     }
 
     fn with(self, code: &str, text: &str) -> String {
-        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.enabled { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     pub(crate) fn bold(self, text: &str) -> String {
@@ -45,7 +45,7 @@ impl Paint {
         self.with("33", text)
     }
 
-    /// A status in its colour.
+    /// Returns a status in its colour.
     pub(crate) fn status(self, status: &str) -> String {
         match status {
             "succeeded" => self.green(status),
@@ -56,31 +56,33 @@ impl Paint {
     }
 }
 
-/// `NO_COLOR` says no, whatever its value, unless that is empty (no-color.org).
+/// Returns true for a terminal, unless `NO_COLOR` is set to any value but the empty one
+/// (no-color.org).
 fn wanted(terminal: bool) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Writes to standard output, all of it, now.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
+/// Writes to standard output, and flushes it.
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }
 
 /// Writes a line to standard output.
-pub(crate) fn println(text: &str) -> Result<(), Failure> {
+pub(crate) fn println(text: &str) -> Result<(), CliError> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a line to standard error; what cannot be written there cannot be told anywhere.
+/// Writes a line to standard error. Ignores errors, which could not be reported.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// A log line as it may reach a terminal: of all escape sequences only colours and the like are left, and only with `colour`. Nothing that an
-/// action prints moves the cursor, renames the window or answers for the user.
+/// Returns a log line that is safe to print. Of all escape sequences it keeps colours and styles
+/// only, and only with `colour`, so that the output of an action cannot move the cursor, rename the
+/// window or type for the user.
 pub(crate) fn clean(line: &str, colour: bool) -> String {
     if !line.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte == 0xc2) {
         return line.to_owned();
@@ -100,7 +102,7 @@ pub(crate) fn clean(line: &str, colour: bool) -> String {
                 }
                 &after[end..]
             }
-            // A bar that draws over itself: what it drew last counts.
+            // A progress bar that draws over itself: the last state is the one to show.
             '\r' if after.is_empty() => after,
             '\r' => {
                 out.clear();
@@ -123,7 +125,7 @@ pub(crate) fn clean(line: &str, colour: bool) -> String {
     out
 }
 
-/// The length of an escape sequence after its escape.
+/// Returns the length of an escape sequence, without the escape character.
 fn sequence(text: &str) -> usize {
     let bytes = text.as_bytes();
     match bytes.first() {
@@ -131,7 +133,7 @@ fn sequence(text: &str) -> usize {
             let end = bytes.iter().skip(1).position(|byte| (0x40..=0x7e).contains(byte));
             end.map_or(bytes.len(), |end| end + 2)
         }
-        // An operating system command and its kin: to the bell or to the string's terminator.
+        // An operating system command or another string: up to the bell or the string terminator.
         Some(b']' | b'P' | b'X' | b'^' | b'_') => {
             let bell = text.find('\x07').map(|at| at + 1);
             let string_end = text.find("\x1b\\").map(|at| at + 2);
@@ -142,7 +144,7 @@ fn sequence(text: &str) -> usize {
     }
 }
 
-/// Rows with columns that line up; the last column is as long as it is.
+/// Returns rows in aligned columns; the last column is not padded.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>], paint: Paint) -> String {
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
     for row in rows {
@@ -171,12 +173,12 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>], paint: Paint) -> String
     out
 }
 
-/// How many characters of a text are seen.
+/// Returns the number of visible characters.
 fn visible(text: &str) -> usize {
     clean(text, false).chars().count()
 }
 
-/// A duration as people say it.
+/// Returns a duration for people.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
         s if s < 0.9995 => format!("{:.0} ms", s * 1e3),
@@ -191,7 +193,7 @@ mod tests {
     use super::{clean, seconds};
 
     #[test]
-    fn a_line_keeps_its_colours_and_nothing_else() {
+    fn a_line_keeps_its_colours_and_no_other_sequences() {
         let line = "\x1b]0;title\x07\x1b[31mred\x1b[0m\x1b[2J\x1b[1A plain\x08\u{9b}x";
         assert_eq!(clean(line, true), "\x1b[31mred\x1b[0m plainx\x1b[0m");
         assert_eq!(clean(line, false), "red plainx");
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_read_well() {
+    fn durations_have_a_fitting_unit() {
         let all = [0.0, 0.25, 1.0, 59.94, 61.0, 3725.0].map(seconds);
         assert_eq!(all, ["0 ms", "250 ms", "1.0 s", "59.9 s", "1 min 01 s", "1 h 02 min"]);
     }

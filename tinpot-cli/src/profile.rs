@@ -1,4 +1,5 @@
-//! Which server: by flag, variable, profile, or the one on this machine.
+//! The server to talk to: named by a flag, a variable or a profile, otherwise the one on this
+//! machine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,13 @@ use serde::Deserialize;
 
 use crate::args::Global;
 use crate::client::Client;
-use crate::exit::{Code, Failure};
-use crate::{place, suggest};
+use crate::exit::{CliError, Code};
+use crate::{suggest, toml_span};
 
-/// Where `tinpot dev` and a coordinator listen unless they are told otherwise.
+/// The address at which `tinpot dev` and a coordinator listen by default.
 pub(crate) const DEFAULT: &str = "http://127.0.0.1:8000";
 
-/// The user's own settings.
+/// The settings of the user.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UserConfig {
@@ -21,35 +22,36 @@ struct UserConfig {
     profile: BTreeMap<String, Profile>,
 }
 
-/// What a profile says.
+/// A named server.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Profile {
     server: String,
 }
 
-/// The server that is meant, and where that is said.
+/// A server, and the setting that names it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Server {
     pub(crate) url: String,
-    pub(crate) said_by: String,
+    pub(crate) source: String,
 }
 
 impl Server {
-    /// The client of it.
-    pub(crate) fn client(&self) -> Result<Client, Failure> {
+    /// Returns a client of the server.
+    pub(crate) fn client(&self) -> Result<Client, CliError> {
         Client::new(&self.url)
-            .map_err(|failure| Failure::new(failure.code, format!("{failure} ({})", self.said_by)))
+            .map_err(|failure| CliError::new(failure.code, format!("{failure} ({})", self.source)))
     }
 }
 
-/// The client of the server that is meant.
-pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
+/// Returns a client of the server that the options name.
+pub(crate) fn client(global: &Global) -> Result<Client, CliError> {
     server(global)?.client()
 }
 
-/// The server that is meant. A profile that is asked for by flag wins over a server that only a variable names.
-pub(crate) fn server(global: &Global) -> Result<Server, Failure> {
+/// Returns the server that the options name. A profile from a flag wins over a server from a
+/// variable.
+pub(crate) fn server(global: &Global) -> Result<Server, CliError> {
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let (url, name) = (filled(&global.server), filled(&global.profile));
     let variable = |name: &str| std::env::var(name).ok();
@@ -61,38 +63,37 @@ pub(crate) fn server(global: &Global) -> Result<Server, Failure> {
                 || !profile_by_flag
                 || by_flag(&Some(url.clone()), "TINPOT_SERVER") =>
         {
-            Ok(Server { url, said_by: "--server or TINPOT_SERVER".to_owned() })
+            Ok(Server { url, source: "--server or TINPOT_SERVER".to_owned() })
         }
         (_, Some(name)) => from_profile(&name, config_path().as_deref()),
-        _ => Ok(Server { url: DEFAULT.to_owned(), said_by: "the default".to_owned() }),
+        _ => Ok(Server { url: DEFAULT.to_owned(), source: "the default".to_owned() }),
     }
 }
 
-fn from_profile(name: &str, path: Option<&Path>) -> Result<Server, Failure> {
+fn from_profile(name: &str, path: Option<&Path>) -> Result<Server, CliError> {
     let Some(path) = path else {
         let message =
-            format!("profile {name:?}: neither XDG_CONFIG_HOME nor HOME says where profiles are");
-        return Err(Failure::new(Code::NotFound, message));
+            format!("profile {name:?}: cannot find the profiles: set XDG_CONFIG_HOME or HOME");
+        return Err(CliError::new(Code::NotFound, message));
     };
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|e| {
         let code =
             if e.kind() == std::io::ErrorKind::NotFound { Code::NotFound } else { Code::Usage };
         let example = format!("[profile.{name}]\nserver = \"http://host:8000\"");
-        Failure::new(
+        CliError::new(
             code,
-            format!("profile {name:?}: {shown} cannot be read: {e}\nit would have:\n{example}"),
+            format!("profile {name:?}: cannot read {shown}: {e}\nexpected content:\n{example}"),
         )
     })?;
     let config: UserConfig =
-        toml::from_str(&text).map_err(|e| Failure::usage(place::wrong(path, &text, &e)))?;
+        toml::from_str(&text).map_err(|e| CliError::usage(toml_span::wrong(path, &text, &e)))?;
     let Some(profile) = config.profile.get(name) else {
         let known = config.profile.keys().map(String::as_str);
-        let message =
-            format!("there is no profile {name:?} in {shown}{}", suggest::or_list(name, known));
-        return Err(Failure::new(Code::NotFound, message));
+        let message = format!("no profile {name:?} in {shown}{}", suggest::or_list(name, known));
+        return Err(CliError::new(Code::NotFound, message));
     };
-    Ok(Server { url: profile.server.clone(), said_by: format!("profile {name:?} in {shown}") })
+    Ok(Server { url: profile.server.clone(), source: format!("profile {name:?} in {shown}") })
 }
 
 fn config_path() -> Option<PathBuf> {

@@ -1,4 +1,9 @@
-//! The reference of commands and settings, as Markdown from what clap knows. `tinpot-cli/tests/it/reference.rs` holds the files in `docs/` to it.
+//! The reference of commands and settings: Markdown made from the tree of commands, and prose from
+//! `reference/`.
+//!
+//! `tests/it/reference.rs` keeps the files in `docs/` equal to it. clap-markdown would cover
+//! neither environment variables nor the keys of settings files, and reads the tree through the
+//! same public functions.
 
 use std::fmt::Write as _;
 
@@ -8,38 +13,32 @@ use crate::args::Cli;
 use crate::config::{PROGRAMS, key_of};
 use crate::exit::CODES;
 
-const RENEW: &str = "Made from the program: `TINPOT_RENEW_DOCS=1 cargo test -p tinpot-cli reference` writes it anew.";
+const RENEW: &str =
+    "Generated: `TINPOT_RENEW_DOCS=1 cargo test -p tinpot-cli reference` writes this file again.";
+const CLI: &str = include_str!("reference/cli.md");
+const CONFIGURATION: &str = include_str!("reference/configuration.md");
 
-/// The text of `docs/cli.md`.
+/// Returns the text of `docs/cli.md`.
 pub fn cli_reference() -> String {
     let mut root = built();
-    let mut out = format!(
-        "# The command `tinpot`\n\n<!-- {RENEW} -->\n\n\
-         The result goes to standard output, logs and progress to standard error. A bar is drawn on a terminal only; `NO_COLOR` is honoured. \
-         With `--json` there is JSON on standard output, one line per event where something is followed, and an error is \
-         `{{\"detail\": …, \"exit_code\": …}}` on standard error. Ctrl-C stops waiting for an execution, which goes on; twice cancels it. \
-         A reader that goes away ends a command quietly.\n\n\
-         `tinpot run NAME` has a flag for each parameter of the action, made from its schema: `--words a --words b` for a list, \
-         `--loud`, `--loud=false` or `--no-loud` for a boolean, JSON for objects and what has no simpler form, `null` for null where that is \
-         not text. A parameter that is called like an option of the command is `--param-NAME`. `--data` is read first, `--param` wins over \
-         it, and flags win over both.\n\n\
-         ## Which server\n\n\
-         `--server`, else `TINPOT_SERVER`, else the profile of `--profile` or `TINPOT_PROFILE`, else `http://127.0.0.1:8000`. Profiles are in \
-         `tinpot/config.toml` below `$XDG_CONFIG_HOME` or `~/.config`:\n\n\
-         ```toml\n[profile.production]\nserver = \"https://tinpot.example.org/automation\"\n```\n\n## Exit codes\n\n| code | meaning |\n| --- | --- |\n"
-    );
+    let mut codes = String::new();
     for (code, meaning) in CODES {
-        let _ = writeln!(out, "| {} | {meaning} |", *code as u8);
+        let _ = writeln!(codes, "| {} | {meaning} |", *code as u8);
     }
-    out.push_str("\n## Options of every command\n\n");
-    options(&mut out, root.get_arguments().filter(|arg| arg.is_global_set()));
-    let names: Vec<String> =
-        root.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    out.push_str("\n## Commands\n\n| command | |\n| --- | --- |\n");
+    let mut global = String::new();
+    options(&mut global, root.get_arguments().filter(|arg| arg.is_global_set()));
+    let mut commands = String::new();
     leaves(&root, "tinpot", &mut |path, command| {
         let anchor = path.replace(' ', "-");
-        let _ = writeln!(out, "| [`{path}`](#{anchor}) | {} |", cell(&about(command)));
+        let _ = writeln!(commands, "| [`{path}`](#{anchor}) | {} |", cell(&about(command)));
     });
+    let mut out = CLI
+        .replace("{RENEW}", RENEW)
+        .replace("{CODES}", &codes)
+        .replace("{GLOBAL}", &global)
+        .replace("{COMMANDS}\n", &commands);
+    let names: Vec<String> =
+        root.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     for name in names {
         if let Some(command) = root.find_subcommand_mut(&name) {
             let path = format!("tinpot {name}");
@@ -49,30 +48,20 @@ pub fn cli_reference() -> String {
     out
 }
 
-/// The text of `docs/configuration.md`.
+/// Returns the text of `docs/configuration.md`.
 pub fn configuration_reference() -> String {
     let root = built();
-    let mut out = format!(
-        "# Settings of the servers\n\n<!-- {RENEW} -->\n\n\
-         Each setting is a flag, an environment variable and a key in a TOML file (`--config FILE` or `TINPOT_CONFIG`). The flag wins over the \
-         variable, the variable over the file, the file over the default. A key that no program has is an error, which names the nearest one. \
-         A table `[coordinator]` or `[worker]` is for that program alone, so that one file may serve both:\n\n\
-         ```toml\nbroker = \"mqtts://tinpot:password@broker.example.org\"\nbeat_interval = 5\n\n\
-         [coordinator]\nhost = \"0.0.0.0\"\nstore = \"/var/lib/tinpot/tinpot.db\"\n\n\
-         [worker]\nactions = \"/srv/actions\"\nqueues = [\"default\", \"reports\"]\nno_reload = true\n```\n\n\
-         `tinpot coordinator --show-config` and `tinpot worker --show-config` print what is in effect and where each setting comes from, \
-         passwords left out; what they print is such a file.\n"
-    );
+    let mut programs = String::new();
     for name in PROGRAMS {
         let Some(command) = root.find_subcommand(name) else { continue };
         let _ = write!(
-            out,
+            programs,
             "\n## `tinpot {name}`\n\n| key | flag | variable | default | meaning |\n| --- | --- | --- | --- | --- |\n"
         );
-        for arg in command.get_arguments() {
+        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
             let Some(key) = key_of(arg) else { continue };
             let _ = writeln!(
-                out,
+                programs,
                 "| `{key}` | `{}` | {} | {} | {} |",
                 flag(arg),
                 variable(arg),
@@ -81,17 +70,10 @@ pub fn configuration_reference() -> String {
             );
         }
     }
-    out.push_str(
-        "\n## Beside these\n\n| variable | meaning |\n| --- | --- |\n\
-         | `RUST_LOG` | which notices of a server go to standard error; `warn,tinpot=info` by default |\n\
-         | `VIRTUAL_ENV` | the virtual environment whose Python runs actions, unless `TINPOT_PYTHON` says otherwise |\n\
-         | `TINPOT_SECRET_<NAME>`, `TINPOT_SECRETS_DIR` | what `ctx.secret(name)` gives an action |\n\
-         | `NO_COLOR` | no colours, whatever its value |\n",
-    );
-    out
+    CONFIGURATION.replace("{RENEW}", RENEW).replace("{PROGRAMS}", &programs)
 }
 
-/// As clap prepares it, with nothing of this machine's environment in it.
+/// Returns the finished tree of commands, without anything from the environment of this machine.
 fn built() -> Command {
     let mut root = Cli::command().term_width(100);
     root.build();
@@ -127,12 +109,13 @@ fn document(out: &mut String, command: &mut Command, path: &str) {
         );
     }
     if PROGRAMS.contains(&command.get_name()) {
-        out.push_str("\nEvery option, with its variable and its key in a file, is in [configuration.md](configuration.md).\n");
+        out.push_str("\n[configuration.md](configuration.md) lists all options with their variables and keys.\n");
         return;
     }
     let own: Vec<&Arg> = command
         .get_arguments()
-        .filter(|arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version"))
+        .filter(|arg| !arg.is_global_set() && !arg.is_hide_set())
+        .filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))
         .collect();
     if !own.is_empty() {
         out.push('\n');
@@ -199,7 +182,7 @@ fn default(arg: &Arg) -> String {
     if values.is_empty() { String::new() } else { format!("`{}`", values.join(",")) }
 }
 
-/// Text as a cell of a table.
+/// Returns text as a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }

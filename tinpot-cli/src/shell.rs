@@ -1,10 +1,7 @@
-//! Words as a shell reads them.
+//! Words of a command line in messages.
 
-/// A word, quoted where a shell would take it for something else.
+/// Returns a word as a shell reads it, quoted if need be.
 pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    // Fails for a NUL byte, which no argument can have.
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), |word| word.into_owned())
 }

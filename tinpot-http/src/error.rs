@@ -1,27 +1,20 @@
-//! Errors: a status and `{"detail": "…"}`, and for invalid parameters also `"errors"`, one by one.
-//!
-//! A message names the value, says what is wrong with it and what is allowed, and repeats the value
-//! that was given: `limit must be an integer from 1 to 1000 (got "x")`. It starts with the name, has
-//! no period at its end, and joins further sentences by semicolons. Tests hold it to that form.
+//! Errors as clients see them: a status and `{"detail": "…"}`; with parameters that do not fit also `"errors"`, one by one.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tinpot_core::action::Violation;
 use tinpot_core::{Error, ErrorKind, ExecutionId};
-use utoipa::ToSchema;
 
 use crate::model::json_response;
-use crate::openapi::scalars;
 
-/// The seconds after which a client may retry: a restart, a reconnect or a full queue take about
-/// that long.
+/// Seconds after which it makes sense to try again: a restart, a reconnect or a drained queue takes about that long.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// The longest message: it repeats parts of the request, which may be a megabyte.
+/// The most that is said about a request: what it says itself may be a megabyte.
 const DETAIL_BYTES: usize = 4096;
 
-/// The reason why a request failed.
+/// A request that was not done, and why.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -30,18 +23,12 @@ pub(crate) struct ApiError {
     execution: Option<ExecutionId>,
 }
 
-/// The reason why a request failed.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Error)]
-pub(crate) struct ErrorBody<'a> {
+#[derive(Serialize)]
+struct Body<'a> {
     detail: &'a str,
-    /// The invalid values.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    #[schema(value_type = Vec<scalars::Violation>, required = false)]
     errors: &'a [Violation],
-    /// The execution that continues although the request failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = scalars::ExecutionId, required = false)]
     execution_id: Option<ExecutionId>,
 }
 
@@ -50,12 +37,12 @@ impl ApiError {
         Self { status, detail: shortened(detail.into()), errors: Vec::new(), execution: None }
     }
 
-    /// Returns the error of an invalid request.
+    /// Something in the request does not fit; `detail` names it.
     pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
-    /// Returns the error of invalid values.
+    /// Single values of the request do not fit; `detail` names them too.
     pub(crate) fn invalid(detail: impl Into<String>, errors: Vec<Violation>) -> Self {
         Self { errors, ..Self::unprocessable(detail) }
     }
@@ -68,20 +55,20 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
-    /// Returns the message.
+    /// What is wrong.
     #[cfg(feature = "testing")]
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// Names the execution that continues although the request failed.
+    /// Names the execution that goes on although the request failed.
     pub(crate) fn about(mut self, execution: ExecutionId) -> Self {
         self.execution = Some(execution);
         self
     }
 }
 
-/// Removes the middle of a long message: its reason is at the beginning or at the end.
+/// Leaves out the middle of a text that is too long: what is wrong stands at its beginning or its end.
 fn shortened(text: String) -> String {
     if text.len() <= DETAIL_BYTES {
         return text;
@@ -96,7 +83,7 @@ fn shortened(text: String) -> String {
     format!("{} … {}", &text[..head], &text[tail..])
 }
 
-/// Returns the status of a kind of error. No other place maps them.
+/// The one place where kinds of errors become statuses.
 fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::InvalidInput | ErrorKind::InvalidParameters => StatusCode::UNPROCESSABLE_ENTITY,
@@ -124,7 +111,7 @@ impl From<Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body =
-            ErrorBody { detail: &self.detail, errors: &self.errors, execution_id: self.execution };
+            Body { detail: &self.detail, errors: &self.errors, execution_id: self.execution };
         let mut response = json_response(self.status, &body);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();

@@ -93,7 +93,7 @@ mod openapi;
 mod params;
 mod router;
 mod routes;
-mod sse;
+mod stream;
 mod submission;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,18 +1,18 @@
-//! Entry points for fuzzing: the readers of untrusted input.
+//! What is fuzzed of this crate: what strangers send.
 
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
-use crate::sse::resume;
+use crate::stream::resume;
 use crate::submission::Submission;
 
-/// Reads the body of a submission. It is valid, or refused with a reason.
+/// The body of a submission: it is read, or refused with a reason.
 pub fn submission(bytes: &[u8]) {
     if let Err(error) = Submission::read(bytes) {
         assert!(!error.detail().is_empty());
     }
 }
 
-/// Reads the position of a stream: a `Last-Event-ID`, or a query after `?`.
+/// Where a stream goes on: a `Last-Event-ID`, or a query after `?`.
 pub fn resume_id(bytes: &[u8]) {
     let mut headers = HeaderMap::new();
     let mut uri = Uri::from_static("/");

@@ -25,7 +25,7 @@ pub struct CoordinatorSettings {
     /// The address of the API.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub http: HttpSettings,
-    /// The pages beside the API.
+    /// The web UI, and views of executions in other pages.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub pages: PageSettings,
     /// The broker.

@@ -4,6 +4,8 @@
 
 mod actions;
 mod broker;
+#[cfg(feature = "clap")]
+mod old_names;
 mod protocol;
 mod store;
 #[cfg(test)]
@@ -17,7 +19,9 @@ use tinpot_http::HttpConfig;
 
 pub use self::actions::{ActionsSettings, LimitSettings, RESULT_BYTES, SelectionSettings};
 pub use self::broker::BrokerSettings;
-pub use self::protocol::ProtocolSettings;
+#[cfg(feature = "clap")]
+pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warnings, parse};
+pub use self::protocol::{ProtocolSettings, WorkerProtocolSettings};
 pub use self::store::StoreSettings;
 #[cfg(feature = "clap")]
 pub use self::value::seconds;
@@ -49,7 +53,7 @@ impl HttpSettings {
     }
 }
 
-/// The pages beside the API.
+/// The web UI, and views of executions in other pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[non_exhaustive]

@@ -7,7 +7,7 @@ use tinpot_core::{Error, ErrorKind, Result, Worker, WorkerId};
 
 use crate::incarnation::Incarnation;
 use crate::settings::{
-    ActionsSettings, BrokerSettings, ProtocolSettings, RESULT_BYTES, SelectionSettings,
+    ActionsSettings, BrokerSettings, RESULT_BYTES, SelectionSettings, WorkerProtocolSettings,
 };
 use crate::shutdown::Shutdown;
 
@@ -19,9 +19,9 @@ pub struct WorkerSettings {
     /// The broker.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub broker: BrokerSettings,
-    /// Heartbeat and leases.
+    /// The grace period, and the leases for coordinators of earlier versions.
     #[cfg_attr(feature = "clap", command(flatten))]
-    pub protocol: ProtocolSettings,
+    pub protocol: WorkerProtocolSettings,
     /// The Python actions.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub actions: ActionsSettings,
@@ -48,7 +48,7 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             broker: BrokerSettings::default(),
-            protocol: ProtocolSettings::default(),
+            protocol: WorkerProtocolSettings::default(),
             actions: ActionsSettings::default(),
             selection: SelectionSettings::default(),
             grace: 10,

@@ -11,7 +11,7 @@ use crate::{Api, Direction, Durable, Fault, Mosquitto, Program, Proxy, Random, a
 
 /// Short leases, with a margin that a busy machine does not use up.
 const TIMES: [(&str, &str); 4] = [
-    ("TINPOT_BEAT_INTERVAL", "0.5"),
+    ("TINPOT_HEARTBEAT_INTERVAL", "0.5"),
     ("TINPOT_WORKER_LEASE", "4"),
     ("TINPOT_COORDINATOR_LEASE", "6.5"),
     ("TINPOT_KILL_AFTER", "1"),

@@ -1,4 +1,4 @@
-//! The stream of one execution, across a server that goes away and comes back; and signals, which come to the same place.
+//! The event stream of one execution, across disconnections, merged with signals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -10,38 +10,38 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Client, Refused};
-use crate::exit::Failure;
+use super::{Client, RequestError};
+use crate::exit::CliError;
 
-/// Events that wait to be shown; the server holds the rest.
+/// The bound of the queue of events to show. When it is full, the server holds the rest.
 const EVENTS_MAX: usize = 1024;
-/// The longest line of a stream: the longest line of a log, and what is around it.
+/// The longest line of a stream: room for the longest log line and its envelope.
 const LINE_BYTES: u64 = 64 * 1024 * 1024;
-/// How long a server that has gone away is waited for.
+/// The longest wait for a server that went away.
 const AWAY_MAX: Duration = Duration::from_secs(300);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// What happens while an execution is followed.
+/// An event of the stream, of the server, or of the user.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// An event of the stream: its JSON.
+    /// An event of the stream, as JSON.
     Event(String),
-    /// The server has gone away; it is asked again.
+    /// The server went away, for this reason; the client keeps trying.
     Away(String),
-    /// It is back.
+    /// The server is back.
     Back,
-    /// The stream is over.
-    Over(Result<(), Refused>),
-    /// It has not started yet, and this is why.
+    /// The stream ended.
+    Over(Result<(), RequestError>),
+    /// The execution has not started, for this reason.
     Waits(String),
-    /// Ctrl-C, or SIGTERM.
+    /// Ctrl-C or SIGTERM.
     Interrupt { terminate: bool },
-    /// The time is over.
+    /// The deadline passed.
     TimedOut,
 }
 
-/// Where events of a stream and signals come together.
+/// The merged queue of stream events and signals.
 #[derive(Debug)]
 pub(crate) struct Follow {
     sender: SyncSender<Input>,
@@ -51,18 +51,20 @@ pub(crate) struct Follow {
 }
 
 impl Follow {
-    /// Takes signals from now on. Before [`open`](Self::open) one ends the process, after `last_words`.
+    /// Starts to handle signals. Until [`open`](Self::open), a signal prints `last_words` and ends
+    /// the process.
     ///
     /// # Errors
-    /// Signals cannot be taken.
+    /// Fails if signals cannot be handled.
     pub(crate) fn prepare(
         timeout: Option<Duration>,
         last_words: &'static str,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let (sender, inputs) = sync_channel(EVENTS_MAX);
         let following = Arc::new(AtomicBool::new(false));
-        let mut signals = Signals::new([SIGINT, SIGTERM])
-            .map_err(|e| Failure::new(crate::exit::Code::Failed, format!("no signals: {e}")))?;
+        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|e| {
+            CliError::new(crate::exit::Code::Failed, format!("cannot handle signals: {e}"))
+        })?;
         let (to, is_following) = (sender.clone(), following.clone());
         thread::spawn(move || {
             for signal in signals.forever() {
@@ -72,17 +74,18 @@ impl Follow {
                 }
                 let interrupt = Input::Interrupt { terminate: signal == SIGTERM };
                 if let Err(TrySendError::Full(_)) = to.try_send(interrupt) {
-                    // Nobody looks, since nobody takes what is written: a terminal that was stopped, perhaps.
+                    // The main thread hangs in a write, for example to a stopped terminal, and
+                    // cannot react.
                     std::process::exit(130);
                 }
             }
         });
-        // A time that is beyond what can be reckoned with is no limit.
+        // A time beyond the range of `Instant` is no limit.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Ok(Self { sender, inputs, following, deadline })
     }
 
-    /// Follows the stream at `path`, from `after` on.
+    /// Opens the stream at `path`, after line `after`.
     pub(crate) fn open(&self, client: &Client, path: String, after: u64) {
         self.following.store(true, Ordering::Release);
         let (client, to) = (client.clone(), self.sender.clone());
@@ -93,17 +96,18 @@ impl Follow {
         });
     }
 
-    /// Asks why an execution waits, if it does; the answer comes as [`Input::Waits`].
-    pub(crate) fn ask_why(&self, client: &Client, id: &str) {
+    /// Asks in the background why an execution has not started; the answer comes as
+    /// [`Input::Waits`].
+    pub(crate) fn ask_wait_reason(&self, client: &Client, id: &str) {
         let (client, id, to) = (client.clone(), id.to_owned(), self.sender.clone());
         thread::spawn(move || {
-            if let Some(why) = super::waiting::why(&client, &id) {
+            if let Some(why) = super::wait_reason::wait_reason(&client, &id) {
                 let _ = to.send(Input::Waits(why));
             }
         });
     }
 
-    /// The next that happens, at the latest at `until`.
+    /// Returns the next input, or `TimedOut` at `until`.
     pub(crate) fn next(&self, until: Option<Instant>) -> Input {
         let until = self.deadline.into_iter().chain(until).min();
         let Some(until) = until else {
@@ -117,16 +121,16 @@ impl Follow {
     }
 }
 
-/// Whoever is told has gone.
-struct NobodyLooks;
+/// The reader of the events is gone.
+struct ReaderGone;
 
 fn follow(
     client: &Client,
     path: &str,
     last_id: &mut String,
     to: &SyncSender<Input>,
-) -> Result<(), Refused> {
-    // Since when the server is away.
+) -> Result<(), RequestError> {
+    // The time at which the server went away.
     let mut away: Option<Instant> = None;
     let mut pause = PAUSE_FIRST;
     loop {
@@ -138,11 +142,11 @@ fn follow(
                     let _ = to.send(Input::Back);
                 }
                 match read(body, last_id, to) {
-                    Ok(true) | Err(NobodyLooks) => return Ok(()),
-                    Ok(false) => "the stream broke off".to_owned(),
+                    Ok(true) | Err(ReaderGone) => return Ok(()),
+                    Ok(false) => "the stream was cut off".to_owned(),
                 }
             }
-            Err(refused) if !refused.is_passing() => return Err(refused),
+            Err(refused) if !refused.is_transient() => return Err(refused),
             Err(refused) => match away {
                 Some(since) if since.elapsed() > AWAY_MAX => return Err(refused),
                 _ => refused.detail,
@@ -157,12 +161,8 @@ fn follow(
     }
 }
 
-/// Reads a stream to its end; whether that was the end of the execution too.
-fn read(
-    body: impl Read,
-    last_id: &mut String,
-    to: &SyncSender<Input>,
-) -> Result<bool, NobodyLooks> {
+/// Reads a stream to its end. Returns true if the execution ended too.
+fn read(body: impl Read, last_id: &mut String, to: &SyncSender<Input>) -> Result<bool, ReaderGone> {
     let mut body = BufReader::with_capacity(64 * 1024, body);
     let (mut line, mut id, mut data) = (Vec::new(), String::new(), String::new());
     loop {
@@ -183,7 +183,7 @@ fn read(
             if !id.is_empty() {
                 last_id.clone_from(&id);
             }
-            to.send(Input::Event(std::mem::take(&mut data))).map_err(|_| NobodyLooks)?;
+            to.send(Input::Event(std::mem::take(&mut data))).map_err(|_| ReaderGone)?;
             if ended {
                 return Ok(true);
             }
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_read_event_by_event_and_a_cut_one_is_not_taken_for_whole() {
+    fn a_stream_is_read_event_by_event_and_a_cut_one_is_not_complete() {
         let (to, from) = sync_channel(8);
         let text = ": heartbeat\n\nid: 1\ndata: {\"a\":1}\n\nid: 2\r\ndata: {\"b\":2}\r\n\r\nid: 3\ndata: {\"c\"";
         let mut last = String::new();

@@ -1,4 +1,4 @@
-//! What the API answers, as far as the command looks into it. Fields that it does not know are left alone.
+//! The parts of the API's answers that the command reads. Other fields are ignored.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,12 +15,12 @@ pub(crate) struct ActionView {
     #[serde(default)]
     pub(crate) result_schema: Option<Json>,
     pub(crate) available: bool,
-    /// Why it is not available.
+    /// The reason, if it is not available.
     #[serde(default)]
     pub(crate) unavailable: Option<String>,
     #[serde(default)]
     pub(crate) priority: Option<i32>,
-    /// Seconds.
+    /// The time limit of each attempt, in seconds.
     #[serde(default)]
     pub(crate) timeout: Option<f64>,
     #[serde(default)]
@@ -45,14 +45,14 @@ pub(crate) struct Line {
     pub(crate) seq: u64,
 }
 
-/// Some lines of a log, each as its text too, for programs.
+/// A page of a log; its lines are kept as text, for programs.
 #[derive(Debug, Deserialize)]
 pub(crate) struct LogPage {
     pub(crate) lines: Vec<Box<RawValue>>,
     pub(crate) next: Option<u64>,
 }
 
-/// What a search has found.
+/// A page of matches.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Matches {
     pub(crate) matches: Vec<Match>,
@@ -61,7 +61,7 @@ pub(crate) struct Matches {
     pub(crate) total: Option<u64>,
 }
 
-/// One hit, and what stands around it.
+/// A match with the lines around it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Match {
     pub(crate) line: Box<RawValue>,
@@ -71,12 +71,12 @@ pub(crate) struct Match {
     pub(crate) after: Vec<Box<RawValue>>,
 }
 
-/// How an execution has ended.
+/// The end of an execution.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Completion {
     pub(crate) status: String,
     pub(crate) successful: bool,
-    /// The text of its result.
+    /// The result as JSON text.
     #[serde(default)]
     pub(crate) result: Option<Box<RawValue>>,
     #[serde(default)]

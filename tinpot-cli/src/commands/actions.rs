@@ -7,24 +7,27 @@ use clap::Command;
 
 use crate::args::{Actions, Global};
 use crate::client::{ActionView, Client, encoded};
-use crate::exit::{Code, Done, Failure};
+use crate::exit::{CliError, Code, Done};
 use crate::flags::Flags;
 use crate::output::{self, Paint, clean};
 use crate::{json, profile, suggest};
 
-/// All actions, by name.
-pub(crate) fn catalogue(client: &Client) -> Result<BTreeMap<String, ActionView>, Failure> {
+/// Returns all actions by name.
+pub(crate) fn catalogue(client: &Client) -> Result<BTreeMap<String, ActionView>, CliError> {
     Ok(client.read("/api/actions")?)
 }
 
-/// One action; the error of one that is not there names what may have been meant.
-pub(crate) fn find(client: &Client, name: &str) -> Result<ActionView, Failure> {
+/// Returns an action.
+///
+/// # Errors
+/// Fails if the server does not know the action; the message suggests a near name.
+pub(crate) fn find(client: &Client, name: &str) -> Result<ActionView, CliError> {
     match client.read(&format!("/api/actions/{}", encoded(name))) {
         Ok(action) => Ok(action),
         Err(refused) if refused.is_not_found() => {
             let near = suggest::or_list(name, catalogue(client)?.keys().map(String::as_str));
-            let message = format!("there is no action {name:?} on {}{near}", client.base());
-            Err(Failure::new(Code::NotFound, message))
+            let message = format!("no action {name:?} on {}{near}", client.base());
+            Err(CliError::new(Code::NotFound, message))
         }
         Err(refused) => Err(refused.into()),
     }
@@ -47,7 +50,7 @@ pub(crate) fn actions(command: &Actions, global: &Global) -> Done {
     Ok(Code::Success)
 }
 
-fn list(client: &Client, search: Option<&str>, as_json: bool) -> Result<(), Failure> {
+fn list(client: &Client, search: Option<&str>, as_json: bool) -> Result<(), CliError> {
     let needle = search.unwrap_or_default().to_lowercase();
     let fits = |action: &ActionView| {
         [&action.name, &action.group, &action.description]
@@ -68,10 +71,8 @@ fn list(client: &Client, search: Option<&str>, as_json: bool) -> Result<(), Fail
     }
     if chosen.is_empty() {
         output::say(match search {
-            Some(_) => "no action fits",
-            None => {
-                "there are no actions: is a worker running? `tinpot workers list` shows those, and what is wrong with their files"
-            }
+            Some(_) => "no matching actions",
+            None => "no actions; `tinpot workers list` shows live workers and their load errors",
         });
         return Ok(());
     }

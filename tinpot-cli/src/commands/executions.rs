@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 use super::submit_options;
 use crate::args::{Executions, Global, ListArgs, StatusName, SubmitArgs, WaitArgs};
 use crate::client::{Client, Follow, Submitted, encoded, query};
-use crate::exit::{Code, Done, Failure};
+use crate::exit::{CliError, Code, Done};
 use crate::follow::Watch;
 use crate::output::{self, Paint, clean};
 use crate::{json, profile};
 
-/// So many are asked for at once.
+/// The page size.
 const PAGE: u32 = 200;
 const LAST_WORDS: &str = "tinpot: interrupted";
 
@@ -49,7 +49,8 @@ pub(crate) fn executions(command: &Executions, global: &Global) -> Done {
         Executions::Logs(arguments) => super::logs::logs(&client, arguments, global),
         Executions::Watch { id, follow } => {
             let signals = Follow::prepare(follow.timeout, LAST_WORDS)?;
-            // A server that is not there is told at once, and so is an execution.
+            // A missing server or execution is an error at once, before the stream waits for the
+            // server.
             client.get(&path(id, "/status"))?;
             let watch = Watch { events: global.json, ..Watch::new(&client, id, follow, global) };
             watch.run(&signals)
@@ -65,10 +66,10 @@ pub(crate) fn executions(command: &Executions, global: &Global) -> Done {
             struct Answer {
                 status: String,
             }
-            let answer: Answer = client.understood(&text)?;
+            let answer: Answer = client.parse(&text)?;
             output::println(&format!("{id} {}", answer.status))?;
             if answer.status == "cancelling" && !force {
-                output::say("it was asked to end; --force kills it");
+                output::say("the action was asked to end; --force kills it");
             }
             Ok(Code::Success)
         }
@@ -107,7 +108,7 @@ fn list(client: &Client, arguments: &ListArgs, as_json: bool) -> Done {
             if as_json {
                 output::println(&json::line(execution.get()))?;
             } else {
-                rows.push(row(&client.understood(execution.get())?, Paint::stdout()));
+                rows.push(row(&client.parse(execution.get())?, Paint::stdout()));
             }
         }
         match page.next {
@@ -117,7 +118,7 @@ fn list(client: &Client, arguments: &ListArgs, as_json: bool) -> Done {
     }
     if !as_json {
         if rows.is_empty() {
-            output::say("there are no such executions");
+            output::say("no matching executions");
         } else {
             let head = ["ID", "ACTION", "STATUS", "ACCEPTED", "DURATION", "QUEUE", "ERROR"];
             output::println(&output::table(&head, &rows, Paint::stdout()))?;
@@ -144,31 +145,22 @@ fn row(execution: &Summary, paint: Paint) -> Vec<String> {
     ]
 }
 
-/// A time without its fraction.
+/// Returns a time without its fraction.
 fn short(time: &str) -> String {
     let whole = time.split_once('.').map_or(time.trim_end_matches('Z'), |(whole, _)| whole);
     format!("{}Z", whole.replace('T', " "))
 }
 
-/// The time between two times of one day and the next, from their texts.
+/// Returns the time between two times.
 fn duration(from: Option<&str>, to: Option<&str>) -> Option<String> {
-    let (from, to) = (moment(from?)?, moment(to?)?);
+    let (from, to) = (seconds_since_epoch(from?)?, seconds_since_epoch(to?)?);
     Some(output::seconds((to - from).max(0.0)))
 }
 
-/// Seconds since 1970 of a time in UTC as the API writes it. Civil days by Howard Hinnant's `days_from_civil`.
-pub(crate) fn moment(text: &str) -> Option<f64> {
-    let (date, time) = text.trim_end_matches('Z').split_once('T')?;
-    let mut date = date.split('-').map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    let mut time = time.split(':').map(|part| part.parse::<f64>().ok());
-    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    Some(days as f64 * 86_400.0 + hour * 3600.0 + minute * 60.0 + second)
+/// Returns a time of the API in seconds since 1970.
+fn seconds_since_epoch(text: &str) -> Option<f64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(time.as_duration().as_secs_f64())
 }
 
 #[derive(Deserialize)]
@@ -207,8 +199,8 @@ struct Attempt {
     outcome: Option<Outcome>,
 }
 
-fn about(client: &Client, text: &str) -> Result<String, Failure> {
-    let view: View = client.understood(text)?;
+fn about(client: &Client, text: &str) -> Result<String, CliError> {
+    let view: View = client.parse(text)?;
     let paint = Paint::stdout();
     let mut out =
         format!("{}  {}", paint.bold(&clean(&view.action_name, false)), paint.status(&view.status));
@@ -264,7 +256,7 @@ fn rerun(client: &Client, id: &str, submit: &SubmitArgs, wait: &WaitArgs, global
     let follow = Follow::prepare(wait.follow.timeout, LAST_WORDS)?;
     let body = serde_json::json!({ "options": submit_options(submit) }).to_string();
     let answer = client.post(&path(id, "/rerun"), Some(&body))?;
-    let submitted: Submitted = client.understood(&answer)?;
+    let submitted: Submitted = client.parse(&answer)?;
     let id = submitted.execution_id;
     if wait.detach {
         output::println(&if global.json { json::line(&answer) } else { id })?;
@@ -275,14 +267,14 @@ fn rerun(client: &Client, id: &str, submit: &SubmitArgs, wait: &WaitArgs, global
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, moment, short};
+    use super::{duration, seconds_since_epoch, short};
 
     #[test]
-    fn times_are_read_as_the_api_writes_them() {
-        assert_eq!(moment("1970-01-01T00:00:00Z"), Some(0.0));
-        assert_eq!(moment("2026-12-24T18:00:00.5Z"), Some(1_798_135_200.5));
-        assert_eq!(moment("2024-03-01T00:00:00Z"), moment("2024-02-29T24:00:00Z"));
-        assert_eq!(moment("soon"), None);
+    fn times_of_the_api_are_parsed() {
+        assert_eq!(seconds_since_epoch("1970-01-01T00:00:00Z"), Some(0.0));
+        assert_eq!(seconds_since_epoch("2026-12-24T18:00:00.5Z"), Some(1_798_135_200.5));
+        assert_eq!(seconds_since_epoch("2024-02-29T23:59:59Z"), Some(1_709_251_199.0));
+        assert_eq!(seconds_since_epoch("soon"), None);
         assert_eq!(short("2026-12-24T18:00:00.123456Z"), "2026-12-24 18:00:00Z");
         assert_eq!(short("2026-12-24T18:00:00Z"), "2026-12-24 18:00:00Z");
         let took = duration(Some("2026-12-31T23:59:59.5Z"), Some("2027-01-01T00:00:01Z"));

@@ -4,15 +4,15 @@ use serde_json::value::RawValue;
 
 use crate::args::{Global, LevelName, LogsArgs};
 use crate::client::{Client, Follow, Input, Line, LogPage, Matches, encoded, query};
-use crate::exit::{Code, Done, Failure};
+use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint};
 use crate::{follow, json};
 
 const LAST_WORDS: &str = "tinpot: interrupted";
-/// So many lines are asked for at once.
+/// The page size, in lines.
 const PAGE: u32 = 5_000;
 
-/// Prints lines as they are asked for.
+/// Prints lines in the form that the options ask for.
 struct Printer<'a> {
     arguments: &'a LogsArgs,
     json: bool,
@@ -29,7 +29,7 @@ pub(crate) fn logs(client: &Client, arguments: &LogsArgs, global: &Global) -> Do
     Ok(Code::Success)
 }
 
-/// What the server is to choose from.
+/// Returns the filters that the server applies.
 fn filters(arguments: &LogsArgs) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
     all.extend(arguments.level.map(|level| ("level", format!("{level:?}").to_lowercase())));
@@ -39,7 +39,7 @@ fn filters(arguments: &LogsArgs) -> Vec<(&'static str, String)> {
     all
 }
 
-fn pages(client: &Client, printer: &Printer<'_>) -> Result<(), Failure> {
+fn pages(client: &Client, printer: &Printer<'_>) -> Result<(), CliError> {
     let path = format!("/api/executions/{}/logs", encoded(&printer.arguments.id));
     let filters = filters(printer.arguments);
     if let Some(tail) = printer.arguments.tail {
@@ -55,14 +55,14 @@ fn pages(client: &Client, printer: &Printer<'_>) -> Result<(), Failure> {
         let page: LogPage = client.read(&format!("{path}{}", query(&all)))?;
         page.lines.iter().try_for_each(|line| printer.line(line, ""))?;
         match page.next {
-            // A server that does not go on would hold us for ever.
+            // `next` has to grow. Otherwise a faulty server would keep the command here for ever.
             Some(next) if next > after => after = next,
             _ => return Ok(()),
         }
     }
 }
 
-fn search(client: &Client, text: &str, printer: &Printer<'_>) -> Result<(), Failure> {
+fn search(client: &Client, text: &str, printer: &Printer<'_>) -> Result<(), CliError> {
     let arguments = printer.arguments;
     let path = format!("/api/executions/{}/logs/search", encoded(&arguments.id));
     let (mut after, mut found, mut shown) = (arguments.after, 0_usize, 0_u64);
@@ -96,7 +96,7 @@ fn search(client: &Client, text: &str, printer: &Printer<'_>) -> Result<(), Fail
             Some(next) if next > after => after = next,
             _ => {
                 if found == 0 && !printer.json {
-                    output::say("no line has it");
+                    output::say("no matches");
                 } else if let Some(total) = page.total.filter(|total| *total > found as u64) {
                     output::say(&format!("{found} of {total}"));
                 }
@@ -106,7 +106,8 @@ fn search(client: &Client, text: &str, printer: &Printer<'_>) -> Result<(), Fail
     }
 }
 
-/// Follows the log to the end of the execution, and ends as that did not fail: this was about its log.
+/// Follows the log to the end of the execution. Succeeds even if the execution failed: the command
+/// is about the log.
 fn followed(client: &Client, printer: &Printer<'_>) -> Done {
     let arguments = printer.arguments;
     let id = encoded(&arguments.id);
@@ -124,24 +125,25 @@ fn followed(client: &Client, printer: &Printer<'_>) -> Done {
                 }
                 let Ok(event) = serde_json::from_str::<Envelope>(&text) else { continue };
                 match event.kind.as_str() {
-                    "log" => printer.chosen(&event.data)?,
+                    "log" => printer.filtered(&event.data)?,
                     "complete" => return Ok(Code::Success),
                     _ => {}
                 }
             }
-            Input::Away(why) => output::say(&format!("tinpot: {why}; waiting for it to come back")),
+            Input::Away(why) => output::say(&format!("tinpot: {why}; waiting for the server")),
             Input::Back => output::say("tinpot: the server is back"),
             Input::Over(Ok(())) => return Ok(Code::Success),
             Input::Over(Err(refused)) => return Err(refused.into()),
-            Input::Interrupt { .. } => return Err(Failure::quiet(Code::Interrupted)),
+            Input::Interrupt { .. } => return Err(CliError::quiet(Code::Interrupted)),
             Input::TimedOut | Input::Waits(_) => {}
         }
     }
 }
 
 impl Printer<'_> {
-    /// Prints a line of a stream, which the server has not chosen from.
-    fn chosen(&self, text: &RawValue) -> Result<(), Failure> {
+    /// Prints a line of a stream if it passes the filters, which the server does not apply to
+    /// streams.
+    fn filtered(&self, text: &RawValue) -> Result<(), CliError> {
         let Ok(line) = serde_json::from_str::<Line>(text.get()) else { return Ok(()) };
         let level = match line.level.as_str() {
             "DEBUG" => LevelName::Debug,
@@ -155,7 +157,7 @@ impl Printer<'_> {
         if fits { self.line(text, "") } else { Ok(()) }
     }
 
-    fn line(&self, text: &RawValue, before: &str) -> Result<(), Failure> {
+    fn line(&self, text: &RawValue, before: &str) -> Result<(), CliError> {
         if self.json {
             return output::println(&json::line(text.get()));
         }

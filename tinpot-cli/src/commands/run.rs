@@ -1,4 +1,4 @@
-//! `tinpot run`: flags from the schema, the submission, and what follows it.
+//! `tinpot run`: flags from the schema, the submission, and its end.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -8,18 +8,19 @@ use serde_json::{Map, Value, json};
 
 use super::find;
 use crate::args::{Cli, Global, RunOptions, SubmitArgs};
-use crate::client::{ActionView, Client, Follow, Refused, Submitted, encoded};
-use crate::exit::{Code, Done, Failure};
+use crate::client::{ActionView, Client, Follow, RequestError, Submitted, encoded};
+use crate::exit::{CliError, Code, Done};
 use crate::flags::{Flags, first_word};
 use crate::follow::Watch;
 use crate::output;
 use crate::profile;
 
-/// The most that is read as parameters, in bytes: above what servers take.
+/// The largest parameters to read, in bytes: more than servers accept, so that they report the
+/// limit.
 const DATA_BYTES: u64 = 64 * 1024 * 1024;
-const LAST_WORDS: &str = "tinpot: interrupted before the server said that it has accepted it: `tinpot executions list` shows whether it did";
+const LAST_WORDS: &str = "tinpot: interrupted before the server confirmed the submission; `tinpot executions list` shows if it was accepted";
 
-/// A command line of `run` or `exec`: whom it is about, and all other words.
+/// A command line of `run` or `exec`: the action, and all other words.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) name: String,
@@ -27,7 +28,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Splits a command line, if it is one of `subcommand` and names something.
+    /// Splits a command line, if it is one of `subcommand` and names an action.
     pub(crate) fn of(arguments: &[OsString], subcommand: &str) -> Option<Self> {
         let root = Cli::command();
         let words = arguments.get(1..)?;
@@ -45,12 +46,12 @@ impl Target {
     }
 }
 
-/// The options of every `run`, on a command.
+/// Adds the options of every `run` to a command.
 pub(crate) fn options(command: Command) -> Command {
     Global::augment_args(RunOptions::augment_args(command))
 }
 
-/// The global options among words that are not all understood yet.
+/// Returns the global options among words that cannot all be parsed yet.
 pub(crate) fn global_of(words: &[OsString]) -> Global {
     let command = Global::augment_args(Command::new("tinpot")).ignore_errors(true);
     let command = command.no_binary_name(true).disable_help_flag(true);
@@ -79,18 +80,18 @@ pub(crate) fn global_of(words: &[OsString]) -> Global {
 pub(crate) fn run(target: &Target) -> Done {
     let global = global_of(&target.words);
     let client = profile::client(&global)?;
-    // Without a word about parameters nothing has to be asked before.
-    let silent = target.words.is_empty();
-    let action = if silent { None } else { Some(find(&client, &target.name)?) };
+    // Without parameters, the command needs no schema and can submit at once.
+    let without_words = target.words.is_empty();
+    let action = if without_words { None } else { Some(find(&client, &target.name)?) };
     run_with(&client, &target.name, action.as_ref(), &target.words, None)
 }
 
-/// `exec`, where it is not `run`.
+/// The differences of `exec` from `run`.
 #[derive(Debug)]
 pub(crate) struct Exec {
-    /// How the command is called, up to the flags.
+    /// The command line up to the flags.
     pub(crate) called: String,
-    /// Adds its own options.
+    /// Adds the options of `exec` alone.
     pub(crate) options: fn(Command) -> Command,
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn run_with(
             let command = command(&base, action, flags);
             let matches = command.clone().try_get_matches_from(words);
             let matches =
-                matches.map_err(|error| crate::misuse::misused(error, &command, words))?;
+                matches.map_err(|error| crate::usage_errors::report(error, &command, words))?;
             (RunOptions::from_arg_matches(&matches), Some(matches))
         }
         _ => (Ok(RunOptions::default()), None),
@@ -123,9 +124,8 @@ pub(crate) fn run_with(
         Global::from_arg_matches(matches).unwrap_or_default()
     });
     if exec.is_some() && arguments.wait.detach {
-        let message =
-            "--detach: no server goes on with it; start `tinpot dev`, and use `tinpot run`";
-        return Err(Failure::usage(message));
+        let message = "--detach is not available: the server ends with this command; start `tinpot dev` and use `tinpot run`";
+        return Err(CliError::usage(message));
     }
     let parameters = parameters(&arguments, flags.as_ref(), matches.as_ref())?;
     let body = json!({"parameters": parameters, "options": submit_options(&arguments.submit)});
@@ -138,7 +138,7 @@ pub(crate) fn run_with(
     };
     let answer =
         answer.map_err(|refused| explained(client, name, &again, flags.as_ref(), refused))?;
-    let submitted: Submitted = client.understood(&answer)?;
+    let submitted: Submitted = client.parse(&answer)?;
     let id = submitted.execution_id;
     if arguments.wait.detach {
         output::println(&if global.json { crate::json::line(&answer) } else { id })?;
@@ -148,7 +148,7 @@ pub(crate) fn run_with(
     Watch { alone: exec.is_some(), ..watch }.run(&follow)
 }
 
-/// The command of one action, as `--help` shows it.
+/// Returns the command of one action, as `--help` shows it.
 pub(crate) fn command(base: &Command, action: &ActionView, flags: &Flags) -> Command {
     let name = crate::shell::quoted(&action.name);
     let description: Vec<_> =
@@ -156,7 +156,7 @@ pub(crate) fn command(base: &Command, action: &ActionView, flags: &Flags) -> Com
     let called = base.get_bin_name().map_or_else(|| format!("tinpot run {name}"), str::to_owned);
     let help = Arg::new("help").long("help").short('h').help("Print help");
     let help = help.action(ArgAction::Help).help_heading("Global options");
-    // The flags first, which is the order of the help.
+    // The flags of the action come first in the help.
     flags
         .add_to(Command::new("run"))
         .args(base.get_arguments().cloned())
@@ -173,7 +173,7 @@ fn parameters(
     arguments: &RunOptions,
     flags: Option<&Flags>,
     matches: Option<&ArgMatches>,
-) -> Result<Map<String, Value>, Failure> {
+) -> Result<Map<String, Value>, CliError> {
     let data = arguments.parameters.data.as_deref().map(data).transpose()?;
     match flags {
         Some(flags) => flags.read(matches, &arguments.parameters.params, data),
@@ -181,27 +181,27 @@ fn parameters(
     }
 }
 
-/// The object that `--data` names.
-fn data(text: &str) -> Result<Map<String, Value>, Failure> {
+/// Returns the object that `--data` names.
+fn data(text: &str) -> Result<Map<String, Value>, CliError> {
     let wrong =
-        |what: &str, why: &dyn std::fmt::Display| Failure::usage(format!("--data: {what}: {why}"));
+        |what: &str, why: &dyn std::fmt::Display| CliError::usage(format!("--data: {what}: {why}"));
     let mut read = String::new();
     let (what, text) = if text == "-" {
         let taken = std::io::stdin().lock().take(DATA_BYTES).read_to_string(&mut read);
-        taken.map_err(|e| wrong("standard input cannot be read", &e))?;
-        ("standard input is no JSON object", read.as_str())
+        taken.map_err(|e| wrong("cannot read standard input", &e))?;
+        ("standard input must be a JSON object", read.as_str())
     } else if let Some(path) = text.strip_prefix('@') {
         let file = std::fs::File::open(path);
         let taken = file.and_then(|file| file.take(DATA_BYTES).read_to_string(&mut read));
-        taken.map_err(|e| wrong(&format!("{path} cannot be read"), &e))?;
-        ("the file has no JSON object", read.as_str())
+        taken.map_err(|e| wrong(&format!("cannot read {path}"), &e))?;
+        ("the file must be a JSON object", read.as_str())
     } else {
         ("must be a JSON object, @FILE or -", text)
     };
     serde_json::from_str(text).map_err(|e| wrong(what, &e))
 }
 
-/// The options of a submission as the API takes them; what is left out is left out.
+/// Returns the given options of a submission, in the form of the API.
 pub(crate) fn submit_options(arguments: &SubmitArgs) -> Value {
     let all = [
         ("idempotency_key", arguments.idempotency_key.as_ref().map(|key| json!(key))),
@@ -216,21 +216,21 @@ pub(crate) fn submit_options(arguments: &SubmitArgs) -> Value {
     Value::Object(given.collect())
 }
 
-/// A refusal in the words of the command line.
+/// Returns an error of the server in the terms of the command line: flags instead of paths.
 fn explained(
     client: &Client,
     name: &str,
     again: &str,
     flags: Option<&Flags>,
-    refused: Refused,
-) -> Failure {
+    refused: RequestError,
+) -> CliError {
     match refused.code() {
         Code::NotFound => find(client, name).err().unwrap_or_else(|| refused.into()),
         Code::Usage => {
             let mut message = if refused.errors.is_empty() {
                 refused.detail.clone()
             } else {
-                "the parameters do not fit".to_owned()
+                "invalid parameters".to_owned()
             };
             let found;
             let flags = match flags {
@@ -249,16 +249,16 @@ fn explained(
                     Some(flag) => format!("{flag} ({path})"),
                     None => path.clone(),
                 };
-                message.push_str(&format!("\n  {place} {what}"));
+                message.push_str(&format!("\n  {place}: {what}"));
             }
             message.push_str(&format!("\nsee: {again} --help"));
-            Failure::new(Code::Usage, message)
+            CliError::new(Code::Usage, message)
         }
         _ => refused.into(),
     }
 }
 
-/// `run` and `exec` without a name: their help, or what is missing.
+/// Runs `run` or `exec` without an action: prints the help, or fails.
 pub(crate) fn without_name(subcommand: &str, help: bool) -> Done {
     if help {
         let mut root = Cli::command();
@@ -268,8 +268,10 @@ pub(crate) fn without_name(subcommand: &str, help: bool) -> Done {
         output::print(&text.unwrap_or_default())?;
         return Ok(Code::Success);
     }
-    Err(Failure::usage(match subcommand {
-        "exec" => "name a file and an action of it, as in: tinpot exec actions/hello.py::hello",
-        _ => "name an action, as in: tinpot run hello; `tinpot actions list` shows which there are",
+    Err(CliError::usage(match subcommand {
+        "exec" => {
+            "name a file and one of its actions, for example: tinpot exec actions/hello.py::hello"
+        }
+        _ => "name an action, for example: tinpot run hello; `tinpot actions list` lists actions",
     }))
 }

@@ -10,7 +10,7 @@ use crate::exit::{Code, Done};
 use crate::output;
 use crate::{json, profile};
 
-/// How long a server is waited for that nobody needs to be there.
+/// The time limit for the server, which the command does not depend on.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
@@ -18,7 +18,7 @@ struct Version {
     version: String,
 }
 
-/// A server that is not there is no failure: it has no version.
+/// Prints the versions. A missing server is no error.
 pub(crate) fn version(global: &Global) -> Done {
     let own = env!("CARGO_PKG_VERSION");
     let server = profile::server(global)?;
@@ -35,7 +35,7 @@ pub(crate) fn version(global: &Global) -> Done {
     output::println(&match theirs {
         Ok(version) => format!("server {version} at {}", server.url),
         Err(refused) if refused.status.is_some() => {
-            format!("server at {}: does not say its version", server.url)
+            format!("server at {}: unknown version", server.url)
         }
         Err(_) => format!("server: none at {}", server.url),
     })?;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::args::{Global, Queues, Workers};
 use crate::client::{Client, encoded};
-use crate::exit::{Code, Done, Failure};
+use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint, clean};
 use crate::{json, profile, suggest};
 
@@ -65,7 +65,7 @@ pub(crate) fn workers(command: &Workers, global: &Global) -> Done {
                 output::println(&json::line(&text))?;
             } else {
                 output::println(&format!(
-                    "{id} takes no new work, and ends when what it runs has ended"
+                    "{id} is draining: it receives no new attempts and exits when idle"
                 ))?;
             }
         }
@@ -73,10 +73,10 @@ pub(crate) fn workers(command: &Workers, global: &Global) -> Done {
     Ok(Code::Success)
 }
 
-fn list_workers(client: &Client) -> Result<(), Failure> {
+fn list_workers(client: &Client) -> Result<(), CliError> {
     let page: WorkerPage = client.read("/api/workers")?;
     if page.workers.is_empty() {
-        output::say("no worker is alive: start one with `tinpot worker`");
+        output::say("no live workers; start one with `tinpot worker`");
         return Ok(());
     }
     let paint = Paint::stdout();
@@ -86,7 +86,7 @@ fn list_workers(client: &Client) -> Result<(), Failure> {
         let state = match (worker.draining, worker.problems.len()) {
             (true, _) => paint.yellow("draining"),
             (false, 0) => "ok".to_owned(),
-            (false, n) => paint.red(&format!("{n} problem{}", if n == 1 { "" } else { "s" })),
+            (false, n) => paint.red(&format!("{n} load error{}", if n == 1 { "" } else { "s" })),
         };
         vec![
             worker.id.clone(),
@@ -100,7 +100,7 @@ fn list_workers(client: &Client) -> Result<(), Failure> {
         ]
     };
     let rows: Vec<_> = page.workers.iter().map(row).collect();
-    let head = ["ID", "NAME", "STATE", "RUNS", "QUEUES", "ACTIONS", "LAST BEAT", "VERSION"];
+    let head = ["ID", "NAME", "STATE", "RUNNING", "QUEUES", "ACTIONS", "LAST HEARTBEAT", "VERSION"];
     output::println(&output::table(&head, &rows, paint))?;
     for worker in &page.workers {
         for problem in &worker.problems {
@@ -117,8 +117,8 @@ fn list_workers(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The id of a worker that is named by its id or, where only one has it, its name.
-fn worker_id(client: &Client, named: &str) -> Result<String, Failure> {
+/// Returns the id of a worker from its id, or from its name if no other worker has it.
+fn worker_id(client: &Client, named: &str) -> Result<String, CliError> {
     let page: WorkerPage = client.read("/api/workers")?;
     if page.workers.iter().any(|worker| worker.id == named) {
         return Ok(named.to_owned());
@@ -133,10 +133,10 @@ fn worker_id(client: &Client, named: &str) -> Result<String, Failure> {
         [id] => Ok((*id).to_owned()),
         [] => {
             let near = suggest::or_list(named, page.workers.iter().map(|worker| &*worker.id));
-            Err(Failure::new(Code::NotFound, format!("there is no live worker {named:?}{near}")))
+            Err(CliError::new(Code::NotFound, format!("no live worker {named:?}{near}")))
         }
-        several => Err(Failure::usage(format!(
-            "{} workers are called {named:?}: name one by its id: {}",
+        several => Err(CliError::usage(format!(
+            "{} workers have the name {named:?}; use one of the ids: {}",
             several.len(),
             several.join(", ")
         ))),
@@ -154,8 +154,10 @@ pub(crate) fn queues(command: &Queues, global: &Global) -> Done {
             list_queues(&client)?;
             return Ok(Code::Success);
         }
-        Queues::Pause { name } => (name, "pause", "is paused: it accepts, and starts nothing new"),
-        Queues::Resume { name } => (name, "resume", "goes on"),
+        Queues::Pause { name } => {
+            (name, "pause", "is paused: it accepts executions, and starts none")
+        }
+        Queues::Resume { name } => (name, "resume", "is resumed"),
     };
     match client.post(&format!("/api/queues/{}/{verb}", encoded(name)), None) {
         Ok(text) if global.json => output::println(&json::line(&text))?,
@@ -163,17 +165,17 @@ pub(crate) fn queues(command: &Queues, global: &Global) -> Done {
         Err(refused) if refused.is_not_found() => {
             let page: QueuePage = client.read("/api/queues")?;
             let near = suggest::or_list(name, page.queues.iter().map(|queue| &*queue.name));
-            return Err(Failure::new(Code::NotFound, format!("there is no queue {name:?}{near}")));
+            return Err(CliError::new(Code::NotFound, format!("no queue {name:?}{near}")));
         }
         Err(refused) => return Err(refused.into()),
     }
     Ok(Code::Success)
 }
 
-fn list_queues(client: &Client) -> Result<(), Failure> {
+fn list_queues(client: &Client) -> Result<(), CliError> {
     let page: QueuePage = client.read("/api/queues")?;
     if page.queues.is_empty() {
-        output::say("there are no queues yet: they come with the first action");
+        output::say("no queues; the first action creates one");
         return Ok(());
     }
     let paint = Paint::stdout();
@@ -186,6 +188,6 @@ fn list_queues(client: &Client) -> Result<(), Failure> {
         row
     };
     let rows: Vec<_> = page.queues.iter().map(row).collect();
-    let head = ["NAME", "STATE", "WAITING", "DELAYED", "RUNNING", "WORKERS", "WHY IT WAITS"];
+    let head = ["NAME", "STATE", "WAITING", "DELAYED", "RUNNING", "WORKERS", "REASON"];
     output::println(&output::table(&head, &rows, paint))
 }

@@ -1,4 +1,4 @@
-//! What is looked at.
+//! The checks.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use super::Finding;
 use crate::client::Client;
 use crate::profile::Server;
 
-/// How long a broker may take to let us in.
+/// The time limit for a connection to the broker.
 const BROKER: Duration = Duration::from_secs(4);
-/// So far may the clocks of coordinator and clients be apart.
+/// The tolerated difference between the clocks of coordinator and clients, in seconds.
 const CLOCKS_APART: f64 = 5.0;
 const MIB: u64 = 1024 * 1024;
 
@@ -23,53 +23,51 @@ pub(super) fn server(client: &Client, server: &Server) -> Finding {
     let url = client.base();
     match client.get("/ready") {
         Ok(_) => {
-            Finding::ok("server", format!("{url} ({}) is there, with workers", server.said_by))
+            Finding::ok("server", format!("{url} ({}) is running, with workers", server.source))
         }
         Err(refused) if refused.status.is_some_and(|status| status == 503) => Finding::warning(
             "server",
-            format!("{url} is there: {}", refused.detail),
-            "start a worker (tinpot worker), or wait for the one that starts",
+            format!("{url} is running: {}", refused.detail),
+            "start a worker with `tinpot worker`, or wait for one that is starting",
         ),
         Err(refused) => Finding::warning(
             "server",
             refused.detail,
-            "start one with `tinpot dev`; or name another by --server, TINPOT_SERVER or --profile",
+            "start a server with `tinpot dev`, or name another with --server, TINPOT_SERVER or --profile",
         ),
     }
 }
 
-/// Leases are measured by clocks that only go forward; what people read, and `not_before`, are not.
+/// Checks the wall clock, which times for people and `not_before` follow. Leases follow monotonic
+/// clocks.
 pub(super) fn clock(date: Option<&str>) -> Finding {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64());
-    // The day before this was written.
+    // A date before this check was written.
     if now < 1_790_000_000.0 {
         return Finding::problem(
             "clock",
-            "this machine believes that it is years ago",
-            "set its time, and have it kept (timedatectl set-ntp true, chrony or ntpd)",
+            "the clock of this machine is years behind",
+            "set the time, and synchronise it (timedatectl set-ntp true, chrony or ntpd)",
         );
     }
     match date.and_then(http_date) {
         Some(theirs) if (theirs - now).abs() > CLOCKS_APART => Finding::warning(
             "clock",
-            format!("this machine and the server are {:.0} s apart", (theirs - now).abs()),
-            "have both set by NTP (timedatectl set-ntp true): times in lists and `not_before` are the server's",
+            format!(
+                "the clocks of this machine and the server differ by {:.0} s",
+                (theirs - now).abs()
+            ),
+            "synchronise both by NTP (timedatectl set-ntp true): times in lists and `not_before` are those of the server",
         ),
-        Some(_) => Finding::ok("clock", "agrees with the server's"),
-        None => Finding::ok("clock", "plausible; there is no server to compare it with"),
+        Some(_) => Finding::ok("clock", "agrees with the server"),
+        None => Finding::ok("clock", "plausible; no server to compare it with"),
     }
 }
 
-/// Seconds since 1970 of a date as HTTP has it.
+/// Returns an HTTP date in seconds since 1970.
 fn http_date(text: &str) -> Option<f64> {
-    let months =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut parts = text.split_once(", ")?.1.split(' ');
-    let day = parts.next()?;
-    let name = parts.next()?;
-    let month = months.iter().position(|month| *month == name)? + 1;
-    let (year, time) = (parts.next()?, parts.next()?);
-    crate::commands::moment(&format!("{year}-{month:02}-{day}T{time}Z"))
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(time.as_duration().as_secs_f64())
 }
 
 pub(super) fn port(settings: &HttpSettings, client: &Client) -> Finding {
@@ -80,26 +78,26 @@ pub(super) fn port(settings: &HttpSettings, client: &Client) -> Finding {
             let ours =
                 client.base().ends_with(&format!(":{port}")) && client.get("/health").is_ok();
             if ours {
-                return Finding::ok("port", format!("{host}:{port} is the server's"));
+                return Finding::ok("port", format!("{host}:{port} is in use by the server"));
             }
-            let found = format!("{host}:{port} is taken by another program");
+            let found = format!("{host}:{port} is in use by another program");
             let advice = format!(
-                "give --port (PORT) another one, or see who it is: ss -ltnp 'sport = :{port}'"
+                "choose another --port (PORT), or find the program with: ss -ltnp 'sport = :{port}'"
             );
             Finding::problem("port", found, advice)
         }
         Err(e) => Finding::problem(
             "port",
-            format!("{host}:{port} cannot be listened on: {e}"),
-            "choose another --host or --port; ports below 1024 are root's",
+            format!("cannot listen on {host}:{port}: {e}"),
+            "choose another --host or --port; only root can use ports below 1024",
         ),
     }
 }
 
-/// The free room at a path, in bytes.
-fn room(path: &Path) -> Result<u64, String> {
-    let found = rustix::fs::statvfs(path)
-        .map_err(|e| format!("{} cannot be looked at: {e}", path.display()))?;
+/// Returns the free space at a path, in bytes.
+fn free_space(path: &Path) -> Result<u64, String> {
+    let found =
+        rustix::fs::statvfs(path).map_err(|e| format!("cannot inspect {}: {e}", path.display()))?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
@@ -112,14 +110,12 @@ pub(super) fn disk(store: Option<&Path>) -> Finding {
     let folder =
         store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Err(e) = tempfile::tempfile_in(folder) {
-        let found = format!(
-            "nothing can be written in {}, where executions would be kept: {e}",
-            folder.display()
-        );
+        let found =
+            format!("cannot write to {}, the directory of the store: {e}", folder.display());
         return Finding::problem(
             "disk",
             found,
-            "give --store (TINPOT_STORE) a path in a folder that can be written",
+            "choose a --store (TINPOT_STORE) in a writable directory",
         );
     }
     free("disk", folder, 1024 * MIB, 100 * MIB)
@@ -128,19 +124,19 @@ pub(super) fn disk(store: Option<&Path>) -> Finding {
 pub(super) fn temporary() -> Finding {
     let folder = std::env::temp_dir();
     if let Err(e) = tempfile::tempfile_in(&folder) {
-        let found = format!("nothing can be written in {}: {e}", folder.display());
-        return Finding::problem("temporary", found, "set TMPDIR to a folder that can be written");
+        let found = format!("cannot write to {}: {e}", folder.display());
+        return Finding::problem("temporary", found, "set TMPDIR to a writable directory");
     }
     free("temporary", &folder, 500 * MIB, 50 * MIB)
 }
 
 fn free(what: &'static str, folder: &Path, little: u64, too_little: u64) -> Finding {
-    let free = match room(folder) {
+    let free = match free_space(folder) {
         Ok(free) => free,
-        Err(why) => return Finding::warning(what, why, "look at the file system"),
+        Err(why) => return Finding::warning(what, why, "check the file system"),
     };
     let found = format!("{} MiB are free in {}", free / MIB, folder.display());
-    let advice = "make room: results and logs are refused when the disk is full";
+    let advice = "free space: a full disk refuses results and logs";
     match free {
         free if free < too_little => Finding::problem(what, found, advice),
         free if free < little => Finding::warning(what, found, advice),
@@ -148,15 +144,15 @@ fn free(what: &'static str, folder: &Path, little: u64, too_little: u64) -> Find
     }
 }
 
-/// Starts an interpreter as a worker does, and sees what holds its processes.
+/// Starts an interpreter as a worker does, and reports how its processes are held.
 pub(super) async fn python(python: Option<&Path>) -> Vec<Finding> {
-    let advice = "install Python 3.9 or newer, or name one by --python (TINPOT_PYTHON): an interpreter or a virtual environment";
+    let advice = "install Python 3.9 or newer, or name an interpreter or virtual environment with --python (TINPOT_PYTHON)";
     let folder = match tempfile::tempdir() {
         Ok(folder) => folder,
         Err(e) => {
             return vec![Finding::problem(
                 "python",
-                format!("no folder to try it in: {e}"),
+                format!("cannot create a directory for the check: {e}"),
                 advice,
             )];
         }
@@ -171,12 +167,12 @@ pub(super) async fn python(python: Option<&Path>) -> Vec<Finding> {
     };
     let contained = match pool.containment() {
         Containment::Cgroup { path } => {
-            Finding::ok("cgroups", format!("attempts are held in cgroups below {}", path.display()))
+            Finding::ok("cgroups", format!("attempts run in cgroups below {}", path.display()))
         }
         Containment::ProcessGroup { reason } => Finding::warning(
             "cgroups",
-            format!("attempts are held by process groups and a search: {reason}"),
-            "for the kernel's own hold, run workers as root, or under systemd with Delegate=yes",
+            format!("attempts run in process groups, without cgroups: {reason}"),
+            "to use cgroups, run workers as root, or under systemd with Delegate=yes",
         ),
         _ => Finding::ok("cgroups", pool.containment().to_string()),
     };
@@ -199,11 +195,11 @@ async fn version(python: Option<&Path>) -> String {
     said.await.ok().flatten().unwrap_or_else(|| "starts and imports".to_owned())
 }
 
-/// Only coordinators and workers on several machines need one.
+/// Checks the broker, which only coordinators and workers on several machines need.
 pub(super) async fn broker(settings: &BrokerSettings) -> Finding {
     let place = settings.url_without_password();
-    let advice = "only coordinator and worker need one, not `tinpot dev`: start mosquitto, or the coordinator with \
-                  --embedded-broker, and name it by --broker (MQTT_BROKER)";
+    let advice = "only `tinpot coordinator` and `tinpot worker` need a broker: start mosquitto, or the coordinator with \
+                  --embedded-broker, and name it with --broker (MQTT_BROKER)";
     let transport = match settings.connect(None, None).await {
         Ok(transport) => transport,
         Err(e) => {
@@ -217,14 +213,14 @@ pub(super) async fn broker(settings: &BrokerSettings) -> Finding {
     let link = transport.status().borrow().clone();
     transport.close().await;
     if is_up {
-        return Finding::ok("broker", format!("{place} lets us in"));
+        return Finding::ok("broker", format!("{place} accepts connections"));
     }
     let why = match link {
         Link::Down { reason } if !reason.is_empty() => reason,
         _ => "no answer".to_owned(),
     };
-    let found = format!("{place} cannot be used: {why}");
-    // Whoever names one means it.
+    let found = format!("cannot connect to {place}: {why}");
+    // A broker that the user names has to work; the default one need not exist.
     let by_flag = settings.url != BrokerSettings::DEFAULT_URL;
     if by_flag || std::env::var_os("MQTT_BROKER").is_some() {
         return Finding::problem("broker", found, advice);
@@ -237,7 +233,7 @@ mod tests {
     use super::http_date;
 
     #[test]
-    fn a_date_of_a_header_is_read() {
+    fn a_date_header_is_parsed() {
         assert_eq!(http_date("Thu, 24 Dec 2026 18:00:00 GMT"), Some(1_798_135_200.0));
         assert_eq!(http_date("soon"), None);
     }

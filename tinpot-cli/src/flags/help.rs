@@ -1,11 +1,11 @@
-//! What is said of a parameter.
+//! The help text of a parameter.
 
 use serde_json::Value;
 use tinpot_core::action::Parameter;
 
 use super::value::Kind;
 
-/// Its description, and what may be given.
+/// Returns the description of a parameter, and the values it takes.
 pub(super) fn of(parameter: &Parameter, kind: &Kind) -> String {
     let schema = &parameter.schema;
     let text =
@@ -39,7 +39,7 @@ pub(super) fn of(parameter: &Parameter, kind: &Kind) -> String {
     out
 }
 
-/// The longest that a default or an example is shown, in characters.
+/// The longest default or example to show, in characters.
 const SHOWN_CHARS: usize = 120;
 
 fn one_line(text: &str) -> String {
@@ -70,7 +70,7 @@ fn bounds(schema: &Value) -> Option<String> {
     });
     let length = match (plain("minLength"), plain("maxLength")) {
         (Some(least), Some(most)) => Some(format!("{least} to {most} characters")),
-        // What a path or a name must have anyway.
+        // Every path and name has a character; that needs no note.
         (Some(least), None) if least == "1" => None,
         (Some(least), None) => Some(format!("at least {least} characters")),
         (None, Some(most)) => Some(format!("at most {most} characters")),

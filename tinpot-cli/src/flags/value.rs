@@ -1,9 +1,9 @@
-//! What the text of a flag means for a schema of the dialect in `docs/types.md`.
+//! The value of a flag's text, by the schema dialect of `docs/types.md`.
 
 use serde_json::{Number, Value};
 use tinpot_core::action::Parameter;
 
-/// How a value is written on the command line.
+/// The form of a value on the command line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Boolean,
@@ -12,11 +12,11 @@ pub(super) enum Kind {
     Text,
     Integer,
     Number,
-    /// ISO text, or seconds.
+    /// ISO 8601 text, or seconds.
     Duration,
-    /// Repeated; each an item.
+    /// A flag that may be repeated, once for each item.
     List(Box<Kind>),
-    /// Where text is none of the other types that it may be, it is text.
+    /// JSON if the text is JSON, otherwise text.
     Any,
     Json,
 }
@@ -72,25 +72,25 @@ impl Kind {
         name.to_owned()
     }
 
-    /// What is to be known beyond the name of the value.
+    /// Returns a note for the help text, if the name of the value does not say enough.
     pub(super) fn note(&self) -> Option<String> {
         match self {
             Self::List(_) => Some("may be repeated".to_owned()),
-            Self::Duration => Some("seconds, or as in PT1H30M".to_owned()),
+            Self::Duration => Some("seconds, or like PT1H30M".to_owned()),
             _ => None,
         }
     }
 
-    /// The value that is meant.
+    /// Returns the value of the texts.
     ///
     /// # Errors
-    /// What would be right.
+    /// Fails with the expected form.
     pub(super) fn read(&self, texts: &[&str], schema: &Value) -> Result<Value, String> {
         if let Self::List(item) = self {
             let items = schema.get("items").unwrap_or(&Value::Null);
             let mut values = Vec::new();
             for text in texts {
-                // All of it at once, also the empty one.
+                // A JSON array gives all items at once, and is the only form of an empty list.
                 if text.trim_start().starts_with('[')
                     && !matches!(**item, Self::List(_))
                     && let Ok(Value::Array(all)) = serde_json::from_str(text)
@@ -104,7 +104,7 @@ impl Kind {
         }
         match texts {
             [text] => self.read_one(text, schema),
-            _ => Err("is given more than once".to_owned()),
+            _ => Err("must be given only once".to_owned()),
         }
     }
 
@@ -145,13 +145,13 @@ impl Kind {
             }
             Self::Any => Ok(any(text)),
             Self::Json | Self::List(_) => {
-                serde_json::from_str(text).map_err(|e| format!("must be JSON ({e}), not {text:?}"))
+                serde_json::from_str(text).map_err(|e| format!("must be JSON, not {text:?}: {e}"))
             }
         }
     }
 }
 
-/// JSON where it is some, else text.
+/// Returns the text as JSON, or as a string if it is not JSON.
 pub(super) fn any(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
@@ -162,11 +162,11 @@ fn integer(text: &str) -> Option<Number> {
 }
 
 fn number(text: &str) -> Option<Number> {
-    // What Rust reads and JSON does not have, such as `inf`, is none.
+    // Rust also parses `inf` and `nan`, which JSON does not have.
     integer(text).or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64))
 }
 
-/// The types that a schema lists, without null.
+/// Returns the types that a schema lists, without null.
 fn types(schema: &Value) -> Vec<&str> {
     types_with_null(schema).into_iter().filter(|name| *name != "null").collect()
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use tinpot_server::{CoordinatorSettings, WorkerSettings};
 
 use super::ConfigArgs;
-use crate::exit::{Done, Failure};
+use crate::exit::{CliError, Done};
 
 /// The options of `tinpot coordinator`.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct WorkerArgs {
 /// Runs a coordinator until SIGTERM or Ctrl-C.
 pub(crate) fn coordinator(arguments: CoordinatorArgs) -> Done {
     let settings = arguments.settings;
-    settings.check().map_err(|error| Failure::usage(error.message()))?;
+    settings.check().map_err(|error| CliError::usage(error.message()))?;
     super::run(async { settings.serve(tinpot_server::shutdown()?).await })
 }
 

@@ -39,7 +39,7 @@ fn a_run_goes_on_over_a_coordinator_that_is_killed_and_started_again() {
     let mut run = Process::start(client(&["run", "count", "--number", "80"]));
     run.line("line 10");
     coordinator.kill();
-    run.line("waiting for it to come back");
+    run.line("waiting for the server");
     drop(coordinator);
     let mut coordinator = start("coordinator");
     coordinator.url();
@@ -80,8 +80,8 @@ fn a_server_that_comes_back_without_memory_says_so() {
     let mut run = Process::start(command);
     run.line("line 3");
     server.kill();
-    run.line("waiting for it to come back");
+    run.line("waiting for the server");
     let _server = start();
-    run.line("the server does not know it any more");
+    run.line("the server no longer has the execution");
     assert_eq!(run.end().code(), Some(5), "{:?}", run.seen);
 }

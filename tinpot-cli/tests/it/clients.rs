@@ -10,7 +10,7 @@ fn every_list_has_a_form_for_people_and_one_for_programs() {
     server.run(&["run", "noop"]).ok();
     for (arguments, header) in [
         (&["actions", "list"][..], "NAME"),
-        (&["workers", "list"], "LAST BEAT"),
+        (&["workers", "list"], "LAST HEARTBEAT"),
         (&["queues", "list"], "WAITING"),
         (&["executions", "list"], "ACCEPTED"),
     ] {
@@ -51,7 +51,7 @@ fn executions_are_chosen_and_shown() {
     }
     assert_eq!(server.run(&["executions", "list", "-n", "1", "--json"]).ok().lines().count(), 1);
     let none = server.run(&["executions", "list", "--action", "nothing"]);
-    assert_eq!((none.ok(), none.stderr.contains("no such executions")), ("", true));
+    assert_eq!((none.ok(), none.stderr.contains("no matching executions")), ("", true));
 }
 
 #[test]

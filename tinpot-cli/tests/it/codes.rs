@@ -34,7 +34,7 @@ fn two_is_a_wrong_command_line_or_wrong_parameters() {
         (&["run"][..], "name an action"),
         (&["rum", "x"], "'run'"),
         (&["actions", "lst"], "'list'"),
-        (&["run", "echo"], "--text is required"),
+        (&["run", "echo"], "--text: is required and missing"),
         (&["run", "echo", "--txt", "a"], "'--text'"),
         (
             &["run", "echo", "--text", "a", "--count", "many"],
@@ -44,8 +44,8 @@ fn two_is_a_wrong_command_line_or_wrong_parameters() {
         (&["run", "echo", "-p", "tetx=a"], "did you mean \"text\"?"),
         (&["run", "echo", "-p", "text"], "NAME=VALUE"),
         (&["run", "echo", "-d", "[1]"], "--data"),
-        (&["run", "echo", "-d", "@/nonexistent"], "/nonexistent cannot be read"),
-        (&["run", "echo", "-d", r#"{"text": 5, "count": "x"}"#], "--text must be a string (got 5)"),
+        (&["run", "echo", "-d", "@/nonexistent"], "cannot read /nonexistent"),
+        (&["run", "echo", "-d", r#"{"text": 5, "count": "x"}"#], "--text: must be a string"),
         (&["run", "echo", "--text", "a", "--timeout", "-1"], "--timeout"),
         (&["executions", "list", "--status", "done"], "possible values"),
         (&["executions", "list", "--limit", "0"], "--limit"),
@@ -59,7 +59,8 @@ fn two_is_a_wrong_command_line_or_wrong_parameters() {
     }
     let ran = server.run(&["run", "echo", "-d", r#"{"text": 5, "count": "x"}"#]);
     assert!(
-        ran.stderr.contains("--count must be an integer") && ran.stderr.contains("run echo --help"),
+        ran.stderr.contains("--count: must be an integer")
+            && ran.stderr.contains("run echo --help"),
         "{ran:?}"
     );
 }
@@ -125,7 +126,7 @@ fn eight_is_a_server_that_is_not_there_or_cannot_serve_now() {
     let plain = Server::shared();
     let wrong = plain.url.replace("http://", "https://");
     let ran = plain.run(&["actions", "list", "--server", &wrong]);
-    assert!(ran.failed(8).contains(&format!("{}, perhaps", plain.url)), "{ran:?}");
+    assert!(ran.failed(8).contains(&format!("try {}", plain.url)), "{ran:?}");
     let url = format!("http://127.0.0.1:{}", free_port());
     for arguments in [
         &["actions", "list"][..],
@@ -146,8 +147,8 @@ fn eight_is_a_server_that_is_not_there_or_cannot_serve_now() {
     }
     for (status, body, said) in [
         ("503 Service Unavailable", r#"{"detail": "not now"}"#, "not now"),
-        ("200 OK", "<html>", "does not answer as Tinpot does"),
-        ("502 Bad Gateway", "<html>", "does not answer as Tinpot does"),
+        ("200 OK", "<html>", "is not a Tinpot server"),
+        ("502 Bad Gateway", "<html>", "is not a Tinpot server"),
     ] {
         let url = answering(status, body);
         let mut command = tinpot();

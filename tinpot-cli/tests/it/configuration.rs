@@ -21,7 +21,7 @@ fn a_flag_wins_over_a_variable_and_that_over_the_file() {
     let config = file(
         folder.path(),
         "tinpot.toml",
-        "port = 1001\nhost = \"::1\"\nstore = \"a.db\"\nbeat_interval = 2.5\nno_reload = true\nqueues = [\"a\", \"b\"]\n[coordinator]\nport = 1002\n",
+        "port = 1001\nhost = \"::1\"\nstore = \"a.db\"\nheartbeat_interval = 2.5\nno_reload = true\nqueues = [\"a\", \"b\"]\n[coordinator]\nport = 1002\n",
     );
     let all = shown(
         "coordinator",
@@ -40,7 +40,7 @@ fn a_flag_wins_over_a_variable_and_that_over_the_file() {
     expect("store", "c.db".into(), "flag");
     expect("host", "127.0.0.2".into(), "variable");
     expect("port", 1002.into(), "file");
-    expect("beat_interval", 2.5.into(), "file");
+    expect("heartbeat_interval", 2.5.into(), "file");
     expect("keep_alive", 10.into(), "default");
     expect("ca", Value::Null, "not");
     assert!(all.get("queues").is_none(), "a setting of the other program: {all}");
@@ -114,10 +114,10 @@ fn passwords_are_not_shown() {
 fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
     let folder = tempfile::tempdir().expect("a folder");
     for (text, said) in [
-        ("prot = 1", "a.toml:1: there is no setting \"prot\"; did you mean \"port\"?"),
+        ("prot = 1", "a.toml:1: unknown setting \"prot\"; did you mean \"port\"?"),
         (
             "[worker]\nconcurency = 1",
-            "a.toml:2: there is no setting \"concurency\" of worker; did you mean \"concurrency\"?",
+            "a.toml:2: unknown setting \"concurency\" of worker; did you mean \"concurrency\"?",
         ),
         ("[wroker]\nname = \"x\"", "did you mean \"worker\"?"),
         ("[worker]\nport = 1", "\"port\" of worker"),
@@ -142,7 +142,7 @@ fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
         assert!(!stderr.contains("hunter2"), "{ran:?}");
     }
     let ran = shown("worker", Some(Path::new("/nonexistent.toml")), &[], &[]);
-    assert!(ran.failed(2).contains("/nonexistent.toml cannot be read"), "{ran:?}");
+    assert!(ran.failed(2).contains("cannot read /nonexistent.toml"), "{ran:?}");
 }
 
 #[test]
@@ -170,4 +170,46 @@ fn what_belongs_together_is_asked_for_together() {
     let mut command = tinpot();
     command.args(["coordinator", "--cert", "/x", "--store", "memory", "--port", "0"]);
     assert!(Ran::of(command).failed(1).contains("--key"));
+}
+
+#[test]
+fn old_names_of_flags_variables_and_keys_work_and_warn_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = file(folder.path(), "a.toml", "[coordinator]\nbeat_interval = 3\n");
+    let none: [(&str, &str); 0] = [];
+    let old = [("TINPOT_BEAT_INTERVAL", "2")];
+    let new = [("TINPOT_BEAT_INTERVAL", "2"), ("TINPOT_HEARTBEAT_INTERVAL", "4")];
+    for (config, arguments, env, value, warning) in [
+        (None, &["--beat-interval", "1"][..], &none[..], 1, "--beat-interval is now"),
+        (None, &["--beat-interval=1"], &none, 1, "--beat-interval is now --heartbeat-interval"),
+        (None, &[], &old, 2, "TINPOT_BEAT_INTERVAL is now TINPOT_HEARTBEAT_INTERVAL"),
+        (Some(&config), &[], &none, 3, "a.toml:2: beat_interval is now heartbeat_interval"),
+        (Some(&config), &[], &new, 4, "a.toml:2"),
+        (None, &[], &new, 4, ""),
+        (None, &["--heartbeat-interval", "5"], &old, 5, ""),
+    ] {
+        let arguments = [arguments, &["--json"]].concat();
+        let ran = shown("coordinator", config.map(|path| &**path), &arguments, env);
+        assert_eq!(ran.json()["heartbeat_interval"]["value"], value, "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains(warning), "{arguments:?}: {ran:?}");
+        let warnings = ran.stderr.matches("still works").count();
+        assert_eq!(warnings, usize::from(!warning.is_empty()), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_lease_of_a_worker_is_accepted_and_has_no_effect() {
+    let none: [(&str, &str); 0] = [];
+    for (arguments, env, named) in [
+        (&["--worker-lease", "20"][..], &none[..], "--worker-lease (TINPOT_WORKER_LEASE)"),
+        (&["--beat-interval=2"], &none, "--heartbeat-interval (TINPOT_HEARTBEAT_INTERVAL)"),
+        (&[], &[("TINPOT_COORDINATOR_LEASE", "90")], "--coordinator-lease"),
+    ] {
+        let ran = shown("worker", None, arguments, env);
+        assert!(ran.ok().contains("kill_after") && ran.stderr.contains(named), "{ran:?}");
+        assert_eq!(ran.stderr.matches("has no effect").count(), 1, "{ran:?}");
+    }
+    let ran = shown("worker", None, &["--worker-lease", "soon"], &none);
+    assert!(ran.failed(2).contains("--worker-lease"), "{ran:?}");
+    assert!(!shown("worker", None, &[], &none).ok().contains("lease"));
 }

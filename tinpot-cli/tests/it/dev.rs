@@ -28,7 +28,7 @@ fn an_empty_folder_and_a_missing_one_are_given_examples_that_run() {
         dev.line("hello, countdown");
         let advice = dev.line("run hello --help");
         assert!(advice.contains(&url), "{advice}");
-        dev.line("Ctrl-C ends it");
+        dev.line("press Ctrl-C to stop");
         assert_eq!(run(&url, &["run", "hello", "--name", "you"]).ok(), "Hello, you!\n");
         assert_eq!(run(&url, &["run", "countdown", "--seconds", "1"]).ok(), "lift-off!\n");
         dev.signal(Signal::INT);
@@ -61,7 +61,7 @@ fn what_is_wrong_with_a_file_is_said_and_the_others_run() {
     let mut dev = dev(folder.path());
     let url = dev.url();
     dev.line("good");
-    dev.line("problem: bad.py");
+    dev.line("load error: bad.py");
     dev.line("SyntaxError");
     assert_eq!(run(&url, &["run", "good"]).ok(), "1\n");
     assert!(run(&url, &["workers", "list"]).ok().contains("SyntaxError"));

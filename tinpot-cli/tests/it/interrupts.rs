@@ -103,7 +103,7 @@ fn before_the_server_has_answered() {
     let mut run = Process::start(command);
     let connection = listener.accept().expect("a request");
     run.signal(Signal::INT);
-    run.line("before the server said that it has accepted it");
+    run.line("before the server confirmed the submission");
     assert_eq!(run.end().code(), Some(130));
     drop(connection);
 }
@@ -151,7 +151,7 @@ fn serving(folder: &std::path::Path) -> Vec<(Process, &'static str)> {
     let broker = format!("tcp://127.0.0.1:{}", crate::support::free_port());
     let mut all = Vec::new();
     for (name, more, begun) in [
-        ("dev", &["--port", "0"][..], "Ctrl-C ends it"),
+        ("dev", &["--port", "0"][..], "press Ctrl-C to stop"),
         ("worker", &["--actions"], "the broker cannot be reached"),
         ("coordinator", &["--port", "0", "--store", "memory"], "the broker cannot be reached"),
     ] {
@@ -215,7 +215,7 @@ fn while_the_server_is_away() {
     let mut logs = begin(&["executions", "logs", "--follow", &id]);
     server.process().kill();
     for process in [&mut once, &mut twice, &mut logs] {
-        process.line("waiting for it to come back");
+        process.line("waiting for the server");
         process.signal(Signal::INT);
     }
     twice.line("executions cancel");
@@ -224,5 +224,5 @@ fn while_the_server_is_away() {
     assert_eq!(logs.end().code(), Some(130), "{:?}", logs.seen);
     // It cannot be asked to cancel.
     assert_eq!(twice.end().code(), Some(8), "{:?}", twice.seen);
-    assert!(twice.seen.iter().any(|line| line.contains("cannot be reached")), "{:?}", twice.seen);
+    assert!(twice.seen.iter().any(|line| line.contains("cannot reach the server")), "{:?}", twice.seen);
 }

@@ -24,7 +24,7 @@ fn init_writes_examples_that_check_finds_good() {
     assert!(run(&["init", dir]).failed(6).contains("not empty"));
     let ran = run(&["check", dir]);
     assert_eq!(ran.ok(), "ok hello\nok countdown\n");
-    assert!(ran.stderr.contains("2 actions, 0 problems"), "{ran:?}");
+    assert!(ran.stderr.contains("2 actions, 0 load errors"), "{ran:?}");
     assert_eq!(run(&["check", dir, "--json"]).json()["problems"], serde_json::json!([]));
 }
 
@@ -40,7 +40,7 @@ fn check_says_what_is_wrong_and_where() {
     let dir = folder.path().to_str().expect("text");
     let ran = run(&["check", dir]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stdout.contains("ok good") && ran.stdout.contains("problem bad.py:"), "{ran:?}");
+    assert!(ran.stdout.contains("ok good") && ran.stdout.contains("load error bad.py:"), "{ran:?}");
     let ran = run(&["check", dir, "--json"]);
     let found: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(
@@ -65,7 +65,7 @@ fn exec_runs_one_action_as_a_worker_would() {
     assert_eq!((ran.ok(), ran.stderr.trim()), ("42\n", "working"));
     assert_eq!(run(&["exec", &target("twice"), "-p", "number=2", "--json"]).json()["result"], 4);
     assert!(run(&["exec", &target("bad")]).failed(1).contains("RuntimeError: no"));
-    assert!(run(&["exec", &target("twice")]).failed(2).contains("--number is required"));
+    assert!(run(&["exec", &target("twice")]).failed(2).contains("--number: is required"));
     assert!(run(&["exec", &target("twcie")]).failed(5).contains("did you mean \"twice\"?"));
     let help = run(&["exec", &target("twice"), "--help"]);
     assert!(help.ok().contains("--number <INTEGER>"));

@@ -30,11 +30,11 @@ fn why_an_execution_does_not_start_is_said() {
     let server = crate::support::Server::start();
     server.run(&["queues", "pause", "aside"]).ok();
     let mut run = crate::support::Process::start(server.tinpot(&["run", "aside"]));
-    run.line("it waits: the queue \"aside\" is paused");
+    run.line("waiting: queue \"aside\" is paused");
     server.run(&["queues", "resume", "aside"]).ok();
     assert_eq!(run.end().code(), Some(0), "{:?}", run.seen);
     let mut run = crate::support::Process::start(server.tinpot(&["run", "say", "--delay", "300"]));
-    run.line("it waits: not before 20");
+    run.line("waiting: not before 20");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_queue_is_paused_and_goes_on() {
 fn a_worker_is_drained() {
     let mut server = Server::start();
     let id = server.running();
-    assert!(server.run(&["workers", "drain", "dev"]).ok().contains("takes no new work"));
+    assert!(server.run(&["workers", "drain", "dev"]).ok().contains("is draining"));
     let later = server.run(&["run", "noop", "--detach"]).ok().trim().to_owned();
     assert!(server.run(&["workers", "list"]).ok().contains("draining"));
     server.run(&["executions", "watch", &later, "--timeout", "0.3"]).failed(7);

@@ -1,4 +1,4 @@
-//! The JSON of workers and queues.
+//! Workers and queues as clients see them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tinpot_core::{ExecutionId, LoadError, RunningAttempt, WorkerId, WorkerInfo};
 use utoipa::ToSchema;
 
 use super::Time;
-use crate::openapi::scalars;
+use crate::openapi::shapes;
 
 /// The live workers.
 #[derive(Serialize, ToSchema)]
@@ -22,55 +22,55 @@ pub(crate) struct WorkerJson<'a> {
     #[schema(value_type = String)]
     id: &'a WorkerId,
     name: &'a str,
-    /// The queues that it serves. Empty means all.
+    /// Empty means all.
     #[schema(value_type = Vec<String>)]
     queues: &'a [String],
-    /// The groups that it serves. Empty means all.
+    /// Empty means all.
     #[schema(value_type = Vec<String>)]
     groups: &'a [String],
     slots: u32,
     #[schema(value_type = Vec<String>)]
     actions: &'a [Arc<str>],
-    #[schema(value_type = Vec<scalars::Problem>)]
+    #[schema(value_type = Vec<shapes::Problem>)]
     problems: &'a [LoadError],
-    #[schema(value_type = Vec<scalars::ExecutionId>)]
+    #[schema(value_type = Vec<shapes::ExecutionId>)]
     executions: &'a [ExecutionId],
-    /// The attempts of those executions, oldest first.
+    /// Those executions and what they are, oldest first.
     running: Vec<RunningJson<'a>>,
-    /// The seconds since its last heartbeat.
+    /// Seconds.
     silent_for: f64,
-    /// The same value as `silent_for`.
+    /// The same.
     last_beat_seconds: f64,
-    /// If true, it receives no new attempts and exits when idle.
+    /// It takes nothing new, and ends when what it has has ended.
     draining: bool,
-    /// The version of its program; null if unknown.
+    /// Of its program; null when it does not say.
     version: Option<&'a str>,
-    /// The start of its process, by its own clock; null if unknown.
+    /// By its own clock; null when it does not say.
     started_at: Option<Time>,
 }
 
-/// The answer to `drain`.
+/// A worker was asked to end.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DrainAnswer {
     #[schema(value_type = String)]
     pub(crate) worker_id: WorkerId,
-    /// Always `draining`.
+    /// "draining".
     pub(crate) status: &'static str,
 }
 
-/// An attempt on a worker.
+/// What a worker does.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Running)]
 pub(crate) struct RunningJson<'a> {
-    #[schema(value_type = scalars::ExecutionId)]
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     attempt: u32,
     since: Time,
-    /// The seconds since it was granted.
+    /// Seconds.
     held_for: f64,
     started: bool,
-    /// If true, it waits for an execution that it called.
+    /// For an execution that it asked for.
     waits: bool,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Queues<'a> {
     queues: Vec<QueueJson<'a>>,
 }
 
-/// A queue and its waiting executions.
+/// A queue and what waits in it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Queue)]
 pub(crate) struct QueueJson<'a> {
@@ -89,12 +89,12 @@ pub(crate) struct QueueJson<'a> {
     granted: usize,
     delayed: usize,
     workers: usize,
-    /// If true, it accepts executions and grants none.
+    /// Whether it accepts only, and nothing of it is given to workers.
     paused: bool,
     paused_at: Option<Time>,
-    /// The acceptance of the oldest waiting execution.
+    /// Of what waits.
     oldest_accepted_at: Option<Time>,
-    /// The reason why executions wait; null if none waits.
+    /// Why what waits does so, in words; null when nothing waits.
     reason: Option<&'a str>,
 }
 

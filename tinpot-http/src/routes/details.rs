@@ -1,4 +1,4 @@
-//! The steps, children, artifacts and summary of an execution.
+//! Beside the lines of an execution: its steps, its children, its artifacts and its summary.
 
 use std::sync::Arc;
 
@@ -16,34 +16,34 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::extract::{PathArtifact, PathExecution};
 use crate::model::{Time, json_response};
-use crate::openapi::scalars;
+use crate::openapi::shapes;
 use crate::router::App;
 
 /// One step.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Span {
-    #[schema(value_type = scalars::SpanId)]
+    #[schema(value_type = shapes::SpanId)]
     id: SpanId,
-    #[schema(value_type = Option<scalars::SpanId>)]
+    #[schema(value_type = Option<shapes::SpanId>)]
     parent: Option<SpanId>,
     name: String,
     started_at: Time,
-    /// The duration in seconds; null while it runs, and if its end was never reported.
+    /// Seconds; null while it runs, and when its end was never told.
     duration: Option<f64>,
-    #[schema(value_type = Option<scalars::SpanOutcome>)]
+    #[schema(value_type = Option<shapes::SpanOutcome>)]
     outcome: Option<SpanOutcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<String>,
 }
 
-/// An execution that was called.
+/// An execution that was asked for.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ChildLink {
-    #[schema(value_type = scalars::ExecutionId)]
+    #[schema(value_type = shapes::ExecutionId)]
     execution_id: ExecutionId,
     action_name: String,
-    #[schema(value_type = Option<scalars::SpanId>)]
+    #[schema(value_type = Option<shapes::SpanId>)]
     span: Option<SpanId>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Artifacts {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ArtifactLink {
-    /// The last part of its path, below `artifacts/`.
+    /// What to ask for below `artifacts/`.
     id: String,
     name: String,
     size_bytes: u64,
@@ -70,17 +70,17 @@ pub(crate) struct ArtifactLink {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Summary {
-    /// The summary in Markdown; null if there is none.
+    /// Markdown; null when there is none.
     summary: Option<String>,
 }
 
-/// Returns the steps of an execution, and the executions that it called.
+/// The steps of an execution, and the executions that it asked for.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/spans",
     tag = "executions",
-    params(("id" = scalars::ExecutionId, Path)),
-    responses((status = 200, description = "steps and children", body = Steps), (status = 404, description = "Execution not found.")),
+    params(("id" = shapes::ExecutionId, Path)),
+    responses((status = 200, description = "steps and children", body = Steps), (status = 404, description = "There is no such execution.")),
 )]
 pub(crate) async fn spans(
     State(app): State<Arc<App>>,
@@ -115,13 +115,13 @@ pub(crate) async fn spans(
     Ok(json_response(StatusCode::OK, &steps))
 }
 
-/// Returns the summary that an execution wrote.
+/// What an execution says about all of itself.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/summary",
     tag = "executions",
-    params(("id" = scalars::ExecutionId, Path)),
-    responses((status = 200, description = "the summary", body = Summary), (status = 404, description = "Execution not found.")),
+    params(("id" = shapes::ExecutionId, Path)),
+    responses((status = 200, description = "the summary", body = Summary), (status = 404, description = "There is no such execution.")),
 )]
 pub(crate) async fn summary(
     State(app): State<Arc<App>>,
@@ -150,13 +150,13 @@ impl App {
     }
 }
 
-/// Lists the files that an execution kept.
+/// The files that an execution has left.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/artifacts",
     tag = "executions",
-    params(("id" = scalars::ExecutionId, Path)),
-    responses((status = 200, description = "the artifacts", body = Artifacts), (status = 404, description = "Execution not found.")),
+    params(("id" = shapes::ExecutionId, Path)),
+    responses((status = 200, description = "all of them", body = Artifacts), (status = 404, description = "There is no such execution.")),
 )]
 pub(crate) async fn artifacts(
     State(app): State<Arc<App>>,
@@ -173,16 +173,15 @@ pub(crate) async fn artifacts(
     Ok(json_response(StatusCode::OK, &Artifacts { artifacts }))
 }
 
-/// Downloads one file that an execution kept.
+/// One file that an execution has left.
 ///
-/// The answer is a download for every media type: browsers must not show what an action wrote as a
-/// page of this server.
+/// Always a download, whatever it is: nothing that an action wrote is shown as a page of ours.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/artifacts/{artifact}",
     tag = "executions",
-    params(("id" = scalars::ExecutionId, Path), ("artifact" = scalars::SpanId, Path)),
-    responses((status = 200, description = "its bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 404, description = "Artifact not found.")),
+    params(("id" = shapes::ExecutionId, Path), ("artifact" = shapes::SpanId, Path)),
+    responses((status = 200, description = "its bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 404, description = "There is no such artifact.")),
 )]
 pub(crate) async fn artifact(
     State(app): State<Arc<App>>,
@@ -193,11 +192,11 @@ pub(crate) async fn artifact(
         .into_iter()
         .find(|artifact| (artifact.attempt, artifact.number) == (attempt, number))
         .ok_or_else(|| {
-            let detail = format!("artifact {attempt}.{number} of execution {id} not found");
+            let detail = format!("execution {id} has no artifact {attempt}.{number}");
             ApiError::new(StatusCode::NOT_FOUND, detail)
         })?;
     let bytes = app.coordinator.artifact_pieces(id, &artifact).map(|piece| {
-        let damaged = |e| Error::new(ErrorKind::Malformed, "artifact is damaged").with_source(e);
+        let damaged = |e| Error::new(ErrorKind::Malformed, "an artifact is damaged").with_source(e);
         STANDARD.decode(piece?).map_err(damaged)
     });
     let name: String = artifact.name.chars().map(plain).collect();
@@ -208,7 +207,7 @@ pub(crate) async fn artifact(
     let attachment = HeaderValue::from_static("attachment");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
-        // A cut or damaged artifact has fewer bytes, which the client reports as an error.
+        // A cut or damaged one does not have this many bytes, and fails in the client.
         (header::CONTENT_LENGTH, HeaderValue::from(artifact.size_bytes)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

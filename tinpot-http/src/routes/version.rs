@@ -1,4 +1,4 @@
-//! `/api/version`: the version of the server.
+//! `/api/version`: what a client talks to.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -7,18 +7,17 @@ use utoipa::ToSchema;
 
 use crate::model::json_response;
 
-/// The version of the API. It grows when a field or path is removed or changes its meaning, and not
-/// when one is added.
+/// Grows when something is taken away or means something else; what is added does not count.
 const API: u32 = 1;
 
-/// The versions of the program and its API.
+/// A program and its API.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Version {
     version: &'static str,
     api: u32,
 }
 
-/// Returns the version of the server.
+/// What a client talks to.
 #[utoipa::path(
     get,
     path = "/api/version",

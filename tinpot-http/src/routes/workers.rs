@@ -1,4 +1,4 @@
-//! `/api/workers`: the workers, and draining them.
+//! `/api/workers`: who runs things, and sending them home.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::extract::PathWorker;
 use crate::model::{DrainAnswer, Workers, json_response};
 use crate::router::App;
 
-/// Lists the live workers.
+/// The live workers.
 #[utoipa::path(
     get,
     path = "/api/workers",
@@ -23,13 +23,13 @@ pub(crate) async fn workers(State(app): State<Arc<App>>) -> Result<Response, Api
     Ok(json_response(StatusCode::OK, &Workers::of(&workers)))
 }
 
-/// Drains a worker: it receives no new attempts and exits when idle.
+/// Sends a worker home: it is given nothing new, and ends when it has nothing left.
 #[utoipa::path(
     post,
     path = "/api/workers/{id}/drain",
     tag = "workers",
     params(("id" = String, Path, description = "the id of a live worker")),
-    responses((status = 202, description = "the worker is draining", body = DrainAnswer), (status = 404, description = "No live worker has this id.")),
+    responses((status = 202, description = "it is told", body = DrainAnswer), (status = 404, description = "There is no such live worker.")),
 )]
 pub(crate) async fn drain(
     State(app): State<Arc<App>>,

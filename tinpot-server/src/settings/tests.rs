@@ -20,6 +20,7 @@ fn an_empty_command_line_gives_the_defaults() {
     assert_eq!(parsed::<BrokerSettings>(), BrokerSettings::default());
     assert_eq!(parsed::<StoreSettings>(), StoreSettings::default());
     assert_eq!(parsed::<ProtocolSettings>(), ProtocolSettings::default());
+    assert_eq!(parsed::<WorkerProtocolSettings>(), WorkerProtocolSettings::default());
     assert_eq!(parsed::<ActionsSettings>(), ActionsSettings::default());
     assert_eq!(parsed::<SelectionSettings>(), SelectionSettings::default());
 }

@@ -1,19 +1,19 @@
-//! The secret values: those whose schema has `"writeOnly": true`.
+//! Which values are secret: those whose schema says `"writeOnly": true`.
 
 use serde_json::{Map, Value};
 
 use crate::model::json::Json;
 
-/// The largest number of secrets that are named one by one. With more, the whole document is secret.
+/// The most places that are named one by one; with more, the whole document is one.
 const PLACES_MAX: usize = 1_000;
 
-/// Returns true if a schema can have secrets. It only scans the text, which is cheap.
+/// Whether a schema can have anything secret in it; a look at the text, which is cheap.
 pub(super) fn may_have(schema: &Json) -> bool {
-    // JSON may write the keyword with escapes.
+    // The key may be written with escapes, by somebody who wants to be difficult.
     schema.as_str().contains("writeOnly") || schema.as_str().contains("\\u")
 }
 
-/// Returns true if a dereferenced schema has secrets.
+/// Whether there is something secret in a dereferenced schema.
 pub(super) fn has(schema: &Value) -> bool {
     match schema {
         Value::Object(map) => {
@@ -24,7 +24,7 @@ pub(super) fn has(schema: &Value) -> bool {
     }
 }
 
-/// Returns JSON pointers to the secrets among the parameters.
+/// Where the secrets among the parameters are, as JSON pointers.
 pub(super) fn places(schema: &Value, parameters: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut path = String::new();
@@ -41,7 +41,7 @@ pub(super) fn places(schema: &Value, parameters: &Value) -> Vec<String> {
     found
 }
 
-/// Returns the texts and numbers of the secrets among the parameters.
+/// The texts and numbers in secret places.
 pub(super) fn texts(schema: &Value, parameters: &Value) -> Vec<String> {
     let mut found = Vec::new();
     walk(schema, parameters, &mut String::new(), &mut |_, value| leaves(value, &mut found));
@@ -58,11 +58,11 @@ fn leaves(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Calls `secret` for each value that any part of the schema marks as secret. In a union, that
-/// includes the alternatives that the value does not match: it is safer to hide too much.
+/// Calls `secret` for each value that a part of the schema calls so, whether or not that part of a union is the one that fits: better one
+/// value too many.
 fn walk(schema: &Value, value: &Value, path: &mut String, secret: &mut dyn FnMut(&str, &Value)) {
     let Value::Object(schema) = schema else { return };
-    // Null hides nothing, and shows that the secret was not given.
+    // There is no secret in nothing, and people want to see that nothing was given.
     if value.is_null() {
         return;
     }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_secrets_hide_the_whole_document() {
+    fn with_too_many_secrets_nothing_is_shown() {
         let schema = json!({"properties": {"list": {"items": {"writeOnly": true}}}});
         let parameters = json!({"list": vec!["s"; 2_000]});
         assert_eq!(places(&schema, &parameters), [""]);

@@ -1,5 +1,4 @@
-//! Formats of texts. Strict where a value cannot exist (February 30), and lenient where people and
-//! programs write a value in several ways.
+//! Formats of texts. Stricter than "looks like one" (there is no February 30), and as wide as people and programs write them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -28,7 +27,7 @@ pub(super) fn check_of(format: &str) -> Option<Check> {
     FORMATS.iter().find(|(name, _)| *name == format).map(|(_, check)| *check)
 }
 
-/// Returns the description of a format.
+/// What a format asks for, in words.
 pub(super) fn wanted(format: &str) -> &'static str {
     match format {
         "date" => "a date such as 2024-12-31",
@@ -40,11 +39,11 @@ pub(super) fn wanted(format: &str) -> &'static str {
         "path" => "a path",
         "base64" => "base64",
         "email" => "an e-mail address",
-        "hostname" => "a host name",
+        "hostname" => "the name of a host",
         "ipv4" => "an IPv4 address",
         "ipv6" => "an IPv6 address",
         "uri" => "a URI",
-        _ => "text in its format",
+        _ => "a text of its format",
     }
 }
 
@@ -54,12 +53,12 @@ fn digits(text: &str) -> Option<u32> {
         .flatten()
 }
 
-/// Returns true for two digits up to `max`.
+/// Two digits up to `max`.
 fn two(text: &str, max: u32) -> bool {
     text.len() == 2 && digits(text).is_some_and(|number| number <= max)
 }
 
-/// Returns true for `YYYY-MM-DD` with an existing day, from the year 1 on.
+/// `YYYY-MM-DD`, of a day that there is, from the year 1.
 pub(super) fn is_date(text: &str) -> bool {
     let mut parts = text.split('-');
     let (Some(year), Some(month), Some(day), None) =
@@ -84,8 +83,7 @@ pub(super) fn is_date(text: &str) -> bool {
     year > 0 && (1..=days).contains(&day)
 }
 
-/// Returns true for `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, with or without `Z` or an offset.
-/// Leap seconds are refused, since most programs cannot represent them.
+/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, with or without `Z` or an offset. No leap seconds: most who would get one cannot tell.
 fn is_time(text: &str) -> bool {
     let (clock, zone) = match text.find(['Z', '+', '-']) {
         Some(at) => text.split_at(at),
@@ -117,13 +115,12 @@ fn is_zone(text: &str) -> bool {
     offset.is_some_and(|(hours, minutes)| two(hours, 23) && two(minutes, 59))
 }
 
-/// Returns true for a date and a time, separated by `T` or a space.
+/// A date and a time with `T` or a space between them.
 fn is_date_time(text: &str) -> bool {
     text.split_once(['T', ' ']).is_some_and(|(date, time)| is_date(date) && is_time(time))
 }
 
-/// Returns true for ISO 8601: `P3W`, `P1DT12H`, `PT0.5S`, with an optional minus in front. Years and
-/// months are refused, since their length varies.
+/// ISO 8601: `P3W`, `P1DT12H`, `PT0.5S`; a minus in front is fine. No years and months: nobody knows how long those are.
 fn is_duration(text: &str) -> bool {
     let text = text.strip_prefix('-').unwrap_or(text);
     let Some(text) = text.strip_prefix('P') else { return false };
@@ -138,8 +135,7 @@ fn is_duration(text: &str) -> bool {
     }
 }
 
-/// Returns true for numbers that each have one of the units behind them, in the order of the units
-/// and each at most once. The last number may have a fraction.
+/// Numbers, each with one of the units behind it, in their order and each at most once; the last number may have a fraction.
 fn parts_in_order(mut text: &str, mut units: &str) -> bool {
     while !text.is_empty() {
         let Some(end) = text.find(|c: char| c.is_ascii_uppercase()) else { return false };
@@ -161,12 +157,12 @@ fn parts_in_order(mut text: &str, mut units: &str) -> bool {
     true
 }
 
-/// Returns true for 32 hexadecimal digits with four hyphens between them.
+/// 32 hexadecimal digits with four hyphens in their places.
 fn is_uuid(text: &str) -> bool {
     text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
 }
 
-/// Returns true for `-12.50` and `1e3`, and false for `NaN` and `Infinity`.
+/// `-12.50`, `1e3`; not `NaN`, not `Infinity`.
 fn is_decimal(text: &str) -> bool {
     let text = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -187,7 +183,7 @@ fn is_path(text: &str) -> bool {
     !text.is_empty() && !text.contains('\0')
 }
 
-/// Returns true for base64 of RFC 4648, with padding and without line ends.
+/// With the padding, as RFC 4648 has it; without line ends.
 fn is_base64(text: &str) -> bool {
     let data = text.trim_end_matches('=');
     text.len().is_multiple_of(4)
@@ -195,7 +191,7 @@ fn is_base64(text: &str) -> bool {
         && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
-/// Returns true for a mail address of RFC 5321: no comments, no line ends, at most 254 bytes.
+/// An address as mail programs take it (RFC 5321): no comments, no line ends, at most 254 bytes.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
@@ -218,13 +214,12 @@ fn is_email(text: &str) -> bool {
     text.len() <= 254 && local.len() <= 64 && local_fits && domain_fits
 }
 
-/// Returns true for a host name of RFC 1123, without a dot at its end.
+/// A name of RFC 1123, without a dot at its end.
 fn is_hostname(text: &str) -> bool {
     text.is_ascii() && is_domain(text)
 }
 
-/// Returns true for labels of 1 to 63 letters, digits and hyphens, separated by dots. Letters may be
-/// of any script.
+/// Labels of 1 to 63 letters, digits and hyphens between dots; letters of any script.
 fn is_domain(text: &str) -> bool {
     let label_fits = |label: &str| {
         (1..=63).contains(&label.len())
@@ -235,7 +230,7 @@ fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label_fits)
 }
 
-/// Returns true for an absolute URI of RFC 3986: a scheme, a colon, and valid characters.
+/// An absolute URI of RFC 3986: a scheme, a colon, and characters that a URI may have.
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -253,7 +248,7 @@ fn is_uri(text: &str) -> bool {
         && has_only(fragment, ":@/?")
 }
 
-/// Returns true for `user@host:port`, where the host may be an IPv6 address in brackets.
+/// `user@host:port`, where a host may be an address of IPv6 in brackets.
 fn is_authority(text: &str) -> bool {
     let (user, place) = text.rsplit_once('@').unwrap_or(("", text));
     let (host, port) = match place.strip_prefix('[') {
@@ -294,7 +289,7 @@ mod tests {
     use super::FORMATS;
 
     #[test]
-    fn formats_accept_valid_texts_only() {
+    fn formats_take_what_there_is_and_nothing_else() {
         let rows: [(&str, &[&str], &[&str]); 11] = [
             (
                 "date",

@@ -1,4 +1,4 @@
-//! The alternative of a union that was meant, if a value matches none.
+//! The alternative of a union that was probably meant, when none of them fits.
 
 use super::fault::{Fault, FaultKind};
 

@@ -1,32 +1,35 @@
-//! A bar on the last line of a terminal.
+//! A progress bar on the last line of a terminal.
+//!
+//! indicatif would add four crates, and still leave the text without a total and the lines above
+//! the bar to this module.
 
 use std::io::{self, Write};
 
 const WIDTH: usize = 24;
-/// The longest message beside it, in characters: a bar must not wrap.
+/// The longest message after the bar, in characters. A bar that wraps cannot be erased.
 const MESSAGE_CHARS: usize = 30;
 
-/// Shows how far something has come; nothing where there is no terminal.
+/// A progress bar; draws nothing unless standard error is a terminal.
 #[derive(Debug)]
-pub(crate) struct Bar {
-    on: bool,
+pub(crate) struct ProgressBar {
+    enabled: bool,
     text: String,
     drawn: bool,
 }
 
-impl Bar {
-    pub(crate) fn new(on: bool) -> Self {
-        Self { on, text: String::new(), drawn: false }
+impl ProgressBar {
+    pub(crate) fn new(enabled: bool) -> Self {
+        Self { enabled, text: String::new(), drawn: false }
     }
 
-    /// Shows that so much of so much is done.
+    /// Shows `done` of `total`.
     pub(crate) fn set(&mut self, done: f64, total: Option<f64>, message: &str) -> io::Result<()> {
         self.text = text(done, total, message);
         self.clear()?;
         self.draw()
     }
 
-    /// Takes it off the screen, so that a line can be written.
+    /// Erases the bar, so that a line can be written in its place.
     pub(crate) fn clear(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.drawn) {
             let mut out = io::stderr().lock();
@@ -36,9 +39,9 @@ impl Bar {
         Ok(())
     }
 
-    /// Puts it back.
+    /// Draws the bar again.
     pub(crate) fn draw(&mut self) -> io::Result<()> {
-        if self.on && !self.text.is_empty() {
+        if self.enabled && !self.text.is_empty() {
             let mut out = io::stderr().lock();
             out.write_all(self.text.as_bytes())?;
             out.flush()?;
@@ -65,7 +68,7 @@ mod tests {
     use super::text;
 
     #[test]
-    fn a_bar_is_never_longer_than_full_and_has_a_form_without_a_total() {
+    fn a_bar_stays_within_its_width_and_shows_counts_without_a_total() {
         assert!(text(150.0, Some(100.0), "").ends_with("100 %"));
         assert!(text(-1.0, Some(100.0), "x").contains("░   0 % x"));
         assert_eq!(text(7.0, None, "files"), "7 files");

@@ -1,14 +1,15 @@
-//! A command line that cannot be meant, in the form that was asked for.
+//! Errors of clap, as text or as JSON.
 
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use crate::exit::Failure;
+use crate::exit::CliError;
 
-/// What is wrong with a command line. Help and versions are printed here, and so is what people are told: then the process ends.
-pub(crate) fn misused(mut error: clap::Error, command: &Command, words: &[OsString]) -> Failure {
+/// Reports an error of clap. Prints help, the version and errors for people, and then ends the
+/// process; returns errors for programs.
+pub(crate) fn report(mut error: clap::Error, command: &Command, words: &[OsString]) -> CliError {
     let is_wrong =
         error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if !is_wrong {
@@ -18,7 +19,7 @@ pub(crate) fn misused(mut error: clap::Error, command: &Command, words: &[OsStri
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
     }
     let tip = variable(&error, command, words)
-        .map(|variable| format!("the variable {variable} says so, not the command line"));
+        .map(|variable| format!("the value is from the variable {variable}, not the command line"));
     if !crate::wants_json(words) {
         if let Some(tip) = tip {
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
@@ -31,16 +32,17 @@ pub(crate) fn misused(mut error: clap::Error, command: &Command, words: &[OsStri
     if let Some(tip) = tip {
         message.push_str(&format!("; {tip}"));
     }
-    Failure::usage(message)
+    CliError::usage(message)
 }
 
-/// The name of the argument that an error is about, of what it shows: `--port <PORT>`.
+/// Returns the name of the argument that an error is about, from the form in which clap shows it:
+/// `--port <PORT>`.
 fn long(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
     Some(shown.split([' ', '=', '[']).next()?.strip_prefix("--")?.to_owned())
 }
 
-/// The variable that a refused value is from.
+/// Returns the environment variable that a refused value is from.
 fn variable(error: &clap::Error, command: &Command, words: &[OsString]) -> Option<String> {
     let long = long(error)?;
     let arg = find(command, &long)?;
@@ -52,7 +54,7 @@ fn variable(error: &clap::Error, command: &Command, words: &[OsString]) -> Optio
     (!given && std::env::var_os(variable).is_some()).then(|| variable.to_owned())
 }
 
-/// The argument with that name; of the programs that have one, all call the variable the same.
+/// Returns the argument with that name. All programs that have it use the same variable.
 fn find<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {
     let mut own = command.get_arguments();
     own.find(|arg| arg.get_long() == Some(long) && arg.get_env().is_some())

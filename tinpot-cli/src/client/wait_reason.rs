@@ -1,4 +1,4 @@
-//! Why an execution has not started.
+//! The reason why an execution has not started.
 
 use serde::Deserialize;
 
@@ -27,8 +27,9 @@ struct Queue {
     reason: Option<String>,
 }
 
-/// What the server says about that; nothing where it does not wait, or cannot be asked.
-pub(super) fn why(client: &Client, id: &str) -> Option<String> {
+/// Asks the server for the reason; `None` if the execution does not wait or the server cannot be
+/// asked.
+pub(super) fn wait_reason(client: &Client, id: &str) -> Option<String> {
     let waiting: Waiting = client.read(&format!("/api/executions/{}", encoded(id))).ok()?;
     if waiting.status != "queued" {
         return None;
@@ -36,13 +37,13 @@ pub(super) fn why(client: &Client, id: &str) -> Option<String> {
     let all: Queues = client.read("/api/queues").ok()?;
     let queue = all.queues.into_iter().find(|queue| queue.name == waiting.queue);
     if queue.as_ref().is_some_and(|queue| queue.paused) {
-        return Some(format!("the queue {:?} is paused", waiting.queue));
+        return Some(format!("queue {:?} is paused", waiting.queue));
     }
-    // Before what its queue says, which may be about another one that is older.
+    // The action goes before the queue, whose reason may be about an older execution.
     let path = format!("/api/actions/{}", encoded(&waiting.action_name));
     let action: Option<ActionView> = client.read(&path).ok();
     let unavailable = action.filter(|action| !action.available).map(|action| {
-        action.unavailable.unwrap_or_else(|| "no live worker offers this action".to_owned())
+        action.unavailable.unwrap_or_else(|| "no live worker offers the action".to_owned())
     });
     let later = waiting.not_before.map(|time| format!("not before {time}"));
     unavailable.or(later).or(queue.and_then(|queue| queue.reason))

@@ -1,34 +1,35 @@
-//! Where in a TOML file something stands.
+//! Positions in a TOML file, for messages.
 
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// What is wrong with a text that is no TOML, or not what is wanted. The line itself is not shown: there may be a password in it.
+/// Returns the message for a text that is not valid TOML or has the wrong shape. Leaves out the
+/// line, which may hold a password.
 pub(crate) fn wrong(path: &Path, text: &str, error: &toml::de::Error) -> String {
-    let place = path.display();
+    let path = path.display();
     let what = error.message().trim_end();
     match error.span() {
-        Some(span) => format!("{place}:{}: {what}", line(text, span.start)),
-        None => format!("{place}: {what}"),
+        Some(span) => format!("{path}:{}: {what}", line(text, span.start)),
+        None => format!("{path}: {what}"),
     }
 }
 
-/// A file, and the line of a key in it: `path:line`. The names lead from table to table.
+/// Returns `path:line` of a key. `names` are the tables around the key, then the key.
 pub(crate) fn of(path: &Path, text: &str, names: &[&str]) -> String {
-    let place = path.display();
+    let path = path.display();
     match DeTable::parse(text).ok().and_then(|table| start(table.get_ref(), names)) {
-        Some(start) => format!("{place}:{}", line(text, start)),
-        None => place.to_string(),
+        Some(start) => format!("{path}:{}", line(text, start)),
+        None => path.to_string(),
     }
 }
 
 fn start(table: &DeTable<'_>, names: &[&str]) -> Option<usize> {
     let (name, rest) = names.split_first()?;
-    let is_it = |key: &Spanned<_>| AsRef::<str>::as_ref(key.get_ref()) == *name;
+    let is_named = |key: &Spanned<_>| AsRef::<str>::as_ref(key.get_ref()) == *name;
     let (key, value): (&Spanned<std::borrow::Cow<'_, str>>, _) =
-        table.iter().find(|(key, _)| is_it(key))?;
+        table.iter().find(|(key, _)| is_named(key))?;
     match (rest.is_empty(), value.get_ref()) {
         (true, _) => Some(key.span().start),
         (false, DeValue::Table(inner)) => start(inner, rest),
@@ -47,7 +48,7 @@ mod tests {
     use super::{of, wrong};
 
     #[test]
-    fn keys_are_found_in_every_way_to_write_a_table() {
+    fn keys_are_found_in_every_notation_of_a_table() {
         let text = "# first\na = 1\n\n[t]\nb = 2\n";
         let path = Path::new("f.toml");
         assert_eq!(of(path, text, &["a"]), "f.toml:2");
@@ -59,10 +60,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_said_with_its_line_and_without_its_text() {
+    fn an_error_names_the_line_and_leaves_out_its_text() {
         let text = "a = 1\nbroker = \"tcp://u:secret@h\n";
         let error = text.parse::<toml::Table>().expect_err("a text without end");
-        let said = wrong(Path::new("f.toml"), text, &error);
-        assert!(said.starts_with("f.toml:2: ") && !said.contains("secret"), "{said}");
+        let message = wrong(Path::new("f.toml"), text, &error);
+        assert!(message.starts_with("f.toml:2: ") && !message.contains("secret"), "{message}");
     }
 }
