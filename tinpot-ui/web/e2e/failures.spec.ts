@@ -120,7 +120,7 @@ test("a server reached by plain HTTP, where browsers disable some functions", as
   await page.goto(`${url}/executions/${id}?tab=result`);
   expect(await page.evaluate(() => window.isSecureContext)).toBe(false);
   await expect(page.getByRole("group", { name: "Result" })).toContainText("12345678901234567890");
-  await page.getByRole("button", { name: "Copy the id" }).click();
+  await page.getByRole("button", { name: "Copy the ID" }).click();
   await expect(page.getByRole("button", { name: "Copied" })).toBeVisible();
   // Pasting gives the copied text.
   await page.goto(`${url}/actions?q=`);

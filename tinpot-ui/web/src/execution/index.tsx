@@ -66,7 +66,7 @@ export function Execution({ id, controls }: { id: string; controls: boolean }) {
         sub={
           <span class="execution-id">
             <code>{id}</code>
-            {controls && <CopyButton text={() => id} label="Copy the id" />}
+            {controls && <CopyButton text={() => id} label="Copy the ID" />}
           </span>
         }
       >

@@ -1,5 +1,13 @@
 import { expect, test } from "vitest";
-import { JsonError, NumberText, numberOf, parseJson, sameJson, writeJson } from "./lossless-json";
+import {
+  JsonError,
+  NumberText,
+  numberOf,
+  parseJson,
+  parseResponse,
+  sameJson,
+  writeJson,
+} from "./lossless-json";
 
 const same = (text: string): void => expect(writeJson(parseJson(text))).toBe(text);
 
@@ -66,4 +74,18 @@ test("large documents are parsed quickly", () => {
   const began = performance.now();
   expect((parseJson(text) as unknown[]).length).toBe(50_000);
   expect(performance.now() - began).toBeLessThan(3_000);
+});
+
+test("a response with a long number keeps it, and other numbers stay JavaScript numbers", () => {
+  expect(parseResponse('{"timeout":90.0,"delay":1e2,"id":12345678901234567890}')).toEqual({
+    timeout: 90,
+    delay: 100,
+    id: new NumberText("12345678901234567890"),
+  });
+});
+
+test("a response that only forms refuse is parsed with rounded numbers", () => {
+  expect(parseResponse('{"a":1,"a":9007199254740993}')).toEqual({ a: 2 ** 53 });
+  const deep = `${"[".repeat(600)}12345678901234567890${"]".repeat(600)}`;
+  expect(Array.isArray(parseResponse(deep))).toBe(true);
 });
