@@ -122,7 +122,7 @@ impl Coordinator {
         let live = self.shared.registry.live(id);
         if !live.is_known() {
             let Some(execution) = self.shared.store.execution(id).await? else {
-                let message = format!("there is no execution {id}");
+                let message = format!("execution {id} not found");
                 return Err(Error::new(ErrorKind::NotFound, message));
             };
             live.learn(&execution);
@@ -147,7 +147,7 @@ impl Coordinator {
                     ErrorKind::Conflict,
                     format!("execution {id} has ended already: it {}", described(execution.status)),
                 )),
-                None => Err(Error::new(ErrorKind::NotFound, format!("there is no execution {id}"))),
+                None => Err(Error::new(ErrorKind::NotFound, format!("execution {id} not found"))),
             },
             outcome => outcome,
         }

@@ -1,4 +1,4 @@
-//! Where clients find what this router serves: for the page, and for the paths in answers.
+//! The path at which clients find this router, for the page and for paths in answers.
 
 use std::convert::Infallible;
 
@@ -6,15 +6,15 @@ use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 
-/// The header by which a proxy says what it has taken off the path.
+/// The header in which a proxy sends the prefix that it removed from the path.
 const PREFIX: &str = "x-forwarded-prefix";
 
-/// The longest prefix that is believed.
+/// The longest accepted prefix.
 const PREFIX_BYTES: usize = 256;
 
 /// The path in front of every path of this router, as clients see it: empty, or like `/tools/tinpot`.
 ///
-/// It is what a proxy in front says that it has taken off, and then what nesting has taken off.
+/// It consists of the prefix that a proxy removed, and the prefix that nesting removed.
 #[derive(Debug)]
 pub(crate) struct BasePath(pub(crate) String);
 
@@ -28,17 +28,18 @@ impl<S: Send + Sync> FromRequestParts<S> for BasePath {
     }
 }
 
-/// Where the host has mounted the router: what nesting has taken off the path that was asked for.
+/// Returns the prefix that nesting removed: the path at which the host mounted the router.
 fn nested<'a>(original: &'a Uri, seen: &Uri) -> &'a str {
-    // What is nested at `/x` sees `/` when `/x` is asked for.
+    // A router that is nested at `/x` sees `/` for a request to `/x`.
     let inner =
         if seen.path() == "/" && !original.path().ends_with('/') { "" } else { seen.path() };
     original.path().strip_suffix(inner).unwrap_or_default()
 }
 
-/// What the proxy has taken off, when that is a plain absolute path.
+/// Returns the prefix that a proxy removed, if it is a plain absolute path.
 ///
-/// Anybody can send the header to a server without a proxy, and a page looks there for its scripts: `//elsewhere` would be another host.
+/// Any client can send the header to a server without a proxy, and the page loads its scripts from
+/// that path: `//elsewhere` would be another host.
 fn forwarded(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(PREFIX).iter();
     let prefix = values.next()?.to_str().ok()?;
@@ -48,7 +49,7 @@ fn forwarded(headers: &HeaderMap) -> Option<&str> {
         && prefix.starts_with('/')
         && !prefix.contains("//")
         && prefix.bytes().all(plain)
-        // A browser would walk up.
+        // A browser would resolve them.
         && !prefix.split('/').any(|segment| matches!(segment, "." | ".."));
     fits.then(|| prefix.strip_suffix('/').unwrap_or(prefix))
 }
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_absolute_paths_are_believed() {
+    fn plain_absolute_paths_are_accepted() {
         let longest = format!("/{}", "x".repeat(PREFIX_BYTES - 1));
         for (value, prefix) in [
             ("/tinpot", "/tinpot"),
@@ -111,6 +112,6 @@ mod tests {
             assert_eq!(given(&[value]), None, "{value}");
         }
         assert_eq!(given(&[]), None);
-        assert_eq!(given(&["/a", "/b"]), None, "which of them is not known");
+        assert_eq!(given(&["/a", "/b"]), None, "several are ambiguous");
     }
 }

@@ -1,8 +1,9 @@
-//! Pages of other sites may not act here.
+//! Protection against cross-site request forgery.
 //!
-//! A browser sends some requests for any page without asking the server first, with whatever identity a proxy in front knows this browser by. What
-//! only reads is safe, since such a page cannot see the answer; what changes something is refused when the browser says that a foreign page is
-//! behind it. Programs that are no browsers say nothing, and are not asked.
+//! A browser sends some requests of any page without a preflight, with the identity by which a proxy
+//! in front knows the browser. Requests that only read are safe, since such a page cannot see the
+//! answer. Requests that change something are refused if the browser says that they come from a page
+//! of another site. Programs other than browsers send no such headers, and are not refused.
 
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::error::ApiError;
 
-/// Refuses what changes something and comes from a page of another origin than this server's, or one of `allowed`.
+/// Refuses requests that change something and come from a page of another origin than this server's
+/// or one of `allowed`.
 pub(crate) async fn guard(
     State(allowed): State<Arc<[String]>>,
     request: Request,
@@ -24,9 +26,10 @@ pub(crate) async fn guard(
     if reads || is_ours(request.headers(), &allowed) {
         return next.run(request).await;
     }
-    let origin = text(request.headers(), header::ORIGIN.as_str()).unwrap_or("a page");
+    let origin = text(request.headers(), header::ORIGIN.as_str())
+        .map_or("of another site".to_owned(), |origin| format!("{origin:?}"));
     let detail = format!(
-        "{origin:?} is another site: only pages of this server, and those that it is told to allow, may change something here; a proxy has to pass on the header Host"
+        "origin {origin} must be that of this server, or one that it allows; a proxy must pass on the header Host"
     );
     ApiError::new(StatusCode::FORBIDDEN, detail).into_response()
 }
@@ -40,7 +43,7 @@ fn is_ours(headers: &HeaderMap, allowed: &[String]) -> bool {
     if origin.is_some_and(|origin| allowed.iter().any(|one| one.eq_ignore_ascii_case(origin))) {
         return true;
     }
-    // The browser's own word, which no page can forge; older ones, and pages by plain HTTP, send the origin alone.
+    // No page can forge this header. Older browsers, and pages over plain HTTP, send the origin alone.
     if let Some(site) = text(headers, "sec-fetch-site") {
         return matches!(site, "same-origin" | "none");
     }

@@ -1,20 +1,27 @@
-//! Errors as clients see them: a status and `{"detail": "…"}`; with parameters that do not fit also `"errors"`, one by one.
+//! Errors: a status and `{"detail": "…"}`, and for invalid parameters also `"errors"`, one by one.
+//!
+//! A message names the value, says what is wrong with it and what is allowed, and repeats the value
+//! that was given: `limit must be an integer from 1 to 1000 (got "x")`. It starts with the name, has
+//! no period at its end, and joins further sentences by semicolons. Tests hold it to that form.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tinpot_core::action::Violation;
 use tinpot_core::{Error, ErrorKind, ExecutionId};
+use utoipa::ToSchema;
 
 use crate::model::json_response;
+use crate::openapi::scalars;
 
-/// Seconds after which it makes sense to try again: a restart, a reconnect or a drained queue takes about that long.
+/// The seconds after which a client may retry: a restart, a reconnect or a full queue take about
+/// that long.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// The most that is said about a request: what it says itself may be a megabyte.
+/// The longest message: it repeats parts of the request, which may be a megabyte.
 const DETAIL_BYTES: usize = 4096;
 
-/// A request that was not done, and why.
+/// The reason why a request failed.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -23,12 +30,18 @@ pub(crate) struct ApiError {
     execution: Option<ExecutionId>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The reason why a request failed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct ErrorBody<'a> {
     detail: &'a str,
+    /// The invalid values.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<scalars::Violation>, required = false)]
     errors: &'a [Violation],
+    /// The execution that continues although the request failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = scalars::ExecutionId, required = false)]
     execution_id: Option<ExecutionId>,
 }
 
@@ -37,12 +50,12 @@ impl ApiError {
         Self { status, detail: shortened(detail.into()), errors: Vec::new(), execution: None }
     }
 
-    /// Something in the request does not fit; `detail` names it.
+    /// Returns the error of an invalid request.
     pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
-    /// Single values of the request do not fit; `detail` names them too.
+    /// Returns the error of invalid values.
     pub(crate) fn invalid(detail: impl Into<String>, errors: Vec<Violation>) -> Self {
         Self { errors, ..Self::unprocessable(detail) }
     }
@@ -55,20 +68,20 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
-    /// What is wrong.
+    /// Returns the message.
     #[cfg(feature = "testing")]
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// Names the execution that goes on although the request failed.
+    /// Names the execution that continues although the request failed.
     pub(crate) fn about(mut self, execution: ExecutionId) -> Self {
         self.execution = Some(execution);
         self
     }
 }
 
-/// Leaves out the middle of a text that is too long: what is wrong stands at its beginning or its end.
+/// Removes the middle of a long message: its reason is at the beginning or at the end.
 fn shortened(text: String) -> String {
     if text.len() <= DETAIL_BYTES {
         return text;
@@ -83,7 +96,7 @@ fn shortened(text: String) -> String {
     format!("{} … {}", &text[..head], &text[tail..])
 }
 
-/// The one place where kinds of errors become statuses.
+/// Returns the status of a kind of error. No other place maps them.
 fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::InvalidInput | ErrorKind::InvalidParameters => StatusCode::UNPROCESSABLE_ENTITY,
@@ -111,7 +124,7 @@ impl From<Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body =
-            Body { detail: &self.detail, errors: &self.errors, execution_id: self.execution };
+            ErrorBody { detail: &self.detail, errors: &self.errors, execution_id: self.execution };
         let mut response = json_response(self.status, &body);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! What the path of a request names.
+//! Extractors of names in the path of a request.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
@@ -8,7 +8,8 @@ use tinpot_core::{ExecutionId, SpanId, WorkerId};
 
 use crate::error::ApiError;
 
-// Structs, not bare strings: a host may nest the router under a path with captures of its own, which end up in the same map.
+// Structs, not bare strings: a host may nest the router under a path with captures of its own,
+// which end up in the same map.
 
 #[derive(Deserialize)]
 struct Name {
@@ -20,7 +21,7 @@ struct Id {
     id: String,
 }
 
-/// The execution and the artifact that the path names, known or not.
+/// The execution and the artifact in the path, known or not.
 #[derive(Debug)]
 pub(crate) struct PathArtifact(pub(crate) ExecutionId, pub(crate) SpanId);
 
@@ -38,19 +39,19 @@ impl<S: Send + Sync> FromRequestParts<S> for PathArtifact {
         let named = path.ok().and_then(|Path(IdAndArtifact { id, artifact })| {
             Some(Self(id.parse().ok()?, artifact.parse().ok()?))
         });
-        named.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "there is no such artifact"))
+        named.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "artifact not found"))
     }
 }
 
-/// The action that the path names, known or not.
+/// The action in the path, known or not.
 #[derive(Debug)]
 pub(crate) struct ActionName(pub(crate) String);
 
-/// The queue that the path names, known or not.
+/// The queue in the path, known or not.
 #[derive(Debug)]
 pub(crate) struct QueueName(pub(crate) String);
 
-/// The worker that the path names, known or not.
+/// The worker in the path, known or not.
 #[derive(Debug)]
 pub(crate) struct PathWorker(pub(crate) WorkerId);
 
@@ -60,7 +61,9 @@ impl<S: Send + Sync> FromRequestParts<S> for QueueName {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         match Path::<Name>::from_request_parts(parts, state).await {
             Ok(Path(Name { name })) => Ok(Self(name)),
-            Err(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "there is no queue of that name")),
+            Err(_) => {
+                Err(ApiError::new(StatusCode::NOT_FOUND, "queue not found: its name must be UTF-8"))
+            }
         }
     }
 }
@@ -71,12 +74,12 @@ impl<S: Send + Sync> FromRequestParts<S> for PathWorker {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path = Path::<Id>::from_request_parts(parts, state).await;
         let id = path.ok().and_then(|Path(Id { id })| WorkerId::new(&id).ok());
-        let missing = || ApiError::new(StatusCode::NOT_FOUND, "there is no live worker of that id");
+        let missing = || ApiError::new(StatusCode::NOT_FOUND, "worker not found");
         id.map(Self).ok_or_else(missing)
     }
 }
 
-/// The execution that the path names, known or not.
+/// The execution in the path, known or not.
 #[derive(Debug)]
 pub(crate) struct PathExecution(pub(crate) ExecutionId);
 
@@ -84,10 +87,13 @@ impl<S: Send + Sync> FromRequestParts<S> for ActionName {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        // A path that is not UTF-8 once decoded names nothing that exists.
+        // No action has a name that is not UTF-8.
         match Path::<Name>::from_request_parts(parts, state).await {
             Ok(Path(Name { name })) => Ok(Self(name)),
-            Err(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "there is no action of that name")),
+            Err(_) => Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "action not found: its name must be UTF-8",
+            )),
         }
     }
 }
@@ -101,7 +107,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathExecution {
             Err(_) => String::new(),
         };
         text.parse().map(Self).map_err(|_| {
-            ApiError::new(StatusCode::NOT_FOUND, format!("there is no execution {text:?}"))
+            ApiError::new(StatusCode::NOT_FOUND, format!("execution {text:?} not found"))
         })
     }
 }

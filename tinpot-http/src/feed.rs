@@ -1,7 +1,10 @@
-//! `/api/stream`: all that a page of the UI watches, in one connection. Browsers have six for a server, and tabs share them.
+//! `/api/stream`: one connection with everything that a browser shows.
+//!
+//! Browsers allow six HTTP/1.1 connections per server, which all tabs share.
 
 mod change_feed;
-mod frames;
+mod event;
+mod log_batch;
 mod log_fanout;
 
 use std::convert::Infallible;
@@ -10,89 +13,70 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use futures::StreamExt;
+use futures::future::{BoxFuture, Shared};
 use futures::stream::{self, BoxStream, SelectAll};
-use serde::Serialize;
 use tinpot_core::ExecutionId;
 
 pub(crate) use self::change_feed::ChangeFeed;
 use self::change_feed::Topic;
+pub(crate) use self::event::FeedEvent;
+use self::event::Server;
 pub(crate) use self::log_fanout::LogFanout;
 use crate::error::ApiError;
 use crate::params::Params;
 use crate::router::App;
-use crate::stream::{Heartbeat, event_stream};
+use crate::sse::{self, Heartbeat, encoded};
 
-/// Executions that one page follows.
+/// The largest number of executions that one client follows.
 const LOGS_MAX: usize = 8;
 
-#[derive(Serialize)]
-struct Connected<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    server: Server<'a>,
-}
-
-#[derive(Serialize)]
-struct Server<'a> {
-    version: &'static str,
-    instance: &'a str,
-}
-
-#[derive(Serialize)]
-struct Missing {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    execution_id: ExecutionId,
-}
-
-/// What changes of everything, and what some executions write, in one stream.
+/// Streams the changes of all lists, and the logs of some executions.
 ///
-/// It never ends by itself. A client that comes back says in `log` which lines it has.
+/// The stream has no end of its own. A client that reconnects names in `log` the lines that it has.
 #[utoipa::path(
     get,
     path = "/api/stream",
     tag = "server",
     params(
-        ("executions" = Option<bool>, Query, description = "tell which executions change"),
-        ("workers" = Option<bool>, Query, description = "tell when workers change"),
-        ("queues" = Option<bool>, Query, description = "tell when queues change"),
-        ("catalogue" = Option<bool>, Query, description = "tell when actions change"),
-        ("log" = Option<String>, Query, description = "follow up to 8 executions: their ids, each with `:` and the number of the last line that the client has, with commas between them"),
+        ("executions" = Option<bool>, Query, description = "send the executions that change"),
+        ("workers" = Option<bool>, Query, description = "send an event when workers change"),
+        ("queues" = Option<bool>, Query, description = "send an event when queues change"),
+        ("catalogue" = Option<bool>, Query, description = "send an event when actions change"),
+        ("log" = Option<String>, Query, description = "follow up to 8 executions: ids, separated by commas, each optionally with `:` and the number of the last line that the client has"),
     ),
-    responses((status = 200, description = "server-sent events; each has a `PageEvent` in its data", body = String, content_type = "text/event-stream")),
+    responses((status = 200, description = "server-sent events; the data of each is a `PageEvent`", body = String, content_type = "text/event-stream")),
 )]
 pub(crate) async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["executions", "workers", "queues", "catalogue", "log"])?;
     let mut topics = Vec::new();
     for topic in Topic::ALL {
-        let wanted = params.read(topic.name(), "true or false", |text| text.parse().ok())?;
-        if wanted.unwrap_or(false) {
+        if params.flag(topic.name())? {
             topics.push(topic);
         }
     }
     let expected = format!(
-        "up to {LOGS_MAX} different ids of executions, each perhaps with `:` and the number of a line, with commas between them"
+        "up to {LOGS_MAX} different execution ids, separated by commas, each optionally with `:` and a line number"
     );
     let logs = params.read("log", &expected, logs)?.unwrap_or_default();
     let mut streams: SelectAll<BoxStream<'static, Option<Bytes>>> = SelectAll::new();
-    // Of what changes after the client has heard that it is connected, nothing is missed.
-    let listener = app.change_feed.listen(&app.coordinator, topics);
+    // Subscribe before `connected` is sent: the client misses no change after it.
+    let changes = app.change_feed.subscribe(&app.coordinator, topics);
     streams.push(
-        stream::unfold(Some(listener), |listener| async move {
-            let mut listener = listener?;
-            // The end of the coordinator is the end of all.
-            match listener.next().await {
-                Some(bytes) => Some((Some(bytes), Some(listener))),
+        stream::unfold(Some(changes), |changes| async move {
+            let mut changes = changes?;
+            match changes.next().await {
+                Some(bytes) => Some((Some(bytes), Some(changes))),
+                // The coordinator has shut down: `None` as an item ends the whole feed.
                 None => Some((None, None)),
             }
         })
         .boxed(),
     );
     let server = Server { version: env!("CARGO_PKG_VERSION"), instance: &app.instance };
-    let mut first = vec![frames::frame("connected", &Connected { kind: "connected", server })];
+    let mut first = vec![encoded("connected", &FeedEvent::Connected { server })];
     for (id, after) in logs {
         match app.log_fanout.follow(&app.coordinator, id, after).await? {
             Some(follower) => streams.push(
@@ -103,8 +87,7 @@ pub(crate) async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
                 .boxed(),
             ),
             None => {
-                let missing = Missing { kind: "missing", execution_id: id };
-                first.push(frames::frame(&format!("{id}:0"), &missing));
+                first.push(encoded(&format!("{id}:0"), &FeedEvent::Missing { execution_id: id }));
             }
         }
     }
@@ -115,7 +98,7 @@ pub(crate) async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
         let bytes = feed.next().await?;
         Some((Ok::<_, Infallible>(bytes), feed))
     });
-    Ok(event_stream(Body::from_stream(first.chain(rest))).into_response())
+    Ok(sse::response(Body::from_stream(first.chain(rest))))
 }
 
 fn logs(text: &str) -> Option<Vec<(ExecutionId, u64)>> {
@@ -129,12 +112,12 @@ fn logs(text: &str) -> Option<Vec<(ExecutionId, u64)>> {
     (logs.len() <= LOGS_MAX && !twice).then_some(logs)
 }
 
-/// One client's stream. It asks for more only when the connection takes bytes.
+/// The feed of one client. It polls its streams only when the connection takes bytes.
 struct Feed {
-    /// `None` is the end of all of them.
+    /// The changes and the followed logs. An item `None` ends the feed.
     streams: SelectAll<BoxStream<'static, Option<Bytes>>>,
     heartbeat: Heartbeat,
-    shutdown: futures::future::Shared<futures::future::BoxFuture<'static, ()>>,
+    shutdown: Shared<BoxFuture<'static, ()>>,
 }
 
 impl Feed {

@@ -93,7 +93,7 @@ mod openapi;
 mod params;
 mod router;
 mod routes;
-mod stream;
+mod sse;
 mod submission;
 #[cfg(feature = "testing")]
 pub mod testing;

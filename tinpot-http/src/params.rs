@@ -1,9 +1,13 @@
-//! Query parameters: known names, each once, with values that make sense; else 422 naming what is wrong.
+//! Query parameters: known names, each at most once, with valid values. Other queries are refused
+//! with 422.
 
 use std::time::Duration;
 
 use axum::extract::Query;
 use axum::http::Uri;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as WordError, StrDeserializer};
 use tinpot_core::Timestamp;
 
 use crate::error::ApiError;
@@ -13,30 +17,35 @@ use crate::error::ApiError;
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Takes the query of `uri`. A name that is not `known` is refused: a mistyped filter must not answer everything.
+    /// Reads the query of `uri`. Unknown names are refused: a mistyped filter must not select
+    /// everything.
     pub(crate) fn of(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|e| ApiError::unprocessable(format!("the query cannot be read: {e}")))?;
+            .map_err(|e| ApiError::unprocessable(format!("query must be URL-encoded: {e}")))?;
         for (at, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
-                let known = known.join(", ");
+                let known = match known {
+                    [] => "this path has none".to_owned(),
+                    known => format!("use {}", known.join(", ")),
+                };
                 return Err(ApiError::unprocessable(format!(
-                    "{name:?} is unknown: the query parameters are {known}"
+                    "{name:?} is not a query parameter; {known}"
                 )));
             }
             if pairs[..at].iter().any(|(other, _)| other == name) {
-                return Err(ApiError::unprocessable(format!("{name} is given twice")));
+                return Err(ApiError::unprocessable(format!("{name} must be given at most once")));
             }
         }
         Ok(Self(pairs))
     }
 
-    /// The text of a parameter.
+    /// Returns the text of a parameter.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a parameter, when `read` makes sense of its text; `expected` says what would.
+    /// Returns the value that `read` makes of the text of a parameter. If it makes none, the error
+    /// says what is `expected`.
     pub(crate) fn read<T>(
         &self,
         name: &str,
@@ -44,38 +53,55 @@ impl Params {
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let wrong = || ApiError::unprocessable(format!("{name}: must be {expected}, not {text:?}"));
-        read(text).ok_or_else(wrong).map(Some)
+        let invalid =
+            || ApiError::unprocessable(format!("{name} must be {expected} (got {text:?})"));
+        read(text).ok_or_else(invalid).map(Some)
     }
 
-    /// A whole number from 1 to `max`.
+    /// Returns true if a flag is given and true.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        Ok(self.read(name, "true or false", |text| text.parse().ok())?.unwrap_or(false))
+    }
+
+    /// Returns an integer from 1 to `max`.
     pub(crate) fn limit(&self, max: usize) -> Result<Option<usize>, ApiError> {
-        self.read("limit", &format!("a whole number from 1 to {max}"), |text| {
-            text.parse().ok().filter(|limit| (1..=max).contains(limit))
+        self.integer("limit", max)
+    }
+
+    /// Returns an integer from 1 to `max`.
+    pub(crate) fn integer(&self, name: &str, max: usize) -> Result<Option<usize>, ApiError> {
+        self.read(name, &format!("an integer from 1 to {max}"), |text| {
+            text.parse().ok().filter(|number| (1..=max).contains(number))
         })
     }
 
-    /// A time of day, in UTC or with an offset.
+    /// Returns a time, given in UTC or with an offset.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
         self.read(name, "a time such as 2026-12-24T18:00:00Z", |text| {
             let time: jiff::Timestamp = text.parse().ok()?;
-            // Nothing was done before the clock began to count.
+            // Times before 1970 select the same executions as 1970.
             Some(Timestamp(u64::try_from(time.as_microsecond()).unwrap_or(0)))
         })
     }
 
-    /// The number of a log line.
-    pub(crate) fn after(&self) -> Result<Option<u64>, ApiError> {
-        self.read("after", "the number of a log line", |text| text.parse().ok())
+    /// Returns the number of a log line.
+    pub(crate) fn line(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        self.read(name, "the number of a log line", |text| text.parse().ok())
     }
 }
 
-/// What [`seconds`] expects.
+/// Reads a word as a value of an enum, by its serde name.
+pub(crate) fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Option<T> {
+    let deserializer: StrDeserializer<'de, WordError> = text.into_deserializer();
+    T::deserialize(deserializer).ok()
+}
+
+/// The values that [`seconds`] accepts.
 pub(crate) const SECONDS: &str = "a number of seconds above 0 and below 1e19";
 
-/// A time that is longer than nothing.
+/// Returns a duration that is longer than zero.
 pub(crate) fn seconds(seconds: f64) -> Option<Duration> {
     let duration = Duration::try_from_secs_f64(seconds).ok().filter(|_| seconds > 0.0)?;
-    // What is above 0 is not made 0 by a clock that counts in microseconds.
+    // The clock counts microseconds, and must not round a positive duration to zero.
     Some(duration.max(Duration::from_micros(1)))
 }

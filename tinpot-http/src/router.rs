@@ -8,43 +8,46 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::any;
 use futures::FutureExt;
 use tinpot_core::{Coordinator, ExecutionId};
 use tokio::sync::Semaphore;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::feed::{self, ChangeFeed, LogFanout};
 use crate::routes::{
-    actions, details, executions, health, logs, queues, rerun, stats, version, workers,
+    actions, details, executions, health, logs, queues, rerun, stats, stream, version, workers,
 };
-use crate::stream;
 use crate::{csrf, openapi};
 
-/// What every request may use.
+/// The state that all requests share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) coordinator: Coordinator,
     pub(crate) config: HttpConfig,
-    /// The right to search a log.
+    /// The permits for log searches.
     pub(crate) searches: Semaphore,
-    /// Tells this life of the server from any other.
+    /// The id of this start of the server.
     pub(crate) instance: String,
     pub(crate) log_fanout: LogFanout,
     pub(crate) change_feed: ChangeFeed,
 }
 
-/// The API of `coordinator`. Serve it, or nest it under any path; it never binds.
+/// Returns the API of `coordinator`. Serve it, or nest it under any path; it never binds.
 ///
-/// Whoever serves it with axum hands over its `into_make_service()`: axum sets a bare router up again for each connection, which costs many
-/// open streams 20 KB each.
+/// To serve it with axum, pass its `into_make_service()` to `axum::serve`: axum sets a bare router
+/// up again for each connection, which costs 20 KB per open stream.
 ///
-/// It answers unknown paths itself, so nest it (or merge it) into a router that has no fallback of its own at the same level.
+/// The router answers unknown paths itself. Nest it, or merge it, into a router that has no fallback
+/// of its own at the same level.
 pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     let limit = DefaultBodyLimit::max(config.max_body_bytes);
     let origins: Arc<[String]> = config.allow_origins.clone().into();
-    api()
+    Router::from(api())
         .merge(pages(&config))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
@@ -61,40 +64,42 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
         }))
 }
 
-fn api() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/actions", get(actions::list))
-        .route("/api/actions/{name}", get(actions::show))
-        .route("/api/actions/{name}/execute", post(actions::execute))
-        .route("/api/actions/{name}/sync_execute", post(actions::sync_execute))
-        .route("/api/executions", get(executions::list))
-        .route("/api/executions/{id}", get(executions::show))
-        .route("/api/executions/{id}/status", get(executions::status))
-        .route("/api/executions/{id}/cancel", post(executions::cancel))
-        .route("/api/executions/{id}/rerun", post(rerun::rerun))
-        .route("/api/executions/{id}/logs", get(logs::show))
-        .route("/api/executions/{id}/logs/search", get(logs::search))
-        .route("/api/executions/{id}/spans", get(details::spans))
-        .route("/api/executions/{id}/summary", get(details::summary))
-        .route("/api/executions/{id}/artifacts", get(details::artifacts))
-        .route("/api/executions/{id}/artifacts/{artifact}", get(details::artifact))
-        .route("/api/executions/{id}/stream", get(stream::open))
-        .route("/api/workers", get(workers::workers))
-        .route("/api/workers/{id}/drain", post(workers::drain))
-        .route("/api/queues", get(queues::list))
-        .route("/api/queues/{name}/pause", post(queues::pause))
-        .route("/api/queues/{name}/resume", post(queues::resume))
-        .route("/api/stats", get(stats::stats))
-        .route("/api/stream", get(feed::open))
-        .route("/api/version", get(version::version))
-        .route("/openapi.json", get(openapi::show))
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        // A fallback is lost when the router that this one is nested in is nested itself; a route is not.
+/// The routes of the API, and the document that describes them.
+pub(crate) fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .routes(routes!(actions::list))
+        .routes(routes!(actions::show))
+        .routes(routes!(actions::execute))
+        .routes(routes!(actions::sync_execute))
+        .routes(routes!(executions::list))
+        .routes(routes!(executions::show))
+        .routes(routes!(executions::status))
+        .routes(routes!(executions::cancel))
+        .routes(routes!(rerun::rerun))
+        .routes(routes!(logs::show))
+        .routes(routes!(logs::search))
+        .routes(routes!(details::spans))
+        .routes(routes!(details::summary))
+        .routes(routes!(details::artifacts))
+        .routes(routes!(details::artifact))
+        .routes(routes!(stream::open))
+        .routes(routes!(workers::workers))
+        .routes(routes!(workers::drain))
+        .routes(routes!(queues::list))
+        .routes(routes!(queues::pause))
+        .routes(routes!(queues::resume))
+        .routes(routes!(stats::stats))
+        .routes(routes!(feed::open))
+        .routes(routes!(version::version))
+        .routes(routes!(openapi::show))
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        // A fallback is lost when the router that this one is nested in is nested itself; a route
+        // is not.
         .route("/api/{*rest}", any(unknown_route))
 }
 
-/// The web UI, when it is there and wanted.
+/// Returns the routes of the web UI, if it is built in and turned on.
 fn pages(config: &HttpConfig) -> Router<Arc<App>> {
     #[cfg(feature = "ui")]
     if config.ui {
@@ -105,11 +110,11 @@ fn pages(config: &HttpConfig) -> Router<Arc<App>> {
 }
 
 pub(crate) async fn unknown_route(uri: Uri) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {:?}", uri.path()))
+    ApiError::new(StatusCode::NOT_FOUND, format!("path {:?} not found", uri.path()))
 }
 
 async fn unknown_method(method: Method) -> ApiError {
-    let detail = format!("{method} is not allowed here: the header Allow names what is");
+    let detail = format!("method {method} is not allowed here; use one of the header Allow");
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
@@ -124,7 +129,8 @@ async fn catch_panic(request: Request, next: Next) -> Response {
                 .copied()
                 .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             tracing::error!(path = uri.path(), message, "a request panicked");
-            let detail = "an internal error, which the server has logged; nothing is known of what the request did";
+            let detail =
+                "internal error, which the server logged; the request may have had an effect";
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod logs;
 pub(crate) mod queues;
 pub(crate) mod rerun;
 pub(crate) mod stats;
+pub(crate) mod stream;
 #[cfg(feature = "ui")]
 pub(crate) mod ui;
 pub(crate) mod version;

@@ -1,4 +1,5 @@
-//! The body of a submission: `{"parameters": {…}, "options": {…}}`, both optional, or nothing at all.
+//! The body of a submission: `{"parameters": {…}, "options": {…}}`. Both fields are optional, and so
+//! is the body.
 
 mod document;
 mod options;
@@ -10,26 +11,53 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tinpot_core::{Json, SubmitOptions};
+use utoipa::{PartialSchema, ToSchema};
 
 use self::document::Entries;
-use self::options::options;
+use self::options::{OptionsBody, options};
 use crate::error::ApiError;
+use crate::openapi::scalars;
 use crate::router::App;
 
-/// How many times the limit of a body are read of one that is refused, and for how long.
+/// The bounds of reading a refused body: a multiple of the limit of a body, and a time.
 const READ_ON_TIMES: usize = 16;
 const READ_ON_TIME: Duration = Duration::from_secs(2);
 
-/// What a caller wants to be run with.
+/// The body of a submission: what to run an action with.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Submission)]
+pub(crate) struct SubmissionBody<'a> {
+    /// The parameters that the `schema` of the action describes.
+    #[serde(borrow, default, deserialize_with = "given")]
+    #[schema(value_type = BTreeMap<String, scalars::Json>, required = false)]
+    parameters: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    #[schema(value_type = OptionsBody, required = false)]
+    options: Option<&'a RawValue>,
+}
+
+/// The body of a rerun: the options that differ from the recorded ones.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Rerun)]
+pub(crate) struct RerunBody<'a> {
+    #[serde(borrow, default, deserialize_with = "given")]
+    #[schema(value_type = OptionsBody, required = false)]
+    options: Option<&'a RawValue>,
+}
+
+/// The parameters and options of a submission.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) parameters: Json,
     pub(crate) options: SubmitOptions,
 }
 
-/// What a caller wants to be otherwise when something is run again: `{"options": {…}}`, or nothing at all.
+/// The options that a client changes when it runs an execution again.
 #[derive(Debug)]
 pub(crate) struct RerunOptions(pub(crate) SubmitOptions);
 
@@ -49,13 +77,13 @@ impl FromRequest<Arc<App>> for RerunOptions {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (headers, body) = read_request(request, app).await?;
-        let mut options = Submission::read_fields(&body, &["options"])?.options;
-        add_headers(&mut options, &headers)?;
-        Ok(Self(options))
+        let mut rerun = Self::read(&body)?;
+        add_headers(&mut rerun.0, &headers)?;
+        Ok(rerun)
     }
 }
 
-/// Reads a request to its end, within the bounds.
+/// Reads a request to its end, within the limits.
 async fn read_request(request: Request, app: &Arc<App>) -> Result<(HeaderMap, Bytes), ApiError> {
     let limit = app.config.max_body_bytes;
     check_type(request.headers())?;
@@ -64,28 +92,29 @@ async fn read_request(request: Request, app: &Arc<App>) -> Result<(HeaderMap, By
         return Err(error);
     }
     let headers = request.headers().clone();
-    // The router's `DefaultBodyLimit` ends the reading of a body that is longer than it said, or did not say.
+    // The router's `DefaultBodyLimit` cuts a body that is longer than its `Content-Length`, or that
+    // has none.
     let body = Bytes::from_request(request, app).await.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             too_large(limit)
         } else {
-            ApiError::bad_request("the body could not be read to its end")
+            ApiError::bad_request("body could not be read to its end")
         }
     })?;
     Ok((headers, body))
 }
 
-/// Takes over what the headers say of a submission.
+/// Adds the options that the headers of a submission give.
 fn add_headers(options: &mut SubmitOptions, headers: &HeaderMap) -> Result<(), ApiError> {
     let key = text_of(headers, "Idempotency-Key")?;
-    // The draft has it as a quoted string; everybody sends it bare.
+    // The IETF draft has a quoted string; clients send it without quotes.
     let bare = |key: &str| {
         let inner = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
         inner.unwrap_or(key).to_owned()
     };
     let key = key.as_deref().map(bare);
     add_header(&mut options.idempotency_key, key, "idempotency_key", "Idempotency-Key")?;
-    // A proxy may send it empty when nobody has logged in.
+    // A proxy may send an empty header for users without a login.
     let who = text_of(headers, "X-Requested-By")?.filter(|who| !who.is_empty());
     add_header(&mut options.requested_by, who, "requested_by", "X-Requested-By")
 }
@@ -98,7 +127,8 @@ fn add_header(
 ) -> Result<(), ApiError> {
     match (&option, &text) {
         (Some(other), Some(text)) if other != text => {
-            let detail = format!("options.{name}: is another one than that of the header {header}");
+            let detail =
+                format!("options.{name} must be equal to the header {header}; give only one");
             Err(ApiError::unprocessable(detail))
         }
         (None, Some(_)) => {
@@ -110,37 +140,55 @@ fn add_header(
 }
 
 impl Submission {
+    /// Reads a body, which may be empty.
     pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
-        Self::read_fields(body, &["options", "parameters"])
-    }
-
-    fn read_fields(body: &[u8], names: &[&str]) -> Result<Self, ApiError> {
         let mut submission =
             Self { parameters: Json::empty_object(), options: SubmitOptions::default() };
-        if body.trim_ascii().is_empty() {
-            return Ok(submission);
-        }
-        let text = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
-        let Entries(fields) = serde_json::from_str(text).map_err(|e| unreadable(text, &e))?;
-        known("", &fields, names)?;
-        for (name, value) in fields {
-            match name.as_str() {
-                // What of it does not fit the action is the coordinator's to say.
-                "parameters" => submission.parameters = Json::from(value.to_owned()),
-                _ => submission.options = options(value)?,
+        if let Some(body) = object::<SubmissionBody<'_>>(body)? {
+            if let Some(parameters) = body.parameters {
+                // The coordinator checks them against the schema of the action.
+                submission.parameters = Json::from(parameters.to_owned());
             }
+            submission.options = body.options.map(options).transpose()?.unwrap_or_default();
         }
         Ok(submission)
     }
 }
 
-const NO_OBJECT: &str = "the body must be a JSON object";
-
-fn not_json(why: &dyn std::fmt::Display) -> ApiError {
-    ApiError::bad_request(format!("the body is not JSON: {why}"))
+impl RerunOptions {
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let body = object::<RerunBody<'_>>(body)?;
+        let given = body.and_then(|body| body.options).map(options).transpose()?;
+        Ok(Self(given.unwrap_or_default()))
+    }
 }
 
-/// Why a body cannot be read. What is wrong with single values is said as it is of parameters that do not fit.
+/// Reads a body as an object; `None` if the body is empty.
+fn object<'a, T>(body: &'a [u8]) -> Result<Option<T>, ApiError>
+where
+    T: Deserialize<'a> + PartialSchema,
+{
+    if body.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
+    let entries: Entries<'_> = serde_json::from_str(text).map_err(|e| unreadable(text, &e))?;
+    entries.check::<T>("")?;
+    serde_json::from_str(text).map(Some).map_err(|e| unreadable(text, &e))
+}
+
+/// Reads a value, keeping null.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+const NO_OBJECT: &str = "body must be a JSON object";
+
+fn not_json(why: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad_request(format!("body must be JSON: {why}"))
+}
+
+/// Returns the reason why a body cannot be read. Invalid values are reported like invalid parameters.
 fn unreadable(text: &str, error: &serde_json::Error) -> ApiError {
     match Json::parse(text) {
         Ok(_) if error.is_data() => ApiError::unprocessable(NO_OBJECT),
@@ -149,7 +197,7 @@ fn unreadable(text: &str, error: &serde_json::Error) -> ApiError {
         Err(error) => {
             let mut errors = error.violations().to_vec();
             for error in &mut errors {
-                // Parameters are named without the word in front, as everywhere.
+                // Paths of parameters start below `parameters`, as in all violations.
                 if let Some(path) = error.path.strip_prefix("parameters.") {
                     error.path = path.to_owned();
                 }
@@ -160,44 +208,19 @@ fn unreadable(text: &str, error: &serde_json::Error) -> ApiError {
     }
 }
 
-/// Refuses fields of unknown names, since a mistyped `parameters` must not run the action with its defaults, and those that are given twice,
-/// which parsers disagree about.
-fn known(path: &str, fields: &[(String, &RawValue)], known: &[&str]) -> Result<(), ApiError> {
-    let unknown: Vec<String> = fields
-        .iter()
-        .filter(|(name, _)| !known.contains(&name.as_str()))
-        .take(10)
-        .map(|(name, _)| format!("{path}{name}: is unknown"))
-        .collect();
-    if unknown.is_empty() {
-        let twice = fields
-            .iter()
-            .enumerate()
-            .find(|(at, (name, _))| fields[..*at].iter().any(|(other, _)| other == name));
-        return match twice {
-            Some((_, (name, _))) => {
-                Err(ApiError::unprocessable(format!("{path}{name}: is given twice")))
-            }
-            None => Ok(()),
-        };
-    }
-    let detail = format!("{}; the fields are {}", unknown.join("; "), known.join(", "));
-    Err(ApiError::unprocessable(detail))
-}
-
-/// A header as text; the one by which a submission is named is that of the IETF's draft of that name.
+/// Returns a header as text.
 fn text_of(headers: &HeaderMap, name: &str) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(name) else { return Ok(None) };
-    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
-        ApiError::unprocessable(format!("the header {name}: must be text in UTF-8"))
-    })?;
+    let text = std::str::from_utf8(value.as_bytes())
+        .map_err(|_| ApiError::unprocessable(format!("header {name} must be UTF-8")))?;
     Ok(Some(text.trim().to_owned()))
 }
 
-/// Refuses what says that it is not JSON. Saying nothing is fine, as is `application/octet-stream`, which says nothing either.
+/// Refuses content types other than JSON. A request may have none, or `application/octet-stream`,
+/// which clients send for unknown content.
 ///
-/// Text and forms are refused rather than looked into: those are what a foreign page can make old browsers send without a word about it; of
-/// others [`crate::origin`] knows.
+/// Text and forms are refused even if they contain JSON: pages of other sites can make old browsers
+/// send those without the headers that [`crate::csrf`] checks.
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let given = String::from_utf8_lossy(value.as_bytes());
@@ -209,12 +232,11 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if fits {
         return Ok(());
     }
-    let detail =
-        format!("the content type {essence:?} is not JSON: send `Content-Type: application/json`");
+    let detail = format!("content type must be application/json (got {essence:?})");
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-/// Refuses a body that says it is too large before any of it is kept.
+/// Refuses a body whose `Content-Length` is too large, before it is read.
 fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     match length.and_then(|length| length.parse::<u64>().ok()) {
@@ -223,8 +245,8 @@ fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
     }
 }
 
-/// Reads a body that is refused, within bounds: a client that writes to the end before it reads would else see a broken connection instead of
-/// the answer.
+/// Reads a refused body, within bounds: a client that writes the whole body before it reads would
+/// otherwise see a broken connection instead of the answer.
 async fn read_on(request: Request, limit: usize) {
     let mut left = limit.saturating_mul(READ_ON_TIMES);
     let mut body = request.into_body().into_data_stream();
@@ -240,6 +262,6 @@ async fn read_on(request: Request, limit: usize) {
 }
 
 fn too_large(limit: usize) -> ApiError {
-    let detail = format!("the body is too large: at most {limit} bytes");
+    let detail = format!("body must be at most {limit} bytes");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }

@@ -1,18 +1,18 @@
-//! What is fuzzed of this crate: what strangers send.
+//! Entry points for fuzzing: the readers of untrusted input.
 
 use axum::http::{HeaderMap, HeaderValue, Uri};
 
-use crate::stream::resume;
+use crate::sse::resume;
 use crate::submission::Submission;
 
-/// The body of a submission: it is read, or refused with a reason.
+/// Reads the body of a submission. It is valid, or refused with a reason.
 pub fn submission(bytes: &[u8]) {
     if let Err(error) = Submission::read(bytes) {
         assert!(!error.detail().is_empty());
     }
 }
 
-/// Where a stream goes on: a `Last-Event-ID`, or a query after `?`.
+/// Reads the position of a stream: a `Last-Event-ID`, or a query after `?`.
 pub fn resume_id(bytes: &[u8]) {
     let mut headers = HeaderMap::new();
     let mut uri = Uri::from_static("/");

@@ -249,7 +249,7 @@ fn explained(
                     Some(flag) => format!("{flag} ({path})"),
                     None => path.clone(),
                 };
-                message.push_str(&format!("\n  {place}: {what}"));
+                message.push_str(&format!("\n  {place} {what}"));
             }
             message.push_str(&format!("\nsee: {again} --help"));
             CliError::new(Code::Usage, message)

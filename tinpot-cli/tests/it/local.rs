@@ -65,7 +65,7 @@ fn exec_runs_one_action_as_a_worker_would() {
     assert_eq!((ran.ok(), ran.stderr.trim()), ("42\n", "working"));
     assert_eq!(run(&["exec", &target("twice"), "-p", "number=2", "--json"]).json()["result"], 4);
     assert!(run(&["exec", &target("bad")]).failed(1).contains("RuntimeError: no"));
-    assert!(run(&["exec", &target("twice")]).failed(2).contains("--number: is required"));
+    assert!(run(&["exec", &target("twice")]).failed(2).contains("--number is required"));
     assert!(run(&["exec", &target("twcie")]).failed(5).contains("did you mean \"twice\"?"));
     let help = run(&["exec", &target("twice"), "--help"]);
     assert!(help.ok().contains("--number <INTEGER>"));

@@ -75,7 +75,7 @@ impl ExecutionHandle {
     pub async fn execution(&self) -> Result<Arc<Execution>> {
         let execution = self.coordinator.execution(self.id).await?;
         execution.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("there is no execution {}", self.id))
+            Error::new(ErrorKind::NotFound, format!("execution {} not found", self.id))
         })
     }
 }

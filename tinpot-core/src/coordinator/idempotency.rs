@@ -14,17 +14,14 @@ const RECENT_KEYS: usize = 65_536;
 
 /// Checks a text by which submitters name something.
 pub(super) fn check_name(what: &str, text: &str) -> Result<()> {
-    let wrong = if text.is_empty() {
-        "is empty".to_owned()
-    } else if text.chars().nth(NAME_MAX_CHARS).is_some() {
-        format!("has {} bytes", text.len())
+    let chars = text.chars().count();
+    let message = if !(1..=NAME_MAX_CHARS).contains(&chars) {
+        format!("{what} must have 1 to {NAME_MAX_CHARS} characters (got {chars})")
     } else if text.chars().any(char::is_control) {
-        "has a control character".to_owned()
+        format!("{what} must not have control characters (got {text:?})")
     } else {
         return Ok(());
     };
-    let message =
-        format!("{what} {wrong}: 1 to {NAME_MAX_CHARS} characters, no control characters");
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
 

@@ -15,7 +15,7 @@ impl Coordinator {
     /// not fit what the action has become.
     pub async fn rerun(&self, id: ExecutionId, options: SubmitOptions) -> Result<ExecutionHandle> {
         let Some(recorded) = self.execution(id).await? else {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no execution {id}")));
+            return Err(Error::new(ErrorKind::NotFound, format!("execution {id} not found")));
         };
         let given = options.clone();
         let mut merged = options;

@@ -86,11 +86,11 @@ pub(crate) fn prepare(
     let bytes = parameters.as_str().len();
     if bytes > max_parameters_bytes {
         let message =
-            format!("the parameters must have at most {max_parameters_bytes} bytes (got {bytes})");
+            format!("parameters must have at most {max_parameters_bytes} bytes (got {bytes})");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let Some((name, entry)) = catalogue.get_key_value(action) else {
-        return Err(Error::new(ErrorKind::NotFound, format!("there is no action {action:?}")));
+        return Err(Error::new(ErrorKind::NotFound, format!("action {action:?} not found")));
     };
     let secrets = entry.check(&parameters)?;
     let action = &entry.action;
@@ -117,7 +117,7 @@ pub(crate) fn prepare(
     execution.retry.check()?;
     let delay = match options.not_before {
         Some(_) if options.delay.is_some() => {
-            let message = "delay and not_before cannot be combined: give one of them";
+            let message = "delay and not_before exclude each other; give one";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Some(_) => None,

@@ -204,16 +204,15 @@ impl Action {
 /// # Errors
 /// [`ErrorKind::InvalidInput`], naming `what`, when it is empty, longer than 128 characters or has a `/` or a control character.
 pub fn check_label(what: &str, label: &str) -> Result<()> {
-    let wrong = if label.is_empty() {
-        "is empty"
-    } else if label.chars().count() > 128 {
-        "is longer than 128 characters"
+    let chars = label.chars().count();
+    let message = if !(1..=128).contains(&chars) {
+        format!("{what} must have 1 to 128 characters (got {chars})")
     } else if label.chars().any(|c| c == '/' || c.is_control()) {
-        "has a '/' or a control character"
+        format!("{what} must not have '/' or control characters (got {label:?})")
     } else {
         return Ok(());
     };
-    Err(Error::new(ErrorKind::InvalidInput, format!("the {what} {label:?} {wrong}")))
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 /// A reason why a file or an action could not be loaded, such as a syntax error or a duplicate name.

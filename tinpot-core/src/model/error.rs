@@ -88,9 +88,14 @@ impl Error {
         Self { kind, message: message.into(), source: None, violations: Vec::new() }
     }
 
-    /// Creates an error that names every violation; `context` goes in front.
-    pub(crate) fn of_violations(kind: ErrorKind, context: &str, violations: Violations) -> Self {
-        let (text, violations) = violations.into_parts();
+    /// Creates an error that names every violation of `document`, after a `context`.
+    pub(crate) fn of_violations(
+        kind: ErrorKind,
+        context: &str,
+        document: &str,
+        violations: Violations,
+    ) -> Self {
+        let (text, violations) = violations.into_parts(document);
         Self::new(kind, format!("{context}{text}")).with_violations(violations)
     }
 

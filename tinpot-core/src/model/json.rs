@@ -39,9 +39,9 @@ impl Json {
                 let faults = strict::read(&text).faults;
                 let kind = ErrorKind::Malformed;
                 Err(if faults.is_empty() {
-                    Error::new(kind, format!("not a JSON document: {error}"))
+                    Error::new(kind, format!("document must be JSON: {error}"))
                 } else {
-                    Error::of_violations(kind, "not a JSON document: ", faults)
+                    Error::of_violations(kind, "", "document", faults)
                 })
             }
         }

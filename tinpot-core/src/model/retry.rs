@@ -103,10 +103,10 @@ impl Backoff {
     fn check(&self) -> Result<()> {
         let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
         if !(1.0..=100.0).contains(&self.factor) {
-            return invalid(format!("the retry factor is {}: between 1 and 100", self.factor));
+            return invalid(format!("retry_factor must be from 1 to 100 (got {})", self.factor));
         }
         if !(0.0..=1.0).contains(&self.jitter) {
-            return invalid(format!("retry_jitter is {}: between 0 and 1", self.jitter));
+            return invalid(format!("retry_jitter must be from 0 to 1 (got {})", self.jitter));
         }
         if self.delay > DURATION_MAX || self.max_delay > DURATION_MAX {
             return invalid("retry_delay and max_retry_delay: at most 100 years".to_owned());
@@ -163,10 +163,13 @@ impl RetryPolicy {
     pub fn check(&self) -> Result<()> {
         let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
         if self.retries > RETRIES_MAX {
-            return invalid(format!("retries is {}: at most {RETRIES_MAX}", self.retries));
+            return invalid(format!(
+                "retries must be at most {RETRIES_MAX} (got {})",
+                self.retries
+            ));
         }
         if self.max_lost_attempts == 0 {
-            return invalid("max_lost_attempts is 0: at least 1".to_owned());
+            return invalid("max_lost_attempts must be at least 1 (got 0)".to_owned());
         }
         self.backoff.check()
     }

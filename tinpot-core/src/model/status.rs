@@ -67,7 +67,7 @@ impl FromStr for Status {
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
             let names = Self::ALL.map(Status::as_str).join(", ");
-            let message = format!("{text:?} is not a status: one of {names}");
+            let message = format!("status must be one of {names} (got {text:?})");
             Error::new(ErrorKind::InvalidInput, message)
         })
     }

@@ -9,7 +9,10 @@ pub(crate) const VIOLATIONS_MAX: usize = 50;
 /// The maximum length of a path in bytes: the names in it come from the submitter.
 const PATH_BYTES: usize = 256;
 
-/// One value that does not fit.
+/// One invalid value among the parameters of a submission.
+///
+/// As text, it is path and message, joined by a blank: `days must be at most 30 (got 31)`. A message
+/// starts with a verb, gives the bound and the value, and has no period at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// The path of the value: `days`, `hosts[3]`, `options.force`; empty for the whole document.
@@ -23,7 +26,7 @@ impl fmt::Display for Violation {
         if self.path.is_empty() {
             f.write_str(&self.message)
         } else {
-            write!(f, "{}: {}", self.path, self.message)
+            write!(f, "{} {}", self.path, self.message)
         }
     }
 }
@@ -67,9 +70,14 @@ impl Violations {
         self.named.iter().any(|violation| violation.path == path)
     }
 
-    /// Returns what was recorded: one line of text and the violations themselves.
-    pub(super) fn into_parts(self) -> (String, Vec<Violation>) {
-        let mut all: Vec<String> = self.named.iter().map(Violation::to_string).collect();
+    /// Returns one line of text, in which `document` names the whole document, and the violations
+    /// themselves.
+    pub(super) fn into_parts(self, document: &str) -> (String, Vec<Violation>) {
+        let line = |violation: &Violation| match violation.path.as_str() {
+            "" => format!("{document} {}", violation.message),
+            _ => violation.to_string(),
+        };
+        let mut all: Vec<String> = self.named.iter().map(line).collect();
         if self.more > 0 {
             all.push(format!("and {} more", self.more));
         }

@@ -184,7 +184,7 @@ async fn errors_of_children_arrive_with_their_words() {
     let error = run(&coordinator, "relay", serde_json::json!({})).await.error().expect("an error");
     assert!(error.contains("fail (execution ") && error.contains("no luck"), "{error}");
     let error = run(&coordinator, "wrong", serde_json::json!({})).await.error().expect("an error");
-    assert!(error.contains("number: must be an integer"), "{error}");
+    assert!(error.contains("number must be an integer"), "{error}");
 }
 
 fn of_parent(parent: &ExecutionHandle) -> ListOptions {

@@ -217,7 +217,10 @@ async fn options_that_make_no_sense_are_refused_by_name() {
     let cluster = Cluster::start().await;
     let century = Duration::from_secs(4_000_000_000);
     let rows = [
-        (SubmitOptions::new().retries(1_000_000_000), "retries is 1000000000"),
+        (
+            SubmitOptions::new().retries(1_000_000_000),
+            "retries must be at most 1000 (got 1000000000)",
+        ),
         (SubmitOptions::new().timeout(Duration::ZERO), "timeout"),
         (SubmitOptions::new().timeout(century), "timeout"),
         (SubmitOptions::new().delay(century), "delay"),
@@ -226,10 +229,16 @@ async fn options_that_make_no_sense_are_refused_by_name() {
         (SubmitOptions::new().backoff(Backoff::default().jitter(f64::NAN)), "retry_jitter"),
         (
             SubmitOptions::new().idempotency_key("k".repeat(1_000_000)),
-            "idempotency_key has 1000000",
+            "idempotency_key must have 1 to 255 characters (got 1000000)",
         ),
-        (SubmitOptions::new().idempotency_key(""), "idempotency_key is empty"),
-        (SubmitOptions::new().idempotency_key("a\nb"), "idempotency_key has a control"),
+        (
+            SubmitOptions::new().idempotency_key(""),
+            "idempotency_key must have 1 to 255 characters (got 0)",
+        ),
+        (
+            SubmitOptions::new().idempotency_key("a\nb"),
+            "idempotency_key must not have control characters",
+        ),
         (SubmitOptions::new().queue(""), "queue"),
         (
             SubmitOptions::new().delay(Duration::from_secs(1)).not_before(Timestamp(1)),

@@ -143,9 +143,9 @@ async fn who_asked_is_kept_and_found() {
     let found = cluster.coordinator.executions(&options).await.expect("a list");
     assert_eq!(found.iter().map(|new| new.id).collect::<Vec<_>>(), [anna.id()]);
     for (who, wrong) in [
-        (String::new(), "requested_by is empty"),
-        ("x".repeat(256), "requested_by has 256 bytes"),
-        ("a\nb".to_owned(), "requested_by has a control character"),
+        (String::new(), "requested_by must have 1 to 255 characters (got 0)"),
+        ("x".repeat(256), "requested_by must have 1 to 255 characters (got 256)"),
+        ("a\nb".to_owned(), "requested_by must not have control characters"),
     ] {
         let parameters = Json::parse(r#"{"number": 1}"#).expect("JSON");
         let options = SubmitOptions::new().requested_by(who);

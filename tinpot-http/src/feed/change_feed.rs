@@ -1,25 +1,29 @@
-//! What changes of all that lists show: read and written once for all who look.
+//! Changes of executions, workers, queues and the catalogue: read and encoded once for all clients.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
-use tinpot_core::{Changes, Coordinator};
+use tinpot_core::{Changes, Coordinator, ExecutionId};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinHandle;
 
-use super::frames::frame;
+use super::event::FeedEvent;
 use crate::model::ExecutionSummary;
+use crate::sse::encoded;
 
-/// Changes are gathered for so long, which is four events a second; of what is only told to have changed, every second time.
+/// The time for which changes are gathered: at most four events with executions per second, and
+/// half as many of each other topic.
 const GATHER: Duration = Duration::from_millis(250);
-/// The executions of one event.
+/// The largest number of executions in one event.
 const EXECUTIONS: usize = 200;
-/// Events that are kept for those who are a little behind.
+/// The events that are kept for clients that lag. Eight seconds of executions alone.
 const KEPT: usize = 32;
 
-/// What one wants to be told of.
+/// The id of all events of this feed: nothing resumes here.
+const ID: &str = "change";
+
+/// A kind of change that clients subscribe to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topic {
     Executions,
@@ -28,20 +32,11 @@ pub(super) enum Topic {
     Catalogue,
 }
 
-#[derive(Serialize)]
-struct Changed<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executions: Option<Vec<ExecutionSummary<'a>>>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    more: bool,
-}
-
 impl Topic {
     pub(super) const ALL: [Self; 4] =
         [Self::Executions, Self::Workers, Self::Queues, Self::Catalogue];
 
+    /// Returns the name of the query parameter.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Executions => "executions",
@@ -51,56 +46,71 @@ impl Topic {
         }
     }
 
-    /// It changed, and how is not known.
+    /// Returns the event after which a client requests everything of this topic again.
     fn reload(self) -> Bytes {
-        let executions = (self == Self::Executions).then(Vec::new);
-        let more = executions.is_some();
-        frame("change", &Changed { kind: self.name(), executions, more })
+        let event = match self {
+            Self::Executions => FeedEvent::Executions { executions: Vec::new(), more: true },
+            Self::Workers => FeedEvent::Workers,
+            Self::Queues => FeedEvent::Queues,
+            Self::Catalogue => FeedEvent::Catalogue,
+        };
+        encoded(ID, &event)
     }
 }
 
-/// Where changes are told, while anybody listens.
-#[derive(Debug, Default)]
-pub(crate) struct ChangeFeed(Mutex<Weak<Watched>>);
+/// A message to all subscriptions.
+#[derive(Clone, Debug)]
+enum Message {
+    Changed(Topic, Bytes),
+    /// The coordinator has shut down.
+    End,
+}
 
+/// The source of changes. It reads while at least one client is subscribed.
+#[derive(Debug, Default)]
+pub(crate) struct ChangeFeed(Mutex<Weak<Reader>>);
+
+/// The task that reads changes. The subscriptions own it, so it ends with the last one.
 #[derive(Debug)]
-struct Watched {
-    news: broadcast::Sender<(Option<Topic>, Bytes)>,
+struct Reader {
+    messages: broadcast::Sender<Message>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Watched {
+impl Drop for Reader {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 impl ChangeFeed {
-    pub(super) fn listen(&self, coordinator: &Coordinator, topics: Vec<Topic>) -> Listener {
-        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let watched = board.upgrade().unwrap_or_else(|| {
-            let news = broadcast::channel(KEPT).0;
-            // From now on, not from when the task is first run.
+    /// Subscribes to all changes from now on.
+    pub(super) fn subscribe(&self, coordinator: &Coordinator, topics: Vec<Topic>) -> Subscription {
+        // The lock is held while the reader starts, so that two clients never start two.
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = current.upgrade().unwrap_or_else(|| {
+            let messages = broadcast::channel(KEPT).0;
+            // Subscribe here: the task may run much later, and would miss changes until then.
             let changes = coordinator.changes();
-            let task = tokio::spawn(watch(coordinator.clone(), changes, news.clone()));
-            let watched = Arc::new(Watched { news, task });
-            *board = Arc::downgrade(&watched);
-            watched
+            let task = tokio::spawn(read(coordinator.clone(), changes, messages.clone()));
+            let reader = Arc::new(Reader { messages, task });
+            *current = Arc::downgrade(&reader);
+            reader
         });
-        let news = watched.news.subscribe();
-        Listener { _watched: watched, news, topics, ready: Vec::new() }
+        let messages = reader.messages.subscribe();
+        Subscription { _reader: reader, messages, topics, ready: Vec::new() }
     }
 }
 
-async fn watch(
+async fn read(
     coordinator: Coordinator,
     mut changes: Changes,
-    news: broadcast::Sender<(Option<Topic>, Bytes)>,
+    messages: broadcast::Sender<Message>,
 ) {
     let mut pending = Vec::new();
     let mut even = true;
     loop {
-        // What was held back is told at the next turn, whether anything else changes or not.
+        // Topics that were held back are sent in the next turn, even if nothing changes until then.
         let changed = if pending.is_empty() {
             match changes.next().await {
                 Some(changed) => changed,
@@ -121,55 +131,58 @@ async fn watch(
             }
         }
         if !changed.executions.is_empty() || changed.missed {
-            let latest = changed.executions.len().saturating_sub(EXECUTIONS);
-            let mut executions = Vec::with_capacity(changed.executions.len() - latest);
-            for id in &changed.executions[latest..] {
-                match coordinator.execution(*id).await {
-                    Ok(execution) => executions.extend(execution),
-                    Err(error) => tracing::warn!(execution = %id, %error, "cannot be read"),
-                }
-            }
-            let summaries =
-                executions.iter().map(|execution| ExecutionSummary::of(execution)).collect();
-            let event = Changed {
-                kind: Topic::Executions.name(),
-                executions: Some(summaries),
-                more: changed.missed || latest > 0,
-            };
-            let _ = news.send((Some(Topic::Executions), frame("change", &event)));
+            let event = executions_event(&coordinator, &changed.executions, changed.missed).await;
+            // Sending fails only if the last subscription has just been dropped.
+            let _ = messages.send(Message::Changed(Topic::Executions, event));
         }
         even = !even;
         if !even {
             for topic in pending.drain(..) {
-                let _ = news.send((Some(topic), topic.reload()));
+                let _ = messages.send(Message::Changed(topic, topic.reload()));
             }
         }
         tokio::time::sleep(GATHER).await;
     }
-    // The coordinator has ended.
-    let _ = news.send((None, Bytes::new()));
+    let _ = messages.send(Message::End);
 }
 
-/// One who wants to know what changes.
+/// Encodes the latest of the executions that changed.
+async fn executions_event(coordinator: &Coordinator, ids: &[ExecutionId], missed: bool) -> Bytes {
+    let skipped = ids.len().saturating_sub(EXECUTIONS);
+    let mut executions = Vec::with_capacity(ids.len() - skipped);
+    for id in &ids[skipped..] {
+        match coordinator.execution(*id).await {
+            Ok(execution) => executions.extend(execution),
+            Err(error) => tracing::warn!(execution = %id, %error, "cannot read an execution"),
+        }
+    }
+    let summaries = executions.iter().map(|execution| ExecutionSummary::of(execution)).collect();
+    encoded(ID, &FeedEvent::Executions { executions: summaries, more: missed || skipped > 0 })
+}
+
+/// The changes that one client subscribed to.
 #[derive(Debug)]
-pub(super) struct Listener {
-    _watched: Arc<Watched>,
-    news: broadcast::Receiver<(Option<Topic>, Bytes)>,
+pub(super) struct Subscription {
+    _reader: Arc<Reader>,
+    messages: broadcast::Receiver<Message>,
     topics: Vec<Topic>,
     ready: Vec<Bytes>,
 }
 
-impl Listener {
-    /// The next event; `None` when the coordinator has ended.
+impl Subscription {
+    /// Returns the next event; `None` when the coordinator has shut down.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(bytes) = self.ready.pop() {
                 return Some(bytes);
             }
-            match self.news.recv().await {
-                Ok((Some(topic), bytes)) if self.topics.contains(&topic) => return Some(bytes),
-                Ok((Some(_), _)) => {}
-                Ok((None, _)) | Err(RecvError::Closed) => return None,
+            match self.messages.recv().await {
+                Ok(Message::Changed(topic, bytes)) if self.topics.contains(&topic) => {
+                    return Some(bytes);
+                }
+                Ok(Message::Changed(..)) => {}
+                Ok(Message::End) | Err(RecvError::Closed) => return None,
+                // The client missed events: it requests everything again.
                 Err(RecvError::Lagged(_)) => {
                     self.ready = self.topics.iter().map(|topic| topic.reload()).collect();
                 }

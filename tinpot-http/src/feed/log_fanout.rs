@@ -1,4 +1,5 @@
-//! Executions that are followed. What is new of one is read and written once, however many follow it; who is behind reads on its own.
+//! Followed executions. What is new is read and encoded once per execution, for all its followers.
+//! A follower that lags, or that joins late, reads the lines that it lacks on its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,39 +11,42 @@ use tinpot_core::{Coordinator, Event, ExecutionId};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinHandle;
 
-use super::frames::{self, BATCH_BYTES, Batch};
+use super::log_batch::{BATCH_BYTES, LogBatch, execution_event};
+use crate::sse::ExecutionEvent;
 
-/// Batches that are kept for those who are a little behind, at most 4 MiB of an execution that floods its log.
+/// The batches that are kept for followers that lag: at most 4 MiB of an execution that floods its
+/// log.
 const KEPT: usize = 64;
-/// How long lines are gathered: nobody sees a tenth of a second, and a thousand connections are written to ten times a second.
+/// The time for which lines are gathered. A tenth of a second is not visible, and a thousand
+/// connections are written to ten times per second only.
 const GATHER: Duration = Duration::from_millis(100);
-/// What one who is behind reads at once.
+/// The bytes that a lagging follower reads at once.
 const READ_BYTES: usize = 256 * 1024;
-/// When lines that cannot be read now are tried again.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// The pause before lines are read again from a store that was unavailable.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The executions that somebody follows.
+/// The executions that have followers.
 #[derive(Debug, Default)]
 pub(crate) struct LogFanout(Mutex<HashMap<ExecutionId, Weak<Followed>>>);
 
-/// Something new.
+/// Encoded events for all followers.
 #[derive(Clone, Debug)]
-struct News {
+struct Batch {
     bytes: Bytes,
-    /// The numbers of the first and last line in it; none when it has none.
+    /// The numbers of the first and last line, if it has lines.
     lines: Option<(u64, u64)>,
-    /// Nothing follows.
+    /// If true, nothing follows.
     last: bool,
 }
 
-/// What one who joins needs beside the log.
+/// The latest events, for followers that join.
 #[derive(Debug)]
 struct Head {
-    /// Everything up to this line has been told.
+    /// The last line that was sent to the followers.
     position: u64,
     status: Option<Bytes>,
     progress: Option<Bytes>,
@@ -53,10 +57,10 @@ struct Head {
 struct Shared {
     id: ExecutionId,
     head: Mutex<Head>,
-    news: broadcast::Sender<News>,
+    batches: broadcast::Sender<Batch>,
 }
 
-/// An execution that is followed, for as long as anybody does.
+/// An execution with at least one follower. The followers own the task that reads it.
 #[derive(Debug)]
 struct Followed {
     shared: Arc<Shared>,
@@ -70,7 +74,7 @@ impl Drop for Followed {
 }
 
 impl LogFanout {
-    /// Follows an execution from a line on; `None` when it is not known.
+    /// Follows an execution from a line on; `None` if the execution is unknown.
     pub(super) async fn follow(
         &self,
         coordinator: &Coordinator,
@@ -78,104 +82,123 @@ impl LogFanout {
         after: u64,
     ) -> tinpot_core::Result<Option<Follower>> {
         let Some(execution) = coordinator.execution(id).await? else { return Ok(None) };
-        let mut followed = lock(&self.0);
-        followed.retain(|_, followed| followed.strong_count() > 0);
-        let known = followed.get(&id).and_then(Weak::upgrade);
-        let one = known.unwrap_or_else(|| {
-            let one = Arc::new(Followed::start(coordinator, id, execution.log_lines()));
-            followed.insert(id, Arc::downgrade(&one));
-            one
+        let mut all = lock(&self.0);
+        all.retain(|_, followed| followed.strong_count() > 0);
+        let known = all.get(&id).and_then(Weak::upgrade);
+        let followed = known.unwrap_or_else(|| {
+            let followed = Arc::new(Followed::start(coordinator, id, execution.log_lines()));
+            all.insert(id, Arc::downgrade(&followed));
+            followed
         });
-        drop(followed);
-        Ok(Some(Follower::of(one, coordinator.clone(), after)))
+        drop(all);
+        Ok(Some(Follower::of(followed, coordinator.clone(), after)))
     }
 }
 
 impl Followed {
     fn start(coordinator: &Coordinator, id: ExecutionId, position: u64) -> Self {
         let head = Head { position, status: None, progress: None, end: None };
-        let news = broadcast::channel(KEPT).0;
-        let shared = Arc::new(Shared { id, head: Mutex::new(head), news });
+        let batches = broadcast::channel(KEPT).0;
+        let shared = Arc::new(Shared { id, head: Mutex::new(head), batches });
         let task = tokio::spawn(read(shared.clone(), coordinator.clone(), position));
         Self { shared, task }
     }
 }
 
 impl Shared {
-    /// Tells everybody, and remembers what is for those who join later: both or neither, for anyone who looks.
-    fn tell(
+    /// Sends a batch to all followers and updates the head.
+    ///
+    /// Both happen under the lock that [`Follower::join`] takes: a follower that joins has either
+    /// the new head, or a subscription that receives the batch, and never both or neither.
+    fn send(
         &self,
         bytes: Bytes,
         lines: Option<(u64, u64)>,
-        remember: impl FnOnce(&mut Head, Bytes),
+        remember: impl FnOnce(&mut Head, &Bytes),
     ) {
         let mut head = lock(&self.head);
         if let Some((_, last)) = lines {
             head.position = last;
         }
-        remember(&mut head, bytes.clone());
+        remember(&mut head, &bytes);
         let last = head.end.is_some();
-        // Nobody may be there just now.
-        let _ = self.news.send(News { bytes, lines, last });
+        // Sending fails only if the last follower has just left.
+        let _ = self.batches.send(Batch { bytes, lines, last });
     }
 
-    fn tell_lines(&self, batch: Batch) {
+    fn send_lines(&self, batch: LogBatch) {
         if let Some((bytes, first, last)) = batch.finish() {
-            self.tell(bytes, Some((first, last)), |_, _| ());
+            self.send(bytes, Some((first, last)), |_, _| ());
         }
+    }
+
+    fn send_event(&self, position: u64, event: ExecutionEvent<'_>) {
+        let latest: Option<fn(&mut Head) -> &mut Option<Bytes>> = match event {
+            ExecutionEvent::Status(_) => Some(|head| &mut head.status),
+            ExecutionEvent::Progress(_) => Some(|head| &mut head.progress),
+            ExecutionEvent::Complete(_) => Some(|head| &mut head.end),
+            _ => None,
+        };
+        self.send(execution_event(self.id, position, event), None, |head, bytes| {
+            if let Some(latest) = latest {
+                *latest(head) = Some(bytes.clone());
+            }
+        });
+    }
+
+    /// Ends the stream of all followers, without an event.
+    fn send_end(&self) {
+        self.send(Bytes::new(), None, |head, empty| head.end = Some(empty.clone()));
     }
 }
 
-/// Reads what is new for all who follow.
+/// Reads an execution for all its followers.
 async fn read(shared: Arc<Shared>, coordinator: Coordinator, mut position: u64) {
     let id = shared.id;
     let mut events = match coordinator.handle(id).await {
         Ok(handle) => handle.events(position),
         Err(error) => {
-            tracing::warn!(execution = %id, %error, "cannot be followed");
-            return shared.tell(Bytes::new(), None, |head, end| head.end = Some(end));
+            tracing::warn!(execution = %id, %error, "cannot follow an execution");
+            return shared.send_end();
         }
     };
     loop {
-        let mut batch = Batch::new(id, position);
+        let mut batch = LogBatch::new(id, position);
         let mut event = Some(events.next().await);
-        // What is there already goes out together.
+        // Events that are ready now are sent together.
         while let Some(next) = event.take() {
             match next {
-                Some(Event::Logs(chunk)) => {
-                    batch.take(&chunk, u64::MAX);
-                    position = batch.last();
-                    if batch.len() >= BATCH_BYTES {
-                        shared.tell_lines(std::mem::replace(&mut batch, Batch::new(id, position)));
-                    }
-                }
-                // The end of a status is told by `complete`, after the log.
-                Some(Event::Status(status)) if status.is_terminal() => {}
-                Some(Event::Status(status)) => {
-                    let status = frames::status(id, position, status);
-                    shared.tell(status, None, |head, status| head.status = Some(status));
-                }
-                Some(Event::Progress(progress)) => {
-                    let progress = frames::progress(id, position, &progress);
-                    shared.tell(progress, None, |head, progress| head.progress = Some(progress));
-                }
-                Some(Event::Finished(outcome)) => {
-                    shared.tell_lines(batch);
-                    let complete = frames::complete(id, position, &outcome);
-                    return shared.tell(complete, None, |head, end| head.end = Some(end));
-                }
-                // Something newer than this crate.
-                Some(_) => {}
                 // The coordinator has shut down.
                 None => {
-                    shared.tell_lines(batch);
-                    return shared.tell(Bytes::new(), None, |head, end| head.end = Some(end));
+                    shared.send_lines(batch);
+                    return shared.send_end();
+                }
+                Some(Event::Logs(chunk)) => {
+                    batch.append(&chunk, u64::MAX);
+                    position = batch.last();
+                    if batch.len() >= BATCH_BYTES {
+                        let next = LogBatch::new(id, position);
+                        shared.send_lines(std::mem::replace(&mut batch, next));
+                    }
+                }
+                Some(event) => {
+                    if let Some(event) = ExecutionEvent::of(&event) {
+                        let last = event.is_last();
+                        if last {
+                            let next = LogBatch::new(id, position);
+                            shared.send_lines(std::mem::replace(&mut batch, next));
+                        }
+                        shared.send_event(position, event);
+                        if last {
+                            return;
+                        }
+                    }
                 }
             }
             event = events.next().now_or_never();
         }
         let few = batch.len() < BATCH_BYTES / 2;
-        shared.tell_lines(batch);
+        shared.send_lines(batch);
         if few {
             tokio::time::sleep(GATHER).await;
         } else {
@@ -184,29 +207,29 @@ async fn read(shared: Arc<Shared>, coordinator: Coordinator, mut position: u64) 
     }
 }
 
-/// One who follows an execution.
+/// A client that follows an execution.
 #[derive(Debug)]
 pub(super) struct Follower {
     followed: Arc<Followed>,
     coordinator: Coordinator,
-    news: broadcast::Receiver<News>,
-    /// The last line that was handed over.
+    batches: broadcast::Receiver<Batch>,
+    /// The last line that was returned.
     after: u64,
-    /// It reads on its own up to this line.
+    /// The line up to which it reads on its own.
     until: u64,
     ready: VecDeque<Bytes>,
-    /// What comes when it has read up to there.
+    /// The events that follow the lines that it reads on its own.
     then: Vec<Bytes>,
     ended: bool,
 }
 
 impl Follower {
     fn of(followed: Arc<Followed>, coordinator: Coordinator, after: u64) -> Self {
-        let news = followed.shared.news.subscribe();
+        let batches = followed.shared.batches.subscribe();
         let mut follower = Self {
             followed,
             coordinator,
-            news,
+            batches,
             after,
             until: 0,
             ready: VecDeque::new(),
@@ -217,10 +240,10 @@ impl Follower {
         follower
     }
 
-    /// From here on it is told everything; what was told before, it reads.
+    /// Subscribes to all batches from now on, and reads the lines before them on its own.
     fn join(&mut self) {
         let head = lock(&self.followed.shared.head);
-        self.news = self.followed.shared.news.subscribe();
+        self.batches = self.followed.shared.batches.subscribe();
         self.until = head.position;
         self.ended = head.end.is_some();
         if head.end.is_none() {
@@ -229,14 +252,14 @@ impl Follower {
         self.then = head.progress.iter().chain(&head.end).cloned().collect();
     }
 
-    /// The next events; `None` after the end.
+    /// Returns the next events; `None` after the end.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
                 return Some(bytes);
             }
             if self.after < self.until {
-                self.read_on().await;
+                self.read_missing().await;
                 continue;
             }
             self.ready.extend(self.then.drain(..).filter(|bytes| !bytes.is_empty()));
@@ -246,16 +269,16 @@ impl Follower {
             if self.ended {
                 return None;
             }
-            match self.news.recv().await {
-                Ok(News { lines: Some((_, last)), .. }) if last <= self.after => {}
-                // It has some of these lines already, from elsewhere.
-                Ok(News { lines: Some((first, last)), .. }) if first != self.after + 1 => {
+            match self.batches.recv().await {
+                Ok(Batch { lines: Some((_, last)), .. }) if last <= self.after => {}
+                // The client has some of these lines already: read the others on its own.
+                Ok(Batch { lines: Some((first, last)), .. }) if first != self.after + 1 => {
                     self.until = last;
                 }
-                Ok(news) => {
-                    self.after = news.lines.map_or(self.after, |(_, last)| last);
-                    self.ended = news.last;
-                    self.ready.extend(Some(news.bytes).filter(|bytes| !bytes.is_empty()));
+                Ok(batch) => {
+                    self.after = batch.lines.map_or(self.after, |(_, last)| last);
+                    self.ended = batch.last;
+                    self.ready.extend(Some(batch.bytes).filter(|bytes| !bytes.is_empty()));
                 }
                 Err(RecvError::Lagged(_)) => self.join(),
                 Err(RecvError::Closed) => return None,
@@ -263,19 +286,19 @@ impl Follower {
         }
     }
 
-    /// Reads one portion of what it lacks.
-    async fn read_on(&mut self) {
+    /// Reads one portion of the lines that it lacks.
+    async fn read_missing(&mut self) {
         let id = self.followed.shared.id;
-        let mut batch = Batch::new(id, self.after);
+        let mut batch = LogBatch::new(id, self.after);
         match self.coordinator.logs(id, self.after, READ_BYTES).await {
-            Ok(chunks) => chunks.iter().for_each(|chunk| batch.take(chunk, self.until)),
+            Ok(chunks) => chunks.iter().for_each(|chunk| batch.append(chunk, self.until)),
             Err(error) if error.is_retryable() => {
-                tracing::warn!(execution = %id, %error, "lines that are watched wait for the store");
-                return tokio::time::sleep(LOOK_AGAIN).await;
+                tracing::warn!(execution = %id, %error, "followed lines wait for the store");
+                return tokio::time::sleep(RETRY_AFTER).await;
             }
-            Err(error) => tracing::warn!(execution = %id, %error, "the log cannot be read"),
+            Err(error) => tracing::warn!(execution = %id, %error, "cannot read a followed log"),
         }
-        // What will never be read, or is kept no longer, is passed over.
+        // Skip lines that can never be read, or were removed by the retention limit.
         let stuck = batch.last() == self.after;
         self.after = if stuck { self.until } else { batch.last() };
         self.ready

@@ -1,4 +1,4 @@
-//! Actions as clients see them.
+//! The JSON of actions.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -8,9 +8,9 @@ use tinpot_core::action::{Parameter, parameters};
 use tinpot_core::protocol::{Catalogue, CatalogueEntry};
 use utoipa::ToSchema;
 
-use crate::openapi::shapes;
+use crate::openapi::scalars;
 
-/// All actions, an object by name.
+/// All actions, as an object by name.
 pub(crate) struct Actions<'a>(pub(crate) &'a Catalogue);
 
 /// One action.
@@ -22,34 +22,47 @@ pub(crate) struct ActionView<'a> {
     queue: &'a str,
     #[schema(value_type = std::collections::BTreeMap<String, ParameterView>)]
     parameters: Parameters,
-    /// As the worker sent it.
-    #[schema(value_type = shapes::Schema)]
+    /// The JSON Schema of the parameters, as the worker sent it.
+    #[schema(value_type = scalars::Schema)]
     schema: &'a Json,
-    /// Likewise; null when it is not known what the action returns.
-    #[schema(value_type = Option<shapes::Schema>)]
+    /// The JSON Schema of the result; null if the action declares none.
+    #[schema(value_type = Option<scalars::Schema>)]
     result_schema: Option<&'a Json>,
     available: bool,
-    /// Why it is not available, in words.
+    /// The reason why no worker can run it; null if it is available.
     unavailable: Option<&'a str>,
     priority: i32,
-    /// Seconds; null when it may take as long as it likes.
+    /// The maximum run time in seconds; null if unlimited.
     timeout: Option<f64>,
     retries: u32,
-    /// How many attempts of it a worker runs at once beside its slots; null when they take slots.
+    /// The number of attempts that a worker runs at once outside of its slots; null if they take
+    /// slots.
     concurrency: Option<u32>,
 }
 
-/// An object by name, in the order of the signature.
+/// Parameters, as an object by name in the order of the signature.
 struct Parameters(Vec<Parameter>);
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ParameterView<'a> {
     #[serde(rename = "type")]
-    #[schema(value_type = shapes::ParameterType)]
-    kind: &'static str,
-    #[schema(value_type = Option<shapes::Json>)]
+    kind: ParameterType,
+    #[schema(value_type = Option<scalars::Json>)]
     default: Option<&'a Value>,
     required: bool,
+}
+
+/// The name of a JSON type in Python.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ParameterType {
+    Str,
+    Int,
+    Float,
+    Bool,
+    List,
+    Dict,
+    Any,
 }
 
 impl Serialize for Actions<'_> {
@@ -84,7 +97,7 @@ impl Serialize for Parameters {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for parameter in &self.0 {
             let view = ParameterView {
-                kind: python_type(parameter.json_type()),
+                kind: ParameterType::of(parameter.json_type()),
                 default: parameter.default.as_ref(),
                 required: parameter.required,
             };
@@ -94,15 +107,16 @@ impl Serialize for Parameters {
     }
 }
 
-/// The name that clients know a JSON type by.
-fn python_type(json_type: Option<&str>) -> &'static str {
-    match json_type {
-        Some("string") => "str",
-        Some("integer") => "int",
-        Some("number") => "float",
-        Some("boolean") => "bool",
-        Some("array") => "list",
-        Some("object") => "dict",
-        _ => "any",
+impl ParameterType {
+    fn of(json_type: Option<&str>) -> Self {
+        match json_type {
+            Some("string") => Self::Str,
+            Some("integer") => Self::Int,
+            Some("number") => Self::Float,
+            Some("boolean") => Self::Bool,
+            Some("array") => Self::List,
+            Some("object") => Self::Dict,
+            _ => Self::Any,
+        }
     }
 }

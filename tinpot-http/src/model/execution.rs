@@ -1,22 +1,20 @@
-//! Executions as clients see them.
+//! The JSON of executions.
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use tinpot_core::{AttemptRecord, Execution, ExecutionId, Json, Outcome, Parent, SpanId, Status};
 use utoipa::ToSchema;
 
-use super::{Time, state};
-use crate::openapi::shapes;
+use super::{State, Time};
+use crate::openapi::scalars;
 
 /// The answer to `sync_execute`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SyncResult<'a> {
-    #[schema(value_type = shapes::ExecutionId)]
+    #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
-    #[schema(value_type = shapes::State)]
-    status: &'static str,
-    #[schema(value_type = Option<shapes::Json>)]
+    status: State,
+    #[schema(value_type = Option<scalars::Json>)]
     result: Option<&'a Json>,
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,87 +25,134 @@ pub(crate) struct SyncResult<'a> {
 /// The answer to `status`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ExecutionStatus<'a> {
-    #[schema(value_type = shapes::ExecutionId)]
+    #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
-    #[schema(value_type = shapes::State)]
-    state: &'static str,
+    state: State,
     ready: bool,
-    /// Not known before the end.
+    /// Null before the end.
     successful: Option<bool>,
-    #[schema(value_type = shapes::Info)]
     info: Info<'a>,
 }
 
-/// `result` or `error` with its details; an empty object before the end, so that clients may look into it at any time.
-struct Info<'a>(Option<&'a Outcome>);
+/// The end of an execution: its result, or its error with the details. Empty before the end, so
+/// that clients may look into it at any time.
+#[derive(Default, Serialize, ToSchema)]
+pub(crate) struct Info<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = scalars::Json, required = false)]
+    result: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<String>,
+    /// The type of the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    traceback: Option<&'a str>,
+}
 
-/// The data of the event `complete`.
-pub(crate) struct Completion<'a>(pub(crate) &'a Outcome);
+/// The end of an execution, as the event `complete` reports it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Completion<'a> {
+    state: State,
+    #[schema(value_type = scalars::Status)]
+    status: Status,
+    successful: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = scalars::Json, required = false)]
+    result: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    traceback: Option<&'a str>,
+}
 
-/// An outcome in our own vocabulary.
-struct OutcomeView<'a>(&'a Outcome);
+/// The end of an execution or an attempt: its result, or its error with the details.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Outcome)]
+pub(crate) struct OutcomeView<'a> {
+    #[schema(value_type = scalars::Status)]
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = scalars::Json, required = false)]
+    result: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<String>,
+    /// The type of the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    traceback: Option<&'a str>,
+}
 
 /// One page of executions.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ExecutionPage<'a> {
     pub(crate) executions: Vec<ExecutionSummary<'a>>,
-    /// What to pass as `before` for the next page; null when there is none.
-    #[schema(value_type = Option<shapes::ExecutionId>)]
+    /// The `before` of the next page; null if this is the last page.
+    #[schema(value_type = Option<scalars::ExecutionId>)]
     pub(crate) next: Option<ExecutionId>,
 }
 
-/// An execution in a list: without what may be large.
+/// An execution in a list, without parameters, result and attempts.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ExecutionSummary<'a> {
-    #[schema(value_type = shapes::ExecutionId)]
+    #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     queue: &'a str,
     priority: i32,
-    #[schema(value_type = shapes::Status)]
+    #[schema(value_type = scalars::Status)]
     status: Status,
-    #[schema(value_type = shapes::State)]
-    state: &'static str,
+    state: State,
     error: Option<String>,
     attempts: usize,
-    /// Who asked for it, as the submitter said.
+    /// The requester, as the submitter stated it.
     requested_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = shapes::ExecutionId, required = false)]
+    #[schema(value_type = scalars::ExecutionId, required = false)]
     parent: Option<ExecutionId>,
     accepted_at: Time,
     started_at: Option<Time>,
     finished_at: Option<Time>,
 }
 
-/// Everything that is recorded of an execution.
+/// The whole record of an execution.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ExecutionView<'a> {
-    #[schema(value_type = shapes::ExecutionId)]
+    #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     queue: &'a str,
     priority: i32,
-    /// Seconds.
+    /// The maximum run time of an attempt, in seconds.
     timeout: Option<f64>,
     retries: u32,
     max_lost_attempts: u32,
-    /// It waits until then.
+    /// The time before which it does not start.
     not_before: Option<Time>,
-    /// It fails if it still waits then.
+    /// The time at which it fails if it has not started.
     expires_at: Option<Time>,
     idempotency_key: Option<&'a str>,
-    /// Who asked for it, as the submitter said.
+    /// The requester, as the submitter stated it.
     requested_by: Option<&'a str>,
     parent: Option<ParentLink>,
-    /// With `"***"` in place of secrets.
-    #[schema(value_type = shapes::Json)]
+    /// The parameters, with `"***"` in place of secrets.
+    #[schema(value_type = scalars::Json)]
     parameters: Json,
-    #[schema(value_type = shapes::Status)]
+    #[schema(value_type = scalars::Status)]
     status: Status,
-    #[schema(value_type = shapes::State)]
-    state: &'static str,
-    #[schema(value_type = Option<shapes::Outcome>)]
+    state: State,
     outcome: Option<OutcomeView<'a>>,
     attempts: Vec<AttemptView<'a>>,
     accepted_at: Time,
@@ -115,15 +160,15 @@ pub(crate) struct ExecutionView<'a> {
     finished_at: Option<Time>,
 }
 
-/// The execution that asked for this one.
+/// The execution that called this one.
 #[derive(Serialize, ToSchema)]
 struct ParentLink {
-    #[schema(value_type = shapes::ExecutionId)]
+    #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
-    #[schema(value_type = Option<shapes::SpanId>)]
+    #[schema(value_type = Option<scalars::SpanId>)]
     span: Option<SpanId>,
     depth: u32,
-    /// Its attempt waits for this one, which therefore ends with it.
+    /// If true, its attempt waits for this execution, which is cancelled with it.
     waits: bool,
 }
 
@@ -142,12 +187,11 @@ struct AttemptView<'a> {
     granted_at: Time,
     started_at: Option<Time>,
     ended_at: Option<Time>,
-    #[schema(value_type = Option<shapes::Outcome>)]
     outcome: Option<OutcomeView<'a>>,
     log_lines: u64,
 }
 
-/// The most of an error that a list shows, in characters.
+/// The longest error that a list shows, in characters.
 const SUMMARY_ERROR_CHARS: usize = 300;
 
 impl<'a> SyncResult<'a> {
@@ -159,7 +203,7 @@ impl<'a> SyncResult<'a> {
         Self {
             execution_id,
             action_name,
-            status: state(outcome.status()),
+            status: State::of(outcome.status()),
             result: outcome.value(),
             error: outcome.error(),
             traceback: match outcome {
@@ -175,10 +219,10 @@ impl<'a> ExecutionStatus<'a> {
         let ready = execution.status.is_terminal();
         Self {
             execution_id: execution.id,
-            state: state(execution.status),
+            state: State::of(execution.status),
             ready,
             successful: ready.then_some(execution.status == Status::Succeeded),
-            info: Info(execution.outcome.as_ref()),
+            info: execution.outcome.as_ref().map(Info::of).unwrap_or_default(),
         }
     }
 }
@@ -192,7 +236,7 @@ impl<'a> ExecutionSummary<'a> {
             queue: &execution.queue,
             priority: execution.priority,
             status: execution.status,
-            state: state(execution.status),
+            state: State::of(execution.status),
             error: error.map(shortened),
             attempts: execution.attempts.len(),
             requested_by: execution.requested_by.as_deref(),
@@ -221,8 +265,8 @@ impl<'a> ExecutionView<'a> {
             parent: execution.parent.map(ParentLink::of),
             parameters: execution.shown_parameters(),
             status: execution.status,
-            state: state(execution.status),
-            outcome: execution.outcome.as_ref().map(OutcomeView),
+            state: State::of(execution.status),
+            outcome: execution.outcome.as_ref().map(OutcomeView::of),
             attempts: execution.attempts.iter().map(AttemptView::of).collect(),
             accepted_at: Time(execution.accepted_at),
             started_at: execution.started_at.map(Time),
@@ -240,60 +284,41 @@ impl<'a> AttemptView<'a> {
             granted_at: Time(attempt.granted_at),
             started_at: attempt.started_at.map(Time),
             ended_at: attempt.ended_at.map(Time),
-            outcome: attempt.outcome.as_ref().map(OutcomeView),
+            outcome: attempt.outcome.as_ref().map(OutcomeView::of),
             log_lines: attempt.log_lines,
         }
     }
 }
 
-impl Serialize for Info<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if let Some(outcome) = self.0 {
-            details(outcome, &mut map)?;
+impl<'a> Info<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        let failure = match outcome {
+            Outcome::Failed(failure) => Some(failure),
+            _ => None,
+        };
+        Self {
+            result: outcome.value(),
+            error: outcome.error(),
+            kind: failure.map(|failure| failure.kind.as_str()).filter(|kind| !kind.is_empty()),
+            traceback: failure.and_then(|failure| failure.traceback.as_deref()),
         }
-        map.end()
     }
 }
 
-impl Serialize for Completion<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        let status = self.0.status();
-        map.serialize_entry("state", state(status))?;
-        map.serialize_entry("status", &status)?;
-        map.serialize_entry("successful", &(status == Status::Succeeded))?;
-        details(self.0, &mut map)?;
-        map.end()
+impl<'a> Completion<'a> {
+    pub(crate) fn of(outcome: &'a Outcome) -> Self {
+        let status = outcome.status();
+        let (state, successful) = (State::of(status), status == Status::Succeeded);
+        let Info { result, error, kind, traceback } = Info::of(outcome);
+        Self { state, status, successful, result, error, kind, traceback }
     }
 }
 
-impl Serialize for OutcomeView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("status", &self.0.status())?;
-        details(self.0, &mut map)?;
-        map.end()
+impl<'a> OutcomeView<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        let Info { result, error, kind, traceback } = Info::of(outcome);
+        Self { status: outcome.status(), result, error, kind, traceback }
     }
-}
-
-/// `result`, or `error` with kind and traceback where there are any.
-fn details<M: SerializeMap>(outcome: &Outcome, map: &mut M) -> Result<(), M::Error> {
-    if let Some(value) = outcome.value() {
-        map.serialize_entry("result", value)?;
-    }
-    if let Some(error) = outcome.error() {
-        map.serialize_entry("error", &error)?;
-    }
-    if let Outcome::Failed(failure) = outcome {
-        if !failure.kind.is_empty() {
-            map.serialize_entry("kind", &failure.kind)?;
-        }
-        if let Some(traceback) = &failure.traceback {
-            map.serialize_entry("traceback", traceback)?;
-        }
-    }
-    Ok(())
 }
 
 fn shortened(mut error: String) -> String {

@@ -1,4 +1,4 @@
-//! What happened in the last minutes, as clients see it.
+//! The JSON of the statistics.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::Time;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Stats)]
 pub(crate) struct StatsJson {
-    /// When the coordinator started to count.
+    /// The time at which the coordinator started to count.
     since: Time,
     minute_seconds: u64,
-    /// Each of them, also those in which nothing happened; the last one is not over.
+    /// Every minute, including those without executions. The last one is incomplete.
     minutes: Vec<MinuteJson>,
 }
 
-/// What happened in one minute.
+/// The counts of one minute.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Minute)]
 pub(crate) struct MinuteJson {
@@ -30,8 +30,9 @@ pub(crate) struct MinuteJson {
     cancelled: u64,
     timed_out: u64,
     lost: u64,
-    /// Seconds; of what ended, how long its last attempt ran.
+    /// The median run time of the last attempts, in seconds.
     duration_p50: Option<f64>,
+    /// The 95th percentile of the same.
     duration_p95: Option<f64>,
 }
 

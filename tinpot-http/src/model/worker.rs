@@ -1,4 +1,4 @@
-//! Workers and queues as clients see them.
+//! The JSON of workers and queues.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tinpot_core::{ExecutionId, LoadError, RunningAttempt, WorkerId, WorkerInfo};
 use utoipa::ToSchema;
 
 use super::Time;
-use crate::openapi::shapes;
+use crate::openapi::scalars;
 
 /// The live workers.
 #[derive(Serialize, ToSchema)]
@@ -22,55 +22,55 @@ pub(crate) struct WorkerJson<'a> {
     #[schema(value_type = String)]
     id: &'a WorkerId,
     name: &'a str,
-    /// Empty means all.
+    /// The queues that it serves. Empty means all.
     #[schema(value_type = Vec<String>)]
     queues: &'a [String],
-    /// Empty means all.
+    /// The groups that it serves. Empty means all.
     #[schema(value_type = Vec<String>)]
     groups: &'a [String],
     slots: u32,
     #[schema(value_type = Vec<String>)]
     actions: &'a [Arc<str>],
-    #[schema(value_type = Vec<shapes::Problem>)]
+    #[schema(value_type = Vec<scalars::Problem>)]
     problems: &'a [LoadError],
-    #[schema(value_type = Vec<shapes::ExecutionId>)]
+    #[schema(value_type = Vec<scalars::ExecutionId>)]
     executions: &'a [ExecutionId],
-    /// Those executions and what they are, oldest first.
+    /// The attempts of those executions, oldest first.
     running: Vec<RunningJson<'a>>,
-    /// Seconds.
+    /// The seconds since its last heartbeat.
     silent_for: f64,
-    /// The same.
+    /// The same value as `silent_for`.
     last_beat_seconds: f64,
-    /// It takes nothing new, and ends when what it has has ended.
+    /// If true, it receives no new attempts and exits when idle.
     draining: bool,
-    /// Of its program; null when it does not say.
+    /// The version of its program; null if unknown.
     version: Option<&'a str>,
-    /// By its own clock; null when it does not say.
+    /// The start of its process, by its own clock; null if unknown.
     started_at: Option<Time>,
 }
 
-/// A worker was asked to end.
+/// The answer to `drain`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DrainAnswer {
     #[schema(value_type = String)]
     pub(crate) worker_id: WorkerId,
-    /// "draining".
+    /// Always `draining`.
     pub(crate) status: &'static str,
 }
 
-/// What a worker does.
+/// An attempt on a worker.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Running)]
 pub(crate) struct RunningJson<'a> {
-    #[schema(value_type = shapes::ExecutionId)]
+    #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     attempt: u32,
     since: Time,
-    /// Seconds.
+    /// The seconds since it was granted.
     held_for: f64,
     started: bool,
-    /// For an execution that it asked for.
+    /// If true, it waits for an execution that it called.
     waits: bool,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Queues<'a> {
     queues: Vec<QueueJson<'a>>,
 }
 
-/// A queue and what waits in it.
+/// A queue and its waiting executions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Queue)]
 pub(crate) struct QueueJson<'a> {
@@ -89,12 +89,12 @@ pub(crate) struct QueueJson<'a> {
     granted: usize,
     delayed: usize,
     workers: usize,
-    /// Whether it accepts only, and nothing of it is given to workers.
+    /// If true, it accepts executions and grants none.
     paused: bool,
     paused_at: Option<Time>,
-    /// Of what waits.
+    /// The acceptance of the oldest waiting execution.
     oldest_accepted_at: Option<Time>,
-    /// Why what waits does so, in words; null when nothing waits.
+    /// The reason why executions wait; null if none waits.
     reason: Option<&'a str>,
 }
 

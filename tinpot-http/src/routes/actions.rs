@@ -1,4 +1,4 @@
-//! `/api/actions`: what can be run, and running it.
+//! `/api/actions`: the catalogue, and submissions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,22 +14,22 @@ use crate::base_path::BasePath;
 use crate::error::ApiError;
 use crate::extract::ActionName;
 use crate::model::{ActionView, Actions, SyncResult, json_response};
-use crate::openapi::shapes;
+use crate::openapi::scalars;
 use crate::params::{Params, SECONDS, seconds};
 use crate::router::App;
-use crate::submission::Submission;
+use crate::submission::{Submission, SubmissionBody};
 
 /// The answer to `execute`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Submitted<'a> {
-    #[schema(value_type = shapes::ExecutionId)]
+    #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
     action_name: &'a str,
     status: &'static str,
     stream_url: String,
 }
 
-/// Every action, by name.
+/// Returns all actions, by name.
 #[utoipa::path(
     get,
     path = "/api/actions",
@@ -40,20 +40,20 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
     json_response(StatusCode::OK, &Actions(&app.coordinator.catalogue()))
 }
 
-/// One action.
+/// Returns one action.
 #[utoipa::path(
     get,
     path = "/api/actions/{name}",
     tag = "actions",
     params(("name" = String, Path, description = "the name of an action")),
-    responses((status = 200, description = "the action", body = ActionView), (status = 404, description = "There is no action of that name.")),
+    responses((status = 200, description = "the action", body = ActionView), (status = 404, description = "Action not found.")),
 )]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     ActionName(name): ActionName,
 ) -> Result<Response, ApiError> {
     let catalogue = app.coordinator.catalogue();
-    let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("there is no action {name:?}"));
+    let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("action {name:?} not found"));
     let entry = catalogue.get(name.as_str()).ok_or_else(missing)?;
     Ok(json_response(StatusCode::OK, &ActionView::of(entry)))
 }
@@ -64,8 +64,8 @@ pub(crate) async fn show(
     path = "/api/actions/{name}/execute",
     tag = "actions",
     params(("name" = String, Path, description = "the name of an action")),
-    request_body = Option<shapes::Submission>,
-    responses((status = 200, description = "it is accepted", body = Submitted), (status = 404, description = "There is no action of that name.")),
+    request_body = Option<SubmissionBody<'static>>,
+    responses((status = 200, description = "the execution is accepted", body = Submitted), (status = 404, description = "Action not found.")),
 )]
 pub(crate) async fn execute(
     State(app): State<Arc<App>>,
@@ -78,7 +78,7 @@ pub(crate) async fn execute(
     Ok(submitted(StatusCode::OK, id, &action, &base_path))
 }
 
-/// The answer to a submission.
+/// Returns the answer to a submission.
 pub(crate) fn submitted(
     status: StatusCode,
     id: ExecutionId,
@@ -99,9 +99,9 @@ pub(crate) fn submitted(
     post,
     path = "/api/actions/{name}/sync_execute",
     tag = "actions",
-    params(("name" = String, Path, description = "the name of an action"), ("timeout" = Option<f64>, Query, description = "seconds to wait at most", exclusive_minimum = 0)),
-    request_body = Option<shapes::Submission>,
-    responses((status = 200, description = "it has ended", body = SyncResult), (status = 404, description = "There is no action of that name."), (status = 504, description = "It has not ended within the timeout, and goes on.")),
+    params(("name" = String, Path, description = "the name of an action"), ("timeout" = Option<f64>, Query, description = "the longest wait, in seconds", exclusive_minimum = 0)),
+    request_body = Option<SubmissionBody<'static>>,
+    responses((status = 200, description = "the execution has ended", body = SyncResult), (status = 404, description = "Action not found."), (status = 504, description = "The execution has not ended within the timeout, and continues.")),
 )]
 pub(crate) async fn sync_execute(
     State(app): State<Arc<App>>,
@@ -119,13 +119,13 @@ pub(crate) async fn sync_execute(
         outcome = handle.outcome() => outcome.map_err(|e| ApiError::from(e).about(id))?,
         waited = elapsed(timeout) => {
             let detail = format!(
-                "the execution has not ended within {} s; it goes on",
+                "execution has not ended within {} s; it continues",
                 waited.as_secs_f64()
             );
             return Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, detail).about(id));
         }
         () = app.config.shutdown() => {
-            let detail = "the server shuts down; the execution goes on";
+            let detail = "server is shutting down; the execution continues";
             return Err(ApiError::unavailable(detail).about(id));
         }
     };

@@ -1,4 +1,4 @@
-//! Beside the lines of an execution: its steps, its children, its artifacts and its summary.
+//! The steps, children, artifacts and summary of an execution.
 
 use std::sync::Arc;
 
@@ -16,34 +16,34 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::extract::{PathArtifact, PathExecution};
 use crate::model::{Time, json_response};
-use crate::openapi::shapes;
+use crate::openapi::scalars;
 use crate::router::App;
 
 /// One step.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Span {
-    #[schema(value_type = shapes::SpanId)]
+    #[schema(value_type = scalars::SpanId)]
     id: SpanId,
-    #[schema(value_type = Option<shapes::SpanId>)]
+    #[schema(value_type = Option<scalars::SpanId>)]
     parent: Option<SpanId>,
     name: String,
     started_at: Time,
-    /// Seconds; null while it runs, and when its end was never told.
+    /// The duration in seconds; null while it runs, and if its end was never reported.
     duration: Option<f64>,
-    #[schema(value_type = Option<shapes::SpanOutcome>)]
+    #[schema(value_type = Option<scalars::SpanOutcome>)]
     outcome: Option<SpanOutcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<String>,
 }
 
-/// An execution that was asked for.
+/// An execution that was called.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ChildLink {
-    #[schema(value_type = shapes::ExecutionId)]
+    #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
     action_name: String,
-    #[schema(value_type = Option<shapes::SpanId>)]
+    #[schema(value_type = Option<scalars::SpanId>)]
     span: Option<SpanId>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Artifacts {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ArtifactLink {
-    /// What to ask for below `artifacts/`.
+    /// The last part of its path, below `artifacts/`.
     id: String,
     name: String,
     size_bytes: u64,
@@ -70,17 +70,17 @@ pub(crate) struct ArtifactLink {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Summary {
-    /// Markdown; null when there is none.
+    /// The summary in Markdown; null if there is none.
     summary: Option<String>,
 }
 
-/// The steps of an execution, and the executions that it asked for.
+/// Returns the steps of an execution, and the executions that it called.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/spans",
     tag = "executions",
-    params(("id" = shapes::ExecutionId, Path)),
-    responses((status = 200, description = "steps and children", body = Steps), (status = 404, description = "There is no such execution.")),
+    params(("id" = scalars::ExecutionId, Path)),
+    responses((status = 200, description = "steps and children", body = Steps), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn spans(
     State(app): State<Arc<App>>,
@@ -115,13 +115,13 @@ pub(crate) async fn spans(
     Ok(json_response(StatusCode::OK, &steps))
 }
 
-/// What an execution says about all of itself.
+/// Returns the summary that an execution wrote.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/summary",
     tag = "executions",
-    params(("id" = shapes::ExecutionId, Path)),
-    responses((status = 200, description = "the summary", body = Summary), (status = 404, description = "There is no such execution.")),
+    params(("id" = scalars::ExecutionId, Path)),
+    responses((status = 200, description = "the summary", body = Summary), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn summary(
     State(app): State<Arc<App>>,
@@ -150,13 +150,13 @@ impl App {
     }
 }
 
-/// The files that an execution has left.
+/// Lists the files that an execution kept.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/artifacts",
     tag = "executions",
-    params(("id" = shapes::ExecutionId, Path)),
-    responses((status = 200, description = "all of them", body = Artifacts), (status = 404, description = "There is no such execution.")),
+    params(("id" = scalars::ExecutionId, Path)),
+    responses((status = 200, description = "the artifacts", body = Artifacts), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn artifacts(
     State(app): State<Arc<App>>,
@@ -173,15 +173,16 @@ pub(crate) async fn artifacts(
     Ok(json_response(StatusCode::OK, &Artifacts { artifacts }))
 }
 
-/// One file that an execution has left.
+/// Downloads one file that an execution kept.
 ///
-/// Always a download, whatever it is: nothing that an action wrote is shown as a page of ours.
+/// The answer is a download for every media type: browsers must not show what an action wrote as a
+/// page of this server.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/artifacts/{artifact}",
     tag = "executions",
-    params(("id" = shapes::ExecutionId, Path), ("artifact" = shapes::SpanId, Path)),
-    responses((status = 200, description = "its bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 404, description = "There is no such artifact.")),
+    params(("id" = scalars::ExecutionId, Path), ("artifact" = scalars::SpanId, Path)),
+    responses((status = 200, description = "its bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 404, description = "Artifact not found.")),
 )]
 pub(crate) async fn artifact(
     State(app): State<Arc<App>>,
@@ -192,11 +193,11 @@ pub(crate) async fn artifact(
         .into_iter()
         .find(|artifact| (artifact.attempt, artifact.number) == (attempt, number))
         .ok_or_else(|| {
-            let detail = format!("execution {id} has no artifact {attempt}.{number}");
+            let detail = format!("artifact {attempt}.{number} of execution {id} not found");
             ApiError::new(StatusCode::NOT_FOUND, detail)
         })?;
     let bytes = app.coordinator.artifact_pieces(id, &artifact).map(|piece| {
-        let damaged = |e| Error::new(ErrorKind::Malformed, "an artifact is damaged").with_source(e);
+        let damaged = |e| Error::new(ErrorKind::Malformed, "artifact is damaged").with_source(e);
         STANDARD.decode(piece?).map_err(damaged)
     });
     let name: String = artifact.name.chars().map(plain).collect();
@@ -207,7 +208,7 @@ pub(crate) async fn artifact(
     let attachment = HeaderValue::from_static("attachment");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
-        // A cut or damaged one does not have this many bytes, and fails in the client.
+        // A cut or damaged artifact has fewer bytes, which the client reports as an error.
         (header::CONTENT_LENGTH, HeaderValue::from(artifact.size_bytes)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

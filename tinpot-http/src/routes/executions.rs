@@ -1,4 +1,4 @@
-//! `/api/executions`: what was run, and ending it.
+//! `/api/executions`: the executions, and cancelling them.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,37 +17,44 @@ use crate::extract::PathExecution;
 use crate::model::{
     ExecutionPage, ExecutionStatus, ExecutionSummary, ExecutionView, json_response,
 };
-use crate::openapi::shapes;
+use crate::openapi::scalars;
 use crate::params::Params;
 use crate::router::App;
 
 /// The answer to `cancel`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CancelAnswer {
-    #[schema(value_type = shapes::ExecutionId)]
+    #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
     status: &'static str,
 }
 
 impl App {
-    /// The execution, or 404.
+    /// Returns an execution, or the error 404.
     pub(crate) async fn execution(&self, id: ExecutionId) -> Result<Arc<Execution>, ApiError> {
         let execution = self.coordinator.execution(id).await?;
         execution.ok_or_else(|| {
-            ApiError::new(StatusCode::NOT_FOUND, format!("there is no execution {id}"))
+            ApiError::new(StatusCode::NOT_FOUND, format!("execution {id} not found"))
         })
     }
 }
 
-/// Executions, newest first.
+/// Lists executions, newest first.
 #[utoipa::path(
     get,
     path = "/api/executions",
     tag = "executions",
-    params(("status" = Option<String>, Query, description = "only those that stand so: one or more of `Status`, with commas between them", pattern = r"^(queued|running|cancelling|succeeded|failed|cancelled|timed_out|lost)(,(queued|running|cancelling|succeeded|failed|cancelled|timed_out|lost))*$"), ("action" = Option<String>, Query, description = "only those of this action"), ("queue" = Option<String>, Query, description = "only those of this queue"), ("requested_by" = Option<String>, Query, description = "only what this one asked for"),
-        ("since" = Option<String>, Query, description = "only what was accepted then or later", format = DateTime),
-        ("until" = Option<String>, Query, description = "only what was accepted then or earlier", format = DateTime),
-        ("parent" = Option<shapes::ExecutionId>, Query, description = "only those that this one asked for"), ("before" = Option<shapes::ExecutionId>, Query, description = "only older ones: the `next` of the page before"), ("limit" = Option<u32>, Query, description = "the most of one page", minimum = 1, maximum = 1000)),
+    params(
+        ("status" = Option<scalars::StatusList>, Query, description = "only executions with one of these statuses"),
+        ("action" = Option<String>, Query, description = "only executions of this action"),
+        ("queue" = Option<String>, Query, description = "only executions in this queue"),
+        ("requested_by" = Option<String>, Query, description = "only executions of this requester"),
+        ("since" = Option<String>, Query, description = "only executions accepted at this time or later", format = DateTime),
+        ("until" = Option<String>, Query, description = "only executions accepted at this time or earlier", format = DateTime),
+        ("parent" = Option<scalars::ExecutionId>, Query, description = "only executions that this one called"),
+        ("before" = Option<scalars::ExecutionId>, Query, description = "only older executions: the `next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "the page size", minimum = 1, maximum = 1000),
+    ),
     responses((status = 200, description = "one page", body = ExecutionPage)),
 )]
 pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
@@ -65,9 +72,9 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let params = Params::of(&uri, &known)?;
     let mut options = ListOptions::default();
     if let Some(text) = params.text("status") {
-        let wrong = |e: tinpot_core::Error| ApiError::unprocessable(format!("status: {e}"));
         let statuses = text.split(',').map(|status| Status::from_str(status.trim()));
-        options.statuses = statuses.collect::<Result<_, _>>().map_err(wrong)?;
+        let invalid = |e: tinpot_core::Error| ApiError::unprocessable(e.to_string());
+        options.statuses = statuses.collect::<Result<_, _>>().map_err(invalid)?;
     }
     options.requested_by = params.text("requested_by").map(str::to_owned);
     options.since = params.time("since")?;
@@ -86,13 +93,13 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     Ok(json_response(StatusCode::OK, &page))
 }
 
-/// Everything that is recorded of an execution.
+/// Returns the whole record of an execution.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}",
     tag = "executions",
-    params(("id" = shapes::ExecutionId, Path)),
-    responses((status = 200, description = "the execution", body = ExecutionView), (status = 404, description = "There is no such execution.")),
+    params(("id" = scalars::ExecutionId, Path)),
+    responses((status = 200, description = "the execution", body = ExecutionView), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
@@ -102,13 +109,13 @@ pub(crate) async fn show(
     Ok(json_response(StatusCode::OK, &ExecutionView::of(&execution)))
 }
 
-/// Where an execution stands, and how it ended.
+/// Returns the state of an execution, and its result or error.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/status",
     tag = "executions",
-    params(("id" = shapes::ExecutionId, Path)),
-    responses((status = 200, description = "where it stands", body = ExecutionStatus), (status = 404, description = "There is no such execution.")),
+    params(("id" = scalars::ExecutionId, Path)),
+    responses((status = 200, description = "its state", body = ExecutionStatus), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn status(
     State(app): State<Arc<App>>,
@@ -118,13 +125,13 @@ pub(crate) async fn status(
     Ok(json_response(StatusCode::OK, &ExecutionStatus::of(&execution)))
 }
 
-/// Ends an execution: asks its attempt to end, or ends it at once.
+/// Cancels an execution. Its attempt may end in its own time, unless `force` is true.
 #[utoipa::path(
     post,
     path = "/api/executions/{id}/cancel",
     tag = "executions",
-    params(("id" = shapes::ExecutionId, Path), ("force" = Option<bool>, Query, description = "without asking it")),
-    responses((status = 200, description = "it is cancelled, or asked to end", body = CancelAnswer), (status = 404, description = "There is no such execution."), (status = 409, description = "It has ended.")),
+    params(("id" = scalars::ExecutionId, Path), ("force" = Option<bool>, Query, description = "end the attempt without a grace period")),
+    responses((status = 200, description = "it is cancelled, or is being cancelled", body = CancelAnswer), (status = 404, description = "Execution not found."), (status = 409, description = "It has ended already.")),
 )]
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
@@ -132,8 +139,7 @@ pub(crate) async fn cancel(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["force"])?;
-    let force = params.read("force", "true or false", |text| text.parse().ok())?;
-    let status = match app.coordinator.cancel(id, force.unwrap_or(false)).await? {
+    let status = match app.coordinator.cancel(id, params.flag("force")?).await? {
         CancelOutcome::Cancelled => "cancelled",
         CancelOutcome::Requested => "cancelling",
     };

@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::model::json_response;
 use crate::router::App;
 
-/// How long the coordinator may take to answer; it takes microseconds, unless its store hangs.
+/// The time that the coordinator has to answer. It takes microseconds, unless its store hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The answer to `health` and `ready`.
@@ -24,54 +24,56 @@ pub(crate) struct Health {
     workers: usize,
 }
 
-/// Whether the coordinator answers.
+/// Checks that the coordinator answers.
 #[utoipa::path(
     get,
     path = "/health",
     tag = "server",
-    responses((status = 200, description = "it does", body = Health)),
+    responses((status = 200, description = "the coordinator answers", body = Health)),
 )]
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?.len();
     Ok(json_response(StatusCode::OK, &Health { status: "ok", workers }))
 }
 
-/// Whether actions can be run.
+/// Checks that actions can run.
 #[utoipa::path(
     get,
     path = "/ready",
     tag = "server",
-    responses((status = 200, description = "there is a live worker", body = Health)),
+    responses((status = 200, description = "a worker is live", body = Health)),
 )]
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?;
     if workers.is_empty() {
-        return Err(ApiError::unavailable("there is no live worker"));
+        return Err(ApiError::unavailable("no worker is live; start one"));
     }
     // Actions can be submitted once they are in the catalogue, which is when the store has them.
     let catalogue = app.coordinator.catalogue();
     if !workers.iter().flat_map(|worker| &worker.actions).all(|name| catalogue.contains_key(name)) {
-        return Err(ApiError::unavailable("the actions of a worker are not in the catalogue yet"));
+        return Err(ApiError::unavailable(
+            "catalogue lacks the actions of a new worker; retry in a moment",
+        ));
     }
     let workers = workers.len();
     Ok(json_response(StatusCode::OK, &Health { status: "ready", workers }))
 }
 
 impl App {
-    /// The live workers of a coordinator that answers and has its link, or what is wrong.
+    /// Returns the live workers, if the coordinator answers and has its link.
     async fn checked(&self) -> Result<Vec<WorkerInfo>, ApiError> {
         let workers = tokio::time::timeout(PATIENCE, self.coordinator.workers())
             .await
-            .map_err(|_| ApiError::unavailable("the coordinator does not answer"))??;
+            .map_err(|_| ApiError::unavailable("coordinator does not answer"))??;
         match &*self.coordinator.link().borrow() {
             Link::Up => Ok(workers),
             Link::Down { reason } if reason.is_empty() => {
-                Err(ApiError::unavailable("the transport is not connected"))
+                Err(ApiError::unavailable("transport is not connected"))
             }
             Link::Down { reason } => {
-                Err(ApiError::unavailable(format!("the transport is not connected: {reason}")))
+                Err(ApiError::unavailable(format!("transport is not connected: {reason}")))
             }
-            _ => Err(ApiError::unavailable("the transport is closed")),
+            _ => Err(ApiError::unavailable("transport is closed")),
         }
     }
 }

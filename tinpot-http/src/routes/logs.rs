@@ -1,4 +1,4 @@
-//! `/api/executions/{id}/logs`: what an execution has written, in pages, as a download, or searched.
+//! `/api/executions/{id}/logs`: the log of an execution, in pages, as a download, or searched.
 
 mod filter;
 mod page;
@@ -12,44 +12,57 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
+use serde::Deserialize;
 use tinpot_core::{Coordinator, Error, ExecutionId};
+use utoipa::ToSchema;
 
 use self::filter::Filter;
-use self::page::{Pages, Part};
+pub(crate) use self::filter::{MinimumLevel, StreamList};
+use self::page::{LogPage, Pages, Part};
+pub(crate) use self::search::SEARCHES;
 use self::search::Search;
-pub(crate) use self::search::{PATIENCE, SEARCHES};
+use self::search::{LogMatches, PATIENCE};
 use crate::error::ApiError;
 use crate::extract::PathExecution;
-use crate::openapi::shapes;
-use crate::params::Params;
+use crate::openapi::scalars;
+use crate::params::{Params, word};
 use crate::router::App;
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Format {
+    Json,
+    Text,
+}
 
 const LINES_DEFAULT: usize = 1_000;
 const LINES_MAX: usize = 10_000;
-/// What a download reads from the store at once: it keeps the connection busy, and is all that a slow reader costs.
+/// The bytes that a download reads from the store at once: enough to keep the connection busy, and
+/// all that a slow client costs.
 const DOWNLOAD_BYTES: usize = 256 * 1024;
 
-/// Lines of an execution, in pages or as a download.
+/// Returns lines of an execution, in pages or as a download.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/logs",
     tag = "logs",
     params(
-        ("id" = shapes::ExecutionId, Path),
+        ("id" = scalars::ExecutionId, Path),
         ("after" = Option<u64>, Query, description = "the first lines above this number"),
         ("before" = Option<u64>, Query, description = "the last lines below this number"),
-        ("tail" = Option<bool>, Query, description = "the last lines of all"),
-        ("level" = Option<shapes::MinimumLevel>, Query, description = "only lines of this level or above"),
-        ("stream" = Option<String>, Query, description = "only these of stdout, stderr, log and system, with commas between them", pattern = r"^(stdout|stderr|log|system)(,(stdout|stderr|log|system))*$"),
-        ("limit" = Option<u32>, Query, description = "the most of one page; 1000 when left out", minimum = 1, maximum = 10000),
-        ("format" = Option<shapes::Format>, Query, description = "a page, or all of it as a download"),
+        ("tail" = Option<bool>, Query, description = "the last lines of the log"),
+        ("level" = Option<MinimumLevel>, Query, description = "only lines of at least this level"),
+        ("stream" = Option<StreamList>, Query, description = "only lines of these streams"),
+        ("limit" = Option<u32>, Query, description = "the largest number of lines; 1000 by default", minimum = 1, maximum = 10000),
+        ("format" = Option<Format>, Query, description = "a page, or the whole log as a download"),
     ),
     responses(
         (status = 200, description = "lines", content(
-            (shapes::LogPage = "application/json"),
+            (LogPage<'static> = "application/json"),
             (String = "text/plain"),
         )),
-        (status = 404, description = "There is no such execution."),
+        (status = 404, description = "Execution not found."),
     ),
 )]
 pub(crate) async fn show(
@@ -60,18 +73,14 @@ pub(crate) async fn show(
     let known = ["after", "before", "tail", "level", "stream", "limit", "format"];
     let params = Params::of(&uri, &known)?;
     let filter = Filter::of(&params)?;
-    let text = params.read("format", "json or text", |format| match format {
-        "json" => Some(false),
-        "text" => Some(true),
-        _ => None,
-    })?;
-    if text == Some(true) {
-        if let Some(name) =
-            ["limit", "before", "tail"].iter().find(|name| params.text(name).is_some())
-        {
-            return Err(ApiError::unprocessable(format!("{name}: a download has none")));
+    if params.read("format", "json or text", |text| word(text))? == Some(Format::Text) {
+        let paged = ["limit", "before", "tail"];
+        if let Some(name) = paged.iter().find(|name| params.text(name).is_some()) {
+            return Err(ApiError::unprocessable(format!(
+                "{name} must be omitted with format=text, which returns the whole log"
+            )));
         }
-        let after = params.after()?.unwrap_or(0);
+        let after = params.line("after")?.unwrap_or(0);
         app.execution(id).await?;
         return Ok(download(app.coordinator.clone(), id, after, filter));
     }
@@ -82,39 +91,35 @@ pub(crate) async fn show(
 }
 
 fn part(params: &Params) -> Result<Part, ApiError> {
-    let tail = params.read("tail", "true or false", |text| text.parse::<bool>().ok())?;
-    let before = params.read("before", "the number of a log line", |text| text.parse().ok())?;
-    match (params.after()?, before, tail.unwrap_or(false)) {
+    match (params.line("after")?, params.line("before")?, params.flag("tail")?) {
         (after, None, false) => Ok(Part::After(after.unwrap_or(0))),
         (None, Some(before), false) => Ok(Part::Before(before)),
         (None, None, true) => Ok(Part::Before(u64::MAX)),
-        _ => Err(ApiError::unprocessable(
-            "after, before and tail: only one of them can be asked for",
-        )),
+        _ => Err(ApiError::unprocessable("after, before and tail exclude each other; give one")),
     }
 }
 
 /// Searches the lines of an execution.
 ///
-/// ANSI escapes are not part of what is searched.
+/// ANSI escapes are not searched.
 #[utoipa::path(
     get,
     path = "/api/executions/{id}/logs/search",
     tag = "logs",
     params(
-        ("id" = shapes::ExecutionId, Path),
-        ("q" = String, Query, description = "what to search for", min_length = 1, max_length = 1000),
-        ("regex" = Option<bool>, Query, description = "it is a regular expression, as of the Rust crate `regex`"),
-        ("case" = Option<bool>, Query, description = "capital letters are others than small ones"),
-        ("level" = Option<shapes::MinimumLevel>, Query, description = "only lines of this level or above"),
-        ("stream" = Option<String>, Query, description = "only these of stdout, stderr, log and system, with commas between them", pattern = r"^(stdout|stderr|log|system)(,(stdout|stderr|log|system))*$"),
+        ("id" = scalars::ExecutionId, Path),
+        ("q" = String, Query, description = "the text to search for", min_length = 1, max_length = 1000),
+        ("regex" = Option<bool>, Query, description = "treat `q` as a regular expression of the Rust crate `regex`"),
+        ("case" = Option<bool>, Query, description = "match the case of letters"),
+        ("level" = Option<MinimumLevel>, Query, description = "only lines of at least this level"),
+        ("stream" = Option<StreamList>, Query, description = "only lines of these streams"),
         ("after" = Option<u64>, Query, description = "only lines above this number"),
-        ("limit" = Option<u32>, Query, description = "the most of one answer; 100 when left out", minimum = 1, maximum = 1000),
-        ("context" = Option<u32>, Query, description = "so many lines before and after each", minimum = 0, maximum = 5),
+        ("limit" = Option<u32>, Query, description = "the largest number of matches; 100 by default", minimum = 1, maximum = 1000),
+        ("context" = Option<u32>, Query, description = "the number of lines before and after each match", minimum = 0, maximum = 5),
     ),
     responses(
-        (status = 200, description = "what was found", body = shapes::LogMatches),
-        (status = 404, description = "There is no such execution."),
+        (status = 200, description = "the matches", body = LogMatches),
+        (status = 404, description = "Execution not found."),
     ),
 )]
 pub(crate) async fn search(
@@ -125,11 +130,12 @@ pub(crate) async fn search(
     let search = Search::of(&Params::of(&uri, &Search::NAMES)?)?;
     app.execution(id).await?;
     let _permit = tokio::time::timeout(PATIENCE, app.searches.acquire()).await.map_err(|_| {
-        ApiError::unavailable("too many searches are under way; try again in a moment")
+        ApiError::unavailable(format!("search must wait for {SEARCHES} others; retry in a moment"))
     })?;
     search.run(&app.coordinator, id).await
 }
 
+/// Streams the whole log as text.
 fn download(coordinator: Coordinator, id: ExecutionId, after: u64, filter: Filter) -> Response {
     let lines = stream::try_unfold(after, move |after| {
         let (coordinator, filter) = (coordinator.clone(), filter.clone());
@@ -137,7 +143,7 @@ fn download(coordinator: Coordinator, id: ExecutionId, after: u64, filter: Filte
             let chunks = coordinator.logs(id, after, DOWNLOAD_BYTES).await?;
             let (mut last, mut text) = (after, Vec::new());
             for chunk in &chunks {
-                if !filter.wants(chunk) {
+                if !filter.passes(chunk) {
                     last = last.max(chunk.last_seq());
                     continue;
                 }
@@ -149,7 +155,8 @@ fn download(coordinator: Coordinator, id: ExecutionId, after: u64, filter: Filte
                     }
                 }
             }
-            // An error ends the response without its proper end, so that a cut download is not taken for a whole one.
+            // An error ends the response without its last chunk, so that clients see that the
+            // download is incomplete.
             Ok::<_, Error>((last > after).then(|| (Bytes::from(text), last)))
         }
     });
@@ -160,7 +167,7 @@ fn download(coordinator: Coordinator, id: ExecutionId, after: u64, filter: Filte
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (
             header::CONTENT_DISPOSITION,
-            // An id is hexadecimal digits and hyphens.
+            // An id consists of hexadecimal digits and hyphens, so this never fails.
             HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("attachment")),
         ),
     ];

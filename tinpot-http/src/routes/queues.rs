@@ -1,4 +1,4 @@
-//! `/api/queues`: what waits, and pausing that.
+//! `/api/queues`: the queues, and pausing them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::extract::QueueName;
 use crate::model::{QueueJson, Queues, json_response};
 use crate::router::App;
 
-/// The queues, and what waits in them.
+/// Lists the queues, with the number of waiting executions.
 #[utoipa::path(
     get,
     path = "/api/queues",
@@ -23,13 +23,13 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, ApiErr
     Ok(json_response(StatusCode::OK, &Queues::of(&queues)))
 }
 
-/// Gives out nothing of a queue any more, until it is resumed.
+/// Pauses a queue: its executions wait until it is resumed.
 #[utoipa::path(
     post,
     path = "/api/queues/{name}/pause",
     tag = "queues",
     params(("name" = String, Path, description = "the name of a queue")),
-    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "There is no such queue."), (status = 507, description = "The store is full.")),
+    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "Queue not found."), (status = 507, description = "The store is full.")),
 )]
 pub(crate) async fn pause(
     State(app): State<Arc<App>>,
@@ -39,13 +39,13 @@ pub(crate) async fn pause(
     Ok(json_response(StatusCode::OK, &QueueJson::of(&queue)))
 }
 
-/// Gives out again what waits in a queue.
+/// Resumes a paused queue.
 #[utoipa::path(
     post,
     path = "/api/queues/{name}/resume",
     tag = "queues",
     params(("name" = String, Path, description = "the name of a queue")),
-    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "There is no such queue."), (status = 507, description = "The store is full.")),
+    responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "Queue not found."), (status = 507, description = "The store is full.")),
 )]
 pub(crate) async fn resume(
     State(app): State<Arc<App>>,

@@ -1,4 +1,5 @@
-//! `/api/executions/{id}/rerun`: the same once more, with parameters that never leave the server.
+//! `/api/executions/{id}/rerun`: re-running a recorded execution. Its parameters never leave the
+//! server.
 
 use std::sync::Arc;
 
@@ -10,18 +11,18 @@ use super::actions::{Submitted, submitted};
 use crate::base_path::BasePath;
 use crate::error::ApiError;
 use crate::extract::PathExecution;
-use crate::openapi::shapes;
+use crate::openapi::scalars;
 use crate::router::App;
-use crate::submission::RerunOptions;
+use crate::submission::{RerunBody, RerunOptions};
 
-/// Runs the same once more, with the parameters that were recorded.
+/// Submits a recorded execution again, with its parameters.
 #[utoipa::path(
     post,
     path = "/api/executions/{id}/rerun",
     tag = "executions",
-    params(("id" = shapes::ExecutionId, Path)),
-    request_body = Option<shapes::Rerun>,
-    responses((status = 202, description = "it is accepted", body = Submitted), (status = 404, description = "There is no such execution, or its action is gone.")),
+    params(("id" = scalars::ExecutionId, Path)),
+    request_body = Option<RerunBody<'static>>,
+    responses((status = 202, description = "the execution is accepted", body = Submitted), (status = 404, description = "Execution or action not found.")),
 )]
 pub(crate) async fn rerun(
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! `/api/stats`: what happened in the last minutes.
+//! `/api/stats`: the counts of the last minutes.
 
 use std::sync::Arc;
 
@@ -11,24 +11,21 @@ use crate::model::{StatsJson, json_response};
 use crate::params::Params;
 use crate::router::App;
 
-/// An hour; a day is the most.
+/// The default: an hour. The maximum is a day.
 const MINUTES: usize = 60;
 const MINUTES_MAX: usize = 1_440;
 
-/// What happened in the last minutes.
+/// Returns the counts of the last minutes.
 #[utoipa::path(
     get,
     path = "/api/stats",
     tag = "server",
-    params(("minutes" = Option<u32>, Query, description = "so many; 60 when left out", minimum = 1, maximum = 1440)),
+    params(("minutes" = Option<u32>, Query, description = "the number of minutes; 60 by default", minimum = 1, maximum = 1440)),
     responses((status = 200, description = "each minute", body = StatsJson)),
 )]
 pub(crate) async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["minutes"])?;
-    let expected = format!("a whole number from 1 to {MINUTES_MAX}");
-    let minutes = params.read("minutes", &expected, |text| {
-        text.parse().ok().filter(|minutes| (1..=MINUTES_MAX).contains(minutes))
-    })?;
+    let minutes = params.integer("minutes", MINUTES_MAX)?;
     let stats = app.coordinator.stats(minutes.unwrap_or(MINUTES));
     Ok(json_response(StatusCode::OK, &StatsJson::of(&stats)))
 }

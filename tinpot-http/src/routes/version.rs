@@ -1,4 +1,4 @@
-//! `/api/version`: what a client talks to.
+//! `/api/version`: the version of the server.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -7,17 +7,18 @@ use utoipa::ToSchema;
 
 use crate::model::json_response;
 
-/// Grows when something is taken away or means something else; what is added does not count.
+/// The version of the API. It grows when a field or path is removed or changes its meaning, and not
+/// when one is added.
 const API: u32 = 1;
 
-/// A program and its API.
+/// The versions of the program and its API.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Version {
     version: &'static str,
     api: u32,
 }
 
-/// What a client talks to.
+/// Returns the version of the server.
 #[utoipa::path(
     get,
     path = "/api/version",

@@ -1,4 +1,4 @@
-//! `/api/workers`: who runs things, and sending them home.
+//! `/api/workers`: the workers, and draining them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::extract::PathWorker;
 use crate::model::{DrainAnswer, Workers, json_response};
 use crate::router::App;
 
-/// The live workers.
+/// Lists the live workers.
 #[utoipa::path(
     get,
     path = "/api/workers",
@@ -23,13 +23,13 @@ pub(crate) async fn workers(State(app): State<Arc<App>>) -> Result<Response, Api
     Ok(json_response(StatusCode::OK, &Workers::of(&workers)))
 }
 
-/// Sends a worker home: it is given nothing new, and ends when it has nothing left.
+/// Drains a worker: it receives no new attempts and exits when idle.
 #[utoipa::path(
     post,
     path = "/api/workers/{id}/drain",
     tag = "workers",
     params(("id" = String, Path, description = "the id of a live worker")),
-    responses((status = 202, description = "it is told", body = DrainAnswer), (status = 404, description = "There is no such live worker.")),
+    responses((status = 202, description = "the worker is draining", body = DrainAnswer), (status = 404, description = "No live worker has this id.")),
 )]
 pub(crate) async fn drain(
     State(app): State<Arc<App>>,

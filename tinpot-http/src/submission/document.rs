@@ -1,12 +1,19 @@
-//! The fields of a document as raw text: what is in them is for others to read.
+//! The fields of a JSON object as raw text, and their names.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use utoipa::PartialSchema;
+use utoipa::openapi::{RefOr, Schema};
 
-/// The fields of an object, in their order, each value as the text it came in.
+use crate::error::ApiError;
+
+/// The largest number of unknown fields that an error names.
+const UNKNOWN_MAX: usize = 10;
+
+/// The fields of an object, in their order, with the raw text of each value.
 pub(super) struct Entries<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
@@ -28,5 +35,43 @@ impl<'de> Deserialize<'de> for Entries<'de> {
             }
         }
         deserializer.deserialize_map(Fields)
+    }
+}
+
+impl Entries<'_> {
+    /// Refuses fields that `T` does not have, since a mistyped `parameters` must not run the action
+    /// with its defaults, and fields that are given twice, which parsers treat differently.
+    pub(super) fn check<T: PartialSchema>(&self, path: &str) -> Result<(), ApiError> {
+        let names = names_of::<T>();
+        let unknown: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(name, _)| !names.contains(name))
+            .take(UNKNOWN_MAX)
+            .map(|(name, _)| format!("{path}{name} is not a field"))
+            .collect();
+        if !unknown.is_empty() {
+            let detail = format!("{}; use {}", unknown.join("; "), names.join(", "));
+            return Err(ApiError::unprocessable(detail));
+        }
+        let twice = self
+            .0
+            .iter()
+            .enumerate()
+            .find(|(at, (name, _))| self.0[..*at].iter().any(|(other, _)| other == name));
+        match twice {
+            Some((_, (name, _))) => {
+                Err(ApiError::unprocessable(format!("{path}{name} must be given at most once")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns the names of the fields of `T`, sorted.
+fn names_of<T: PartialSchema>() -> Vec<String> {
+    match T::schema() {
+        RefOr::T(Schema::Object(object)) => object.properties.keys().cloned().collect(),
+        _ => Vec::new(),
     }
 }

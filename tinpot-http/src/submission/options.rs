@@ -2,153 +2,209 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tinpot_core::{Backoff, SubmitOptions, Timestamp};
+use utoipa::ToSchema;
 
 use super::document::Entries;
-use super::known;
 use crate::error::ApiError;
+use crate::model::Time;
 use crate::params::{SECONDS, seconds};
 
-const NAMES: [&str; 14] = [
-    "backoff",
-    "delay",
-    "expires_in",
-    "idempotency_key",
-    "max_lost_attempts",
-    "max_retry_delay",
-    "not_before",
-    "priority",
-    "queue",
-    "requested_by",
-    "retries",
-    "retry_delay",
-    "retry_jitter",
-    "timeout",
-];
-
-/// What is asked of the delays between attempts; what is left out is as usual.
-#[derive(Default)]
-struct Delays {
-    fixed: Option<bool>,
-    delay: Option<Duration>,
-    max_delay: Option<Duration>,
-    jitter: Option<f64>,
+/// The options of a submission. The action decides about options that are omitted or null.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Options)]
+pub(crate) struct OptionsBody<'a> {
+    /// A key: submissions with the same key and parameters are the same execution.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
+    idempotency_key: Option<&'a RawValue>,
+    /// The priority. Executions with a higher one start first.
+    #[serde(borrow)]
+    #[schema(value_type = Option<i32>)]
+    priority: Option<&'a RawValue>,
+    /// The seconds before it may start.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 3162240000u64)]
+    delay: Option<&'a RawValue>,
+    /// The time before which it does not start: a time in RFC 3339, or seconds since 1970.
+    #[serde(borrow)]
+    #[schema(value_type = Option<NotBefore>)]
+    not_before: Option<&'a RawValue>,
+    /// The seconds after which it no longer starts.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>, exclusive_minimum = 0, maximum = 3162240000u64)]
+    expires_in: Option<&'a RawValue>,
+    /// The maximum run time of an attempt, in seconds.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>, exclusive_minimum = 0, maximum = 3162240000u64)]
+    timeout: Option<&'a RawValue>,
+    /// The number of attempts after a failed one.
+    #[serde(borrow)]
+    #[schema(value_type = Option<u32>, minimum = 0, maximum = 1000)]
+    retries: Option<&'a RawValue>,
+    /// The number of attempts that may be lost with their workers.
+    #[serde(borrow)]
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    max_lost_attempts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    #[schema(value_type = Option<BackoffKind>)]
+    backoff: Option<&'a RawValue>,
+    /// The seconds before the second attempt.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 3162240000u64)]
+    retry_delay: Option<&'a RawValue>,
+    /// The longest delay between attempts, in seconds.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 3162240000u64)]
+    max_retry_delay: Option<&'a RawValue>,
+    /// The part of a delay that is random.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1)]
+    retry_jitter: Option<&'a RawValue>,
+    /// The queue to wait in.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    queue: Option<&'a RawValue>,
+    /// The requester, as the client states it. The header `X-Requested-By` states it as well.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
+    requested_by: Option<&'a RawValue>,
 }
 
-impl Delays {
-    fn backoff(self) -> Option<Backoff> {
-        let Delays { fixed, delay, max_delay, jitter } = self;
-        if fixed.is_none() && delay.is_none() && max_delay.is_none() && jitter.is_none() {
-            return None;
-        }
-        let delay = delay.unwrap_or(Duration::from_secs(1));
-        let mut backoff = match fixed {
-            Some(true) => Backoff::fixed(delay),
-            _ => Backoff::exponential(delay),
-        };
-        backoff = backoff.max_delay(max_delay.unwrap_or(backoff.max_delay));
-        Some(backoff.jitter(jitter.unwrap_or(backoff.jitter)))
-    }
+/// The growth of the delay between attempts.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BackoffKind {
+    Exponential,
+    Fixed,
+}
+
+/// A time in RFC 3339, or seconds since 1970.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum NotBefore<'a> {
+    #[schema(value_type = Time)]
+    Text(std::borrow::Cow<'a, str>),
+    Seconds(f64),
 }
 
 /// Reads the object `options`.
 pub(super) fn options(value: &RawValue) -> Result<SubmitOptions, ApiError> {
-    let Ok(Entries(fields)) = serde_json::from_str(value.get()) else {
-        return Err(ApiError::unprocessable(format!("options: must be an object, not {value}")));
-    };
-    known("options.", &fields, &NAMES)?;
-    let mut options = SubmitOptions::default();
-    let mut delays = Delays::default();
-    for (name, value) in &fields {
-        let field = Field { name, text: value.get() };
-        match name.as_str() {
-            // As everywhere else, null is the same as leaving it out.
-            _ if field.text == "null" => {}
-            "backoff" => {
-                let kind: String = field.read("\"exponential\" or \"fixed\"")?;
-                delays.fixed = Some(match kind.as_str() {
-                    "fixed" => true,
-                    "exponential" => false,
-                    _ => return Err(field.wrong("\"exponential\" or \"fixed\"")),
-                });
-            }
-            "delay" => options.delay = Some(field.wait()?),
-            "expires_in" => options.expires_in = Some(field.seconds()?),
-            "idempotency_key" => options.idempotency_key = Some(field.read("text")?),
-            "max_lost_attempts" => {
-                options.max_lost_attempts = Some(field.read("a whole number, 1 or more")?);
-            }
-            "max_retry_delay" => delays.max_delay = Some(field.wait()?),
-            "not_before" => options.not_before = Some(field.time()?),
-            "priority" => {
-                let expected = "a whole number from -2147483648 to 2147483647";
-                options.priority = Some(field.read(expected)?);
-            }
-            "queue" => options.queue = Some(field.read("the name of a queue")?),
-            "requested_by" => options.requested_by = Some(field.read("text")?),
-            "retries" => options.retries = Some(field.read("a whole number from 0 to 1000")?),
-            "retry_delay" => delays.delay = Some(field.wait()?),
-            "retry_jitter" => {
-                let jitter: f64 = field.read("a number from 0 to 1")?;
-                if !(0.0..=1.0).contains(&jitter) {
-                    return Err(field.wrong("a number from 0 to 1"));
-                }
-                delays.jitter = Some(jitter);
-            }
-            _ => options.timeout = Some(field.seconds()?),
-        }
-    }
-    options.backoff = delays.backoff();
-    Ok(options)
+    let invalid = || ApiError::unprocessable(format!("options must be an object (got {value})"));
+    let entries: Entries<'_> = serde_json::from_str(value.get()).map_err(|_| invalid())?;
+    entries.check::<OptionsBody<'_>>("options.")?;
+    let body: OptionsBody<'_> = serde_json::from_str(value.get()).map_err(|_| invalid())?;
+    body.submit_options()
 }
 
-/// One option as it was given.
+impl OptionsBody<'_> {
+    fn submit_options(&self) -> Result<SubmitOptions, ApiError> {
+        let mut options = SubmitOptions::default();
+        options.idempotency_key = read("idempotency_key", self.idempotency_key, Field::text)?;
+        options.priority = read("priority", self.priority, |field| {
+            field.read("an integer from -2147483648 to 2147483647")
+        })?;
+        options.delay = read("delay", self.delay, Field::delay)?;
+        options.not_before = read("not_before", self.not_before, Field::time)?;
+        options.expires_in = read("expires_in", self.expires_in, Field::seconds)?;
+        options.timeout = read("timeout", self.timeout, Field::seconds)?;
+        options.retries =
+            read("retries", self.retries, |field| field.read("an integer from 0 to 1000"))?;
+        options.max_lost_attempts = read("max_lost_attempts", self.max_lost_attempts, |field| {
+            field.read("an integer of at least 1")
+        })?;
+        options.backoff = self.backoff()?;
+        options.queue = read("queue", self.queue, |field| field.read("the name of a queue"))?;
+        options.requested_by = read("requested_by", self.requested_by, Field::text)?;
+        Ok(options)
+    }
+
+    /// Returns the delays between attempts, if any option about them is given.
+    fn backoff(&self) -> Result<Option<Backoff>, ApiError> {
+        let kind =
+            read("backoff", self.backoff, |field| field.read("\"exponential\" or \"fixed\""))?;
+        let delay = read("retry_delay", self.retry_delay, Field::delay)?;
+        let max_delay = read("max_retry_delay", self.max_retry_delay, Field::delay)?;
+        let jitter = read("retry_jitter", self.retry_jitter, Field::fraction)?;
+        if kind.is_none() && delay.is_none() && max_delay.is_none() && jitter.is_none() {
+            return Ok(None);
+        }
+        let delay = delay.unwrap_or(Duration::from_secs(1));
+        let mut backoff = match kind {
+            Some(BackoffKind::Fixed) => Backoff::fixed(delay),
+            _ => Backoff::exponential(delay),
+        };
+        backoff = backoff.max_delay(max_delay.unwrap_or(backoff.max_delay));
+        Ok(Some(backoff.jitter(jitter.unwrap_or(backoff.jitter))))
+    }
+}
+
+/// Reads an option that is given.
+fn read<'a, T>(
+    name: &'a str,
+    value: Option<&'a RawValue>,
+    read: impl FnOnce(&Field<'a>) -> Result<T, ApiError>,
+) -> Result<Option<T>, ApiError> {
+    value.map(|value| read(&Field { name, text: value.get() })).transpose()
+}
+
+/// One option, as the client gave it.
 struct Field<'a> {
     name: &'a str,
     text: &'a str,
 }
 
-/// The longest value that an error repeats.
+/// The longest value that an error repeats, in characters.
 const SHOWN_CHARS: usize = 80;
 
 impl Field<'_> {
-    fn wrong(&self, expected: &str) -> ApiError {
+    fn invalid(&self, expected: &str) -> ApiError {
         let mut shown: String = self.text.chars().take(SHOWN_CHARS).collect();
         if shown.len() < self.text.len() {
             shown.push('…');
         }
-        ApiError::unprocessable(format!("options.{}: must be {expected}, not {shown}", self.name))
+        ApiError::unprocessable(format!("options.{} must be {expected} (got {shown})", self.name))
     }
 
     fn read<T: DeserializeOwned>(&self, expected: &str) -> Result<T, ApiError> {
-        serde_json::from_str(self.text).map_err(|_| self.wrong(expected))
+        serde_json::from_str(self.text).map_err(|_| self.invalid(expected))
     }
 
-    /// A time that is longer than nothing.
+    fn text(&self) -> Result<String, ApiError> {
+        self.read("text")
+    }
+
+    fn fraction(&self) -> Result<f64, ApiError> {
+        let expected = "a number from 0 to 1";
+        let fraction = self.read(expected)?;
+        if (0.0..=1.0).contains(&fraction) { Ok(fraction) } else { Err(self.invalid(expected)) }
+    }
+
+    /// Reads a duration that is longer than zero.
     fn seconds(&self) -> Result<Duration, ApiError> {
-        seconds(self.read(SECONDS)?).ok_or_else(|| self.wrong(SECONDS))
+        seconds(self.read(SECONDS)?).ok_or_else(|| self.invalid(SECONDS))
     }
 
-    /// A time that may be nothing.
-    fn wait(&self) -> Result<Duration, ApiError> {
-        let expected = "a number of seconds, 0 or more";
-        let number: f64 = self.read(expected)?;
-        Duration::try_from_secs_f64(number).map_err(|_| self.wrong(expected))
+    /// Reads a duration that may be zero.
+    fn delay(&self) -> Result<Duration, ApiError> {
+        let expected = "a number of seconds of at least 0";
+        Duration::try_from_secs_f64(self.read(expected)?).map_err(|_| self.invalid(expected))
     }
 
-    /// A time of day, in UTC or with an offset.
+    /// Reads a time, in UTC or with an offset.
     fn time(&self) -> Result<Timestamp, ApiError> {
         let expected = "a time such as \"2026-12-24T18:00:00Z\", or seconds since 1970";
-        let micros = match serde_json::from_str::<f64>(self.text) {
-            Ok(seconds) => (seconds * 1e6) as i64,
-            Err(_) => {
-                let text: String = self.read(expected)?;
-                let time: jiff::Timestamp = text.parse().map_err(|_| self.wrong(expected))?;
+        let micros = match serde_json::from_str(self.text).map_err(|_| self.invalid(expected))? {
+            NotBefore::Seconds(seconds) => (seconds * 1e6) as i64,
+            NotBefore::Text(text) => {
+                let time: jiff::Timestamp = text.parse().map_err(|_| self.invalid(expected))?;
                 time.as_microsecond()
             }
         };
-        u64::try_from(micros).map(Timestamp).map_err(|_| self.wrong(expected))
+        u64::try_from(micros).map(Timestamp).map_err(|_| self.invalid(expected))
     }
 }

@@ -182,8 +182,8 @@ impl Answer {
         let all: Vec<String> = errors
             .iter()
             .map(|error| match text(&error["path"]) {
-                path if path.is_empty() => text(&error["message"]),
-                path => format!("{path}: {}", text(&error["message"])),
+                path if path.is_empty() => format!("parameters {}", text(&error["message"])),
+                path => format!("{path} {}", text(&error["message"])),
             })
             .collect();
         if detail.len() < 4_000 {

@@ -102,14 +102,17 @@ async fn history_is_filtered_and_paged() {
 async fn a_filter_that_makes_no_sense_is_named() {
     let cluster = Cluster::start().await;
     let rows = [
-        ("status=SUCCESS", "status: \"SUCCESS\" is not a status: one of queued, running"),
-        ("before=x", "before: must be the id of an execution"),
-        ("limit=0", "limit: must be a whole number from 1 to 1000"),
-        ("limit=1001", "limit: must be"),
-        ("limit=-5", "limit: must be"),
-        ("limit=ten", "limit: must be"),
-        ("statsu=failed", "\"statsu\" is unknown"),
-        ("limit=1&limit=2", "limit is given twice"),
+        (
+            "status=SUCCESS",
+            "status must be one of queued, running, cancelling, succeeded, failed, cancelled, timed_out, lost (got \"SUCCESS\")",
+        ),
+        ("before=x", "before must be the id of an execution (got \"x\")"),
+        ("limit=0", "limit must be an integer from 1 to 1000 (got \"0\")"),
+        ("limit=1001", "limit must be"),
+        ("limit=-5", "limit must be"),
+        ("limit=ten", "limit must be"),
+        ("statsu=failed", "\"statsu\" is not a query parameter"),
+        ("limit=1&limit=2", "limit must be given at most once"),
     ];
     for (query, part) in rows {
         let detail = cluster.get(&format!("/api/executions?{query}")).await.detail(422);
@@ -133,7 +136,7 @@ async fn a_running_execution_is_asked_to_end_once() {
     let forced = cluster.post(&format!("/api/executions/{other}/cancel?force=true"), "").await;
     assert_eq!(forced.status, 200, "{forced:?}");
     let wrong = cluster.post(&format!("/api/executions/{other}/cancel?force=yes"), "").await;
-    assert!(wrong.detail(422).contains("force: must be true or false"));
+    assert!(wrong.detail(422).contains("force must be true or false"));
 }
 
 #[tokio::test]

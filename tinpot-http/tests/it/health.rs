@@ -52,9 +52,9 @@ async fn the_link_decides() {
     assert_eq!(cluster.get("/health").await.json(), json!({"status": "ok", "workers": 1}));
     assert_eq!(cluster.get("/ready").await.json(), json!({"status": "ready", "workers": 1}));
     let links = [
-        (Link::Closed, "the transport is closed"),
-        (down("connection refused"), "the transport is not connected: connection refused"),
-        (down(""), "the transport is not connected"),
+        (Link::Closed, "transport is closed"),
+        (down("connection refused"), "transport is not connected: connection refused"),
+        (down(""), "transport is not connected"),
     ];
     for (now, expected) in links {
         link.send_replace(now);
@@ -75,7 +75,7 @@ async fn without_a_worker_it_lives_and_is_not_ready() {
     let mut catalogue = cluster.coordinator.watch_catalogue();
     within(catalogue.wait_for(|known| !known["add"].available)).await.unwrap();
     assert_eq!(cluster.get("/health").await.json()["workers"], 0);
-    assert_eq!(cluster.get("/ready").await.detail(503), "there is no live worker");
+    assert_eq!(cluster.get("/ready").await.detail(503), "no worker is live; start one");
 }
 
 #[tokio::test]

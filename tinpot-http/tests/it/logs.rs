@@ -81,12 +81,12 @@ async fn what_makes_no_sense_is_named() {
     let cluster = Cluster::start().await;
     let id = cluster.run("refuse", "").await;
     let rows = [
-        ("after=x", "after: must be the number of a log line"),
-        ("limit=0", "limit: must be a whole number from 1 to 10000"),
-        ("limit=10001", "limit: must be"),
-        ("format=html", "format: must be json or text"),
+        ("after=x", "after must be the number of a log line (got \"x\")"),
+        ("limit=0", "limit must be an integer from 1 to 10000 (got \"0\")"),
+        ("limit=10001", "limit must be"),
+        ("format=html", "format must be json or text (got \"html\")"),
         ("format=text&limit=5", "limit"),
-        ("lines=5", "\"lines\" is unknown"),
+        ("lines=5", "\"lines\" is not a query parameter"),
     ];
     for (query, part) in rows {
         let detail = cluster.get(&format!("/api/executions/{id}/logs?{query}")).await.detail(422);

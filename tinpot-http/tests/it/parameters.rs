@@ -26,8 +26,7 @@ async fn errors(cluster: &Cluster, parameters: &str) -> Vec<String> {
         }
         Err(error) => error,
     };
-    let by_sdk: Vec<String> = error.violations().iter().map(ToString::to_string).collect();
-    assert_eq!(by_http, by_sdk);
+    assert_eq!(by_http.join("; "), error.to_string());
     by_http
 }
 
@@ -39,60 +38,57 @@ async fn bad_input_is_named_by_its_path_and_runs_nothing() {
     };
     let huge = "x".repeat(10_000_000);
     let rows = [
-        (r#"{"days":"3"}"#.to_owned(), "days: must be an integer, not a string"),
-        (r#"{"days":true}"#.to_owned(), "days: must be an integer, not a boolean"),
-        (r#"{"days":3.0}"#.to_owned(), "days: must be an integer, not the number 3.0"),
-        (r#"{"days":null}"#.to_owned(), "days: must be an integer, not null"),
-        ("{}".to_owned(), "days: is required and missing"),
-        (
-            r#"{"days":1,"dayz":2}"#.to_owned(),
-            "dayz: is unknown: the parameters are any, days, hosts, ",
-        ),
+        (r#"{"days":"3"}"#.to_owned(), "days must be an integer (got a string)"),
+        (r#"{"days":true}"#.to_owned(), "days must be an integer (got a boolean)"),
+        (r#"{"days":3.0}"#.to_owned(), "days must be an integer (got 3.0)"),
+        (r#"{"days":null}"#.to_owned(), "days must be an integer (got null)"),
+        ("{}".to_owned(), "days is required"),
+        (r#"{"days":1,"dayz":2}"#.to_owned(), "dayz is not a parameter; use any, days, hosts, "),
         (
             r#"{"days":1,"options":{"froce":true}}"#.to_owned(),
-            "options.froce: is unknown: the fields are force",
+            "options.froce is not a field; use force",
         ),
-        (r#"{"days":0}"#.to_owned(), "days: must be at least 1, not the integer 0"),
-        (r#"{"days":31}"#.to_owned(), "days: must be at most 30, not the integer 31"),
+        (r#"{"days":0}"#.to_owned(), "days must be at least 1 (got 0)"),
+        (r#"{"days":31}"#.to_owned(), "days must be at most 30 (got 31)"),
         (
             r#"{"days":1,"when":"2023-02-29"}"#.to_owned(),
-            "when: must be a date such as 2024-12-31, not \"2023-02-29\"",
+            "when must be a date such as 2024-12-31 (got \"2023-02-29\")",
         ),
         (
             r#"{"days":1,"mode":"medium"}"#.to_owned(),
-            "mode: must be one of \"fast\", \"slow\", not \"medium\"",
+            "mode must be one of \"fast\", \"slow\" (got \"medium\")",
         ),
-        (r#"{"days":1,"hosts":["a",null]}"#.to_owned(), "hosts[1]: must be a string, not null"),
+        (r#"{"days":1,"hosts":["a",null]}"#.to_owned(), "hosts[1] must be a string (got null)"),
         (
             r#"{"days":1,"options":{"force":"yes"}}"#.to_owned(),
-            "options.force: must be true or false, not a string",
+            "options.force must be true or false (got a string)",
         ),
         (deep(100), "any[0][0]"),
         (deep(1_000_000), "any[0][0]"),
-        (r#"{"days":NaN}"#.to_owned(), "days: must be a number, not NaN, which JSON does not have"),
+        (r#"{"days":NaN}"#.to_owned(), "days must be a JSON number (got NaN)"),
         (
             r#"{"days":1,"any":[{"x":Infinity}]}"#.to_owned(),
-            "any[0].x: must be a number, not Infinity, which JSON does not have",
+            "any[0].x must be a JSON number (got Infinity)",
         ),
         (
             r#"{"days":1,"ratio":-Infinity}"#.to_owned(),
-            "ratio: must be a number, not -Infinity, which JSON does not have",
+            "ratio must be a JSON number (got -Infinity)",
         ),
         (
             r#"{"days":1,"ratio":1e999}"#.to_owned(),
-            "ratio: must be a number between -1.8e308 and 1.8e308",
+            "ratio must be between -1.8e308 and 1.8e308 (got ",
         ),
-        (r#"{"days":1,"any":{"k":1,"k":1}}"#.to_owned(), "any.k: is given twice"),
-        (r#"{"days":1,"days":2}"#.to_owned(), "days: is given twice"),
-        (r#"{"days":1,"name":"\ud800"}"#.to_owned(), "name: cannot be read: "),
+        (r#"{"days":1,"any":{"k":1,"k":1}}"#.to_owned(), "any.k must be given at most once"),
+        (r#"{"days":1,"days":2}"#.to_owned(), "days must be given at most once"),
+        (r#"{"days":1,"name":"\ud800"}"#.to_owned(), "name must be JSON: "),
         (
             format!(r#"{{"days":1,"name":"{huge}"}}"#),
-            "name: must have at most 20 characters, not 10000000",
+            "name must have at most 20 characters (got 10000000)",
         ),
-        (format!(r#"{{"days":"{huge}"}}"#), "days: must be an integer, not a string"),
+        (format!(r#"{{"days":"{huge}"}}"#), "days must be an integer (got a string)"),
         (format!(r#"{{"days":1,"{huge}":1}}"#), "xxxxxxxx"),
-        ("[1]".to_owned(), "the parameters must be an object, not a list"),
-        ("null".to_owned(), "the parameters must be an object, not null"),
+        ("[1]".to_owned(), "parameters must be an object (got a list)"),
+        ("null".to_owned(), "parameters must be an object (got null)"),
     ];
     for (parameters, expected) in rows {
         let found = errors(&cluster, &parameters).await;
@@ -110,7 +106,7 @@ async fn every_wrong_field_is_named_at_once() {
     let mut paths: Vec<String> = errors(&cluster, parameters)
         .await
         .iter()
-        .map(|error| error.split(": ").next().unwrap().to_owned())
+        .map(|error| error.split(' ').next().unwrap().to_owned())
         .collect();
     paths.sort();
     assert_eq!(
@@ -131,6 +127,6 @@ async fn every_wrong_field_is_named_at_once() {
 async fn numbers_that_json_does_not_have_are_named_together() {
     let cluster = cluster().await;
     let found = errors(&cluster, r#"{"days":NaN,"any":[1,Infinity],"ratio":1e999,"days":1}"#).await;
-    let paths: Vec<&str> = found.iter().map(|error| error.split(':').next().unwrap()).collect();
+    let paths: Vec<&str> = found.iter().map(|error| error.split(' ').next().unwrap()).collect();
     assert_eq!(paths, ["days", "any[1]", "ratio", "days"]);
 }

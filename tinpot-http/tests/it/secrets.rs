@@ -147,8 +147,8 @@ async fn an_error_does_not_repeat_a_secret() {
     let body = r#"{"parameters":{"password":20481024,"keys":[{"key":31415926}]}}"#;
     let errors = cluster.post("/api/actions/chat/execute", body).await.errors();
     let expected = [
-        "keys[0].key: must be a string or null, not a number",
-        "password: must be a string, not a number",
+        "keys[0].key must be a string or null (got a number)",
+        "password must be a string (got a number)",
     ];
     assert_eq!(errors, expected);
 }

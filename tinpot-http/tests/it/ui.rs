@@ -86,7 +86,7 @@ async fn what_is_no_page_is_told_as_before() {
     ];
     for path in never {
         let detail = browse(router, path).await.detail(404);
-        assert!(detail.contains("there is nothing at"), "{path}: {detail}");
+        assert!(detail.contains("not found"), "{path}: {detail}");
     }
     // A program that asks for anything wants no page.
     ask(router, Method::GET, "/nobody/knows", &[("accept", "*/*")]).await.detail(404);

@@ -1,4 +1,4 @@
-//! An action's schema, made ready to check parameters and to find the secrets among them.
+//! The compiled schema of an action: it checks parameters and finds the secrets among them.
 
 mod dereference;
 mod secrets;
@@ -11,12 +11,13 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::json::{Json, strict};
 use crate::model::violation::Violations;
 
-/// A JSON Schema of parameters, ready for use.
+/// A compiled JSON Schema of parameters.
 ///
-/// With the feature `validation`, parameters are checked against all of it; without, only that they are an object.
+/// With the feature `validation`, parameters are checked against the whole schema. Without it, they
+/// must only be an object.
 #[derive(Debug)]
 pub struct Schema {
-    /// Without references; `None` when nobody has to look into it.
+    /// The schema without references; `None` if no check needs it.
     dereferenced: Option<Value>,
     has_secrets: bool,
     #[cfg(feature = "validation")]
@@ -24,22 +25,22 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Makes a schema ready.
+    /// Compiles a schema.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] when it is not a JSON Schema (draft 2020-12), has references to elsewhere, a pattern that needs
-    /// backtracking, or is larger than any form could be.
+    /// [`ErrorKind::InvalidInput`] if it is not a JSON Schema (draft 2020-12), refers to other
+    /// documents, has a pattern that needs backtracking, or is too large.
     pub fn compile(schema: &Json) -> Result<Self> {
         let invalid = |message: String| {
-            Error::new(ErrorKind::InvalidInput, format!("the schema is not valid: {message}"))
+            Error::new(ErrorKind::InvalidInput, format!("schema is invalid: {message}"))
         };
         let reading = strict::read(schema.as_str());
         if let Some((_, error)) = reading.syntax {
             return Err(invalid(error.to_string()));
         }
         let Some(value) = reading.value.filter(|_| reading.faults.is_empty()) else {
-            let context = "the schema is not valid: ";
-            return Err(Error::of_violations(ErrorKind::InvalidInput, context, reading.faults));
+            let (kind, context) = (ErrorKind::InvalidInput, "schema is invalid: ");
+            return Err(Error::of_violations(kind, context, "schema", reading.faults));
         };
         let dereferenced = dereference::dereference(&value).map_err(invalid)?;
         let has_secrets = secrets::has(&dereferenced);
@@ -51,10 +52,11 @@ impl Schema {
         })
     }
 
-    /// Checks parameters, and says where the secrets among them are, as JSON pointers.
+    /// Checks parameters. Returns JSON pointers to the secrets among them.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidParameters`], whose message and [`violations`](Error::violations) name everything that is wrong.
+    /// [`ErrorKind::InvalidParameters`]. Its message and [`violations`](Error::violations) name every
+    /// invalid value.
     pub fn check(&self, parameters: &Json) -> Result<Vec<String>> {
         let kind = ErrorKind::InvalidParameters;
         let reading = strict::read(parameters.as_str());
@@ -63,17 +65,18 @@ impl Schema {
             Some(value @ Value::Object(_)) => self.look(value, &mut violations),
             Some(_) if !violations.is_empty() => {}
             Some(value) => {
-                let message = format!("the parameters must be an object, not {}", kind_of(value));
-                violations.push("", message);
+                violations.push("", format!("must be an object (got {})", kind_of(value)));
             }
             None => {
                 if let Some((path, why)) = reading.syntax.filter(|_| violations.is_empty()) {
-                    violations.push(&path, format!("cannot be read: {why}"));
+                    violations.push(&path, format!("must be JSON: {why}"));
                 }
             }
         }
         match (&self.dereferenced, reading.value) {
-            _ if !violations.is_empty() => Err(Error::of_violations(kind, "", violations)),
+            _ if !violations.is_empty() => {
+                Err(Error::of_violations(kind, "", "parameters", violations))
+            }
             (Some(schema), Some(value)) if self.has_secrets => Ok(secrets::places(schema, &value)),
             _ => Ok(Vec::new()),
         }
@@ -91,7 +94,7 @@ impl Schema {
     fn look(&self, _: &Value, _: &mut Violations) {}
 }
 
-/// What hides the secrets among parameters of an action; `None` when it has none.
+/// The secret parts of a schema.
 #[derive(Debug)]
 pub(crate) struct SecretParts(Value);
 
@@ -104,20 +107,19 @@ impl SecretParts {
         dereference::dereference(&value).ok().filter(secrets::has).map(Self)
     }
 
-    /// The texts and numbers that must not be seen.
+    /// Returns the texts and numbers that must stay hidden.
     pub(crate) fn texts(&self, parameters: &Json) -> Vec<String> {
         let Some(value) = strict::read(parameters.as_str()).value else { return Vec::new() };
         secrets::texts(&self.0, &value)
     }
 }
 
-/// A value, as an error names it. Only short ones are quoted.
+/// Returns the name of a value in an error: its type, or the value itself if it is always short.
 fn kind_of(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => "a boolean".to_owned(),
-        Value::Number(number) if number.is_f64() => format!("the number {number}"),
-        Value::Number(number) => format!("the integer {number}"),
+        Value::Number(number) => number.to_string(),
         Value::String(_) => "a string".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::model::violation::{Violations, push_name};
+use crate::model::violation::{Violations, clipped, push_name};
 
 /// The maximum depth of nesting. Every JSON library supports this depth; many fail soon beyond it.
 const DEPTH_MAX: usize = 100;
@@ -72,11 +72,11 @@ fn not_a_number(text: &str, error: &serde_json::Error) -> Option<(std::ops::Rang
     let word = &text[start..end];
     let bare = word.trim_start_matches(['+', '-']);
     let message = if ["nan", "inf", "infinity"].contains(&bare.to_ascii_lowercase().as_str()) {
-        format!("must be a number, not {word}, which JSON does not have")
+        format!("must be a JSON number (got {word})")
     } else if bare.starts_with(|c: char| c.is_ascii_digit())
         && bare.parse::<f64>().is_ok_and(f64::is_infinite)
     {
-        "must be a number between -1.8e308 and 1.8e308".to_owned()
+        format!("must be between -1.8e308 and 1.8e308 (got {})", clipped(word, 40))
     } else {
         return None;
     };
@@ -98,7 +98,7 @@ impl Seed<'_> {
     fn too_deep(&mut self) -> bool {
         let too_deep = self.depth >= DEPTH_MAX;
         if too_deep {
-            let message = format!("is nested too deep: at most {DEPTH_MAX} levels");
+            let message = format!("must be nested at most {DEPTH_MAX} levels deep");
             self.state.faults.push(&self.state.path, message);
         }
         too_deep
@@ -180,7 +180,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             let seed = Seed { state: self.state, depth: self.depth + 1 };
             let value = entries.next_value_seed(seed)?;
             if map.insert(name, value).is_some() {
-                self.state.faults.push(&self.state.path, "is given twice");
+                self.state.faults.push(&self.state.path, "must be given at most once");
             }
             self.state.path.truncate(here);
         }
@@ -199,7 +199,8 @@ mod tests {
         if reading.faults.is_empty() {
             return String::new();
         }
-        Error::of_violations(ErrorKind::InvalidParameters, "", reading.faults).to_string()
+        Error::of_violations(ErrorKind::InvalidParameters, "", "document", reading.faults)
+            .to_string()
     }
 
     #[test]
@@ -221,11 +222,11 @@ mod tests {
         let text = "{\"a\":1,\n \"x\":[{\"b\":-Infinity,\"c\":NaN}], \"\\u0061\":2, \"y\":1e999, \"z\": [-1e400]}";
         let all = faults(text);
         for part in [
-            "a: is given twice",
-            "x[0].b: must be a number, not -Infinity",
-            "x[0].c: must be a number, not NaN",
-            "y: must be a number between",
-            "z[0]: must be a number between",
+            "a must be given at most once",
+            "x[0].b must be a JSON number (got -Infinity)",
+            "x[0].c must be a JSON number (got NaN)",
+            "y must be between -1.8e308 and 1.8e308 (got 1e999)",
+            "z[0] must be between -1.8e308 and 1.8e308 (got -1e400)",
         ] {
             assert_eq!(all.matches(part).count(), 1, "{part:?} in {all:?}");
         }
@@ -237,7 +238,11 @@ mod tests {
         assert_eq!(faults(&deep(99)), "");
         for depth in [100, 1_000_000] {
             let all = faults(&deep(depth));
-            assert!(all.starts_with("a[0][0]") && all.ends_with("at most 100 levels"), "{all}");
+            assert!(
+                all.starts_with("a[0][0]")
+                    && all.ends_with("must be nested at most 100 levels deep"),
+                "{all}"
+            );
             assert!(all.len() < 1_000, "{all}");
         }
     }

@@ -21,7 +21,7 @@ impl CoordinatorMachine {
     ) -> Result<()> {
         let worker = self.workers.get_mut(id).filter(|worker| worker.introduced);
         let Some(worker) = worker else {
-            let message = format!("there is no live worker {:?}", id.as_str());
+            let message = format!("worker {:?} not found", id.as_str());
             return Err(Error::new(ErrorKind::NotFound, message));
         };
         if !std::mem::replace(&mut worker.draining, true) {

@@ -59,9 +59,7 @@ impl CoordinatorMachine {
         match self.queue_names().contains(queue) {
             true => Ok(()),
             false => {
-                let message = format!(
-                    "there is no queue {queue:?}: nothing waits in it, and no action or worker names it"
-                );
+                let message = format!("queue {queue:?} not found: no action or worker names it");
                 Err(Error::new(ErrorKind::NotFound, message))
             }
         }

@@ -1,51 +1,78 @@
-//! Which lines are wanted.
+//! The filter of log lines.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use tinpot_core::{Level, LogChunk, Stream};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::error::ApiError;
-use crate::params::Params;
+use crate::model::StreamName;
+use crate::openapi::scalars;
+use crate::params::{Params, word};
 
-/// Lines of some levels and streams. All lines of a chunk have the same, so it is asked once for each chunk.
+/// A filter by level and stream. Both are the same for all lines of a chunk, so it is applied once
+/// per chunk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filter {
     level: Option<Level>,
-    /// Empty means all.
+    /// The selected streams. Empty means all.
     streams: Vec<Stream>,
+}
+
+/// The lowest level of lines.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MinimumLevel {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+impl From<MinimumLevel> for Level {
+    fn from(level: MinimumLevel) -> Self {
+        match level {
+            MinimumLevel::Debug => Self::Debug,
+            MinimumLevel::Info => Self::Info,
+            MinimumLevel::Warning => Self::Warning,
+            MinimumLevel::Error => Self::Error,
+        }
+    }
+}
+
+/// One or more streams, separated by commas.
+pub(crate) struct StreamList;
+
+impl PartialSchema for StreamList {
+    fn schema() -> RefOr<Schema> {
+        scalars::list_of(&StreamName::WORDS, "One or more streams, separated by commas.")
+    }
+}
+
+impl ToSchema for StreamList {
+    fn name() -> Cow<'static, str> {
+        "StreamList".into()
+    }
 }
 
 impl Filter {
     pub(super) fn of(params: &Params) -> Result<Self, ApiError> {
-        let level = params.read("level", "debug, info, warning or error", level)?;
-        let expected = "some of stdout, stderr, log and system, with commas between them";
-        let streams = params.read("stream", expected, |text| {
-            text.split(',').map(stream).collect::<Option<Vec<_>>>()
+        let expected = "debug, info, warning or error";
+        let level = params.read("level", expected, |text| word::<MinimumLevel>(text))?;
+        let expected =
+            format!("one or more of {}, separated by commas", StreamName::WORDS.join(", "));
+        let streams = params.read("stream", &expected, |text| {
+            text.split(',').map(|text| word::<StreamName>(text).map(Stream::from)).collect()
         })?;
-        Ok(Self { level, streams: streams.unwrap_or_default() })
+        Ok(Self { level: level.map(Level::from), streams: streams.unwrap_or_default() })
     }
 
-    pub(super) fn wants(&self, chunk: &LogChunk) -> bool {
+    /// Returns true if the lines of a chunk pass the filter.
+    pub(super) fn passes(&self, chunk: &LogChunk) -> bool {
         chunk.stream.is_text()
             && self.level.is_none_or(|level| chunk.level >= level)
             && (self.streams.is_empty() || self.streams.contains(&chunk.stream))
-    }
-}
-
-fn level(text: &str) -> Option<Level> {
-    match text {
-        "debug" => Some(Level::Debug),
-        "info" => Some(Level::Info),
-        "warning" => Some(Level::Warning),
-        "error" => Some(Level::Error),
-        _ => None,
-    }
-}
-
-fn stream(text: &str) -> Option<Stream> {
-    match text {
-        "stdout" => Some(Stream::Stdout),
-        "stderr" => Some(Stream::Stderr),
-        "log" => Some(Stream::Log),
-        "system" => Some(Stream::System),
-        _ => None,
     }
 }

@@ -1,30 +1,34 @@
 //! One page of a log, read forwards or backwards.
 //!
-//! The store reads forwards only. The lines of an execution are numbered without a gap, so the lines before one are found by their numbers:
-//! backwards is forwards, in windows that end where the last one began.
+//! The store reads forwards only. The lines of an execution are numbered without gaps, so a page is
+//! read backwards in windows of numbers: each window is read forwards, and ends where the one before
+//! began.
 
 use std::collections::VecDeque;
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Serialize;
 use tinpot_core::{Coordinator, ExecutionId};
+use utoipa::ToSchema;
 
 use super::filter::Filter;
 use crate::error::ApiError;
-use crate::model::json_bytes;
-use crate::stream::LineWriter;
+use crate::model::{LineEncoder, LogLine, json_bytes};
 
-/// The most text of one page, and what is read from the store at once. A page that is full before its limit of lines says where to go on.
+/// The largest page. A page that is full before it has the requested lines says where to continue.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// What is read from the store at once.
+/// The bytes that are read from the store at once.
 const READ_BYTES: usize = 1024 * 1024;
-/// How much of a log one request goes through for lines that its filter wants; then it says where to go on.
+/// The bytes of a log that one request scans for lines that pass its filter. After that, the answer
+/// says where to continue.
 const SCAN_BYTES: usize = 64 * 1024 * 1024;
-/// The lines of one window: few enough that a page costs what it shows, and more when few of them are wanted.
+/// The lines of one window: few, so that a page costs little more than it shows, and more when few
+/// of them pass the filter.
 const WINDOW_LINES_MIN: u64 = 256;
 const WINDOW_LINES_MAX: u64 = 16 * 1024;
 
-/// The part of a log that is asked for.
+/// The requested part of a log.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part {
     /// The first lines above a number.
@@ -33,23 +37,35 @@ pub(super) enum Part {
     Before(u64),
 }
 
-/// A log of which pages are read.
+/// One page of a log, in ascending order.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LogPage<'a> {
+    lines: Vec<LogLine<'a>>,
+    /// The `after` of the next page; null if there are no later lines yet.
+    next: Option<u64>,
+    /// The `before` of the previous page; null if there are no earlier lines.
+    previous: Option<u64>,
+    /// The number of the last stored line, of any kind.
+    last_seq: u64,
+}
+
+/// A reader of pages.
 #[derive(Debug)]
 pub(super) struct Pages<'a> {
     pub(super) coordinator: &'a Coordinator,
     pub(super) id: ExecutionId,
     pub(super) filter: Filter,
     pub(super) limit: usize,
-    /// The last line that is stored.
+    /// The number of the last stored line.
     pub(super) last_seq: u64,
 }
 
-/// Lines as JSON, with their numbers, oldest first.
+/// Lines as JSON with their numbers, oldest first.
 #[derive(Default)]
 struct Lines {
     lines: VecDeque<(u64, Vec<u8>)>,
     bytes: usize,
-    /// What was read for them.
+    /// The bytes that were read for them.
     scanned: usize,
 }
 
@@ -90,14 +106,14 @@ impl Pages<'_> {
                     break;
                 }
                 page.scanned += chunk.size_bytes();
-                if !self.filter.wants(chunk) {
+                if !self.filter.passes(chunk) {
                     last = last.max(chunk.last_seq());
                     continue;
                 }
-                let writer = LineWriter::of(chunk);
+                let encoder = LineEncoder::of(chunk);
                 for (seq, line) in (chunk.first_seq..).zip(&chunk.lines) {
                     if seq > last && !page.is_full(self.limit) {
-                        page.push(seq, writer.to_vec(seq, line));
+                        page.push(seq, encoder.to_vec(seq, line));
                         last = seq;
                     }
                 }
@@ -119,7 +135,7 @@ impl Pages<'_> {
             let start = low.saturating_sub(size).max(1);
             let room = self.limit - page.lines.len();
             let (window, dropped) = self.window(start, low, room, PAGE_BYTES - page.bytes).await?;
-            // Large lines: the next window is smaller. Few that are wanted: it is larger.
+            // Large lines make the next window smaller; few lines that pass make it larger.
             size = if window.scanned > PAGE_BYTES { WINDOW_LINES_MIN } else { size * 2 };
             size = size.min(WINDOW_LINES_MAX);
             low = window.lines.front().filter(|_| dropped).map_or(start, |(seq, _)| *seq);
@@ -136,7 +152,8 @@ impl Pages<'_> {
         Ok(self.answer(&page, next, (low > 1).then_some(low), end - 1))
     }
 
-    /// The last lines from `start` on and below `end` that there is room for, and whether there were others.
+    /// Returns the last lines from `start` on and below `end` that fit, and true if others were
+    /// dropped.
     async fn window(
         &self,
         start: u64,
@@ -150,14 +167,14 @@ impl Pages<'_> {
             let before = last;
             for chunk in chunks.iter().filter(|chunk| chunk.first_seq < end) {
                 window.scanned += chunk.size_bytes();
-                if self.filter.wants(chunk) {
-                    let writer = LineWriter::of(chunk);
+                if self.filter.passes(chunk) {
+                    let encoder = LineEncoder::of(chunk);
                     for (seq, line) in (chunk.first_seq..end).zip(&chunk.lines) {
                         if seq <= last {
                             continue;
                         }
-                        window.push(seq, writer.to_vec(seq, line));
-                        // The last one of all is shown however large it is.
+                        window.push(seq, encoder.to_vec(seq, line));
+                        // The last line is kept, however large it is.
                         while window.lines.len() > limit
                             || (window.bytes > max_bytes && window.lines.len() > 1)
                         {
@@ -181,24 +198,22 @@ impl Pages<'_> {
         previous: Option<u64>,
         seen: u64,
     ) -> Response {
-        let mut body = Vec::with_capacity(page.bytes + page.lines.len() + 100);
-        body.extend_from_slice(br#"{"lines":["#);
+        let last_shown = page.lines.back().map_or(0, |(seq, _)| *seq);
+        // The log may have grown since it was read; a number that the client sent never extends it.
+        let last_seq = self.last_seq.max(last_shown.min(seen));
+        let empty = LogPage { lines: Vec::new(), next, previous, last_seq };
+        let json = serde_json::to_string(&empty).unwrap_or_default();
+        // The lines are encoded already: they go between the brackets of the empty list.
+        let (head, tail) = json.split_at(json.find(']').unwrap_or_default());
+        let mut body = Vec::with_capacity(page.bytes + page.lines.len() + json.len());
+        body.extend_from_slice(head.as_bytes());
         for (at, (_, line)) in page.lines.iter().enumerate() {
             if at > 0 {
                 body.push(b',');
             }
             body.extend_from_slice(line);
         }
-        let last_shown = page.lines.back().map_or(0, |(seq, _)| *seq);
-        // A log that grows meanwhile is further than it was asked for, but nobody's number makes it longer.
-        let last_seq = self.last_seq.max(last_shown.min(seen));
-        let number = |number: Option<u64>| number.map_or("null".to_owned(), |seq| seq.to_string());
-        let rest = format!(
-            r#"],"next":{},"previous":{},"last_seq":{last_seq}}}"#,
-            number(next),
-            number(previous)
-        );
-        body.extend_from_slice(rest.as_bytes());
+        body.extend_from_slice(tail.as_bytes());
         json_bytes(StatusCode::OK, body)
     }
 }

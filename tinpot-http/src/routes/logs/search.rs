@@ -1,4 +1,4 @@
-//! Searching a log: one pass over all of it, in the server.
+//! The search of a log: one pass over all of it.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -13,32 +13,33 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tinpot_core::{Coordinator, ExecutionId, LogChunk};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::filter::Filter;
 use crate::error::ApiError;
-use crate::model::json_response;
+use crate::model::{LineEncoder, LogLine, json_response};
 use crate::params::Params;
-use crate::stream::LineWriter;
 
-/// Searches at a time: they compute, and the machine has other work.
+/// The searches that run at a time: they take CPU time that executions need as well.
 pub(crate) const SEARCHES: usize = 2;
-/// How long one waits for its turn.
+/// The time that a search waits for its turn.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 const PATTERN_CHARS: usize = 1_000;
-/// What a compiled pattern may take, of each of its forms.
+/// The memory that each form of a compiled pattern may take.
 const PATTERN_BYTES: usize = 1024 * 1024;
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
 const CONTEXT_MAX: usize = 5;
-/// What is read from the store at once; the next portion is read while this one is searched.
+/// The bytes that are read from the store at once. The next portion is read while this one is
+/// searched.
 const READ_BYTES: usize = 2 * 1024 * 1024;
-/// When a pass is cut, wherever it is.
+/// The time after which a pass is cut.
 const TIME: Duration = Duration::from_secs(5);
-/// The most text of one answer.
+/// The largest answer.
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
-/// What is searched for.
+/// A search.
 #[derive(Debug)]
 pub(super) struct Search {
     pattern: Regex,
@@ -48,20 +49,25 @@ pub(super) struct Search {
     context: usize,
 }
 
-#[derive(Default, Serialize)]
-struct Found {
-    matches: Vec<Match>,
-    /// What to pass as `after` for those after these; null when there are none.
+/// The matches of a search, in ascending order.
+#[derive(Default, Serialize, ToSchema)]
+pub(crate) struct LogMatches {
+    matches: Vec<LogMatch>,
+    /// The `after` of the next search; null if these are the last matches.
     next: Option<u64>,
-    /// How many there are above `after`; null when the search was cut.
+    /// The number of matches above `after`; null if the search was cut.
     total: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Match {
+/// One matching line, with the lines around it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LogMatch {
     seq: u64,
+    #[schema(value_type = LogLine)]
     line: Box<RawValue>,
+    #[schema(value_type = Vec<LogLine>)]
     before: Vec<Box<RawValue>>,
+    #[schema(value_type = Vec<LogLine>)]
     after: Vec<Box<RawValue>>,
 }
 
@@ -70,29 +76,30 @@ impl Search {
         ["q", "regex", "case", "level", "stream", "after", "limit", "context"];
 
     pub(super) fn of(params: &Params) -> Result<Self, ApiError> {
-        let flag = |name| params.read(name, "true or false", |text| text.parse::<bool>().ok());
         let text = params.text("q").unwrap_or_default();
-        if text.is_empty() || text.chars().count() > PATTERN_CHARS {
-            let detail = format!("q: must be 1 to {PATTERN_CHARS} characters to search for");
+        let chars = text.chars().count();
+        if !(1..=PATTERN_CHARS).contains(&chars) {
+            let detail = format!("q must have 1 to {PATTERN_CHARS} characters (got {chars})");
             return Err(ApiError::unprocessable(detail));
         }
-        let is_regex = flag("regex")?.unwrap_or(false);
+        let is_regex = params.flag("regex")?;
         let escaped = if is_regex { Cow::Borrowed(text) } else { regex::escape(text).into() };
         let pattern = RegexBuilder::new(&escaped)
-            .case_insensitive(!flag("case")?.unwrap_or(false))
+            .case_insensitive(!params.flag("case")?)
             .size_limit(PATTERN_BYTES)
             .dfa_size_limit(PATTERN_BYTES)
             .build()
             .map_err(|error| {
-                ApiError::unprocessable(format!("q: is no regular expression: {error}"))
+                ApiError::unprocessable(format!("q must be a regular expression: {error}"))
             })?;
-        let context = params.read("context", "a whole number from 0 to 5", |text| {
+        let expected = format!("an integer from 0 to {CONTEXT_MAX}");
+        let context = params.read("context", &expected, |text| {
             text.parse().ok().filter(|context| *context <= CONTEXT_MAX)
         })?;
         Ok(Self {
             pattern,
             filter: Filter::of(params)?,
-            after: params.after()?.unwrap_or(0),
+            after: params.line("after")?.unwrap_or(0),
             limit: params.limit(LIMIT_MAX)?.unwrap_or(LIMIT),
             context: context.unwrap_or(0),
         })
@@ -105,7 +112,7 @@ impl Search {
     ) -> Result<Response, ApiError> {
         let deadline = Instant::now() + TIME;
         let mut pass = Pass::of(self);
-        // A match just above has its context below.
+        // The context of the first match may start below `after`.
         let mut last = pass.search.after.saturating_sub(pass.search.context as u64 * 2);
         let mut chunks = coordinator.logs(id, last, READ_BYTES).await?;
         while let Some(end) = chunks.last().map(|chunk| chunk.last_seq()).filter(|end| *end > last)
@@ -118,7 +125,10 @@ impl Search {
             let flow;
             (pass, flow) = searched.map_err(|error| {
                 tracing::error!(%error, "a search panicked");
-                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the search failed")
+                ApiError::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "search failed; the server logged the reason",
+                )
             })?;
             (chunks, last) = (next?, end);
             if flow.is_break() || (Instant::now() >= deadline && !chunks.is_empty()) {
@@ -131,25 +141,25 @@ impl Search {
     }
 }
 
-/// A search under way.
+/// The state of a running search.
 struct Pass {
     search: Search,
-    found: Found,
+    found: LogMatches,
     total: u64,
     bytes: usize,
-    /// The last lines, as many as stand before a match; from whatever stream.
+    /// The lines before the current one that a match would show, of any stream.
     before: VecDeque<(Arc<LogChunk>, usize)>,
 }
 
 impl Pass {
     fn of(search: Search) -> Self {
-        Self { search, found: Found::default(), total: 0, bytes: 0, before: VecDeque::new() }
+        Self { search, found: LogMatches::default(), total: 0, bytes: 0, before: VecDeque::new() }
     }
 
-    /// Breaks when the answer is as large as it may be.
+    /// Searches some chunks. Breaks if the answer is full.
     fn portion(&mut self, chunks: &[Arc<LogChunk>], last: u64) -> ControlFlow<()> {
         for chunk in chunks.iter().filter(|chunk| chunk.stream.is_text()) {
-            let wanted = self.search.filter.wants(chunk);
+            let wanted = self.search.filter.passes(chunk);
             for (at, line) in chunk.lines.iter().enumerate() {
                 let seq = chunk.first_seq + at as u64;
                 if seq <= last {
@@ -184,7 +194,7 @@ impl Pass {
 
     fn matched(&mut self, chunk: &Arc<LogChunk>, at: usize, seq: u64) {
         if self.found.matches.len() >= self.search.limit || self.bytes >= ANSWER_BYTES {
-            // There are more; the rest of the pass only counts.
+            // The answer is full: the rest of the pass only counts.
             let last = self.found.matches.last().map(|last| last.seq);
             self.found.next = self.found.next.or(last);
             return;
@@ -193,13 +203,13 @@ impl Pass {
             self.before.iter().filter_map(|(chunk, at)| encoded(chunk, *at)).collect();
         let Some(line) = encoded(chunk, at) else { return };
         self.bytes += before.iter().chain([&line]).map(|line| line.get().len()).sum::<usize>();
-        self.found.matches.push(Match { seq, line, before, after: Vec::new() });
+        self.found.matches.push(LogMatch { seq, line, before, after: Vec::new() });
     }
 
-    /// Gives a line to the matches that it follows.
+    /// Adds a line to the matches that it follows.
     fn add_after(&mut self, chunk: &Arc<LogChunk>, at: usize) {
         let (context, bytes) = (self.search.context, &mut self.bytes);
-        // Each is given every line since, so that only the last few can be short of some.
+        // Every match receives each line after it, so only the last few still lack some.
         let short = self.found.matches.iter_mut().rev().take(context);
         for found in short.filter(|found| found.after.len() < context) {
             if let Some(line) = encoded(chunk, at) {
@@ -211,6 +221,6 @@ impl Pass {
 }
 
 fn encoded(chunk: &LogChunk, at: usize) -> Option<Box<RawValue>> {
-    let line = LineWriter::of(chunk).to_vec(chunk.first_seq + at as u64, &chunk.lines[at]);
+    let line = LineEncoder::of(chunk).to_vec(chunk.first_seq + at as u64, &chunk.lines[at]);
     RawValue::from_string(String::from_utf8(line).ok()?).ok()
 }

@@ -1,16 +1,16 @@
-//! A schema without references, identifiers and words for people: what parameters are checked against.
+//! Schemas without references, identifiers and descriptions, as validation needs them.
 //!
-//! References are followed here and nowhere else, which bounds what a schema can cost. One that leads back to itself is followed once; what
-//! is further below is left to whoever runs the action.
+//! References are followed here and nowhere else, which bounds the cost of a schema. A recursive
+//! reference is followed once. Values below that are left to the executor.
 
 use serde_json::{Map, Value};
 
-/// The most parts a schema may have once its references are followed.
+/// The largest number of parts of a schema, with its references followed.
 const PARTS_MAX: usize = 10_000;
-/// How deep they may be nested.
+/// The deepest nesting of parts.
 const DEPTH_MAX: usize = 64;
 
-/// Keywords whose value is taken as it is.
+/// Keywords whose value is copied.
 const PLAIN: [&str; 21] = [
     "type",
     "enum",
@@ -52,7 +52,7 @@ const MANY: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value is an object of schemas.
 const NAMED: [&str; 3] = ["properties", "patternProperties", "dependentSchemas"];
 
-/// Formats that are checked; others are for people.
+/// Formats that are checked. Others are hints for forms.
 const FORMATS: [&str; 12] = [
     "date",
     "time",
@@ -68,11 +68,12 @@ const FORMATS: [&str; 12] = [
     "uri",
 ];
 
-/// Bounds of dates. Those of times and durations are left to whoever runs the action: they do not sort as texts.
+/// Bounds of dates. The executor checks those of times and durations, which do not sort as texts.
 const DATES: [&str; 4] =
     ["formatMinimum", "formatMaximum", "formatExclusiveMinimum", "formatExclusiveMaximum"];
 
-/// The keyword for whole numbers: unlike `integer` itself, it does not take `3.0`, which is no integer for whoever runs the action.
+/// A keyword for integers. Unlike `integer` itself, it refuses `3.0`, which is not an integer in
+/// Python.
 pub(super) const WHOLE: &str = "tinpot:whole";
 
 /// Replaces each reference of a schema by its target and drops what validation does not need.
@@ -83,7 +84,7 @@ pub(super) fn dereference(schema: &Value) -> Result<Value, String> {
 struct Dereferencer<'a> {
     root: &'a Value,
     parts: usize,
-    /// Those that are being followed.
+    /// The references that are being followed.
     references: Vec<&'a str>,
 }
 
@@ -91,10 +92,12 @@ impl<'a> Dereferencer<'a> {
     fn part(&mut self, schema: &'a Value, depth: usize) -> Result<Value, String> {
         self.parts += 1;
         if self.parts > PARTS_MAX {
-            return Err(format!("it has more than {PARTS_MAX} parts with its references followed"));
+            return Err(format!(
+                "schema must have at most {PARTS_MAX} parts with its references followed"
+            ));
         }
         if depth > DEPTH_MAX {
-            return Err(format!("it is nested deeper than {DEPTH_MAX} levels"));
+            return Err(format!("schema must be nested at most {DEPTH_MAX} levels deep"));
         }
         let Value::Object(schema) = schema else {
             return match schema {
@@ -122,7 +125,7 @@ impl<'a> Dereferencer<'a> {
                 out.insert(keyword.to_owned(), Value::Object(parts));
             }
         }
-        // How lists of schemas were written before 2020.
+        // The form of lists of schemas in drafts before 2020-12.
         if schema.get("items").is_some_and(Value::is_array)
             && let Some(further) = schema.get("additionalItems")
         {
@@ -140,7 +143,7 @@ impl<'a> Dereferencer<'a> {
             out.insert(WHOLE.to_owned(), Value::Bool(true));
         }
         if ["$dynamicRef", "$recursiveRef"].iter().any(|keyword| schema.contains_key(*keyword)) {
-            return Err("$dynamicRef and $recursiveRef are not understood".to_owned());
+            return Err("$dynamicRef and $recursiveRef are not supported; use $ref".to_owned());
         }
         match schema.get("$ref") {
             Some(reference) => self.reference(reference, out, depth),
@@ -163,39 +166,45 @@ impl<'a> Dereferencer<'a> {
         Ok(())
     }
 
-    /// Puts what is referred to beside what stands next to the reference.
+    /// Combines the target of a reference with the keywords next to the reference.
     fn reference(
         &mut self,
         reference: &'a Value,
-        mut beside: Map<String, Value>,
+        mut siblings: Map<String, Value>,
         depth: usize,
     ) -> Result<Value, String> {
         let reference = reference.as_str().ok_or("$ref must be text")?;
         if self.references.contains(&reference) {
-            return Ok(if beside.is_empty() { Value::Bool(true) } else { Value::Object(beside) });
+            return Ok(if siblings.is_empty() {
+                Value::Bool(true)
+            } else {
+                Value::Object(siblings)
+            });
         }
         let pointer =
             reference.strip_prefix('#').filter(|rest| rest.is_empty() || rest.starts_with('/'));
         let target = pointer.and_then(|pointer| self.root.pointer(pointer)).ok_or_else(|| {
             let reference = crate::model::violation::clipped(reference, 200);
-            format!("$ref {reference:?} leads nowhere: it must be the place of a part, such as #/$defs/name")
+            format!(
+                "$ref must point to a part of the schema, such as #/$defs/name (got {reference:?})"
+            )
         })?;
         self.references.push(reference);
         let target = self.part(target, depth + 1);
         self.references.pop();
         let target = target?;
-        if beside.is_empty() {
+        if siblings.is_empty() {
             return Ok(target);
         }
-        match beside.entry("allOf").or_insert_with(|| Value::Array(Vec::new())) {
+        match siblings.entry("allOf").or_insert_with(|| Value::Array(Vec::new())) {
             Value::Array(parts) => parts.push(target),
             _ => return Err("allOf must be a list".to_owned()),
         }
-        Ok(Value::Object(beside))
+        Ok(Value::Object(siblings))
     }
 }
 
-/// Keeps the formats that are checked, and says base64 as one of them.
+/// Keeps the formats that are checked, with base64 as one of them.
 fn format(schema: &Map<String, Value>, out: &mut Map<String, Value>) {
     let format = match schema.get("format").and_then(Value::as_str) {
         _ if schema.get("contentEncoding").and_then(Value::as_str) == Some("base64") => "base64",
@@ -221,7 +230,7 @@ mod tests {
     use super::dereference;
 
     #[test]
-    fn references_are_followed_and_a_circle_once() {
+    fn references_are_followed_and_recursive_ones_once() {
         let schema = json!({"$schema": "x", "title": "t", "properties": {"a": {"$ref": "#/$defs/node", "description": "d"}},
             "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}, "n": {"$ref": "#/$defs/n", "minimum": 1}}},
                 "n": {"type": "number"}}});
@@ -240,16 +249,19 @@ mod tests {
         defs.insert("d30".to_owned(), Value::Bool(true));
         let error =
             dereference(&json!({"$ref": "#/$defs/d0", "$defs": defs})).expect_err("too large");
-        assert!(error.contains("more than 10000 parts"), "{error}");
+        assert!(error.contains("at most 10000 parts"), "{error}");
         let deep = (0..100).fold(json!({}), |inner, _| json!({"items": inner}));
-        assert!(dereference(&deep).expect_err("too deep").contains("deeper than 64"));
+        assert!(dereference(&deep).expect_err("too deep").contains("at most 64 levels"));
     }
 
     #[test]
-    fn what_refers_to_elsewhere_is_refused() {
+    fn references_to_other_documents_are_refused() {
         for reference in ["#/nowhere", "https://example.org/x", "other.json", "#anchor"] {
             let error = dereference(&json!({"$ref": reference})).expect_err(reference);
-            assert!(error.contains(reference) && error.contains("leads nowhere"), "{error}");
+            assert!(
+                error.contains(reference) && error.contains("must point to a part of the schema"),
+                "{error}"
+            );
         }
         assert!(dereference(&json!({"properties": {"x": 5}})).is_err());
     }

@@ -1,19 +1,19 @@
-//! Which values are secret: those whose schema says `"writeOnly": true`.
+//! The secret values: those whose schema has `"writeOnly": true`.
 
 use serde_json::{Map, Value};
 
 use crate::model::json::Json;
 
-/// The most places that are named one by one; with more, the whole document is one.
+/// The largest number of secrets that are named one by one. With more, the whole document is secret.
 const PLACES_MAX: usize = 1_000;
 
-/// Whether a schema can have anything secret in it; a look at the text, which is cheap.
+/// Returns true if a schema can have secrets. It only scans the text, which is cheap.
 pub(super) fn may_have(schema: &Json) -> bool {
-    // The key may be written with escapes, by somebody who wants to be difficult.
+    // JSON may write the keyword with escapes.
     schema.as_str().contains("writeOnly") || schema.as_str().contains("\\u")
 }
 
-/// Whether there is something secret in a dereferenced schema.
+/// Returns true if a dereferenced schema has secrets.
 pub(super) fn has(schema: &Value) -> bool {
     match schema {
         Value::Object(map) => {
@@ -24,7 +24,7 @@ pub(super) fn has(schema: &Value) -> bool {
     }
 }
 
-/// Where the secrets among the parameters are, as JSON pointers.
+/// Returns JSON pointers to the secrets among the parameters.
 pub(super) fn places(schema: &Value, parameters: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut path = String::new();
@@ -41,7 +41,7 @@ pub(super) fn places(schema: &Value, parameters: &Value) -> Vec<String> {
     found
 }
 
-/// The texts and numbers in secret places.
+/// Returns the texts and numbers of the secrets among the parameters.
 pub(super) fn texts(schema: &Value, parameters: &Value) -> Vec<String> {
     let mut found = Vec::new();
     walk(schema, parameters, &mut String::new(), &mut |_, value| leaves(value, &mut found));
@@ -58,11 +58,11 @@ fn leaves(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Calls `secret` for each value that a part of the schema calls so, whether or not that part of a union is the one that fits: better one
-/// value too many.
+/// Calls `secret` for each value that any part of the schema marks as secret. In a union, that
+/// includes the alternatives that the value does not match: it is safer to hide too much.
 fn walk(schema: &Value, value: &Value, path: &mut String, secret: &mut dyn FnMut(&str, &Value)) {
     let Value::Object(schema) = schema else { return };
-    // There is no secret in nothing, and people want to see that nothing was given.
+    // Null hides nothing, and shows that the secret was not given.
     if value.is_null() {
         return;
     }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn with_too_many_secrets_nothing_is_shown() {
+    fn too_many_secrets_hide_the_whole_document() {
         let schema = json!({"properties": {"list": {"items": {"writeOnly": true}}}});
         let parameters = json!({"list": vec!["s"; 2_000]});
         assert_eq!(places(&schema, &parameters), [""]);

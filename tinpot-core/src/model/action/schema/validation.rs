@@ -1,4 +1,4 @@
-//! Checks parameters against a schema, and says what is wrong in our own words.
+//! The check of parameters against a schema.
 
 mod check;
 mod compile;
@@ -24,18 +24,18 @@ pub(super) struct Validator(Part);
 /// Compiles a dereferenced schema.
 ///
 /// # Errors
-/// The place in the schema and what is wrong there, as one sentence.
+/// The JSON pointer of a part of the schema and the reason why it is invalid, as one sentence.
 pub(super) fn compile(dereferenced: &Value) -> Result<Validator, String> {
     let reason = |(place, message): (String, String)| {
         let (place, message) = (clipped(&place, 200), clipped(&message, 300));
-        if place.is_empty() { message.into_owned() } else { format!("{place}: {message}") }
+        if place.is_empty() { message.into_owned() } else { format!("{place} {message}") }
     };
     Part::compile(dereferenced, String::new()).map(Validator).map_err(reason)
 }
 
-/// Adds everything that is wrong with `value` to `found`.
+/// Adds the violations of `value` to `found`.
 pub(super) fn check(validator: &Validator, schema: &Value, value: &Value, found: &mut Violations) {
-    // Most submissions are fine, and to know that much is faster.
+    // Most submissions are valid, which is faster to check.
     if check::is_valid(&validator.0, value) {
         return;
     }

@@ -34,7 +34,7 @@ struct Checker<'l, 'a> {
 }
 
 impl<'a> Checker<'_, 'a> {
-    /// Checks everything, or up to the first fault when nobody wants to see them.
+    /// Checks everything, or up to the first fault if no list takes the faults.
     fn run(mut self) -> bool {
         match &self.part.rules {
             Rules::Always(true) => {}

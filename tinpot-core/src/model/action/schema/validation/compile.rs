@@ -11,14 +11,14 @@ use super::part::{
 };
 use crate::model::violation::clipped;
 
-/// The most memory that a compiled pattern may take. A pattern comes from a worker.
+/// The memory that a compiled pattern may take. Patterns come from workers.
 const PATTERN_BYTES: usize = 1024 * 1024;
 
-/// A place in the schema, and what is wrong there.
+/// The JSON pointer of a part of the schema, and the reason why it is invalid.
 pub(super) type Invalid = (String, String);
 
 impl Part {
-    /// Compiles a dereferenced schema; `path` is where it stands.
+    /// Compiles a dereferenced schema. `path` is its JSON pointer.
     pub(super) fn compile(schema: &Value, path: String) -> Result<Self, Invalid> {
         let rules = match schema {
             Value::Bool(admits) => Rules::Always(*admits),
@@ -82,7 +82,7 @@ impl Compiler<'_> {
                 let given = clipped(&given, 100);
                 self.invalid(
                     "type",
-                    format!("{given} is no type: one of {names}, or a list of them"),
+                    format!("must be one of {names}, or a list of them (got {given})"),
                 )
             }
         };
@@ -155,7 +155,10 @@ impl Compiler<'_> {
                     rules.push(TextRule::Date(DateBound { limit: limit.to_owned(), fits, words }));
                 }
                 None => {
-                    let message = format!("{keyword} must be a date such as 2024-12-31");
+                    let message = format!(
+                        "must be a date such as 2024-12-31 (got {})",
+                        clipped(&limit.to_string(), 100)
+                    );
                     return self.invalid(keyword, message);
                 }
             }
@@ -303,21 +306,21 @@ impl Compiler<'_> {
 }
 
 /// Compiles a pattern in the dialect of JSON Schema (ECMA-262) for an engine without backtracking:
-/// how long a match takes is bounded by pattern and text.
+/// the time of a match is linear in the text.
 fn compile_pattern(pattern: &str) -> Result<Regex, String> {
     let shown = || clipped(pattern, 100);
     let translated = jsonschema_regex::to_rust_regex(pattern)
-        .map_err(|()| format!("{:?} is not a regular expression", shown()))?;
+        .map_err(|()| format!("must be a regular expression (got {:?})", shown()))?;
     let built = RegexBuilder::new(&translated)
         .size_limit(PATTERN_BYTES)
         .dfa_size_limit(PATTERN_BYTES)
         .build();
     built.map_err(|error| match error {
         regex::Error::CompiledTooBig(limit) => {
-            format!("{:?} takes more than {limit} bytes of memory", shown())
+            format!("must take at most {limit} bytes of memory (got {:?})", shown())
         }
         _ => format!(
-            "{:?} is not a regular expression without look-around and backreferences",
+            "must be a regular expression without look-around and backreferences (got {:?})",
             shown()
         ),
     })

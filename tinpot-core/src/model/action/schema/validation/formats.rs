@@ -1,4 +1,5 @@
-//! Formats of texts. Stricter than "looks like one" (there is no February 30), and as wide as people and programs write them.
+//! Formats of texts. Strict where a value cannot exist (February 30), and lenient where people and
+//! programs write a value in several ways.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -27,7 +28,7 @@ pub(super) fn check_of(format: &str) -> Option<Check> {
     FORMATS.iter().find(|(name, _)| *name == format).map(|(_, check)| *check)
 }
 
-/// What a format asks for, in words.
+/// Returns the description of a format.
 pub(super) fn wanted(format: &str) -> &'static str {
     match format {
         "date" => "a date such as 2024-12-31",
@@ -39,11 +40,11 @@ pub(super) fn wanted(format: &str) -> &'static str {
         "path" => "a path",
         "base64" => "base64",
         "email" => "an e-mail address",
-        "hostname" => "the name of a host",
+        "hostname" => "a host name",
         "ipv4" => "an IPv4 address",
         "ipv6" => "an IPv6 address",
         "uri" => "a URI",
-        _ => "a text of its format",
+        _ => "text in its format",
     }
 }
 
@@ -53,12 +54,12 @@ fn digits(text: &str) -> Option<u32> {
         .flatten()
 }
 
-/// Two digits up to `max`.
+/// Returns true for two digits up to `max`.
 fn two(text: &str, max: u32) -> bool {
     text.len() == 2 && digits(text).is_some_and(|number| number <= max)
 }
 
-/// `YYYY-MM-DD`, of a day that there is, from the year 1.
+/// Returns true for `YYYY-MM-DD` with an existing day, from the year 1 on.
 pub(super) fn is_date(text: &str) -> bool {
     let mut parts = text.split('-');
     let (Some(year), Some(month), Some(day), None) =
@@ -83,7 +84,8 @@ pub(super) fn is_date(text: &str) -> bool {
     year > 0 && (1..=days).contains(&day)
 }
 
-/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, with or without `Z` or an offset. No leap seconds: most who would get one cannot tell.
+/// Returns true for `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, with or without `Z` or an offset.
+/// Leap seconds are refused, since most programs cannot represent them.
 fn is_time(text: &str) -> bool {
     let (clock, zone) = match text.find(['Z', '+', '-']) {
         Some(at) => text.split_at(at),
@@ -115,12 +117,13 @@ fn is_zone(text: &str) -> bool {
     offset.is_some_and(|(hours, minutes)| two(hours, 23) && two(minutes, 59))
 }
 
-/// A date and a time with `T` or a space between them.
+/// Returns true for a date and a time, separated by `T` or a space.
 fn is_date_time(text: &str) -> bool {
     text.split_once(['T', ' ']).is_some_and(|(date, time)| is_date(date) && is_time(time))
 }
 
-/// ISO 8601: `P3W`, `P1DT12H`, `PT0.5S`; a minus in front is fine. No years and months: nobody knows how long those are.
+/// Returns true for ISO 8601: `P3W`, `P1DT12H`, `PT0.5S`, with an optional minus in front. Years and
+/// months are refused, since their length varies.
 fn is_duration(text: &str) -> bool {
     let text = text.strip_prefix('-').unwrap_or(text);
     let Some(text) = text.strip_prefix('P') else { return false };
@@ -135,7 +138,8 @@ fn is_duration(text: &str) -> bool {
     }
 }
 
-/// Numbers, each with one of the units behind it, in their order and each at most once; the last number may have a fraction.
+/// Returns true for numbers that each have one of the units behind them, in the order of the units
+/// and each at most once. The last number may have a fraction.
 fn parts_in_order(mut text: &str, mut units: &str) -> bool {
     while !text.is_empty() {
         let Some(end) = text.find(|c: char| c.is_ascii_uppercase()) else { return false };
@@ -157,12 +161,12 @@ fn parts_in_order(mut text: &str, mut units: &str) -> bool {
     true
 }
 
-/// 32 hexadecimal digits with four hyphens in their places.
+/// Returns true for 32 hexadecimal digits with four hyphens between them.
 fn is_uuid(text: &str) -> bool {
     text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
 }
 
-/// `-12.50`, `1e3`; not `NaN`, not `Infinity`.
+/// Returns true for `-12.50` and `1e3`, and false for `NaN` and `Infinity`.
 fn is_decimal(text: &str) -> bool {
     let text = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -183,7 +187,7 @@ fn is_path(text: &str) -> bool {
     !text.is_empty() && !text.contains('\0')
 }
 
-/// With the padding, as RFC 4648 has it; without line ends.
+/// Returns true for base64 of RFC 4648, with padding and without line ends.
 fn is_base64(text: &str) -> bool {
     let data = text.trim_end_matches('=');
     text.len().is_multiple_of(4)
@@ -191,7 +195,7 @@ fn is_base64(text: &str) -> bool {
         && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
-/// An address as mail programs take it (RFC 5321): no comments, no line ends, at most 254 bytes.
+/// Returns true for a mail address of RFC 5321: no comments, no line ends, at most 254 bytes.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
@@ -214,12 +218,13 @@ fn is_email(text: &str) -> bool {
     text.len() <= 254 && local.len() <= 64 && local_fits && domain_fits
 }
 
-/// A name of RFC 1123, without a dot at its end.
+/// Returns true for a host name of RFC 1123, without a dot at its end.
 fn is_hostname(text: &str) -> bool {
     text.is_ascii() && is_domain(text)
 }
 
-/// Labels of 1 to 63 letters, digits and hyphens between dots; letters of any script.
+/// Returns true for labels of 1 to 63 letters, digits and hyphens, separated by dots. Letters may be
+/// of any script.
 fn is_domain(text: &str) -> bool {
     let label_fits = |label: &str| {
         (1..=63).contains(&label.len())
@@ -230,7 +235,7 @@ fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label_fits)
 }
 
-/// An absolute URI of RFC 3986: a scheme, a colon, and characters that a URI may have.
+/// Returns true for an absolute URI of RFC 3986: a scheme, a colon, and valid characters.
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -248,7 +253,7 @@ fn is_uri(text: &str) -> bool {
         && has_only(fragment, ":@/?")
 }
 
-/// `user@host:port`, where a host may be an address of IPv6 in brackets.
+/// Returns true for `user@host:port`, where the host may be an IPv6 address in brackets.
 fn is_authority(text: &str) -> bool {
     let (user, place) = text.rsplit_once('@').unwrap_or(("", text));
     let (host, port) = match place.strip_prefix('[') {
@@ -289,7 +294,7 @@ mod tests {
     use super::FORMATS;
 
     #[test]
-    fn formats_take_what_there_is_and_nothing_else() {
+    fn formats_accept_valid_texts_only() {
         let rows: [(&str, &[&str], &[&str]); 11] = [
             (
                 "date",

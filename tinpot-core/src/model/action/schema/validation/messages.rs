@@ -1,4 +1,4 @@
-//! Faults as a path and a sentence: what is wrong, and what would be right.
+//! Messages for faults: a path, the rule, and the value that breaks it.
 
 use serde_json::{Number, Value};
 
@@ -7,21 +7,21 @@ use super::fault::{Fault, FaultKind};
 use super::{formats, names_of, union};
 use crate::model::violation::{Violations, clipped, push_name};
 
-/// The most of a value, of an option or of a pattern that a message repeats, in bytes.
+/// The longest value, option or pattern that a message repeats, in bytes.
 const QUOTED_BYTES: usize = 80;
-/// The most options that a message lists.
+/// The largest number of options that a message lists.
 const OPTIONS: usize = 20;
 
-/// Knows what was checked against what.
+/// A value and the schema that it was checked against.
 pub(super) struct Reporter<'a> {
     pub(super) schema: &'a Value,
     pub(super) value: &'a Value,
-    /// JSON pointers to what must not be repeated.
+    /// JSON pointers to the secrets, which no message repeats.
     pub(super) secrets: Vec<String>,
 }
 
 impl Reporter<'_> {
-    /// Says what is wrong, once per value: with the wrong type, nothing else matters.
+    /// Adds the violations, one per value: a wrong type hides the other faults of a value.
     pub(super) fn report(&self, faults: &[Fault<'_>], found: &mut Violations) {
         let mut ordered: Vec<&Fault<'_>> = faults.iter().collect();
         ordered.sort_by_key(|fault| rank(fault));
@@ -32,10 +32,10 @@ impl Reporter<'_> {
 
     fn report_one(&self, fault: &Fault<'_>, found: &mut Violations) {
         let path = self.path(&fault.instance_path);
-        // More than one name can be wrong with one object; anything else is said once.
+        // An object can have several wrong names; every other fault is reported once.
         match &fault.kind {
             FaultKind::Required(name) => {
-                self.push(found, &below(&path, name), "is required and missing".to_owned());
+                self.push(found, &below(&path, name), "is required".to_owned());
             }
             FaultKind::UnknownProperties(names) => {
                 let message = self.unknown(fault, &path);
@@ -46,7 +46,7 @@ impl Reporter<'_> {
             FaultKind::PropertyName(name, broken) => {
                 let value = Value::String((*name).to_owned());
                 let sentence = self.sentence(fault, broken, &value);
-                let message = format!("is no name that fits: it {sentence}");
+                let message = format!("is not a valid name: it {sentence}");
                 self.push(found, &below(&path, name), message);
             }
             FaultKind::NoAlternative(alternatives) => {
@@ -57,7 +57,7 @@ impl Reporter<'_> {
                     }
                 }
             }
-            // A list that is too long has items that are not allowed: said already.
+            // Further items of a list that is too long: the list is reported already.
             FaultKind::FalseSchema
                 if found.has(path.rsplit_once('[').map_or(&path, |(list, _)| list)) => {}
             kind => self.push(found, &path, self.sentence(fault, kind, fault.instance)),
@@ -70,7 +70,7 @@ impl Reporter<'_> {
         }
     }
 
-    /// `/hosts/3` as `hosts[3]`.
+    /// Returns a JSON pointer as a path: `/hosts/3` as `hosts[3]`.
     fn path(&self, pointer: &str) -> String {
         let (mut path, mut value) = (String::new(), Some(self.value));
         for segment in pointer.split('/').skip(1) {
@@ -89,23 +89,23 @@ impl Reporter<'_> {
         path
     }
 
-    /// The part of the schema that was not fulfilled.
+    /// Returns the part of the schema that the value breaks.
     fn part(&self, fault: &Fault<'_>) -> Option<&Value> {
         self.schema.pointer(fault.part_path)
     }
 
     fn unknown(&self, fault: &Fault<'_>, path: &str) -> String {
-        let what = if path.is_empty() { "parameters" } else { "fields" };
+        let what = if path.is_empty() { "parameter" } else { "field" };
         let properties = self.part(fault).and_then(|part| part.get("properties"));
         let names = names_of(properties.and_then(Value::as_object));
         if names.is_empty() {
-            format!("is unknown: there are no {what}")
+            format!("is not a {what}; omit it")
         } else {
-            format!("is unknown: the {what} are {names}")
+            format!("is not a {what}; use {names}")
         }
     }
 
-    /// What the value is, unless it is a secret.
+    /// Returns the type of a value, or the value itself if it is a number and no secret.
     fn kind(&self, fault: &Fault<'_>, value: &Value) -> String {
         match value {
             Value::Number(_) if self.is_secret(fault) => "a number".to_owned(),
@@ -113,7 +113,7 @@ impl Reporter<'_> {
         }
     }
 
-    /// The value itself, if it is short and no secret.
+    /// Returns the value itself, if it is short and no secret; otherwise its type.
     fn shown(&self, fault: &Fault<'_>, value: &Value) -> String {
         match value {
             Value::String(_) if !self.is_secret(fault) => quoted(value),
@@ -135,38 +135,43 @@ impl Reporter<'_> {
         match kind {
             FaultKind::Type | FaultKind::NoAlternative(_) => {
                 let wanted = self.part(fault).map_or_else(|| "something else".to_owned(), wanted);
-                format!("must be {wanted}, not {}", self.kind(fault, value))
+                format!("must be {wanted} (got {})", self.kind(fault, value))
             }
             FaultKind::Whole => {
                 let wanted = self.part(fault).map_or_else(|| "an integer".to_owned(), wanted);
-                format!("must be {wanted}, not {}", self.kind(fault, value))
+                format!("must be {wanted} (got {})", self.kind(fault, value))
             }
             FaultKind::DateBound(bound) => {
-                format!("must be {} {}, not {}", bound.words, bound.limit, self.shown(fault, value))
+                format!(
+                    "must be {} {} (got {})",
+                    bound.words,
+                    bound.limit,
+                    self.shown(fault, value)
+                )
             }
             FaultKind::Enum(options) => {
-                format!("must be {}, not {}", one_of(options), self.shown(fault, value))
+                format!("must be {} (got {})", one_of(options), self.shown(fault, value))
             }
             FaultKind::Constant(expected) => {
-                format!("must be {}, not {}", quoted(expected), self.shown(fault, value))
+                format!("must be {} (got {})", quoted(expected), self.shown(fault, value))
             }
             FaultKind::Format(format) => {
-                format!("must be {}, not {}", formats::wanted(format), self.shown(fault, value))
+                format!("must be {} (got {})", formats::wanted(format), self.shown(fault, value))
             }
             FaultKind::Minimum(limit) => {
-                format!("must be at least {}, not {}", number(limit), self.kind(fault, value))
+                format!("must be at least {} (got {})", number(limit), self.kind(fault, value))
             }
             FaultKind::Maximum(limit) => {
-                format!("must be at most {}, not {}", number(limit), self.kind(fault, value))
+                format!("must be at most {} (got {})", number(limit), self.kind(fault, value))
             }
             FaultKind::ExclusiveMinimum(limit) => {
-                format!("must be more than {}, not {}", number(limit), self.kind(fault, value))
+                format!("must be greater than {} (got {})", number(limit), self.kind(fault, value))
             }
             FaultKind::ExclusiveMaximum(limit) => {
-                format!("must be less than {}, not {}", number(limit), self.kind(fault, value))
+                format!("must be less than {} (got {})", number(limit), self.kind(fault, value))
             }
             FaultKind::MultipleOf(divisor) => {
-                format!("must be a multiple of {divisor}, not {}", self.kind(fault, value))
+                format!("must be a multiple of {divisor} (got {})", self.kind(fault, value))
             }
             FaultKind::MinLength(limit) => too_few(*limit, "character", length(value)),
             FaultKind::MaxLength(limit) => too_many(*limit, "character", length(value)),
@@ -177,20 +182,22 @@ impl Reporter<'_> {
             FaultKind::Pattern(pattern) => {
                 format!("must match the pattern {}", clipped(pattern, QUOTED_BYTES))
             }
-            FaultKind::UniqueItems => "must not have the same item twice".to_owned(),
-            FaultKind::Contains => "must have an item that it does not have".to_owned(),
-            FaultKind::SeveralAlternatives => "fits more than one of its alternatives".to_owned(),
+            FaultKind::UniqueItems => "must not repeat an item".to_owned(),
+            FaultKind::Contains => "must contain an item of the required form".to_owned(),
+            FaultKind::SeveralAlternatives => {
+                "must match exactly one alternative (matches several)".to_owned()
+            }
             FaultKind::FalseSchema => "is not allowed".to_owned(),
-            FaultKind::Not => "has a value that is not allowed".to_owned(),
-            FaultKind::UnevaluatedItems => "has more items than it may have".to_owned(),
-            FaultKind::Required(_) => "is required and missing".to_owned(),
-            FaultKind::UnknownProperties(_) => "is unknown".to_owned(),
-            FaultKind::PropertyName(..) => "has a name that does not fit".to_owned(),
+            FaultKind::Not => "must not have this value".to_owned(),
+            FaultKind::UnevaluatedItems => "has items that are not allowed".to_owned(),
+            FaultKind::Required(_) => "is required".to_owned(),
+            FaultKind::UnknownProperties(_) => "has unknown fields".to_owned(),
+            FaultKind::PropertyName(..) => "has an invalid name".to_owned(),
         }
     }
 }
 
-/// What is said first, and instead of the others.
+/// Returns the rank of a fault: the first one of a value is reported.
 fn rank(fault: &Fault<'_>) -> u8 {
     match fault.kind {
         FaultKind::Type | FaultKind::Whole => 0,
@@ -224,7 +231,7 @@ fn one_of(options: &Value) -> String {
     }
 }
 
-/// How long a text is in characters, how many items a list or fields an object has.
+/// Returns the number of characters of a text, of items of a list or of fields of an object.
 fn length(value: &Value) -> usize {
     match value {
         Value::String(text) => text.chars().count(),
@@ -235,18 +242,19 @@ fn length(value: &Value) -> usize {
 }
 
 fn too_few(limit: u64, what: &str, is: usize) -> String {
-    format!("must have at least {limit} {what}{}, not {is}", plural(limit))
+    format!("must have at least {limit} {what}{} (got {is})", plural(limit))
 }
 
 fn too_many(limit: u64, what: &str, is: usize) -> String {
-    format!("must have at most {limit} {what}{}, not {is}", plural(limit))
+    format!("must have at most {limit} {what}{} (got {is})", plural(limit))
 }
 
 fn plural(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// What a part of a schema asks for: "an integer", "a string or null", "one of 1, 2".
+/// Returns the description of the values that a part of a schema accepts: "an integer", "a string
+/// or null", "one of 1, 2".
 pub(super) fn wanted(part: &Value) -> String {
     let mut all: Vec<String> = Vec::new();
     for name in types(part) {

@@ -1,4 +1,4 @@
-//! The alternative of a union that was probably meant, when none of them fits.
+//! The alternative of a union that was meant, if a value matches none.
 
 use super::fault::{Fault, FaultKind};
 

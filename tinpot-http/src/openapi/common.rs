@@ -1,26 +1,23 @@
-//! What holds for the whole document, and would else stand at each of a hundred places.
+//! Rules of the whole document, which would otherwise be repeated at each of a hundred places.
 
 use serde_json::{Value, json};
 
-/// Shapes that are sent to the server: what may be null there may be left out as well.
-const SENT: &[&str] = &["Options", "Rerun", "Submission"];
-
-/// What any request may be answered.
+/// The errors of every operation.
 const ALWAYS: &[(&str, &str)] = &[
-    ("422", "Something in the request does not fit; `detail` names it."),
-    ("500", "An internal error, which the server has logged."),
-    ("503", "Not now: `Retry-After` says when to try again."),
+    ("422", "The request is invalid; `detail` says why."),
+    ("500", "An internal error, which the server logged."),
+    ("503", "Unavailable: retry after the seconds in `Retry-After`."),
 ];
 
-/// What besides these can happen to whatever changes something.
-const CHANGES: &[(&str, &str)] = &[("403", "A page of another site asks.")];
+/// The errors of operations that change something, in addition to these.
+const CHANGES: &[(&str, &str)] = &[("403", "The request comes from a page of another site.")];
 
-/// What besides these can happen to a submission.
+/// The errors of submissions, in addition to these.
 const SUBMITTED: &[(&str, &str)] = &[
     ("400", "The body is not JSON."),
     ("409", "The idempotency key was used for something else."),
     ("413", "The body is too large."),
-    ("415", "The body says that it is not JSON."),
+    ("415", "The content type is not JSON."),
     ("507", "The store is full."),
 ];
 
@@ -29,21 +26,18 @@ pub(super) fn completed(mut document: Value) -> Value {
     if let Some(schemas) =
         document.pointer_mut("/components/schemas").and_then(Value::as_object_mut)
     {
-        for (name, schema) in schemas {
+        for schema in schemas.values_mut() {
             any_of_with_null(schema);
-            if !SENT.contains(&name.as_str()) {
+            // Schemas that refuse unknown fields are those of requests, which may omit fields.
+            if schema.get("additionalProperties") != Some(&Value::Bool(false)) {
                 require_nullable(schema);
-            }
-            if SENT.contains(&name.as_str()) {
-                // A mistyped name is refused.
-                schema["additionalProperties"] = false.into();
             }
         }
     }
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
         let operations = paths.values_mut().filter_map(Value::as_object_mut);
         for (method, operation) in operations.flatten() {
-            // The names of handlers, which are the same in several files.
+            // Handlers of different resources have the same names.
             if let (Some(tag), Some(name)) =
                 (operation["tags"][0].as_str(), operation["operationId"].as_str())
             {
@@ -56,7 +50,7 @@ pub(super) fn completed(mut document: Value) -> Value {
     document
 }
 
-/// What is never below 0 has a bit more than the format of signed numbers says.
+/// Renames the formats of unsigned integers, which utoipa gives the formats of signed ones.
 fn name_unsigned(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -75,7 +69,8 @@ fn name_unsigned(schema: &mut Value) {
     }
 }
 
-/// Null is any JSON value as well, so that it would be *two* of a shape or null.
+/// Replaces `oneOf` by `anyOf` for nullable schemas: null also matches the schema of any JSON
+/// value, so exactly one would never match it.
 fn any_of_with_null(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -93,7 +88,8 @@ fn any_of_with_null(schema: &mut Value) {
     }
 }
 
-/// What is null when there is nothing is always there; what may be left out is never null.
+/// Makes nullable fields required. A field that is null if it has no value is always present; one
+/// that may be absent is never null.
 fn require_nullable(schema: &mut Value) {
     for part in ["oneOf", "allOf", "anyOf"] {
         for schema in schema.get_mut(part).and_then(Value::as_array_mut).into_iter().flatten() {
@@ -133,7 +129,7 @@ fn is_nullable(schema: &Value) -> bool {
     }
 }
 
-/// A body may be left out, which is not the same as being null.
+/// Removes null from the schema of a body: an optional body may be absent, and is never null.
 fn name_body(operation: &mut Value) {
     let schema = operation.pointer_mut("/requestBody/content/application~1json/schema");
     let Some(schema) = schema else { return };
