@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use tinpot_core::{
     Action, ActionSet, Attempt, Context, Coordinator, Event, Executor, Failure, Json, Level,
-    MemoryNetwork, Outcome, Result, Stream, SubmitOptions, Worker,
+    MemoryNetwork, Outcome, Result, Stream, Worker,
 };
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -132,7 +132,7 @@ async fn main() -> Result<(), tinpot_examples::AnyError> {
     drop(catalogue.wait_for(|catalogue| catalogue.contains_key("greet")).await);
 
     let parameters = Json::parse(r#"{"name": "$(rm -rf /)"}"#)?;
-    let execution = coordinator.submit("greet", parameters, SubmitOptions::default()).await?;
+    let execution = coordinator.submit("greet", parameters).await?;
     let mut events = execution.events(0);
     while let Some(event) = events.next().await {
         match event {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tinpot_core::{Coordinator, FunctionExecutor, Json, SubmitOptions, Worker};
+use tinpot_core::{Coordinator, FunctionExecutor, Json, Worker};
 use tinpot_examples::UnixTransport;
 
 #[derive(Deserialize, JsonSchema)]
@@ -38,7 +38,7 @@ async fn main() -> Result<(), tinpot_examples::AnyError> {
     let mut executions = Vec::new();
     for of in 1..=100 {
         let parameters = Json::parse(format!("{{\"of\": {of}}}"))?;
-        executions.push(coordinator.submit("square", parameters, SubmitOptions::default()).await?);
+        executions.push(coordinator.submit("square", parameters).await?);
     }
     let mut sum = 0;
     for execution in executions {

@@ -12,7 +12,7 @@ use axum::routing::get;
 use clap::Parser;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tinpot_core::{Coordinator, FunctionExecutor, Json, MemoryNetwork, SubmitOptions, Worker};
+use tinpot_core::{Coordinator, FunctionExecutor, Json, MemoryNetwork, Worker};
 use tinpot_examples::{AnyError, HttpSettings};
 use tinpot_http::HttpConfig;
 
@@ -59,7 +59,7 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
 async fn home(State(coordinator): State<Coordinator>) -> Result<String, String> {
     let greet = async {
         let parameters = Json::serialize(&greeting_for("axum"))?;
-        let execution = coordinator.submit("greet", parameters, SubmitOptions::default()).await?;
+        let execution = coordinator.submit("greet", parameters).await?;
         execution.outcome().await
     };
     let outcome = greet.await.map_err(|error| error.to_string())?;

@@ -10,8 +10,7 @@ use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tinpot_core::{
-    Action, Context, Coordinator, Event, FunctionExecutor, Json, Level, MemoryNetwork, RetryPolicy,
-    SubmitOptions, Worker,
+    Action, Context, Coordinator, Event, FunctionExecutor, Json, Level, MemoryNetwork, RetryPolicy, Worker,
 };
 
 /// The parameters of `checksum`; the schema that callers see is derived from this.
@@ -75,7 +74,7 @@ async fn main() -> Result<(), tinpot_core::Error> {
     drop(known);
 
     let parameters = Json::parse(r#"{"text": "tinpot", "rounds": 3}"#)?;
-    let execution = coordinator.submit("checksum", parameters, SubmitOptions::default()).await?;
+    let execution = coordinator.submit("checksum", parameters).await?;
     let mut events = execution.events(0);
     while let Some(event) = events.next().await {
         match event {
@@ -88,15 +87,12 @@ async fn main() -> Result<(), tinpot_core::Error> {
         }
     }
 
-    let refused = coordinator
-        .submit("checksum", Json::parse(r#"{"rounds": "3"}"#)?, SubmitOptions::default())
-        .await;
+    let refused = coordinator.submit("checksum", Json::parse(r#"{"rounds": "3"}"#)?).await;
     if let Err(error) = refused {
         println!("refused   {error}");
     }
 
-    let execution =
-        coordinator.submit("patient", Json::empty_object(), SubmitOptions::default()).await?;
+    let execution = coordinator.submit("patient", Json::empty_object()).await?;
     execution.cancel(false).await?;
     println!("cancelled {:?}", execution.outcome().await?);
 

@@ -16,10 +16,14 @@ mod reads;
 mod replies;
 mod rerun;
 mod stats;
+mod submission;
 mod submit;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -38,19 +42,20 @@ use self::live::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::live::Registry;
 pub use self::stats::{MinuteStats, Stats};
+pub use self::submission::Submission;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::submit::prepare;
 use crate::log_sink::LogSinkFeeds;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::{Execution, SubmitOptions};
+use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
-use crate::model::json::Json;
 use crate::model::log::LogChunk;
 use crate::model::page::ListOptions;
 use crate::model::status::Status;
 use crate::protocol::{CancelOutcome, Catalogue, QueueInfo, WorkerInfo};
 use crate::store::{Session, Store};
 use crate::transport::{Link, Transport};
+use crate::watcher::Watcher;
 
 /// What the handles and the tasks share.
 #[derive(Debug)]
@@ -71,6 +76,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Tasks {
     handles: Mutex<JoinSet<()>>,
+    shut_down: AtomicBool,
 }
 
 impl Tasks {
@@ -79,44 +85,111 @@ impl Tasks {
     }
 }
 
-/// A running coordinator; cheap to clone.
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        if !*self.shut_down.get_mut() {
+            tracing::warn!("coordinator dropped without shutdown: nothing is scheduled any more");
+        }
+    }
+}
+
+/// A running coordinator. Cloning it is cheap: all clones stand for one coordinator.
 ///
-/// Its tasks end when the last clone and the last [`ExecutionHandle`] are dropped; [`shutdown`](Self::shutdown) ends them in order.
+/// It ends when the last clone and the last [`ExecutionHandle`] are dropped, and logs a warning then.
+/// [`shutdown`](Self::shutdown) ends it in order.
+///
+/// ```
+/// use tinpot_core::{Coordinator, Failure, FunctionExecutor, MemoryNetwork, Worker};
+/// # use std::time::Duration;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let network = MemoryNetwork::new();
+/// let coordinator = Coordinator::builder(network.transport()).start().await?;
+///
+/// let executor = FunctionExecutor::builder()
+///     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+///     .build()?;
+/// let worker = Worker::builder(network.transport()).executor(executor).start().await?;
+///
+/// coordinator.action_available("tick").await?;
+/// let execution = coordinator.submit("tick", ()).await?;
+/// assert_eq!(execution.result::<String>().await?, "tock");
+///
+/// worker.shutdown(Duration::from_secs(10)).await;
+/// coordinator.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
+#[must_use = "dropping the last handle of a coordinator ends it: keep it, and end it with `shutdown`"]
 pub struct Coordinator {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
-    _tasks: Arc<Tasks>,
+    tasks: Arc<Tasks>,
 }
 
 impl Coordinator {
-    /// Starts to describe a coordinator that reaches its workers by `transport`.
+    /// Creates a builder for a coordinator that reaches its workers by `transport`.
     pub fn builder(transport: impl Transport) -> CoordinatorBuilder {
         CoordinatorBuilder::new(Arc::new(transport))
     }
 
-    /// Accepts an execution. Once this resolves with `Ok`, it is in the store and will reach a terminal status.
+    /// Prepares a submission of the action. Await it to submit the execution; before that, options
+    /// can be set.
     ///
-    /// An action that is known but has no live worker is accepted too, and waits.
+    /// The parameters are a JSON object: a struct or map that serialises to one, a
+    /// [`Json`](crate::Json), a `serde_json::Value`, or `()` for none.
+    ///
+    /// Once the returned value was awaited with `Ok`, the execution is recorded in the store and will
+    /// reach a terminal status. An action that is known but has no live worker is accepted, too; the
+    /// execution waits for a worker then.
     ///
     /// # Errors
-    /// `NotFound` for an action that was never offered; `InvalidParameters`, naming every violation; `InvalidInput` for an option that
-    /// makes no sense; `Conflict` when its idempotency key was used for something else; `Overloaded` when too many wait; `StorageFull` when
-    /// the store cannot write; `Closed`.
-    pub async fn submit(
-        &self,
-        action: &str,
-        parameters: Json,
-        options: SubmitOptions,
-    ) -> Result<ExecutionHandle> {
-        let execution = self.prepare(action, parameters, options)?;
-        self.submit_prepared(execution).await
+    /// `NotFound` for an action that was never offered; `InvalidParameters`, naming every violation;
+    /// `InvalidInput` for parameters without a JSON form, parameters that are too large, or an
+    /// invalid option; `Conflict` if the idempotency key was used for a different submission;
+    /// `Overloaded` if too many executions are queued; `StorageFull` if the store cannot write;
+    /// `Closed` after the shutdown.
+    pub fn submit<'a>(&'a self, action: &'a str, parameters: impl Serialize) -> Submission<'a> {
+        Submission::new(self, action, parameters)
     }
 
-    /// A handle on an execution that was submitted before, by whomever.
+    /// Submits an execution, waits for its end, and returns the result.
+    ///
+    /// Dropping the future leaves the execution running.
     ///
     /// # Errors
-    /// `NotFound` when it is not known (any more).
+    /// The errors of [`submit`](Self::submit) and [`ExecutionHandle::result`].
+    pub fn call<'a, R: DeserializeOwned>(
+        &'a self,
+        action: &'a str,
+        parameters: impl Serialize,
+    ) -> impl Future<Output = Result<R>> + Send {
+        // Serialised here, so that the future does not hold the parameters.
+        let parameters = submission::parameters_of(parameters);
+        async move { self.submit(action, parameters?).await?.result().await }
+    }
+
+    /// Waits until a live worker offers the action and serves its queue.
+    ///
+    /// Executions can be submitted before, once the action is known: they are queued.
+    ///
+    /// # Errors
+    /// `Closed` if the coordinator shuts down first.
+    pub async fn action_available(&self, action: &str) -> Result<()> {
+        let mut catalogue = self.watch_catalogue();
+        let available =
+            catalogue.wait_for(|known| known.get(action).is_some_and(|entry| entry.available));
+        tokio::select! {
+            available = available => available.map(drop),
+            () = self.stopped() => Err(Error::new(ErrorKind::Closed, "the coordinator has shut down")),
+        }
+    }
+
+    /// Returns a handle on an execution that was submitted before, by any caller.
+    ///
+    /// # Errors
+    /// `NotFound` if the execution is unknown or was removed; the errors of the store.
     pub async fn handle(&self, id: ExecutionId) -> Result<ExecutionHandle> {
         // Before the store is asked, so that what happens meanwhile is not missed.
         let live = self.shared.registry.live(id);
@@ -130,10 +203,12 @@ impl Coordinator {
         Ok(ExecutionHandle::new(self.clone(), id, live))
     }
 
-    /// Asks an execution to end, and what it has asked for: at once when it waits, else its worker is asked. `force` leaves out the grace period.
+    /// Cancels an execution and its children. A queued execution ends at once; a running one is asked
+    /// to end by its worker, with a grace period unless `force` is true.
     ///
     /// # Errors
-    /// `NotFound` when it is not known, `Conflict` when it has ended, `StorageFull`, `Closed`.
+    /// `NotFound` if the execution is unknown, `Conflict` if it has ended, `StorageFull` if the store
+    /// cannot write, `Closed` after the shutdown.
     pub async fn cancel(&self, id: ExecutionId, force: bool) -> Result<CancelOutcome> {
         let outcome = self.ask(|reply| Command::Cancel { id, force, reply }).await?;
         match outcome {
@@ -153,26 +228,27 @@ impl Coordinator {
         }
     }
 
-    /// One execution; `None` when it is not known (any more).
+    /// Returns an execution as it is recorded, or `None` if it is unknown or was removed.
     ///
     /// # Errors
-    /// Why the store cannot be read.
+    /// The errors of [`Store::execution`].
     pub async fn execution(&self, id: ExecutionId) -> Result<Option<Arc<Execution>>> {
         self.shared.store.execution(id).await
     }
 
-    /// One page of executions, newest first.
+    /// Returns one page of executions, newest first.
     ///
     /// # Errors
-    /// Why the store cannot be read.
+    /// The errors of [`Store::executions`].
     pub async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
         self.shared.store.executions(options).await
     }
 
-    /// Log chunks with lines numbered above `after`, about `max_bytes` of them. The first chunk may begin at or below `after`.
+    /// Returns log chunks with lines numbered above `after`, about `max_bytes` of them. The first
+    /// chunk may begin at or below `after`.
     ///
     /// # Errors
-    /// Why the store cannot be read.
+    /// The errors of [`Store::logs`].
     pub async fn logs(
         &self,
         id: ExecutionId,
@@ -182,17 +258,17 @@ impl Coordinator {
         self.shared.store.logs(id, after, max_bytes).await
     }
 
-    /// All actions that were offered since the start, by name, and whether they are available.
+    /// Returns all known actions by name, each with its availability.
     pub fn catalogue(&self) -> Arc<Catalogue> {
         self.shared.catalogue.borrow().clone()
     }
 
-    /// The catalogue and every change of it.
-    pub fn watch_catalogue(&self) -> watch::Receiver<Arc<Catalogue>> {
-        self.shared.catalogue.clone()
+    /// Watches the catalogue.
+    pub fn watch_catalogue(&self) -> Watcher<Arc<Catalogue>> {
+        Watcher::new(self.shared.catalogue.clone())
     }
 
-    /// The live workers and what they do now.
+    /// Returns the live workers and the attempts that they hold.
     ///
     /// # Errors
     /// `Closed` after the shutdown.
@@ -200,7 +276,7 @@ impl Coordinator {
         self.ask(Command::Workers).await
     }
 
-    /// The queues and what waits in them.
+    /// Returns the queues and the executions that wait in them.
     ///
     /// # Errors
     /// `Closed` after the shutdown.
@@ -208,21 +284,23 @@ impl Coordinator {
         self.ask(Command::Queues).await
     }
 
-    /// Whether workers can be reached now.
-    pub fn link(&self) -> watch::Receiver<Link> {
-        self.shared.transport.status()
+    /// Watches the link to the workers.
+    pub fn link(&self) -> Watcher<Link> {
+        Watcher::new(self.shared.transport.status())
     }
 
-    /// Ends the coordinator: nothing more is accepted, the store is closed. What runs on workers goes on; they report to the next one.
+    /// Shuts the coordinator down: it accepts nothing more and closes the store. Attempts that run on
+    /// workers go on, and are reported to the next coordinator.
     ///
-    /// Then the log sinks take what waits for them, flush and close; all together have 5 s for that.
+    /// Then the log sinks receive the remaining lines, flush and close, within 5 s in total.
     pub async fn shutdown(&self) {
+        self.tasks.shut_down.store(true, Ordering::Relaxed);
         let _ = self.ask(Command::Shutdown).await;
         self.shared.log_sinks.close().await;
     }
 
-    /// Resolves when the coordinator has ended: after [`shutdown`](Self::shutdown), or because the store contradicted it, which means that
-    /// another coordinator is at work on it.
+    /// Resolves when the coordinator has ended: after [`shutdown`](Self::shutdown), or because another
+    /// coordinator has taken over the store.
     pub async fn stopped(&self) {
         self.commands.closed().await;
     }

@@ -15,6 +15,7 @@ mod coordinator;
 mod executor;
 mod failpoint;
 mod inbox;
+mod local;
 mod log_sink;
 mod model;
 mod outbox;
@@ -23,16 +24,19 @@ pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod transport;
+mod watcher;
 mod worker;
 
 pub use self::coordinator::{
     Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle, MinuteStats, Stats,
+    Submission,
 };
 pub use self::executor::{
     Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, Executor,
     FunctionExecutor, FunctionExecutorBuilder, LogBuffer, LogLines, LogWriter, Stop, StopReason,
     stop_channel,
 };
+pub use self::local::{Local, LocalBuilder, local};
 pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
 pub use self::model::action;
 pub use self::model::action::{Action, ActionSet, LoadError};
@@ -53,4 +57,5 @@ pub use self::model::time::Timestamp;
 pub use self::protocol::{RunningAttempt, WorkerInfo};
 pub use self::store::{MemoryStore, Store};
 pub use self::transport::{Address, Lane, Link, MemoryNetwork, MemoryTransport, Transport};
+pub use self::watcher::Watcher;
 pub use self::worker::{Worker, WorkerBuilder};

@@ -18,8 +18,12 @@ use crate::transport::Transport;
 
 /// A running worker.
 ///
-/// Dropping it aborts its tasks, which kills what runs; [`shutdown`](Self::shutdown) drains it first.
+/// Dropping it kills its attempts, and logs a warning; [`shutdown`](Self::shutdown) drains it first.
+/// Bind it to a name: as a statement, `Worker::builder(…).start().await?;` ends the worker at once.
+///
+/// [`Coordinator`](crate::Coordinator) has an example of a coordinator and a worker.
 #[derive(Debug)]
+#[must_use = "dropping a worker ends it and kills its attempts: keep it, and end it with `shutdown`"]
 pub struct Worker {
     id: WorkerId,
     commands: mpsc::Sender<Command>,
@@ -28,18 +32,19 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts to describe a worker that reaches its coordinator by `transport`.
+    /// Creates a builder for a worker that reaches its coordinator by `transport`.
     pub fn builder(transport: impl Transport) -> WorkerBuilder {
         WorkerBuilder::new(Arc::new(transport))
     }
 
-    /// Its id: another one after every start.
+    /// Returns the id of this incarnation: every start has another one.
     pub fn id(&self) -> &WorkerId {
         &self.id
     }
 
-    /// Resolves when the coordinator asks this worker to end ([`Coordinator::drain_worker`](crate::Coordinator::drain_worker)), and never else.
-    /// It takes nothing on any more then; a program should do what it does when it is told to end: [`shutdown`](Self::shutdown).
+    /// Resolves when the coordinator asks this worker to end
+    /// ([`Coordinator::drain_worker`](crate::Coordinator::drain_worker)), and only then. The worker
+    /// receives no new attempts from then on; its program should call [`shutdown`](Self::shutdown).
     pub fn drain_requested(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut requested = self.drain_requested.clone();
         async move {
@@ -50,8 +55,11 @@ impl Worker {
         }
     }
 
-    /// Ends the worker in order: it takes nothing new, gives back what waits, lets what runs go on for `patience`, then ends it, reports
-    /// everything, says goodbye and closes its executors. Resolves when nothing of it is alive.
+    /// Shuts the worker down: it receives no new attempts and returns those that wait. Running
+    /// attempts have `patience` to end; then they are stopped, with the usual grace period. The worker
+    /// reports every outcome, says goodbye, and closes its executors and its transport.
+    ///
+    /// Resolves when nothing of the worker is alive.
     pub async fn shutdown(mut self, patience: Duration) {
         let (reply, done) = oneshot::channel();
         if self.commands.send(Command::Shutdown { patience, reply }).await.is_ok() {
@@ -66,6 +74,11 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        if self.tasks.is_empty() {
+            return;
+        }
+        let worker = &self.id;
+        tracing::warn!(%worker, "worker dropped without shutdown: its attempts are killed");
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }

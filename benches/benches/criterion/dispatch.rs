@@ -7,7 +7,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use tinpot_benches::process::{Process, free_port};
 use tinpot_core::{
-    Coordinator, FunctionExecutor, Json, MemoryNetwork, SubmitOptions, Transport, Worker, WorkerId,
+    Coordinator, FunctionExecutor, Json, MemoryNetwork, Transport, Worker, WorkerId,
 };
 use tinpot_mqtt::MqttTransport;
 use tinpot_mqtt::broker::Broker;
@@ -67,8 +67,7 @@ fn measure(
         async move {
             let mut handles = Vec::with_capacity(count);
             for _ in 0..count {
-                let submitted =
-                    coordinator.submit("noop", Json::empty_object(), SubmitOptions::default());
+                let submitted = coordinator.submit("noop", Json::empty_object());
                 handles.push(submitted.await.expect("accepted"));
             }
             for handle in handles {

@@ -7,8 +7,7 @@ use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tinpot_core::{
-    Context, Coordinator, Event, FunctionExecutor, Json, Level, MemoryNetwork, Stream,
-    SubmitOptions, Worker,
+    Context, Coordinator, Event, FunctionExecutor, Json, Level, MemoryNetwork, Stream, Worker,
 };
 use tinpot_http::HttpConfig;
 use tokio::runtime::Runtime;
@@ -68,7 +67,7 @@ async fn cluster() -> (Coordinator, Worker) {
 }
 
 async fn watch(coordinator: &Coordinator) {
-    let submitted = coordinator.submit("print", Json::empty_object(), SubmitOptions::default());
+    let submitted = coordinator.submit("print", Json::empty_object());
     let mut events = submitted.await.expect("accepted").events(0);
     let mut seen = 0;
     while let Some(event) = events.next().await {
@@ -80,7 +79,7 @@ async fn watch(coordinator: &Coordinator) {
 }
 
 async fn finished(coordinator: &Coordinator) -> String {
-    let submitted = coordinator.submit("print", Json::empty_object(), SubmitOptions::default());
+    let submitted = coordinator.submit("print", Json::empty_object());
     let handle = submitted.await.expect("accepted");
     handle.events(0).for_each(|_| async {}).await;
     handle.id().to_string()

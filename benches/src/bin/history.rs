@@ -161,7 +161,7 @@ async fn run(coordinator: &Coordinator, executions: usize) -> Result<(), AnyErro
         tokio::spawn(async move {
             for _ in 0..executions / CALLERS {
                 let (parameters, options) = (Json::empty_object(), SubmitOptions::new());
-                coordinator.submit("noop", parameters, options).await?.outcome().await?;
+                coordinator.submit("noop", parameters).options(options).await?.outcome().await?;
             }
             Ok::<_, tinpot_core::Error>(())
         })

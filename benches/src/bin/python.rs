@@ -108,7 +108,7 @@ async fn edits_under_load() -> Result<(Vec<f64>, u64), AnyError> {
             while !done.load(Ordering::Relaxed) {
                 let parameters = Json::empty_object();
                 let options = SubmitOptions::default();
-                let execution = coordinator.submit("version", parameters, options).await?;
+                let execution = coordinator.submit("version", parameters).options(options).await?;
                 match execution.outcome().await? {
                     Outcome::Succeeded(value) => newest.send_replace(value.deserialize::<usize>()?),
                     other => return Err(format!("an execution was lost: {other:?}").into()),
@@ -192,7 +192,7 @@ async fn functions() -> Result<serde_json::Value, AnyError> {
     catalogue.wait_for(|known| known.get("nap").is_some_and(|entry| entry.available)).await?;
     let run = async |action: &str, parameters: serde_json::Value| -> Result<Json, AnyError> {
         let parameters = Json::serialize(&parameters)?;
-        let handle = coordinator.submit(action, parameters, SubmitOptions::default()).await?;
+        let handle = coordinator.submit(action, parameters).await?;
         // To the end of the log, not only of the attempt.
         let mut events = handle.events(0);
         while let Some(event) = events.next().await {
@@ -213,7 +213,7 @@ async fn functions() -> Result<serde_json::Value, AnyError> {
         let mut handles = Vec::new();
         for _ in 0..NAPS {
             let options = SubmitOptions::default();
-            handles.push(coordinator.submit("nap", Json::empty_object(), options).await?);
+            handles.push(coordinator.submit("nap", Json::empty_object()).options(options).await?);
         }
         for handle in &handles {
             handle.outcome().await?.value().ok_or("a nap failed")?;

@@ -12,7 +12,7 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 use tinpot_benches::process::Process;
 use tinpot_benches::stats::percentile;
-use tinpot_core::{Coordinator, FunctionExecutor, Json, MemoryNetwork, SubmitOptions, Worker};
+use tinpot_core::{Coordinator, FunctionExecutor, Json, MemoryNetwork, Worker};
 use tinpot_mqtt::MqttTransport;
 use tinpot_sqlite::SqliteStore;
 
@@ -72,7 +72,7 @@ async fn measure(coordinator: &Coordinator, arguments: &Arguments) -> Result<(),
     let mut catalogue = coordinator.watch_catalogue();
     let there = catalogue.wait_for(|known| known.get("noop").is_some_and(|entry| entry.available));
     tokio::time::timeout(Duration::from_secs(60), there).await??;
-    let submit = || coordinator.submit("noop", Json::empty_object(), SubmitOptions::default());
+    let submit = || coordinator.submit("noop", Json::empty_object());
     for _ in 0..200 {
         submit().await?.outcome().await?;
     }
@@ -96,11 +96,7 @@ async fn measure(coordinator: &Coordinator, arguments: &Arguments) -> Result<(),
                     let mut handles = Vec::with_capacity(share);
                     for _ in 0..share {
                         let parameters = Json::empty_object();
-                        handles.push(
-                            coordinator
-                                .submit("noop", parameters, SubmitOptions::default())
-                                .await?,
-                        );
+                        handles.push(coordinator.submit("noop", parameters).await?);
                     }
                     Ok::<_, tinpot_core::Error>(handles)
                 })

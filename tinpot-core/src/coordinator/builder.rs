@@ -128,7 +128,7 @@ impl CoordinatorBuilder {
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let (log_ends, log_end_receiver) = mpsc::channel(LOG_ENDS);
         let tasks = Arc::new(Tasks::default());
-        let coordinator = Coordinator { shared: shared.clone(), commands, _tasks: tasks.clone() };
+        let coordinator = Coordinator { shared: shared.clone(), commands, tasks: tasks.clone() };
         let published = Published { catalogue, changes };
         let control = Control::new(shared, core, clock, published, log_ends);
         tasks.spawn(control.run(control_frames, command_receiver));

@@ -1,8 +1,9 @@
-//! A caller's hold on one execution.
+//! A caller's handle on one execution.
 
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
+use serde::de::DeserializeOwned;
 
 use super::events::{Event, events};
 use super::live::Live;
@@ -14,7 +15,31 @@ use crate::model::outcome::Outcome;
 use crate::model::status::Status;
 use crate::protocol::CancelOutcome;
 
-/// An execution: wait for it, watch it, cancel it. Dropping the handle changes nothing for the execution.
+/// A handle on an execution: waits for it, watches it, cancels it.
+///
+/// Dropping the handle does not affect the execution.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use futures::StreamExt;
+/// # use tinpot_core::{Event, Failure, FunctionExecutor, Status, local};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// # let tinpot = local(executor).await?;
+/// let execution = tinpot.submit("tick", ()).await?;
+/// let mut events = execution.events(0);
+/// while let Some(event) = events.next().await {
+///     if let Event::Finished(outcome) = event {
+///         assert_eq!(outcome.status(), Status::Succeeded);
+///     }
+/// }
+/// # tinpot.shutdown(Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ExecutionHandle {
     coordinator: Coordinator,
@@ -27,21 +52,21 @@ impl ExecutionHandle {
         Self { coordinator, id, live }
     }
 
-    /// The execution's id.
+    /// Returns the id of the execution.
     pub fn id(&self) -> ExecutionId {
         self.id
     }
 
-    /// Where it stands now.
+    /// Returns the current status.
     pub fn status(&self) -> Status {
         self.live.state.borrow().status
     }
 
-    /// Waits for the end. Any number of callers may wait, now and later. The last log lines may still be on their way then:
-    /// [`events`](Self::events) ends after them.
+    /// Waits for the end of the execution. Any number of callers may wait, at any time. The last log
+    /// lines may arrive later: [`events`](Self::events) ends after them.
     ///
     /// # Errors
-    /// `Closed` when the coordinator shuts down before.
+    /// `Closed` if the coordinator shuts down first.
     pub async fn outcome(&self) -> Result<Outcome> {
         let mut state = self.live.state.subscribe();
         let closed = || Error::new(ErrorKind::Closed, "the coordinator has shut down");
@@ -54,24 +79,36 @@ impl ExecutionHandle {
         state.ok_or_else(closed)
     }
 
-    /// What happens to it: first its status, then log lines numbered above `after`, progress and changes of status as they come, and
-    /// [`Event::Finished`] as the last, after the whole log. Any number of callers may watch, at any time; a slow one holds up nobody.
+    /// Waits for the end of the execution, and deserialises its result.
+    ///
+    /// # Errors
+    /// `Unsuccessful` if the execution did not succeed: [`Error::outcome`] has the outcome;
+    /// `InvalidInput` if the result is not an `R`; `Closed` if the coordinator shuts down first.
+    pub async fn result<R: DeserializeOwned>(&self) -> Result<R> {
+        self.outcome().await?.into_result()?.deserialize().map_err(|error| {
+            error.with_context(format_args!("the result is not a {}", std::any::type_name::<R>()))
+        })
+    }
+
+    /// Returns a stream of events: first the status, then log lines numbered above `after`, progress
+    /// and changes of status as they come, and [`Event::Finished`] at last, after the whole log. Any
+    /// number of callers may watch, at any time, each at its own pace.
     pub fn events(&self, after: u64) -> BoxStream<'static, Event> {
         events(self.coordinator.clone(), self.live.clone(), after)
     }
 
-    /// Asks it to end. See [`Coordinator::cancel`].
+    /// Cancels the execution, as [`Coordinator::cancel`] does.
     ///
     /// # Errors
-    /// Those of [`Coordinator::cancel`].
+    /// The errors of [`Coordinator::cancel`].
     pub async fn cancel(&self, force: bool) -> Result<CancelOutcome> {
         self.coordinator.cancel(self.id, force).await
     }
 
-    /// Everything that is recorded of it.
+    /// Returns the execution as it is recorded.
     ///
     /// # Errors
-    /// `NotFound` when the store has forgotten it, and why it cannot be read.
+    /// `NotFound` if the execution was removed; the errors of the store.
     pub async fn execution(&self) -> Result<Arc<Execution>> {
         let execution = self.coordinator.execution(self.id).await?;
         execution.ok_or_else(|| {

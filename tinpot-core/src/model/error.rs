@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use super::outcome::Outcome;
 use super::violation::{Violation, Violations};
 
 /// What went wrong, coarse enough to act on.
@@ -29,6 +30,8 @@ pub enum ErrorKind {
     Closed,
     /// The peer broke the protocol, or what was stored cannot be read.
     Malformed,
+    /// The execution that was waited for ended without success; [`Error::outcome`] has its outcome.
+    Unsuccessful,
     /// Anything else, with a source that says more.
     Other,
 }
@@ -47,6 +50,7 @@ impl ErrorKind {
             ErrorKind::StorageFull,
             ErrorKind::Closed,
             ErrorKind::Malformed,
+            ErrorKind::Unsuccessful,
         ];
         all.into_iter().find(|kind| format!("{kind:?}") == name).unwrap_or(ErrorKind::Other)
     }
@@ -63,6 +67,7 @@ impl ErrorKind {
             ErrorKind::StorageFull => "storage full",
             ErrorKind::Closed => "closed",
             ErrorKind::Malformed => "malformed",
+            ErrorKind::Unsuccessful => "unsuccessful",
             ErrorKind::Other => "error",
         }
     }
@@ -70,13 +75,14 @@ impl ErrorKind {
 
 /// The error of every fallible operation in the workspace.
 ///
-/// An action that fails is not an error but an [`Outcome`](crate::Outcome).
+/// An action that fails is not an error but an [`Outcome`], until a caller asks for its result.
 /// `Display` never repeats the source; walk [`source()`](StdError::source) for the chain.
 pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync + 'static>>,
     violations: Vec<Violation>,
+    outcome: Option<Box<Outcome>>,
 }
 
 /// `Result` with [`Error`].
@@ -85,7 +91,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, violations: Vec::new() }
+        Self { kind, message: message.into(), source: None, violations: Vec::new(), outcome: None }
     }
 
     /// Creates an error that names every violation of `document`, after a `context`.
@@ -109,6 +115,13 @@ impl Error {
         self
     }
 
+    /// Creates the error of a caller that asked for the result of an execution without one.
+    pub(crate) fn unsuccessful(outcome: Outcome) -> Self {
+        let message = outcome.error().unwrap_or_default();
+        let outcome = Some(Box::new(outcome));
+        Self { outcome, ..Self::new(ErrorKind::Unsuccessful, message) }
+    }
+
     /// Attaches what is wrong with each value; the message names them too.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
@@ -123,22 +136,28 @@ impl Error {
         self
     }
 
-    /// What went wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The message without its kind and its source.
+    /// Returns the message, without kind and source.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What is wrong with each value of parameters that do not fit, or of a document with numbers that JSON does not have; the first 50.
+    /// Returns the invalid values of parameters, or of a document with numbers that JSON does not
+    /// have: the first 50 of them.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }
 
-    /// Whether the same call may succeed later without any change by the caller.
+    /// Returns the outcome of the execution that ended without success.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_deref()
+    }
+
+    /// Returns true if the same call may succeed later without any change by the caller.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::{Error, Result};
 use super::failure::{Failure, FailureCode};
 use super::json::Json;
 use super::status::Status;
@@ -56,6 +57,26 @@ impl Outcome {
             Outcome::Cancelled => Status::Cancelled,
             Outcome::TimedOut => Status::TimedOut,
             Outcome::Lost => Status::Lost,
+        }
+    }
+
+    /// Returns the result of a success, and any other outcome as an error.
+    ///
+    /// ```
+    /// use tinpot_core::{ErrorKind, Failure, Outcome};
+    ///
+    /// let error = Outcome::Failed(Failure::new("out of paper")).into_result().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Unsuccessful);
+    /// assert_eq!(error.to_string(), "out of paper");
+    /// assert_eq!(error.outcome().and_then(Outcome::failure).unwrap().message, "out of paper");
+    /// ```
+    ///
+    /// # Errors
+    /// [`Unsuccessful`](crate::ErrorKind::Unsuccessful); [`Error::outcome`] has the outcome.
+    pub fn into_result(self) -> Result<Json> {
+        match self {
+            Outcome::Succeeded(value) => Ok(value),
+            outcome => Err(Error::unsuccessful(outcome)),
         }
     }
 

@@ -63,6 +63,11 @@ impl WorkerBuilder {
         self
     }
 
+    /// Returns the executors that were added.
+    pub(crate) fn executors(&self) -> &[Arc<dyn Executor>] {
+        &self.executors
+    }
+
     /// Sets the name that people see; `worker` by default. Several workers may share one.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {

@@ -86,7 +86,7 @@ async fn cluster(slots: u32) -> (Coordinator, Worker) {
 
 async fn run(coordinator: &Coordinator, action: &str, parameters: serde_json::Value) -> Outcome {
     let parameters = Json::serialize(&parameters).expect("JSON");
-    let handle = coordinator.submit(action, parameters, SubmitOptions::new()).await;
+    let handle = coordinator.submit(action, parameters).await;
     outcome(&handle.expect("accepted")).await
 }
 
@@ -112,11 +112,7 @@ async fn events(handle: &ExecutionHandle) -> Vec<LogEvent> {
 #[tokio::test]
 async fn an_action_calls_others_and_gets_their_results() {
     let (coordinator, _worker) = cluster(1).await;
-    let handle = coordinator.submit(
-        "quadruple",
-        Json::serialize(&number(10)).expect("JSON"),
-        SubmitOptions::new(),
-    );
+    let handle = coordinator.submit("quadruple", Json::serialize(&number(10)).expect("JSON"));
     let handle = handle.await.expect("accepted");
     assert_eq!(value(outcome(&handle).await), 40);
     let options = of_parent(&handle);
@@ -138,7 +134,7 @@ async fn a_thousand_that_wait_for_children_finish_on_one_slot() {
     let mut handles = Vec::new();
     for n in 0..1_000 {
         let parameters = Json::serialize(&number(n)).expect("JSON");
-        let handle = coordinator.submit("quadruple", parameters, SubmitOptions::new()).await;
+        let handle = coordinator.submit("quadruple", parameters).await;
         handles.push(handle.expect("accepted"));
     }
     for (n, handle) in handles.iter().enumerate() {
@@ -152,7 +148,7 @@ async fn children_that_are_waited_for_later_do_not_wait_behind_their_parents() {
     let mut handles = Vec::new();
     for n in 0..300 {
         let parameters = Json::serialize(&number(n)).expect("JSON");
-        let handle = coordinator.submit("later", parameters, SubmitOptions::new()).await;
+        let handle = coordinator.submit("later", parameters).await;
         handles.push(handle.expect("accepted"));
     }
     for (n, handle) in handles.iter().enumerate() {
@@ -306,7 +302,9 @@ async fn calls_survive_a_bad_network() {
         for n in 0..20 {
             let parameters = Json::serialize(&number(n)).expect("JSON");
             let options = SubmitOptions::new();
-            handles.push(coordinator.submit("quadruple", parameters, options).await.expect("ok"));
+            handles.push(
+                coordinator.submit("quadruple", parameters).options(options).await.expect("ok"),
+            );
         }
         for (n, handle) in handles.iter().enumerate() {
             assert_eq!(value(handle.outcome().await.expect("an outcome")), 4 * n as u64);

@@ -10,8 +10,7 @@ use serde::Deserialize;
 use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::{
     Context, Coordinator, ErrorKind, Event, Execution, ExecutionId, FunctionExecutor, Json, Level,
-    LogBatch, LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store,
-    SubmitOptions, Timestamp, Worker,
+    LogBatch, LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store, Timestamp, Worker,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -83,8 +82,7 @@ async fn available(coordinator: &Coordinator, action: &str) {
 
 async fn run(coordinator: &Coordinator, action: &str, parameters: &str) -> Outcome {
     let parameters = Json::parse(parameters).expect("parameters");
-    let handle =
-        coordinator.submit(action, parameters, SubmitOptions::default()).await.expect("accepted");
+    let handle = coordinator.submit(action, parameters).await.expect("accepted");
     tokio::time::timeout(DEADLINE, handle.outcome()).await.expect("in time").expect("an outcome")
 }
 
@@ -99,8 +97,7 @@ async fn an_action_returns_its_value() {
 async fn events_end_with_the_whole_log_and_the_outcome() {
     let (coordinator, _worker) = cluster().await;
     let parameters = Json::parse(r#"{"a":1,"b":1}"#).expect("parameters");
-    let handle =
-        coordinator.submit("add", parameters, SubmitOptions::default()).await.expect("accepted");
+    let handle = coordinator.submit("add", parameters).await.expect("accepted");
     let events: Vec<Event> =
         tokio::time::timeout(DEADLINE, handle.events(0).collect()).await.expect("in time");
     let lines: Vec<&str> = events
@@ -126,10 +123,7 @@ async fn a_failure_is_an_outcome() {
 #[tokio::test]
 async fn retries_follow_the_policy_and_are_recorded() {
     let (coordinator, _worker) = cluster().await;
-    let handle = coordinator
-        .submit("flaky", Json::empty_object(), SubmitOptions::default())
-        .await
-        .expect("accepted");
+    let handle = coordinator.submit("flaky", Json::empty_object()).await.expect("accepted");
     assert_eq!(handle.outcome().await.expect("an outcome"), Outcome::failed("again"));
     let execution = handle.execution().await.expect("an execution");
     let numbers: Vec<u32> = execution.attempts.iter().map(|attempt| attempt.number).collect();
@@ -140,10 +134,7 @@ async fn retries_follow_the_policy_and_are_recorded() {
 #[tokio::test]
 async fn a_running_action_is_cancelled() {
     let (coordinator, _worker) = cluster().await;
-    let handle = coordinator
-        .submit("forever", Json::empty_object(), SubmitOptions::default())
-        .await
-        .expect("accepted");
+    let handle = coordinator.submit("forever", Json::empty_object()).await.expect("accepted");
     let mut events = handle.events(0);
     while let Some(event) = events.next().await {
         if event == Event::Status(Status::Running) {
@@ -162,12 +153,7 @@ async fn wrong_parameters_and_unknown_actions_are_refused() {
     let submit = |action: &'static str, parameters: &str| {
         let parameters = Json::parse(parameters).expect("parameters");
         let coordinator = coordinator.clone();
-        async move {
-            coordinator
-                .submit(action, parameters, SubmitOptions::default())
-                .await
-                .expect_err("refused")
-        }
+        async move { coordinator.submit(action, parameters).await.expect_err("refused") }
     };
     let error = submit("add", r#"{"a":"x"}"#).await;
     assert_eq!(error.kind(), ErrorKind::InvalidParameters);
@@ -190,8 +176,7 @@ async fn an_action_without_a_live_worker_waits_for_one() {
         catalogue.wait_for(|catalogue| catalogue.get("add").is_some_and(|entry| !entry.available));
     tokio::time::timeout(DEADLINE, gone).await.expect("in time").expect("a catalogue");
     let parameters = Json::parse(r#"{"a":1,"b":2}"#).expect("parameters");
-    let handle =
-        coordinator.submit("add", parameters, SubmitOptions::default()).await.expect("accepted");
+    let handle = coordinator.submit("add", parameters).await.expect("accepted");
     assert_eq!(handle.status(), Status::Queued);
     let _worker =
         Worker::builder(network.transport()).executor(executor()).start().await.expect("a worker");
@@ -269,7 +254,7 @@ async fn no_stream_ends_before_its_last_line() {
             let coordinator = coordinator.clone();
             tokio::spawn(async move {
                 let parameters = Json::parse(r#"{"a":1,"b":1}"#).expect("parameters");
-                let submitted = coordinator.submit("add", parameters, SubmitOptions::default());
+                let submitted = coordinator.submit("add", parameters);
                 submitted.await.expect("accepted").events(0).collect::<Vec<Event>>().await
             })
         });
@@ -287,10 +272,7 @@ async fn no_stream_ends_before_its_last_line() {
 #[tokio::test]
 async fn the_last_progress_is_seen() {
     let (coordinator, _worker) = cluster().await;
-    let handle = coordinator
-        .submit("advance", Json::empty_object(), SubmitOptions::default())
-        .await
-        .expect("accepted");
+    let handle = coordinator.submit("advance", Json::empty_object()).await.expect("accepted");
     let mut events = handle.events(0);
     let last = async {
         while let Some(event) = events.next().await {
@@ -317,12 +299,7 @@ async fn what_waits_behind_a_long_attempt_goes_to_another_worker() {
     let mut handles = Vec::new();
     for _ in 0..5 {
         let parameters = Json::parse(r#"{"long":true}"#).expect("parameters");
-        handles.push(
-            coordinator
-                .submit("linger", parameters, SubmitOptions::default())
-                .await
-                .expect("accepted"),
-        );
+        handles.push(coordinator.submit("linger", parameters).await.expect("accepted"));
     }
     let _two = builder(4).start().await.expect("a worker");
     for handle in &handles {

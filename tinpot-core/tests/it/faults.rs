@@ -8,7 +8,7 @@ use futures::StreamExt;
 use tinpot_core::testing::{Faults, FaultyTransport, Random};
 use tinpot_core::{
     Context, Coordinator, Event, ExecutionId, FunctionExecutor, Json, Level, MemoryNetwork,
-    MemoryStore, RetryPolicy, Status, SubmitOptions, Worker,
+    MemoryStore, RetryPolicy, Status, Worker,
 };
 
 use crate::support::Number;
@@ -75,7 +75,7 @@ async fn history(seed: u64) {
     for number in 0..EXECUTIONS {
         let action = if number % 2 == 0 { "once" } else { "retried" };
         let parameters = Json::serialize(&serde_json::json!({ "number": number })).expect("JSON");
-        let submitted = coordinator.submit(action, parameters, SubmitOptions::default()).await;
+        let submitted = coordinator.submit(action, parameters).await;
         ids.push((submitted.expect("accepted").id(), action, number));
         let pause = world.random.duration(Duration::from_secs(4));
         tokio::time::sleep(pause).await;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use tinpot_core::{
     Context, Coordinator, Error, ErrorKind, Event, FunctionExecutor, Json, Level, LogBatch,
-    LogSink, MemoryLogSink, MemoryNetwork, Result, SubmitOptions, TracingLogSink, Worker,
+    LogSink, MemoryLogSink, MemoryNetwork, Result, TracingLogSink, Worker,
 };
 use tokio::time::Instant;
 
@@ -115,7 +115,7 @@ impl World {
     /// Runs an action to the end of its log.
     async fn run(&self, action: &str, number: u64) {
         let parameters = Json::parse(format!("{{\"number\":{number}}}")).expect("JSON");
-        let submitted = self.coordinator.submit(action, parameters, SubmitOptions::new()).await;
+        let submitted = self.coordinator.submit(action, parameters).await;
         let events: Vec<Event> = submitted.expect("accepted").events(0).collect().await;
         assert!(matches!(events.last(), Some(Event::Finished(_))), "{events:?}");
     }

@@ -62,7 +62,7 @@ impl Cluster {
 
     async fn note(&self, number: u64, options: SubmitOptions) -> tinpot_core::ExecutionHandle {
         let parameters = Json::serialize(&serde_json::json!({ "number": number })).expect("JSON");
-        self.coordinator.submit("note", parameters, options).await.expect("accepted")
+        self.coordinator.submit("note", parameters).options(options).await.expect("accepted")
     }
 }
 
@@ -74,10 +74,12 @@ async fn the_same_key_and_the_same_parameters_are_the_same_execution() {
     let again = cluster.note(1, keyed()).await;
     assert_eq!(first.id(), again.id());
     let spaced = Json::parse("{ \"number\" : 1 }").expect("JSON");
-    let spaced = cluster.coordinator.submit("note", spaced, keyed()).await.expect("accepted");
+    let spaced =
+        cluster.coordinator.submit("note", spaced).options(keyed()).await.expect("accepted");
     assert_eq!(first.id(), spaced.id(), "the same value in other words");
     let other = Json::parse("{\"number\":2}").expect("JSON");
-    let error = cluster.coordinator.submit("note", other, keyed()).await.expect_err("a conflict");
+    let error =
+        cluster.coordinator.submit("note", other).options(keyed()).await.expect_err("a conflict");
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("other parameters"), "{error}");
     let error = submit(&cluster.coordinator, "fail", keyed()).await.expect_err("a conflict");

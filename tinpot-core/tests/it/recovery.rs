@@ -155,18 +155,26 @@ async fn queue_history_catalogue_and_keys_are_there_after_a_crash() {
     let parameters =
         |number: u64| Json::serialize(&serde_json::json!({"number": number})).expect("JSON");
     let keyed = SubmitOptions::new().idempotency_key("first");
-    let first = coordinator.submit("note", parameters(1), keyed.clone()).await.expect("accepted");
+    let first =
+        coordinator.submit("note", parameters(1)).options(keyed.clone()).await.expect("accepted");
     outcome(&first).await;
     gone(&coordinator, worker).await;
     let mut ids = Vec::new();
     for number in 0..100 {
         let options = SubmitOptions::new().priority(number as i32 % 2);
         ids.push(
-            coordinator.submit("note", parameters(number), options).await.expect("accepted").id(),
+            coordinator
+                .submit("note", parameters(number))
+                .options(options)
+                .await
+                .expect("accepted")
+                .id(),
         );
     }
     let later = SubmitOptions::new().delay(Duration::from_millis(300));
-    ids.push(coordinator.submit("note", parameters(7), later).await.expect("accepted").id());
+    ids.push(
+        coordinator.submit("note", parameters(7)).options(later).await.expect("accepted").id(),
+    );
     let first = {
         // A handle keeps its coordinator alive.
         let handle = first;
@@ -176,7 +184,7 @@ async fn queue_history_catalogue_and_keys_are_there_after_a_crash() {
     assert!(!coordinator.catalogue()["note"].available);
     let queues = coordinator.queues().await.expect("queues");
     assert_eq!((queues[0].waiting, queues[0].delayed), (100, 1));
-    let again = coordinator.submit("note", parameters(1), keyed).await.expect("the same");
+    let again = coordinator.submit("note", parameters(1)).options(keyed).await.expect("the same");
     assert_eq!(again.id(), first);
     let _worker = world.worker("w").await;
     for id in &ids {
@@ -200,13 +208,13 @@ async fn granted_and_never_sent(fence: impl Fn(Fence) -> Fence) -> Outcome {
     let worker = world.worker("w").await;
     available(&coordinator, "note").await;
     let parameters = || Json::parse("{\"number\":5}").expect("JSON");
-    let first = coordinator.submit("note", parameters(), SubmitOptions::new()).await;
+    let first = coordinator.submit("note", parameters()).await;
     let first = first.expect("accepted");
     outcome(&first).await;
     let earlier = first.execution().await.expect("it is there").attempts[0].fence;
     drop(first);
     let waiting = SubmitOptions::new().delay(Duration::from_secs(3_600));
-    let handle = coordinator.submit("note", parameters(), waiting).await.expect("accepted");
+    let handle = coordinator.submit("note", parameters()).options(waiting).await.expect("accepted");
     let id = handle.id();
     drop(handle);
     let grant = Transition::Grant {
@@ -329,8 +337,8 @@ async fn a_coordinator_that_is_superseded_stops() {
     let second = world.coordinator().await;
     first.stopped().await;
     let parameters = Json::parse("{\"number\":5}").expect("JSON");
-    let refused = first.submit("note", parameters.clone(), SubmitOptions::new()).await;
+    let refused = first.submit("note", parameters.clone()).await;
     assert_eq!(refused.expect_err("it has stopped").kind(), ErrorKind::Closed);
-    let accepted = second.submit("note", parameters, SubmitOptions::new()).await.expect("accepted");
+    let accepted = second.submit("note", parameters).await.expect("accepted");
     assert!(outcome(&accepted).await.value().is_some());
 }

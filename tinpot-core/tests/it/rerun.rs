@@ -53,7 +53,7 @@ impl Cluster {
 
     async fn submit(&self, options: SubmitOptions) -> tinpot_core::ExecutionHandle {
         let parameters = Json::parse(r#"{"number": 21}"#).expect("JSON");
-        self.coordinator.submit("twice", parameters, options).await.expect("accepted")
+        self.coordinator.submit("twice", parameters).options(options).await.expect("accepted")
     }
 }
 
@@ -149,7 +149,7 @@ async fn who_asked_is_kept_and_found() {
     ] {
         let parameters = Json::parse(r#"{"number": 1}"#).expect("JSON");
         let options = SubmitOptions::new().requested_by(who);
-        let error = cluster.coordinator.submit("twice", parameters, options).await;
+        let error = cluster.coordinator.submit("twice", parameters).options(options).await;
         let error = error.expect_err(wrong);
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(wrong), "{error}");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use tinpot_core::{
     Context, Coordinator, Event, ExecutionHandle, FunctionExecutor, Json, Level, MemoryNetwork,
-    Outcome, Progress, Stream, SubmitOptions, Worker,
+    Outcome, Progress, Stream, Worker,
 };
 
 use crate::support::{available, in_time, outcome};
@@ -76,7 +76,7 @@ impl Parameter {
 
 async fn say(coordinator: &Coordinator, parameters: &str) -> ExecutionHandle {
     let parameters = Json::parse(parameters).expect("JSON");
-    coordinator.submit("say", parameters, SubmitOptions::default()).await.expect("accepted")
+    coordinator.submit("say", parameters).await.expect("accepted")
 }
 
 /// The lines and the last progress, once it has ended.

@@ -38,7 +38,7 @@ pub(crate) async fn submit(
     action: &str,
     options: SubmitOptions,
 ) -> tinpot_core::Result<ExecutionHandle> {
-    coordinator.submit(action, Json::empty_object(), options).await
+    coordinator.submit(action, Json::empty_object()).options(options).await
 }
 
 pub(crate) async fn outcome(handle: &ExecutionHandle) -> Outcome {

@@ -74,7 +74,7 @@ pub(crate) async fn execute(
     submission: Submission,
 ) -> Result<Response, ApiError> {
     let Submission { parameters, options } = submission;
-    let id = app.coordinator.submit(&action, parameters, options).await?.id();
+    let id = app.coordinator.submit(&action, parameters).options(options).await?.id();
     Ok(submitted(StatusCode::OK, id, &action, &base_path))
 }
 
@@ -112,7 +112,7 @@ pub(crate) async fn sync_execute(
     let timeout = Params::of(&uri, &["timeout"])?
         .read("timeout", SECONDS, |text| text.parse().ok().and_then(seconds))?;
     let Submission { parameters, options } = submission;
-    let handle = app.coordinator.submit(&action, parameters, options).await?;
+    let handle = app.coordinator.submit(&action, parameters).options(options).await?;
     let id = handle.id();
     let outcome = tokio::select! {
         biased;

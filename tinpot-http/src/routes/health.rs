@@ -65,7 +65,7 @@ impl App {
         let workers = tokio::time::timeout(PATIENCE, self.coordinator.workers())
             .await
             .map_err(|_| ApiError::unavailable("coordinator does not answer"))??;
-        match &*self.coordinator.link().borrow() {
+        match self.coordinator.link().current() {
             Link::Up => Ok(workers),
             Link::Down { reason } if reason.is_empty() => {
                 Err(ApiError::unavailable("transport is not connected"))

@@ -164,7 +164,7 @@ def parent(ctx: Context, number: int):
         catalogue.wait_for(|known| known.get("parent").is_some_and(|entry| entry.available));
     within("the actions", there).await.expect("a catalogue");
     let parameters = tinpot_core::Json::serialize(&json!({"number": 20})).expect("JSON");
-    let handle = coordinator.submit("parent", parameters, Default::default()).await;
+    let handle = coordinator.submit("parent", parameters).options(Default::default()).await;
     let handle = handle.expect("accepted");
     let outcome = within("an outcome", handle.outcome()).await.expect("an outcome");
     assert_eq!(outcome.value().map(tinpot_core::Json::as_str), Some("42"), "{outcome:?}");

@@ -1,0 +1,64 @@
+//! Values that change, as users see them.
+
+use std::fmt;
+
+use tokio::sync::watch;
+
+use crate::model::error::{Error, ErrorKind, Result};
+
+/// A value that changes over time, such as the catalogue of a coordinator.
+///
+/// A watcher returns values of its own, never a reference into shared state, so that a reader
+/// cannot delay the writer. A slow reader misses values in between, but never the latest one.
+pub struct Watcher<T> {
+    receiver: watch::Receiver<T>,
+    fresh: bool,
+}
+
+impl<T: Clone> Watcher<T> {
+    pub(crate) fn new(receiver: watch::Receiver<T>) -> Self {
+        Self { receiver, fresh: true }
+    }
+
+    /// Returns the current value.
+    pub fn current(&self) -> T {
+        self.receiver.borrow().clone()
+    }
+
+    /// Waits for a value that this watcher has not returned yet: the first call returns the current
+    /// value at once. Returns `None` when the value cannot change any more.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<T> {
+        if !std::mem::take(&mut self.fresh) {
+            self.receiver.changed().await.ok()?;
+        }
+        Some(self.receiver.borrow_and_update().clone())
+    }
+
+    /// Waits until the value meets the condition, and returns it. The current value counts.
+    ///
+    /// # Errors
+    /// `Closed` when the value cannot change any more.
+    pub async fn wait_for(&mut self, condition: impl FnMut(&T) -> bool) -> Result<T> {
+        self.fresh = false;
+        match self.receiver.wait_for(condition).await {
+            Ok(value) => Ok(value.clone()),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Closed, "the watched value cannot change any more"))
+            }
+        }
+    }
+}
+
+impl<T> Clone for Watcher<T> {
+    fn clone(&self) -> Self {
+        Self { receiver: self.receiver.clone(), fresh: self.fresh }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Watcher<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watcher").field(&*self.receiver.borrow()).finish()
+    }
+}
