@@ -1,5 +1,7 @@
 //! Failures: why an action did not succeed.
 
+use std::any::type_name;
+use std::error::Error as StdError;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +87,16 @@ impl fmt::Display for FailureCode {
 }
 
 /// The report of an action that failed.
+///
+/// An action may return one as its error, for control over retries:
+///
+/// ```
+/// use tinpot_core::{Failure, FunctionExecutor};
+///
+/// let executor = FunctionExecutor::builder().action("pay", |_, ()| async {
+///     Err::<(), _>(Failure::new("the account is closed").kind("Closed").permanent())
+/// });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {
@@ -99,12 +111,51 @@ pub struct Failure {
     /// The traceback, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceback: Option<String>,
+    /// If true, the execution is not retried, even if retries are left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub permanent: bool,
 }
+
+/// An error of any type, as `anyhow::Error`, `String` and every error type convert to.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 impl Failure {
     /// Creates a failure of the action itself ([`FailureCode::ActionError`]).
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), ..Self::default() }
+    }
+
+    /// Converts an error with its chain of sources: the messages are joined by `: `, and the kind is
+    /// the name of the type. A `Failure` stays as it is.
+    ///
+    /// ```
+    /// # use tinpot_core::Failure;
+    /// let failure = Failure::from_error("x".parse::<u8>().unwrap_err());
+    /// assert_eq!(failure.to_string(), "ParseIntError: invalid digit found in string");
+    /// ```
+    pub fn from_error<E: Into<Box<dyn StdError + Send + Sync>>>(error: E) -> Self {
+        let error = match Into::<BoxError>::into(error).downcast::<Failure>() {
+            Ok(failure) => return *failure,
+            Err(error) => error,
+        };
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            // Some errors repeat their source.
+            if !message.ends_with(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = error.source();
+        }
+        Self::new(message).kind(kind_of::<E>())
+    }
+
+    /// Marks the failure as permanent: the execution is not retried.
+    #[must_use]
+    pub fn permanent(mut self) -> Self {
+        self.permanent = true;
+        self
     }
 
     /// Sets the cause.
@@ -148,9 +199,69 @@ impl fmt::Display for Failure {
     }
 }
 
+impl StdError for Failure {}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(message: &str) -> Self {
+        Self::new(message)
+    }
+}
+
+/// Returns the name of an error type: `ParseIntError`, `io::Error`, `anyhow::Error`. Returns an empty
+/// name for texts and boxes, which say nothing about the error.
+fn kind_of<E>() -> String {
+    let name = type_name::<E>();
+    if name.contains(['<', '&', '(']) || name == type_name::<String>() {
+        return String::new();
+    }
+    let segments: Vec<&str> = name.split("::").collect();
+    match segments[..] {
+        ["std" | "core" | "alloc", module, .., "Error"] | [module, .., "Error"] => {
+            format!("{module}::Error")
+        }
+        [.., name] => name.to_owned(),
+        [] => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Failure, FailureCode};
+
+    #[derive(Debug)]
+    struct Outer(std::num::ParseIntError);
+
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the port is wrong")
+        }
+    }
+
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_its_chain_and_its_kind() {
+        let failure = Failure::from_error(Outer("x".parse::<u8>().unwrap_err()));
+        assert_eq!(failure.message, "the port is wrong: invalid digit found in string");
+        assert_eq!(failure.kind, "Outer");
+        let io = Failure::from_error(std::io::Error::other("disk"));
+        assert_eq!((io.kind.as_str(), io.message.as_str()), ("io::Error", "disk"));
+        for text in [Failure::from_error("text"), Failure::from_error("text".to_owned())] {
+            assert_eq!((text.kind.as_str(), text.message.as_str()), ("", "text"));
+        }
+        let own = Failure::new("closed").kind("Closed").permanent();
+        assert_eq!(Failure::from_error(own.clone()), own);
+    }
 
     #[test]
     fn names_on_the_wire_are_those_of_as_str() {

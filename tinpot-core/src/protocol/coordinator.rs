@@ -388,9 +388,10 @@ impl CoordinatorMachine {
             matches!(&active.state, ActiveState::Granted(grant) if grant.cancel.is_some());
         let retryable =
             !matches!(end.outcome, Outcome::Succeeded(_) | Outcome::Cancelled) && !cancelling;
+        let permanent = end.outcome.failure().is_some_and(|failure| failure.permanent);
         let policy = active.execution.retry;
         let poisoned = lost && !policy.is_never() && active.lost >= policy.max_lost_attempts;
-        let delay = policy.delay_after(id, active.tries).filter(|_| retryable);
+        let delay = policy.delay_after(id, active.tries).filter(|_| retryable && !permanent);
         match delay {
             _ if poisoned && !cancelling => {
                 let outcome = Outcome::poisoned(active.lost);

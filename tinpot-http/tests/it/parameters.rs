@@ -1,6 +1,6 @@
 //! Bad input: each wrong value is named by its path, by HTTP and by the SDK in the same words, and nothing runs.
 
-use tinpot_core::{Coordinator, Json, MemoryNetwork, SubmitOptions};
+use tinpot_core::{Coordinator, Json, MemoryNetwork};
 use tinpot_http::HttpConfig;
 
 use crate::cluster::Cluster;
@@ -20,10 +20,7 @@ async fn errors(cluster: &Cluster, parameters: &str) -> Vec<String> {
     let body = format!("{{\"parameters\":{parameters}}}");
     let by_http = cluster.post(EXECUTE, body).await.errors();
     let error = match Json::parse(parameters) {
-        Ok(parameters) => {
-            let options = SubmitOptions::default();
-            cluster.coordinator.submit("typed", parameters, options).await.err().unwrap()
-        }
+        Ok(parameters) => cluster.coordinator.submit("typed", parameters).await.err().unwrap(),
         Err(error) => error,
     };
     assert_eq!(by_http.join("; "), error.to_string());
