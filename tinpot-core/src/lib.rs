@@ -33,8 +33,8 @@ pub use self::coordinator::{
 };
 pub use self::executor::{
     Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, Executor,
-    FunctionExecutor, FunctionExecutorBuilder, LogBuffer, LogLines, LogWriter, Stop, StopReason,
-    stop_channel,
+    FunctionExecutor, FunctionExecutorBuilder, LogBuffer, LogLines, LogWriter, State, Stop,
+    StopReason, stop_channel,
 };
 pub use self::local::{Local, LocalBuilder, local};
 pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
@@ -45,16 +45,21 @@ pub use self::model::action::{ActionSet as Offer, LoadError as Problem};
 pub use self::model::error::{Error, ErrorKind, Result};
 pub use self::model::execution::{AttemptRecord, Execution, Parent, SubmitOptions};
 pub use self::model::failure::{Failure, FailureCode};
+pub use self::model::fence::Fence;
 pub use self::model::id::{ExecutionId, WorkerId};
 pub use self::model::json::Json;
 pub use self::model::log::{
     Artifact, Level, LogChunk, LogEvent, Progress, SpanId, SpanOutcome, Stream,
 };
 pub use self::model::outcome::Outcome;
+pub use self::model::page::ListOptions;
 pub use self::model::retry::{Backoff, RetryPolicy};
 pub use self::model::status::Status;
 pub use self::model::time::Timestamp;
-pub use self::protocol::{RunningAttempt, WorkerInfo};
+pub use self::model::violation::Violation;
+pub use self::protocol::{
+    CancelOutcome, Catalogue, CatalogueEntry, ProtocolConfig, QueueInfo, RunningAttempt, WorkerInfo,
+};
 pub use self::store::{MemoryStore, Store};
 pub use self::transport::{Address, Lane, Link, MemoryNetwork, MemoryTransport, Transport};
 pub use self::watcher::Watcher;

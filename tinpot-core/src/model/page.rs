@@ -41,7 +41,14 @@ pub struct QueuePage {
     pub max_bytes: usize,
 }
 
-/// Which executions to list, newest first.
+/// The filters and the page size of a list of executions, newest first.
+///
+/// ```
+/// use tinpot_core::{ListOptions, Status};
+///
+/// let failures = ListOptions::new().action("backup").statuses([Status::Failed, Status::Lost]);
+/// assert_eq!(failures.limit(10).page_size(), 10);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ListOptions {
@@ -70,6 +77,81 @@ pub struct ListOptions {
 impl ListOptions {
     /// The most executions of a page.
     pub const LIMIT_MAX: usize = 1_000;
+
+    /// Creates options that list every execution.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lists only executions with one of these statuses.
+    #[must_use]
+    pub fn statuses(mut self, statuses: impl IntoIterator<Item = Status>) -> Self {
+        self.statuses = statuses.into_iter().collect();
+        self
+    }
+
+    /// Lists only executions of this action.
+    #[must_use]
+    pub fn action(mut self, action: impl Into<String>) -> Self {
+        self.action = Some(action.into());
+        self
+    }
+
+    /// Lists only executions in this queue.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Lists only the children of this execution.
+    #[must_use]
+    pub fn parent(mut self, parent: ExecutionId) -> Self {
+        self.parent = Some(parent);
+        self
+    }
+
+    /// Lists only executions of this requester.
+    #[must_use]
+    pub fn requested_by(mut self, requested_by: impl Into<String>) -> Self {
+        self.requested_by = Some(requested_by.into());
+        self
+    }
+
+    /// Lists only executions that were accepted at this time or later.
+    #[must_use]
+    pub fn since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// Lists only executions that were accepted at this time or earlier.
+    #[must_use]
+    pub fn until(mut self, until: Timestamp) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// Lists only the execution with this idempotency key. No other filter applies then.
+    #[must_use]
+    pub fn idempotency_key(mut self, idempotency_key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(idempotency_key.into());
+        self
+    }
+
+    /// Lists only executions older than this one, the last of the page before.
+    #[must_use]
+    pub fn before(mut self, before: ExecutionId) -> Self {
+        self.before = Some(before);
+        self
+    }
+
+    /// Sets the page size. 0 means 50; values above 1,000 are capped.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
 
     /// Whether an execution is of one of the statuses.
     pub fn has_status(&self, status: Status) -> bool {

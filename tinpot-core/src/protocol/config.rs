@@ -4,7 +4,16 @@ use std::time::Duration;
 
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// The times and bounds that both sides agree on; the defaults suit a local network and people.
+/// The times and bounds that both sides agree on. The defaults suit a local network and people.
+///
+/// ```
+/// use std::time::Duration;
+/// use tinpot_core::ProtocolConfig;
+///
+/// let config = ProtocolConfig::new().grace(Duration::from_secs(30)).prefetch(1);
+/// assert!(config.check().is_ok());
+/// assert!(config.queue_window(3).check().is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ProtocolConfig {
@@ -53,6 +62,89 @@ impl Default for ProtocolConfig {
 }
 
 impl ProtocolConfig {
+    /// Creates a configuration with the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the interval between two heartbeats of a worker.
+    #[must_use]
+    pub fn beat_interval(mut self, beat_interval: Duration) -> Self {
+        self.beat_interval = beat_interval;
+        self
+    }
+
+    /// Sets the time for which a worker may run retryable attempts without hearing from the
+    /// coordinator.
+    #[must_use]
+    pub fn worker_lease(mut self, worker_lease: Duration) -> Self {
+        self.worker_lease = worker_lease;
+        self
+    }
+
+    /// Sets the time after which the coordinator gives up a silent worker.
+    #[must_use]
+    pub fn coordinator_lease(mut self, coordinator_lease: Duration) -> Self {
+        self.coordinator_lease = coordinator_lease;
+        self
+    }
+
+    /// Sets the time after which an unanswered message is sent again.
+    #[must_use]
+    pub fn resend_interval(mut self, resend_interval: Duration) -> Self {
+        self.resend_interval = resend_interval;
+        self
+    }
+
+    /// Sets the grace period between the request to end and the kill.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets the time for which a worker may hold back an acceptance.
+    #[must_use]
+    pub fn accept_delay(mut self, accept_delay: Duration) -> Self {
+        self.accept_delay = accept_delay;
+        self
+    }
+
+    /// Sets the number of short attempts that may wait at a worker, per slot.
+    #[must_use]
+    pub fn prefetch(mut self, prefetch: u32) -> Self {
+        self.prefetch = prefetch;
+        self
+    }
+
+    /// Sets the time that an attempt should wait at a worker at most.
+    #[must_use]
+    pub fn prefetch_horizon(mut self, prefetch_horizon: Duration) -> Self {
+        self.prefetch_horizon = prefetch_horizon;
+        self
+    }
+
+    /// Sets the number of unfinished executions above which submissions are refused.
+    #[must_use]
+    pub fn max_unfinished(mut self, max_unfinished: usize) -> Self {
+        self.max_unfinished = max_unfinished;
+        self
+    }
+
+    /// Sets the number of queued executions in memory, per queue and action.
+    #[must_use]
+    pub fn queue_window(mut self, queue_window: usize) -> Self {
+        self.queue_window = queue_window;
+        self
+    }
+
+    /// Sets the depth to which executions may be nested by calls.
+    #[must_use]
+    pub fn max_depth(mut self, max_depth: u32) -> Self {
+        self.max_depth = max_depth;
+        self
+    }
+
     /// Checks that the times fit each other.
     ///
     /// # Errors
