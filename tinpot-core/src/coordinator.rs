@@ -9,6 +9,7 @@ mod events;
 mod handle;
 mod idempotency;
 mod intake;
+mod life_cycle;
 mod live;
 mod logs;
 mod operations;
@@ -292,11 +293,13 @@ impl Coordinator {
     /// Shuts the coordinator down: it accepts nothing more and closes the store. Attempts that run on
     /// workers go on, and are reported to the next coordinator.
     ///
-    /// Then the log sinks receive the remaining lines, flush and close, within 5 s in total.
+    /// Then the log sinks receive the remaining lines, flush and close, within 5 s in total, and the
+    /// transport is closed.
     pub async fn shutdown(&self) {
         self.tasks.shut_down.store(true, Ordering::Relaxed);
         let _ = self.ask(Command::Shutdown).await;
         self.shared.log_sinks.close().await;
+        self.shared.transport.close().await;
     }
 
     /// Resolves when the coordinator has ended: after [`shutdown`](Self::shutdown), or because another

@@ -56,6 +56,7 @@ impl Recorder {
 
     /// A batch was committed. One lock and one notice per commit, however many executions it is about.
     pub(super) fn committed(&self, batch: &[Transition]) {
+        super::life_cycle::committed(batch);
         let mut versions = *self.versions.borrow();
         let mut recent = lock(&self.recent);
         let mut last = None;

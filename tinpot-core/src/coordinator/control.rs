@@ -15,6 +15,7 @@ use super::Shared;
 use super::changes::Recorder;
 use super::core::{Accepted, Core, Output, Step};
 use super::intake::LogEnd;
+use super::life_cycle::Observed;
 use super::reads::Reads;
 use super::replies::{Replies, Reply};
 use crate::clock::Clock;
@@ -77,6 +78,7 @@ pub(super) struct Control {
     clock: Clock,
     published: Published,
     version: u64,
+    observed: Observed,
     log_ends: mpsc::Sender<LogEnd>,
     /// Ends of logs for which the pipeline has no room yet.
     late_log_ends: VecDeque<LogEnd>,
@@ -103,6 +105,7 @@ impl Control {
             clock,
             published,
             version: 0,
+            observed: Observed::default(),
             log_ends,
             late_log_ends: VecDeque::new(),
             replies: Replies::default(),
@@ -266,6 +269,8 @@ impl Control {
         if self.version != self.core.version() {
             self.version = self.core.version();
             let catalogue = Arc::new(self.core.catalogue().clone());
+            let workers = self.core.workers(self.clock.now());
+            self.observed.log_changes(workers, &catalogue);
             self.published.catalogue.send_replace(catalogue);
             self.published.changes.catalogue_changed();
         }

@@ -22,29 +22,38 @@ struct Hub {
     listeners: Mutex<Listeners>,
 }
 
-/// What the memory transports of one namespace share: each participant takes a [`transport`](MemoryNetwork::transport).
+/// The shared part of the memory transports of one namespace. Each participant takes a
+/// [`transport`](MemoryNetwork::transport).
 #[derive(Clone, Debug, Default)]
 pub struct MemoryNetwork {
     hub: Arc<Hub>,
 }
 
 impl MemoryNetwork {
-    /// A network with nobody on it.
+    /// Creates a network without participants.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A participant's end.
+    /// Returns a new participant's end.
     pub fn transport(&self) -> MemoryTransport {
         MemoryTransport { hub: self.hub.clone(), link: Arc::new(watch::channel(Link::Up).0) }
     }
 }
 
 /// One participant's end of a [`MemoryNetwork`].
-#[derive(Clone, Debug)]
+///
+/// A clone is another end with a link of its own: closing one leaves the other open.
+#[derive(Debug)]
 pub struct MemoryTransport {
     hub: Arc<Hub>,
     link: Arc<watch::Sender<Link>>,
+}
+
+impl Clone for MemoryTransport {
+    fn clone(&self) -> Self {
+        MemoryNetwork { hub: self.hub.clone() }.transport()
+    }
 }
 
 impl Hub {

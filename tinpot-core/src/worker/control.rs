@@ -11,6 +11,7 @@ use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::logs::{LogEntries, LogEntry};
 use super::offers::Offers;
@@ -276,7 +277,13 @@ impl Control {
         let attempt = Attempt::new(dispatch.execution, fence, dispatch.action, dispatch.parameters)
             .number(dispatch.attempt)
             .timeout(dispatch.timeout);
-        self.attempts.spawn(async move {
+        let span = tracing::info_span!(
+            "attempt",
+            execution = %attempt.execution,
+            action = &*attempt.action,
+            attempt = dispatch.attempt,
+        );
+        let running = async move {
             let outcome = match executor {
                 Some(executor) => {
                     let running =
@@ -299,7 +306,8 @@ impl Control {
             };
             let outcome = reported.shown_outcome(outcome);
             let _ = finished.send(Finished { fence, outcome }).await;
-        });
+        };
+        self.attempts.spawn(running.instrument(span));
     }
 
     /// Says goodbye and closes everything.
