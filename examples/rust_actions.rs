@@ -10,7 +10,8 @@ use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tinpot_core::{
-    Action, Context, Coordinator, Event, FunctionExecutor, Json, Level, MemoryNetwork, RetryPolicy, Worker,
+    Action, Context, Coordinator, Event, FunctionExecutor, Json, Level, MemoryNetwork, RetryPolicy,
+    Worker,
 };
 
 /// The parameters of `checksum`; the schema that callers see is derived from this.

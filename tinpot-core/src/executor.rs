@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 pub use self::calls::{CallReceiver, CallRequest, CallSender, CallUpdate};
 pub use self::context::{Attempt, Context, ContextParts, stop_channel};
-pub use self::function::{FunctionExecutor, FunctionExecutorBuilder};
+pub use self::function::{FunctionExecutor, FunctionExecutorBuilder, State};
 pub use self::log_writer::{LogBuffer, LogLines, LogWriter};
 use crate::model::action::ActionSet;
 use crate::model::error::Result;

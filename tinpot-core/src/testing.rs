@@ -10,9 +10,11 @@ mod faulty;
 pub mod fuzz;
 pub mod log_sink;
 mod random;
+mod simulated_time;
 pub mod simulation;
 pub mod store;
 pub mod transport;
 
 pub use self::faulty::{Faults, FaultyTransport};
 pub use self::random::Random;
+pub use self::simulated_time::with_simulated_time;

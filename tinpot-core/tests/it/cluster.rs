@@ -10,7 +10,8 @@ use serde::Deserialize;
 use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::{
     Context, Coordinator, ErrorKind, Event, Execution, ExecutionId, FunctionExecutor, Json, Level,
-    LogBatch, LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store, Timestamp, Worker,
+    LogBatch, LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store, Timestamp,
+    Worker,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -7,6 +7,7 @@ mod documentation;
 mod draining;
 mod executor;
 mod faults;
+mod front_door;
 mod fuzzed;
 mod hub;
 mod log_delivery;
