@@ -9,10 +9,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tinpot_core::{
-    Action, Context, Coordinator, Event, FunctionExecutor, Json, Level, MemoryNetwork, RetryPolicy,
-    Worker,
-};
+use serde_json::json;
+use tinpot_core::{Action, Context, Event, Failure, FunctionExecutor, Level, Local, RetryPolicy};
 
 /// The parameters of `checksum`; the schema that callers see is derived from this.
 #[derive(Deserialize, JsonSchema)]
@@ -33,7 +31,7 @@ struct Sum {
     adler32: u32,
 }
 
-async fn checksum(context: Context, Checksum { text, rounds }: Checksum) -> Result<Sum, String> {
+async fn checksum(context: Context, Checksum { text, rounds }: Checksum) -> Result<Sum, Failure> {
     let (mut a, mut b) = (1_u32, 0_u32);
     for round in 1..=rounds {
         for byte in text.bytes() {
@@ -46,13 +44,10 @@ async fn checksum(context: Context, Checksum { text, rounds }: Checksum) -> Resu
     Ok(Sum { adler32: b << 16 | a })
 }
 
-#[derive(Deserialize, JsonSchema)]
-struct Nothing {}
-
-async fn patient(context: Context, _: Nothing) -> Result<(), String> {
+async fn patient(context: Context, (): ()) -> Result<(), Failure> {
     let stop = context.stopped().await;
     context.log(Level::Warning, format!("asked to end: {:?}", stop.reason)).await;
-    Err("did not finish".to_owned())
+    Err(Failure::new("did not finish"))
 }
 
 #[tokio::main]
@@ -65,17 +60,8 @@ async fn main() -> Result<(), tinpot_core::Error> {
         .action("patient", patient)
         .build()?;
 
-    let network = MemoryNetwork::new();
-    let coordinator = Coordinator::builder(network.transport()).start().await?;
-    let worker = Worker::builder(network.transport()).executor(executor).slots(4).start().await?;
-
-    // The worker says hello by itself; until it has, its actions are not known.
-    let mut catalogue = coordinator.watch_catalogue();
-    let known = catalogue.wait_for(|catalogue| catalogue.contains_key("checksum")).await;
-    drop(known);
-
-    let parameters = Json::parse(r#"{"text": "tinpot", "rounds": 3}"#)?;
-    let execution = coordinator.submit("checksum", parameters).await?;
+    let tinpot = Local::builder(executor).slots(4).start().await?;
+    let execution = tinpot.submit("checksum", json!({"text": "tinpot", "rounds": 3})).await?;
     let mut events = execution.events(0);
     while let Some(event) = events.next().await {
         match event {
@@ -88,16 +74,15 @@ async fn main() -> Result<(), tinpot_core::Error> {
         }
     }
 
-    let refused = coordinator.submit("checksum", Json::parse(r#"{"rounds": "3"}"#)?).await;
+    let refused = tinpot.submit("checksum", json!({"rounds": "3"})).await;
     if let Err(error) = refused {
         println!("refused   {error}");
     }
 
-    let execution = coordinator.submit("patient", Json::empty_object()).await?;
+    let execution = tinpot.submit("patient", ()).await?;
     execution.cancel(false).await?;
     println!("cancelled {:?}", execution.outcome().await?);
 
-    worker.shutdown(Duration::from_secs(1)).await;
-    coordinator.shutdown().await;
+    tinpot.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }

@@ -10,6 +10,11 @@
 //! | `validation` (feature, on by default) | parameters are checked against their JSON Schema; without it, only that they are an object |
 //! | `testing` (feature) | conformance suites for the four traits, and a simulated cluster |
 
+/// Compiles the programs of the workspace's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct WorkspaceReadme;
+
 mod clock;
 mod coordinator;
 mod executor;
