@@ -224,5 +224,9 @@ fn while_the_server_is_away() {
     assert_eq!(logs.end().code(), Some(130), "{:?}", logs.seen);
     // It cannot be asked to cancel.
     assert_eq!(twice.end().code(), Some(8), "{:?}", twice.seen);
-    assert!(twice.seen.iter().any(|line| line.contains("cannot reach the server")), "{:?}", twice.seen);
+    assert!(
+        twice.seen.iter().any(|line| line.contains("cannot reach the server")),
+        "{:?}",
+        twice.seen
+    );
 }

@@ -1,4 +1,4 @@
-//! Puts a coordinator together and starts its tasks.
+//! Assembles a coordinator and starts its tasks.
 
 use std::sync::Arc;
 
@@ -20,12 +20,28 @@ use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::store::{MemoryStore, Store};
 use crate::transport::Transport;
 
-/// Requests that wait for the control loop: as many as it takes in one turn or two.
+/// The most requests that wait for the control loop: one or two turns of it.
 const COMMANDS: usize = 1024;
-/// Ends of logs that wait for the log pipeline.
+/// The most ends of logs that wait for the log pipeline.
 const LOG_ENDS: usize = 4096;
 
-/// Describes a [`Coordinator`].
+/// The options of a [`Coordinator`].
+///
+/// ```
+/// # use tinpot_core::{Coordinator, MemoryNetwork, MemoryStore, TracingLogSink};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let network = MemoryNetwork::new();
+/// let coordinator = Coordinator::builder(network.transport())
+///     .store(MemoryStore::new())
+///     .log_sink(TracingLogSink::new())
+///     .max_parameters_bytes(64 * 1024)
+///     .start()
+///     .await?;
+/// # coordinator.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct CoordinatorBuilder {
     transport: Arc<dyn Transport>,
@@ -48,7 +64,7 @@ impl CoordinatorBuilder {
         }
     }
 
-    /// Sets where executions and logs are kept; in memory by default.
+    /// Sets the store of executions and logs. The default keeps them in memory.
     #[must_use]
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
@@ -71,7 +87,7 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// Sets how large the parameters of one execution may be, in bytes; 1 MiB by default.
+    /// Sets the largest size of the parameters of an execution, in bytes. The default is 1 MiB.
     #[must_use]
     pub fn max_parameters_bytes(mut self, bytes: usize) -> Self {
         self.max_parameters_bytes = bytes;

@@ -1,4 +1,5 @@
-//! What has changed, for whoever shows all of it: pulled, like everything that is watched, so that a slow reader costs nobody anything.
+//! The feed of changes, for readers that show everything. Readers pull, so that a slow one costs
+//! nothing.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,11 +10,11 @@ use super::Coordinator;
 use crate::model::id::ExecutionId;
 use crate::model::transition::Transition;
 
-/// Changes of executions that are remembered, 64 KiB of them: what a few seconds bring under load. A reader that is further behind is better
-/// off with the list.
+/// The number of changed executions in memory, 64 KiB: a few seconds' worth under load. A reader that
+/// is further behind should read the list again.
 const RECENT: usize = 4_096;
 
-/// How often each has changed.
+/// The number of changes of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Versions {
     executions: u64,
@@ -33,14 +34,15 @@ fn lock(recent: &Mutex<Recent>) -> MutexGuard<'_, Recent> {
     recent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where readers find what has changed.
+/// The readers' end of the feed.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     recent: Arc<Mutex<Recent>>,
     versions: watch::Receiver<Versions>,
 }
 
-/// Notes what changes. Of the control loop: readers learn from its end that nothing will change any more.
+/// The writer's end of the feed, owned by the control loop. When it is dropped, the feeds of the
+/// readers end.
 #[derive(Debug)]
 pub(super) struct Recorder {
     recent: Arc<Mutex<Recent>>,
@@ -54,7 +56,7 @@ impl Recorder {
         (Self { recent: recent.clone(), versions: sender }, Source { recent, versions })
     }
 
-    /// A batch was committed. One lock and one notice per commit, however many executions it is about.
+    /// Records a committed batch, with one lock and one notification.
     pub(super) fn committed(&self, batch: &[Transition]) {
         super::life_cycle::committed(batch);
         let mut versions = *self.versions.borrow();
@@ -79,7 +81,7 @@ impl Recorder {
         self.publish(versions);
     }
 
-    /// Workers came, went, or offer something else; queues are served by others then.
+    /// Records a change of workers or actions, which also changes the workers of queues.
     pub(super) fn catalogue_changed(&self) {
         let mut versions = *self.versions.borrow();
         versions.workers += 1;
@@ -93,7 +95,7 @@ impl Recorder {
     }
 }
 
-/// Whether it changes what waits in a queue, or whether that may start.
+/// Returns true if the transition changes the executions that wait in a queue.
 fn changes_a_queue(transition: &Transition) -> bool {
     !matches!(
         transition,
@@ -101,7 +103,7 @@ fn changes_a_queue(transition: &Transition) -> bool {
     )
 }
 
-/// Whether it changes what a worker has to do.
+/// Returns true if the transition changes the attempts of a worker.
 fn is_at_a_worker(transition: &Transition) -> bool {
     matches!(
         transition,
@@ -112,19 +114,19 @@ fn is_at_a_worker(transition: &Transition) -> bool {
     )
 }
 
-/// What has changed since it was last asked for.
+/// The changes since a reader last asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changed {
-    /// The executions of which something changed that a list shows: each once, in the order of their last change.
+    /// The executions with a change that a list shows, each once, in the order of the last change.
     pub executions: Vec<ExecutionId>,
-    /// So many executions have changed that only the latest are known: read the list again.
+    /// If true, more executions have changed than are named here: read the list again.
     pub missed: bool,
-    /// Workers came, went, offer something else, or do something else now.
+    /// If true, workers were seen or lost, or their actions or attempts changed.
     pub workers: bool,
-    /// What waits in the queues, or who serves them.
+    /// If true, the executions in queues changed, or the workers that serve them.
     pub queues: bool,
-    /// Actions, or whether they are available.
+    /// If true, actions or their availability changed.
     pub catalogue: bool,
 }
 
@@ -134,9 +136,9 @@ impl Changed {
     }
 }
 
-/// What changes from now on, taken at the reader's own pace: [`Coordinator::changes`].
+/// A feed of changes, read at the reader's own pace: see [`Coordinator::changes`].
 ///
-/// However much happens between two calls, it costs the coordinator nothing and the reader one answer, with at most some thousand executions.
+/// Changes between two calls are merged into one value, with at most a few thousand executions.
 #[derive(Debug)]
 pub struct Changes {
     source: Source,
@@ -149,8 +151,9 @@ impl Changes {
         Self { source, seen }
     }
 
-    /// Waits until something has changed that was not told yet, and tells it; `None` when the coordinator has ended. May be dropped while it
-    /// waits: nothing is missed.
+    /// Waits for a change that was not returned yet. Returns `None` when the coordinator has ended.
+    ///
+    /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Changed> {
         loop {
             let changed = self.take();
@@ -161,7 +164,7 @@ impl Changes {
         }
     }
 
-    /// What has changed that was not told yet; empty when nothing has.
+    /// Returns the changes that were not returned yet, without waiting. May be empty.
     pub fn take(&mut self) -> Changed {
         let mut now = *self.source.versions.borrow_and_update();
         let recent = lock(&self.source.recent);
@@ -187,8 +190,10 @@ impl Changes {
 }
 
 impl Coordinator {
-    /// What changes from now on: which executions, and whether workers, queues or catalogue did. What is told is committed: whoever reads
-    /// it then sees it. Any number may listen, each at its own pace.
+    /// Returns a feed of changes from now on: of executions, workers, queues and the catalogue.
+    ///
+    /// Every reported change is committed, so a read that follows sees it. Any number of feeds may be
+    /// open, each read at its own pace.
     pub fn changes(&self) -> Changes {
         Changes::new(self.shared.changes.clone())
     }

@@ -10,20 +10,20 @@ use crate::model::log::{LogChunk, Progress};
 use crate::model::outcome::Outcome;
 use crate::model::status::Status;
 
-/// How much log is read from the store at once.
+/// The size of one read of the log.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Something that happened to an execution.
+/// An event in the life of an execution.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Its status: the present one first, then every change that lasts long enough to be seen.
+    /// The status: the current one first, then each later one. A reader that is slow may miss some.
     Status(Status),
     /// Log lines. [`LogChunk::last_seq`] is where to resume.
     Logs(Arc<LogChunk>),
-    /// How far it says it has come.
+    /// The progress that the action reported.
     Progress(Progress),
-    /// It ended, and its log is complete. Nothing follows.
+    /// The end: the log is complete, and no further event follows.
     Finished(Outcome),
 }
 
@@ -54,7 +54,7 @@ pub(super) fn events(
 }
 
 impl Watcher {
-    /// The next events; `None` after the end.
+    /// Returns the next events, or `None` after the end.
     async fn next(&mut self) -> Option<Vec<Event>> {
         if self.finished {
             return None;
@@ -93,7 +93,7 @@ impl Watcher {
         }
     }
 
-    /// Reads one portion of the log; whether there may be more.
+    /// Reads one portion of the log. Returns true if there may be more.
     async fn read_logs(&mut self, events: &mut Vec<Event>) -> bool {
         match self.coordinator.logs(self.live.id, self.after, READ_BYTES).await {
             Ok(chunks) => {

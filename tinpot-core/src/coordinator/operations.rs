@@ -1,4 +1,4 @@
-//! What operators do: pause queues, and send workers home.
+//! Operators' requests: pausing queues and draining workers.
 
 use super::Coordinator;
 use super::control::Command;
@@ -7,28 +7,30 @@ use crate::model::id::WorkerId;
 use crate::protocol::QueueInfo;
 
 impl Coordinator {
-    /// Pauses a queue, durably: it accepts, and nothing of it is given to a worker until it is [resumed](Self::resume_queue). What a worker was
-    /// given before goes on; retries wait. Pausing what is paused changes nothing.
+    /// Pauses a queue durably: it accepts executions, but grants no attempts until it is
+    /// [resumed](Self::resume_queue). Granted attempts go on; retries wait. Pausing a paused queue
+    /// changes nothing.
     ///
     /// # Errors
-    /// `NotFound` for a queue of which nothing is known, `StorageFull` when that cannot be recorded, `Closed`.
+    /// `NotFound` for an unknown queue, `StorageFull` if the store cannot write, `Closed` after the
+    /// shutdown.
     pub async fn pause_queue(&self, queue: &str) -> Result<QueueInfo> {
         self.set_paused(queue, true).await
     }
 
-    /// Lets a queue go on. Resuming what is not paused changes nothing.
+    /// Resumes a queue. Resuming a queue that is not paused changes nothing.
     ///
     /// # Errors
-    /// Those of [`pause_queue`](Self::pause_queue).
+    /// The errors of [`pause_queue`](Self::pause_queue).
     pub async fn resume_queue(&self, queue: &str) -> Result<QueueInfo> {
         self.set_paused(queue, false).await
     }
 
-    /// Sends a worker home: it is given nothing new, is told to end when its attempts have ended, and goes on until then. Whether its program
-    /// does is for that to say: [`Worker::drain_requested`](crate::Worker::drain_requested).
+    /// Drains a worker: it receives no new attempts, and its program is asked to end, which it learns
+    /// from [`Worker::drain_requested`](crate::Worker::drain_requested). Its attempts go on.
     ///
     /// # Errors
-    /// `NotFound` when there is no such live worker, `Closed`.
+    /// `NotFound` if there is no such live worker, `Closed` after the shutdown.
     pub async fn drain_worker(&self, worker: &WorkerId) -> Result<()> {
         self.ask(|reply| Command::Drain { worker: worker.clone(), reply }).await?
     }
@@ -38,7 +40,7 @@ impl Coordinator {
         self.ask(command).await??;
         let queues = self.queues().await?;
         let view = queues.into_iter().find(|view| *view.name == *queue);
-        // The last thing that was known of it may have been that it was paused.
+        // The queue may have been known only because it was paused.
         view.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("nothing is known of queue {queue:?} any more"))
         })

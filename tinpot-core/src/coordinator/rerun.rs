@@ -1,4 +1,4 @@
-//! The same once more.
+//! Re-running a recorded execution.
 
 use super::{Coordinator, ExecutionHandle};
 use crate::model::error::{Error, ErrorKind, Result};
@@ -6,13 +6,15 @@ use crate::model::execution::SubmitOptions;
 use crate::model::id::ExecutionId;
 
 impl Coordinator {
-    /// Submits what an execution ran once more, as a new execution: the same action with the recorded parameters, secrets included, in its
-    /// queue, with its priority, timeout and retries, unless `options` say otherwise. Everything else, delay and idempotency key among it, is as
-    /// `options` say. It has no parent, whoever asked for the first.
+    /// Submits a recorded execution again, as a new execution without a parent.
+    ///
+    /// Action and parameters, secrets included, are the recorded ones; so are queue, priority, timeout
+    /// and retries, unless `options` set them. Everything else, such as delay and idempotency key, is
+    /// taken from `options`.
     ///
     /// # Errors
-    /// `NotFound` when the execution is not known (any more), or its action is not; those of [`submit`](Self::submit): the recorded parameters may
-    /// not fit what the action has become.
+    /// `NotFound` if the execution or its action is unknown, and the errors of
+    /// [`submit`](Self::submit): the action's schema may have changed.
     pub async fn rerun(&self, id: ExecutionId, options: SubmitOptions) -> Result<ExecutionHandle> {
         let Some(recorded) = self.execution(id).await? else {
             return Err(Error::new(ErrorKind::NotFound, format!("execution {id} not found")));
@@ -27,10 +29,10 @@ impl Coordinator {
         merged.max_lost_attempts.get_or_insert(retry.max_lost_attempts);
         let mut execution = self.prepare(&recorded.action, recorded.parameters.clone(), merged)?;
         if given.timeout.is_none() {
-            // Without one, too, whatever the action says by now.
+            // Even if it is none: the action's default may have changed since.
             execution.timeout = recorded.timeout;
         }
-        // What was a secret stays one, whatever the schema says by now.
+        // A secret stays a secret, even if the schema has changed since.
         for place in &recorded.secrets {
             if !execution.secrets.contains(place) {
                 execution.secrets.push(place.clone());

@@ -1,4 +1,4 @@
-//! What was accepted and how it ended, minute by minute: in memory, for charts.
+//! Counts of accepted and ended executions by the minute, in memory, for charts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -9,13 +9,15 @@ use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 
-/// A day. With every duration of a minute in a class of its own, which nothing does, it would be some 10 MB.
+/// The number of minutes in memory: a day. The worst case, with every duration in a class of its own,
+/// takes about 10 MB.
 const MINUTES: usize = 1_440;
 const MINUTE_MICROS: u64 = 60_000_000;
-/// Classes of durations per power of two, as two to the power of this: what is told is at most 7 % off.
+/// The binary logarithm of the number of classes per power of two. Percentiles are at most 7 % off.
 const CLASS_BITS: u32 = 3;
 
-/// How long attempts ran, in classes: as in HdrHistogram (Gil Tene), the highest bits of the number of microseconds name the class.
+/// The durations of attempts, in classes: as in HdrHistogram (Gil Tene), the highest bits of the
+/// number of microseconds name the class.
 #[derive(Clone, Debug, Default)]
 struct Durations {
     classes: BTreeMap<u16, u32>,
@@ -29,7 +31,7 @@ impl Durations {
         self.count += 1;
     }
 
-    /// The duration that so many of a hundred do not exceed.
+    /// Returns the duration that `percent` of the attempts do not exceed.
     fn percentile(&self, percent: u64) -> Option<Duration> {
         let rank = (self.count * percent).div_ceil(100).max(1);
         let mut below = 0;
@@ -66,7 +68,7 @@ fn middle_of(class: u16) -> u64 {
 #[derive(Clone, Debug, Default)]
 struct Minute {
     accepted: u64,
-    /// By outcome, in the order of [`MinuteStats`].
+    /// The counts by outcome, in the order of [`MinuteStats`].
     ended: [u64; 5],
     durations: Durations,
 }
@@ -74,7 +76,7 @@ struct Minute {
 #[derive(Debug)]
 struct Minutes {
     since: Timestamp,
-    /// The number of the first one, counted from 1970.
+    /// The number of the first minute, counted from 1970.
     first: u64,
     minutes: VecDeque<Minute>,
 }
@@ -89,7 +91,7 @@ impl Recent {
         Self(Mutex::new(Minutes { since: now, first, minutes }))
     }
 
-    /// A batch was committed.
+    /// Counts a committed batch.
     pub(super) fn committed(&self, batch: &[Transition], at: Timestamp) {
         let counts = |transition: &&Transition| {
             matches!(transition, Transition::Accept(_) | Transition::Finish { .. })
@@ -137,7 +139,8 @@ impl Recent {
 }
 
 impl Minutes {
-    /// The minute of that time, once the wall clock has got there: one that is put back counts in the last one.
+    /// Returns the minute of `time`. A time before the last minute, after the wall clock was put back,
+    /// counts in the last one.
     fn at(&mut self, time: Timestamp) -> Option<&mut Minute> {
         let number = time.0 / MINUTE_MICROS;
         let last = self.first + self.minutes.len() as u64 - 1;
@@ -170,21 +173,21 @@ fn place(status: Status) -> usize {
     }
 }
 
-/// What happened in the last minutes, as far as this life of the coordinator knows.
+/// Counts of the last minutes, since this coordinator started.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// When the coordinator started to count.
+    /// The time at which the coordinator started to count.
     pub since: Timestamp,
-    /// Each minute, also those in which nothing happened, oldest first; the last one is not over.
+    /// Each minute, including empty ones, oldest first. The last one is still going on.
     pub minutes: Vec<MinuteStats>,
 }
 
-/// What happened in one minute.
+/// Counts of one minute.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MinuteStats {
-    /// When it began: a whole minute, in UTC.
+    /// The start of the minute, in UTC.
     pub at: Timestamp,
     /// Executions that were accepted.
     pub accepted: u64,
@@ -198,14 +201,16 @@ pub struct MinuteStats {
     pub timed_out: u64,
     /// Executions that were lost.
     pub lost: u64,
-    /// How long the last attempts of those that ended ran: half of them not longer than this, within 7 %. `None` when none said so.
+    /// The median duration of the last attempts of executions that ended, within 7 %. `None` if no
+    /// duration was reported.
     pub duration_p50: Option<Duration>,
-    /// The same for 95 of a hundred.
+    /// The 95th percentile of those durations.
     pub duration_p95: Option<Duration>,
 }
 
 impl Coordinator {
-    /// What was accepted, and how what ended did, in each of the last `minutes` (1 to 1,440), counted since this coordinator started.
+    /// Returns the counts of accepted and ended executions for each of the last `minutes` (1 to 1,440),
+    /// since this coordinator started.
     pub fn stats(&self, minutes: usize) -> Stats {
         self.shared.stats.stats(Timestamp::now(), minutes)
     }

@@ -1,4 +1,4 @@
-//! Puts a worker together and starts its tasks.
+//! Assembles a worker and starts its tasks.
 
 use std::sync::Arc;
 
@@ -21,7 +21,27 @@ use crate::transport::Transport;
 /// The most slots of a worker.
 const SLOTS_MAX: u32 = 10_000;
 
-/// Describes a [`Worker`].
+/// The options of a [`Worker`].
+///
+/// ```
+/// # use tinpot_core::{Failure, FunctionExecutor, MemoryNetwork, Worker};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let network = MemoryNetwork::new();
+/// # let executor = FunctionExecutor::builder()
+/// #     .action("tick", |_, ()| async { Ok::<_, Failure>("tock") })
+/// #     .build()?;
+/// let worker = Worker::builder(network.transport())
+///     .executor(executor)
+///     .name("build-machine")
+///     .queues(["builds"])
+///     .slots(4)
+///     .start()
+///     .await?;
+/// # worker.shutdown(std::time::Duration::ZERO).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct WorkerBuilder {
     transport: Arc<dyn Transport>,
@@ -56,7 +76,7 @@ impl WorkerBuilder {
         }
     }
 
-    /// Adds an executor; its actions are offered.
+    /// Adds an executor. The worker offers its actions.
     #[must_use]
     pub fn executor(mut self, executor: impl Executor) -> Self {
         self.executors.push(Arc::new(executor));
@@ -68,35 +88,36 @@ impl WorkerBuilder {
         &self.executors
     }
 
-    /// Sets the name that people see; `worker` by default. Several workers may share one.
+    /// Sets the name for people. The default is `worker`. Several workers may share a name.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Sets the id, for a transport that had to be told it; made from the name by default. It must be another one at every start.
+    /// Sets the id, for a transport that needs to know it in advance. By default it is generated from
+    /// the name. Every start needs a new id.
     #[must_use]
     pub fn id(mut self, id: WorkerId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Limits it to these queues; all by default.
+    /// Limits the worker to these queues. By default it serves all.
     #[must_use]
     pub fn queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.queues = queues.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Limits it to the actions of these groups; all by default.
+    /// Limits the worker to the actions of these groups. By default it offers all.
     #[must_use]
     pub fn groups<G: Into<String>>(mut self, groups: impl IntoIterator<Item = G>) -> Self {
         self.groups = groups.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets how many attempts run at once; 2 by default.
+    /// Sets the number of slots: the attempts that run at once. The default is 2.
     #[must_use]
     pub fn slots(mut self, slots: u32) -> Self {
         self.slots = slots;
@@ -110,28 +131,30 @@ impl WorkerBuilder {
         self
     }
 
-    /// Names earlier incarnations that are known to be dead with everything they started, so that what they held need not be waited for.
+    /// Names earlier incarnations that are known to be dead, together with everything they started.
+    /// The coordinator then gives up their attempts at once.
     #[must_use]
     pub fn clean_slate(mut self, dead: impl IntoIterator<Item = WorkerId>) -> Self {
         self.clean_slate = dead.into_iter().collect();
         self
     }
 
-    /// Sets how much log text an attempt may write, in bytes; 64 MiB by default.
+    /// Sets the largest log of an attempt, in bytes. The default is 64 MiB.
     #[must_use]
     pub fn log_limit_bytes(mut self, bytes: u64) -> Self {
         self.log_limit_bytes = bytes;
         self
     }
 
-    /// Sets how large the result of an attempt may be, in bytes; 1 MiB by default. A larger one fails.
+    /// Sets the largest result of an attempt, in bytes. The default is 1 MiB. With a larger result, the
+    /// attempt fails.
     #[must_use]
     pub fn max_result_bytes(mut self, bytes: usize) -> Self {
         self.max_result_bytes = bytes;
         self
     }
 
-    /// Sets the version that people see: that of the program; by default the one of this crate.
+    /// Sets the version of the program, for people. The default is the version of this crate.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
