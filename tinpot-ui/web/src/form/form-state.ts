@@ -146,6 +146,15 @@ export function stillFitting(shape: Shape, values: JsonObject): JsonObject {
   return kept;
 }
 
+/** Parses an action. Its schema keeps the text of numbers; its options are JavaScript numbers. */
 export function parseAction(text: string): ActionView {
-  return parseJson(text) as unknown as ActionView;
+  const action = parseJson(text) as unknown as ActionView;
+  const { timeout, concurrency } = action;
+  return {
+    ...action,
+    timeout: timeout === null ? null : Number(timeout),
+    concurrency: concurrency === null ? null : Number(concurrency),
+    priority: Number(action.priority),
+    retries: Number(action.retries),
+  };
 }

@@ -193,6 +193,19 @@ test("an unavailable action shows the reason, and an unknown one is not found", 
   expect(await screen.findByText("Action gone not found")).toBeTruthy();
 });
 
+test("an action shows its maximum run time, which the API writes as 3600.0", async () => {
+  const text = JSON.stringify(backup({ timeout: 3600 }));
+  answers = {
+    "/api/actions/backup": text.replace('"timeout":3600', '"timeout":3600.0'),
+    "/api/executions": { executions: [], next: null },
+    "/api/queues": { queues: [] },
+  };
+  render(<ActionPage name="backup" />);
+  expect((await screen.findByText("1 h")).closest("span")?.textContent).toBe(
+    "maximum run time 1 h",
+  );
+});
+
 test("equal load errors of several workers are one card", () => {
   const error = { place: "a.py", message: "SyntaxError" };
   expect(
