@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every action, by name. */
+        /** Returns all actions, by name. */
         get: operations["actions_list"];
         put?: never;
         post?: never;
@@ -28,7 +28,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One action. */
+        /** Returns one action. */
         get: operations["actions_show"];
         put?: never;
         post?: never;
@@ -79,7 +79,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Executions, newest first. */
+        /** Lists executions, newest first. */
         get: operations["executions_list"];
         put?: never;
         post?: never;
@@ -96,7 +96,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Everything that is recorded of an execution. */
+        /** Returns the whole record of an execution. */
         get: operations["executions_show"];
         put?: never;
         post?: never;
@@ -113,7 +113,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The files that an execution has left. */
+        /** Lists the files that an execution kept. */
         get: operations["executions_artifacts"];
         put?: never;
         post?: never;
@@ -131,8 +131,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One file that an execution has left.
-         * @description Always a download, whatever it is: nothing that an action wrote is shown as a page of ours.
+         * Downloads one file that an execution kept.
+         * @description The answer is a download for every media type: browsers must not show what an action wrote as a
+         *     page of this server.
          */
         get: operations["executions_artifact"];
         put?: never;
@@ -152,7 +153,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends an execution: asks its attempt to end, or ends it at once. */
+        /** Cancels an execution. Its attempt may end in its own time, unless `force` is true. */
         post: operations["executions_cancel"];
         delete?: never;
         options?: never;
@@ -167,7 +168,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lines of an execution, in pages or as a download. */
+        /** Returns lines of an execution, in pages or as a download. */
         get: operations["logs_show"];
         put?: never;
         post?: never;
@@ -186,7 +187,7 @@ export interface paths {
         };
         /**
          * Searches the lines of an execution.
-         * @description ANSI escapes are not part of what is searched.
+         * @description ANSI escapes are not searched.
          */
         get: operations["logs_search"];
         put?: never;
@@ -206,7 +207,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Runs the same once more, with the parameters that were recorded. */
+        /** Submits a recorded execution again, with its parameters. */
         post: operations["executions_rerun"];
         delete?: never;
         options?: never;
@@ -221,7 +222,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The steps of an execution, and the executions that it asked for. */
+        /** Returns the steps of an execution, and the executions that it called. */
         get: operations["executions_spans"];
         put?: never;
         post?: never;
@@ -238,7 +239,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Where an execution stands, and how it ended. */
+        /** Returns the state of an execution, and its result or error. */
         get: operations["executions_status"];
         put?: never;
         post?: never;
@@ -255,7 +256,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What an execution writes and what becomes of it, from its start and live. */
+        /** Streams the log and the events of an execution, from its start and live. */
         get: operations["executions_open"];
         put?: never;
         post?: never;
@@ -272,7 +273,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What an execution says about all of itself. */
+        /** Returns the summary that an execution wrote. */
         get: operations["executions_summary"];
         put?: never;
         post?: never;
@@ -289,7 +290,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The queues, and what waits in them. */
+        /** Lists the queues, with the number of waiting executions. */
         get: operations["queues_list"];
         put?: never;
         post?: never;
@@ -308,7 +309,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Gives out nothing of a queue any more, until it is resumed. */
+        /** Pauses a queue: its executions wait until it is resumed. */
         post: operations["queues_pause"];
         delete?: never;
         options?: never;
@@ -325,7 +326,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Gives out again what waits in a queue. */
+        /** Resumes a paused queue. */
         post: operations["queues_resume"];
         delete?: never;
         options?: never;
@@ -340,7 +341,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What happened in the last minutes. */
+        /** Returns the counts of the last minutes. */
         get: operations["server_stats"];
         put?: never;
         post?: never;
@@ -358,8 +359,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What changes of everything, and what some executions write, in one stream.
-         * @description It never ends by itself. A client that comes back says in `log` which lines it has.
+         * Streams the changes of all lists, and the logs of some executions.
+         * @description The stream has no end of its own. A client that reconnects names in `log` the lines that it has.
          */
         get: operations["server_open"];
         put?: never;
@@ -377,7 +378,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What a client talks to. */
+        /** Returns the version of the server. */
         get: operations["server_version"];
         put?: never;
         post?: never;
@@ -394,7 +395,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The live workers. */
+        /** Lists the live workers. */
         get: operations["workers_workers"];
         put?: never;
         post?: never;
@@ -413,7 +414,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends a worker home: it is given nothing new, and ends when it has nothing left. */
+        /** Drains a worker: it receives no new attempts and exits when idle. */
         post: operations["workers_drain"];
         delete?: never;
         options?: never;
@@ -428,7 +429,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the coordinator answers. */
+        /** Checks that the coordinator answers. */
         get: operations["server_health"];
         put?: never;
         post?: never;
@@ -445,7 +446,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document. */
+        /** Returns this document. */
         get: operations["server_show"];
         put?: never;
         post?: never;
@@ -462,7 +463,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether actions can be run. */
+        /** Checks that actions can run. */
         get: operations["server_ready"];
         put?: never;
         post?: never;
@@ -481,7 +482,8 @@ export interface components {
             available: boolean;
             /**
              * Format: uint32
-             * @description How many attempts of it a worker runs at once beside its slots; null when they take slots.
+             * @description The number of attempts that a worker runs at once outside of its slots; null if they take
+             *     slots.
              */
             concurrency: number | null;
             description: string;
@@ -496,17 +498,17 @@ export interface components {
             result_schema: components["schemas"]["Schema"] | null;
             /** Format: uint32 */
             retries: number;
-            /** @description As the worker sent it. */
+            /** @description The JSON Schema of the parameters, as the worker sent it. */
             schema: components["schemas"]["Schema"];
             /**
              * Format: double
-             * @description Seconds; null when it may take as long as it likes.
+             * @description The maximum run time in seconds; null if unlimited.
              */
             timeout: number | null;
-            /** @description Why it is not available, in words. */
+            /** @description The reason why no worker can run it; null if it is available. */
             unavailable: string | null;
         };
-        /** @description A file is kept. Its id is `attempt.number`. */
+        /** @description A file that is kept. Its id is `attempt.number`. */
         ArtifactData: {
             /** Format: uint32 */
             attempt: number;
@@ -520,7 +522,7 @@ export interface components {
         ArtifactLink: {
             /** Format: uint32 */
             attempt: number;
-            /** @description What to ask for below `artifacts/`. */
+            /** @description The last part of its path, below `artifacts/`. */
             id: string;
             media_type: string;
             name: string;
@@ -543,7 +545,7 @@ export interface components {
             worker: string;
         };
         /**
-         * @description How the time between attempts grows.
+         * @description The growth of the delay between attempts.
          * @enum {string}
          */
         BackoffKind: "exponential" | "fixed";
@@ -552,19 +554,19 @@ export interface components {
             execution_id: components["schemas"]["ExecutionId"];
             status: string;
         };
-        /** @description Another action is run, as an execution of its own. */
+        /** @description A call of another action, which runs as an execution of its own. */
         Child: {
             action: string;
             execution: components["schemas"]["ExecutionId"];
             span?: components["schemas"]["SpanId"];
         };
-        /** @description An execution that was asked for. */
+        /** @description An execution that was called. */
         ChildLink: {
             action_name: string;
             execution_id: components["schemas"]["ExecutionId"];
             span: components["schemas"]["SpanId"] | null;
         };
-        /** @description How an execution ended. */
+        /** @description The end of an execution, as the event `complete` reports it. */
         Completion: {
             error?: string;
             kind?: string;
@@ -577,29 +579,29 @@ export interface components {
         Connected: {
             /**
              * Format: uint64
-             * @description Lines with a number above this follow.
+             * @description The lines with a number above this one follow.
              */
             after: number;
             execution_id: components["schemas"]["ExecutionId"];
             state: components["schemas"]["State"];
         };
-        /** @description A worker was asked to end. */
+        /** @description The answer to `drain`. */
         DrainAnswer: {
-            /** @description "draining". */
+            /** @description Always `draining`. */
             status: string;
             worker_id: string;
         };
-        /** @description Why a request was not done. */
+        /** @description The reason why a request failed. */
         Error: {
             detail: string;
-            /** @description Which values do not fit. */
+            /** @description The invalid values. */
             errors?: components["schemas"]["Violation"][];
-            /** @description The execution that goes on although the request failed. */
+            /** @description The execution that continues although the request failed. */
             execution_id?: components["schemas"]["ExecutionId"];
         };
-        /** @description One event of the stream of an execution. */
+        /** @description One event of an execution. */
         ExecutionEvent: {
-            /** @description The first one. */
+            /** @description The first event of every connection. */
             data: components["schemas"]["Connected"];
             /** @enum {string} */
             type: "connected";
@@ -636,14 +638,14 @@ export interface components {
             /** @enum {string} */
             type: "summary";
         } | {
-            /** @description The last one. */
+            /** @description The last event. */
             data: components["schemas"]["Completion"];
             /** @enum {string} */
             type: "complete";
         };
         /**
          * Format: uuid
-         * @description The id of an execution: a UUID, and later ones are larger.
+         * @description The id of an execution: a UUID that sorts by the time of acceptance.
          */
         ExecutionId: string;
         /** @description One page of executions. */
@@ -657,10 +659,10 @@ export interface components {
             info: components["schemas"]["Info"];
             ready: boolean;
             state: components["schemas"]["State"];
-            /** @description Not known before the end. */
+            /** @description Null before the end. */
             successful: boolean | null;
         };
-        /** @description An execution in a list: without what may be large. */
+        /** @description An execution in a list, without parameters, result and attempts. */
         ExecutionSummary: {
             accepted_at: components["schemas"]["Time"];
             action_name: string;
@@ -672,13 +674,13 @@ export interface components {
             /** Format: int32 */
             priority: number;
             queue: string;
-            /** @description Who asked for it, as the submitter said. */
+            /** @description The requester, as the submitter stated it. */
             requested_by: string | null;
             started_at: components["schemas"]["Time"] | null;
             state: components["schemas"]["State"];
             status: components["schemas"]["Status"];
         };
-        /** @description Everything that is recorded of an execution. */
+        /** @description The whole record of an execution. */
         ExecutionView: {
             accepted_at: components["schemas"]["Time"];
             action_name: string;
@@ -691,13 +693,13 @@ export interface components {
             max_lost_attempts: number;
             not_before: components["schemas"]["Time"] | null;
             outcome: components["schemas"]["Outcome"] | null;
-            /** @description With `"***"` in place of secrets. */
+            /** @description The parameters, with `"***"` in place of secrets. */
             parameters: components["schemas"]["Json"];
             parent: components["schemas"]["ParentLink"] | null;
             /** Format: int32 */
             priority: number;
             queue: string;
-            /** @description Who asked for it, as the submitter said. */
+            /** @description The requester, as the submitter stated it. */
             requested_by: string | null;
             /** Format: uint32 */
             retries: number;
@@ -706,12 +708,12 @@ export interface components {
             status: components["schemas"]["Status"];
             /**
              * Format: double
-             * @description Seconds.
+             * @description The maximum run time of an attempt, in seconds.
              */
             timeout: number | null;
         };
         /**
-         * @description How lines are answered.
+         * @description The form of an answer.
          * @enum {string}
          */
         Format: "json" | "text";
@@ -720,7 +722,10 @@ export interface components {
             status: string;
             workers: number;
         };
-        /** @description How an execution ended; empty before that. */
+        /**
+         * @description The end of an execution: its result, or its error with the details. Empty before the end, so
+         *     that clients may look into it at any time.
+         */
         Info: {
             error?: string;
             /** @description The type of the error. */
@@ -731,13 +736,13 @@ export interface components {
         /** @description Any JSON value. */
         Json: unknown;
         /**
-         * @description How serious a line is.
+         * @description The severity of a line, by the names of Python's `logging`.
          * @enum {string}
          */
         Level: "DEBUG" | "INFO" | "WARNING" | "ERROR";
         /** @description One line of a log. */
         LogLine: {
-            /** @description What the line's author gave beside the text. */
+            /** @description The fields that the caller of a logging function added to the message. */
             fields?: {
                 [key: string]: components["schemas"]["Json"];
             };
@@ -750,7 +755,7 @@ export interface components {
             stream: components["schemas"]["Stream"];
             timestamp: components["schemas"]["Time"];
         };
-        /** @description One line that was found, with those around it. */
+        /** @description One matching line, with the lines around it. */
         LogMatch: {
             after: components["schemas"]["LogLine"][];
             before: components["schemas"]["LogLine"][];
@@ -758,17 +763,17 @@ export interface components {
             /** Format: uint64 */
             seq: number;
         };
-        /** @description What a search has found, in ascending order. */
+        /** @description The matches of a search, in ascending order. */
         LogMatches: {
             matches: components["schemas"]["LogMatch"][];
             /**
              * Format: uint64
-             * @description What to pass as `after` for those after these; null when there are none.
+             * @description The `after` of the next search; null if these are the last matches.
              */
             next: number | null;
             /**
              * Format: uint64
-             * @description How many there are above `after`; null when the search was cut.
+             * @description The number of matches above `after`; null if the search was cut.
              */
             total: number | null;
         };
@@ -776,18 +781,18 @@ export interface components {
         LogPage: {
             /**
              * Format: uint64
-             * @description The number of the last line that is stored, of whatever kind.
+             * @description The number of the last stored line, of any kind.
              */
             last_seq: number;
             lines: components["schemas"]["LogLine"][];
             /**
              * Format: uint64
-             * @description What to pass as `after` for the lines after these; null when there are none yet.
+             * @description The `after` of the next page; null if there are no later lines yet.
              */
             next: number | null;
             /**
              * Format: uint64
-             * @description What to pass as `before` for the lines before these; null when there are none.
+             * @description The `before` of the previous page; null if there are no earlier lines.
              */
             previous: number | null;
         };
@@ -797,11 +802,11 @@ export interface components {
          */
         Micros: number;
         /**
-         * @description The least level of lines.
+         * @description The lowest level of lines.
          * @enum {string}
          */
         MinimumLevel: "debug" | "info" | "warning" | "error";
-        /** @description What happened in one minute. */
+        /** @description The counts of one minute. */
         Minute: {
             /** Format: uint64 */
             accepted: number;
@@ -810,10 +815,13 @@ export interface components {
             cancelled: number;
             /**
              * Format: double
-             * @description Seconds; of what ended, how long its last attempt ran.
+             * @description The median run time of the last attempts, in seconds.
              */
             duration_p50: number | null;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description The 95th percentile of the same.
+             */
             duration_p95: number | null;
             /** Format: uint64 */
             failed: number;
@@ -826,53 +834,63 @@ export interface components {
         };
         /** @description A time in RFC 3339, or seconds since 1970. */
         NotBefore: components["schemas"]["Time"] | number;
-        /** @description What is left out, or null, is as the action says. */
+        /** @description The options of a submission. The action decides about options that are omitted or null. */
         Options: {
             backoff?: components["schemas"]["BackoffKind"] | null;
             /**
              * Format: double
-             * @description Seconds before it may start.
+             * @description The seconds before it may start.
              */
             delay?: number | null;
             /**
              * Format: double
-             * @description Seconds after which it is not started any more.
+             * @description The seconds after which it no longer starts.
              */
             expires_in?: number | null;
-            /** @description The same key and parameters are the same execution. */
+            /** @description A key: submissions with the same key and parameters are the same execution. */
             idempotency_key?: string | null;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description The number of attempts that may be lost with their workers.
+             */
             max_lost_attempts?: number | null;
             /**
              * Format: double
-             * @description Seconds.
+             * @description The longest delay between attempts, in seconds.
              */
             max_retry_delay?: number | null;
             not_before?: components["schemas"]["NotBefore"] | null;
             /**
              * Format: int32
-             * @description Higher first.
+             * @description The priority. Executions with a higher one start first.
              */
             priority?: number | null;
+            /** @description The queue to wait in. */
             queue?: string | null;
-            /** @description Who asks, as the client says. The header `X-Requested-By` says it too. */
+            /** @description The requester, as the client states it. The header `X-Requested-By` states it as well. */
             requested_by?: string | null;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description The number of attempts after a failed one.
+             */
             retries?: number | null;
             /**
              * Format: double
-             * @description Seconds before the second attempt.
+             * @description The seconds before the second attempt.
              */
             retry_delay?: number | null;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description The part of a delay that is random.
+             */
             retry_jitter?: number | null;
             /**
              * Format: double
-             * @description Seconds that an attempt may take.
+             * @description The maximum run time of an attempt, in seconds.
              */
             timeout?: number | null;
         };
-        /** @description How an attempt or an execution ended: with `result`, or with `error` and what is known of it. */
+        /** @description The end of an execution or an attempt: its result, or its error with the details. */
         Outcome: {
             error?: string;
             /** @description The type of the error. */
@@ -881,14 +899,14 @@ export interface components {
             status: components["schemas"]["Status"];
             traceback?: string;
         };
-        /** @description One event of the stream of all that a page shows. */
+        /** @description One event of the feed. */
         PageEvent: {
             server: components["schemas"]["Server"];
             /** @enum {string} */
             type: "connected";
         } | {
             executions: components["schemas"]["ExecutionSummary"][];
-            /** @description There were more: the list has to be read again. */
+            /** @description If true, others changed as well: request the list again. */
             more?: boolean;
             /** @enum {string} */
             type: "executions";
@@ -917,7 +935,7 @@ export interface components {
             type: "event";
         };
         /**
-         * @description The name that a JSON type has in Python.
+         * @description The name of a JSON type in Python.
          * @enum {string}
          */
         ParameterType: "str" | "int" | "float" | "bool" | "list" | "dict" | "any";
@@ -926,22 +944,22 @@ export interface components {
             required: boolean;
             type: components["schemas"]["ParameterType"];
         };
-        /** @description The execution that asked for this one. */
+        /** @description The execution that called this one. */
         ParentLink: {
             /** Format: uint32 */
             depth: number;
             execution_id: components["schemas"]["ExecutionId"];
             span: components["schemas"]["SpanId"] | null;
-            /** @description Its attempt waits for this one, which therefore ends with it. */
+            /** @description If true, its attempt waits for this execution, which is cancelled with it. */
             waits: boolean;
         };
-        /** @description Something that should have been an action and is not. */
+        /** @description A reason why a file or an action could not be loaded. */
         Problem: {
             message: string;
-            /** @description Where: a file, usually. */
+            /** @description The file, usually. */
             place: string;
         };
-        /** @description How far an action says it has come. */
+        /** @description The progress that an action reports. */
         Progress: {
             /** Format: double */
             done: number;
@@ -949,16 +967,16 @@ export interface components {
             /** Format: double */
             total?: number;
         };
-        /** @description A queue and what waits in it. */
+        /** @description A queue and its waiting executions. */
         Queue: {
             delayed: number;
             granted: number;
             name: string;
             oldest_accepted_at: components["schemas"]["Time"] | null;
-            /** @description Whether it accepts only, and nothing of it is given to workers. */
+            /** @description If true, it accepts executions and grants none. */
             paused: boolean;
             paused_at: components["schemas"]["Time"] | null;
-            /** @description Why what waits does so, in words; null when nothing waits. */
+            /** @description The reason why executions wait; null if none waits. */
             reason: string | null;
             waiting: number;
             workers: number;
@@ -967,11 +985,11 @@ export interface components {
         Queues: {
             queues: components["schemas"]["Queue"][];
         };
-        /** @description What to run an execution with once more. */
+        /** @description The body of a rerun: the options that differ from the recorded ones. */
         Rerun: {
             options?: components["schemas"]["Options"];
         };
-        /** @description What a worker does. */
+        /** @description An attempt on a worker. */
         Running: {
             action_name: string;
             /** Format: uint32 */
@@ -979,19 +997,19 @@ export interface components {
             execution_id: components["schemas"]["ExecutionId"];
             /**
              * Format: double
-             * @description Seconds.
+             * @description The seconds since it was granted.
              */
             held_for: number;
             since: components["schemas"]["Time"];
             started: boolean;
-            /** @description For an execution that it asked for. */
+            /** @description If true, it waits for an execution that it called. */
             waits: boolean;
         };
         /** @description A JSON Schema, draft 2020-12, as the worker sent it. */
         Schema: unknown;
-        /** @description Which server this is. */
+        /** @description The server that sends the feed. */
         Server: {
-            /** @description Another one after each start. */
+            /** @description An id of this start of the server. */
             instance: string;
             version: string;
         };
@@ -999,7 +1017,7 @@ export interface components {
         Span: {
             /**
              * Format: double
-             * @description Seconds; null while it runs, and when its end was never told.
+             * @description The duration in seconds; null while it runs, and if its end was never reported.
              */
             duration: number | null;
             error?: string;
@@ -1009,7 +1027,7 @@ export interface components {
             parent: components["schemas"]["SpanId"] | null;
             started_at: components["schemas"]["Time"];
         };
-        /** @description A step ended. */
+        /** @description The end of a step. */
         SpanEnded: {
             error?: string;
             outcome: components["schemas"]["SpanOutcome"];
@@ -1023,11 +1041,11 @@ export interface components {
          */
         SpanId: string;
         /**
-         * @description How a step ended.
+         * @description The outcome of a step.
          * @enum {string}
          */
         SpanOutcome: "succeeded" | "failed" | "cancelled";
-        /** @description A step began. */
+        /** @description The start of a step. */
         SpanStarted: {
             at: components["schemas"]["Micros"];
             name: string;
@@ -1035,7 +1053,7 @@ export interface components {
             span: components["schemas"]["SpanId"];
         };
         /**
-         * @description Where an execution stands, in the words of the system that clients come from.
+         * @description The state of an execution, in the words of the system that clients come from.
          * @enum {string}
          */
         State: "PENDING" | "STARTED" | "SUCCESS" | "FAILURE" | "REVOKED";
@@ -1043,13 +1061,13 @@ export interface components {
         Stats: {
             /** Format: uint64 */
             minute_seconds: number;
-            /** @description Each of them, also those in which nothing happened; the last one is not over. */
+            /** @description Every minute, including those without executions. The last one is incomplete. */
             minutes: components["schemas"]["Minute"][];
-            /** @description When the coordinator started to count. */
+            /** @description The time at which the coordinator started to count. */
             since: components["schemas"]["Time"];
         };
         /**
-         * @description Where an execution stands, or how it or an attempt ended.
+         * @description The status of an execution or an attempt.
          * @enum {string}
          */
         Status: "queued" | "running" | "cancelling" | "succeeded" | "failed" | "cancelled" | "timed_out" | "lost";
@@ -1057,19 +1075,23 @@ export interface components {
             state: components["schemas"]["State"];
             status: components["schemas"]["Status"];
         };
+        /** @description One or more statuses, separated by commas. */
+        StatusList: string;
         Steps: {
             children: components["schemas"]["ChildLink"][];
             spans: components["schemas"]["Span"][];
         };
         /**
-         * @description Where a line was written.
+         * @description The stream that a line was written to.
          * @enum {string}
          */
         Stream: "stdout" | "stderr" | "log" | "system";
-        /** @description What to run an action with. */
+        /** @description One or more streams, separated by commas. */
+        StreamList: string;
+        /** @description The body of a submission: what to run an action with. */
         Submission: {
             options?: components["schemas"]["Options"];
-            /** @description What the action's `schema` describes. */
+            /** @description The parameters that the `schema` of the action describes. */
             parameters?: {
                 [key: string]: components["schemas"]["Json"];
             };
@@ -1082,7 +1104,7 @@ export interface components {
             stream_url: string;
         };
         Summary: {
-            /** @description Markdown; null when there is none. */
+            /** @description The summary in Markdown; null if there is none. */
             summary: string | null;
         };
         SummaryData: {
@@ -1099,50 +1121,50 @@ export interface components {
         };
         /**
          * Format: date-time
-         * @description A time as RFC 3339 text.
+         * @description A time, as RFC 3339 text.
          * @example 2026-12-24T18:00:00.5Z
          */
         Time: string;
-        /** @description A program and its API. */
+        /** @description The versions of the program and its API. */
         Version: {
             /** Format: uint32 */
             api: number;
             version: string;
         };
-        /** @description One value that does not fit. */
+        /** @description One invalid value. */
         Violation: {
             message: string;
-            /** @description Which: `days`, `hosts[3]`; empty for the whole. */
+            /** @description The path of the value, as in `days` or `hosts[3]`; empty for the whole document. */
             path: string;
         };
         Worker: {
             actions: string[];
-            /** @description It takes nothing new, and ends when what it has has ended. */
+            /** @description If true, it receives no new attempts and exits when idle. */
             draining: boolean;
             executions: components["schemas"]["ExecutionId"][];
-            /** @description Empty means all. */
+            /** @description The groups that it serves. Empty means all. */
             groups: string[];
             id: string;
             /**
              * Format: double
-             * @description The same.
+             * @description The same value as `silent_for`.
              */
             last_beat_seconds: number;
             name: string;
             problems: components["schemas"]["Problem"][];
-            /** @description Empty means all. */
+            /** @description The queues that it serves. Empty means all. */
             queues: string[];
-            /** @description Those executions and what they are, oldest first. */
+            /** @description The attempts of those executions, oldest first. */
             running: components["schemas"]["Running"][];
             /**
              * Format: double
-             * @description Seconds.
+             * @description The seconds since its last heartbeat.
              */
             silent_for: number;
             /** Format: uint32 */
             slots: number;
             started_at: components["schemas"]["Time"] | null;
-            /** @description Of its program; null when it does not say. */
+            /** @description The version of its program; null if unknown. */
             version: string | null;
         };
         /** @description The live workers. */
@@ -1178,7 +1200,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1187,7 +1209,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1196,7 +1218,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1230,7 +1252,7 @@ export interface operations {
                     "application/json": components["schemas"]["ActionView"];
                 };
             };
-            /** @description There is no action of that name. */
+            /** @description Action not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1239,7 +1261,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1248,7 +1270,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1257,7 +1279,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1286,7 +1308,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description it is accepted */
+            /** @description the execution is accepted */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1304,7 +1326,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A page of another site asks. */
+            /** @description The request comes from a page of another site. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1313,7 +1335,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description There is no action of that name. */
+            /** @description Action not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1340,7 +1362,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body says that it is not JSON. */
+            /** @description The content type is not JSON. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1349,7 +1371,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1358,7 +1380,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1367,7 +1389,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1392,7 +1414,7 @@ export interface operations {
     actions_sync_execute: {
         parameters: {
             query?: {
-                /** @description seconds to wait at most */
+                /** @description the longest wait, in seconds */
                 timeout?: number;
             };
             header?: never;
@@ -1408,7 +1430,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description it has ended */
+            /** @description the execution has ended */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1426,7 +1448,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A page of another site asks. */
+            /** @description The request comes from a page of another site. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1435,7 +1457,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description There is no action of that name. */
+            /** @description Action not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1462,7 +1484,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body says that it is not JSON. */
+            /** @description The content type is not JSON. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1471,7 +1493,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1480,7 +1502,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1489,7 +1511,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1500,7 +1522,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description It has not ended within the timeout, and goes on. */
+            /** @description The execution has not ended within the timeout, and continues. */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -1523,23 +1545,23 @@ export interface operations {
     executions_list: {
         parameters: {
             query?: {
-                /** @description only those that stand so: one or more of `Status`, with commas between them */
-                status?: string;
-                /** @description only those of this action */
+                /** @description only executions with one of these statuses */
+                status?: components["schemas"]["StatusList"];
+                /** @description only executions of this action */
                 action?: string;
-                /** @description only those of this queue */
+                /** @description only executions in this queue */
                 queue?: string;
-                /** @description only what this one asked for */
+                /** @description only executions of this requester */
                 requested_by?: string;
-                /** @description only what was accepted then or later */
+                /** @description only executions accepted at this time or later */
                 since?: string;
-                /** @description only what was accepted then or earlier */
+                /** @description only executions accepted at this time or earlier */
                 until?: string;
-                /** @description only those that this one asked for */
+                /** @description only executions that this one called */
                 parent?: components["schemas"]["ExecutionId"];
-                /** @description only older ones: the `next` of the page before */
+                /** @description only older executions: the `next` of the page before */
                 before?: components["schemas"]["ExecutionId"];
-                /** @description the most of one page */
+                /** @description the page size */
                 limit?: number;
             };
             header?: never;
@@ -1557,7 +1579,7 @@ export interface operations {
                     "application/json": components["schemas"]["ExecutionPage"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1566,7 +1588,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1575,7 +1597,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1608,7 +1630,7 @@ export interface operations {
                     "application/json": components["schemas"]["ExecutionView"];
                 };
             };
-            /** @description There is no such execution. */
+            /** @description Execution not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1617,7 +1639,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1626,7 +1648,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1635,7 +1657,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1659,7 +1681,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description all of them */
+            /** @description the artifacts */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1668,7 +1690,7 @@ export interface operations {
                     "application/json": components["schemas"]["Artifacts"];
                 };
             };
-            /** @description There is no such execution. */
+            /** @description Execution not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1677,7 +1699,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1686,7 +1708,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1695,7 +1717,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1729,7 +1751,7 @@ export interface operations {
                     "application/octet-stream": number[];
                 };
             };
-            /** @description There is no such artifact. */
+            /** @description Artifact not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1738,7 +1760,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1747,7 +1769,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1756,7 +1778,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1772,7 +1794,7 @@ export interface operations {
     executions_cancel: {
         parameters: {
             query?: {
-                /** @description without asking it */
+                /** @description end the attempt without a grace period */
                 force?: boolean;
             };
             header?: never;
@@ -1783,7 +1805,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description it is cancelled, or asked to end */
+            /** @description it is cancelled, or is being cancelled */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1792,7 +1814,7 @@ export interface operations {
                     "application/json": components["schemas"]["CancelAnswer"];
                 };
             };
-            /** @description A page of another site asks. */
+            /** @description The request comes from a page of another site. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1801,7 +1823,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description There is no such execution. */
+            /** @description Execution not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1810,7 +1832,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description It has ended. */
+            /** @description It has ended already. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1819,7 +1841,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1828,7 +1850,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1837,7 +1859,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1857,15 +1879,15 @@ export interface operations {
                 after?: number;
                 /** @description the last lines below this number */
                 before?: number;
-                /** @description the last lines of all */
+                /** @description the last lines of the log */
                 tail?: boolean;
-                /** @description only lines of this level or above */
+                /** @description only lines of at least this level */
                 level?: components["schemas"]["MinimumLevel"];
-                /** @description only these of stdout, stderr, log and system, with commas between them */
-                stream?: string;
-                /** @description the most of one page; 1000 when left out */
+                /** @description only lines of these streams */
+                stream?: components["schemas"]["StreamList"];
+                /** @description the largest number of lines; 1000 by default */
                 limit?: number;
-                /** @description a page, or all of it as a download */
+                /** @description a page, or the whole log as a download */
                 format?: components["schemas"]["Format"];
             };
             header?: never;
@@ -1886,7 +1908,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description There is no such execution. */
+            /** @description Execution not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1895,7 +1917,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1904,7 +1926,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1913,7 +1935,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1929,21 +1951,21 @@ export interface operations {
     logs_search: {
         parameters: {
             query: {
-                /** @description what to search for */
+                /** @description the text to search for */
                 q: string;
-                /** @description it is a regular expression, as of the Rust crate `regex` */
+                /** @description treat `q` as a regular expression of the Rust crate `regex` */
                 regex?: boolean;
-                /** @description capital letters are others than small ones */
+                /** @description match the case of letters */
                 case?: boolean;
-                /** @description only lines of this level or above */
+                /** @description only lines of at least this level */
                 level?: components["schemas"]["MinimumLevel"];
-                /** @description only these of stdout, stderr, log and system, with commas between them */
-                stream?: string;
+                /** @description only lines of these streams */
+                stream?: components["schemas"]["StreamList"];
                 /** @description only lines above this number */
                 after?: number;
-                /** @description the most of one answer; 100 when left out */
+                /** @description the largest number of matches; 100 by default */
                 limit?: number;
-                /** @description so many lines before and after each */
+                /** @description the number of lines before and after each match */
                 context?: number;
             };
             header?: never;
@@ -1954,7 +1976,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description what was found */
+            /** @description the matches */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1963,7 +1985,7 @@ export interface operations {
                     "application/json": components["schemas"]["LogMatches"];
                 };
             };
-            /** @description There is no such execution. */
+            /** @description Execution not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1972,7 +1994,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1981,7 +2003,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1990,7 +2012,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2018,7 +2040,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description it is accepted */
+            /** @description the execution is accepted */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2036,7 +2058,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A page of another site asks. */
+            /** @description The request comes from a page of another site. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2045,7 +2067,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description There is no such execution, or its action is gone. */
+            /** @description Execution or action not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2072,7 +2094,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body says that it is not JSON. */
+            /** @description The content type is not JSON. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2081,7 +2103,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2090,7 +2112,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2099,7 +2121,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2141,7 +2163,7 @@ export interface operations {
                     "application/json": components["schemas"]["Steps"];
                 };
             };
-            /** @description There is no such execution. */
+            /** @description Execution not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2150,7 +2172,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2159,7 +2181,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2168,7 +2190,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2192,7 +2214,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description where it stands */
+            /** @description its state */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2201,7 +2223,7 @@ export interface operations {
                     "application/json": components["schemas"]["ExecutionStatus"];
                 };
             };
-            /** @description There is no such execution. */
+            /** @description Execution not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2210,7 +2232,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2219,7 +2241,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2228,7 +2250,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2248,7 +2270,7 @@ export interface operations {
                 after?: number;
             };
             header?: {
-                /** @description likewise, and counts more: the id of the last event, or `end` */
+                /** @description the id of the last event, or `end`; takes precedence over `after` */
                 "Last-Event-ID"?: string | null;
             };
             path: {
@@ -2258,7 +2280,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description server-sent events; each has this in its data */
+            /** @description server-sent events; the data of each is an `ExecutionEvent` */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2274,7 +2296,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The id is none of this stream. */
+            /** @description The id is not an id of this stream. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2283,7 +2305,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description There is no such execution. */
+            /** @description Execution not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2292,7 +2314,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2301,7 +2323,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2310,7 +2332,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2343,7 +2365,7 @@ export interface operations {
                     "application/json": components["schemas"]["Summary"];
                 };
             };
-            /** @description There is no such execution. */
+            /** @description Execution not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2352,7 +2374,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2361,7 +2383,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2370,7 +2392,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2401,7 +2423,7 @@ export interface operations {
                     "application/json": components["schemas"]["Queues"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2410,7 +2432,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2419,7 +2441,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2453,7 +2475,7 @@ export interface operations {
                     "application/json": components["schemas"]["Queue"];
                 };
             };
-            /** @description A page of another site asks. */
+            /** @description The request comes from a page of another site. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2462,7 +2484,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description There is no such queue. */
+            /** @description Queue not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2471,7 +2493,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2480,7 +2502,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2489,7 +2511,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2532,7 +2554,7 @@ export interface operations {
                     "application/json": components["schemas"]["Queue"];
                 };
             };
-            /** @description A page of another site asks. */
+            /** @description The request comes from a page of another site. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2541,7 +2563,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description There is no such queue. */
+            /** @description Queue not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2550,7 +2572,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2559,7 +2581,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2568,7 +2590,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2593,7 +2615,7 @@ export interface operations {
     server_stats: {
         parameters: {
             query?: {
-                /** @description so many; 60 when left out */
+                /** @description the number of minutes; 60 by default */
                 minutes?: number;
             };
             header?: never;
@@ -2611,7 +2633,7 @@ export interface operations {
                     "application/json": components["schemas"]["Stats"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2620,7 +2642,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2629,7 +2651,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2645,15 +2667,15 @@ export interface operations {
     server_open: {
         parameters: {
             query?: {
-                /** @description tell which executions change */
+                /** @description send the executions that change */
                 executions?: boolean;
-                /** @description tell when workers change */
+                /** @description send an event when workers change */
                 workers?: boolean;
-                /** @description tell when queues change */
+                /** @description send an event when queues change */
                 queues?: boolean;
-                /** @description tell when actions change */
+                /** @description send an event when actions change */
                 catalogue?: boolean;
-                /** @description follow up to 8 executions: their ids, each with `:` and the number of the last line that the client has, with commas between them */
+                /** @description follow up to 8 executions: ids, separated by commas, each optionally with `:` and the number of the last line that the client has */
                 log?: string;
             };
             header?: never;
@@ -2662,7 +2684,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description server-sent events; each has a `PageEvent` in its data */
+            /** @description server-sent events; the data of each is a `PageEvent` */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2671,7 +2693,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2680,7 +2702,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2689,7 +2711,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2720,7 +2742,7 @@ export interface operations {
                     "application/json": components["schemas"]["Version"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2729,7 +2751,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2738,7 +2760,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2769,7 +2791,7 @@ export interface operations {
                     "application/json": components["schemas"]["Workers"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2778,7 +2800,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2787,7 +2809,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2812,7 +2834,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description it is told */
+            /** @description the worker is draining */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2821,7 +2843,7 @@ export interface operations {
                     "application/json": components["schemas"]["DrainAnswer"];
                 };
             };
-            /** @description A page of another site asks. */
+            /** @description The request comes from a page of another site. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2830,7 +2852,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description There is no such live worker. */
+            /** @description No live worker has this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2839,7 +2861,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2848,7 +2870,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2857,7 +2879,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2879,7 +2901,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description it does */
+            /** @description the coordinator answers */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2888,7 +2910,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2897,7 +2919,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2906,7 +2928,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2936,7 +2958,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2945,7 +2967,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2954,7 +2976,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2976,7 +2998,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description there is a live worker */
+            /** @description a worker is live */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2985,7 +3007,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description Something in the request does not fit; `detail` names it. */
+            /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2994,7 +3016,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description An internal error, which the server has logged. */
+            /** @description An internal error, which the server logged. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3003,7 +3025,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Not now: `Retry-After` says when to try again. */
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
                     /** @description seconds */
