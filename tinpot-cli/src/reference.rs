@@ -70,7 +70,19 @@ pub fn configuration_reference() -> String {
             );
         }
     }
-    CONFIGURATION.replace("{RENEW}", RENEW).replace("{PROGRAMS}", &programs)
+    let mut limits = String::new();
+    for limit in tinpot_server::settings::limits() {
+        let setting = limit.setting.map(|key| format!("`{key}`")).unwrap_or_default();
+        let _ = writeln!(
+            limits,
+            "| {} | {setting} | {} | `{}` |",
+            limit.quantity, limit.default, limit.item
+        );
+    }
+    CONFIGURATION
+        .replace("{RENEW}", RENEW)
+        .replace("{LIMITS}", &limits)
+        .replace("{PROGRAMS}", &programs)
 }
 
 /// Returns the finished tree of commands, without anything from the environment of this machine.

@@ -38,7 +38,16 @@ pub struct CoordinatorSettings {
     #[cfg_attr(feature = "clap", command(flatten))]
     pub store: StoreSettings,
     /// Run an MQTT broker in this process: at ADDRESS, or at the address of --broker.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_EMBEDDED_BROKER", value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "true"))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_EMBEDDED_BROKER",
+            value_name = "ADDRESS",
+            num_args = 0..=1,
+            default_missing_value = "true"
+        )
+    )]
     pub embedded_broker: Option<EmbeddedBroker>,
     /// The user that the embedded broker admits; required if other machines can reach its address.
     #[cfg_attr(

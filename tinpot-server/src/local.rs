@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::settings::RESULT_BYTES;
+use crate::settings::{LOG_BYTES, RESULT_BYTES};
 
 /// The longest wait for open requests once the shutdown has begun.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -117,6 +117,7 @@ impl LocalServerBuilder {
             .executor(pool)
             .slots(self.concurrency)
             .max_result_bytes(RESULT_BYTES)
+            .log_limit_bytes(LOG_BYTES)
             .start()
             .await?;
         let (leave, leaving) = watch::channel(None);

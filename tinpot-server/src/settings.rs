@@ -4,6 +4,7 @@
 
 mod actions;
 mod broker;
+mod limits;
 #[cfg(feature = "clap")]
 mod old_names;
 mod protocol;
@@ -17,8 +18,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tinpot_http::HttpConfig;
 
-pub use self::actions::{ActionsSettings, LimitSettings, RESULT_BYTES, SelectionSettings};
+pub use self::actions::{ActionsSettings, LimitSettings, SelectionSettings};
 pub use self::broker::BrokerSettings;
+pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, RESULT_BYTES, limits};
 #[cfg(feature = "clap")]
 pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warnings, parse};
 pub use self::protocol::{ProtocolSettings, WorkerProtocolSettings};
@@ -33,10 +35,24 @@ pub use crate::coordinator::{BrokerUser, EmbeddedBroker};
 #[non_exhaustive]
 pub struct HttpSettings {
     /// The address to listen on. The default admits this machine only.
-    #[cfg_attr(feature = "clap", arg(long, env = "HOST", default_value_t = HttpSettings::default().host))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "HOST",
+            default_value_t = HttpSettings::default().host
+        )
+    )]
     pub host: IpAddr,
     /// The port to listen on; 0 takes a free one.
-    #[cfg_attr(feature = "clap", arg(long, env = "PORT", default_value_t = HttpSettings::default().port))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "PORT",
+            default_value_t = HttpSettings::default().port
+        )
+    )]
     pub port: u16,
 }
 

@@ -7,7 +7,8 @@ use tinpot_core::{Error, ErrorKind, Result, Worker, WorkerId};
 
 use crate::incarnation::Incarnation;
 use crate::settings::{
-    ActionsSettings, BrokerSettings, RESULT_BYTES, SelectionSettings, WorkerProtocolSettings,
+    ActionsSettings, BrokerSettings, LOG_BYTES, RESULT_BYTES, SelectionSettings,
+    WorkerProtocolSettings,
 };
 use crate::shutdown::Shutdown;
 
@@ -87,6 +88,7 @@ impl WorkerSettings {
             .executor(executor)
             .slots(self.actions.concurrency)
             .max_result_bytes(RESULT_BYTES)
+            .log_limit_bytes(LOG_BYTES)
             .groups(self.selection.groups())
             .queues(self.selection.queues())
             .start()

@@ -151,3 +151,19 @@ fn faults_are_found() {
     assert_eq!(faults("stop after so many seconds.", true).len(), 4);
     assert_eq!(faults("Run besides others", true).len(), 0, "only whole words count");
 }
+
+#[test]
+fn every_setting_in_the_table_of_limits_is_a_key_of_a_program() {
+    let mut root = Cli::command();
+    root.build();
+    let keys: Vec<String> = ["coordinator", "worker"]
+        .iter()
+        .filter_map(|program| root.find_subcommand(program))
+        .flat_map(Command::get_arguments)
+        .filter(|arg| !arg.is_hide_set())
+        .filter_map(crate::config::key_of)
+        .collect();
+    for setting in tinpot_server::settings::limits().iter().filter_map(|limit| limit.setting) {
+        assert!(keys.iter().any(|key| key == setting), "{setting}");
+    }
+}

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tinpot_core::{Executor, Result};
 use tinpot_python::{Containment, ContainmentMode, Limits, PythonPool};
 
+use super::limits::RESULT_BYTES;
+
 /// The Python actions of a worker, and how they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
@@ -18,14 +20,31 @@ pub struct ActionsSettings {
     )]
     pub dir: Option<PathBuf>,
     /// The number of actions that run at once.
-    #[cfg_attr(feature = "clap", arg(long, env = "CONCURRENCY", value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000)))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "CONCURRENCY",
+            value_name = "NUMBER",
+            default_value_t = 2,
+            value_parser = clap::value_parser!(u32).range(1..=1000)
+        )
+    )]
     pub concurrency: u32,
     /// The Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PYTHON", value_name = "PATH"))]
     pub python: Option<PathBuf>,
     /// The means to hold all processes that actions start: cgroup, process-group, or auto for the
     /// first that is available.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_CONTAINMENT", value_name = "KIND", default_value_t = ContainmentMode::Auto))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_CONTAINMENT",
+            value_name = "KIND",
+            default_value_t = ContainmentMode::Auto
+        )
+    )]
     pub containment: ContainmentMode,
     /// Ignore changes of the Python files; by default the worker reloads them.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_RELOAD"))]
@@ -93,20 +112,32 @@ impl ActionsSettings {
     }
 }
 
-/// The largest result of an attempt, in bytes: one frame of the MQTT transport carries that and its
-/// envelope.
-pub const RESULT_BYTES: usize = 15 << 20;
-
 /// The limits of each attempt, where its action declares none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[non_exhaustive]
 pub struct LimitSettings {
     /// The memory of one attempt, in bytes or like 256M.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LIMIT_MEMORY", value_name = "SIZE", value_parser = super::value::size))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_LIMIT_MEMORY",
+            value_name = "SIZE",
+            value_parser = super::value::size
+        )
+    )]
     pub limit_memory: Option<u64>,
     /// The processor time of one attempt.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LIMIT_CPU", value_name = "SECONDS", value_parser = super::seconds))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_LIMIT_CPU",
+            value_name = "SECONDS",
+            value_parser = super::seconds
+        )
+    )]
     pub limit_cpu: Option<Duration>,
     /// The number of files and connections that one attempt may have open at once.
     #[cfg_attr(
@@ -115,10 +146,27 @@ pub struct LimitSettings {
     )]
     pub limit_open_files: Option<u64>,
     /// The size of the log of one attempt, in bytes or like 10M.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LIMIT_OUTPUT", value_name = "SIZE", value_parser = super::value::size))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_LIMIT_OUTPUT",
+            value_name = "SIZE",
+            value_parser = super::value::size
+        )
+    )]
     pub limit_output: Option<u64>,
     /// The size of the result of one attempt as JSON, in bytes or like 10M; at most 15M.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_LIMIT_RESULT", value_name = "SIZE", value_parser = super::value::result_size, default_value = "15M"))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_LIMIT_RESULT",
+            value_name = "SIZE",
+            value_parser = super::value::result_size,
+            default_value = "15M"
+        )
+    )]
     pub limit_result: u64,
 }
 

@@ -14,11 +14,28 @@ use tinpot_mqtt::MqttTransport;
 pub struct BrokerSettings {
     /// The URL of the broker: mqtt://, tcp://, mqtts://, ws:// or wss://, with user and password if
     /// the broker requires them.
-    #[cfg_attr(feature = "clap", arg(long = "broker", env = "MQTT_BROKER", hide_env_values = true, default_value = Self::DEFAULT_URL))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long = "broker",
+            env = "MQTT_BROKER",
+            hide_env_values = true,
+            default_value = Self::DEFAULT_URL
+        )
+    )]
     pub url: String,
     /// The time after which an idle connection to the broker is checked, at least 5; a dead one is
     /// noticed after twice that time.
-    #[cfg_attr(feature = "clap", arg(long, env = "MQTT_KEEP_ALIVE", value_name = "SECONDS", default_value = "10", value_parser = clap::value_parser!(u16).range(5..)))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "MQTT_KEEP_ALIVE",
+            value_name = "SECONDS",
+            default_value = "10",
+            value_parser = clap::value_parser!(u16).range(5..)
+        )
+    )]
     pub keep_alive: u16,
     /// The first part of every topic; the same for the coordinator and its workers.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NAMESPACE", default_value = "tinpot"))]
@@ -107,6 +124,7 @@ impl BrokerSettings {
         };
         let mut builder = MqttTransport::builder(&self.url)
             .namespace(&self.namespace)
+            .max_frame_bytes(super::FRAME_BYTES)
             .keep_alive(Duration::from_secs(self.keep_alive.into()));
         if let Some(id) = worker {
             builder = builder.worker(id);

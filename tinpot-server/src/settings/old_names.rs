@@ -60,8 +60,8 @@ pub fn accept_old_names(command: Command) -> Command {
     command.mut_subcommands(accept_old_names)
 }
 
-/// Returns one warning for each old name, and each setting without effect, of a command line and its
-/// environment.
+/// Returns one warning for each old name, and each setting without effect, of a command line and
+/// its environment.
 ///
 /// A hidden setting has no effect with a coordinator of this version.
 pub fn old_name_warnings(
@@ -107,7 +107,8 @@ fn told_by_coordinator(arg: &Arg) -> String {
     )
 }
 
-/// Parses the command line of this process as `Parser::parse` does, and accepts old names with a warning.
+/// Parses the command line of this process as `Parser::parse` does, and accepts old names with a
+/// warning.
 pub fn parse<P: Parser>() -> P {
     let words: Vec<OsString> = std::env::args_os().collect();
     let command = accept_old_names(P::command());

@@ -10,18 +10,54 @@ use tinpot_core::protocol::ProtocolConfig;
 #[non_exhaustive]
 pub struct ProtocolSettings {
     /// The time between two heartbeats of a worker.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_HEARTBEAT_INTERVAL", value_name = "SECONDS", default_value = "5", value_parser = super::seconds))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_HEARTBEAT_INTERVAL",
+            value_name = "SECONDS",
+            default_value = "5",
+            value_parser = super::seconds
+        )
+    )]
     pub heartbeat_interval: Duration,
     /// The time for which a worker that cannot reach the coordinator continues attempts that could
     /// be retried elsewhere; at least three heartbeats.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_WORKER_LEASE", value_name = "SECONDS", default_value = "60", value_parser = super::seconds))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_WORKER_LEASE",
+            value_name = "SECONDS",
+            default_value = "60",
+            value_parser = super::seconds
+        )
+    )]
     pub worker_lease: Duration,
     /// The time after which the coordinator gives up a silent worker and its attempts are lost; at
     /// least 1.25 times --worker-lease.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_COORDINATOR_LEASE", value_name = "SECONDS", default_value = "90", value_parser = super::seconds))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_COORDINATOR_LEASE",
+            value_name = "SECONDS",
+            default_value = "90",
+            value_parser = super::seconds
+        )
+    )]
     pub coordinator_lease: Duration,
     /// The time between asking an action to end and killing it.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_KILL_AFTER", value_name = "SECONDS", default_value = "10", value_parser = super::seconds))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_KILL_AFTER",
+            value_name = "SECONDS",
+            default_value = "10",
+            value_parser = super::seconds
+        )
+    )]
     pub kill_after: Duration,
 }
 
@@ -49,7 +85,8 @@ impl ProtocolSettings {
     }
 }
 
-/// The grace period of a worker, and the leases that it uses with a coordinator of an earlier version.
+/// The grace period of a worker, and the leases that it uses with a coordinator of an earlier
+/// version.
 ///
 /// A coordinator of this version tells its workers the heartbeat and the leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,16 +94,52 @@ impl ProtocolSettings {
 #[non_exhaustive]
 pub struct WorkerProtocolSettings {
     /// The time between two heartbeats, for coordinators of earlier versions.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_HEARTBEAT_INTERVAL", value_name = "SECONDS", value_parser = super::seconds, hide = true))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_HEARTBEAT_INTERVAL",
+            value_name = "SECONDS",
+            value_parser = super::seconds,
+            hide = true
+        )
+    )]
     pub heartbeat_interval: Option<Duration>,
     /// The lease of the worker, for coordinators of earlier versions.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_WORKER_LEASE", value_name = "SECONDS", value_parser = super::seconds, hide = true))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_WORKER_LEASE",
+            value_name = "SECONDS",
+            value_parser = super::seconds,
+            hide = true
+        )
+    )]
     pub worker_lease: Option<Duration>,
     /// The lease of the coordinator, for coordinators of earlier versions.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_COORDINATOR_LEASE", value_name = "SECONDS", value_parser = super::seconds, hide = true))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_COORDINATOR_LEASE",
+            value_name = "SECONDS",
+            value_parser = super::seconds,
+            hide = true
+        )
+    )]
     pub coordinator_lease: Option<Duration>,
     /// The time between asking an action to end and killing it.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_KILL_AFTER", value_name = "SECONDS", default_value = "10", value_parser = super::seconds))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_KILL_AFTER",
+            value_name = "SECONDS",
+            default_value = "10",
+            value_parser = super::seconds
+        )
+    )]
     pub kill_after: Duration,
 }
 

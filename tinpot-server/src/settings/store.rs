@@ -16,7 +16,16 @@ pub struct StoreSettings {
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_STORE", value_name = "PATH"))]
     pub store: Option<PathBuf>,
     /// The number of days for which the file keeps executions that have ended.
-    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_KEEP_DAYS", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500)))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_KEEP_DAYS",
+            value_name = "DAYS",
+            default_value_t = 30,
+            value_parser = clap::value_parser!(u64).range(1..=36_500)
+        )
+    )]
     pub keep_days: u64,
     /// The number of executions that have ended which the file keeps; the oldest are removed first.
     #[cfg_attr(

@@ -1,0 +1,160 @@
+//! The limits of a deployment, each with its setting, its default and its place in the SDK.
+
+use std::time::Duration;
+
+use tinpot_core::protocol::ProtocolConfig;
+use tinpot_http::HttpConfig;
+
+use super::{BrokerSettings, LimitSettings, ProtocolSettings, StoreSettings};
+use crate::worker::WorkerSettings;
+
+/// The largest result of an attempt, in bytes: one frame of the MQTT transport carries that and its
+/// envelope.
+pub const RESULT_BYTES: usize = 15 << 20;
+/// The largest log of an attempt, in bytes; further lines are dropped.
+pub const LOG_BYTES: u64 = 64 << 20;
+/// The largest frame of the MQTT transport, in bytes.
+pub const FRAME_BYTES: usize = 16 << 20;
+
+/// A limit of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limit {
+    /// The quantity that is limited.
+    pub quantity: &'static str,
+    /// The key of the setting, if there is one.
+    pub setting: Option<&'static str>,
+    /// The default, for people.
+    pub default: String,
+    /// The item of the SDK.
+    pub item: &'static str,
+}
+
+/// Returns all limits with their defaults.
+pub fn limits() -> Vec<Limit> {
+    let (protocol, config) = (ProtocolSettings::default(), ProtocolConfig::default());
+    let (store, broker) = (StoreSettings::default(), BrokerSettings::default());
+    let limit = |quantity, setting, default, item| Limit { quantity, setting, default, item };
+    let body = HttpConfig::default().max_body_bytes as u64;
+    let result = LimitSettings::default().limit_result;
+    vec![
+        limit(
+            "time between two heartbeats",
+            Some("heartbeat_interval"),
+            time(protocol.heartbeat_interval),
+            "ProtocolConfig::beat_interval",
+        ),
+        limit(
+            "lease of a worker",
+            Some("worker_lease"),
+            time(protocol.worker_lease),
+            "ProtocolConfig::worker_lease",
+        ),
+        limit(
+            "lease of the coordinator",
+            Some("coordinator_lease"),
+            time(protocol.coordinator_lease),
+            "ProtocolConfig::coordinator_lease",
+        ),
+        limit(
+            "time between asking an attempt to end and killing it",
+            Some("kill_after"),
+            time(protocol.kill_after),
+            "ProtocolConfig::grace",
+        ),
+        limit(
+            "time that attempts have when their worker ends",
+            Some("grace"),
+            time(Duration::from_secs(WorkerSettings::default().grace)),
+            "Worker::shutdown",
+        ),
+        limit(
+            "time until an idle connection to the broker is checked",
+            Some("keep_alive"),
+            time(Duration::from_secs(broker.keep_alive.into())),
+            "MqttTransportBuilder::keep_alive",
+        ),
+        limit(
+            "body of a request: parameters and options",
+            None,
+            size(body),
+            "HttpConfig::max_body_bytes",
+        ),
+        limit(
+            "result of an attempt",
+            Some("limit_result"),
+            size(result),
+            "WorkerBuilder::max_result_bytes",
+        ),
+        limit("log of an attempt", None, size(LOG_BYTES), "WorkerBuilder::log_limit_bytes"),
+        limit(
+            "frame between coordinator and worker",
+            None,
+            size(FRAME_BYTES as u64),
+            "MqttTransportBuilder::max_frame_bytes",
+        ),
+        limit(
+            "executions that have not ended",
+            None,
+            number(config.max_unfinished as u64),
+            "ProtocolConfig::max_unfinished",
+        ),
+        limit(
+            "waiting executions in memory, per queue and action",
+            None,
+            number(config.queue_window as u64),
+            "ProtocolConfig::queue_window",
+        ),
+        limit(
+            "days for which ended executions are kept",
+            Some("keep_days"),
+            number(store.keep_days),
+            "Retention::age",
+        ),
+        limit(
+            "number of ended executions that are kept",
+            Some("keep_executions"),
+            number(store.keep_executions),
+            "Retention::executions",
+        ),
+    ]
+}
+
+fn time(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
+}
+
+fn size(bytes: u64) -> String {
+    match (bytes >> 20, bytes % (1 << 20)) {
+        (mib, 0) if mib > 0 => format!("{mib} MiB"),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
+/// Returns a number with commas between groups of three digits.
+fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    groups.map(String::from_utf8_lossy).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_numbers_are_shown_for_people() {
+        assert_eq!([size(15 << 20), size(1000)], ["15 MiB", "1000 bytes"]);
+        assert_eq!([number(5), number(1_000), number(10_000_000)], ["5", "1,000", "10,000,000"]);
+        assert_eq!(time(Duration::from_millis(1500)), "1.5 s");
+    }
+
+    #[test]
+    fn every_limit_is_listed_once() {
+        let all = limits();
+        for limit in &all {
+            let same = all.iter().filter(|other| other.item == limit.item);
+            assert_eq!(same.count(), 1, "{limit:?}");
+        }
+    }
+}
