@@ -153,7 +153,12 @@ pub(crate) struct WaitArgs {
 #[command(next_help_heading = "Run options")]
 pub(crate) struct FollowArgs {
     /// Stop waiting after SECONDS and exit with status 7; the execution continues
-    #[arg(long, value_name = "SECONDS", value_parser = tinpot_server::settings::seconds, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = tinpot_server::settings::seconds,
+        allow_negative_numbers = true
+    )]
     pub(crate) timeout: Option<std::time::Duration>,
     /// Do not print the log
     #[arg(long, short)]
@@ -168,7 +173,13 @@ pub(crate) struct ParameterArgs {
     #[arg(long = "param", short, value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
     /// All parameters as a JSON object: the text, @FILE, or - for standard input
-    #[arg(long, short, value_name = "JSON|@FILE|-", allow_hyphen_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(
+        long,
+        short,
+        value_name = "JSON|@FILE|-",
+        allow_hyphen_values = true,
+        value_hint = ValueHint::FilePath
+    )]
     pub(crate) data: Option<String>,
 }
 
@@ -263,7 +274,13 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
     /// Maximum number to list
-    #[arg(long, short = 'n', value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(
+        long,
+        short = 'n',
+        value_name = "NUMBER",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
     pub(crate) limit: u32,
 }
 
@@ -298,7 +315,12 @@ pub(crate) struct LogsArgs {
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Number of last lines to print
-    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["after", "search", "follow"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        conflicts_with_all = ["after", "search", "follow"],
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
     pub(crate) tail: Option<u32>,
     /// Line number to start after
     #[arg(long, value_name = "LINE", default_value_t = 0)]
@@ -307,7 +329,12 @@ pub(crate) struct LogsArgs {
     #[arg(long, value_name = "LEVEL")]
     pub(crate) level: Option<LevelName>,
     /// Streams to print, separated by commas
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = ["stdout", "stderr", "log", "system"])]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = ["stdout", "stderr", "log", "system"]
+    )]
     pub(crate) stream: Vec<String>,
     /// Text that the lines to print contain; the server searches
     #[arg(long, value_name = "TEXT", conflicts_with = "follow")]
@@ -319,7 +346,13 @@ pub(crate) struct LogsArgs {
     #[arg(long, requires = "search")]
     pub(crate) case: bool,
     /// Number of lines to print around each match
-    #[arg(long, short = 'C', value_name = "LINES", requires = "search", value_parser = clap::value_parser!(u32).range(0..=5))]
+    #[arg(
+        long,
+        short = 'C',
+        value_name = "LINES",
+        requires = "search",
+        value_parser = clap::value_parser!(u32).range(0..=5)
+    )]
     pub(crate) context: Option<u32>,
     /// Print the time of each line
     #[arg(long, short = 't')]

@@ -124,9 +124,9 @@ impl Flags {
         let mut values = data.unwrap_or_default();
         let mut given: Vec<(&str, Vec<&str>)> = Vec::new();
         for pair in pairs {
-            let (name, text) = pair
-                .split_once('=')
-                .ok_or_else(|| CliError::usage(format!("--param {pair:?}: must be NAME=VALUE")))?;
+            let (name, text) = pair.split_once('=').ok_or_else(|| {
+                CliError::usage(format!("--param must be NAME=VALUE (got {pair:?})"))
+            })?;
             match given.iter_mut().find(|(other, _)| *other == name) {
                 Some((_, texts)) => texts.push(text),
                 None => given.push((name, vec![text])),
@@ -136,7 +136,7 @@ impl Flags {
             let known = self.all.iter().find(|(_, parameter, _)| parameter.name == name);
             let value = match known {
                 Some((_, parameter, kind)) => {
-                    let wrong = |why| CliError::usage(format!("--param {name}: {why}"));
+                    let wrong = |why| CliError::usage(format!("--param {name} {why}"));
                     kind.read(&texts, &parameter.schema).map_err(wrong)?
                 }
                 None if self.open => value::any(texts.last().copied().unwrap_or_default()),
@@ -160,7 +160,7 @@ impl Flags {
             }
             let Some(texts) = matches.get_many::<String>(&id) else { continue };
             let texts: Vec<&str> = texts.map(String::as_str).collect();
-            let wrong = |why| CliError::usage(format!("--{long}: {why}"));
+            let wrong = |why| CliError::usage(format!("--{long} {why}"));
             let value = kind.read(&texts, &parameter.schema).map_err(wrong)?;
             values.insert(parameter.name.clone(), value);
         }

@@ -25,7 +25,7 @@ fn read(schema: &str, words: &[&str]) -> Result<Value, String> {
 }
 
 #[test]
-fn every_type_of_the_table_is_read_from_a_flag() {
+fn a_flag_reads_every_type_of_the_dialect() {
     let schema = r#"{"type":"object","additionalProperties":false,"properties":{
         "text":{"type":"string"},"count":{"type":"integer"},"ratio":{"type":["number","null"]},
         "loud":{"type":"boolean"},"words":{"type":"array","items":{"type":"string"}},
@@ -77,10 +77,10 @@ fn every_type_of_the_table_is_read_from_a_flag() {
     assert_eq!(read(schema, &["--loud=false"]), Ok(json!({"loud": false})));
     assert_eq!(read(schema, &["--words", "[]"]), Ok(json!({"words": []})));
     for (words, said) in [
-        (["--count", "3.5"], "--count: must be an integer, not \"3.5\""),
-        (["--ratio", "inf"], "--ratio: must be a number"),
+        (["--count", "3.5"], "--count must be an integer (got \"3.5\")"),
+        (["--ratio", "inf"], "--ratio must be a number"),
         (["--kind", "b"], "possible values: a, 1"),
-        (["--settings", "{"], "--settings: must be JSON"),
+        (["--settings", "{"], "--settings must be JSON"),
         (["--txt", "x"], "--text"),
         (["-p", "cuont=3"], "did you mean \"count\"?"),
         (["-p", "count"], "must be NAME=VALUE"),
@@ -91,7 +91,7 @@ fn every_type_of_the_table_is_read_from_a_flag() {
 }
 
 #[test]
-fn flags_win_over_pairs_and_pairs_over_data() {
+fn flags_override_pairs_which_override_data() {
     let schema =
         r#"{"properties":{"a":{"type":"integer"},"b":{"type":"integer"},"c":{"type":"integer"}}}"#;
     let words = ["--a", "1", "-p", "a=2", "-p", "b=2", "-d", r#"{"a":3,"b":3,"c":3}"#];
@@ -101,7 +101,7 @@ fn flags_win_over_pairs_and_pairs_over_data() {
 }
 
 #[test]
-fn a_parameter_that_is_called_like_an_option_has_a_flag_of_its_own() {
+fn a_parameter_named_like_an_option_has_a_prefixed_flag() {
     let schema = r#"{"properties":{"timeout":{"type":"number"},"help":{"type":"string"},"priority":{"type":"integer"},
         "no_x":{"type":"integer"},"x":{"type":"boolean"},"a b":{"type":"integer"}}}"#;
     let words = [
@@ -124,7 +124,7 @@ fn a_parameter_that_is_called_like_an_option_has_a_flag_of_its_own() {
 }
 
 #[test]
-fn the_first_word_is_found_behind_options_with_values() {
+fn the_first_word_is_found_after_options_with_values() {
     let find = |words: &[&str]| {
         first_word(&command(), &words.iter().map(OsString::from).collect::<Vec<_>>())
     };

@@ -113,7 +113,7 @@ impl Kind {
         if nullable && text == "null" && !matches!(self, Self::Text) {
             return Ok(Value::Null);
         }
-        let wrong = |expected: &str| Err(format!("must be {expected}, not {text:?}"));
+        let wrong = |expected: &str| Err(format!("must be {expected} (got {text:?})"));
         match self {
             Self::Text => Ok(Value::String(text.to_owned())),
             Self::Boolean => match text {
@@ -145,7 +145,7 @@ impl Kind {
             }
             Self::Any => Ok(any(text)),
             Self::Json | Self::List(_) => {
-                serde_json::from_str(text).map_err(|e| format!("must be JSON, not {text:?}: {e}"))
+                serde_json::from_str(text).map_err(|e| format!("must be JSON (got {text:?}): {e}"))
             }
         }
     }

@@ -30,7 +30,13 @@ pub(crate) struct DevArgs {
     #[arg(long, env = "PORT", default_value_t = 8000)]
     port: u16,
     /// Number of actions that run at once
-    #[arg(long, env = "CONCURRENCY", value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        env = "CONCURRENCY",
+        value_name = "NUMBER",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
     concurrency: u32,
     /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
     #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
@@ -78,7 +84,8 @@ async fn serve(arguments: DevArgs) -> Done {
         tokio::select! {
             () = &mut ending => break,
             () = server.coordinator().stopped() => {
-                return Err(CliError::new(Code::Failed, "the coordinator stopped; the log above has the reason"));
+                let message = "the coordinator stopped; the log above has the reason";
+                return Err(CliError::new(Code::Failed, message));
             }
             changed = action_set.changed() => {
                 if changed.is_err() {

@@ -1,4 +1,4 @@
-"""What the tests run."""
+"""Actions for the tests."""
 
 import sys
 import time

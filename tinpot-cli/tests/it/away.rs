@@ -1,4 +1,5 @@
-//! A server that goes away in the middle and comes back: the programs themselves, killed and started again.
+//! A server that goes away in the middle and comes back: the programs themselves, killed and
+//! started again.
 
 use crate::support::{Process, Ran, free_port, tinpot};
 
@@ -6,7 +7,7 @@ const ACTIONS: &str = "import time\nfrom tinpot import action\n\n@action\ndef co
                        print('line', at, flush=True)\n        time.sleep(0.05)\n    return number\n";
 
 #[test]
-fn a_run_goes_on_over_a_coordinator_that_is_killed_and_started_again() {
+fn a_run_survives_a_restart_of_the_coordinator() {
     let folder = tempfile::tempdir().expect("a folder");
     let actions = folder.path().join("actions");
     std::fs::create_dir(&actions).expect("a folder");
@@ -56,7 +57,7 @@ fn a_run_goes_on_over_a_coordinator_that_is_killed_and_started_again() {
 }
 
 #[test]
-fn a_server_that_comes_back_without_memory_says_so() {
+fn a_server_without_the_execution_after_a_restart_is_reported() {
     let port = free_port().to_string();
     let folder = tempfile::tempdir().expect("a folder");
     crate::support::file(folder.path(), "count.py", ACTIONS);

@@ -34,7 +34,7 @@ fn every_list_has_a_form_for_people_and_one_for_programs() {
 }
 
 #[test]
-fn executions_are_chosen_and_shown() {
+fn executions_are_filtered_and_shown() {
     let server = Server::shared();
     let id = server.run(&["run", "fail", "--detach"]).ok().trim().to_owned();
     server.wait_for(&id, "failed");
@@ -74,12 +74,12 @@ fn a_log_is_printed_followed_filtered_and_searched() {
     server.run(&["executions", "watch", &id, "-q"]).ok();
     let ran = server.run(&["executions", "logs", &id, "--level", "warning", "-f"]);
     assert_eq!(ran.ok(), "WARNING look out\n");
-    // What waits does not go together with following.
+    // A search cannot be combined with following.
     logs(&["-f", "--search", "x"]).failed(2);
 }
 
 #[test]
-fn a_watch_for_programs_is_one_event_a_line() {
+fn a_watch_prints_one_json_event_per_line() {
     let server = Server::shared();
     let id = server.run(&["run", "logged", "--detach"]).ok().trim().to_owned();
     let ran = server.run(&["executions", "watch", &id, "--json"]);

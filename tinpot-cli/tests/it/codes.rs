@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use crate::support::{Ran, Server, free_port, tinpot};
 
 #[test]
-fn zero_is_success_and_one_a_failure_with_its_reason() {
+fn exit_code_0_is_success_and_1_a_failure_with_its_reason() {
     let server = Server::shared();
     server.run(&["run", "noop"]).ok();
     let ran = server.run(&["run", "fail", "--text", "so sad"]);
@@ -20,7 +20,7 @@ fn zero_is_success_and_one_a_failure_with_its_reason() {
     assert_eq!(ran.stdout, "");
     let last = |stderr: &str| stderr.lines().last().unwrap_or_default().to_owned();
     assert!(last(stderr).ends_with("failed: ValueError: so sad"), "the kind once: {stderr}");
-    // More lines are in the traceback already.
+    // The traceback has the further lines already.
     let ran = server.run(&["run", "fail", "--text", "first\nsecond"]);
     let stderr = ran.failed(1);
     assert!(last(stderr).ends_with("failed: ValueError: first"), "{stderr}");
@@ -28,7 +28,7 @@ fn zero_is_success_and_one_a_failure_with_its_reason() {
 }
 
 #[test]
-fn two_is_a_wrong_command_line_or_wrong_parameters() {
+fn exit_code_2_is_a_wrong_command_line_or_wrong_parameters() {
     let server = Server::shared();
     for (arguments, said) in [
         (&["run"][..], "name an action"),
@@ -38,7 +38,7 @@ fn two_is_a_wrong_command_line_or_wrong_parameters() {
         (&["run", "echo", "--txt", "a"], "'--text'"),
         (
             &["run", "echo", "--text", "a", "--count", "many"],
-            "--count: must be an integer, not \"many\"",
+            "--count must be an integer (got \"many\")",
         ),
         (&["run", "echo", "--text", "a", "--kind", "shrot"], "'short'"),
         (&["run", "echo", "-p", "tetx=a"], "did you mean \"text\"?"),
@@ -65,7 +65,7 @@ fn two_is_a_wrong_command_line_or_wrong_parameters() {
 }
 
 #[test]
-fn three_is_a_cancelled_execution_and_six_a_conflict() {
+fn exit_code_3_is_a_cancelled_execution_and_6_a_conflict() {
     let server = Server::shared();
     let id = server.running();
     let mut watch = crate::support::Process::start(server.tinpot(&["executions", "watch", &id]));
@@ -80,7 +80,7 @@ fn three_is_a_cancelled_execution_and_six_a_conflict() {
 }
 
 #[test]
-fn four_is_a_server_that_says_no() {
+fn exit_code_4_is_a_server_that_refuses_the_user() {
     for status in ["401 Unauthorized", "403 Forbidden"] {
         let url = answering(status, r#"{"detail": "who are you?"}"#);
         let mut command = tinpot();
@@ -90,7 +90,7 @@ fn four_is_a_server_that_says_no() {
 }
 
 #[test]
-fn five_is_what_is_not_there_with_what_may_have_been_meant() {
+fn exit_code_5_is_an_unknown_name_with_a_suggestion() {
     let server = Server::shared();
     assert!(server.run(&["run", "ecko"]).failed(5).contains("did you mean \"echo\"?"));
     assert!(server.run(&["run", "ecko", "--help"]).failed(5).contains("did you mean \"echo\"?"));
@@ -104,13 +104,13 @@ fn five_is_what_is_not_there_with_what_may_have_been_meant() {
         let ran = server.run(&[&arguments[..], &["01890000-0000-7000-8000-000000000000"]].concat());
         assert!(ran.failed(5).contains("01890000-0000-7000-8000-000000000000"), "{ran:?}");
     }
-    assert!(server.run(&["workers", "drain", "nobody"]).failed(5).contains("\"nobody\""));
+    assert!(server.run(&["workers", "drain", "missing"]).failed(5).contains("\"missing\""));
     server.run(&["check", "/nonexistent"]).failed(5);
     server.run(&["exec", "/nonexistent.py::x"]).failed(5);
 }
 
 #[test]
-fn seven_is_a_wait_that_is_over_before_the_execution() {
+fn exit_code_7_is_a_wait_that_ends_before_the_execution() {
     let server = Server::shared();
     let ran = server.run(&["run", "slow", "--timeout", "0.5"]);
     let stderr = ran.failed(7);
@@ -121,7 +121,7 @@ fn seven_is_a_wait_that_is_over_before_the_execution() {
 }
 
 #[test]
-fn eight_is_a_server_that_is_not_there_or_cannot_serve_now() {
+fn exit_code_8_is_a_missing_or_unavailable_server() {
     let plain = Server::shared();
     let wrong = plain.url.replace("http://", "https://");
     let ran = plain.run(&["actions", "list", "--server", &wrong]);
@@ -158,7 +158,7 @@ fn eight_is_a_server_that_is_not_there_or_cannot_serve_now() {
 }
 
 #[test]
-fn errors_are_json_where_json_is_asked_for() {
+fn errors_are_json_with_the_json_flag() {
     let ran = Server::shared().run(&["run", "ecko", "--json"]);
     let error: serde_json::Value = serde_json::from_str(ran.failed(5)).expect("JSON");
     assert!(error["detail"].as_str().is_some_and(|text| text.contains("ecko")), "{error}");
@@ -177,7 +177,7 @@ fn errors_are_json_where_json_is_asked_for() {
 }
 
 #[test]
-fn a_value_that_a_variable_has_is_not_blamed_on_the_command_line() {
+fn a_wrong_value_of_a_variable_names_the_variable() {
     let wrong = |arguments: &[&str]| {
         let mut command = tinpot();
         command.env("PORT", "many").args(arguments);
@@ -193,7 +193,7 @@ fn a_value_that_a_variable_has_is_not_blamed_on_the_command_line() {
     assert!(said.contains("'few'") && !said.contains("variable"), "{said}");
 }
 
-/// A server that answers everything in one way, until the test process ends.
+/// Starts a server that gives every request the same answer, until the test process ends.
 fn answering(status: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));

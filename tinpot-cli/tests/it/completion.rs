@@ -2,7 +2,7 @@
 
 use crate::support::{Ran, Server, free_port, tinpot};
 
-/// What bash is given for the last of some words.
+/// Returns the completions of bash for the last word.
 fn completed(server: &str, words: &[&str]) -> Vec<String> {
     let mut command = tinpot();
     command.env("TINPOT_SERVER", server).env("TINPOT_COMPLETE", "bash");
@@ -33,7 +33,7 @@ fn a_script_works_in_bash() {
     bash.args(["--norc", "-c", script])
         .env("TINPOT", env!("CARGO_BIN_EXE_tinpot"))
         .env("TINPOT_SERVER", &server.url);
-    // The script calls `tinpot` by its name.
+    // The script finds `tinpot` in the path.
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_tinpot")).parent().expect("a folder");
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
     bash.env("PATH", path);
@@ -41,7 +41,7 @@ fn a_script_works_in_bash() {
 }
 
 #[test]
-fn commands_names_of_actions_flags_and_values_are_completed() {
+fn commands_actions_flags_and_values_are_completed() {
     let url = &Server::shared().url;
     assert_eq!(completed(url, &["exec"]), ["executions", "exec"]);
     assert_eq!(completed(url, &["executions", "ca"]), ["cancel"]);
@@ -54,7 +54,7 @@ fn commands_names_of_actions_flags_and_values_are_completed() {
 }
 
 #[test]
-fn a_server_that_is_not_there_costs_no_more_than_the_names() {
+fn completion_works_without_a_server() {
     let gone = format!("http://127.0.0.1:{}", free_port());
     assert!(completed(&gone, &["run", "ec"]).is_empty());
     assert_eq!(completed(&gone, &["run", "--deta"]), ["--detach"]);

@@ -1,4 +1,4 @@
-//! Flags over variables over files over defaults; and what is shown of them.
+//! The precedence of flags, variables, files and defaults, and `--show-config`.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ fn shown(program: &str, config: Option<&Path>, arguments: &[&str], env: &[(&str,
 }
 
 #[test]
-fn a_flag_wins_over_a_variable_and_that_over_the_file() {
+fn a_flag_overrides_a_variable_which_overrides_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = file(
         folder.path(),
@@ -55,7 +55,7 @@ fn a_flag_wins_over_a_variable_and_that_over_the_file() {
         (&all["queues"]["value"], &all["no_reload"]["value"]),
         (&serde_json::json!(["c"]), &false.into())
     );
-    // By variable as well, and the flag wins.
+    // A variable names the file too; the flag overrides it.
     let other = file(folder.path(), "other.toml", "name = \"other\"\n");
     let config_env = [("TINPOT_CONFIG", other.to_str().expect("text"))];
     assert_eq!(shown("worker", None, &["--json"], &config_env).json()["name"]["value"], "other");
@@ -66,7 +66,7 @@ fn a_flag_wins_over_a_variable_and_that_over_the_file() {
 }
 
 #[test]
-fn what_is_shown_is_a_file_that_says_the_same() {
+fn the_shown_settings_are_a_file_with_the_same_settings() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = file(
         folder.path(),
@@ -85,7 +85,7 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 
 #[test]
 fn passwords_are_not_shown() {
-    // Nor where they are wrong.
+    // A password must not show in an error either.
     let ran = shown("coordinator", None, &[], &[("BROKER_USER", "hunter2")]);
     assert!(ran.failed(2).contains("variable BROKER_USER"), "{ran:?}");
     assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
@@ -111,7 +111,7 @@ fn passwords_are_not_shown() {
 }
 
 #[test]
-fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
+fn a_wrong_file_is_refused_with_key_line_and_remedy() {
     let folder = tempfile::tempdir().expect("a folder");
     for (text, said) in [
         ("prot = 1", "a.toml:1: unknown setting \"prot\"; did you mean \"port\"?"),
@@ -146,7 +146,7 @@ fn a_wrong_file_is_refused_with_its_key_and_what_would_be_right() {
 }
 
 #[test]
-fn what_belongs_together_is_asked_for_together() {
+fn settings_that_depend_on_each_other_are_required_together() {
     for (arguments, said) in [
         (&["coordinator", "--broker-user", "a:b"][..], "--embedded-broker"),
         (&["coordinator", "--broker-user", "a"], "a name, a colon and a password"),

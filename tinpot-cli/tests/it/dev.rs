@@ -19,7 +19,7 @@ fn run(url: &str, arguments: &[&str]) -> Ran {
 }
 
 #[test]
-fn an_empty_folder_and_a_missing_one_are_given_examples_that_run() {
+fn examples_are_written_into_an_empty_or_missing_directory() {
     let folder = tempfile::tempdir().expect("a folder");
     for folder in [folder.path().to_owned(), folder.path().join("missing")] {
         let mut dev = dev(&folder);
@@ -34,13 +34,13 @@ fn an_empty_folder_and_a_missing_one_are_given_examples_that_run() {
         dev.signal(Signal::INT);
         assert_eq!(dev.end().code(), Some(0), "{:?}", dev.seen);
         assert!(folder.join("hello.py").exists());
-        // So that the next folder is not empty for what this one has.
+        // The next round needs a directory without the example.
         std::fs::remove_file(folder.join("hello.py")).expect("it is there");
     }
 }
 
 #[test]
-fn without_a_folder_it_is_actions_in_this_one() {
+fn the_default_directory_is_actions() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = tinpot();
     command.args(["dev", "--port", "0"]).current_dir(folder.path());
@@ -50,7 +50,7 @@ fn without_a_folder_it_is_actions_in_this_one() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_and_the_others_run() {
+fn load_errors_are_printed_and_the_other_files_run() {
     let folder = tempfile::tempdir().expect("a folder");
     file(
         folder.path(),
@@ -65,7 +65,7 @@ fn what_is_wrong_with_a_file_is_said_and_the_others_run() {
     dev.line("SyntaxError");
     assert_eq!(run(&url, &["run", "good"]).ok(), "1\n");
     assert!(run(&url, &["workers", "list"]).ok().contains("SyntaxError"));
-    // Put right, it is picked up; and a file that breaks is reported.
+    // A corrected file is reloaded, and a file that breaks is reported.
     std::fs::write(&bad, "from tinpot import action\n\n@action\ndef better():\n    return 2\n")
         .expect("a file");
     dev.line("new: better");
@@ -79,7 +79,7 @@ fn what_is_wrong_with_a_file_is_said_and_the_others_run() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named_with_a_way_out_and_nothing_is_written() {
+fn a_port_in_use_is_reported_before_anything_is_written() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let folder = tempfile::tempdir().expect("a folder");
@@ -91,12 +91,12 @@ fn a_port_that_is_taken_is_named_with_a_way_out_and_nothing_is_written() {
 }
 
 #[test]
-fn a_python_that_is_none_is_named() {
+fn a_missing_interpreter_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = tinpot();
     command.args(["dev", "--port", "0", "--python", "/nonexistent/python"]).arg(folder.path());
     assert!(Ran::of(command).failed(1).contains("/nonexistent/python"));
-    // A path where no folder can be.
+    // A file stands where the directory should be.
     let path = file(folder.path(), "file", "");
     let mut command = tinpot();
     command.args(["dev", "--port", "0"]).arg(&path);
@@ -104,7 +104,7 @@ fn a_python_that_is_none_is_named() {
 }
 
 #[test]
-fn the_web_interface_is_there_unless_it_is_not_wanted() {
+fn no_ui_serves_the_api_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let start = |more: &[&str]| {
         let mut command = tinpot();

@@ -1,9 +1,11 @@
 //! The commands in the documentation, run as they stand there.
 //!
-//! A comment before a block says what it is: `<!-- file: PATH -->` writes it, `<!-- run -->` runs it in a shell, `<!-- run, exits with: N -->`,
-//! `<!-- run until it prints that -->` again and again until its output is right, `<!-- background until: TEXT -->` starts it and leaves it
-//! running, `<!-- not run: REASON -->` leaves it out. Shell and Python without such a word fail the test. A block of `text` after one that
-//! was run is what it prints: its lines, in order, each with `…` for anything; other lines may stand between them.
+//! A comment before a block says what to do with it: `<!-- file: PATH -->` writes it, `<!-- run
+//! -->` runs it in a shell, `<!-- run, exits with: N -->`, `<!-- run until it prints that -->`
+//! again and again until its output is right, `<!-- background until: TEXT -->` starts it and
+//! leaves it running, `<!-- not run: REASON -->` leaves it out. Blocks of shell and Python without
+//! such a comment fail the test. A block of `text` after one that ran is its output: lines in
+//! order, with `…` for any text; the output may have further lines between them.
 
 use std::fs;
 use std::io::Read;
@@ -14,14 +16,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long anything may take. Generous: it costs nothing where all is well.
+/// The time limit of every wait. A generous limit costs nothing unless a test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The port that the pages speak of.
+/// The port in the pages.
 const PORT: &str = "8000";
 
 #[derive(Debug)]
 struct Block {
-    /// Where it begins.
+    /// The line it starts at.
     line: usize,
     language: String,
     /// The comment before it.
@@ -29,7 +31,7 @@ struct Block {
     text: String,
 }
 
-/// The blocks of a page, in order.
+/// Returns the blocks of a page in order.
 fn blocks(page: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let (mut word, mut open): (Option<String>, Option<Block>) = (None, None);
@@ -53,7 +55,8 @@ fn blocks(page: &str) -> Vec<Block> {
     found
 }
 
-/// Whether `printed` is what a page shows, line by line; a line of `…` alone stands for any number of lines.
+/// Checks that `printed` matches the page line by line; a line of `…` alone stands for any number
+/// of lines.
 fn prints(printed: &str, expected: &str) -> Result<(), String> {
     let mut lines = printed.lines().map(str::trim_end);
     let mut any = false;
@@ -77,7 +80,7 @@ fn prints(printed: &str, expected: &str) -> Result<(), String> {
     }
 }
 
-/// `…` stands for anything.
+/// Returns true if the line matches; `…` stands for any text.
 fn fits(line: &str, wanted: &str) -> bool {
     let mut parts = wanted.split('…');
     let first = parts.next().unwrap_or_default();
@@ -93,7 +96,7 @@ fn fits(line: &str, wanted: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// A folder, a port, and what was started there.
+/// A directory, a port, and the programs started there.
 struct Page {
     folder: tempfile::TempDir,
     port: u16,
@@ -118,19 +121,19 @@ impl Page {
         command.env("PORT", self.port.to_string());
         command.env("TINPOT_SERVER", format!("http://127.0.0.1:{}", self.port));
         command.env("HOME", self.folder.path()).env_remove("XDG_CONFIG_HOME");
-        // A group of its own, so that all of it can be ended.
+        // A process group of its own, so that all of it can be killed.
         command.process_group(0);
         command
     }
 
-    /// What a command prints, and its exit code.
+    /// Runs a command, and returns its output and exit code.
     fn run(&self, text: &str) -> (String, i32) {
         let both = format!("exec 2>&1\n{text}");
         let output = self.shell(&both).output().expect("bash");
         (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().unwrap_or(-1))
     }
 
-    /// Starts something that goes on; waits until it has printed `until`.
+    /// Starts a program in the background, and waits until it has printed `until`.
     fn start(&mut self, text: &str, until: &str) -> Result<(), String> {
         let mut command = self.shell(&format!("exec 2>&1\n{text}"));
         let mut child = command.stdout(Stdio::piped()).spawn().expect("bash");
@@ -138,7 +141,7 @@ impl Page {
             (child.stdout.take().expect("a pipe"), Arc::<Mutex<String>>::default());
         let sink = printed.clone();
         self.running.push(child);
-        // Ends with the program.
+        // The thread ends with the program.
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read @ 1..) = output.read(&mut buffer) {
@@ -158,7 +161,7 @@ impl Page {
         Ok(())
     }
 
-    /// Does what a block says; `printed` is what it has to print.
+    /// Runs a block; `printed` is the expected output.
     fn perform(&mut self, block: &Block, printed: Option<&str>) -> Result<(), String> {
         let right = |(output, code): (String, i32), wanted: i32| {
             if code != wanted {
@@ -225,17 +228,17 @@ fn docs() -> PathBuf {
 }
 
 #[test]
-fn the_readme_does_what_it_says() {
+fn the_commands_of_the_readme_run() {
     perform(&docs().join("../README.md"));
 }
 
-/// The table of parameters in the README: each message is what the command and the API say.
+/// The table of parameters in the README: command and API give each message.
 #[test]
-fn messages_in_the_readme_are_the_real_ones() {
+fn messages_in_the_readme_are_current() {
     let text = fs::read_to_string(docs().join("../README.md")).expect("a page");
     let blocks = blocks(&text);
     let mut page = Page::new();
-    // The file before the server, so that no reload has to be waited for.
+    // The file goes before the server, so that the test need not wait for a reload.
     for wanted in ["file: ", "background"] {
         let of_word = |block: &&Block| block.word.as_ref().is_some_and(|w| w.starts_with(wanted));
         page.perform(blocks.iter().find(of_word).expect("such a block"), None).expect("done");
@@ -260,20 +263,20 @@ fn messages_in_the_readme_are_the_real_ones() {
 }
 
 #[test]
-fn the_tutorial_does_what_it_says() {
+fn the_commands_of_the_tutorial_run() {
     perform(&docs().join("tutorial.md"));
 }
 
 #[test]
-fn the_how_tos_do_what_they_say() {
+fn the_commands_of_the_how_tos_run() {
     for page in fs::read_dir(docs().join("how-to")).expect("a folder") {
         perform(&page.expect("a page").path());
     }
 }
 
-/// The pages, and what in this house they may point to.
+/// The pages, and the files of the repository that they may link to.
 #[test]
-fn links_of_the_documentation_lead_somewhere() {
+fn links_of_the_documentation_resolve() {
     let mut pages = vec![docs().join("../README.md"), docs().join("../ARCHITECTURE.md")];
     for folder in [docs(), docs().join("how-to")] {
         let entries = fs::read_dir(folder).expect("a folder");

@@ -7,13 +7,13 @@ use rustix::process::Signal;
 
 use crate::support::{Process, Server, tinpot};
 
-/// The execution that a line of advice is about.
+/// Returns the id of the execution in a line of advice.
 fn id_in(line: &str) -> String {
     line.split_whitespace().last().expect("an id").to_owned()
 }
 
 #[test]
-fn once_leaves_the_execution_alone_and_says_how_to_cancel_it() {
+fn one_ctrl_c_leaves_the_execution_running_and_prints_how_to_cancel_it() {
     let server = Server::shared();
     let mut run = Process::start(server.tinpot(&["run", "slow"]));
     run.line("line 2");
@@ -30,7 +30,7 @@ fn once_leaves_the_execution_alone_and_says_how_to_cancel_it() {
 }
 
 #[test]
-fn twice_cancels_and_waits_for_the_end() {
+fn two_ctrl_c_cancel_the_execution_and_wait_for_its_end() {
     let server = Server::shared();
     let mut run = Process::start(server.tinpot(&["run", "slow"]));
     run.line("line 2");
@@ -42,7 +42,7 @@ fn twice_cancels_and_waits_for_the_end() {
 }
 
 #[test]
-fn an_execution_that_ends_after_the_first_ends_as_ever() {
+fn an_execution_that_ends_after_one_ctrl_c_is_reported() {
     let server = Server::shared();
     let mut run = Process::start(server.tinpot(&["run", "slow", "--seconds", "1"]));
     run.line("line 2");
@@ -52,7 +52,7 @@ fn an_execution_that_ends_after_the_first_ends_as_ever() {
 }
 
 #[test]
-fn sigterm_leaves_at_once() {
+fn sigterm_ends_the_command_at_once() {
     let server = Server::shared();
     let mut run = Process::start(server.tinpot(&["run", "slow"]));
     run.line("line 1");
@@ -65,10 +65,10 @@ fn sigterm_leaves_at_once() {
 }
 
 #[test]
-fn while_an_execution_waits_in_its_queue() {
+fn ctrl_c_works_while_the_execution_is_queued() {
     let server = Server::shared();
     let mut run = Process::start(server.tinpot(&["run", "say", "--delay", "300"]));
-    // Nothing is written before it starts: its id is known from the list.
+    // A queued execution has no output; the list has its id.
     let list = ["executions", "list", "--action", "say", "--status", "queued", "--json"];
     let deadline = Instant::now() + crate::support::PATIENCE;
     while server.run(&list).ok().is_empty() {
@@ -81,12 +81,12 @@ fn while_an_execution_waits_in_its_queue() {
 }
 
 #[test]
-fn before_the_server_has_answered() {
+fn ctrl_c_works_before_the_server_has_answered() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let mut command = tinpot();
     command.args(["run", "x", "-q", "--server", &url]);
-    // The first request asks for the action, where signals do what they always do.
+    // The first request asks for the action; signals have their default effect until then.
     let mut run = Process::start(command);
     let connection = listener.accept().expect("a request");
     run.signal(Signal::INT);
@@ -109,7 +109,7 @@ fn before_the_server_has_answered() {
 }
 
 #[test]
-fn while_a_log_is_followed() {
+fn ctrl_c_ends_a_followed_log() {
     let server = Server::shared();
     let id = server.running();
     let mut logs = Process::start(server.tinpot(&["executions", "logs", "-f", &id]));
@@ -121,7 +121,7 @@ fn while_a_log_is_followed() {
 }
 
 #[test]
-fn a_server_that_is_asked_to_end_ends_what_runs_and_then_itself() {
+fn a_server_drains_before_it_ends() {
     let mut server = Server::start();
     server.running();
     server.process().signal(Signal::TERM);
@@ -130,7 +130,7 @@ fn a_server_that_is_asked_to_end_ends_what_runs_and_then_itself() {
 }
 
 #[test]
-fn what_runs_without_a_server_is_cancelled_at_once() {
+fn ctrl_c_cancels_an_execution_of_exec() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = include_str!("actions.py");
     let path = crate::support::file(folder.path(), "actions.py", text);
@@ -144,7 +144,7 @@ fn what_runs_without_a_server_is_cancelled_at_once() {
     assert_eq!(advice, None, "there is no server to come back to");
 }
 
-/// What serves, and the line by which it says that it does.
+/// The servers, each with the line that shows it is ready.
 fn serving(folder: &std::path::Path) -> Vec<(Process, &'static str)> {
     let text = include_str!("actions.py");
     crate::support::file(folder, "actions.py", text);
@@ -169,7 +169,7 @@ fn serving(folder: &std::path::Path) -> Vec<(Process, &'static str)> {
 }
 
 #[test]
-fn what_serves_ends_in_order_even_when_no_broker_is_there_which_it_says() {
+fn servers_shut_down_in_order_without_a_broker() {
     let folder = tempfile::tempdir().expect("a folder");
     for (mut process, begun) in serving(folder.path()) {
         process.line(begun);
@@ -180,7 +180,7 @@ fn what_serves_ends_in_order_even_when_no_broker_is_there_which_it_says() {
 }
 
 #[test]
-fn a_coordinator_with_its_own_broker_ends_without_talk_of_an_outage() {
+fn a_coordinator_with_an_embedded_broker_logs_no_outage_at_its_end() {
     let broker = format!("127.0.0.1:{}", crate::support::free_port());
     let mut command = tinpot();
     command.args(["coordinator", "--port", "0", "--store", "memory", "--embedded-broker", &broker]);
@@ -193,7 +193,7 @@ fn a_coordinator_with_its_own_broker_ends_without_talk_of_an_outage() {
 }
 
 #[test]
-fn what_serves_ends_at_once_when_it_is_told_twice() {
+fn a_second_signal_ends_a_server_at_once() {
     let mut server = Server::start();
     server.running();
     server.process().signal(Signal::INT);
@@ -203,7 +203,7 @@ fn what_serves_ends_at_once_when_it_is_told_twice() {
 }
 
 #[test]
-fn while_the_server_is_away() {
+fn ctrl_c_works_while_the_server_is_away() {
     let mut server = Server::start();
     let begin = |arguments: &[&str]| {
         let mut run = Process::start(server.tinpot(arguments));
@@ -222,7 +222,7 @@ fn while_the_server_is_away() {
     twice.signal(Signal::INT);
     assert_eq!(once.end().code(), Some(130), "{:?}", once.seen);
     assert_eq!(logs.end().code(), Some(130), "{:?}", logs.seen);
-    // It cannot be asked to cancel.
+    // The server cannot be reached to cancel the execution.
     assert_eq!(twice.end().code(), Some(8), "{:?}", twice.seen);
     assert!(
         twice.seen.iter().any(|line| line.contains("cannot reach the server")),

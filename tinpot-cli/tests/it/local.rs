@@ -1,4 +1,4 @@
-//! What needs no server: `init`, `check`, `exec`, `doctor`, `version`.
+//! Commands without a server: `init`, `check`, `exec`, `doctor`, `version`.
 
 use serde_json::Value;
 
@@ -6,13 +6,13 @@ use crate::support::{Ran, Server, file, free_port, tinpot};
 
 fn run(arguments: &[&str]) -> Ran {
     let mut command = tinpot();
-    // Nobody listens there.
+    // No program listens there.
     command.env("TINPOT_SERVER", "http://127.0.0.1:1").args(arguments);
     Ran::of(command)
 }
 
 #[test]
-fn init_writes_examples_that_check_finds_good() {
+fn init_writes_examples_that_pass_check() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a b");
     let dir = path.to_str().expect("text");
@@ -29,7 +29,7 @@ fn init_writes_examples_that_check_finds_good() {
 }
 
 #[test]
-fn check_says_what_is_wrong_and_where() {
+fn check_reports_errors_with_their_place() {
     let folder = tempfile::tempdir().expect("a folder");
     file(folder.path(), "good.py", "from tinpot import action\n\n@action\ndef good():\n    pass\n");
     file(
@@ -82,7 +82,7 @@ fn exec_runs_one_action_as_a_worker_would() {
 }
 
 #[test]
-fn the_doctor_looks_at_everything_and_says_what_to_do() {
+fn doctor_checks_everything_and_suggests_remedies() {
     let server = Server::shared();
     let port = server.url.rsplit(':').next().expect("a port");
     let doctor = |more: &[&str]| {
@@ -100,12 +100,12 @@ fn the_doctor_looks_at_everything_and_says_what_to_do() {
     for what in ["server", "clock", "port", "disk", "temporary", "python"] {
         assert_eq!(state(&found, what), "ok", "{what}: {found:?}");
     }
-    assert_eq!(state(&found, "broker"), "warning", "nobody needs one here: {found:?}");
+    assert_eq!(state(&found, "broker"), "warning", "no broker is needed here: {found:?}");
     assert!(["ok", "warning"].contains(&&*state(&found, "cgroups")), "{found:?}");
     for finding in found.iter().filter(|finding| finding["state"] != "ok") {
         assert!(finding["do"].as_str().is_some_and(|text| !text.is_empty()), "{finding}");
     }
-    // What is wrong is a problem, and the command says so by its code.
+    // Every fault is a problem, and shows in the exit code.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken_port = taken.local_addr().expect("an address").port().to_string();
     for (arguments, what) in [
@@ -141,7 +141,7 @@ fn the_doctor_looks_at_everything_and_says_what_to_do() {
 }
 
 #[test]
-fn version_tells_both() {
+fn version_prints_both_versions() {
     let own = env!("CARGO_PKG_VERSION");
     let ran = run(&["version"]);
     assert!(

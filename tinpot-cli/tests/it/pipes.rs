@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::support::Server;
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
+fn a_closed_pipe_ends_the_command_quietly() {
     let server = Server::shared();
     let id = server.run(&["run", "lines", "--number", "20000", "--detach"]).ok().trim().to_owned();
     server.run(&["executions", "watch", &id, "-q"]).ok();
@@ -29,7 +29,7 @@ fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
 }
 
 #[test]
-fn a_run_whose_log_nobody_reads_any_more_says_that_it_still_runs() {
+fn a_run_with_a_closed_log_exits_with_7() {
     let server = Server::shared();
     let mut command = server.tinpot(&["run", "slow"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -51,7 +51,7 @@ fn a_run_whose_log_nobody_reads_any_more_says_that_it_still_runs() {
 }
 
 #[test]
-fn help_into_a_pipe_that_is_closed_is_no_crash() {
+fn help_into_a_closed_pipe_does_not_crash() {
     let mut command = crate::support::tinpot();
     command.arg("--help").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command starts");
@@ -62,7 +62,7 @@ fn help_into_a_pipe_that_is_closed_is_no_crash() {
 }
 
 #[test]
-fn no_command_minds_that_nobody_reads_it() {
+fn no_command_fails_because_of_a_closed_pipe() {
     let server = Server::shared();
     let id = server.run(&["run", "say", "--detach"]).ok().trim().to_owned();
     server.run(&["executions", "watch", &id, "-q"]).ok();

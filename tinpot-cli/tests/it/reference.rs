@@ -18,11 +18,11 @@ fn held_to(name: &str, text: &str) {
 }
 
 #[test]
-fn reference_of_the_commands() {
+fn the_reference_of_the_commands_is_current() {
     held_to("cli.md", &tinpot_cli::cli_reference());
 }
 
 #[test]
-fn reference_of_the_settings() {
+fn the_reference_of_the_settings_is_current() {
     held_to("configuration.md", &tinpot_cli::configuration_reference());
 }

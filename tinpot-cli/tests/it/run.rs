@@ -19,7 +19,7 @@ fn the_result_is_on_stdout_and_the_log_on_stderr() {
     assert_eq!(lines, ["to stderr", "to stdout"]);
     let quiet = server.run(&["run", "echo", "--text", "x", "-q"]);
     assert_eq!((quiet.json()["text"].clone(), &*quiet.stderr), (json!("x"), ""));
-    // Text is printed as it is, and nothing is nothing.
+    // Text is printed as it is, and null prints nothing.
     assert_eq!(server.run(&["run", "say", "--text", "a \"b\""]).ok(), "a \"b\"\n");
     assert_eq!(server.run(&["run", "noop"]).ok(), "");
 }
@@ -60,7 +60,7 @@ fn parameters_come_from_flags_pairs_files_and_standard_input() {
     let got =
         Ran::with_input(server.tinpot(&["run", "echo", "--data", "-"]), r#"{"text": "piped"}"#);
     assert_eq!(got.json()["text"], "piped");
-    // Options before the name count as well.
+    // Options before the name of the action count too.
     assert_eq!(
         server.run(&["run", "-p", "text=early", "--json", "echo"]).json()["result"]["text"],
         "early"
@@ -68,7 +68,7 @@ fn parameters_come_from_flags_pairs_files_and_standard_input() {
 }
 
 #[test]
-fn json_says_how_it_ended() {
+fn json_output_has_the_outcome() {
     let server = Server::shared();
     let ended = server.run(&["run", "say", "--json"]).json();
     assert_eq!(
@@ -88,7 +88,7 @@ fn json_says_how_it_ended() {
 fn help_is_made_from_the_schema() {
     let server = Server::shared();
     let ran = server.run(&["run", "echo", "--help"]);
-    // However it is wrapped.
+    // The wrapping of the help text does not matter.
     let help = ran.ok().split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         "Give back what came.",
@@ -115,7 +115,7 @@ fn help_is_made_from_the_schema() {
 }
 
 #[test]
-fn a_detached_one_is_named_and_the_same_key_is_the_same_execution() {
+fn detach_prints_the_id_and_the_same_key_is_the_same_execution() {
     let server = Server::shared();
     let run = |text: &str| {
         server.run(&["run", "say", "--text", text, "--detach", "--idempotency-key", "one"])
@@ -146,7 +146,7 @@ fn a_detached_one_is_named_and_the_same_key_is_the_same_execution() {
 }
 
 #[test]
-fn a_log_keeps_its_colours_to_itself_where_nobody_sees_them() {
+fn a_log_has_no_colours_without_a_terminal() {
     let ran = Server::shared().run(&["run", "colours"]);
     ran.ok();
     assert_eq!(ran.stderr, "red text\n");

@@ -1,9 +1,9 @@
-//! What came with the second edition of the API: who asks, running again, pausing, draining, searching.
+//! Steering: requesters, reruns, pausing, draining and searches.
 
 use crate::support::Server;
 
 #[test]
-fn who_asks_is_kept() {
+fn the_requester_is_recorded() {
     let server = Server::shared();
     let mut command = server.tinpot(&["run", "noop", "--detach"]);
     command.env("USER", "ada");
@@ -13,7 +13,7 @@ fn who_asks_is_kept() {
     assert!(shown["requested_by"].as_str().is_some_and(|by| by.starts_with("ada@")), "{shown}");
     let by = shown["requested_by"].as_str().expect("text");
     assert!(server.run(&["executions", "list", "--requested-by", by]).ok().contains(id));
-    // As under systemd, where no variable says it.
+    // No variable names the user, as under systemd.
     let mut command = server.tinpot(&["run", "noop", "--detach"]);
     command.env_remove("USER").env("LOGNAME", "");
     let ran = crate::support::Ran::of(command);
@@ -26,7 +26,7 @@ fn who_asks_is_kept() {
 }
 
 #[test]
-fn why_an_execution_does_not_start_is_said() {
+fn the_reason_for_waiting_is_printed() {
     let server = crate::support::Server::start();
     server.run(&["queues", "pause", "aside"]).ok();
     let mut run = crate::support::Process::start(server.tinpot(&["run", "aside"]));
@@ -38,7 +38,7 @@ fn why_an_execution_does_not_start_is_said() {
 }
 
 #[test]
-fn what_was_run_is_run_again() {
+fn an_execution_is_run_again() {
     let server = Server::shared();
     let id = server.run(&["run", "say", "--text", "again", "--detach"]).ok().trim().to_owned();
     assert_eq!(server.run(&["executions", "rerun", &id]).ok(), "again\n");
@@ -50,7 +50,7 @@ fn what_was_run_is_run_again() {
 }
 
 #[test]
-fn a_queue_is_paused_and_goes_on() {
+fn a_queue_is_paused_and_resumed() {
     let server = Server::shared();
     assert!(server.run(&["queues", "pause", "aside"]).ok().contains("aside is paused"));
     let id = server.run(&["run", "aside", "--detach"]).ok().trim().to_owned();
@@ -83,13 +83,13 @@ fn a_worker_is_drained() {
 }
 
 #[test]
-fn the_api_describes_itself() {
+fn openapi_prints_the_description() {
     let openapi = Server::shared().run(&["openapi"]).json();
     assert!(openapi["paths"]["/api/actions/{name}/execute"].is_object(), "{openapi}");
 }
 
 #[test]
-fn several_statuses_are_asked_for_at_once() {
+fn several_statuses_are_listed_at_once() {
     let server = Server::shared();
     let id = server.run(&["run", "fail", "--detach"]).ok().trim().to_owned();
     server.wait_for(&id, "failed");
@@ -102,7 +102,7 @@ fn several_statuses_are_asked_for_at_once() {
 }
 
 #[test]
-fn both_versions_are_told() {
+fn versions_of_command_and_server_are_printed() {
     let both = Server::shared().run(&["version", "--json"]).json();
     assert_eq!(
         (&both["version"], &both["server"]["version"]),

@@ -1,4 +1,4 @@
-//! Processes that end with their test, and a server that tests share while any of them needs it.
+//! Processes that end with their test, and a server that the tests share.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// Longer than anything here takes on a busy machine.
+/// The time limit of every wait: more than a busy machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 const ACTIONS: &str = include_str!("actions.py");
 
-/// The command, with nothing of whoever runs the tests in its environment.
+/// Returns the command, without the environment of the user who runs the tests.
 pub(crate) fn tinpot() -> Command {
-    // Whatever started the tests may ignore SIGINT, as shells have it for what runs in their background.
+    // The parent of the tests may ignore SIGINT, as shells do for background jobs.
     let mut command = Command::new("env");
     command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_tinpot")]);
     let ours = [
@@ -60,7 +60,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The server of all tests that only look at it from outside.
+    /// Returns the server that all tests without side effects share.
     pub(crate) fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +72,7 @@ impl Server {
         server
     }
 
-    /// A server of one's own.
+    /// Starts a server for one test.
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("actions.py"), ACTIONS).expect("a file");
@@ -83,7 +83,7 @@ impl Server {
         Self { process, url, _folder: folder }
     }
 
-    /// The command, for this server.
+    /// Returns the command for this server.
     pub(crate) fn tinpot(&self, arguments: &[&str]) -> Command {
         let mut command = tinpot();
         command.env("TINPOT_SERVER", &self.url).args(arguments);
@@ -95,7 +95,7 @@ impl Server {
         Ran::of(self.tinpot(arguments))
     }
 
-    /// An execution that runs until it is ended.
+    /// Starts an execution that runs until it is cancelled.
     pub(crate) fn running(&self) -> String {
         let id = self.run(&["run", "slow", "--detach"]).ok().trim().to_owned();
         self.wait_for(&id, "running");
@@ -119,7 +119,7 @@ impl Server {
     }
 }
 
-/// What a command that has ended did.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -132,7 +132,7 @@ impl Ran {
         Self::from(command.output().expect("the command starts"))
     }
 
-    /// With something on standard input.
+    /// Runs a command with text on standard input.
     pub(crate) fn with_input(mut command: Command, input: &str) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
@@ -141,20 +141,20 @@ impl Ran {
         Self::from(child.wait_with_output().expect("it ends"))
     }
 
-    /// Standard output, if it went well.
+    /// Returns standard output, and asserts success.
     #[track_caller]
     pub(crate) fn ok(&self) -> &str {
         assert_eq!(self.code, Some(0), "{self:?}");
         &self.stdout
     }
 
-    /// Standard output as JSON.
+    /// Returns standard output as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(self.ok()).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// Standard error, if it ended with that code.
+    /// Returns standard error, and asserts the exit code.
     #[track_caller]
     pub(crate) fn failed(&self, code: i32) -> &str {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -177,13 +177,13 @@ impl From<Output> for Ran {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    /// The lock only because servers are shared.
+    /// A lock, since the tests share servers.
     lines: Mutex<Receiver<String>>,
     pub(crate) seen: Vec<String>,
 }
 
 impl Process {
-    /// Starts it; the lines of standard output and standard error come together.
+    /// Starts a command, and merges the lines of standard output and standard error.
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
@@ -210,7 +210,7 @@ impl Process {
         lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Waits for a line with that text.
+    /// Waits for a line that contains the text.
     #[track_caller]
     pub(crate) fn line(&mut self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
@@ -230,7 +230,7 @@ impl Process {
         }
     }
 
-    /// The address that a server says it listens on.
+    /// Waits for the address that a server prints.
     #[track_caller]
     pub(crate) fn url(&mut self) -> String {
         let line = self.line("Tinpot listens on http://");
@@ -247,11 +247,11 @@ impl Process {
         self.child.wait().expect("it was started here");
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     #[track_caller]
     pub(crate) fn end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
-        // Its lines end with it.
+        // The output ends with the process.
         loop {
             match self.next(deadline) {
                 Ok(line) => self.seen.push(line),
@@ -271,20 +271,20 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on.
+/// Returns a port that is free now.
 pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
 
-/// A file with a text.
+/// Writes a file.
 pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, text).expect("a file");
     path
 }
 
-/// What a server answers to a browser that asks for a page: head and body.
+/// Returns head and body of a page, as a browser asks for it.
 pub(crate) fn page(url: &str, path: &str) -> String {
     let host = url.trim_start_matches("http://");
     let mut connection = std::net::TcpStream::connect(host).expect("the server is there");

@@ -8,7 +8,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::support::Server;
 
-/// Runs a command on a terminal of its own; its code, and all that it wrote there.
+/// Runs a command on a terminal of its own, and returns its exit code and output.
 fn on_terminal(mut command: Command) -> (Option<i32>, String) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&terminal).expect("ours");
@@ -22,7 +22,7 @@ fn on_terminal(mut command: Command) -> (Option<i32>, String) {
     let end = || other.try_clone().expect("a descriptor");
     let mut child =
         command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("the command starts");
-    // The command has the last copies of the other end: reading ends when it does.
+    // The command has the last copies of the other end, so that reading ends with the command.
     drop(command);
     drop(other);
     let (mut terminal, mut text) = (File::from(terminal), Vec::new());
@@ -34,7 +34,7 @@ fn on_terminal(mut command: Command) -> (Option<i32>, String) {
 }
 
 #[test]
-fn there_is_a_bar_on_a_terminal_and_none_elsewhere() {
+fn the_progress_bar_is_drawn_on_a_terminal_only() {
     let server = Server::shared();
     let arguments = ["run", "slow", "--seconds", "0.4"];
     let (code, text) = on_terminal(server.tinpot(&arguments));
@@ -53,7 +53,7 @@ fn there_is_a_bar_on_a_terminal_and_none_elsewhere() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_not_against_ones_will() {
+fn colours_need_a_terminal_and_respect_no_color() {
     let server = Server::shared();
     server.run(&["run", "fail", "--detach"]).ok();
     let (_, text) = on_terminal(server.tinpot(&["actions", "list"]));

@@ -9,7 +9,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use crate::support::{Ran, file, tinpot};
 
 #[test]
-fn certificates_are_those_of_the_system_and_others_are_refused() {
+fn only_certificates_of_the_system_are_trusted() {
     let key = rcgen::KeyPair::generate().expect("a key");
     let names = vec!["localhost".to_owned()];
     let certificate = rcgen::CertificateParams::new(names)
@@ -34,7 +34,7 @@ fn certificates_are_those_of_the_system_and_others_are_refused() {
             let Ok(connection) = connection else { return };
             let tls = rustls::ServerConnection::new(config.clone()).expect("a connection");
             let mut stream = rustls::StreamOwned::new(tls, connection);
-            // A client that does not trust us says nothing.
+            // A client that does not trust the certificate sends no request.
             if stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
                 let _ = stream.flush();
