@@ -1,6 +1,7 @@
-//! A transport of your own: a coordinator and a worker that share nothing but a directory of Unix sockets.
+//! A transport of your own: a coordinator and a worker that meet at a hub on a Unix socket.
 //!
-//! The transport itself is `examples/src/unix_transport.rs`; `examples/tests/it` holds it to the conformance suite.
+//! The transport itself is `examples/src/unix_socket.rs`, on top of `Reconnecting`;
+//! `examples/tests/it` runs the conformance suite on it.
 //!
 //! ```sh
 //! cargo run --example custom_transport
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tinpot_core::transport::Reconnecting;
 use tinpot_core::{Coordinator, FunctionExecutor, Json, Worker};
-use tinpot_examples::UnixTransport;
+use tinpot_examples::{UnixHub, UnixSocket};
 
 #[derive(Deserialize, JsonSchema)]
 struct Square {
@@ -20,17 +22,15 @@ struct Square {
 
 #[tokio::main]
 async fn main() -> Result<(), tinpot_examples::AnyError> {
-    let directory = std::env::temp_dir().join(format!("tinpot-sockets-{}", std::process::id()));
+    let path = std::env::temp_dir().join(format!("tinpot-hub-{}", std::process::id()));
+    let _hub = UnixHub::bind(&path)?;
+    let connect = || Reconnecting::builder(UnixSocket::new(&path)).connect();
     let executor = FunctionExecutor::builder()
         .action("square", |_context, Square { of }| async move { Ok::<_, String>(of * of) })
         .build()?;
 
-    let coordinator = Coordinator::builder(UnixTransport::new(&directory)?).start().await?;
-    let worker = Worker::builder(UnixTransport::new(&directory)?)
-        .executor(executor)
-        .slots(8)
-        .start()
-        .await?;
+    let coordinator = Coordinator::builder(connect().await?).start().await?;
+    let worker = Worker::builder(connect().await?).executor(executor).slots(8).start().await?;
     let mut catalogue = coordinator.watch_catalogue();
     drop(catalogue.wait_for(|catalogue| catalogue.contains_key("square")).await);
 
@@ -49,6 +49,6 @@ async fn main() -> Result<(), tinpot_examples::AnyError> {
 
     worker.shutdown(Duration::from_secs(1)).await;
     coordinator.shutdown().await;
-    std::fs::remove_dir_all(directory)?;
+    std::fs::remove_file(path)?;
     Ok(())
 }

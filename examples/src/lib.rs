@@ -1,13 +1,17 @@
 //! Code that the example programs share. Settings, serving and shutdown are those of `tinpot-server`.
 
-mod unix_transport;
+mod shell_executor;
+mod unix_hub;
+mod unix_socket;
 
 pub use tinpot_server::settings::{
     ActionsSettings, HttpSettings, ProtocolSettings, RESULT_BYTES, SelectionSettings, StoreSettings,
 };
 pub use tinpot_server::{exit, init_tracing, serve, shutdown};
 
-pub use self::unix_transport::UnixTransport;
+pub use self::shell_executor::shell_executor;
+pub use self::unix_hub::UnixHub;
+pub use self::unix_socket::UnixSocket;
 
 /// The error of an example program: any error.
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,3 +1,4 @@
-//! The transport of the `custom_transport` example is a whole one: it passes the suite that every transport has to pass.
+//! The conformance suites on the transport and the executor of the examples.
 
+mod custom_executor;
 mod custom_transport;

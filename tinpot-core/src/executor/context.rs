@@ -1,4 +1,4 @@
-//! What an attempt is given: what to run, and the ways to talk to the world around it.
+//! The input of an attempt: what to run, and the means to communicate while it runs.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,8 +21,9 @@ use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::model::time::Timestamp;
 
-/// How many children an attempt remembers to have told of: 64 KiB. Beyond that one may be told of twice.
-const TOLD_CHILDREN: usize = 4096;
+/// Children with a key that an attempt remembers to have logged: 64 KiB. Beyond that, a child may
+/// be logged twice.
+const LOGGED_CHILDREN: usize = 4096;
 
 /// One try at an execution: what to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,12 +39,12 @@ pub struct Attempt {
     pub action: Arc<str>,
     /// The parameters, a JSON object that was checked against the action's schema.
     pub parameters: Json,
-    /// How long it may run. The worker enforces this by a [`Stop`]; it is here for information.
+    /// The longest time that it may run, for information. The worker enforces it by a [`Stop`].
     pub timeout: Option<Duration>,
 }
 
 impl Attempt {
-    /// The first attempt at an execution, without a timeout.
+    /// Returns the first attempt at an execution, without a timeout.
     pub fn new(
         execution: ExecutionId,
         fence: Fence,
@@ -60,7 +61,7 @@ impl Attempt {
         self
     }
 
-    /// Sets how long it may run.
+    /// Sets the longest time that it may run.
     #[must_use]
     pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
@@ -68,29 +69,29 @@ impl Attempt {
     }
 }
 
-/// The two ends of a stop request. A later, shorter stop replaces an earlier one.
+/// Returns the two ends of a stop request. A later, shorter stop replaces an earlier one.
 pub fn stop_channel() -> (watch::Sender<Option<Stop>>, watch::Receiver<Option<Stop>>) {
     watch::channel(None)
 }
 
-/// What a [`Context`] is made of.
+/// The parts of a [`Context`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ContextParts {
-    /// Takes the attempt's log lines.
+    /// The writer of the attempt's log.
     pub logs: LogWriter,
-    /// Says when the attempt has to end.
+    /// The receiver of requests to end the attempt.
     pub stop: watch::Receiver<Option<Stop>>,
-    /// Takes the attempt's progress; the last one counts.
+    /// The sender of the attempt's progress; the last report counts.
     pub progress: watch::Sender<Option<Progress>>,
-    /// Takes the attempt's calls of other actions; without it they fail.
+    /// The sender of the attempt's calls of other actions; without it, calls fail.
     pub calls: Option<CallSender>,
     /// The number of the attempt.
     pub attempt: u32,
 }
 
 impl ContextParts {
-    /// The parts that there have to be, for a first attempt.
+    /// Returns the required parts, for a first attempt.
     pub fn new(
         logs: LogWriter,
         stop: watch::Receiver<Option<Stop>>,
@@ -99,7 +100,7 @@ impl ContextParts {
         Self { logs, stop, progress, calls: None, attempt: 1 }
     }
 
-    /// Sets where calls of other actions go.
+    /// Sets the sender of calls of other actions.
     #[must_use]
     pub fn calls(mut self, calls: CallSender) -> Self {
         self.calls = Some(calls);
@@ -114,13 +115,13 @@ impl ContextParts {
     }
 }
 
-/// What an attempt may use while it runs; cheap to clone.
+/// The means of an attempt while it runs; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context {
     logs: LogWriter,
     stop: watch::Receiver<Option<Stop>>,
     shared: Arc<SharedParts>,
-    /// The step that this is the context of.
+    /// The step of this context.
     span: Option<SpanId>,
 }
 
@@ -130,64 +131,65 @@ struct SharedParts {
     calls: Option<CallSender>,
     attempt: u32,
     spans: AtomicU32,
-    /// Children that were asked for under a key, so that asking again does not tell of them again.
-    told: Mutex<HashSet<ExecutionId>>,
+    /// Children that were called with a key, so that calling them again does not log them again.
+    logged: Mutex<HashSet<ExecutionId>>,
 }
 
 impl Context {
-    /// A context of these parts: what a worker does for each attempt, and a test for the executor under test.
+    /// Returns a context of these parts. Workers make one per attempt, and tests of executors do.
     pub fn new(parts: ContextParts) -> Self {
         let ContextParts { logs, stop, progress, calls, attempt } = parts;
         let spans = AtomicU32::new(0);
-        let told = Mutex::default();
-        let shared = Arc::new(SharedParts { progress, calls, attempt, spans, told });
+        let logged = Mutex::default();
+        let shared = Arc::new(SharedParts { progress, calls, attempt, spans, logged });
         Self { logs, stop, shared, span: None }
     }
 
-    /// Takes log lines, many at a time.
+    /// Returns the writer of the log, for many lines at a time.
     pub fn logs(&self) -> &LogWriter {
         &self.logs
     }
 
-    /// Writes one line to the log; a message with line ends becomes several.
+    /// Writes a message to the log; each of its lines becomes a line.
     pub async fn log(&self, level: Level, message: impl AsRef<str>) {
         let lines = message.as_ref().lines().map(str::to_owned).collect();
         let lines = LogLines { span: self.span, ..LogLines::new(Stream::Log, level, lines) };
         self.logs.write_lines(lines).await;
     }
 
-    /// Says how far the action has come.
+    /// Reports the progress of the action.
     pub fn progress(&self, done: f64, total: Option<f64>, message: impl Into<String>) {
         let message = self.logs.shown(message.into());
         self.shared.progress.send_replace(Some(Progress { done, total, message }));
         self.logs.wake();
     }
 
-    /// Says in Markdown what there is to say about all of it; the last text counts.
+    /// Sets the summary of the attempt, in Markdown; the last one counts.
     pub fn summary(&self, markdown: impl Into<String>) {
         self.logs.event(&LogEvent::Summary { markdown: markdown.into() });
     }
 
-    /// The number of the attempt.
+    /// Returns the number of the attempt.
     pub fn attempt(&self) -> u32 {
         self.shared.attempt
     }
 
-    /// The step that this is the context of; none at the top.
+    /// Returns the step of this context; `None` outside of steps.
     pub fn span_id(&self) -> Option<SpanId> {
         self.span
     }
 
-    /// The same context within another step.
+    /// Returns this context within another step.
     #[must_use]
     pub fn within(&self, span: Option<SpanId>) -> Self {
         Self { span, ..self.clone() }
     }
 
-    /// Runs a part of the action as a step with a name: what it logs and calls through the context that it is given belongs to that step.
+    /// Runs a part of the action as a named step. Log lines and calls through the context that the
+    /// step receives belong to it.
     ///
     /// # Errors
-    /// What the step returns.
+    /// The error of the step.
     pub async fn step<T, E, Fut>(
         &self,
         name: &str,
@@ -209,12 +211,13 @@ impl Context {
         result
     }
 
-    /// Has another action run, on whichever worker serves its queue, and waits for its end. Meanwhile this attempt takes no slot. The child
-    /// is cancelled when this attempt ends, however it does.
+    /// Calls another action, on any worker that serves its queue, and waits for its outcome.
+    /// Meanwhile this attempt takes no slot. When this attempt ends in any way, the child is
+    /// cancelled.
     ///
     /// # Errors
-    /// Those of [`Coordinator::submit`](crate::Coordinator::submit); `Unavailable` when there is nobody to ask; `InvalidInput` when executions
-    /// are nested too deep.
+    /// Those of [`Coordinator::submit`](crate::Coordinator::submit); `Unavailable` outside of a
+    /// worker; `InvalidInput` if executions are nested too deep; `Closed` if the attempt has ended.
     pub async fn run(
         &self,
         action: &str,
@@ -226,7 +229,8 @@ impl Context {
         Ok((child.execution, outcome))
     }
 
-    /// Has another action run, and does not wait. It goes on when this attempt ends, but ends when this execution is cancelled.
+    /// Calls another action without waiting. The child goes on when this attempt ends, and is
+    /// cancelled with this execution.
     ///
     /// # Errors
     /// Those of [`run`](Self::run).
@@ -239,10 +243,11 @@ impl Context {
         Ok(self.ask(action, parameters, options, false).await?.execution)
     }
 
-    /// [`run`](Self::run) with typed parameters and result.
+    /// Calls another action with typed parameters, and returns its typed result.
     ///
     /// # Errors
-    /// Those of `run`; `Other` when the child does not succeed, with its execution and its error.
+    /// Those of [`run`](Self::run); `Other` if the child does not succeed, with its execution and
+    /// its failure.
     pub async fn call<R: DeserializeOwned>(
         &self,
         action: &str,
@@ -268,7 +273,7 @@ impl Context {
         wait: bool,
     ) -> Result<Child, Error> {
         let Some(calls) = &self.shared.calls else {
-            let message = "nobody here can have other actions run";
+            let message = "cannot call other actions: this attempt runs outside of a worker";
             return Err(Error::new(ErrorKind::Unavailable, message));
         };
         let has_key = options.idempotency_key.is_some();
@@ -282,22 +287,24 @@ impl Context {
     }
 
     fn is_news(&self, child: ExecutionId) -> bool {
-        let mut told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= TOLD_CHILDREN {
-            told.clear();
+        let mut logged = self.shared.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() >= LOGGED_CHILDREN {
+            logged.clear();
         }
-        told.insert(child)
+        logged.insert(child)
     }
 
-    /// Keeps `text` out of what is written from now on: log lines, progress, the result and the error have `***` in its place, also where
-    /// it is in JSON or base64. Parameters whose schema says `"writeOnly": true` are masked without asking.
+    /// Masks `text` from now on: log lines, progress, the result and the failure show `***`
+    /// instead, also within JSON and base64. Parameters with `"writeOnly": true` in their schema
+    /// are always masked.
     ///
-    /// The best that can be done, and no more: what is cut, encoded in another way or shorter than 4 characters is not found.
+    /// Masking is best effort: a text that is cut, encoded otherwise or shorter than 4 characters
+    /// is not found.
     pub fn mask(&self, text: impl AsRef<str>) {
         self.logs.mask(text.as_ref());
     }
 
-    /// Resolves when the attempt is asked to end; never before, and at once when it already is.
+    /// Resolves when the attempt is asked to end, at once if it already was.
     pub async fn stopped(&self) -> Stop {
         let mut stop = self.stop.clone();
         loop {
@@ -305,7 +312,7 @@ impl Context {
                 return stop;
             }
             if stop.changed().await.is_err() {
-                // Nobody is left who could ask.
+                // The sender is gone: no request can come.
                 std::future::pending::<()>().await;
             }
         }
@@ -335,18 +342,18 @@ impl Context {
         }
     }
 
-    /// The request to end, when there is one.
+    /// Returns the request to end, if there is one.
     pub fn stop_requested(&self) -> Option<Stop> {
         *self.stop.borrow()
     }
 
-    /// Every request to end: the first may be followed by a shorter one.
+    /// Returns a receiver of all requests to end: a shorter one may follow the first.
     pub fn stop_requests(&self) -> watch::Receiver<Option<Stop>> {
         self.stop.clone()
     }
 }
 
-/// A step that has begun. When it is dropped without an end, the future that it was in was.
+/// An open step. It is dropped without an end if the future of the step is.
 struct OpenSpan {
     context: Context,
     id: SpanId,

@@ -16,20 +16,21 @@ const READ_BYTES: usize = 16 * 1024;
 const LINE_BYTES: usize = 64 * 1024;
 
 impl LogWriter {
-    /// Writes the lines of a pipe until it ends, and returns the last one.
+    /// Writes the lines of a pipe, if there is one, until it ends, and returns the last line.
     ///
     /// Bytes that are not UTF-8 become U+FFFD; a line end is `\n` or `\r\n`. While the log is not
     /// drained, nothing is read, so the writing process waits.
     ///
     /// # Errors
     /// The error of the pipe. The lines before it are written.
-    pub async fn copy(
+    pub async fn copy<P: AsyncRead + Unpin>(
         &self,
         stream: Stream,
         level: Level,
-        mut pipe: impl AsyncRead + Unpin,
+        pipe: Option<P>,
     ) -> io::Result<Option<String>> {
-        let mut buffer = [0; READ_BYTES];
+        let Some(mut pipe) = pipe else { return Ok(None) };
+        let mut buffer = vec![0; READ_BYTES];
         let mut rest = Vec::new();
         let mut last = None;
         loop {
@@ -80,7 +81,7 @@ mod tests {
 
     async fn copied(bytes: &[u8]) -> (Vec<String>, Option<String>) {
         let (writer, buffer) = LogWriter::channel(Arc::new(Notify::new()), u64::MAX);
-        let last = writer.copy(Stream::Stdout, Level::Info, bytes).await.expect("a pipe");
+        let last = writer.copy(Stream::Stdout, Level::Info, Some(bytes)).await.expect("a pipe");
         let chunks = buffer.take(usize::MAX);
         (chunks.into_iter().flat_map(|chunk| chunk.lines).collect(), last)
     }
