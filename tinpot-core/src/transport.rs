@@ -2,7 +2,7 @@
 //!
 //! An implementation over anything that publishes and subscribes takes [`Reconnecting`], which has
 //! all of the contract but the connections: about sixty lines remain, as in
-//! `examples/src/unix_hub.rs`. An implementation with other needs finds the parts here:
+//! `examples/src/unix_socket.rs`. An implementation with other needs finds the parts here:
 //! [`LaneLinks`], [`listener_queue`] and [`ReconnectBackoff`].
 
 mod backoff;
@@ -31,7 +31,7 @@ use crate::model::error::Result;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Link {
-    /// Not connected yet, or not any more. The transport tries again by itself.
+    /// No connection now. The transport tries again by itself.
     Down {
         /// The last error, for people; empty until there is one.
         reason: String,
@@ -77,8 +77,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// without an error.
     ///
     /// # Errors
-    /// `Unavailable` while the link is down, `Overloaded` while a buffer is full, `InvalidInput` for
-    /// a frame that is too large, `Closed` after [`close`](Transport::close).
+    /// `Unavailable` while the link is down, `Overloaded` while a buffer is full, `InvalidInput`
+    /// for a frame that is too large, `Closed` after [`close`](Transport::close).
     async fn send(&self, to: &Address, lane: Lane, frame: Bytes) -> Result<()>;
 
     /// Returns the frames for `at` on `lane`, from now on.
@@ -89,8 +89,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// the stream. Any number of streams may listen at one address; each receives every frame.
     ///
     /// # Errors
-    /// `Closed` after [`close`](Transport::close), `InvalidInput` for an address that this transport
-    /// cannot express.
+    /// `Closed` after [`close`](Transport::close), `InvalidInput` for an address that this
+    /// transport cannot express.
     async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>>;
 
     /// Returns a receiver of the link's status and its changes.

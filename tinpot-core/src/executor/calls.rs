@@ -1,4 +1,4 @@
-//! How an attempt asks for other actions to be run.
+//! Calls of other actions by an attempt.
 
 use std::sync::Arc;
 
@@ -12,53 +12,54 @@ use crate::model::json::Json;
 use crate::model::log::SpanId;
 use crate::model::outcome::Outcome;
 
-/// Calls that have not been taken by the worker yet.
+/// Calls that wait for the worker.
 const CALLS: usize = 64;
-/// What a call can be told: that it is accepted, and how it ended.
+/// Updates of one call: accepted, and ended.
 const UPDATES: usize = 2;
 
-/// A call of another action, for whoever can have it run.
+/// A call of another action, for the worker.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallRequest {
-    /// The attempt that asks.
+    /// The fence of the calling attempt.
     pub fence: Fence,
     /// The name of the action.
     pub action: Arc<str>,
-    /// Its parameters.
+    /// The parameters of the action.
     pub parameters: Json,
-    /// What is asked for beyond that.
+    /// The options of the submission.
     pub options: SubmitOptions,
-    /// The step that asks.
+    /// The step that calls.
     pub span: Option<SpanId>,
-    /// Whether the attempt waits for the end.
+    /// If true, the attempt waits for the outcome.
     pub wait: bool,
-    /// Takes the answers: at most two, and there is room for both. Nobody waits any more when it is closed.
+    /// The sender of the answers: at most two, with room for both. Closed once the attempt does not
+    /// wait any more.
     pub updates: mpsc::Sender<CallUpdate>,
 }
 
-/// What has become of a call.
+/// An answer to a call.
 #[derive(Debug)]
 pub enum CallUpdate {
-    /// It is an execution now.
+    /// The call is an execution now.
     Accepted(ExecutionId),
-    /// That execution has ended; told only to those that wait.
+    /// The execution has ended. Sent only if the attempt waits.
     Ended(Outcome),
-    /// It will never be one.
+    /// The call was refused.
     Refused(Error),
 }
 
-/// Where an attempt's calls go; cheap to clone.
+/// The sender of an attempt's calls; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CallSender {
     requests: mpsc::Sender<CallRequest>,
     fence: Fence,
 }
 
-/// Calls, for the worker.
+/// The receiver of calls, for the worker.
 pub type CallReceiver = mpsc::Receiver<CallRequest>;
 
-/// A call that was accepted.
+/// An accepted call.
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) execution: ExecutionId,
@@ -66,20 +67,20 @@ pub(crate) struct Child {
 }
 
 impl CallSender {
-    /// The two ends, for an attempt with the first fence of all.
+    /// Returns the two ends, for an attempt with the smallest fence.
     pub fn channel() -> (CallSender, CallReceiver) {
         let (requests, receiver) = mpsc::channel(CALLS);
         let fence = Fence { epoch: Epoch { instance: 0, number: 0 }, number: 0 };
         (Self { requests, fence }, receiver)
     }
 
-    /// The same for another attempt.
+    /// Returns a sender for another attempt.
     #[must_use]
     pub fn for_attempt(&self, fence: Fence) -> Self {
         Self { requests: self.requests.clone(), fence }
     }
 
-    /// Asks, and waits until the call is accepted.
+    /// Calls, and waits until the call is accepted.
     pub(crate) async fn ask(
         &self,
         action: &str,
@@ -112,5 +113,5 @@ impl Child {
 }
 
 fn over() -> Error {
-    Error::new(ErrorKind::Closed, "the attempt is over")
+    Error::new(ErrorKind::Closed, "the attempt has ended")
 }

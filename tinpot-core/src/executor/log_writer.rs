@@ -12,11 +12,12 @@ use crate::model::log::{Level, LogChunk, LogEvent, SpanId, Stream};
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 
-/// Text that waits to be sent, per attempt. Enough to keep a connection busy for some milliseconds; little enough for hundreds of attempts.
+/// Text that waits to be sent, per attempt. Enough to keep a connection busy for some milliseconds,
+/// and little enough for hundreds of attempts.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// The longest line; what is beyond is cut off and counted in a marker.
+/// The longest line. The rest is cut off and counted in a marker.
 const LINE_BYTES: usize = 64 * 1024;
-/// Lines that arrive within this time of each other share a chunk and its time stamp, in microseconds.
+/// The time, in microseconds, within which lines share a chunk and its time stamp.
 const SAME_TIME_MICROS: u64 = 1_000;
 /// The most text in one chunk.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -46,63 +47,64 @@ impl Shared {
     }
 }
 
-/// Events of one attempt: steps, mostly. Further ones are not kept, and a line says so.
+/// Events of one attempt: steps, mostly. Later ones are dropped, and a line says so.
 const EVENTS_MAX: u32 = 100_000;
 
-/// Lines that belong together: of one stream and level, written by one step.
+/// Lines of one stream and level, written by one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogLines {
-    /// Where they came from.
+    /// The source of the lines.
     pub stream: Stream,
-    /// How important they are.
+    /// The importance of the lines.
     pub level: Level,
-    /// The step that wrote them.
+    /// The step that wrote the lines.
     pub span: Option<SpanId>,
-    /// What was given beside the message, a JSON object.
+    /// The fields that were logged with the message, a JSON object.
     pub fields: Option<Json>,
     /// The lines, without line ends.
     pub lines: Vec<String>,
 }
 
 impl LogLines {
-    /// Lines outside of any step, without fields.
+    /// Returns lines outside of any step, without fields.
     pub fn new(stream: Stream, level: Level, lines: Vec<String>) -> Self {
         Self { stream, level, span: None, fields: None, lines }
     }
 }
 
-/// Takes an attempt's log lines, numbers them, and waits while too many are not sent yet; cheap to clone.
+/// The writing end of an attempt's log: numbers lines, and waits while the buffer is full; cheap to
+/// clone.
 #[derive(Clone)]
 pub struct LogWriter {
     shared: Arc<Shared>,
 }
 
-/// The reading end of a [`LogWriter`]: what a worker sends from.
+/// The reading end of a [`LogWriter`], from which a worker sends.
 pub struct LogBuffer {
     shared: Arc<Shared>,
 }
 
 impl LogWriter {
-    /// A writer and its buffer. `ready` is notified whenever there is something to take; `limit_bytes` is how much text the attempt may
-    /// write before a marker takes the place of all further lines.
+    /// Returns a writer and its buffer. `ready` is notified when there are lines to take. After
+    /// `limit_bytes` of text, a marker replaces all further lines.
     pub fn channel(ready: Arc<Notify>, limit_bytes: u64) -> (LogWriter, LogBuffer) {
         let (state, space, masks) = Default::default();
         let shared = Arc::new(Shared { state, space, ready, limit_bytes, masks });
         (LogWriter { shared: shared.clone() }, LogBuffer { shared })
     }
 
-    /// Appends lines (without line ends); waits while the buffer is full.
+    /// Appends lines without line ends, and waits while the buffer is full.
     ///
-    /// A line longer than 64 KiB is cut and marked. Once the attempt has written more than it may, one marker line says so and the rest is
-    /// dropped: never silently.
+    /// A line longer than 64 KiB is cut and marked. Once the attempt has written more than its
+    /// limit, one marker line says so, and later lines are dropped.
     pub async fn write(&self, stream: Stream, level: Level, lines: Vec<String>) {
         self.write_lines(LogLines::new(stream, level, lines)).await;
     }
 
-    /// The same with all that can be said about lines.
+    /// Appends lines with their step and fields, like [`write`](Self::write).
     pub async fn write_lines(&self, lines: LogLines) {
         let mut lines = lines;
-        // Files are what they are.
+        // The bytes of an artifact must not change.
         if lines.stream != Stream::Data {
             lines.lines.iter_mut().for_each(|line| self.shared.masks.apply(line));
         }
@@ -123,7 +125,7 @@ impl LogWriter {
         }
     }
 
-    /// Writes an event at once; what an attempt can say in events is little, and bounded.
+    /// Writes an event without waiting; the number of events is bounded.
     pub fn event(&self, event: &LogEvent) {
         let Ok(mut line) = serde_json::to_string(event) else { return };
         self.shared.masks.apply(&mut line);
@@ -134,7 +136,7 @@ impl LogWriter {
         state.events += 1;
         if state.events > EVENTS_MAX {
             let marker =
-                format!("[tinpot] there are more than {EVENTS_MAX} steps: the rest is not kept");
+                format!("[tinpot] steps must be at most {EVENTS_MAX}: the rest is not kept");
             let lines = LogLines::new(Stream::System, Level::Warning, vec![marker]);
             state.push(lines, 64);
         } else {
@@ -145,7 +147,7 @@ impl LogWriter {
         self.shared.ready.notify_one();
     }
 
-    /// Moves `lines` into the buffer when there is room; says whether they are dealt with.
+    /// Moves `lines` into the buffer if there is room. Returns true if nothing is left to write.
     fn append(&self, lines: &mut LogLines) -> bool {
         let mut state = self.shared.lock();
         let count = lines.lines.len() as u64;
@@ -156,7 +158,7 @@ impl LogWriter {
             return false;
         }
         let bytes: usize = lines.lines.iter().map(|line| line.len() + 8).sum();
-        // Files have a bound of their own.
+        // Artifacts have a bound of their own.
         let is_counted = lines.stream.is_text();
         if is_counted && state.dropped_lines > 0 {
             state.dropped_lines += count;
@@ -181,7 +183,7 @@ impl LogWriter {
         true
     }
 
-    /// The number of the last line written; 0 when there is none.
+    /// Returns the number of the last line written; 0 if there is none.
     pub fn last_seq(&self) -> u64 {
         self.shared.lock().last_seq
     }
@@ -191,18 +193,18 @@ impl LogWriter {
         self.shared.masks.add(text);
     }
 
-    /// A text as it may be shown.
+    /// Returns a text with its secrets masked.
     pub(crate) fn shown(&self, mut text: String) -> String {
         self.shared.masks.apply(&mut text);
         text
     }
 
-    /// An outcome as it may be reported.
+    /// Returns an outcome with its secrets masked.
     pub(crate) fn shown_outcome(&self, outcome: Outcome) -> Outcome {
         self.shared.masks.outcome(outcome)
     }
 
-    /// Wakes whoever takes the lines: there is something else to send.
+    /// Wakes the reader of the buffer: there is something else to send.
     pub(crate) fn wake(&self) {
         self.shared.ready.notify_one();
     }
@@ -238,14 +240,16 @@ impl State {
 }
 
 impl LogChunk {
-    /// A cheap upper guess of the chunk's size while it is still small: merging is only worth it for few, short lines.
+    /// Returns a cheap upper bound of the chunk's size while it is small: merging pays off for few,
+    /// short lines only.
     fn size_bytes_hint(&self) -> usize {
         if self.lines.len() > 512 { usize::MAX / 2 } else { self.size_bytes() }
     }
 }
 
 impl LogBuffer {
-    /// Takes chunks, oldest first, until they weigh `max_bytes` or more, or none is left; then wakes waiting writers.
+    /// Takes chunks, oldest first, until they have `max_bytes` or more or none is left; then wakes
+    /// waiting writers.
     pub fn take(&self, max_bytes: usize) -> Vec<LogChunk> {
         let mut taken = Vec::new();
         let mut state = self.shared.lock();
@@ -264,17 +268,17 @@ impl LogBuffer {
         taken
     }
 
-    /// Whether there is nothing to take.
+    /// Returns true if there is nothing to take.
     pub fn is_empty(&self) -> bool {
         self.shared.lock().chunks.is_empty()
     }
 
-    /// The number of the last line written.
+    /// Returns the number of the last line written.
     pub fn last_seq(&self) -> u64 {
         self.shared.lock().last_seq
     }
 
-    /// Stops taking: what is written from now on is dropped, and nobody waits.
+    /// Drops all lines from now on, so that no writer waits.
     pub fn abandon(&self) {
         let mut state = self.shared.lock();
         state.abandoned = true;
@@ -286,7 +290,7 @@ impl LogBuffer {
 }
 
 impl Drop for LogBuffer {
-    /// With nobody to take the lines, nobody shall wait for that.
+    /// Abandons the log: without a reader, a writer would wait for ever.
     fn drop(&mut self) {
         self.abandon();
     }

@@ -1,4 +1,4 @@
-//! Texts that must not be seen in what an attempt writes and returns.
+//! Secrets that are masked in the log, the progress and the outcome of an attempt.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -7,25 +7,26 @@ use crate::model::json::Json;
 use crate::model::json::mask::{MASK, in_texts};
 use crate::model::outcome::Outcome;
 
-/// Shorter texts are not masked, in characters: `1`, `on` or `abc` are in every other line, and hiding them would show what they are.
+/// The shortest text that is masked, in characters. `1`, `on` or `abc` are in every other line, and
+/// masking them would reveal them.
 const SHORTEST: usize = 4;
-/// The same for a part of base64, which is made of fewer signs.
+/// The shortest part of base64 that is masked; longer, since base64 has fewer characters.
 const SHORTEST_BASE64: usize = 8;
-/// The longest, in bytes; no line of a log is longer.
+/// The longest text that is masked, in bytes. No line of a log is longer.
 const LONGEST_BYTES: usize = 64 * 1024;
-/// The most forms that are looked for in each line.
+/// The most forms that are searched for in each line.
 const FORMS_MAX: usize = 2_000;
 
-/// The texts of one attempt. Until there is one, it costs a load per call.
+/// The secrets of one attempt. While there are none, a call costs one load.
 #[derive(Default)]
 pub(crate) struct Masks {
     any: AtomicBool,
-    /// What is looked for, the longest first.
+    /// The forms to search for, the longest first.
     forms: RwLock<Vec<String>>,
 }
 
 impl Masks {
-    /// Masks `text` from now on: as it is, line by line, as JSON writes it, and within base64.
+    /// Masks `text` from now on: as a whole, line by line, as JSON and within base64.
     pub(crate) fn add(&self, text: &str) {
         let mut new = Vec::new();
         let whole = [text].into_iter();
@@ -44,13 +45,16 @@ impl Masks {
         forms.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
         if forms.len() > FORMS_MAX {
-            tracing::warn!("an attempt has too many secrets: the shortest are not masked");
+            tracing::warn!(
+                limit = FORMS_MAX,
+                "too many secrets in one attempt; the shortest are not masked"
+            );
             forms.truncate(FORMS_MAX);
         }
         self.any.store(!forms.is_empty(), Ordering::Release);
     }
 
-    /// The text without secrets; `None` when there is none in it.
+    /// Returns the masked text; `None` if it has no secret.
     pub(crate) fn masked(&self, text: &str) -> Option<String> {
         if !self.any.load(Ordering::Acquire) {
             return None;
@@ -66,14 +70,14 @@ impl Masks {
         masked
     }
 
-    /// Masks a text where it stands.
+    /// Masks a text in place.
     pub(crate) fn apply(&self, text: &mut String) {
         if let Some(masked) = self.masked(text) {
             *text = masked;
         }
     }
 
-    /// The same of a result, a message and a traceback.
+    /// Masks the result, or the message and traceback of the failure.
     pub(crate) fn outcome(&self, outcome: Outcome) -> Outcome {
         if !self.any.load(Ordering::Acquire) {
             return outcome;
@@ -97,13 +101,14 @@ impl Masks {
     }
 }
 
-/// The base64 of some bytes, and what of it does not depend on what stands before and behind them when they are a part of something longer.
+/// Returns the base64 of some bytes, alone and as parts of something longer: there, only the
+/// characters that do not depend on the neighbouring bytes.
 fn base64_forms(bytes: &[u8]) -> Vec<String> {
     let mut forms = vec![base64(bytes)];
     for before in 0..3 {
         let shifted = [&[0; 2][..before], bytes].concat();
         let text = base64(&shifted);
-        // Signs that also depend on neighbours: 6 bits each, 8 per byte.
+        // Characters have 6 bits and bytes 8: those at the borders depend on neighbours too.
         let first = (before * 8).div_ceil(6);
         let last = shifted.len() * 8 / 6;
         if last >= first + SHORTEST_BASE64 {

@@ -119,7 +119,7 @@ impl Queue {
         }
         for batch in batches {
             let bytes = size_bytes(batch);
-            // One batch always finds room in an empty queue, whatever its size.
+            // An empty queue takes a batch of any size.
             if state.bytes > 0 && state.bytes + bytes > QUEUE_BYTES {
                 let lines = lines(std::slice::from_ref(batch));
                 state.overflowed += lines;
@@ -222,7 +222,7 @@ impl Drop for Ends {
 struct Delivery {
     queue: Arc<Queue>,
     sink: Arc<dyn LogSink>,
-    /// When the oldest lines that are not flushed have to be.
+    /// The time of the next flush, if lines are not flushed.
     flush_at: Option<Instant>,
     /// Lines appended since the last flush that succeeded.
     unflushed: u64,

@@ -1,6 +1,6 @@
 //! The conformance suite of [`Executor`](crate::Executor).
 //!
-//! A crate that has an executor lets it offer the actions below, writes a factory of [`Subject`]s,
+//! A crate that has an executor offers the actions below with it, writes a factory of [`Subject`]s,
 //! and one line:
 //!
 //! ```ignore
@@ -25,7 +25,7 @@
 //! | `crash` | | Fails in the worst way that the executor promises to isolate. |
 //! | `print_lines` | `count`: integer, `prefix`: string = "line", `scratch`: string = "" | Logs `{prefix} {i}` for `i` from 0; then makes the file `ended` in the directory `scratch`, if given; returns `count`. |
 //! | `wait` | `dir`: string | Makes the file `started` in `dir`, and waits; when asked to end, makes the file `cleaned` and ends. |
-//! | `stubborn` | `dir`: string | Makes the file `started` in `dir`, and waits for a file `release`, whatever it is asked; then makes the file `ended` and returns "released". |
+//! | `stubborn` | `dir`: string | Makes the file `started` in `dir`, and waits for a file `release`, even if asked to end; then makes the file `ended` and returns "released". |
 //! | `leave_child` | `dir`: string, `wait`: boolean | Starts a child (a process where actions are processes) that makes the file `child_started`, waits for `release` and makes `child_ended`. Once the child has started, it makes `started`. With `wait` it goes on like `stubborn`; without, it returns and leaves the child running. |
 //! | `progress` | `done`: number, `message`: string, `total`: number | Reports that progress and returns `null`; only with [`Subject::progress`]. |
 //!
@@ -89,7 +89,7 @@ pub struct Subject {
 /// The means of an executor against an attempt that does not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
-    /// The attempt is dead when the grace period is over.
+    /// The attempt is dead once the grace period has passed.
     Hard,
     /// The attempt goes on until it ends by itself, and `execute` with it. The documentation of the
     /// executor says so.
@@ -129,8 +129,8 @@ impl Subject {
         self
     }
 
-    /// Sets whether dropping the future of an attempt kills it. If not, the attempt is asked to end,
-    /// and the documentation of the executor says so.
+    /// Sets whether dropping the future of an attempt kills it. If not, the attempt is asked to
+    /// end, and the documentation of the executor says so.
     #[must_use]
     pub fn drop_kills(mut self, drop_kills: bool) -> Self {
         self.drop_kills = drop_kills;

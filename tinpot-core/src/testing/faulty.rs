@@ -1,4 +1,4 @@
-//! A transport that loses, repeats and delays frames: for tests of the shells with tokio's time paused.
+//! A transport that loses, repeats and delays frames, for tests in paused time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,18 +14,18 @@ use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
 use crate::transport::{Link, Transport};
 
-/// What a [`FaultyTransport`] does to frames that are sent through it.
+/// The faults of a [`FaultyTransport`].
 #[derive(Clone, Copy, Debug)]
 pub struct Faults {
     /// The probability that a frame is lost.
     pub loss: f64,
-    /// The probability that it arrives twice.
+    /// The probability that a frame arrives twice.
     pub duplicate: f64,
-    /// The longest that it is on its way; each takes a time of its own, so frames overtake each other.
+    /// The longest delay. Each frame has a delay of its own, so frames overtake each other.
     pub delay: Duration,
 }
 
-/// Sends through another transport, badly. What goes wrong is decided by the seed and the order of the calls.
+/// Sends through another transport, with faults that the seed and the order of the calls determine.
 #[derive(Debug)]
 pub struct FaultyTransport<T> {
     inner: Arc<T>,
@@ -34,7 +34,7 @@ pub struct FaultyTransport<T> {
 }
 
 impl<T: Transport> FaultyTransport<T> {
-    /// Wraps `inner`.
+    /// Returns a transport that sends through `inner`.
     pub fn new(inner: T, faults: Faults, seed: u64) -> Self {
         Self { inner: Arc::new(inner), faults, random: AtomicU64::new(seed) }
     }
@@ -60,7 +60,7 @@ impl<T: Transport> Transport for FaultyTransport<T> {
             let delay = random.duration(self.faults.delay);
             tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
-                // A transport may lose frames, whatever the reason.
+                // A transport may lose frames for any reason.
                 let _ = inner.send(&to, lane, frame).await;
             });
         }

@@ -1,6 +1,7 @@
-//! What is fuzzed of this crate, and a bounded run of it without a fuzzer.
+//! The fuzz targets of this crate, and bounded runs of them without a fuzzer.
 //!
-//! The targets of `fuzz/` call these functions with what libFuzzer makes up; tests call them through [`run`] with what it makes up.
+//! The targets of `fuzz/` call these functions with inputs of libFuzzer; tests call them by
+//! [`run`].
 
 use std::fs;
 use std::path::Path;
@@ -17,10 +18,10 @@ use crate::protocol::{
     CoordinatorMachine, Frame, Message, ProtocolConfig, Tick, WorkerMachine, WorkerProfile,
 };
 
-/// The longest input that [`run`] makes up, in bytes.
+/// The longest input that [`run`] generates, in bytes.
 const INPUT_MAX_BYTES: usize = 4_096;
-/// What inputs are spiced with: where parsers break.
-const SPICES: [&[u8]; 16] = [
+/// Fragments at which parsers break, inserted into inputs.
+const FRAGMENTS: [&[u8]; 16] = [
     b"0",
     b"-1",
     b"18446744073709551615",
@@ -39,10 +40,11 @@ const SPICES: [&[u8]; 16] = [
     b"/+/#",
 ];
 
-/// Calls `target` with every file of the corpus, then with `iterations` inputs made from them. What it panics on is printed.
+/// Calls `target` with every file of the corpus, then with `iterations` inputs generated from them.
+/// Prints the input at which it panics.
 ///
 /// # Panics
-/// When the corpus cannot be read or is empty, and when the target does.
+/// If the corpus cannot be read or is empty, and if the target panics.
 pub fn run(corpus: &Path, seed: u64, iterations: u32, target: impl Fn(&[u8])) {
     let mut files: Vec<_> = fs::read_dir(corpus)
         .unwrap_or_else(|e| panic!("{}: {e}", corpus.display()))
@@ -53,18 +55,18 @@ pub fn run(corpus: &Path, seed: u64, iterations: u32, target: impl Fn(&[u8])) {
         files.iter().map(|file| fs::read(file).expect("a file of the corpus")).collect();
     assert!(!inputs.is_empty(), "{}: an empty corpus", corpus.display());
     for input in &inputs {
-        tried(input, &target);
+        call(input, &target);
     }
     println!("seed {seed}");
     let mut random = Random::new(seed);
     for _ in 0..iterations {
-        let input = made_up(&inputs, &mut random);
-        tried(&input, &target);
+        let input = generate(&inputs, &mut random);
+        call(&input, &target);
     }
 }
 
-/// Says what the input was if the target panics.
-fn tried(input: &[u8], target: &impl Fn(&[u8])) {
+/// Calls the target, and prints the input if it panics.
+fn call(input: &[u8], target: &impl Fn(&[u8])) {
     struct Shown<'a>(&'a [u8]);
     impl Drop for Shown<'_> {
         fn drop(&mut self) {
@@ -77,7 +79,7 @@ fn tried(input: &[u8], target: &impl Fn(&[u8])) {
     target(input);
 }
 
-fn made_up(inputs: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+fn generate(inputs: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let mut pick = |length: usize| (random.number() as usize).checked_rem(length).unwrap_or(0);
     let mut input = inputs[pick(inputs.len())].clone();
     for _ in 0..=pick(6) {
@@ -85,7 +87,7 @@ fn made_up(inputs: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
         match pick(6) {
             0 if at < input.len() => input[at] ^= 1 << pick(8),
             1 if at < input.len() => drop(input.drain(at..(at + 1 + pick(16)).min(input.len()))),
-            2 => drop(input.splice(at..at, SPICES[pick(SPICES.len())].iter().copied())),
+            2 => drop(input.splice(at..at, FRAGMENTS[pick(FRAGMENTS.len())].iter().copied())),
             3 => {
                 let other = &inputs[pick(inputs.len())];
                 let from = pick(other.len());
@@ -104,19 +106,19 @@ fn made_up(inputs: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     input
 }
 
-/// Bytes from the network: what can be read of them is written and read the same again.
+/// Decodes bytes from the network; what can be decoded is encoded and decoded the same again.
 pub fn frame(bytes: &[u8]) {
     let Ok((mut frame, _)) = Frame::decode(bytes) else { return };
-    // Nobody sends what it does not know.
+    // No participant sends a message of an unknown type.
     frame.messages.retain(|message| !matches!(message, Message::Unknown(_)));
     let encoded = frame.encode();
-    let (again, errors) = Frame::decode(&encoded).expect("what is encoded is read");
+    let (again, errors) = Frame::decode(&encoded).expect("an encoded frame can be decoded");
     assert!(errors.is_empty(), "{errors:?}");
     // Compared as bytes: a NaN in a progress report is not equal to itself.
     assert_eq!(again.encode(), encoded);
 }
 
-/// Messages of anybody, at any time: neither machine panics, and what they want sent can be read.
+/// Passes messages of any sender to both machines, at any time; neither panics.
 pub fn machines(bytes: &[u8]) {
     let mut now = Tick(0);
     let offer = Arc::new(ActionSet::new(Action::new("noop").ok()));
@@ -139,7 +141,7 @@ pub fn machines(bytes: &[u8]) {
     for number in 1..=3 {
         let execution =
             Execution::new(ExecutionId::from_u128(number), "noop", Json::empty_object());
-        // The bound on unfinished executions is far away.
+        // Far below the bound on unfinished executions.
         let _ = coordinator.submit(now, Arc::new(execution), &mut for_store);
     }
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -156,7 +158,8 @@ pub fn machines(bytes: &[u8]) {
     coordinator.tick(now + Duration::from_secs(3_600), &mut for_store);
 }
 
-/// A schema and, on the next line, parameters for it: what is wrong is said, with names that can be printed.
+/// Checks parameters, on the second line, against the schema on the first; every violation has a
+/// message.
 pub fn parameters(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (schema, document) = text.split_once('\n').unwrap_or((text, "{}"));

@@ -1,18 +1,18 @@
-//! Seeded randomness: SplitMix64, small and the same everywhere.
+//! Seeded randomness: SplitMix64, small and the same on every platform.
 
 use std::time::Duration;
 
-/// A sequence of numbers that its seed determines.
+/// A sequence of numbers, determined by its seed.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence of `seed`.
+    /// Returns the sequence of `seed`.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -21,12 +21,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Whether something of that probability happens.
+    /// Returns true with the given probability.
     pub fn chance(&mut self, probability: f64) -> bool {
         ((self.number() >> 11) as f64 / (1_u64 << 53) as f64) < probability
     }
 
-    /// A duration below `longest`, in whole microseconds.
+    /// Returns a duration below `longest`, in whole microseconds.
     pub fn duration(&mut self, longest: Duration) -> Duration {
         Duration::from_micros(self.number() % (longest.as_micros() as u64).max(1))
     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::Link;
 use crate::model::address::Lane;
 
-/// Why one lane is down; `None` while it is up.
+/// The reason why one lane is down; `None` while it is up.
 type Reason = Option<String>;
 
 /// The status of a transport that connects each lane on its own: up while both lanes are, closed

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 use super::{Address, Lane, Link, Transport};
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// Frames that wait at one listener. A frame carries many messages and the protocol keeps few in flight, so this is never reached by a peer
-/// that reads.
+/// Frames that wait at one listener. A frame carries many messages and the protocol keeps few in
+/// flight, so this is never reached by a peer that reads.
 const LISTENER_FRAMES: usize = 4096;
 
 type Listeners = HashMap<(Address, Lane), Vec<mpsc::Sender<Bytes>>>;

@@ -1,4 +1,4 @@
-//! The conformance suite on closures, and on the wrappers.
+//! The conformance suite on closures and on the wrappers.
 
 use tinpot_core::FunctionExecutor;
 use tinpot_core::testing::executor::{Subject, functions};

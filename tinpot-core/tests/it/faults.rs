@@ -1,4 +1,4 @@
-//! The shells on a bad network, in paused time: the second layer above the simulator of the machines.
+//! Coordinators and workers on a bad network, in paused time: the layer above the simulator.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ const FAULTS: Faults = Faults { loss: 0.15, duplicate: 0.15, delay: Duration::fr
 const EXECUTIONS: u64 = 40;
 const LINES: u64 = 30;
 
-/// How often each number was started.
+/// The number of starts of each number.
 type Starts = Arc<Mutex<BTreeMap<u64, u32>>>;
 
 struct World {
@@ -90,7 +90,7 @@ async fn history(seed: u64) {
         }
     }
     for (id, action, number) in ids {
-        let handle = coordinator.handle(id).await.expect("it is known");
+        let handle = coordinator.handle(id).await.expect("the execution is known");
         let ended = tokio::time::timeout(Duration::from_secs(3_600), handle.events(0).collect());
         let Ok(events) = ended.await else {
             let execution = handle.execution().await;
@@ -106,7 +106,8 @@ async fn history(seed: u64) {
         } else if number % 5 != 0 {
             assert_eq!(execution.status, Status::Succeeded, "{number}: {execution:?}");
         }
-        // Each attempt's log is a prefix without a gap, or says what is missing. Lines of two attempts may mix: the first one's may come late.
+        // Each attempt's log is a prefix without a gap, or a line says what is missing. Lines of
+        // two attempts may mix: those of the first may arrive late.
         let lines = events.iter().filter_map(|event| match event {
             Event::Logs(chunk) => Some(chunk.lines.iter()),
             _ => None,
@@ -128,7 +129,7 @@ async fn history(seed: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_shells_keep_the_promise_on_a_bad_network() {
+async fn executions_end_and_logs_are_whole_on_a_bad_network() {
     for seed in 0..12 {
         println!("seed {seed}");
         history(seed).await;

@@ -1,4 +1,4 @@
-//! A bounded run of what `fuzz/` does at length.
+//! Bounded runs of the fuzz targets.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The conformance suite on transports within one process, and on the wrappers.
+//! The conformance suite on the memory transport and on the wrappers.
 
 use std::sync::Arc;
 

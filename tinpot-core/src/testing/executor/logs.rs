@@ -33,7 +33,7 @@ pub async fn lines_are_in_order_and_complete(subject: &Subject) {
     }
 }
 
-/// As many lines as a long build writes.
+/// A hundred thousand lines arrive, as a long build writes them.
 pub async fn hundred_thousand_lines_arrive(subject: &Subject) {
     check(subject, &run(subject, "print_lines", json!({ "count": MANY })).await, "line", MANY);
 }
@@ -49,8 +49,8 @@ pub async fn lines_belong_to_their_attempt(subject: &Subject) {
     join_all(attempts).await;
 }
 
-/// While the log is not drained, the action waits and memory is bounded. Then it goes on, and no line
-/// is lost.
+/// While the log is not drained, the action waits and memory is bounded. Then it goes on, and no
+/// line is lost.
 pub async fn undrained_log_holds_the_action_back(subject: &Subject) {
     let (scratch, long) = (Scratch::new(), "x".repeat(200));
     let dir = scratch.parameters()["dir"].take();

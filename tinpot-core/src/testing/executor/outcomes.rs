@@ -109,7 +109,8 @@ pub async fn many_run_at_once(subject: &Subject) {
     assert_eq!(sums, expected);
 }
 
-/// Progress arrives if the actions of the executor can report it. If not, the action is not offered.
+/// Progress arrives if the actions of the executor can report it. If not, the action is not
+/// offered.
 pub async fn progress_is_seen(subject: &Subject) {
     let parameters = json!({ "done": 2.5, "total": 10.0, "message": "quarter" });
     let mut running = start(subject, "progress", parameters);

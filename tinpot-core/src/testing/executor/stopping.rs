@@ -11,7 +11,7 @@ use super::{Kill, Subject};
 use crate::model::outcome::Outcome;
 use crate::model::stop::{Stop, StopReason};
 
-/// An attempt that is asked to end cleans up and ends, long before its grace period is over.
+/// An attempt that is asked to end cleans up and ends, long before its grace period has passed.
 pub async fn stop_lets_cleanup_run(subject: &Subject) {
     let scratch = Scratch::new();
     let running = start(subject, "wait", scratch.parameters());
@@ -33,7 +33,8 @@ pub async fn stop_before_the_start_counts(subject: &Subject) {
     assert_eq!(running.end().await.outcome, Outcome::Cancelled);
 }
 
-/// An attempt that finishes within the grace period in spite of the request reports its own outcome.
+/// An attempt that finishes within the grace period in spite of the request reports its own
+/// outcome.
 pub async fn stop_may_be_survived(subject: &Subject) {
     let scratch = Scratch::new();
     let running = start(subject, "stubborn", scratch.parameters());
@@ -52,7 +53,7 @@ pub async fn stop_without_grace_kills(subject: &Subject) {
     assert_killed(subject, running, &scratch).await;
 }
 
-/// An attempt that does not end is killed when the grace period is over, and not earlier.
+/// An attempt that does not end is killed once the grace period has passed, and not earlier.
 pub async fn ignored_stop_is_killed(subject: &Subject) {
     let scratch = Scratch::new();
     let running = start(subject, "stubborn", scratch.parameters());
@@ -60,7 +61,7 @@ pub async fn ignored_stop_is_killed(subject: &Subject) {
     let asked = Instant::now();
     running.ask(SHORT);
     let ended = assert_killed(subject, running, &scratch).await;
-    assert!(ended - asked >= SHORT, "the attempt was killed before its grace period was over");
+    assert!(ended - asked >= SHORT, "the attempt was killed before its grace period had passed");
 }
 
 /// A later, shorter request replaces the first.
@@ -119,8 +120,8 @@ pub async fn next_attempt_is_unharmed(subject: &Subject) {
     }
 }
 
-/// The attempt is dead, or goes on until it ends by itself if the executor cannot kill. `execute` does
-/// not resolve before that. Returns when it resolved.
+/// The attempt is dead, or goes on until it ends by itself if the executor cannot kill. `execute`
+/// does not resolve before that. Returns when it resolved.
 async fn assert_killed(subject: &Subject, running: Running, scratch: &Scratch) -> Instant {
     match subject.kill {
         Kill::Hard => {

@@ -46,7 +46,8 @@ pub async fn every_stream_and_level_is_taken(subject: &dyn Subject) {
     expect(subject, 1, &[line; 16]).await;
 }
 
-/// Lines of `Stream::Event` and `Stream::Data` are left out, or kept unchanged, as the subject says.
+/// Lines of `Stream::Event` and `Stream::Data` are left out, or kept unchanged, as the subject
+/// says.
 pub async fn events_and_data_are_no_text(subject: &dyn Subject) {
     let event = r#"{"summary":{"markdown":"done"}}"#;
     let data = "1.1 aGVsbG8=";

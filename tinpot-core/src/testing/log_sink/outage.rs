@@ -9,7 +9,7 @@ use crate::testing::case::{patience, pause, within};
 /// More than any sink may buffer, in MiB.
 const FLOOD_MIB: u64 = 256;
 
-/// Without faults: the sink takes and flushes whatever comes.
+/// Without faults: the sink takes and flushes all lines.
 async fn assert_never_away(subject: &dyn Subject) {
     for seq in 1..=100 {
         append(subject, &[batch(1, seq, &["a line"])]).await;

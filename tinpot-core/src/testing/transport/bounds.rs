@@ -21,8 +21,8 @@ const BURST_FRAMES: usize = 500;
 /// A sender that refuses frames for this long, while no listener reads, has a bound of its own.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// While one side floods `Logs` and the other does not read, every frame on `Control` arrives soon, in
-/// both directions.
+/// While one side floods `Logs` and the other does not read, every frame on `Control` arrives soon,
+/// in both directions.
 pub async fn logs_flood_leaves_control_alone(network: &impl Network) {
     let web = worker("web-1");
     let coordinator = join(network, &Address::Coordinator).await;
@@ -41,7 +41,7 @@ pub async fn logs_flood_leaves_control_alone(network: &impl Network) {
                 tried.fetch_add(1, Ordering::Relaxed);
                 let sent = sender.send(&Address::Coordinator, Lane::Logs, chunk.clone()).await;
                 assert!(sent.as_ref().err().is_none_or(Error::is_retryable), "{sent:?}");
-                // This loop does nothing else, so it has to let others run.
+                // This loop never waits, so it has to yield to other tasks.
                 tokio::task::yield_now().await;
             }
         }
@@ -66,7 +66,7 @@ pub async fn logs_flood_leaves_control_alone(network: &impl Network) {
     flood.await.expect("the flood meets retryable refusals only");
 }
 
-/// With a listener that does not read, every `send` returns at once with `Ok` or a retryable error, and
+/// While a listener does not read, every `send` returns at once with `Ok` or a retryable error, and
 /// memory is bounded. When the listener reads again, frames arrive again.
 pub async fn send_never_blocks(network: &impl Network) {
     let coordinator = join(network, &Address::Coordinator).await;
@@ -87,8 +87,8 @@ pub async fn send_never_blocks(network: &impl Network) {
     }
 }
 
-/// Sends until `FLOOD_FRAMES` frames are accepted or the sender has refused for `REFUSED_FOR`. Returns
-/// the number of accepted frames.
+/// Sends until `FLOOD_FRAMES` frames are accepted or the sender has refused for `REFUSED_FOR`.
+/// Returns the number of accepted frames.
 async fn flood(sender: &dyn Transport, lane: Lane) -> usize {
     let (mut accepted, mut refused_since) = (0, None);
     while accepted < FLOOD_FRAMES {

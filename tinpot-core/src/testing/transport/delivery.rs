@@ -155,7 +155,7 @@ pub async fn concurrent_senders_keep_their_order(network: &impl Network) {
     }
 }
 
-/// What is sent on one lane does not arrive on the other.
+/// A frame of one lane does not arrive on the other.
 pub async fn lanes_are_separate(network: &impl Network) {
     let coordinator = join(network, &Address::Coordinator).await;
     let sender = join(network, &worker("web-1")).await;

@@ -29,8 +29,8 @@ pub async fn every_listener_gets_every_frame(network: &impl Network) {
     }
 }
 
-/// Dropping one of two streams leaves the other. A stream that is opened after both were dropped gets
-/// new frames only.
+/// Dropping one of two streams leaves the other. A stream that is opened after both were dropped
+/// gets new frames only.
 pub async fn dropped_stream_unsubscribes(network: &impl Network) {
     let web = worker("web-1");
     let coordinator = join(network, &Address::Coordinator).await;
@@ -88,7 +88,8 @@ pub async fn frame_sent_after_listen_arrives(network: &impl Network) {
     }
 }
 
-/// Dropping a future of `next` or `listen` loses no frame, and dropping one of `send` at most its own.
+/// Dropping a future of `next` or `listen` loses no frame, and dropping one of `send` at most its
+/// own.
 pub async fn dropped_futures_lose_nothing_else(network: &impl Network) {
     let web = worker("web-1");
     let coordinator = join(network, &Address::Coordinator).await;

@@ -68,8 +68,8 @@ pub(super) async fn next(frames: &mut Frames, what: &str) -> Bytes {
     within(what, frames.next()).await.unwrap_or_else(|| panic!("{what}: the stream ended"))
 }
 
-/// Sends marks until one arrives, and returns the frames before it. For links that may have lost frames
-/// a moment ago.
+/// Sends marks until one arrives, and returns the frames before it. For links that may have lost
+/// frames a moment ago.
 pub(super) async fn drain(
     sender: &dyn Transport,
     to: &Address,

@@ -232,7 +232,7 @@ impl LaneState {
                 return Ending::failed(reason);
             }
         };
-        // Drawn anew for every connection: an echo of an earlier one must not confirm anything.
+        // A new one for every connection: an echo of an earlier one must not confirm anything.
         let echo_topic = format!("{}/echo/{}", self.prefix, Uuid::new_v4().simple());
         let pulse = Pulse { received: AtomicU64::new(0), echoed: watch::Sender::new(0) };
         self.subscriptions().connected();

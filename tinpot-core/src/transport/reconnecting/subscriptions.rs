@@ -11,7 +11,7 @@ use crate::transport::listener_queue::ListenerSender;
 /// The state of one subscription on the current connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Not requested yet.
+    /// To be requested.
     Wanted,
     /// Requested before the echo with this number.
     Requested(u64),
