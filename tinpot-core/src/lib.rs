@@ -38,8 +38,8 @@ pub use self::coordinator::{
 };
 pub use self::executor::{
     Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, Executor,
-    FunctionExecutor, FunctionExecutorBuilder, LogBuffer, LogLines, LogWriter, ScopedExecutor, State,
-    Stop, StopReason, stop_channel,
+    FunctionExecutor, FunctionExecutorBuilder, LogBuffer, LogLines, LogWriter, ScopedExecutor,
+    State, Stop, StopReason, stop_channel,
 };
 pub use self::local::{Local, LocalBuilder, local};
 pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};

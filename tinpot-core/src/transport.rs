@@ -65,9 +65,10 @@ impl Link {
 ///   every subscription is in effect again.
 /// - **Half-open links**: a link whose peer is gone without a word shows as `Down` within a time
 ///   that the implementation documents, at most 30 s. Until then, sent frames may be lost.
-/// - **Closing**: the program that built a transport closes it, after the workers and coordinators
-///   on it have shut down. [`Worker::shutdown`](crate::Worker::shutdown) says whether it closes the
-///   transport itself.
+/// - **Closing**: [`Worker::shutdown`](crate::Worker::shutdown) and
+///   [`Coordinator::shutdown`](crate::Coordinator::shutdown) close the transport that they were
+///   given. A program that drops them instead closes the transport itself, or drops it. So two of
+///   them never share a link.
 /// - **Cancel safety**: a dropped `send` loses at most its own frame. Streams are cancel safe.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
