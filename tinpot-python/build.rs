@@ -1,4 +1,5 @@
-//! Tells the tests where libpython is; every binary that embeds Python needs the same in its own build script.
+//! Links the tests with libpython. A binary that embeds Python needs the same in its own build
+//! script.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,45 +1,62 @@
-"""Cleaning up."""
+"""Cleaning of cache directories."""
 
 import os
 import time
 from pathlib import Path
+from typing import Any, Union
 
 from tinpot import action, action_print
 
-# Nothing below these is a cache, and a slip of the keyboard must not find out.
-SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/var")
-# The parts of them that are there to be cleaned.
+# Directories of the system: a mistyped path must not delete files there.
+SYSTEM = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var",
+)
+# The parts of them that may be cleaned.
 CACHES = ("/var/cache", "/var/tmp")
 
 
-def checked_directory(directory):
-    """The real path of a directory that may be cleaned; raises ValueError for any other."""
+def checked_directory(directory: str) -> Path:
+    """Returns the real path of a directory that may be cleaned; raises ValueError otherwise."""
     if not os.path.isabs(directory):
-        raise ValueError(f"{directory!r} is not an absolute path: where it leads depends on the worker")
+        raise ValueError(f"directory must be an absolute path (got {directory!r})")
     path = Path(directory).resolve()
-    if any(within(path, system) for system in SYSTEM) and not any(within(path, cache) for cache in CACHES):
+    is_system = any(is_within(path, system) for system in SYSTEM)
+    if is_system and not any(is_within(path, cache) for cache in CACHES):
         raise ValueError(f"refusing to clean {path}: it belongs to the system")
-    # `/`, `/srv`, a home directory, or anything that has the home directory in it.
-    if len(path.parts) < 3 or path.parent == Path("/home") or within(Path.home(), path):
-        raise ValueError(f"refusing to clean {path}: too much depends on it")
+    # `/`, `/srv`, a home directory, or a directory that contains the home directory.
+    if len(path.parts) < 3 or path.parent == Path("/home") or is_within(Path.home(), path):
+        raise ValueError(f"refusing to clean {path}: it is not a cache")
     if not path.is_dir():
         raise ValueError(f"{path} is not a directory")
     return path
 
 
-def within(path, folder):
-    """Whether a path is the folder, or lies below it."""
+def is_within(path: Path, folder: Union[str, Path]) -> bool:
+    """Returns True if a path is the folder or lies below it."""
     return path == Path(folder) or Path(folder) in path.parents
 
 
 @action(group="Maintenance", timeout=600)
-def clean_cache(directory: str, older_than_days: float = 7.0, dry_run: bool = True):
-    """Delete files in a cache directory that nobody has changed for some days.
+def clean_cache(
+    directory: str, older_than_days: float = 7.0, dry_run: bool = True
+) -> dict[str, Any]:
+    """Delete the files in a cache directory that did not change for some days.
 
-    Symbolic links are not followed. With dry_run, which is the default, nothing is deleted.
+    Symbolic links are not followed. With `dry_run`, which is the default, nothing is deleted.
     """
     if older_than_days < 0:
-        raise ValueError("older_than_days must not be negative")
+        raise ValueError(f"older_than_days must be 0 or more (got {older_than_days})")
     root = checked_directory(directory)
     oldest_kept = time.time() - older_than_days * 86_400
     files, size = 0, 0
@@ -49,7 +66,8 @@ def clean_cache(directory: str, older_than_days: float = 7.0, dry_run: bool = Tr
             status = path.lstat()
             if status.st_mtime > oldest_kept:
                 continue
-            action_print("would delete" if dry_run else "deleting", path, f"({status.st_size} bytes)")
+            verb = "would delete" if dry_run else "deleting"
+            action_print(verb, path, f"({status.st_size} bytes)")
             if not dry_run:
                 path.unlink(missing_ok=True)
             files += 1

@@ -1,32 +1,36 @@
-"""Looking after other machines."""
+"""Checks of other machines."""
 
 import socket
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
 from tinpot import action, action_print
 
 
-def check(target, timeout):
-    """One line about one target; raises OSError when it is not well."""
+def check(target: str, timeout: float) -> str:
+    """Returns the state of a target; raises OSError if it is down."""
     if target.startswith(("http://", "https://")):
         with urllib.request.urlopen(target, timeout=timeout) as response:
             return f"HTTP {response.status}"
     host, _, port = target.rpartition(":")
     if not host or not port.isdigit():
-        raise ValueError(f"{target!r} is neither host:port nor an http(s) address")
+        raise ValueError(f"a target must be host:port or an http(s) address (got {target!r})")
     with socket.create_connection((host.strip("[]"), int(port)), timeout):
         return "port open"
 
 
 @action(group="Monitoring", timeout=300, retries=1)
-def check_hosts(targets: list[str], timeout_seconds: float = 3.0, fail: bool = True):
-    """Check hosts: `name:port` by a TCP connection, `http://…` by a GET.
+def check_hosts(
+    targets: list[str], timeout_seconds: float = 3.0, fail: bool = True
+) -> dict[str, Any]:
+    """Check hosts: `name:port` by a TCP connection, `http://…` by a GET request.
 
-    The action fails when a host does, unless fail is off; then the result tells.
+    The action fails if a host is down. With `fail` off, only the result tells.
     """
-    results, down = {}, []
+    results = {}
+    down = []
     for target in targets:
         started = time.perf_counter()
         try:

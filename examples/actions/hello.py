@@ -1,12 +1,13 @@
-"""The shortest action, and one of every parameter type."""
+"""The shortest action, and an action with a parameter of every plain type."""
 
-from typing import Optional
+from collections.abc import Sequence
+from typing import Any, Optional
 
 from tinpot import action
 
 
 @action
-def hello(name: str = "world"):
+def hello(name: str = "world") -> str:
     """Say hello."""
     print(f"Hello, {name}!")
     return f"Hello, {name}!"
@@ -18,11 +19,11 @@ def echo(
     count: int = 3,
     ratio: float = 0.5,
     loud: bool = False,
-    words: list[str] = ("one", "two"),
-    settings: Optional[dict] = None,
+    words: Sequence[str] = ("one", "two"),
+    settings: Optional[dict[str, Any]] = None,
     note: Optional[str] = None,
-):
-    """Shows what arrives in Python for what was typed into a form or sent as JSON."""
+) -> dict[str, Any]:
+    """Show the Python values of parameters that come from a form or as JSON."""
     for number in range(1, count + 1):
         print(f"{number}: {text.upper() if loud else text}")
     return {

@@ -1,16 +1,17 @@
-"""Actions to try the platform with: one that takes its time, and one that fails."""
+"""Actions to try the platform with: a slow one, and one that fails."""
 
 import json
 import time
+from typing import Any
 
 from tinpot import action, action_print
 
 
 @action(group="Lessons", timeout=3600)
-def countdown(seconds: int = 10, interval: float = 1.0):
-    """Count down, one line at a time: for watching the live log, and for cancelling."""
+def countdown(seconds: int = 10, interval: float = 1.0) -> int:
+    """Count down, one line at a time, to watch the live log or to cancel."""
     if interval <= 0:
-        raise ValueError("interval must be more than 0")
+        raise ValueError(f"interval must be more than 0 (got {interval})")
     ends = time.monotonic() + seconds
     lines = 0
     while (left := ends - time.monotonic()) > 0:
@@ -21,26 +22,26 @@ def countdown(seconds: int = 10, interval: float = 1.0):
     return lines
 
 
-def read_settings(text):
-    """Settings from JSON."""
+def read_settings(text: str) -> Any:
+    """Parses settings in JSON."""
     return json.loads(text)
 
 
-def port_of(settings):
-    """The port that the settings name."""
+def port_of(settings: dict[str, Any]) -> int:
+    """Returns the port in the settings."""
     return int(settings["server"]["port"])
 
 
-def start_server(text):
-    """Raises with a cause, so that the traceback has two parts."""
+def start_server(text: str) -> int:
+    """Raises an exception with a cause, so that the traceback has two parts."""
     try:
         return port_of(read_settings(text))
     except (KeyError, ValueError) as error:
-        raise RuntimeError("the server cannot start: its settings are not complete") from error
+        raise RuntimeError("the server cannot start: its settings are incomplete") from error
 
 
 @action(group="Lessons")
-def failing(settings: str = '{"server": {}}'):
-    """Fail some calls deep: for seeing where a traceback goes."""
-    print("starting a server that has no port")
+def failing(settings: str = '{"server": {}}') -> int:
+    """Fail a few calls deep, to see the traceback."""
+    print("starting a server without a port")
     return start_server(settings)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the environments of the workers: sh setup.sh [DIRECTORY], by default .venv beside this file.
+# Creates the environments of the workers: sh setup.sh [DIRECTORY], by default .venv next to this file.
 #
-# What each needs is copied from packages/. With real dependencies the last line of the loop becomes
+# The packages are copied from packages/. With real dependencies the last line of the loop becomes
 #   "$to/$worker/bin/pip" install -r "$here/requirements-$worker.txt"
 # and --without-pip goes away.
 set -eu

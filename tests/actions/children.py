@@ -4,6 +4,7 @@ import os
 import time
 
 from probes import chatty, mark
+
 from tinpot import ActionError, Context, action
 
 
@@ -52,7 +53,13 @@ def catches(ctx: Context, action: str, parameters: dict):
     try:
         ctx.call(action, **parameters)
     except ActionError as error:
-        return {"kind": error.kind, "message": error.message, "status": error.status, "traceback": error.traceback, "execution": error.execution}
+        return {
+            "kind": error.kind,
+            "message": error.message,
+            "status": error.status,
+            "traceback": error.traceback,
+            "execution": error.execution,
+        }
 
 
 @action

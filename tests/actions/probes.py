@@ -32,16 +32,16 @@ def chatty(file: str, text: str, count: int, seconds: float):
 
 @action(retries=3)
 def guarded(file: str, seconds: float):
-    """Record the process that runs this, and if the previous one is still alive.
+    """Write the process id and whether an earlier process is still alive to a file.
 
-    Take that long the first time, and no time afterwards.
+    The first attempt takes some time, later ones take none.
     """
     before = []
     if os.path.exists(file):
         with open(file) as lines:
             before = [line.split()[0] for line in lines]
     alive = [pid for pid in before if _is_alive(pid)]
-    mark(file, "%d %s" % (os.getpid(), "overlaps" if alive else "alone"))
+    mark(file, f"{os.getpid()} {'overlaps' if alive else 'alone'}")
     if not before:
         time.sleep(seconds)
     return len(before) + 1
@@ -49,7 +49,7 @@ def guarded(file: str, seconds: float):
 
 @action
 def hold(file: str, seconds: float):
-    """Write down who runs it, take that long, and write down that it is done."""
+    """Write the process id to a file, sleep, and write that it is done."""
     mark(file, str(os.getpid()), seconds)
     mark(file, "done")
     return os.getpid()
@@ -57,19 +57,19 @@ def hold(file: str, seconds: float):
 
 @action
 def until(file: str):
-    """Print numbered lines until that file is there."""
+    """Print numbered lines until the file exists."""
     number = 0
     while not os.path.exists(file):
         number += 1
-        print("line %d" % number, flush=True)
+        print(f"line {number}", flush=True)
         time.sleep(0.01)
     return number
 
 
 @action
 def family(file: str):
-    """Start a child that starts a child, write their ids down, and wait for ever."""
-    script = "sleep 1000 & echo $! >> \"$1\"; wait"
+    """Start a child that starts a child, write their ids to a file, and wait forever."""
+    script = 'sleep 1000 & echo $! >> "$1"; wait'
     child = subprocess.Popen(["sh", "-c", script, "sh", file])
     with open(file, "a") as ids:
         ids.write(f"{os.getpid()}\n{child.pid}\n")
@@ -79,7 +79,10 @@ def family(file: str):
 
 @action
 def outcast(file: str):
-    """Start two daemons: twice forked, in a session of their own, deaf to SIGTERM, with the output open. Write all ids down, and wait for ever."""
+    """Start two daemons, write all ids to a file, and wait forever.
+
+    Each daemon is forked twice, has its own session, ignores SIGTERM and keeps the output open.
+    """
     mark(file, str(os.getpid()))
     for _ in range(2):
         if os.fork() == 0:
@@ -116,7 +119,7 @@ def where():
 
 def _is_alive(pid):
     try:
-        with open("/proc/%s/stat" % pid) as stat:
+        with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
@@ -142,7 +145,7 @@ def _started():
 
 def _runs(process):
     try:
-        with open("/proc/%s/stat" % process[0]) as stat:
+        with open(f"/proc/{process[0]}/stat") as stat:
             fields = stat.read().rsplit(")", 1)[1].split()
         return fields[0] != "Z" and fields[19] == process[1]
     except OSError:
@@ -160,16 +163,16 @@ def _soak(directory, name, seconds, fail=False):
                 started.append(process) if word == "start" else started.remove(process)
             fail = False
     overlaps = any(_runs(process) for process in started)
-    mark(file, "start %s %s %s" % (*me, "overlaps" if overlaps else "alone"))
+    mark(file, " ".join(["start", *me, "overlaps" if overlaps else "alone"]))
     try:
         for part in (1, 2, 3):
-            print("part %d of 3" % part, flush=True)
+            print(f"part {part} of 3", flush=True)
             time.sleep(seconds / 3)
         if fail:
             raise RuntimeError("the first attempt fails")
         return name
     finally:
-        mark(file, "end %s %s" % tuple(me))
+        mark(file, " ".join(["end", *me]))
 
 
 @action
@@ -250,13 +253,16 @@ def long_line(megabytes: int):
 
 def _write(data: bytes):
     while data:
-        data = data[os.write(1, data):]
+        data = data[os.write(1, data) :]
 
 
 @action
 def odd_bytes():
     """Write what is no text."""
-    _write(b"not \xff\xfe utf-8\nnul \x00 inside\n\x1b[31mred\x1b[0m\ncut \xe2\x82\n\nbell \x07\rback\nno end")
+    _write(
+        b"not \xff\xfe utf-8\nnul \x00 inside\n\x1b[31mred\x1b[0m\ncut \xe2\x82\n\n"
+        b"bell \x07\rback\nno end"
+    )
 
 
 @action

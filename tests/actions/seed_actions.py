@@ -1,4 +1,4 @@
-"""Actions as people wrote them for Celery: nothing here knows of executions, contexts or types beyond the plain ones."""
+"""Actions as people wrote them for Celery: plain types, no executions, no contexts."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A parameter and a result of every row of docs/types.md."""
+"""Parameters and results of every type in docs/types.md."""
 
 import collections.abc
 import dataclasses
@@ -88,18 +88,20 @@ def every_type(
     short: Annotated[str, Param(max_length=5)] = "none",
     *more: int,
     ctx: Context,
-    when: Annotated[datetime.date, Param(min=datetime.date(2000, 1, 1))] = datetime.date(2020, 2, 29),
+    when: Annotated[datetime.date, Param(min=datetime.date(2000, 1, 1))] = datetime.date(
+        2020, 2, 29
+    ),
     **others: float,
 ):
-    """Says of every parameter what has arrived."""
+    """Return the type and value of every parameter."""
     given = dict(locals())
     assert isinstance(given.pop("ctx"), Context)
-    return {name: "%s %r" % (type(value).__name__, value) for name, value in given.items()}
+    return {name: f"{type(value).__name__} {value!r}" for name, value in given.items()}
 
 
 @action
 def every_result():
-    """Returns something of every type."""
+    """Return a value of every type."""
     zone = datetime.timezone.utc
     return {
         "text": "ä\0\U0001f600",
@@ -152,14 +154,17 @@ def checked(
     rate: float = 0.0,
     anything: Any = None,
 ):
-    """Leaves a mark if it is run at all."""
+    """Write to a file, as proof that it ran."""
     with open(mark, "a") as file:
         file.write("ran\n")
 
 
 @action
 def login(user: str, password: Secret, keys: dict[str, Secret]):
-    """Says the secrets in every way, and shows by what cannot be masked that they are what was sent."""
+    """Print and return secrets in every way.
+
+    The reversed text and the length cannot be masked: they show that the secrets arrived.
+    """
     text = password.reveal()
     print("password is", text, "or", password, "of", user)
     print("keys:", {name: key.reveal() for name, key in keys.items()})

@@ -245,7 +245,7 @@ fn what_breaks_its_interpreter_fails_alone() {
     for (action, parameters, how) in [
         ("segfault", json!({}), "signal 11 (SIGSEGV)"),
         ("leave", json!({"code": 3}), "exit code 3"),
-        ("shoot", json!({}), "signal 9 (SIGKILL), as when memory runs out"),
+        ("shoot", json!({}), "signal 9 (SIGKILL), for example because memory ran out"),
         ("exhaust", json!({}), "MemoryError"),
         ("leave", json!({"code": 0}), "exit code 0"),
     ] {

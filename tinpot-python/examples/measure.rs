@@ -1,5 +1,6 @@
-//! Measures what an attempt, a printed line, a start and a kill cost: `cargo run --release -p tinpot-python --example measure
-//! [--features embed]`.
+//! Measures the cost of an attempt, a printed line, a start and a kill.
+//!
+//! Run it with `cargo run --release -p tinpot-python --example measure [--features embed]`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// From the request to end without grace until nothing of an attempt is alive.
+/// Measures the time from a stop without grace to the death of all processes.
 async fn measure_kills(pool: &PythonPool) -> Result<(), Box<dyn std::error::Error>> {
     let mut times = Vec::new();
     for _ in 0..30 {
@@ -65,7 +66,8 @@ fn attempt(action: &str, parameters: Json) -> Attempt {
 
 async fn measure(name: &str, executor: Arc<dyn Executor>) -> Result<(), tinpot_core::Error> {
     let two = Json::parse(r#"{"a":1,"b":2}"#)?;
-    // In a task of its own, as a worker does: the main thread of the runtime has to be woken by another.
+    // In a task of its own, as on a worker: another thread has to wake the main thread of the
+    // runtime.
     let task = executor.clone();
     let mut times = tokio::spawn(async move {
         let mut times = Vec::new();

@@ -1,4 +1,6 @@
-# What a child interpreter starts with. A `spawn` of multiprocessing imports this file again, and must not start a loop of its own.
+"""The program that a child interpreter runs."""
+
+# The `spawn` method of multiprocessing imports this file again, and must not start a second loop.
 if __name__ == "__main__":
     import os
     import sys

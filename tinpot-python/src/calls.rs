@@ -1,9 +1,9 @@
-//! Calls of other actions, as an interpreter asks for them and is answered.
+//! Calls of other actions: the requests of an interpreter, and the answers.
 
 use serde::{Deserialize, Serialize};
 use tinpot_core::{Context, Error, ExecutionId, Failure, Json, Outcome, SpanId, SubmitOptions};
 
-/// What an interpreter asks.
+/// A call that an interpreter requests.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CallRequest {
     number: u64,
@@ -13,7 +13,7 @@ pub(crate) struct CallRequest {
     options: SubmitOptions,
     #[serde(default)]
     span: u32,
-    /// Whether the attempt waits for the end.
+    /// If true, the attempt waits for the end of the child.
     pub(crate) wait: bool,
 }
 
@@ -22,9 +22,9 @@ struct Line {
     call: CallRequest,
 }
 
-/// What it is told: one line.
+/// The answer to a call, sent as one line.
 #[derive(Default, Serialize)]
-struct Answer {
+struct CallAnswer {
     called: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     execution: Option<ExecutionId>,
@@ -47,7 +47,7 @@ struct Refused {
 }
 
 impl CallRequest {
-    /// Whether a line of an interpreter is a call, and not its reply.
+    /// Returns true if a line of an interpreter is a call. Other lines are replies.
     pub(crate) fn is_in(line: &[u8]) -> bool {
         line.starts_with(b"{\"call\":")
     }
@@ -56,7 +56,7 @@ impl CallRequest {
         Ok(serde_json::from_slice::<Line>(line)?.call)
     }
 
-    /// Has it run; the line to answer with.
+    /// Runs the call, and returns the line to answer with.
     pub(crate) async fn answer(self, context: &Context) -> Vec<u8> {
         let CallRequest { number, action, parameters, options, span, wait } = self;
         let span = (span > 0).then(|| SpanId { attempt: context.attempt(), number: span });
@@ -70,11 +70,11 @@ impl CallRequest {
                     _ => (None, None),
                 };
                 let (execution, status) = (Some(execution), Some(status));
-                Answer { execution, status, value, failure, error, ..Answer::default() }
+                CallAnswer { execution, status, value, failure, error, ..CallAnswer::default() }
             })
         } else {
             let execution = context.submit(&action, parameters, options).await;
-            execution.map(|id| Answer { execution: Some(id), ..Answer::default() })
+            execution.map(|id| CallAnswer { execution: Some(id), ..CallAnswer::default() })
         };
         let mut answer = answer.unwrap_or_else(refused);
         answer.called = number;
@@ -84,7 +84,7 @@ impl CallRequest {
     }
 }
 
-fn refused(error: Error) -> Answer {
+fn refused(error: Error) -> CallAnswer {
     let refused = Refused { kind: format!("{:?}", error.kind()), message: error.to_string() };
-    Answer { refused: Some(refused), ..Answer::default() }
+    CallAnswer { refused: Some(refused), ..CallAnswer::default() }
 }

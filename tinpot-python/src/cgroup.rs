@@ -1,7 +1,8 @@
-//! Control groups (cgroup v2): what the kernel keeps together, it can kill together.
+//! Control groups (cgroup v2): the kernel kills all processes of a group at once.
 //!
-//! Only `cgroup.procs`, `cgroup.kill` and `cgroup.events` are needed, which every cgroup has whatever its controllers. Where there is the memory
-//! controller, it limits the memory of attempts.
+//! Only `cgroup.procs`, `cgroup.kill` and `cgroup.events` are needed, which every cgroup has
+//! regardless of its controllers. The memory controller, if there is one, limits the memory of
+//! attempts.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,19 +11,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long to go on while killed processes do not disappear (they may be stuck in the kernel).
+/// The time to wait for killed processes to disappear: they may be stuck in the kernel.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The cgroup of a pool, below the worker's own; it has one cgroup per interpreter below it, and no process. Removed with this value.
+/// The cgroup of a pool, below the worker's own.
+///
+/// It contains one cgroup per interpreter, and no processes. It is removed with this value.
 #[derive(Debug)]
 pub(crate) struct PoolCgroup {
     path: PathBuf,
-    /// The worker's own.
+    /// The worker's own cgroup.
     own: PathBuf,
     made: AtomicU64,
 }
 
-/// The cgroup of one interpreter and everything that descends from it. Removed with this value, when nothing in it is alive.
+/// The cgroup of one interpreter and all its descendants.
+///
+/// It is removed with this value, unless a process in it is alive.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     path: PathBuf,
@@ -30,42 +35,45 @@ pub(crate) struct Cgroup {
 }
 
 impl PoolCgroup {
-    /// Makes a cgroup of that name below the worker's own. `note` is told its path before it is there, so that whoever comes after a crash
-    /// finds it.
+    /// Creates a cgroup with that name below the worker's own.
+    ///
+    /// Calls `note` with its path before it exists, so that the next worker finds it after a crash.
     ///
     /// # Errors
-    /// Why there can be none, in a few words.
+    /// The reason why no cgroup can be created, in a few words.
     pub(crate) fn create(
         name: &str,
         note: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<Self, String> {
         let own = own()?;
-        // What moves a process must be allowed to write to the first cgroup that is above both its old and its new one.
+        // Moving a process needs write access to the closest common ancestor of both cgroups.
         let procs = own.join("cgroup.procs");
         let writable = File::options().write(true).open(&procs);
-        writable.map_err(|e| format!("{} cannot be written: {}", procs.display(), reason(&e)))?;
+        writable.map_err(|e| format!("cannot write {}: {}", procs.display(), reason(&e)))?;
         let path = own.join(name);
-        note(&path).map_err(|e| format!("its path cannot be noted: {}", reason(&e)))?;
+        note(&path).map_err(|e| format!("cannot write down its path: {}", reason(&e)))?;
         fs::create_dir(&path).map_err(|e| {
-            format!("no directory can be made in {}: {}", own.display(), reason(&e))
+            format!("cannot create a directory in {}: {}", own.display(), reason(&e))
         })?;
         let this = Self { path, own, made: AtomicU64::new(0) };
         if !this.path.join("cgroup.kill").exists() {
-            return Err("this kernel has no cgroup.kill, which came with Linux 5.14".to_owned());
+            return Err("the kernel has no cgroup.kill: use Linux 5.14 or newer".to_owned());
         }
-        // Refused where there is no such controller, or the worker's cgroup has processes beside others that have it; then others limit memory.
+        // Fails without that controller, and if the worker's cgroup has processes of its own. Then
+        // resource limits of the interpreter limit memory.
         for cgroup in [&this.own, &this.path] {
             let _ = overwrite(&cgroup.join("cgroup.subtree_control"), "+memory");
         }
         Ok(this)
     }
 
-    /// Proves with a process of ours, which sits in the worker's own cgroup, that processes can be moved: it is moved, and moved back.
+    /// Proves that processes can be moved: moves a process of this pool, which is in the worker's
+    /// own cgroup, there and back.
     ///
     /// # Errors
-    /// Why they cannot, in a few words.
+    /// The reason why processes cannot be moved, in a few words.
     pub(crate) fn prove(&self, pid: u32) -> Result<(), String> {
-        let cannot = |e: io::Error| format!("processes cannot be moved: {}", reason(&e));
+        let cannot = |e: io::Error| format!("cannot move processes: {}", reason(&e));
         let probe = self.path.join("probe");
         fs::create_dir(&probe).map_err(cannot)?;
         let moved = fs::write(probe.join("cgroup.procs"), pid.to_string());
@@ -74,7 +82,7 @@ impl PoolCgroup {
         moved.map_err(cannot)
     }
 
-    /// A cgroup for one interpreter.
+    /// Creates a cgroup for one interpreter.
     pub(crate) fn add(self: &Arc<Self>) -> io::Result<Cgroup> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(number.to_string());
@@ -94,32 +102,33 @@ impl Drop for PoolCgroup {
 }
 
 impl Cgroup {
-    /// Where a process writes `0` to move here.
+    /// Opens the file to which a process writes `0` to move to this cgroup.
     pub(crate) fn procs(&self) -> io::Result<File> {
         File::options().write(true).open(self.path.join("cgroup.procs"))
     }
 
-    /// Kills all that is in it, without waiting for their end.
+    /// Kills all processes in it, without waiting for their end.
     pub(crate) fn kill(&self) -> io::Result<()> {
         kill(&self.path)
     }
 
-    /// Whether anything in it is alive: zombies are not.
+    /// Returns true if a process in it is alive; zombies are not.
     pub(crate) fn is_populated(&self) -> bool {
         is_populated(&self.path)
     }
 }
 
 impl Cgroup {
-    /// Whether its memory can be limited.
+    /// Returns true if its memory can be limited.
     pub(crate) fn has_memory(&self) -> bool {
         self.path.join("memory.max").exists()
     }
 
-    /// Limits the memory of all that is in it, or lifts the limit. When there is too little, all of it is killed.
+    /// Limits the memory of all processes in it, or lifts the limit. Beyond the limit all of them
+    /// are killed.
     pub(crate) fn limit_memory(&self, bytes: Option<u64>) -> io::Result<()> {
         let amount = bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
-        // Kernels without swap or without the group kill have no such files.
+        // These files do not exist on kernels without swap or without the group kill.
         let _ = overwrite(&self.path.join("memory.oom.group"), "1");
         let _ = overwrite(
             &self.path.join("memory.swap.max"),
@@ -128,7 +137,7 @@ impl Cgroup {
         overwrite(&self.path.join("memory.max"), &amount)
     }
 
-    /// How many of its processes were killed because there was too little memory.
+    /// Returns the number of its processes that were killed for lack of memory.
     pub(crate) fn memory_kills(&self) -> u64 {
         let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
         let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
@@ -136,7 +145,7 @@ impl Cgroup {
     }
 }
 
-/// Not `fs::write`, which would make a file where there is none.
+/// Writes to an existing file; `fs::write` would create a missing one.
 fn overwrite(file: &Path, text: &str) -> io::Result<()> {
     io::Write::write_all(
         &mut File::options().write(true).truncate(true).open(file)?,
@@ -150,7 +159,9 @@ impl Drop for Cgroup {
     }
 }
 
-/// Kills what a worker that is gone has left in the cgroup of its pool, and removes that; `true` when nothing is left.
+/// Kills the processes that a worker left in the cgroup of its pool, and removes the cgroup.
+///
+/// Returns true if nothing is left.
 pub(crate) fn clear(pool: &Path) -> bool {
     let start = Instant::now();
     while kill(pool).is_ok() && is_populated(pool) && start.elapsed() < PATIENCE {
@@ -169,9 +180,9 @@ fn is_populated(cgroup: &Path) -> bool {
         .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
 }
 
-/// Removes a cgroup with those that were made below it, as far as nothing in them is alive.
+/// Removes a cgroup and those below it, unless a process in it is alive.
 fn remove(cgroup: &Path) {
-    // Errors are no news here: it may be gone, or not empty, and then others remove it later.
+    // Errors are expected: the cgroup may be gone, or not be empty. Then a later worker removes it.
     for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove(&entry.path());
@@ -180,36 +191,38 @@ fn remove(cgroup: &Path) {
     let _ = fs::remove_dir(cgroup);
 }
 
-/// The directory of the cgroup that this process is in.
+/// Returns the directory of this process's cgroup.
 fn own() -> Result<PathBuf, String> {
     let read = |file: &str| match fs::read(file) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(e) => Err(format!("{file} cannot be read: {}", reason(&e))),
+        Err(e) => Err(format!("cannot read {file}: {}", reason(&e))),
     };
     directory(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
 }
 
-/// The same, from the list of mounts and the list of this process's cgroups; see proc(5) and cgroups(7).
+/// Finds the directory in the list of mounts and the list of this process's cgroups; see proc(5)
+/// and cgroups(7).
 fn directory(mounts: &str, membership: &str) -> Result<PathBuf, String> {
     let Some(own) = membership.lines().find_map(|line| line.strip_prefix("0::")) else {
-        return Err("there is no cgroup v2 here".to_owned());
+        return Err("there is no cgroup v2".to_owned());
     };
     let own = Path::new(own);
-    // The last mount at a place hides the others.
+    // The last mount on a directory hides earlier ones.
     let mounted: Vec<_> = mounts.lines().rev().filter_map(cgroup2).collect();
     if mounted.is_empty() {
         return Err("no cgroup2 file system is mounted".to_owned());
     }
     let shown = mounted.into_iter().find_map(|(root, point)| {
         let below = own.strip_prefix(root).ok()?;
-        // A path with `..` says that it is outside of what a namespace shows.
+        // A path with `..` is outside of the namespace.
         let inside = below.components().all(|part| matches!(part, Component::Normal(_)));
         inside.then(|| point.components().chain(below.components()).collect::<PathBuf>())
     });
-    shown.ok_or_else(|| format!("this process's cgroup {} is not mounted here", own.display()))
+    shown.ok_or_else(|| format!("this process's cgroup {} is not mounted", own.display()))
 }
 
-/// The part of the hierarchy that a line of mountinfo mounts, and where, if it is of cgroup2.
+/// Returns the part of the hierarchy that a line of mountinfo mounts, and its mount point; `None`
+/// if it is not of cgroup2.
 fn cgroup2(line: &str) -> Option<(PathBuf, PathBuf)> {
     let (mount, kind) = line.split_once(" - ")?;
     if kind.split(' ').next() != Some("cgroup2") {
@@ -219,7 +232,7 @@ fn cgroup2(line: &str) -> Option<(PathBuf, PathBuf)> {
     Some((fields.next()?, fields.next()?))
 }
 
-/// A path of mountinfo, where white space and backslashes are written as octal numbers.
+/// Decodes a path of mountinfo, where white space and backslashes are octal numbers.
 fn unescape(text: &str) -> PathBuf {
     let mut path = text.to_owned();
     for (written, meant) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
@@ -228,7 +241,7 @@ fn unescape(text: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
-/// An error in the words of the system, without its number.
+/// Returns the message of an error without its number.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
@@ -252,7 +265,7 @@ mod tests {
         for (mounts, membership, expected) in [
             (HYBRID, "8:pids:/x\n0::/\n", "/sys/fs/cgroup/unified"),
             (HYBRID, "0::/user.slice/a b.scope\n", "/sys/fs/cgroup/unified/user.slice/a b.scope"),
-            // Without a cgroup namespace a container sees its part only.
+            // Without a cgroup namespace, a container sees only its own part.
             (
                 "30 1 0:26 /docker/1a /sys/fs/cgroup ro - cgroup2 cgroup rw\n",
                 "0::/docker/1a/b\n",
@@ -278,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_why_there_is_none_are_given() {
+    fn missing_cgroup_is_explained() {
         for (mounts, membership, part) in [
             (HYBRID, "8:pids:/\n", "no cgroup v2"),
             (
@@ -300,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cgroup_is_not_written_to() {
+    fn ordinary_directory_is_not_written_to() {
         let place = tempfile::tempdir().expect("a directory");
         std::fs::write(place.path().join("file"), "").expect("a file");
         assert!(!clear(place.path()));
@@ -309,7 +322,7 @@ mod tests {
         assert!(clear(&place.path().join("missing")));
     }
 
-    /// A directory stands in for a cgroup with the memory controller, which the machines of the tests need not have.
+    /// A directory stands in for a cgroup with the memory controller, which test machines may lack.
     #[test]
     fn memory_is_limited_and_kills_are_counted() {
         let place = tempfile::tempdir().expect("a directory");

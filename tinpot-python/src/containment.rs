@@ -1,4 +1,4 @@
-//! How a pool keeps hold of everything that its attempts start.
+//! Containment: the way in which a pool finds and kills all processes of its attempts.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,18 +6,18 @@ use std::str::FromStr;
 
 use tinpot_core::{Error, ErrorKind};
 
-/// Which containment a [`PythonPool`](crate::PythonPool) is to use.
+/// The containment that a [`PythonPool`](crate::PythonPool) should use.
 ///
-/// As text: `auto`, `cgroup` or `process-group`.
+/// Its text is `auto`, `cgroup` or `process-group`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContainmentMode {
-    /// Cgroups where they can be used, else process groups.
+    /// Cgroups if they can be used, else process groups.
     #[default]
     Auto,
-    /// Cgroups; the pool does not start where they cannot be used.
+    /// Cgroups. The pool does not start if they cannot be used.
     Cgroup,
-    /// Process groups, also where cgroups could be used.
+    /// Process groups, even if cgroups can be used.
     ProcessGroup,
 }
 
@@ -30,9 +30,7 @@ impl FromStr for ContainmentMode {
             "cgroup" => Ok(Self::Cgroup),
             "process-group" => Ok(Self::ProcessGroup),
             _ => {
-                let message = format!(
-                    "there is no containment {text:?}: it is auto, cgroup or process-group"
-                );
+                let message = format!("must be auto, cgroup or process-group (got {text:?})");
                 Err(Error::new(ErrorKind::InvalidInput, message))
             }
         }
@@ -49,20 +47,21 @@ impl fmt::Display for ContainmentMode {
     }
 }
 
-/// Which containment is in force; its text says so to people.
+/// The containment in force. `Display` describes it for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Containment {
-    /// Each interpreter has a control group (cgroup v2) of its own, which the kernel kills all at once: nothing that an attempt starts gets
-    /// away, however it forks and whichever session it moves to.
+    /// Each interpreter has a control group (cgroup v2) of its own, which the kernel kills at once.
+    /// No process of an attempt can escape by a fork or by a session of its own.
     Cgroup {
-        /// The cgroup of the pool, which has those of its interpreters below it.
+        /// The cgroup of the pool, which contains those of its interpreters.
         path: PathBuf,
     },
-    /// Each interpreter leads a process group and adopts what its descendants leave behind, and all that descends from it is searched for and
-    /// killed, one by one. What forks faster than it can be found gets away.
+    /// Each interpreter leads a process group and adopts orphaned descendants. The pool searches
+    /// for its descendants and kills them one by one. A process that forks faster than the search
+    /// can escape.
     ProcessGroup {
-        /// Why it is not cgroups, in a few words.
+        /// The reason why cgroups are not used.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What discovery found, as the SDK says it.
+//! The result of discovery, and its conversion to the action set of the SDK.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use tinpot_core::{Action, ActionSet, Json, LoadError, Result, RetryPolicy};
 
 use crate::limits::{Limits, LimitsByAction};
 
-/// The offer as `tinpot._discovery` writes it.
+/// The actions and load errors that `tinpot._discovery` reports.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Discovered {
     actions: Vec<Described>,
-    problems: Vec<ImportFailure>,
+    load_errors: Vec<ImportFailure>,
 }
 
-/// What could not be offered; of an import that failed also which files may be to blame, likeliest first.
+/// A load error. For a failed import it names the files that may have caused it, likeliest first.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ImportFailure {
     pub(crate) place: String,
     pub(crate) message: String,
-    /// The file whose import failed.
+    /// The file whose import failed; `None` for another kind of error.
     pub(crate) failed: Option<String>,
     /// The files that were being imported.
     #[serde(default)]
     pub(crate) importing: Vec<String>,
-    /// All others that had a part in it.
+    /// All other files in the traceback.
     #[serde(default)]
     pub(crate) others: Vec<String>,
 }
@@ -46,37 +46,40 @@ struct Described {
     concurrency: Option<u32>,
     #[serde(default)]
     retry: RetryPolicy,
-    /// Of each attempt; no part of what is offered.
+    /// The limits of each attempt, which the worker enforces. The coordinator does not see them.
     limits: Option<Limits>,
     place: String,
 }
 
 impl Discovered {
-    /// The limits of the actions that have some of their own.
+    /// Returns the limits of the actions that have limits of their own.
     pub(crate) fn limits(&self) -> LimitsByAction {
         let limited = |action: &Described| Some((action.name.clone(), action.limits?));
         self.actions.iter().filter_map(limited).collect()
     }
 
-    /// The imports that failed.
+    /// Returns the failed imports.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, &ImportFailure)> {
-        self.problems.iter().filter_map(|problem| Some((problem.failed.as_deref()?, problem)))
+        self.load_errors
+            .iter()
+            .filter_map(|load_error| Some((load_error.failed.as_deref()?, load_error)))
     }
 
-    /// The offer; an action with a name, group, queue or policy that the SDK refuses becomes a problem.
-    pub(crate) fn into_offer(self, further: Vec<LoadError>) -> ActionSet {
-        let problems = self.problems.into_iter();
-        let mut problems: Vec<_> = problems.map(|p| LoadError::new(p.place, p.message)).collect();
+    /// Returns the action set. An action that the SDK rejects becomes a load error.
+    pub(crate) fn into_action_set(self, further: Vec<LoadError>) -> ActionSet {
+        let load_errors = self.load_errors.into_iter();
+        let mut load_errors: Vec<_> =
+            load_errors.map(|p| LoadError::new(p.place, p.message)).collect();
         let mut actions = Vec::with_capacity(self.actions.len());
         for described in self.actions {
             let place = described.place.clone();
             match described.into_action() {
                 Ok(action) => actions.push(action),
-                Err(e) => problems.push(LoadError::new(place, e.to_string())),
+                Err(e) => load_errors.push(LoadError::new(place, e.to_string())),
             }
         }
-        problems.extend(further);
-        problems.into_iter().fold(ActionSet::new(actions), ActionSet::load_error)
+        load_errors.extend(further);
+        load_errors.into_iter().fold(ActionSet::new(actions), ActionSet::load_error)
     }
 }
 
@@ -120,14 +123,14 @@ mod tests {
     use super::Discovered;
 
     #[test]
-    fn what_an_action_returns_is_taken_over_when_it_is_known() {
+    fn schema_of_a_result_is_taken_from_discovery() {
         let text = r#"{"actions":[
             {"name":"a","schema":{},"result_schema":{"type":"integer"},"place":"a.py"},
-            {"name":"b","schema":{},"place":"b.py"}],"problems":[]}"#;
-        let discovered: Discovered = serde_json::from_str(text).expect("an offer");
-        let offer = discovered.into_offer(Vec::new());
+            {"name":"b","schema":{},"place":"b.py"}],"load_errors":[]}"#;
+        let discovered: Discovered = serde_json::from_str(text).expect("an action set");
+        let action_set = discovered.into_action_set(Vec::new());
         let result =
-            |at: usize| offer.actions[at].result_schema.as_ref().map(|schema| schema.as_str());
+            |at: usize| action_set.actions[at].result_schema.as_ref().map(|schema| schema.as_str());
         assert_eq!((result(0), result(1)), (Some(r#"{"type":"integer"}"#), None));
     }
 }

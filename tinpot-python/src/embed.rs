@@ -22,34 +22,53 @@ use crate::error::PythonError;
 use crate::pool::actions_dir;
 use crate::python;
 
-/// How long `close` waits for attempts to end that were asked to.
+/// The time that `close` waits for the end of attempts.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs Python actions on threads of the worker's own process, for the lowest latency.
 ///
-/// Choose it with open eyes; [`PythonPool`](crate::PythonPool) has none of these limits:
-/// - **Stopping is cooperative**: `tinpot.Cancelled` is raised in the attempt when it next runs Python code. An attempt that is in C code (or
-///   sleeps) notices when that returns, and one that swallows the exception goes on; `execute` resolves only when it has ended, however
-///   long after the grace period that is. Dropping the future asks in the same way.
-/// - **A crash is shared**: a segmentation fault or `os._exit` ends the worker.
-/// - **Logs are what Python prints**: `sys.stdout` and `sys.stderr`, from the attempt's thread, from threads it starts and from coroutines.
-///   What C code, subprocesses and `os.write` write to file descriptors 1 and 2 goes where the worker's own output goes; `run_command`
-///   passes output on.
-/// - **Nothing is limited** but the size of a result: what actions say of memory, processor time, files and log is not heeded.
-/// - **Nothing runs beside the places**: attempts at an action with a `concurrency` take a thread each, like all others.
-/// - **Leftovers live on**: threads and processes that an action leaves behind are not ended.
-/// - **One interpreter per process**, which attempts share with everything else that embeds Python in it: working directory, environment and
-///   modules. What changes on the disk is not picked up: a module cannot be replaced while others use it. It is never finalised, and keeps the environment that the first executor chose.
+/// [`PythonPool`](crate::PythonPool) does not have the following restrictions:
+/// - **Stopping is cooperative**: `tinpot.Cancelled` is raised in the attempt when it next runs
+///   Python code. An attempt in C code (or in `sleep`) gets it when that returns, and an attempt
+///   that swallows the exception goes on. `execute` resolves when the attempt has ended, which may
+///   be long after the grace period. Dropping the future stops the attempt in the same way.
+/// - **A crash is shared**: A segmentation fault or `os._exit` ends the worker.
+/// - **The log has Python's output only**: `sys.stdout` and `sys.stderr`, from the attempt's
+///   thread, from threads that it starts and from coroutines. What C code, subprocesses and
+///   `os.write` write to file descriptors 1 and 2 goes to the worker's own output. `run_command`
+///   passes the output on.
+/// - **No limits** except the size of a result: the limits of actions for memory, processor time,
+///   files and log have no effect.
+/// - **No shared interpreters**: Each attempt at an action with a `concurrency` takes a thread,
+///   like all others.
+/// - **Leftovers stay**: Threads and processes that an action leaves behind are not ended.
+/// - **One interpreter per process**: Attempts share the working directory, the environment and the
+///   modules with each other and with all other code that embeds Python. Changed files are not
+///   reloaded, because a module cannot be replaced while it is in use. The interpreter is never
+///   finalised, and keeps the environment of the first executor.
 ///
-/// [`close`](Executor::close) asks what runs to end, and fails when it has not after 10 s.
+/// [`close`](Executor::close) stops the running attempts. It fails with
+/// [`TimedOut`](ErrorKind::TimedOut) if one has not ended after 10 s.
+///
+/// # Examples
+/// ```no_run
+/// use tinpot_python::PythonExecutor;
+///
+/// # async fn example() -> tinpot_core::Result<()> {
+/// let executor = PythonExecutor::builder("actions").size(8).start().await?;
+/// // Add it to a worker with `WorkerBuilder::executor`.
+/// # let _ = executor;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct PythonExecutor {
     interpreter: &'static Interpreter,
     actions: Actions,
-    offer: watch::Sender<Arc<ActionSet>>,
+    action_set: watch::Sender<Arc<ActionSet>>,
     threads: Threads,
     slots: Arc<Semaphore>,
-    /// How many attempts have not ended.
+    /// The number of attempts that have not ended.
     running: Arc<AtomicUsize>,
     ended: Arc<watch::Sender<()>>,
     closed: watch::Sender<bool>,
@@ -67,7 +86,7 @@ pub struct PythonExecutorBuilder {
 }
 
 impl PythonExecutor {
-    /// A builder for the actions below `root`.
+    /// Returns a builder for an executor with the actions below `root`.
     pub fn builder(root: impl Into<PathBuf>) -> PythonExecutorBuilder {
         PythonExecutorBuilder {
             root: root.into(),
@@ -80,29 +99,34 @@ impl PythonExecutor {
 }
 
 impl PythonExecutorBuilder {
-    /// The interpreter, or the directory of a virtual environment, whose packages are used; it has to be of the version that this program was
-    /// built with. By default that of `VIRTUAL_ENV`, else that of the interpreter this program was built with.
+    /// Sets the environment whose packages are used: an interpreter, or the directory of a virtual
+    /// environment.
+    ///
+    /// It must have the version of Python that this program was built with. The default is that of
+    /// `VIRTUAL_ENV`, else that of the interpreter that this program was built with.
     #[must_use]
     pub fn python(mut self, path: impl Into<PathBuf>) -> Self {
         self.python = Some(path.into());
         self
     }
 
-    /// How many attempts run at once; 32 by default, and at least 1.
+    /// Sets the number of attempts that run at once, at least 1. The default is 32.
     #[must_use]
     pub fn size(mut self, size: usize) -> Self {
         self.size = size.max(1);
         self
     }
 
-    /// How long the import of all files together may take; 30 s by default.
+    /// Sets the time limit for the import of all files. The default is 30 s.
     #[must_use]
     pub fn import_timeout(mut self, timeout: Duration) -> Self {
         self.import_timeout = timeout;
         self
     }
 
-    /// The largest result, as JSON; 16 MiB by default. An attempt with a larger one fails. The worker has a limit of its own, for whatever executor:
+    /// Sets the maximum size of a result as JSON. The default is 16 MiB.
+    ///
+    /// An attempt with a larger result fails. The worker has a limit of its own for all executors:
     /// `WorkerBuilder::max_result_bytes`.
     #[must_use]
     pub fn result_limit_bytes(mut self, limit: usize) -> Self {
@@ -110,26 +134,29 @@ impl PythonExecutorBuilder {
         self
     }
 
-    /// Starts the interpreter, unless it runs already, and imports the actions.
+    /// Starts the interpreter unless it runs already, and imports the actions.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) when the directory or the interpreter will not do, also when another executor in this process
-    /// has chosen another environment; [`TimedOut`](ErrorKind::TimedOut) when an import does not end: its thread goes on for ever.
+    /// - [`InvalidInput`](ErrorKind::InvalidInput) if the directory cannot be read, if the
+    ///   interpreter is missing, broken or of another version, or if another executor of this
+    ///   process uses another environment.
+    /// - [`TimedOut`](ErrorKind::TimedOut) if the imports exceed
+    ///   [`import_timeout`](Self::import_timeout). The importing thread goes on.
     pub async fn start(self) -> Result<PythonExecutor> {
         let root = actions_dir(&self.root)?;
-        let python = match python::asked_for(self.python.as_deref()) {
+        let python = match python::choose(self.python.as_deref()) {
             Some(path) => Some(python::probe(path).await?),
             None => None,
         };
-        let (interpreter, actions, offer) =
+        let (interpreter, actions, action_set) =
             interpreter::start(root, python, self.import_timeout).await?;
-        for problem in &offer.load_errors {
-            tracing::warn!(place = problem.place, "{}", problem.message);
+        for load_error in &action_set.load_errors {
+            tracing::warn!(place = load_error.place, "{}", load_error.message);
         }
         Ok(PythonExecutor {
             interpreter,
             actions,
-            offer: watch::Sender::new(Arc::new(offer)),
+            action_set: watch::Sender::new(Arc::new(action_set)),
             threads: Threads::default(),
             slots: Arc::new(Semaphore::new(self.size)),
             running: Arc::default(),
@@ -140,7 +167,7 @@ impl PythonExecutorBuilder {
     }
 }
 
-/// Counts an attempt for as long as its thread is at it.
+/// Counts an attempt while its thread runs it.
 #[derive(Debug)]
 struct Counted(Arc<AtomicUsize>, Arc<watch::Sender<()>>);
 
@@ -154,7 +181,7 @@ impl Drop for Counted {
 #[async_trait]
 impl Executor for PythonExecutor {
     fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
-        self.offer.subscribe()
+        self.action_set.subscribe()
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
@@ -176,12 +203,12 @@ impl Executor for PythonExecutor {
             return closed();
         }
         let Some(entry) = self.actions.find(&attempt.action) else {
-            let problems = &self.offer.borrow().load_errors;
-            let problems = problems.iter().map(|p| format!("\n{}: {}", p.place, p.message));
+            let load_errors = &self.action_set.borrow().load_errors;
+            let load_errors = load_errors.iter().map(|p| format!("\n{}: {}", p.place, p.message));
             return Outcome::failed(format!(
-                "there is no action {:?} here{}",
+                "there is no action {:?}{}",
                 attempt.action,
-                problems.collect::<String>()
+                load_errors.collect::<String>()
             ));
         };
         let alone = self.running.fetch_add(1, Ordering::AcqRel) == 0;
@@ -194,12 +221,12 @@ impl Executor for PythonExecutor {
             self.slots.clone(),
             self.result_limit_bytes,
         );
-        let threads_failed = self.threads.run(Box::new(move |py| {
+        let started = self.threads.run(Box::new(move |py| {
             job.run(py);
             drop(counted);
         }));
-        if let Err(e) = threads_failed {
-            return Outcome::failed(format!("no thread to run it on: {e}"));
+        if let Err(e) = started {
+            return Outcome::failed(format!("cannot start a thread for the attempt: {e}"));
         }
         handle.follow(&context, self.closed.subscribe(), alone).await
     }
@@ -220,7 +247,7 @@ impl Executor for PythonExecutor {
             Err(_) => Err(Error::new(
                 ErrorKind::TimedOut,
                 format!(
-                    "{} attempts were asked to end and have not, after {} s",
+                    "{} attempts did not end within {} s",
                     self.running.load(Ordering::Acquire),
                     CLOSE_TIMEOUT.as_secs()
                 ),

@@ -1,4 +1,4 @@
-//! What can go wrong here, before it becomes the SDK's one error.
+//! The errors of this crate, before their conversion to the SDK's error.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,23 +10,27 @@ use tinpot_core::{Error, ErrorKind};
 pub(crate) enum PythonError {
     #[error("the directory of actions {} cannot be read", path.display())]
     ActionsDir { path: PathBuf, source: io::Error },
-    #[error("the directory of actions {} is not a directory", path.display())]
+    #[error("the directory of actions {} is a file", path.display())]
     ActionsDirIsFile { path: PathBuf },
     #[error("the Python interpreter {} cannot be started", path.display())]
     Missing { path: PathBuf, source: io::Error },
-    #[error("{} is not a Python interpreter: asked for its version, it {said}", path.display())]
-    NotPython { path: PathBuf, said: String },
-    #[error("{} is Python {version}, and 3.9 or newer is needed", path.display())]
+    #[error("{} is not a Python interpreter: it {output}", path.display())]
+    NotPython { path: PathBuf, output: String },
+    #[error("{} must be Python 3.9 or newer (got {version})", path.display())]
     TooOld { path: PathBuf, version: String },
-    #[error("cgroups are asked for and cannot be used: {reason}")]
+    #[error("cgroups cannot be used: {reason}; choose `auto` or `process-group`")]
     NoCgroups { reason: String },
-    #[error("the interpreter was not ready {} s after it had last been heard of{}", after.as_secs_f64(), tail(said))]
-    Silent { after: Duration, said: String, importing: Vec<String> },
-    #[error("the interpreter {how} before it was ready{}", tail(said))]
-    Died { how: String, said: String, importing: Vec<String> },
+    #[error(
+        "the interpreter sent nothing for {} s and was not ready{}",
+        after.as_secs_f64(),
+        tail(output)
+    )]
+    Silent { after: Duration, output: String, importing: Vec<String> },
+    #[error("the interpreter {how} before it was ready{}", tail(output))]
+    Died { how: String, output: String, importing: Vec<String> },
     #[error("{doing}")]
     Io { doing: &'static str, source: io::Error },
-    #[error("the interpreter said something that cannot be understood")]
+    #[error("the interpreter sent a message that cannot be read")]
     Malformed { source: serde_json::Error },
     #[error("the executor was closed")]
     Closed,
@@ -35,17 +39,18 @@ pub(crate) enum PythonError {
     Embed(String),
 }
 
-fn tail(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!("; it wrote:\n{said}") }
+fn tail(output: &str) -> String {
+    if output.is_empty() { String::new() } else { format!("; its output:\n{output}") }
 }
 
 impl PythonError {
-    /// What a failed `operation` on an interpreter's pipes and sockets becomes.
+    /// Returns a function that converts an I/O error during an operation.
     pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| PythonError::Io { doing, source }
     }
 
-    /// The files that were being imported when it happened: the first one for its own sake, each further one for the one before.
+    /// Returns the files that were being imported: the first one by discovery, each other one by
+    /// the one before it.
     pub(crate) fn importing(&self) -> &[String] {
         match self {
             PythonError::Silent { importing, .. } | PythonError::Died { importing, .. } => {

@@ -1,13 +1,34 @@
 //! Tinpot's executors for Python actions.
 //!
-//! [`PythonPool`] runs each attempt in a warm child interpreter: what becomes of an attempt, a crash included, is the attempt's alone, and
-//! it can always be killed. It needs a Python of 3.9 or newer at run time and nothing at build time.
+//! [`PythonPool`] runs each attempt in a warm child interpreter. A crash ends only the attempt
+//! that caused it, and every attempt can be killed. The pool needs Python 3.9 or newer at run
+//! time, and nothing at build time.
 //!
-//! With the feature `embed` there is also `PythonExecutor`: CPython in the worker's own process, for attempts that take microseconds.
+//! The feature `embed` adds `PythonExecutor`: CPython in the worker's own process, for attempts
+//! that take microseconds. It links with libpython.
 //!
-//! | feature | what it adds | what it needs |
+//! # Features
+//!
+//! | feature | adds | needs |
 //! | --- | --- | --- |
 //! | `embed` | `PythonExecutor` | libpython and its headers |
+//!
+//! # Examples
+//!
+//! Runs the actions below the directory `actions`, four at once:
+//!
+//! ```no_run
+//! use tinpot_python::PythonPool;
+//!
+//! # async fn example() -> tinpot_core::Result<()> {
+//! let executor = PythonPool::builder("actions").size(4).start().await?;
+//! # let _ = executor;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The Python package `tinpot`, which actions import, is part of this crate: it need not be
+//! installed.
 
 mod calls;
 mod cgroup;

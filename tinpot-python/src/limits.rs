@@ -1,4 +1,4 @@
-//! What one attempt may use.
+//! The limits of one attempt.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,20 +6,23 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tinpot_core::{Failure, FailureCode};
 
-/// What one attempt may use; nothing is limited by default, except by the machine.
+/// The limits of one attempt; none by default.
 ///
-/// An attempt that exceeds one fails with the kind `LimitExceeded` and a message that names the limit and its value; others are not harmed. What
-/// the decorator of an action says takes the place of what the pool says. These are bounds for accidents: who writes actions can lift most of
-/// them.
+/// An attempt that exceeds a limit fails with the kind `LimitExceeded` and a message that names the
+/// limit and its value. Other attempts are not affected. The options of an action's decorator
+/// override the limits of the pool.
+///
+/// These limits stop accidents, not attacks: the code of an action can lift most of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Memory in bytes, the interpreter and what it has imported included. With cgroups that have the memory controller it is that of everything
-    /// the attempt starts; else each process has an address space that grows no further than that, the
-    /// stacks of threads included.
+    /// The memory in bytes, including the interpreter and its imports. With the memory controller
+    /// of cgroups it is the memory of all processes of the attempt. Otherwise it is the address
+    /// space of each process, including the stacks of threads.
     #[serde(rename = "memory", skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
-    /// Processor time of the interpreter, and of each process it starts by itself; noticed at full seconds.
+    /// The processor time of the interpreter, and of each process that it starts. Checked once per
+    /// second.
     #[serde(
         rename = "cpu_seconds",
         default,
@@ -28,57 +31,58 @@ pub struct Limits {
         skip_serializing_if = "Option::is_none"
     )]
     pub cpu: Option<Duration>,
-    /// How many files and connections may be open at once, without the few that the interpreter has.
+    /// The number of files and connections that may be open at once, not counting those of the
+    /// interpreter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
-    /// How many bytes of log may be written.
+    /// The size of the log in bytes.
     #[serde(rename = "max_output", skip_serializing_if = "Option::is_none")]
     pub output_bytes: Option<u64>,
-    /// How large the result may be, as JSON; in place of the pool's `result_limit_bytes`.
+    /// The size of the result in bytes of JSON. It overrides the pool's `result_limit_bytes`.
     #[serde(rename = "max_result", skip_serializing_if = "Option::is_none")]
     pub result_bytes: Option<u64>,
 }
 
-/// The limits of actions that have some of their own, by name.
+/// The limits of actions that have limits of their own, by name.
 pub(crate) type LimitsByAction = HashMap<String, Limits>;
 
 impl Limits {
-    /// Bounds memory, in bytes.
+    /// Limits the memory, in bytes.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: u64) -> Self {
         self.memory_bytes = Some(bytes);
         self
     }
 
-    /// Bounds processor time.
+    /// Limits the processor time.
     #[must_use]
     pub fn cpu(mut self, time: Duration) -> Self {
         self.cpu = Some(time);
         self
     }
 
-    /// Bounds the number of open files.
+    /// Limits the number of open files.
     #[must_use]
     pub fn open_files(mut self, count: u64) -> Self {
         self.open_files = Some(count);
         self
     }
 
-    /// Bounds the log, in bytes.
+    /// Limits the log, in bytes.
     #[must_use]
     pub fn output_bytes(mut self, bytes: u64) -> Self {
         self.output_bytes = Some(bytes);
         self
     }
 
-    /// Bounds the result, in bytes of JSON.
+    /// Limits the result, in bytes of JSON.
     #[must_use]
     pub fn result_bytes(mut self, bytes: u64) -> Self {
         self.result_bytes = Some(bytes);
         self
     }
 
-    /// These, and those of `other` where there is none.
+    /// Returns these limits, with those of `other` for the limits that are not set.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
             memory_bytes: self.memory_bytes.or(other.memory_bytes),
@@ -90,7 +94,7 @@ impl Limits {
     }
 }
 
-/// An attempt has exceeded a limit; in the same words as in Python.
+/// Returns the failure of an attempt that exceeded a limit. `_limits.py` has the same words.
 pub(crate) fn exceeded(name: &str, value: impl std::fmt::Display) -> Failure {
     Failure::new(format!("the limit {name} of {value} was exceeded"))
         .code(FailureCode::LimitExceeded)

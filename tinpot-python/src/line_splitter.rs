@@ -1,9 +1,9 @@
-//! Cuts a stream of bytes into lines, with bounded memory.
+//! Splits a stream of bytes into lines, with bounded memory.
 
-/// How much of a line is kept: with its marker it is still no longer than a log line may be.
+/// The longest line that is kept. With its marker it has the maximum length of a log line.
 const KEPT_BYTES: usize = 64 * 1024 - 128;
 
-/// The part of a line that has not ended yet.
+/// A splitter, with the part of a line that has no end yet.
 #[derive(Debug, Default)]
 pub(crate) struct LineSplitter {
     partial: Vec<u8>,
@@ -11,8 +11,8 @@ pub(crate) struct LineSplitter {
 }
 
 impl LineSplitter {
-    /// Takes bytes and appends every line that ends in them.
-    pub(crate) fn feed(&mut self, mut data: &[u8], lines: &mut Vec<String>) {
+    /// Appends every line that ends in `data`.
+    pub(crate) fn split(&mut self, mut data: &[u8], lines: &mut Vec<String>) {
         while let Some(end) = memchr::memchr(b'\n', data) {
             let (line, rest) = data.split_at(end);
             if self.partial.is_empty() && self.dropped == 0 && line.len() <= KEPT_BYTES {
@@ -26,7 +26,7 @@ impl LineSplitter {
         self.keep(data);
     }
 
-    /// Appends what is left without a line end; with `even_empty` also an empty line.
+    /// Appends the last line, which has no end. With `even_empty` also an empty one.
     pub(crate) fn finish(&mut self, lines: &mut Vec<String>, even_empty: bool) {
         if self.partial.is_empty() && !even_empty {
             return;
@@ -58,7 +58,7 @@ mod tests {
     fn lines(chunks: &[&[u8]]) -> Vec<String> {
         let (mut lines, mut found) = (LineSplitter::default(), Vec::new());
         for chunk in chunks {
-            lines.feed(chunk, &mut found);
+            lines.split(chunk, &mut found);
         }
         lines.finish(&mut found, false);
         found
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_cut_and_marked() {
+    fn long_line_is_cut_and_marked() {
         let chunk = vec![b'x'; 40_000];
         let found = lines(&[&chunk, &chunk, &chunk, b"\nnext\n"]);
         assert_eq!(found.len(), 2);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf_8_are_replaced() {
+    fn invalid_utf_8_is_replaced() {
         assert_eq!(lines(&[b"a\xffb\0\n"]), ["a\u{fffd}b\0"]);
     }
 }

@@ -1,21 +1,23 @@
-//! Marked lines: what the Python side says about an attempt between the lines that the attempt prints, and in their order.
+//! Markup lines: messages of the Python package between the lines that an attempt prints.
+//!
+//! They share the pipe with the printed lines, so that all of them arrive in order.
 
 use serde::Deserialize;
 use tinpot_core::{Context, Json, Level, LogEvent, LogLines, SpanId, Stream};
 
-/// How a marked line begins, before the mark of the interpreter.
+/// The first character of a markup line, before the mark of the interpreter.
 const ESCAPE: char = '\u{1b}';
 
-/// One marked line.
+/// One markup line.
 #[derive(Debug, Deserialize)]
 pub(crate) struct MarkupLine {
-    /// Whose it is, where many attempts run in one interpreter.
+    /// The attempt, where many attempts run in one interpreter.
     a: Option<u64>,
-    /// Printed text, there: on which stream.
+    /// The stream of printed text, where many attempts run in one interpreter.
     o: Option<usize>,
-    /// The step that what follows on this stream belongs to; 0 for none.
+    /// The step that the following lines of this stream belong to; 0 for none.
     s: Option<u32>,
-    /// A line of a logging function: its level, message and fields.
+    /// The level of a log line; its message and fields follow.
     l: Option<Level>,
     #[serde(default)]
     m: String,
@@ -24,39 +26,39 @@ pub(crate) struct MarkupLine {
     p: Option<(f64, Option<f64>, String)>,
     /// A piece of an artifact.
     d: Option<String>,
-    /// A secret: it is masked from now on.
+    /// A secret, which is masked from now on.
     x: Option<String>,
 }
 
-/// Takes the marked lines of one interpreter out of what it prints.
+/// Separates the markup lines of one interpreter from the printed lines.
 #[derive(Debug)]
 pub(crate) struct MarkupReader {
     prefix: String,
-    /// The present step, per stream.
+    /// The running step, by stream.
     spans: [u32; 2],
 }
 
-/// The streams, and how important they are.
+/// The streams and their levels.
 const STREAMS: [(Stream, Level); 2] =
     [(Stream::Stdout, Level::Info), (Stream::Stderr, Level::Error)];
 
 impl MarkupReader {
-    /// For an interpreter that was told this mark.
+    /// Returns a reader for the interpreter with this mark.
     pub(crate) fn new(mark: &str) -> Self {
         Self { prefix: format!("{ESCAPE}_{mark}"), spans: [0; 2] }
     }
 
-    /// A new attempt begins.
+    /// Prepares for a new attempt.
     pub(crate) fn reset(&mut self) {
         self.spans = [0; 2];
     }
 
-    /// What a line says, if it is a marked one.
+    /// Parses a line; returns `None` for a printed line.
     pub(crate) fn read(&self, line: &str) -> Option<MarkupLine> {
         serde_json::from_str(line.strip_prefix(&self.prefix)?).ok()
     }
 
-    /// Hands on lines of standard output (0) or standard error (1).
+    /// Writes lines of standard output (0) or standard error (1) to the log of the attempt.
     pub(crate) async fn write(&mut self, context: &Context, stream: usize, lines: Vec<String>) {
         let is_marked = |line: &String| {
             memchr::memchr(ESCAPE as u8, line.as_bytes()).is_some() && line.contains(&self.prefix)
@@ -71,7 +73,7 @@ impl MarkupReader {
                 continue;
             };
             let mark = serde_json::from_str(&line[at + self.prefix.len()..]);
-            // The mark begins a line, but what was there of one had no end.
+            // The mark starts a line, but text without a line end may precede it.
             if at > 0 {
                 line.truncate(at);
                 plain.push(line);
@@ -85,9 +87,9 @@ impl MarkupReader {
                     if let (None, Some(number)) = (mark.l, mark.s) {
                         self.spans[stream] = number;
                     }
-                    mark.tell(context).await;
+                    mark.apply(context).await;
                 }
-                Err(error) => tracing::debug!(%error, "a marked line cannot be read"),
+                Err(error) => tracing::debug!(%error, "cannot read a markup line"),
             }
         }
         if !plain.is_empty() {
@@ -104,13 +106,13 @@ impl MarkupReader {
 }
 
 impl MarkupLine {
-    /// The attempt that it names.
+    /// Returns the attempt that the line names.
     pub(crate) fn attempt(&self) -> Option<u64> {
         self.a
     }
 
-    /// Does what it says.
-    pub(crate) async fn tell(self, context: &Context) {
+    /// Applies the line to the attempt.
+    pub(crate) async fn apply(self, context: &Context) {
         let MarkupLine { s, l, m, f: fields, e, p, d, x, o, .. } = self;
         if let Some(secret) = x {
             context.mask(secret);

@@ -1,4 +1,4 @@
-//! The Python package `tinpot`, which travels inside this crate: nothing has to be installed in the user's environment.
+//! The Python package `tinpot`, which this crate contains: users need not install it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::cgroup;
 
-/// Every file of the package, and what a child interpreter starts with.
+/// Every file of the package, and the program of a child interpreter.
 pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot_child.py", include_str!("../python/tinpot_child.py")),
     ("tinpot/__init__.py", include_str!("../python/tinpot/__init__.py")),
@@ -49,28 +49,28 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_wrapper.py", include_str!("../python/tinpot/_wrapper.py")),
 ];
 
-/// What the directory of a package is called, before some random characters.
+/// The name of a package's directory before the random characters.
 const PREFIX: &str = "tinpot-python-";
-/// The file that is locked for as long as the directory is in use.
+/// A file that is locked while the directory is in use.
 const LOCK: &str = "in-use";
-/// The file with the path of the cgroup that the directory's user has made, and named like the directory.
+/// A file with the path of the pool's cgroup, whose name is that of the directory.
 const CGROUP: &str = "cgroup";
 
-/// The package in a private directory, which goes away with this value.
+/// The package in a private directory, which is removed with this value.
 ///
-/// A directory rather than sources held in memory: Python keeps its compiled form there for the next interpreter, and the processes that
-/// multiprocessing starts find it on `sys.path`.
+/// A directory, not sources in memory: Python keeps compiled code there for the next interpreter,
+/// and the processes that multiprocessing starts find the package on `sys.path`.
 #[derive(Debug)]
 pub(crate) struct Package {
     directory: TempDir,
-    /// Locked until this process ends, however it does.
+    /// Locked until this process ends, however it ends.
     _lock: File,
 }
 
 impl Package {
-    /// Unpacks the package, and removes what killed workers have left behind.
+    /// Unpacks the package, and removes the directories that killed workers left behind.
     pub(crate) fn unpack() -> io::Result<Self> {
-        tidy(&std::env::temp_dir());
+        remove_unused(&std::env::temp_dir());
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
         let locked_first = directory.path().join("locked");
         let lock = File::create(&locked_first)?;
@@ -87,12 +87,12 @@ impl Package {
         self.directory.path()
     }
 
-    /// The name of the directory, which nobody else has.
+    /// Returns the name of the directory, which is unique.
     pub(crate) fn name(&self) -> String {
         name_of(self.path())
     }
 
-    /// Notes that a cgroup will be made that has to be cleared when this process is gone.
+    /// Writes the path of the pool's cgroup down, to be cleared when this process is gone.
     pub(crate) fn note_cgroup(&self, cgroup: &Path) -> io::Result<()> {
         std::fs::write(self.path().join(CGROUP), cgroup.as_os_str().as_bytes())
     }
@@ -102,15 +102,17 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Removes the packages below `temporary` that nobody uses any more, and clears their cgroups. One without a lock is still being made.
-fn tidy(temporary: &Path) {
+/// Removes the unused packages below `temporary`, and clears their cgroups.
+///
+/// A directory without a lock file is still being made.
+fn remove_unused(temporary: &Path) {
     let Ok(entries) = std::fs::read_dir(temporary) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
         if !name_of(&path).starts_with(PREFIX) {
             continue;
         }
-        // What cannot be opened or removed belongs to somebody else.
+        // A file that cannot be opened belongs to another user.
         if let Ok(lock) = File::open(path.join(LOCK))
             && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
             && noted_cgroup(&path).is_none_or(|cgroup| cgroup::clear(&cgroup))
@@ -120,9 +122,9 @@ fn tidy(temporary: &Path) {
     }
 }
 
-/// The cgroup of whoever used the package in `directory`.
+/// Returns the cgroup that the user of the package in `directory` noted.
 fn noted_cgroup(directory: &Path) -> Option<PathBuf> {
-    // Everybody can make a directory here, with anybody's cgroup noted in it: only our own user's is believed.
+    // Other users can make directories here and note any cgroup: trust this user's only.
     let metadata = directory.symlink_metadata().ok()?;
     if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
         return None;
@@ -133,12 +135,12 @@ fn noted_cgroup(directory: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILES, LOCK, PREFIX, tidy};
+    use super::{FILES, LOCK, PREFIX, remove_unused};
     use rustix::fs::{FlockOperation, flock};
     use std::fs::File;
 
     #[test]
-    fn only_what_nobody_uses_is_removed() {
+    fn only_unused_packages_are_removed() {
         let temporary = tempfile::tempdir().expect("a directory");
         let make = |name: &str, lock: bool| {
             let path = temporary.path().join(format!("{PREFIX}{name}"));
@@ -150,12 +152,12 @@ mod tests {
             (make("used", true), make("unused", true), make("young", false));
         let lock = used.1.as_ref().expect("a lock");
         flock(lock, FlockOperation::LockExclusive).expect("locked");
-        tidy(temporary.path());
+        remove_unused(temporary.path());
         assert_eq!((used.0.exists(), unused.0.exists(), young.0.exists()), (true, false, true));
     }
 
     #[test]
-    fn every_file_of_the_package_travels_along() {
+    fn list_has_every_file_of_the_package() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/python/tinpot");
         for entry in std::fs::read_dir(folder).expect("the package's folder") {
             let name = entry.expect("an entry").file_name().into_string().expect("a name");

@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 
 use self::action_set_publisher::ActionSetPublisher;
 use self::attempt::End;
-use self::discovery::{Discovery, Good, discover};
+use self::discovery::{Discovery, LastGood, discover};
 use self::fleet::Fleet;
 use self::guardian::Guardian;
 use self::interpreter::Launch;
@@ -48,30 +48,55 @@ use crate::limits::Limits;
 use crate::package::Package;
 use crate::python;
 
-/// An attempt that meets an interpreter which somebody else has ended, or asked to end, tries so many others.
-const REFUSALS_MAX: usize = 5;
+/// The number of interpreters that an attempt tries, if signals from outside end each of them
+/// before it starts.
+const MAX_REFUSALS: usize = 5;
 
 /// Runs Python actions in a pool of child interpreters.
 ///
-/// Each interpreter runs one attempt at a time, in a session and process group of its own, and has imported every action before it is
-/// needed. What reaches file descriptors 1 and 2 is the log: also that of C code and of processes the action starts.
+/// Each interpreter runs one attempt at a time, in a session and process group of its own, and has
+/// imported every action in advance. The log has everything that is written to file descriptors 1
+/// and 2, also by C code and by processes that the action starts.
 ///
-/// # What an attempt may rely on
-/// - **Stopping**: its process group gets SIGTERM, which raises `tinpot.Cancelled` in the action; when the grace period is over, everything
-///   it started is killed, also what has left its process group or session. Then a spare interpreter takes the place.
-/// - **Crashes**: an interpreter that dies fails the one attempt that it ran.
-/// - **Leftovers**: threads are waited for as at the end of a script, daemon threads excepted; processes that are still alive when the
-///   action has returned are killed. Either way the interpreter is replaced.
-/// - **State**: the working directory and the environment are restored after each attempt; module globals stay as they are, in an
-///   interpreter that may or may not run the next attempt.
-/// - **Death of the worker**: however it died, a small process that watches over it (the guardian, about 10 MB of memory) kills the
-///   interpreters and everything they started, also what has left their sessions. Should that be gone as well, the kernel kills the
-///   interpreters and their process groups, and the next pool what was left in cgroups.
+/// # Guarantees for an attempt
+/// - **Stopping**: Its process group gets SIGTERM, which raises `tinpot.Cancelled` in the action.
+///   After the grace period all its processes are killed, also those outside of its process group
+///   or session. A spare interpreter replaces it.
+/// - **Crashes**: An interpreter that dies fails its own attempt only.
+/// - **Leftovers**: Threads are joined as at the end of a script, except daemon threads. Processes
+///   that are alive when the action returns are killed. In both cases the interpreter is replaced.
+/// - **State**: The working directory and the environment are restored after each attempt. Globals
+///   of modules stay as they are, in an interpreter that may run the next attempt.
+/// - **Death of the worker**: A small process, the guardian (about 10 MB of memory), kills all
+///   processes of all interpreters, also those outside of their sessions. If the guardian is dead
+///   too, the kernel kills the interpreters and their process groups, and the next pool kills what
+///   is left in cgroups.
 ///
-/// "Everything" is what is in the interpreter's cgroup where cgroup v2 can be used, and else what is found when its descendants are looked
-/// for; [`containment`](Self::containment) says which.
+/// Where cgroup v2 can be used, "all processes" are those of the interpreter's cgroup. Otherwise
+/// they are those that a search for descendants finds. [`containment`](Self::containment) says
+/// which.
 ///
-/// Dropping the pool kills what is idle; [`close`](Executor::close) kills all and waits for it.
+/// Dropping the pool kills idle interpreters. [`close`](Executor::close) kills all and waits for
+/// their end.
+///
+/// # Examples
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use tinpot_python::{Limits, PythonPool};
+///
+/// # async fn example() -> tinpot_core::Result<()> {
+/// let pool = PythonPool::builder("actions")
+///     .size(4)
+///     .limits(Limits::default().memory_bytes(512 << 20).cpu(Duration::from_secs(600)))
+///     .start()
+///     .await?;
+/// println!("contained by {}", pool.containment());
+/// // Add it to a worker with `WorkerBuilder::executor`.
+/// # let _ = pool;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct PythonPool {
     fleet: Arc<Fleet>,
@@ -99,7 +124,7 @@ pub struct PythonPoolBuilder {
 }
 
 impl PythonPool {
-    /// A builder for the actions below `root`.
+    /// Returns a builder for a pool with the actions below `root`.
     pub fn builder(root: impl Into<PathBuf>) -> PythonPoolBuilder {
         PythonPoolBuilder {
             root: root.into(),
@@ -115,56 +140,64 @@ impl PythonPool {
         }
     }
 
-    /// How this pool keeps hold of what its attempts start.
+    /// Returns the containment of the processes of this pool's attempts.
     pub fn containment(&self) -> &Containment {
         &self.containment
     }
 }
 
 impl PythonPoolBuilder {
-    /// The interpreter, or the directory of a virtual environment. By default that of `VIRTUAL_ENV`, else `python3`; 3.9 or newer.
+    /// Sets the interpreter: a program of Python 3.9 or newer, or the directory of a virtual
+    /// environment.
+    ///
+    /// The default is that of `VIRTUAL_ENV`, else `python3`.
     #[must_use]
     pub fn python(mut self, path: impl Into<PathBuf>) -> Self {
         self.python = Some(path.into());
         self
     }
 
-    /// How many attempts run at once; by default as many as there are processors, and at least 1.
+    /// Sets the number of attempts that run at once, at least 1. The default is the number of
+    /// processors.
     #[must_use]
     pub fn size(mut self, size: usize) -> Self {
         self.size = size.max(1);
         self
     }
 
-    /// How many further interpreters are kept warm, to take the place of one that was stopped; 1 by default.
+    /// Sets the number of spare interpreters, each of which can replace a stopped one at once. The
+    /// default is 1.
     #[must_use]
     pub fn spare(mut self, spare: usize) -> Self {
         self.spare = spare;
         self
     }
 
-    /// Sets a variable in the environment of the interpreters, which otherwise is the worker's.
+    /// Sets a variable in the environment of the interpreters, which inherit the worker's
+    /// environment.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), Some(value.into())));
         self
     }
 
-    /// Keeps a variable of the worker from the interpreters.
+    /// Removes a variable of the worker from the environment of the interpreters.
     #[must_use]
     pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), None));
         self
     }
 
-    /// How long the import of one file may take; 30 s by default.
+    /// Sets the time limit for the import of one file. The default is 30 s.
     #[must_use]
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
         self.start_timeout = timeout;
         self
     }
 
-    /// The largest result, as JSON; 16 MiB by default. An attempt with a larger one fails. The worker has a limit of its own, for whatever executor:
+    /// Sets the maximum size of a result as JSON. The default is 16 MiB.
+    ///
+    /// An attempt with a larger result fails. The worker has a limit of its own for all executors:
     /// `WorkerBuilder::max_result_bytes`.
     #[must_use]
     pub fn result_limit_bytes(mut self, limit: usize) -> Self {
@@ -172,55 +205,63 @@ impl PythonPoolBuilder {
         self
     }
 
-    /// How the pool keeps hold of what its attempts start; [`Auto`](ContainmentMode::Auto) by default.
+    /// Sets the containment of the processes of attempts. The default is
+    /// [`Auto`](ContainmentMode::Auto).
     #[must_use]
     pub fn containment(mut self, mode: ContainmentMode) -> Self {
         self.containment = mode;
         self
     }
 
-    /// What one attempt may use, unless its action says otherwise; nothing is limited by default.
+    /// Sets the limits of each attempt, which an action can override. The default is no limits.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Whether changes of the Python files below the directory are picked up; they are by default.
+    /// Sets whether the pool follows changes of the Python files below the directory. The default
+    /// is `true`.
     ///
-    /// New attempts then run on new interpreters, and those that run end on the old ones. Where a changed file cannot be imported, its last
-    /// good version stays in use, and a problem of the offer says so. Where there is more than 16 MB of Python, nothing is picked up. Without
-    /// this, what was changed is imported by whichever interpreter starts next, and the offer stays as it was.
+    /// New attempts then run on new interpreters, and running ones end on the old ones. While a
+    /// changed file cannot be imported, its last good version stays in use, and a load error says
+    /// so. With more than 16 MB of Python files no changes are followed. If `false`, an interpreter
+    /// that starts later imports the changed files, and the action set stays as it was.
     #[must_use]
     pub fn reload(mut self, reload: bool) -> Self {
         self.reload = reload;
         self
     }
 
-    /// Starts the first interpreter and imports the actions; the others follow in the background.
+    /// Starts the first interpreter and imports the actions. The other interpreters start in the
+    /// background.
     ///
     /// # Errors
-    /// [`InvalidInput`](tinpot_core::ErrorKind::InvalidInput) when the directory or the interpreter will not do, or cgroups are asked for and
-    /// cannot be used; [`Other`](tinpot_core::ErrorKind::Other) or [`TimedOut`](tinpot_core::ErrorKind::TimedOut), with what it wrote, when the
-    /// interpreter does not start.
+    /// - [`InvalidInput`](tinpot_core::ErrorKind::InvalidInput) if the directory cannot be read, if
+    ///   the interpreter is missing, broken or too old, or if cgroups were required and cannot be
+    ///   used.
+    /// - [`TimedOut`](tinpot_core::ErrorKind::TimedOut) if an import exceeds
+    ///   [`start_timeout`](Self::start_timeout).
+    /// - [`Malformed`](tinpot_core::ErrorKind::Malformed) if the interpreter sends a message that
+    ///   cannot be read.
+    /// - [`Other`](tinpot_core::ErrorKind::Other) if the interpreter does not start. The message
+    ///   has its output.
     pub async fn start(self) -> Result<PythonPool> {
         let root = actions_dir(&self.root)?;
-        let python = python::asked_for(self.python.as_deref());
+        let python = python::choose(self.python.as_deref());
         let python = python.unwrap_or_else(|| PathBuf::from("python3"));
         let spawn = SpawnContext {
-            // As it names itself: a shim is then not started over and over.
+            // Its own path: a shim in front of it would start again with each interpreter.
             python: python::probe(python).await?.executable,
-            package: unpack()
-                .await
-                .map_err(PythonError::io("the tinpot package cannot be unpacked"))?,
+            package: unpack().await.map_err(PythonError::io("cannot unpack the Python package"))?,
             environment: self.environment,
             mark: format!("{}-", uuid::Uuid::new_v4().simple()),
             count: AtomicU64::new(0),
-            lifeline: Lifeline::open().map_err(PythonError::io("a pipe cannot be opened"))?,
+            lifeline: Lifeline::open().map_err(PythonError::io("cannot open a pipe"))?,
         };
         let spawn = Arc::new(spawn);
         let (guardian, cgroup, containment) = guardian::contain(&spawn, self.containment)?;
-        tracing::info!("what attempts start is contained by {containment}");
+        tracing::info!("attempts are contained by {containment}");
         let files = if self.reload { files(&root, &spawn).await } else { None };
         let (files, disk) = files.unzip();
         let launch = Launch {
@@ -236,32 +277,32 @@ impl PythonPoolBuilder {
             limits: self.limits,
         };
         let fleet = Fleet::new(self.size, self.spare);
-        let discovery = discover(&fleet, launch, &Good::default()).await;
-        let Discovery { launch, first, offer, good } = discovery.map_err(PythonError::from)?;
-        reload::report(&offer.load_errors, &[]);
+        let discovery = discover(&fleet, launch, &LastGood::default()).await;
+        let Discovery { launch, first, action_set, good } = discovery.map_err(PythonError::from)?;
+        reload::report(&action_set.load_errors, &[]);
         let launch = Arc::new(launch);
         fleet.adopt(launch.clone(), first);
-        let publisher = ActionSetPublisher::new(offer.clone());
+        let publisher = ActionSetPublisher::new(action_set.clone());
         let mut tasks = JoinSet::new();
         let temporary = launch.spawn.package.path().to_owned();
         tasks.spawn(ActionSetPublisher::watch_disk_space(Arc::downgrade(&publisher), temporary));
-        tasks.spawn(fleet.clone().keep());
+        tasks.spawn(fleet.clone().maintain());
         if let (Some(files), Some(disk)) = (files, disk) {
             let (fleet, publisher) = (fleet.clone(), publisher.clone());
-            let reloader = Reloader { fleet, publisher, files, launch, offer, good, disk };
-            tasks.spawn(reloader.keep_up());
+            let reloader = Reloader { fleet, publisher, files, launch, action_set, good, disk };
+            tasks.spawn(reloader.run());
         }
         let shared = SharedInterpreter::default();
         Ok(PythonPool { fleet, shared, guardian, containment, publisher, _tasks: tasks })
     }
 }
 
-/// Unpacks the package, which may first have to clear up after killed workers.
+/// Unpacks the package, after the directories of killed workers were removed.
 async fn unpack() -> std::io::Result<Package> {
     tokio::task::spawn_blocking(Package::unpack).await.map_err(std::io::Error::other)?
 }
 
-/// What is to be followed, and how it is now; nothing where that cannot be.
+/// Returns the watched files and their present versions; `None` if they cannot be watched.
 async fn files(root: &Path, spawn: &SpawnContext) -> Option<(Files, Arc<Sources>)> {
     let files = Files::new(root.to_owned(), spawn.store());
     let found = match files {
@@ -269,10 +310,10 @@ async fn files(root: &Path, spawn: &SpawnContext) -> Option<(Files, Arc<Sources>
         Err(e) => Err(e),
     };
     let place = root.display();
-    found.inspect_err(|error| tracing::warn!(%error, "changes of {place} are not picked up")).ok()
+    found.inspect_err(|error| tracing::warn!(%error, "changes of {place} are not followed")).ok()
 }
 
-/// The directory, absolute.
+/// Returns the absolute path of the directory of actions.
 pub(crate) fn actions_dir(root: &Path) -> Result<PathBuf, PythonError> {
     let path = root.to_owned();
     match root.canonicalize() {
@@ -295,7 +336,7 @@ impl Executor for PythonPool {
         if self.publisher.runs_in_shared_interpreter(&attempt.action) {
             return self.shared.run(&self.fleet, &attempt, &context).await;
         }
-        for _ in 0..REFUSALS_MAX {
+        for _ in 0..MAX_REFUSALS {
             let mut busy = tokio::select! {
                 biased;
                 busy = self.fleet.take() => match busy {
@@ -319,7 +360,10 @@ impl Executor for PythonPool {
                 End::NotRun => {}
             }
         }
-        Outcome::failed("no interpreter stayed long enough to begin: somebody else ends them")
+        Outcome::failed(format!(
+            "gave up after {MAX_REFUSALS} interpreters were terminated externally \
+             before the attempt started"
+        ))
     }
 
     async fn close(&self) -> Result<()> {

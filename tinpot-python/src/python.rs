@@ -1,4 +1,4 @@
-//! Which Python interpreter, and whether it is one.
+//! Finds and probes the Python interpreter.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use tokio::process::Command;
 use crate::error::PythonError;
 
 const OLDEST: (u32, u32) = (3, 9);
-/// How long an interpreter may take to say its version.
+/// The time for an interpreter to print its version.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Understood by every Python there ever was.
+/// A program that every version of Python understands.
 const PROBE: &str = "\
 import sys, json, site
 sys.stdout.write(json.dumps({
@@ -24,34 +24,34 @@ sys.stdout.write(json.dumps({
     'sites': getattr(site, 'getsitepackages', list)(),
 }))";
 
-/// What an interpreter says about itself.
+/// The description of an interpreter by itself.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub(crate) struct Python {
     pub(crate) version: (u32, u32, u32),
     pub(crate) executable: PathBuf,
-    /// The environment's directory.
+    /// The directory of the environment.
     #[cfg_attr(
         not(feature = "embed"),
-        allow(dead_code, reason = "only the embedded one needs it")
+        allow(dead_code, reason = "needed by the feature `embed` alone")
     )]
     pub(crate) prefix: PathBuf,
-    /// Where it finds modules.
+    /// The search path of modules.
     #[cfg_attr(
         not(feature = "embed"),
-        allow(dead_code, reason = "only the embedded one needs it")
+        allow(dead_code, reason = "needed by the feature `embed` alone")
     )]
     pub(crate) path: Vec<PathBuf>,
-    /// Where it finds installed packages.
+    /// The directories of installed packages.
     #[cfg_attr(
         not(feature = "embed"),
-        allow(dead_code, reason = "only the embedded one needs it")
+        allow(dead_code, reason = "needed by the feature `embed` alone")
     )]
     pub(crate) sites: Vec<PathBuf>,
 }
 
-/// The interpreter that is asked for: `chosen` (a program, or the directory of a virtual environment), else that of the active virtual
-/// environment.
-pub(crate) fn asked_for(chosen: Option<&Path>) -> Option<PathBuf> {
+/// Returns the chosen interpreter: `chosen` (a program, or the directory of a virtual environment),
+/// else that of the active virtual environment, else none.
+pub(crate) fn choose(chosen: Option<&Path>) -> Option<PathBuf> {
     match (chosen, env::var_os("VIRTUAL_ENV")) {
         (Some(path), _) if path.join("bin/python").exists() => Some(path.join("bin/python")),
         (Some(path), _) => Some(path.to_owned()),
@@ -60,7 +60,7 @@ pub(crate) fn asked_for(chosen: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
-/// Asks an interpreter what it is.
+/// Runs an interpreter to learn its version and paths.
 pub(crate) async fn probe(path: PathBuf) -> Result<Python, PythonError> {
     let mut command = Command::new(&path);
     command.args(["-c", PROBE]).stdin(Stdio::null()).kill_on_drop(true);
@@ -68,16 +68,16 @@ pub(crate) async fn probe(path: PathBuf) -> Result<Python, PythonError> {
         Ok(Ok(output)) => output,
         Ok(Err(source)) => return Err(PythonError::Missing { path, source }),
         Err(_) => {
-            let said = format!("said nothing for {} s", PROBE_TIMEOUT.as_secs());
-            return Err(PythonError::NotPython { path, said });
+            let output = format!("printed no version within {} s", PROBE_TIMEOUT.as_secs());
+            return Err(PythonError::NotPython { path, output });
         }
     };
     let Ok(mut python) = serde_json::from_slice::<Python>(&output.stdout) else {
         let text = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
         let text = String::from_utf8_lossy(text);
         let first: String = text.trim().chars().take(300).collect();
-        let said = format!("ended with {} and wrote {first:?}", output.status);
-        return Err(PythonError::NotPython { path, said });
+        let output = format!("ended with {} and printed {first:?}", output.status);
+        return Err(PythonError::NotPython { path, output });
     };
     let (major, minor, patch) = python.version;
     if (major, minor) < OLDEST {

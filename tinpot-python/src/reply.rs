@@ -1,28 +1,28 @@
-//! What the Python side says about an attempt that has ended.
+//! The reply of an interpreter to an attempt.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tinpot_core::{Failure, FailureCode, Json, Outcome};
 
-/// How an attempt ended, in the words of the interpreter.
+/// The end of an attempt.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Reply {
-    /// The value.
+    /// The result.
     #[serde(default, deserialize_with = "some_raw")]
     pub(crate) ok: Option<Box<RawValue>>,
     pub(crate) failed: Option<Failure>,
-    /// It ended because it was asked to.
+    /// If true, the attempt ended because it was asked to end.
     #[serde(default)]
     pub(crate) cancelled: bool,
-    /// It never ran: the interpreter had been asked to end before.
+    /// If true, the attempt did not run: the interpreter had been asked to end before.
     #[serde(default)]
     pub(crate) refused: bool,
-    /// Processes or threads were left behind: the interpreter must not be used again.
+    /// If true, processes or threads were left behind: the interpreter must not be used again.
     #[serde(default)]
     pub(crate) left: bool,
 }
 
-/// `null` is a value here, not an absence.
+/// Reads `null` as a value, which `Option` would read as an absence.
 fn some_raw<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Box<RawValue>>, D::Error> {
@@ -30,17 +30,19 @@ fn some_raw<'de, D: serde::Deserializer<'de>>(
 }
 
 impl Reply {
-    /// The outcome, for an attempt that nobody here asked to end.
+    /// Returns the outcome of an attempt that this process did not ask to end.
     pub(crate) fn outcome(self) -> Outcome {
         match self {
             Reply { ok: Some(value), .. } => Outcome::Succeeded(Json::from(value)),
             Reply { failed: Some(failure), .. } => Outcome::Failed(failure),
             Reply { cancelled: true, .. } => Outcome::Failed(
-                Failure::new("somebody else asked the interpreter to end")
-                    .code(FailureCode::Interrupted)
-                    .kind("Cancelled"),
+                Failure::new(
+                    "the interpreter was terminated by a signal from outside of the worker",
+                )
+                .code(FailureCode::Interrupted)
+                .kind("Cancelled"),
             ),
-            _ => Outcome::failed("the interpreter's reply says nothing"),
+            _ => Outcome::failed("the interpreter sent an empty reply"),
         }
     }
 }

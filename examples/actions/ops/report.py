@@ -1,8 +1,9 @@
-"""What the worker's machine looks like."""
+"""A report on the worker's machine."""
 
 import os
 import platform
 import shutil
+from typing import Any
 
 from tinpot import action, action_print, run_command
 
@@ -10,10 +11,10 @@ from ._format import gigabytes
 
 
 @action(group="Monitoring", timeout=60)
-def system_report(directory: str = "/", processes: bool = True):
-    """Report load, disk and the hungriest processes of the machine that the worker runs on."""
+def system_report(directory: str = "/", processes: bool = True) -> dict[str, Any]:
+    """Report load, disk and the largest processes of the worker's machine."""
     disk = shutil.disk_usage(directory)
-    report = {
+    report: dict[str, Any] = {
         "host": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -25,7 +26,7 @@ def system_report(directory: str = "/", processes: bool = True):
     for name, value in report.items():
         action_print(f"{name}: {value}")
     action_print(f"{gigabytes(disk.free)} of {gigabytes(disk.total)} are free on {directory}")
-    # Containers are often without it; a report with a part missing is better than none.
+    # Many containers do not have `ps`. The rest of the report does not need it.
     if processes and shutil.which("ps"):
         listed = run_command(["ps", "-eo", "pid,rss,comm", "--sort=-rss"], check=False)
         report["processes"] = [line.split(None, 2) for line in listed.stdout.splitlines()[1:6]]

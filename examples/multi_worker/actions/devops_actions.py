@@ -1,4 +1,4 @@
-"""Actions of the worker `devops`: only its environment has `kubernetes`."""
+"""Actions of the worker `devops`, whose environment alone has `kubernetes`."""
 
 import time
 
@@ -7,7 +7,8 @@ from tinpot import action
 
 @action(group="DevOps", queue="devops", description="Deploy with Kubernetes")
 def k8s_deploy(namespace: str = "default", watch: float = 0):
-    # Here, not at the top of the file: every worker reads all files, and leaves out what is not of its groups.
+    # Not at the top of the file: every worker imports all files, and has the packages of its own
+    # queues only.
     import kubernetes
 
     print(f"Deploying to {namespace}", flush=True)

@@ -1,4 +1,4 @@
-"""Actions of the worker `general`: they need nothing."""
+"""Actions of the worker `general`, which need no packages."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Actions of the worker `ml`: only its environment has `torch` and `transformers`."""
+"""Actions of the worker `ml`, whose environment alone has `torch` and `transformers`."""
 
 import time
 

@@ -125,7 +125,7 @@ fn a_wrong_file_is_refused_with_key_line_and_remedy() {
         ("port = true", "port: must not be true or false"),
         ("[worker]\nno_reload = 3", "a.toml:2: no_reload: must be true or false"),
         ("worker_lease = \"soon\"", "worker_lease: must be a number of seconds"),
-        ("containment = \"jail\"", "containment: there is no containment"),
+        ("containment = \"jail\"", "containment: must be auto, cgroup or process-group"),
         ("groups = { a = 1 }", "groups: must be text"),
         ("host = \"::1\"\nport = ", "a.toml:2: "),
         ("broker = \"tcp://me:hunter2@port\nport = 1", "a.toml:1: "),

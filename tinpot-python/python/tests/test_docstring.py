@@ -1,4 +1,4 @@
-"""What docstrings say of parameters, in three styles."""
+"""Parameters in docstrings of three styles."""
 
 import datetime
 import inspect
@@ -75,10 +75,19 @@ class StyleTest(unittest.TestCase):
         for text in (GOOGLE, NUMPY, REST):
             found = parse(inspect.cleandoc(text))
             self.assertEqual(
-                found.parameters, {"host": "Which host: a name or an address.", "days": "How many.", "more": "Further ones.", "others": "Anything else."},
+                found.parameters,
+                {
+                    "host": "Which host: a name or an address.",
+                    "days": "How many.",
+                    "more": "Further ones.",
+                    "others": "Anything else.",
+                },
             )
             self.assertEqual(found.result, "How many files.")
-            self.assertTrue(found.description.startswith("Back up a host.\n\nIt takes a while.\n\n"), found.description)
+            self.assertTrue(
+                found.description.startswith("Back up a host.\n\nIt takes a while.\n\n"),
+                found.description,
+            )
             for gone in ("days", "How many", "---\n\n", "Args"):
                 self.assertNotIn(gone, found.description)
             self.assertIn("When it is full.", found.description, "what is raised stays")
@@ -101,7 +110,10 @@ class StyleTest(unittest.TestCase):
         self.assertEqual(parse("Args:\n    a: b\n\n    c: d\n").parameters, {"a": "b", "c": "d"})
         self.assertEqual(parse("Returns:\n    A list: of things.").result, "A list: of things.")
         self.assertEqual(parse("Returns:\n    list[int]: Things.").result, "Things.")
-        self.assertEqual(parse("Parameters\n----------\na, b : int\n    Both.").parameters, {"a": "Both.", "b": "Both."})
+        self.assertEqual(
+            parse("Parameters\n----------\na, b : int\n    Both.").parameters,
+            {"a": "Both.", "b": "Both."},
+        )
         self.assertEqual(parse("One.\n\nArgs:\n    a: b\n\nTwo.").description, "One.\n\nTwo.")
         self.assertEqual(parse("Args:\n    a:\n        Below.").parameters, {"a": "Below."})
 
@@ -121,7 +133,13 @@ class Limits:
 
 class ActionTest(unittest.TestCase):
     def test_it_is_in_the_schema(self):
-        def function(host: str, when: Optional[datetime.date] = None, limits: Limits = None, *, own: Annotated[int, Param(description="Mine.")] = 1) -> int:
+        def function(
+            host: str,
+            when: Optional[datetime.date] = None,
+            limits: Limits = None,
+            *,
+            own: Annotated[int, Param(description="Mine.")] = 1,
+        ) -> int:
             """Back up.
 
             Args:
@@ -135,10 +153,25 @@ class ActionTest(unittest.TestCase):
             """
 
         signature = schema.derive(function)
-        words = {name: inner.get("description") for name, inner in signature.schema["properties"].items()}
-        self.assertEqual(words, {"host": "Which one.", "when": "On which day.", "limits": "What is allowed.", "own": "Mine."})
-        self.assertEqual(signature.schema["properties"]["limits"]["properties"]["cpu"]["description"], "How many cores.")
-        self.assertEqual(signature.result_schema, {"type": "integer", "description": "How many files."})
+        words = {
+            name: inner.get("description") for name, inner in signature.schema["properties"].items()
+        }
+        self.assertEqual(
+            words,
+            {
+                "host": "Which one.",
+                "when": "On which day.",
+                "limits": "What is allowed.",
+                "own": "Mine.",
+            },
+        )
+        self.assertEqual(
+            signature.schema["properties"]["limits"]["properties"]["cpu"]["description"],
+            "How many cores.",
+        )
+        self.assertEqual(
+            signature.result_schema, {"type": "integer", "description": "How many files."}
+        )
         self.assertEqual(signature.description, "Back up.")
 
     def test_what_it_returns_stays_where_there_is_no_schema_for_it(self):
@@ -149,7 +182,9 @@ class ActionTest(unittest.TestCase):
                 How many files.
             """
 
-        self.assertEqual(schema.derive(function).description, "Back up.\n\nReturns: How many files.")
+        self.assertEqual(
+            schema.derive(function).description, "Back up.\n\nReturns: How many files."
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What peers' forms get wrong begins with their schemas: each of those bugs, as far as a schema and a conversion can prevent it."""
+"""Bugs of other projects' forms that the schema or the conversion prevents.
+
+Most of them begin with a wrong schema.
+"""
 
 import datetime
 import enum
@@ -9,8 +12,9 @@ import unittest
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Union
 
-from tinpot import ParameterError, schema
 from type_support import arrives, of, refused, returned, schema_of
+
+from tinpot import ParameterError, schema
 
 
 class Kind(enum.Enum):
@@ -49,51 +53,105 @@ def keywords(found):
 
 class FormTest(unittest.TestCase):
     def test_null_missing_and_default_are_three_things(self):
-        def function(a: Optional[int], b: Optional[int] = 5, c: int = 7, d: int = None): return a, b, c, d
+        def function(a: Optional[int], b: Optional[int] = 5, c: int = 7, d: int = None):
+            return a, b, c, d
 
         signature = schema.derive(function)
         found = signature.schema
         self.assertEqual(found["required"], ["a"], "nullable is not optional")
         self.assertNotIn("default", found["properties"]["a"])
         self.assertEqual([found["properties"][name]["default"] for name in "bcd"], [5, 7, None])
-        self.assertEqual([found["properties"][name]["type"] for name in "abcd"], [["integer", "null"], ["integer", "null"], "integer", ["integer", "null"]])
-        call = lambda **given: function(*signature.convert(given)[0], **signature.convert(given)[1])  # noqa: E731
+        self.assertEqual(
+            [found["properties"][name]["type"] for name in "abcd"],
+            [["integer", "null"], ["integer", "null"], "integer", ["integer", "null"]],
+        )
+
+        def call(**given):
+            args, kwargs = signature.convert(given)
+            return function(*args, **kwargs)
+
         self.assertEqual(call(a=None), (None, 5, 7, None))
         self.assertEqual(call(a=0, b=None), (0, None, 7, None))
         with self.assertRaises(ParameterError) as caught:
             call(c=None)
-        self.assertEqual(str(caught.exception), "a: is required and missing; c: must be an integer, not null")
+        self.assertEqual(
+            str(caught.exception), "a: is required and missing; c: must be an integer, not null"
+        )
 
     def test_a_blank_is_neither_0_nor_null_nor_false(self):
-        for annotation in (int, float, bool, Optional[int], datetime.date, Optional[datetime.date], Kind, Optional[Kind], Inner, List[int]):
+        for annotation in (
+            int,
+            float,
+            bool,
+            Optional[int],
+            datetime.date,
+            Optional[datetime.date],
+            Kind,
+            Optional[Kind],
+            Inner,
+            List[int],
+        ):
             self.assertTrue(refused(annotation, "").startswith("x: "))
         self.assertEqual(arrives(str, ""), "")
         self.assertEqual(arrives(Optional[str], ""), "")
 
     def test_numbers_as_text_are_refused_and_not_guessed(self):
-        for annotation, value in ((int, "3"), (float, "0.5"), (Union[int, None], "3"), (List[float], ["0.5"]), (bool, "true")):
+        for annotation, value in (
+            (int, "3"),
+            (float, "0.5"),
+            (Union[int, None], "3"),
+            (List[float], ["0.5"]),
+            (bool, "true"),
+        ):
             self.assertIn("not a string", refused(annotation, value))
         self.assertEqual(arrives(Union[int, str], "3"), "3")
 
     def test_enums_are_not_behind_a_reference(self):
         found = schema_of(Outer)
-        self.assertEqual(found["properties"]["inners"]["items"]["properties"]["kind"]["enum"], ["a", "b"])
+        self.assertEqual(
+            found["properties"]["inners"]["items"]["properties"]["kind"]["enum"], ["a", "b"]
+        )
         for name in ("$ref", "$defs", "allOf", "oneOf", "const", "definitions"):
             self.assertNotIn(name, keywords(found))
 
     def test_nested_models_and_lists_of_them(self):
-        made = arrives(Outer, {"inner": {"kind": "b", "ratio": 1}, "inners": [{"kind": "a"}], "by_name": {"x": None, "y": {"kind": "a", "days": []}}})
-        self.assertEqual(made, Outer(Inner(Kind.B, 1.0), [Inner(Kind.A)], {"x": None, "y": Inner(Kind.A, days=[])}))
-        self.assertEqual(refused(Outer, {"inner": {"kind": "c"}, "inners": {}}), 'x.inner.kind: must be one of "a", "b", not "c"; x.inners: must be a list, not an object')
-        self.assertEqual(returned(made)["by_name"], {"x": None, "y": {"kind": "a", "ratio": 0.5, "days": []}})
+        made = arrives(
+            Outer,
+            {
+                "inner": {"kind": "b", "ratio": 1},
+                "inners": [{"kind": "a"}],
+                "by_name": {"x": None, "y": {"kind": "a", "days": []}},
+            },
+        )
+        self.assertEqual(
+            made,
+            Outer(Inner(Kind.B, 1.0), [Inner(Kind.A)], {"x": None, "y": Inner(Kind.A, days=[])}),
+        )
+        self.assertEqual(
+            refused(Outer, {"inner": {"kind": "c"}, "inners": {}}),
+            'x.inner.kind: must be one of "a", "b", not "c";'
+            " x.inners: must be a list, not an object",
+        )
+        self.assertEqual(
+            returned(made)["by_name"], {"x": None, "y": {"kind": "a", "ratio": 0.5, "days": []}}
+        )
 
     def test_defaults_are_not_lost(self):
         found = schema_of(Outer, Outer(Inner(Kind.A)))
-        self.assertEqual(found["default"], {"inner": {"kind": "a", "ratio": 0.5, "days": [1, None]}, "inners": [], "by_name": {}})
+        self.assertEqual(
+            found["default"],
+            {"inner": {"kind": "a", "ratio": 0.5, "days": [1, None]}, "inners": [], "by_name": {}},
+        )
         self.assertEqual(found["properties"]["inner"]["properties"]["days"]["default"], [1, None])
         for default in (0, False, "", [], {}, None):
-            self.assertEqual(schema_of(Union[int, bool, str, list, dict, None], default)["default"], default)
-        self.assertEqual(arrives(Outer, schema_of(Outer, Outer(Inner(Kind.A)))["default"]), Outer(Inner(Kind.A)), "a default can be sent back")
+            self.assertEqual(
+                schema_of(Union[int, bool, str, list, dict, None], default)["default"], default
+            )
+        self.assertEqual(
+            arrives(Outer, schema_of(Outer, Outer(Inner(Kind.A)))["default"]),
+            Outer(Inner(Kind.A)),
+            "a default can be sent back",
+        )
 
     def test_every_default_can_be_sent_back(self):
         import decimal
@@ -101,8 +159,16 @@ class FormTest(unittest.TestCase):
         import uuid
 
         for value in (
-            datetime.date(2026, 3, 29), datetime.datetime(2026, 3, 29, 2, 30), datetime.datetime(2026, 3, 29, 2, 30, tzinfo=datetime.timezone.utc),
-            datetime.time(2, 30), datetime.timedelta(days=-1, microseconds=5), decimal.Decimal("1.10"), uuid.UUID(int=5), pathlib.Path("/a"), b"\xff", Kind.A,
+            datetime.date(2026, 3, 29),
+            datetime.datetime(2026, 3, 29, 2, 30),
+            datetime.datetime(2026, 3, 29, 2, 30, tzinfo=datetime.timezone.utc),
+            datetime.time(2, 30),
+            datetime.timedelta(days=-1, microseconds=5),
+            decimal.Decimal("1.10"),
+            uuid.UUID(int=5),
+            pathlib.Path("/a"),
+            b"\xff",
+            Kind.A,
         ):
             default = schema_of(type(value), value)["default"]
             self.assertEqual(json.loads(json.dumps(default)), default)
@@ -116,7 +182,10 @@ class FormTest(unittest.TestCase):
                 time.tzset()
                 self.assertEqual(arrives(datetime.date, "2026-03-29"), datetime.date(2026, 3, 29))
                 # An hour that Berlin does not have: without an offset it stays as it was written.
-                self.assertEqual(arrives(datetime.datetime, "2026-03-29T02:30"), datetime.datetime(2026, 3, 29, 2, 30))
+                self.assertEqual(
+                    arrives(datetime.datetime, "2026-03-29T02:30"),
+                    datetime.datetime(2026, 3, 29, 2, 30),
+                )
                 aware = arrives(datetime.datetime, "2026-03-29T02:30:00+02:00")
                 self.assertEqual(aware.utcoffset(), datetime.timedelta(hours=2))
                 self.assertEqual(returned(aware), "2026-03-29T02:30:00+02:00")
@@ -126,10 +195,14 @@ class FormTest(unittest.TestCase):
 
     def test_unions_keep_their_members_apart(self):
         members = schema_of(Union[Inner, List[int], datetime.date, None])["anyOf"]
-        self.assertEqual([member.get("title") or member.get("format") or member["type"] for member in members], ["Inner", "array", "date", "null"])
+        self.assertEqual(
+            [member.get("title") or member.get("format") or member["type"] for member in members],
+            ["Inner", "array", "date", "null"],
+        )
 
     def test_the_order_of_parameters_is_kept(self):
-        def function(z, a, m=1, *, b=2, c: Inner = None): pass
+        def function(z, a, m=1, *, b=2, c: Inner = None):
+            pass
 
         text = json.dumps(schema.derive(function).schema)
         self.assertEqual(list(json.loads(text)["properties"]), ["z", "a", "m", "b", "c"])

@@ -7,7 +7,15 @@ import tempfile
 import time
 import unittest
 
-from tinpot import Cancelled, CommandError, CommandTimeout, action, action_print, run_command, schema
+from tinpot import (
+    Cancelled,
+    CommandError,
+    CommandTimeout,
+    action,
+    action_print,
+    run_command,
+    schema,
+)
 from tinpot._action import registry
 
 
@@ -29,11 +37,23 @@ class ActionTest(unittest.TestCase):
         self.assertEqual([entry.name for entry in registry[-2:]], ["plain", "other"])
 
     def test_limits_are_kept_as_numbers(self):
-        @action(memory="256M", cpu_seconds=datetime.timedelta(seconds=2), open_files=0, max_output=" 10 kib ", max_result=7)
+        @action(
+            memory="256M",
+            cpu_seconds=datetime.timedelta(seconds=2),
+            open_files=0,
+            max_output=" 10 kib ",
+            max_result=7,
+        )
         def limited():
             pass
 
-        expected = {"memory": 256 << 20, "cpu_seconds": 2.0, "open_files": 0, "max_output": 10240, "max_result": 7}
+        expected = {
+            "memory": 256 << 20,
+            "cpu_seconds": 2.0,
+            "open_files": 0,
+            "max_output": 10240,
+            "max_result": 7,
+        }
         self.assertEqual(registry[-1].limits, expected)
         action(limited)
         self.assertIsNone(registry[-1].limits)
@@ -41,9 +61,23 @@ class ActionTest(unittest.TestCase):
     def test_wrong_options_are_refused_by_name(self):
         nan, inf = float("nan"), float("inf")
         wrong = {
-            "name": [3], "group": [3], "description": [b"x"], "queue": [["q"]],
+            "name": [3],
+            "group": [3],
+            "description": [b"x"],
+            "queue": [["q"]],
             "priority": [True, None, 1.0, "1", 2**31, -(2**31) - 1],
-            "delay": [True, "1", -1, -0.001, nan, inf, 10**12, 10**5000, datetime.timedelta(seconds=-1), datetime.timedelta.max],
+            "delay": [
+                True,
+                "1",
+                -1,
+                -0.001,
+                nan,
+                inf,
+                10**12,
+                10**5000,
+                datetime.timedelta(seconds=-1),
+                datetime.timedelta.max,
+            ],
             "expires_in": [True, [1], 0, -1, nan, inf, 10**12],
             "timeout": [True, "1", 0, -1, nan, inf, 10**12, datetime.timedelta(0)],
             "retries": [True, None, 1.0, "1", -1, 1001, 10**9, 10**5000],
@@ -52,7 +86,20 @@ class ActionTest(unittest.TestCase):
             "max_retry_delay": [True, "1", -1, nan, inf, 10**12],
             "retry_jitter": [True, "0.2", -0.1, 1.1, nan, inf],
             "max_lost_attempts": [True, None, 1.5, 0, -1, 2**32],
-            "memory": [True, 1.5, 0, -1, "", "M", "12X", "-1M", "1.5G", "9" * 30, "999999999999T", 2**63],
+            "memory": [
+                True,
+                1.5,
+                0,
+                -1,
+                "",
+                "M",
+                "12X",
+                "-1M",
+                "1.5G",
+                "9" * 30,
+                "999999999999T",
+                2**63,
+            ],
             "cpu_seconds": [True, "1", 0, -1, nan, inf],
             "open_files": [True, "20", -1, 2**31],
             "max_output": [True, 1.5, 0, "1 K B"],
@@ -63,7 +110,10 @@ class ActionTest(unittest.TestCase):
             for value in values:
                 with self.assertRaises((TypeError, ValueError)) as caught:
                     action(**{name: value})(lambda: None)
-                self.assertTrue(str(caught.exception).startswith("@action: %s must be " % name), str(caught.exception))
+                self.assertTrue(
+                    str(caught.exception).startswith(f"@action: {name} must be "),
+                    str(caught.exception),
+                )
                 self.assertLess(len(str(caught.exception)), 250)
         with self.assertRaises(TypeError):
             action(3)
@@ -88,16 +138,29 @@ class ActionTest(unittest.TestCase):
 
     def test_times_are_whole_milliseconds(self):
         action(delay=0.0004, expires_in=0.0001, timeout=datetime.timedelta(minutes=1))(lambda: None)
-        self.assertEqual((registry[-1].delay_ms, registry[-1].expires_in_ms, registry[-1].timeout_ms), (0, 1, 60_000))
+        self.assertEqual(
+            (registry[-1].delay_ms, registry[-1].expires_in_ms, registry[-1].timeout_ms),
+            (0, 1, 60_000),
+        )
 
     def test_delays_between_retries_are_as_elsewhere(self):
-        usual = {"retries": 3, "delay_ms": 1000, "factor": 2.0, "max_delay_ms": 300_000, "jitter": 0.2, "max_lost_attempts": 3}
+        usual = {
+            "retries": 3,
+            "delay_ms": 1000,
+            "factor": 2.0,
+            "max_delay_ms": 300_000,
+            "jitter": 0.2,
+            "max_lost_attempts": 3,
+        }
         for options, changed in (
             ({}, {}),
             ({"retry_delay": 600}, {"delay_ms": 600_000, "max_delay_ms": 600_000}),
             ({"max_retry_delay": 10, "retry_jitter": 0}, {"max_delay_ms": 10_000, "jitter": 0.0}),
             ({"backoff": "fixed"}, {"factor": 1.0, "max_delay_ms": 1000, "jitter": 0.0}),
-            ({"backoff": "fixed", "retry_delay": 600, "retry_jitter": 0.5}, {"factor": 1.0, "delay_ms": 600_000, "max_delay_ms": 600_000, "jitter": 0.5}),
+            (
+                {"backoff": "fixed", "retry_delay": 600, "retry_jitter": 0.5},
+                {"factor": 1.0, "delay_ms": 600_000, "max_delay_ms": 600_000, "jitter": 0.5},
+            ),
         ):
             action(retries=3, **options)(lambda: None)
             self.assertEqual(registry[-1].retry, {**usual, **changed}, str(options))
@@ -135,14 +198,21 @@ class CommandTest(unittest.TestCase):
                 return super().write(text)
 
         with contextlib.redirect_stdout(Watch()):
-            run_command([sys.executable, "-u", "-c", "import time; print('one'); time.sleep(0.5); print('two')"])
+            run_command(
+                [
+                    sys.executable,
+                    "-u",
+                    "-c",
+                    "import time; print('one'); time.sleep(0.5); print('two')",
+                ]
+            )
         self.assertGreater(time.monotonic() - Watch.first, 0.3)
 
     def test_a_code_is_an_error_unless_it_is_expected(self):
         with self.assertRaises(CommandError) as caught:
             printed(run_command, "echo why >&2; exit 3", shell=True)
         self.assertEqual(caught.exception.returncode, 3)
-        self.assertIn("ended with code 3: why", str(caught.exception))
+        self.assertIn("exited with code 3: why", str(caught.exception))
         self.assertEqual(printed(run_command, "exit 3", shell=True, check=False)[0].returncode, 3)
 
     def test_a_command_that_takes_too_long_is_killed(self):
@@ -161,11 +231,16 @@ class CommandTest(unittest.TestCase):
     def test_directory_and_environment(self):
         with tempfile.TemporaryDirectory() as folder:
             folder = os.path.realpath(folder)
-            done, _ = printed(run_command, "pwd; echo $MARK; echo $PATH", shell=True, cwd=folder, env={"MARK": 3})
+            done, _ = printed(
+                run_command, "pwd; echo $MARK; echo $PATH", shell=True, cwd=folder, env={"MARK": 3}
+            )
         self.assertEqual(done.stdout.splitlines(), [folder, "3", os.environ["PATH"]])
 
     def test_odd_bytes_and_a_flood(self):
-        done, _ = printed(run_command, [sys.executable, "-c", "import os; os.write(1, b'\\xff\\n'); print('x' * 3000000)"])
+        done, _ = printed(
+            run_command,
+            [sys.executable, "-c", "import os; os.write(1, b'\\xff\\n'); print('x' * 3000000)"],
+        )
         self.assertEqual(len(done.stdout), 3000003)
         self.assertTrue(done.stdout.startswith("\ufffd\n"))
 
@@ -175,18 +250,28 @@ class CommandTest(unittest.TestCase):
 
 class SchemaTest(unittest.TestCase):
     def test_annotations_that_cannot_be_read_are_named(self):
-        def unknown(x: "Nothing"): pass  # noqa: F821
-        def keys(x: "dict[bool, str]"): pass
-        def numbers(x: complex): pass
+        def unknown(x: "Nothing"):  # noqa: F821
+            pass
 
-        for function, part in ((unknown, "'Nothing' cannot be read"), (keys, "keys of a dict"), (numbers, "type complex")):
+        def keys(x: "dict[bool, str]"):
+            pass
+
+        def numbers(x: complex):
+            pass
+
+        for function, part in (
+            (unknown, "'Nothing' cannot be read"),
+            (keys, "keys of a dict"),
+            (numbers, "type complex"),
+        ):
             with self.assertRaises(schema.SchemaError) as caught:
                 schema.derive(function)
             self.assertIn(part, str(caught.exception))
             self.assertIn("'x'", str(caught.exception))
 
     def test_a_default_that_is_not_json_is_named(self):
-        def odd(x=float("nan")): pass
+        def odd(x=float("nan")):
+            pass
 
         with self.assertRaises(schema.SchemaError):
             schema.derive(odd)

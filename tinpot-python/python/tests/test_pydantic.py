@@ -13,14 +13,18 @@ REQUIREMENTS = ("pydantic>=2.9,<3", "annotated-types")
 
 
 def environment():
-    """An interpreter that has pydantic: this one, else a virtual environment, which is kept for the next time. Or why there is none."""
-    if subprocess.run([sys.executable, "-c", "import pydantic, annotated_types"], capture_output=True).returncode == 0:
+    """Returns an interpreter with pydantic, or None and the reason why there is none.
+
+    That is this interpreter, or one in a virtual environment that is kept for the next run.
+    """
+    probe = [sys.executable, "-c", "import pydantic, annotated_types"]
+    if subprocess.run(probe, capture_output=True).returncode == 0:
         return sys.executable, None
     mark = hashlib.sha256(repr((sys.version, REQUIREMENTS)).encode()).hexdigest()[:12]
     cache = os.environ.get("TINPOT_TEST_CACHE") or tempfile.gettempdir()
-    folder = os.path.join(cache, "tinpot-pydantic-%s-%d" % (mark, os.getuid()))
+    folder = os.path.join(cache, f"tinpot-pydantic-{mark}-{os.getuid()}")
     if not os.path.exists(folder):
-        # Made elsewhere, and moved when it is complete: other tests may want the same at the same time.
+        # Built elsewhere and renamed when complete: other tests may do the same at once.
         made = tempfile.mkdtemp(dir=cache)
         try:
             why = _make(made)
@@ -28,7 +32,7 @@ def environment():
                 return None, why
             os.rename(made, folder)
         except OSError:
-            pass  # somebody was faster
+            pass  # another test was faster
         finally:
             shutil.rmtree(made, ignore_errors=True)
     return os.path.join(folder, "bin", "python"), None
@@ -46,7 +50,9 @@ def _make(folder):
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         if done.returncode:
-            return "%s: %s" % (" ".join(command[1:4]), (done.stderr or done.stdout).strip()[-500:])
+            return "{}: {}".format(
+                " ".join(command[1:4]), (done.stderr or done.stdout).strip()[-500:]
+            )
     return None
 
 
@@ -54,11 +60,15 @@ class PydanticTest(unittest.TestCase):
     def test_with_pydantic(self):
         python, why = environment()
         if python is None:
-            print("NOT TESTED with pydantic: %s" % why, file=sys.stderr)
+            print(f"NOT TESTED with pydantic: {why}", file=sys.stderr)
             self.skipTest(why)
         path = os.pathsep.join([os.path.dirname(HERE), HERE])
         done = subprocess.run(
-            [python, "-B", os.path.join(HERE, "pydantic_cases.py")], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120,
+            [python, "-B", os.path.join(HERE, "pydantic_cases.py")],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
 
@@ -71,7 +81,12 @@ class PydanticTest(unittest.TestCase):
             "del sys.modules['pydantic']\n"
             "schema.derive(f); assert 'pydantic' not in sys.modules\n"
         )
-        done = subprocess.run([sys.executable, "-B", "-c", code], env={**os.environ, "PYTHONPATH": os.path.dirname(HERE)}, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", code],
+            env={**os.environ, "PYTHONPATH": os.path.dirname(HERE)},
+            capture_output=True,
+            text=True,
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
 
 

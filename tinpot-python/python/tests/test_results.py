@@ -1,4 +1,4 @@
-"""What results are in JSON."""
+"""Results as JSON."""
 
 import collections
 import dataclasses
@@ -10,8 +10,9 @@ import types
 import unittest
 import uuid
 
-from tinpot import Secret
 from type_support import no_result, returned
+
+from tinpot import Secret
 
 
 class Kind(enum.Enum):
@@ -45,11 +46,35 @@ class ResultTest(unittest.TestCase):
             ({1, 3, 2}, [1, 2, 3]),
             (frozenset(["b", "a"]), ["a", "b"]),
             ((1, (2,)), [1, [2]]),
-            ([Kind.LONG, Level.HIGH, Colour.RED, Share.HALF, Kind.PAIR], ["long", 2, "red", 0.5, [1, 2]]),
+            (
+                [Kind.LONG, Level.HIGH, Colour.RED, Share.HALF, Kind.PAIR],
+                ["long", 2, "red", 0.5, [1, 2]],
+            ),
             ({Colour.RED: Colour.RED}, {"red": "red"}),
-            ({Kind.LONG: 1, day: 2, uuid.UUID(int=1): 3, 4: 5}, {"long": 1, "2026-01-31": 2, str(uuid.UUID(int=1)): 3, "4": 5}),
-            ({"a": [{day: {day: Part(day, [])}}]}, {"a": [{"2026-01-31": {"2026-01-31": {"when": "2026-01-31", "parts": [], "total": 0}}}]}),
-            (Part(day, [Part(day, [b"\x00"])]), {"when": "2026-01-31", "parts": [{"when": "2026-01-31", "parts": ["AA=="], "total": 0}], "total": 0}),
+            (
+                {Kind.LONG: 1, day: 2, uuid.UUID(int=1): 3, 4: 5},
+                {"long": 1, "2026-01-31": 2, str(uuid.UUID(int=1)): 3, "4": 5},
+            ),
+            (
+                {"a": [{day: {day: Part(day, [])}}]},
+                {
+                    "a": [
+                        {
+                            "2026-01-31": {
+                                "2026-01-31": {"when": "2026-01-31", "parts": [], "total": 0}
+                            }
+                        }
+                    ]
+                },
+            ),
+            (
+                Part(day, [Part(day, [b"\x00"])]),
+                {
+                    "when": "2026-01-31",
+                    "parts": [{"when": "2026-01-31", "parts": ["AA=="], "total": 0}],
+                    "total": 0,
+                },
+            ),
             (decimal.Decimal("1.10"), "1.10"),
             (pathlib.PurePosixPath("/a"), "/a"),
             (memoryview(b"ab"), "YWI="),
@@ -70,7 +95,10 @@ class ResultTest(unittest.TestCase):
             ({(1, 2): 3}, "a key of type tuple"),
             ({b"a": 1}, "a key of type bytes"),
             ({Kind.PAIR: 1}, "a key of type"),
-            ([Part(datetime.date(2026, 1, 31), [object()])], "result[0]['parts'][0] is of type object"),
+            (
+                [Part(datetime.date(2026, 1, 31), [object()])],
+                "result[0]['parts'][0] is of type object",
+            ),
             ({1, 2j}, "is of type complex"),
             (decimal.Decimal("NaN"), "NaN is not JSON"),
             ({datetime.date(2026, 1, 31): 1, "2026-01-31": 2}, "two keys are '2026-01-31'"),

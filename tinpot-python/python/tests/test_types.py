@@ -9,10 +9,24 @@ import sys
 import typing
 import unittest
 import uuid
-from typing import Any, Dict, FrozenSet, List, Literal, Mapping, NewType, Optional, Sequence, Set, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    FrozenSet,
+    List,
+    Literal,
+    Mapping,
+    NewType,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
+
+from type_support import arrives, of, refused, schema_of, unsupported
 
 from tinpot import schema
-from type_support import arrives, of, refused, schema_of, unsupported
 
 
 class Kind(enum.Enum):
@@ -41,16 +55,28 @@ class PlainTest(unittest.TestCase):
             (list, {"type": "array"}, [1, "a"]),
             (dict, {"type": "object"}, {"a": 1}),
             (List[str], {"type": "array", "items": {"type": "string"}}, ["a"]),
-            (Dict[str, List[int]], {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "integer"}}}, {"a": [1]}),
+            (
+                Dict[str, List[int]],
+                {
+                    "type": "object",
+                    "additionalProperties": {"type": "array", "items": {"type": "integer"}},
+                },
+                {"a": [1]},
+            ),
         ):
             signature = of(annotation)
             self.assertEqual(signature.schema["properties"]["x"], expected)
-            self.assertTrue(signature.plain, "nothing to convert for %s" % annotation)
+            self.assertTrue(signature.plain, f"nothing to convert for {annotation}")
             self.assertEqual(arrives(annotation, value), value)
 
     def test_an_integer_for_a_float_arrives_as_a_float(self):
         self.assertEqual(schema_of(float), {"type": "number"})
-        for annotation, value, expected in ((float, 3, 3.0), (float, 2.5, 2.5), (List[float], [1, 2.5], [1.0, 2.5]), (Optional[float], 1, 1.0)):
+        for annotation, value, expected in (
+            (float, 3, 3.0),
+            (float, 2.5, 2.5),
+            (List[float], [1, 2.5], [1.0, 2.5]),
+            (Optional[float], 1, 1.0),
+        ):
             made = arrives(annotation, value)
             self.assertEqual(repr(made), repr(expected))
 
@@ -90,17 +116,31 @@ class PlainTest(unittest.TestCase):
 class ChoiceTest(unittest.TestCase):
     def test_literal(self):
         self.assertEqual(schema_of(Literal["a", "b"]), {"type": "string", "enum": ["a", "b"]})
-        self.assertEqual(schema_of(Literal[1, "a"]), {"type": ["integer", "string"], "enum": [1, "a"]})
+        self.assertEqual(
+            schema_of(Literal[1, "a"]), {"type": ["integer", "string"], "enum": [1, "a"]}
+        )
         self.assertEqual(arrives(Literal["a", 1, None], None), None)
         self.assertEqual(refused(Literal["a", 1], "b"), 'x: must be one of "a", 1, not "b"')
         self.assertEqual(refused(Literal[1], True), "x: must be one of 1, not true")
         self.assertIs(arrives(Literal[Kind.LONG], "long"), Kind.LONG)
 
     def test_enums_go_by_value(self):
-        self.assertEqual(schema_of(Kind), {"type": "string", "enum": ["short", "long"], "x-enum-names": ["SHORT", "LONG"], "title": "Kind"})
+        self.assertEqual(
+            schema_of(Kind),
+            {
+                "type": "string",
+                "enum": ["short", "long"],
+                "x-enum-names": ["SHORT", "LONG"],
+                "title": "Kind",
+            },
+        )
         self.assertEqual(schema_of(Level)["enum"], [1, 2])
         self.assertIs(type(schema_of(Colour)["enum"][0]), str)
-        for annotation, value, expected in ((Kind, "long", Kind.LONG), (Level, 2, Level.HIGH), (Colour, "red", Colour.RED)):
+        for annotation, value, expected in (
+            (Kind, "long", Kind.LONG),
+            (Level, 2, Level.HIGH),
+            (Colour, "red", Colour.RED),
+        ):
             self.assertIs(arrives(annotation, value), expected)
         self.assertEqual(refused(Kind, "medium"), 'x: must be one of "short", "long", not "medium"')
         self.assertEqual(refused(Kind, []), 'x: must be one of "short", "long", not a list')
@@ -113,7 +153,9 @@ class ChoiceTest(unittest.TestCase):
         self.assertIs(arrives(kind, "large"), kind.LARGE)
 
     def test_enums_without_a_json_form_are_named(self):
-        self.assertIn("the value of A is of type tuple", unsupported(enum.Enum("Odd", {"A": (1, 2)})))
+        self.assertIn(
+            "the value of A is of type tuple", unsupported(enum.Enum("Odd", {"A": (1, 2)}))
+        )
         self.assertIn("Flag", unsupported(enum.Flag("Rights", ["READ"])))
         self.assertIn("has no members", unsupported(enum.Enum("Empty", {})))
         self.assertIn("has no JSON form", unsupported(Literal[b"x"]))
@@ -122,22 +164,37 @@ class ChoiceTest(unittest.TestCase):
 class UnionTest(unittest.TestCase):
     def test_null_is_folded_into_the_type(self):
         self.assertEqual(schema_of(Optional[str]), {"type": ["string", "null"]})
-        expected = {"type": ["string", "null"], "enum": ["short", "long", None], "x-enum-names": ["SHORT", "LONG", None], "title": "Kind"}
+        expected = {
+            "type": ["string", "null"],
+            "enum": ["short", "long", None],
+            "x-enum-names": ["SHORT", "LONG", None],
+            "title": "Kind",
+        }
         self.assertEqual(schema_of(Optional[Kind]), expected)
-        self.assertEqual(schema_of(Optional[List[int]]), {"type": ["array", "null"], "items": {"type": "integer"}})
+        self.assertEqual(
+            schema_of(Optional[List[int]]),
+            {"type": ["array", "null"], "items": {"type": "integer"}},
+        )
         self.assertEqual(schema_of(Optional[Any]), {})
         self.assertIsNone(arrives(Optional[Kind], None))
         self.assertIs(arrives(Optional[Kind], "long"), Kind.LONG)
         self.assertEqual(refused(Optional[int], "x"), "x: must be an integer or null, not a string")
-        self.assertEqual(refused(Optional[datetime.date], "2026-02-30"), "x: is not a date: day is out of range for month")
+        self.assertEqual(
+            refused(Optional[datetime.date], "2026-02-30"),
+            "x: is not a date: day is out of range for month",
+        )
 
     def test_unions(self):
         self.assertEqual(schema_of(Union[int, str]), {"type": ["integer", "string"]})
         self.assertEqual(schema_of(Union[int, str, None]), {"type": ["integer", "string", "null"]})
-        expected = {"anyOf": [{"type": "string"}, {"type": "string", "format": "date"}, {"type": "null"}]}
+        expected = {
+            "anyOf": [{"type": "string"}, {"type": "string", "format": "date"}, {"type": "null"}]
+        }
         self.assertEqual(schema_of(Union[str, datetime.date, None]), expected)
         self.assertTrue(of(Union[int, str]).plain)
-        self.assertEqual(refused(Union[int, str], None), "x: must be an integer or a string, not null")
+        self.assertEqual(
+            refused(Union[int, str], None), "x: must be an integer or a string, not null"
+        )
 
     def test_the_value_decides_and_not_the_order(self):
         when = Union[str, datetime.date]
@@ -148,7 +205,10 @@ class UnionTest(unittest.TestCase):
         self.assertIs(arrives(Union[str, Kind], "long"), Kind.LONG)
         self.assertEqual(arrives(Union[str, Kind], "other"), "other")
         self.assertEqual(arrives(Union[List[int], Dict[str, int]], {"a": 1}), {"a": 1})
-        self.assertEqual(refused(Union[List[int], Dict[str, int]], {"a": "b"}), "x.a: must be an integer, not a string")
+        self.assertEqual(
+            refused(Union[List[int], Dict[str, int]], {"a": "b"}),
+            "x.a: must be an integer, not a string",
+        )
 
     @unittest.skipIf(sys.version_info < (3, 10), "X | Y came with Python 3.10")
     def test_bars(self):
@@ -158,13 +218,25 @@ class UnionTest(unittest.TestCase):
 
 class ContainerTest(unittest.TestCase):
     def test_lists_and_what_stands_for_them(self):
-        for annotation in (List[Kind], Sequence[Kind], list[Kind], collections.abc.Iterable[Kind], typing.Collection[Kind]):
+        for annotation in (
+            List[Kind],
+            Sequence[Kind],
+            list[Kind],
+            collections.abc.Iterable[Kind],
+            typing.Collection[Kind],
+        ):
             self.assertEqual(schema_of(annotation)["type"], "array")
             self.assertEqual(arrives(annotation, ["long"]), [Kind.LONG])
-        self.assertEqual(refused(List[int], [1, "a", None]), "x[1]: must be an integer, not a string; x[2]: must be an integer, not null")
+        self.assertEqual(
+            refused(List[int], [1, "a", None]),
+            "x[1]: must be an integer, not a string; x[2]: must be an integer, not null",
+        )
 
     def test_sets(self):
-        self.assertEqual(schema_of(Set[int]), {"type": "array", "items": {"type": "integer"}, "uniqueItems": True})
+        self.assertEqual(
+            schema_of(Set[int]),
+            {"type": "array", "items": {"type": "integer"}, "uniqueItems": True},
+        )
         self.assertEqual(arrives(Set[int], [1, 2]), {1, 2})
         self.assertEqual(arrives(FrozenSet[str], ["a"]), frozenset("a"))
         self.assertEqual(arrives(typing.AbstractSet[str], ["a"]), {"a"})
@@ -174,7 +246,11 @@ class ContainerTest(unittest.TestCase):
 
     def test_tuples(self):
         expected = {
-            "type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False, "minItems": 2, "maxItems": 2,
+            "type": "array",
+            "prefixItems": [{"type": "integer"}, {"type": "string"}],
+            "items": False,
+            "minItems": 2,
+            "maxItems": 2,
         }
         self.assertEqual(schema_of(Tuple[int, str]), expected)
         self.assertEqual(arrives(Tuple[int, Kind], [1, "long"]), (1, Kind.LONG))
@@ -182,7 +258,10 @@ class ContainerTest(unittest.TestCase):
         self.assertEqual(arrives(tuple, [1, "a"]), (1, "a"))
         self.assertEqual(arrives(Tuple[()], []), ())
         self.assertEqual(refused(Tuple[int, str], [1]), "x: must have 2 items, not 1")
-        self.assertEqual(refused(Tuple[int, str], ["a", 1]), "x[0]: must be an integer, not a string; x[1]: must be a string, not the integer 1")
+        self.assertEqual(
+            refused(Tuple[int, str], ["a", 1]),
+            "x[0]: must be an integer, not a string; x[1]: must be a string, not the integer 1",
+        )
 
     def test_dicts_and_their_keys(self):
         one = uuid.UUID(int=1)
@@ -193,13 +272,21 @@ class ContainerTest(unittest.TestCase):
             (Dict[datetime.date, int], {"2026-01-31": 1}, {datetime.date(2026, 1, 31): 1}),
             (Dict[uuid.UUID, int], {str(one): 1}, {one: 1}),
             (Dict[pathlib.Path, int], {"/a": 1}, {pathlib.Path("/a"): 1}),
-            (typing.OrderedDict[str, int], {"b": 1, "a": 2}, collections.OrderedDict([("b", 1), ("a", 2)])),
+            (
+                typing.OrderedDict[str, int],
+                {"b": 1, "a": 2},
+                collections.OrderedDict([("b", 1), ("a", 2)]),
+            ),
         ):
             self.assertEqual(arrives(annotation, value), expected)
         self.assertEqual(schema_of(Dict[datetime.date, int])["propertyNames"], {"format": "date"})
         self.assertEqual(schema_of(Dict[Kind, int])["propertyNames"]["enum"], ["short", "long"])
-        self.assertEqual(refused(Dict[int, str], {"a": "b"}), 'x.a: as a key, must be an integer, not "a"')
-        self.assertEqual(refused(Dict[int, str], {"1": "a", "01": "b"}), "x: must not have the same key twice")
+        self.assertEqual(
+            refused(Dict[int, str], {"a": "b"}), 'x.a: as a key, must be an integer, not "a"'
+        )
+        self.assertEqual(
+            refused(Dict[int, str], {"1": "a", "01": "b"}), "x: must not have the same key twice"
+        )
         self.assertIn("keys of a dict", unsupported(Dict[float, str]))
 
 
@@ -216,7 +303,11 @@ class OtherNamesTest(unittest.TestCase):
     @unittest.skipIf(sys.version_info < (3, 12), "type X = ... came with Python 3.12")
     def test_type_statements(self):
         names = {}
-        exec("type Ids = list[int]\ntype Pair[T] = tuple[T, T]\ntype Tree = list[Tree]\ndef f[T: int](x: T): pass", names)
+        exec(
+            "type Ids = list[int]\ntype Pair[T] = tuple[T, T]\ntype Tree = list[Tree]\n"
+            "def f[T: int](x: T): pass",
+            names,
+        )
         self.assertEqual(schema_of(names["Ids"]), {"type": "array", "items": {"type": "integer"}})
         self.assertEqual(schema_of(names["Pair"][str]), schema_of(Tuple[str, str]))
         self.assertIn("contains itself", unsupported(names["Tree"]))

@@ -1,4 +1,4 @@
-"""What the tests of types share."""
+"""Functions that the tests of types share."""
 
 import inspect
 import json
@@ -7,7 +7,7 @@ from tinpot import ParameterError, _run, schema
 
 
 def of(annotation, default=inspect.Parameter.empty):
-    """The signature of a function with one parameter `x`."""
+    """Returns the signature of a function with one parameter `x`."""
 
     def function(x):
         return x
@@ -23,7 +23,7 @@ def schema_of(annotation, *default):
 
 
 def arrives(annotation, value):
-    """What a JSON value of `x` arrives as, having travelled as text; checked or trusted, it is the same."""
+    """Returns the Python value of a JSON value, the same for a checked and a trusted one."""
     signature = of(annotation)
     _, checked = signature.convert({"x": json.loads(json.dumps(value))})
     _, trusted = signature.convert({"x": json.loads(json.dumps(value))}, trusted=True)
@@ -32,30 +32,30 @@ def arrives(annotation, value):
 
 
 def refused(annotation, value):
-    """What is said of a value of `x` that does not fit."""
+    """Returns the error for a value of `x` that does not fit."""
     try:
         made = of(annotation).convert({"x": value})
     except ParameterError as error:
         return str(error)
-    raise AssertionError("%r was taken as %r" % (value, made))
+    raise AssertionError(f"{value!r} was taken as {made!r}")
 
 
 def unsupported(annotation, *default):
-    """Why an annotation is refused when it is loaded."""
+    """Returns the error for an annotation that is not supported."""
     try:
         made = of(annotation, *default)
     except schema.SchemaError as error:
         return str(error)
-    raise AssertionError("%r was taken: %r" % (annotation, made.schema))
+    raise AssertionError(f"{annotation!r} was taken: {made.schema!r}")
 
 
 def returned(value):
-    """What a result is in JSON."""
+    """Returns a result as JSON."""
     reply = json.loads(_run.succeeded(value, 10**6))
     assert "ok" in reply, reply
     return reply["ok"]
 
 
 def no_result(value):
-    """Why a result has no JSON form."""
+    """Returns the error for a result that has no JSON form."""
     return json.loads(_run.succeeded(value, 10**6))["failed"]["message"]

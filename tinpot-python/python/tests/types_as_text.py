@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, ClassVar, List, NamedTuple, Optional, TypedDic
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from tinpot import Context
-
 
 @dataclass
 class Part:
@@ -56,10 +54,12 @@ def outer(parts: List[Part], point: Point, options: Options) -> Part:
     return parts[0]
 
 
-def only_while_checking(price: Decimal): pass
+def only_while_checking(price: Decimal):
+    pass
 
 
-def unknown(price: NoSuchType): pass  # noqa: F821
+def unknown(price: NoSuchType):  # noqa: F821
+    pass
 
 
 class Node:
@@ -72,4 +72,5 @@ class Tree:
     children: List[Tree]
 
 
-def recursive(tree: Tree): pass
+def recursive(tree: Tree):
+    pass

@@ -1,4 +1,4 @@
-"""Write actions for Tinpot: functions that people and programs run on workers and watch live.
+"""Actions for Tinpot: functions that run on workers.
 
     from tinpot import action, action_print, run_command
 
@@ -8,24 +8,36 @@
         action_print("saving", host)
         return len(run_command(["backup", host]).stdout)
 
-A decorated function stays a plain function. What the decorator can be told is in `help(action)`: what comes first, how long an execution waits
-and how long it may run, and what happens after an attempt that failed. Without `retries` a function is started at most once.
+A decorated function stays a plain function. `help(action)` describes the options of the decorator:
+priority, times, and what happens after a failed attempt. Without `retries` an action is started at
+most once.
 
-Parameters are what their annotations say: dates, enums, dataclasses, a `Secret`, `Annotated[int, Param(min=1)]` and more; docs/types.md has all.
+Annotations describe the parameters: dates, enums, dataclasses, a `Secret`,
+`Annotated[int, Param(min=1)]` and more. docs/types.md has the table.
 
-Nothing here needs anything beyond the standard library.
+The package needs the standard library only.
 """
 
 from tinpot._action import action
-from tinpot._param import Param
 from tinpot._command import Completed, action_print, run_command
-from tinpot._context import Context, current
-from tinpot._errors import ActionError, Cancelled, CommandError, CommandTimeout, LimitError, ParameterError
+from tinpot._context import Child, Context, current
+from tinpot._errors import (
+    ActionError,
+    Cancelled,
+    CommandError,
+    CommandTimeout,
+    LimitError,
+    ParameterError,
+)
+from tinpot._param import Param
 from tinpot._secret import Secret
+from tinpot._wrapper import Action
 
 __all__ = [
+    "Action",
     "ActionError",
     "Cancelled",
+    "Child",
     "CommandError",
     "CommandTimeout",
     "Completed",

@@ -1,113 +1,147 @@
-"""The ways from an attempt to its worker."""
+"""The channel from an attempt to its worker."""
 
+from __future__ import annotations
+
+import contextlib
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 from tinpot._errors import ActionError
 
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
+    from tinpot._connection import Connection, Result
+    from tinpot._run import Control
+
 
 class Attempt:
-    """The attempt that a process, a thread or a task runs: what its contexts share."""
+    """The attempt that a process, thread or task runs: the state that its contexts share."""
 
-    def __init__(self, link, execution=None, fence=None, number=1):
-        self.link = link
+    def __init__(
+        self,
+        channel: Channel,
+        execution: str | None = None,
+        fence: str | None = None,
+        number: int = 1,
+    ) -> None:
+        self.channel = channel
         self.execution = execution
         self.fence = fence
         self.number = number
-        self.spans = 0
+        self.steps = 0
         self.artifacts = 0
         self.artifact_bytes = 0
-        self._tmpdir = None
+        self._tmpdir: TemporaryDirectory[str] | None = None
 
-    def tmpdir(self):
+    def tmpdir(self) -> str:
+        """Returns the path of the attempt's directory, which the first call creates."""
         if self._tmpdir is None:
             import tempfile
 
-            self._tmpdir = tempfile.TemporaryDirectory(prefix="tinpot-", dir=self.link.tmp)
+            self._tmpdir = tempfile.TemporaryDirectory(prefix="tinpot-", dir=self.channel.tmp)
         return self._tmpdir.name
 
-    def close(self):
+    def close(self) -> None:
+        """Removes the attempt's directory."""
         if self._tmpdir is not None:
             directory, self._tmpdir = self._tmpdir, None
-            try:
+            with contextlib.suppress(OSError):
                 directory.cleanup()
-            except OSError:
-                pass
 
 
-class Link:
-    """The way to the worker; this one leads nowhere: outside of a worker everything is told on standard error."""
+class Channel:
+    """A channel without a worker: it prints log lines to standard error and refuses calls."""
 
-    tmp = None
+    # The directory for temporary files; None for the system's.
+    tmp: str | None = None
+    # True once the attempt has ended.
+    closed = False
 
-    def stopped(self):
+    def is_stopped(self) -> bool:
+        """Returns True if the attempt was asked to end."""
         return False
 
-    def mark(self, text):
-        pass
+    def send(self, markup: str) -> None:
+        """Sends a markup line, which is JSON."""
 
-    def say(self, line):
-        try:
+    def print(self, line: str) -> None:
+        """Prints a log line, where there is no worker to send it to."""
+        with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(line + "\n")
-        except (OSError, ValueError):
-            pass
 
-    def span(self, _number):
-        pass
+    def enter_step(self, number: int) -> None:
+        """Attributes the standard error that follows to a step; 0 for none."""
 
-    async def call_async(self, request):
+    async def call_async(self, request: dict[str, Any]) -> Result:
+        """Calls an action without blocking the event loop."""
         import asyncio
 
         return await asyncio.get_running_loop().run_in_executor(None, self.call, request)
 
-    def call(self, _request):
-        raise ActionError("there is no worker here that could have other actions run", kind="Unavailable")
+    def call(self, request: dict[str, Any]) -> Result:
+        """Calls an action, and waits for its result if the request says so."""
+        raise ActionError(
+            "no worker to call actions through: this code runs outside of an attempt",
+            kind="Unavailable",
+        )
+
+    def write(self, stream: int, text: str) -> None:
+        """Writes what the attempt printed, where attempts share their streams."""
 
 
-class PipeLink(Link):
-    """Marked lines on standard output; the worker takes them out again."""
+class PipeChannel(Channel):
+    """Markup lines on standard output, between the lines that the attempt prints.
 
-    def __init__(self, mark, connection=None, control=None, tmp=None):
-        self.prefix = prefix(mark)
-        self.bytes = self.prefix.encode()
-        self.connection = connection
+    The worker takes them out again. They share the pipe with printed lines to keep the order.
+    """
+
+    def __init__(
+        self,
+        mark: str,
+        connection: Connection | None,
+        control: Control,
+        tmp: str | None = None,
+    ) -> None:
+        self.prefix = markup_prefix(mark)
+        self._prefix_bytes = self.prefix.encode()
+        self._connection = connection
         self.control = control
         self.tmp = tmp
 
-    def stopped(self):
+    def is_stopped(self) -> bool:
         return self.control.stopped
 
-    def mark(self, text):
-        try:
+    def send(self, markup: str) -> None:
+        # What was printed before must be in the pipe before.
+        with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
-        except (OSError, ValueError):
-            pass
-        data = (self.prefix + text + "\n").encode("utf-8", "replace")
+        data = (self.prefix + markup + "\n").encode("utf-8", "replace")
         written = os.write(1, data)
         if written < len(data):
-            write(1, data[written:])
+            write_all(1, data[written:])
 
-    def span(self, number):
-        # Both streams change at once.
-        try:
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            pass
-        os.write(2, b'%b{"s":%d}\n' % (self.bytes, number))
-
-    def say(self, line):
+    def print(self, line: str) -> None:
         pass
 
-    def call(self, request):
-        return self.connection.call(request)
+    def enter_step(self, number: int) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os.write(2, b'%b{"s":%d}\n' % (self._prefix_bytes, number))
+
+    def call(self, request: dict[str, Any]) -> Result:
+        if self._connection is None:
+            return super().call(request)
+        return self._connection.call(request)
 
 
-def prefix(mark):
-    """How a marked line begins."""
+def markup_prefix(mark: str) -> str:
+    """Returns the first characters of every markup line."""
     return "\x1b_" + mark
 
 
-def write(fd, data):
-    """Writes all of it."""
+def write_all(fd: int, data: bytes) -> None:
+    """Writes all of `data` to a file descriptor."""
     while data:
-        data = data[os.write(fd, data):]
+        data = data[os.write(fd, data) :]

@@ -1,11 +1,13 @@
-"""The main loop of a child interpreter: reads requests, runs one attempt at a time, writes replies.
+"""The main loop of a child interpreter: reads requests, runs one attempt at a time, replies.
 
-Standard output and standard error are pipes that the worker reads; requests and replies have a socket of their own.
+Standard output and standard error are pipes to the worker. Requests and replies have a socket.
 """
 
+from __future__ import annotations
+
 import _thread
+import contextlib
 import fcntl
-import io
 import json
 import os
 import select
@@ -14,67 +16,103 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from tinpot import _integrations, _context, _discovery, _limits, _channel, _run, _sources
+from tinpot import _channel, _context, _discovery, _integrations, _limits, _run, _sources
 from tinpot._connection import Connection
 from tinpot._errors import Cancelled, LimitExceeded
 
-# How long a process that the action started may take to end by itself after the action has ended, in seconds.
-_SETTLE = 0.02
+if TYPE_CHECKING:
+    from types import FrameType
+
+# The time in which a process that the action started may end by itself after the action, in
+# seconds.
+_SETTLE_TIME = 0.02
+# F_SETSIG, which Linux alone has, and which the module `fcntl` lacks.
+_F_SETSIG = 10
 _control = _run.Control()
+_stdout: Any = None
+_stderr: Any = None
 
 
-def main(control_fd, lifeline_fd):
+def _flush_nothing(_stream: Any) -> None:
+    """Stands in for `fflush` where the C library cannot be loaded."""
+
+
+_flush_c_stdio: Callable[[Any], object] = _flush_nothing
+
+
+def main(control_fd: int, lifeline_fd: int) -> None:
+    """Runs the interpreter until the worker closes the connection."""
     for fd in (control_fd, lifeline_fd):
         os.set_inheritable(fd, False)
     signal.signal(signal.SIGTERM, _on_terminate)
-    _tie(lifeline_fd)
+    _tie_to_worker(lifeline_fd)
     _open_streams()
     end = socket.socket(fileno=control_fd)
     end.setblocking(True)
     connection = Connection(end)
-    settings = json.loads(connection.request())
+    settings = json.loads(connection.request() or b"null")
     _integrations.install()
 
-    def say(message):
+    def send(message: Mapping[str, Any]) -> None:
         connection.send(json.dumps(message).encode() + b"\n")
 
-    found = _discover(settings, lambda files: say({"importing": files}))
+    found = _discover(settings, lambda files: send({"importing": files}))
     _flush()
-    say({"ready": found.offer()})
+    send({"ready": found.as_json()})
     try:
-        link = _channel.PipeLink(settings["mark"], connection, _control, settings["tmp"])
-        guards = _limits.guards(found.entries(), settings["limits"], not settings["memory_by_cgroup"])
         if settings["shared"]:
-            from tinpot import _shared_interpreter  # asyncio takes as long to import as all else here
+            # Imported here: asyncio takes as long to import as everything else.
+            from tinpot import _shared_interpreter
 
-            return _shared_interpreter.serve(end, found, settings["result_limit_bytes"], settings["mark"], settings["tmp"])
-        _serve(connection, found, settings["result_limit_bytes"], guards, link)
+            _shared_interpreter.serve(
+                end, found, settings["result_limit_bytes"], settings["mark"], settings["tmp"]
+            )
+            return
+        channel = _channel.PipeChannel(settings["mark"], connection, _control, settings["tmp"])
+        limit_memory = not settings["memory_by_cgroup"]
+        guards = _limits.guards(found.entries(), settings["limits"], limit_memory)
+        _serve(connection, found, settings["result_limit_bytes"], guards, channel)
     except (BrokenPipeError, ConnectionResetError):
         pass
     os._exit(0)
 
 
-def _discover(settings, importing):
+def _discover(
+    settings: Mapping[str, Any], importing: Callable[[list[str]], object]
+) -> _discovery.Discovery:
+    root, skip = settings["root"], settings["skip"]
     if settings["sources"] is None:
-        return _discovery.discover(settings["root"], settings["skip"], lambda file: importing([file]))
-    sources = _sources.Sources(settings["root"], settings["store"], settings["sources"], importing)
+        return _discovery.discover(root, skip, lambda file: importing([file]))
+    sources = _sources.Sources(root, settings["store"], settings["sources"], importing)
     sources.install()
-    found = _discovery.discover(settings["root"], settings["skip"], sources=sources)
-    sources.settle()
+    found = _discovery.discover(root, skip, sources=sources)
+    sources.finish()
     return found
 
 
-def _serve(connection, found, limit, guards, link):
+def _serve(
+    connection: Connection,
+    found: _discovery.Discovery,
+    limit: int,
+    guards: Mapping[str, _limits.Guard],
+    channel: _channel.Channel,
+) -> None:
     entries = found.entries()
     next_request, send, loads = connection.request, connection.send, json.loads
-    home, me = _Home(), os.getpid()
+    baseline, own_pid = _Baseline(), os.getpid()
+    request: Any
+    attempt: Any
+    entry: Any
+    context: Any
     while True:
         line = next_request()
         if line is None:
             return
         if _control.stopped:
-            # Asked to end while nothing ran: whatever comes is for another interpreter.
+            # Asked to end between two attempts: another interpreter has to run this one.
             send(b'{"refused":true}\n')
             continue
         threads = _thread._count()
@@ -83,15 +121,22 @@ def _serve(connection, found, limit, guards, link):
             _control.running = True
             try:
                 request = loads(line)
-                context = _context.enter(_channel.Attempt(link, request.get("execution"), request.get("fence"), request.get("attempt", 1)))
+                attempt = _channel.Attempt(
+                    channel,
+                    request.get("execution"),
+                    request.get("fence"),
+                    request.get("attempt", 1),
+                )
+                context = _context.enter(attempt)
                 entry = entries.get(request["action"])
                 if entry is None:
                     reply = _run.unknown(request["action"], found)
                 else:
                     guard = guards.get(request["action"])
-                    value = (guard or _run).call(entry, request["parameters"], _control, context)
-                    most = limit if guard is None or guard.max_result is None else guard.max_result
-                    reply = _run.succeeded(value, most)
+                    call = _run.call if guard is None else guard.call
+                    value = call(entry, request["parameters"], _control, context)
+                    own_limit = None if guard is None else guard.max_result
+                    reply = _run.succeeded(value, limit if own_limit is None else own_limit)
                     value = None
                 if _thread._count() > threads:
                     left = _end_threads(threads)
@@ -100,25 +145,25 @@ def _serve(connection, found, limit, guards, link):
         except BaseException as error:
             _control.running = False
             reply = _run.failed(error, _control)
-            # It was raised at any place, and what it left behind is not known.
-            spent = isinstance(error, LimitExceeded)
-            # Frames keep the locals of the action alive.
-            error = None
+            # It was raised anywhere, and may have left any state behind.
+            is_spent = isinstance(error, LimitExceeded)
             if _thread._count() > threads and not _control.stopped:
                 left = _end_threads(threads)
-            left = left or spent
-        request = entry = context = None
+            left = left or is_spent
+        # Locals of the action must not live until the next attempt.
+        request = entry = context = attempt = None
         _flush()
         _context.leave()
-        if os.getpid() != me:
-            os._exit(0)  # the action forked, and this is the copy: the reply is not its to give
-        home.restore()
-        if _has_children(home):
+        if os.getpid() != own_pid:
+            # The action forked, and this is the child: the parent sends the reply.
+            os._exit(0)
+        baseline.restore()
+        if _has_children(baseline):
             left = True
         send(reply[:-1] + b',"left":true}\n' if left else reply + b"\n")
 
 
-def _on_terminate(_signal, _frame):
+def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
     _control.stopped = True
     if not _control.running:
         return
@@ -129,35 +174,41 @@ def _on_terminate(_signal, _frame):
         raise Cancelled("the attempt was asked to end")
 
 
-def _tie(lifeline_fd):
-    """Makes the end of the worker the end of this process group, even while C code holds the interpreter lock."""
+def _tie_to_worker(lifeline_fd: int) -> None:
+    """Ends this process group with the worker, even while C code holds the interpreter lock.
+
+    On Linux the kernel does it: when the last writer closes the pipe, it signals the group.
+    """
     group = os.getpgrp()
     try:
         fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, -group)
-        fcntl.fcntl(lifeline_fd, 10, signal.SIGKILL)  # F_SETSIG, which Linux alone has
+        fcntl.fcntl(lifeline_fd, _F_SETSIG, signal.SIGKILL)
         flags = fcntl.fcntl(lifeline_fd, fcntl.F_GETFL)
-        fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, flags | os.O_ASYNC if hasattr(os, "O_ASYNC") else flags | fcntl.FASYNC)
-        tied = sys.platform == "linux"
+        is_async = os.O_ASYNC if hasattr(os, "O_ASYNC") else fcntl.FASYNC
+        fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, flags | is_async)
+        is_tied = sys.platform == "linux"
     except (OSError, AttributeError):
-        tied = False
-    if not tied:
+        is_tied = False
+    if not is_tied:
         threading.Thread(target=_watch, args=(lifeline_fd, group), daemon=True).start()
     elif select.select([lifeline_fd], [], [], 0)[0]:
+        # The worker ended before the signal was set up.
         os.killpg(group, signal.SIGKILL)
 
 
-def _watch(lifeline_fd, group):
+def _watch(lifeline_fd: int, group: int) -> None:
     os.read(lifeline_fd, 1)
     os.killpg(group, signal.SIGKILL)
 
 
-def _open_streams():
-    """One write per line; a traceback of a crash in C code on standard error."""
-    global _stdout, _stderr, _fflush
-    for stream in (sys.stdout, sys.stderr):
+def _open_streams() -> None:
+    """Makes the streams write whole lines, and a crash in C code print a traceback."""
+    global _stdout, _stderr, _flush_c_stdio
+    streams: list[Any] = [sys.stdout, sys.stderr]
+    for stream in streams:
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-    _stdout, _stderr = sys.stdout, sys.stderr
-    _fflush = _c_stdio()
+    _stdout, _stderr = streams
+    _flush_c_stdio = _open_c_stdio()
     try:
         import faulthandler
 
@@ -166,8 +217,8 @@ def _open_streams():
         pass
 
 
-def _c_stdio():
-    """Makes C's stdout write whole lines at once; returns what flushes the rest."""
+def _open_c_stdio() -> Callable[[Any], object]:
+    """Makes C's stdout write whole lines; returns the function that flushes the rest."""
     try:
         import ctypes
 
@@ -178,11 +229,11 @@ def _c_stdio():
         flush.argtypes = (ctypes.c_void_p,)
         return flush
     except (ImportError, OSError, ValueError, AttributeError):
-        return lambda _stream: None
+        return _flush_nothing
 
 
-def _flush():
-    """Sends everything that was printed on its way, whatever the action did to `sys.stdout`."""
+def _flush() -> None:
+    """Flushes everything that was printed, also if the action replaced `sys.stdout`."""
     global _stdout, _stderr
     if sys.stdout is not _stdout:
         _try_flush(sys.stdout)
@@ -194,102 +245,109 @@ def _flush():
         _stdout.flush()
         _stderr.flush()
     except (ValueError, OSError):
-        sys.stdout = sys.__stdout__ = _stdout = _reopen(1)
-        sys.stderr = sys.__stderr__ = _stderr = _reopen(2)
-    _fflush(None)
+        # The action closed them. `__stdout__` is read-only for type checkers alone.
+        sys.stdout = sys.__stdout__ = _stdout = _reopen(1)  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = _stderr = _reopen(2)  # type: ignore[misc]
+    _flush_c_stdio(None)
 
 
-def _try_flush(stream):
-    try:
+def _try_flush(stream: Any) -> None:
+    with contextlib.suppress(Exception):
         stream.flush()
-    except Exception:
-        pass
 
 
-def _reopen(fd):
-    return io.open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+def _reopen(fd: int) -> Any:
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
-def _end_threads(before):
-    """Ends threads that the action left as the end of a script would: waits for them, daemons excepted.
+def _end_threads(before: int) -> bool:
+    """Joins the threads that the action left, except daemons, as at the end of a script.
 
-    The interpreter cannot be used again after that: True. False when it turns out that none was left.
+    Returns True if there were any: then the interpreter cannot be used again.
     """
     for _ in range(20):
         if len(threading.enumerate()) <= 1 and _thread._count() > before:
-            time.sleep(0.001)  # a thread that was joined is counted for a moment longer
+            # A joined thread is counted for a moment longer.
+            time.sleep(0.001)
     if _thread._count() <= before:
         return False
-    threading._shutdown()
+    shutdown: Callable[[], None] = threading._shutdown  # type: ignore[attr-defined]
+    shutdown()
     return True
 
 
-class _Home:
-    """What an attempt may change and the next one finds restored."""
+class _Baseline:
+    """The state of the process that is restored after each attempt."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.directory = os.getcwd()
-        self.environment = dict(os.environ._data)
+        self.environment: dict[bytes, bytes] = dict(_environment())
         self.children = _children()
 
-    def restore(self):
+    def restore(self) -> None:
+        """Restores the working directory, the environment and the handler of SIGTERM."""
         try:
-            moved = os.getcwd() != self.directory
+            has_moved = os.getcwd() != self.directory
         except OSError:
-            moved = True
-        if moved:
-            try:
+            has_moved = True
+        if has_moved:
+            with contextlib.suppress(OSError):
                 os.chdir(self.directory)
-            except OSError:
-                pass
-        if os.environ._data != self.environment:
-            for key in [key for key in os.environ._data if key not in self.environment]:
+        if _environment() != self.environment:
+            for key in [key for key in _environment() if key not in self.environment]:
                 del os.environ[os.fsdecode(key)]
             for key, value in self.environment.items():
-                if os.environ._data.get(key) != value:
+                if _environment().get(key) != value:
                     os.environ[os.fsdecode(key)] = os.fsdecode(value)
         if signal.getsignal(signal.SIGTERM) is not _on_terminate:
             signal.signal(signal.SIGTERM, _on_terminate)
 
 
-def _has_children(home):
-    """Whether a process is alive that this attempt started, directly or by way of others: orphans come to us."""
+def _environment() -> dict[bytes, bytes]:
+    # The bytes behind `os.environ`: comparing them needs no conversion to text.
+    data: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+    return data
+
+
+def _has_children(baseline: _Baseline) -> bool:
+    """Returns True if a process of the attempt is alive. Orphans become our children."""
     try:
-        # One system call, about half a microsecond, when there is none: the usual case.
+        # One system call, about half a microsecond, in the usual case that there is none.
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
-    deadline = time.monotonic() + _SETTLE
+    deadline = time.monotonic() + _SETTLE_TIME
     while True:
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             return False
-        if home.children and _children() <= home.children:
+        if baseline.children and _children() <= baseline.children:
             return False
         if time.monotonic() >= deadline:
             return True
         time.sleep(0.001)
 
 
-def _children():
-    """The living children of this process."""
+def _children() -> set[str]:
+    """Returns the ids of the living children of this process."""
     try:
-        if not os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) and not os.path.isdir("/proc/self"):
+        exited = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if not exited and not os.path.isdir("/proc/self"):
             return set()
     except ChildProcessError:
         return set()
-    me, found = str(os.getpid()), set()
+    own_pid, found = str(os.getpid()), set()
     try:
         for name in os.listdir("/proc"):
             if name.isdigit():
                 try:
-                    with open("/proc/%s/stat" % name) as stat:
+                    with open(f"/proc/{name}/stat") as stat:
                         state, parent = stat.read().rpartition(")")[2].split()[:2]
                 except OSError:
                     continue
-                if parent == me and state not in "ZX":
+                if parent == own_pid and state not in "ZX":
                     found.add(name)
     except OSError:
         pass

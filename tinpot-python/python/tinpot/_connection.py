@@ -1,36 +1,46 @@
-"""The connection to the worker, on which requests come, replies go, and calls of other actions are answered."""
+"""The connection to the worker: it carries requests, replies, and answers to calls of actions."""
+
+from __future__ import annotations
 
 import json
 import threading
+from socket import socket as Socket
+from typing import Any, Optional
 
 from tinpot._errors import ActionError
 
+# An execution id, and the result if the request waits for one.
+Result = tuple[Optional[str], Any]
+
 
 class Connection:
-    """Lines of JSON in both directions. Between two requests only the main loop reads; while an attempt runs, whoever waits for an answer does."""
+    """Lines of JSON in both directions.
 
-    def __init__(self, socket):
-        self._socket = socket
+    Between two attempts only the main loop reads. While an attempt runs, each thread of the action
+    may wait for an answer: one of them reads, and delivers the answers of the others.
+    """
+
+    def __init__(self, socket: Socket) -> None:
         self._lines = socket.makefile("rb", 65536)
         self.send = socket.sendall
         self._turn = threading.Condition(threading.Lock())
         self._reading = False
         self._number = 0
-        self._answers = {}
+        # By number of the call; None until the answer is here.
+        self._answers: dict[int, dict[str, Any] | None] = {}
 
-    def request(self):
-        """The next request, or None at the end. Answers that nobody waits for any more are left out."""
+    def request(self) -> bytes | None:
+        """Returns the next request; None at the end. Skips answers that no thread waits for."""
         while True:
             line = self._lines.readline()
             if not line.startswith(b'{"called"'):
                 return line or None
 
-    def call(self, request):
-        """Has another action run: its execution id, and its value when the request waits for it."""
+    def call(self, request: dict[str, Any]) -> Result:
+        """Submits another action, and waits for its result if the request says so."""
         with self._turn:
             self._number += 1
             number = self._number
-            # None: somebody waits.
             self._answers[number] = None
         request["number"] = number
         try:
@@ -39,20 +49,21 @@ class Connection:
         finally:
             with self._turn:
                 self._answers.pop(number, None)
-        return judged(answer)
+        return unwrap(answer)
 
-    def _answer(self, number):
+    def _answer(self, number: int) -> dict[str, Any]:
         while True:
             with self._turn:
                 while self._reading and self._answers[number] is None:
                     self._turn.wait()
-                if self._answers[number] is not None:
-                    return self._answers[number]
+                known = self._answers[number]
+                if known is not None:
+                    return known
                 self._reading = True
             try:
                 line = self._lines.readline()
                 if not line:
-                    raise ActionError("the worker is gone", kind="Unavailable")
+                    raise ActionError("the connection to the worker closed", kind="Unavailable")
                 answer = json.loads(line)
             finally:
                 with self._turn:
@@ -64,8 +75,8 @@ class Connection:
                 self._turn.notify_all()
 
 
-def judged(answer):
-    """What an answer means to the caller."""
+def unwrap(answer: dict[str, Any]) -> Result:
+    """Returns what an answer holds; raises `ActionError` unless the call succeeded."""
     refused, execution = answer.get("refused"), answer.get("execution")
     if refused is not None:
         raise ActionError(refused["message"], kind=refused["kind"], status="refused")

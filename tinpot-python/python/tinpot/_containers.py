@@ -1,162 +1,229 @@
 """Lists, sets, tuples and dicts of other types."""
 
+from __future__ import annotations
+
 import collections
-import collections.abc as abc
+from collections import abc
+from typing import Any
 
-from tinpot._types import ANY, INT, PROBLEMS, STR, Kind, SchemaError, Wrong, below, must_be, shown
+from tinpot._types import (
+    ANY,
+    INT,
+    MAX_ERRORS,
+    STR,
+    Errors,
+    ExplainInner,
+    Mismatch,
+    Parse,
+    Schema,
+    SchemaError,
+    ValueType,
+    expected,
+    join_path,
+    shorten,
+)
 
-_LISTS = (list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection, abc.Reversible)
-_SETS = (set, abc.Set, abc.MutableSet)
-_DICTS = (dict, abc.Mapping, abc.MutableMapping)
+_LISTS: tuple[Any, ...] = (
+    list,
+    abc.Sequence,
+    abc.MutableSequence,
+    abc.Iterable,
+    abc.Collection,
+    abc.Reversible,
+)
+_SETS: tuple[Any, ...] = (set, abc.Set, abc.MutableSet)
+_DICTS: tuple[Any, ...] = (dict, abc.Mapping, abc.MutableMapping)
 
 
-def kind(base, arguments, read):
-    """The kind of a container; None when `base` is none. `read` makes a kind of an annotation."""
+def value_type(
+    base: Any, arguments: abc.Sequence[Any], read: abc.Callable[[Any], ValueType]
+) -> ValueType | None:
+    """Returns the type of a container; None for any other class.
+
+    `read` returns the type of an annotation.
+    """
     if base in _LISTS:
-        return listed(read(arguments[0]) if arguments else ANY)
+        return list_of(read(arguments[0]) if arguments else ANY)
     if base in _SETS or base is frozenset:
-        return _set(frozenset if base is frozenset else set, read(arguments[0]) if arguments else ANY)
+        make = frozenset if base is frozenset else set
+        return _set_of(make, read(arguments[0]) if arguments else ANY)
     if base is tuple:
         # `Tuple[()]` has the argument `()` before Python 3.11, and `tuple[()]` has none.
         if not arguments:
-            return listed(ANY, tuple)
+            return list_of(ANY, tuple)
         if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return listed(read(arguments[0]), tuple)
-        return fixed([read(argument) for argument in arguments if argument != ()])
+            return list_of(read(arguments[0]), tuple)
+        return tuple_of([read(argument) for argument in arguments if argument != ()])
     if base in _DICTS or base is collections.OrderedDict:
-        make = collections.OrderedDict if base is collections.OrderedDict else dict
-        return _dict(*([read(argument) for argument in arguments] or [STR, ANY]), make)
+        keys, values = (read(argument) for argument in arguments) if arguments else (STR, ANY)
+        is_ordered = base is collections.OrderedDict
+        return _dict_of(keys, values, collections.OrderedDict if is_ordered else dict)
     return None
 
 
-def _items(inner):
-    def inside(value, path, found):
+def _explain_items(inner: ValueType) -> ExplainInner:
+    def explain_inner(value: Any, path: str, errors: Errors) -> None:
         if value.__class__ is list:
-            for index, one in enumerate(value):
-                inner.explain(one, "%s[%d]" % (path, index), found)
-                if len(found) >= PROBLEMS:
+            for index, item in enumerate(value):
+                inner.explain(item, f"{path}[{index}]", errors)
+                if len(errors) >= MAX_ERRORS:
                     return
 
-    return inside
+    return explain_inner
 
 
-def _array(inner, **more):
-    return {"type": "array", "items": inner.schema, **more} if inner.schema else {"type": "array", **more}
+def _array(inner: ValueType, **extra: Any) -> Schema:
+    items = {"items": inner.schema} if inner.schema else {}
+    return {"type": "array", **items, **extra}
 
 
-def listed(inner, make=list):
-    """A list or tuple of any length."""
-    one = inner.take
+def list_of(inner: ValueType, make: Any = list) -> ValueType:
+    """Returns the type of a list or tuple of any length."""
+    parse_item = inner.parse
 
-    def take(value):
+    def parse(value: Any) -> Any:
         if value.__class__ is not list:
-            raise must_be("a list", value)
-        return [one(item) for item in value]
+            raise expected("a list", value)
+        return [parse_item(item) for item in value]
 
-    def take_other(value):
-        return make(take(value))
+    def parse_to_other(value: Any) -> Any:
+        return make(parse(value))
 
-    return Kind(_array(inner), take if make is list else take_other, inner.plain and make is list, _items(inner), arrives=make)
+    return ValueType(
+        _array(inner),
+        parse if make is list else parse_to_other,
+        inner.is_identity and make is list,
+        _explain_items(inner),
+        python_class=make,
+    )
 
 
-def _set(make, inner):
-    if inner.arrives is not None and inner.arrives.__hash__ is None:
-        raise SchemaError("a set cannot hold values of type %s: they have no hash" % inner.arrives.__name__)
-    one = inner.take
+def _set_of(make: Any, inner: ValueType) -> ValueType:
+    if inner.python_class is not None and inner.python_class.__hash__ is None:
+        name = inner.python_class.__name__
+        raise SchemaError(f"a set cannot hold values of type {name}: they have no hash")
+    parse_item = inner.parse
 
-    def take(value):
+    def parse(value: Any) -> Any:
         if value.__class__ is not list:
-            raise must_be("a list", value)
+            raise expected("a list", value)
         try:
-            made = make([one(item) for item in value])
+            parsed = make([parse_item(item) for item in value])
         except TypeError as error:
-            raise Wrong("cannot be a set: %s" % error) from None
-        if len(made) != len(value):
-            raise Wrong("must not have the same item twice")
-        return made
+            raise Mismatch(f"cannot be a set: {error}") from None
+        if len(parsed) != len(value):
+            raise Mismatch("must not have the same item twice")
+        return parsed
 
-    return Kind(_array(inner, uniqueItems=True), take, inside=_items(inner), arrives=make)
+    return ValueType(
+        _array(inner, uniqueItems=True),
+        parse,
+        explain_inner=_explain_items(inner),
+        python_class=make,
+    )
 
 
-def fixed(kinds, make=tuple, names=(), least=None):
-    """A tuple of that many items; those from `least` on may be left out. `names` are those of a NamedTuple's fields."""
-    takes, most = tuple(kind.take for kind in kinds), len(kinds)
-    least = most if least is None else least
-    count = "%d items" % most if least == most else "%d to %d items" % (least, most)
+def tuple_of(
+    types: abc.Sequence[ValueType],
+    make: Any = tuple,
+    names: abc.Sequence[str] = (),
+    least: int | None = None,
+) -> ValueType:
+    """Returns the type of a tuple of fixed length.
 
-    def take(value):
+    Items from `least` on are optional. `names` are the field names of a NamedTuple.
+    """
+    parsers, most = tuple(item.parse for item in types), len(types)
+    minimum = most if least is None else least
+    count = f"{most} items" if minimum == most else f"{minimum} to {most} items"
+
+    def parse(value: Any) -> Any:
         if value.__class__ is not list:
-            raise must_be("a list", value)
-        if not least <= len(value) <= most:
-            raise Wrong("must have %s, not %d" % (count, len(value)))
-        made = [one(item) for one, item in zip(takes, value)]
-        return make(made) if make is tuple else make(*made)
+            raise expected("a list", value)
+        if not minimum <= len(value) <= most:
+            raise Mismatch(f"must have {count}, not {len(value)}")
+        parsed = [parser(item) for parser, item in zip(parsers, value)]
+        return make(parsed) if make is tuple else make(*parsed)
 
-    def inside(value, path, found):
-        if value.__class__ is list and least <= len(value) <= most:
-            for index, (kind, one) in enumerate(zip(kinds, value)):
-                kind.explain(one, "%s[%d]" % (path, index), found)
+    def explain_inner(value: Any, path: str, errors: Errors) -> None:
+        if value.__class__ is list and minimum <= len(value) <= most:
+            for index, (item_type, item) in enumerate(zip(types, value)):
+                item_type.explain(item, f"{path}[{index}]", errors)
 
-    items = [kind.schema for kind in kinds]
+    items = [item.schema for item in types]
     if names:
         items = [{**item, "title": name} for item, name in zip(items, names)]
-    schema = {"type": "array", "prefixItems": items, "items": False, "minItems": least, "maxItems": most}
+    schema = {
+        "type": "array",
+        "prefixItems": items,
+        "items": False,
+        "minItems": minimum,
+        "maxItems": most,
+    }
     if not items:
         del schema["prefixItems"]
-    return Kind(schema, take, inside=inside, arrives=make)
+    return ValueType(schema, parse, explain_inner=explain_inner, python_class=make)
 
 
-def _dict(keys, values, make):
-    key, one, plain_keys = keys.take, values.take, keys is STR
-    if not plain_keys:
-        key, names = _key(keys)
+def _dict_of(keys: ValueType, values: ValueType, make: Any) -> ValueType:
+    has_text_keys = keys is STR
+    parse_key, names = (keys.parse, None) if has_text_keys else _key(keys)
+    parse_value = values.parse
 
-    def take(value):
+    def parse(value: Any) -> Any:
         if value.__class__ is not dict:
-            raise must_be("an object", value)
-        if plain_keys:
-            made = {name: one(inner) for name, inner in value.items()}
+            raise expected("an object", value)
+        if has_text_keys:
+            parsed = {name: parse_value(inner) for name, inner in value.items()}
         else:
-            made = {}
-            for name, inner in value.items():
-                made[key(name)] = one(inner)
-            if len(made) != len(value):
-                raise Wrong("must not have the same key twice")
-        return made if make is dict else make(made)
+            parsed = {parse_key(name): parse_value(inner) for name, inner in value.items()}
+            # Two texts may be one key: "1" and "01".
+            if len(parsed) != len(value):
+                raise Mismatch("must not have the same key twice")
+        return parsed if make is dict else make(parsed)
 
-    def inside(value, path, found):
-        if value.__class__ is dict:
-            for name, inner in value.items():
-                where = below(path, name) if isinstance(name, str) else path
-                try:
-                    key(name)
-                except Wrong as wrong:
-                    found.append((where, "as a key, %s" % wrong))
-                values.explain(inner, where, found)
-                if len(found) >= PROBLEMS:
-                    return
+    def explain_inner(value: Any, path: str, errors: Errors) -> None:
+        if value.__class__ is not dict:
+            return
+        for name, inner in value.items():
+            where = join_path(path, name) if isinstance(name, str) else path
+            try:
+                parse_key(name)
+            except Mismatch as mismatch:
+                errors.append((where, f"as a key, {mismatch}"))
+            values.explain(inner, where, errors)
+            if len(errors) >= MAX_ERRORS:
+                return
 
-    schema = {"type": "object"}
-    if not plain_keys:
+    schema: Schema = {"type": "object"}
+    if names is not None:
         schema["propertyNames"] = names
     if values.schema:
         schema["additionalProperties"] = values.schema
-    return Kind(schema, take, plain_keys and values.plain and make is dict, inside, arrives=make)
+    is_identity = has_text_keys and values.is_identity and make is dict
+    return ValueType(schema, parse, is_identity, explain_inner, python_class=make)
 
 
-def _key(keys):
-    """How a key is made of its text, and the schema of that text."""
+def _key(keys: ValueType) -> tuple[Parse, Schema]:
+    """Returns the parser of a key, which is text in JSON, and the schema of that text."""
     if keys is INT:
-        return _whole, {"pattern": "^-?[0-9]{1,40}$"}
-    if keys.schema.get("type") == "string" or (keys.schema.get("format") == "decimal"):
-        if keys.arrives is not None and keys.arrives.__hash__ is None:
-            raise SchemaError("the keys of a dict cannot be of type %s: they have no hash" % keys.arrives.__name__)
-        return keys.take, {name: value for name, value in keys.schema.items() if name not in ("type", "title", "description")}
-    raise SchemaError("the keys of a dict must be text in JSON: use str, int, a text Enum or Literal, a date, UUID or Path")
+        return _parse_int_key, {"pattern": "^-?[0-9]{1,40}$"}
+    if keys.schema.get("type") == "string" or keys.schema.get("format") == "decimal":
+        if keys.python_class is not None and keys.python_class.__hash__ is None:
+            name = keys.python_class.__name__
+            raise SchemaError(f"the keys of a dict cannot be of type {name}: they have no hash")
+        ignored = ("type", "title", "description")
+        return keys.parse, {
+            name: value for name, value in keys.schema.items() if name not in ignored
+        }
+    raise SchemaError(
+        "the keys of a dict must be text in JSON:"
+        " use str, int, a text Enum or Literal, a date, UUID or Path"
+    )
 
 
-def _whole(text):
+def _parse_int_key(text: str) -> int:
     digits = text[1:] if text[:1] == "-" else text
     if not (digits.isdecimal() and digits.isascii() and len(digits) <= 40):
-        raise Wrong("must be an integer, not %s" % shown(text))
+        raise Mismatch(f"must be an integer, not {shorten(text)}")
     return int(text)

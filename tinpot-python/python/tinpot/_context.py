@@ -1,156 +1,217 @@
-"""What an action can ask of the worker that runs it.
+"""The context of an attempt: what an action can ask of the worker that runs it.
 
-What it says goes out as marked lines between those that it prints, so that all of it arrives in the order in which it was said. Calls of other
-actions go over the connection to the worker, and wait for an answer.
+Log lines, steps and progress leave as markup lines between the printed lines, so that all of them
+arrive in order. Calls of other actions use the connection to the worker and wait for an answer.
 """
+
+from __future__ import annotations
 
 import contextvars
 import json
 import os
 import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tinpot._channel import Attempt, Channel
 from tinpot._errors import Cancelled, LimitError
-from tinpot._channel import Attempt, Link
 
-_LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "warn": "warning", "error": "error", "critical": "error"}
-# A marked line has to fit one log line.
-_TEXT_MAX = 48 * 1024
-# What the artifacts of one attempt may have in all, and how much of one goes on one line.
-ARTIFACTS_MAX_BYTES = 64 * 1024 * 1024
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tinpot._connection import Result
+    from tinpot._secret import Secret
+
+T = TypeVar("T")
+
+_LEVELS = {
+    "debug": "debug",
+    "info": "info",
+    "warning": "warning",
+    "warn": "warning",
+    "error": "error",
+    "critical": "error",
+}
+# A markup line has to fit into one log line, which has at most 64 KiB. JSON may escape characters.
+MAX_TEXT_LENGTH = 48 * 1024
+_MAX_FIELDS_LENGTH = MAX_TEXT_LENGTH // 4
+# The bound of all artifacts of one attempt, and the part of an artifact in one line.
+MAX_ARTIFACTS_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 36 * 1024
-_SUMMARY_MAX = 40 * 1024
+_MAX_SUMMARY_BYTES = 40 * 1024
+# A hundred years: the coordinator has the same bound.
+_MAX_SECONDS = 3.2e9
 
 _to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
-_escape = json.encoder.encode_basestring
+escape: Callable[[str], str] = json.encoder.encode_basestring
+
+current_context: contextvars.ContextVar[Context | None] = contextvars.ContextVar(
+    "tinpot_context", default=None
+)
+# The context of a process that runs one attempt at a time. Threads of the action find it here:
+# they do not inherit context variables.
+_running: Context | None = None
 
 
-_current = contextvars.ContextVar("tinpot_context", default=None)
-# What runs in a process that runs one attempt at a time: threads that an action starts find it here.
-_running = None
-
-
-def enter(attempt):
+def enter(attempt: Attempt) -> Context:
     """Makes an attempt the one that this process runs."""
     global _running
     _running = Context(attempt)
     return _running
 
 
-def leave():
+def leave() -> None:
+    """Ends the attempt that this process runs."""
     global _running
     if _running is not None:
         _running._attempt.close()
         _running = None
 
 
-def find():
-    """The present context, or None."""
-    return _current.get() or _running
+def find() -> Context | None:
+    """Returns the context of the running attempt; None outside of an attempt."""
+    return current_context.get() or _running
 
 
-def current():
-    """The context of the attempt that runs now. Outside of a worker there is one too: it tells everything on standard error."""
-    return _current.get() or _running or _outside
+def current() -> Context:
+    """Returns the context of the running attempt.
+
+    Outside of a worker there is a context too: it prints to standard error and refuses calls.
+    """
+    return current_context.get() or _running or _outside
 
 
 class Context:
-    """The attempt that runs now. An action gets it as a parameter that is annotated with this class, or from `tinpot.current()`."""
+    """The running attempt.
 
-    __slots__ = ("_attempt", "_span", "_options")
+    An action gets it as the parameter with this annotation, or from `tinpot.current()`.
+    """
 
-    def __init__(self, attempt, span=0, options=None):
+    __slots__ = ("_attempt", "_options", "_step")
+
+    def __init__(
+        self, attempt: Attempt, step: int = 0, options: Mapping[str, Any] | None = None
+    ) -> None:
         self._attempt = attempt
-        self._span = span
+        self._step = step
         self._options = options
 
     @property
-    def execution_id(self):
+    def execution_id(self) -> str | None:
         """The id of the execution; None outside of a worker."""
         return self._attempt.execution
 
     @property
-    def attempt(self):
+    def attempt(self) -> int:
         """The number of the attempt, from 1."""
         return self._attempt.number
 
     @property
-    def fence(self):
-        """The right to report: give it to resources that can refuse a smaller one than they have seen."""
+    def fence(self) -> str | None:
+        """The right to report on the attempt; None outside of a worker.
+
+        It grows with every attempt: pass it to resources that can reject a smaller one.
+        """
         return self._attempt.fence
 
     @property
-    def tmpdir(self):
-        """A directory of this attempt's own, which goes away with it."""
+    def tmpdir(self) -> str:
+        """A directory for this attempt, removed with it."""
         return self._attempt.tmpdir()
 
-    def _innermost(self):
-        """The context of the step that runs now, if that is of the same attempt."""
+    def _innermost(self) -> Context:
+        """Returns the context of the running step, if that belongs to the same attempt."""
         here = find()
         return here if here is not None and here._attempt is self._attempt else self
 
-    def log(self, level, message, **fields):
-        """Writes to the log: level is "debug", "info", "warning" or "error"; fields are kept beside the message."""
+    def log(self, level: str, message: object, **fields: Any) -> None:
+        """Writes to the log.
+
+        level: "debug", "info", "warning" or "error".
+        fields: values that are stored with the message.
+        """
         known = _LEVELS.get(str(level).lower())
         if known is None:
-            raise ValueError("the level must be debug, info, warning or error, not %r" % (level,))
-        message = str(message)
-        link = self._attempt.link
-        if type(link) is Link:
-            tail = "".join(" %s=%r" % field for field in fields.items())
-            return link.say("%s: %s%s" % (known, message, tail))
-        if len(message) > _TEXT_MAX:
-            message = message[:_TEXT_MAX] + " … [tinpot] %d characters are not kept" % (len(message) - _TEXT_MAX)
+            raise ValueError(f"level must be debug, info, warning or error, not {level!r}")
+        text = str(message)
+        channel = self._attempt.channel
+        if type(channel) is Channel:
+            tail = "".join(f" {name}={value!r}" for name, value in fields.items())
+            return channel.print(f"{known}: {text}{tail}")
+        if len(text) > MAX_TEXT_LENGTH:
+            dropped = len(text) - MAX_TEXT_LENGTH
+            text = f"{text[:MAX_TEXT_LENGTH]} … [tinpot] {dropped} characters were dropped"
         extra = ""
         if fields:
-            extra = _to_text(fields)
-            extra = ',"f":' + (extra if len(extra) < _TEXT_MAX // 4 else '{"tinpot":"fields of %d bytes are not kept"}' % len(extra))
-        link.mark('{"l":"%s","m":%s,"s":%d%s}' % (known, _escape(message), self._innermost()._span, extra))
+            encoded = _to_text(fields)
+            if len(encoded) >= _MAX_FIELDS_LENGTH:
+                encoded = f'{{"tinpot":"fields of {len(encoded)} bytes were dropped"}}'
+            extra = f',"f":{encoded}'
+        step = self._innermost()._step
+        channel.send(f'{{"l":"{known}","m":{escape(text)},"s":{step}{extra}}}')
+        return None
 
-    def debug(self, message, **fields):
+    def debug(self, message: object, **fields: Any) -> None:
+        """Writes to the log with the level "debug"."""
         self.log("debug", message, **fields)
 
-    def info(self, message, **fields):
+    def info(self, message: object, **fields: Any) -> None:
+        """Writes to the log with the level "info"."""
         self.log("info", message, **fields)
 
-    def warning(self, message, **fields):
+    def warning(self, message: object, **fields: Any) -> None:
+        """Writes to the log with the level "warning"."""
         self.log("warning", message, **fields)
 
-    def error(self, message, **fields):
+    def error(self, message: object, **fields: Any) -> None:
+        """Writes to the log with the level "error"."""
         self.log("error", message, **fields)
 
-    def progress(self, done, total=None, message=""):
-        """Says how far it has come; the last one counts."""
+    def progress(self, done: float, total: float | None = None, message: object = "") -> None:
+        """Reports progress; a later report replaces an earlier one."""
         done, total = float(done), None if total is None else float(total)
-        if done != done or total is not None and total != total:
-            raise ValueError("progress is not a number")
-        self._attempt.link.mark(_to_text({"p": [done, total, str(message)[:1000]]}))
+        if done != done or (total is not None and total != total):
+            raise ValueError("progress must be a number, not NaN")
+        self._attempt.channel.send(_to_text({"p": [done, total, str(message)[:1000]]}))
 
-    def step(self, name):
+    def step(self, name: object) -> Step:
         """Runs a block as a step with a name: `with ctx.step("build"): …`. Steps nest."""
         return Step(self, str(name))
 
-    def summary(self, markdown):
-        """Says in Markdown what there is to say about all of it; the last text counts."""
-        markdown = str(markdown)
-        if len(markdown.encode("utf-8", "replace")) > _SUMMARY_MAX:
-            raise LimitError("summary: at most %d bytes" % _SUMMARY_MAX)
-        self._attempt.link.mark(_to_text({"e": {"summary": {"markdown": markdown}}}))
+    def summary(self, markdown: object) -> None:
+        """Sets the summary of the execution, in Markdown; at most 40 KiB.
 
-    def artifact(self, path, name=None):
-        """Keeps a file with the execution, where it can be downloaded. At most 64 MiB in all per attempt."""
+        A later summary replaces an earlier one.
+        """
+        text = str(markdown)
+        size = len(text.encode("utf-8", "replace"))
+        if size > _MAX_SUMMARY_BYTES:
+            raise LimitError(f"summary must have at most {_MAX_SUMMARY_BYTES} bytes, not {size}")
+        self._attempt.channel.send(_to_text({"e": {"summary": {"markdown": text}}}))
+
+    def artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+        """Stores a file with the execution, for download. At most 64 MiB in all per attempt.
+
+        name: the name of the download; the name of the file if not given.
+        """
         import base64
         import mimetypes
 
-        attempt, link = self._attempt, self._attempt.link
+        attempt, channel = self._attempt, self._attempt.channel
         name = os.path.basename(os.fspath(path)) if name is None else str(name)
-        if not name or name in (".", "..") or "/" in name or "\\" in name or len(name) > 255 or not name.isprintable():
-            raise ValueError("artifact: %r is not the name of a file" % name)
+        is_name = name not in ("", ".", "..") and not set("/\\") & set(name)
+        if not is_name or len(name) > 255 or not name.isprintable():
+            raise ValueError(
+                "the name of an artifact must be a printable file name of at most 255 characters,"
+                f" not {name!r}"
+            )
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if attempt.artifact_bytes + size > ARTIFACTS_MAX_BYTES:
+            left = MAX_ARTIFACTS_BYTES - attempt.artifact_bytes
+            if size > left:
                 raise LimitError(
-                    "artifact %s: %d bytes, and at most %d of %d are left"
-                    % (name, size, ARTIFACTS_MAX_BYTES - attempt.artifact_bytes, ARTIFACTS_MAX_BYTES)
+                    f"artifact {name} must have at most {left} of {MAX_ARTIFACTS_BYTES} bytes,"
+                    f" not {size}"
                 )
             number, sent = attempt.artifacts + 1, 0
             while sent < size:
@@ -158,176 +219,221 @@ class Context:
                 if not piece:
                     break
                 sent += len(piece)
-                link.mark('{"d":"%d %s"}' % (number, base64.b64encode(piece).decode()))
+                channel.send(f'{{"d":"{number} {base64.b64encode(piece).decode()}"}}')
         attempt.artifacts = number
         attempt.artifact_bytes += sent
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        about = {"number": number, "attempt": attempt.number, "name": name, "size_bytes": sent, "media_type": kind}
-        link.mark(_to_text({"e": {"artifact": about}}))
+        about = {
+            "number": number,
+            "attempt": attempt.number,
+            "name": name,
+            "size_bytes": sent,
+            "media_type": mimetypes.guess_type(name)[0] or "application/octet-stream",
+        }
+        channel.send(_to_text({"e": {"artifact": about}}))
 
-    def check_cancelled(self):
-        """Raises `Cancelled` if the attempt was asked to end. Needed only where exceptions are swallowed, or in threads."""
-        if self._attempt.link.stopped():
+    def check_cancelled(self) -> None:
+        """Raises `Cancelled` if the attempt was asked to end.
+
+        Needed only in threads, and where exceptions are swallowed.
+        """
+        if self._attempt.channel.is_stopped():
             raise Cancelled("the attempt was asked to end")
 
-    def secret(self, name):
-        """A secret of the worker: from the variable TINPOT_SECRET_<NAME>, or a file of that name in TINPOT_SECRETS_DIR. It is masked in the log."""
+    def secret(self, name: str) -> Secret:
+        """Returns a secret of the worker, and masks it in the log.
+
+        It comes from the variable TINPOT_SECRET_<NAME>, or a file of that name in
+        TINPOT_SECRETS_DIR.
+        """
         from tinpot._secret import Secret
 
-        text = os.environ.get("TINPOT_SECRET_" + name.upper().replace("-", "_"))
+        variable = "TINPOT_SECRET_" + name.upper().replace("-", "_")
+        text = os.environ.get(variable)
         folder = os.environ.get("TINPOT_SECRETS_DIR")
-        if text is None and folder and os.path.basename(name) == name and name not in (".", ".."):
+        is_file_name = os.path.basename(name) == name and name not in (".", "..")
+        if text is None and folder and is_file_name:
             try:
                 with open(os.path.join(folder, name), encoding="utf-8") as file:
                     text = file.read().rstrip("\r\n")
             except FileNotFoundError:
                 pass
         if text is None:
-            raise KeyError("there is no secret %r: neither TINPOT_SECRET_%s nor a file in TINPOT_SECRETS_DIR" % (name, name.upper()))
-        self._attempt.link.mark(_to_text({"x": text}))
+            raise KeyError(
+                f"there is no secret {name!r}: set {variable}, or put a file {name!r} into"
+                " the folder TINPOT_SECRETS_DIR"
+            )
+        self._attempt.channel.send(_to_text({"x": text}))
         return Secret(text)
 
-    def with_options(self, **options):
-        """The same context with options for `call` and `submit`: priority, timeout, delay, expires_in, retries, queue, idempotency_key; times in seconds."""
-        return Context(self._attempt, self._span, _options(options))
+    def with_options(self, **options: Any) -> Context:
+        """Returns this context with options for `call` and `submit`.
 
-    def call(self, action, /, **parameters):
-        """Has another action run, on whichever worker serves its queue, and returns its result.
+        They are priority, timeout, delay, expires_in, retries, queue, idempotency_key and
+        max_lost_attempts. Times are seconds or a timedelta.
+        """
+        return Context(self._attempt, self._step, _submit_options(options))
 
-        Meanwhile this attempt takes no slot. An action that does not succeed raises `ActionError`, with its own traceback.
+    def call(self, action: Any, /, **parameters: Any) -> Any:
+        """Runs another action on a worker of its queue, and returns its result as JSON.
+
+        This attempt takes no slot while it waits. Raises `ActionError`, with the traceback of the
+        called action, if that does not succeed.
         """
         return self._request(action, parameters, True)[1]
 
-    async def call_async(self, action, /, **parameters):
-        """The same as `call` in a coroutine: others go on meanwhile."""
-        return (await self._attempt.link.call_async(self._asked(action, parameters, True)))[1]
+    async def call_async(self, action: Any, /, **parameters: Any) -> Any:
+        """Runs another action like `call`, without blocking other coroutines."""
+        request = self._describe(action, parameters, True)
+        return (await self._attempt.channel.call_async(request))[1]
 
-    def submit(self, action, /, **parameters):
-        """Has another action run and does not wait: `result()` of what is returned does."""
+    def submit(self, action: Any, /, **parameters: Any) -> Child[Any]:
+        """Submits another action and returns at once; `result()` of the child waits for its end."""
         import uuid
 
         options = dict(self._options or {})
-        options.setdefault("idempotency_key", "submit %s" % uuid.uuid4())
-        context = Context(self._attempt, self._span, options)
+        # The key lets `result()` ask for the same execution again.
+        options.setdefault("idempotency_key", f"submit {uuid.uuid4()}")
+        context = Context(self._attempt, self._step, options)
         execution, _ = context._request(action, parameters, False)
         return Child(context, action, parameters, execution)
 
-    def _request(self, action, parameters, wait):
-        return self._attempt.link.call(self._asked(action, parameters, wait))
+    def _request(self, action: Any, parameters: Mapping[str, Any], wait: bool) -> Result:
+        return self._attempt.channel.call(self._describe(action, parameters, wait))
 
-    def _asked(self, action, parameters, wait):
+    def _describe(self, action: Any, parameters: Mapping[str, Any], wait: bool) -> dict[str, Any]:
         name = action if isinstance(action, str) else action.__tinpot_name__
-        request = {"action": name, "parameters": _as_json(parameters), "wait": wait, "span": self._innermost()._span}
+        request = {
+            "action": name,
+            "parameters": _as_json(parameters),
+            "wait": wait,
+            "span": self._innermost()._step,
+        }
         if self._options:
             request["options"] = self._options
         return request
 
 
-def _as_json(parameters):
+def _as_json(parameters: Mapping[str, Any]) -> Any:
+    from tinpot._encode import encodable
     from tinpot._secret import Secret
-    from tinpot._encode import form
 
-    def default(value):
-        # Another action is to have it, not its mask.
-        return value.reveal() if isinstance(value, Secret) else form(value)
+    def default(value: Any) -> Any:
+        # The called action needs the secret, not its mask.
+        return value.reveal() if isinstance(value, Secret) else encodable(value)
 
     return json.loads(json.JSONEncoder(allow_nan=False, default=default).encode(parameters))
 
 
-_TIMES = {"timeout": "timeout_ms", "delay": "delay_ms", "expires_in": "expires_in_ms"}
-_PLAIN = ("priority", "retries", "queue", "idempotency_key", "max_lost_attempts")
+_TIME_OPTIONS = {"timeout": "timeout_ms", "delay": "delay_ms", "expires_in": "expires_in_ms"}
+_OTHER_OPTIONS = ("priority", "retries", "queue", "idempotency_key", "max_lost_attempts")
 
 
-def _options(options):
-    found = {}
+def _submit_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    converted = {}
     for name, value in options.items():
-        if name in _TIMES:
+        if name in _TIME_OPTIONS:
             seconds = value.total_seconds() if hasattr(value, "total_seconds") else value
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 3.2e9:
-                raise ValueError("%s must be seconds or a timedelta, not %r" % (name, value))
-            found[_TIMES[name]] = int(seconds * 1000)
-        elif name in _PLAIN:
-            found[name] = value
+            is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+            if not is_number or not 0 <= seconds < _MAX_SECONDS:
+                raise ValueError(f"{name} must be seconds or a timedelta, not {value!r}")
+            converted[_TIME_OPTIONS[name]] = int(seconds * 1000)
+        elif name in _OTHER_OPTIONS:
+            converted[name] = value
         else:
-            raise TypeError("there is no option %r: %s" % (name, ", ".join([*_TIMES, *_PLAIN])))
-    return found
+            known = ", ".join([*_TIME_OPTIONS, *_OTHER_OPTIONS])
+            raise TypeError(f"there is no option {name!r}: the options are {known}")
+    return converted
 
 
-class Child:
-    """An execution that was asked for."""
+class Child(Generic[T]):
+    """A submitted execution.
 
-    def __init__(self, context, action, parameters, execution):
+    id: the id of the execution.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        action: Any,
+        parameters: Mapping[str, Any],
+        execution: str | None,
+    ) -> None:
         self.id = execution
         self._context, self._action, self._parameters = context, action, parameters
 
-    def result(self):
-        """Waits for its end and returns its result; raises `ActionError` when it did not succeed."""
-        # The same key, so it is the same execution.
-        return self._context._request(self._action, self._parameters, True)[1]
+    def result(self) -> T:
+        """Waits for the end of the execution and returns its result as JSON.
 
-    def __repr__(self):
-        return "Child(%r)" % (self.id,)
+        Raises `ActionError` if it does not succeed.
+        """
+        # The same idempotency key, and so the same execution.
+        found: T = self._context._request(self._action, self._parameters, True)[1]
+        return found
+
+    def __repr__(self) -> str:
+        return f"Child({self.id!r})"
 
 
 class Step:
-    """A part of an attempt, with a beginning and an end."""
+    """A named part of an attempt, with a beginning, an end and a duration."""
 
-    __slots__ = ("context", "name", "inner", "token", "begin")
+    __slots__ = ("_began", "_context", "_inner", "_name", "_token")
 
-    def __init__(self, context, name):
-        self.context = context
-        self.name = name
+    _inner: Context
+    _token: contextvars.Token[Context | None]
+    _began: float
 
-    def __enter__(self):
-        above = self.context._innermost()
-        attempt = above._attempt
-        attempt.spans += 1
-        number, parent = attempt.spans, above._span
-        self.inner = Context(attempt, number, above._options)
-        self.token = _current.set(self.inner)
-        started = '{"e":{"span_started":{"span":"%d.%d",%s"name":%s,"at":%d}},"s":%d}' % (
-            attempt.number,
-            number,
-            '"parent":"%d.%d",' % (attempt.number, parent) if parent else "",
-            _escape(self.name),
-            time.time() * 1e6,
-            number,
+    def __init__(self, context: Context, name: str) -> None:
+        self._context = context
+        self._name = name
+
+    def __enter__(self) -> Context:
+        outer = self._context._innermost()
+        attempt = outer._attempt
+        attempt.steps += 1
+        number, parent = attempt.steps, outer._step
+        self._inner = Context(attempt, number, outer._options)
+        self._token = current_context.set(self._inner)
+        parent_field = f'"parent":"{attempt.number}.{parent}",' if parent else ""
+        attempt.channel.send(
+            f'{{"e":{{"span_started":{{"span":"{attempt.number}.{number}",{parent_field}'
+            f'"name":{escape(self._name)},"at":{time.time() * 1e6:.0f}}}}},"s":{number}}}'
         )
-        attempt.link.mark(started)
-        attempt.link.span(number)
-        self.begin = time.perf_counter()
-        return self.inner
+        attempt.channel.enter_step(number)
+        self._began = time.perf_counter()
+        return self._inner
 
-    def __exit__(self, kind, error, _trace):
-        took = (time.perf_counter() - self.begin) * 1e6
-        inner = self.inner
-        attempt = inner._attempt
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        took = (time.perf_counter() - self._began) * 1e6
+        attempt, number = self._inner._attempt, self._inner._step
         try:
-            _current.reset(self.token)
+            current_context.reset(self._token)
         except ValueError:
-            _current.set(None)  # a generator that was closed elsewhere
-        above = find()
-        parent = above._span if above is not None and above._attempt is attempt else 0
-        outcome, why = "succeeded", ""
+            # A generator that was closed in another context.
+            current_context.set(None)
+        outer = find()
+        parent = outer._step if outer is not None and outer._attempt is attempt else 0
+        outcome, error_field = "succeeded", ""
         if kind is not None and not issubclass(kind, GeneratorExit):
-            cancelled = issubclass(kind, Cancelled) or kind.__name__ == "CancelledError"
-            outcome = "cancelled" if cancelled else "failed"
+            # asyncio's CancelledError, whose module may not be imported.
+            is_cancelled = issubclass(kind, Cancelled) or kind.__name__ == "CancelledError"
+            outcome = "cancelled" if is_cancelled else "failed"
             try:
                 text = str(error)[:1000]
             except Exception:
                 text = ""
-            why = ',"error":%s' % _escape("%s: %s" % (kind.__name__, text) if text else kind.__name__)
-        ended = '{"e":{"span_ended":{"span":"%d.%d","outcome":"%s","took_us":%d%s}},"s":%d}' % (
-            attempt.number,
-            inner._span,
-            outcome,
-            took,
-            why,
-            parent,
+            text = f"{kind.__name__}: {text}" if text else kind.__name__
+            error_field = f',"error":{escape(text)}'
+        attempt.channel.send(
+            f'{{"e":{{"span_ended":{{"span":"{attempt.number}.{number}","outcome":"{outcome}",'
+            f'"took_us":{took:.0f}{error_field}}}}},"s":{parent}}}'
         )
-        attempt.link.mark(ended)
-        attempt.link.span(parent)
-        return False
+        attempt.channel.enter_step(parent)
 
 
-_outside = Context(Attempt(Link()))
+_outside = Context(Attempt(Channel()))

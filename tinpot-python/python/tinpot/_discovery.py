@@ -1,5 +1,7 @@
 """Finds the actions below a directory."""
 
+from __future__ import annotations
+
 import functools
 import importlib
 import importlib.machinery
@@ -9,42 +11,67 @@ import os
 import sys
 import traceback
 import types
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tinpot import _action, _instances, schema
-from tinpot._run import own_frames_removed
+from tinpot._run import without_own_frames
 
-# What stands in as the parent of files that cannot be imported under their own name, because another module has it.
+if TYPE_CHECKING:
+    from tinpot._sources import Sources
+
+# The parent package of files that cannot have a name of their own because another module has it.
 _STAND_IN = "tinpot_actions"
+# The options of the decorator that go to the coordinator as they are.
+_OPTIONS = (
+    "group",
+    "description",
+    "queue",
+    "priority",
+    "delay_ms",
+    "expires_in_ms",
+    "timeout_ms",
+    "concurrency",
+    "retry",
+    "limits",
+)
 
 
-class Found:
-    """What a directory offers."""
+class Discovery:
+    """The actions of a directory, and the errors that kept others from loading."""
 
-    def __init__(self):
-        self.actions = {}
-        self.problems = []
+    def __init__(self) -> None:
+        self.actions: dict[str, tuple[_action.Entry, dict[str, Any]]] = {}
+        self.load_errors: list[dict[str, Any]] = []
 
-    def problem(self, place, message, **more):
-        self.problems.append({"place": place, "message": message, **more})
+    def add_load_error(self, place: str, message: str, **details: Any) -> None:
+        """Adds an error."""
+        self.load_errors.append({"place": place, "message": message, **details})
 
-    def offer(self):
-        """The JSON form."""
-        return {"actions": [description for _, description in self.actions.values()], "problems": self.problems}
+    def as_json(self) -> dict[str, Any]:
+        """Returns the description for the worker."""
+        descriptions = [description for _, description in self.actions.values()]
+        return {"actions": descriptions, "load_errors": self.load_errors}
 
-    def entries(self):
-        """The callables by name."""
+    def entries(self) -> dict[str, _action.Entry]:
+        """Returns the callables by name."""
         return {name: entry for name, (entry, _) in self.actions.items()}
 
 
-def discover(root, skip=(), importing=lambda file: None, sources=None):
-    """Imports every file below `root` except those in `skip`, and collects the actions; calls `importing` before each file.
+def discover(
+    root: str,
+    skip: Collection[str] = (),
+    importing: Callable[[str], object] = lambda file: None,
+    sources: Sources | None = None,
+) -> Discovery:
+    """Imports every file below `root` except those in `skip`, and collects the actions.
 
-    With `sources` the files are those, whatever is on the disk.
+    Calls `importing` before each file. With `sources`, imports those instead of the files on disk.
     """
     root = os.path.realpath(root)
-    found = Found()
+    found = Discovery()
     if root not in sys.path:
-        # Last: a file called like a module of the standard library must not take its place for everybody.
+        # At the end: a file named like a module of the standard library must not hide that.
         sys.path.append(root)
     for file in files(root) if sources is None else sources.files():
         if file in skip:
@@ -55,16 +82,19 @@ def discover(root, skip=(), importing=lambda file: None, sources=None):
         try:
             _import(root, file, sources)
         except BaseException as error:
-            found.problem(file, _explain(error), failed=file, **_suspects(root, error))
-            # Half a module is no place to run actions from.
+            message = _describe_import_error(error)
+            found.add_load_error(file, message, failed=file, **_suspects(root, error))
+            # Actions of a module whose import failed must not run: it is incomplete.
             path = os.path.join(root, file)
-            _action.registry[known:] = [entry for entry in _action.registry[known:] if not _same(entry.file, path)]
+            _action.registry[known:] = [
+                entry for entry in _action.registry[known:] if not _is_same(entry.file, path)
+            ]
     _collect(root, found)
     return found
 
 
-def files(root):
-    """The Python files below `root` in a steady order, relative to it."""
+def files(root: str) -> list[str]:
+    """Returns the Python files below `root`, relative to it, in a stable order."""
     seen, found = set(), []
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -72,54 +102,64 @@ def files(root):
             folders[:] = []
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith(("_", ".")) and name != "node_modules")
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(("_", ".")) and name != "node_modules"
+        )
         for name in sorted(names):
-            wanted = name == "__init__.py" if name.startswith("_") else name.endswith(".py") and not name.startswith(".")
-            if wanted and not (name == "__init__.py" and folder == root):
+            if name == "__init__.py":
+                is_wanted = folder != root
+            else:
+                is_wanted = name.endswith(".py") and not name.startswith(("_", "."))
+            if is_wanted:
                 found.append(os.path.relpath(os.path.join(folder, name), root))
     return found
 
 
-def _import(root, file, sources):
+def _import(root: str, file: str, sources: Sources | None) -> None:
     if sources is None:
-        return _import_file(root, file, None)
+        _import_file(root, file, None)
+        return
     sources.begin(file)
     try:
-        return _import_file(root, file, sources)
+        _import_file(root, file, sources)
     finally:
         sources.end()
 
 
-def _import_file(root, file, sources):
+def _import_file(root: str, file: str, sources: Sources | None) -> None:
     parts = file[: -len(".py")].split(os.sep)
     if parts[-1] == "__init__":
         parts.pop()
-    if not any("." in part for part in parts) and _is_ours(parts[0], root):
+    if not any("." in part for part in parts) and _is_below_root(parts[0], root):
         path = os.path.join(root, file)
-        name = ".".join(parts)
-        # A folder and a file of one name: the file cannot be the folder's parent.
-        if not _blocked(parts):
-            module = importlib.import_module(name)
-            if _same(getattr(module, "__file__", None), path):
-                return name
-    return _import_as_stand_in(root, parts, os.path.join(root, file), sources)
+        # A file and a folder with the same name: the file cannot be the parent of the folder.
+        if not _is_blocked(parts):
+            module = importlib.import_module(".".join(parts))
+            if _is_same(getattr(module, "__file__", None), path):
+                return
+    _import_as_stand_in(root, parts, os.path.join(root, file), sources)
 
 
-def _is_ours(top, root):
-    """Whether `import top` would find it below `root`."""
+def _is_below_root(top: str, root: str) -> bool:
+    """Returns True if `import top` finds a module below `root`."""
     if top in sys.builtin_module_names:
         return False
     module = sys.modules.get(top)
-    spec = getattr(module, "__spec__", None) if module else importlib.machinery.PathFinder.find_spec(top)
+    if module:
+        spec = getattr(module, "__spec__", None)
+    else:
+        spec = importlib.machinery.PathFinder.find_spec(top)
     if spec is None:
         return False
-    places = list(spec.submodule_search_locations or [])
+    locations = list(spec.submodule_search_locations or [])
     if spec.origin and spec.origin not in ("built-in", "frozen", "namespace"):
-        places.append(os.path.dirname(spec.origin) if not places else spec.origin)
-    return any(os.path.realpath(place) == root or os.path.realpath(place).startswith(root + os.sep) for place in places)
+        locations.append(spec.origin if locations else os.path.dirname(spec.origin))
+    real = [os.path.realpath(location) for location in locations]
+    return any(path == root or path.startswith(root + os.sep) for path in real)
 
 
-def _blocked(parts):
+def _is_blocked(parts: Sequence[str]) -> bool:
+    """Returns True if a parent of the module is a file, not a package."""
     for end in range(1, len(parts)):
         module = sys.modules.get(".".join(parts[:end]))
         if module is not None and not hasattr(module, "__path__"):
@@ -131,41 +171,48 @@ def _blocked(parts):
     return False
 
 
-def _import_as_stand_in(root, parts, path, sources):
+def _import_as_stand_in(
+    root: str, parts: Sequence[str], path: str, sources: Sources | None
+) -> None:
     package, folder = _STAND_IN, root
-    # One stand-in per directory, so that executors in one process do not meet.
+    # Each directory has its own, so that executors in one process do not share modules.
     number = 0
-    while package in sys.modules and sys.modules[package].__path__ != [root]:
+    while package in sys.modules and list(sys.modules[package].__path__) != [root]:
         number += 1
-        package = "%s_%d" % (_STAND_IN, number)
-    _package(package, folder)
+        package = f"{_STAND_IN}_{number}"
+    _ensure_package(package, folder)
     for part in parts[:-1]:
         folder = os.path.join(folder, part)
-        package = "%s.%s" % (package, part.replace(".", "_"))
+        package = f"{package}.{part.replace('.', '_')}"
         init = os.path.join(folder, "__init__.py")
-        if package not in sys.modules and (os.path.exists(init) if sources is None else sources.has(init)):
+        has_init = os.path.exists(init) if sources is None else sources.has(init)
+        if package not in sys.modules and has_init:
             _load(package, init, [folder], sources)
         else:
-            _package(package, folder)
-    name = "%s.%s" % (package, parts[-1].replace(".", "_"))
-    inner = [os.path.dirname(path)] if os.path.basename(path) == "__init__.py" else None
-    while name in sys.modules and not _same(getattr(sys.modules[name], "__file__", None), path):
+            _ensure_package(package, folder)
+    name = f"{package}.{parts[-1].replace('.', '_')}"
+    is_package = os.path.basename(path) == "__init__.py"
+    while name in sys.modules and not _is_same(getattr(sys.modules[name], "__file__", None), path):
         name += "_"
     if name not in sys.modules:
-        _load(name, path, inner, sources)
-    return name
+        _load(name, path, [os.path.dirname(path)] if is_package else None, sources)
 
 
-def _package(name, folder):
+def _ensure_package(name: str, folder: str) -> None:
     if name not in sys.modules or not hasattr(sys.modules[name], "__path__"):
         module = types.ModuleType(name)
         module.__path__ = [folder]
         sys.modules[name] = module
 
 
-def _load(name, path, locations, sources):
+def _load(name: str, path: str, locations: list[str] | None, sources: Sources | None) -> None:
     spec = sources.spec(name, path, locations) if sources else None
-    spec = spec or importlib.util.spec_from_file_location(name, path, submodule_search_locations=locations)
+    if spec is None:
+        spec = importlib.util.spec_from_file_location(
+            name, path, submodule_search_locations=locations
+        )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no loader for {path}", name=name, path=path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -175,11 +222,12 @@ def _load(name, path, locations, sources):
         raise
 
 
-def _collect(root, found):
-    by_name, seen = {}, set()
+def _collect(root: str, found: Discovery) -> None:
+    by_name: dict[str, list[_action.Entry]] = {}
+    seen = set()
+    # A thousand actions are in far fewer files, and each call costs a system call per folder.
     real = functools.lru_cache(maxsize=None)(os.path.realpath)
     for entry in _action.registry:
-        # A thousand actions are in far fewer files, and each look is a system call per folder.
         entry.file = file = real(entry.file)
         key = (file, entry.line, entry.name)
         if not file.startswith(root + os.sep) or key in seen:
@@ -187,73 +235,90 @@ def _collect(root, found):
         seen.add(key)
         by_name.setdefault(entry.name, []).append(entry)
     for name, entries in by_name.items():
+        places = [_place(root, entry) for entry in entries]
         if len(entries) > 1:
-            places = [_place(root, entry) for entry in entries]
-            found.problem(places[0], "two actions are called %r: %s; none of them is offered" % (name, " and ".join(places)))
+            found.add_load_error(
+                places[0],
+                f"two actions have the name {name!r}: {' and '.join(places)};"
+                " none of them is offered, rename one",
+            )
             continue
         entry = entries[0]
         try:
             description = _describe(entry)
         except Exception as error:
-            found.problem(_place(root, entry), "action %r: %s" % (name, error))
+            found.add_load_error(places[0], f"action {name!r}: {error}")
             continue
-        description["place"] = _place(root, entry)
+        description["place"] = places[0]
         found.actions[name] = (entry, description)
 
 
-def _place(root, entry):
-    return "%s:%d" % (os.path.relpath(entry.file, root), entry.line)
+def _place(root: str, entry: _action.Entry) -> str:
+    return f"{os.path.relpath(entry.file, root)}:{entry.line}"
 
 
-def _describe(entry):
-    function = inspect.unwrap(entry.function)
-    entry.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+def _describe(entry: _action.Entry) -> dict[str, Any]:
+    function: Any = inspect.unwrap(entry.function)
+    is_coroutine = inspect.iscoroutinefunction(function)
+    entry.is_async = is_coroutine or inspect.isasyncgenfunction(function)
     entry.owner = _instances.find(function)
-    entry.signature = signature = schema.derive(entry.function, is_method=entry.owner is not None)
-    description = {"name": entry.name, "schema": signature.schema}
+    is_method = entry.owner is not None
+    entry.signature = signature = schema.derive(entry.function, is_method=is_method)
+    description: dict[str, Any] = {"name": entry.name, "schema": signature.schema}
     if signature.result_schema is not None:
         description["result_schema"] = signature.result_schema
-    for label in ("group", "description", "queue", "priority", "delay_ms", "expires_in_ms", "timeout_ms", "concurrency", "retry", "limits"):
+    for label in _OPTIONS:
         value = getattr(entry, label)
         if value is not None:
             description[label] = value
-    if entry.description is not None and entry.description == inspect.getdoc(entry.function):
-        # What the docstring says of parameters is with the parameters.
+    docstring = inspect.getdoc(entry.function)
+    if entry.description is not None and entry.description == docstring:
+        # The parts about parameters are in the schema.
         description["description"] = signature.description or ""
     return description
 
 
-def _same(one, other):
-    return bool(one) and os.path.realpath(one) == os.path.realpath(other)
+def _is_same(one: str | None, other: str) -> bool:
+    return bool(one) and os.path.realpath(one or "") == os.path.realpath(other)
 
 
-def _explain(error):
+def _describe_import_error(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        return "the file called sys.exit(%r) while it was imported" % (error.code,)
-    # The frames of the import system and of this module say nothing about the user's file.
-    lines = traceback.format_exception(type(error), error, own_frames_removed(error.__traceback__))
-    return "".join(lines).rstrip()
+        return f"the file called sys.exit({error.code!r}) while it was imported"
+    # The frames of the import system and of this module do not help the user.
+    own_removed = without_own_frames(error.__traceback__)
+    return "".join(traceback.format_exception(type(error), error, own_removed)).rstrip()
 
 
-def _suspects(root, error):
-    """The files below `root` that may be to blame for a failed import, likeliest first: those that were being imported, and all others."""
-    importing, others, seen = [], [], set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, SyntaxError):
-            importing.append(error.filename)
-        frames = [(frame.f_code.co_name, frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+def _suspects(root: str, error: BaseException) -> dict[str, list[str]]:
+    """Returns the files below `root` that may have caused a failed import, likeliest first.
+
+    "importing" has the files that were being imported, "others" all others.
+    """
+    importing: list[str | None] = []
+    others: list[str | None] = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        if isinstance(current, SyntaxError):
+            importing.append(current.filename)
+        frames = [
+            (frame.f_code.co_name, frame.f_code.co_filename)
+            for frame, _ in traceback.walk_tb(current.__traceback__)
+        ]
         importing.extend(file for name, file in reversed(frames) if name == "<module>")
         others.extend(file for _, file in reversed(frames))
-        if isinstance(error, ImportError):
-            others.append(error.path)
-            module = os.path.join(root, *(error.name or "").split("."))
+        if isinstance(current, ImportError):
+            others.append(current.path)
+            module = os.path.join(root, *(current.name or "").split("."))
             others.extend((module + ".py", os.path.join(module, "__init__.py")))
-        error = error.__cause__ or error.__context__
+        current = current.__cause__ or current.__context__
     return {"importing": _below(root, importing), "others": _below(root, others)}
 
 
-def _below(root, places):
-    """Those that are below `root`, relative to it, each once."""
-    found = dict.fromkeys(place[len(root) + 1 :] for place in places if place and place.startswith(root + os.sep))
-    return list(found)
+def _below(root: str, paths: Iterable[str | None]) -> list[str]:
+    """Returns the paths below `root`, relative to it and without duplicates."""
+    prefix = root + os.sep
+    relative = (path[len(prefix) :] for path in paths if path and path.startswith(prefix))
+    return list(dict.fromkeys(relative))

@@ -1,122 +1,161 @@
-"""Reads what a docstring says about parameters, in the styles of Google, NumPy and reST."""
+"""Reads the parameters and the result from docstrings in the styles of Google, NumPy and reST."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
-_ARGUMENTS = {
-    "args", "arguments", "parameters", "params", "keyword args", "keyword arguments", "other parameters", "attributes", "fields",
+_PARAMETER_HEADINGS = {
+    "args",
+    "arguments",
+    "parameters",
+    "params",
+    "keyword args",
+    "keyword arguments",
+    "other parameters",
+    "attributes",
+    "fields",
 }
-_RESULTS = {"returns", "return", "yields", "yield"}
-_OTHERS = {
-    "raises", "example", "examples", "note", "notes", "warning", "warnings", "see also", "references", "todo", "warns", "methods",
+_RESULT_HEADINGS = {"returns", "return", "yields", "yield"}
+_OTHER_HEADINGS = {
+    "raises",
+    "example",
+    "examples",
+    "note",
+    "notes",
+    "warning",
+    "warnings",
+    "see also",
+    "references",
+    "todo",
+    "warns",
+    "methods",
 }
-_google = re.compile(r"(\*{0,2}\w+)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*:(?:\s+(.*))?$").match
-_numpy = re.compile(r"(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$").match
-_rest = re.compile(r":(param|parameter|arg|argument|key|keyword|ivar|var|type|vartype|return|returns|rtype)\b\s*([^:]*):\s*(.*)$").match
+_match_google = re.compile(r"(\*{0,2}\w+)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*:(?:\s+(.*))?$").match
+_match_numpy = re.compile(r"(\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$").match
+_match_rest = re.compile(
+    r":(param|parameter|arg|argument|key|keyword|ivar|var|type|vartype|return|returns|rtype)\b"
+    r"\s*([^:]*):\s*(.*)$"
+).match
+_MatchEntry = Callable[[str], Any]
 
 
 class Docstring:
-    """What was found.
+    """A docstring in parts.
 
-    description: the text without what is said of parameters and of the result.
-    parameters: what is said of each, by name.
-    result: what is said of the result.
+    description: the text without the parts about parameters and the result.
+    parameters: the descriptions of parameters, by name.
+    result: the description of the result.
     """
 
     __slots__ = ("description", "parameters", "result")
 
-    def __init__(self):
-        self.description = None
-        self.parameters = {}
-        self.result = None
+    def __init__(self) -> None:
+        self.description: str | None = None
+        self.parameters: dict[str, str] = {}
+        self.result: str | None = None
 
 
-def parse(text):
-    """Reads a docstring whose indentation was removed."""
-    found, kept = Docstring(), []
+def parse(text: str | None) -> Docstring:
+    """Parses a docstring without indentation."""
+    found = Docstring()
     if not text:
         return found
+    kept: list[str] = []
     lines = text.expandtabs().splitlines()
     at = 0
     while at < len(lines):
-        at = _section(lines, at, found) or _field(lines, at, found) or _keep(lines, at, kept)
+        end = _section(lines, at, found) or _field(lines, at, found)
+        if end is None:
+            kept.append(lines[at])
+            end = at + 1
+        at = end
     while kept and not kept[0].strip():
         kept.pop(0)
-    # Where something was taken out, one empty line is enough.
-    kept = [line for index, line in enumerate(kept) if line.strip() or (kept[index - 1].strip() and any(map(str.strip, kept[index:])))]
+    # A section that was taken out leaves two empty lines, of which one stays.
+    kept = [
+        line
+        for index, line in enumerate(kept)
+        if line.strip() or (kept[index - 1].strip() and any(map(str.strip, kept[index:])))
+    ]
     found.description = "\n".join(line.rstrip() for line in kept) or None
     return found
 
 
-def _keep(lines, at, kept):
-    kept.append(lines[at])
-    return at + 1
+def _section(lines: Sequence[str], at: int, found: Docstring) -> int | None:
+    """Reads a section in the style of Google or NumPy.
 
-
-def _section(lines, at, found):
-    """Reads a section of Google's or NumPy's style; the line after it, nothing when there is none or it is about something else."""
+    Returns the index of the line after it; None if there is no such section at this line.
+    """
     line = lines[at]
     name = line.strip().rstrip(":").lower()
-    if name not in _ARGUMENTS and name not in _RESULTS or _indent(line):
+    if (name not in _PARAMETER_HEADINGS and name not in _RESULT_HEADINGS) or _indent(line):
         return None
-    if at + 1 < len(lines) and re.fullmatch(r"-{3,}", lines[at + 1].strip()):
-        end, entry = _numpy_end(lines, at + 2), _numpy
+    is_numpy = at + 1 < len(lines) and bool(re.fullmatch(r"-{3,}", lines[at + 1].strip()))
+    if is_numpy:
+        end = _numpy_end(lines, at + 2)
         block = lines[at + 2 : end]
     elif line.rstrip().endswith(":"):
-        end, entry = _indented_end(lines, at + 1), _google
+        end = _indented_end(lines, at + 1)
         block = lines[at + 1 : end]
     else:
         return None
     if not any(map(str.strip, block)):
         return None
-    if name in _RESULTS:
-        found.result = _result(block, entry is _numpy)
+    if name in _RESULT_HEADINGS:
+        found.result = _result(block, is_numpy)
         return end
-    read = _entries(block, entry)
-    if not read:
+    entries = _entries(block, _match_numpy if is_numpy else _match_google)
+    if not entries:
         return None
-    for names, words in read:
+    for names, words in entries:
         for one in names.split(","):
             if words:
                 found.parameters.setdefault(one.strip().lstrip("*"), words)
     return end
 
 
-def _entries(block, entry):
-    """Pairs of names and text; nothing when a line is no entry, so that it was a text of another kind."""
+def _entries(block: Sequence[str], match_entry: _MatchEntry) -> list[tuple[str, str]]:
+    """Returns pairs of names and descriptions; none if a line does not parse.
+
+    Then the section is text of another kind.
+    """
     first = next(_indent(line) for line in block if line.strip())
-    read = []
+    entries: list[tuple[str, list[str]]] = []
     for line in block:
         if not line.strip():
             continue
         if _indent(line) <= first:
-            match = entry(line.strip())
+            match = match_entry(line.strip())
             if match is None:
                 return []
-            read.append((match.group(1), [match.group(2) or ""] if entry is _google else []))
+            words = [match.group(2) or ""] if match_entry is _match_google else []
+            entries.append((match.group(1), words))
         else:
-            read[-1][1].append(line.strip())
-    return [(names, " ".join(filter(None, words))) for names, words in read]
+            entries[-1][1].append(line.strip())
+    return [(names, " ".join(filter(None, words))) for names, words in entries]
 
 
-def _result(block, is_numpy):
+def _result(block: Sequence[str], is_numpy: bool) -> str:
     lines = [line for line in block if line.strip()]
     first = lines[0].strip()
     if is_numpy and len(lines) > 1 and _indent(lines[1]) > _indent(lines[0]):
         lines = lines[1:]  # the type has a line of its own
     elif not is_numpy:
-        # `int: How many.` has the type first; a sentence with a colon in it has not.
+        # `int: The count.` starts with the type. A sentence with a colon in it does not.
         match = re.match(r"[\w.]+(?:\[[^\]]*\]+)?(?:\s*\|\s*[\w.]+)*:\s+(.+)$", first)
         lines[0] = match.group(1) if match else first
     return " ".join(line.strip() for line in lines)
 
 
-def _field(lines, at, found):
-    """Reads a field of reST's style; the line after it."""
-    match = _rest(lines[at].strip()) if lines[at].lstrip().startswith(":") else None
+def _field(lines: Sequence[str], at: int, found: Docstring) -> int | None:
+    """Reads a field in the style of reST; returns the index of the line after it."""
+    match = _match_rest(lines[at].strip()) if lines[at].lstrip().startswith(":") else None
     if match is None:
         return None
-    what, name, words = match.groups()
-    words = [words]
+    what, name, first = match.groups()
+    words = [first]
     indent, at = _indent(lines[at]), at + 1
     while at < len(lines) and lines[at].strip() and _indent(lines[at]) > indent:
         words.append(lines[at].strip())
@@ -125,27 +164,28 @@ def _field(lines, at, found):
     if what in ("return", "returns"):
         found.result = text or None
     elif what not in ("type", "vartype", "rtype") and name.split() and text:
-        # `:param int days: …`
+        # `:param int days: …` has the type before the name.
         found.parameters.setdefault(name.split()[-1].lstrip("*"), text)
     return at
 
 
-def _indented_end(lines, at):
+def _indented_end(lines: Sequence[str], at: int) -> int:
     while at < len(lines) and (not lines[at].strip() or _indent(lines[at])):
         at += 1
     return at
 
 
-def _numpy_end(lines, at):
-    """The next section's head, or text that is neither an entry nor indented."""
+def _numpy_end(lines: Sequence[str], at: int) -> int:
+    """Returns the index of the next heading."""
+    headings = _PARAMETER_HEADINGS | _RESULT_HEADINGS | _OTHER_HEADINGS
     while at < len(lines):
-        underlined = at + 1 < len(lines) and re.fullmatch(r"-{3,}", lines[at + 1].strip())
-        known = lines[at].strip().rstrip(":").lower() in _ARGUMENTS | _RESULTS | _OTHERS
-        if lines[at].strip() and not _indent(lines[at]) and (underlined or known):
+        is_underlined = at + 1 < len(lines) and re.fullmatch(r"-{3,}", lines[at + 1].strip())
+        is_known = lines[at].strip().rstrip(":").lower() in headings
+        if lines[at].strip() and not _indent(lines[at]) and (is_underlined or is_known):
             return at
         at += 1
     return at
 
 
-def _indent(line):
+def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())

@@ -1,103 +1,139 @@
-"""Runs attempts on threads of the worker's own process."""
+"""Runs attempts on threads of the worker's own process. Rust calls the functions of this module."""
+
+from __future__ import annotations
 
 import contextvars
 import ctypes
 import json
 import sys
 import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tinpot import _command, _connection, _context, _discovery, _channel, _run
+from tinpot import _channel, _command, _connection, _context, _discovery, _run
 from tinpot._errors import Cancelled
 
-# The attempt that the code at hand belongs to, if any.
-_current = contextvars.ContextVar("tinpot_attempt", default=None)
+if TYPE_CHECKING:
+    from tinpot._action import Entry
+
+# The attempt of the running thread or coroutine.
+_current: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar(
+    "tinpot_attempt", default=None
+)
 _discovering = threading.Lock()
-# `json.loads` without its search for blanks around: parameters are JSON that was checked.
+# Like `json.loads`, without its search for surrounding blanks: the parameters were validated.
 _decode = json.JSONDecoder().raw_decode
-# What a stream may hold back of a line that has not ended, in characters; the worker's side bounds the rest.
-_HELD_BACK = 16 * 1024
+# The length of a line without an end that a stream keeps, in characters. The worker bounds the
+# whole line.
+_MAX_BUFFERED = 16 * 1024
+_STOPPED = "the attempt was asked to end"
+
+
+class Sink(Protocol):
+    """The worker's end of an attempt, in Rust."""
+
+    def emit(self, stream: int, data: bytes) -> None:
+        """Takes output."""
+
+    def ask(self, line: bytes) -> bytes | None:
+        """Calls an action; returns None if the attempt was asked to end."""
 
 
 class Attempt(_run.Control):
-    """One attempt: where its lines go, and where it can be asked to end."""
+    """One attempt: the destination of its output, and the state through which it is stopped."""
 
-    __slots__ = ("emit", "ask", "context", "parts", "held", "lock", "thread", "reply", "closed", "shielded")
+    __slots__ = (
+        "ask",
+        "buffered",
+        "closed",
+        "context",
+        "emit",
+        "lock",
+        "parts",
+        "reply",
+        "shielded",
+        "thread",
+    )
 
-    def __init__(self, sink, execution, fence, number):
+    def __init__(self, sink: Sink, execution: str | None, fence: str | None, number: int) -> None:
         super().__init__()
         self.emit = sink.emit
         self.ask = sink.ask
-        self.context = _context.Context(_channel.Attempt(_Link(self), execution, fence, number))
-        self.parts = ([], [])
-        self.held = 0
+        attempt = _channel.Attempt(_Channel(self), execution, fence, number)
+        self.context = _context.Context(attempt)
+        self.parts: tuple[list[str], list[str]] = ([], [])
+        self.buffered = 0
+        # Guards `running`, `stopped` and `shielded` against a stop from another thread.
         self.lock = threading.Lock()
-        self.thread = None
-        self.reply = None
+        self.thread: int | None = None
+        self.reply: bytes | None = None
         self.closed = False
         self.shielded = False
 
-    def write(self, stream, text):
-        parts = self.parts[stream]
-        parts.append(text)
-        self.held += len(text)
-        if "\n" in text or self.held > _HELD_BACK:
-            self.send(stream)
+    def write(self, stream: int, text: str) -> None:
+        """Buffers output until the end of a line."""
+        self.parts[stream].append(text)
+        self.buffered += len(text)
+        if "\n" in text or self.buffered > _MAX_BUFFERED:
+            self.flush(stream)
 
-    def send(self, stream):
+    def flush(self, stream: int) -> None:
+        """Sends the buffered output."""
         parts = self.parts[stream]
         text = "".join(parts)
         del parts[:]
-        self.held = 0
+        self.buffered = 0
         if text:
             self.emit(stream, text.encode("utf-8", "backslashreplace"))
 
 
-class _Link(_channel.PipeLink):
-    """Marked lines on the attempt's own streams."""
+class _Channel(_channel.PipeChannel):
+    """Markup lines on the attempt's own streams."""
 
-    # One for all attempts: each has streams of its own.
-    prefix = None
+    # The same for all attempts, each of which has streams of its own.
+    prefix = ""
 
-    def __init__(self, attempt):
-        self.attempt = self.control = attempt
-        self.calls = 0
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = self.control = attempt
+        self._calls = 0
 
-    def mark(self, text):
-        self._line(0, text)
+    def send(self, markup: str) -> None:
+        self._send(0, markup)
 
-    def span(self, number):
-        self._line(1, '{"s":%d}' % number)
+    def enter_step(self, number: int) -> None:
+        self._send(1, f'{{"s":{number}}}')
 
-    def _line(self, stream, text):
-        if not self.attempt.closed:
-            self.attempt.send(stream)
-            self.attempt.emit(stream, (self.prefix + text + "\n").encode("utf-8", "replace"))
+    def _send(self, stream: int, markup: str) -> None:
+        if not self._attempt.closed:
+            self._attempt.flush(stream)
+            line = self.prefix + markup + "\n"
+            self._attempt.emit(stream, line.encode("utf-8", "replace"))
 
-    def call(self, request):
-        self.calls += 1
-        request["number"] = self.calls
-        answer = self.attempt.ask(json.dumps({"call": request}).encode())
+    def call(self, request: dict[str, Any]) -> _connection.Result:
+        self._calls += 1
+        request["number"] = self._calls
+        answer = self._attempt.ask(json.dumps({"call": request}).encode())
         if answer is None:
-            raise Cancelled("the attempt was asked to end")
-        return _connection.judged(json.loads(answer))
+            raise Cancelled(_STOPPED)
+        return _connection.unwrap(json.loads(answer))
 
 
-def discover(root, importing):
-    """What a directory offers: its JSON form, and the callables by name."""
+def discover(root: str, importing: Callable[[str], object]) -> tuple[bytes, dict[str, Entry]]:
+    """Returns the description of a directory's actions as JSON, and the callables by name."""
     with _discovering:
         found = _discovery.discover(root, (), importing)
-    return json.dumps(found.offer()).encode(), found.entries()
+    return json.dumps(found.as_json()).encode(), found.entries()
 
 
-def run(attempt, entry, parameters, limit):
-    """Runs an attempt on this thread; its reply is left in it."""
-    # A context of its own: what the attempt sets in context variables is not there for the next.
-    contextvars.Context().run(_in_context, attempt, entry, parameters, limit)
+def run(attempt: Attempt, entry: Entry, parameters: str, limit: int) -> None:
+    """Runs an attempt on this thread, and stores the reply in it."""
+    # In a new context: the next attempt must not see the context variables of this one.
+    contextvars.Context().run(_run_in_context, attempt, entry, parameters, limit)
 
 
-def _in_context(attempt, entry, parameters, limit):
+def _run_in_context(attempt: Attempt, entry: Entry, parameters: str, limit: int) -> None:
     _current.set(attempt)
-    _context._current.set(attempt.context)
+    _context.current_context.set(attempt.context)
     try:
         try:
             with attempt.lock:
@@ -111,133 +147,147 @@ def _in_context(attempt, entry, parameters, limit):
             with attempt.lock:
                 attempt.running = False
     except BaseException as error:
+        # A stop that arrives after the reply does not replace it.
         if attempt.reply is None:
             attempt.reply = _run.failed(error, attempt)
 
 
-def settle(attempt):
-    """Ends what `run` began: no exception is on its way to this thread any more, and no line is held back.
+def finish(attempt: Attempt) -> bytes | None:
+    """Flushes the output of an attempt and returns its reply.
 
-    Called again when the exception arrives in here.
+    Clears an exception that is pending for this thread. The caller calls this function again if
+    the exception is raised in it.
     """
     with attempt.lock:
         attempt.running = False
     if attempt.stopped and attempt.thread is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(attempt.thread), None)
     for stream in (0, 1):
-        attempt.send(stream)
+        attempt.flush(stream)
     attempt.closed = True
     attempt.context._attempt.close()
     return attempt.reply
 
 
-def stop(attempt):
-    """Asks an attempt to end, from another thread: `Cancelled` is raised in it as soon as it runs Python code again."""
+def stop(attempt: Attempt) -> None:
+    """Asks an attempt to end, from another thread.
+
+    `Cancelled` is raised in the attempt as soon as it runs Python code.
+    """
     with attempt.lock:
         if attempt.stopped:
             return
         attempt.stopped = True
-        if not attempt.running or attempt.shielded:
+        if not attempt.running or attempt.shielded or attempt.thread is None:
             return
         if attempt.hook is not None:
             attempt.hook()
         else:
-            exception = ctypes.py_object(Cancelled)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(attempt.thread), exception)
+            thread, exception = ctypes.c_ulong(attempt.thread), ctypes.py_object(Cancelled)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, exception)
 
 
 class _Shield:
-    """A stretch in which a request to end waits."""
+    """A block that defers a request to end."""
 
-    def __enter__(self):
-        self.attempt = _current.get()
-        if self.attempt is not None:
-            with self.attempt.lock:
-                self.asked = self.attempt.stopped
-                self.attempt.shielded = True
+    _was_stopped = False
 
-    def __exit__(self, *_):
-        if self.attempt is not None:
-            with self.attempt.lock:
-                self.attempt.shielded = False
-                asked_meanwhile = self.attempt.stopped and not self.asked
-            if asked_meanwhile:
-                raise Cancelled("the attempt was asked to end")
+    def __enter__(self) -> None:
+        self._attempt = _current.get()
+        if self._attempt is not None:
+            with self._attempt.lock:
+                self._was_stopped = self._attempt.stopped
+                self._attempt.shielded = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._attempt is not None:
+            with self._attempt.lock:
+                self._attempt.shielded = False
+                is_stopped_now = self._attempt.stopped and not self._was_stopped
+            if is_stopped_now:
+                raise Cancelled(_STOPPED)
 
 
 class _Stream:
-    """Stands for `sys.stdout` or `sys.stderr`: what an attempt writes is its log, what others write goes where it went before."""
+    """Replaces `sys.stdout` or `sys.stderr`: output of an attempt goes to its log.
 
-    def __init__(self, original, stream):
+    Other output goes to the original stream.
+    """
+
+    def __init__(self, original: Any, number: int) -> None:
         self._original = original
-        self._stream = stream
+        self._number = number
         self.encoding = "utf-8"
         self.errors = "backslashreplace"
 
-    def write(self, text):
+    def write(self, text: str) -> Any:
         attempt = _current.get()
         if attempt is None or attempt.closed:
             return self._original.write(text)
         if not isinstance(text, str):
-            raise TypeError("write() argument must be str, not %s" % type(text).__name__)
-        attempt.write(self._stream, text)
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        attempt.write(self._number, text)
         return len(text)
 
-    def writelines(self, lines):
+    def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
 
-    def flush(self):
+    def flush(self) -> None:
         if _current.get() is None:
             self._original.flush()
 
-    def isatty(self):
+    def isatty(self) -> bool:
         return False
 
-    def writable(self):
+    def writable(self) -> bool:
         return True
 
     @property
-    def buffer(self):
+    def buffer(self) -> _Bytes:
         return _Bytes(self)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
 
 
 class _Bytes:
-    """The `buffer` of such a stream."""
+    """The `buffer` of a `_Stream`."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: _Stream) -> None:
         self._text = stream
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
         self._text.write(bytes(data).decode("utf-8", "replace"))
         return len(data)
 
-    def flush(self):
+    def flush(self) -> None:
         self._text.flush()
 
 
-def install(mark):
-    """Puts the streams in place, and lets threads belong to the attempt that starts them. Lines with the mark are the attempts' own."""
-    _Link.prefix = _channel.prefix(mark)
+def install(mark: str) -> None:
+    """Replaces the streams, and makes threads inherit the attempt that starts them.
+
+    mark: the mark of markup lines.
+    """
+    _Channel.prefix = _channel.markup_prefix(mark)
     _command.shield = _Shield
-    sys.stdout = _Stream(sys.stdout, 0)
-    sys.stderr = _Stream(sys.stderr, 1)
+    streams: tuple[Any, Any] = (_Stream(sys.stdout, 0), _Stream(sys.stderr, 1))
+    sys.stdout, sys.stderr = streams
     start = threading.Thread.start
 
-    def start_in_attempt(self):
+    def start_in_attempt(self: Any) -> None:
         if _current.get() is not None:
-            context, run = contextvars.copy_context(), self.run
-            self.run = lambda: context.run(run)
-        return start(self)
+            context, run_thread = contextvars.copy_context(), self.run
+            self.run = lambda: context.run(run_thread)
+        start(self)
 
-    threading.Thread.start = start_in_attempt
+    thread_class: Any = threading.Thread
+    thread_class.start = start_in_attempt
 
 
-def use(path, sites, prefix, executable):
-    """Makes the packages of a virtual environment, and those only, importable."""
+def use(path: list[str], sites: Iterable[str], prefix: str, executable: str) -> None:
+    """Makes the packages of a virtual environment importable, and no others."""
     import site
 
     sys.path[:] = path

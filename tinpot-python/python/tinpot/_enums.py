@@ -1,68 +1,83 @@
-"""Types that are one of a few values: Literal and Enum."""
+"""Types with a fixed set of values: Literal and Enum."""
+
+from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
+from typing import Any
 
-from tinpot._types import CHOICE, Kind, SchemaError, Wrong, kind_of, shown
+from tinpot._types import CHOICE, Mismatch, Schema, SchemaError, ValueType, describe_value, shorten
 
-_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+_JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
-def literal(values):
-    """The kind of `Literal[values]`; members of an Enum are given as what they are."""
+def literal(values: Sequence[Any]) -> ValueType:
+    """Returns the type of `Literal[values]`; members of an Enum stand for their values in JSON."""
     forms = [value.value if isinstance(value, enum.Enum) else value for value in values]
     for form, value in zip(forms, values):
-        if form.__class__ not in _NAMES:
-            raise SchemaError("the value %r of Literal has no JSON form" % (value,))
-    plain = all(form is value and form.__class__ is not float for form, value in zip(forms, values))
-    return _kind(forms, values, {}, plain)
+        if form.__class__ not in _JSON_TYPES:
+            raise SchemaError(f"the value {value!r} of Literal has no JSON form")
+    is_identity = all(
+        form is value and form.__class__ is not float for form, value in zip(forms, values)
+    )
+    return _one_of(forms, values, {}, is_identity)
 
 
-def members(kind):
-    """The kind of an Enum."""
-    if issubclass(kind, enum.Flag):
-        raise SchemaError("the type %s is not supported: a Flag is several values at once, use a list of an Enum" % kind.__name__)
-    found = list(kind)
+def members(cls: type[enum.Enum]) -> ValueType:
+    """Returns the type of an Enum."""
+    if issubclass(cls, enum.Flag):
+        raise SchemaError(
+            f"the type {cls.__name__} is not supported: a Flag combines several values,"
+            " use a list of an Enum"
+        )
+    found = list(cls)
     if not found:
-        raise SchemaError("the type %s is not supported: it has no members" % kind.__name__)
-    forms = [_json(member) for member in found]
-    more = {"x-enum-names": [member.name for member in found], "title": kind.__name__}
-    return _kind(forms, found, more, False, kind)
+        raise SchemaError(f"the type {cls.__name__} is not supported: it has no members")
+    forms = [_json_value(member) for member in found]
+    extra = {"x-enum-names": [member.name for member in found], "title": cls.__name__}
+    return _one_of(forms, found, extra, False, cls)
 
 
-def _json(member):
+def _json_value(member: enum.Enum) -> Any:
     value = member.value
-    for base in (bool, str, int, float):
+    # The plain value, not the member itself, for an Enum that is also a str or an int.
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    for base in (int, float):
         if isinstance(value, base):
-            # Not the member itself where the Enum is a str or an int.
-            return value if base is bool else base.__str__(value) if base is str else base(value)
-    if value is None:
-        return None
+            return base(value)
     raise SchemaError(
-        "the type %s is not supported: the value of %s is of type %s, and only str, int, float, bool and None can be chosen in JSON"
-        % (type(member).__name__, member.name, type(value).__name__)
+        f"the type {type(member).__name__} is not supported: the value of {member.name} is of type"
+        f" {type(value).__name__}, use str, int, float, bool or None"
     )
 
 
-def _kind(forms, values, more, plain, arrives=None):
-    table = {}
+def _one_of(
+    forms: Sequence[Any],
+    values: Sequence[Any],
+    extra: Schema,
+    is_identity: bool,
+    python_class: type | None = None,
+) -> ValueType:
+    # The class is part of the key because True == 1 == 1.0.
+    table: dict[tuple[type, Any], Any] = {}
     for form, value in zip(forms, values):
         table.setdefault((form.__class__, form), value)
-        # To JSON, 1 and 1.0 are one number.
+        # In JSON, 1 and 1.0 are the same number.
         if form.__class__ is float and form.is_integer():
             table.setdefault((int, int(form)), value)
-    types = []
-    for form in forms:
-        name = _NAMES[form.__class__]
-        if name not in types:
-            types.append(name)
-    allowed = ", ".join(shown(form) for form in forms)
+    types = list(dict.fromkeys(_JSON_TYPES[form.__class__] for form in forms))
+    allowed = ", ".join(shorten(form) for form in forms)
 
-    def take(value):
+    def parse(value: Any) -> Any:
         try:
             return table[value.__class__, value]
         except (KeyError, TypeError):
-            found = shown(value) if value is None or isinstance(value, (str, int, float)) else kind_of(value)
-            raise Wrong("must be one of %s, not %s" % (allowed, found)) from None
+            is_scalar = value is None or isinstance(value, (str, int, float))
+            found = shorten(value) if is_scalar else describe_value(value)
+            raise Mismatch(f"must be one of {allowed}, not {found}") from None
 
-    schema = {"type": types[0] if len(types) == 1 else types, "enum": forms, **more}
-    return Kind(schema, take, plain=plain, rank=CHOICE, arrives=arrives)
+    schema = {"type": types[0] if len(types) == 1 else types, "enum": list(forms), **extra}
+    return ValueType(schema, parse, is_identity, rank=CHOICE, python_class=python_class)

@@ -1,74 +1,102 @@
-"""The exceptions that actions can meet."""
+"""The exceptions that actions raise or catch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class Cancelled(BaseException):
-    """Raised inside an action that is asked to end: it was cancelled, or ran longer than it may.
+    """Raised inside an action that has to end: it was cancelled, or it exceeded its timeout.
 
-    It is no `Exception`, so that `except Exception` does not swallow it: let it pass, and clean up in `finally`.
+    Not an `Exception`, so that `except Exception` does not swallow it. Do not catch it; clean up
+    in `finally`.
     """
 
 
 class LimitExceeded(BaseException):
-    """Raised inside an action that exceeds a limit of its attempt. No `Exception`, like `Cancelled`: let it pass."""
+    """Raised inside an action that exceeds a limit of its attempt.
+
+    Not an `Exception`, for the same reason as `Cancelled`.
+    """
 
 
 class CommandError(Exception):
-    """A command ended with another code than 0."""
+    """A command exited with a code other than 0."""
 
-    def __init__(self, command, returncode, stdout="", stderr=""):
+    def __init__(
+        self, command: str, returncode: int | None, stdout: str = "", stderr: str = ""
+    ) -> None:
         self.command = command
         self.returncode = returncode
         self.stdout = stdout
         self.stderr = stderr
         super().__init__(self._describe())
 
-    def _describe(self):
+    def _describe(self) -> str:
         if self.returncode is not None and self.returncode < 0:
-            how = "was killed by signal %d" % -self.returncode
+            how = f"was killed by signal {-self.returncode}"
         else:
-            how = "ended with code %s" % self.returncode
-        last = self.stderr.strip().splitlines()[-1:] if self.stderr else []
-        return "%s %s%s" % (self.command, how, ": " + last[0] if last else "")
+            how = f"exited with code {self.returncode}"
+        last = self.stderr.strip().splitlines()[-1:]
+        return f"{self.command} {how}" + (f": {last[0]}" if last else "")
 
 
 class CommandTimeout(CommandError):
-    """A command ran longer than its `timeout`, and was killed."""
+    """A command exceeded its `timeout` and was killed."""
 
-    def __init__(self, command, timeout, stdout="", stderr=""):
+    def __init__(
+        self, command: str, timeout: float | None, stdout: str = "", stderr: str = ""
+    ) -> None:
         self.timeout = timeout
         super().__init__(command, None, stdout, stderr)
 
-    def _describe(self):
-        return "%s ran longer than %s s and was killed" % (self.command, self.timeout)
+    def _describe(self) -> str:
+        return f"{self.command} exceeded its timeout of {self.timeout} s and was killed"
 
 
 class ActionError(Exception):
-    """Another action that was called did not succeed."""
+    """A called action did not succeed.
 
-    def __init__(self, message, kind="", traceback=None, execution=None, status="failed"):
+    message: the message of the failure.
+    kind: the name of the exception that the action raised, or the kind of the refusal.
+    traceback: the traceback of the called action, if it has one.
+    execution: the id of the execution; None if the call was refused.
+    status: how the execution ended, or "refused".
+    """
+
+    def __init__(
+        self,
+        message: str,
+        kind: str = "",
+        traceback: str | None = None,
+        execution: str | None = None,
+        status: str = "failed",
+    ) -> None:
         self.message = message
         self.kind = kind
         self.traceback = traceback
         self.execution = execution
         self.status = status
-        text = "%s: %s" % (kind, message) if kind else message
+        text = f"{kind}: {message}" if kind else message
         if execution:
-            text += " (execution %s)" % execution
+            text += f" (execution {execution})"
         if traceback:
-            text += "\n\nits own traceback:\n" + traceback
+            text += f"\n\nTraceback of the called action:\n{traceback}"
         super().__init__(text)
 
 
 class LimitError(Exception):
-    """Something is larger than it may be."""
+    """A summary or an artifact that is larger than its limit."""
 
 
 class ParameterError(Exception):
-    """Parameters that are not what the action takes.
+    """Parameters that do not fit the signature of the action.
 
-    problems: everything that is wrong, as pairs of where (`days`, `hosts[3]`, `limits.cpu`) and what.
+    problems: every error, as pairs of a path (`days`, `hosts[3]`, `limits.cpu`) and a message.
     """
 
-    def __init__(self, problems):
+    def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
         self.problems = list(problems)
-        super().__init__("; ".join("%s: %s" % pair if pair[0] else pair[1] for pair in self.problems))
+        super().__init__(
+            "; ".join(f"{path}: {text}" if path else text for path, text in self.problems)
+        )

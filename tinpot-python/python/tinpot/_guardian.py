@@ -1,43 +1,55 @@
-"""Outlives the worker by a moment, to kill what the worker's interpreters have started. A program of its own.
+"""The guardian: a program that outlives the worker and kills the processes of its interpreters.
 
-Standard input is a pipe that ends with the worker, however that ended. Standard output is an end of the pipe that ties the interpreters to this
-process and to the worker, and is never written to: while this process is there, they adopt what their descendants leave behind.
+Standard input is a pipe that ends with the worker, however the worker ends. Standard output is a
+writing end of the pipe that ties the interpreters to the worker and to this process. Nothing is
+ever written to it: while it is open, the interpreters live, and adopt orphans of their own.
 """
 
+from __future__ import annotations
+
+import contextlib
 import os
 import signal
 import sys
 import time
 
-# How long to go on while killed processes do not disappear (they may be stuck in the kernel), in seconds.
+# The time to go on while killed processes do not disappear, in seconds. They may be stuck in the
+# kernel.
 _PATIENCE = 5.0
 
 
-def main(mark, cgroup):
-    """`mark` is how an entry of the interpreters' environment begins; `cgroup` that of the pool, or nothing."""
+def main(mark: str, cgroup: str) -> None:
+    """Waits for the end of the worker, then kills what it left.
+
+    mark: the first characters of a variable in the environment of the interpreters.
+    cgroup: the path of the pool's cgroup; empty if there is none.
+    """
     os.chdir("/")
-    # Who ends a terminal's or a service's processes asks all of them: this one is needed until the worker has ended.
+    # A terminal or a service manager signals all its processes, and this one has to outlive the
+    # worker.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 4096):
         pass
-    _end(mark.encode(), cgroup)
+    _kill_all(mark.encode(), cgroup)
     if cgroup:
         _remove(cgroup)
 
 
-def _end(mark, cgroup):
-    """Kills the interpreters with that mark, all that belongs to them, and what is in the cgroup."""
-    give_up, pause, stopped = time.monotonic() + _PATIENCE, 0.0005, set()
+def _kill_all(mark: bytes, cgroup: str) -> None:
+    """Kills the marked interpreters, their descendants, and the members of the cgroup."""
+    give_up, pause = time.monotonic() + _PATIENCE, 0.0005
+    stopped: set[int] = set()
     while time.monotonic() < give_up:
-        populated = _kill_cgroup(cgroup)
-        interpreters, others = _belonging(mark, stopped)
-        if not (populated or interpreters or others):
+        is_populated = _kill_cgroup(cgroup)
+        interpreters, others = _find_processes(mark, stopped)
+        if not (is_populated or interpreters or others):
             return
-        # An interpreter goes last: with it the tree of its descendants is lost. It is stopped first, so that they do not become more.
-        last = not others and interpreters <= stopped
+        # The interpreters go last, because the tree of descendants is lost with them. They are
+        # stopped first, so that they start nothing more.
+        is_last = not others and interpreters <= stopped
         for pid in interpreters:
-            _send(pid, signal.SIGKILL if last else signal.SIGSTOP)
+            _send(pid, signal.SIGKILL if is_last else signal.SIGSTOP)
         for pid in others:
             _send(pid, signal.SIGKILL)
         stopped |= interpreters
@@ -45,38 +57,42 @@ def _end(mark, cgroup):
         pause = min(2 * pause, 0.02)
 
 
-def _belonging(mark, known):
-    """The living interpreters, and everything else that is alive and belongs to them or to the `known` ones."""
+def _find_processes(mark: bytes, known: set[int]) -> tuple[set[int], set[int]]:
+    """Returns the living interpreters, and all other processes of these and the `known` ones."""
     processes = _processes()
     marked = {pid for pid in processes if _has_mark(pid, mark)}
     interpreters = {pid for pid in marked if processes[pid][0] not in marked}
     heads, others = interpreters | known, set()
     for pid, (_, group, session) in processes.items():
-        if pid not in heads and (pid in marked or group in heads or session in heads or _descends(processes, pid, heads)):
+        if pid in heads:
+            continue
+        is_member = pid in marked or group in heads or session in heads
+        if is_member or _descends(processes, pid, heads):
             others.add(pid)
     return interpreters, others
 
 
-def _processes():
-    """Parent, process group and session of everything that is alive."""
+def _processes() -> dict[int, tuple[int, int, int]]:
+    """Returns parent, process group and session of every living process."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
-            stat = _read("/proc/%s/stat" % name)
-            # The name in parentheses may hold anything: the fields begin after the last one.
+            stat = _read(f"/proc/{name}/stat")
+            # The name in parentheses can have any characters: fields start after the last one.
             fields = stat.rpartition(b")")[2].split(None, 4)
             if len(fields) == 5 and fields[0] not in (b"Z", b"X"):
-                found[int(name)] = tuple(map(int, fields[1:4]))
+                found[int(name)] = (int(fields[1]), int(fields[2]), int(fields[3]))
     found.pop(os.getpid(), None)
     return found
 
 
-def _has_mark(pid, mark):
-    return any(entry.startswith(mark) for entry in _read("/proc/%d/environ" % pid).split(b"\0"))
+def _has_mark(pid: int, mark: bytes) -> bool:
+    environment = _read(f"/proc/{pid}/environ").split(b"\0")
+    return any(entry.startswith(mark) for entry in environment)
 
 
-def _descends(processes, pid, heads):
-    # A chain longer than the table would be a loop, which a table read over time could show.
+def _descends(processes: dict[int, tuple[int, int, int]], pid: int, heads: set[int]) -> bool:
+    # The table was read over time, so that it can show a loop: the length bounds the search.
     for _ in processes:
         pid = processes[pid][0]
         if pid in heads or pid not in processes:
@@ -84,8 +100,8 @@ def _descends(processes, pid, heads):
     return False
 
 
-def _kill_cgroup(cgroup):
-    """Kills what is in it; whether anything is alive."""
+def _kill_cgroup(cgroup: str) -> bool:
+    """Kills the members of the cgroup; returns True if any is alive."""
     try:
         fd = os.open(cgroup + "/cgroup.kill", os.O_WRONLY)
     except OSError:
@@ -99,22 +115,18 @@ def _kill_cgroup(cgroup):
     return b"populated 1" in _read(cgroup + "/cgroup.events")
 
 
-def _remove(cgroup):
+def _remove(cgroup: str) -> None:
     for folder, _, _ in os.walk(cgroup, topdown=False):
-        try:
+        with contextlib.suppress(OSError):
             os.rmdir(folder)
-        except OSError:
-            pass
 
 
-def _send(pid, number):
-    try:
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(OSError):
         os.kill(pid, number)
-    except OSError:
-        pass
 
 
-def _read(file):
+def _read(file: str) -> bytes:
     try:
         with open(file, "rb") as handle:
             return handle.read()

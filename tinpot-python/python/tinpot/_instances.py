@@ -1,40 +1,47 @@
-"""Classes whose methods are actions: one object each per process."""
+"""Classes whose methods are actions: each has one instance per process."""
+
+from __future__ import annotations
 
 import inspect
 import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
+# Reentrant: a constructor may call an action of another class.
 _lock = threading.RLock()
-_objects = {}
+_instances: dict[type, Any] = {}
 
 
-def find(function):
-    """The class whose objects a function is called on, or None: it stands in no class, or is a static method."""
+def find(function: Callable[..., Any]) -> type | None:
+    """Returns the class of a method; None for a static method or a function outside of a class."""
     outer, _, name = function.__qualname__.rpartition(".")
     if not outer or outer.endswith("<locals>"):
         return None
-    place = sys.modules.get(function.__module__)
+    owner: Any = sys.modules.get(function.__module__)
     for part in outer.split("."):
-        place = getattr(place, part, None)
-    if not isinstance(place, type):
-        raise TypeError("the class %s is not to be found in its module" % outer)
-    found = inspect.getattr_static(place, name, None)
+        owner = getattr(owner, part, None)
+    if not isinstance(owner, type):
+        raise TypeError(f"the class {outer} is not in its module: define it at the top level")
+    found = inspect.getattr_static(owner, name, None)
     if isinstance(found, classmethod):
-        raise TypeError("a class method cannot be an action: make it a static method, or a method of the object")
-    return None if isinstance(found, staticmethod) else place
+        raise TypeError(
+            "a class method cannot be an action: make it a static method or an instance method"
+        )
+    return None if isinstance(found, staticmethod) else owner
 
 
-def instance(kind):
-    """The one object of a class; made, and set up, when it is first needed."""
-    found = _objects.get(kind)
+def instance(owner: type) -> Any:
+    """Returns the instance of a class; the first call constructs it and calls its `setup()`."""
+    found = _instances.get(owner)
     if found is not None:
         return found
     with _lock:
-        found = _objects.get(kind)
+        found = _instances.get(owner)
         if found is None:
-            found = kind()
+            found = owner()
             setup = getattr(found, "setup", None)
             if callable(setup):
                 setup()
-            _objects[kind] = found
+            _instances[owner] = found
         return found

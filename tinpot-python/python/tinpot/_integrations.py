@@ -1,17 +1,30 @@
-"""What other libraries tell: logging with its levels, warnings, and the progress bars of tqdm."""
+"""Integrations of other libraries: logging with levels, warnings, and the progress bars of tqdm."""
+
+from __future__ import annotations
 
 import importlib.util
 import sys
 import warnings
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, TextIO
 
 from tinpot import _context
 
 
-def install():
-    """Puts them in place, for a process that runs actions only. What is not imported yet is met when it is."""
+def install() -> None:
+    """Installs all integrations, in a process that runs nothing but actions.
+
+    A module that is not imported yet is integrated when an action imports it.
+    """
     warnings.showwarning = _show_warning
     late = {}
-    for name, patch in (("logging", _logging), ("tqdm.std", _tqdm)):
+    patches: dict[str, Callable[[Any], None]] = {
+        "logging": _integrate_logging,
+        "tqdm.std": _integrate_tqdm,
+    }
+    for name, patch in patches.items():
         if name in sys.modules:
             patch(sys.modules[name])
         else:
@@ -21,40 +34,56 @@ def install():
 
 
 class _Finder:
-    """Waits for the import of some modules."""
+    """A finder that patches modules when they are imported."""
 
-    def __init__(self, late):
+    def __init__(self, late: dict[str, Callable[[Any], None]]) -> None:
         self._late = late
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
         patch = self._late.pop(name, None)
         if patch is None:
             return None
         if not self._late and self in sys.meta_path:
             sys.meta_path.remove(self)
+        # This finder no longer answers for the name, so that the others are asked.
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, patch)
+            loader: Any = _Loader(spec.loader, patch)
+            spec.loader = loader
         return spec
 
 
 class _Loader:
-    def __init__(self, loader, patch):
+    """A loader that patches the module after it was loaded."""
+
+    def __init__(self, loader: Any, patch: Callable[[Any], None]) -> None:
         self._loader = loader
         self._patch = patch
 
-    def create_module(self, spec):
+    def create_module(self, spec: ModuleSpec) -> Any:
         return self._loader.create_module(spec)
 
-    def exec_module(self, module):
+    def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
         self._patch(module)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     text = warnings.formatwarning(message, category, filename, lineno, line).rstrip("\n")
     context = _context.find()
     if context is None or file is not None:
@@ -63,11 +92,11 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
         context.log("warning", text)
 
 
-def _logging(logging):
-    """Records become lines with their level."""
+def _integrate_logging(logging: Any) -> None:
+    """Writes records to the log of the attempt, with their levels."""
 
-    class Handler(logging.Handler):
-        def emit(self, record):
+    class Handler(logging.Handler):  # type: ignore[misc]
+        def emit(self, record: Any) -> None:
             context = _context.find()
             try:
                 text = self.format(record)
@@ -78,19 +107,22 @@ def _logging(logging):
             except Exception:
                 self.handleError(record)
 
-    class Formatter(logging.Formatter):
-        def formatMessage(self, record):  # noqa: N802, the name is that of the standard library
-            # The root logger says nothing about where a message comes from.
-            return record.message if record.name == "root" else "%s: %s" % (record.name, record.message)
+    class Formatter(logging.Formatter):  # type: ignore[misc]
+        def formatMessage(self, record: Any) -> Any:
+            # The name of the root logger does not say where a message comes from.
+            if record.name == "root":
+                return record.message
+            return f"{record.name}: {record.message}"
 
     handler = Handler()
     handler.setFormatter(Formatter())
     logging.root.addHandler(handler)
-    if logging.root.level == logging.WARNING:  # nobody has said otherwise
+    # The default, which the user has not changed.
+    if logging.root.level == logging.WARNING:
         logging.root.setLevel(logging.INFO)
 
 
-def _level(logging, number):
+def _level(logging: Any, number: int) -> str:
     if number >= logging.ERROR:
         return "error"
     if number >= logging.WARNING:
@@ -98,30 +130,32 @@ def _level(logging, number):
     return "info" if number >= logging.INFO else "debug"
 
 
-def _tqdm(module):
-    """Bars become progress."""
+def _integrate_tqdm(module: Any) -> None:
+    """Reports the outermost bar as progress, and prints none."""
     bar = module.tqdm
-    display = bar.display
+    display, close = bar.display, bar.close
 
-    def display_as_progress(self, msg=None, pos=None):
+    def display_as_progress(self: Any, msg: Any = None, pos: Any = None) -> Any:
         context = _context.find()
-        if context is None or getattr(self, "pos", 0) not in (0, None):  # inner bars say little about the whole
-            return display(self, msg, pos) if context is None else True
+        if context is None:
+            return display(self, msg, pos)
+        # Inner bars do not tell the progress of the whole.
+        if getattr(self, "pos", 0) not in (0, None):
+            return True
         text = str(self.desc or "").rstrip(": ")
         if self.postfix:
-            text = "%s %s" % (text, self.postfix) if text else str(self.postfix)
+            text = f"{text} {self.postfix}" if text else str(self.postfix)
         context.progress(self.n, self.total, text)
         return True
 
-    bar.display = display_as_progress
-    close = bar.close
-
-    def close_as_progress(self):
+    def close_as_progress(self: Any) -> Any:
         if _context.find() is None or self.disable:
             return close(self)
         self.display()
-        self.leave = False  # no last bar on standard error, no line to erase
+        # Keeps tqdm from printing the last state and from erasing its line.
+        self.leave = False
         self.sp = lambda _text: None
         return close(self)
 
+    bar.display = display_as_progress
     bar.close = close_as_progress

@@ -1,4 +1,6 @@
-"""Holds an attempt to its limits of memory, processor time and open files, as far as that is done from within."""
+"""Enforces the limits of memory, processor time and open files from within the interpreter."""
+
+from __future__ import annotations
 
 import errno
 import fcntl
@@ -6,20 +8,35 @@ import math
 import os
 import resource
 import signal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinpot import _run
 from tinpot._errors import LimitExceeded
 
-# The limit of processor time that is in force.
-_cpu_seconds = None
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from tinpot._action import Entry
+    from tinpot._context import Context
+
+    E = TypeVar("E", bound=BaseException)
+
+# The limit of processor time in force, for the signal handler.
+_cpu_seconds: float | None = None
 
 
-def guards(entries, defaults, memory):
-    """What guards which action, by name: those that have a limit. `memory`: whether memory is to be limited here."""
+def guards(
+    entries: Mapping[str, Entry], defaults: Mapping[str, Any], limit_memory: bool
+) -> dict[str, Guard]:
+    """Returns the guards of the actions that have a limit, by name.
+
+    limit_memory: if False, a cgroup limits the memory.
+    """
     found = {}
     for name, entry in entries.items():
         limits = {**defaults, **(entry.limits or {})}
-        if not memory:
+        if not limit_memory:
             limits.pop("memory", None)
         if limits:
             found[name] = Guard(limits)
@@ -29,45 +46,50 @@ def guards(entries, defaults, memory):
 class Guard:
     """The limits of one action."""
 
-    __slots__ = ("memory", "cpu_seconds", "open_files", "max_result")
+    __slots__ = ("cpu_seconds", "max_result", "memory", "open_files")
 
-    def __init__(self, limits):
-        for name in self.__slots__:
-            setattr(self, name, limits.get(name))
+    def __init__(self, limits: Mapping[str, Any]) -> None:
+        self.memory: int | None = limits.get("memory")
+        self.cpu_seconds: float | None = limits.get("cpu_seconds")
+        self.open_files: int | None = limits.get("open_files")
+        self.max_result: int | None = limits.get("max_result")
 
-    def call(self, entry, parameters, control, context):
-        """Calls the function; raises `LimitExceeded` for what comes of a limit."""
+    def call(
+        self, entry: Entry, parameters: dict[str, Any], control: _run.Control, context: Context
+    ) -> Any:
+        """Calls the function within the limits; raises `LimitExceeded` if it exceeds one."""
         try:
-            with _Set(self):
+            with _LimitsInForce(self):
                 return _run.call(entry, parameters, control, context)
-        # The limits are lifted again: there is room for what follows.
+        # The limits are lifted by now: there is memory for the handling of these errors.
         except MemoryError as error:
             if self.memory is None:
                 raise
-            raise _exceeded("memory", "%d bytes" % self.memory) from _bare(error)
+            raise _exceeded("memory", f"{self.memory} bytes") from _without_own_frames(error)
         except OSError as error:
             if self.open_files is None or error.errno != errno.EMFILE:
                 raise
-            raise _exceeded("open_files", self.open_files) from _bare(error)
+            raise _exceeded("open_files", self.open_files) from _without_own_frames(error)
 
 
-class _Set:
-    """Limits in force. They are soft limits of the kernel: processes that the action starts inherit them, each for itself."""
+class _LimitsInForce:
+    """Soft limits of the kernel. Processes that the action starts inherit them, each its own."""
 
-    def __init__(self, guard):
-        self.guard = guard
-        self.before = []
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._before: list[tuple[int, tuple[int, int]]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         global _cpu_seconds
-        guard = self.guard
+        guard = self._guard
         try:
             if guard.open_files is not None:
-                self._limit(resource.RLIMIT_NOFILE, _descriptors(guard.open_files))
+                self._limit(resource.RLIMIT_NOFILE, _descriptor_bound(guard.open_files))
             if guard.cpu_seconds is not None:
-                signal.signal(signal.SIGXCPU, _on_cpu_time)
+                signal.signal(signal.SIGXCPU, _on_cpu_limit)
                 used = resource.getrusage(resource.RUSAGE_SELF)
-                self._limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + guard.cpu_seconds))
+                total = used.ru_utime + used.ru_stime + guard.cpu_seconds
+                self._limit(resource.RLIMIT_CPU, math.ceil(total))
                 _cpu_seconds = guard.cpu_seconds
             if guard.memory is not None:
                 self._limit(resource.RLIMIT_AS, _address_space(guard.memory))
@@ -75,48 +97,50 @@ class _Set:
             self.__exit__()
             raise
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         global _cpu_seconds
         _cpu_seconds = None
-        while self.before:
-            resource.setrlimit(*self.before.pop())
+        while self._before:
+            resource.setrlimit(*self._before.pop())
 
-    def _limit(self, kind, soft):
+    def _limit(self, kind: int, soft: int) -> None:
         before = resource.getrlimit(kind)
-        least = [soft] + [bound for bound in before if bound != resource.RLIM_INFINITY]
-        resource.setrlimit(kind, (min(least), before[1]))
-        self.before.append((kind, before))
+        bounds = [bound for bound in before if bound != resource.RLIM_INFINITY]
+        resource.setrlimit(kind, (min([soft, *bounds]), before[1]))
+        self._before.append((kind, before))
 
 
-def _on_cpu_time(_signal, _frame):
+def _on_cpu_limit(_signal: int, _frame: FrameType | None) -> None:
     if _cpu_seconds is not None:
-        raise _exceeded("cpu_seconds", "%g" % _cpu_seconds)
+        raise _exceeded("cpu_seconds", f"{_cpu_seconds:g}")
 
 
-def _exceeded(name, value):
-    return LimitExceeded("the limit %s of %s was exceeded" % (name, value))
+def _exceeded(name: str, value: object) -> LimitExceeded:
+    # The worker has the same words in `limits.rs`.
+    return LimitExceeded(f"the limit {name} of {value} was exceeded")
 
 
-def _bare(error):
-    return error.with_traceback(_run.own_frames_removed(error.__traceback__))
+def _without_own_frames(error: E) -> E:
+    return error.with_traceback(_run.without_own_frames(error.__traceback__))
 
 
-def _descriptors(further):
-    """The number below which `further` descriptors are free: that is what the kernel limits."""
-    for place in ("/proc/self/fd", "/dev/fd"):
+def _descriptor_bound(count: int) -> int:
+    """Returns the number below which `count` descriptors are free, which the kernel limits."""
+    listed: Iterable[int] = range(16)
+    for folder in ("/proc/self/fd", "/dev/fd"):
         try:
-            listed = [int(name) for name in os.listdir(place)]
+            listed = [int(name) for name in os.listdir(folder)]
             break
         except (OSError, ValueError):
-            listed = range(16)
-    bound = further
+            pass
+    bound = count
     for number in sorted(filter(_is_open, listed)):
         if number < bound:
             bound += 1
     return bound
 
 
-def _is_open(number):
+def _is_open(number: int) -> bool:
     try:
         fcntl.fcntl(number, fcntl.F_GETFD)
     except OSError:
@@ -124,11 +148,15 @@ def _is_open(number):
     return True
 
 
-def _address_space(memory):
-    """How large the address space may become, so that what is in memory stays below `memory`: much of it was never touched."""
+def _address_space(memory: int) -> int:
+    """Returns the address space with which the resident memory stays below `memory`.
+
+    Most of the address space was never touched, and takes no memory.
+    """
     try:
         with open("/proc/self/statm") as statm:
-            size, resident = [int(pages) * resource.getpagesize() for pages in statm.read().split()[:2]]
+            pages = statm.read().split()[:2]
     except OSError:
         return memory
+    size, resident = (int(count) * resource.getpagesize() for count in pages)
     return size + max(memory - resident, 0)

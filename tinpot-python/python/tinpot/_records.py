@@ -1,33 +1,53 @@
 """Types with named fields: dataclass, TypedDict, NamedTuple."""
 
+from __future__ import annotations
+
 import dataclasses
 import inspect
 import sys
 import typing
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
-from tinpot import _docstring, _unions, _encode
-from tinpot._containers import fixed
-from tinpot._types import Kind, SchemaError, Wrong, below, must_be
+from tinpot import _docstring, _encode, _unions
+from tinpot._containers import tuple_of
+from tinpot._types import (
+    Errors,
+    Mismatch,
+    Schema,
+    SchemaError,
+    ValueType,
+    expected,
+    join_path,
+)
 
-_MISSING = dataclasses.MISSING
+if TYPE_CHECKING:
+    from tinpot._annotations import Scope
+
+_MISSING: Any = dataclasses.MISSING
 
 
-def kind(annotation, scope):
-    """The kind of a class with named fields; None when it is another class. `scope` reads the annotations of its fields."""
+def value_type(annotation: Any, scope: Scope) -> ValueType | None:
+    """Returns the type of a class with named fields; None for any other class.
+
+    `scope` reads the annotations of the fields.
+    """
     if dataclasses.is_dataclass(annotation):
         return _dataclass(annotation, scope)
-    if isinstance(annotation, type) and issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
+    is_tuple = isinstance(annotation, type) and issubclass(annotation, tuple)
+    if is_tuple and hasattr(annotation, "_fields"):
         return _named_tuple(annotation, scope)
     if hasattr(annotation, "__required_keys__") and hasattr(annotation, "__total__"):
         return _typed_dict(annotation, scope)
     return None
 
 
-def _dataclass(cls, scope):
-    kinds, required = {}, []
+def _dataclass(cls: Any, scope: Scope) -> ValueType:
+    fields: dict[str, ValueType] = {}
+    required: list[str] = []
     documented = _docstring.parse(_own_doc(cls))
     for field in cls.__dataclass_fields__.values():
-        annotation = scope.resolve(field.type, _owner(cls, field.name))
+        annotation = scope.resolve(field.type, _names_of_owner(cls, field.name))
         if isinstance(annotation, dataclasses.InitVar):
             annotation = annotation.type
         elif field._field_type.name == "_FIELD_CLASSVAR" or not field.init:
@@ -39,18 +59,18 @@ def _dataclass(cls, scope):
         if default is not _MISSING:
             found = _with_default(found, default)
         text = field.metadata.get("description") or documented.parameters.get(field.name)
-        kinds[field.name] = _described(found, text)
-    return _record(cls, kinds, required, documented.description, cls)
+        fields[field.name] = _with_description(found, text)
+    return _record(cls, fields, required, documented.description, cls)
 
 
-def _default(cls, field):
-    """The default of a field in JSON; missing where there is none to show."""
+def _default(cls: Any, field: Any) -> Any:
+    """Returns the default of a field as JSON; `_MISSING` if a form cannot show one."""
     value = field.default
     if value is _MISSING and field.default_factory is not _MISSING:
         try:
-            value, again = field.default_factory(), field.default_factory()
-            # What is made anew each time is no default that a form could send back.
-            if _encode.to_json(value) != _encode.to_json(again) or _encode.is_moment(value):
+            value, second = field.default_factory(), field.default_factory()
+            # A default that differs on each call (an id, the time) must not be sent back.
+            if _encode.to_json(value) != _encode.to_json(second) or _encode.is_moment(value):
                 return _MISSING
         except Exception:
             return _MISSING
@@ -58,134 +78,175 @@ def _default(cls, field):
         return value
     try:
         return _encode.to_json(value)
-    except _encode.Hidden:
+    except _encode.ContainsSecret:
         return _MISSING
     except ValueError as error:
-        raise SchemaError("field %r of %s: the default %s" % (field.name, cls.__name__, error)) from None
+        raise _field_error(cls, field.name, f"the default {error}") from None
 
 
-def _with_default(found, default):
+def _field_error(cls: Any, name: str, message: str) -> SchemaError:
+    return SchemaError(f"field {name!r} of {cls.__name__}: {message}")
+
+
+def _with_default(found: ValueType, default: Any) -> ValueType:
     if default is None:
         found = _unions.or_none(found)
-    return found.changed(schema={**found.schema, "default": default})
+    return found.replace(schema={**found.schema, "default": default})
 
 
-def _described(found, text):
-    return found.changed(schema={**found.schema, "description": text}) if text and "description" not in found.schema else found
+def _with_description(found: ValueType, text: str | None) -> ValueType:
+    if not text or "description" in found.schema:
+        return found
+    return found.replace(schema={**found.schema, "description": text})
 
 
-def _typed_dict(cls, scope):
-    kinds, required = keys_of(cls, scope)
-    return _record(cls, kinds, required, _docstring.parse(_own_doc(cls)).description, dict)
+def _typed_dict(cls: Any, scope: Scope) -> ValueType:
+    keys, required = typed_dict_keys(cls, scope)
+    return _record(cls, keys, required, _docstring.parse(_own_doc(cls)).description, dict)
 
 
-def keys_of(cls, scope):
-    """The kinds of a TypedDict's keys, and which are required."""
-    kinds, required = {}, []
+def typed_dict_keys(cls: Any, scope: Scope) -> tuple[dict[str, ValueType], list[str]]:
+    """Returns the types of a TypedDict's keys, and the names of those that are required."""
+    keys: dict[str, ValueType] = {}
+    required: list[str] = []
     documented = _docstring.parse(_own_doc(cls))
-    for name, annotation in cls.__annotations__.items():
-        annotation = scope.resolve(annotation, _owner(cls, name))
+    for name, written in cls.__annotations__.items():
+        annotation = scope.resolve(written, _names_of_owner(cls, name))
         is_required = name in cls.__required_keys__
+        # The class does not see these qualifiers where annotations are text.
         while True:
-            # Where the annotations were text, the class itself could not see these.
-            form = getattr(typing.get_origin(annotation), "_name", None) or getattr(typing.get_origin(annotation), "__name__", None)
-            if form not in ("Required", "NotRequired", "ReadOnly"):
+            origin = typing.get_origin(annotation)
+            qualifier = getattr(origin, "_name", None) or getattr(origin, "__name__", None)
+            if qualifier not in ("Required", "NotRequired", "ReadOnly"):
                 break
-            is_required = form == "Required" if form != "ReadOnly" else is_required
-            annotation = scope.resolve(typing.get_args(annotation)[0], _owner(cls, name))
-        kinds[name] = _described(_read(cls, name, annotation, scope), documented.parameters.get(name))
+            if qualifier != "ReadOnly":
+                is_required = qualifier == "Required"
+            inner = typing.get_args(annotation)[0]
+            annotation = scope.resolve(inner, _names_of_owner(cls, name))
+        found = _read(cls, name, annotation, scope)
+        keys[name] = _with_description(found, documented.parameters.get(name))
         if is_required:
             required.append(name)
-    return kinds, required
+    return keys, required
 
 
-def _named_tuple(cls, scope):
+def _named_tuple(cls: Any, scope: Scope) -> ValueType:
     annotations = getattr(cls, "__annotations__", {})
-    kinds = []
+    fields = []
     for name in cls._fields:
-        annotation = scope.resolve(annotations.get(name, typing.Any), _owner(cls, name))
+        annotation = scope.resolve(annotations.get(name, typing.Any), _names_of_owner(cls, name))
         found = _read(cls, name, annotation, scope)
         if name in cls._field_defaults:
             try:
                 found = _with_default(found, _encode.to_json(cls._field_defaults[name]))
-            except _encode.Hidden:
+            except _encode.ContainsSecret:
                 pass
             except ValueError as error:
-                raise SchemaError("field %r of %s: the default %s" % (name, cls.__name__, error)) from None
-        kinds.append(found)
-    made = fixed(kinds, cls, cls._fields, len(kinds) - len(cls._field_defaults))
-    return made.changed(schema={**made.schema, "title": cls.__name__})
+                raise _field_error(cls, name, f"the default {error}") from None
+        fields.append(found)
+    made = tuple_of(fields, cls, cls._fields, len(fields) - len(cls._field_defaults))
+    return made.replace(schema={**made.schema, "title": cls.__name__})
 
 
-def _read(cls, name, annotation, scope):
+def _read(cls: Any, name: str, annotation: Any, scope: Scope) -> ValueType:
     try:
-        return scope.kind(annotation, _owner(cls, name))
+        return scope.read(annotation, _names_of_owner(cls, name))
     except SchemaError as error:
-        raise SchemaError("field %r of %s: %s" % (name, cls.__name__, error)) from None
+        raise _field_error(cls, name, str(error)) from None
 
 
-def _owner(cls, name):
-    """The names that an annotation of a field can use: those of the module of the class that has it."""
+def _names_of_owner(cls: Any, name: str) -> dict[str, Any]:
+    """Returns the names that the annotation of a field can use.
+
+    They are those of the module of the class that declares the field, which may be a base class.
+    """
     for base in getattr(cls, "__mro__", (cls,)):
-        if name in base.__dict__.get("__annotations__", {}):
+        if name in base.__dict__.get("__annotations__", {}):  # noqa: RUF063
             cls = base
             break
     return {**getattr(sys.modules.get(cls.__module__), "__dict__", {}), cls.__name__: cls}
 
 
-def _own_doc(cls):
-    """The docstring that was written for a class, not the one that `dataclass` makes or `dict` has."""
+def _own_doc(cls: Any) -> str | None:
+    """Returns the docstring of a class, unless `dataclass` generated it or `dict` has it."""
     text = cls.__dict__.get("__doc__")
-    return None if not text or text.startswith(cls.__name__ + "(") else inspect.cleandoc(text)
+    if not text or text.startswith(cls.__name__ + "("):
+        return None
+    return inspect.cleandoc(text)
 
 
-def _record(cls, kinds, required, description, make):
-    schema = {
-        "type": "object", "title": cls.__name__, "properties": {name: found.schema for name, found in kinds.items()},
-        "required": required, "additionalProperties": False,
+def _record(
+    cls: Any,
+    fields: dict[str, ValueType],
+    required: Collection[str],
+    description: str | None,
+    make: Any,
+) -> ValueType:
+    schema: Schema = {
+        "type": "object",
+        "title": cls.__name__,
+        "properties": {name: found.schema for name, found in fields.items()},
+        "required": required,
+        "additionalProperties": False,
     }
     if description:
         schema["description"] = description
-    takes, needed = {name: found.take for name, found in kinds.items()}, frozenset(required)
+    parsers, needed = {name: found.parse for name, found in fields.items()}, frozenset(required)
 
-    def take(value):
+    def parse(value: Any) -> Any:
         if value.__class__ is not dict:
-            raise must_be("an object", value)
+            raise expected("an object", value)
         try:
-            made = {name: takes[name](inner) for name, inner in value.items()}
+            parsed = {name: parsers[name](inner) for name, inner in value.items()}
         except KeyError:
-            unknown = [name for name in value if name not in takes]
-            if not unknown:
+            # A KeyError may also come from code of the user's, such as `__post_init__`.
+            if all(name in parsers for name in value):
                 raise
-            raise Wrong("has an unknown field") from None
-        if not needed <= made.keys():
-            raise Wrong("lacks a field")
+            raise Mismatch("has an unknown field") from None
+        if not needed <= parsed.keys():
+            raise Mismatch("lacks a field")
         if make is dict:
-            return made
+            return parsed
         try:
-            return make(**made)
+            return make(**parsed)
         except (ValueError, TypeError, AssertionError) as error:
-            # What `__post_init__` refuses.
-            raise Wrong(str(error) or "was refused by %s: %s" % (cls.__name__, type(error).__name__)) from None
+            # `__post_init__` validates.
+            reason = str(error) or f"was refused by {cls.__name__}: {type(error).__name__}"
+            raise Mismatch(reason) from None
 
-    def inside(value, path, found):
+    def explain_inner(value: Any, path: str, errors: Errors) -> None:
         if value.__class__ is dict:
-            explain_fields(kinds, needed, value, path, found, "fields")
+            explain_fields(fields, needed, value, path, errors, "fields")
 
-    plain = make is dict and all(found.plain for found in kinds.values())
-    return Kind(schema, take, plain, inside, arrives=make)
+    is_identity = make is dict and all(found.is_identity for found in fields.values())
+    return ValueType(schema, parse, is_identity, explain_inner, python_class=make)
 
 
-def explain_fields(kinds, needed, value, path, found, what, others=None):
-    """Names every field that is missing, unknown or wrong; `others` is the kind of those that have no kind of their own."""
-    for name in kinds:
+def explain_fields(
+    fields: Mapping[str, ValueType],
+    required: Collection[str],
+    value: Mapping[str, Any],
+    path: str,
+    errors: Errors,
+    what: str,
+    others: ValueType | None = None,
+) -> None:
+    """Adds an error for every field that is missing, unknown or wrong.
+
+    `others` is the type of all fields that are not in `fields`, if such fields are allowed.
+    """
+    for name, field in fields.items():
         if name in value:
-            kinds[name].explain(value[name], below(path, name), found)
-        elif name in needed:
-            found.append((below(path, name), "is required and missing"))
+            field.explain(value[name], join_path(path, name), errors)
+        elif name in required:
+            errors.append((join_path(path, name), "is required and missing"))
     for name in value:
-        if name not in kinds and others is not None:
-            others.explain(value[name], below(path, str(name)), found)
-        elif name not in kinds:
-            message = "is unknown: the %s are %s" % (what, ", ".join(sorted(kinds))) if kinds else "is unknown: there are no %s" % what
-            found.append((below(path, str(name)), message))
+        if name in fields:
+            continue
+        where = join_path(path, str(name))
+        if others is not None:
+            others.explain(value[name], where, errors)
+        elif fields:
+            errors.append((where, f"is unknown: the {what} are {', '.join(sorted(fields))}"))
+        else:
+            errors.append((where, f"is unknown: there are no {what}"))

@@ -1,33 +1,49 @@
-"""Runs one attempt at an action, and puts its outcome into words."""
+"""Runs one attempt of an action, and encodes its outcome as the reply to the worker."""
+
+from __future__ import annotations
 
 import os
 import sys
 import traceback
 import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from tinpot import _encode
-from tinpot._errors import Cancelled
+from tinpot._errors import Cancelled, LimitExceeded, ParameterError
+
+if TYPE_CHECKING:
+    from tinpot._action import Entry
+    from tinpot._context import Context
+    from tinpot._discovery import Discovery
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 CANCELLED = b'{"cancelled":true}'
+# The bound of the search for the part of a result that has no JSON form.
+_MAX_SEARCH_STEPS = 100_000
 
-_to_text = _encode.encode
+encode = _encode.encode
 
 
 class Control:
-    """Where a running attempt can be asked to end."""
+    """The state through which a running attempt is asked to end.
 
-    __slots__ = ("running", "stopped", "hook")
+    running: if True, the code of the action runs, and can be interrupted.
+    stopped: if True, the attempt was asked to end.
+    hook: called to end the attempt, instead of raising `Cancelled`. A coroutine is cancelled
+        through its event loop.
+    """
 
-    def __init__(self):
+    __slots__ = ("hook", "running", "stopped")
+
+    def __init__(self) -> None:
         self.running = False
         self.stopped = False
-        # What to do instead of raising `Cancelled`: a coroutine is cancelled through its event loop.
-        self.hook = None
+        self.hook: Callable[[], object] | None = None
 
 
-def call(entry, parameters, control, context):
-    """Calls the function; a coroutine is run to its end, and so is a generator."""
+def call(entry: Entry, parameters: dict[str, Any], control: Control, context: Context) -> Any:
+    """Calls the function, and runs a coroutine or a generator to its end."""
     if entry.is_async:
         return _call_async(entry, parameters, control, context)
     result = entry.call(parameters, context)
@@ -36,22 +52,27 @@ def call(entry, parameters, control, context):
     return result
 
 
-def _exhaust(generator, context):
-    """What it yields is told as it comes: text is printed, a number or (done, total, message) is progress. It returns its result."""
+def _exhaust(generator: types.GeneratorType[Any, Any, Any], context: Context) -> Any:
+    """Reports the values of a generator as they come, and returns its result."""
     while True:
         try:
             value = next(generator)
         except StopIteration as end:
             return end.value
-        _tell(value, context)
+        _report(value, context)
 
 
-def _tell(value, context):
+def _report(value: Any, context: Context) -> None:
+    """Reports a number, (done, total) or (done, total, message) as progress; prints the rest."""
     if isinstance(value, bool) or value is None:
         return
     if isinstance(value, (int, float)):
         context.progress(value)
-    elif isinstance(value, (tuple, list)) and 2 <= len(value) <= 3 and all(isinstance(part, (int, float)) for part in value[:2]):
+    elif (
+        isinstance(value, (tuple, list))
+        and 2 <= len(value) <= 3
+        and all(isinstance(part, (int, float)) for part in value[:2])
+    ):
         context.progress(*value)
     elif isinstance(value, dict) and "done" in value and set(value) <= {"done", "total", "message"}:
         context.progress(**value)
@@ -59,98 +80,126 @@ def _tell(value, context):
         print(value, flush=True)
 
 
-def _call_async(entry, parameters, control, context):
+def _call_async(
+    entry: Entry, parameters: dict[str, Any], control: Control, context: Context
+) -> Any:
     import asyncio
 
-    async def main():
+    async def main() -> Any:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        control.hook = lambda: loop.call_soon_threadsafe(task.cancel)
+        if task is not None:
+            cancel = task.cancel
+            control.hook = lambda: loop.call_soon_threadsafe(cancel)
         try:
             result = entry.call(parameters, context)
             if not hasattr(result, "__aiter__"):
                 return await result
             async for value in result:
-                _tell(value, context)
+                _report(value, context)
+            return None
         finally:
             control.hook = None
 
     return asyncio.run(main())
 
 
-def succeeded(value, limit):
-    """The reply for a value, as bytes of JSON without a line end."""
+def succeeded(value: Any, limit: int) -> bytes:
+    """Returns the reply for a result, without a line end. `limit` bounds the result in bytes."""
     try:
-        data = b'{"ok":' + _to_text(value).encode() + b"}"
+        data = b'{"ok":' + encode(value).encode() + b"}"
     except UnicodeEncodeError:
-        return failure("ResultError", "the result has text that is not valid Unicode (a lone surrogate)")
+        return failure(
+            "ResultError", "the result has text with a lone surrogate: use valid Unicode"
+        )
     except RecursionError:
         return failure("ResultError", "the result is nested too deep for JSON")
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
-        return failure("ResultError", "the result has no JSON form: %s" % _what_has_no_form(value, error))
+        found = _find_not_encodable(value, error)
+        return failure("ResultError", f"the result has no JSON form: {found}")
+    size = len(data) - len(b'{"ok":}')
     if len(data) > limit:
-        return failure("LimitExceeded", "the limit max_result of %d bytes was exceeded: the result is too large, %d bytes" % (limit, len(data) - 7))
+        return failure(
+            "LimitExceeded",
+            f"the limit max_result of {limit} bytes was exceeded:"
+            f" the result is too large, {size} bytes",
+            code="result_too_large",
+        )
     return data
 
 
-def _what_has_no_form(value, error):
-    """Names the first thing in `value` that has no JSON form, and where it is."""
+def _find_not_encodable(value: Any, error: Exception) -> str:
+    """Describes the first part of a value that has no JSON form, with its path."""
     pending, steps = [("result", value)], 0
-    while pending and steps < 100_000:
+    while pending and steps < _MAX_SEARCH_STEPS:
         steps += 1
         path, value = pending.pop()
         if value is None or isinstance(value, (str, int)):
             continue
         if isinstance(value, float):
             if value != value or value in (float("inf"), float("-inf")):
-                return "%s is %r, which is not JSON" % (path, value)
+                return f"{path} is {value!r}, which is not JSON"
         elif isinstance(value, dict):
             for key in value:
                 try:
                     _encode.key_text(key)
                 except (TypeError, ValueError):
-                    return "%s has a key of type %s" % (path, _type(key))
-            pending.extend(("%s[%r]" % (path, key), value[key]) for key in reversed(list(value)))
+                    return f"{path} has a key of type {_type_name(key)}"
+            pending.extend((f"{path}[{key!r}]", value[key]) for key in reversed(list(value)))
         elif isinstance(value, (list, tuple)):
-            pending.extend(("%s[%d]" % (path, index), value[index]) for index in reversed(range(len(value))))
+            pending.extend((f"{path}[{index}]", value[index]) for index in range(len(value))[::-1])
         else:
             try:
-                pending.append((path, _encode.form(value)))
+                pending.append((path, _encode.encodable(value)))
             except TypeError:
-                return "%s is of type %s" % (path, _type(value))
-            except ValueError as error:
-                return "%s: %s" % (path, error)
+                return f"{path} is of type {_type_name(value)}"
+            except ValueError as inner:
+                return f"{path}: {inner}"
     return str(error)
 
 
-def _type(value):
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
+def _type_name(value: object) -> str:
+    cls = type(value)
+    return (
+        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    )
 
 
-def failed(error, control):
-    """The reply for an exception."""
-    if control.stopped and _comes_of_stop(error):
+def failed(error: BaseException, control: Control) -> bytes:
+    """Returns the reply for an exception."""
+    if control.stopped and _is_caused_by_stop(error):
         return CANCELLED
     if isinstance(error, SystemExit):
-        code = error.code
-        return failure("SystemExit", "called sys.exit(%s)" % ("0" if code is None else repr(code)))
+        code = 0 if error.code is None else error.code
+        return failure("SystemExit", f"called sys.exit({code!r})")
     try:
         text = str(error)
     except Exception:
         text = "(its str() fails)"
     try:
-        lines = traceback.format_exception(type(error), error, own_frames_removed(error.__traceback__))
+        own_removed = without_own_frames(error.__traceback__)
+        lines = traceback.format_exception(type(error), error, own_removed)
         trace = "".join(lines).rstrip()
     except Exception as worse:
-        trace = "(the traceback cannot be formatted: %s)" % type(worse).__name__
-    return failure(type(error).__name__, text, trace)
+        trace = f"(the traceback cannot be formatted: {type(worse).__name__})"
+    return failure(type(error).__name__, text, trace, _code(error))
 
 
-def _comes_of_stop(error):
-    """Whether an exception is the request to end, or was raised while that was on its way up."""
-    asyncio = sys.modules.get("asyncio")
+def _code(error: BaseException) -> str | None:
+    """Returns the failure code of an exception; None for one of the action's own.
+
+    The class decides, not its name: an action may have a class `LimitExceeded` too.
+    """
+    if isinstance(error, LimitExceeded):
+        return "limit_exceeded"
+    return "invalid_parameters" if isinstance(error, ParameterError) else None
+
+
+def _is_caused_by_stop(error: BaseException | None) -> bool:
+    """Returns True if the request to end raised the exception, or an exception behind it."""
+    # The exception of asyncio can only be raised if asyncio is imported.
+    asyncio: Any = sys.modules.get("asyncio")
     kinds = (Cancelled, asyncio.CancelledError) if asyncio else (Cancelled,)
-    seen = set()
+    seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, kinds):
             return True
@@ -159,27 +208,34 @@ def _comes_of_stop(error):
     return False
 
 
-def unknown(name, found):
-    """The reply for an action that is not there."""
-    message = "there is no action %r here" % name
-    for problem in found.problems:
-        message += "\n%s: %s" % (problem["place"], problem["message"])
-    return failure("UnknownAction", message)
+def unknown(name: str, found: Discovery) -> bytes:
+    """Returns the reply for an action that discovery did not find."""
+    message = f"there is no action {name!r}"
+    for load_error in found.load_errors:
+        message += f"\n{load_error['place']}: {load_error['message']}"
+    return failure("UnknownAction", message, code="action_unavailable")
 
 
-def failure(kind, message, trace=None):
-    """The reply for a failure in words."""
+def failure(kind: str, message: str, trace: str | None = None, code: str | None = None) -> bytes:
+    """Returns the reply for a failure.
+
+    code: the failure code of the SDK; None for an error of the action itself.
+    """
     document = {"kind": kind, "message": message}
+    if code is not None:
+        document["code"] = code
     if trace is not None:
         document["traceback"] = trace
-    return ('{"failed":%s}' % _to_text(document)).encode("utf-8", "replace")
+    return f'{{"failed":{encode(document)}}}'.encode("utf-8", "replace")
 
 
-def own_frames_removed(trace):
-    """The traceback from the first frame on that is neither ours nor the import system's."""
+def without_own_frames(trace: types.TracebackType | None) -> types.TracebackType | None:
+    """Returns a traceback without its outer frames in this package and the import system."""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        if os.path.dirname(file) != _HERE and not file.startswith("<frozen importlib") and os.path.basename(os.path.dirname(file)) != "importlib":
+        folder = os.path.dirname(file)
+        is_import = file.startswith("<frozen importlib") or os.path.basename(folder) == "importlib"
+        if folder != _HERE and not is_import:
             break
         trace = trace.tb_next
     return trace

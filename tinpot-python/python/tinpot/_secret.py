@@ -1,10 +1,14 @@
-"""Text that must not be seen."""
+"""Text that must not be shown."""
+
+from __future__ import annotations
 
 from _operator import _compare_digest
 
 
 class Secret:
-    """A password, a token: prints as `***`, in logs, tracebacks and results, and gives its text only to who asks for it.
+    """A password or token.
+
+    It prints as `***`, also in logs, tracebacks and results; only `reveal()` returns its text.
 
         @action
         def login(user: str, password: Secret):
@@ -13,35 +17,38 @@ class Secret:
 
     __slots__ = ("_text",)
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         if not isinstance(text, str):
-            raise TypeError("a Secret is made of text, not of %s" % type(text).__name__)
+            raise TypeError(f"a Secret must be made of text, not of {type(text).__name__}")
         self._text = text
 
-    def reveal(self):
-        """The text itself."""
+    def reveal(self) -> str:
+        """Returns the text."""
         return self._text
 
     @property
-    def value(self):
-        """The text itself."""
+    def value(self) -> str:
+        """The text."""
         return self._text
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "***"
 
     __str__ = __repr__
 
-    def __format__(self, _how):
+    def __format__(self, _spec: str) -> str:
         return "***"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._text)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return _compare_digest(self._text.encode("utf-8", "surrogatepass"), other._text.encode("utf-8", "surrogatepass"))
+        return _compare_digest(
+            self._text.encode("utf-8", "surrogatepass"),
+            other._text.encode("utf-8", "surrogatepass"),
+        )
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(("tinpot.Secret", self._text))

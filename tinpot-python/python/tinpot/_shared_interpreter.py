@@ -1,160 +1,182 @@
-"""Runs many coroutines at once in one interpreter: the actions that ask for it with `concurrency`."""
+"""Runs many coroutines at once in one interpreter: the actions with `concurrency`."""
+
+from __future__ import annotations
 
 import asyncio
 import json
 import sys
+from collections.abc import Iterable
+from socket import socket as Socket
+from typing import Any
 
-from tinpot import _connection, _context, _channel, _run
+from tinpot import _channel, _connection, _context, _run
+from tinpot._discovery import Discovery
 from tinpot._errors import ActionError
 
-# The longest line of the worker: parameters and results of children are bounded there.
-_LINE_MAX = 512 * 1024 * 1024
+# The longest line from the worker, which bounds parameters and results of children itself.
+_MAX_LINE_BYTES = 512 * 1024 * 1024
 
 
-def serve(socket, found, limit, mark, tmp):
-    """Runs what the worker asks for until it is gone."""
+def serve(socket: Socket, found: Discovery, limit: int, mark: str, tmp: str) -> None:
+    """Runs attempts until the worker closes the connection."""
     asyncio.run(_Loop(found, limit, mark, tmp).run(socket))
 
 
 class _Loop:
-    def __init__(self, found, limit, mark, tmp):
-        self.found = found
-        self.entries = found.entries()
-        self.limit = limit
+    def __init__(self, found: Discovery, limit: int, mark: str, tmp: str) -> None:
         self.mark = mark
         self.tmp = tmp
-        self.tasks = {}
-        self.answers = {}
-        self.calls = 0
-        self.writer = None
+        self._found = found
+        self._entries = found.entries()
+        self._limit = limit
+        self._tasks: dict[int, tuple[_run.Control, asyncio.Task[None]]] = {}
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._calls = 0
+        self._writer: asyncio.StreamWriter | None = None
 
-    async def run(self, socket):
-        reader, self.writer = await asyncio.open_connection(sock=socket, limit=_LINE_MAX)
-        sys.stdout = _Stream(sys.stdout, 0)
-        sys.stderr = _Stream(sys.stderr, 1)
+    async def run(self, socket: Socket) -> None:
+        """Reads requests and starts a task for each attempt."""
+        reader, self._writer = await asyncio.open_connection(sock=socket, limit=_MAX_LINE_BYTES)
+        streams: tuple[Any, Any] = (_Stream(sys.stdout, 0), _Stream(sys.stderr, 1))
+        sys.stdout, sys.stderr = streams
         while True:
             line = await reader.readline()
             if not line:
                 return
             request = json.loads(line)
             if "called" in request:
-                answer = self.answers.pop(request["called"], None)
+                answer = self._answers.pop(request["called"], None)
                 if answer is not None and not answer.done():
                     answer.set_result(request)
             elif "cancel" in request:
-                running = self.tasks.get(request["cancel"])
+                running = self._tasks.get(request["cancel"])
                 if running is not None:
                     control, task = running
                     control.stopped = True
                     task.cancel()
             else:
                 control = _run.Control()
-                task = asyncio.create_task(self.attempt(request, control))
-                self.tasks[request["id"]] = (control, task)
+                task = asyncio.create_task(self._attempt(request, control))
+                self._tasks[request["id"]] = (control, task)
 
-    async def attempt(self, request, control):
+    def _write(self, line: bytes) -> None:
+        if self._writer is not None:
+            self._writer.write(line)
+
+    async def _attempt(self, request: dict[str, Any], control: _run.Control) -> None:
         number = request["id"]
-        link = _Link(self, number, control)
-        context = _context.Context(_channel.Attempt(link, request.get("execution"), request.get("fence"), request.get("attempt", 1)))
-        _context._current.set(context)
+        channel = _Channel(self, number, control)
+        attempt = _channel.Attempt(
+            channel, request.get("execution"), request.get("fence"), request.get("attempt", 1)
+        )
+        context = _context.Context(attempt)
+        # Each task has a copy of the context variables.
+        _context.current_context.set(context)
         try:
-            entry = self.entries.get(request["action"])
+            entry = self._entries.get(request["action"])
             if entry is None:
-                reply = _run.unknown(request["action"], self.found)
+                reply = _run.unknown(request["action"], self._found)
             else:
-                reply = _run.succeeded(await entry.call(request["parameters"], context), self.limit)
+                value = await entry.call(request["parameters"], context)
+                reply = _run.succeeded(value, self._limit)
         except BaseException as error:
             reply = _run.failed(error, control)
         finally:
-            self.tasks.pop(number, None)
+            self._tasks.pop(number, None)
         for stream in (0, 1):
-            link.flush(stream)
-        link.closed = True
-        context._attempt.close()
-        self.writer.write(b'{"id":%d,' % number + reply[1:] + b"\n")
+            channel.flush(stream)
+        channel.closed = True
+        attempt.close()
+        self._write(b'{"id":%d,' % number + reply[1:] + b"\n")
 
-    async def call(self, number, request):
-        self.calls += 1
-        request["number"] = self.calls
+    async def call(self, number: int, request: dict[str, Any]) -> _connection.Result:
+        """Calls an action for the attempt with that number."""
+        self._calls += 1
+        request["number"] = self._calls
         request["id"] = number
-        self.answers[self.calls] = answer = asyncio.get_running_loop().create_future()
-        self.writer.write(b'{"call":' + json.dumps(request).encode() + b"}\n")
-        return _connection.judged(await answer)
+        self._answers[self._calls] = answer = asyncio.get_running_loop().create_future()
+        self._write(b'{"call":' + json.dumps(request).encode() + b"}\n")
+        return _connection.unwrap(await answer)
 
 
-class _Link(_channel.PipeLink):
-    """Marked lines that say whose they are."""
+class _Channel(_channel.PipeChannel):
+    """Markup lines that name their attempt."""
 
-    def __init__(self, loop, number, control):
-        super().__init__(loop.mark, control=control, tmp=loop.tmp)
-        self.loop = loop
-        self.number = number
-        self.closed = False
-        self.parts = ["", ""]
+    def __init__(self, loop: _Loop, number: int, control: _run.Control) -> None:
+        super().__init__(loop.mark, None, control, loop.tmp)
+        self._loop = loop
+        self._number = number
+        self._parts = ["", ""]
 
-    def mark(self, text):
+    def send(self, markup: str) -> None:
         for stream in (0, 1):
             self.flush(stream)
-        self._mark('{"a":%d,%s' % (self.number, text[1:]))
+        self._send(f'{{"a":{self._number},{markup[1:]}')
 
-    def _mark(self, text):
-        _channel.write(1, (self.prefix + text + "\n").encode("utf-8", "replace"))
+    def _send(self, markup: str) -> None:
+        _channel.write_all(1, (self.prefix + markup + "\n").encode("utf-8", "replace"))
 
-    def span(self, _number):
-        pass  # each line says which step it belongs to
+    def enter_step(self, number: int) -> None:
+        # Each line names its step.
+        pass
 
-    def write(self, stream, text):
-        whole, end, rest = (self.parts[stream] + text).rpartition("\n")
+    def write(self, stream: int, text: str) -> None:
+        whole, end, rest = (self._parts[stream] + text).rpartition("\n")
         if end:
-            self.lines(stream, whole)
-        while len(rest) > _context._TEXT_MAX:
-            self.lines(stream, rest[: _context._TEXT_MAX])
-            rest = rest[_context._TEXT_MAX :]
-        self.parts[stream] = rest
+            self._send_lines(stream, whole)
+        while len(rest) > _context.MAX_TEXT_LENGTH:
+            self._send_lines(stream, rest[: _context.MAX_TEXT_LENGTH])
+            rest = rest[_context.MAX_TEXT_LENGTH :]
+        self._parts[stream] = rest
 
-    def flush(self, stream):
-        text, self.parts[stream] = self.parts[stream], ""
+    def flush(self, stream: int) -> None:
+        """Sends the part of a line that has no end yet."""
+        text, self._parts[stream] = self._parts[stream], ""
         if text:
-            self.lines(stream, text)
+            self._send_lines(stream, text)
 
-    def lines(self, stream, text):
+    def _send_lines(self, stream: int, text: str) -> None:
         here = _context.find()
-        span = here._span if here is not None and here._attempt.link is self else 0
+        step = here._step if here is not None and here._attempt.channel is self else 0
         for line in text.split("\n"):
-            for at in range(0, len(line) or 1, _context._TEXT_MAX):
-                piece = line[at : at + _context._TEXT_MAX]
-                self._mark('{"a":%d,"o":%d,"m":%s,"s":%d}' % (self.number, stream, _context._escape(piece), span))
+            for at in range(0, len(line) or 1, _context.MAX_TEXT_LENGTH):
+                piece = _context.escape(line[at : at + _context.MAX_TEXT_LENGTH])
+                self._send(f'{{"a":{self._number},"o":{stream},"m":{piece},"s":{step}}}')
 
-    def call(self, _request):
-        raise ActionError("this action runs together with others: use `await ctx.call_async(…)`", kind="InvalidInput")
+    def call(self, request: dict[str, Any]) -> _connection.Result:
+        raise ActionError(
+            "this action shares an interpreter with others, which `call` would block:"
+            " use `await ctx.call_async(…)`",
+            kind="InvalidInput",
+        )
 
-    def call_async(self, request):
-        return self.loop.call(self.number, request)
+    async def call_async(self, request: dict[str, Any]) -> _connection.Result:
+        return await self._loop.call(self._number, request)
 
 
 class _Stream:
-    """Stands for `sys.stdout` or `sys.stderr`: what a coroutine prints is its own attempt's."""
+    """Replaces `sys.stdout` or `sys.stderr`: output of a coroutine goes to its attempt's log."""
 
-    def __init__(self, original, number):
+    def __init__(self, original: Any, number: int) -> None:
         self._original = original
         self._number = number
 
-    def write(self, text):
+    def write(self, text: str) -> Any:
         context = _context.find()
-        if context is None or context._attempt.link.closed:
+        if context is None or context._attempt.channel.closed:
             return self._original.write(text)
-        context._attempt.link.write(self._number, text)
+        context._attempt.channel.write(self._number, text)
         return len(text)
 
-    def writelines(self, lines):
+    def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
 
-    def flush(self):
+    def flush(self) -> None:
         self._original.flush()
 
-    def isatty(self):
+    def isatty(self) -> bool:
         return False
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)

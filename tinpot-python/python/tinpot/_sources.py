@@ -1,23 +1,39 @@
-"""Serves the Python files below a directory as they were at one moment, whatever is on the disk by now.
+"""Imports copies of Python files, which stay the same when the files on disk change.
 
-The worker keeps a copy of each file, so that all interpreters of one generation load the same: also one that starts while a file is edited,
-or while a broken file keeps its last good version.
+The worker keeps a copy of each file. All interpreters of one generation load the same copies: also
+an interpreter that starts while a file is edited, or after a file was broken.
 """
+
+from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
 import marshal
 import os
 import sys
+from collections.abc import Callable, Mapping
+from types import CodeType, ModuleType
+from typing import Any
+
+ModuleSpec = importlib.machinery.ModuleSpec
 
 
 class Sources:
-    """The copies, and the import system's way to them."""
+    """The copies of all files, and a path hook for the import system."""
 
-    def __init__(self, root, store, names, loading):
-        """`names` are the names of the copies in `store` by file, relative to `root`; none for a file that cannot be read.
+    def __init__(
+        self,
+        root: str,
+        store: str,
+        names: Mapping[str, str | None],
+        loading: Callable[[list[str]], object],
+    ) -> None:
+        """Describes the files below `root`.
 
-        `loading` is told which file is being loaded, after those that wait for it; until `settle` is called.
+        names: the names of the copies in `store`, by path relative to `root`; None for a file that
+            cannot be read.
+        loading: called with the file that is being loaded, after those that wait for it, until
+            `finish` is called.
         """
         self.root = root
         self.store = store
@@ -28,108 +44,120 @@ class Sources:
             while folder not in self.folders:
                 self.folders.add(folder)
                 folder = os.path.dirname(folder)
-        self._loading = loading
-        self._stack = []
+        self._loading: Callable[[list[str]], object] | None = loading
+        self._stack: list[str] = []
 
-    def install(self):
+    def install(self) -> None:
+        """Adds the path hook."""
         sys.path_hooks.insert(0, self._finder)
         sys.path_importer_cache.clear()
 
-    def files(self):
-        """The files that may have actions, folder by folder as `os.walk` finds them."""
+    def files(self) -> list[str]:
+        """Returns the files that can have actions, in the order of `os.walk`."""
         found = []
         for file in self.names:
-            folders, name = _split(file)
-            hidden = any(folder.startswith("_") for folder in folders)
-            if not hidden and (not name.startswith("_") or (name == "__init__.py" and folders)):
+            *folders, name = file.split(os.sep)
+            is_hidden = any(folder.startswith("_") for folder in folders)
+            is_package = name == "__init__.py" and bool(folders)
+            if not is_hidden and (is_package or not name.startswith("_")):
                 found.append((folders, name, file))
         return [file for _, _, file in sorted(found)]
 
-    def has(self, path):
+    def has(self, path: str) -> bool:
+        """Returns True if there is a copy of the file with that path."""
         return self.relative(path) in self.names
 
-    def spec(self, fullname, path, locations=None):
-        """How a module is loaded from its copy; None when there is no such file."""
+    def spec(
+        self, fullname: str, path: str, locations: list[str] | None = None
+    ) -> ModuleSpec | None:
+        """Returns the spec that loads a module from its copy; None if there is none."""
         file = self.relative(path)
-        if file not in self.names:
+        if file is None or file not in self.names:
             return None
         loader = _Loader(fullname, path, self, file)
-        return importlib.util.spec_from_file_location(fullname, path, loader=loader, submodule_search_locations=locations)
+        return importlib.util.spec_from_file_location(
+            fullname, path, loader=loader, submodule_search_locations=locations
+        )
 
-    def relative(self, path):
-        """The file as it is called here; None for what is elsewhere."""
+    def relative(self, path: str) -> str | None:
+        """Returns a path relative to `root`; None if it is elsewhere."""
         if path == self.root:
             return ""
-        return path[len(self.root) + 1 :] if path.startswith(self.root + os.sep) else None
+        prefix = self.root + os.sep
+        return path[len(prefix) :] if path.startswith(prefix) else None
 
-    def copy(self, file):
-        """The path of the copy."""
+    def copy(self, file: str) -> str | None:
+        """Returns the path of the copy of a file."""
         name = self.names[file]
         return None if name is None else os.path.join(self.store, name)
 
-    def begin(self, file):
+    def begin(self, file: str) -> None:
+        """Notes that the import of a file begins."""
         self._stack.append(file)
         if self._loading is not None and self._stack[-2:-1] != [file]:
             self._loading(self._stack)
 
-    def end(self):
+    def end(self) -> None:
+        """Notes that the import of the innermost file has ended."""
         file = self._stack.pop()
         if self._loading is not None and self._stack and self._stack[-1] != file:
             self._loading(self._stack)
 
-    def settle(self):
-        """Everything is imported that was to be: what actions import later is nobody's business."""
+    def finish(self) -> None:
+        """Stops the reports: imports that actions make later are no part of discovery."""
         self._loading = None
 
-    def _finder(self, path):
+    def _finder(self, path: str) -> _Finder:
         for candidate in (os.path.abspath(path), os.path.realpath(path)):
             folder = self.relative(candidate)
-            if folder in self.folders:
+            if folder is not None and folder in self.folders:
                 return _Finder(self, path, folder)
         raise ImportError("not a folder of actions", path=path)
 
 
 class _Finder(importlib.machinery.FileFinder):
-    """Finds the modules of one folder. What is not written in Python is looked for on the disk."""
+    """Finds the modules of one folder. Finds extension modules on the disk."""
 
-    def __init__(self, sources, path, folder):
-        super().__init__(path, (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES))
+    def __init__(self, sources: Sources, path: str, folder: str) -> None:
+        extensions = importlib.machinery.EXTENSION_SUFFIXES
+        super().__init__(path, (importlib.machinery.ExtensionFileLoader, extensions))
         self._sources = sources
         self._folder = os.path.join(sources.root, folder) if folder else sources.root
 
-    def find_spec(self, fullname, target=None):
-        place = os.path.join(self._folder, fullname.rpartition(".")[2])
-        spec = self._sources.spec(fullname, os.path.join(place, "__init__.py"), [place])
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
+        # In the order of the standard finder: package, extension module, module, namespace.
+        path = os.path.join(self._folder, fullname.rpartition(".")[2])
+        spec = self._sources.spec(fullname, os.path.join(path, "__init__.py"), [path])
         if spec is not None:
             return spec
         other = super().find_spec(fullname, target)
         if other is not None and other.loader is not None:
             return other
-        spec = self._sources.spec(fullname, place + ".py")
+        spec = self._sources.spec(fullname, path + ".py")
         if spec is not None:
             return spec
-        if other is None and self._sources.relative(place) in self._sources.folders:
-            other = importlib.machinery.ModuleSpec(fullname, None)
-            other.submodule_search_locations = [place]
+        if other is None and self._sources.relative(path) in self._sources.folders:
+            other = ModuleSpec(fullname, None)
+            other.submodule_search_locations = [path]
         return other
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Loads one module from its copy, under the path that it has for people."""
+    """Loads one module from its copy, under the path of the original."""
 
-    def __init__(self, fullname, path, sources, file):
+    def __init__(self, fullname: str, path: str, sources: Sources, file: str) -> None:
         super().__init__(fullname, path)
         self._sources = sources
         self._file = file
 
-    def exec_module(self, module):
+    def exec_module(self, module: ModuleType) -> None:
         self._sources.begin(self._file)
         try:
             super().exec_module(module)
         finally:
             self._sources.end()
 
-    def get_code(self, fullname):
+    def get_code(self, fullname: str) -> Any:
         copy = self._sources.copy(self._file)
         if copy is None:
             return super().get_code(fullname)
@@ -140,10 +168,10 @@ class _Loader(importlib.machinery.SourceFileLoader):
             pass
         with open(copy, "rb") as source:
             code = self.source_to_code(source.read(), self.path)
-        _keep(copy + "c", code)
+        _save_code(copy + "c", code)
         return code
 
-    def get_source(self, fullname):
+    def get_source(self, fullname: str) -> str | None:
         copy = self._sources.copy(self._file)
         if copy is None:
             return super().get_source(fullname)
@@ -151,17 +179,12 @@ class _Loader(importlib.machinery.SourceFileLoader):
             return importlib.util.decode_source(source.read())
 
 
-def _keep(path, code):
-    """Saves the next interpreter the compilation; the file is there with all that belongs into it, or not at all."""
-    own = "%s.%d" % (path, os.getpid())
+def _save_code(path: str, code: CodeType) -> None:
+    """Saves compiled code for the next interpreter, atomically."""
+    temporary = f"{path}.{os.getpid()}"
     try:
-        with open(own, "wb") as file:
+        with open(temporary, "wb") as file:
             marshal.dump(code, file)
-        os.replace(own, path)
+        os.replace(temporary, path)
     except (OSError, ValueError):
         pass
-
-
-def _split(file):
-    *folders, name = file.split(os.sep)
-    return folders, name

@@ -1,200 +1,231 @@
-"""What the types of parameters have in common, the plain ones, and the words for what is wrong with a value."""
+"""The base of parameter types, the plain types, and the wording of errors.
+
+The coordinator validates parameters with the same words; keep both in step.
+"""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
-# A type that is nested deeper than this is refused when it is loaded.
-TYPE_DEPTH = 32
-# So deep may a value be where its type does not say (`Any`); the coordinator takes no more either.
-VALUE_DEPTH = 128
-# So many wrong fields are named.
-PROBLEMS = 50
+# A type that is nested deeper than this is refused when its file is loaded.
+MAX_TYPE_DEPTH = 32
+# The depth to which a value of type `Any` may be nested. The coordinator has the same bound.
+MAX_VALUE_DEPTH = 128
+# The number of errors that one message lists.
+MAX_ERRORS = 50
 
-# In which order the members of a union are tried.
+# The order in which a union tries its members.
 CHOICE, FORMAT, PLAIN, FLOAT, COMPOUND, ANYTHING = range(6)
+
+Schema = dict[str, Any]
+# Pairs of a path and a message.
+Errors = list[tuple[str, str]]
+Parse = Callable[[Any], Any]
+ExplainInner = Callable[[Any, str, Errors], None]
 
 
 class SchemaError(Exception):
-    """A parameter whose annotation or default cannot be offered."""
+    """An annotation or default for which there is no schema."""
 
 
-class Wrong(Exception):
-    """A JSON value that is not of a type; its text says what would be right."""
+class Mismatch(Exception):
+    """A JSON value that is not of the expected type; the text names what is expected."""
 
 
-class Kind:
+class ValueType:
     """A type that a parameter can have.
 
     schema: its JSON Schema.
-    take: makes the Python value of a JSON value, or raises `Wrong`.
-    plain: whether `take` gives back what it is given.
-    inside: names what is wrong within a value: called with the value, its path and the list of what was found.
-    rank: when it is tried in a union.
-    arrives: the class of the Python values, if it is one.
+    parse: converts a JSON value to a Python value, or raises `Mismatch`.
+    is_identity: True if `parse` returns its argument unchanged.
+    explain_inner: adds the errors within a value to a list, given the value and its path.
+    rank: the position in the order in which a union tries its members.
+    python_class: the class of the Python values, if there is exactly one.
     """
 
-    __slots__ = ("schema", "take", "plain", "inside", "rank", "arrives")
+    __slots__ = ("explain_inner", "is_identity", "parse", "python_class", "rank", "schema")
 
-    def __init__(self, schema, take, plain=False, inside=None, rank=COMPOUND, arrives=None):
+    def __init__(
+        self,
+        schema: Schema,
+        parse: Parse,
+        is_identity: bool = False,
+        explain_inner: ExplainInner | None = None,
+        rank: int = COMPOUND,
+        python_class: Any = None,
+    ) -> None:
         self.schema = schema
-        self.take = take
-        self.plain = plain
-        self.inside = inside
+        self.parse = parse
+        self.is_identity = is_identity
+        self.explain_inner = explain_inner
         self.rank = rank
-        self.arrives = arrives
+        self.python_class = python_class
 
-    def changed(self, **changes):
+    def replace(self, **changes: Any) -> ValueType:
+        """Returns a copy with some attributes replaced."""
         values = {name: getattr(self, name) for name in self.__slots__}
         values.update(changes)
-        return Kind(**values)
+        return ValueType(**values)
 
-    def explain(self, value, path, found):
-        """Adds everything that is wrong with `value` to `found`, as pairs of path and message."""
-        if len(found) >= PROBLEMS:
+    def explain(self, value: Any, path: str, errors: Errors) -> None:
+        """Adds every error of `value` to `errors`."""
+        if len(errors) >= MAX_ERRORS:
             return
-        known = len(found)
-        if self.inside is not None:
-            self.inside(value, path, found)
-        if len(found) == known:
+        known = len(errors)
+        if self.explain_inner is not None:
+            self.explain_inner(value, path, errors)
+        if len(errors) == known:
             try:
-                self.take(value)
-            except Wrong as wrong:
-                found.append((path, str(wrong)))
+                self.parse(value)
+            except Mismatch as mismatch:
+                errors.append((path, str(mismatch)))
 
 
-def below(path, name):
-    return "%s.%s" % (path, name) if path else name
+def join_path(path: str, name: str) -> str:
+    """Returns the path of a field of the value at `path`."""
+    return f"{path}.{name}" if path else name
 
 
-# Words, as the coordinator has them.
-
-_TYPES = {
-    "string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false", "array": "a list",
-    "object": "an object", "null": "null",
+_TYPE_WORDS = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+_CLASSES: dict[str, type] = {
+    "string": str,
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+    "null": type(None),
 }
 
 
-def kind_of(value):
-    """What a JSON value is, in words."""
+def describe_value(value: object) -> str:
+    """Describes a JSON value in an error."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "a boolean"
     if isinstance(value, float):
-        return "the number %r" % value
+        return f"the number {value!r}"
     if isinstance(value, int):
-        return "the integer %s" % shown(value)
+        return f"the integer {shorten(value)}"
     if isinstance(value, str):
         return "a string"
     if isinstance(value, list):
         return "a list"
     if isinstance(value, dict):
         return "an object"
-    return "a value of type %s" % type(value).__name__
+    return f"a value of type {type(value).__name__}"
 
 
-def shown(value):
-    """A JSON value as an error shows it, however large."""
+def shorten(value: object) -> str:
+    """Returns the JSON text of a value for an error, cut after 80 characters."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
-        return kind_of(value) if not isinstance(value, int) else "with too many digits"
+        return describe_value(value) if not isinstance(value, int) else "with too many digits"
     return text if len(text) <= 80 else text[:80] + "…"
 
 
-def types_of(schema):
-    """The names of the JSON types that a schema allows; nothing when it allows all."""
+def json_types(schema: Schema) -> list[str]:
+    """Returns the JSON types that a schema allows; an empty list if it allows all."""
     if "anyOf" in schema:
-        return [name for member in schema["anyOf"] for name in types_of(member)]
-    kinds = schema.get("type", [])
-    return kinds if isinstance(kinds, list) else [kinds]
+        return [name for member in schema["anyOf"] for name in json_types(member)]
+    names = schema.get("type", [])
+    return names if isinstance(names, list) else [names]
 
 
-def describe(schema):
-    """What a schema asks for, in words."""
-    names = []
-    for kind in types_of(schema):
-        if _TYPES[kind] not in names:
-            names.append(_TYPES[kind])
-    return " or ".join(names) or "anything"
+def describe_schema(schema: Schema) -> str:
+    """Describes the values that a schema allows."""
+    words = dict.fromkeys(_TYPE_WORDS[name] for name in json_types(schema))
+    return " or ".join(words) or "anything"
 
 
-def must_be(what, value):
-    return Wrong("must be %s, not %s" % (what, kind_of(value)))
+def expected(what: str, value: object) -> Mismatch:
+    """Returns the error for a value that should be `what`."""
+    return Mismatch(f"must be {what}, not {describe_value(value)}")
 
 
-def fits_type(name, value):
-    """Whether a JSON value is of a JSON type."""
+def is_json_type(name: str, value: object) -> bool:
+    """Returns True if a JSON value is of a JSON type."""
     if name == "integer":
         return value.__class__ is int
     if name == "number":
         return value.__class__ in (int, float)
-    return {"string": str, "boolean": bool, "array": list, "object": dict, "null": type(None)}[name] is value.__class__
+    return _CLASSES[name] is value.__class__
 
 
-# The plain types.
-
-
-def _take_str(value):
+def _parse_str(value: Any) -> Any:
     if value.__class__ is str:
         return value
-    raise must_be("a string", value)
+    raise expected("a string", value)
 
 
-def _take_int(value):
+def _parse_int(value: Any) -> Any:
     if value.__class__ is int:
         return value
-    raise must_be("an integer", value)
+    raise expected("an integer", value)
 
 
-def _take_float(value):
+def _parse_float(value: Any) -> Any:
     if value.__class__ is float:
+        # False for NaN and the infinities.
         if value - value == 0.0:
             return value
-        raise Wrong("must be a number, not %r" % value)
+        raise Mismatch(f"must be a number, not {value!r}")
     if value.__class__ is int:
         try:
             return float(value)
         except OverflowError:
-            raise Wrong("is too large for a number: %s" % shown(value)) from None
-    raise must_be("a number", value)
+            raise Mismatch(f"is too large for a number: {shorten(value)}") from None
+    raise expected("a number", value)
 
 
-def _take_bool(value):
+def _parse_bool(value: Any) -> Any:
     if value is True or value is False:
         return value
-    raise must_be("true or false", value)
+    raise expected("true or false", value)
 
 
-def _take_none(value):
-    if value is None:
-        return value
-    raise must_be("null", value)
+def _parse_none(value: Any) -> None:
+    if value is not None:
+        raise expected("null", value)
 
 
-def take_anything(value):
+def parse_any(value: Any) -> Any:
+    """Returns a JSON value of any type; raises `Mismatch` for what JSON does not have."""
     if value.__class__ in (str, int, bool, type(None)):
         return value
+    # Not recursive: a value may be nested deeper than Python's stack.
     pending = [(value, 1)]
     while pending:
         one, depth = pending.pop()
         if one.__class__ is float:
-            _take_float(one)
+            _parse_float(one)
         elif one.__class__ in (list, dict):
-            if depth > VALUE_DEPTH:
-                raise Wrong("is more than %d deep" % VALUE_DEPTH)
+            if depth > MAX_VALUE_DEPTH:
+                raise Mismatch(f"is more than {MAX_VALUE_DEPTH} deep")
             if one.__class__ is dict:
                 if not all(key.__class__ is str for key in one):
-                    raise Wrong("must have text as the names of fields")
+                    raise Mismatch("must have text as the names of fields")
                 one = one.values()
             pending.extend((inner, depth + 1) for inner in one)
         elif one is not None and one.__class__ not in (str, int, bool):
-            raise must_be("JSON", one)
+            raise expected("JSON", one)
     return value
 
 
-STR = Kind({"type": "string"}, _take_str, plain=True, rank=PLAIN, arrives=str)
-INT = Kind({"type": "integer"}, _take_int, plain=True, rank=PLAIN, arrives=int)
-FLOAT_KIND = Kind({"type": "number"}, _take_float, rank=FLOAT, arrives=float)
-BOOL = Kind({"type": "boolean"}, _take_bool, plain=True, rank=PLAIN, arrives=bool)
-NONE = Kind({"type": "null"}, _take_none, plain=True, rank=CHOICE, arrives=type(None))
-ANY = Kind({}, take_anything, plain=True, rank=ANYTHING)
+STR = ValueType({"type": "string"}, _parse_str, True, rank=PLAIN, python_class=str)
+INT = ValueType({"type": "integer"}, _parse_int, True, rank=PLAIN, python_class=int)
+# Not an identity: an integer in JSON becomes a float.
+NUMBER = ValueType({"type": "number"}, _parse_float, rank=FLOAT, python_class=float)
+BOOL = ValueType({"type": "boolean"}, _parse_bool, True, rank=PLAIN, python_class=bool)
+NONE = ValueType({"type": "null"}, _parse_none, True, rank=CHOICE, python_class=type(None))
+ANY = ValueType({}, parse_any, True, rank=ANYTHING)

@@ -1,93 +1,128 @@
-"""Optional and Union: one value of several types."""
+"""Optional and Union: a value of one of several types."""
 
-from tinpot._types import ANYTHING, NONE, PROBLEMS, Kind, Wrong, describe, fits_type, kind_of, types_of
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tinpot._types import (
+    ANYTHING,
+    MAX_ERRORS,
+    NONE,
+    Errors,
+    Mismatch,
+    Schema,
+    ValueType,
+    describe_schema,
+    describe_value,
+    expected,
+    is_json_type,
+    json_types,
+)
 
 
-def either(kinds):
-    """The kind of a value that is of one of several."""
-    flat = []
-    for kind in kinds:
-        if not any(kind is known for known in flat):
-            flat.append(kind)
-    if any(not kind.schema for kind in flat):
-        return next(kind for kind in flat if not kind.schema)
+def one_of(types: Iterable[ValueType]) -> ValueType:
+    """Returns the type of a value that has one of several types."""
+    flat: list[ValueType] = []
+    for member in types:
+        if not any(member is known for known in flat):
+            flat.append(member)
+    for member in flat:
+        if not member.schema:
+            return member
     if len(flat) == 1:
         return flat[0]
-    rest = [kind for kind in flat if kind.schema != {"type": "null"}]
+    rest = [member for member in flat if member.schema != {"type": "null"}]
     if len(rest) == 1 and len(rest) < len(flat):
         return or_none(rest[0])
-    schema = either_schema([kind.schema for kind in flat])
-    ordered = sorted(flat, key=lambda kind: kind.rank)
-    takes = tuple(kind.take for kind in ordered)
-    what = describe(schema)
+    schema = union_schema([member.schema for member in flat])
+    ordered = sorted(flat, key=lambda member: member.rank)
+    parsers = tuple(member.parse for member in ordered)
+    what = describe_schema(schema)
 
-    def take(value):
-        for one in takes:
+    def parse(value: Any) -> Any:
+        for parser in parsers:
             try:
-                return one(value)
-            except Wrong:
+                return parser(value)
+            except Mismatch:
                 pass
-        raise Wrong("must be %s, not %s" % (what, kind_of(value)) if not _fitting(ordered, value) else "fits none of its types")
+        if _candidates(ordered, value):
+            raise Mismatch("fits none of its types")
+        raise expected(what, value)
 
-    def inside(value, path, found):
-        fitting = _fitting(ordered, value)
-        # Where one of them must be meant, that one says what is wrong; a value that one takes has nothing wrong within.
-        if len(fitting) > 1 and value.__class__ is dict:
-            fitting = [kind for kind in fitting if _marked(kind.schema, value)] or fitting
-        if any(_takes(kind, value) for kind in fitting):
+    def explain_inner(value: Any, path: str, errors: Errors) -> None:
+        candidates = _candidates(ordered, value)
+        # A field with a single allowed value tells members apart that are all objects.
+        if len(candidates) > 1 and value.__class__ is dict:
+            tagged = [member for member in candidates if _has_tags(member.schema, value)]
+            candidates = tagged or candidates
+        if any(_parses(member, value) for member in candidates):
             return
-        if len(fitting) == 1:
-            fitting[0].explain(value, path, found)
-        elif fitting and len(found) < PROBLEMS:
+        if len(candidates) == 1:
+            candidates[0].explain(value, path, errors)
+        elif candidates and len(errors) < MAX_ERRORS:
             reasons = []
-            for kind in fitting:
-                one = []
-                kind.explain(value, "", one)
-                reasons.append(", ".join("%s %s" % pair if pair[0] else pair[1] for pair in one[:3]))
-            found.append((path, " or ".join(reasons)))
+            for member in candidates:
+                found: Errors = []
+                member.explain(value, "", found)
+                reasons.append(
+                    ", ".join(f"{where} {text}" if where else text for where, text in found[:3])
+                )
+            errors.append((path, " or ".join(reasons)))
 
-    return Kind(schema, take, plain=all(kind.plain for kind in flat), inside=inside, rank=max(kind.rank for kind in flat))
-
-
-def or_none(kind):
-    """The kind, and None."""
-    if kind.rank == ANYTHING or kind is NONE:
-        return kind
-    inner = kind.take
-
-    def take(value):
-        return None if value is None else inner(value)
-
-    def inside(value, path, found):
-        if value is not None and any(fits_type(name, value) for name in types_of(kind.schema)):
-            kind.explain(value, path, found)
-        elif value is not None:
-            found.append((path, "must be %s, not %s" % (describe(schema), kind_of(value))))
-
-    schema = nullable(kind.schema)
-    return Kind(schema, take, kind.plain, inside, kind.rank, kind.arrives)
+    return ValueType(
+        schema,
+        parse,
+        all(member.is_identity for member in flat),
+        explain_inner,
+        max(member.rank for member in flat),
+    )
 
 
-def nullable(schema):
-    """The schema, and null."""
+def or_none(inner: ValueType) -> ValueType:
+    """Returns the type of a value that is of type `inner` or None."""
+    if inner.rank == ANYTHING or inner is NONE:
+        return inner
+    inner_parse = inner.parse
+    schema = nullable(inner.schema)
+
+    def parse(value: Any) -> Any:
+        return None if value is None else inner_parse(value)
+
+    def explain_inner(value: Any, path: str, errors: Errors) -> None:
+        if value is None:
+            return
+        if any(is_json_type(name, value) for name in json_types(inner.schema)):
+            inner.explain(value, path, errors)
+        else:
+            what = describe_schema(schema)
+            errors.append((path, f"must be {what}, not {describe_value(value)}"))
+
+    return ValueType(
+        schema, parse, inner.is_identity, explain_inner, inner.rank, inner.python_class
+    )
+
+
+def nullable(schema: Schema) -> Schema:
+    """Returns a schema that also allows null."""
     if "anyOf" in schema:
-        if any("null" in types_of(member) for member in schema["anyOf"]):
+        if any("null" in json_types(member) for member in schema["anyOf"]):
             return schema
-        return {**schema, "anyOf": schema["anyOf"] + [{"type": "null"}]}
-    types = types_of(schema)
+        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
+    types = json_types(schema)
     if not types or "null" in types:
         return schema
-    schema = {**schema, "type": types + ["null"]}
+    schema = {**schema, "type": [*types, "null"]}
     if "enum" in schema:
-        schema["enum"] = schema["enum"] + [None]
+        schema["enum"] = [*schema["enum"], None]
         if "x-enum-names" in schema:
-            schema["x-enum-names"] = schema["x-enum-names"] + [None]
+            schema["x-enum-names"] = [*schema["x-enum-names"], None]
     return schema
 
 
-def either_schema(schemas):
-    """One schema for either of several; null is folded into `type` where that says the same."""
-    flat = []
+def union_schema(schemas: Sequence[Schema]) -> Schema:
+    """Returns one schema for several; null moves into `type` where that means the same."""
+    flat: list[Schema] = []
     for schema in schemas:
         for member in schema["anyOf"] if set(schema) == {"anyOf"} else [schema]:
             if member not in flat:
@@ -97,31 +132,33 @@ def either_schema(schemas):
     if len(flat) == 1:
         return flat[0]
     if all(set(schema) == {"type"} for schema in flat):
-        names = []
-        for schema in flat:
-            names.extend(name for name in types_of(schema) if name not in names)
-        return {"type": names}
+        names = dict.fromkeys(name for schema in flat for name in json_types(schema))
+        return {"type": list(names)}
     rest = [schema for schema in flat if schema != {"type": "null"}]
     if len(rest) == 1:
         return nullable(rest[0])
     return {"anyOf": rest + ([{"type": "null"}] if len(rest) < len(flat) else [])}
 
 
-def _fitting(kinds, value):
-    return [kind for kind in kinds if any(fits_type(name, value) for name in types_of(kind.schema))]
+def _candidates(types: Iterable[ValueType], value: Any) -> list[ValueType]:
+    return [
+        member
+        for member in types
+        if any(is_json_type(name, value) for name in json_types(member.schema))
+    ]
 
 
-def _marked(schema, value):
-    """Whether all fields of an object that can have one value only have that value."""
+def _has_tags(schema: Schema, value: dict[str, Any]) -> bool:
+    """Returns True if every field that allows a single value has that value."""
     for name, inner in schema.get("properties", {}).items():
         if len(inner.get("enum", ())) == 1 and value.get(name) not in inner["enum"]:
             return False
     return True
 
 
-def _takes(kind, value):
+def _parses(member: ValueType, value: Any) -> bool:
     try:
-        kind.take(value)
+        member.parse(value)
         return True
-    except Wrong:
+    except Mismatch:
         return False

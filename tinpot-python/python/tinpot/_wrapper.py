@@ -1,50 +1,188 @@
-"""What a decorated function becomes: itself, and inside of another action a step of that one."""
+"""The wrapper that a decorated function becomes.
+
+It behaves like the function. Inside of another action a call of it is a step of that action.
+"""
+
+from __future__ import annotations
 
 import functools
 import inspect
+from typing import TYPE_CHECKING, Any
 
 from tinpot import _context
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+    from typing import Generic, TypeVar, Union, overload
 
-def wrap(function, entry):
-    """The function as other code sees it."""
+    # Part of the type checkers' own library. It is not imported at run time, and need not be there.
+    from typing_extensions import Concatenate, ParamSpec
+
+    from tinpot._action import Entry
+
+    P = ParamSpec("P")
+    Q = ParamSpec("Q")
+    R = TypeVar("R")
+    R_co = TypeVar("R_co", covariant=True)
+    Owner = TypeVar("Owner")
+    # Results that are the same values after a round trip through JSON.
+    Json = TypeVar(
+        "Json",
+        bound=Union[
+            bool,
+            float,
+            str,
+            list[str],
+            list[int],
+            list[float],
+            list[bool],
+            dict[str, str],
+            dict[str, int],
+            dict[str, float],
+            dict[str, bool],
+            None,
+        ],
+    )
+
+    class Action(Generic[P, R_co]):
+        """A decorated function: callable like the function, and from other actions by `call`.
+
+        P: the parameters.
+        R_co: what the function returns.
+        """
+
+        __tinpot_name__: str
+        __name__: str
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            raise NotImplementedError
+
+        # Methods: `Backup().run()` does not pass the object again.
+        @overload
+        def __get__(self, instance: None, owner: Any, /) -> Action[P, R_co]: ...
+        @overload
+        def __get__(
+            self: Action[Concatenate[Owner, Q], R], instance: Owner, owner: Any, /
+        ) -> Action[Q, R]: ...
+        def __get__(self, instance: Any, owner: Any, /) -> Any:
+            raise NotImplementedError
+
+        # The result of `call` has passed through JSON: it is of the same type if that is plain,
+        # and of another type otherwise.
+        @overload
+        def call(
+            self: Action[Q, Coroutine[Any, Any, Json]], *args: Q.args, **kwargs: Q.kwargs
+        ) -> Json: ...
+        @overload
+        def call(
+            self: Action[Q, Generator[Any, Any, Json]], *args: Q.args, **kwargs: Q.kwargs
+        ) -> Json: ...
+        @overload
+        def call(self: Action[Q, Json], *args: Q.args, **kwargs: Q.kwargs) -> Json: ...
+        @overload
+        def call(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+        def call(self, *args: Any, **kwargs: Any) -> Any:
+            """Runs the action on a worker of its queue, and returns its result as JSON."""
+            raise NotImplementedError
+
+        @overload
+        def submit(
+            self: Action[Q, Coroutine[Any, Any, Json]], *args: Q.args, **kwargs: Q.kwargs
+        ) -> _context.Child[Json]: ...
+        @overload
+        def submit(
+            self: Action[Q, Generator[Any, Any, Json]], *args: Q.args, **kwargs: Q.kwargs
+        ) -> _context.Child[Json]: ...
+        @overload
+        def submit(
+            self: Action[Q, Json], *args: Q.args, **kwargs: Q.kwargs
+        ) -> _context.Child[Json]: ...
+        @overload
+        def submit(self, *args: P.args, **kwargs: P.kwargs) -> _context.Child[Any]: ...
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            """Submits the action and returns at once."""
+            raise NotImplementedError
+
+    class ContextAction(Action[P, R_co]):
+        """An action whose first parameter is the context, which `call` and `submit` do not pass."""
+
+        def __call__(  # type: ignore[override]
+            self, context: _context.Context, /, *args: P.args, **kwargs: P.kwargs
+        ) -> R_co:
+            raise NotImplementedError
+
+else:
+
+    class Action:
+        """The type of decorated functions, for annotations: `Action[[str, int], bool]`.
+
+        At run time a decorated function is a plain function, and not an instance of this class.
+        """
+
+        def __class_getitem__(cls, _parameters):
+            return cls
+
+    class ContextAction(Action):
+        """The type of decorated functions whose first parameter is the context."""
+
+
+def wrap(function: Any, entry: Entry) -> Any:
+    """Returns the wrapper of a decorated function."""
     if not inspect.isfunction(function):
-        return function  # a built-in, a partial: it cannot be taken for a step
-    name = entry.name
+        # A built-in or a partial: it cannot have attributes, and a call of it is not a step.
+        return function
+    # An async generator stays as it is: a step around it would be open between its values.
+    wrapper = function if inspect.isasyncgenfunction(function) else _as_step(function, entry.name)
+
+    def parameters(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if not args:
+            return kwargs
+        return entry.signature_or_derive().name_arguments(args, kwargs)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return _context.current().call(entry.name, **parameters(args, kwargs))
+
+    def submit(*args: Any, **kwargs: Any) -> Any:
+        return _context.current().submit(entry.name, **parameters(args, kwargs))
+
+    attributes: Any = wrapper
+    attributes.__tinpot_name__ = entry.name
+    attributes.call = call
+    attributes.submit = submit
+    return wrapper
+
+
+def _as_step(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     find, step = _context.find, _context.Step
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def wrapper(*args, **kwargs):
+        async def run_coroutine(*args: Any, **kwargs: Any) -> Any:
             context = find()
             if context is None:
                 return await function(*args, **kwargs)
             with step(context, name):
                 return await function(*args, **kwargs)
 
-    elif inspect.isgeneratorfunction(function):
+        return run_coroutine
+    if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        def wrapper(*args, **kwargs):
+        def run_generator(*args: Any, **kwargs: Any) -> Any:
             context = find()
             if context is None:
                 return (yield from function(*args, **kwargs))
             with step(context, name):
                 return (yield from function(*args, **kwargs))
 
-    elif inspect.isasyncgenfunction(function):
-        return function
-    else:
+        return run_generator
 
-        @functools.wraps(function)
-        def wrapper(*args, **kwargs):
-            context = find()
-            if context is None:
-                return function(*args, **kwargs)
-            with step(context, name):
-                return function(*args, **kwargs)
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        context = find()
+        if context is None:
+            return function(*args, **kwargs)
+        with step(context, name):
+            return function(*args, **kwargs)
 
-    wrapper.__tinpot_name__ = name
-    wrapper.submit = lambda **parameters: _context.current().submit(name, **parameters)
-    wrapper.call = lambda **parameters: _context.current().call(name, **parameters)
-    return wrapper
+    return run

@@ -1,127 +1,214 @@
-"""What a function takes and gives back: the JSON Schema of its signature, and the Python values of JSON ones.
+"""Signatures: the JSON Schema of a function's parameters, and conversion of JSON to arguments.
 
     signature = schema.derive(function)
     args, kwargs = signature.convert({"when": "2026-01-31"})
 
-The types, the dialect of JSON Schema and what a form does with it are described in docs/types.md.
+docs/types.md describes the types, the dialect of JSON Schema and how a form shows them.
 """
 
-import inspect
+from __future__ import annotations
 
-from tinpot import _annotations, _param, _containers, _docstring, _pydantic, _records, _unions, _encode
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Optional
+
+from tinpot import (
+    _annotations,
+    _containers,
+    _docstring,
+    _encode,
+    _param,
+    _pydantic,
+    _records,
+    _unions,
+)
 from tinpot._errors import ParameterError
-from tinpot._types import ANY, PROBLEMS, SchemaError, Wrong, kind_of
+from tinpot._types import (
+    ANY,
+    MAX_ERRORS,
+    Errors,
+    Mismatch,
+    Parse,
+    Schema,
+    SchemaError,
+    ValueType,
+    describe_value,
+)
 
 __all__ = ["SchemaError", "Signature", "derive"]
 
+if TYPE_CHECKING:
+    # Parsers by parameter, and the parser of all other parameters. None stands for an identity.
+    _Parsers = tuple[dict[str, Optional[Parse]], Optional[Parse]]
+
 
 class Signature:
-    """What a function takes and gives back.
+    """The parameters and the result of a function.
 
     schema: the JSON Schema of the parameters.
-    result_schema: that of the result; None when the annotation does not say.
-    description: the docstring without what it says of parameters and result.
-    context: the name of the parameter that is annotated with `Context`; None when there is none.
-    plain: whether JSON values that fit the schema can be given to the function as they are, by name.
+    result_schema: the JSON Schema of the result; None if the annotation does not say.
+    description: the docstring without the parts about parameters and the result.
+    context: the name of the parameter with the annotation `Context`; None without one.
+    plain: if True, the function can be called with validated JSON values, by name.
     """
 
     __slots__ = (
-        "schema", "result_schema", "description", "context", "plain", "_kinds", "_required", "_positional", "_variadic", "_fills", "_others",
-        "_takes", "_lean",
+        "_all_parsers",
+        "_defaults",
+        "_lean_parsers",
+        "_others",
+        "_positional",
+        "_required",
+        "_types",
+        "_variadic",
+        "context",
+        "description",
+        "plain",
+        "result_schema",
+        "schema",
     )
 
-    def convert(self, parameters, trusted=False):
-        """The arguments to call the function with, as a list and a dict; the context is not among them.
+    schema: Schema
+    result_schema: Schema | None
+    description: str | None
+    context: str | None
+    plain: bool
+    # The type of each parameter, and that of `**kwargs`.
+    _types: dict[str, ValueType]
+    _others: ValueType | None
+    _required: frozenset[str]
+    # The parameters that must be passed by position, with their defaults; and `*args`.
+    _positional: tuple[tuple[str, Any], ...]
+    _variadic: str | None
+    # Functions that make the defaults which Python does not fill in.
+    _defaults: tuple[tuple[str, Callable[[], Any]], ...]
+    _all_parsers: _Parsers
+    # The same, but None for types that need no conversion after validation.
+    _lean_parsers: _Parsers
 
-        Raises `ParameterError`, which names everything that is wrong. `trusted` parameters have been checked against the schema:
-        what needs no conversion is then not looked at again.
+    def convert(
+        self, parameters: Any, trusted: bool = False
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Returns the arguments to call the function with, except for the context.
+
+        Raises `ParameterError`, which names all errors. If `trusted`, the parameters were
+        validated against the schema: values that need no conversion are not checked again.
         """
         if parameters.__class__ is not dict:
-            raise ParameterError([("", "the parameters must be an object, not %s" % kind_of(parameters))])
-        takes, others = self._lean if trusted else self._takes
+            what = describe_value(parameters)
+            raise ParameterError([("", f"the parameters must be an object, not {what}")])
+        parsers, other_parser = self._lean_parsers if trusted else self._all_parsers
         named = {}
         try:
             for name, value in parameters.items():
-                take = takes.get(name, others)
-                named[name] = value if take is None else take(value)
-        except Wrong as wrong:
-            self._refuse(parameters, wrong)
+                parse = parsers.get(name, other_parser)
+                named[name] = value if parse is None else parse(value)
+        except Mismatch as mismatch:
+            self._reject(parameters, mismatch)
         if not self._required <= named.keys():
-            self._refuse(parameters, None)
-        for name, fill in self._fills:
+            self._reject(parameters, None)
+        for name, make_default in self._defaults:
             if name not in named:
-                named[name] = fill()
+                named[name] = make_default()
         if not self._positional and self._variadic is None:
             return (), named
         return self._by_position(named), named
 
-    def check(self, parameters):
-        """Raises `ParameterError` when parameters do not fit, and does no more."""
+    def check(self, parameters: Any) -> None:
+        """Raises `ParameterError` if the parameters do not fit."""
         self.convert(parameters)
 
-    def _by_position(self, named):
-        further = named.pop(self._variadic, ()) if self._variadic is not None else ()
-        # What follows in the row needs those before it: up to the last one that is given, defaults are filled in.
-        last = max((at for at, (name, _) in enumerate(self._positional, 1) if name in named), default=0)
-        count = len(self._positional) if further else last
-        return [named.pop(name) if name in named else default for name, default in self._positional[:count]] + list(further)
+    def name_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the arguments of a call by name, as parameters of a submission have them."""
+        if not args:
+            return dict(kwargs)
+        names = [name for name in self._types if name != self._variadic]
+        named = dict(zip(names, args))
+        further = list(args[len(names) :])
+        if further and self._variadic is None:
+            raise TypeError(f"takes at most {len(names)} positional arguments, not {len(args)}")
+        if further and self._variadic is not None:
+            named[self._variadic] = further
+        for name, value in kwargs.items():
+            if name in named:
+                raise TypeError(f"got several values for the argument {name!r}")
+            named[name] = value
+        return named
 
-    def _refuse(self, parameters, wrong):
-        found = []
-        _records.explain_fields(self._kinds, self._required, parameters, "", found, "parameters", self._others)
-        if self._others is not None and self.context in parameters:
-            found.append((self.context, "is unknown: it is given by the worker"))
-        if not found:
-            found.append(("", str(wrong)))
-        if len(found) > PROBLEMS:
-            found[PROBLEMS:] = [("", "and more")]
-        raise ParameterError(found) from None
+    def _by_position(self, named: dict[str, Any]) -> list[Any]:
+        variadic = named.pop(self._variadic, ()) if self._variadic is not None else ()
+        # Arguments before the last given one must be there too: fill in their defaults.
+        given = (at for at, (name, _) in enumerate(self._positional, 1) if name in named)
+        count = len(self._positional) if variadic else max(given, default=0)
+        positional = [
+            named.pop(name) if name in named else default
+            for name, default in self._positional[:count]
+        ]
+        return [*positional, *variadic]
+
+    def _reject(self, parameters: dict[str, Any], mismatch: Mismatch | None) -> NoReturn:
+        errors: Errors = []
+        _records.explain_fields(
+            self._types, self._required, parameters, "", errors, "parameters", self._others
+        )
+        if self._others is not None and self.context is not None and self.context in parameters:
+            errors.append((self.context, "is unknown: the worker provides it"))
+        if not errors:
+            errors.append(("", str(mismatch)))
+        if len(errors) > MAX_ERRORS:
+            errors[MAX_ERRORS:] = [("", "and more")]
+        raise ParameterError(errors) from None
 
 
-def _take_unknown(_value):
-    raise Wrong("some are unknown")
+def _reject_unknown(_value: Any) -> NoReturn:
+    raise Mismatch("some are unknown")
 
 
-def derive(function, is_method=False):
-    """The signature of `function`; `SchemaError` names every parameter that cannot be offered, and why.
+def derive(function: Callable[..., Any], is_method: bool = False) -> Signature:
+    """Returns the signature of `function`, without the first parameter if it is a method.
 
-    The first parameter of a method is not among them.
+    Raises `SchemaError`, which names every parameter that is not supported, and the reason.
     """
-    signature, scope = _signature(function), _annotations.Scope(_names(function))
+    signature, scope = _inspect(function), _annotations.Scope(_names(function))
     documented = _docstring.parse(inspect.getdoc(function))
     reader, problems = _Reader(scope, documented.parameters), []
     for parameter in list(signature.parameters.values())[is_method:]:
         try:
             reader.read(parameter)
         except SchemaError as error:
-            problems.append("parameter %r: %s" % (parameter.name, error))
+            problems.append(f"parameter {parameter.name!r}: {error}")
     if problems:
         raise SchemaError("\n".join(problems))
     made = reader.signature()
     made.result_schema = _result_schema(signature.return_annotation, scope, documented.result)
+    made.description = documented.description
     if made.result_schema is None and documented.result:
-        made.description = "\n\n".join(filter(None, [documented.description, "Returns: " + documented.result]))
-    else:
-        made.description = documented.description
+        parts = [documented.description, f"Returns: {documented.result}"]
+        made.description = "\n\n".join(filter(None, parts))
     return made
 
 
-def _signature(function):
+def _inspect(function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function)
     except (ValueError, TypeError) as error:
-        raise SchemaError("its signature cannot be read: %s" % error) from None
+        raise SchemaError(f"its signature cannot be read: {error}") from None
 
 
-def _names(function):
-    """What annotations that are text can use: the globals of the function, and the names around it that it uses."""
-    inner = inspect.unwrap(function)
+def _names(function: Callable[..., Any]) -> dict[str, Any]:
+    """Returns the names that annotations that are text can use.
+
+    They are the globals of the function and the enclosing variables that it uses.
+    """
+    inner: Any = inspect.unwrap(function)
     if inspect.isclass(inner):
         inner = inspect.unwrap(inner.__init__)
     inner = getattr(inner, "__func__", inner)
     names = dict(getattr(inner, "__globals__", {}))
-    names.update({variable.__name__: variable for variable in getattr(inner, "__type_params__", ())})
-    for name, cell in zip(getattr(getattr(inner, "__code__", None), "co_freevars", ()), getattr(inner, "__closure__", None) or ()):
+    for variable in getattr(inner, "__type_params__", ()):
+        names[variable.__name__] = variable
+    free_variables = getattr(getattr(inner, "__code__", None), "co_freevars", ())
+    for name, cell in zip(free_variables, getattr(inner, "__closure__", None) or ()):
         try:
             names[name] = cell.cell_contents
         except ValueError:  # not set yet
@@ -129,145 +216,177 @@ def _names(function):
     return names
 
 
-def _result_schema(annotation, scope, words):
+def _result_schema(
+    annotation: Any, scope: _annotations.Scope, description: str | None
+) -> Schema | None:
     if annotation is inspect.Signature.empty:
         return None
     try:
-        found = _annotations.Scope(scope.names, returning=True).kind(annotation)
+        found = _annotations.Scope(scope.names, is_result=True).read(annotation)
     except SchemaError:
+        # An action may return more than the table of types has.
         return None
     if not found.schema:
         return None
     schema = dict(found.schema)
-    if words:
-        schema["description"] = words
+    if description:
+        schema["description"] = description
     return schema
 
 
 class _Reader:
     """Reads the parameters of one function."""
 
-    def __init__(self, scope, documented):
+    def __init__(self, scope: _annotations.Scope, documented: Mapping[str, str]) -> None:
         self.scope = scope
         self.documented = documented
-        self.kinds = {}
-        self.required = []
-        self.rows = []  # positional parameters and their defaults, whether or not they have to be passed that way
-        self.only = 0  # how many of those have to be
-        self.variadic = None
-        self.others = None
-        self.fills = []
-        self.context = None
-        self.context_in_row = False
+        self.types: dict[str, ValueType] = {}
+        self.required: list[str] = []
+        # All parameters that can be passed by position, with their defaults.
+        self.positional: list[tuple[str, Any]] = []
+        # The number of those that cannot be passed by name.
+        self.positional_only = 0
+        self.variadic: str | None = None
+        self.others: ValueType | None = None
+        self.defaults: list[tuple[str, Callable[[], Any]]] = []
+        self.context: str | None = None
+        self.context_is_positional = False
 
-    def read(self, parameter):
-        annotation = ANY if parameter.annotation is parameter.empty else self.scope.resolve(parameter.annotation)
+    def read(self, parameter: inspect.Parameter) -> None:
+        """Reads one parameter."""
+        annotation = ANY
+        if parameter.annotation is not parameter.empty:
+            annotation = self.scope.resolve(parameter.annotation)
         if annotation is not ANY and _annotations.is_context(annotation):
-            return self._context(parameter)
+            return self._read_context(parameter)
         if parameter.kind is parameter.VAR_KEYWORD:
-            return self._keywords(annotation)
-        name, default, field = parameter.name, parameter.default, _field(parameter.default, annotation)
-        kind = ANY if annotation is ANY else self.scope.kind(annotation)
-        if field is not None:
-            if field is default:
-                kind = _param.apply(kind, _param.options_of([field]))
-            if field is default or default is parameter.empty:
-                fill = _pydantic.field_default(field)
-                if fill is None:
-                    default = parameter.empty
-                else:
-                    self.fills.append((name, fill))
-                    # What is made anew each time is not shown.
-                    default = _Made if field.default_factory is not None else fill()
+            return self._read_keywords(annotation)
+        name = parameter.name
+        value_type = ANY if annotation is ANY else self.scope.read(annotation)
+        value_type, default = self._apply_field(parameter, annotation, value_type)
         if isinstance(default, _param.Param):
-            raise SchemaError("Param belongs into the annotation: Annotated[..., %r]" % default)
+            raise SchemaError(f"Param must be in the annotation: Annotated[..., {default!r}]")
         if parameter.kind is parameter.VAR_POSITIONAL:
             self.variadic = name
-            kind = _containers.listed(kind)
-            if self.context_in_row:
-                raise SchemaError("the context %r stands before it: put it behind" % self.context)
+            value_type = _containers.list_of(value_type)
+            if self.context_is_positional:
+                raise SchemaError(f"the context {self.context!r} must stand after it")
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            self.rows.append((name, None if default is parameter.empty else default))
-            self.only += parameter.kind is parameter.POSITIONAL_ONLY
-        if parameter.kind is not parameter.VAR_POSITIONAL and default is parameter.empty:
+            self.positional.append((name, None if default is parameter.empty else default))
+            self.positional_only += parameter.kind is parameter.POSITIONAL_ONLY
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            default = parameter.empty
+        elif default is parameter.empty:
             self.required.append(name)
-        self._add(name, kind, default if parameter.kind is not parameter.VAR_POSITIONAL else parameter.empty)
+        self._add(name, value_type, default)
+        return None
 
-    def _add(self, name, kind, default):
+    def _apply_field(
+        self, parameter: inspect.Parameter, annotation: Any, value_type: ValueType
+    ) -> tuple[ValueType, Any]:
+        """Returns the type and default of a parameter with pydantic's `Field(...)` applied."""
+        default = parameter.default
+        field = _pydantic_field(default, annotation)
+        if field is None:
+            return value_type, default
+        if field is default:
+            value_type = _param.constrain(value_type, _param.options_of([field]))
+        if field is default or default is parameter.empty:
+            make_default = _pydantic.field_default(field)
+            if make_default is None:
+                return value_type, parameter.empty
+            self.defaults.append((parameter.name, make_default))
+            # A default that differs on each call is not shown.
+            default = _GeneratedDefault if field.default_factory is not None else make_default()
+        return value_type, default
+
+    def _add(self, name: str, value_type: ValueType, default: Any) -> None:
         if default is None:
-            # `x: int = None` says that None will do, whatever the annotation says.
-            kind = _unions.or_none(kind)
-        schema = dict(kind.schema)
-        if default is not inspect.Parameter.empty and default is not _Made:
+            # `x: int = None` allows None, even if the annotation does not.
+            value_type = _unions.or_none(value_type)
+        schema = dict(value_type.schema)
+        if default is not inspect.Parameter.empty and default is not _GeneratedDefault:
             try:
                 schema["default"] = _encode.to_json(default)
-            except _encode.Hidden:
+            except _encode.ContainsSecret:
                 pass
             except ValueError as error:
-                raise SchemaError("the default %s" % error) from None
+                raise SchemaError(f"the default {error}") from None
         words = self.documented.get(name)
-        # A class may have a description of its own; one that was written for this parameter is better.
+        # The text for this parameter is better than that of its class.
         if words and ("description" not in schema or schema.get("properties") is not None):
             schema["description"] = words
-        self.kinds[name] = kind.changed(schema=schema)
+        self.types[name] = value_type.replace(schema=schema)
 
-    def _context(self, parameter):
+    def _read_context(self, parameter: inspect.Parameter) -> None:
         if self.context is not None:
-            raise SchemaError("there is one context already, %r" % self.context)
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise SchemaError("the context is passed by name: it cannot stand before `/` or behind a star")
+            raise SchemaError(f"the context {self.context!r} is there already: remove one")
+        if parameter.kind in (
+            parameter.POSITIONAL_ONLY,
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            raise SchemaError(
+                "the context is passed by name: it must not stand before `/` or have a star"
+            )
         self.context = parameter.name
-        self.context_in_row = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        self.context_is_positional = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
 
-    def _keywords(self, annotation):
-        target = _annotations.unpacked(annotation)
-        if target is None:
-            self.others = ANY if annotation is ANY else self.scope.kind(annotation)
+    def _read_keywords(self, annotation: Any) -> None:
+        unpacked = _annotations.unpacked(annotation)
+        if unpacked is None:
+            self.others = ANY if annotation is ANY else self.scope.read(annotation)
             return
-        kinds, required = _records.keys_of(self.scope.resolve(target), self.scope)
-        for name, kind in kinds.items():
-            self._add(name, kind, inspect.Parameter.empty)
+        keys, required = _records.typed_dict_keys(self.scope.resolve(unpacked), self.scope)
+        for name, value_type in keys.items():
+            self._add(name, value_type, inspect.Parameter.empty)
         self.required.extend(required)
 
-    def signature(self):
+    def signature(self) -> Signature:
+        """Returns the signature of what was read."""
         if self.variadic is not None:
-            self.only = len(self.rows)
+            # Arguments of `*args` can only follow arguments that are passed by position.
+            self.positional_only = len(self.positional)
         made = Signature()
         made.schema = {
             "type": "object",
-            "properties": {name: kind.schema for name, kind in self.kinds.items()},
+            "properties": {name: found.schema for name, found in self.types.items()},
             "required": self.required,
             "additionalProperties": False if self.others is None else self.others.schema or True,
         }
         made.context = self.context
-        made._kinds = self.kinds
+        made._types = self.types
         made._required = frozenset(self.required)
-        made._positional = tuple(self.rows[: self.only])
+        made._positional = tuple(self.positional[: self.positional_only])
         made._variadic = self.variadic
-        made._fills = tuple(self.fills)
+        made._defaults = tuple(self.defaults)
         made._others = self.others
-        made._takes = self._all_takes(lambda kind: kind.take)
-        made._lean = self._all_takes(lambda kind: None if kind.plain else kind.take)
-        open_ended = self.others is not None and (self.context is not None or not self.others.plain)
+        made._all_parsers = self._parsers(lambda found: found.parse)
+        made._lean_parsers = self._parsers(lambda found: None if found.is_identity else found.parse)
+        is_open = self.others is not None and (
+            self.context is not None or not self.others.is_identity
+        )
         by_position = made._positional or self.variadic is not None
-        made.plain = not (open_ended or by_position or self.fills) and all(kind.plain for kind in self.kinds.values())
+        made.plain = not (is_open or by_position or self.defaults) and all(
+            found.is_identity for found in self.types.values()
+        )
         return made
 
-    def _all_takes(self, take_of):
-        """What converts each parameter, and what converts those without a name of their own."""
-        takes = {name: take_of(kind) for name, kind in self.kinds.items()}
+    def _parsers(self, parser_of: Callable[[ValueType], Parse | None]) -> _Parsers:
+        parsers = {name: parser_of(found) for name, found in self.types.items()}
         if self.context is not None:
-            # Not to be given from outside, not even among other names.
-            takes[self.context] = _take_unknown
-        return takes, _take_unknown if self.others is None else take_of(self.others)
+            # The caller cannot provide it, not even through `**kwargs`.
+            parsers[self.context] = _reject_unknown
+        return parsers, _reject_unknown if self.others is None else parser_of(self.others)
 
 
-class _Made:
-    """Stands for a default that is made anew each time."""
+class _GeneratedDefault:
+    """Stands for a default that differs on each call."""
 
 
-def _field(default, annotation):
-    """pydantic's `Field(...)`, as the default or in `Annotated`."""
-    if _param.is_field(default):
+def _pydantic_field(default: Any, annotation: Any) -> Any:
+    """Returns pydantic's `Field(...)`, from the default or from `Annotated`."""
+    if _param.is_pydantic_field(default):
         return default
-    return next((marker for marker in getattr(annotation, "__metadata__", ()) if _param.is_field(marker)), None)
+    markers = getattr(annotation, "__metadata__", ())
+    return next((marker for marker in markers if _param.is_pydantic_field(marker)), None)

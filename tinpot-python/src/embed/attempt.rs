@@ -1,4 +1,4 @@
-//! One attempt: the side that runs it on a thread, and the side that waits for it.
+//! One attempt: the job that runs on a thread, and the handle that waits for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,55 +15,58 @@ use super::sink::Sink;
 use super::spin::spin_until;
 use crate::reply::Reply;
 
-/// What a thread runs.
+/// The job of a thread.
 pub(super) struct Job {
     interpreter: &'static Interpreter,
     entry: Arc<Py<PyAny>>,
     parameters: Json,
     sink: Arc<Sink>,
     limit: usize,
-    place: Arc<Place>,
+    stop_state: Arc<StopState>,
     done: oneshot::Sender<Option<Vec<u8>>>,
     execution: ExecutionId,
     fence: Fence,
     number: u32,
 }
 
-/// The other side.
+/// The handle of a job.
 pub(super) struct JobHandle {
     interpreter: &'static Interpreter,
-    place: Arc<Place>,
+    stop_state: Arc<StopState>,
     done: oneshot::Receiver<Option<Vec<u8>>>,
     give_up: watch::Sender<bool>,
     finished: bool,
 }
 
-/// Where an attempt can be asked to end. The lock is taken by whoever holds the interpreter's, never the other way round.
-struct Place(Mutex<Phase>);
+/// The state through which an attempt is stopped.
+///
+/// A thread that holds the interpreter's lock may take this lock, never the other way round: the
+/// opposite order would deadlock.
+struct StopState(Mutex<Phase>);
 
 enum Phase {
     Waiting,
-    /// CallRequest to end before it began.
-    CallRequest,
+    /// Stopped before it began.
+    Stopped,
     Running(Py<PyAny>),
-    Over,
+    Ended,
 }
 
-impl Place {
+impl StopState {
     fn enter(&self, phase: Phase) -> Phase {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), phase)
     }
 
-    /// The attempt, when it runs; otherwise the request is remembered.
-    fn ask(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    /// Returns the attempt if it runs; otherwise remembers the request.
+    fn request(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*phase {
             Phase::Running(attempt) => Some(attempt.clone_ref(py)),
             Phase::Waiting => {
-                *phase = Phase::CallRequest;
+                *phase = Phase::Stopped;
                 None
             }
-            Phase::CallRequest | Phase::Over => None,
+            Phase::Stopped | Phase::Ended => None,
         }
     }
 }
@@ -78,7 +81,7 @@ impl Job {
         limit: usize,
     ) -> (Self, JobHandle) {
         let Attempt { parameters, fence, execution, .. } = attempt;
-        let place = Arc::new(Place(Mutex::new(Phase::Waiting)));
+        let stop_state = Arc::new(StopState(Mutex::new(Phase::Waiting)));
         let (done, is_done) = oneshot::channel();
         let (give_up, given_up) = watch::channel(false);
         let sink = Arc::new(Sink::new(context.clone(), slots, given_up, &interpreter.mark));
@@ -89,22 +92,22 @@ impl Job {
             parameters,
             sink,
             limit,
-            place: place.clone(),
+            stop_state: stop_state.clone(),
             done,
             execution,
             fence,
             number,
         };
-        let handle = JobHandle { interpreter, place, done: is_done, give_up, finished: false };
+        let handle = JobHandle { interpreter, stop_state, done: is_done, give_up, finished: false };
         (job, handle)
     }
 
-    /// Runs the attempt and hands over its reply; the log is complete by then.
+    /// Runs the attempt and sends its reply. The log is complete by then.
     pub(super) fn run(self, py: Python<'_>) {
         let reply = self.reply(py);
         self.sink.finish(py);
-        self.place.enter(Phase::Over);
-        // Nobody waits any more when this fails.
+        self.stop_state.enter(Phase::Ended);
+        // Fails if the future of the attempt was dropped.
         let _ = self.done.send(reply.ok());
     }
 
@@ -113,20 +116,22 @@ impl Job {
         let (execution, fence) = (self.execution.to_string(), self.fence.to_string());
         let about = (Output(self.sink.clone()), execution, fence, self.number);
         let attempt = interpreter.attempt.bind(py).call1(about)?;
-        if let Phase::CallRequest = self.place.enter(Phase::Running(attempt.clone().unbind())) {
+        if let Phase::Stopped = self.stop_state.enter(Phase::Running(attempt.clone().unbind())) {
             let _ = interpreter.stop.bind(py).call1((&attempt,));
         }
         let parameters = PyString::new(py, self.parameters.as_str());
-        // A request to end may arrive on the last lines, where nobody catches it: the reply is kept in the attempt all the same.
+        // A stop may be raised in the last lines of `run`, after the reply was stored in the
+        // attempt.
         let _ = interpreter.run.bind(py).call1((&attempt, &*self.entry, parameters, self.limit));
-        let settled = interpreter.settle.bind(py).call1((&attempt,));
-        // At most one such exception is ever on its way, so that the second call is undisturbed.
-        let reply = settled.or_else(|_| interpreter.settle.bind(py).call1((&attempt,)))?;
+        let settled = interpreter.finish.bind(py).call1((&attempt,));
+        // The exception may be raised in `finish` too. There is at most one, so the second call
+        // succeeds.
+        let reply = settled.or_else(|_| interpreter.finish.bind(py).call1((&attempt,)))?;
         Ok(reply.cast::<PyBytes>()?.as_bytes().to_vec())
     }
 }
 
-/// Where an attempt's lines and calls go, for Python.
+/// The sink of an attempt's lines and calls, for Python.
 #[pyclass(frozen)]
 struct Output(Arc<Sink>);
 
@@ -143,7 +148,9 @@ impl Output {
 }
 
 impl JobHandle {
-    /// Waits for the end of the attempt, and passes requests to end on to it. `alone`: nothing else runs in the interpreter.
+    /// Waits for the end of the attempt, and passes requests to stop on to it.
+    ///
+    /// `alone` is true if no other attempt runs in the interpreter.
     pub(super) async fn follow(
         mut self,
         context: &Context,
@@ -153,7 +160,8 @@ impl JobHandle {
         let mut stops = context.stop_requests();
         stops.mark_changed();
         let (mut asked, mut closing) = (false, false);
-        // A short attempt has ended before this thread would be asleep; with others under way, it has other things to do.
+        // A short attempt ends before this thread would be asleep. With other attempts, this thread
+        // has other work.
         if alone {
             spin_until(|| !self.done.is_empty() || self.done.is_terminated());
         }
@@ -179,18 +187,20 @@ impl JobHandle {
                 Outcome::failed("the executor was closed")
             }
             Some(reply) => reply.outcome(),
-            None => Outcome::failed("the embedded interpreter gave no reply"),
+            None => Outcome::failed("the embedded interpreter sent no reply"),
         }
     }
 
-    /// Has `Cancelled` raised in the attempt. On a thread of its own: the interpreter's lock may be held for long.
+    /// Raises `Cancelled` in the attempt.
+    ///
+    /// On another thread: the interpreter's lock may be held for long.
     fn ask(&self) {
-        let (interpreter, place) = (self.interpreter, self.place.clone());
-        // Aborted with the runtime at worst: then the process ends.
+        let (interpreter, stop_state) = (self.interpreter, self.stop_state.clone());
+        // Lost if the runtime ends first: then the process ends.
         tokio::task::spawn_blocking(move || {
             Python::attach(|py| {
-                if let Some(attempt) = place.ask(py) {
-                    // A hook that fails belongs to an event loop that has just ended.
+                if let Some(attempt) = stop_state.request(py) {
+                    // A hook fails if its event loop has just ended.
                     let _ = interpreter.stop.bind(py).call1((attempt,));
                 }
             });
@@ -199,7 +209,7 @@ impl JobHandle {
 }
 
 impl Drop for JobHandle {
-    /// The future was dropped: the attempt is asked to end, and nobody waits for what it prints.
+    /// Stops the attempt and discards its output: the future was dropped.
     fn drop(&mut self) {
         if !self.finished {
             self.give_up.send_replace(true);

@@ -1,4 +1,4 @@
-//! The one interpreter of the process, and the actions it has imported.
+//! The interpreter of the process, and the actions that it has imported.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -17,7 +17,9 @@ use crate::error::PythonError;
 use crate::package::FILES;
 use crate::python::Python as Probed;
 
-/// Makes the package importable from memory. Before anything else on the way, so that an installed `tinpot` does not take its place.
+/// Makes the package importable from memory.
+///
+/// The importer comes first, so that an installed `tinpot` does not replace this package.
 const IMPORTER: &str = r#"
 import importlib.util, sys
 
@@ -36,7 +38,8 @@ class TinpotImporter:
         file, is_package = self._find(name)
         if file is None:
             return None
-        spec = importlib.util.spec_from_loader(name, self, origin="/<tinpot>/" + file, is_package=is_package)
+        origin = "/<tinpot>/" + file
+        spec = importlib.util.spec_from_loader(name, self, origin=origin, is_package=is_package)
         spec.has_location = True
         return spec
 
@@ -53,20 +56,20 @@ class TinpotImporter:
 sys.meta_path.insert(0, TinpotImporter(files))
 "#;
 
-/// What is called in the interpreter.
+/// The interpreter, with the functions that Rust calls.
 pub(super) struct Interpreter {
     pub(super) attempt: Py<PyAny>,
     pub(super) run: Py<PyAny>,
-    pub(super) settle: Py<PyAny>,
+    pub(super) finish: Py<PyAny>,
     pub(super) stop: Py<PyAny>,
     discover: Py<PyAny>,
-    /// How lines begin that an attempt does not print.
+    /// The mark of markup lines, which an attempt cannot print by accident.
     pub(super) mark: String,
-    /// The environment that was chosen, if any.
+    /// The chosen environment, if any.
     python: Option<Probed>,
 }
 
-/// The callables of one directory by name.
+/// The callables of one directory, by name.
 pub(super) struct Actions(HashMap<String, Arc<Py<PyAny>>>);
 
 impl Actions {
@@ -84,51 +87,51 @@ pub(super) async fn start(
     let (send, receive) = oneshot::channel();
     let importing = Arc::new(Mutex::new(None));
     let seen = importing.clone();
-    // A thread of its own: an import may never end.
+    // On another thread: an import may never end.
     std::thread::Builder::new()
         .name("tinpot-python-import".to_owned())
         .spawn(move || {
             let found = interpreter(python).and_then(|interpreter| {
-                let (actions, offer) = interpreter.discover(root, seen)?;
-                Ok((interpreter, actions, offer))
+                let (actions, action_set) = interpreter.discover(root, seen)?;
+                Ok((interpreter, actions, action_set))
             });
-            // Whoever waited has given up: there is nobody to tell.
+            // Fails if the caller has timed out.
             let _ = send.send(found);
         })
-        .map_err(PythonError::io("no thread for the interpreter"))?;
+        .map_err(PythonError::io("cannot start a thread for the interpreter"))?;
     match tokio::time::timeout(timeout, receive).await {
         Ok(Ok(found)) => found,
         Ok(Err(_)) => Err(PythonError::Embed("the interpreter's thread panicked".to_owned())),
         Err(_) => {
             let importing = importing.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let said = match &importing {
-                Some(file) => format!("it was importing {file}"),
+            let output = match &importing {
+                Some(file) => format!("importing {file}"),
                 None => String::new(),
             };
             let importing = importing.into_iter().collect();
-            Err(PythonError::Silent { after: timeout, said, importing })
+            Err(PythonError::Silent { after: timeout, output, importing })
         }
     }
 }
 
-/// The interpreter of this process.
+/// Returns the interpreter of this process.
 fn interpreter(python: Option<Probed>) -> Result<&'static Interpreter, PythonError> {
     static INTERPRETER: OnceLock<Result<Interpreter, String>> = OnceLock::new();
-    let asked = python.clone();
+    let chosen = python.clone();
     let started = INTERPRETER.get_or_init(|| {
         Python::initialize();
         Python::attach(|py| Interpreter::new(py, python))
     });
     let interpreter = started.as_ref().map_err(|e| PythonError::Embed(e.clone()))?;
-    if asked.is_some() && asked != interpreter.python {
+    if chosen.is_some() && chosen != interpreter.python {
         let name = |python: &Option<Probed>| match python {
             Some(python) => python.executable.display().to_string(),
             None => "its default".to_owned(),
         };
         return Err(PythonError::Embed(format!(
-            "the interpreter in this process already uses {}, and cannot use {} as well",
+            "the interpreter of this process uses {} and cannot use {} too: run a second process",
             name(&interpreter.python),
-            name(&asked)
+            name(&chosen)
         )));
     }
     Ok(interpreter)
@@ -143,7 +146,7 @@ impl Interpreter {
         {
             let (major, minor, _) = python.version;
             return Err(format!(
-                "{} is Python {major}.{minor}, and this program embeds {}.{}",
+                "{} must be the Python {}.{} that this program embeds (got {major}.{minor})",
                 python.executable.display(),
                 version.major,
                 version.minor
@@ -171,7 +174,7 @@ impl Interpreter {
         Ok(Self {
             attempt: function("Attempt")?,
             run: function("run")?,
-            settle: function("settle")?,
+            finish: function("finish")?,
             stop: function("stop")?,
             discover: function("discover")?,
             mark,
@@ -186,10 +189,10 @@ impl Interpreter {
     ) -> Result<(Actions, ActionSet), PythonError> {
         Python::attach(|py| {
             let found = self.call_discover(py, root, importing);
-            let (offer, actions) = found.map_err(|e| PythonError::Embed(explain(py, &e)))?;
-            let discovered: Discovered = serde_json::from_slice(&offer)
+            let (action_set, actions) = found.map_err(|e| PythonError::Embed(explain(py, &e)))?;
+            let discovered: Discovered = serde_json::from_slice(&action_set)
                 .map_err(|source| PythonError::Malformed { source })?;
-            Ok((Actions(actions), discovered.into_offer(Vec::new())))
+            Ok((Actions(actions), discovered.into_action_set(Vec::new())))
         })
     }
 
@@ -208,15 +211,15 @@ impl Interpreter {
             })?;
         let root = root.into_os_string();
         let found = self.discover.bind(py).call1((root, note))?;
-        let (offer, entries): (Vec<u8>, Bound<'_, PyDict>) = found.extract()?;
+        let (action_set, entries): (Vec<u8>, Bound<'_, PyDict>) = found.extract()?;
         let entries = entries
             .iter()
             .map(|(name, entry)| Ok((name.extract::<String>()?, Arc::new(entry.unbind()))));
-        Ok((offer, entries.collect::<PyResult<_>>()?))
+        Ok((action_set, entries.collect::<PyResult<_>>()?))
     }
 }
 
-/// An exception of our own Python code, in words.
+/// Describes an exception of the package's own code.
 fn explain(py: Python<'_>, error: &PyErr) -> String {
     let traceback = error.traceback(py).and_then(|traceback| traceback.format().ok());
     format!("the embedded interpreter failed: {error}\n{}", traceback.unwrap_or_default())

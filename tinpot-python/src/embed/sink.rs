@@ -1,4 +1,4 @@
-//! Where what an attempt prints goes.
+//! The destination of what an attempt prints, and its calls of other actions.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,14 +14,15 @@ use crate::calls::CallRequest;
 use crate::line_splitter::LineSplitter;
 use crate::markup_lines::MarkupReader;
 
-/// Takes what one attempt prints, and hands it on line by line.
+/// Writes the output of one attempt to its log, line by line.
 #[derive(Debug)]
 pub(super) struct Sink {
     context: Context,
-    /// Of all attempts: one that waits for a child gives its own away.
+    /// The slots of all attempts. An attempt that waits for a child adds one for others.
     slots: Arc<Semaphore>,
     runtime: Handle,
-    /// Set when nobody waits for the attempt any more: from then on nothing it prints is kept, and printing never waits.
+    /// True once the future of the attempt was dropped. From then on its output is discarded, and
+    /// printing never waits.
     given_up: watch::Receiver<bool>,
     lines: [Mutex<LineSplitter>; 2],
     marks: tokio::sync::Mutex<MarkupReader>,
@@ -39,31 +40,35 @@ impl Sink {
         Self { context, slots, runtime, given_up, lines: Default::default(), marks }
     }
 
-    /// Has another action run, without the interpreter's lock; the line to answer with, `None` when nobody waits for the attempt any more.
+    /// Calls another action without the interpreter's lock.
+    ///
+    /// Returns the line to answer with; `None` if the attempt was stopped.
     pub(super) fn call(&self, py: Python<'_>, line: &[u8]) -> serde_json::Result<Option<Vec<u8>>> {
         let asked = CallRequest::read(line)?;
         let mut given_up = self.given_up.clone();
-        let _away = asked.wait.then(|| PlaceGivenAway::new(self));
+        let _slot = asked.wait.then(|| ExtraSlot::new(self));
         Ok(py.detach(|| {
             self.runtime.block_on(async {
                 tokio::select! {
                     answer = asked.answer(&self.context) => Some(answer),
                     _ = given_up.wait_for(|given_up| *given_up) => None,
-                    // A request to end is an exception, which only code that runs can meet.
+                    // The exception of a stop reaches Python code only, so this wait has to end.
                     _ = self.context.stopped() => None,
                 }
             })
         }))
     }
 
-    /// Takes what was printed to standard output (0) or standard error (1); waits, without the interpreter's lock, while the log is full.
+    /// Writes output of standard output (0) or standard error (1).
+    ///
+    /// Waits, without the interpreter's lock, while the log is full.
     pub(super) fn write(&self, py: Python<'_>, stream: usize, data: &[u8]) {
         let mut found = Vec::new();
-        self.with(stream, |lines| lines.feed(data, &mut found));
+        self.with(stream, |lines| lines.split(data, &mut found));
         self.hand_on(py, stream, found);
     }
 
-    /// Hands on what was printed without a line end.
+    /// Writes the last lines, which have no end.
     pub(super) fn finish(&self, py: Python<'_>) {
         for stream in 0..self.lines.len() {
             let mut found = Vec::new();
@@ -85,7 +90,7 @@ impl Sink {
         let mut write = pin!(async {
             self.marks.lock().await.write(&self.context, stream, found).await;
         });
-        // Nearly always there is room, and nothing to wait for.
+        // Usually there is room, so that nothing has to wait and the lock is kept.
         if let Poll::Ready(()) = write.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
             return;
         }
@@ -101,22 +106,24 @@ impl Sink {
     }
 }
 
-/// A place that another attempt may have; it is taken away again once this is dropped and one is free.
-struct PlaceGivenAway<'a>(&'a Sink);
+/// An extra slot while an attempt waits for a child.
+///
+/// When this is dropped, the slot is removed as soon as one is free.
+struct ExtraSlot<'a>(&'a Sink);
 
-impl<'a> PlaceGivenAway<'a> {
+impl<'a> ExtraSlot<'a> {
     fn new(sink: &'a Sink) -> Self {
         sink.slots.add_permits(1);
         Self(sink)
     }
 }
 
-impl Drop for PlaceGivenAway<'_> {
+impl Drop for ExtraSlot<'_> {
     fn drop(&mut self) {
         let slots = self.0.slots.clone();
         self.0.runtime.spawn(async move {
-            if let Ok(place) = slots.acquire().await {
-                place.forget();
+            if let Ok(slot) = slots.acquire().await {
+                slot.forget();
             }
         });
     }

@@ -1,18 +1,19 @@
-//! Looking for a moment before sleeping.
+//! Busy waiting for a moment before sleeping.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// A thread that sleeps is woken in some 25 µs (measured 2026-11-21), which is longer than a short attempt takes. So long it is worth looking.
+/// Waking a sleeping thread takes some 25 µs (measured 2026-11-21), which is longer than a short
+/// attempt. Busy waiting pays for about as long.
 const MOMENT: Duration = Duration::from_micros(30);
 
-/// With a single processor, whoever looks keeps the others from what it looks for.
-static WORTH_IT: LazyLock<bool> =
+/// True with several processors: on a single one, busy waiting delays the event that it waits for.
+static IS_WORTHWHILE: LazyLock<bool> =
     LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|n| n.get() > 1));
 
-/// Looks until `found` says so, or for a moment; whether it was found.
+/// Polls `found` for a moment. Returns true as soon as it does.
 pub(super) fn spin_until(mut found: impl FnMut() -> bool) -> bool {
-    if !*WORTH_IT {
+    if !*IS_WORTHWHILE {
         return found();
     }
     let start = Instant::now();

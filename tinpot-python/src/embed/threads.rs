@@ -1,4 +1,4 @@
-//! Threads that are attached to the interpreter, and wait for work without holding its lock.
+//! Threads that are attached to the interpreter and wait for work without its lock.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,12 +10,14 @@ use pyo3::Python;
 
 use super::spin::spin_until;
 
-/// What a thread is given to do.
+/// The work of a thread.
 pub(super) type Work = Box<dyn FnOnce(Python<'_>) + Send>;
 
-/// A set of threads that grows as needed; dropping it lets each end when it has finished what it does.
+/// A set of threads that grows as needed. When it is dropped, each thread ends after its present
+/// work.
 ///
-/// They are not the runtime's blocking threads: a runtime waits for those at its end, and an attempt may go on for ever.
+/// These are not the runtime's blocking threads: a runtime waits for those when it ends, and an
+/// attempt may run forever.
 #[derive(Default)]
 pub(super) struct Threads(Arc<Shared>);
 
@@ -23,18 +25,18 @@ pub(super) struct Threads(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     work: Condvar,
-    /// Whether there is something for a thread that looks without the lock.
+    /// True if there is work for the thread that polls without the lock.
     ready: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
-    /// At most as long as the executor has places.
+    /// The waiting work. The slots of the executor bound its length.
     waiting: VecDeque<Work>,
-    /// Threads that wait for work, the one that looks for it included.
+    /// The number of threads that wait for work, including the polling one.
     idle: usize,
-    /// One of them does not sleep yet.
-    looking: bool,
+    /// True if one of them polls instead of sleeping.
+    polling: bool,
     ended: bool,
 }
 
@@ -43,7 +45,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something to do; `None` at the end.
+    /// Waits for work; returns `None` at the end.
     fn next(&self) -> Option<Work> {
         let mut state = self.lock();
         loop {
@@ -55,12 +57,12 @@ impl Shared {
                 return None;
             }
             state.idle += 1;
-            if !std::mem::replace(&mut state.looking, true) {
+            if !std::mem::replace(&mut state.polling, true) {
                 drop(state);
                 spin_until(|| self.ready.load(Ordering::Acquire));
                 state = self.lock();
-                state.looking = false;
-                // What came meanwhile was left to this thread, and nobody was woken for it.
+                state.polling = false;
+                // Work that arrived meanwhile was left to this thread: no other was woken for it.
                 if state.waiting.is_empty() && !state.ended {
                     state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -73,13 +75,14 @@ impl Shared {
 }
 
 impl Threads {
-    /// Has a thread do `work`, a new one when none is idle.
+    /// Runs `work` on an idle thread, or on a new one if none is idle.
     pub(super) fn run(&self, work: Work) -> io::Result<()> {
         let mut state = self.0.lock();
         if state.idle <= state.waiting.len() {
             let shared = self.0.clone();
             std::thread::Builder::new().name("tinpot-python".to_owned()).spawn(move || {
-                // Attached once: a thread that attaches for each attempt has a new thread state made for it every time.
+                // Attached once: attaching for each attempt would create a new thread state every
+                // time.
                 Python::attach(|py| {
                     while let Some(work) = py.detach(|| shared.next()) {
                         work(py);
@@ -89,9 +92,9 @@ impl Threads {
         }
         state.waiting.push_back(work);
         self.0.ready.store(true, Ordering::Release);
-        let left_to_one = state.looking && state.waiting.len() == 1;
+        let left_to_poller = state.polling && state.waiting.len() == 1;
         drop(state);
-        if !left_to_one {
+        if !left_to_poller {
             self.0.work.notify_one();
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What a pool offers: what was found, unless attempts would find no room for their files.
+//! Publishes the action set of a pool: the discovered actions, or none while the disk is full.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -9,39 +9,40 @@ use std::time::Duration;
 use tinpot_core::{ActionSet, LoadError};
 use tokio::sync::watch;
 
-/// How often a little is written where attempts have their temporary files.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// So much has to fit. What an attempt needs is not known; a disk on which this does not fit is full for all.
+/// The interval of the test that temporary files can be written.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The size of the test file. The needs of attempts are unknown, but a disk without this room is
+/// full for all.
 const PROBE_BYTES: usize = 64 * 1024;
 
-fn shared(found: &ActionSet) -> HashSet<String> {
+fn shared_actions(found: &ActionSet) -> HashSet<String> {
     let many = found.actions.iter().filter(|action| action.concurrency.is_some());
     many.map(|action| action.name.clone()).collect()
 }
 
-/// Where the worker reads what the pool offers.
+/// The publisher, from which the worker gets the action set.
 #[derive(Debug)]
 pub(super) struct ActionSetPublisher {
-    offer: watch::Sender<Arc<ActionSet>>,
+    action_set: watch::Sender<Arc<ActionSet>>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     found: Arc<ActionSet>,
-    /// Those of its actions of which many attempts run at once.
+    /// The actions that run in the shared interpreter.
     shared: HashSet<String>,
     full: Option<LoadError>,
 }
 
 impl State {
-    fn offer(&self) -> Arc<ActionSet> {
+    fn action_set(&self) -> Arc<ActionSet> {
         match &self.full {
             None => self.found.clone(),
-            Some(problem) => {
-                let mut offer = ActionSet::default().load_error(problem.clone());
-                offer.load_errors.extend_from_slice(&self.found.load_errors);
-                Arc::new(offer)
+            Some(load_error) => {
+                let mut action_set = ActionSet::default().load_error(load_error.clone());
+                action_set.load_errors.extend_from_slice(&self.found.load_errors);
+                Arc::new(action_set)
             }
         }
     }
@@ -50,24 +51,24 @@ impl State {
 impl ActionSetPublisher {
     pub(super) fn new(found: ActionSet) -> Arc<Self> {
         let found = Arc::new(found);
-        let shared = shared(&found);
+        let shared = shared_actions(&found);
         let state = Mutex::new(State { found: found.clone(), shared, full: None });
-        Arc::new(Self { offer: watch::Sender::new(found), state })
+        Arc::new(Self { action_set: watch::Sender::new(found), state })
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Arc<ActionSet>> {
-        self.offer.subscribe()
+        self.action_set.subscribe()
     }
 
-    /// Replaces what was found, all at once.
+    /// Replaces the discovered actions, all at once.
     pub(super) fn replace(&self, found: ActionSet) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.shared = shared(&found);
+        state.shared = shared_actions(&found);
         state.found = Arc::new(found);
-        self.offer.send_replace(state.offer());
+        self.action_set.send_replace(state.action_set());
     }
 
-    /// Whether many attempts at that action run at once in one interpreter.
+    /// Returns true if attempts of the action run in the shared interpreter.
     pub(super) fn runs_in_shared_interpreter(&self, action: &str) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.shared.contains(action)
@@ -76,17 +77,18 @@ impl ActionSetPublisher {
     fn set_full(&self, full: Option<LoadError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match (&state.full, &full) {
-            (None, Some(problem)) => {
-                tracing::warn!(place = problem.place, "{}", problem.message);
+            (None, Some(load_error)) => {
+                tracing::warn!(place = load_error.place, "{}", load_error.message);
             }
-            (Some(_), None) => tracing::info!("there is room for files again"),
+            (Some(_), None) => tracing::info!("temporary files can be written again"),
             _ => return,
         }
         state.full = full;
-        self.offer.send_replace(state.offer());
+        self.action_set.send_replace(state.action_set());
     }
 
-    /// Closes the counter while nothing can be written in `directory`, until the pool is dropped.
+    /// Publishes no actions while no file can be written in `directory`. Runs until the pool is
+    /// dropped.
     pub(super) async fn watch_disk_space(publisher: Weak<Self>, directory: PathBuf) {
         loop {
             let probed = directory.clone();
@@ -96,18 +98,21 @@ impl ActionSetPublisher {
                 let place = directory.display().to_string();
                 publisher.set_full(result.err().map(|error| {
                     let message = format!(
-                        "nothing can be written to temporary files: {error}; no new work is taken until that is possible"
+                        "cannot write temporary files: {error}; \
+                         free disk space, until then no attempt is accepted"
                     );
                     LoadError::new(place, message)
                 }));
             }
             drop(publisher);
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 }
 
-/// Writes a little, and takes it away again. What the file system says of itself leaves out quotas, and that it may be read-only.
+/// Writes a file and removes it.
+///
+/// The numbers of the file system do not include quotas and read-only mounts.
 fn probe(directory: &Path) -> std::io::Result<()> {
     let mut file = tempfile::tempfile_in(directory)?;
     file.write_all(&[0; PROBE_BYTES])

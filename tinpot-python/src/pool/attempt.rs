@@ -18,34 +18,34 @@ use super::output::Tail;
 use crate::limits::Limits;
 use crate::reply::Reply;
 
-/// How long the end of a process may come after the end of its connection.
+/// The time between the end of a connection and the end of its process.
 const DYING: Duration = Duration::from_secs(2);
 
-/// How an attempt ended, and what is to become of the interpreter.
+/// The end of an attempt, and the state of its interpreter.
 #[derive(Debug)]
 pub(super) enum End {
     /// The interpreter can be used again.
     Clean(Outcome),
-    /// It cannot; nothing of it is alive any more.
+    /// The interpreter is gone, with all its processes.
     Spent(Outcome),
-    /// It would not begin: somebody had asked the interpreter to end before.
+    /// The interpreter refused the attempt, because a signal had stopped it to end before.
     NotRun,
 }
 
-/// What an exchange came to.
+/// The end of an exchange with the interpreter.
 enum Step {
     Reply(Reply),
-    /// The connection failed, or what came is not a reply.
+    /// The connection failed, or sent a message that is not a reply.
     Broken(String),
     Died(ExitStatus),
-    Overdue,
-    /// It was to be ended for a limit that it exceeded.
+    GraceOver,
+    /// The attempt exceeded a limit and has to be killed.
     Exceeded,
     Closed,
 }
 
 impl Interpreter {
-    /// Runs the attempt whose request was prepared in the control socket.
+    /// Runs the attempt whose request the control socket has prepared.
     pub(super) async fn run(
         &mut self,
         context: &Context,
@@ -53,37 +53,37 @@ impl Interpreter {
         fleet: &Arc<Fleet>,
     ) -> End {
         let mut closed = fleet.closed();
-        // A thread that was there before the attempt may have printed since the last one.
+        // A thread of an earlier attempt may have printed since.
         self.outputs.drain(&mut Tail::default());
         let enforcer = LimitEnforcer::begin(limits, &self.processes, &self.outputs.meter);
         let finishing = AtomicBool::new(false);
-        let mut asked = false;
-        let usable;
+        let mut stopped = false;
+        let is_reusable;
         let step = {
             let Self { processes, control, outputs, exit, .. } = self;
             let mut pump = pin!(outputs.pump(context, &finishing));
-            let mut exchange = pin!(async { reply(control.converse(context, fleet).await) });
+            let mut exchange = pin!(async { reply(control.exchange(context, fleet).await) });
             let mut exceeded = pin!(enforcer.exceeded());
-            let mut ending = StopRequests::of(context);
+            let mut stops = StopRequests::of(context);
             let step = loop {
                 tokio::select! {
                     biased;
                     step = &mut exchange => break step,
-                    () = &mut pump => unreachable!("it goes on until it is told to finish"),
-                    wish = ending.next() => match wish {
-                        StopRequest::End(grace) => {
-                            if !std::mem::replace(&mut asked, true) && !grace.is_zero() {
+                    () = &mut pump => unreachable!("pump returns only after `finishing` was set"),
+                    request = stops.next() => match request {
+                        StopRequest::Terminate(grace) => {
+                            if !std::mem::replace(&mut stopped, true) && !grace.is_zero() {
                                 processes.terminate();
                             }
                         }
-                        StopRequest::Kill => break Step::Overdue,
+                        StopRequest::Kill => break Step::GraceOver,
                     },
                     status = exited(exit) => break Step::Died(status),
                     () = &mut exceeded => break Step::Exceeded,
                     _ = closed.wait_for(|closed| *closed) => break Step::Closed,
                 }
             };
-            // A process that dies closes its connection first; how it died says more.
+            // A dying process closes its connection first, but its exit status explains more.
             let step = match step {
                 Step::Broken(how) => match timeout(DYING, exited(exit)).await {
                     Ok(status) => Step::Died(status),
@@ -91,23 +91,26 @@ impl Interpreter {
                 },
                 other => other,
             };
-            usable = matches!(step, Step::Reply(Reply { left: false, .. })) && !asked;
-            if !usable {
+            is_reusable = matches!(step, Step::Reply(Reply { left: false, .. })) && !stopped;
+            if !is_reusable {
                 kill(processes, exit).await;
             }
-            // Nothing is alive, and all that was written is in the pipes. The same future goes on: it may hold lines already.
+            // No process is alive any more, and all output is in the pipes. This future has to go
+            // on, because it may hold lines already.
             finishing.store(true, Ordering::Relaxed);
             pump.await;
             step
         };
-        let verdict = enforcer.verdict(matches!(step, Step::Exceeded)).filter(|_| !asked);
+        let verdict = enforcer.verdict(matches!(step, Step::Exceeded)).filter(|_| !stopped);
         let outcome = match step {
-            Step::Reply(reply) if reply.refused && !asked => return End::NotRun,
-            Step::Reply(reply) if asked && (reply.cancelled || reply.refused) => Outcome::Cancelled,
+            Step::Reply(reply) if reply.refused && !stopped => return End::NotRun,
+            Step::Reply(reply) if stopped && (reply.cancelled || reply.refused) => {
+                Outcome::Cancelled
+            }
             Step::Reply(reply) => reply.outcome(),
-            Step::Overdue => Outcome::Cancelled,
-            // Nothing but the request to end says why it died.
-            Step::Died(_) | Step::Broken(_) if asked => Outcome::Cancelled,
+            Step::GraceOver => Outcome::Cancelled,
+            // The stop caused the death.
+            Step::Died(_) | Step::Broken(_) if stopped => Outcome::Cancelled,
             Step::Died(status) => crash(status),
             Step::Broken(how) => {
                 Outcome::failed(format!("the connection to the interpreter failed: {how}"))
@@ -116,7 +119,7 @@ impl Interpreter {
             Step::Closed => Outcome::failed("the executor was closed"),
         };
         let outcome = verdict.map_or(outcome, Outcome::Failed);
-        if usable { End::Clean(outcome) } else { End::Spent(outcome) }
+        if is_reusable { End::Clean(outcome) } else { End::Spent(outcome) }
     }
 }
 
@@ -126,7 +129,7 @@ fn reply(line: io::Result<Option<&[u8]>>) -> Step {
             Ok(reply) => Step::Reply(reply),
             Err(e) => Step::Broken(e.to_string()),
         },
-        Ok(None) => Step::Broken("it was closed".to_owned()),
+        Ok(None) => Step::Broken("the interpreter closed it".to_owned()),
         Err(e) => Step::Broken(e.to_string()),
     }
 }
@@ -139,16 +142,16 @@ pub(super) fn crash(status: ExitStatus) -> Outcome {
     )
 }
 
-/// What somebody wants of an attempt.
+/// A request to end an attempt.
 #[derive(Debug)]
 pub(super) enum StopRequest {
-    /// It is to end, within the grace period.
-    End(Duration),
-    /// It has not.
+    /// End within the grace period.
+    Terminate(Duration),
+    /// Kill: the grace period has passed.
     Kill,
 }
 
-/// The requests to end one attempt; a later, shorter one replaces an earlier one.
+/// The requests to end one attempt. A later, shorter grace period replaces an earlier one.
 #[derive(Debug)]
 pub(super) struct StopRequests {
     stops: watch::Receiver<Option<Stop>>,
@@ -158,14 +161,14 @@ pub(super) struct StopRequests {
 impl StopRequests {
     pub(super) fn of(context: &Context) -> Self {
         let mut stops = context.stop_requests();
-        // A request that was there before counts as well.
+        // A request from before this subscription counts too.
         stops.mark_changed();
         Self { stops, kill_at: None }
     }
 
-    /// The next wish. Cancel safe.
+    /// Returns the next request. Cancel safe.
     pub(super) async fn next(&mut self) -> StopRequest {
-        let overdue = async {
+        let grace_over = async {
             match self.kill_at {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
@@ -176,9 +179,9 @@ impl StopRequests {
             stop = next_stop(&mut self.stops) => {
                 let at = Instant::now() + stop.grace;
                 self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
-                StopRequest::End(stop.grace)
+                StopRequest::Terminate(stop.grace)
             }
-            () = overdue => {
+            () = grace_over => {
                 self.kill_at = None;
                 StopRequest::Kill
             }

@@ -1,4 +1,4 @@
-//! The socket on which requests go to an interpreter and replies come back.
+//! The socket that carries requests to an interpreter and its replies.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,12 +16,12 @@ use super::extra_slots::ExtraSlot;
 use super::fleet::Fleet;
 use crate::calls::CallRequest;
 
-/// A reply is read in pieces of this size.
+/// The size of one read of a reply.
 const READ_BYTES: usize = 16 * 1024;
-/// Buffers that a large request or reply has blown up are given back beyond this.
+/// The buffer size to keep. A larger one, after a large request or reply, is freed.
 const KEEP_BYTES: usize = 256 * 1024;
 
-/// The worker's end.
+/// The worker's end of the socket.
 #[derive(Debug)]
 pub(super) struct Control {
     socket: UnixStream,
@@ -30,7 +30,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// The worker's end, and the interpreter's.
+    /// Returns the worker's end and the interpreter's.
     pub(super) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -39,7 +39,8 @@ impl Control {
         Ok((control, theirs.into()))
     }
 
-    /// Whether the interpreter is at the other end, and has nothing to say: it may have died since it was last used.
+    /// Returns true if the interpreter is connected and has sent nothing: it may have died since
+    /// its last use.
     pub(super) fn is_quiet(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         matches!(rustix::net::recv(&self.socket, &mut [0; 1], flags), Err(Errno::AGAIN))
@@ -55,9 +56,10 @@ impl Control {
         describe(attempt, &mut self.request);
     }
 
-    /// Sends what was prepared, has the actions run that the attempt calls, and returns the reply that comes in the end; `None` when the
-    /// interpreter is gone.
-    pub(super) async fn converse(
+    /// Sends the prepared request, answers the calls of the attempt, and returns the reply.
+    ///
+    /// Returns `None` if the interpreter closes the connection.
+    pub(super) async fn exchange(
         &mut self,
         context: &Context,
         fleet: &Arc<Fleet>,
@@ -70,9 +72,9 @@ impl Control {
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
             Err(e) => return Err(e),
         }
-        // Aborted when this future is dropped.
+        // Dropping this future aborts the calls.
         let mut calls = JoinSet::new();
-        let (mut waiting, mut parked) = (0_usize, None);
+        let (mut waiting, mut extra_slot) = (0_usize, None);
         loop {
             let answered = tokio::select! {
                 biased;
@@ -82,31 +84,31 @@ impl Control {
                     if !CallRequest::is_in(line) {
                         break;
                     }
-                    let asked = CallRequest::read(line).map_err(io::Error::other)?;
+                    let call = CallRequest::read(line).map_err(io::Error::other)?;
                     self.consume();
-                    if asked.wait {
+                    if call.wait {
                         waiting += 1;
-                        parked.get_or_insert_with(|| ExtraSlot::new(fleet));
+                        extra_slot.get_or_insert_with(|| ExtraSlot::new(fleet));
                     }
-                    let (context, wait) = (context.clone(), asked.wait);
-                    calls.spawn(async move { (wait, asked.answer(&context).await) });
+                    let (context, wait) = (context.clone(), call.wait);
+                    calls.spawn(async move { (wait, call.answer(&context).await) });
                     continue;
                 }
             };
             let Some((waited, answer)) = answered else { continue };
             waiting -= usize::from(waited);
             if waiting == 0 {
-                parked = None;
+                extra_slot = None;
             }
             self.send(&answer).await?;
         }
-        // It is here already.
+        // The line is in the buffer.
         self.line().await
     }
 
     pub(super) async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            // Without a look at readiness first: nearly always there is room.
+            // Without waiting for readiness first: there is room nearly always.
             match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(Errno::INTR) => {}
@@ -125,7 +127,7 @@ impl Control {
         Ok(())
     }
 
-    /// The next line, without its end; `None` at the end of the stream.
+    /// Returns the next line, without its end; `None` at the end of the stream.
     pub(super) async fn line(&mut self) -> io::Result<Option<&[u8]>> {
         let mut searched = 0;
         loop {
@@ -148,7 +150,7 @@ impl Control {
         }
     }
 
-    /// Forgets the line that [`line`](Self::line) returned.
+    /// Removes the line that [`line`](Self::line) returned from the buffer.
     pub(super) fn consume(&mut self) {
         if let Some(end) = memchr::memchr(b'\n', &self.received) {
             self.received.drain(..=end);
@@ -156,7 +158,10 @@ impl Control {
     }
 }
 
-/// Reads once; `None` when there was nothing. What filled less than the `room` has emptied the socket: the next wait need not try first.
+/// Reads once; returns `None` if there was no data.
+///
+/// A read of less than `room` has emptied the socket, so that the next wait can skip a read that
+/// would fail.
 fn read_ready(
     socket: &UnixStream,
     room: usize,
@@ -177,10 +182,10 @@ fn read_ready(
     result
 }
 
-/// Appends what an interpreter is told about an attempt, without the brace before it.
+/// Appends the description of an attempt, without the opening brace.
 pub(super) fn describe(attempt: &Attempt, line: &mut Vec<u8>) {
     line.extend_from_slice(b"\"action\":");
-    // Writing a string to memory cannot fail.
+    // Cannot fail: it writes a string to memory.
     let _ = serde_json::to_writer(&mut *line, &*attempt.action);
     let Attempt { number, fence, execution, .. } = attempt;
     let about =
@@ -189,7 +194,8 @@ pub(super) fn describe(attempt: &Attempt, line: &mut Vec<u8>) {
     line.extend_from_slice(b",\"parameters\":");
     let start = line.len();
     line.extend_from_slice(attempt.parameters.as_str().as_bytes());
-    // A request is one line. In JSON a line end stands between tokens only, where a blank means the same.
+    // A request is one line. In valid JSON a line end occurs between tokens only, where a blank is
+    // equivalent.
     while let Some(at) = memchr::memchr(b'\n', &line[start..]) {
         line[start + at] = b' ';
     }

@@ -1,4 +1,4 @@
-//! Imports the actions in a first interpreter; what broke since the last time keeps its last good version.
+//! Imports the actions in a first interpreter. A file that breaks keeps its last good version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,91 +11,96 @@ use super::sources::{Source, Sources};
 use crate::discovered::{Discovered, ImportFailure};
 use crate::error::PythonError;
 
-/// So many files that kill or hang an interpreter while they are imported are set aside before discovery gives up.
-const SKIPPED_MAX: usize = 50;
-/// So often it begins again with last good versions; one time settles all files that fail without harming the interpreter.
-const ROUNDS_MAX: usize = 50;
+/// The number of files that discovery skips because they kill or hang an interpreter, before it
+/// gives up.
+const MAX_SKIPPED: usize = 50;
+/// The number of rounds with last good versions. One round is enough for files that fail without
+/// harm to the interpreter.
+const MAX_ROUNDS: usize = 50;
 
-/// What imports well, from an earlier discovery.
+/// The last good versions of all files, from earlier discoveries.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Good {
+pub(super) struct LastGood {
     sources: Arc<Sources>,
-    /// Except these.
+    /// The files that were not good.
     bad: BTreeSet<String>,
-    /// What hangs when it is imported, and what was said of it. It is not tried again until it changes: that would hold up all other changes.
+    /// The files that hang while they are imported, with the error. They are not tried again until
+    /// they change, because that would delay all other changes.
     stuck: BTreeMap<String, (Arc<Source>, String)>,
 }
 
-/// What a directory offers, and an interpreter that has imported it.
+/// The action set of a directory, and an interpreter that has imported it.
 #[derive(Debug)]
 pub(super) struct Discovery {
     pub(super) launch: Launch,
     pub(super) first: Interpreter,
-    pub(super) offer: ActionSet,
-    pub(super) good: Good,
+    pub(super) action_set: ActionSet,
+    pub(super) good: LastGood,
 }
 
-/// Why there is none.
+/// The reason why discovery failed.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// What went well before does not any more, and no changed file is the reason.
+    /// Files that were good before fail now, and no changed file is the cause.
     NotNow(Vec<LoadError>),
     Error(PythonError),
 }
 
-/// Imports everything in one interpreter. A file that takes the interpreter with it is set aside, and reported; and where there is a `good`
-/// version of what does not work any more, that is used instead.
+/// Imports all files in one interpreter.
+///
+/// A file that kills the interpreter is skipped and reported. If a file that fails has a good
+/// version, that is used instead.
 pub(super) async fn discover(
     fleet: &Arc<Fleet>,
     launch: Launch,
-    good: &Good,
+    good: &LastGood,
 ) -> Result<Discovery, Failed> {
-    let mut attempt = Try::new(launch, good);
-    for _ in 0..ROUNDS_MAX + SKIPPED_MAX {
+    let mut attempt = Round::new(launch, good);
+    for _ in 0..MAX_ROUNDS + MAX_SKIPPED {
         match fleet.start(&attempt.launch).await {
             Ok((first, found)) => {
-                let broken = attempt.keep_what_was_good(&found)?;
-                if !broken {
+                let is_broken = attempt.use_last_good(&found)?;
+                if !is_broken {
                     return Ok(attempt.done(first, found));
                 }
             }
-            Err(e) => attempt.set_aside(e)?,
+            Err(e) => attempt.handle_death(e)?,
         }
     }
     let place = attempt.launch.root.display().to_string();
     Err(Failed::NotNow(vec![LoadError::new(
         place,
-        "too many changed files kill or hang an interpreter",
+        "too many changed files kill or hang an interpreter: fix those in the log",
     )]))
 }
 
-/// A discovery under way.
+/// A discovery in progress.
 #[derive(Debug)]
-struct Try<'a> {
+struct Round<'a> {
     launch: Launch,
-    good: &'a Good,
-    /// What was said of files that are not imported.
+    good: &'a LastGood,
+    /// The errors of skipped files.
     skipped: BTreeMap<String, String>,
-    /// What was said of files that keep an earlier version.
-    kept: BTreeMap<String, String>,
+    /// The errors of files that keep an earlier version.
+    reverted: BTreeMap<String, String>,
     stuck: BTreeMap<String, (Arc<Source>, String)>,
 }
 
-impl Good {
+impl LastGood {
     fn get(&self, file: &str) -> Option<&Arc<Source>> {
         if self.bad.contains(file) { None } else { self.sources.get(file) }
     }
 }
 
-impl<'a> Try<'a> {
-    fn new(launch: Launch, good: &'a Good) -> Self {
-        let (skipped, kept, stuck) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut this = Self { launch, good, skipped, kept, stuck };
+impl<'a> Round<'a> {
+    fn new(launch: Launch, good: &'a LastGood) -> Self {
+        let (skipped, reverted, stuck) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut this = Self { launch, good, skipped, reverted, stuck };
         for (file, (source, message)) in &good.stuck {
             if this.source(file) == Some(source) {
                 this.set_stuck(file, message);
                 if this.has_changed(file) {
-                    this.keep(file, message);
+                    this.revert(file, message);
                 } else {
                     this.skip(file, message);
                 }
@@ -119,22 +124,23 @@ impl<'a> Try<'a> {
         self.skipped.insert(file.to_owned(), message.to_owned());
     }
 
-    /// Whether another version of the file worked before.
+    /// Returns true if another version of the file was good before.
     fn has_changed(&self, file: &str) -> bool {
         self.good.get(file).is_some_and(|good| self.source(file) != Some(good))
     }
 
-    /// Goes back to the last good version of a file.
-    fn keep(&mut self, file: &str, message: &str) {
+    /// Uses the last good version of a file.
+    fn revert(&mut self, file: &str, message: &str) {
         let Some(good) = self.good.get(file).cloned() else { return };
         let Some(sources) = &mut self.launch.sources else { return };
         Arc::make_mut(sources).insert(file.to_owned(), good);
-        let message = format!("{message}\nThe last good version of {file} is still used.");
-        self.kept.insert(file.to_owned(), message);
+        let message = format!("{message}\nThe last good version of {file} stays in use.");
+        self.reverted.insert(file.to_owned(), message);
     }
 
-    /// Goes back to the last good versions of all changed files, since it cannot be said which of them it is; `false` when there is none.
-    fn keep_all(&mut self, place: &str, message: &str) -> bool {
+    /// Uses the last good versions of all changed files, because the cause is unknown. Returns
+    /// false if no file has changed.
+    fn revert_all(&mut self, place: &str, message: &str) -> bool {
         let Some(sources) = &mut self.launch.sources else { return false };
         let changed = |file: &String| self.good.get(file) != sources.get(file);
         let files: Vec<String> =
@@ -158,32 +164,33 @@ impl<'a> Try<'a> {
         }
         let back = back.join(", ");
         let message = format!(
-            "{message}\nWhat was changed is not used yet: {back}. The last good version is still used."
+            "{message}\nThe changes of {back} are not used yet. The last good versions stay in use."
         );
-        self.kept.insert(place.to_owned(), message);
+        self.reverted.insert(place.to_owned(), message);
         true
     }
 
-    /// Goes back to what was good where an import failed; whether it did, and another round is needed.
-    fn keep_what_was_good(&mut self, found: &Discovered) -> Result<bool, Failed> {
-        // All of them before the first goes back: what several files fail of is to blame for all.
+    /// Uses the last good versions where an import failed. Returns true if another round is needed.
+    fn use_last_good(&mut self, found: &Discovered) -> Result<bool, Failed> {
+        // Finds all culprits before any goes back: a file that several imports fail on is the
+        // culprit of all.
         let mut culprits = BTreeMap::new();
         let mut unexplained = Vec::new();
-        for (file, problem) in found.failures() {
-            if let Some(culprit) = self.culprit(file, problem) {
-                culprits.entry(culprit).or_insert(&*problem.message);
+        for (file, load_error) in found.failures() {
+            if let Some(culprit) = self.culprit(file, load_error) {
+                culprits.entry(culprit).or_insert(&*load_error.message);
             } else if self.good.get(file).is_some() {
-                unexplained.push((file, &*problem.message));
+                unexplained.push((file, &*load_error.message));
             }
         }
         for (culprit, message) in &culprits {
-            self.keep(culprit, message);
+            self.revert(culprit, message);
         }
         match unexplained.first() {
-            // With what is known to be broken out of the way the rest may be fine.
+            // Without the culprits the other imports may succeed.
             _ if !culprits.is_empty() => Ok(true),
             None => Ok(false),
-            Some((file, message)) if self.keep_all(file, message) => Ok(true),
+            Some((file, message)) if self.revert_all(file, message) => Ok(true),
             Some(_) => {
                 let lost = unexplained.into_iter();
                 Err(Failed::NotNow(
@@ -193,31 +200,31 @@ impl<'a> Try<'a> {
         }
     }
 
-    /// The changed file that is to blame for a failed import, if it has a good version.
-    fn culprit(&self, file: &str, problem: &ImportFailure) -> Option<String> {
-        // A file that never worked is itself to blame, unless what it imports fails by itself.
-        let others = self.good.get(file).map(|_| &problem.others).into_iter().flatten();
-        let mut suspects = problem.importing.iter().chain(others);
+    /// Returns the changed file that caused a failed import, if it has a good version.
+    fn culprit(&self, file: &str, load_error: &ImportFailure) -> Option<String> {
+        // A file that was never good is its own culprit, unless one of its imports fails by itself.
+        let others = self.good.get(file).map(|_| &load_error.others).into_iter().flatten();
+        let mut suspects = load_error.importing.iter().chain(others);
         suspects.find(|suspect| self.has_changed(suspect)).cloned()
     }
 
-    /// An interpreter did not survive the import of a file, or got stuck in it.
-    fn set_aside(&mut self, error: PythonError) -> Result<(), Failed> {
+    /// Handles the death of an interpreter, or a hang, during the import of a file.
+    fn handle_death(&mut self, error: PythonError) -> Result<(), Failed> {
         let importing = error.importing().to_owned();
         let Some(file) = importing.first() else { return Err(Failed::Error(error)) };
         let hangs = matches!(error, PythonError::Silent { .. });
-        let advice = if hangs { "\nIt is not tried again until it changes." } else { "" };
-        let message = format!("while it was imported, {error}{advice}");
+        let advice = if hangs { "\nThe file is not imported again until it changes." } else { "" };
+        let message = format!("during the import {error}{advice}");
         if let Some(culprit) = importing.iter().rev().find(|file| self.has_changed(file)) {
             if hangs {
                 self.set_stuck(culprit, &message);
             }
-            self.keep(culprit, &message);
+            self.revert(culprit, &message);
         } else if self.good.get(file).is_some() {
-            if !self.keep_all(file, &message) {
+            if !self.revert_all(file, &message) {
                 return Err(Failed::NotNow(vec![LoadError::new(&**file, message)]));
             }
-        } else if self.skipped.len() < SKIPPED_MAX {
+        } else if self.skipped.len() < MAX_SKIPPED {
             if hangs {
                 self.set_stuck(file, &message);
             }
@@ -230,19 +237,20 @@ impl<'a> Try<'a> {
 
     fn done(self, first: Interpreter, found: Discovered) -> Discovery {
         let mut bad: BTreeSet<String> = self.skipped.keys().cloned().collect();
-        for (file, problem) in found.failures() {
+        for (file, load_error) in found.failures() {
             bad.insert(file.to_owned());
-            bad.extend(problem.importing.first().cloned());
+            bad.extend(load_error.importing.first().cloned());
         }
-        let problems = self.skipped.into_iter().chain(self.kept);
-        let problems = problems.map(|(place, message)| LoadError::new(place, message)).collect();
+        let load_errors = self.skipped.into_iter().chain(self.reverted);
+        let load_errors =
+            load_errors.map(|(place, message)| LoadError::new(place, message)).collect();
         let sources = self.launch.sources.clone().unwrap_or_default();
-        let offer = found.into_offer(problems);
+        let action_set = found.into_action_set(load_errors);
         Discovery {
             launch: self.launch,
             first,
-            offer,
-            good: Good { sources, bad, stuck: self.stuck },
+            action_set,
+            good: LastGood { sources, bad, stuck: self.stuck },
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Places for others while attempts wait for their children: an attempt that waits keeps its interpreter, so one more is needed.
+//! Extra slots while attempts wait for their children: a waiting attempt keeps its interpreter, so
+//! that another one is needed.
 
 use std::sync::Arc;
 
 use super::fleet::Fleet;
 
-/// An attempt that waits for a child; it goes on when this is dropped.
+/// An extra slot for an attempt that waits for a child. It is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct ExtraSlot {
     fleet: Arc<Fleet>,

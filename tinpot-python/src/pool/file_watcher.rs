@@ -1,4 +1,8 @@
-//! Notices that something below a directory may have changed.
+//! Watches directories for changes of Python files.
+//!
+//! The crate `notify` does not fit. Its events arrive on a thread of its own, so that it cannot
+//! answer whether a file has changed before now ([`FileWatcher::has_changed`]), and its debouncers
+//! wait for time to pass, not for files that are being written to be closed.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -6,72 +10,76 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::sources::{is_folder_of_sources, is_source};
+use super::sources::{is_source, may_hold_sources};
 
-/// A change is complete when nothing has followed it for so long …
+/// A change is complete when no event has followed for this time …
 const QUIET: Duration = Duration::from_millis(50);
-/// … and every file that was written has been closed; it is taken as it is after so long.
+/// … and all files that were written have been closed. It counts as complete after this time
+/// anyway.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
-/// How often to look where the system tells of changes, for what it does not tell of: the targets of links, and what other hosts write.
-const LOOK_SELDOM: Duration = Duration::from_secs(5);
-/// How often to look where it does not.
-const LOOK_OFTEN: Duration = Duration::from_secs(1);
+/// The interval of scans where the system reports changes. Scans find the changes that it does not
+/// report: of the targets of links, and by other hosts.
+const SCAN_SELDOM: Duration = Duration::from_secs(5);
+/// The interval of scans where the system does not report changes.
+const SCAN_OFTEN: Duration = Duration::from_secs(1);
 
-/// Notices changes in directories.
+/// A watcher of directories.
 #[derive(Debug)]
 pub(super) struct FileWatcher {
-    told: Option<inotify_events::Told>,
-    /// When the first and the last change were that nobody has been told of.
+    events: Option<inotify_events::Events>,
+    /// The times of the first and the last event since [`next`](Self::next) returned.
     since: Option<(Instant, Instant)>,
     writing: Writing,
 }
 
-/// Files that somebody has begun to write and not closed: by the number of their directory, and their name.
+/// Files that were written and not closed yet, by the watch of their directory and their name.
 type Writing = HashSet<(i32, String)>;
 
-/// How to ask for news of further directories.
+/// A handle that adds directories to the watcher.
 #[derive(Clone, Debug)]
-pub(super) struct Interest(Option<inotify_events::Interest>);
+pub(super) struct WatchHandle(Option<inotify_events::WatchHandle>);
 
 impl FileWatcher {
-    /// Where the system cannot tell of changes, [`next`](Self::next) returns now and then.
+    /// Returns a watcher. If the system does not report changes, [`next`](Self::next) returns after
+    /// an interval.
     pub(super) fn new() -> Self {
-        let told = inotify_events::Told::new();
-        if let Err(error) = &told {
-            tracing::warn!(%error, "changed files cannot be told of, and are looked for every {LOOK_OFTEN:?}");
+        let events = inotify_events::Events::new();
+        if let Err(error) = &events {
+            tracing::warn!(%error, "cannot watch files; scanning every {SCAN_OFTEN:?}");
         }
-        Self { told: told.ok(), since: None, writing: Writing::new() }
+        Self { events: events.ok(), since: None, writing: Writing::new() }
     }
 
-    pub(super) fn interest(&self) -> Interest {
-        Interest(self.told.as_ref().map(inotify_events::Told::interest))
+    pub(super) fn handle(&self) -> WatchHandle {
+        WatchHandle(self.events.as_ref().map(inotify_events::Events::handle))
     }
 
-    /// Whether something has changed since [`next`](Self::next) returned: who has looked since may have seen half of it.
-    pub(super) fn has_news(&mut self) -> bool {
-        let relevant = self.told.as_ref().is_some_and(|told| told.take(&mut self.writing));
+    /// Returns true if a file has changed since [`next`](Self::next) returned. Then a scan since
+    /// may have seen half of a change.
+    pub(super) fn has_changed(&mut self) -> bool {
+        let relevant = self.events.as_ref().is_some_and(|events| events.take(&mut self.writing));
         self.note(relevant);
         self.since.is_some()
     }
 
-    /// Returns when something may have changed, and no more is coming. What it has seen is not lost when the future is dropped.
+    /// Waits until a change is complete, or the next scan is due. Cancel safe: events are not lost.
     pub(super) async fn next(&mut self) {
-        let complete = self.told.as_ref().is_some_and(inotify_events::Told::is_complete);
-        let look = Instant::now() + if complete { LOOK_SELDOM } else { LOOK_OFTEN };
+        let complete = self.events.as_ref().is_some_and(inotify_events::Events::is_complete);
+        let scan_at = Instant::now() + if complete { SCAN_SELDOM } else { SCAN_OFTEN };
         loop {
             let until = match self.since {
-                None => look,
+                None => scan_at,
                 Some((first, last)) if self.writing.is_empty() => {
                     (last + QUIET).min(first + PATIENCE)
                 }
                 Some((first, _)) => first + PATIENCE,
             };
             let relevant = tokio::select! {
-                relevant = read(&mut self.told, &mut self.writing) => relevant,
+                relevant = read(&mut self.events, &mut self.writing) => relevant,
                 () = sleep_until(until) => break,
             };
             self.note(relevant);
-            // A flood must not keep the time from being seen.
+            // A flood of events must not starve the timer.
             if self.since.is_some_and(|(first, _)| first.elapsed() >= PATIENCE) {
                 break;
             }
@@ -88,27 +96,27 @@ impl FileWatcher {
     }
 }
 
-impl Interest {
-    /// Asks for news of a directory: before it is read, so that nothing is missed.
+impl WatchHandle {
+    /// Adds a directory. Call this before reading it, so that no change is missed.
     pub(super) fn add(&self, directory: &Path) {
-        if let Some(interest) = &self.0 {
-            interest.add(directory);
+        if let Some(handle) = &self.0 {
+            handle.add(directory);
         }
     }
 }
 
-async fn read(told: &mut Option<inotify_events::Told>, writing: &mut Writing) -> bool {
-    match told {
-        Some(told) => told.read(writing).await,
+async fn read(events: &mut Option<inotify_events::Events>, writing: &mut Writing) -> bool {
+    match events {
+        Some(events) => events.read(writing).await,
         None => std::future::pending().await,
     }
 }
 
-/// Whether news of an entry can be news of Python files.
+/// Returns true if an event can concern Python files.
 fn is_relevant(name: Option<&str>, is_directory: bool) -> bool {
     match name {
         None => true,
-        Some(name) if is_directory => is_folder_of_sources(name),
+        Some(name) if is_directory => may_hold_sources(name),
         Some(name) => is_source(name),
     }
 }
@@ -128,59 +136,60 @@ mod inotify_events {
 
     use super::Writing;
 
-    /// Some events with their names.
+    /// The size of one read, which holds some events with their names.
     const READ_BYTES: usize = 4096;
-    /// So many files are waited for until they are closed; more come with a copy of a whole tree.
-    const WRITING_MAX: usize = 1000;
+    /// The number of files to wait for until they are closed. More come with a copy of a whole
+    /// tree.
+    const MAX_WRITING: usize = 1000;
 
     /// An inotify instance.
     #[derive(Debug)]
-    pub(super) struct Told {
+    pub(super) struct Events {
         fd: AsyncFd<OwnedFd>,
-        /// The same instance, for those who ask.
+        /// The same instance, for handles and for reads outside of the runtime.
         other: Arc<OwnedFd>,
         complete: Arc<AtomicBool>,
     }
 
     #[derive(Clone, Debug)]
-    pub(super) struct Interest {
+    pub(super) struct WatchHandle {
         fd: Arc<OwnedFd>,
         complete: Arc<AtomicBool>,
     }
 
-    impl Told {
-        #[allow(unsafe_code, reason = "that is how a descriptor is registered")]
+    impl Events {
+        #[allow(unsafe_code, reason = "tokio registers descriptors by an unsafe function")]
         pub(super) fn new() -> io::Result<Self> {
             let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
             let complete = Arc::new(AtomicBool::new(true));
             let other = Arc::new(fd.try_clone()?);
-            // SAFETY: an `OwnedFd` is the same open descriptor for as long as it lives.
+            // SAFETY: an `OwnedFd` owns the same open descriptor for its whole life.
             let fd = unsafe { AsyncFd::register(fd)? };
             Ok(Self { fd, other, complete })
         }
 
-        pub(super) fn interest(&self) -> Interest {
-            Interest { fd: self.other.clone(), complete: self.complete.clone() }
+        pub(super) fn handle(&self) -> WatchHandle {
+            WatchHandle { fd: self.other.clone(), complete: self.complete.clone() }
         }
 
-        /// Whether it is told of every directory that was asked for.
+        /// Returns true if every requested directory is watched.
         pub(super) fn is_complete(&self) -> bool {
             self.complete.load(Ordering::Relaxed)
         }
 
-        /// Waits for news, and says whether they matter.
+        /// Waits for events; returns true if any is relevant.
         pub(super) async fn read(&self, writing: &mut Writing) -> bool {
             match self.fd.readable().await {
                 Ok(mut ready) => {
                     ready.clear_ready();
                     self.take(writing)
                 }
-                // The runtime is gone.
+                // The runtime has ended.
                 Err(_) => std::future::pending().await,
             }
         }
 
-        /// Takes the news that are there; whether they matter.
+        /// Reads the available events; returns true if any is relevant.
         pub(super) fn take(&self, writing: &mut Writing) -> bool {
             let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
             let mut reader = Reader::new(&*self.other, &mut buffer);
@@ -200,14 +209,14 @@ mod inotify_events {
                 let place = (event.wd(), name.unwrap_or_default().into_owned());
                 if !is(ReadFlags::MODIFY) {
                     writing.remove(&place);
-                } else if writing.len() < WRITING_MAX {
+                } else if writing.len() < MAX_WRITING {
                     writing.insert(place);
                 }
             }
         }
     }
 
-    impl Interest {
+    impl WatchHandle {
         pub(super) fn add(&self, directory: &Path) {
             let changes = WatchFlags::CREATE
                 | WatchFlags::DELETE
@@ -224,7 +233,7 @@ mod inotify_events {
                 Err(error) => {
                     if self.complete.swap(false, Ordering::Relaxed) {
                         let directory = directory.display();
-                        tracing::warn!(%error, "changes in {directory} cannot be told of, and are looked for");
+                        tracing::warn!(%error, "cannot watch {directory}; scanning it instead");
                     }
                 }
             }
@@ -239,19 +248,19 @@ mod inotify_events {
 
     use super::Writing;
 
-    /// Nobody tells of changes here.
+    /// This system reports no changes.
     #[derive(Debug)]
-    pub(super) enum Told {}
+    pub(super) enum Events {}
 
     #[derive(Clone, Debug)]
-    pub(super) enum Interest {}
+    pub(super) enum WatchHandle {}
 
-    impl Told {
+    impl Events {
         pub(super) fn new() -> io::Result<Self> {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        pub(super) fn interest(&self) -> Interest {
+        pub(super) fn handle(&self) -> WatchHandle {
             match *self {}
         }
 
@@ -268,7 +277,7 @@ mod inotify_events {
         }
     }
 
-    impl Interest {
+    impl WatchHandle {
         pub(super) fn add(&self, _directory: &Path) {
             match *self {}
         }
@@ -280,7 +289,7 @@ mod tests {
     use super::is_relevant;
 
     #[test]
-    fn what_editors_and_python_leave_behind_does_not_matter() {
+    fn temporary_files_of_editors_and_python_are_irrelevant() {
         for name in ["a.pyc", ".a.py", ".#a.py", "a.py~", "#a.py#", "a.py.swp", "4913", "a.txt"] {
             assert!(!is_relevant(Some(name), false), "{name}");
         }

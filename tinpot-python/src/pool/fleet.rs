@@ -1,4 +1,4 @@
-//! Keeps interpreters ready: as many as there are places, and spares for those that are lost to a stop or a crash.
+//! Keeps interpreters ready: one per slot, and spares to replace those that are stopped or crash.
 
 use std::collections::VecDeque;
 use std::process::ExitStatus;
@@ -14,51 +14,52 @@ use super::interpreter::{Interpreter, Launch, describe};
 use crate::discovered::Discovered;
 use crate::error::PythonError;
 
-/// So many interpreters start at the same time: each keeps one core busy.
-const STARTS_AT_ONCE: usize = 2;
-/// After so many failures in a row, attempts fail instead of waiting for an interpreter.
-const FAILURES_MAX: u32 = 3;
+/// The number of interpreters that start at the same time: each keeps one core busy.
+const MAX_STARTS: usize = 2;
+/// After this number of failures in a row, attempts fail instead of waiting for an interpreter.
+const MAX_FAILURES: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// All interpreters of a pool.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    /// How many interpreters there should be.
+    /// The number of interpreters that should run.
     target: usize,
-    /// One permit per attempt that may run.
+    /// One permit per attempt that can run.
     slots: Semaphore,
     state: Mutex<State>,
-    /// Something changed for those who wait for an interpreter.
-    changed: Notify,
-    /// Something changed for the keeper.
+    /// Notified when an interpreter may be available.
+    available: Notify,
+    /// Notified when an interpreter may have to be started.
     wanted: Notify,
-    /// How many processes have not been reaped.
+    /// The number of processes that have not been reaped.
     alive: watch::Sender<usize>,
-    /// Whether the pool is closed.
+    /// True once the pool is closed.
     closed: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// How interpreters are started now; none before the first one has.
+    /// The way in which interpreters are started; `None` before the first one has started.
     launch: Option<Arc<Launch>>,
     idle: VecDeque<Interpreter>,
-    /// Idle, busy and starting ones, of all generations.
+    /// The number of idle, busy and starting interpreters of all generations.
     live: usize,
-    /// Since the last attempt that went well.
+    /// The number of failures since the last successful attempt.
     failures: u32,
     reason: String,
     closed: bool,
-    /// Attempts that wait for children: so many interpreters more are needed.
+    /// The number of attempts that wait for children, each of which needs an extra interpreter.
     parked: usize,
-    /// So many of those are kept afterwards: where attempts wait for children, the next one will soon.
-    kept: usize,
-    /// Places that have to go when they are free.
-    debt: usize,
+    /// The number of extra interpreters to keep afterwards: attempts that wait for children tend to
+    /// come again.
+    extra_kept: usize,
+    /// The number of slots to remove as soon as they are free.
+    slots_to_remove: usize,
 }
 
-/// How the start of an interpreter of some generation went.
+/// The result of starting an interpreter of a generation.
 type Started = (u64, Result<(Interpreter, Discovered), PythonError>);
 
 impl State {
@@ -67,7 +68,8 @@ impl State {
     }
 }
 
-/// An interpreter in use. Unless it is put back, it is killed when this is dropped, and another takes its place.
+/// An interpreter in use. Dropping this kills it, and another one replaces it, unless it was put
+/// back.
 #[derive(Debug)]
 pub(super) struct Busy<'a> {
     fleet: &'a Fleet,
@@ -81,7 +83,7 @@ impl Fleet {
             target: size + spare,
             slots: Semaphore::new(size),
             state: Mutex::default(),
-            changed: Notify::new(),
+            available: Notify::new(),
             wanted: Notify::new(),
             alive: watch::Sender::new(0),
             closed: watch::Sender::new(false),
@@ -92,7 +94,7 @@ impl Fleet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An interpreter for one attempt; waits for a place and for an interpreter.
+    /// Returns an interpreter for one attempt; waits for a slot and for an interpreter.
     pub(super) async fn take(&self) -> Result<Busy<'_>, String> {
         let slot = match self.slots.try_acquire() {
             Ok(slot) => slot,
@@ -101,13 +103,13 @@ impl Fleet {
         let interpreter = match self.try_take() {
             Some(result) => result?,
             None => loop {
-                let mut changed = std::pin::pin!(self.changed.notified());
-                // Registered before the look: no change can be missed.
-                changed.as_mut().enable();
+                let mut available = std::pin::pin!(self.available.notified());
+                // Registered before the check, so that no change is missed.
+                available.as_mut().enable();
                 if let Some(result) = self.try_take() {
                     break result?;
                 }
-                changed.await;
+                available.await;
             },
         };
         Ok(Busy { fleet: self, interpreter: Some(interpreter), slot: Some(slot) })
@@ -118,18 +120,15 @@ impl Fleet {
         if state.closed {
             return Some(Err(PythonError::Closed.to_string()));
         }
-        // The one that was used last: what it needs is in the caches.
+        // The one that was used last, whose memory is in the caches.
         while let Some(interpreter) = state.idle.pop_back() {
             match interpreter.exit_status() {
                 None => return Some(Ok(interpreter)),
                 Some(status) => self.lost(&mut state, status),
             }
         }
-        if state.failures >= FAILURES_MAX {
-            return Some(Err(format!(
-                "there is no Python interpreter to run it: {}",
-                state.reason
-            )));
+        if state.failures >= MAX_FAILURES {
+            return Some(Err(format!("no Python interpreter starts: {}", state.reason)));
         }
         None
     }
@@ -137,16 +136,16 @@ impl Fleet {
     fn lost(&self, state: &mut State, status: ExitStatus) {
         state.live -= 1;
         state.failures += 1;
-        state.reason = format!("the last one {} while it was idle", describe(status));
+        state.reason = format!("the last one {} while idle", describe(status));
         self.wanted.notify_one();
     }
 
-    /// Whether the pool is closed, for attempts that run.
+    /// Returns a watch of the pool's end, for running attempts.
     pub(super) fn closed(&self) -> watch::Receiver<bool> {
         self.closed.subscribe()
     }
 
-    /// How interpreters are started now.
+    /// Returns the way in which interpreters are started.
     pub(super) fn launch(&self) -> Option<Arc<Launch>> {
         self.lock().launch.clone()
     }
@@ -159,30 +158,31 @@ impl Fleet {
         launch.start(|child, report| reap(self, child, report)).await
     }
 
-    /// From now on attempts run on interpreters of this launch, of which the first is here. Those that run end on the others.
+    /// Runs new attempts on interpreters of this launch, of which `first` has started. Running
+    /// attempts end on the others.
     pub(super) fn adopt(&self, launch: Arc<Launch>, first: Interpreter) {
         let idle = {
             let mut state = self.lock();
             state.live -= state.idle.len();
-            // Whatever kept earlier ones from starting.
+            // The cause of earlier failures may be gone.
             state.failures = 0;
             state.launch = Some(launch);
             state.live += 1;
             std::mem::take(&mut state.idle)
         };
-        self.welcome(first);
+        self.make_idle(first);
         drop(idle);
         self.wanted.notify_one();
     }
 
-    /// Keeps interpreters coming until it is aborted.
-    pub(super) async fn keep(self: Arc<Self>) {
+    /// Starts interpreters as needed, until it is aborted.
+    pub(super) async fn maintain(self: Arc<Self>) {
         let mut starting = JoinSet::new();
         let mut not_before: Option<Instant> = None;
         loop {
-            while starting.len() < STARTS_AT_ONCE
+            while starting.len() < MAX_STARTS
                 && not_before.is_none()
-                && let Some(delay) = self.next_start()
+                && let Some(delay) = self.reserve_start()
             {
                 if delay.is_zero() {
                     self.spawn_start(&mut starting);
@@ -217,8 +217,10 @@ impl Fleet {
         });
     }
 
-    /// Whether one more is to be started, and after which delay; it counts as living from now on.
-    fn next_start(&self) -> Option<Duration> {
+    /// Returns the delay before the start of another interpreter; `None` if none is needed.
+    ///
+    /// The interpreter counts as running from now on.
+    fn reserve_start(&self) -> Option<Duration> {
         let mut state = self.lock();
         if state.closed || state.launch.is_none() || state.live >= self.target + state.parked {
             return None;
@@ -232,8 +234,8 @@ impl Fleet {
 
     fn started(&self, result: Option<Started>) {
         match result {
-            Some((_, Ok((interpreter, _)))) => self.welcome(interpreter),
-            // Meanwhile others are wanted, which may well start.
+            Some((_, Ok((interpreter, _)))) => self.make_idle(interpreter),
+            // A failure of an old generation says nothing about the present one.
             Some((generation, Err(_))) if !self.lock().is_current(generation) => {
                 self.lock().live -= 1;
             }
@@ -246,13 +248,13 @@ impl Fleet {
                 state.failures += 1;
                 state.reason = reason;
             }
-            // The start was aborted or panicked; the process went with it.
+            // The start was aborted or panicked, which killed the process.
             None => self.lock().live -= 1,
         }
-        self.changed.notify_waiters();
+        self.available.notify_waiters();
     }
 
-    fn welcome(&self, interpreter: Interpreter) {
+    fn make_idle(&self, interpreter: Interpreter) {
         let mut state = self.lock();
         if state.closed || !state.is_current(interpreter.generation) {
             state.live -= 1;
@@ -263,11 +265,12 @@ impl Fleet {
             state.idle.push_back(interpreter);
             drop(state);
         }
-        self.changed.notify_waiters();
+        self.available.notify_waiters();
     }
 
-    /// An idle interpreter may be the one that has ended: it is replaced before anybody needs it.
-    fn sift(&self) {
+    /// Removes idle interpreters that have ended, so that they are replaced before an attempt needs
+    /// them.
+    fn remove_dead(&self) {
         let mut state = self.lock();
         let idle = std::mem::take(&mut state.idle);
         for interpreter in idle {
@@ -280,33 +283,33 @@ impl Fleet {
             }
         }
         drop(state);
-        self.changed.notify_waiters();
+        self.available.notify_waiters();
     }
 
-    /// One more attempt may run.
+    /// Adds a slot while an attempt waits for a child.
     pub(super) fn add_slot(&self) {
         let mut state = self.lock();
         state.parked += 1;
-        state.kept = state.kept.max(state.parked).min(self.target);
-        match state.debt {
+        state.extra_kept = state.extra_kept.max(state.parked).min(self.target);
+        match state.slots_to_remove {
             0 => self.slots.add_permits(1),
-            _ => state.debt -= 1,
+            _ => state.slots_to_remove -= 1,
         }
         drop(state);
         self.wanted.notify_one();
     }
 
-    /// One less may, as soon as a place is free.
+    /// Removes a slot, as soon as one is free.
     pub(super) fn remove_slot(&self) {
         let mut state = self.lock();
         state.parked -= 1;
         match self.slots.try_acquire() {
             Ok(slot) => slot.forget(),
-            Err(_) => state.debt += 1,
+            Err(_) => state.slots_to_remove += 1,
         }
     }
 
-    /// Kills all and waits until no process is left.
+    /// Kills all interpreters and waits until no process is left.
     pub(super) async fn close(&self) {
         let idle = {
             let mut state = self.lock();
@@ -316,10 +319,10 @@ impl Fleet {
         };
         self.closed.send_replace(true);
         self.slots.close();
-        self.changed.notify_waiters();
+        self.available.notify_waiters();
         drop(idle);
         let mut alive = self.alive.subscribe();
-        // The sender is a field of this value: it cannot be gone.
+        // Cannot fail: the sender is a field of this value.
         let _ = alive.wait_for(|alive| *alive == 0).await;
     }
 }
@@ -334,21 +337,21 @@ fn reap(fleet: &Arc<Fleet>, mut child: Child, report: watch::Sender<Option<ExitS
         }
         if let Some(fleet) = fleet.upgrade() {
             fleet.alive.send_modify(|alive| *alive -= 1);
-            fleet.sift();
+            fleet.remove_dead();
         }
     });
 }
 
 impl<'a> Busy<'a> {
-    /// The interpreter.
+    /// Returns the interpreter.
     pub(super) fn interpreter(&mut self) -> &mut Interpreter {
         match &mut self.interpreter {
             Some(interpreter) => interpreter,
-            None => unreachable!("it is taken out only by methods that consume self"),
+            None => unreachable!("only methods that consume self take it"),
         }
     }
 
-    /// Gives it back for the next attempt.
+    /// Returns the interpreter to the fleet, for the next attempt.
     pub(super) fn put_back(mut self) {
         let Some(interpreter) = self.interpreter.take() else { return };
         let mut state = self.fleet.lock();
@@ -360,30 +363,31 @@ impl<'a> Busy<'a> {
             return;
         }
         state.failures = 0;
-        if state.live > self.fleet.target + state.parked.max(state.kept) {
-            // One that had to be there while another one waited.
+        if state.live > self.fleet.target + state.parked.max(state.extra_kept) {
+            // It replaced one whose attempt waited for a child.
             state.live -= 1;
             return;
         }
         state.idle.push_back(interpreter);
         drop(state);
-        self.fleet.changed.notify_waiters();
+        self.fleet.available.notify_waiters();
     }
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         if let Some(interpreter) = self.interpreter.take() {
-            // First: the kernel would let the removal of its cgroup wait until another interpreter has moved to its own (20 ms, 2026-11).
+            // First: otherwise the kernel delays the removal of its cgroup until another
+            // interpreter has moved into its own (20 ms, 2026-11).
             drop(interpreter);
             self.fleet.lock().live -= 1;
             self.fleet.wanted.notify_one();
         }
         let mut state = self.fleet.lock();
-        if state.debt > 0
+        if state.slots_to_remove > 0
             && let Some(slot) = self.slot.take()
         {
-            state.debt -= 1;
+            state.slots_to_remove -= 1;
             slot.forget();
         }
     }

@@ -1,4 +1,5 @@
-//! A small process that outlives the worker by a moment, and kills what the worker can no longer kill.
+//! The guardian: a small process that outlives the worker and kills the worker's remaining
+//! processes.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,53 +19,55 @@ use crate::cgroup::PoolCgroup;
 use crate::containment::{Containment, ContainmentMode};
 use crate::error::PythonError;
 
-/// How long it may take to end after the worker has let it go: longer than its own patience.
+/// The time for the guardian to end after its release: longer than its own patience.
 const PATIENCE: Duration = Duration::from_secs(10);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// The guardian of a pool. Dropping this lets it kill what is left of the pool's interpreters, and end.
+/// The guardian of a pool. When this is dropped, the guardian kills the pool's remaining processes
+/// and ends.
 #[derive(Debug)]
 pub(super) struct Guardian {
     closing: watch::Sender<bool>,
-    /// Closed when the guardian has ended.
+    /// Closed once the guardian has ended.
     ended: watch::Receiver<()>,
 }
 
-/// How guardians are started.
+/// The way in which guardians are started.
 #[derive(Debug)]
 struct Launch {
     spawn: Arc<SpawnContext>,
     cgroup: Option<PathBuf>,
 }
 
-/// A guardian that runs.
+/// A running guardian.
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// Nobody else has this end of its standard input: it closes with the worker, however that dies.
+    /// The only writing end of its standard input. It closes with the worker, however the worker
+    /// ends.
     tie: OwnedFd,
 }
 
-/// Makes the cgroup of a pool if that is wanted and possible, and starts the guardian.
+/// Creates the cgroup of a pool if that is wanted and possible, and starts the guardian.
 pub(super) fn contain(
     spawn: &Arc<SpawnContext>,
     mode: ContainmentMode,
 ) -> Result<(Guardian, Option<Arc<PoolCgroup>>, Containment), PythonError> {
-    let or_not = |cgroup: Result<PoolCgroup, String>| match cgroup {
+    let unless_required = |cgroup: Result<PoolCgroup, String>| match cgroup {
         Err(reason) if mode == ContainmentMode::Cgroup => Err(PythonError::NoCgroups { reason }),
         other => Ok(other),
     };
-    let cgroup = or_not(match mode {
-        ContainmentMode::ProcessGroup => Err("process groups were asked for".to_owned()),
+    let cgroup = unless_required(match mode {
+        ContainmentMode::ProcessGroup => Err("the configuration selects process groups".to_owned()),
         ContainmentMode::Auto | ContainmentMode::Cgroup => {
             PoolCgroup::create(&spawn.package.name(), |path| spawn.package.note_cgroup(path))
         }
     })?;
     let path = cgroup.as_ref().ok().map(|cgroup| cgroup.path().to_owned());
     let (guardian, pid) = Guardian::start(spawn.clone(), path)
-        .map_err(PythonError::io("the guardian of the interpreters cannot be started"))?;
-    match or_not(cgroup.and_then(|cgroup| cgroup.prove(pid).map(|()| cgroup)))? {
+        .map_err(PythonError::io("cannot start the guardian of the interpreters"))?;
+    match unless_required(cgroup.and_then(|cgroup| cgroup.prove(pid).map(|()| cgroup)))? {
         Ok(cgroup) => {
             let path = cgroup.path().to_owned();
             Ok((guardian, Some(Arc::new(cgroup)), Containment::Cgroup { path }))
@@ -74,21 +77,22 @@ pub(super) fn contain(
 }
 
 impl Guardian {
-    /// Starts the guardian of interpreters that are, or will be, in a cgroup below `cgroup`, if there is one; returns its process id, too.
+    /// Starts the guardian of interpreters in cgroups below `cgroup`, if there is one; returns its
+    /// process id, too.
     fn start(spawn: Arc<SpawnContext>, cgroup: Option<PathBuf>) -> io::Result<(Self, u32)> {
         let launch = Launch { spawn, cgroup };
         let first = launch.start()?;
         let pid = first.child.id().unwrap_or_default();
-        let (closing, asked) = watch::channel(false);
+        let (closing, is_closing) = watch::channel(false);
         let (end, ended) = watch::channel(());
         tokio::spawn(async move {
-            keep(&launch, first, asked).await;
+            maintain(&launch, first, is_closing).await;
             drop(end);
         });
         Ok((Self { closing, ended }, pid))
     }
 
-    /// Lets it kill what is left, and waits for its end.
+    /// Makes the guardian kill the remaining processes, and waits for its end.
     pub(super) async fn close(&self) {
         self.closing.send_replace(true);
         let mut ended = self.ended.clone();
@@ -98,7 +102,8 @@ impl Guardian {
 
 impl Drop for Guardian {
     fn drop(&mut self) {
-        // Not an abort: the program must be there until it has been read, and the process be reaped.
+        // Not an abort: the package must exist until the guardian has read its program, and the
+        // process has to be reaped.
         self.closing.send_replace(true);
     }
 }
@@ -106,24 +111,24 @@ impl Drop for Guardian {
 impl Launch {
     fn start(&self) -> io::Result<Running> {
         let (reader, tie) = pipe_with(PipeFlags::CLOEXEC)?;
-        // Without the installed packages it starts faster, and runs nothing that is not its own.
+        // Without the site packages it starts faster, and runs code of its own only.
         let mut command = self.spawn.command(&["-S"], "tinpot/_guardian.py");
         let child = command
             .arg(format!("{COOKIE}={}", self.spawn.mark))
             .arg(self.cgroup.as_deref().unwrap_or("".as_ref()))
             .stdin(reader)
-            // Descriptor 1 is one that a child can be given without unsafe code.
-            .stdout(self.spawn.lifeline.hold()?)
+            // Descriptor 1, because passing it to a child needs no unsafe code.
+            .stdout(self.spawn.lifeline.writer()?)
             .stderr(Stdio::inherit())
-            // What a terminal sends to the worker is not for it.
+            // Signals of a terminal to the worker must not reach it.
             .process_group(0)
             .spawn()?;
         Ok(Running { child, tie })
     }
 }
 
-/// Starts another guardian whenever one is killed, until it is asked to close.
-async fn keep(launch: &Launch, mut running: Running, mut closing: watch::Receiver<bool>) {
+/// Replaces the guardian whenever it ends early, until it is asked to close.
+async fn maintain(launch: &Launch, mut running: Running, mut closing: watch::Receiver<bool>) {
     let mut pause = BACKOFF_MIN;
     loop {
         let begun = Instant::now();
@@ -134,9 +139,9 @@ async fn keep(launch: &Launch, mut running: Running, mut closing: watch::Receive
         match ended {
             None => return release(running).await,
             Some(Ok(status)) => {
-                tracing::warn!("the guardian ended early ({status}); another follows")
+                tracing::warn!("the guardian ended early ({status}) and is replaced")
             }
-            Some(Err(error)) => tracing::warn!(%error, "the guardian cannot be watched"),
+            Some(Err(error)) => tracing::warn!(%error, "cannot wait for the guardian"),
         }
         if begun.elapsed() > BACKOFF_MAX {
             pause = BACKOFF_MIN;
@@ -150,19 +155,19 @@ async fn keep(launch: &Launch, mut running: Running, mut closing: watch::Receive
             match launch.start() {
                 Ok(running) => break running,
                 Err(error) => {
-                    tracing::warn!(%error, "no guardian can be started")
+                    tracing::warn!(%error, "cannot start a guardian")
                 }
             }
         };
     }
 }
 
-/// Lets a guardian do its work and end.
+/// Releases a guardian and waits for its end.
 async fn release(running: Running) {
     let Running { mut child, tie } = running;
     drop(tie);
     if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
-        tracing::warn!("the guardian did not end in time, and is killed");
+        tracing::warn!("the guardian did not end in time and is killed");
         let _ = child.kill().await;
     }
 }

@@ -26,24 +26,25 @@ use crate::discovered::Discovered;
 use crate::error::PythonError;
 use crate::limits::{Limits, LimitsByAction};
 
-/// How the interpreters of one generation are started: all of them import the same.
+/// The way in which the interpreters of one generation are started: all of them import the same
+/// files.
 #[derive(Clone, Debug)]
 pub(super) struct Launch {
     pub(super) spawn: Arc<SpawnContext>,
-    /// Where the interpreters have their cgroups, if they have any.
+    /// The parent of the interpreters' cgroups, if they have any.
     pub(super) cgroup: Option<Arc<PoolCgroup>>,
     pub(super) root: PathBuf,
-    /// Interpreters of another generation are not used for new attempts.
+    /// The generation. Interpreters of an older one get no new attempts.
     pub(super) generation: u64,
-    /// It runs many attempts at once.
+    /// If true, the interpreter runs many attempts at once.
     pub(super) shared: bool,
-    /// What they import; without it, what is on the disk when they start.
+    /// The copies to import; `None` to import the files on disk.
     pub(super) sources: Option<Arc<Sources>>,
-    /// Files that are not imported: an interpreter has died of each, or hung.
+    /// The files to skip: each of them killed or hung an interpreter.
     pub(super) skip: Vec<String>,
     pub(super) start_timeout: Duration,
     pub(super) result_limit_bytes: usize,
-    /// Of attempts at actions that say nothing else.
+    /// The limits of attempts whose actions have none of their own.
     pub(super) limits: Limits,
 }
 
@@ -53,33 +54,35 @@ pub(super) struct Interpreter {
     pub(super) processes: Arc<ProcessTree>,
     pub(super) control: Control,
     pub(super) outputs: Outputs,
-    /// How it ended, once it has.
+    /// The exit status, once the process has ended.
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
-    /// What its marked lines begin with.
+    /// The mark of its markup lines.
     mark: String,
     pub(super) generation: u64,
     limits: (LimitsByAction, Limits),
-    /// Kept for it: an action may import more at any time.
+    /// Kept alive: an action may import more files at any time.
     _sources: Option<Arc<Sources>>,
 }
 
-/// What an interpreter says while it starts.
+/// A message of a starting interpreter.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Message {
-    /// The files that are being imported: the first one for its own sake, each further one for the one before.
+    /// The files that are being imported: the first one by discovery, each other one by the one
+    /// before it.
     Importing(Vec<String>),
     Ready(Discovered),
 }
 
 impl Launch {
-    /// Starts an interpreter and waits until it has imported the actions. `reap` is given the process, and reports its end.
+    /// Starts an interpreter and waits until it has imported the actions. `reap` gets the process,
+    /// and reports its end.
     pub(super) async fn start(
         &self,
         reap: impl FnOnce(Child, watch::Sender<Option<ExitStatus>>),
     ) -> Result<(Interpreter, Discovered), PythonError> {
         let mut interpreter =
-            self.spawn(reap).map_err(PythonError::io("an interpreter cannot be started"))?;
+            self.spawn(reap).map_err(PythonError::io("cannot start an interpreter"))?;
         let settings = serde_json::json!({
             "root": self.root, "skip": self.skip, "result_limit_bytes": self.result_limit_bytes,
             "shared": self.shared, "mark": interpreter.mark, "tmp": self.spawn.package.path(),
@@ -89,13 +92,13 @@ impl Launch {
         let (mut tail, mut importing) = (Tail::default(), Vec::new());
         let mut exit = interpreter.exit.clone();
         let Interpreter { control, outputs, .. } = &mut interpreter;
-        type Said = Result<Discovered, Option<serde_json::Error>>;
+        type Handshake = Result<Discovered, Option<serde_json::Error>>;
         let handshake = async {
             control.send(format!("{settings}\n").as_bytes()).await?;
             loop {
                 let line = tokio::time::timeout(self.start_timeout, control.line()).await;
                 let message = match line {
-                    Err(_) => return io::Result::<Said>::Ok(Err(None)),
+                    Err(_) => return io::Result::<Handshake>::Ok(Err(None)),
                     Ok(line) => match line? {
                         None => std::future::pending().await,
                         Some(line) => serde_json::from_slice(line),
@@ -124,16 +127,16 @@ impl Launch {
             Ok(Ok(Err(None))) => {
                 interpreter.kill().await;
                 let after = self.start_timeout;
-                Err(PythonError::Silent { after, said: tail.text(), importing })
+                Err(PythonError::Silent { after, output: tail.text(), importing })
             }
-            // Whatever went wrong with its socket: it is not usable, and its exit status says most.
+            // The connection is unusable, and the exit status explains more.
             Ok(Err(_)) => {
                 interpreter.kill().await;
                 let how = "closed its connection".to_owned();
-                Err(PythonError::Died { how, said: tail.text(), importing })
+                Err(PythonError::Died { how, output: tail.text(), importing })
             }
             Err(status) => {
-                Err(PythonError::Died { how: describe(status), said: tail.text(), importing })
+                Err(PythonError::Died { how: describe(status), output: tail.text(), importing })
             }
         }
     }
@@ -144,7 +147,7 @@ impl Launch {
     ) -> io::Result<Interpreter> {
         let (control, their_control) = Control::pair()?;
         let their_lifeline = self.spawn.lifeline.tie()?;
-        // Not the cookie, which what an attempt starts can read.
+        // Not the cookie: processes of an attempt can read that, and could forge markup lines.
         let mark = uuid::Uuid::new_v4().simple().to_string();
         let (outputs, stdout, stderr) = Outputs::pipes(&mark)?;
         let cgroup = self.cgroup.as_ref().map(PoolCgroup::add).transpose()?;
@@ -173,12 +176,13 @@ impl Launch {
     }
 }
 
-/// The names of the copies by file.
+/// Returns the names of the copies, by file.
 fn names(sources: &Sources) -> BTreeMap<&str, Option<&str>> {
     sources.iter().map(|(file, source)| (&**file, source.name())).collect()
 }
 
-/// Lets the interpreter move to its cgroup, inherit two descriptors, lead a session of its own, and adopt what its descendants leave behind.
+/// Makes the interpreter move to its cgroup, inherit two descriptors, lead a session of its own,
+/// and adopt orphaned descendants.
 #[allow(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
 fn enter(command: &mut Command, control: OwnedFd, lifeline: OwnedFd, procs: Option<File>) {
     let between_fork_and_exec = move || {
@@ -193,44 +197,45 @@ fn enter(command: &mut Command, control: OwnedFd, lifeline: OwnedFd, procs: Opti
         rustix::process::set_child_subreaper(Some(Pid::INIT))?;
         Ok(())
     };
-    // SAFETY: the closure makes system calls only: it neither allocates nor takes a lock, which is what has to be avoided after a fork
-    // of a process with threads.
+    // SAFETY: the closure makes system calls only. It neither allocates nor takes a lock, which
+    // must not happen between fork and exec in a process with threads.
     unsafe {
         command.pre_exec(between_fork_and_exec);
     }
 }
 
 impl Interpreter {
-    /// The limits of an attempt at that action.
+    /// Returns the limits of an attempt at the action.
     pub(super) fn limits_of(&self, action: &str) -> Limits {
         let (own, default) = &self.limits;
         own.get(action).map_or(*default, |limits| limits.or(*default))
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status if the process has ended.
     pub(super) fn exit_status(&self) -> Option<ExitStatus> {
         *self.exit.borrow()
     }
 
-    /// Kills it and all that it started, and waits until nothing of that is left.
+    /// Kills the interpreter and all its processes, and waits for their end.
     async fn kill(&mut self) {
         kill(&self.processes, &mut self.exit).await;
     }
 }
 
-/// Kills an interpreter and all that it started, and waits until nothing of that is left.
+/// Kills an interpreter and all its processes, and waits for their end.
 pub(super) async fn kill(
     processes: &Arc<ProcessTree>,
     exit: &mut watch::Receiver<Option<ExitStatus>>,
 ) {
     let guard = KillGuard { processes: Some(processes.clone()), gone: exit.borrow().is_some() };
-    // When the runtime ends, the value is dropped instead, which kills as well.
-    let _ = tokio::task::spawn_blocking(move || guard.end()).await;
+    // If the runtime ends first, the guard is dropped, which kills as well.
+    let _ = tokio::task::spawn_blocking(move || guard.kill()).await;
     exited(exit).await;
 }
 
 impl Drop for Interpreter {
-    /// The interpreter is not needed any more, or somebody dropped the future that used it: nothing of it may live on.
+    /// Kills all processes of the interpreter, which is not needed any more or whose future was
+    /// dropped.
     fn drop(&mut self) {
         let gone = self.exit_status().is_some();
         if gone && self.processes.is_killed() {
@@ -241,13 +246,13 @@ impl Drop for Interpreter {
         }
         let guard = KillGuard { processes: Some(self.processes.clone()), gone };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || guard.end())),
-            Err(_) => guard.end(),
+            Ok(runtime) => drop(runtime.spawn_blocking(move || guard.kill())),
+            Err(_) => guard.kill(),
         }
     }
 }
 
-/// A processes that is to be killed: if there is no time to look for all of it, then what can be killed at once.
+/// A process tree to kill: completely by `kill`, or at once by dropping this, without a search.
 #[derive(Debug)]
 struct KillGuard {
     processes: Option<Arc<ProcessTree>>,
@@ -255,7 +260,7 @@ struct KillGuard {
 }
 
 impl KillGuard {
-    fn end(mut self) {
+    fn kill(mut self) {
         if let Some(processes) = self.processes.take() {
             processes.kill_all(self.gone);
         }
@@ -270,25 +275,25 @@ impl Drop for KillGuard {
     }
 }
 
-/// Waits for the end of the process.
+/// Waits for the end of the process and returns its exit status.
 pub(super) async fn exited(exit: &mut watch::Receiver<Option<ExitStatus>>) -> ExitStatus {
     loop {
         if let Some(status) = *exit.borrow_and_update() {
             return status;
         }
         if exit.changed().await.is_err() {
-            // Whoever watched the process is gone, and with it the runtime.
+            // The task that watched the process ended with the runtime.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// How a process ended, in words that follow "the interpreter".
+/// Describes the end of a process, in words that follow "the interpreter".
 pub(super) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => {
-            let hint = if signal == 9 { ", as when memory runs out" } else { "" };
+            let hint = if signal == 9 { ", for example because memory ran out" } else { "" };
             format!("was killed by signal {signal} ({}){hint}", signal_name(signal))
         }
         (None, None) => format!("ended: {status}"),

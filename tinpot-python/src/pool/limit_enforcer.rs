@@ -1,4 +1,4 @@
-//! Holds one attempt to its limits, as far as the worker does that: what the interpreter cannot see, or would not obey.
+//! Enforces the limits of one attempt that the interpreter cannot enforce, or may ignore.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,11 +10,11 @@ use tokio::sync::Notify;
 use super::process_tree::ProcessTree;
 use crate::limits::{Limits, exceeded};
 
-/// So much more processor time has an attempt that ignores its limit, and so often it is looked at.
+/// The extra processor time of an attempt that ignores its limit, and the interval of the checks.
 const CPU_GRACE: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Counts what an attempt writes.
+/// Counts the output of an attempt.
 #[derive(Debug)]
 pub(super) struct OutputMeter {
     limit: AtomicU64,
@@ -38,7 +38,7 @@ impl OutputMeter {
         self.written.store(0, Ordering::Relaxed);
     }
 
-    /// How many of so many further bytes are within the limit.
+    /// Returns how many of `bytes` still fit in the limit.
     pub(super) fn admit(&self, bytes: usize) -> usize {
         let limit = self.limit.load(Ordering::Relaxed);
         let before = self.written.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -55,15 +55,16 @@ impl OutputMeter {
     }
 }
 
-/// One attempt under limits; they are lifted when this is dropped.
+/// The limits in force for one attempt. They are lifted when this is dropped.
 #[derive(Debug)]
 pub(super) struct LimitEnforcer {
     limits: Limits,
     processes: Arc<ProcessTree>,
     meter: Arc<OutputMeter>,
-    /// The processor time that may be used in all, by one who ignores the limit.
+    /// The total processor time after which an attempt that ignores its limit is killed.
     cpu_until: Option<Duration>,
-    /// The memory limit of the cgroup, and how often its processes had been killed for it.
+    /// The memory limit of the cgroup, and the number of kills for lack of memory before the
+    /// attempt.
     memory: Option<(u64, u64)>,
 }
 
@@ -80,7 +81,7 @@ impl LimitEnforcer {
         let memory = limits.memory_bytes.and_then(|bytes| {
             let cgroup = processes.cgroup().filter(|cgroup| cgroup.has_memory())?;
             if let Err(error) = cgroup.limit_memory(Some(bytes)) {
-                tracing::warn!(%error, "the memory of an attempt cannot be limited");
+                tracing::warn!(%error, "cannot limit the memory of an attempt");
                 return None;
             }
             Some((bytes, cgroup.memory_kills()))
@@ -88,29 +89,30 @@ impl LimitEnforcer {
         Self { limits, processes: processes.clone(), meter: meter.clone(), cpu_until, memory }
     }
 
-    /// Resolves when the attempt has to be ended.
+    /// Resolves when the attempt has to be killed.
     pub(super) async fn exceeded(&self) {
         tokio::select! {
-            () = self.written_too_much() => {}
-            () = self.cpu_used_up() => {}
+            () = self.output_exceeded() => {}
+            () = self.cpu_exceeded() => {}
         }
     }
 
-    async fn written_too_much(&self) {
-        // What is left of an earlier attempt may be told of once more.
+    async fn output_exceeded(&self) {
+        // A notification of an earlier attempt may be left.
         while !self.meter.is_exceeded() {
             self.meter.exceeded.notified().await;
         }
     }
 
-    async fn cpu_used_up(&self) {
+    async fn cpu_exceeded(&self) {
         let Some(until) = self.cpu_until else { return std::future::pending().await };
         while self.processes.cpu_time().is_none_or(|used| used < until) {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
-    /// Which limit the attempt has exceeded that has ended: `by_us` if it was ended for that.
+    /// Returns the failure of an attempt that has ended, if it exceeded a limit. `by_us` is true if
+    /// it was killed for that.
     pub(super) fn verdict(&self, by_us: bool) -> Option<Failure> {
         if let Some(limit) = self.limits.output_bytes.filter(|_| self.meter.is_exceeded()) {
             return Some(exceeded("max_output", format_args!("{limit} bytes")));
@@ -131,7 +133,7 @@ impl Drop for LimitEnforcer {
         if self.memory.is_some()
             && let Some(cgroup) = self.processes.cgroup()
         {
-            // It may be gone together with the interpreter.
+            // The cgroup may be gone with the interpreter.
             let _ = cgroup.limit_memory(None);
         }
     }

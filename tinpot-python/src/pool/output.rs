@@ -1,4 +1,4 @@
-//! Reads what an interpreter writes to its standard streams.
+//! Reads the standard streams of an interpreter.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,14 +15,14 @@ use super::pipe::Pipe;
 use crate::line_splitter::LineSplitter;
 use crate::markup_lines::MarkupReader;
 
-/// One read takes at most this much.
+/// The size of one read.
 const READ_BYTES: usize = 64 * 1024;
-/// So many reads in a row, each this soon after the one before, show that lines come quickly …
+/// After this number of reads in a row, each this soon after the one before, lines come quickly …
 const QUICK_READS: u32 = 4;
 const QUICKLY: Duration = Duration::from_millis(1);
-/// … and so often the pipes are looked at while they do. Measured on 2026-11-21: 0.65 s for 100,000 lines when every write wakes the
-/// runtime, 0.23 s with this.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// … and the pipes are polled at this interval. With 100,000 lines on 2026-11-21, it took 0.65 s to
+/// wake the runtime at every write, and 0.23 s to poll.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// One standard stream of an interpreter.
 #[derive(Debug)]
@@ -38,13 +38,14 @@ pub(super) struct Outputs {
     both: [Output; 2],
     buffer: Box<[u8]>,
     found: Vec<String>,
-    marks: MarkupReader,
-    /// What is beyond its limit is not kept.
+    markup: MarkupReader,
+    /// Counts the output. Output beyond its limit is dropped.
     pub(super) meter: Arc<OutputMeter>,
 }
 
 impl Outputs {
-    /// Two pipes: the reading ends, and the writing ends of standard output and standard error.
+    /// Creates two pipes; returns the reading ends, and the writing ends of standard output and
+    /// standard error.
     pub(super) fn pipes(mark: &str) -> io::Result<(Self, OwnedFd, OwnedFd)> {
         let (stdout, stdout_writer) = Output::pipe()?;
         let (stderr, stderr_writer) = Output::pipe()?;
@@ -52,17 +53,19 @@ impl Outputs {
             both: [stdout, stderr],
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             found: Vec::new(),
-            marks: MarkupReader::new(mark),
+            markup: MarkupReader::new(mark),
             meter: Arc::default(),
         };
         Ok((outputs, stdout_writer, stderr_writer))
     }
 
-    /// Hands on lines as they come, until `finishing` is set; then everything that is in the pipes, and returns.
+    /// Writes lines to the log as they come, until `finishing` is set; then writes all that is in
+    /// the pipes.
     ///
-    /// Writes to a pipe are synchronous: what the attempt wrote before its reply is in the pipe when the reply is here.
+    /// Writes to a pipe are synchronous: the output of the attempt is in the pipe when its reply is
+    /// here.
     pub(super) async fn pump(&mut self, context: &Context, finishing: &AtomicBool) {
-        self.marks.reset();
+        self.markup.reset();
         let mut last = Instant::now();
         let mut quick = 0;
         while let Some(index) = self.readable(finishing).await {
@@ -74,26 +77,27 @@ impl Outputs {
             quick = if now - last < QUICKLY { quick + 1 } else { 0 };
             last = now;
             if quick >= QUICK_READS {
-                self.look_now_and_then(context, finishing).await;
+                self.poll_while_busy(context, finishing).await;
                 quick = 0;
             }
         }
         for index in 0..self.both.len() {
-            // A process that the attempt did not start may go on writing: no more than a full pipe is the attempt's.
+            // A process of another attempt may go on writing: at most one full pipe belongs to this
+            // attempt.
             self.read_all(index, context).await;
             self.both[index].lines.finish(&mut self.found, false);
             self.write(index, context).await;
         }
     }
 
-    /// The same for as long as lines come quickly, without being woken for each.
-    async fn look_now_and_then(&mut self, context: &Context, finishing: &AtomicBool) {
+    /// Polls the pipes while lines come quickly, without a wake-up for each.
+    async fn poll_while_busy(&mut self, context: &Context, finishing: &AtomicBool) {
         self.both.iter_mut().for_each(|output| output.pipe.unwatch());
         loop {
             tokio::select! {
                 biased;
                 () = finished(finishing) => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
             let mut read = 0;
             for index in 0..self.both.len() {
@@ -105,7 +109,7 @@ impl Outputs {
         }
     }
 
-    /// Hands over what is in a pipe, at most as much as it can hold; returns how many bytes that were.
+    /// Writes the content of a pipe to the log, at most its capacity; returns the number of bytes.
     async fn read_all(&mut self, index: usize, context: &Context) -> usize {
         let mut total = 0;
         while total < self.both[index].capacity {
@@ -120,8 +124,8 @@ impl Outputs {
         total
     }
 
-    /// LineSplitter, as soon as there are some.
-    pub(super) async fn some(&mut self) -> Vec<String> {
+    /// Waits for lines and returns them.
+    pub(super) async fn lines(&mut self) -> Vec<String> {
         let never = AtomicBool::new(false);
         loop {
             if !self.found.is_empty() {
@@ -133,16 +137,16 @@ impl Outputs {
         }
     }
 
-    /// The lines that are there now.
-    pub(super) fn rest(&mut self) -> Vec<String> {
+    /// Returns the available lines.
+    pub(super) fn available_lines(&mut self) -> Vec<String> {
         for index in 0..self.both.len() {
-            self.empty(index);
+            self.split_available(index);
         }
         std::mem::take(&mut self.found)
     }
 
-    /// Cuts into lines what is in a pipe now, at most as much as it can hold.
-    fn empty(&mut self, index: usize) {
+    /// Splits the content of a pipe into lines, at most its capacity.
+    fn split_available(&mut self, index: usize) {
         let mut left = self.both[index].capacity;
         while left > 0 {
             let read = self.both[index].pipe.read(&mut self.buffer);
@@ -154,11 +158,11 @@ impl Outputs {
         }
     }
 
-    pub(super) fn marks(&self) -> &MarkupReader {
-        &self.marks
+    pub(super) fn markup(&self) -> &MarkupReader {
+        &self.markup
     }
 
-    /// Waits for and reads what comes, and keeps the last of it: for an interpreter that is starting.
+    /// Reads the output of an interpreter that is starting, and keeps the last lines.
     pub(super) async fn watch(&mut self, tail: &mut Tail) {
         let never = AtomicBool::new(false);
         while let Some(index) = self.readable(&never).await {
@@ -168,16 +172,16 @@ impl Outputs {
         }
     }
 
-    /// Reads what is there now; what comes of it belongs to no attempt.
+    /// Reads the available output, which belongs to no attempt.
     pub(super) fn drain(&mut self, tail: &mut Tail) {
         for index in 0..self.both.len() {
-            self.empty(index);
+            self.split_available(index);
             self.both[index].lines.finish(&mut self.found, false);
             tail.take(&mut self.found);
         }
     }
 
-    /// The next stream that can be read, or `None` when `finishing` is set.
+    /// Returns the next stream with output, or `None` once `finishing` is set.
     async fn readable(&mut self, finishing: &AtomicBool) -> Option<usize> {
         if !self.both.iter().all(|output| output.pipe.is_watched()) {
             self.both.iter_mut().for_each(|output| output.pipe.watch());
@@ -191,27 +195,27 @@ impl Outputs {
         }
     }
 
-    /// Cuts what was read into lines.
+    /// Splits the bytes that were read into lines.
     fn take(&mut self, index: usize, read: usize) {
         let kept = self.meter.admit(read);
-        self.both[index].lines.feed(&self.buffer[..kept], &mut self.found);
+        self.both[index].lines.split(&self.buffer[..kept], &mut self.found);
     }
 
     async fn write(&mut self, index: usize, context: &Context) {
         if !self.found.is_empty() {
             let lines = std::mem::take(&mut self.found);
-            self.marks.write(context, index, lines).await;
+            self.markup.write(context, index, lines).await;
         }
     }
 }
 
-/// Resolves when `finishing` is set; whoever sets it polls again by itself.
+/// Resolves once `finishing` is set. No waker is registered: the setter polls this future itself.
 async fn finished(finishing: &AtomicBool) {
-    let look = |_: &mut std::task::Context<'_>| match finishing.load(Ordering::Relaxed) {
+    let poll = |_: &mut std::task::Context<'_>| match finishing.load(Ordering::Relaxed) {
         true => Poll::Ready(()),
         false => Poll::Pending,
     };
-    std::future::poll_fn(look).await;
+    std::future::poll_fn(poll).await;
 }
 
 impl Output {
@@ -221,7 +225,8 @@ impl Output {
     }
 }
 
-/// The last lines of what an interpreter wrote while no attempt ran: what is told when it does not start.
+/// The last lines that an interpreter wrote while it ran no attempt, for the error if it does not
+/// start.
 #[derive(Debug, Default)]
 pub(super) struct Tail(std::collections::VecDeque<String>);
 
@@ -230,7 +235,7 @@ impl Tail {
 
     pub(super) fn take(&mut self, lines: &mut Vec<String>) {
         for line in lines.drain(..) {
-            tracing::debug!(target: "tinpot_python", "outside of an attempt: {line}");
+            tracing::debug!(target: "tinpot_python", "output outside of an attempt: {line}");
             if self.0.len() == Self::LINES {
                 self.0.pop_front();
             }

@@ -1,4 +1,4 @@
-//! The reading end of a pipe that is either watched by the runtime or looked at now and then.
+//! The reading end of a pipe, which the runtime watches or which is polled.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,26 +8,29 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::unix::pipe::Receiver;
 
-/// What a pipe holds where the system allows it: 100,000 short lines then wait for the reader only a few times.
+/// The capacity of a pipe, if the system allows it: 100,000 short lines then wait for the reader
+/// only a few times.
 const PIPE_BYTES: usize = 1024 * 1024;
 
 /// The reading end of a pipe.
 ///
-/// A watched pipe wakes the runtime at every write, however many writes nobody has read yet: with a process that writes line by line, that
-/// costs both sides more than the lines do. While lines come quickly it is therefore better not to watch.
+/// A watched pipe wakes the runtime at every write, even if earlier ones have not been read. If a
+/// process writes line by line, that costs both sides more than the lines themselves. Polling is
+/// cheaper while lines come quickly.
 #[derive(Debug)]
 pub(super) enum Pipe {
     Watched(Receiver),
     Unwatched(OwnedFd),
-    /// Everybody who could write is gone.
+    /// All writers are gone.
     Ended,
 }
 
 impl Pipe {
-    /// A watched reading end with its capacity in bytes, and the writing end.
+    /// Returns a watched reading end, its capacity in bytes, and the writing end.
     pub(super) fn open() -> io::Result<(Self, usize, OwnedFd)> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        // The two ends have flags of their own: the interpreter's writes wait, our reads do not.
+        // The flags of the two ends are independent: writes of the interpreter block, reads of the
+        // worker do not.
         rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
         let capacity = rustix::pipe::fcntl_setpipe_size(&reader, PIPE_BYTES)
             .or_else(|_| rustix::pipe::fcntl_getpipe_size(&reader))?;
@@ -38,16 +41,16 @@ impl Pipe {
         matches!(self, Pipe::Watched(_))
     }
 
-    /// Resolves when a watched pipe can be read; never when it is not watched.
+    /// Resolves when a watched pipe has data; never for an unwatched one.
     pub(super) async fn readable(&self) {
         match self {
-            // The error says that the runtime is gone: nothing will ever be readable.
+            // Fails if the runtime is gone: then no pipe ever becomes readable.
             Pipe::Watched(receiver) if receiver.readable().await.is_ok() => {}
             _ => std::future::pending().await,
         }
     }
 
-    /// Lets the runtime watch it.
+    /// Makes the runtime watch the pipe.
     pub(super) fn watch(&mut self) {
         *self = match std::mem::replace(self, Pipe::Ended) {
             Pipe::Unwatched(fd) => {
@@ -57,7 +60,7 @@ impl Pipe {
         }
     }
 
-    /// Takes it from the runtime.
+    /// Stops watching.
     pub(super) fn unwatch(&mut self) {
         *self = match std::mem::replace(self, Pipe::Ended) {
             Pipe::Watched(receiver) => {
@@ -67,15 +70,16 @@ impl Pipe {
         }
     }
 
-    /// Reads what is there, without a look at what the runtime knows, which lags behind; 0 when there is nothing.
+    /// Reads available data regardless of the runtime's knowledge, which lags behind; returns 0 if
+    /// there is none.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> usize {
         match self.fd().map(|fd| rustix::io::read(fd, buffer)) {
-            Some(result) => self.judge(result),
+            Some(result) => self.count(result),
             None => 0,
         }
     }
 
-    /// Reads after [`readable`](Self::readable), and tells the runtime when that has emptied the pipe.
+    /// Reads after [`readable`](Self::readable), and tells the runtime if the pipe is empty now.
     pub(super) fn read_ready(&mut self, buffer: &mut [u8]) -> usize {
         let Pipe::Watched(receiver) = self else { return self.read(buffer) };
         let mut result = Err(Errno::AGAIN);
@@ -86,7 +90,7 @@ impl Pipe {
                 _ => Err(io::ErrorKind::WouldBlock.into()),
             }
         });
-        self.judge(result)
+        self.count(result)
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -97,7 +101,7 @@ impl Pipe {
         }
     }
 
-    fn judge(&mut self, result: Result<usize, Errno>) -> usize {
+    fn count(&mut self, result: Result<usize, Errno>) -> usize {
         match result {
             Ok(read) if read > 0 => read,
             Err(Errno::AGAIN | Errno::INTR) => 0,

@@ -1,4 +1,4 @@
-//! Kills everything that an interpreter started, also what has left its process group.
+//! Kills all processes of an interpreter, including those that have left its process group.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -7,16 +7,17 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::cgroup::Cgroup;
 
-/// How long to go on while killed processes do not disappear (they may be stuck in the kernel).
+/// The time to wait for killed processes to disappear: they may be stuck in the kernel.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The variable that marks everything which descends from an interpreter, unless it clears its environment.
+/// An environment variable that marks the descendants of an interpreter, unless they clear their
+/// environment.
 pub(super) const COOKIE: &str = "TINPOT_INTERPRETER";
 
-/// By what an interpreter is known, and all that descends from it.
+/// An interpreter and all its descendants.
 #[derive(Debug)]
 pub(super) struct ProcessTree {
     pid: Pid,
-    /// What is in the variable [`COOKIE`].
+    /// The value of the variable [`COOKIE`].
     cookie: String,
     cgroup: Option<Cgroup>,
     killed: AtomicBool,
@@ -27,33 +28,33 @@ impl ProcessTree {
         Self { pid, cookie, cgroup, killed: AtomicBool::new(false) }
     }
 
-    /// The cgroup of the interpreter and all that it starts, if it has one.
+    /// Returns the cgroup of the interpreter and its descendants, if it has one.
     pub(super) fn cgroup(&self) -> Option<&Cgroup> {
         self.cgroup.as_ref()
     }
 
-    /// Whether memory can be limited for all of it together.
+    /// Returns true if the memory of all processes together can be limited.
     pub(super) fn limits_memory(&self) -> bool {
         self.cgroup.as_ref().is_some_and(Cgroup::has_memory)
     }
 
-    /// The processor time that the interpreter itself has used.
+    /// Returns the processor time that the interpreter itself has used.
     pub(super) fn cpu_time(&self) -> Option<Duration> {
         procfs::cpu_time(self.pid)
     }
 
     /// Asks the process group to end.
     pub(super) fn terminate(&self) {
-        // A group that is gone needs no signal.
+        // Fails if the group is gone.
         let _ = kill_process_group(self.pid, Signal::TERM);
     }
 
-    /// Keeps the interpreter from starting anything more.
+    /// Stops the interpreter, so that it starts nothing more.
     pub(super) fn stop(&self) {
         let _ = kill_process(self.pid, Signal::STOP);
     }
 
-    /// Kills what can be killed at once, without looking further.
+    /// Kills the cgroup and the process group at once, without a search for other processes.
     pub(super) fn kill_now(&self) {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill();
@@ -61,16 +62,18 @@ impl ProcessTree {
         let _ = kill_process_group(self.pid, Signal::KILL);
     }
 
-    /// Whether all of it was killed.
+    /// Returns true if `kill_all` has finished.
     pub(super) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// Kills all that descends from the interpreter, then the interpreter unless it is `gone` already. Blocks for some milliseconds.
+    /// Kills all descendants of the interpreter, then the interpreter unless it is `gone` already.
+    /// Blocks for some milliseconds.
     ///
-    /// While the interpreter is there, orphans become its children (it is a child subreaper), so that its descendants are complete; it is
-    /// stopped first, so that they do not become more. What has its session, its group or its cookie is found without it. With a cgroup all
-    /// this is for what has left that, as a process with the rights for it may.
+    /// The interpreter is a child subreaper: while it exists, orphans become its children, so that
+    /// the search finds all descendants. It is stopped first, so that it starts no more. Without
+    /// it, the search finds processes by session, process group and cookie. With a cgroup, the
+    /// search is for processes that left the cgroup, which needs privileges.
     pub(super) fn kill_all(&self, mut gone: bool) {
         if !gone {
             self.stop();
@@ -79,7 +82,7 @@ impl ProcessTree {
         let mut pause = Duration::from_micros(500);
         loop {
             let victims = procfs::of(self.pid, &self.cookie, gone);
-            // Not before the look: the interpreter goes too.
+            // After the search, because this kills the interpreter too.
             gone |= self.cgroup.as_ref().is_some_and(|cgroup| cgroup.kill().is_ok());
             for victim in &victims {
                 let _ = kill_process(*victim, Signal::KILL);
@@ -119,7 +122,7 @@ mod procfs {
         alive: bool,
     }
 
-    /// The living processes that belong to the interpreter `root`, without itself.
+    /// Returns the living processes of the interpreter `root`, without itself.
     pub(super) fn of(root: Pid, cookie: &str, root_is_gone: bool) -> Vec<Pid> {
         let root = root.as_raw_nonzero().get();
         let me = std::process::id() as i32;
@@ -138,7 +141,7 @@ mod procfs {
             .collect()
     }
 
-    /// The processor time that a process has used.
+    /// Returns the processor time that a process has used.
     pub(super) fn cpu_time(pid: Pid) -> Option<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
@@ -159,7 +162,7 @@ mod procfs {
 
     fn read(pid: i32) -> Option<Process> {
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // The name in parentheses may hold anything: the fields begin after the last one.
+        // The name in parentheses can have any characters: fields start after the last one.
         let end = stat.iter().rposition(|byte| *byte == b')')?;
         let stat = String::from_utf8_lossy(&stat[end + 1..]).into_owned();
         let mut fields = stat.split_ascii_whitespace();
@@ -170,7 +173,8 @@ mod procfs {
 
     fn descends(all: &HashMap<i32, Process>, pid: i32, root: i32) -> bool {
         let mut at = pid;
-        // A chain longer than the table would be a loop, which a snapshot taken over time could show.
+        // The snapshot was taken over time, so that it can show a loop: its length bounds the
+        // search.
         for _ in 0..all.len() {
             match all.get(&at) {
                 Some(process) if process.parent == root => return true,
@@ -191,12 +195,12 @@ mod procfs {
 mod procfs {
     use rustix::process::Pid;
 
-    /// Nobody knows here: what ignores its limit goes on.
+    /// Unknown on this system: nothing kills an attempt that ignores its limit.
     pub(super) fn cpu_time(_pid: Pid) -> Option<std::time::Duration> {
         None
     }
 
-    /// Without `/proc` the process group is all that can be found.
+    /// Without `/proc`, only the process group can be killed.
     pub(super) fn of(_root: Pid, _cookie: &str, _root_is_gone: bool) -> Vec<Pid> {
         Vec::new()
     }

@@ -1,4 +1,4 @@
-//! Lets a pool follow the changes of its files.
+//! Replaces the interpreters of a pool when its files change.
 
 use std::path::PathBuf;
 use std::pin::pin;
@@ -9,64 +9,65 @@ use tinpot_core::{ActionSet, LoadError};
 use tokio::time::{Instant, sleep_until};
 
 use super::action_set_publisher::ActionSetPublisher;
-use super::discovery::{Discovery, Failed, Good, discover};
-use super::file_watcher::{FileWatcher, Interest, PATIENCE};
+use super::discovery::{Discovery, Failed, LastGood, discover};
+use super::file_watcher::{FileWatcher, PATIENCE, WatchHandle};
 use super::fleet::Fleet;
 use super::interpreter::Launch;
 use super::sources::{Scanner, Sources};
 use crate::error::PythonError;
 
-/// A further change does not interrupt a reload before it has taken so long: else one that never ends would keep all others from ending.
+/// The minimum time of a reload before a further change interrupts it. Otherwise files that change
+/// all the time would keep every reload from finishing.
 const UNINTERRUPTED: Duration = Duration::from_secs(2);
-/// When to try again what failed for another reason than what is in the files.
+/// The time before a retry, if a reload failed for another reason than the content of the files.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Knows which files there are, and notices when they change.
+/// The files of a directory, and the watcher of their changes.
 #[derive(Debug)]
 pub(super) struct Files {
     scanner: Arc<Mutex<Scanner>>,
     watcher: FileWatcher,
-    interest: Interest,
+    handle: WatchHandle,
 }
 
 impl Files {
-    /// The files below `root`; copies of them are kept in `store`, which is made.
+    /// Watches the files below `root`. Creates the directory `store` for copies of them.
     pub(super) fn new(root: PathBuf, store: PathBuf) -> std::io::Result<Self> {
         let watcher = FileWatcher::new();
-        let interest = watcher.interest();
+        let handle = watcher.handle();
         let scanner = Arc::new(Mutex::new(Scanner::new(root, store)?));
-        Ok(Self { scanner, watcher, interest })
+        Ok(Self { scanner, watcher, handle })
     }
 
-    /// The files as they are now.
+    /// Returns the present versions of the files.
     pub(super) async fn now(&self) -> std::io::Result<Arc<Sources>> {
-        let (scanner, interest) = (self.scanner.clone(), self.interest.clone());
+        let (scanner, handle) = (self.scanner.clone(), self.handle.clone());
         let scan = move || {
             let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
-            scanner.scan(|directory| interest.add(directory))
+            scanner.scan(|directory| handle.add(directory))
         };
         let scanned = tokio::task::spawn_blocking(scan).await;
         scanned.map_err(std::io::Error::other)?.map(Arc::new)
     }
 }
 
-/// Replaces the interpreters of a pool whenever its files have changed.
+/// The task that replaces the interpreters of a pool when its files change.
 #[derive(Debug)]
 pub(super) struct Reloader {
     pub(super) fleet: Arc<Fleet>,
     pub(super) publisher: Arc<ActionSetPublisher>,
     pub(super) files: Files,
-    /// Of the generation in force.
+    /// The launch of the present generation.
     pub(super) launch: Arc<Launch>,
-    pub(super) offer: ActionSet,
-    pub(super) good: Good,
-    /// What was on the disk when it was last looked at, whether it works or not.
+    pub(super) action_set: ActionSet,
+    pub(super) good: LastGood,
+    /// The versions on disk at the last look, whether they can be imported or not.
     pub(super) disk: Arc<Sources>,
 }
 
 impl Reloader {
-    /// Goes on until the pool is closed.
-    pub(super) async fn keep_up(mut self) {
+    /// Runs until the pool is closed.
+    pub(super) async fn run(mut self) {
         let mut closed = self.fleet.closed();
         tokio::select! {
             _ = closed.wait_for(|closed| *closed) => {}
@@ -78,13 +79,14 @@ impl Reloader {
         let mut retry: Option<Instant> = None;
         let mut noticed: Option<Instant> = None;
         loop {
-            // Before waiting: it may have changed since the last look, and the news been taken for something else.
+            // Look before waiting: files may have changed after the last look, and the event been
+            // counted for an earlier change.
             let due = retry.is_some_and(|at| at <= Instant::now());
             match self.files.now().await {
                 Ok(found) if found != self.disk || due => {
                     let noticed_at = *noticed.get_or_insert_with(Instant::now);
-                    if self.files.watcher.has_news() && noticed_at.elapsed() < PATIENCE {
-                        // Half of a change may be what was found.
+                    if self.files.watcher.has_changed() && noticed_at.elapsed() < PATIENCE {
+                        // The look may have found half of a change.
                         self.files.watcher.next().await;
                         continue;
                     }
@@ -95,9 +97,10 @@ impl Reloader {
                 Ok(_) => self.files.watcher.next().await,
                 Err(error) => {
                     if retry.is_none() {
-                        self.stay(vec![self.unreadable(&error)]);
+                        self.keep(vec![self.unreadable(&error)]);
                     }
-                    // When that is over, even if the files are what they were: the problem has to go.
+                    // Reload once the error is gone, even if no file has changed: the load error
+                    // has to go.
                     retry = Some(Instant::now());
                     self.files.watcher.next().await;
                 }
@@ -105,7 +108,7 @@ impl Reloader {
         }
     }
 
-    /// Loads what is on the disk; returns when to try again.
+    /// Loads the files on disk; returns the time of a retry, if one is needed.
     async fn reload(&mut self) -> Option<Instant> {
         let begun = Instant::now();
         let result = loop {
@@ -121,56 +124,56 @@ impl Reloader {
                     newer = newer(&mut self.files, &self.disk, uninterrupted) => newer,
                 }
             };
-            // The files that it hangs in may be better now.
+            // The newer files may fix those in which the discovery hangs.
             self.disk = newer;
         };
         match result {
             Ok(discovery) => {
                 self.adopt(discovery);
                 tracing::info!(
-                    actions = self.offer.actions.len(),
-                    problems = self.offer.load_errors.len(),
-                    "reloaded within {:?}",
+                    actions = self.action_set.actions.len(),
+                    load_errors = self.action_set.load_errors.len(),
+                    "reloaded in {:?}",
                     begun.elapsed()
                 );
                 None
             }
-            Err(Failed::NotNow(problems)) => {
-                self.stay(problems);
+            Err(Failed::NotNow(load_errors)) => {
+                self.keep(load_errors);
                 Some(Instant::now() + RETRY)
             }
             Err(Failed::Error(error)) => {
-                let message = format!("what was changed cannot be loaded: {error}");
-                self.stay(vec![LoadError::new(self.place(), message)]);
+                let message = format!("cannot load the changed files: {error}");
+                self.keep(vec![LoadError::new(self.place(), message)]);
                 Some(Instant::now() + RETRY)
             }
         }
     }
 
-    fn adopt(&mut self, Discovery { launch, first, offer, good }: Discovery) {
-        report(&offer.load_errors, &self.offer.load_errors);
+    fn adopt(&mut self, Discovery { launch, first, action_set, good }: Discovery) {
+        report(&action_set.load_errors, &self.action_set.load_errors);
         self.launch = Arc::new(launch);
         self.good = good;
-        self.offer = offer.clone();
-        // In this order: who sees the new offer gets an interpreter that knows it.
+        self.action_set = action_set.clone();
+        // In this order: an attempt at a new action needs an interpreter that knows it.
         self.fleet.adopt(self.launch.clone(), first);
-        self.publisher.replace(offer);
+        self.publisher.replace(action_set);
     }
 
-    /// Everything stays as it was, and these problems say why.
-    fn stay(&self, problems: Vec<LoadError>) {
-        let mut offer = self.offer.clone();
-        for problem in problems {
+    /// Keeps everything as it was, and publishes the reasons as load errors.
+    fn keep(&self, load_errors: Vec<LoadError>) {
+        let mut action_set = self.action_set.clone();
+        for load_error in load_errors {
             let message =
-                format!("{}\nThe last good version of all files is still used.", problem.message);
-            offer.load_errors.push(LoadError::new(problem.place, message));
+                format!("{}\nThe last good version of all files stays in use.", load_error.message);
+            action_set.load_errors.push(LoadError::new(load_error.place, message));
         }
-        report(&offer.load_errors, &self.offer.load_errors);
-        self.publisher.replace(offer);
+        report(&action_set.load_errors, &self.action_set.load_errors);
+        self.publisher.replace(action_set);
     }
 
     fn unreadable(&self, error: &std::io::Error) -> LoadError {
-        LoadError::new(self.place(), format!("changed files cannot be read: {error}"))
+        LoadError::new(self.place(), format!("cannot read the changed files: {error}"))
     }
 
     fn place(&self) -> String {
@@ -178,19 +181,19 @@ impl Reloader {
     }
 }
 
-/// Tells the log of new problems.
-pub(super) fn report(problems: &[LoadError], known: &[LoadError]) {
-    for problem in problems.iter().filter(|problem| !known.contains(problem)) {
-        tracing::warn!(place = problem.place, "{}", problem.message);
+/// Logs new load errors.
+pub(super) fn report(load_errors: &[LoadError], known: &[LoadError]) {
+    for load_error in load_errors.iter().filter(|load_error| !known.contains(load_error)) {
+        tracing::warn!(place = load_error.place, "{}", load_error.message);
     }
 }
 
-/// Other files than `disk`, not before `earliest`.
+/// Waits for other versions than `disk`, not before `earliest`.
 async fn newer(files: &mut Files, disk: &Arc<Sources>, earliest: Instant) -> Arc<Sources> {
     sleep_until(earliest).await;
     loop {
         match files.now().await {
-            Ok(found) if found != *disk && !files.watcher.has_news() => return found,
+            Ok(found) if found != *disk && !files.watcher.has_changed() => return found,
             _ => files.watcher.next().await,
         }
     }
@@ -200,7 +203,7 @@ impl From<Failed> for PythonError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Error(error) => error,
-            // Nothing was good before the first time.
+            // Cannot happen at the first discovery, which has no good versions.
             Failed::NotNow(_) => PythonError::Closed,
         }
     }

@@ -1,4 +1,4 @@
-//! Actions of which many attempts run at once: coroutines, all of them in one interpreter of their own.
+//! The interpreter that runs many attempts at once: coroutines of actions with `concurrency`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,19 +18,20 @@ use crate::error::PythonError;
 use crate::markup_lines::MarkupReader;
 use crate::reply::Reply;
 
-/// What waits for the interpreter's loop; more waits in the attempts.
-const REQUESTS: usize = 1024;
-/// An attempt that meets an interpreter that has just ended tries so many others.
-const TRIES: usize = 3;
+/// The requests that wait for the interpreter's loop. Further ones wait in their attempts.
+const MAX_REQUESTS: usize = 1024;
+/// The number of interpreters that an attempt tries, if each ends just before it would start.
+const MAX_TRIES: usize = 3;
 
-/// The interpreter that is used for new attempts.
+/// The interpreter for new attempts.
 #[derive(Debug, Default)]
 pub(super) struct SharedInterpreter {
     host: tokio::sync::Mutex<Option<Host>>,
     last: AtomicU64,
 }
 
-/// One interpreter; its loop ends, and it with it, when the last of these is dropped.
+/// A handle of an interpreter. When the last one is dropped, the loop ends, and the interpreter
+/// with it.
 #[derive(Clone, Debug)]
 struct Host {
     generation: u64,
@@ -45,23 +46,23 @@ enum Request {
         context: Context,
         ended: Waiter,
     },
-    /// Somebody wants that attempt to end.
+    /// Ends an attempt.
     Cancel(u64),
-    /// It has not ended in time: nothing less than the end of the interpreter ends it.
+    /// Kills the interpreter, because an attempt did not end in time.
     Kill,
 }
 
-/// The interpreter ended before it was given the attempt.
+/// The interpreter ended before it received the attempt.
 #[derive(Debug)]
 struct NeverRan;
 
-/// Whose reply it is. Read apart from the reply: raw JSON does not survive `flatten`.
+/// The attempt that a reply belongs to. Parsed separately: raw JSON does not survive `flatten`.
 #[derive(Deserialize)]
 struct Ended {
     id: u64,
 }
 
-/// Whose call it is.
+/// The attempt that a call belongs to.
 #[derive(Deserialize)]
 struct Caller {
     call: CallerId,
@@ -73,14 +74,14 @@ struct CallerId {
 }
 
 impl SharedInterpreter {
-    /// Runs an attempt beside all others.
+    /// Runs an attempt in the same interpreter as all others.
     pub(super) async fn run(
         &self,
         fleet: &Arc<Fleet>,
         attempt: &Attempt,
         context: &Context,
     ) -> Outcome {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             let host = match self.host(fleet).await {
                 Ok(host) => host,
                 Err(message) => return Outcome::failed(message),
@@ -93,17 +94,17 @@ impl SharedInterpreter {
             if host.requests.send(request).await.is_err() {
                 continue;
             }
-            let mut underway = Underway { host: &host, number, ended: false };
-            let mut ending = StopRequests::of(context);
-            let mut asked = false;
+            let mut underway = Underway { host: &host, number, has_ended: false };
+            let mut stops = StopRequests::of(context);
+            let mut stopped = false;
             loop {
                 tokio::select! {
                     biased;
                     outcome = &mut end => {
-                        underway.ended = true;
+                        underway.has_ended = true;
                         return match outcome {
-                            // Whoever ended it, it was this request.
-                            Ok(Err(NeverRan) | Ok(Outcome::Failed(_))) | Err(_) if asked => {
+                            // The stop caused its end, whichever way it ended.
+                            Ok(Err(NeverRan) | Ok(Outcome::Failed(_))) | Err(_) if stopped => {
                                 Outcome::Cancelled
                             }
                             Ok(Err(NeverRan)) => break,
@@ -111,10 +112,13 @@ impl SharedInterpreter {
                             Err(_) => Outcome::failed(PythonError::Closed.to_string()),
                         };
                     }
-                    wish = ending.next() => {
-                        let request = match wish {
-                            StopRequest::End(_) if std::mem::replace(&mut asked, true) => continue,
-                            StopRequest::End(_) => Request::Cancel(number),
+                    request = stops.next() => {
+                        let request = match request {
+                            StopRequest::Terminate(_) if stopped => continue,
+                            StopRequest::Terminate(_) => {
+                                stopped = true;
+                                Request::Cancel(number)
+                            }
                             StopRequest::Kill => Request::Kill,
                         };
                         let _ = host.requests.send(request).await;
@@ -122,16 +126,19 @@ impl SharedInterpreter {
                 }
             }
         }
-        Outcome::failed("no interpreter stayed long enough to begin")
+        Outcome::failed(format!(
+            "gave up after {MAX_TRIES} interpreters were terminated externally \
+             before the attempt started"
+        ))
     }
 
-    /// The interpreter for new attempts: of the present generation, and alive.
+    /// Returns the interpreter for new attempts: a living one of the present generation.
     async fn host(&self, fleet: &Arc<Fleet>) -> Result<Host, String> {
         let mut present = self.host.lock().await;
         if *fleet.closed().borrow() {
             return Err(PythonError::Closed.to_string());
         }
-        let launch = fleet.launch().ok_or("there is no Python interpreter yet")?;
+        let launch = fleet.launch().ok_or("no Python interpreter has started yet")?;
         if let Some(host) = present.as_ref()
             && host.generation == launch.generation
             && !host.requests.is_closed()
@@ -140,14 +147,14 @@ impl SharedInterpreter {
         }
         let launch = Launch { shared: true, ..Launch::clone(&launch) };
         let started = fleet.start(&launch).await;
-        let (interpreter, _) = started.map_err(|e| format!("there is no interpreter: {e}"))?;
-        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let (interpreter, _) = started.map_err(|e| format!("cannot start an interpreter: {e}"))?;
+        let (requests, inbox) = mpsc::channel(MAX_REQUESTS);
         let (generation, closed) = (launch.generation, fleet.closed());
         tokio::spawn(async move {
             let mut closed = closed;
             tokio::select! {
                 () = Running::new(interpreter).drive(inbox) => {}
-                // Dropped with its interpreter.
+                // Dropping `Running` kills the interpreter.
                 _ = closed.wait_for(|closed| *closed) => {}
             }
         });
@@ -157,17 +164,17 @@ impl SharedInterpreter {
     }
 }
 
-/// An attempt that somebody waits for. When nobody does any more it is asked to end.
+/// An attempt whose future exists. Dropping this asks the attempt to end.
 struct Underway<'a> {
     host: &'a Host,
     number: u64,
-    ended: bool,
+    has_ended: bool,
 }
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            // Full: it stays, and ends with the pool.
+        if !self.has_ended {
+            // If the queue is full, the attempt goes on, and ends with the pool.
             let _ = self.host.requests.try_send(Request::Cancel(self.number));
         }
     }
@@ -183,7 +190,7 @@ struct Running {
 #[derive(Default)]
 struct Attempts(Mutex<HashMap<u64, (Context, Waiter)>>);
 
-/// Whoever waits for an attempt.
+/// The waiting future of an attempt.
 type Waiter = oneshot::Sender<Result<Outcome, NeverRan>>;
 
 impl Attempts {
@@ -208,7 +215,7 @@ impl Running {
         Self { interpreter, attempts: Attempts::default(), calls: JoinSet::new() }
     }
 
-    /// Goes on until nobody needs the interpreter any more, or it has ended.
+    /// Runs until all handles are dropped or the interpreter has ended.
     async fn drive(mut self, mut inbox: mpsc::Receiver<Request>) {
         let why = loop {
             let Interpreter { control, outputs, exit, .. } = &mut self.interpreter;
@@ -224,8 +231,10 @@ impl Running {
                         let _ = control.send(format!("{{\"cancel\":{number}}}\n").as_bytes()).await;
                     }
                     Some(Request::Kill) => {
-                        let message = "another attempt in the same interpreter would not end, and had to be killed with it";
-                        break Some(Outcome::Failed(Failure::new(message).code(FailureCode::Crashed).kind("Crashed")));
+                        let message = "another attempt of this interpreter did not end in time \
+                                       and was killed with the interpreter";
+                        let failure = Failure::new(message).code(FailureCode::Crashed);
+                        break Some(Outcome::Failed(failure.kind("Crashed")));
                     }
                     None => break None,
                 },
@@ -234,20 +243,20 @@ impl Running {
                         let _ = control.send(&answer).await;
                     }
                 }
-                lines = outputs.some() => hand_on(&self.attempts, outputs.marks(), lines).await,
+                lines = outputs.lines() => write_lines(&self.attempts, outputs.markup(), lines).await,
                 line = control.line() => {
                     let line = match line {
                         Ok(Some(line)) => line.to_vec(),
-                        // How it died says more.
+                        // The exit status explains more.
                         Ok(None) | Err(_) => break Some(crash(exited(exit).await)),
                     };
                     control.consume();
                     if CallRequest::is_in(&line) {
                         self.call(&line);
                     } else {
-                        // All that it has printed is in the pipes.
-                        let lines = outputs.rest();
-                        hand_on(&self.attempts, outputs.marks(), lines).await;
+                        // All output of the attempt is in the pipes.
+                        let lines = outputs.available_lines();
+                        write_lines(&self.attempts, outputs.markup(), lines).await;
                         self.ended(&line);
                     }
                 }
@@ -255,13 +264,14 @@ impl Running {
         };
         let Interpreter { processes, exit, outputs, .. } = &mut self.interpreter;
         kill(processes, exit).await;
-        let lines = outputs.rest();
-        hand_on(&self.attempts, outputs.marks(), lines).await;
+        let lines = outputs.available_lines();
+        write_lines(&self.attempts, outputs.markup(), lines).await;
         let attempts = std::mem::take(&mut self.attempts).0.into_inner();
         for (_, ended) in attempts.unwrap_or_else(PoisonError::into_inner).into_values() {
             let _ = ended.send(Ok(why.clone().unwrap_or(Outcome::Cancelled)));
         }
-        // Nothing is sent from here on, and what was sent never reached the interpreter.
+        // From here on no request can be sent, and those in the queue never reached the
+        // interpreter.
         inbox.close();
         while let Ok(request) = inbox.try_recv() {
             if let Request::Run { ended, .. } = request {
@@ -271,41 +281,39 @@ impl Running {
     }
 
     fn call(&mut self, line: &[u8]) {
-        let asked = serde_json::from_slice::<Caller>(line).and_then(|caller| {
-            let asked = CallRequest::read(line)?;
-            Ok((caller.call.id, asked))
-        });
-        if let Ok((number, asked)) = asked
+        let request = serde_json::from_slice::<Caller>(line)
+            .and_then(|caller| Ok((caller.call.id, CallRequest::read(line)?)));
+        if let Ok((number, call)) = request
             && let Some(context) = self.attempts.context(number)
         {
-            self.calls.spawn(async move { asked.answer(&context).await });
+            self.calls.spawn(async move { call.answer(&context).await });
         }
     }
 
     fn ended(&mut self, line: &[u8]) {
         let ended = serde_json::from_slice::<Ended>(line).ok();
         let Some(ended) = ended.and_then(|Ended { id }| self.attempts.remove(id)) else {
-            return tracing::warn!("a reply is nobody's");
+            return tracing::warn!("the shared interpreter sent a reply for an unknown attempt");
         };
         let outcome = match serde_json::from_slice::<Reply>(line) {
             Ok(reply) if reply.cancelled => Outcome::Cancelled,
             Ok(reply) => reply.outcome(),
-            Err(e) => Outcome::failed(format!("the interpreter's reply cannot be read: {e}")),
+            Err(e) => Outcome::failed(format!("cannot read the reply of the interpreter: {e}")),
         };
         let _ = ended.send(Ok(outcome));
     }
 }
 
-/// Hands lines to the attempts that they belong to; what belongs to none is for developers.
-async fn hand_on(attempts: &Attempts, marks: &MarkupReader, lines: Vec<String>) {
+/// Writes lines to the logs of their attempts. Lines that belong to no attempt go to the debug log.
+async fn write_lines(attempts: &Attempts, markup: &MarkupReader, lines: Vec<String>) {
     let mut others = Vec::new();
     for line in lines {
-        let Some(mark) = marks.read(&line) else {
+        let Some(found) = markup.read(&line) else {
             others.push(line);
             continue;
         };
-        if let Some(context) = mark.attempt().and_then(|number| attempts.context(number)) {
-            mark.tell(&context).await;
+        if let Some(context) = found.attempt().and_then(|number| attempts.context(number)) {
+            found.apply(&context).await;
         }
     }
     Tail::default().take(&mut others);

@@ -1,4 +1,4 @@
-//! The Python files below the directory of actions, as they were at one moment.
+//! The versions of the Python files below a directory at one moment.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -8,32 +8,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// So much of Python may be below the directory: two or three generations of it are kept.
-const BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// So many directory entries are looked at: each look costs microseconds, and there is one after each change.
-const ENTRIES_MAX: usize = 100_000;
-/// A file that has changed this recently may change again without its times showing it: clocks of file systems tick some times a second.
+/// The maximum size of all files together: copies of two or three generations are kept.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// The maximum number of directory entries. Each scan costs microseconds per entry, and there is
+/// one after each change.
+const MAX_ENTRIES: usize = 100_000;
+/// A file whose times are younger than this may change again without a change of its times: clocks
+/// of file systems tick only some times per second.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// The files by path, relative to the directory.
 pub(super) type Sources = BTreeMap<String, Arc<Source>>;
 
-/// A copy of one file. Removed with this value, and what Python has compiled of it.
+/// A copy of one file. It is removed with this value, together with its compiled form.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// `None` for a file that cannot be read: whoever imports it is told why.
+    /// The path of the copy; `None` for a file that cannot be read, whose import reports the
+    /// reason.
     copy: Option<PathBuf>,
 }
 
 impl PartialEq for Source {
-    /// There is one copy of each content of a file, and one that cannot be read is like another.
+    /// Each content of a file has one copy, and all unreadable files are equal.
     fn eq(&self, other: &Self) -> bool {
         self.copy == other.copy
     }
 }
 
 impl Source {
-    /// The name of the copy in its directory.
+    /// Returns the name of the copy in its directory.
     pub(super) fn name(&self) -> Option<&str> {
         self.copy.as_ref()?.file_name()?.to_str()
     }
@@ -42,14 +45,14 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         if let Some(copy) = &self.copy {
-            // What is left goes with the whole directory.
+            // Remaining files are removed with the whole directory.
             let _ = fs::remove_file(copy.with_extension("pyc"));
             let _ = fs::remove_file(copy);
         }
     }
 }
 
-/// By what a changed file is known without reading it.
+/// The metadata that shows a change of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Stamp {
     device: u64,
@@ -70,54 +73,56 @@ impl Stamp {
         }
     }
 
-    /// Whether a change after the time `read`, in seconds, would show.
+    /// Returns true if any change after the time `read`, in seconds, changes the stamp.
     fn is_settled(&self, read: i64) -> bool {
         let settled = read - SETTLED.as_secs() as i64;
         self.changed.0 < settled && self.modified.0 < settled
     }
 }
 
-/// Takes copies of what has changed since the last time.
+/// A scanner, which copies the files that have changed since its last scan.
 #[derive(Debug)]
 pub(super) struct Scanner {
     root: PathBuf,
-    /// Where the copies are.
+    /// The directory of the copies.
     store: PathBuf,
     copies: u64,
     known: HashMap<String, Known>,
 }
 
-/// What was found when a file was last read.
+/// The state of a file when it was last read.
 #[derive(Debug)]
 struct Known {
     stamp: Stamp,
     source: Arc<Source>,
-    /// Whether the stamp says it when the file has changed since.
+    /// True if every later change of the file changes the stamp.
     settled: bool,
 }
 
 impl Scanner {
-    /// For the files below `root`; the copies go to the directory `store`, which is made.
+    /// Returns a scanner for the files below `root`. Creates the directory `store` for the copies.
     pub(super) fn new(root: PathBuf, store: PathBuf) -> io::Result<Self> {
         fs::create_dir(&store)?;
         Ok(Self { root, store, copies: 0, known: HashMap::new() })
     }
 
-    /// The files as they are now. Calls `enter` for each directory before it is read.
+    /// Returns the present versions of the files. Calls `enter` for each directory before it is
+    /// read.
     ///
     /// # Errors
-    /// The directory itself cannot be read, there is too much below it, or no copy can be written.
+    /// Fails if the directory cannot be read, has too many or too large files, or if a copy cannot
+    /// be written.
     pub(super) fn scan(&mut self, mut enter: impl FnMut(&Path)) -> io::Result<Sources> {
         let walked = walk(&self.root, &mut enter)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = now.as_secs() as i64;
         let (mut found, mut bytes) = (Sources::new(), 0);
         for (file, path) in walked {
-            // What goes away meanwhile is gone; a link to nothing is no file.
+            // The file may have been removed meanwhile, or be a broken link.
             let Ok(metadata) = fs::metadata(&path) else { continue };
             bytes += metadata.size();
-            if bytes > BYTES_MAX {
-                return Err(too_much(format!("more than {} MB of Python", BYTES_MAX >> 20)));
+            if bytes > MAX_BYTES {
+                return Err(too_much(format!("more than {} MB of Python", MAX_BYTES >> 20)));
             }
             let stamp = Stamp::of(&metadata);
             let source = match self.known.get(&file) {
@@ -137,11 +142,12 @@ impl Scanner {
         Ok(found)
     }
 
-    /// A copy of the file, which is the `known` one if nothing is new; `None` when the file is gone.
+    /// Returns a copy of the file, or the `known` copy if the content is the same; `None` if the
+    /// file is gone.
     fn read(&mut self, path: &Path, known: Option<Arc<Source>>) -> io::Result<Option<Arc<Source>>> {
         let mut text = Vec::new();
         let read =
-            fs::File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut text));
+            fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
         let copy = match read {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(_) => None,
@@ -160,7 +166,7 @@ impl Scanner {
     }
 }
 
-/// The files that are named like Python below `root`, relative to it, and their paths.
+/// Returns the Python files below `root`, with their paths relative to it and their full paths.
 fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, PathBuf)>> {
     let (mut found, mut entries, mut seen) = (Vec::new(), 0, HashSet::new());
     let mut folders = vec![(String::new(), root.to_owned())];
@@ -175,15 +181,15 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, P
         };
         let listed: Vec<_> = listed.flatten().collect();
         entries += listed.len();
-        if entries > ENTRIES_MAX {
-            return Err(too_much(format!("more than {ENTRIES_MAX} files")));
+        if entries > MAX_ENTRIES {
+            return Err(too_much(format!("more than {MAX_ENTRIES} files")));
         }
         if listed.iter().any(|entry| entry.file_name() == "pyvenv.cfg") {
             continue;
         }
         let mut below = Vec::new();
         for entry in listed {
-            // Python could not import what has another name.
+            // Python cannot import a file whose name is not UTF-8.
             let Ok(name) = entry.file_name().into_string() else { continue };
             let path = entry.path();
             let is_folder = || match entry.file_type() {
@@ -192,29 +198,31 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, P
             };
             if is_source(&name) && !is_folder() {
                 found.push((format!("{prefix}{name}"), path));
-            } else if is_folder_of_sources(&name) && is_folder() {
+            } else if may_hold_sources(&name) && is_folder() {
                 below.push((format!("{prefix}{name}/"), path));
             }
         }
-        // In a steady order: of two links to one folder the first is taken.
+        // In a stable order: of two links to one folder, the first one counts.
         below.sort_unstable_by(|one, other| other.cmp(one));
         folders.extend(below);
     }
     Ok(found)
 }
 
-/// Whether a file of that name is Python, and not what an editor keeps beside it.
+/// Returns true if a file with that name is Python source, and not a temporary file of an editor.
 pub(super) fn is_source(name: &str) -> bool {
     name.ends_with(".py") && !name.starts_with('.')
 }
 
-/// Whether there may be Python in a folder of that name that is not a program's own business.
-pub(super) fn is_folder_of_sources(name: &str) -> bool {
+/// Returns true if a folder with that name can have Python files of the user.
+pub(super) fn may_hold_sources(name: &str) -> bool {
     !name.starts_with('.') && name != "__pycache__" && name != "node_modules"
 }
 
 fn too_much(what: String) -> io::Error {
-    io::Error::other(format!("there is {what} below it, which is too much to keep copies of"))
+    io::Error::other(format!(
+        "the directory has {what}, too much to copy: choose a smaller directory"
+    ))
 }
 
 #[cfg(test)]
@@ -228,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_is_copied_once_and_forgotten_with_its_last_user() {
+    fn changed_files_are_copied_once_and_removed_with_their_last_user() {
         let place = tempfile::tempdir().expect("a directory");
         let (root, store) = (place.path().join("root"), place.path().join("store"));
         fs::create_dir_all(root.join("a/.hidden")).expect("a directory");
@@ -248,12 +256,12 @@ mod tests {
         let first = scanner.scan(|_| {}).expect("files");
         assert_eq!(names(&first), ["a/two.py", "one.py"]);
         assert_eq!(scanner.scan(|_| {}).expect("files"), first);
-        // The same size, and maybe the same times.
+        // The same size, and possibly the same times.
         fs::write(root.join("one.py"), "2").expect("a file");
         let second = scanner.scan(|_| {}).expect("files");
         assert_eq!(second["a/two.py"], first["a/two.py"]);
         assert_ne!(second["one.py"], first["one.py"]);
-        // Touched, and not changed.
+        // Touched, but not changed.
         fs::write(root.join("one.py"), "2").expect("a file");
         assert_eq!(scanner.scan(|_| {}).expect("files"), second);
         assert_eq!(fs::read_dir(&store).expect("copies").count(), 3);

@@ -1,4 +1,4 @@
-//! What all processes of a pool have in common.
+//! The context in which a pool starts its processes.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,27 +9,27 @@ use tokio::process::Command;
 use super::lifeline::Lifeline;
 use crate::package::Package;
 
-/// What all processes of a pool have in common.
+/// The program, package and environment that all processes of a pool share.
 #[derive(Debug)]
 pub(super) struct SpawnContext {
     pub(super) python: PathBuf,
     pub(super) package: Package,
-    /// In addition to the worker's environment; `None` takes a variable away.
+    /// Changes of the worker's environment; `None` removes a variable.
     pub(super) environment: Vec<(OsString, Option<OsString>)>,
-    /// What the cookies of this pool's interpreters begin with, and nobody else's.
+    /// The first characters of the cookies of this pool's interpreters, which are unique.
     pub(super) mark: String,
-    /// How many interpreters were started.
+    /// The number of interpreters that were started.
     pub(super) count: AtomicU64,
     pub(super) lifeline: Lifeline,
 }
 
 impl SpawnContext {
-    /// Where copies of the actions' sources are, if they are kept.
+    /// Returns the directory for copies of the sources, if they are copied.
     pub(super) fn store(&self) -> PathBuf {
         self.package.path().join("sources")
     }
 
-    /// Runs a program of the package, with options for Python.
+    /// Returns the command that runs a program of the package, with options for Python.
     pub(super) fn command(&self, options: &[&str], program: &str) -> Command {
         let mut command = Command::new(&self.python);
         for (name, value) in &self.environment {

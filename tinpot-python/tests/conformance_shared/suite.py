@@ -1,4 +1,4 @@
-"""The actions of the executor conformance suite (tinpot_core::testing::executor), as coroutines that share an interpreter."""
+"""The actions of the executor conformance suite as coroutines that share an interpreter."""
 
 import asyncio
 import os

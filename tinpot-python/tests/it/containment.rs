@@ -1,4 +1,4 @@
-//! Which containment is in force, and what only cgroups can do.
+//! The containment in force, and the processes that only cgroups can kill.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ def where():
     return open("/proc/self/cgroup").read().rpartition("0::")[2].split("\n")[0]
 
 def runner(note):
-    # Always another process: whoever looks for it and then kills it comes too late.
+    # Always another process: a search for it followed by a kill comes too late.
     if os.fork() == 0:
         os.setsid()
         with open(note, "w") as f: f.write("%d\n" % os.getpid())
@@ -34,7 +34,7 @@ def run_away_and_wait(note: str):
     time.sleep(1000)
 "#;
 
-/// The cgroup2 directory in which this process could make another, found and tried without the pool's help.
+/// Returns the cgroup2 directory in which this process can create another, found without the pool.
 pub(crate) fn writable_cgroup() -> Option<PathBuf> {
     let membership = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = membership.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -96,14 +96,14 @@ async fn process_groups_can_be_asked_for() {
     let Containment::ProcessGroup { reason } = pool.containment() else {
         panic!("{:?}", pool.containment())
     };
-    assert!(reason.contains("asked for"), "{reason}");
+    assert!(reason.contains("the configuration selects"), "{reason}");
     let cgroup = call(&pool, "where").await.value();
     let own = here.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
     assert_eq!(cgroup, json!(own));
 }
 
 #[tokio::test]
-async fn what_forks_faster_than_it_can_be_found_is_killed_with_its_cgroup() {
+async fn fast_forking_process_is_killed_with_its_cgroup() {
     let actions = Actions::of(WHERE);
     let pool = actions.pool().await;
     let Some(path) = cgroup_or_fallback(&actions, &pool).await else { return };
@@ -126,7 +126,7 @@ async fn what_forks_faster_than_it_can_be_found_is_killed_with_its_cgroup() {
 }
 
 #[tokio::test]
-async fn what_an_import_started_ends_with_its_interpreter() {
+async fn process_started_by_an_import_ends_with_its_interpreter() {
     let actions = Actions::of("");
     let note = actions.path("pids");
     let text = format!(

@@ -1,4 +1,4 @@
-//! What an action says and asks while it runs: log levels, steps, progress, artifacts, and functions of every kind.
+//! The context of an action: log levels, steps, progress, artifacts, and all kinds of functions.
 
 use serde_json::json;
 use tinpot_core::{Artifact, Level, LogEvent, SpanOutcome, Stream};
@@ -247,7 +247,7 @@ def build(ctx: Context):
     let lines = ended.stdout();
     assert_eq!(lines.len(), 4, "{lines:?} {:?}", ended.outcome);
     assert!(
-        lines[3].contains("70000000 bytes, and at most 67006464 of 67108864 are left"),
+        lines[3].contains("must have at most 67006464 of 67108864 bytes, not 70000000"),
         "{lines:?}"
     );
     let events = events(&ended);
@@ -319,7 +319,7 @@ def many():
 
 #[tokio::test]
 async fn progress_bars_of_tqdm_become_progress() {
-    // What tqdm is made of, as far as that matters here: the real one is not a dependency of the tests.
+    // The relevant parts of tqdm: the real one is not a dependency of the tests.
     let tqdm = r#"
 import sys
 

@@ -68,7 +68,7 @@ def interrupt(): raise KeyboardInterrupt
 }
 
 #[tokio::test]
-async fn somebody_elses_sigterm_is_no_cancel() {
+async fn external_sigterm_is_not_a_cancellation() {
     let actions = Actions::of(
         r#"
 @action
@@ -81,7 +81,7 @@ def own(): return os.getpid()
     );
     let pool = actions.pool().await;
     assert_eq!(call(&pool, "terminated").await.failure().kind, "Cancelled");
-    // And an interpreter that gets one while it is idle runs nothing any more, without an attempt being lost.
+    // An idle interpreter that gets a signal runs no further attempt, and no attempt is lost.
     let first = call(&pool, "own").await.value();
     let pid = rustix::process::Pid::from_raw(first.as_i64().expect("a pid") as i32);
     let term = rustix::process::Signal::TERM;

@@ -1,4 +1,4 @@
-//! What a directory of actions offers.
+//! The action set of a directory.
 
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ async fn problems_hide_nothing_else() {
         assert!(found, "{place}: {part} in {:#?}", offer.load_errors);
     }
     assert_eq!(offer.load_errors.len(), 8, "{:#?}", offer.load_errors);
-    // Whoever calls an action that is not there for such a reason is told.
+    // A call of an action that was not loaded reports the reason.
     let ended = call(&pool, "half").await;
     assert!(ended.failure().message.contains("no_such_module"), "{:?}", ended.failure());
 }
@@ -196,7 +196,7 @@ def careful(): pass
     assert_eq!(schema["additionalProperties"], json!(true));
 }
 
-/// What the decorator of `careful` says.
+/// The options of the decorator of `careful`.
 fn is_careful(action: &Action) {
     let millis = |millis| Some(Duration::from_millis(millis));
     assert_eq!((action.priority, action.delay), (-3, millis(2500)));

@@ -1,4 +1,4 @@
-//! What is different in the worker's own process.
+//! The executor in the worker's own process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ def command():
         running.ask(AMPLE);
         let ended = running.end().await;
         assert_eq!(ended.outcome, Outcome::Cancelled);
-        // The command may have been stopped before it was printed; the coroutine is always let clean up.
+        // The command may be stopped before it is printed; the coroutine can always clean up.
         let first = ended.stdout().first().is_none_or(|line| line.starts_with(last));
         assert!(first && (action == "command" || !ended.lines.is_empty()), "{:?}", ended.lines);
     }
@@ -133,7 +133,7 @@ async fn options_of_the_decorator_are_offered_and_wrong_ones_named() {
 }
 
 #[tokio::test]
-async fn steps_levels_and_calls_work_in_process_on_one_place() {
+async fn steps_levels_and_calls_work_in_process_on_one_slot() {
     let actions = Actions::of(
         r#"
 import logging

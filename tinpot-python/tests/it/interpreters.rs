@@ -1,4 +1,4 @@
-//! Which interpreter runs the actions, and what keeps them there.
+//! The interpreters of a pool, and the processes that keep their number.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,7 +38,7 @@ async fn interpreter_that_will_not_do_is_named() {
         (Path::new("/no/such/python"), "/no/such/python"),
         (&*mute, "not a Python interpreter"),
         (&*mute, "hello"),
-        (&*old, "2.7.18, and 3.9 or newer is needed"),
+        (&*old, "must be Python 3.9 or newer (got 2.7.18)"),
     ] {
         let error = refused(&actions, python).await;
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -79,7 +79,7 @@ async fn interpreter_that_dies_idle_is_replaced() {
 }
 
 #[tokio::test]
-async fn interpreters_that_do_not_start_fail_attempts_with_what_they_wrote() {
+async fn interpreters_that_do_not_start_fail_attempts_with_their_output() {
     let actions = Actions::of("@action\ndef leave(): os._exit(0)\n");
     let builder = PythonPool::builder(actions.0.path()).size(1).spare(0).reload(false);
     let pool = Arc::new(builder.start().await.expect("a pool"));

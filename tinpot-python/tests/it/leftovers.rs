@@ -1,4 +1,4 @@
-//! What attempts start, and what is left of it: nothing.
+//! Processes and threads that attempts leave behind are ended.
 
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ def own(): return os.getpid()
 }
 
 #[tokio::test]
-async fn what_is_left_when_an_action_returns_is_killed() {
+async fn processes_left_by_an_action_are_killed() {
     let cases =
         ["child", "own_session", "double_fork", "double_fork_without_environment", "forked_copy"];
     for mode in MODES {

@@ -1,4 +1,4 @@
-//! What one attempt may use.
+//! The limits of one attempt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ async fn memory_of_an_attempt_is_limited() {
     assert_eq!(call(&pool, "who").await.value(), first);
     let ended = run(&pool, "hungry", json!({ "size": 200 << 20 })).await;
     is_exceeded(&ended, "memory of 100663296 bytes");
-    // What it left behind is nobody's.
+    // Its output belongs to no attempt.
     assert_ne!(call(&pool, "who").await.value(), first);
     // The limit was the attempt's alone.
     let size = 200 << 20;
@@ -78,7 +78,7 @@ async fn memory_of_an_attempt_is_limited() {
 }
 
 #[tokio::test]
-async fn processor_time_of_an_attempt_is_limited_whatever_it_does() {
+async fn processor_time_is_limited_even_if_the_attempt_ignores_it() {
     let actions = Actions::of(ACTIONS);
     let pool = pool(&actions, Limits::default()).await;
     for action in ["spins", "spins_in_a_coroutine", "swallows", "spins_in_c"] {

@@ -1,4 +1,4 @@
-//! What reaches the log.
+//! The content of the log.
 
 use tinpot_core::Stream;
 
@@ -29,7 +29,7 @@ def write():
 }
 
 #[tokio::test]
-async fn what_c_code_has_buffered_belongs_to_its_attempt() {
+async fn output_buffered_by_c_code_belongs_to_its_attempt() {
     let actions = Actions::of(
         r#"
 @action

@@ -1,4 +1,4 @@
-//! What changes on the disk is picked up, and harms nothing.
+//! Changed files are reloaded without harm to attempts.
 
 use std::fs;
 use std::path::Path;
@@ -51,11 +51,11 @@ async fn returns(pool: &Arc<PythonPool>, action: &str, value: Value) {
     .await;
 }
 
-/// As editors write: the new file takes the place of the old one.
+/// Writes like an editor: renames a new file over the old one.
 fn replace(path: &Path, text: &str) {
-    let beside = path.with_extension("py~tmp");
-    fs::write(&beside, text).expect("a file");
-    fs::rename(beside, path).expect("renamed");
+    let temporary = path.with_extension("py~tmp");
+    fs::write(&temporary, text).expect("a file");
+    fs::rename(temporary, path).expect("renamed");
 }
 
 #[tokio::test]
@@ -128,14 +128,14 @@ async fn broken_file_keeps_its_last_good_version_and_others_go_on() {
     let now = problem(
         &pool,
         "a.py",
-        &["line 1", "SyntaxError", "last good version of a.py is still used"],
+        &["line 1", "SyntaxError", "last good version of a.py stays in use"],
     )
     .await;
     assert_eq!(names(&now), ["a", "b"]);
     assert_eq!(call(&pool, "b").await.value(), json!(2));
     let value = call(&pool, "a").await.value();
     assert_eq!(value[0], json!(1));
-    // Whatever interpreter comes later has the same.
+    // An interpreter that starts later has the same versions.
     for _ in 0..3 {
         let value = call(&pool, "a").await.value();
         assert_eq!(value[0], json!(1));
@@ -145,7 +145,7 @@ async fn broken_file_keeps_its_last_good_version_and_others_go_on() {
     }
     // One that still does not work, for another reason.
     fs::write(actions.path("a.py"), "import no_such_module\n").expect("a file");
-    let now = problem(&pool, "a.py", &["No module named", "still used"]).await;
+    let now = problem(&pool, "a.py", &["No module named", "stays in use"]).await;
     assert_eq!((names(&now), now.load_errors.len()), (vec!["a", "b"], 2));
     fs::write(actions.path("a.py"), one("a", "3")).expect("a file");
     fs::write(actions.path("never.py"), one("at_last", "4")).expect("a file");
@@ -156,7 +156,7 @@ async fn broken_file_keeps_its_last_good_version_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn broken_module_keeps_its_last_good_version_whoever_imports_it() {
+async fn broken_module_keeps_its_last_good_version_for_all_importers() {
     let user = "import os, time\nfrom _lib.helper import VALUE, twice\nfrom tinpot import action\n";
     let user = |name: &str, version: u32| {
         format!("{user}@action\ndef {name}(): return [twice(VALUE), {version}]\n")
@@ -173,15 +173,15 @@ async fn broken_module_keeps_its_last_good_version_whoever_imports_it() {
     // It fails by itself, and who uses it goes on to a new version.
     fs::write(actions.path("_lib/helper.py"), helper("1 / 0")).expect("a file");
     fs::write(actions.path("b.py"), user("b", 2)).expect("a file");
-    let now = problem(&pool, "_lib/helper.py", &["ZeroDivisionError", "is still used"]).await;
+    let now = problem(&pool, "_lib/helper.py", &["ZeroDivisionError", "stays in use"]).await;
     assert_eq!((names(&now), now.load_errors.len()), (vec!["a", "b"], 1));
     returns(&pool, "b", json!([4, 2])).await;
     assert_eq!(call(&pool, "a").await.value(), json!([4, 1]));
     // It works, and lacks what others need; also when it is gone.
     fs::write(actions.path("_lib/helper.py"), "VALUE = 5\n").expect("a file");
-    problem(&pool, "_lib/helper.py", &["cannot import name 'twice'", "is still used"]).await;
+    problem(&pool, "_lib/helper.py", &["cannot import name 'twice'", "stays in use"]).await;
     fs::remove_file(actions.path("_lib/helper.py")).expect("removed");
-    let now = problem(&pool, "_lib/helper.py", &["No module named", "is still used"]).await;
+    let now = problem(&pool, "_lib/helper.py", &["No module named", "stays in use"]).await;
     assert_eq!((names(&now), now.load_errors.len()), (vec!["a", "b"], 1));
     assert_eq!(call(&pool, "b").await.value(), json!([4, 2]));
     fs::write(actions.path("_lib/helper.py"), helper("6")).expect("a file");
@@ -238,12 +238,12 @@ async fn file_that_hangs_leaves_or_dies_takes_nothing_down() {
     ] {
         fs::write(actions.path("a.py"), text).expect("a file");
         fs::write(actions.path("new.py"), text).expect("a file");
-        let now = problem(&pool, "a.py", &[part, "is still used"]).await;
+        let now = problem(&pool, "a.py", &[part, "stays in use"]).await;
         assert_eq!(names(&now), ["a", "b"]);
         // A new file has no good version.
         let said =
             &now.load_errors.iter().find(|p| p.place == "new.py").expect("a problem").message;
-        assert!(said.contains(part) && !said.contains("still used"), "{said}");
+        assert!(said.contains(part) && !said.contains("stays in use"), "{said}");
         assert_eq!(call(&pool, "a").await.value(), json!(1));
     }
     // What hangs does not hold up later changes.
@@ -262,7 +262,7 @@ async fn file_that_hangs_leaves_or_dies_takes_nothing_down() {
 async fn change_during_a_reload_is_not_lost() {
     let actions = Actions::new().file("a.py", &one("a", "1")).file("b.py", &one("b", "1"));
     let builder = PythonPool::builder(actions.0.path()).size(1).spare(0);
-    // Nobody waits for that here.
+    // This test does not wait for that.
     let builder = builder.start_timeout(Duration::from_secs(3600));
     let pool = Arc::new(builder.start().await.expect("a pool"));
     let begins = "import os, time\nopen(os.path.dirname(__file__) + '/pids', 'w').write('%d\\n' % os.getpid())\n";
@@ -278,7 +278,7 @@ async fn change_during_a_reload_is_not_lost() {
 }
 
 #[tokio::test]
-async fn what_fails_without_a_change_of_its_own_keeps_all_as_it_was() {
+async fn failure_without_a_changed_file_keeps_all_versions() {
     let needs = "import os\nopen(os.path.join(os.path.dirname(__file__), 'needed.txt'))\n";
     let actions = Actions::new()
         .file("a.py", &format!("{needs}{}", one("a", "1")))
@@ -314,7 +314,7 @@ async fn interpreters_stay_when_nothing_has_changed() {
         fs::write(actions.path(file), one("x", "1")).expect("a file");
     }
     fs::write(actions.path("a.py"), one("a", "os.getpid()")).expect("a file");
-    // It is looked for changes now and then, and whoever looked has seen all this before a change that comes after.
+    // Scans happen at intervals, and each scan sees all earlier changes.
     assert_eq!(call(&pool, "a").await.value(), pid);
     assert!(!offers.has_changed().expect("an offer"));
     fs::write(actions.path("b.py"), one("b", "2")).expect("a file");
@@ -324,7 +324,7 @@ async fn interpreters_stay_when_nothing_has_changed() {
 }
 
 #[tokio::test]
-async fn without_reload_what_changes_waits_for_the_next_start() {
+async fn without_reload_changes_wait_for_the_next_start() {
     let actions = Actions::new().file("a.py", &one("a", "1"));
     let builder = PythonPool::builder(actions.0.path()).size(1).spare(0).reload(false);
     let pool = Arc::new(builder.start().await.expect("a pool"));
@@ -333,9 +333,10 @@ async fn without_reload_what_changes_waits_for_the_next_start() {
     assert_eq!(names(&offer(&pool)), ["a"]);
 }
 
-/// As a container's configuration is mounted: links by way of a folder that is replaced as a whole.
+/// Mounts files like the configuration of a container: links through a folder that is replaced as a
+/// whole.
 #[tokio::test]
-async fn what_links_point_to_is_seen_in_time() {
+async fn changed_targets_of_links_are_noticed() {
     let actions =
         Actions::new().file("..one/a.py", &one("a", "1")).file("..two/a.py", &one("a", "2"));
     let link = |to: &str| {

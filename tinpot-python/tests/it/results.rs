@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use std::sync::Arc;
-use tinpot_core::Executor;
+use tinpot_core::{Executor, FailureCode};
 use tinpot_python::PythonPool;
 
 use crate::support::{Actions, call, run};
@@ -55,6 +55,41 @@ async fn check(pool: &Arc<impl Executor>) {
         assert_eq!(ended.failure().kind, kind);
     }
     assert_eq!(call(pool, "fine").await.value(), json!([1, null, { "a": true, "2": "ü" }]));
+}
+
+const CODES: &str = r#"
+import datetime
+class Poisoned(Exception): pass
+class LimitExceeded(Exception): pass
+@action
+def poisoned(): raise Poisoned("a bad batch")
+@action
+def limited(): raise LimitExceeded("my own limit")
+@action
+def large(): return "x" * 3000
+@action
+def dated(day: datetime.date): pass
+@action(open_files=3)
+def too_many_files(): return [open("/dev/null") for _ in range(10)]
+"#;
+
+#[tokio::test]
+async fn name_of_an_exception_is_no_failure_code() {
+    let actions = Actions::of(CODES);
+    let pool = PythonPool::builder(actions.0.path()).size(1).result_limit_bytes(1000);
+    let pool = Arc::new(pool.start().await.expect("a pool"));
+    for (action, kind, code) in [
+        ("poisoned", "Poisoned", FailureCode::ActionError),
+        ("limited", "LimitExceeded", FailureCode::ActionError),
+        ("large", "LimitExceeded", FailureCode::ResultTooLarge),
+        ("too_many_files", "LimitExceeded", FailureCode::LimitExceeded),
+    ] {
+        let ended = call(&pool, action).await;
+        assert_eq!((&*ended.failure().kind, ended.failure().code), (kind, code), "{action}");
+        assert!(!ended.outcome.is_poisoned(), "{action}");
+    }
+    let ended = run(&pool, "dated", json!({ "day": "tomorrow" })).await;
+    assert_eq!(ended.failure().code, FailureCode::InvalidParameters);
 }
 
 #[tokio::test]

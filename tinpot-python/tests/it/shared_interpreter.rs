@@ -86,7 +86,7 @@ async fn many_share_an_interpreter_and_each_has_its_own_log() {
 }
 
 #[tokio::test]
-async fn one_is_cancelled_and_the_others_go_on() {
+async fn cancelling_one_attempt_leaves_the_others_running() {
     let actions = Actions::of(ACTIONS);
     let pool = actions.pool().await;
     let (one, other) = (start(&pool, "wait", json!({})), start(&pool, "wait", json!({})));
@@ -105,7 +105,7 @@ async fn one_is_cancelled_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn what_will_not_end_is_killed_with_its_interpreter_and_another_takes_its_place() {
+async fn attempt_that_does_not_end_is_killed_with_its_interpreter() {
     let actions = Actions::of(ACTIONS);
     let pool = actions.pool().await;
     let file = actions.path("alive");
@@ -116,7 +116,7 @@ async fn what_will_not_end_is_killed_with_its_interpreter_and_another_takes_its_
     stubborn.ask(Duration::from_millis(200));
     assert_eq!(stubborn.end().await.outcome, Outcome::Cancelled);
     let failure = bystander.end().await;
-    assert!(failure.failure().message.contains("would not end"), "{:?}", failure.outcome);
+    assert!(failure.failure().message.contains("did not end in time"), "{:?}", failure.outcome);
     let value: Value = {
         let ended = start(&pool, "meet", json!({"number": 1, "count": 1})).end().await;
         ended.outcome.value().expect("a new one runs").deserialize().expect("JSON")
@@ -127,7 +127,7 @@ async fn what_will_not_end_is_killed_with_its_interpreter_and_another_takes_its_
 }
 
 #[tokio::test]
-async fn one_that_nobody_waits_for_any_more_is_asked_to_end() {
+async fn attempt_without_a_waiting_future_is_asked_to_end() {
     let source = r#"
 import asyncio
 
@@ -149,7 +149,7 @@ async def wait(file: str):
 }
 
 #[tokio::test]
-async fn what_reaches_an_interpreter_as_it_dies_runs_in_another() {
+async fn request_to_a_dying_interpreter_runs_in_another() {
     let source = r#"
 @action(concurrency=1000)
 async def leave():

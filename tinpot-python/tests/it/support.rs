@@ -1,4 +1,4 @@
-//! What the tests are written with.
+//! Functions that the tests share.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-/// How long a condition may take. Generous, since it costs nothing where all is well.
+/// The time limit of conditions. Generous, because it costs nothing if all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A grace period that no test ever waits for.
 pub(crate) const AMPLE: Duration = Duration::from_secs(3600);
 
-/// What a test of containment is to hold in: cgroups where the machine has them, and process groups.
+/// The containments to test: cgroups if the machine has them, and process groups.
 pub(crate) const MODES: [ContainmentMode; 2] =
     [ContainmentMode::Auto, ContainmentMode::ProcessGroup];
 
@@ -60,7 +60,8 @@ impl Actions {
         Arc::new(builder.start().await.expect("a pool"))
     }
 
-    /// The process ids that an action has written to a file, one a line, once there are so many.
+    /// Waits until an action has written `count` process ids to a file, one per line, and returns
+    /// them.
     pub(crate) async fn pids(&self, file: &str, count: usize) -> Vec<Pid> {
         let read = || {
             let text = std::fs::read_to_string(self.path(file)).unwrap_or_default();
@@ -186,7 +187,7 @@ pub(crate) fn names(offer: &ActionSet) -> Vec<&str> {
     offer.actions.iter().map(|action| action.name.as_str()).collect()
 }
 
-/// Whether a process is there and is more than a zombie.
+/// Returns true if a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     let zombie = stat.is_ok_and(|s| s.rsplit(") ").next().is_some_and(|s| s.starts_with('Z')));

@@ -1,4 +1,5 @@
-//! Types from end to end: what parameters arrive as, and what results are. The whole table is tested in Python, `python/tests`.
+//! Types from end to end: the values of parameters and results. `python/tests` tests the whole
+//! table.
 
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ async fn values_arrive_as_the_signature_says_and_results_go_back_as_json() {
 }
 
 #[tokio::test]
-async fn what_the_schema_cannot_say_is_refused_in_words_and_without_a_traceback_of_ours() {
+async fn value_beyond_the_schema_is_rejected_without_own_traceback_frames() {
     let actions = Actions::of(TYPED);
     let pool = actions.pool().await;
     let given = json!({ "when": "2026-02-30T14:30", "parts": [{ "made": "2026-13-01" }] });

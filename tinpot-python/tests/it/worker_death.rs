@@ -68,7 +68,7 @@ impl Drop for Worker {
     }
 }
 
-/// Interpreters write down their process ids in `pythons`, whatever file the actions note theirs in.
+/// Interpreters write their process ids to `pythons`, and actions write theirs to another file.
 fn noted(actions: Actions) -> Actions {
     let note = actions.path("pythons");
     actions.file(
@@ -105,7 +105,8 @@ async fn killed_worker_leaves_nothing_behind() {
 async fn without_a_guardian_the_kernel_kills_and_the_next_worker_clears_up() {
     let tmp = tempfile::tempdir().expect("a directory");
     for mode in MODES {
-        // The hardest case: C code that holds the interpreter's lock, so that no Python thread could notice anything.
+        // The hardest case: C code holds the interpreter's lock, so that no Python thread can
+        // react.
         let actions = Actions::new();
         let note = actions.path("pids");
         let actions = actions.file(
@@ -133,7 +134,7 @@ def busy():
         kill_process(guardian, Signal::KILL).expect("a signal");
         worker.kill();
         until("the end of the process group", || alive(&pids[..2]) == 0).await;
-        assert!(is_alive(pids[2]), "nobody was there to kill it: what does this test show?");
+        assert!(is_alive(pids[2]), "it was killed before the test began");
 
         let _next = Worker::start(&actions, "busy", mode, &tmp);
         actions.pids("pids", 6).await;
@@ -146,7 +147,7 @@ def busy():
                 assert!(name.starts_with("tinpot-"), "{note}");
                 assert!(!directory.join(name).exists(), "{note}");
             }
-            // As documented, nobody finds it any more.
+            // As documented, no search finds it any more.
             _ => kill_process(pids[2], Signal::KILL).expect("it is there"),
         }
     }

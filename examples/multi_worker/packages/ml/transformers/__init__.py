@@ -1,4 +1,4 @@
-"""Stands in for the real package, so that this example needs no network."""
+"""A stand-in for the real package, so that this example needs no network."""
 
 
 class AutoModel:
