@@ -99,8 +99,13 @@ fn an_error_of_a_child_arrives_with_its_own_traceback() {
     let answer = site.api.run("passes_on", json!({}));
     assert_eq!(answer["status"], "FAILURE", "{answer}");
     let trace = answer["traceback"].as_str().expect("a traceback");
-    for part in ["ActionError", "in passes_on", "Traceback of the called action", "in deep", "the disk is gone"]
-    {
+    for part in [
+        "ActionError",
+        "in passes_on",
+        "Traceback of the called action",
+        "in deep",
+        "the disk is gone",
+    ] {
         assert!(trace.contains(part), "{part:?} is not in {trace}");
     }
 

@@ -6,7 +6,7 @@
 //! the `embed` pass selects only the crates that have the feature.
 
 use crate::run::{Step, run};
-use crate::{api, dependencies, licences, mutants, tools, ui};
+use crate::{api, dependencies, licences, mutants, python, tools, ui};
 
 const TEST_HELP: &str = "\
 Set up what the tests need, then run everything of `cargo xtask ci`.
@@ -83,6 +83,8 @@ fn steps() -> Vec<Step> {
         Step::new("licences", "licences of all dependencies").check(licences::check),
         Step::new("clippy", "lints, every target")
             .command("cargo clippy --workspace --all-targets -- -D warnings"),
+        Step::new("python-lint", "formatting, lints and types of the Python code")
+            .check(python::check),
         Step::new("docs", "documentation without a warning")
             .command_with("cargo doc --workspace --no-deps", &warnings),
         Step::new("alone", "each crate compiles without what its neighbours switch on")

@@ -8,6 +8,7 @@ mod ci;
 mod dependencies;
 mod licences;
 mod mutants;
+mod python;
 mod run;
 mod tools;
 mod ui;

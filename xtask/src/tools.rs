@@ -33,7 +33,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "virtual environments of python3 (3.11 or newer)",
-        why: "the `api` step installs schemathesis into one, with pip",
+        why: "the `api` and `python-lint` steps install their programs into one, with pip",
         found: crate::api::venv,
         packages: &["python3-venv"],
         elsewhere: "part of python3 elsewhere",
