@@ -20,3 +20,9 @@ pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The programs of the how-to pages, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/how-to/embed-in-rust.md")]
+#[doc = include_str!("../../docs/how-to/test-on-simulated-time.md")]
+struct HowTo;

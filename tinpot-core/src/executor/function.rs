@@ -1,5 +1,8 @@
 //! Rust closures as actions.
 
+#[cfg(feature = "schema")]
+mod typed;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -9,16 +12,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{Attempt, Context, Executor, Stop};
 use crate::model::action::{Action, ActionSet};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::failure::{BoxError, Failure, FailureCode};
+use crate::model::failure::{Failure, FailureCode};
 use crate::model::json::Json;
 use crate::model::outcome::Outcome;
 
@@ -93,6 +92,7 @@ pub struct FunctionExecutor {
 pub struct FunctionExecutorBuilder<S = ()> {
     actions: Vec<(Action, Arc<Call>)>,
     errors: Vec<Error>,
+    #[cfg_attr(not(feature = "schema"), expect(dead_code, reason = "typed closures use it"))]
     state: S,
 }
 
@@ -112,90 +112,23 @@ impl FunctionExecutor {
 
 impl<S: Clone + Send + Sync + 'static> FunctionExecutorBuilder<S> {
     /// Sets the state of the actions that are added from now on with
-    /// [`action_with_state`](Self::action_with_state). Every attempt receives a clone: use an `Arc`
+    /// `action_with_state`. Every attempt receives a clone: use an `Arc`
     /// for what attempts share.
     pub fn state<T: Clone + Send + Sync + 'static>(self, state: T) -> FunctionExecutorBuilder<T> {
         FunctionExecutorBuilder { actions: self.actions, errors: self.errors, state }
     }
 
-    /// Adds an action of this name, with the defaults of [`Action::new`]. Its parameters are
-    /// deserialised from the JSON object of the submission, and its result is serialised. An `Err`
-    /// becomes an [`Outcome::Failed`], as [`Failure::from_error`] converts it.
-    pub fn action<P, R, E, F, Fut>(self, name: &str, function: F) -> Self
+    /// Adds an action whose closure takes the parameters as they were submitted, and returns the
+    /// outcome. The schema is that of `action`.
+    pub fn raw_action<F, Fut>(mut self, action: Action, function: F) -> Self
     where
-        P: DeserializeOwned + JsonSchema + Send + 'static,
-        R: Serialize + Send + 'static,
-        E: Into<BoxError> + Send + 'static,
-        F: Fn(Context, P) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<R, E>> + Send + 'static,
+        F: Fn(Context, Json) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Outcome> + Send + 'static,
     {
-        self.action_with(name, |action| action, function)
-    }
-
-    /// Adds an action as [`action`](Self::action) does, and lets `describe` set its group, description,
-    /// queue, timeout, retries and so on.
-    pub fn action_with<P, R, E, F, Fut>(
-        mut self,
-        name: &str,
-        describe: impl FnOnce(Action) -> Action,
-        function: F,
-    ) -> Self
-    where
-        P: DeserializeOwned + JsonSchema + Send + 'static,
-        R: Serialize + Send + 'static,
-        E: Into<BoxError> + Send + 'static,
-        F: Fn(Context, P) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<R, E>> + Send + 'static,
-    {
-        let function = Arc::new(function);
-        let nothing = is_unit::<P>();
-        let call: Arc<Call> = Arc::new(move |context, parameters| {
-            let function = function.clone();
-            Box::pin(async move {
-                let parameters = if nothing { Json::null() } else { parameters };
-                let parameters = match parameters.deserialize::<P>() {
-                    Ok(parameters) => parameters,
-                    Err(e) => {
-                        return Outcome::Failed(
-                            Failure::new(e.to_string())
-                                .code(FailureCode::InvalidParameters)
-                                .kind("InvalidParameters"),
-                        );
-                    }
-                };
-                match function(context, parameters).await {
-                    Ok(value) => match Json::serialize(&value) {
-                        Ok(value) => Outcome::Succeeded(value),
-                        Err(_) => Outcome::failed(format!(
-                            "the result, a {}, has no JSON form",
-                            std::any::type_name::<R>()
-                        )),
-                    },
-                    Err(e) => Outcome::Failed(Failure::from_error(e)),
-                }
-            })
-        });
-        let action = Action::new(name).and_then(|action| Ok(action.schema(schema_of::<P>(name)?)));
-        match action {
-            Ok(action) => self.actions.push((describe(action), call)),
-            Err(e) => self.errors.push(e),
-        }
+        let call: Arc<Call> =
+            Arc::new(move |context, parameters| Box::pin(function(context, parameters)));
+        self.actions.push((action, call));
         self
-    }
-
-    /// Adds an action whose closure also takes a clone of the [`state`](Self::state).
-    pub fn action_with_state<P, R, E, F, Fut>(self, name: &str, function: F) -> Self
-    where
-        P: DeserializeOwned + JsonSchema + Send + 'static,
-        R: Serialize + Send + 'static,
-        E: Into<BoxError> + Send + 'static,
-        F: Fn(Context, State<S>, P) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<R, E>> + Send + 'static,
-    {
-        let state = self.state.clone();
-        self.action(name, move |context, parameters: P| {
-            function(context, State(state.clone()), parameters)
-        })
     }
 
     /// Returns the executor.
@@ -221,51 +154,6 @@ impl<S: Clone + Send + Sync + 'static> FunctionExecutorBuilder<S> {
         let offer = watch::Sender::new(Arc::new(ActionSet::new(actions)));
         Ok(FunctionExecutor { calls, offer, closed: watch::Sender::new(false) })
     }
-}
-
-/// Returns true if `P` stands for no parameters.
-fn is_unit<P: 'static>() -> bool {
-    std::any::TypeId::of::<P>() == std::any::TypeId::of::<()>()
-}
-
-/// Returns false if no JSON object can be valid against the schema.
-fn takes_objects(schema: &Value) -> bool {
-    let Value::Object(schema) = schema else { return *schema != Value::Bool(false) };
-    let by_type = match schema.get("type") {
-        None => true,
-        Some(Value::Array(types)) => types.iter().any(|one| one == "object"),
-        Some(one) => one == "object",
-    };
-    let some = |key: &str| match schema.get(key) {
-        Some(Value::Array(options)) => options.iter().any(takes_objects),
-        _ => true,
-    };
-    let by_value = match schema.get("enum") {
-        Some(Value::Array(values)) => values.iter().any(Value::is_object),
-        _ => true,
-    };
-    by_type && by_value && some("anyOf") && some("oneOf")
-}
-
-/// Returns the schema of `P`, self-contained: definitions are inlined.
-fn schema_of<P: JsonSchema + 'static>(name: &str) -> Result<Json> {
-    if is_unit::<P>() {
-        return Json::parse(r#"{"type":"object","properties":{},"additionalProperties":false}"#);
-    }
-    let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
-    let schema = settings.into_generator().into_root_schema_for::<P>();
-    if !takes_objects(schema.as_value()) {
-        let message = format!(
-            "the parameters of {name:?} must be an object (got the schema of {}): use a struct, a map, \
-             or () for none",
-            std::any::type_name::<P>()
-        );
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
-    Json::serialize(&schema)
 }
 
 #[async_trait]
@@ -306,7 +194,7 @@ async fn overdue(stops: &mut watch::Receiver<Option<Stop>>) {
         let stop = *stops.borrow_and_update();
         let changed = match stop {
             Some(stop) if stop.grace.is_zero() => return,
-            // A later, shorter stop starts this wait anew.
+            // A later, shorter stop restarts this wait.
             Some(stop) => {
                 let Ok(changed) = tokio::time::timeout(stop.grace, stops.changed()).await else {
                     return;
@@ -316,7 +204,7 @@ async fn overdue(stops: &mut watch::Receiver<Option<Stop>>) {
             None => stops.changed().await,
         };
         if changed.is_err() {
-            // Nobody is left who could ask for another end than what was asked last.
+            // No further request can come: the last one counts.
             match stop {
                 Some(stop) => tokio::time::sleep(stop.grace).await,
                 None => std::future::pending().await,
