@@ -1,5 +1,6 @@
 //! Code that the example programs share. Settings, serving and shutdown are those of `tinpot-server`.
 
+mod redb_store;
 mod shell_executor;
 mod unix_hub;
 mod unix_socket;
@@ -9,6 +10,7 @@ pub use tinpot_server::settings::{
 };
 pub use tinpot_server::{exit, init_tracing, serve, shutdown};
 
+pub use self::redb_store::Redb;
 pub use self::shell_executor::shell_executor;
 pub use self::unix_hub::UnixHub;
 pub use self::unix_socket::UnixSocket;

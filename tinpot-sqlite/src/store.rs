@@ -37,6 +37,13 @@ impl fmt::Debug for SqliteStore {
 }
 
 impl SqliteStore {
+    /// Creates a store in the file at `path`, with the default [retention](crate::Retention).
+    ///
+    /// Nothing is touched before the coordinator opens the store.
+    pub fn open(path: impl Into<PathBuf>) -> Self {
+        Self::builder(path).build()
+    }
+
     /// Describes a store in the file at `path`, which is created by the first
     /// [`open`](Store::open).
     pub fn builder(path: impl Into<PathBuf>) -> SqliteStoreBuilder {

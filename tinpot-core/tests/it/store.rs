@@ -11,7 +11,13 @@ mod memory {
         std::future::ready(MemoryStore::new())
     }
 
+    fn limited(executions: usize) -> std::future::Ready<MemoryStore> {
+        let limits = tinpot_core::store::HistoryLimits::default().executions(executions);
+        std::future::ready(MemoryStore::with_limits(limits))
+    }
+
     tinpot_core::store_conformance!(store);
+    tinpot_core::store_retention_conformance!(limited);
 }
 
 mod in_an_arc {
@@ -40,10 +46,13 @@ mod key_value {
     use std::future::{Ready, ready};
     use std::ops::Range;
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use async_trait::async_trait;
     use tinpot_core::Result;
-    use tinpot_core::store::{KeyValue, KeyValueAdapter, KeyValueChange, KeyValueStore};
+    use tinpot_core::store::{
+        HistoryLimits, KeyValue, KeyValueAdapter, KeyValueChange, KeyValueStore,
+    };
     use tinpot_core::testing::store::InDirectory;
 
     #[derive(Debug, Default)]
@@ -78,17 +87,14 @@ mod key_value {
         ready(InDirectory::new(move |_| KeyValueAdapter::new(map.clone())))
     }
 
-    mod whole {
-        use super::store;
-
-        tinpot_core::store_conformance!(store);
+    fn limited(executions: usize) -> Ready<KeyValueAdapter<Map>> {
+        let limits = HistoryLimits::default().executions(executions);
+        ready(KeyValueAdapter::with_limits(Map::default(), limits))
     }
 
-    mod reopened {
-        use super::store;
-
-        tinpot_core::store_reopen_conformance!(store);
-    }
+    tinpot_core::store_conformance!(store, Duration::from_secs(60));
+    tinpot_core::store_reopen_conformance!(store);
+    tinpot_core::store_retention_conformance!(limited);
 }
 
 mod limits {

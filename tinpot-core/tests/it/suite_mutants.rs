@@ -2,6 +2,7 @@
 
 mod executor;
 mod log_sink;
+mod store;
 mod transport;
 
 /// Emits one test per mutant: at least one of the named cases must fail for it.

@@ -113,7 +113,7 @@ pub async fn lists_are_filtered_by_time(store: impl Store) {
 }
 
 /// By who asked, together with the other filters, page by page.
-pub async fn lists_are_filtered_by_who_asked(store: impl Store) {
+pub async fn lists_are_filtered_by_submitter(store: impl Store) {
     let store = open(store).await;
     for number in 1..=8 {
         let who = ["Anna", "anna", "Ünal \"the\" one", ""][(number % 4) as usize];

@@ -51,7 +51,7 @@ pub async fn logs_have_no_gaps_and_no_repeats(store: impl Store) {
 }
 
 /// A log belongs to an execution.
-pub async fn logs_of_nothing_are_refused(store: impl Store) {
+pub async fn logs_of_unknown_executions_are_refused(store: impl Store) {
     let store = open(store).await;
     let error = store
         .append_logs(&[lines(ExecutionId::from_u128(9), 1, 1)])
@@ -61,7 +61,7 @@ pub async fn logs_of_nothing_are_refused(store: impl Store) {
 }
 
 /// Lines that cannot be taken take no others with them, and nothing half-way.
-pub async fn log_batches_are_taken_whole_or_not_at_all(store: impl Store) {
+pub async fn log_batches_are_stored_whole_or_not_at_all(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;

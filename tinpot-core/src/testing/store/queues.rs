@@ -26,7 +26,7 @@ pub(super) async fn page(session: &dyn Session, order: QueueOrder, limit: usize)
 }
 
 /// The highest priority first, then the oldest; only what waits in that queue for that action.
-pub async fn what_is_ready_comes_by_priority_and_page_by_page(store: impl Store) {
+pub async fn ready_executions_are_paged_by_priority(store: impl Store) {
     let store = open(store).await;
     let of = |number: u128, priority: i32| {
         with(number, |new| {
@@ -65,7 +65,7 @@ pub async fn what_is_ready_comes_by_priority_and_page_by_page(store: impl Store)
 }
 
 /// The earliest first, whatever queue and action.
-pub async fn what_is_delayed_comes_by_time_and_page_by_page(store: impl Store) {
+pub async fn delayed_executions_are_paged_by_time(store: impl Store) {
     let store = open(store).await;
     let at = |number: u128, time: u64| with(number, |new| new.not_before = Some(Timestamp(time)));
     let elsewhere = with(5, |new| {
@@ -84,7 +84,7 @@ pub async fn what_is_delayed_comes_by_time_and_page_by_page(store: impl Store) {
 }
 
 /// What still waits when its time is over, ready or not; what a worker has does not wait.
-pub async fn what_has_expired_is_found(store: impl Store) {
+pub async fn expired_executions_are_found(store: impl Store) {
     let store = open(store).await;
     let at = |number: u128, time: u64| with(number, |new| new.expires_at = Some(Timestamp(time)));
     let late = with(4, |new| {
@@ -113,7 +113,7 @@ pub async fn what_has_expired_is_found(store: impl Store) {
 }
 
 /// When its time has come, what was delayed is ready, in its place.
-pub async fn a_delay_ends_with_ready(store: impl Store) {
+pub async fn ready_ends_a_delay(store: impl Store) {
     let store = open(store).await;
     let late = with(1, |new| new.not_before = Some(Timestamp(10)));
     let (other, running) = (with(3, |_| {}), with(5, |_| {}));

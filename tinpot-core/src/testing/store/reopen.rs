@@ -161,7 +161,7 @@ pub async fn every_status_is_remembered<R: Reopen>(store: OpenStore<R>) {
 }
 
 /// The next coordinator knows how much waits, and where.
-pub async fn what_waits_is_counted_by_queue_and_action<R: Reopen>(store: OpenStore<R>) {
+pub async fn waiting_executions_are_counted_by_queue_and_action<R: Reopen>(store: OpenStore<R>) {
     assert!(store.opened.waiting.is_empty());
     let far = |number| with(number, |new| new.queue = "far".into());
     let late = |number| with(number, |new| new.not_before = Some(Timestamp(9)));
@@ -190,7 +190,7 @@ pub async fn what_waits_is_counted_by_queue_and_action<R: Reopen>(store: OpenSto
 }
 
 /// The next coordinator knows what workers hold, in the order in which it was accepted.
-pub async fn what_is_granted_is_told<R: Reopen>(store: OpenStore<R>) {
+pub async fn granted_executions_are_returned<R: Reopen>(store: OpenStore<R>) {
     assert!(store.opened.granted.is_empty());
     let all: Vec<_> = (1..=5).map(execution).collect();
     accept(&store, &all.iter().collect::<Vec<_>>()).await;
@@ -236,7 +236,7 @@ pub async fn the_longest_lease_is_that_of_a_live_attempt<R: Reopen>(store: OpenS
 }
 
 /// The next coordinator knows which lines are still on their way.
-pub async fn open_logs_are_told<R: Reopen>(store: OpenStore<R>) {
+pub async fn open_logs_are_returned<R: Reopen>(store: OpenStore<R>) {
     let all: Vec<_> = (1..=5).map(execution).collect();
     accept(&store, &all.iter().collect::<Vec<_>>()).await;
     let end = |number: usize, lines| Transition::Finish {

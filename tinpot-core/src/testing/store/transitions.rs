@@ -67,7 +67,7 @@ pub async fn a_dropped_session_frees_the_store(store: impl Store) {
 }
 
 /// What is committed is read.
-pub async fn an_accepted_execution_is_there(store: impl Store) {
+pub async fn an_accepted_execution_is_returned(store: impl Store) {
     let store = open(store).await;
     let mut new = execution(1);
     commit(&store, &[Transition::Accept(new.clone())]).await;
@@ -155,7 +155,7 @@ pub async fn an_id_is_accepted_once(store: impl Store) {
 }
 
 /// Accepted, granted, started, finished: status, times, attempt and outcome are recorded.
-pub async fn an_execution_takes_its_way(store: impl Store) {
+pub async fn an_execution_runs_from_accept_to_finish(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
@@ -265,7 +265,7 @@ pub async fn a_cancel_needs_a_live_attempt(store: impl Store) {
 }
 
 /// What nobody has taken yet is ended by the coordinator alone.
-pub async fn what_waits_is_cancelled_without_a_fence(store: impl Store) {
+pub async fn a_waiting_execution_is_finished_without_a_fence(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
     let cancel = Transition::Finish {
@@ -280,7 +280,7 @@ pub async fn what_waits_is_cancelled_without_a_fence(store: impl Store) {
 }
 
 /// Reading what is not there is no error; changing it is.
-pub async fn the_unknown_is_unknown(store: impl Store) {
+pub async fn reads_of_unknown_executions_are_empty(store: impl Store) {
     let store = open(store).await;
     let id = ExecutionId::from_u128(9);
     assert_eq!(store.execution(id).await.expect("a read"), None);
