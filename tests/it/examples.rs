@@ -38,6 +38,11 @@ fn custom_transport() {
 }
 
 #[test]
+fn custom_store() {
+    assert!(output("custom_store").contains("Hello, redb!"));
+}
+
+#[test]
 fn embed_in_axum() {
     let port = free_port();
     let mut program = Program::start("embed_in_axum", &[("PORT", &port.to_string())]);

@@ -87,9 +87,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 ///   same time.
 /// - **Bounded**: the store's own limits bound what it keeps of ended executions. It removes the
 ///   oldest first, and never removes an execution that has not ended.
-/// - **End**: after `close`, every write fails with `Closed` and changes nothing, even while a later
-///   session is open. Dropping a session without closing it has the effect of a crash: confirmed
-///   writes stay, and the store can be opened again.
+/// - **End**: after `close`, every write fails with `Closed` and changes nothing, even while a
+///   later session is open. Dropping a session without closing it has the effect of a crash:
+///   confirmed writes stay, and the store can be opened again.
 /// - **Cancel safety**: a dropped write was applied as a whole or not at all.
 #[async_trait]
 pub trait Session: fmt::Debug + Send + Sync + 'static {

@@ -1,4 +1,4 @@
-//! Copies of a store that is open.
+//! Backups of an open store.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,20 +8,20 @@ use uuid::Uuid;
 
 use crate::connection;
 use crate::error::{Problem, Result};
-use crate::location::{self, beside};
+use crate::location::{self, sibling};
 
-/// A file that is removed again, whatever happens.
+/// A file that is removed on drop.
 struct Draft(PathBuf);
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // When it is not there, all the better.
+        // Either file may not exist.
         let _ = fs::remove_file(&self.0);
-        let _ = fs::remove_file(beside(&self.0, "-journal"));
+        let _ = fs::remove_file(sibling(&self.0, "-journal"));
     }
 }
 
-/// Copies the store at `from` to `to`, which must not exist. Blocks.
+/// Copies the store at `from` to `to`, which must not exist. Blocks the thread.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     let to = &location::resolve(to)?;
     let failed = |doing| move |source| Problem::Io { path: to.clone(), doing, source };
@@ -29,7 +29,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
         return Err(failed("backing up to")(io::ErrorKind::AlreadyExists.into()));
     }
     let number = Uuid::new_v4().as_u128() as u32;
-    let draft = Draft(beside(to, &format!("-part-{number:08x}")));
+    let draft = Draft(sibling(to, &format!("-part-{number:08x}")));
     let name = draft.0.to_str().ok_or_else(|| {
         let why = "its name is not UTF-8, which SQLite needs".to_owned();
         Problem::Place { path: to.clone(), why }
@@ -39,6 +39,6 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     copy.execute("UPDATE store SET instance = ?1, file = ''", [number])?;
     copy.close().map_err(|(_, error)| error)?;
     File::open(&draft.0).and_then(|file| file.sync_all()).map_err(failed("writing"))?;
-    // A link, because a rename would replace what somebody else has put there meanwhile.
+    // A link fails if another process has created the file meanwhile; a rename would replace it.
     fs::hard_link(&draft.0, to).map_err(failed("backing up to"))
 }

@@ -1,4 +1,4 @@
-//! How a store is set up.
+//! The configuration of a store.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use crate::store::SqliteStore;
 
-/// How long, and how many, executions that have ended are kept; `None` is without a bound.
+/// Bounds of the ended executions that are kept. `None` is no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keep {
-    /// How long after their end.
+    /// The time after their end.
     pub age: Option<Duration>,
-    /// How many; those that were accepted first go first.
+    /// Their number. Those that were accepted first are removed first.
     pub executions: Option<u64>,
 }
 
 impl Keep {
-    /// Sets how long after their end they are kept.
+    /// Sets the time after their end.
     #[must_use]
     pub fn age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self
     }
 
-    /// Sets how many are kept.
+    /// Sets their number.
     #[must_use]
     pub fn executions(mut self, executions: u64) -> Self {
         self.executions = Some(executions);
@@ -33,16 +33,20 @@ impl Keep {
     }
 }
 
-/// What is kept of executions that have ended, with their logs. What has not ended is always kept.
+/// The ended executions that are kept, with their logs. Executions that have not ended are always
+/// kept.
 ///
-/// What is beyond it is removed in small steps between other work: soon, not at once. Ages are told by the times of the commits, so nothing
-/// ages before the first commit after opening.
+/// The store removes executions beyond the bounds in small steps between other work: soon, not at
+/// once. Ages are measured by the times of commits, so no execution ages before the first commit of
+/// a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// The age for actions that have none of their own, and the number of all together. By default 30 days and 1,000,000 executions.
+    /// The age for actions without an age of their own, and the number of all executions together.
+    /// By default 30 days and 1,000,000 executions.
     pub overall: Keep,
-    /// Single actions, by name: an age in place of the overall one, and how many of this action.
+    /// Bounds of single actions, by name: an age in place of the overall one, and a number of their
+    /// own.
     pub actions: BTreeMap<String, Keep>,
 }
 
@@ -54,39 +58,39 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// Everything is kept for ever.
+    /// Returns bounds that keep everything forever.
     pub fn unbounded() -> Self {
         Self { overall: Keep::default(), actions: BTreeMap::new() }
     }
 
-    /// Sets how long after their end executions are kept, of all actions that have no age of their own.
+    /// Sets the time after their end, for actions without an age of their own.
     #[must_use]
     pub fn age(mut self, age: Duration) -> Self {
         self.overall.age = Some(age);
         self
     }
 
-    /// Sets how many executions are kept, of all actions together.
+    /// Sets the number of executions of all actions together.
     #[must_use]
     pub fn executions(mut self, executions: u64) -> Self {
         self.overall.executions = Some(executions);
         self
     }
 
-    /// Sets what is kept of one action.
+    /// Sets the bounds of one action.
     #[must_use]
     pub fn action(mut self, name: impl Into<String>, keep: Keep) -> Self {
         self.actions.insert(name.into(), keep);
         self
     }
 
-    /// How long executions of this action are kept.
+    /// Returns the time for which executions of this action are kept.
     pub(crate) fn age_of(&self, action: &str) -> Option<Duration> {
         self.actions.get(action).and_then(|keep| keep.age).or(self.overall.age)
     }
 }
 
-/// Everything that a store is told.
+/// The settings of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) path: PathBuf,
@@ -94,7 +98,7 @@ pub(crate) struct Config {
     pub(crate) max_bytes: Option<NonZeroU64>,
 }
 
-/// Sets up a [`SqliteStore`].
+/// Builds a [`SqliteStore`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SqliteStoreBuilder {
@@ -106,20 +110,20 @@ impl SqliteStoreBuilder {
         Self { config: Config { path, retention: Retention::default(), max_bytes: None } }
     }
 
-    /// Sets what is kept of executions that have ended.
+    /// Sets the ended executions that are kept.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.config.retention = retention;
         self
     }
 
-    /// Sets the largest size of the database file, in bytes, without the write-ahead log beside it; a write that needs more fails as on a full
-    /// disk. No bound by default.
+    /// Sets the largest size of the database file in bytes, without its write-ahead log. A write
+    /// that needs more fails as on a full disk. No bound by default.
     pub fn max_bytes(mut self, max_bytes: NonZeroU64) -> Self {
         self.config.max_bytes = Some(max_bytes);
         self
     }
 
-    /// The store, which is not open yet and has touched nothing.
+    /// Builds the store. Nothing is touched before the coordinator opens it.
     pub fn build(self) -> SqliteStore {
         SqliteStore::new(self.config)
     }

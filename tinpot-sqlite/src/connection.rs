@@ -10,31 +10,34 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::{Problem, Result};
 use crate::schema;
 
-/// How long to wait for another program that has the database locked: a person's SQLite shell, for one.
+/// The time to wait for another program that has the database locked, such as an SQLite shell.
 const BUSY: Duration = Duration::from_secs(5);
-/// Pages kept in memory, in KiB. A writer touches the ends of few trees; a reader goes anywhere, and the system caches files as well.
+/// Page caches in KiB. A writer touches the ends of a few trees; a reader reads anywhere, and the
+/// operating system caches files as well.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
 const READER_CACHE_KIB: i64 = 4 * 1024;
-/// Prepared statements kept; more than there are.
+/// Prepared statements kept: more than there are.
 const STATEMENTS: usize = 64;
 
 fn prepare(connection: &Connection, cache_kib: i64) -> Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // A crash must leave what a crash leaves; `close` makes its own checkpoint.
+    // A dropped connection must not make a checkpoint; `close` makes one itself.
     keep_wal_on_close(connection, true)?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;
-    // A full temporary directory is no reason to fail.
+    // In memory, since a full temporary directory must not fail a query.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(())
 }
 
-/// Whether the write-ahead log stays as it is when the last connection is closed; else it goes into the database, and its file away.
+/// Sets the fate of the write-ahead log when the last connection is closed: if `true`, it stays;
+/// otherwise it is moved to the database, and its file is removed.
 pub(crate) fn keep_wal_on_close(connection: &Connection, keep: bool) -> rusqlite::Result<bool> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
 }
 
-/// Opens the database to write it, after making sure that it is one of ours; makes it when it is not there.
+/// Opens the database for writing, after checking that it is a store. Creates it if it does not
+/// exist.
 pub(crate) fn writer(path: &Path, max_bytes: Option<NonZeroU64>) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -53,13 +56,13 @@ pub(crate) fn writer(path: &Path, max_bytes: Option<NonZeroU64>) -> Result<Conne
     if let Some(max_bytes) = max_bytes {
         let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let pages = i64::try_from(max_bytes.get()).unwrap_or(i64::MAX) / page_bytes;
-        // SQLite answers with what it has set: never less than the database has already.
+        // SQLite answers with the bound that it has set, which is at least the current size.
         connection.pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))?;
     }
     Ok(connection)
 }
 
-/// Opens the database to move its write-ahead log into it.
+/// Opens the database for checkpoints.
 pub(crate) fn checkpointer(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -67,7 +70,7 @@ pub(crate) fn checkpointer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Opens the database to read it.
+/// Opens the database for reading.
 pub(crate) fn reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -75,7 +78,7 @@ pub(crate) fn reader(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a database that nobody else knows of.
+/// Opens a database that no other connection uses.
 pub(crate) fn plain(path: &Path) -> Result<Connection> {
     Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
 }

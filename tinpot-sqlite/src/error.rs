@@ -1,4 +1,4 @@
-//! What can go wrong here, before it becomes the error of the SDK.
+//! The private error type, which is converted at the boundary of the crate.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use tinpot_core::{Error, ErrorKind};
 
 pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
-/// The one private error enum of this crate.
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("no store can be at {}: {why}", path.display())]
@@ -32,7 +32,7 @@ pub(crate) enum Problem {
     Io { path: PathBuf, doing: &'static str, source: io::Error },
     #[error("{}", says(.0))]
     Sqlite(#[from] rusqlite::Error),
-    /// What another layer refuses, with the right kind already.
+    /// An error that has its kind already.
     #[error(transparent)]
     Refused(#[from] Error),
 }
@@ -45,7 +45,7 @@ fn holder(by: Option<u32>) -> String {
     }
 }
 
-/// What SQLite's error means for whoever uses the store.
+/// Returns the meaning of an SQLite error for users of the store.
 fn says(error: &rusqlite::Error) -> &'static str {
     match kind_of(error) {
         ErrorKind::StorageFull if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
@@ -59,7 +59,8 @@ fn says(error: &rusqlite::Error) -> &'static str {
     }
 }
 
-/// SQLite's extended codes for writes that failed, where the disk, a quota or a limit of the process is the likely reason.
+/// SQLite's extended codes of failed writes whose likely reason is the disk, a quota or a limit of
+/// the process.
 const WRITE_FAILED: [i32; 7] = [
     rusqlite::ffi::SQLITE_IOERR_WRITE,
     rusqlite::ffi::SQLITE_IOERR_FSYNC,
@@ -120,13 +121,13 @@ impl Problem {
         }
     }
 
-    /// Whether a unique index refused the row.
+    /// Returns true if a unique index refused the row.
     pub(crate) fn is_not_unique(&self) -> bool {
         let unique = rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
         matches!(self, Problem::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) if failure.extended_code == unique)
     }
 
-    /// The error of the SDK, which says where.
+    /// Converts the problem to the error of the SDK, which names the store.
     pub(crate) fn at(self, path: &std::path::Path) -> Error {
         match &self {
             Problem::Record(_) | Problem::Busy { .. } | Problem::Sqlite(_) => {

@@ -1,4 +1,4 @@
-//! Where a store is: whether one can be there, and whether it is the file that it was.
+//! The path of a store, and the identity of its file.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,10 +8,10 @@ use std::time::UNIX_EPOCH;
 
 use crate::error::{Problem, Result};
 
-/// What every SQLite database begins with.
+/// The first bytes of every SQLite database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// The one path of the store, through all links: two names of a file must not be two locks.
+/// Resolves the path of the store through all links: two names of a file must not be two locks.
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
     let refuse = |why: &str| Err(Problem::Place { path: path.to_owned(), why: why.to_owned() });
     let failed = |source| Problem::Io { path: path.to_owned(), doing: "looking for", source };
@@ -40,17 +40,17 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The path of a file beside the database: `tinpot.db` and `-lock` give `tinpot.db-lock`.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// Returns the path of a file next to the database: `tinpot.db` and `-lock` give `tinpot.db-lock`.
+pub(crate) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
 }
 
-/// Refuses a file that is no SQLite database. A missing or an empty one will become one.
+/// Refuses a file that is not an SQLite database. A missing or an empty file is fine.
 ///
-/// Only with the lock in hand, and before SQLite opens the file: POSIX gives up all locks that a process has on a file when it closes any
-/// descriptor of it, those of SQLite among them.
+/// Must be called with the lock held, and before SQLite opens the file: when a process closes any
+/// descriptor of a file, POSIX releases all its locks on that file, including those of SQLite.
 pub(crate) fn check_magic(path: &Path) -> Result<()> {
     let failed = |source| Problem::Io { path: path.to_owned(), doing: "reading", source };
     let mut file = match File::open(path) {
@@ -66,8 +66,8 @@ pub(crate) fn check_magic(path: &Path) -> Result<()> {
     Err(Problem::Foreign { path: path.to_owned(), why: "it is no SQLite database".to_owned() })
 }
 
-/// Tells a file from its copies: its number in the file system, and when it was made where that is known. Not the device, whose number
-/// may be another one after the next boot.
+/// Returns what distinguishes a file from its copies: its inode number, and its creation time where
+/// that is known. The device is left out, since its number may change with a reboot.
 pub(crate) fn identity(path: &Path) -> Result<String> {
     let failed = |source| Problem::Io { path: path.to_owned(), doing: "looking at", source };
     let metadata = fs::metadata(path).map_err(failed)?;
@@ -84,11 +84,11 @@ pub(crate) fn identity(path: &Path) -> Result<String> {
 mod tests {
     use std::path::Path;
 
-    use super::{beside, identity};
+    use super::{identity, sibling};
 
     #[test]
     fn names_beside_are_appended() {
-        assert_eq!(beside(Path::new("/a/t.db"), "-lock"), Path::new("/a/t.db-lock"));
+        assert_eq!(sibling(Path::new("/a/t.db"), "-lock"), Path::new("/a/t.db-lock"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One coordinator at a time: a lock of the operating system on a file beside the database.
+//! The lock of a store: an operating system lock on a file next to the database.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -8,16 +8,18 @@ use serde::{Deserialize, Serialize};
 use tinpot_core::protocol::Epoch;
 
 use crate::error::{Problem, Result};
-use crate::location::beside;
+use crate::location::sibling;
 
-/// What stands in the file. For people, and to notice a database that was put back in place.
+/// The content of the lock file: for people, and to detect a database that was restored in place.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Note {
     process: u32,
     epoch: Option<Epoch>,
 }
 
-/// Held until it is dropped or the process dies. The file stays: whoever removed it could take it away from under the next holder.
+/// A lock that is held until it is dropped or the process dies.
+///
+/// The file stays: removing it could remove it from under the next holder.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
@@ -26,9 +28,9 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Locks the store at `store`, at once or not at all.
+    /// Locks the store at `store`, without waiting.
     pub(crate) fn take(store: &Path) -> Result<Self> {
-        let path = beside(store, "-lock");
+        let path = sibling(store, "-lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true);
         let mut file = options.open(&path).map_err(|source| Problem::Io {
@@ -38,7 +40,7 @@ impl Lock {
         })?;
         let locked = file.try_lock();
         let mut text = String::new();
-        // What cannot be read is what an earlier version or a crash left, and is written again.
+        // An unreadable note was left by an earlier version or a crash, and is overwritten.
         let _ = (&mut file as &mut dyn Read).take(4096).read_to_string(&mut text);
         let note: Option<Note> = serde_json::from_str(&text).ok();
         match locked {
@@ -50,12 +52,12 @@ impl Lock {
         }
     }
 
-    /// The life that the store was in last, as far as the file says.
+    /// Returns the epoch of the last session, if the file names one.
     pub(crate) fn last(&self) -> Option<Epoch> {
         self.last
     }
 
-    /// Notes who holds the lock, and in which life the store is now.
+    /// Writes the process that holds the lock and the current epoch to the file.
     pub(crate) fn note(&mut self, epoch: Epoch) -> Result<()> {
         let note = Note { process: std::process::id(), epoch: Some(epoch) };
         let text = serde_json::to_string(&note).unwrap_or_default();

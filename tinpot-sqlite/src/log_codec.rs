@@ -1,14 +1,14 @@
-//! How log lines stand in the database: one JSON document per [`LogChunk`] and line, and LZ4 over many of them.
+//! The encoding of log lines: one JSON document per [`LogChunk`] and line, compressed with LZ4.
 
 use lz4_flex::block::{compress_prepend_size, decompress_size_prepended, uncompressed_size};
 use tinpot_core::LogChunk;
 
 use crate::error::{Problem, Result};
 
-/// LZ4 makes at most 255 bytes of one.
+/// The highest compression ratio of LZ4.
 const LZ4_RATIO_MAX: usize = 255;
 
-/// Appends chunks to `data`, in the form that is not compressed.
+/// Appends a chunk to `data`, uncompressed.
 pub(crate) fn append(data: &mut Vec<u8>, chunk: &LogChunk) -> Result<()> {
     serde_json::to_writer(&mut *data, chunk)
         .map_err(|error| Problem::Record(format!("log lines from {}: {error}", chunk.first_seq)))?;
@@ -21,12 +21,12 @@ pub(crate) fn pack(data: &[u8]) -> Vec<u8> {
     compress_prepend_size(data)
 }
 
-/// The chunks in `data`.
+/// Decodes the chunks in `data`.
 pub(crate) fn read(data: &[u8], packed: bool) -> Result<Vec<LogChunk>> {
     let damaged = |what: String| Problem::Record(format!("log lines: {what}"));
     let unpacked;
     let data = if packed {
-        // A damaged size must not take all memory.
+        // A damaged size must not exhaust the memory.
         let (size, _) = uncompressed_size(data).map_err(|error| damaged(error.to_string()))?;
         if size > data.len().saturating_mul(LZ4_RATIO_MAX) {
             return Err(damaged(format!("{} bytes cannot become {size}", data.len())));

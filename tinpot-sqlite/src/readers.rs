@@ -10,12 +10,13 @@ use tokio::sync::Semaphore;
 use crate::connection;
 use crate::error::{Problem, Result};
 
-/// Reads at a time. Reading is mostly computing, so more than the cores of a small machine would only take turns.
+/// Concurrent reads. Reading is mostly computing, so more reads than the cores of a small machine
+/// gain nothing.
 const READERS: usize = 4;
-/// How long a read waits for a connection. Only a flood of reads, or a disk that has stopped, makes it wait so long.
+/// The longest wait of a read for a connection. Only a flood of reads or a stalled disk reaches it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Connections, and the right to use one. Reads run on tokio's threads for blocking work, at most as many as there are connections.
+/// Connections and their permits. Reads run on tokio's blocking threads, one for each connection.
 #[derive(Debug)]
 pub(crate) struct Readers {
     path: PathBuf,
@@ -24,7 +25,7 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Opens the connections. Blocks.
+    /// Opens the connections. Blocks the thread.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let idle: Vec<_> = (0..READERS).map(|_| connection::reader(path)).collect::<Result<_>>()?;
         Ok(Self {
@@ -52,11 +53,11 @@ impl Readers {
             drop(permit);
             Some(result)
         });
-        // A read that panicked has taken its connection with it.
+        // A read that panicked has lost its connection.
         task.await.ok().flatten().unwrap_or_else(|| Err(closed()))
     }
 
-    /// Waits for the reads that are under way, and closes the connections.
+    /// Waits for running reads, and closes the connections.
     pub(crate) async fn close(&self) {
         let all = self.permits.acquire_many(READERS as u32).await;
         self.permits.close();

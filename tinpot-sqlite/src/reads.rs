@@ -1,4 +1,4 @@
-//! What readers ask the database.
+//! The queries of readers.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(crate) use self::lists::executions;
 
 const FROM: &str = "FROM executions AS e JOIN routes AS r ON r.route = e.route";
 
-/// One execution.
+/// Returns an execution.
 pub(crate) fn execution(
     connection: &Connection,
     id: ExecutionId,
@@ -27,7 +27,7 @@ pub(crate) fn execution(
     rows.next()?.map(|row| record::read(row).map(Arc::new)).transpose()
 }
 
-/// One page of executions that wait.
+/// Returns one page of executions that are queued without a live attempt.
 pub(crate) fn queued(connection: &Connection, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
     let limit = page.limit;
     match &page.order {
@@ -63,7 +63,7 @@ pub(crate) fn queued(connection: &Connection, page: &QueuePage) -> Result<Vec<Ar
     }
 }
 
-/// Reads rows until there are `limit`, or their parameters have more than `max_bytes`.
+/// Reads rows until there are `limit` of them, or until their parameters exceed `max_bytes`.
 pub(crate) fn select(
     connection: &Connection,
     sql: &str,
@@ -84,14 +84,14 @@ pub(crate) fn select(
     Ok(found)
 }
 
-/// Log chunks with lines above `after`, oldest first, about `max_bytes` of them.
+/// Returns log chunks with lines above `after`, oldest first, about `max_bytes` of them.
 pub(crate) fn logs(
     connection: &Connection,
     id: ExecutionId,
     after: u64,
     max_bytes: usize,
 ) -> Result<Vec<Arc<LogChunk>>> {
-    // The tail may be packed meanwhile: everything from one moment.
+    // One snapshot for all queries: the writer may pack the tail meanwhile.
     let moment = connection.unchecked_transaction()?;
     let mut row = moment.prepare_cached("SELECT row FROM executions WHERE id = ?1")?;
     let row: Option<i64> = row.query_row([id_bytes(id)], |row| row.get(0)).optional()?;

@@ -1,6 +1,6 @@
-//! Executions as rows.
+//! The encoding of executions as rows.
 //!
-//! A column for what conditions, orders and filters ask for, and one JSON document for the rest.
+//! Conditions, orders and filters have columns; one JSON document has the rest.
 
 use std::time::Duration;
 
@@ -13,12 +13,13 @@ use tinpot_core::{
 
 use crate::error::{Problem, Result};
 
-/// Where an execution stands, as lists and queues want to know it. The numbers are in the database: never change one.
+/// The state of an execution, as lists and queues need it. The numbers are stored: never change
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum State {
-    /// Queued, and may start.
+    /// Queued, and ready to start.
     Ready = 0,
-    /// Queued, and has to wait for its time.
+    /// Queued, with a `not_before` in the future.
     Delayed = 1,
     /// Queued, with a live attempt that has not started yet.
     Granted = 2,
@@ -83,7 +84,7 @@ impl State {
     }
 }
 
-/// What has no column.
+/// The part of an execution that has no columns.
 #[derive(Serialize)]
 struct RestOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,7 +121,7 @@ struct RestIn {
     ended: Ended<Outcome>,
 }
 
-/// The outcome. Most often it is the last attempt's, and a large one is not written twice.
+/// The outcome. It is mostly that of the last attempt, and a large one is not written twice.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Ended<T> {
@@ -136,7 +137,7 @@ impl<T> Ended<T> {
     }
 }
 
-/// The document of what has no column.
+/// Returns the document with everything that has no column.
 pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
     let last = execution.attempts.last().and_then(|attempt| attempt.outcome.as_ref());
     let ended = match &execution.outcome {
@@ -157,7 +158,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
     serde_json::to_string(&rest).map_err(unwritable)
 }
 
-/// The columns that [`read`] wants, of `executions AS e` and `routes AS r`.
+/// The columns that [`read`] needs, of `executions AS e` and `routes AS r`.
 pub(crate) const COLUMNS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, e.finished_at, \
      e.idempotency_key, e.rest, \
      coalesce(e.parameters, (SELECT l.parameters FROM large_parameters AS l WHERE l.row = e.row)), e.requested_by";
@@ -166,7 +167,7 @@ pub(crate) const COLUMNS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.ac
 pub(crate) const COLUMNS_WITHOUT_PARAMETERS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, \
      e.finished_at, e.idempotency_key, e.rest, '{}', e.requested_by";
 
-/// How many columns those are, and which one is the document.
+/// The number of these columns, and the position of the document.
 pub(crate) const COLUMN_COUNT: usize = 13;
 pub(crate) const REST_COLUMN: usize = 10;
 
@@ -208,28 +209,28 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     Ok(execution)
 }
 
-/// An id from its 16 bytes.
+/// Reads an id from its 16 bytes.
 pub(crate) fn execution_id(row: &Row<'_>, column: usize) -> Result<ExecutionId> {
     let bytes: [u8; 16] = row.get(column)?;
     Ok(ExecutionId::from_u128(u128::from_be_bytes(bytes)))
 }
 
-/// The 16 bytes of an id; they sort as ids do.
+/// Returns the 16 bytes of an id, which sort as ids do.
 pub(crate) fn id_bytes(id: ExecutionId) -> [u8; 16] {
     id.as_u128().to_be_bytes()
 }
 
-/// A time as a number.
+/// Returns a time as a number.
 pub(crate) fn micros(time: Timestamp) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
-/// A time from a number.
+/// Returns a time from a number.
 pub(crate) fn timestamp(micros: i64) -> Timestamp {
     Timestamp(micros.max(0) as u64)
 }
 
-/// A duration as a number; centuries are as good as for ever.
+/// Returns a duration as a number, capped at thousands of centuries.
 pub(crate) fn duration_micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

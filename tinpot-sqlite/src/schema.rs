@@ -1,7 +1,8 @@
-//! The versions of the schema, and how a database gets from one to the next.
+//! The versions of the schema, and the migrations between them.
 //!
-//! The version stands in SQLite's `user_version`. That, and one transaction per version, is all there is to it; the crates for migrations
-//! either did not take this rusqlite or brought regular expressions, URLs and dates along (looked at in November 2026).
+//! The version is SQLite's `user_version`, and each migration is one transaction. The crates for
+//! migrations either did not support this version of rusqlite, or depend on regular expressions,
+//! URLs and dates (November 2026).
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use rusqlite::Connection;
 
 use crate::error::{Problem, Result};
 
-/// What each version adds, from 1 on. Never change what was released: add one.
+/// The migrations, from version 1 on. Never change a released one: add another.
 const VERSIONS: &[&str] = &[
     include_str!("schema/V1__initial.sql"),
     include_str!("schema/V2__logs_that_are_open_or_forgotten.sql"),
@@ -18,10 +19,11 @@ const VERSIONS: &[&str] = &[
     include_str!("schema/V5__requested_by.sql"),
 ];
 
-/// SQLite's `application_id` of our databases: "TPOT".
+/// SQLite's `application_id` of a store: "TPOT".
 const APPLICATION: i64 = 0x5450_4f54;
 
-/// Refuses what is not ours or newer than this program, without changing anything.
+/// Refuses a database of another program and a schema of a later version, without changing
+/// anything.
 pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
     let application: i64 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -40,7 +42,7 @@ pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Brings the database to the version of this program, each step in a transaction of its own.
+/// Migrates the database to the version of this program, one transaction per version.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     migrate_to(connection, path, VERSIONS.len())
 }

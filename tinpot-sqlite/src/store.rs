@@ -22,6 +22,24 @@ use crate::{backup, reads};
 /// [`close`](Session::close) writes what is outstanding and ends the thread. A session that is
 /// dropped without being closed leaves the file as a crash does, and waits for the write that is
 /// under way. Reads fail with `Closed` while no session is open.
+///
+/// # Examples
+/// ```
+/// use tinpot_core::Store;
+/// use tinpot_core::store::ListOptions;
+/// use tinpot_sqlite::SqliteStore;
+///
+/// # #[tokio::main]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// # let directory = tempfile::tempdir().expect("a directory");
+/// # let path = directory.path().join("tinpot.db");
+/// let store = SqliteStore::open(path);
+/// let (opened, session) = store.open().await?;
+/// assert_eq!(opened.epoch.number, 1);
+/// assert!(store.executions(&ListOptions::default()).await?.is_empty());
+/// session.close().await
+/// # }
+/// ```
 pub struct SqliteStore {
     config: Config,
     session: Mutex<Weak<SqliteSession>>,

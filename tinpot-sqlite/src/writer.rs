@@ -1,4 +1,5 @@
-//! The one thread that writes: takes what waits, makes one transaction of it, and answers when that is on the disk.
+//! The writer thread: it takes all waiting requests, writes them as one transaction, and answers
+//! when the transaction is on the disk.
 
 mod checkpoint;
 mod logs;
@@ -23,10 +24,10 @@ use crate::config::Config;
 use crate::error::{Problem, Result};
 use crate::readers::Readers;
 
-/// Requests under way. A coordinator has one batch and one append at a time; more would come from a host with many stores' worth of callers.
+/// The most requests at a time. A coordinator has one batch and one append at a time.
 const REQUESTS: usize = 64;
 
-/// What the thread is asked to do.
+/// The work of a request.
 enum Work {
     Commit { batch: Vec<Transition>, at: Timestamp },
     Append(Vec<Lines>),
@@ -40,7 +41,7 @@ struct Request {
     _permit: OwnedSemaphorePermit,
 }
 
-/// The thread, from outside. Dropping it ends the thread and waits for that: what it has begun to write is written.
+/// A handle on the thread. Dropping it ends the thread, and waits for the write that is under way.
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
@@ -50,15 +51,15 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which locks and opens the database and begins a new life.
+    /// Starts the thread, which locks and opens the database and starts the next epoch.
     pub(crate) async fn start(config: Config) -> Result<(Self, Readers, Opened)> {
         let path = config.path.clone();
-        // A std channel, because the thread has to wait with a time-out; the permits make it a bounded one.
+        // A std channel, because the thread waits with a timeout. The permits bound it.
         let (requests, inbox) = mpsc::channel();
         let (opened, answer) = oneshot::channel();
         let run = move || match WriterLoop::open(&config) {
             Ok((writer, readers, told)) => {
-                // Nobody waits any more: whoever opened was dropped, and the lock is given back.
+                // If the caller of `open` was dropped, the lock is released at once.
                 if opened.send(Ok((readers, told))).is_ok() {
                     writer.run(&inbox);
                 }
@@ -84,7 +85,7 @@ impl Writer {
         self.ask(Work::Append(lines)).await
     }
 
-    /// Has everything written and the database closed; the lock is free when it returns.
+    /// Writes everything and closes the database. The lock is free when this returns.
     pub(crate) async fn close(&self) -> Result<()> {
         self.ask(Work::Close).await
     }
@@ -107,18 +108,18 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
-            // Its panic was printed; there is nobody to tell here.
+            // A panic of the thread was printed already.
             let _ = thread.join();
         }
     }
 }
 
-/// Log batches as the thread wants them. Compresses: not for an async thread when there is much.
+/// Encodes and compresses log batches for the thread. Large batches take long: see [`is_much`].
 pub(crate) fn prepare(batches: &[LogBatch]) -> Result<Vec<Lines>> {
     batches.iter().map(Lines::of).collect()
 }
 
-/// Whether [`prepare`] has so much to do that it should not hold up an async thread.
+/// Returns true if [`prepare`] would block an async thread for too long.
 pub(crate) fn is_much(batches: &[LogBatch]) -> bool {
     let chunks = batches.iter().flat_map(|batch| &batch.chunks);
     chunks.map(|chunk| chunk.size_bytes()).sum::<usize>() > 128 * 1024

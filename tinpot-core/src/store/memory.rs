@@ -17,13 +17,14 @@ use crate::model::log::LogBatch;
 use crate::model::log::LogChunk;
 use crate::model::time::Timestamp;
 
-/// What a [`MemoryStore`] keeps of executions that have ended; the oldest go first.
+/// The bounds of the history: of the ended executions that a [`MemoryStore`] or a
+/// [`KeyValueAdapter`](super::KeyValueAdapter) keeps. The oldest are removed first.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct HistoryLimits {
-    /// How many; 10,000 by default.
+    /// The number of ended executions; 10,000 by default.
     pub executions: usize,
-    /// How much log text of all of them together, in bytes; 256 MiB by default.
+    /// The log text of all of them together, in bytes; 256 MiB by default.
     pub log_bytes: usize,
 }
 
@@ -34,14 +35,14 @@ impl Default for HistoryLimits {
 }
 
 impl HistoryLimits {
-    /// Sets how many ended executions are kept.
+    /// Sets the number of ended executions that are kept.
     #[must_use]
     pub fn executions(mut self, executions: usize) -> Self {
         self.executions = executions;
         self
     }
 
-    /// Sets how much log text of ended executions is kept, in bytes.
+    /// Sets the log text of ended executions that is kept, in bytes.
     #[must_use]
     pub fn log_bytes(mut self, log_bytes: usize) -> Self {
         self.log_bytes = log_bytes;

@@ -8,11 +8,11 @@
 //! tinpot_core::store_retention_conformance!(limited);
 //! ```
 //!
-//! Each macro emits one test per case, each on a new, empty store, in a module of its own. The crate
-//! needs `tokio` with `macros`, `rt` and `time` among its dev-dependencies. A store that outlives
-//! its process also runs [`store_reopen_conformance`](crate::store_reopen_conformance), whose
-//! factory returns a store that implements [`Reopen`]; [`InDirectory`] does so for any store that is
-//! made from the path of a directory.
+//! Each macro emits one test per case, each on a new, empty store, in a module of its own. The
+//! crate needs `tokio` with `macros`, `rt` and `time` among its dev-dependencies. A store that
+//! outlives its process also runs [`store_reopen_conformance`](crate::store_reopen_conformance),
+//! whose factory returns a store that implements [`Reopen`]; [`InDirectory`] does so for any store
+//! that is made from the path of a directory.
 //!
 //! A second argument of each macro sets the patience, for slow machines:
 //! `store_conformance!(store, Duration::from_secs(120))`. A case fails if it takes ten times as

@@ -1,4 +1,4 @@
-//! Lists of executions for people: filtered, newest first, page by page.
+//! Lists of executions: filtered, newest first, page by page.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use super::{FROM, execution, select};
 use crate::error::Result;
 use crate::record::{COLUMNS, State, execution_id, id_bytes, micros};
 
-/// An id is made before its execution is accepted, by the same clock. So far apart they are never, unless that clock is moved.
+/// The most time between the creation of an id and the acceptance of its execution. Both use the
+/// same clock, so only a clock that is set can exceed it.
 const ID_TO_ACCEPTANCE_MILLIS: u64 = 60_000;
 
-/// The ids and the times between which a page lies. Ids begin with the millisecond of their making and are in every index, so that no more
-/// than the rows between two times are looked at.
+/// The range of ids and times of a page. Ids begin with their millisecond of creation and are in
+/// every index, so a query reads only the rows between two times.
 struct Stretch {
-    /// The first id that may be in the page, and the one before which it ends.
+    /// The first id that may be in the page, and the id before which it ends.
     first: [u8; 16],
     before: [u8; 16],
     since: i64,
@@ -29,10 +30,10 @@ impl Stretch {
         let millis = |time: Timestamp| time.as_micros() / 1_000;
         let first =
             options.since.map(|since| millis(since) - millis(since).min(ID_TO_ACCEPTANCE_MILLIS));
-        // No id is larger than this, and `before` excludes the one that it names.
+        // No id is larger, and `before` excludes the id that it names.
         let before = options.before.map_or([0xff; 16], id_bytes);
         let latest = options.until.map_or([0xff; 16], |until| {
-            // What an id has room for.
+            // An id has 48 bits for its time.
             made_at((millis(until) + ID_TO_ACCEPTANCE_MILLIS).min((1 << 48) - 1))
         });
         Self {
@@ -44,7 +45,7 @@ impl Stretch {
     }
 }
 
-/// One page of executions, newest first.
+/// Returns one page of executions, newest first.
 pub(crate) fn executions(
     connection: &Connection,
     options: &ListOptions,
@@ -61,7 +62,7 @@ pub(crate) fn executions(
     let codes = codes.join(", ");
     let within = "e.id >= ?1 AND e.id < ?2 AND e.accepted_at >= ?3 AND e.accepted_at <= ?4";
     if options.parent.is_some() || options.requested_by.is_some() {
-        // Few rows, whichever of the two it is.
+        // Either filter leaves few rows.
         let index = if options.parent.is_some() { "children" } else { "requested" };
         let sql = format!(
             "SELECT {COLUMNS} FROM executions AS e INDEXED BY {index} JOIN routes AS r ON r.route = e.route \
@@ -83,13 +84,14 @@ pub(crate) fn executions(
             format!("SELECT {COLUMNS} {FROM} WHERE {within} ORDER BY e.id DESC LIMIT {limit}");
         return select(connection, &sql, params![first, before, since, until], limit, usize::MAX);
     }
-    // Whatever the filters, it is a number of stretches of one index, each in the order of ids: the newest of each, merged.
+    // With any filters, the rows are ranges of one index, each in the order of ids. The newest of
+    // each range are merged.
     let mut routes = connection.prepare_cached(
         "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1) AND (?2 IS NULL OR queue = ?2)",
     )?;
     let routes = routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
     let routes: Vec<i64> = routes.collect::<rusqlite::Result<_>>()?;
-    // The index alone answers when no time is asked for.
+    // Without a time filter, the index alone answers.
     let timed = options.since.is_some() || options.until.is_some();
     let times = if timed { "accepted_at >= ?6 AND accepted_at <= ?7" } else { "?6 <= ?7" };
     let mut newest = connection.prepare_cached(&format!(
@@ -105,7 +107,7 @@ pub(crate) fn executions(
                 ids.push(execution_id(row, 0)?);
             }
         }
-        // Never more than two pages of ids at a time.
+        // At most two pages of ids are kept at a time.
         if ids.len() > 2 * limit {
             ids.sort_unstable_by(|a, b| b.cmp(a));
             ids.truncate(limit);

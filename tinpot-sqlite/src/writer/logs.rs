@@ -1,4 +1,5 @@
-//! Log lines: appended to a tail of small rows, which is packed into one compressed row when it has grown.
+//! Log lines: they are appended to a tail of small rows, which is packed into one compressed row
+//! when it has grown.
 
 use rusqlite::{Connection, params};
 use tinpot_core::LogBatch;
@@ -8,12 +9,14 @@ use super::records::Records;
 use crate::error::Result;
 use crate::log_codec;
 
-/// Text that makes one compressed row. More would compress little better, and every read unpacks whole rows.
+/// The size of the text in one compressed row. More would compress little better, and every read
+/// unpacks whole rows.
 const PACK_BYTES: usize = 64 * 1024;
-/// A row of the tail is written again as long as it and what is added fit in one page of the database, which has to be written anyway.
+/// The largest row of the tail that more lines are added to: both fit in one page of the database,
+/// which has to be written anyway.
 const TAIL_ROW_BYTES: usize = 3 * 1024;
 
-/// Lines that become (part of) a row.
+/// Lines that become a row or a part of one.
 #[derive(Debug)]
 struct Piece {
     first_seq: u64,
@@ -52,12 +55,12 @@ impl Lines {
     }
 }
 
-/// What is known of the rows of a log that are not packed yet: the last ones.
+/// The last rows of a log, which are not packed yet.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     rows: Vec<TailRow>,
     bytes: usize,
-    /// The data of the last row while more fits in.
+    /// The data of the last row while it has room for more.
     last: Vec<u8>,
 }
 
@@ -68,8 +71,8 @@ struct TailRow {
     last_seq: u64,
 }
 
-/// Appends all of it, or nothing: then the problem is [`Refused`](crate::error::Problem::Refused), unless the database
-/// failed.
+/// Appends all of it, or nothing: then the problem is [`Refused`](crate::error::Problem::Refused),
+/// unless the database failed.
 pub(super) fn append(records: &mut Records, connection: &Connection, all: &[Lines]) -> Result<()> {
     let spans: Vec<LogSpan> = all.iter().map(|lines| lines.span).collect();
     records.append(connection, &spans)?;
@@ -140,7 +143,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Makes one compressed row of the tail.
+    /// Replaces the tail by one compressed row.
     pub(super) fn pack(&mut self, connection: &Connection, execution: i64) -> Result<()> {
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else {
             return Ok(());
@@ -161,7 +164,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Whether packing makes anything smaller: a single small row does not get so.
+    /// Returns true if packing saves space, which it does not for a single small row.
     pub(super) fn is_worth_packing(&self) -> bool {
         self.rows.len() > 1
     }

@@ -1,4 +1,4 @@
-//! The beginning of a life: whose file it is, which number the life has, and what the last one left.
+//! The opening of a store: its instance and epoch, and the state to resume from.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -17,9 +17,10 @@ use crate::error::{Problem, Result};
 use crate::location;
 use crate::record::{self, COLUMNS, State};
 
-/// Increments the epoch, durably, in an instance of its own if this is not the file that it was.
+/// Durably increments the epoch. A file that is a copy or was restored gets a new instance.
 ///
-/// `last` is what the lock file says: a database that was put back in place, into the same file, is behind it.
+/// `last` is the epoch in the lock file: a database that was restored into the same file is behind
+/// it.
 pub(super) fn begin(
     connection: &mut Connection,
     path: &Path,
@@ -51,7 +52,8 @@ pub(super) fn begin(
     Ok(epoch)
 }
 
-/// Reads what the writer and its coordinator have to know: no more than the executions with a live attempt, and numbers.
+/// Reads the state that the writer and the coordinator resume from: executions with a live attempt
+/// or an open log, and counts.
 pub(super) fn load(connection: &Connection, epoch: Epoch) -> Result<(Records, Opened)> {
     let queue_actions = QueueActions::load(connection)?;
     let mut opened = Opened::new(epoch);
@@ -123,7 +125,7 @@ fn paused(connection: &Connection) -> Result<Vec<(Arc<str>, Timestamp)>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Executions in the order of their acceptance.
+/// Returns executions in the order of their acceptance.
 fn executions(
     connection: &Connection,
     condition: &str,

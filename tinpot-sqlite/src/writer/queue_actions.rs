@@ -1,4 +1,4 @@
-//! Pairs of queue and action, as numbers.
+//! Pairs of queue and action, and their numbers: the table `routes`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use rusqlite::Connection;
 
 use crate::error::Result;
 
-/// All pairs that executions have. A pair that none has any more is forgotten at the next opening.
+/// All pairs of executions in the store. A pair without executions is removed at the next opening.
 #[derive(Debug, Default)]
 pub(super) struct QueueActions {
     by_name: HashMap<Arc<str>, HashMap<Arc<str>, i64>>,
     actions: HashMap<i64, Arc<str>>,
-    /// Not committed yet.
+    /// Pairs that are not committed yet.
     new: Vec<(Arc<str>, Arc<str>, i64)>,
 }
 
@@ -37,7 +37,7 @@ impl QueueActions {
         self.by_name.entry(queue).or_default().insert(action, route);
     }
 
-    /// The number of a pair, a new one if need be.
+    /// Returns the number of a pair, and adds a new pair.
     pub(super) fn number(
         &mut self,
         connection: &Connection,
@@ -59,12 +59,12 @@ impl QueueActions {
         self.actions.get(&route).map_or("", |action| action)
     }
 
-    /// What is new is committed.
+    /// Ends the transaction after the database has confirmed it.
     pub(super) fn commit(&mut self) {
         self.new.clear();
     }
 
-    /// What is new was rolled back.
+    /// Ends the transaction after it failed.
     pub(super) fn rollback(&mut self) {
         for (queue, action, route) in self.new.drain(..) {
             self.actions.remove(&route);

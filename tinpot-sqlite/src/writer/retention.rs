@@ -1,4 +1,5 @@
-//! Tidying up, a little at a time: packing logs that have ended, forgetting what is kept no longer.
+//! Maintenance in small steps: packs logs that have ended, and removes executions beyond the
+//! bounds.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,27 +12,27 @@ use crate::config::Retention;
 use crate::error::Result;
 use crate::record::{execution_id, micros};
 
-/// Executions looked at, or removed, in one step: about a millisecond.
+/// Executions examined or removed in one step: about a millisecond.
 const STEP: u64 = 256;
-/// Beyond the bound by so many, a step is made even while there is no quiet; and when there was none for so long. That is up to 5,000
-/// executions per second beside other work, more than come in by then.
+/// The excess, and the time without a step, from which a step is made even while requests keep
+/// coming. That removes up to 5,000 executions per second, more than end in that time.
 const URGENT: u64 = 4 * STEP;
 const OVERDUE: Duration = Duration::from_millis(50);
-/// Rows of logs removed in one step: some megabytes.
+/// Log rows removed in one step: a few megabytes.
 const LOG_ROWS: i64 = 64;
-/// How often ages are looked at.
+/// The interval between rounds in which ages are checked.
 const AGE_ROUND: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Sweeper {
     retention: Retention,
-    /// The latest time that a commit had, and when that was.
+    /// The latest time of a commit, and the moment of that commit.
     now: Option<(Timestamp, Instant)>,
-    /// Buckets whose ages are still to be looked at in this round, and from which id on.
+    /// Buckets whose ages are still to be checked in this round, and the id to continue after.
     round: VecDeque<(Bucket, [u8; 16])>,
     next_round: Option<Instant>,
     paused_until: Option<Instant>,
-    /// When it was last looked for work beside other work, and how many executions have ended since.
+    /// The last look for work between requests, and the executions that have ended since.
     last_look: Instant,
     unlooked: u64,
     has_forgotten_logs: bool,
@@ -51,19 +52,19 @@ impl Sweeper {
         }
     }
 
-    /// Time has come so far.
+    /// Notes the time of a commit.
     pub(super) fn notice(&mut self, at: Timestamp) {
         if self.now.is_none_or(|(known, _)| known < at) {
             self.now = Some((at, Instant::now()));
         }
     }
 
-    /// The database cannot be written: not again at once.
+    /// Makes no step for a while, because the database cannot be written.
     pub(super) fn pause(&mut self) {
         self.paused_until = Some(Instant::now() + AGE_ROUND);
     }
 
-    /// Whether a step would find something to do.
+    /// Returns true if a step would find work.
     pub(super) fn has_work(&self, records: &Records) -> bool {
         if self.paused_until.is_some_and(|until| Instant::now() < until) {
             return false;
@@ -78,13 +79,13 @@ impl Sweeper {
             || is_round()
     }
 
-    /// Makes a step if far too much is kept, or none was made for too long.
+    /// Makes a step if far too much is kept, or if the last step is too long ago.
     pub(super) fn step_if_urgent(
         &mut self,
         connection: &Connection,
         records: &mut Records,
     ) -> Result<()> {
-        // Not with every commit: with many actions, looking takes a while.
+        // Not with every commit: with many actions, a look takes a while.
         self.unlooked += records.moves.len() as u64;
         let is_overdue = self.last_look.elapsed() > OVERDUE;
         if !is_overdue && self.unlooked < STEP {
@@ -95,7 +96,7 @@ impl Sweeper {
         if let Some((excess, buckets)) = self.excess(records)
             && excess >= URGENT
         {
-            // More than have ended meanwhile, however many a commit ends.
+            // More than have ended meanwhile, for commits of any size.
             let number = excess.min(unlooked + STEP);
             return self.forget_oldest(connection, records, &buckets, number);
         }
@@ -124,7 +125,8 @@ impl Sweeper {
         self.look_at_ages(connection, records)
     }
 
-    /// By how many the first bound that does not hold is exceeded, and where to remove them; without what this transaction has changed.
+    /// Returns the excess over the first exceeded bound, and the buckets to remove from. Changes of
+    /// the current transaction are not counted.
     fn excess(&self, records: &Records) -> Option<(u64, Vec<Bucket>)> {
         let over = |bound: Option<u64>, is_counted: &dyn Fn(i64) -> bool| {
             let bound = bound?;
@@ -139,7 +141,7 @@ impl Sweeper {
         })
     }
 
-    /// Forgets up to `number` executions of these buckets: those with the smallest ids.
+    /// Removes up to `number` executions of these buckets: those with the smallest ids.
     fn forget_oldest(
         &mut self,
         connection: &Connection,
@@ -147,7 +149,8 @@ impl Sweeper {
         buckets: &[Bucket],
         number: u64,
     ) -> Result<()> {
-        // A few of each bucket: all of them up to the last one of any bucket that has more are the oldest.
+        // A few of each bucket. Up to the smallest last id of the buckets that have more, these are
+        // the oldest of all.
         let of_each = (2 * number / buckets.len() as u64).clamp(4, number.max(4));
         let mut statement = connection.prepare_cached(
             "SELECT id, row, log_lines, parameters IS NULL FROM executions INDEXED BY listed WHERE route = ?1 AND state = ?2 \
@@ -179,7 +182,8 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Looks at some executions of one bucket, from the oldest on, and forgets those that ended too long ago.
+    /// Checks some executions of one bucket, the oldest first, and removes those that ended too
+    /// long ago.
     fn look_at_ages(&mut self, connection: &Connection, records: &mut Records) -> Result<()> {
         let Some((bucket, from)) = self.round.pop_front() else { return Ok(()) };
         let age = self.retention.age_of(records.queue_actions.action(bucket.0));
@@ -201,7 +205,7 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Removes some rows of logs whose executions are forgotten.
+    /// Removes some rows of logs whose executions were removed.
     fn remove_forgotten_logs(&mut self, connection: &Connection) -> Result<()> {
         let sql = "DELETE FROM log_chunks WHERE row IN (SELECT row FROM log_chunks INDEXED BY log_order \
                    WHERE execution = (SELECT min(execution) FROM forgotten_logs) LIMIT ?1)";
@@ -214,7 +218,8 @@ impl Sweeper {
     }
 }
 
-/// Those of the next executions of a bucket that ended before `cutoff`; and the last id that was looked at, if there may be more such.
+/// Returns the next executions of a bucket that ended before `cutoff`, and the last checked id if
+/// there may be more.
 fn too_old(
     statement: &mut Statement<'_>,
     bucket: Bucket,
@@ -226,7 +231,7 @@ fn too_old(
     let (mut seen, mut last) = (0, None);
     while let Some(row) = rows.next()? {
         let (accepted_at, finished_at): (i64, Option<i64>) = (row.get(4)?, row.get(5)?);
-        // Ids are in the order of acceptance, so those that follow are younger still.
+        // Ids are in the order of acceptance, so all that follow are younger.
         if accepted_at >= cutoff {
             return Ok((None, victims));
         }
@@ -238,7 +243,7 @@ fn too_old(
     Ok((last.filter(|_| seen == STEP), victims))
 }
 
-/// An execution that is to be forgotten.
+/// An execution to remove.
 #[derive(Debug)]
 struct Victim {
     id: ExecutionId,
@@ -258,7 +263,7 @@ impl Victim {
         })
     }
 
-    /// Removes its row; `true` when its log is so large that it is removed later.
+    /// Removes the row. Returns true if the log is so large that it is removed later.
     fn forget(&self, connection: &Connection) -> Result<bool> {
         let execute = |sql: &str| connection.prepare_cached(sql)?.execute([self.row]);
         execute("DELETE FROM executions WHERE row = ?1")?;

@@ -1,4 +1,4 @@
-//! What the writer's thread does.
+//! The loop of the writer thread.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -19,17 +19,18 @@ use crate::location;
 use crate::lock::Lock;
 use crate::readers::Readers;
 
-/// Requests of one transaction. All that can wait fits.
+/// The most requests of one transaction: all that can wait.
 const GROUP: usize = super::REQUESTS;
-/// How long nothing may come before the little that there is to tidy up is done: whoever works in lockstep with the store is not held up.
+/// The pause in requests after which maintenance runs. Callers that wait for each answer before the
+/// next request are not held up.
 const QUIET: Duration = Duration::from_millis(100);
-/// How often ages are looked at when nothing comes.
+/// The interval at which ages are checked without requests.
 const TICK: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct WriterLoop {
     checkpointer: Checkpointer,
-    /// Before the lock: the database is closed when the lock is given back.
+    /// Declared before the lock, so that the database is closed when the lock is released.
     connection: Connection,
     records: Records,
     sweeper: Sweeper,
@@ -38,7 +39,7 @@ pub(super) struct WriterLoop {
 }
 
 impl WriterLoop {
-    /// Locks, opens and checks the database, and begins a new life.
+    /// Locks, opens and checks the database, and starts the next epoch.
     pub(super) fn open(config: &Config) -> Result<(Self, Readers, Opened)> {
         let path = location::resolve(&config.path)?;
         let lock = Lock::take(&path)?;
@@ -66,7 +67,7 @@ impl WriterLoop {
         ))
     }
 
-    /// Serves requests until it is told to close, or nobody can tell it anything any more.
+    /// Serves requests until one of them closes the store, or until the handle is dropped.
     pub(super) fn run(mut self, inbox: &Receiver<Request>) {
         loop {
             let next = inbox.try_recv().map_err(drop).or_else(|()| {
@@ -79,7 +80,7 @@ impl WriterLoop {
                     self.tidy_up();
                     continue;
                 }
-                // Dropped, not closed: what a crash leaves.
+                // Dropped without a close: leaves the files as a crash does.
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let mut group = vec![first];
@@ -99,7 +100,7 @@ impl WriterLoop {
         }
     }
 
-    /// Everything is written already; what is in the write-ahead log goes into the database.
+    /// Moves the write-ahead log to the database and closes it. Everything is written already.
     fn close(self) -> Result<()> {
         let Self { checkpointer, connection, _lock: lock, path, .. } = self;
         drop(checkpointer);
@@ -112,12 +113,12 @@ impl WriterLoop {
         result.map(drop).and(closed).map_err(|error| located(error.into(), &path))
     }
 
-    /// Writes a group as one transaction, and answers.
+    /// Writes a group of requests as one transaction, and answers them.
     fn serve(&mut self, group: Vec<Request>) {
         match self.transaction(&group) {
             Ok(answers) => {
                 for (request, answer) in group.into_iter().zip(answers) {
-                    // Whoever asked may have gone.
+                    // The caller may have been dropped.
                     let _ = request.answer.send(answer);
                 }
                 self.checkpointer.after_commit(&self.connection);
@@ -126,18 +127,18 @@ impl WriterLoop {
                 Ok([request]) => {
                     let is_full = problem.kind() == ErrorKind::StorageFull;
                     let _ = request.answer.send(Err(located(problem, &self.path)));
-                    // What is kept no longer makes room for the next try.
+                    // Removing old executions makes room for the next try.
                     if is_full && self.sweeper.has_work(&self.records) {
                         self.tidy_up();
                     }
                 }
-                // One of them may be at fault, and must not take the others along.
+                // One request may be at fault, and must not fail the others.
                 Err(group) => group.into_iter().for_each(|request| self.serve(vec![request])),
             },
         }
     }
 
-    /// The answers, once what they say is on the disk; nothing of the group is, when there is a problem.
+    /// Returns the answers once the group is on the disk. After an error, nothing of the group is.
     fn transaction(&mut self, group: &[Request]) -> Result<Vec<Result<()>>> {
         let written = self.write(group);
         match &written {
@@ -172,7 +173,7 @@ impl WriterLoop {
         Ok(answers)
     }
 
-    /// Removes a little of what is kept no longer.
+    /// Makes one step of maintenance.
     fn tidy_up(&mut self) {
         let mut step = || -> Result<()> {
             let change =
@@ -196,7 +197,7 @@ impl WriterLoop {
     }
 }
 
-/// Says where, unless the problem does already.
+/// Adds the path to a problem that does not name it yet.
 fn located(problem: Problem, path: &Path) -> Problem {
     Problem::Refused(problem.at(path))
 }

@@ -12,7 +12,7 @@ use tinpot_core::{ErrorKind, Store, Timestamp};
 
 use crate::support::{accept, chain, commit, is_there, place, store};
 
-/// What such a process is told by.
+/// The environment variable with the path of the store of such a process.
 const STORE: &str = "TINPOT_TEST_STORE";
 
 /// A process; killed when dropped.
@@ -184,7 +184,7 @@ fn a_disk_that_is_full_from_the_start_is_told_and_leaves_nothing_in_the_way() {
 #[test]
 fn a_full_disk_fails_what_is_written_and_nothing_else() {
     let (_directory, path) = place();
-    // Files may have a megabyte (2,048 blocks), and whoever writes more gets an error instead of a signal.
+    // Files may have a megabyte (2,048 blocks); writing more is an error instead of a signal.
     let shell = "trap '' XFSZ; ulimit -S -f 2048; exec \"$@\"";
     let function = "child::accepts_until_the_disk_is_full_and_then_on";
     let mut process = Process::start(function, &path, Some(shell));

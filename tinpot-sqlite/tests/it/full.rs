@@ -15,7 +15,7 @@ use crate::support::{
 
 const AT: Timestamp = Timestamp(1);
 
-/// With parameters of about 50 kB.
+/// Accepts an execution with parameters of about 50 kB.
 fn large(number: u128) -> Transition {
     let mut new = execution(number);
     new.parameters = Json::serialize(&"x".repeat(50_000)).expect("JSON");

@@ -1,4 +1,4 @@
-//! What stands in the way of opening a store, and says so.
+//! Errors of opening a store.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -132,7 +132,7 @@ async fn damage_is_told_and_not_repaired_by_forgetting() {
         refused(path, ErrorKind::Malformed, &[path.to_str().expect("UTF-8"), "damaged"]).await;
         assert_eq!(fs::read(path).expect("bytes"), before, "{}", path.display());
     }
-    // Damage that shows only later is told by what meets it.
+    // Damage that shows later is reported by the read that meets it.
     let connection = Connection::open(&path).expect("open");
     connection
         .execute_batch("UPDATE executions SET rest = '{' WHERE row = 7; UPDATE executions SET parameters = '{' WHERE row = 8")

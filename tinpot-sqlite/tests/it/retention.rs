@@ -1,4 +1,4 @@
-//! What is forgotten, and what is not.
+//! Retention: the executions that are removed, and those that are kept.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -39,7 +39,7 @@ async fn wait_for_rest(store: &SqliteStore, expected: impl IntoIterator<Item = u
     .await;
 }
 
-/// How many rows are left in the tables that executions have something in.
+/// Returns the number of rows in each table that executions have rows in.
 fn rows(path: &Path) -> [i64; 4] {
     let connection = Connection::open(path).expect("open");
     ["executions", "large_parameters", "log_chunks", "forgotten_logs"].map(|table| {

@@ -1,4 +1,4 @@
-//! What these tests share.
+//! Code that the tests share.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ pub(crate) async fn wait_for<T: Debug>(what: &str, mut ask: impl AsyncFnMut() ->
     }
 }
 
-/// What an error says, with its causes.
+/// Returns the message of an error, with its causes.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain(source)),

@@ -141,7 +141,7 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// Everything that the coordinator reads at the opening, but the epoch.
+/// Returns the state at the opening, without the epoch.
 fn described(opened: &Opened) -> String {
     let Opened { granted, open_logs, waiting, longest_lease, actions, paused, .. } = opened;
     let mut open_logs = open_logs.clone();

@@ -51,7 +51,7 @@ impl Key {
         self.bytes(&number.to_be_bytes())
     }
 
-    /// With its length, so that no text is the beginning of another.
+    /// Adds a text with its length, so that no text is the beginning of another.
     fn text(self, text: &str) -> Self {
         self.bytes(&(text.len() as u32).to_be_bytes()).bytes(text.as_bytes())
     }

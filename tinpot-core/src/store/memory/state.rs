@@ -1,4 +1,4 @@
-//! What a memory store keeps, and how that changes.
+//! The records of a memory store, and their changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Bound;
@@ -29,7 +29,7 @@ struct Record {
     log_bytes: usize,
 }
 
-/// Everything that a [`MemoryStore`](super::MemoryStore) keeps; the simulator's store is made of it too.
+/// The records of a [`MemoryStore`](super::MemoryStore), and of the simulator's store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) instance: u32,
@@ -37,7 +37,7 @@ pub(crate) struct State {
     open: bool,
     records: BTreeMap<ExecutionId, Record>,
     keys: HashMap<Arc<str>, ExecutionId>,
-    /// Which executions asked for which others.
+    /// Pairs of a parent and its child.
     children: BTreeSet<(ExecutionId, ExecutionId)>,
     pub(crate) waiting: Waiting,
     granted: BTreeSet<ExecutionId>,
@@ -45,7 +45,7 @@ pub(crate) struct State {
     actions: BTreeMap<String, Arc<Action>>,
     pub(crate) paused: BTreeMap<Arc<str>, Timestamp>,
     ended: VecDeque<ExecutionId>,
-    /// The log text of those that have ended.
+    /// The log text of the ended executions.
     ended_log_bytes: usize,
 }
 
@@ -175,7 +175,7 @@ impl State {
         Ok(opened)
     }
 
-    /// Applies a batch, or nothing of it.
+    /// Applies a batch as a whole or not at all.
     pub(crate) fn commit(
         &mut self,
         batch: &[Transition],

@@ -1,4 +1,4 @@
-//! What waits without a live attempt, in the orders in which it is read.
+//! Indexes of the executions that wait without a live attempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -78,7 +78,7 @@ impl Waiting {
         counts.into_iter().map(count).collect()
     }
 
-    /// The first of those that may start, of the same queue and action.
+    /// Returns the first ready execution of the same queue and action.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn first_like(&self, execution: &Execution) -> Option<(i64, ExecutionId)> {
         self.ready.get(&lane(execution))?.first().copied()

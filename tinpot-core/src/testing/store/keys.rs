@@ -10,13 +10,13 @@ fn key(new: &mut Execution) {
     new.idempotency_key = Some("the key".into());
 }
 
-/// What is submitted again with a key is refused for as long as the first is remembered, ended or not.
+/// A key is taken as long as its execution is recorded, ended or not.
 pub async fn a_key_belongs_to_one_execution(store: impl Store) {
     let store = open(store).await;
     let (first, second) = (with(1, key), with(2, key));
     accept(&store, &[&first]).await;
     let other = with(3, |new| new.idempotency_key = Some("another".into()));
-    // The batch goes as a whole.
+    // The whole batch is refused.
     refused(&store, &[Transition::Accept(other.clone()), Transition::Accept(second.clone())]).await;
     assert_eq!(status(&store, other.id).await, None);
     commit(&store, &[finish(&first, None)]).await;
@@ -24,7 +24,7 @@ pub async fn a_key_belongs_to_one_execution(store: impl Store) {
     accept(&store, &[&other, &with(4, |_| {}), &with(5, |_| {})]).await;
 }
 
-/// Two of a batch are two.
+/// Two executions of one batch cannot have the same key.
 pub async fn a_key_is_taken_once_within_a_batch(store: impl Store) {
     let store = open(store).await;
     let both = [with(1, key), with(2, key)];
@@ -35,7 +35,7 @@ pub async fn a_key_is_taken_once_within_a_batch(store: impl Store) {
     accept(&store, &[&both[1]]).await;
 }
 
-/// By its key, and by nothing like it.
+/// An execution is found by its exact key.
 pub async fn an_execution_is_found_by_its_key(store: impl Store) {
     let store = open(store).await;
     accept(&store, &[&with(1, key), &with(2, |_| {})]).await;

@@ -1,4 +1,4 @@
-//! Lists for people.
+//! Lists of executions.
 
 use super::{commit, execution, finish, ids, open, with};
 use crate::model::execution::Parent;
@@ -9,7 +9,7 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::{Session, Store};
 
-/// Newest first, page by page, only what was asked for.
+/// Lists are filtered, and paged from the newest execution on.
 pub async fn lists_are_filtered_and_paged(store: impl Store) {
     let store = open(store).await;
     for number in 1..=6 {
@@ -47,7 +47,7 @@ pub async fn lists_are_filtered_and_paged(store: impl Store) {
     assert_eq!(list(ListOptions { before, ..odd }).await, [3, 1]);
 }
 
-/// By when they were accepted, both ends included, together with every other filter.
+/// The filter by the time of acceptance includes both ends, and works with the other filters.
 pub async fn lists_are_filtered_by_time(store: impl Store) {
     let store = open(store).await;
     // The smallest of one millisecond each, as ids are made.
@@ -112,7 +112,7 @@ pub async fn lists_are_filtered_by_time(store: impl Store) {
     }
 }
 
-/// By who asked, together with the other filters, page by page.
+/// The filter by submitter works with the other filters and page by page.
 pub async fn lists_are_filtered_by_submitter(store: impl Store) {
     let store = open(store).await;
     for number in 1..=8 {
@@ -131,7 +131,7 @@ pub async fn lists_are_filtered_by_submitter(store: impl Store) {
     assert_eq!(list("Anna", ListOptions::default()).await, [8, 4]);
     assert_eq!(list("anna", ListOptions::default()).await, [5, 1]);
     assert_eq!(list("Ünal \"the\" one", ListOptions::default()).await, [6, 2]);
-    assert!(list("nobody", ListOptions::default()).await.is_empty());
+    assert!(list("Otto", ListOptions::default()).await.is_empty());
     assert_eq!(list("Anna", ListOptions { limit: 1, ..ListOptions::default() }).await, [8]);
     let before = Some(ExecutionId::from_u128(8));
     assert_eq!(list("Anna", ListOptions { before, ..ListOptions::default() }).await, [4]);
@@ -143,7 +143,8 @@ pub async fn lists_are_filtered_by_submitter(store: impl Store) {
     assert!(list("Anna", ListOptions { action, ..ListOptions::default() }).await.is_empty());
 }
 
-/// The children of an execution, and of no other; they come before all others in their queue when their parent waits for them.
+/// The children of an execution are listed. A child that its parent waits for comes first in its
+/// queue.
 pub async fn children_are_found_by_their_parent(store: impl Store) {
     let store = open(store).await;
     let child = |number: u128, parent: u128, waits: bool| {

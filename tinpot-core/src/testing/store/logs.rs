@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::{Session, Store};
 
-/// A reader goes on where it stopped, in portions.
+/// A log is read in portions, from any line.
 pub async fn logs_are_read_from_a_sequence(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
@@ -36,7 +36,7 @@ pub async fn logs_are_read_from_a_sequence(store: impl Store) {
     }
 }
 
-/// The numbers of a log go on from what is stored.
+/// Lines must continue the stored log.
 pub async fn logs_have_no_gaps_and_no_repeats(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
@@ -50,28 +50,28 @@ pub async fn logs_have_no_gaps_and_no_repeats(store: impl Store) {
     store.append_logs(&[lines(new.id, 3, 1)]).await.expect("the next line");
 }
 
-/// A log belongs to an execution.
+/// Lines of an unknown execution are refused.
 pub async fn logs_of_unknown_executions_are_refused(store: impl Store) {
     let store = open(store).await;
     let error = store
         .append_logs(&[lines(ExecutionId::from_u128(9), 1, 1)])
         .await
-        .expect_err("nobody's lines");
+        .expect_err("lines of an unknown execution or attempt");
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }
 
-/// Lines that cannot be taken take no others with them, and nothing half-way.
+/// A batch that is refused stores none of the lines of its call.
 pub async fn log_batches_are_stored_whole_or_not_at_all(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
     commit(&store, &[Transition::Accept(new.clone()), grant(&new, 1)]).await;
     let both = [lines(new.id, 1, 2), lines(ExecutionId::from_u128(9), 1, 1)];
-    store.append_logs(&both).await.expect_err("nobody's lines");
+    store.append_logs(&both).await.expect_err("lines of an unknown execution or attempt");
     assert!(store.logs(new.id, 0, 1_000).await.expect("a read").is_empty());
     store.append_logs(&both[..1]).await.expect("the same lines alone");
 }
 
-/// Each attempt has its lines, whichever brings them, and an end that may come before or after them.
+/// Lines are counted by attempt, and the end of a log may be known before or after its lines.
 pub async fn lines_are_counted_by_attempt(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
@@ -90,7 +90,7 @@ pub async fn lines_are_counted_by_attempt(store: impl Store) {
         *attempt = 2;
     }
     commit(&store, &[requeue, second]).await;
-    // Late lines of the first attempt, one of the second, and one more of the first in the same call.
+    // One call with late lines of the first attempt, one of the second, and another of the first.
     let of_second = LogBatch { attempt: 2, ..lines(new.id, 4, 1) };
     let all = [lines(new.id, 3, 1), of_second, lines(new.id, 5, 1)];
     store.append_logs(&all).await.expect("lines");
@@ -99,8 +99,11 @@ pub async fn lines_are_counted_by_attempt(store: impl Store) {
     assert_eq!((counts, execution.log_lines()), (vec![4, 1], 5));
     assert!(!execution.attempts.iter().any(AttemptRecord::log_is_open));
     let error = store.append_logs(&[LogBatch { attempt: 3, ..lines(new.id, 6, 1) }]).await;
-    assert_eq!(error.expect_err("nobody's lines").kind(), ErrorKind::NotFound);
-    // What is missing of an announced log may be given up; a batch without lines can say so.
+    assert_eq!(
+        error.expect_err("lines of an unknown execution or attempt").kind(),
+        ErrorKind::NotFound
+    );
+    // A batch without lines can end a log whose announced lines are missing.
     let finish = Transition::Finish {
         execution: new.id,
         fence: Some(fence(2)),
@@ -116,7 +119,7 @@ pub async fn lines_are_counted_by_attempt(store: impl Store) {
     assert_eq!((ended.log_is_open(), ended.attempts[1].log_end), (false, Some(1)));
 }
 
-/// Every line comes back with its stream, level and time, however it was portioned, and wherever reading begins.
+/// Every line is read with its stream, level and time, from any line and in any portions.
 pub async fn a_long_log_is_read_as_it_was_written(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
@@ -129,7 +132,7 @@ pub async fn a_long_log_is_read_as_it_was_written(store: impl Store) {
     ];
     let mut written = Vec::new();
     for round in 0..300_u64 {
-        // From one line to hundreds, one of them longer than many others together.
+        // From one line to hundreds. One is longer than many others together.
         let count = if round.is_multiple_of(50) { 400 } else { round % 7 + 1 };
         let (stream, level) = kinds[(round % 4) as usize];
         let time = Timestamp(AT.0 + round);

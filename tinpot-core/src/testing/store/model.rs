@@ -21,7 +21,8 @@ use crate::model::transition::Transition;
 use crate::store::{MemoryStore, Session, Store};
 use crate::testing::Random;
 
-/// Executions that the work is about at a time: few, so that it meets. Every so many steps the oldest of them is left alone.
+/// The number of executions that the work is about at a time: few, so that changes meet. After each
+/// number of steps, the oldest of them is left alone.
 const EXECUTIONS: u64 = 24;
 const STEPS_PER_EXECUTION: u64 = 40;
 

@@ -1,4 +1,4 @@
-//! What waits, in the orders in which it is read.
+//! Queues: pages of waiting executions.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) async fn page(session: &dyn Session, order: QueueOrder, limit: usize)
     ids(&session.queued(&page).await.expect("a page"))
 }
 
-/// The highest priority first, then the oldest; only what waits in that queue for that action.
+/// Ready executions of a queue and an action come by priority, then by age.
 pub async fn ready_executions_are_paged_by_priority(store: impl Store) {
     let store = open(store).await;
     let of = |number: u128, priority: i32| {
@@ -50,12 +50,12 @@ pub async fn ready_executions_are_paged_by_priority(store: impl Store) {
     assert_eq!(page(&store, order(Some((5, 5))), 3).await, [7, 1, 6]);
     assert_eq!(page(&store, order(Some((0, 6))), 3).await, [2]);
     assert!(page(&store, order(Some((i32::MIN, 2))), 3).await.is_empty());
-    // The one before the page may have gone meanwhile.
+    // The execution before the page may be gone.
     commit(&store, &[finish(&all[4], None)]).await;
     assert_eq!(page(&store, order(Some((5, 5))), 2).await, [7, 1]);
     assert_eq!(page(&store, ready("elsewhere", "act", None), 9).await, [8]);
     assert!(page(&store, ready("elsewhere", "even", None), 9).await.is_empty());
-    // The page ends with the execution with which it has more bytes than that: 100 each.
+    // The page ends with the execution that exceeds the bound. Each has 100 bytes.
     for (max_bytes, count) in [(0, 1), (99, 1), (100, 2), (250, 3)] {
         let page = QueuePage { order: order(None), limit: 100, max_bytes };
         assert_eq!(store.queued(&page).await.expect("a page").len(), count, "{max_bytes} bytes");
@@ -64,7 +64,7 @@ pub async fn ready_executions_are_paged_by_priority(store: impl Store) {
     assert_eq!(read.expect("a page")[0].parameters, all[3].parameters);
 }
 
-/// The earliest first, whatever queue and action.
+/// Delayed executions come by their time, across queues and actions.
 pub async fn delayed_executions_are_paged_by_time(store: impl Store) {
     let store = open(store).await;
     let at = |number: u128, time: u64| with(number, |new| new.not_before = Some(Timestamp(time)));
@@ -83,7 +83,7 @@ pub async fn delayed_executions_are_paged_by_time(store: impl Store) {
     assert!(page(&store, delayed(Some((30, 1))), 9).await.is_empty());
 }
 
-/// What still waits when its time is over, ready or not; what a worker has does not wait.
+/// Waiting executions past their expiry are found, ready or delayed. Granted ones do not wait.
 pub async fn expired_executions_are_found(store: impl Store) {
     let store = open(store).await;
     let at = |number: u128, time: u64| with(number, |new| new.expires_at = Some(Timestamp(time)));
@@ -99,7 +99,7 @@ pub async fn expired_executions_are_found(store: impl Store) {
     assert!(page(&store, expired(9), 9).await.is_empty());
     assert_eq!(page(&store, expired(20), 9).await, [3, 4, 2]);
     assert_eq!(page(&store, expired(1_000), 2).await, [3, 4]);
-    // Given back, it waits again.
+    // After a requeue, it waits again.
     let requeue = Transition::Requeue {
         execution: granted.id,
         fence: fence(1),
@@ -112,7 +112,7 @@ pub async fn expired_executions_are_found(store: impl Store) {
     assert_eq!(page(&store, expired(10), 9).await, [5, 3]);
 }
 
-/// When its time has come, what was delayed is ready, in its place.
+/// `Ready` moves a delayed execution to its position in the queue.
 pub async fn ready_ends_a_delay(store: impl Store) {
     let store = open(store).await;
     let late = with(1, |new| new.not_before = Some(Timestamp(10)));
@@ -130,7 +130,7 @@ pub async fn ready_ends_a_delay(store: impl Store) {
     refused(&store, &[Transition::Ready { execution: late.id }]).await;
 }
 
-/// Whatever waited for its time does not once it is given to a worker; the next attempt may have to.
+/// A grant clears the delay of an execution; a retry may set another one.
 pub async fn a_grant_ends_a_delay_and_a_retry_sets_one(store: impl Store) {
     let store = open(store).await;
     let late = with(1, |new| new.not_before = Some(Timestamp(10)));
@@ -149,7 +149,7 @@ pub async fn a_grant_ends_a_delay_and_a_retry_sets_one(store: impl Store) {
     commit(&store, &[requeue(1, Some(Timestamp(20)))]).await;
     assert_eq!(read(&store, late.id).await.not_before, Some(Timestamp(20)));
     assert_eq!(page(&store, delayed(Some((10, 1))), 9).await, [1]);
-    // Within one batch as well, from one time to another.
+    // Within one batch as well.
     commit(&store, &[grant(&late, 2), requeue(2, Some(Timestamp(30)))]).await;
     assert_eq!(page(&store, delayed(Some((20, 1))), 9).await, [1]);
     assert!(page(&store, delayed(Some((30, 1))), 9).await.is_empty());

@@ -105,7 +105,7 @@ fn requeue(execution: &Execution, number: u64, not_before: Option<Timestamp>) ->
     }
 }
 
-/// No number comes twice, and it is still the same store.
+/// Epochs increase, within one instance.
 pub async fn epochs_grow_within_one_instance<R: Reopen>(store: OpenStore<R>) {
     let mut before = store.opened.epoch;
     let mut store = store;
@@ -117,7 +117,7 @@ pub async fn epochs_grow_within_one_instance<R: Reopen>(store: OpenStore<R>) {
     }
 }
 
-/// What was committed last is what is read, whatever the status.
+/// The last commit is read, in every status.
 pub async fn every_status_is_remembered<R: Reopen>(store: OpenStore<R>) {
     let all: Vec<_> = (1..=9).map(execution).collect();
     accept(&store, &all.iter().collect::<Vec<_>>()).await;
@@ -154,13 +154,13 @@ pub async fn every_status_is_remembered<R: Reopen>(store: OpenStore<R>) {
     let newest_first = before.into_iter().rev().collect::<Vec<_>>();
     let list = store.executions(&ListOptions::default()).await.expect("a list");
     assert_eq!(list, newest_first);
-    // The conditions hold as before.
+    // The conditions still hold.
     refused(&store, &[end(3, Outcome::Cancelled)]).await;
     refused(&store, &[grant(&all[1], 20)]).await;
     commit(&store, &[end(1, Outcome::Cancelled), grant(&all[0], 21)]).await;
 }
 
-/// The next coordinator knows how much waits, and where.
+/// The counts of waiting executions are returned by queue and action.
 pub async fn waiting_executions_are_counted_by_queue_and_action<R: Reopen>(store: OpenStore<R>) {
     assert!(store.opened.waiting.is_empty());
     let far = |number| with(number, |new| new.queue = "far".into());
@@ -189,7 +189,7 @@ pub async fn waiting_executions_are_counted_by_queue_and_action<R: Reopen>(store
     assert_eq!(opened.waiting, [count("default", "odd", 0, 1)]);
 }
 
-/// The next coordinator knows what workers hold, in the order in which it was accepted.
+/// Executions with a live attempt are returned, in the order of their acceptance.
 pub async fn granted_executions_are_returned<R: Reopen>(store: OpenStore<R>) {
     assert!(store.opened.granted.is_empty());
     let all: Vec<_> = (1..=5).map(execution).collect();
@@ -212,7 +212,7 @@ pub async fn granted_executions_are_returned<R: Reopen>(store: OpenStore<R>) {
     assert_eq!(opened.granted, expected[1..]);
 }
 
-/// As long as the workers may go on, and no longer.
+/// The longest lease is that of a live attempt.
 pub async fn the_longest_lease_is_that_of_a_live_attempt<R: Reopen>(store: OpenStore<R>) {
     assert_eq!(store.opened.longest_lease, Duration::ZERO);
     let all: Vec<_> = (1..=4).map(execution).collect();
@@ -235,7 +235,7 @@ pub async fn the_longest_lease_is_that_of_a_live_attempt<R: Reopen>(store: OpenS
     assert_eq!(opened.longest_lease, Duration::ZERO);
 }
 
-/// The next coordinator knows which lines are still on their way.
+/// Executions with an open log are returned.
 pub async fn open_logs_are_returned<R: Reopen>(store: OpenStore<R>) {
     let all: Vec<_> = (1..=5).map(execution).collect();
     accept(&store, &all.iter().collect::<Vec<_>>()).await;
@@ -262,14 +262,14 @@ pub async fn open_logs_are_returned<R: Reopen>(store: OpenStore<R>) {
     store.append_logs(&[lines(all[0].id, 1, 2)]).await.expect("lines");
     let given_up = LogBatch::new(all[3].id, 1, Vec::new()).ends(true);
     store.append_logs(&[given_up]).await.expect("an end");
-    // What is granted again is told as that.
+    // An execution that is granted again is returned as granted.
     commit(&store, &[grant(&all[4], 9)]).await;
     let (_, opened) = store.next().await;
     assert_eq!(open_logs(&opened), []);
     assert_eq!(opened.granted.len(), 1);
 }
 
-/// Every line, and where the next one goes.
+/// Logs keep every line, and continue where they ended.
 pub async fn logs_are_remembered_and_go_on<R: Reopen>(store: OpenStore<R>) {
     let (short, long) = (execution(1), execution(2));
     accept(&store, &[&short, &long]).await;
@@ -303,7 +303,7 @@ pub async fn logs_are_remembered_and_go_on<R: Reopen>(store: OpenStore<R>) {
     assert_eq!(store.logs(short.id, 1, 1_000).await.expect("a read").len(), 1);
 }
 
-/// What was offered last under each name.
+/// The last action with each name is returned.
 pub async fn the_catalogue_is_remembered<R: Reopen>(store: OpenStore<R>) {
     assert!(store.opened.actions.is_empty());
     let action = |name: &str, text: &str| {
@@ -316,7 +316,7 @@ pub async fn the_catalogue_is_remembered<R: Reopen>(store: OpenStore<R>) {
     let offers = [("one", "first"), ("two", "é"), ("one", "second")];
     let offers = offers.map(|(name, text)| Transition::Offer(action(name, text)));
     commit(&store, &offers[..1]).await;
-    // A batch that is refused offers nothing.
+    // A refused batch offers nothing.
     let bad = [Transition::Offer(action("three", "")), finish(&execution(1), None)];
     refused(&store, &bad).await;
     commit(&store, &offers[1..]).await;
@@ -325,7 +325,7 @@ pub async fn the_catalogue_is_remembered<R: Reopen>(store: OpenStore<R>) {
     assert_eq!(opened.actions, [action("one", "second"), action("two", "é")]);
 }
 
-/// A key is not free because somebody has started again.
+/// Idempotency keys stay taken.
 pub async fn keys_are_remembered<R: Reopen>(store: OpenStore<R>) {
     let key = |new: &mut Execution| new.idempotency_key = Some("the key".into());
     let (first, second) = (with(1, key), with(2, key));
@@ -338,7 +338,7 @@ pub async fn keys_are_remembered<R: Reopen>(store: OpenStore<R>) {
     assert_eq!(super::ids(&found), [1]);
 }
 
-/// Which queues are paused, and since when.
+/// Paused queues are returned, with their times.
 pub async fn paused_queues_are_remembered<R: Reopen>(store: OpenStore<R>) {
     assert!(store.opened.paused.is_empty());
     let pause = |queue: &str, since| {
@@ -347,20 +347,20 @@ pub async fn paused_queues_are_remembered<R: Reopen>(store: OpenStore<R>) {
     };
     let resume = |queue: &str| Transition::Resume { queue: queue.into() };
     commit(&store, &[pause("b", 5), pause("é", 7)]).await;
-    // A batch that is refused pauses nothing, and resumes nothing.
+    // A refused batch pauses nothing and resumes nothing.
     refused(&store, &[pause("c", 8), finish(&execution(1), None)]).await;
     refused(&store, &[resume("b"), finish(&execution(1), None)]).await;
     let (store, mut opened) = store.next().await;
     opened.paused.sort();
     assert_eq!(opened.paused, [("b".into(), Timestamp(5)), ("é".into(), Timestamp(7))]);
-    // The last word counts, within one batch too; what is not paused can be resumed.
+    // The last transition counts, also within one batch. A queue that is not paused can be resumed.
     commit(&store, &[resume("b"), pause("b", 9), resume("é"), pause("d", 1), resume("d")]).await;
     commit(&store, &[resume("never")]).await;
     let (_, opened) = store.next().await;
     assert_eq!(opened.paused, [("b".into(), Timestamp(9))]);
 }
 
-/// What was a secret stays one.
+/// Secrets stay secrets.
 pub async fn secrets_are_remembered<R: Reopen>(store: OpenStore<R>) {
     let secrets = vec!["/password".to_owned(), "/keys/0/a~1b".to_owned()];
     let parameters = r#"{"user":"me","password":"s1","keys":[{"a/b":"s2"}]}"#;
@@ -377,7 +377,7 @@ pub async fn secrets_are_remembered<R: Reopen>(store: OpenStore<R>) {
     assert_eq!(read.shown_parameters().as_str(), shown);
 }
 
-/// Ready and delayed, in order.
+/// Queues keep their order.
 pub async fn queues_are_read_as_before<R: Reopen>(store: OpenStore<R>) {
     let all: Vec<_> = (1..=20)
         .map(|number: u128| {

@@ -1,4 +1,4 @@
-//! What changes executions, and what must not.
+//! Transitions: their effects and their conditions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub async fn a_dropped_session_frees_the_store(store: impl Store) {
     assert_eq!(status(&store, new.id).await, Some(Status::Queued));
 }
 
-/// What is committed is read.
+/// A read after a commit sees it.
 pub async fn an_accepted_execution_is_returned(store: impl Store) {
     let store = open(store).await;
     let mut new = execution(1);
@@ -76,7 +76,7 @@ pub async fn an_accepted_execution_is_returned(store: impl Store) {
     assert_eq!(read, new);
 }
 
-/// What was asked for, and what came of it, field by field.
+/// Every field of an execution is kept.
 pub async fn everything_about_an_execution_is_kept(store: impl Store) {
     let store = open(store).await;
     let new = with(1, |new| {
@@ -127,7 +127,7 @@ pub async fn everything_about_an_execution_is_kept(store: impl Store) {
     }
 }
 
-/// Payloads of megabytes are no reason to forget or to cut.
+/// Payloads of megabytes are kept as they are.
 pub async fn large_payloads_are_kept(store: impl Store) {
     let store = open(store).await;
     let text = "payload ".repeat(250_000);
@@ -147,7 +147,7 @@ pub async fn large_payloads_are_kept(store: impl Store) {
     assert!(read.outcome == Some(Outcome::Succeeded(value)), "the result is another");
 }
 
-/// The id of an execution is new.
+/// The id of an accepted execution must be new.
 pub async fn an_id_is_accepted_once(store: impl Store) {
     let store = open(store).await;
     commit(&store, &[Transition::Accept(execution(1))]).await;
@@ -172,7 +172,7 @@ pub async fn an_execution_runs_from_accept_to_finish(store: impl Store) {
     assert_eq!(attempt.outcome, read.outcome);
 }
 
-/// Only the live attempt may change anything.
+/// Transitions with the fence of another attempt are refused.
 pub async fn a_stale_fence_changes_nothing(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
@@ -184,7 +184,7 @@ pub async fn a_stale_fence_changes_nothing(store: impl Store) {
     assert_eq!(status(&store, new.id).await, Some(Status::Queued));
 }
 
-/// The end is the end.
+/// No transition changes an ended execution.
 pub async fn a_terminal_status_never_changes(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
@@ -210,7 +210,7 @@ pub async fn a_terminal_status_never_changes(store: impl Store) {
     assert_eq!(status(&store, new.id).await, Some(Status::Succeeded));
 }
 
-/// One condition that does not hold undoes its whole batch.
+/// One refused transition fails its whole batch.
 pub async fn a_batch_is_applied_whole_or_not_at_all(store: impl Store) {
     let store = open(store).await;
     let (good, bad) = (execution(1), execution(2));
@@ -240,7 +240,7 @@ pub async fn a_requeued_execution_is_granted_again(store: impl Store) {
     assert_eq!(outcomes, [Some(Outcome::failed("once")), Some(Outcome::Succeeded(Json::null()))]);
 }
 
-/// Only an attempt can be asked to end.
+/// A cancel is recorded for live attempts alone.
 pub async fn a_cancel_needs_a_live_attempt(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
@@ -264,7 +264,7 @@ pub async fn a_cancel_needs_a_live_attempt(store: impl Store) {
     assert_eq!(status(&store, new.id).await, Some(Status::Cancelled));
 }
 
-/// What nobody has taken yet is ended by the coordinator alone.
+/// The coordinator ends a waiting execution without a fence.
 pub async fn a_waiting_execution_is_finished_without_a_fence(store: impl Store) {
     let store = open(store).await;
     let new = execution(1);
