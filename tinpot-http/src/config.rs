@@ -1,4 +1,4 @@
-//! What a host may choose.
+//! The configuration of the API.
 
 use std::fmt;
 use std::future::Future;
@@ -7,20 +7,34 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
-/// How the API behaves; the defaults suit a server for people and programs alike.
+/// The configuration of the API.
+///
+/// ```
+/// use std::time::Duration;
+/// use tinpot_http::HttpConfig;
+///
+/// let config = HttpConfig::default()
+///     .max_body_bytes(64 * 1024)
+///     .heartbeat(Duration::from_secs(5))
+///     .embed_parents(["https://wiki.example.org"]);
+/// assert!(config.ui);
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct HttpConfig {
-    /// The largest request body, in bytes; larger ones are refused with 413. 1 MiB.
+    /// The largest request body, in bytes. Larger ones are refused with 413. Default: 1 MiB.
     pub max_body_bytes: usize,
-    /// How long a stream may be silent before a comment says that it lives; zero for never. 15 s, which is less than what proxies allow.
+    /// The interval of heartbeats on silent streams; zero for none. Default: 15 s, which is shorter than
+    /// the idle timeouts of proxies.
     pub heartbeat: Duration,
-    /// Whether the web UI is served beside the API, when this crate has its feature `ui`. Yes.
+    /// If true, and with the feature `ui`, the web UI is served as well. Default: true.
     pub ui: bool,
-    /// The origins of pages that may show `/embed/executions/{id}` in a frame, as in `https://wiki.example.org`. None.
+    /// The origins of pages that may show `/embed/executions/{id}` in a frame, as in
+    /// `https://wiki.example.org`. Default: none.
     pub embed_parents: Vec<String>,
-    /// The origins of other sites whose pages may change something here, as in `https://wiki.example.org`; a host that answers their browsers'
-    /// questions (CORS) names them here too. None.
+    /// The origins of other sites whose pages may change something here, as in
+    /// `https://wiki.example.org`. A host that allows origins by CORS names them here too. Default:
+    /// none.
     pub allow_origins: Vec<String>,
     shutdown: Shared<BoxFuture<'static, ()>>,
 }
@@ -46,45 +60,49 @@ impl HttpConfig {
         self
     }
 
-    /// Sets how long a stream may be silent before a comment says that it lives; zero for never.
+    /// Sets the interval of heartbeats on silent streams; zero for none.
     #[must_use]
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
         self
     }
 
-    /// Sets whether the web UI is served beside the API. A host that merges the router and has a page of its own at `/` says no.
+    /// Turns the web UI on or off. A host that merges the router and has a page of its own at `/` turns
+    /// it off.
     #[must_use]
     pub fn ui(mut self, served: bool) -> Self {
         self.ui = served;
         self
     }
 
-    /// Sets the origins of pages that may show `/embed/executions/{id}` in a frame, as in `https://wiki.example.org`.
+    /// Sets the origins of pages that may show `/embed/executions/{id}` in a frame, as in
+    /// `https://wiki.example.org`.
     #[must_use]
     pub fn embed_parents(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.embed_parents = origins.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the origins of other sites whose pages may change something here, as in `https://wiki.example.org`.
+    /// Sets the origins of other sites whose pages may change something here, as in
+    /// `https://wiki.example.org`.
     #[must_use]
     pub fn allow_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.allow_origins = origins.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Ends open streams, and answers requests that wait for an execution with 503, once `signal` resolves.
+    /// Ends open streams, and answers requests that wait for an execution with 503, once `signal`
+    /// resolves. Executions continue.
     ///
-    /// Give the signal of the server's graceful shutdown: a server waits for its open responses, and a stream is open for as long as its
-    /// execution takes. Executions are not touched.
+    /// Pass the signal of the graceful shutdown of the server: it waits for open responses, and a
+    /// stream is open until its execution ends.
     #[must_use]
     pub fn shutdown_signal(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
         self.shutdown = signal.boxed().shared();
         self
     }
 
-    /// Resolves when the host shuts down.
+    /// Returns a future that resolves when the host shuts down.
     pub(crate) fn shutdown(&self) -> Shared<BoxFuture<'static, ()>> {
         self.shutdown.clone()
     }

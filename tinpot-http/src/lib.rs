@@ -3,84 +3,112 @@
 //! [`router`] never binds. Serve it as it is, or nest it anywhere in an application of your own:
 //!
 //! ```
-//! # async fn example() -> Result<(), tinpot_core::Error> {
+//! use axum::body::Body;
+//! use axum::http::Request;
 //! use tinpot_core::{Coordinator, MemoryNetwork};
 //! use tinpot_http::HttpConfig;
+//! use tower::ServiceExt;
 //!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let coordinator = Coordinator::builder(MemoryNetwork::new().transport()).start().await?;
-//! let app: axum::Router = axum::Router::new()
+//! let app = axum::Router::new()
+//!     .route("/", axum::routing::get(|| async { "the application's own page" }))
 //!     .nest_service("/automation", tinpot_http::router(coordinator, HttpConfig::default()));
+//!
+//! let request = Request::get("/automation/api/version").body(Body::empty())?;
+//! assert_eq!(app.oneshot(request).await?.status(), 200);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! `nest` works too, but never passes on `/automation/` with its last slash.
+//! `nest` works too, but does not pass on `/automation/` with a slash at its end.
 //!
 //! # The web UI
 //!
-//! With the default feature `ui`, `GET /` and every path that a browser asks a page of, and that the API does not know, answer the page of the UI,
-//! which finds its place by the path that the router is mounted at. Its files are below `/ui/`. `/embed/executions/{id}` is one execution for the
-//! frames of other pages: of those that [`HttpConfig::embed_parents`] names. [`HttpConfig::ui`] leaves all of it out.
+//! With the default feature `ui`, the page of the UI answers `GET /`, and every path that a browser
+//! requests a page of and that the API does not know. The page finds its base path by itself. Its
+//! files are below `/ui/`. `/embed/executions/{id}` shows one execution in a frame of another page,
+//! if [`HttpConfig::embed_parents`] names the origin of that page. [`HttpConfig::ui`] turns all of it
+//! off.
 //!
 //! # Routes
 //!
+//! `/openapi.json` describes all of them, with their parameters and answers.
+//!
 //! | route | answer |
 //! | --- | --- |
-//! | `GET /api/actions` | every action by name: group, description, queue, parameters, schema, result_schema, whether a worker offers it now |
-//! | `GET /api/actions/{name}` | one of them |
+//! | `GET /api/actions` | all actions by name: group, description, queue, parameters, schema, result_schema, availability |
+//! | `GET /api/actions/{name}` | one action |
 //! | `POST /api/actions/{name}/execute` | `{execution_id, action_name, status: "submitted", stream_url}` |
-//! | `POST /api/actions/{name}/sync_execute?timeout=` | `{execution_id, action_name, status, result, error}`, or 504 and the execution goes on |
-//! | `GET /api/executions?status=&action=&queue=&requested_by=&since=&until=&before=&limit=` | `{executions, next}`, newest first; `status` may name several, with commas; times are in RFC 3339, of the acceptance |
-//! | `GET /api/executions/{id}` | everything that is recorded |
+//! | `POST /api/actions/{name}/sync_execute?timeout=` | `{execution_id, action_name, status, result, error}`; 504 after the timeout, and the execution continues |
+//! | `GET /api/executions?status=&action=&queue=&requested_by=&since=&until=&before=&limit=` | `{executions, next}`, newest first; `status` takes several, separated by commas; times are those of acceptance, in RFC 3339 |
+//! | `GET /api/executions/{id}` | the whole record |
 //! | `GET /api/executions/{id}/status` | `{execution_id, state, ready, successful, info}` |
 //! | `GET /api/executions/{id}/stream?after=` | server-sent events, see below |
-//! | `GET /api/executions/{id}/logs?after=&limit=&format=` | `{lines, next}`, or the text as a download with `format=text` |
+//! | `GET /api/executions/{id}/logs?after=&limit=&format=` | `{lines, next}`, or the whole log as a download with `format=text` |
 //! | `POST /api/executions/{id}/cancel?force=` | `{execution_id, status: "cancelled" \| "cancelling"}` |
-//! | `POST /api/executions/{id}/rerun` | 202, as for `execute`: the same action with the recorded parameters and options; the body may have other `options` |
+//! | `POST /api/executions/{id}/rerun` | 202, as for `execute`: the action with the recorded parameters and options; the body may change `options` |
 //! | `GET /api/workers`, `GET /api/queues` | `{workers}`, `{queues}` |
-//! | `POST /api/workers/{id}/drain` | 202: the worker is given nothing new, and ends when its attempts have ended |
-//! | `POST /api/queues/{name}/pause`, `…/resume` | the queue: while it is paused it accepts, and nothing of it is given to workers |
-//! | `GET /api/stats?minutes=` | `{since, minute_seconds, minutes}`: what was accepted and how it ended, minute by minute |
+//! | `POST /api/workers/{id}/drain` | 202: the worker receives no new attempts and exits when idle |
+//! | `POST /api/queues/{name}/pause`, `…/resume` | the queue: a paused queue accepts executions and grants none |
+//! | `GET /api/stats?minutes=` | `{since, minute_seconds, minutes}`: accepted executions and outcomes per minute |
+//! | `GET /api/stream` | server-sent events of all changes, and of the logs of several executions |
 //! | `GET /api/version` | `{version, api}` |
 //! | `GET /health` | 503 while the transport is down or the coordinator does not answer |
-//! | `GET /ready` | 503 as well while there is no live worker |
+//! | `GET /ready` | 503 as well while no worker is live |
 //!
-//! A submission is `{"parameters": {…}, "options": {…}}`; both fields may be left out, and so may the body. What is left out of the options,
-//! or null, is as the action says:
+//! A submission is `{"parameters": {…}, "options": {…}}`. Both fields are optional, and so is the
+//! body. The action decides about options that are omitted or null:
 //!
 //! | option | value |
 //! | --- | --- |
-//! | `idempotency_key` (or the header `Idempotency-Key`) | 1 to 255 characters: the same key and parameters are the same execution |
-//! | `priority` | a whole number, higher first |
+//! | `idempotency_key` (or the header `Idempotency-Key`) | 1 to 255 characters: submissions with the same key and parameters are one execution |
+//! | `priority` | an integer; higher ones start first |
 //! | `delay`, or `not_before` | seconds; a time in RFC 3339, or seconds since 1970 |
 //! | `expires_in`, `timeout` | seconds |
-//! | `retries`, `max_lost_attempts` | whole numbers |
+//! | `retries`, `max_lost_attempts` | integers |
 //! | `backoff`, `retry_delay`, `max_retry_delay`, `retry_jitter` | `"exponential"` or `"fixed"`; seconds; seconds; 0 to 1 |
 //! | `queue` | the name of a queue |
-//! | `requested_by` (or the header `X-Requested-By`) | 1 to 255 characters: who asks, for people; not checked |
+//! | `requested_by` (or the header `X-Requested-By`) | 1 to 255 characters: the requester, for display only |
 //!
-//! `state` is one of `PENDING`, `STARTED`, `SUCCESS`, `FAILURE` and `REVOKED`; `status`, where an execution or attempt has
-//! one, is a [`Status`](tinpot_core::Status).
-//!
-//! Every error is `{"detail": "…"}`: 400 a body that is not JSON, 403 what a page of another site wants to change, 404, 405, 409 (cancelling what has ended, a key that was used for
-//! something else), 413, 415, 422 naming what is
-//! wrong, 503 with `Retry-After`, 504, 507 when the store is full. Errors that come after an execution was accepted have its `execution_id`.
-//! Where single parameters are wrong, the 422 also has `"errors": [{"path": "hosts[3]", "message": "…"}]`: the first 50, and `detail` says how
-//! many there are.
+//! `state` is one of `PENDING`, `STARTED`, `SUCCESS`, `FAILURE` and `REVOKED`. `status` of an
+//! execution or attempt is a [`Status`](tinpot_core::Status).
 //!
 //! Parameters whose schema says `"writeOnly": true` are shown as `"***"`.
 //!
+//! # Errors
+//!
+//! Every error is `{"detail": "…"}`. Its message names the value, the bound and the remedy. Errors
+//! after the acceptance of an execution have its `execution_id`. If single parameters are invalid, the
+//! 422 also has `"errors": [{"path": "hosts[3]", "message": "…"}]`, with the first 50 of them.
+//!
+//! | status | cause |
+//! | --- | --- |
+//! | 400 | the body is not JSON |
+//! | 403 | a page of another site requests a change |
+//! | 404, 405 | unknown path, action, execution, queue or worker; unknown method |
+//! | 409 | cancelling an execution that has ended; an idempotency key that was used for something else |
+//! | 413, 415 | the body is too large; it is not declared as JSON |
+//! | 422 | invalid parameters, options or query |
+//! | 503 | the coordinator is overloaded, unavailable or shutting down; with `Retry-After` |
+//! | 504 | the execution has not ended within the timeout, and continues |
+//! | 507 | the store is full |
+//!
 //! # Streams
 //!
-//! Events have no name and carry compact JSON: `{"type": …, "data": {…}}`, with type `connected`, `status`, `log`, `progress` or
-//! `complete`. Whoever connects gets the whole log from its start, at any time, and the stream ends after `complete`.
+//! Events have no name and carry compact JSON: `{"type": …, "data": {…}}`, with the type
+//! `connected`, `status`, `log`, `progress` or `complete`. Every client receives the whole log from
+//! its start, at any time. The stream ends after `complete`.
 //!
-//! The id of a log event is the number of its line; `connected`, `status` and `progress` have the number of the line before them. A client
-//! that connects with `Last-Event-ID` (or `?after=`; the header counts) gets the lines above that number. The id of `complete` is `end`:
-//! whoever comes back with it gets 204, which ends an `EventSource` for good.
+//! The id of a log event is the number of its line. `connected`, `status` and `progress` have the
+//! number of the line before them. A client that connects with `Last-Event-ID` (or `?after=`; the
+//! header takes precedence) receives the lines above that number. The id of `complete` is `end`. A
+//! client that returns with it receives 204, which ends an `EventSource` for good.
 //!
-//! A stream without news has a comment every 15 seconds ([`HttpConfig::heartbeat`]). Open streams end when the coordinator shuts down or the
-//! host says so ([`HttpConfig::shutdown_signal`]), so that they do not hold up a graceful shutdown; clients come back and resume.
+//! A silent stream has a comment every 15 seconds ([`HttpConfig::heartbeat`]). Open streams end when
+//! the coordinator shuts down or the host requests it ([`HttpConfig::shutdown_signal`]), so that they
+//! do not delay a graceful shutdown. Clients reconnect and resume.
 
 mod base_path;
 mod config;
@@ -100,3 +128,8 @@ pub mod testing;
 
 pub use self::config::HttpConfig;
 pub use self::router::router;
+
+/// The README, whose example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,8 @@
-//! Tinpot's web UI as files in memory: a pure client of the HTTP API, built from `web/` into `dist/` and embedded at compile time.
+//! Tinpot's web UI as files in memory: a pure client of the HTTP API, built from `web/` into `dist/`
+//! and embedded at compile time.
 //!
-//! It serves nothing itself; `tinpot-http` does with its default feature `ui`. To serve it from a server of your own:
+//! This crate serves nothing itself. `tinpot-http` serves the UI with its default feature `ui`. To
+//! serve it from a server of your own:
 //!
 //! ```
 //! let script = tinpot_ui::file("app.js").expect("the UI has a script");
@@ -20,17 +22,17 @@ use flate2::write::GzEncoder;
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
-/// The name of the page that everything else is loaded by.
+/// The name of the page, which loads all other files.
 pub const INDEX: &str = "index.html";
 
-/// What stands in the page for the path that it is served below.
+/// The placeholder in the page for the path that it is served below.
 const BASE: &str = r#"<base href="./">"#;
 
-/// Smaller files are sent as they are: packing saves less than a packet.
+/// The size from which files are compressed, in bytes. Below it, compression saves less than a packet.
 const GZIP_FROM_BYTES: usize = 512;
 
-// Embedded in debug builds too, since a program should not show something else because it was built in another way. Times of files would make
-// two builds of the same source differ.
+// The files are embedded in debug builds too, so that all builds show the same UI. Their times are
+// fixed, so that two builds of the same source are equal.
 #[derive(RustEmbed)]
 #[folder = "dist/"]
 struct Dist;
@@ -58,56 +60,59 @@ static FILES: LazyLock<BTreeMap<String, File>> = LazyLock::new(|| {
     files.collect()
 });
 
-/// The file of this name, as in `app.js`.
+/// Returns the file with this name, as in `app.js`.
 #[must_use]
 pub fn file(name: &str) -> Option<&'static File> {
     FILES.get(name)
 }
 
-/// The names of all files, sorted.
+/// Returns the names of all files, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FILES.keys().map(String::as_str)
 }
 
-/// The page, for a UI that is served below `base`: an absolute path that ends with `/`, as a browser sees it.
+/// Returns the page for a UI that is served below `base`, which is an absolute path that ends with `/`,
+/// as a browser sees it.
 #[must_use]
 pub fn page(base: &str) -> String {
     let index = file(INDEX).map_or("", |file| std::str::from_utf8(&file.bytes).unwrap_or_default());
     index.replacen(BASE, &format!(r#"<base href="{}">"#, escaped(base)), 1)
 }
 
-/// What tells this content from any other, for the header `ETag`, with quotes: for [`page`], as [`File::etag`] is for files.
+/// Returns the entity tag of some content, with quotes, for the header `ETag`. Pages of [`page`] need
+/// it; files have [`File::etag`].
 #[must_use]
 pub fn etag(content: &[u8]) -> String {
     tag(&Sha256::digest(content))
 }
 
-/// Sixteen bytes of a hash are enough to tell any two contents apart.
+/// Returns a hash as an entity tag. Sixteen bytes suffice to avoid collisions.
 fn tag(hash: &[u8]) -> String {
     let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hash}\"")
 }
 
 impl File {
-    /// What is in it.
+    /// Returns the content.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What it is, for the header `Content-Type`.
+    /// Returns the media type, for the header `Content-Type`.
     #[must_use]
     pub fn content_type(&self) -> &'static str {
         self.content_type
     }
 
-    /// What tells its content from any other, for the header `ETag`, with quotes.
+    /// Returns the entity tag, with quotes, for the header `ETag`.
     #[must_use]
     pub fn etag(&self) -> &str {
         &self.etag
     }
 
-    /// It in gzip, packed when first asked for and kept; `None` where that would not be smaller.
+    /// Returns the content in gzip, which is compressed on the first call and kept; `None` if it would
+    /// not be smaller.
     #[must_use]
     pub fn gzip(&self) -> Option<&[u8]> {
         self.gzip.get_or_init(|| gzip(&self.bytes)).as_deref()
@@ -123,7 +128,7 @@ fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
     encoder.finish().ok().filter(|packed| packed.len() < bytes.len())
 }
 
-/// Text as the value of an attribute.
+/// Escapes text as the value of an attribute.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -154,6 +159,11 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
+/// The README, whose example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -161,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_a_place_for_the_path_and_names_only_files_that_are_there() {
+    fn the_page_has_a_placeholder_for_its_path_and_loads_existing_files_only() {
         let index = std::str::from_utf8(file(INDEX).unwrap().bytes()).unwrap();
         assert_eq!(index.matches(BASE).count(), 1);
         // Nothing that the page loads may come before the path that it is loaded from.
@@ -169,7 +179,7 @@ mod tests {
         let mut named = 0;
         for rest in index.split("\"ui/").skip(1) {
             let name = rest.split('"').next().unwrap();
-            assert!(file(name).is_some(), "the page loads {name}, which is not among the files");
+            assert!(file(name).is_some(), "the page loads {name}, which does not exist");
             named += 1;
         }
         assert!(named >= 2, "a page without a script and a style shows nothing");
@@ -189,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_loaded_from_elsewhere() {
+    fn nothing_is_loaded_from_other_hosts() {
         for name in names().filter(|name| name.ends_with(".html") || name.ends_with(".css")) {
             let text = std::str::from_utf8(file(name).unwrap().bytes()).unwrap();
             for remote in
@@ -227,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_is_small() {
+    fn the_ui_is_small() {
         let sent = |file: &File| file.gzip().map_or(file.bytes().len(), <[u8]>::len);
         let bytes: usize = names().map(|name| sent(file(name).unwrap())).sum();
-        assert!(bytes < 100_000, "{bytes} bytes are sent to whoever opens it first");
+        assert!(bytes < 100_000, "a first visit transfers {bytes} bytes");
     }
 
     #[test]
-    fn what_is_large_is_packed_and_what_does_not_shrink_is_not() {
+    fn large_files_are_compressed_unless_they_do_not_shrink() {
         assert!(gzip(&[b'a'; 4096]).unwrap().len() < 100);
         assert!(gzip(&[b'a'; 100]).is_none());
         let packed = gzip(&[b'a'; 4_000_000]).unwrap();

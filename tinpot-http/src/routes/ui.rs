@@ -1,4 +1,8 @@
-//! The web UI: its page at `/` and at every path that it knows itself, its files below `/ui/`, and one execution for the frames of other pages.
+//! The web UI: its page at `/` and at every path that the page may know, its files below `/ui/`, and
+//! the view of one execution for frames of other pages.
+//!
+//! Not a crate for static files: the page depends on the base path, its headers on the configuration,
+//! and deep links on `Accept`.
 
 use std::sync::Arc;
 
@@ -15,14 +19,16 @@ use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::router::{App, unknown_route};
 
-/// What the page may do, but for who may frame it. Nothing is loaded from or sent to elsewhere, and nothing in the page itself is run.
+/// The content security policy, without the pages that may frame it. Nothing is loaded from or sent
+/// to other hosts, and no inline code runs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors ";
 
-/// The headers of a request that a page depends on.
+/// The request headers that a page depends on.
 const VARY: &str = "accept, x-forwarded-prefix";
 
-/// What is never a page: a mistyped path of the API is told so, also to a browser.
+/// The first segments of paths that are never pages: a mistyped path of the API is an error, also in
+/// a browser.
 const NEVER_PAGES: &[&str] = &["api", "embed", "health", "openapi.json", "ready", "ui"];
 
 pub(crate) fn routes(config: &HttpConfig) -> Router<Arc<App>> {
@@ -50,7 +56,8 @@ fn policy(ancestors: &str) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
 }
 
-/// The origins as a list of sources. What is none would end the list, or the header.
+/// Returns the origins as a list of sources. Invalid ones are skipped, since they could end the list
+/// or the header.
 fn ancestors(origins: &[String]) -> String {
     let fits = |origin: &&String| {
         let fits = !origin.is_empty()
@@ -58,7 +65,7 @@ fn ancestors(origins: &[String]) -> String {
         if !fits {
             tracing::warn!(
                 origin,
-                "is left out of embed_parents: an origin is like https://wiki.example.org"
+                "skipping an invalid origin in embed_parents; use one like https://wiki.example.org"
             );
         }
         fits
@@ -84,7 +91,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 }
 
 impl Asked {
-    /// Whether a browser asks for a page, at a path that the UI may know: it says itself when it does not.
+    /// Returns true if a browser requests a page at a path that the UI may know. The page itself reports
+    /// unknown paths.
     fn wants_page(&self) -> bool {
         let first = self.seen.path().trim_start_matches('/').split('/').next().unwrap_or_default();
         let accepted = self.headers.get_all(header::ACCEPT).iter();
@@ -96,10 +104,13 @@ impl Asked {
 
     fn page(&self, policy: &HeaderValue) -> Response {
         let Some(index) = tinpot_ui::file(tinpot_ui::INDEX) else {
-            return ApiError::new(StatusCode::NOT_FOUND, "the web UI was built without its page")
-                .into_response();
+            return ApiError::new(
+                StatusCode::NOT_FOUND,
+                "page not found: the web UI was built without it",
+            )
+            .into_response();
         };
-        // As it is: it is small, and another one below each path.
+        // Not compressed: it is small, and differs by base path.
         let page = tinpot_ui::page(&format!("{}/", self.base_path.0));
         let etag = tinpot_ui::etag(page.as_bytes());
         let mut response = if unchanged(&self.headers, &etag) {
@@ -112,7 +123,7 @@ impl Asked {
         common(headers, &etag);
         headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-        // Whether a path is a page depends on what is accepted, and what is in it on where a proxy says it is.
+        // The page depends on the accepted types, and on the prefix that a proxy removed.
         headers.insert(header::VARY, HeaderValue::from_static(VARY));
         response
     }
@@ -128,7 +139,7 @@ async fn file(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    // The page alone would look for its files in the wrong place.
+    // The page below `/ui/` would request its files at wrong paths.
     let name = path.map_or(String::new(), |Path(FileName { file })| file);
     let found = tinpot_ui::file(&name).filter(|_| name != tinpot_ui::INDEX);
     let Some(file) = found else { return Err(unknown_route(uri).await) };
@@ -152,9 +163,9 @@ async fn file(
     Ok(response)
 }
 
-/// Files have no hash in their names, so browsers ask each time whether theirs is still the one.
+/// Adds the headers of all files. Their names have no hash, so browsers revalidate them each time.
 fn common(headers: &mut HeaderMap, etag: &str) {
-    // The content is the same whether it is packed or not: the tag is weak.
+    // The tag is weak, since it is the same for the compressed and the plain file.
     if let Ok(etag) = HeaderValue::try_from(format!("W/{etag}")) {
         headers.insert(header::ETAG, etag);
     }
@@ -162,7 +173,7 @@ fn common(headers: &mut HeaderMap, etag: &str) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-/// Whether the client has this content already.
+/// Returns true if the client has this content already.
 fn unchanged(headers: &HeaderMap, etag: &str) -> bool {
     let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
     tags.flat_map(|tags| tags.split(','))

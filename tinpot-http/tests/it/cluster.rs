@@ -58,7 +58,7 @@ pub(crate) struct Cluster {
     gate: watch::Sender<bool>,
 }
 
-/// What the router answered.
+/// An answer of the router.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -281,7 +281,7 @@ impl JsonSchema for Parameters {
     }
 }
 
-/// Outcomes that closures cannot have: a traceback, a result that somebody has laid out, an end because it was asked to.
+/// Outcomes that closures cannot have: a traceback, a result with line ends, an end by cancellation.
 #[derive(Debug)]
 struct Special(watch::Sender<Arc<ActionSet>>);
 

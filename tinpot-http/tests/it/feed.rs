@@ -86,7 +86,7 @@ async fn several_executions_are_followed_from_where_each_is_known() {
     let (lines, others) = followed(&mut late, &live).await;
     assert_eq!(lines, [1, 2]);
     assert_eq!((&*others[0], &**others.last().unwrap()), ("status", "complete"));
-    // Everything is told: the stream stays, since its page is still there.
+    // All events were sent. The stream stays open, since its page is.
     let again = cluster.submit("gate", "{}").await;
     let mut other = open(&server, &format!("log={again}:1")).await;
     let (lines, _) = followed(&mut other, &again).await;

@@ -42,7 +42,7 @@ async fn a_log_is_read_page_by_page() {
 #[tokio::test]
 async fn a_page_is_bounded_in_bytes_and_says_where_to_go_on() {
     let cluster = Cluster::start().await;
-    // About 110 bytes of JSON a line: 100,000 of them are several pages, whatever the limit says.
+    // About 110 bytes of JSON per line: 100,000 lines are several pages, regardless of the limit.
     let id = cluster.run("write", r#"{"parameters":{"count":100000}}"#).await;
     let (mut after, mut pages) = (0, 0);
     loop {
@@ -77,7 +77,7 @@ async fn a_log_is_downloaded_as_text() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_named() {
+async fn invalid_queries_are_refused_by_name() {
     let cluster = Cluster::start().await;
     let id = cluster.run("refuse", "").await;
     let rows = [

@@ -13,6 +13,7 @@ mod fuzzed;
 mod health;
 mod log_parts;
 mod logs;
+mod messages;
 mod openapi;
 mod operations;
 mod parameters;

@@ -1,4 +1,4 @@
-//! The API's description of itself, held against the API.
+//! The OpenAPI document, checked against the answers of the API.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, events, serve};
 use crate::cluster::{Answer, Cluster};
 
-/// Where the document lies from which the types of clients are made.
+/// The copy of the document, from which clients generate their types.
 const COPY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
 
 async fn document(cluster: &Cluster) -> Value {
@@ -18,7 +18,7 @@ async fn document(cluster: &Cluster) -> Value {
     answer.json()
 }
 
-/// Refuses what a shape does not name, so that the document is complete.
+/// Refuses fields that a schema does not name, so that the document must be complete.
 fn exact(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -58,14 +58,17 @@ impl Shapes {
     }
 }
 
-/// What the document says of this answer.
+/// Asserts that an answer is as the document describes it.
 #[track_caller]
-fn is_as_said(document: &Value, method: &str, path: &str, answer: &Answer) {
+fn assert_described(document: &Value, method: &str, path: &str, answer: &Answer) {
     let status = answer.status.as_str();
-    let said = &document["paths"][path][method]["responses"][status];
-    assert!(said.is_object(), "{method} {path} answered {status}, which is not in the document");
+    let described = &document["paths"][path][method]["responses"][status];
+    assert!(
+        described.is_object(),
+        "{method} {path} answered {status}, which is not in the document"
+    );
     let content_type = answer.header("content-type").split(';').next().unwrap();
-    let schema = &said["content"][content_type]["schema"];
+    let schema = &described["content"][content_type]["schema"];
     assert!(schema.is_object(), "{method} {path} {status}: {content_type} is not in the document");
     if content_type == "application/json" {
         Shapes::of(document).fits(schema, &answer.json());
@@ -108,14 +111,14 @@ async fn every_path_is_served_and_every_operation_has_a_name_and_a_summary() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let name = operation["operationId"].as_str().unwrap();
-            assert!(names.insert(name), "{name} is there twice");
-            assert!(operation["summary"].is_string(), "{method} {path} says nothing");
+            assert!(names.insert(name), "{name} is not unique");
+            assert!(operation["summary"].is_string(), "{method} {path} has no summary");
         }
     }
 }
 
 #[tokio::test]
-async fn every_shape_that_is_named_is_there() {
+async fn every_schema_that_is_referred_to_exists() {
     fn names<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
         match value {
             Value::Object(object) => {
@@ -131,12 +134,12 @@ async fn every_shape_that_is_named_is_there() {
     names(&document, &mut found);
     assert!(found.contains("#/components/schemas/Error"), "{found:?}");
     for name in found {
-        assert!(document.pointer(&name[1..]).is_some(), "there is no {name}");
+        assert!(document.pointer(&name[1..]).is_some(), "{name} is missing");
     }
 }
 
 #[tokio::test]
-async fn answers_are_as_said() {
+async fn answers_match_the_document() {
     let cluster = Cluster::start().await;
     let document = document(&cluster).await;
     let done = cluster
@@ -156,7 +159,7 @@ async fn answers_are_as_said() {
         for part in ["", "/status", "/logs", "/spans", "/summary", "/artifacts"] {
             let answer = cluster.get(&format!("/api/executions/{id}{part}")).await;
             assert_eq!(answer.status, 200, "{answer:?}");
-            is_as_said(&document, "get", &format!("/api/executions/{{id}}{part}"), &answer);
+            assert_described(&document, "get", &format!("/api/executions/{{id}}{part}"), &answer);
         }
     }
     let lists = [
@@ -171,10 +174,20 @@ async fn answers_are_as_said() {
         "/openapi.json",
     ];
     for path in lists {
-        is_as_said(&document, "get", path, &cluster.get(path).await);
+        assert_described(&document, "get", path, &cluster.get(path).await);
     }
-    is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=2").await);
-    is_as_said(&document, "get", "/api/executions", &cluster.get("/api/executions?limit=x").await);
+    assert_described(
+        &document,
+        "get",
+        "/api/executions",
+        &cluster.get("/api/executions?limit=2").await,
+    );
+    assert_described(
+        &document,
+        "get",
+        "/api/executions",
+        &cluster.get("/api/executions?limit=x").await,
+    );
     for query in [
         "logs?tail=true",
         "logs?before=7&limit=2",
@@ -183,54 +196,64 @@ async fn answers_are_as_said() {
     ] {
         let answer = cluster.get(&format!("/api/executions/{done}/{query}")).await;
         let path = query.split('?').next().unwrap();
-        is_as_said(&document, "get", &format!("/api/executions/{{id}}/{path}"), &answer);
+        assert_described(&document, "get", &format!("/api/executions/{{id}}/{path}"), &answer);
     }
     let text = cluster.get(&format!("/api/executions/{done}/logs?format=text")).await;
-    is_as_said(&document, "get", "/api/executions/{id}/logs", &text);
+    assert_described(&document, "get", "/api/executions/{id}/logs", &text);
     let artifact = cluster.get(&format!("/api/executions/{done}/artifacts/1.1")).await;
-    is_as_said(&document, "get", "/api/executions/{id}/artifacts/{artifact}", &artifact);
+    assert_described(&document, "get", "/api/executions/{id}/artifacts/{artifact}", &artifact);
     for (body, action) in [
         (r#"{"parameters":{"a":1,"b":2}}"#, "add"),
         (r#"{"parameters":{"a":"x"}}"#, "add"),
         ("{", "add"),
         ("{}", "explode"),
-        ("{}", "nobody"),
+        ("{}", "nothing"),
     ] {
         for way in ["execute", "sync_execute"] {
             let answer = cluster.post(&format!("/api/actions/{action}/{way}"), body).await;
-            is_as_said(&document, "post", &format!("/api/actions/{{name}}/{way}"), &answer);
+            assert_described(&document, "post", &format!("/api/actions/{{name}}/{way}"), &answer);
         }
     }
     let slow = cluster.post("/api/actions/gate/sync_execute?timeout=0.01", "{}").await;
     assert_eq!(slow.status, 504);
-    is_as_said(&document, "post", "/api/actions/{name}/sync_execute", &slow);
+    assert_described(&document, "post", "/api/actions/{name}/sync_execute", &slow);
     for id in [&running, &done, &waiting] {
         let answer = cluster.post(&format!("/api/executions/{id}/cancel"), "").await;
-        is_as_said(&document, "post", "/api/executions/{id}/cancel", &answer);
+        assert_described(&document, "post", "/api/executions/{id}/cancel", &answer);
     }
-    is_as_said(&document, "get", "/api/actions/{name}", &cluster.get("/api/actions/add").await);
-    is_as_said(&document, "get", "/api/actions/{name}", &cluster.get("/api/actions/nobody").await);
+    assert_described(
+        &document,
+        "get",
+        "/api/actions/{name}",
+        &cluster.get("/api/actions/add").await,
+    );
+    assert_described(
+        &document,
+        "get",
+        "/api/actions/{name}",
+        &cluster.get("/api/actions/nothing").await,
+    );
     let again = cluster
         .post(&format!("/api/executions/{done}/rerun"), r#"{"options":{"priority":3}}"#)
         .await;
     assert_eq!(again.status, 202);
-    is_as_said(&document, "post", "/api/executions/{id}/rerun", &again);
+    assert_described(&document, "post", "/api/executions/{id}/rerun", &again);
     for verb in ["pause", "resume"] {
         let queue = cluster.post(&format!("/api/queues/default/{verb}"), "").await;
         assert_eq!(queue.status, 200);
-        is_as_said(&document, "post", &format!("/api/queues/{{name}}/{verb}"), &queue);
+        assert_described(&document, "post", &format!("/api/queues/{{name}}/{verb}"), &queue);
     }
     let workers = cluster.get("/api/workers").await.json();
     let worker = workers["workers"][0]["id"].as_str().unwrap();
-    let sent_home = cluster.post(&format!("/api/workers/{worker}/drain"), "").await;
-    assert_eq!(sent_home.status, 202);
-    is_as_said(&document, "post", "/api/workers/{id}/drain", &sent_home);
+    let drained = cluster.post(&format!("/api/workers/{worker}/drain"), "").await;
+    assert_eq!(drained.status, 202);
+    assert_described(&document, "post", "/api/workers/{id}/drain", &drained);
     let cancelled = cluster.get(&format!("/api/executions/{waiting}")).await;
-    is_as_said(&document, "get", "/api/executions/{id}", &cancelled);
+    assert_described(&document, "get", "/api/executions/{id}", &cancelled);
 }
 
 #[tokio::test]
-async fn events_are_as_said() {
+async fn events_match_the_document() {
     let cluster = Cluster::start().await;
     let shapes = Shapes::of(&document(&cluster).await);
     let stop = tokio::sync::watch::channel(false);
@@ -253,7 +276,7 @@ async fn events_are_as_said() {
 }
 
 #[tokio::test]
-async fn what_is_submitted_as_said_is_accepted() {
+async fn submissions_that_match_the_document_are_accepted() {
     let cluster = Cluster::start().await;
     let shapes = Shapes::of(&document(&cluster).await);
     let bodies = [
@@ -270,7 +293,7 @@ async fn what_is_submitted_as_said_is_accepted() {
 }
 
 #[tokio::test]
-async fn events_of_a_page_are_as_said() {
+async fn events_of_the_feed_match_the_document() {
     let cluster = Cluster::start().await;
     let shapes = Shapes::of(&document(&cluster).await);
     let stop = tokio::sync::watch::channel(false);

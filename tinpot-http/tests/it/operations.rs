@@ -1,4 +1,4 @@
-//! What operators see and do: queues, workers, counts, running things again.
+//! The operations of operators: queues, workers, counts, reruns.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -63,7 +63,7 @@ async fn a_worker_is_sent_home() {
     let action = cluster.get("/api/actions/add").await.json();
     assert_eq!(action["available"], false);
     assert!(action["unavailable"].as_str().unwrap().contains("about to end"), "{action}");
-    cluster.post("/api/workers/nobody-12345678/drain", "").await.detail(404);
+    cluster.post("/api/workers/unknown-12345678/drain", "").await.detail(404);
     cluster.post("/api/workers/no%20id/drain", "").await.detail(404);
 }
 
@@ -105,7 +105,7 @@ async fn what_was_run_is_run_again() {
         json!({"execution_id": id, "action_name": "typed", "status": "submitted", "stream_url": stream})
     );
     let given = outcome(&cluster, id).await;
-    // The worker puts stars in place of what it was told is secret; that it got something there shows in the length of what it was given.
+    // The worker masks secrets with stars; the length shows that it received the value.
     assert!(given.value().unwrap().as_str().contains("\"days\": 3"), "{given:?}");
     let again = cluster.get(&format!("/api/executions/{id}")).await.json();
     assert_eq!(again["parameters"], json!({"days": 3, "password": "***"}));
@@ -140,7 +140,7 @@ async fn who_asked_is_shown_and_found() {
     let sum = r#""parameters": {"a": 1, "b": 2}"#;
     let option =
         cluster.run("add", &format!(r#"{{{sum}, "options": {{"requested_by": "Änne"}}}}"#)).await;
-    let nobody = cluster.run("add", &format!("{{{sum}}}")).await;
+    let anonymous = cluster.run("add", &format!("{{{sum}}}")).await;
     let with_header = |value: &str, body: String| {
         Request::post("/api/actions/add/sync_execute")
             .header("content-type", "application/json")
@@ -150,12 +150,12 @@ async fn who_asked_is_shown_and_found() {
     };
     let header = cluster.request(with_header(" Änne ", format!("{{{sum}}}"))).await.json();
     let header = header["execution_id"].as_str().unwrap().to_owned();
-    // A proxy says so when nobody has logged in.
+    // A proxy sends an empty header for users without a login.
     let empty = cluster.request(with_header("", format!("{{{sum}}}"))).await;
     assert_eq!(empty.status, StatusCode::OK, "{empty:?}");
     let view = cluster.get(&format!("/api/executions/{header}")).await.json();
     assert_eq!(view["requested_by"], "Änne");
-    let view = cluster.get(&format!("/api/executions/{nobody}")).await.json();
+    let view = cluster.get(&format!("/api/executions/{anonymous}")).await.json();
     assert_eq!(view.get("requested_by"), Some(&Value::Null));
     assert_eq!(listed(&cluster, "requested_by=%C3%84nne").await, [header, option]);
     let list = cluster.get("/api/executions?requested_by=%C3%84nne").await.json();

@@ -15,7 +15,7 @@ async fn cluster() -> Cluster {
     Cluster::on(network, coordinator, HttpConfig::default().max_body_bytes(40_000_000)).await
 }
 
-/// What HTTP says is wrong; the SDK says the same.
+/// Returns the violations by HTTP, which are those of the SDK.
 async fn errors(cluster: &Cluster, parameters: &str) -> Vec<String> {
     let body = format!("{{\"parameters\":{parameters}}}");
     let by_http = cluster.post(EXECUTE, body).await.errors();

@@ -81,14 +81,14 @@ async fn a_client_goes_on_where_it_was_in_the_middle_of_a_chunk() {
 }
 
 #[tokio::test]
-async fn whoever_comes_back_after_the_end_is_told_to_stay_away() {
+async fn a_client_that_returns_after_the_end_receives_204() {
     let cluster = Cluster::start().await;
     let id = cluster.run("write", r#"{"parameters":{"count":3}}"#).await;
     let all = stream(&cluster, &id, None, "").await;
     let last = events(all.text()).pop().unwrap();
     let again = stream(&cluster, &id, Some(&last.id), "").await;
     assert_eq!((again.status.as_u16(), again.body.len()), (204, 0));
-    // One that saw every line, and was cut off before the end, is told the end.
+    // A client that saw every line, and was cut off before the end, receives the end.
     let cut = stream(&cluster, &id, Some("3"), "").await;
     let kinds: Vec<_> = events(cut.text()).iter().map(|event| event.data["type"].clone()).collect();
     assert_eq!(kinds, ["connected", "complete"]);

@@ -57,7 +57,7 @@ async fn what_happens_is_seen_while_it_happens_by_all_who_watch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_lines_arrive_in_order_and_a_client_that_does_not_read_holds_up_nobody()
+async fn a_hundred_thousand_lines_arrive_in_order_and_a_client_that_does_not_read_delays_no_other()
 {
     let cluster = Cluster::start().await;
     let (_stop, stopped) = watch::channel(false);
@@ -82,7 +82,7 @@ async fn a_hundred_thousand_lines_arrive_in_order_and_a_client_that_does_not_rea
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_stream_says_that_it_lives() {
+async fn a_silent_stream_sends_heartbeats() {
     let cluster = Cluster::start().await;
     let id = cluster.submit("gate", "").await;
     cluster.wrote(&id, 1).await;
@@ -90,7 +90,7 @@ async fn a_silent_stream_says_that_it_lives() {
     let response = cluster.router.clone().oneshot(request).await.unwrap();
     let mut body = response.into_body().into_data_stream();
     let mut next = async || within(body.next()).await.unwrap().unwrap();
-    // Whatever there is to say first.
+    // The first events.
     let mut before = Instant::now();
     while next().await != ": heartbeat\n\n" {
         before = Instant::now();

@@ -46,7 +46,7 @@ async fn the_page_knows_the_path_that_it_is_below() {
     ];
     for (mount, router) in rows {
         let base = format!("{mount}/");
-        let paths = ["/actions", "/actions/odd%20name%2F1", "/executions/0198/", "/nobody/knows"];
+        let paths = ["/actions", "/actions/odd%20name%2F1", "/executions/0198/", "/no/such/page"];
         for path in paths {
             is_page(&browse(&router, &format!("{mount}{path}?x=1")).await, &base);
         }
@@ -59,7 +59,7 @@ async fn the_page_knows_the_path_that_it_is_below() {
     }
 }
 
-/// `Router::nest` does not match it; whoever wants it nests a service.
+/// `Router::nest` does not match it; hosts that need it nest a service.
 #[tokio::test]
 async fn a_nested_service_has_its_page_with_and_without_a_last_slash() {
     let cluster = Cluster::start().await;
@@ -89,9 +89,9 @@ async fn what_is_no_page_is_told_as_before() {
         assert!(detail.contains("not found"), "{path}: {detail}");
     }
     // A program that asks for anything wants no page.
-    ask(router, Method::GET, "/nobody/knows", &[("accept", "*/*")]).await.detail(404);
-    ask(router, Method::GET, "/nobody/knows", &[]).await.detail(404);
-    ask(router, Method::POST, "/nobody/knows", BROWSER).await.detail(404);
+    ask(router, Method::GET, "/no/such/page", &[("accept", "*/*")]).await.detail(404);
+    ask(router, Method::GET, "/no/such/page", &[]).await.detail(404);
+    ask(router, Method::POST, "/no/such/page", BROWSER).await.detail(404);
     ask(router, Method::POST, "/", BROWSER).await.detail(405);
     assert_eq!(browse(router, "/health").await.header("content-type"), "application/json");
 }

@@ -28,7 +28,7 @@ fn is_of_other_type(fault: &Fault<'_>, here: &str) -> bool {
     of_type && fault.instance_path == here
 }
 
-/// A constant right below is how alternatives are told apart.
+/// Returns true if a constant at the top of the value differs: constants tell alternatives apart.
 fn is_of_other_kind(fault: &Fault<'_>, here: &str) -> bool {
     let place = &fault.instance_path;
     let depth = place[here.len().min(place.len())..].matches('/').count();
