@@ -1,6 +1,7 @@
-//! How fast a broker is for Tinpot: round trips one by one, and frames as fast as they go.
+//! Measures a broker: round trips one by one, and frames as fast as possible.
 //!
-//! `cargo run --release -p tinpot-mqtt --example link_speed -- mqtt://127.0.0.1:1883 [frames] [bytes]`
+//! `cargo run --release -p tinpot-mqtt --example link_speed -- mqtt://127.0.0.1:1883 [frames]
+//! [bytes]`
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Sends `frames`, with a window of 1000 under way, and answers how many did not arrive.
+/// Sends `frames` with a window of 1,000, and returns the number that did not arrive.
 async fn stream(
     sender: &MqttTransport,
     to: &Address,

@@ -1,10 +1,10 @@
-//! Where a broker is: the URL.
+//! The URL of a broker.
 
 use std::fmt;
 
-use crate::error::Problem;
+use crate::error::MqttError;
 
-/// How the bytes travel.
+/// The protocol below MQTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Tcp,
@@ -28,14 +28,14 @@ impl Scheme {
     }
 }
 
-/// A broker's URL, taken apart. Its secrets stay out of `Debug` and `Display`.
+/// A parsed URL of a broker. `Debug` and `Display` leave its secrets out.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct BrokerAddress {
     pub(crate) scheme: Scheme,
     /// Without the brackets of an IPv6 address.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// For WebSockets only; begins with `/`.
+    /// The path of a WebSocket; begins with `/`.
     pub(crate) path: String,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<String>,
@@ -57,15 +57,15 @@ impl fmt::Debug for BrokerAddress {
     }
 }
 
-fn bad(why: impl Into<String>) -> Problem {
-    Problem::Url(why.into())
+fn bad(why: impl Into<String>) -> MqttError {
+    MqttError::Url(why.into())
 }
 
 impl BrokerAddress {
-    /// Takes a URL apart: `mqtt://user:password@host:1883`, `wss://host/path`.
+    /// Parses a URL: `mqtt://user:password@host:1883`, `wss://host/path`.
     ///
-    /// What it says of a bad one never repeats more than scheme, host and port: a password may be anywhere else.
-    pub(crate) fn parse(url: &str) -> Result<Self, Problem> {
+    /// Errors repeat at most scheme, host and port: a password may be anywhere else.
+    pub(crate) fn parse(url: &str) -> Result<Self, MqttError> {
         let (scheme, rest) = url
             .split_once("://")
             .ok_or_else(|| bad("there is no scheme; write it as mqtt://host:1883"))?;
@@ -95,7 +95,7 @@ impl BrokerAddress {
         let (user, password) = login.map_or(Ok((None, None)), parse_login)?;
         let (host, port) = parse_place(place, scheme)?;
         let path = match scheme {
-            // The path that brokers and proxies agree on, mostly.
+            // The path that most brokers and proxies use.
             Scheme::Ws | Scheme::Wss if matches!(path, "" | "/") => "/mqtt",
             Scheme::Ws | Scheme::Wss => path,
             Scheme::Tcp | Scheme::Tls if matches!(path, "" | "/") => "",
@@ -108,14 +108,14 @@ impl BrokerAddress {
         Ok(Self { scheme, host, port, path: path.to_owned(), user, password })
     }
 
-    /// The URL of a WebSocket, without the secrets.
+    /// Returns the URL of a WebSocket, without the secrets.
     pub(crate) fn websocket_url(&self) -> String {
         let scheme = if self.scheme == Scheme::Wss { "wss" } else { "ws" };
         format!("{scheme}://{self}{}", self.path)
     }
 }
 
-fn parse_login(login: &str) -> Result<(Option<String>, Option<String>), Problem> {
+fn parse_login(login: &str) -> Result<(Option<String>, Option<String>), MqttError> {
     let (user, password) = match login.split_once(':') {
         Some((user, password)) => (user, Some(password)),
         None => (login, None),
@@ -127,7 +127,7 @@ fn parse_login(login: &str) -> Result<(Option<String>, Option<String>), Problem>
     Ok((Some(decode(user, "user name")?), password))
 }
 
-fn parse_place(place: &str, scheme: Scheme) -> Result<(String, u16), Problem> {
+fn parse_place(place: &str, scheme: Scheme) -> Result<(String, u16), MqttError> {
     let (host, port) = if let Some(rest) = place.strip_prefix('[') {
         let (host, after) = rest
             .split_once(']')
@@ -169,8 +169,8 @@ fn parse_place(place: &str, scheme: Scheme) -> Result<(String, u16), Problem> {
     Ok((host.to_owned(), port))
 }
 
-/// Undoes percent encoding, as in `p%40ss`.
-fn decode(text: &str, what: &str) -> Result<String, Problem> {
+/// Decodes percent encoding, as in `p%40ss`.
+fn decode(text: &str, what: &str) -> Result<String, MqttError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

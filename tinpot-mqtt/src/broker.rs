@@ -1,7 +1,8 @@
 //! An MQTT 5 broker within the process.
 //!
-//! For one machine, for tests and for trying things out: it keeps everything in memory and speaks plain TCP. A fleet on several machines is
-//! better served by a broker that has TLS and access lists.
+//! For one machine, for tests and for trying things out: it keeps everything in memory and speaks
+//! plain TCP. A fleet on several machines is better served by a broker that has TLS and access
+//! lists.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,12 +14,13 @@ use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
 use tinpot_core::Result;
 use tokio::task::JoinHandle;
 
-use crate::error::Problem;
+use crate::error::MqttError;
 
 /// Packets of more than the largest frame of a transport and its topic are refused.
 const MAX_PACKET_BYTES: usize = 65 * 1024 * 1024;
 
-/// Frames that wait for one client that does not read; more are dropped. As many as wait in a transport.
+/// Frames that wait for one client that does not read; more are dropped. As many as wait in a
+/// transport.
 const CLIENT_FRAMES: usize = 4096;
 
 /// Sets up a [`Broker`]; made by [`Broker::builder`].
@@ -40,34 +42,36 @@ impl fmt::Debug for BrokerBuilder {
 }
 
 impl BrokerBuilder {
-    /// Where to listen: `127.0.0.1` and a free port by default; port 0 takes a free one.
+    /// Sets the address to listen at; by default `127.0.0.1` with a free port. Port 0 takes a free
+    /// one.
     ///
-    /// An address that other machines can reach needs at least one [`user`](Self::user): who can publish here runs actions.
+    /// An address that other machines can reach needs at least one [`user`](Self::user): a client
+    /// that can publish here can run actions.
     pub fn bind(mut self, address: impl Into<SocketAddr>) -> Self {
         self.address = address.into();
         self
     }
 
-    /// Lets `name` in with `password`, and nobody without a name any more. May be called several times.
+    /// Adds a user. With at least one, clients without a user are refused.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.users.push((name.into(), password.into()));
         self
     }
 
-    /// Takes the address and begins to serve.
+    /// Binds the address and starts to serve.
     ///
     /// # Errors
-    /// `InvalidInput` for an address that others can reach without any user, or a user that cannot be; `Unavailable` when the address
-    /// cannot be taken.
+    /// `InvalidInput` for an address that other machines can reach without any user, or for a user
+    /// name that is not possible; `Unavailable` if the address cannot be bound.
     pub async fn start(self) -> Result<Broker> {
         Ok(self.serve().await?)
     }
 
-    async fn serve(self) -> Result<Broker, Problem> {
+    async fn serve(self) -> Result<Broker, MqttError> {
         let address = self.address;
         if !address.ip().is_loopback() && self.users.is_empty() {
-            return Err(Problem::Option(format!(
-                "a broker at {address} can be reached from other machines, and who reaches it can run actions: name a user, or listen at 127.0.0.1"
+            return Err(MqttError::Option(format!(
+                "a broker at {address} must have a user: other machines can reach it, and clients can run actions; add a user or listen at 127.0.0.1"
             )));
         }
         let mut config = BrokerConfig::new()
@@ -80,12 +84,12 @@ impl BrokerBuilder {
         config.storage_config = StorageConfig { enable_persistence: false, ..StorageConfig::new() };
         let mut broker = MqttBroker::with_config(config)
             .await
-            .map_err(|error| Problem::Bind { address, why: error.to_string() })?;
+            .map_err(|error| MqttError::Bind { address, why: error.to_string() })?;
         if !self.users.is_empty() {
             let provider = PasswordAuthProvider::new().with_anonymous(false);
             for (name, password) in &self.users {
                 provider.add_user(name, password).map_err(|error| {
-                    Problem::Option(format!("the user {name:?} is not possible: {error}"))
+                    MqttError::Option(format!("the user {name:?} is not possible: {error}"))
                 })?;
             }
             broker = broker.with_auth_provider(Arc::new(provider));
@@ -98,7 +102,7 @@ impl BrokerBuilder {
                 tracing::error!(%error, "the broker ended");
             }
         });
-        // Before that, it would not hear that it is to stop.
+        // Until then, the broker would miss a shutdown.
         let _ = ready.wait_for(|ready| *ready).await;
         Ok(Broker { address, stop, task })
     }
@@ -120,17 +124,17 @@ impl fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// A broker for this machine alone, unless told otherwise.
+    /// Returns a builder for a broker that only this machine can reach.
     pub fn builder() -> BrokerBuilder {
         BrokerBuilder { address: (Ipv4Addr::LOCALHOST, 0).into(), users: Vec::new() }
     }
 
-    /// Where it listens, with the port that it took.
+    /// Returns the address at which the broker listens, with its port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL for transports on this machine, without user and password.
+    /// Returns the URL for transports on this machine, without user and password.
     pub fn url(&self) -> String {
         let mut address = self.address;
         if address.ip().is_unspecified() {
@@ -139,7 +143,7 @@ impl Broker {
         format!("mqtt://{address}")
     }
 
-    /// Ends every connection and gives the address back. Takes up to 5 s when a client does not let go.
+    /// Ends every connection and frees the address. Takes up to 5 s if a client does not close.
     pub async fn shutdown(mut self) {
         self.stop.shutdown();
         let _ = (&mut self.task).await;
@@ -148,7 +152,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        // Dropping what it runs on tells its own tasks to end.
+        // Its own tasks end with this one.
         self.task.abort();
     }
 }

@@ -1,4 +1,4 @@
-//! What can be set before connecting.
+//! The settings of a transport.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tinpot_core::{Result, WorkerId};
 
 use crate::address::BrokerAddress;
 use crate::connection::ConnectionConfig;
-use crate::error::Problem;
+use crate::error::MqttError;
 use crate::tls::{self, ClientIdentity};
 use crate::topics::check_namespace;
 use crate::transport::MqttTransport;
@@ -17,9 +17,9 @@ const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(5);
 const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(u16::MAX as u64);
 
 const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
-/// What the contract of a transport asks for.
+/// The size that the contract of a transport asks for.
 const SMALLEST_MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
-/// As many bytes as large frames may take while they wait.
+/// The bytes that large frames may take while they wait.
 const LARGEST_MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
 /// Sets up an [`MqttTransport`]; made by [`MqttTransport::builder`].
@@ -69,40 +69,43 @@ impl MqttTransportBuilder {
         }
     }
 
-    /// What every topic begins with, `tinpot` by default: up to 200 of `A-Z a-z 0-9 . _ -` in levels parted by `/`.
+    /// Sets the first part of every topic; `tinpot` by default. Up to 200 of `A-Z a-z 0-9 . _ -`,
+    /// in levels separated by `/`.
     ///
-    /// Coordinator and workers of one namespace find each other; those of another are not seen.
+    /// Participants of one namespace see each other and those of no other.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// Who writes through this transport, for a worker: frames to the coordinator go to a topic of this worker's own, which a broker can
-    /// check. A transport without it, such as the coordinator's, makes up a name.
+    /// Sets the worker that uses this transport. Its frames to the coordinator go to a topic of its
+    /// own, which a broker can check. Without a worker, as for the coordinator, the transport
+    /// generates an id.
     pub fn worker(mut self, id: &WorkerId) -> Self {
         self.worker = Some(id.clone());
         self
     }
 
-    /// The user name for the broker; wins over one in the URL.
+    /// Sets the user name for the broker; overrides the one in the URL.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
     }
 
-    /// The password for the broker; wins over one in the URL.
+    /// Sets the password for the broker; overrides the one in the URL.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// Certificates, in PEM, one of which has to have signed the broker's; instead of those that the system trusts.
+    /// Sets the trusted CA certificates, in PEM, instead of those of the system.
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca = Some(pem.into());
         self
     }
 
-    /// A certificate chain and its private key, both in PEM, that tell the broker who this is.
+    /// Sets a certificate chain and its private key, both in PEM, by which the broker identifies
+    /// this client.
     pub fn client_certificate(
         mut self,
         chain_pem: impl Into<Vec<u8>>,
@@ -112,32 +115,35 @@ impl MqttTransportBuilder {
         self
     }
 
-    /// How often an idle connection is checked, 10 s by default, at least 5 s, in whole seconds. A broker that is gone without a word shows
-    /// after twice that.
+    /// Sets the interval at which an idle connection is checked; 10 s by default, at least 5 s, in
+    /// whole seconds. A half-open connection shows after twice that, at most.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = interval;
         self
     }
 
-    /// The largest frame that is sent or taken, 16 MiB by default, from 4 to 64 MiB. The broker may allow less.
+    /// Sets the size of the largest frame, in bytes; 16 MiB by default, from 4 MiB to 64 MiB. The
+    /// broker may allow less.
     pub fn max_frame_bytes(mut self, bytes: usize) -> Self {
         self.max_frame_bytes = bytes;
         self
     }
 
-    /// Starts connecting, and waits until the link is up or the first try has failed, for at most 6 s.
+    /// Starts to connect, and waits until the link is up or the first attempt has failed, for at
+    /// most 6 s.
     ///
-    /// A broker that is not there is no error: the transport goes on trying, and its [`status`](tinpot_core::Transport::status) says why it
-    /// is down. Needs a tokio runtime with I/O and time.
+    /// An unreachable broker is no error: the transport goes on trying, and its
+    /// [`status`](tinpot_core::Transport::status) says why it is down. Must be called within a
+    /// Tokio runtime with I/O and time enabled.
     ///
     /// # Errors
-    /// `InvalidInput` for a URL, a certificate or an option that can never work; the message says which, and what would.
+    /// `InvalidInput` for a URL, certificate or option that can never work.
     pub async fn connect(self) -> Result<MqttTransport> {
         let (connection, namespace, sender) = self.check()?;
         Ok(MqttTransport::start(connection, &namespace, &sender).await)
     }
 
-    fn check(self) -> Result<(ConnectionConfig, String, WorkerId), Problem> {
+    fn check(self) -> Result<(ConnectionConfig, String, WorkerId), MqttError> {
         let mut address = BrokerAddress::parse(&self.url)?;
         if self.user.is_some() {
             address.user = self.user;
@@ -146,27 +152,28 @@ impl MqttTransportBuilder {
             address.password = self.password;
         }
         if address.password.is_some() && address.user.is_none() {
-            return Err(Problem::Option("there is a password but no user".to_owned()));
+            return Err(MqttError::Option(
+                "a password needs a user: set one in the URL or by `user`".to_owned(),
+            ));
         }
         check_namespace(&self.namespace)?;
         let keep_alive = self.keep_alive;
         if !(SHORTEST_KEEP_ALIVE..=LONGEST_KEEP_ALIVE).contains(&keep_alive) {
-            return Err(Problem::Option(format!(
-                "a keep-alive of {keep_alive:?} is not possible; it is from {SHORTEST_KEEP_ALIVE:?} to {LONGEST_KEEP_ALIVE:?}"
+            return Err(MqttError::Option(format!(
+                "keep_alive must be from {SHORTEST_KEEP_ALIVE:?} to {LONGEST_KEEP_ALIVE:?} (got {keep_alive:?})"
             )));
         }
         let max_frame_bytes = self.max_frame_bytes;
         if !(SMALLEST_MAX_FRAME_BYTES..=LARGEST_MAX_FRAME_BYTES).contains(&max_frame_bytes) {
-            return Err(Problem::Option(format!(
-                "frames of up to {max_frame_bytes} bytes are not possible; the limit is from {SMALLEST_MAX_FRAME_BYTES} to {LARGEST_MAX_FRAME_BYTES}"
+            return Err(MqttError::Option(format!(
+                "max_frame_bytes must be from {SMALLEST_MAX_FRAME_BYTES} to {LARGEST_MAX_FRAME_BYTES} (got {max_frame_bytes})"
             )));
         }
         let tls = if address.scheme.is_encrypted() {
             Some(tls::client_config(self.ca.as_deref(), self.identity.as_ref())?)
         } else if self.ca.is_some() || self.identity.is_some() {
-            return Err(Problem::Option(
-                "there is a certificate, but the URL asks for a connection without encryption; use mqtts:// or wss://"
-                    .to_owned(),
+            return Err(MqttError::Option(
+                "a certificate needs an encrypted connection; use mqtts:// or wss://".to_owned(),
             ));
         } else {
             None

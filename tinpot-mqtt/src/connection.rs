@@ -1,29 +1,39 @@
-//! Keeps one lane connected. Everything that the client library asks of its user is done here, and nowhere else:
+//! Keeps one lane connected. Everything that the client library asks of its user is done here, and
+//! nowhere else:
 //!
-//! - **One event loop per connection.** After any error the event loop is thrown away and a new one is made, so nothing of the old one can
-//!   come back: no half-sent queue, no packet-id collision that stops it for good, no acknowledgement that never comes.
-//! - **`poll` is not cancel safe**, so it runs in a task of its own, without `select!` or `timeout` around it; it is ended by a DISCONNECT
-//!   request or, when that does not help, by aborting the task, after which the event loop is not used again.
-//! - **That task never waits for a publish**: it hands frames to bounded queues, at once or not at all, and asks for subscriptions only
-//!   with `try_…`. Senders do the same: a full queue is `Overloaded`, no connection is `Unavailable`.
-//! - **A watchdog** ends an event loop from which nothing came for two keep-alives: a healthy one pings once per keep-alive. The library
-//!   does not notice by itself when a write hangs.
-//! - **TCP_NODELAY** is off by default; with Nagle's algorithm a round trip takes up to 86 ms instead of 0.1.
-//! - **Packet sizes** are limited to 10 KiB by default; they are set, and the broker's own limit is heeded before a frame is queued, since
-//!   a packet over it ends the connection.
-//! - **Clean start, no session**: the broker keeps nothing for us, and every CONNACK makes us subscribe again to all that is wanted.
-//! - **QoS 0**, so the in-flight window, its collisions and its stalls do not exist for us; its limit is small and explicit all the same,
-//!   since packet ids of subscriptions are drawn from it.
-//! - **Another client that takes our client id** would end our connection, and we its, for ever: our ids have a random part, drawn anew for
-//!   every connection. Where the broker says that it was a takeover, so does the status. mosquitto 2.0.11 just closes the connection, and a
-//!   DISCONNECT without the (optional) length of its properties, such as the embedded broker's, is lost by the library (in 0.25.1, and in
-//!   rumqttc-v5-next 0.34): both show as a closed connection.
+//! - **One event loop per connection.** After any error the event loop is thrown away and a new one
+//!   is made, so nothing of the old one can come back: no half-sent queue, no packet-id collision
+//!   that stops it for good, no acknowledgement that never comes.
+//! - **`poll` is not cancel safe**, so it runs in a task of its own, without `select!` or `timeout`
+//!   around it; it is ended by a DISCONNECT request or, when that does not help, by aborting the
+//!   task, after which the event loop is not used again.
+//! - **That task never waits for a publish**: it hands frames to bounded queues, at once or not at
+//!   all, and asks for subscriptions only with `try_…`. Senders do the same: a full queue is
+//!   `Overloaded`, no connection is `Unavailable`.
+//! - **A watchdog** ends an event loop from which nothing came for two keep-alives: a healthy one
+//!   pings once per keep-alive. The library does not notice by itself when a write hangs.
+//! - **TCP_NODELAY** is off by default; with Nagle's algorithm a round trip takes up to 86 ms
+//!   instead of 0.1.
+//! - **Packet sizes** are limited to 10 KiB by default; they are set, and the broker's own limit is
+//!   heeded before a frame is queued, since a packet over it ends the connection.
+//! - **Clean start, no session**: the broker keeps nothing for us, and every CONNACK makes us
+//!   subscribe again to all that is wanted.
+//! - **QoS 0**, so the in-flight window, its collisions and its stalls do not exist for us; its
+//!   limit is small and explicit nevertheless, since packet ids of subscriptions are drawn from it.
+//! - **Another client that takes our client id** would end our connection, and we its, for ever:
+//!   our ids have a random part, a new one for every connection. Where the broker says that it was
+//!   a takeover, so does the status. mosquitto 2.0.11 just closes the connection, and a DISCONNECT
+//!   without the (optional) length of its properties, such as the embedded broker's, is lost by the
+//!   library (in 0.25.1, and in rumqttc-v5-next 0.34): both show as a closed connection.
 //!
-//! The library is upstream's rumqttc 0.25. Its maintained continuation, rumqttc-v5-next 0.34, was to replace it if a test of faults on real
-//! processes lost or hung something that cannot be repaired above the library; none does (November 2026): `broker_restart`, `network`
-//! (black holes, delays, half-open and half-closed connections), `link` (stalls, which the watchdog ends, and random resets around mosquitto
-//! and the embedded broker) and `takeover` of `tests/it`. What is left is Nagle's algorithm at a broker with default settings, where only
-//! the continuation lets one reach the socket (for TCP_QUICKACK); the outbox of tinpot-core avoids it by lazy acknowledgements.
+//! The library is upstream's rumqttc 0.25. Its maintained continuation, rumqttc-v5-next 0.34, was
+//! to replace it if a test of faults on real processes lost or hung something that cannot be
+//! repaired above the library; none does (November 2026): `broker_restart`, `network` (black holes,
+//! delays, half-open and half-closed connections), `link` (stalls, which the watchdog ends, and
+//! random resets around mosquitto and the embedded broker) and `takeover` of `tests/it`. What is
+//! left is Nagle's algorithm at a broker with default settings, where only the continuation lets
+//! one reach the socket (for TCP_QUICKACK); the outbox of tinpot-core avoids it by lazy
+//! acknowledgements.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,24 +42,25 @@ use std::time::Duration;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode, Packet};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
+use tinpot_core::transport::ReconnectBackoff;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::address::{BrokerAddress, Scheme};
-use crate::backoff::Backoff;
 use crate::lane::{LaneState, QUEUE_REQUESTS};
 use crate::topics::lane_name;
 
-/// How long TCP, TLS and MQTT may take together until the broker has answered.
+/// The time in which TCP, TLS and MQTT together must lead to an answer of the broker, in seconds.
 const CONNECT_SECONDS: u64 = 5;
 
-/// After this long a connection counts as a good one, and the next outage begins with quick tries again. Less would make a broker that
-/// takes us in and throws us out be asked twenty times a second.
+/// After this long a connection counts as a good one, and the next outage begins with quick tries
+/// again. Less would make a broker that takes us in and throws us out be asked twenty times a
+/// second.
 const STEADY: Duration = Duration::from_secs(2);
 
-/// How long `close` lets frames that were handed over before leave.
+/// The time that `close` gives frames that wait.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// QoS 1 packets under way; we send none.
@@ -58,7 +69,7 @@ const INFLIGHT: u16 = 16;
 /// Room for the topic and the properties of a packet besides its frame.
 const HEADER_BYTES: usize = 64 * 1024;
 
-/// What a connection is made from; the same for both lanes.
+/// The settings of a connection; the same for both lanes.
 #[derive(Clone)]
 pub(crate) struct ConnectionConfig {
     pub(crate) address: BrokerAddress,
@@ -105,18 +116,18 @@ impl ConnectionConfig {
     }
 }
 
-/// Why an event loop ended.
+/// The end of an event loop.
 enum Ending {
     Failed(ConnectionError),
-    /// We sent DISCONNECT.
+    /// This side sent DISCONNECT.
     Closed,
     Refused(String),
     Stuck,
-    /// The task died; that is a bug in it or in the library, and no reason to stop.
+    /// The task panicked: a bug in it or in the library, and no reason to stop.
     Died,
 }
 
-/// A task that ends with its handle.
+/// A task that is aborted with its handle.
 struct Polling(JoinHandle<Ending>);
 
 impl Drop for Polling {
@@ -125,7 +136,7 @@ impl Drop for Polling {
     }
 }
 
-/// What the watchdog looks at.
+/// The activity of an event loop, as the watchdog sees it.
 struct Pulse {
     events: AtomicU64,
     keep_alive_seconds: AtomicU64,
@@ -137,7 +148,7 @@ pub(crate) async fn keep_connected(
     config: ConnectionConfig,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut backoff = Backoff::new();
+    let mut backoff = ReconnectBackoff::new();
     // Whether the log says that there is no link: once per outage.
     let mut told = false;
     while !*closing.borrow() {
@@ -183,18 +194,18 @@ pub(crate) async fn keep_connected(
             backoff.reset();
         }
         tokio::select! {
-            () = tokio::time::sleep(backoff.step()) => {}
+            () = tokio::time::sleep(backoff.pause()) => {}
             () = told_to_close(&mut closing) => break,
         }
     }
 }
 
-/// Resolves when the transport is closed or gone.
+/// Resolves when the transport is closed or dropped.
 async fn told_to_close(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
-/// Drives one event loop until it fails or we leave.
+/// Drives one event loop until it fails or the transport closes.
 async fn poll(
     lane: Arc<LaneState>,
     client: AsyncClient,
@@ -237,7 +248,7 @@ async fn poll(
     }
 }
 
-/// Resolves when nothing came from the event loop for two keep-alives.
+/// Resolves when the event loop was silent for two keep-alives.
 async fn silence(pulse: &Pulse) {
     let mut seen = pulse.events.load(Ordering::Relaxed);
     loop {
@@ -251,7 +262,7 @@ async fn silence(pulse: &Pulse) {
     }
 }
 
-/// Lets what is queued leave, and says goodbye; for a short time.
+/// Sends what is queued and DISCONNECT, within a short time.
 async fn drain(client: &AsyncClient, pulse: &Pulse, polling: &mut Polling) {
     if pulse.events.load(Ordering::Relaxed) == 0 {
         return;
@@ -264,7 +275,7 @@ async fn drain(client: &AsyncClient, pulse: &Pulse, polling: &mut Polling) {
     .await;
 }
 
-/// For people: what happened, and what may help.
+/// Describes an end for people, with a remedy where one is known.
 fn describe(
     ending: &Ending,
     config: &ConnectionConfig,

@@ -1,11 +1,11 @@
-//! What can go wrong here, before it becomes the error of the SDK.
+//! The errors of this crate, before they become `tinpot_core::Error`.
 
 use tinpot_core::{Error, ErrorKind};
 
 /// The one private error enum of this crate.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Problem {
-    #[error("the broker's URL is wrong: {0}")]
+pub(crate) enum MqttError {
+    #[error("invalid broker URL: {0}")]
     Url(String),
     #[error("{0}")]
     Option(String),
@@ -14,14 +14,12 @@ pub(crate) enum Problem {
     #[error("the link to the broker is down{}{}", if reason.is_empty() { "" } else { ": " }, reason)]
     Down { reason: String },
     #[error(
-        "{waiting} frames wait to be sent; the link to the broker is slower than what is handed over"
+        "at most {waiting} frames can wait to be sent: the link to the broker is slower than its senders"
     )]
     QueueFull { waiting: usize },
-    #[error(
-        "{waiting_bytes} bytes of large frames wait to be sent, and another {bytes} are too many"
-    )]
+    #[error("{waiting_bytes} bytes of large frames wait to be sent, and {bytes} more find no room")]
     LargeFramesFull { waiting_bytes: usize, bytes: usize },
-    #[error("a frame of {bytes} bytes is too large: {limited_by} takes up to {limit_bytes}")]
+    #[error("frame must be at most {limit_bytes} bytes (got {bytes}), a limit of {limited_by}")]
     TooLarge { bytes: usize, limit_bytes: usize, limited_by: &'static str },
     #[error("the broker does not let this client listen at {filter}: {why}")]
     ListenRefused { filter: String, why: String },
@@ -32,19 +30,21 @@ pub(crate) enum Problem {
     Bind { address: std::net::SocketAddr, why: String },
 }
 
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
+impl From<MqttError> for Error {
+    fn from(problem: MqttError) -> Self {
         let kind = match &problem {
-            Problem::Url(_)
-            | Problem::Option(_)
-            | Problem::Certificate { .. }
-            | Problem::TooLarge { .. }
-            | Problem::ListenRefused { .. } => ErrorKind::InvalidInput,
-            Problem::Down { .. } => ErrorKind::Unavailable,
-            Problem::QueueFull { .. } | Problem::LargeFramesFull { .. } => ErrorKind::Overloaded,
-            Problem::Closed => ErrorKind::Closed,
+            MqttError::Url(_)
+            | MqttError::Option(_)
+            | MqttError::Certificate { .. }
+            | MqttError::TooLarge { .. }
+            | MqttError::ListenRefused { .. } => ErrorKind::InvalidInput,
+            MqttError::Down { .. } => ErrorKind::Unavailable,
+            MqttError::QueueFull { .. } | MqttError::LargeFramesFull { .. } => {
+                ErrorKind::Overloaded
+            }
+            MqttError::Closed => ErrorKind::Closed,
             #[cfg(feature = "broker")]
-            Problem::Bind { .. } => ErrorKind::Unavailable,
+            MqttError::Bind { .. } => ErrorKind::Unavailable,
         };
         Error::new(kind, problem.to_string())
     }

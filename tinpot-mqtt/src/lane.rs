@@ -1,4 +1,4 @@
-//! One lane: what is shared between those who send and listen, and the task that keeps its connection.
+//! One lane: the state that senders and listeners share with the task that keeps it connected.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -6,25 +6,25 @@ use bytes::Bytes;
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, Publish, SubscribeReasonCode};
+use tinpot_core::transport::LaneLinks;
 use tinpot_core::{Address, Lane};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::error::Problem;
-use crate::link::Board;
+use crate::error::MqttError;
 use crate::listeners::{FrameStream, Listeners, Refusal};
 use crate::topics::Topics;
 
-/// Requests that wait for the event loop, which takes them as fast as the socket does. Enough for a burst of a busy coordinator; small
-/// enough to be sent in a moment once the socket moves again.
+/// Requests that wait for the event loop, which takes them as fast as the socket does. Enough for a
+/// burst of a busy coordinator; small enough to be sent in a moment once the socket moves again.
 pub(crate) const QUEUE_REQUESTS: usize = 4096;
 
 /// Up to this size the bound on requests bounds memory as well: 4096 × 16 KiB are 64 MiB.
 const SMALL_FRAME_BYTES: usize = 16 * 1024;
 
-/// What larger frames may take together while they wait.
+/// The bytes that larger frames may take together while they wait.
 const LARGE_FRAMES_BYTES: usize = 64 * 1024 * 1024;
 
-/// What MQTT adds to topic and frame: type, length, length of the topic, properties.
+/// The overhead of MQTT besides topic and frame: type, length, length of the topic, properties.
 const PACKET_OVERHEAD_BYTES: usize = 16;
 
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(crate) struct LaneState {
     lane: Lane,
     topics: Topics,
     max_frame_bytes: usize,
-    board: Arc<Board>,
-    /// Where frames go; there while the lane is up.
+    links: Arc<LaneLinks>,
+    /// The way out for frames; there while the lane is up.
     exit: RwLock<Option<Exit>>,
     listeners: Mutex<Listeners>,
     large_frames: Arc<Semaphore>,
@@ -62,13 +62,13 @@ impl LaneState {
         lane: Lane,
         topics: Topics,
         max_frame_bytes: usize,
-        board: Arc<Board>,
+        links: Arc<LaneLinks>,
     ) -> Self {
         Self {
             lane,
             topics,
             max_frame_bytes,
-            board,
+            links,
             exit: RwLock::new(None),
             listeners: Mutex::default(),
             large_frames: Arc::new(Semaphore::new(LARGE_FRAMES_BYTES)),
@@ -87,19 +87,19 @@ impl LaneState {
         *self.exit.write().unwrap_or_else(PoisonError::into_inner) = exit;
     }
 
-    /// Hands a frame to the event loop, at once or not at all.
-    pub(crate) fn send(&self, to: &Address, frame: Bytes) -> Result<(), Problem> {
+    /// Queues a frame for the event loop, at once or not at all.
+    pub(crate) fn send(&self, to: &Address, frame: Bytes) -> Result<(), MqttError> {
         let bytes = frame.len();
         if bytes > self.max_frame_bytes {
             let (limit_bytes, limited_by) = (self.max_frame_bytes, "this transport");
-            return Err(Problem::TooLarge { bytes, limit_bytes, limited_by });
+            return Err(MqttError::TooLarge { bytes, limit_bytes, limited_by });
         }
         let exit = self.exit.read().unwrap_or_else(PoisonError::into_inner);
         let Some(exit) = &*exit else {
-            return Err(if self.board.is_closed() {
-                Problem::Closed
+            return Err(if self.links.is_closed() {
+                MqttError::Closed
             } else {
-                Problem::Down { reason: self.board.reason(self.lane) }
+                MqttError::Down { reason: self.links.reason(self.lane) }
             });
         };
         let topic = self.topics.topic(to);
@@ -107,16 +107,16 @@ impl LaneState {
             // A packet over the broker's limit would make the client library end the connection.
             let limit_bytes = (max as usize).saturating_sub(PACKET_OVERHEAD_BYTES + topic.len());
             if bytes > limit_bytes {
-                return Err(Problem::TooLarge { bytes, limit_bytes, limited_by: "the broker" });
+                return Err(MqttError::TooLarge { bytes, limit_bytes, limited_by: "the broker" });
             }
         }
         let frame = if bytes > SMALL_FRAME_BYTES { self.within_budget(frame)? } else { frame };
         exit.client
             .try_publish(topic, QoS::AtMostOnce, false, frame)
-            .map_err(|_| Problem::QueueFull { waiting: QUEUE_REQUESTS })
+            .map_err(|_| MqttError::QueueFull { waiting: QUEUE_REQUESTS })
     }
 
-    fn within_budget(&self, frame: Bytes) -> Result<Bytes, Problem> {
+    fn within_budget(&self, frame: Bytes) -> Result<Bytes, MqttError> {
         let bytes = frame.len();
         // One frame always finds room when no other waits, however large it is.
         let share = bytes.min(LARGE_FRAMES_BYTES) as u32;
@@ -124,32 +124,33 @@ impl LaneState {
             Ok(share) => Ok(Bytes::from_owner(Budgeted { frame, _share: share })),
             Err(_) => {
                 let waiting_bytes = LARGE_FRAMES_BYTES - self.large_frames.available_permits();
-                Err(Problem::LargeFramesFull { waiting_bytes, bytes })
+                Err(MqttError::LargeFramesFull { waiting_bytes, bytes })
             }
         }
     }
 
-    /// A stream of the frames for `at`; resolves when the broker has confirmed it, or when the lane is down.
-    pub(crate) async fn listen(self: &Arc<Self>, at: &Address) -> Result<FrameStream, Problem> {
+    /// Returns the frames for `at`, once the broker has confirmed the subscription or the lane is
+    /// down.
+    pub(crate) async fn listen(self: &Arc<Self>, at: &Address) -> Result<FrameStream, MqttError> {
         let filter = self.topics.filter(at);
         let (stream, confirmation) = {
             let mut listeners = self.listeners();
-            if self.board.is_closed() {
-                return Err(Problem::Closed);
+            if self.links.is_closed() {
+                return Err(MqttError::Closed);
             }
             listeners.add(filter.clone(), Arc::downgrade(self))
         };
         match confirmation {
             None => Ok(stream),
             Some(confirmation) => match confirmation.await {
-                Ok(Err(why)) => Err(Problem::ListenRefused { filter, why }),
-                // An error here is a connection that broke meanwhile: the stream works once there is another.
+                Ok(Err(why)) => Err(MqttError::ListenRefused { filter, why }),
+                // An error is a connection that broke: the stream works once there is another.
                 Ok(Ok(())) | Err(_) => Ok(stream),
             },
         }
     }
 
-    /// The broker took us in.
+    /// Subscribes on a new connection, and opens the lane if there is nothing to confirm.
     pub(crate) fn connected(&self, client: &AsyncClient, connack: &ConnAck) {
         let max_packet_bytes = connack.properties.as_ref().and_then(|all| all.max_packet_size);
         let settled = self.listeners().connected(client.clone());
@@ -158,7 +159,8 @@ impl LaneState {
         }
     }
 
-    /// The broker answered our SUBSCRIBE. The lane is up once every wanted subscription is confirmed; later ones leave it up.
+    /// Takes the answer to a SUBSCRIBE. The lane is up once every subscription is confirmed; later
+    /// ones leave it up.
     pub(crate) fn subscribed(
         &self,
         client: &AsyncClient,
@@ -178,22 +180,22 @@ impl LaneState {
 
     fn up(&self, client: &AsyncClient, max_packet_bytes: Option<u32>) {
         self.set_exit(Some(Exit { client: client.clone(), max_packet_bytes }));
-        if self.board.is_closed() {
+        if self.links.is_closed() {
             // Closed by another task in between.
             return self.set_exit(None);
         }
-        self.board.up(self.lane);
+        self.links.up(self.lane);
         tracing::debug!(lane = ?self.lane, "the link is up");
     }
 
-    /// The connection is gone, and why.
+    /// Closes the lane for senders, with the reason.
     pub(crate) fn disconnected(&self, reason: String) {
         self.set_exit(None);
         self.listeners().disconnected();
-        self.board.down(self.lane, reason);
+        self.links.down(self.lane, reason);
     }
 
-    /// There may be room for requests that found none.
+    /// Sends requests that found no room before.
     pub(crate) fn has_room(&self) {
         let mut listeners = self.listeners();
         if listeners.has_work() {
@@ -201,7 +203,7 @@ impl LaneState {
         }
     }
 
-    /// A frame from the broker.
+    /// Passes a frame of the broker to its listeners.
     pub(crate) fn receive(&self, publish: Publish) {
         if publish.retain {
             return;
@@ -211,7 +213,7 @@ impl LaneState {
         }
     }
 
-    /// Ends every stream, and lets no frame in any more.
+    /// Ends every stream, and refuses frames from now on.
     pub(crate) fn close(&self) {
         self.set_exit(None);
         self.listeners().close();

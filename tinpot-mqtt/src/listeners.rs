@@ -1,4 +1,4 @@
-//! Who listens at which topic filter on one lane, and what the broker knows of it.
+//! The listeners of one lane by topic filter, and the state of their subscriptions.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -15,14 +15,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::lane::LaneState;
 
-/// Frames that wait at one stream. A frame carries many messages and the protocol keeps few in flight: only a reader that does not read
-/// reaches this, and then frames are dropped here, where nothing but that reader is hurt.
+/// Frames that wait at one stream. A frame carries many messages and the protocol keeps few in
+/// flight: only a reader that does not read reaches this, and then frames are dropped here, where
+/// nothing but that reader is hurt.
 const STREAM_FRAMES: usize = 4096;
 
 /// Bytes that wait at one stream, for large frames; one frame is always let in.
 const STREAM_BYTES: usize = 64 * 1024 * 1024;
 
-/// Why the broker refused a subscription.
+/// A subscription that the broker refused.
 pub(crate) struct Refusal {
     pub(crate) filter: String,
     pub(crate) why: String,
@@ -30,13 +31,13 @@ pub(crate) struct Refusal {
 
 /// The wanted subscriptions of one lane.
 ///
-/// At most one SUBSCRIBE is under way, for all filters that are not confirmed: so a SUBACK needs no packet id to be matched, and a
-/// reconnect with many listeners is one round trip.
+/// At most one SUBSCRIBE is in flight, for all filters that are not confirmed: so a SUBACK needs no
+/// packet id to be matched, and a reconnect with many listeners is one round trip.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     wanted: HashMap<String, Subscription>,
     client: Option<AsyncClient>,
-    under_way: Option<Vec<(String, u64)>>,
+    in_flight: Option<Vec<(String, u64)>>,
     /// Filters to unsubscribe that found no room in the queue of requests.
     leaving: Vec<String>,
     next_id: u64,
@@ -44,7 +45,7 @@ pub(crate) struct Listeners {
 
 #[derive(Debug)]
 struct Subscription {
-    /// Tells this subscription from an earlier one with the same filter.
+    /// Distinguishes this subscription from an earlier one with the same filter.
     id: u64,
     confirmed: bool,
     streams: Vec<Sender>,
@@ -81,8 +82,8 @@ impl Listeners {
         self.next_id
     }
 
-    /// A stream of what arrives under `filter`, and what resolves when the broker has confirmed it; `None` where there is nothing to wait
-    /// for.
+    /// Returns the frames of `filter`, and a receiver of the broker's confirmation; `None` if there
+    /// is nothing to wait for.
     pub(crate) fn add(
         &mut self,
         filter: String,
@@ -106,7 +107,14 @@ impl Listeners {
             confirmation
         });
         self.pump();
-        (FrameStream { frames: receiver, bytes, place: Place { filter, id, lane } }, confirmation)
+        (
+            FrameStream {
+                frames: receiver,
+                bytes,
+                subscription: SubscriptionGuard { filter, id, lane },
+            },
+            confirmation,
+        )
     }
 
     fn remove(&mut self, filter: &str, id: u64) {
@@ -125,7 +133,7 @@ impl Listeners {
         }
     }
 
-    /// A new connection: the broker knows nothing. Answers whether everything wanted is in place, which is so when nothing is wanted.
+    /// Starts over on a new connection. Returns true if there is nothing to subscribe to.
     pub(crate) fn connected(&mut self, client: AsyncClient) -> bool {
         self.disconnected();
         self.client = Some(client);
@@ -135,11 +143,11 @@ impl Listeners {
 
     pub(crate) fn disconnected(&mut self) {
         self.client = None;
-        self.under_way = None;
+        self.in_flight = None;
         self.leaving.clear();
         for subscription in self.wanted.values_mut() {
             subscription.confirmed = false;
-            // Whoever waits has a stream that works once the link is back: there is nothing more to wait for.
+            // These streams work once the link is back: there is nothing more to wait for.
             subscription.waiting.clear();
         }
     }
@@ -150,7 +158,8 @@ impl Listeners {
         self.wanted.clear();
     }
 
-    /// Asks the broker for what is not asked for yet, as far as there is room for requests; called again whenever there may be more room.
+    /// Sends outstanding requests to the broker, as far as there is room. Called again when there
+    /// may be more room.
     pub(crate) fn pump(&mut self) {
         let Some(client) = &self.client else { return };
         while let Some(filter) = self.leaving.last() {
@@ -159,7 +168,7 @@ impl Listeners {
             }
             self.leaving.pop();
         }
-        if self.under_way.is_some() {
+        if self.in_flight.is_some() {
             return;
         }
         let missing: Vec<_> = self
@@ -173,29 +182,29 @@ impl Listeners {
         }
         let filters = missing.iter().map(|(filter, _)| {
             let mut filter = Filter::new(filter.as_str(), QoS::AtMostOnce);
-            // Frames count from now on; a retained message is somebody's mistake.
+            // Tinpot retains no message, so a retained one is a mistake.
             filter.retain_forward_rule = RetainForwardRule::Never;
             filter
         });
         if client.try_subscribe_many(filters).is_ok() {
-            self.under_way = Some(missing);
+            self.in_flight = Some(missing);
         }
     }
 
-    /// Whether [`pump`](Self::pump) has something to do.
+    /// Returns true if [`pump`](Self::pump) has something to do.
     pub(crate) fn has_work(&self) -> bool {
         !self.leaving.is_empty()
-            || self.under_way.is_none() && self.wanted.values().any(|one| !one.confirmed)
+            || self.in_flight.is_none() && self.wanted.values().any(|one| !one.confirmed)
     }
 
     pub(crate) fn is_settled(&self) -> bool {
         self.wanted.values().all(|subscription| subscription.confirmed)
     }
 
-    /// The broker's answer to the one SUBSCRIBE under way. Answers what it refused that nobody is there to be told of.
+    /// Takes the answer to the one SUBSCRIBE in flight. Returns a refusal that no caller waits for.
     pub(crate) fn acknowledged(&mut self, codes: &[SubscribeReasonCode]) -> Option<Refusal> {
         let mut refusal = None;
-        for (at, (filter, id)) in self.under_way.take().into_iter().flatten().enumerate() {
+        for (at, (filter, id)) in self.in_flight.take().into_iter().flatten().enumerate() {
             let Some(subscription) = self.wanted.get_mut(&filter) else { continue };
             if subscription.id != id {
                 continue;
@@ -224,11 +233,11 @@ impl Listeners {
         refusal
     }
 
-    /// Hands a frame to every stream under `filter`.
+    /// Passes a frame to every stream of `filter`.
     pub(crate) fn dispatch(&mut self, filter: &str, frame: Bytes) {
         let Some(subscription) = self.wanted.get_mut(filter) else {
-            // Mostly a frame that was under way while the last stream was dropped. Asking again is harmless, and mends an unsubscribe that
-            // was lost.
+            // Mostly a frame that was in flight while the last stream was dropped. Asking again is
+            // harmless, and mends an unsubscribe that was lost.
             self.leave(filter);
             return;
         };
@@ -246,12 +255,12 @@ impl Listeners {
 pub(crate) struct FrameStream {
     frames: mpsc::Receiver<Bytes>,
     bytes: Arc<AtomicUsize>,
-    #[expect(dead_code, reason = "dropped with the stream, and that is what it is for")]
-    place: Place,
+    #[expect(dead_code, reason = "ends the subscription when it is dropped")]
+    subscription: SubscriptionGuard,
 }
 
 #[derive(Debug)]
-struct Place {
+struct SubscriptionGuard {
     filter: String,
     id: u64,
     lane: Weak<LaneState>,
@@ -269,7 +278,7 @@ impl Stream for FrameStream {
     }
 }
 
-impl Drop for Place {
+impl Drop for SubscriptionGuard {
     fn drop(&mut self) {
         if let Some(lane) = self.lane.upgrade() {
             lane.listeners().remove(&self.filter, self.id);

@@ -1,10 +1,11 @@
-//! What is fuzzed of this crate: names that become topics.
+//! The fuzz target of this crate: names that become topics.
 
 use tinpot_core::{Address, Lane, WorkerId};
 
 use crate::topics::{Topics, check_namespace};
 
-/// A namespace and two worker ids, a line each: whatever is accepted makes topics that are apart, and hold no wildcard.
+/// Takes a namespace and two worker ids, a line each. Accepted names have distinct topics without
+/// wildcards.
 pub fn topics(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut lines = text.split('\n');

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::error::Problem;
+use crate::error::MqttError;
 
 /// A certificate chain and its key, in PEM.
 #[derive(Clone)]
@@ -17,11 +17,11 @@ pub(crate) struct ClientIdentity {
     pub(crate) key: Vec<u8>,
 }
 
-fn unusable(what: &'static str, why: impl ToString) -> Problem {
-    Problem::Certificate { what, why: why.to_string() }
+fn unusable(what: &'static str, why: impl ToString) -> MqttError {
+    MqttError::Certificate { what, why: why.to_string() }
 }
 
-fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, Problem> {
+fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, MqttError> {
     let all = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unusable(what, error))?;
@@ -31,11 +31,11 @@ fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'st
     Ok(all)
 }
 
-/// Trusts `ca` alone when there is one, or else what the system trusts.
+/// Returns a configuration that trusts `ca` alone, or without it the CAs of the system.
 pub(crate) fn client_config(
     ca: Option<&[u8]>,
     identity: Option<&ClientIdentity>,
-) -> Result<TlsConfiguration, Problem> {
+) -> Result<TlsConfiguration, MqttError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(pem) => {
@@ -52,7 +52,8 @@ pub(crate) fn client_config(
             }
         }
     }
-    // Named, since a host application may have another provider in its graph, and then rustls would not know which to take.
+    // Named, since a host application may have another provider in its graph, and then rustls would
+    // not know which to take.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable("TLS library", error))?

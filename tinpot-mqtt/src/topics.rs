@@ -2,23 +2,24 @@
 
 use tinpot_core::{Address, Lane, WorkerId};
 
-use crate::error::Problem;
+use crate::error::MqttError;
 
 /// The topics of one namespace and one lane, as one participant uses them.
 #[derive(Debug)]
 pub(crate) struct Topics {
     namespace: String,
     lane: &'static str,
-    /// Where this participant writes to the coordinator.
+    /// The topic of this participant's frames to the coordinator.
     up: String,
-    /// Where the coordinator reads what every worker writes.
+    /// The filter of all workers' frames to the coordinator.
     every_up: String,
-    /// How a topic ends that is for the coordinator.
+    /// The end of every topic of frames to the coordinator.
     up_suffix: String,
     all_workers: String,
 }
 
-/// The level of a topic that says whose it is: the id without the random part at its end, which a broker can know in advance.
+/// Returns the worker's name: its id without the random part at the end, so that access lists can
+/// name it in advance.
 fn name_of(worker: &WorkerId) -> &str {
     match worker.as_str().rsplit_once('-') {
         Some((name, _)) if !name.is_empty() => name,
@@ -33,13 +34,13 @@ pub(crate) fn lane_name(lane: Lane) -> &'static str {
     }
 }
 
-/// Whether every topic can begin with `namespace`.
-pub(crate) fn check_namespace(namespace: &str) -> Result<(), Problem> {
+/// Checks that topics can begin with `namespace`.
+pub(crate) fn check_namespace(namespace: &str) -> Result<(), MqttError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
     let levels = namespace.split('/').all(|level| !level.is_empty());
     if !levels || namespace.len() > 200 || !namespace.chars().all(allowed) {
-        return Err(Problem::Option(format!(
-            "{namespace:?} is not a namespace: up to 200 of A-Z a-z 0-9 . _ - in levels parted by /"
+        return Err(MqttError::Option(format!(
+            "namespace must be up to 200 of A-Z a-z 0-9 . _ - in levels separated by / (got {namespace:?})"
         )));
     }
     Ok(())
@@ -64,7 +65,7 @@ impl Topics {
         format!("{namespace}/worker/{name}/{worker}/down/{lane}")
     }
 
-    /// Where to publish a frame for `to`.
+    /// Returns the topic of frames for `to`.
     pub(crate) fn topic(&self, to: &Address) -> String {
         match to {
             Address::Coordinator => self.up.clone(),
@@ -73,7 +74,7 @@ impl Topics {
         }
     }
 
-    /// What to subscribe to for the frames for `at`.
+    /// Returns the filter of frames for `at`.
     pub(crate) fn filter(&self, at: &Address) -> String {
         match at {
             Address::Coordinator => self.every_up.clone(),
@@ -82,7 +83,7 @@ impl Topics {
         }
     }
 
-    /// The filter under which a frame that was published to `topic` arrives.
+    /// Returns the filter under which a frame of `topic` arrives.
     pub(crate) fn filter_of<'a>(&'a self, topic: &'a str) -> &'a str {
         if topic.ends_with(&self.up_suffix) { &self.every_up } else { topic }
     }

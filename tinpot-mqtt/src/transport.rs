@@ -1,4 +1,4 @@
-//! The transport itself.
+//! The transport.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use tinpot_core::transport::LaneLinks;
 use tinpot_core::{Address, Lane, Link, Result, Transport, WorkerId};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -14,28 +15,29 @@ use tokio::task::JoinSet;
 use crate::config::MqttTransportBuilder;
 use crate::connection::{ConnectionConfig, keep_connected};
 use crate::lane::LaneState;
-use crate::link::Board;
 use crate::topics::Topics;
 
-/// How long `connect` waits; a little longer than one try may take.
+/// The time that `connect` waits; a little longer than one attempt may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(6);
 
 /// A [`Transport`] over an MQTT 5 broker.
 ///
-/// It has two connections, one per lane, and keeps both by itself: after an outage it is back within about 5 s of the broker, with every
-/// listener in place. Dropping it ends the connections at once; [`close`](Transport::close) first sends what was handed over.
+/// It has two connections, one per lane, and keeps both by itself: after an outage it is back
+/// within about 5 s of the broker, with every listener in place. Dropping it ends the connections
+/// at once; [`close`](Transport::close) first sends what was handed over.
 #[derive(Debug)]
 pub struct MqttTransport {
     lanes: [Arc<LaneState>; 2],
-    board: Arc<Board>,
+    links: Arc<LaneLinks>,
     closing: watch::Sender<bool>,
     /// The tasks that keep the lanes connected; they end with it.
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl MqttTransport {
-    /// For the broker at `url`: `mqtt://` or `tcp://`, `mqtts://` (TLS), `ws://` and `wss://` (WebSocket), with `user:password@` before the
-    /// host if need be.
+    /// Returns a builder for a transport over the broker at `url`: `mqtt://` or `tcp://`,
+    /// `mqtts://` (TLS), `ws://` or `wss://` (WebSocket), with `user:password@` before the host if
+    /// needed.
     pub fn builder(url: impl Into<String>) -> MqttTransportBuilder {
         MqttTransportBuilder::new(url.into())
     }
@@ -45,22 +47,22 @@ impl MqttTransport {
         namespace: &str,
         sender: &WorkerId,
     ) -> Self {
-        let board = Arc::new(Board::new());
+        let links = Arc::new(LaneLinks::new());
         let lanes = Lane::ALL.map(|lane| {
             let topics = Topics::new(namespace, lane, sender);
-            Arc::new(LaneState::new(lane, topics, connection.max_frame_bytes, board.clone()))
+            Arc::new(LaneState::new(lane, topics, connection.max_frame_bytes, links.clone()))
         });
         let closing = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         for lane in &lanes {
             tasks.spawn(keep_connected(lane.clone(), connection.clone(), closing.subscribe()));
         }
-        let transport = Self { lanes, board, closing, tasks: Mutex::new(tasks) };
+        let transport = Self { lanes, links, closing, tasks: Mutex::new(tasks) };
         let mut status = transport.status();
-        // Either way there is a transport: this wait only makes the first `send` of most programs work.
-        let first_word =
+        // Only a convenience: the first `send` of most programs then finds the link up.
+        let known =
             status.wait_for(|link| !matches!(link, Link::Down { reason } if reason.is_empty()));
-        let _ = tokio::time::timeout(CONNECT_PATIENCE, first_word).await;
+        let _ = tokio::time::timeout(CONNECT_PATIENCE, known).await;
         transport
     }
 
@@ -73,7 +75,7 @@ impl MqttTransport {
     }
 
     fn end(&self) {
-        self.board.close();
+        self.links.close();
         for lane in &self.lanes {
             lane.close();
         }
@@ -97,7 +99,7 @@ impl Transport for MqttTransport {
     }
 
     fn status(&self) -> watch::Receiver<Link> {
-        self.board.subscribe()
+        self.links.subscribe()
     }
 
     async fn close(&self) {

@@ -7,7 +7,7 @@ use tinpot_mqtt::broker::Broker;
 use crate::support::{LARGE, assert_frames_move, down_because, link_is};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_get_in_and_others_do_not() {
+async fn users_connect_and_others_do_not() {
     let broker = Broker::builder().user("web", "s@cret").start().await.unwrap();
     let connect = MqttTransport::builder(broker.url());
     assert_frames_move(&connect.clone().user("web").password("s@cret"), LARGE).await;
@@ -34,7 +34,7 @@ async fn its_address_is_free_again_after_shutdown() {
 }
 
 #[tokio::test]
-async fn nobody_else_gets_in_without_a_name() {
+async fn an_address_for_other_machines_needs_a_user() {
     let open = Broker::builder().bind(([0, 0, 0, 0], 0)).start().await.unwrap_err();
     assert_eq!(open.kind(), ErrorKind::InvalidInput);
     assert!(open.message().contains("other machines"), "{open}");

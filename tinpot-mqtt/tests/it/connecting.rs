@@ -8,7 +8,7 @@ use crate::certificates::Authority;
 use crate::mosquitto::{Mosquitto, free_port};
 use crate::support::{LARGE, assert_frames_move, down_because, link_is, within};
 
-/// One that wants a certificate of `authority` from everybody.
+/// Starts a broker that requires client certificates of `authority`.
 async fn encrypted(authority: &Authority, more: &str) -> Mosquitto {
     let here = tempfile::tempdir().unwrap();
     let server = authority.certify("127.0.0.1");
@@ -50,7 +50,8 @@ async fn tls_with_a_client_certificate() {
     down_because(&stranger, &["invalid peer certificate"]).await;
 }
 
-/// mosquitto 2.0.11 writes 4 KiB to a WebSocket and then rests for 100 ms, so the frames over one are small.
+/// mosquitto 2.0.11 writes 4 KiB to a WebSocket and then rests for 100 ms, so the frames over one
+/// are small.
 const SMALL: usize = 3000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,7 +74,7 @@ async fn websockets_over_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_get_in_and_others_are_told_why_not() {
+async fn users_connect_and_others_learn_the_reason() {
     let broker = with_users().await;
     let place = format!("127.0.0.1:{}", broker.port());
     assert_frames_move(&MqttTransport::builder(format!("mqtt://web:s%40cret@{place}")), LARGE)

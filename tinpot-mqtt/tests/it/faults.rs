@@ -1,4 +1,4 @@
-//! What happens to connections, beyond what the conformance suite asks of every transport.
+//! Faults of connections beyond those of the conformance suite.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A bounded run of what `fuzz/` does at length.
+//! A bounded run of the fuzz target.
 
 use std::path::Path;
 

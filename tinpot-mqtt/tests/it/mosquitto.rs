@@ -16,7 +16,7 @@ pub(crate) struct Mosquitto {
     process: Mutex<Option<Child>>,
 }
 
-/// A port that nobody has now.
+/// Returns a port that is free now.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
@@ -31,7 +31,7 @@ fn program() -> PathBuf {
 }
 
 impl Mosquitto {
-    /// One that lets everybody in.
+    /// Starts a broker without access control.
     pub(crate) async fn start() -> Self {
         Self::with(tempfile::tempdir().unwrap(), "allow_anonymous true").await
     }
@@ -52,14 +52,15 @@ impl Mosquitto {
         broker
     }
 
-    /// What it said until now.
+    /// Returns its log so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
-    /// What makes the listener one for WebSockets.
+    /// Returns the lines that make the listener one for WebSockets.
     ///
-    /// mosquitto 2.0.11 ends when it has no other listener: "Unable to start any listening sockets".
+    /// mosquitto 2.0.11 ends when it has no other listener: "Unable to start any listening
+    /// sockets".
     pub(crate) fn websockets() -> String {
         format!("allow_anonymous true\nprotocol websockets\nlistener {} 127.0.0.1", free_port())
     }
@@ -92,7 +93,7 @@ impl Mosquitto {
         process.as_mut().is_none_or(|process| process.try_wait().unwrap().is_some())
     }
 
-    /// Whether it comes so far; `false` when it ended instead.
+    /// Waits until it accepts connections. Returns false if it ended instead.
     async fn takes_connections(&self) -> bool {
         let wait = async {
             while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {

@@ -1,4 +1,4 @@
-//! What the tests are written with.
+//! Helpers of the tests.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use futures::StreamExt;
 use tinpot_core::{Address, Lane, Link, Transport, WorkerId};
 use tinpot_mqtt::{MqttTransport, MqttTransportBuilder};
 
-/// How long a condition may take.
+/// The longest time that a condition may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -20,7 +20,7 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 /// More than any buffer on the way holds.
 pub(crate) const LARGE: usize = 1_000_000;
 
-/// With the identity that a participant of a real system has.
+/// Sets the identity of a participant, as a real system does.
 pub(crate) fn participant(builder: &MqttTransportBuilder, who: &Address) -> MqttTransportBuilder {
     match who {
         Address::Worker(id) => builder.clone().worker(id),

@@ -1,4 +1,4 @@
-//! What cannot work is said before anything is tried, and says what would.
+//! Settings that cannot work are refused before the first attempt, with a remedy.
 
 use std::time::Duration;
 
