@@ -29,7 +29,7 @@ type Call = dyn Fn(Context, Json) -> Pin<Box<dyn Future<Output = Outcome> + Send
 /// It returns a value that serialises, or an error of any type: an error type, `anyhow::Error`, a
 /// text, or a [`Failure`].
 ///
-/// A closure that is asked to stop may watch [`Context::stopped`]. When the grace period is over, its
+/// A closure that is asked to stop may watch [`Context::stopped`]. When the grace period ends, its
 /// future is dropped, which ends it at its next await. An `Err` that it returns after the request
 /// counts as cancelled. A closure that blocks its thread cannot be ended: use
 /// `tokio::task::spawn_blocking`, and check [`Context::stop_requested`] in it.
@@ -188,7 +188,7 @@ impl Executor for FunctionExecutor {
     }
 }
 
-/// Resolves when the grace period of the request to end is over.
+/// Resolves when the grace period of the stop request ends.
 async fn overdue(stops: &mut watch::Receiver<Option<Stop>>) {
     loop {
         let stop = *stops.borrow_and_update();

@@ -1,4 +1,4 @@
-//! Actions: named callables with typed parameters, and what is known about them.
+//! Actions: named callables with typed parameters.
 
 mod parameters;
 mod schema;
@@ -20,31 +20,42 @@ pub const DEFAULT_QUEUE: &str = "default";
 /// The group of an action that names none.
 pub const DEFAULT_GROUP: &str = "General";
 
-/// What an executor says about a callable that it offers.
+/// A named callable with typed parameters, as an executor offers it.
+///
+/// ```
+/// use std::time::Duration;
+/// use tinpot_core::{Action, RetryPolicy};
+///
+/// let action = Action::new("backup")?.group("Maintenance").timeout(Duration::from_secs(600));
+/// assert_eq!(action.retry, RetryPolicy::never());
+/// assert!(Action::new("a/b").is_err());
+/// # Ok::<_, tinpot_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Action {
-    /// Unique within a namespace; 1 to 128 characters without `/` and control characters.
+    /// The name, unique within a namespace: 1 to 128 characters without `/` and control characters.
     pub name: String,
-    /// For people: where it is shown.
+    /// The group under which people find it.
     #[serde(default = "default_group")]
     pub group: String,
-    /// For people: what it does.
+    /// The description, for people.
     #[serde(default)]
     pub description: String,
-    /// For routing: which workers run it.
+    /// The queue, which selects the workers.
     #[serde(default = "default_queue")]
     pub queue: String,
-    /// JSON Schema of the parameters: an object with `properties`, in the order of the callable's signature.
+    /// The JSON Schema of the parameters: an object with `properties`, in the order of the callable's
+    /// signature.
     #[serde(default = "any_parameters")]
     pub schema: Json,
-    /// JSON Schema of what it returns, when that is known: for people, not checked.
+    /// The JSON Schema of the result, if known. It is for people and is not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_schema: Option<Json>,
-    /// Higher runs first within a queue.
+    /// The priority. Within a queue, higher runs first.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: i32,
-    /// How long an execution has to wait at least, in milliseconds on the wire.
+    /// The time for which an execution waits at least; milliseconds on the wire.
     #[serde(
         default,
         with = "crate::model::serde_millis::optional_millis",
@@ -52,7 +63,7 @@ pub struct Action {
         skip_serializing_if = "Option::is_none"
     )]
     pub delay: Option<Duration>,
-    /// An execution that still waits for a worker after that long fails; in milliseconds on the wire.
+    /// The time after which an execution fails if it is still queued; milliseconds on the wire.
     #[serde(
         default,
         with = "crate::model::serde_millis::optional_millis",
@@ -60,7 +71,7 @@ pub struct Action {
         skip_serializing_if = "Option::is_none"
     )]
     pub expires_in: Option<Duration>,
-    /// How long an attempt may run, in milliseconds on the wire; no limit when absent.
+    /// The longest duration of an attempt; milliseconds on the wire. `None` means no limit.
     #[serde(
         default,
         with = "crate::model::serde_millis::optional_millis",
@@ -68,10 +79,11 @@ pub struct Action {
         skip_serializing_if = "Option::is_none"
     )]
     pub timeout: Option<Duration>,
-    /// So many attempts of it run at once on a worker, beside its slots; when absent, each takes a slot.
+    /// The number of attempts that may run at once on a worker, outside its slots. `None` means that
+    /// each attempt takes a slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    /// What happens after an attempt that failed, timed out or was lost.
+    /// The policy after an attempt that failed, timed out or was lost.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: RetryPolicy,
 }
@@ -92,16 +104,18 @@ fn is_zero(priority: &i32) -> bool {
     *priority == 0
 }
 
-/// Not merely "never": the delays of an action without retries are those of a submission that asks for retries and says no more.
+/// Returns true if the policy can be left out. A policy without retries may still set the delays, for
+/// submissions that ask for retries.
 fn is_default(policy: &RetryPolicy) -> bool {
     *policy == RetryPolicy::default()
 }
 
 impl Action {
-    /// An action of that name, in the default group and queue, that takes any parameters, has no timeout and is never retried.
+    /// Creates an action in the default group and queue, without a schema, timeout and retries.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] when the name is empty, longer than 128 characters or has a `/` or a control character.
+    /// [`ErrorKind::InvalidInput`] if the name is empty, longer than 128 characters, or has a `/` or a
+    /// control character.
     pub fn new(name: impl Into<String>) -> Result<Self> {
         let name = name.into();
         check_label("action name", &name)?;
@@ -149,49 +163,50 @@ impl Action {
         self
     }
 
-    /// Sets the JSON Schema of what it returns.
+    /// Sets the JSON Schema of the result.
     #[must_use]
     pub fn result_schema(mut self, schema: Json) -> Self {
         self.result_schema = Some(schema);
         self
     }
 
-    /// Sets the priority of its executions: higher runs first within a queue.
+    /// Sets the priority. Within a queue, higher runs first.
     #[must_use]
     pub fn priority(mut self, priority: i32) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Sets how long its executions have to wait at least.
+    /// Sets the time for which an execution waits at least.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self
     }
 
-    /// Sets after how long an execution that still waits for a worker fails.
+    /// Sets the time after which an execution fails if it is still queued.
     #[must_use]
     pub fn expires_in(mut self, expires_in: Duration) -> Self {
         self.expires_in = Some(expires_in);
         self
     }
 
-    /// Bounds how long an attempt may run.
+    /// Limits the duration of an attempt.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Lets so many attempts run at once on a worker, beside its slots: for what mostly waits.
+    /// Sets the number of attempts that may run at once on a worker, outside its slots: for actions that
+    /// mostly wait.
     #[must_use]
     pub fn concurrency(mut self, attempts: u32) -> Self {
         self.concurrency = Some(attempts.max(1));
         self
     }
 
-    /// Sets what happens after an attempt that failed, timed out or was lost.
+    /// Sets the policy after an attempt that failed, timed out or was lost.
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
@@ -202,7 +217,8 @@ impl Action {
 /// Checks the name of an action, a queue or a group.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`], naming `what`, when it is empty, longer than 128 characters or has a `/` or a control character.
+/// [`ErrorKind::InvalidInput`], naming `what`, if it is empty, longer than 128 characters, or has a `/`
+/// or a control character.
 pub fn check_label(what: &str, label: &str) -> Result<()> {
     let chars = label.chars().count();
     let message = if !(1..=128).contains(&chars) {
@@ -232,7 +248,7 @@ impl LoadError {
     }
 }
 
-/// All actions that one executor or one worker offers, with the load errors beside them.
+/// All actions that one executor or one worker offers, and its load errors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ActionSet {

@@ -6,38 +6,38 @@ use std::fmt;
 use super::outcome::Outcome;
 use super::violation::{Violation, Violations};
 
-/// What went wrong, coarse enough to act on.
+/// The kind of an error, coarse enough to act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The caller passed something that can never work: a bad name, a bad option, a bad configuration.
+    /// The caller passed something that can never work: an invalid name, option or configuration.
     InvalidInput,
-    /// Parameters do not fit the action's schema; the message names each one.
+    /// The parameters do not match the action's schema; the message names each violation.
     InvalidParameters,
-    /// No such action, execution or address.
+    /// The action, execution or queue does not exist.
     NotFound,
-    /// The state of the thing forbids it: cancelling what has ended, two actions of one name.
+    /// The current state forbids it, such as cancelling an execution that has ended.
     Conflict,
-    /// A bound was reached: queue, buffer, size. Trying again later may work.
+    /// A bound of a queue or buffer was reached. Trying again later may work.
     Overloaded,
-    /// The other side cannot be reached now: the transport is down, a worker is gone.
+    /// The other side cannot be reached now, such as while the transport is down.
     Unavailable,
-    /// A wait ended before the thing that was waited for.
+    /// The operation took too long.
     TimedOut,
-    /// The store cannot write now (a full disk, for one); nothing was recorded.
+    /// The store cannot write now, such as on a full disk. Nothing was recorded.
     StorageFull,
     /// The component was shut down.
     Closed,
-    /// The peer broke the protocol, or what was stored cannot be read.
+    /// The peer broke the protocol, or stored data cannot be read.
     Malformed,
     /// The execution that was waited for ended without success; [`Error::outcome`] has its outcome.
     Unsuccessful,
-    /// Anything else, with a source that says more.
+    /// Any other error. The source says more.
     Other,
 }
 
 impl ErrorKind {
-    /// The kind of that name, as `Debug` writes it.
+    /// Returns the kind of this name, as `Debug` writes it.
     pub(crate) fn of_name(name: &str) -> Self {
         let all = [
             ErrorKind::InvalidInput,
@@ -89,7 +89,7 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of `kind` that says `message`.
+    /// Creates an error.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None, violations: Vec::new(), outcome: None }
     }
@@ -122,14 +122,14 @@ impl Error {
         Self { outcome, ..Self::new(ErrorKind::Unsuccessful, message) }
     }
 
-    /// Attaches what is wrong with each value; the message names them too.
+    /// Attaches the invalid values. The message should name them, too.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
         self.violations = violations;
         self
     }
 
-    /// Puts `context` in front of the message: what was being done when it happened.
+    /// Puts `context` in front of the message: the operation that failed.
     #[must_use]
     pub fn with_context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);

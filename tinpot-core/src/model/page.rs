@@ -52,25 +52,25 @@ pub struct QueuePage {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ListOptions {
-    /// Only those of these statuses; empty means all.
+    /// The statuses to list; empty means all.
     pub statuses: Vec<Status>,
-    /// Only those of this action.
+    /// The action to list.
     pub action: Option<String>,
-    /// Only those of this queue.
+    /// The queue to list.
     pub queue: Option<String>,
-    /// Only those that this execution asked for.
+    /// The parent whose children to list.
     pub parent: Option<ExecutionId>,
-    /// Only those that this submitter asked for.
+    /// The requester to list.
     pub requested_by: Option<String>,
-    /// Only those that were accepted then or later.
+    /// The earliest time of acceptance.
     pub since: Option<Timestamp>,
-    /// Only those that were accepted then or earlier.
+    /// The latest time of acceptance.
     pub until: Option<Timestamp>,
-    /// Only the one that was submitted with this key; nothing else counts then.
+    /// The idempotency key to find. No other filter applies then.
     pub idempotency_key: Option<String>,
-    /// Only those older than this one: the last of the page before.
+    /// The last execution of the page before: only older ones are listed.
     pub before: Option<ExecutionId>,
-    /// At most so many; 0 means 50, and 1,000 is the most.
+    /// The page size. 0 means 50; values above 1,000 are capped.
     pub limit: usize,
 }
 
@@ -153,12 +153,12 @@ impl ListOptions {
         self
     }
 
-    /// Whether an execution is of one of the statuses.
+    /// Returns true if the status is to be listed.
     pub fn has_status(&self, status: Status) -> bool {
         self.statuses.is_empty() || self.statuses.contains(&status)
     }
 
-    /// How many executions a page has at most.
+    /// Returns the effective page size.
     pub fn page_size(&self) -> usize {
         match self.limit {
             0 => 50,

@@ -1,4 +1,4 @@
-//! What `docs/protocol.md` shows is what the encoder writes.
+//! The messages in `docs/protocol.md` are those that the encoder writes.
 
 use std::collections::BTreeSet;
 

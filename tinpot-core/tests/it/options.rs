@@ -1,4 +1,4 @@
-//! What a submission may ask for, seen from outside.
+//! The options of submissions, seen from outside.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Cluster {
             coordinator: coordinator.expect("a coordinator"),
             order: Order::default(),
         };
-        // The actions are known from then on, and nobody runs them.
+        // The actions are known from then on, and no worker runs them.
         cluster.worker().await.shutdown(Duration::ZERO).await;
         let mut catalogue = cluster.coordinator.watch_catalogue();
         let gone = catalogue.wait_for(|catalogue| !catalogue["note"].available);

@@ -1,4 +1,4 @@
-//! The same once more, who asked for it, and what is counted of it.
+//! Re-running recorded executions, their requesters, and the statistics.
 
 use std::time::Duration;
 

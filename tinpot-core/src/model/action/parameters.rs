@@ -15,14 +15,14 @@ pub struct Parameter {
     pub name: String,
     /// The schema of its value.
     pub schema: Value,
-    /// The value that the callable takes when none is given.
+    /// The value that the callable uses if none is given.
     pub default: Option<Value>,
-    /// Whether a value must be given.
+    /// If true, a value must be given.
     pub required: bool,
 }
 
 impl Parameter {
-    /// The JSON type of the value, the first that is not `null`; `None` when any type will do.
+    /// Returns the JSON type of the value, the first that is not `null`, or `None` for any type.
     pub fn json_type(&self) -> Option<&str> {
         type_of(&self.schema)
     }
@@ -40,7 +40,7 @@ fn type_of(schema: &Value) -> Option<&str> {
     options.iter().filter_map(type_of).find(|name| *name != "null")
 }
 
-/// The parameters of a schema, in its order; empty when it has no `properties`.
+/// Returns the parameters of a schema, in its order. Empty if it has no `properties`.
 pub fn parameters(schema: &Json) -> Vec<Parameter> {
     let Ok(schema) = serde_json::from_str::<ObjectSchema>(schema.as_str()) else {
         return Vec::new();
@@ -63,7 +63,8 @@ struct ObjectSchema {
     required: Vec<String>,
 }
 
-/// A JSON object in the order of its text: `serde_json::Map` sorts by name unless a feature is on that changes it for everybody.
+/// A JSON object in the order of its text. `serde_json::Map` sorts by name, unless a feature is on
+/// that changes it for the whole program.
 #[derive(Default)]
 struct Ordered(Vec<(String, Value)>);
 
