@@ -1,14 +1,15 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # Where things are
+//! # Overview
 //!
-//! | part | what it is |
+//! | part | purpose |
 //! | --- | --- |
-//! | [`Coordinator`], [`Worker`] | the two shells that do I/O, with their builders |
+//! | [`local`], [`Local`] | a deployment within one process |
+//! | [`Coordinator`], [`Worker`] | the two halves of a deployment, with their builders |
+//! | [`FunctionExecutor`] | Rust closures as actions |
 //! | [`Transport`], [`Executor`], [`LogSink`], [`Store`] | the four traits, each with an in-memory implementation |
-//! | [`protocol`] | messages, frames and both sides as state machines, for other shells and for simulations |
-//! | `validation` (feature, on by default) | parameters are checked against their JSON Schema; without it, only that they are an object |
-//! | `testing` (feature) | conformance suites for the four traits, and a simulated cluster |
+//! | [`executor`], [`transport`], [`store`], [`log_sink`] | what implementations of the traits need |
+//! | `protocol` (feature `unstable`) | messages, frames and both sides as state machines, outside semver |
 
 /// Compiles the programs of the workspace's README.
 #[cfg(doctest)]
@@ -17,14 +18,19 @@ struct WorkspaceReadme;
 
 mod clock;
 mod coordinator;
-mod executor;
+pub mod executor;
 mod failpoint;
 mod inbox;
 mod local;
-mod log_sink;
+pub mod log_sink;
 mod model;
 mod outbox;
+#[cfg(feature = "unstable")]
 pub mod protocol;
+// Without the feature, the parts that only other shells and simulations use are unreachable.
+#[cfg(not(feature = "unstable"))]
+#[allow(dead_code, unreachable_pub, unused_imports)]
+mod protocol;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -50,7 +56,7 @@ pub use self::model::action::{ActionSet as Offer, LoadError as Problem};
 pub use self::model::error::{Error, ErrorKind, Result};
 pub use self::model::execution::{AttemptRecord, Execution, Parent, SubmitOptions};
 pub use self::model::failure::{Failure, FailureCode};
-pub use self::model::fence::Fence;
+pub use self::model::fence::{Epoch, Fence};
 pub use self::model::id::{ExecutionId, WorkerId};
 pub use self::model::json::Json;
 pub use self::model::log::{

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tinpot_core::protocol::{Epoch, Fence};
 use tinpot_core::{
     Attempt, Context, ContextParts, ExecutionId, Executor, Json, LogWriter, Outcome, Stop,
     StopReason, stop_channel,
 };
+use tinpot_core::{Epoch, Fence};
 use tinpot_python::PythonPool;
 use tokio::sync::{Notify, watch};
 

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tinpot_core::protocol::Epoch;
+use tinpot_core::Epoch;
 
 use crate::error::{Problem, Result};
 use crate::location::sibling;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use tinpot_core::protocol::{Epoch, Fence};
 use tinpot_core::{
     Attempt, Context, ContextParts, ExecutionId, Executor, Json, LogWriter, Outcome, stop_channel,
 };
+use tinpot_core::{Epoch, Fence};
 use tinpot_python::PythonPool;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};

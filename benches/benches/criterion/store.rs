@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use tinpot_core::protocol::{Epoch, Fence};
 use tinpot_core::store::{Session, Transition};
+use tinpot_core::{Epoch, Fence};
 use tinpot_core::{
     Execution, ExecutionId, Json, Level, LogBatch, LogChunk, MemoryStore, Outcome, Store, Stream,
     Timestamp, WorkerId,

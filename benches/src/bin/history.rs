@@ -13,7 +13,7 @@ use clap::Parser;
 use serde_json::json;
 use tinpot_benches::process::resident_mb;
 use tinpot_benches::stats::median;
-use tinpot_core::protocol::Fence;
+use tinpot_core::Fence;
 use tinpot_core::store::Transition;
 use tinpot_core::{
     Coordinator, Execution, ExecutionId, FunctionExecutor, Json, MemoryNetwork, Outcome, Store,

@@ -34,7 +34,7 @@ const LOG_ENDS: usize = 4096;
 /// let network = MemoryNetwork::new();
 /// let coordinator = Coordinator::builder(network.transport())
 ///     .store(MemoryStore::new())
-///     .log_sink(TracingLogSink::new())
+///     .log_sink(TracingLogSink)
 ///     .max_parameters_bytes(64 * 1024)
 ///     .start()
 ///     .await?;

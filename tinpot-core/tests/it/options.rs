@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tinpot_core::protocol::ProtocolConfig;
+use tinpot_core::ProtocolConfig;
 use tinpot_core::{
     Backoff, Coordinator, ErrorKind, FunctionExecutor, Json, MemoryNetwork, Outcome, Status,
     SubmitOptions, Timestamp, Worker,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::protocol::{ProtocolConfig, QueueInfo};
 use tinpot_core::{
     Backoff, Context, Coordinator, ErrorKind, ExecutionHandle, FunctionExecutor, MemoryNetwork,
     MemoryStore, Outcome, Status, SubmitOptions, Worker,
 };
+use tinpot_core::{ProtocolConfig, QueueInfo};
 use tokio::sync::watch;
 
 use crate::support::{Nothing, available, in_time, outcome, submit};

@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use tinpot_core::protocol::{CatalogueEntry, Epoch, Fence, ProtocolConfig};
 use tinpot_core::store::{ListOptions, Transition};
 use tinpot_core::{
     Address, Context, Coordinator, ErrorKind, Event, ExecutionHandle, FunctionExecutor, Json, Lane,
     Level, Link, MemoryNetwork, MemoryTransport, Outcome, RetryPolicy, Status, SubmitOptions,
     Timestamp, Transport, Worker,
 };
+use tinpot_core::{CatalogueEntry, Epoch, Fence, ProtocolConfig};
 use tokio::sync::watch;
 
 use crate::session_probe::{SessionProbe, released};

@@ -5,7 +5,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 use tinpot_core::Json;
 use tinpot_core::action::{Parameter, parameters};
-use tinpot_core::protocol::{Catalogue, CatalogueEntry};
+use tinpot_core::{Catalogue, CatalogueEntry};
 use utoipa::ToSchema;
 
 use crate::openapi::scalars;

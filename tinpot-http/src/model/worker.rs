@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tinpot_core::protocol::QueueInfo;
+use tinpot_core::QueueInfo;
 use tinpot_core::{ExecutionId, LoadError, RunningAttempt, WorkerId, WorkerInfo};
 use utoipa::ToSchema;
 

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
-use tinpot_core::protocol::CancelOutcome;
+use tinpot_core::CancelOutcome;
 use tinpot_core::store::ListOptions;
 use tinpot_core::{Execution, ExecutionId, Status};
 use utoipa::ToSchema;

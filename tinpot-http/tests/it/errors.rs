@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use tinpot_core::protocol::ProtocolConfig;
+use tinpot_core::ProtocolConfig;
 use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::{
     Coordinator, Error, ErrorKind, Execution, ExecutionId, LogBatch, LogChunk, MemoryNetwork,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use tinpot_core::protocol::Fence;
+use tinpot_core::Fence;
 use tinpot_core::{Attempt, Context, ExecutionId, Json, Outcome, Stop};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot, watch};

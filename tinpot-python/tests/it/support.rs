@@ -7,11 +7,11 @@ use std::time::Duration;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tinpot_core::protocol::{Epoch, Fence};
 use tinpot_core::{
     ActionSet, Attempt, Context, ContextParts, ExecutionId, Executor, Failure, Json, LogBuffer,
     LogChunk, LogWriter, Outcome, Progress, Stop, StopReason, Stream, stop_channel,
 };
+use tinpot_core::{Epoch, Fence};
 use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tinpot_core::protocol::ProtocolConfig;
+use tinpot_core::ProtocolConfig;
 
 /// Heartbeat, leases and the grace period of a coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]

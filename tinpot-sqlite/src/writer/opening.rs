@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tinpot_core::protocol::Epoch;
+use tinpot_core::Epoch;
 use tinpot_core::store::{Opened, WaitingCount};
 use tinpot_core::{Action, Execution, Timestamp};
 use uuid::Uuid;

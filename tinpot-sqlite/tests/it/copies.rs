@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use tinpot_core::Epoch;
 use tinpot_core::ErrorKind;
-use tinpot_core::protocol::Epoch;
 use tinpot_core::store::Session;
 use tinpot_core::testing::store::open;
 use tinpot_sqlite::SqliteStore;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tinpot_core::protocol::{Epoch, Fence};
 use tinpot_core::store::{Session, Transition};
+use tinpot_core::{Epoch, Fence};
 use tinpot_core::{
     Execution, ExecutionId, Json, Level, LogBatch, LogChunk, Outcome, Store, Stream, Timestamp,
     WorkerId,

@@ -7,13 +7,13 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::protocol::{Epoch, Fence};
 use tinpot_core::store::{ListOptions, Opened, QueueOrder, QueuePage, Session, Transition};
 use tinpot_core::testing::store::open;
 use tinpot_core::{
     Action, Backoff, Execution, Failure, Json, Level, LogBatch, LogChunk, MemoryStore, Outcome,
     Parent, RetryPolicy, Store, Stream, Timestamp, WorkerId,
 };
+use tinpot_core::{Epoch, Fence};
 
 use crate::support::{accept as accept_plain, commit, id, log, place, store};
 
