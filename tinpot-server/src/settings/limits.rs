@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tinpot_core::protocol::ProtocolConfig;
+use tinpot_core::ProtocolConfig;
 use tinpot_http::HttpConfig;
 
 use super::{BrokerSettings, LimitSettings, ProtocolSettings, StoreSettings};

@@ -199,10 +199,10 @@ impl Records {
 fn write_setting(connection: &Connection, transition: &Transition) -> Result<()> {
     match transition {
         Transition::Offer(action) => {
-            let text = Json::of(&**action)?;
+            let text = Json::serialize(&**action)?;
             let sql = "INSERT INTO actions (name, action) VALUES (?1, ?2) \
                        ON CONFLICT (name) DO UPDATE SET action = excluded.action";
-            connection.prepare_cached(sql)?.execute([&action.name, text.get()])?;
+            connection.prepare_cached(sql)?.execute([&action.name, text.as_str()])?;
         }
         Transition::Pause { queue, since } => {
             let sql = "INSERT INTO paused_queues (queue, since) VALUES (?1, ?2) \

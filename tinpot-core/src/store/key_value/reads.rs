@@ -124,7 +124,7 @@ impl<K: KeyValueStore> Shared<K> {
                 break;
             }
             if let Some(execution) = self.execution(keys::id_of(&key)?).await? {
-                bytes += execution.parameters.get().len();
+                bytes += execution.parameters.as_str().len();
                 found.push(Arc::new(execution));
             }
         }

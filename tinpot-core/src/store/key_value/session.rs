@@ -191,7 +191,7 @@ impl<K: KeyValueStore> Writer<K> {
         let lease = lease.map(Duration::from_micros);
         let index = record::index(&execution, lease);
         let row = Row { index, log_bytes, large_parameters, stored: true };
-        let bytes = execution.parameters.get().len();
+        let bytes = execution.parameters.as_str().len();
         self.cache.insert(execution, lease, row, bytes);
         Ok(())
     }
@@ -256,9 +256,9 @@ fn write_record(
         if let Some(parent) = &execution.parent {
             changes.push((keys::child(parent.execution, id).0, Some(Vec::new())));
         }
-        if execution.parameters.get().len() > LARGE_PARAMETERS_BYTES {
+        if execution.parameters.as_str().len() > LARGE_PARAMETERS_BYTES {
             let parameters = std::mem::replace(&mut execution.parameters, Json::empty_object());
-            changes.push((keys::parameters(id).0, Some(parameters.get().as_bytes().to_vec())));
+            changes.push((keys::parameters(id).0, Some(parameters.as_str().as_bytes().to_vec())));
             row.large_parameters = true;
         }
     }
