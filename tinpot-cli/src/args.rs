@@ -410,7 +410,8 @@ pub(crate) struct CheckArgs {
 #[command(
     disable_help_flag = true,
     override_usage = "tinpot exec [OPTIONS] <FILE::ACTION> [FLAGS OF THE ACTION]",
-    after_help = "`tinpot exec FILE::ACTION --help` shows the flags, which are those of `tinpot run`. Ctrl-C cancels the execution."
+    after_help = "`tinpot exec FILE::ACTION --help` shows the flags, which are those of \
+        `tinpot run`. Ctrl-C cancels the execution."
 )]
 pub(crate) struct ExecArgs {
     /// Python file, and the name of an action in it

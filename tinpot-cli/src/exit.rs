@@ -33,7 +33,8 @@ pub(crate) const CODES: &[(Code, &str)] = &[
     (Code::Success, "success"),
     (
         Code::Failed,
-        "the execution failed, timed out or was lost; `check` or `doctor` found a problem; or a server could not start",
+        "the execution failed, timed out or was lost; `check` or `doctor` found a problem; \
+         or a server could not start",
     ),
     (Code::Usage, "invalid usage: the command line, a settings file or a parameter is wrong"),
     (Code::Cancelled, "the execution was cancelled"),

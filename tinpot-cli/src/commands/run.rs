@@ -18,7 +18,8 @@ use crate::profile;
 /// The largest parameters to read, in bytes: more than servers accept, so that they report the
 /// limit.
 const DATA_BYTES: u64 = 64 * 1024 * 1024;
-const LAST_WORDS: &str = "tinpot: interrupted before the server confirmed the submission; `tinpot executions list` shows if it was accepted";
+const LAST_WORDS: &str = "tinpot: interrupted before the server confirmed the submission; \
+    `tinpot executions list` shows if it was accepted";
 
 /// A command line of `run` or `exec`: the action, and all other words.
 #[derive(Debug)]
@@ -124,7 +125,8 @@ pub(crate) fn run_with(
         Global::from_arg_matches(matches).unwrap_or_default()
     });
     if exec.is_some() && arguments.wait.detach {
-        let message = "--detach is not available: the server ends with this command; start `tinpot dev` and use `tinpot run`";
+        let message = "--detach is not available: the server ends with this command; \
+            start `tinpot dev` and use `tinpot run`";
         return Err(CliError::usage(message));
     }
     let parameters = parameters(&arguments, flags.as_ref(), matches.as_ref())?;

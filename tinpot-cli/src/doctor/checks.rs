@@ -57,7 +57,8 @@ pub(super) fn clock(date: Option<&str>) -> Finding {
                 "the clocks of this machine and the server differ by {:.0} s",
                 (theirs - now).abs()
             ),
-            "synchronise both by NTP (timedatectl set-ntp true): times in lists and `not_before` are those of the server",
+            "synchronise both by NTP (timedatectl set-ntp true): times in lists and `not_before` \
+             are those of the server",
         ),
         Some(_) => Finding::ok("clock", "agrees with the server"),
         None => Finding::ok("clock", "plausible; no server to compare it with"),
@@ -146,7 +147,8 @@ fn free(what: &'static str, folder: &Path, little: u64, too_little: u64) -> Find
 
 /// Starts an interpreter as a worker does, and reports how its processes are held.
 pub(super) async fn python(python: Option<&Path>) -> Vec<Finding> {
-    let advice = "install Python 3.9 or newer, or name an interpreter or virtual environment with --python (TINPOT_PYTHON)";
+    let advice = "install Python 3.9 or newer, or name an interpreter or virtual environment with \
+                  --python (TINPOT_PYTHON)";
     let folder = match tempfile::tempdir() {
         Ok(folder) => folder,
         Err(e) => {

@@ -102,7 +102,8 @@ pub fn old_name_warnings(
 fn told_by_coordinator(arg: &Arg) -> String {
     let variable = arg.get_env().unwrap_or_default().to_string_lossy();
     format!(
-        "--{} ({variable}) has no effect on a worker: the coordinator tells its workers the leases; set it there",
+        "--{} ({variable}) has no effect on a worker: the coordinator tells its workers the \
+         leases; set it there",
         arg.get_long().unwrap_or_default()
     )
 }
