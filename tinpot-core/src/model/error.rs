@@ -3,58 +3,57 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::outcome::Outcome;
 use super::violation::{Violation, Violations};
 
 /// The kind of an error, coarse enough to act on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// In JSON it is its name in snake case, such as `not_found`. An unknown name is read as `other`.
+/// The names that earlier versions wrote (`NotFound`) are read too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The caller passed something that can never work: an invalid name, option or configuration.
+    #[serde(alias = "InvalidInput")]
     InvalidInput,
     /// The parameters do not match the action's schema; the message names each violation.
+    #[serde(alias = "InvalidParameters")]
     InvalidParameters,
     /// The action, execution or queue does not exist.
+    #[serde(alias = "NotFound")]
     NotFound,
     /// The current state forbids it, such as cancelling an execution that has ended.
+    #[serde(alias = "Conflict")]
     Conflict,
     /// A bound of a queue or buffer was reached. Trying again later may work.
+    #[serde(alias = "Overloaded")]
     Overloaded,
     /// The other side cannot be reached now, such as while the transport is down.
+    #[serde(alias = "Unavailable")]
     Unavailable,
     /// The operation took too long.
+    #[serde(alias = "TimedOut")]
     TimedOut,
     /// The store cannot write now, such as on a full disk. Nothing was recorded.
+    #[serde(alias = "StorageFull")]
     StorageFull,
     /// The component was shut down.
+    #[serde(alias = "Closed")]
     Closed,
     /// The peer broke the protocol, or stored data cannot be read.
+    #[serde(alias = "Malformed")]
     Malformed,
     /// The execution that was waited for ended without success; [`Error::outcome`] has its outcome.
     Unsuccessful,
     /// Any other error. The source says more.
+    #[serde(other)]
     Other,
 }
 
 impl ErrorKind {
-    /// Returns the kind of this name, as `Debug` writes it.
-    pub(crate) fn of_name(name: &str) -> Self {
-        let all = [
-            ErrorKind::InvalidInput,
-            ErrorKind::InvalidParameters,
-            ErrorKind::NotFound,
-            ErrorKind::Conflict,
-            ErrorKind::Overloaded,
-            ErrorKind::Unavailable,
-            ErrorKind::TimedOut,
-            ErrorKind::StorageFull,
-            ErrorKind::Closed,
-            ErrorKind::Malformed,
-            ErrorKind::Unsuccessful,
-        ];
-        all.into_iter().find(|kind| format!("{kind:?}") == name).unwrap_or(ErrorKind::Other)
-    }
-
     fn as_str(self) -> &'static str {
         match self {
             ErrorKind::InvalidInput => "invalid input",

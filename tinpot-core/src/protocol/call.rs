@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::error::Error;
+use crate::model::error::{Error, ErrorKind};
 use crate::model::execution::SubmitOptions;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::ExecutionId;
@@ -68,7 +68,7 @@ impl Called {
 impl CallState {
     /// Returns the answer to a call that is refused.
     pub fn refused(error: &Error) -> Self {
-        CallState::Refused { kind: format!("{:?}", error.kind()), message: error.to_string() }
+        CallState::Refused { kind: error.kind(), message: error.to_string() }
     }
 }
 
@@ -107,9 +107,9 @@ pub enum CallState {
     },
     /// It will never be one.
     Refused {
-        /// What kind of error: `NotFound`, `InvalidParameters`, ….
-        kind: String,
-        /// Why.
+        /// The kind of the error.
+        kind: ErrorKind,
+        /// What is wrong.
         message: String,
     },
 }

@@ -72,6 +72,23 @@ pub struct BeatAck {
     /// No fence of this epoch up to this number will be dispatched to this worker again.
     #[serde(default)]
     pub settled: u64,
+    /// The lease that a worker has from each beat that is answered. `None` from a coordinator of an
+    /// earlier version: then the worker goes by its own configuration.
+    #[serde(
+        default,
+        with = "optional_millis",
+        rename = "lease_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub lease: Option<Duration>,
+    /// How often to beat. `None` from a coordinator of an earlier version.
+    #[serde(
+        default,
+        with = "optional_millis",
+        rename = "beat_ms",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub beat_interval: Option<Duration>,
     /// Held attempts that are not the worker's any more: kill them and forget them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<Fence>,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use self::attempt::{Held, Phase};
 use self::children::Children;
 use self::epoch::Former;
+use self::lease::LeaseTerms;
 use self::slots::concurrency_of;
 use super::call::{CallId, CallState};
 use super::config::ProtocolConfig;
@@ -88,6 +89,7 @@ pub struct WorkerMachine {
     next_beat_at: Tick,
     /// Until then the coordinator gives nothing of ours to another worker.
     lease_until: Tick,
+    lease: Option<LeaseTerms>,
     held: BTreeMap<Fence, Held>,
     waiting: VecDeque<Fence>,
     /// Attempts in slots.
@@ -129,6 +131,7 @@ impl WorkerMachine {
             beats: VecDeque::new(),
             next_beat_at: Tick(u64::MAX),
             lease_until: Tick(0),
+            lease: None,
             held: BTreeMap::new(),
             waiting: VecDeque::new(),
             running: 0,
@@ -155,6 +158,18 @@ impl WorkerMachine {
     /// Whether it holds nothing: no attempt waits, runs, or ended without an acknowledgement.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
+    }
+
+    /// Returns the number of attempts that wait for a slot.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Returns the number of slots.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn slots(&self) -> usize {
+        self.profile.slots as usize
     }
 
     /// Attempts that run now.
@@ -242,11 +257,11 @@ impl WorkerMachine {
         self.last_beat += 1;
         self.beats.push_back((self.last_beat, now));
         // An echo of an older beat could not extend anything.
-        let horizon = now - self.config.worker_lease;
+        let horizon = now - self.lease();
         while self.beats.front().is_some_and(|(_, at)| *at < horizon) {
             self.beats.pop_front();
         }
-        self.next_beat_at = now + self.config.beat_interval;
+        self.next_beat_at = now + self.beat_interval();
         let free = (self.profile.slots as usize).saturating_sub(self.running) as u32;
         let held = self.held.keys().copied().collect();
         let (seq, epoch) = (self.last_beat, self.epoch);
@@ -287,6 +302,7 @@ impl WorkerMachine {
         if !self.adopt_echo(ack.epoch, ack.seq_echo) {
             return;
         }
+        self.set_lease(ack.epoch, ack.lease, ack.beat_interval);
         self.renew(ack.seq_echo);
         self.settle_up_to(ack.settled);
         for fence in ack.drop {

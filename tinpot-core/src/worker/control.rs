@@ -22,7 +22,7 @@ use crate::executor::{
 };
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Lane};
-use crate::model::error::{Error, ErrorKind};
+use crate::model::error::Error;
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::fence::Fence;
 use crate::model::outcome::Outcome;
@@ -209,9 +209,7 @@ impl Control {
         let update = match state {
             CallState::Accepted { execution } => CallUpdate::Accepted(execution),
             CallState::Ended { outcome, .. } => CallUpdate::Ended(outcome),
-            CallState::Refused { kind, message } => {
-                CallUpdate::Refused(Error::new(ErrorKind::of_name(&kind), message))
-            }
+            CallState::Refused { kind, message } => CallUpdate::Refused(Error::new(kind, message)),
         };
         let is_last = !(*wait && matches!(update, CallUpdate::Accepted(_)));
         // There is room for both updates, so this fails only when the attempt does not wait any

@@ -1,13 +1,16 @@
 //! The coordinator's machine, fed by hand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tinpot_core::protocol::{
-    Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Hello, Message, ProtocolConfig,
-    Released, ReleasedHow, ResultReport, Tick,
+    Beat, CallState, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Frame, Hello, Message,
+    ProtocolConfig, Released, ReleasedHow, ResultReport, Tick, WorkerMachine, WorkerProfile,
 };
 use tinpot_core::store::Transition;
-use tinpot_core::{Action, ActionSet, Execution, ExecutionId, Json, Outcome, WorkerId};
+use tinpot_core::{
+    Action, ActionSet, ErrorKind, Execution, ExecutionId, Json, Outcome, WorkerId,
+};
 
 fn execution(number: u128) -> Arc<Execution> {
     let id = ExecutionId::from_u128(number);
@@ -85,6 +88,72 @@ fn a_worker_that_misses_its_beats_is_given_nothing_and_its_actions_are_unavailab
     machine.receive(later, &worker, beat(2, vec![]), &mut effects);
     assert_eq!(grants(&effects), 1, "{effects:?}");
     assert!(machine.catalogue()["noop"].available);
+}
+
+#[test]
+fn a_worker_goes_by_the_lease_that_it_is_told_and_without_one_by_its_own() {
+    let own = ProtocolConfig::default();
+    let ack = |terms: &str| {
+        let text = format!(
+            r#"{{"v":1,"messages":[{{"beat_ack":{{"epoch":"1.1","seq_echo":1{terms}}}}}]}}"#
+        );
+        Frame::decode(text.as_bytes()).expect("a frame").0.messages.remove(0)
+    };
+    // As a coordinator of the version before sends it, and as this one does.
+    for (terms, beat) in [
+        ("", own.beat_interval),
+        (r#","lease_ms":6000,"beat_ms":1500"#, Duration::from_millis(1_500)),
+    ] {
+        let profile = WorkerProfile {
+            id: WorkerId::new("w-1").expect("an id"),
+            name: "w".into(),
+            queues: vec![],
+            groups: vec![],
+            slots: 1,
+            clean_slate: vec![],
+            version: String::new(),
+            started_at: None,
+        };
+        let offer = Arc::new(ActionSet::of([Action::new("noop").expect("a name")]));
+        let mut machine = WorkerMachine::new(own.clone(), profile, offer);
+        let mut effects = Vec::new();
+        machine.link_up(Tick(0), &mut effects);
+        machine.receive(Tick(1), ack(terms), &mut effects);
+        assert_eq!(machine.wake_at(), Some(Tick(1) + beat), "{terms}");
+    }
+}
+
+#[test]
+fn a_coordinator_tells_its_lease_to_workers_of_any_version() {
+    let (mut machine, worker) = introduced();
+    let mut effects = Vec::new();
+    // As a worker of the version before sends it.
+    let text =
+        r#"{"v":1,"from":"w-1","messages":[{"beat":{"seq":2,"free":1,"held":[],"epoch":"1.1"}}]}"#;
+    let beat = Frame::decode(text.as_bytes()).expect("a frame").0.messages.remove(0);
+    machine.receive(Tick(1), &worker, beat, &mut effects);
+    let told = effects.iter().find_map(|effect| match effect {
+        CoordinatorEffect::Send(_, Message::BeatAck(ack)) => Some((ack.lease, ack.beat_interval)),
+        _ => None,
+    });
+    let config = ProtocolConfig::default();
+    assert_eq!(told, Some((Some(config.worker_lease), Some(config.beat_interval))));
+}
+
+#[test]
+fn kinds_of_errors_have_stable_names_and_the_earlier_ones_are_read() {
+    let read = |kind: &str| {
+        let text = format!(r#"{{"refused":{{"kind":"{kind}","message":"no"}}}}"#);
+        serde_json::from_str::<CallState>(&text).expect("a state")
+    };
+    for kind in ["not_found", "NotFound"] {
+        let message = "no".to_owned();
+        assert_eq!(read(kind), CallState::Refused { kind: ErrorKind::NotFound, message });
+    }
+    let refused = CallState::Refused { kind: ErrorKind::InvalidParameters, message: "no".into() };
+    let text = serde_json::to_string(&refused).expect("JSON");
+    assert_eq!(text, r#"{"refused":{"kind":"invalid_parameters","message":"no"}}"#);
+    assert!(matches!(read("of_tomorrow"), CallState::Refused { kind: ErrorKind::Other, .. }));
 }
 
 /// The executions that are granted, in order.

@@ -286,7 +286,7 @@ impl CoordinatorMachine {
         if beat.epoch != Some(epoch) {
             // It does not listen to us yet, or this was said long ago: it gets no work before it shows that it hears us.
             let (seq_echo, settled) = (beat.seq, worker.settled(epoch));
-            let ack = BeatAck { epoch, seq_echo, settled, drop: Vec::new(), cancel: Vec::new() };
+            let ack = self.beat_ack(seq_echo, settled);
             return out.push(CoordinatorEffect::Send(to, Message::BeatAck(ack)));
         }
         worker.beat = beat.seq;
@@ -313,19 +313,34 @@ impl CoordinatorMachine {
         }
         let seq_echo = worker.beat;
         let settled = worker.settled(epoch);
-        let ack = BeatAck { epoch, seq_echo, settled, drop: Vec::new(), cancel };
-        if !drop.is_empty() {
-            // On its own, because it has to wait until the end of these attempts is committed: a coordinator that forgot it in a crash would
-            // believe the worker that it never had them.
-            let ack = BeatAck { drop, cancel: Vec::new(), ..ack.clone() };
+        if !drop.is_empty() || !cancel.is_empty() {
+            // On its own, because it has to wait until the end or the cancel of these attempts is
+            // committed. A coordinator that forgot that in a crash would believe the worker that it
+            // never had them, or that nobody had cancelled them.
+            let ack = BeatAck { drop, cancel, ..self.beat_ack(seq_echo, settled) };
             out.push(CoordinatorEffect::Send(to.clone(), Message::BeatAck(ack)));
         }
+        let ack = self.beat_ack(seq_echo, settled);
         out.push(CoordinatorEffect::Send(to, Message::BeatAck(ack)));
         if let Some(number) = back {
             self.timers.insert((now + self.config.beat_interval * 2, Timer::Silence(number)));
             self.refresh_catalogue();
         }
         self.fill(now, from, out);
+    }
+
+    /// Returns the answer to a beat. It tells the worker its lease, so that the two sides cannot be
+    /// configured in contradiction.
+    fn beat_ack(&self, seq_echo: u64, settled: u64) -> BeatAck {
+        BeatAck {
+            epoch: self.epoch,
+            seq_echo,
+            settled,
+            lease: Some(self.config.worker_lease),
+            beat_interval: Some(self.config.beat_interval),
+            drop: Vec::new(),
+            cancel: Vec::new(),
+        }
     }
 
     pub(super) fn goodbye(

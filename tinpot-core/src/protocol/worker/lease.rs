@@ -3,17 +3,54 @@
 use std::time::Duration;
 
 use super::{WorkerEffect, WorkerMachine};
-use crate::model::fence::Fence;
+use crate::model::fence::{Epoch, Fence};
 use crate::model::stop::StopReason;
 use crate::protocol::tick::Tick;
 
+/// The terms of the lease, as the coordinator of an epoch told them.
+#[derive(Debug)]
+pub(super) struct LeaseTerms {
+    epoch: Epoch,
+    lease: Duration,
+    beat_interval: Duration,
+}
+
 impl WorkerMachine {
-    /// Extends the lease to what the echoed beat warrants, counted from when that beat was *sent*; `false` when the beat is too old or unknown.
+    /// Takes over the lease and the beat interval that a coordinator of this epoch tells. A
+    /// coordinator of an earlier version tells none: then this worker's own configuration counts.
+    pub(super) fn set_lease(
+        &mut self,
+        epoch: Epoch,
+        lease: Option<Duration>,
+        beat_interval: Option<Duration>,
+    ) {
+        let lease = lease.unwrap_or(self.config.worker_lease);
+        // A lease shorter than three beats would end between two of them.
+        let beat_interval = beat_interval.unwrap_or(self.config.beat_interval).min(lease / 3);
+        self.lease = Some(LeaseTerms { epoch, lease, beat_interval });
+    }
+
+    /// Returns the lease that the present coordinator told, or the configured one before it has.
+    pub(super) fn lease(&self) -> Duration {
+        self.lease.as_ref().map_or(self.config.worker_lease, |terms| terms.lease)
+    }
+
+    pub(super) fn beat_interval(&self) -> Duration {
+        self.lease.as_ref().map_or(self.config.beat_interval, |terms| terms.beat_interval)
+    }
+
+    /// Extends the lease from the moment at which the echoed beat was *sent*, and returns true if
+    /// that beat is known and not too old.
+    ///
+    /// A coordinator that has not told its lease yet extends nothing: it may wait for a shorter time
+    /// than the one before it.
     pub(super) fn renew(&mut self, seq_echo: u64) -> bool {
         let Some((_, sent_at)) = self.beats.iter().find(|(seq, _)| *seq == seq_echo) else {
             return false;
         };
-        self.lease_until = self.lease_until.max(*sent_at + self.config.worker_lease);
+        if let Some(terms) = self.lease.as_ref().filter(|terms| Some(terms.epoch) == self.epoch) {
+            self.lease_until = self.lease_until.max(*sent_at + terms.lease);
+        }
         true
     }
 
@@ -27,7 +64,7 @@ impl WorkerMachine {
 
     /// How long before the end of the lease an attempt has to be asked to end, so that it is dead when the lease is over.
     pub(super) fn stop_margin(&self) -> Duration {
-        self.config.grace.min(self.config.worker_lease / 3) + self.config.worker_lease / 20
+        self.config.grace.min(self.lease() / 3) + self.lease() / 20
     }
 
     /// A grace period for those who have had one already.
@@ -44,7 +81,7 @@ impl WorkerMachine {
 
     /// Ends every attempt that could be retried elsewhere: the lease is about to be over.
     pub(super) fn fence_retryable(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
-        let grace = self.config.grace.min(self.config.worker_lease / 3);
+        let grace = self.config.grace.min(self.lease() / 3);
         let exposed = |held: &super::Held| held.dispatch.retryable && held.report().is_none();
         let fences: Vec<Fence> =
             self.held.iter().filter(|(_, held)| exposed(held)).map(|(fence, _)| *fence).collect();
