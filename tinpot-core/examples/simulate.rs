@@ -159,6 +159,8 @@ fn summary(reports: &[(u64, Report)], wall: Duration, threads: usize) {
         total.frames += report.frames;
         total.commits += report.commits;
         total.starts += report.starts;
+        total.calls += report.calls;
+        total.refused_calls += report.refused_calls;
         total.lines += report.lines;
         total.held = total.held.max(report.held);
         for (status, count) in &report.ended {
@@ -185,8 +187,15 @@ fn summary(reports: &[(u64, Report)], wall: Duration, threads: usize) {
         simulated / wall / threads as f64
     );
     println!(
-        "{} events, {} frames, {} commits, {} starts, {} lines, {} held at most",
-        total.events, total.frames, total.commits, total.starts, total.lines, total.held
+        "{} events, {} frames, {} commits, {} starts, {} calls ({} refused), {} lines, {} held at most",
+        total.events,
+        total.frames,
+        total.commits,
+        total.starts,
+        total.calls,
+        total.refused_calls,
+        total.lines,
+        total.held
     );
     println!("executions: {}", listed(&total.ended));
     println!("trouble: {}", listed(&total.faults));

@@ -32,7 +32,9 @@ pub use self::builder::CoordinatorBuilder;
 pub use self::changes::{Changed, Changes};
 use self::control::Command;
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use self::core::{Accepted, Answer, CallFound, Core, Output, Response, Step, Ticket};
+pub(crate) use self::core::{
+    Accepted, Answer, CallAnswer, CallFound, Core, Output, Response, Step, Ticket,
+};
 pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
 use self::idempotency::Commits;

@@ -84,15 +84,19 @@ pub(crate) struct CallFound {
     pub(crate) earlier: Option<Arc<Execution>>,
 }
 
+/// The answer to [`Read::Call`].
+#[derive(Debug)]
+pub(crate) struct CallAnswer {
+    pub(crate) call: PendingCall,
+    /// The number of commits when the read began.
+    pub(crate) commits: u64,
+    pub(crate) found: Result<CallFound>,
+}
+
 /// The answer to a [`Read`].
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// `commits` is the number of commits when the read began.
-    Call {
-        call: Box<PendingCall>,
-        commits: u64,
-        found: Result<CallFound>,
-    },
+    Call(Box<CallAnswer>),
     Outcome(ExecutionId, Option<Arc<Execution>>),
     Children(Cascade, Vec<Arc<Execution>>),
 }
@@ -298,7 +302,7 @@ impl Core {
     pub(crate) fn answer(&mut self, now: Tick, answer: Answer) {
         let effects = &mut self.effects;
         match answer {
-            Answer::Call { call, commits, found } => self.call_read(now, call, commits, found),
+            Answer::Call(answer) => self.call_read(now, *answer),
             Answer::Outcome(id, execution) => {
                 self.machine.outcome_read(id, execution.as_deref(), effects);
             }
@@ -308,13 +312,8 @@ impl Core {
         }
     }
 
-    fn call_read(
-        &mut self,
-        now: Tick,
-        mut call: Box<PendingCall>,
-        commits: u64,
-        found: Result<CallFound>,
-    ) {
+    fn call_read(&mut self, now: Tick, answer: CallAnswer) {
+        let CallAnswer { mut call, commits, found } = answer;
         let CallFound { execution, earlier } = match found {
             Ok(found) => found,
             Err(error) => return self.refuse_call(call.id, &error),
@@ -333,7 +332,7 @@ impl Core {
         let known = self.recent_keys.find(&key);
         if known.is_some() || self.recent_keys.may_have_missed(commits) {
             call.known = known;
-            return self.effects.push(CoordinatorEffect::Read(Read::Call(call)));
+            return self.effects.push(CoordinatorEffect::Read(Read::Call(Box::new(call))));
         }
         let (id, execution) = (execution.id, Arc::new(execution));
         if self.machine.submit_child(now, call.id, execution, &mut self.effects) {
@@ -458,8 +457,13 @@ impl Core {
     /// Takes back an acceptance that could not be committed.
     fn withdraw(&mut self, now: Tick, execution: &Execution) {
         let id = execution.id;
-        // If it expired in the turn in which it came, the machine has forgotten it already.
-        if !self.batch.iter().any(|transition| ends(transition, id)) {
+        // If it expired in the turn in which it came, or when the withdrawal of another made room for
+        // it, the machine has forgotten it already.
+        let decided = self.effects.iter().filter_map(|effect| match effect {
+            CoordinatorEffect::Persist(transition) => Some(transition),
+            _ => None,
+        });
+        if !self.batch.iter().chain(decided).any(|transition| ends(transition, id)) {
             let delayed = waits_for_its_time(&self.batch, id);
             self.machine.forget(now, execution, delayed, &mut self.effects);
         }
@@ -585,11 +589,11 @@ impl Repeated {
     }
 }
 
-/// Returns true if a message waits for no commit, because leases depend on it. A list of attempts
-/// to drop does wait.
+/// Returns true if a message waits for no commit, because leases depend on it. Attempts to drop or
+/// to cancel do wait.
 fn keeps_alive(message: &Message) -> bool {
     match message {
-        Message::BeatAck(ack) => ack.drop.is_empty(),
+        Message::BeatAck(ack) => ack.drop.is_empty() && ack.cancel.is_empty(),
         Message::WhoIsThere(_) => true,
         _ => false,
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::core::{Answer, CallFound};
+use super::core::{Answer, CallAnswer, CallFound};
 use super::submit::{prepare, with_key};
 use crate::model::error::{Error, Result};
 use crate::model::id::ExecutionId;
@@ -73,7 +73,7 @@ async fn answer(shared: &Shared, read: Read, commits: u64) -> Answer {
     match read {
         Read::Call(call) => {
             let found = find(shared, &call).await;
-            Answer::Call { call, commits, found }
+            Answer::Call(Box::new(CallAnswer { call: *call, commits, found }))
         }
         Read::Outcome(id) => loop {
             match store.execution(id).await {

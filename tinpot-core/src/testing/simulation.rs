@@ -44,6 +44,10 @@ pub struct Report {
     pub commits: u64,
     /// Attempts that were started.
     pub starts: u64,
+    /// Calls that attempts made.
+    pub calls: u64,
+    /// Calls that were refused: because they were nested too deep, for one.
+    pub refused_calls: u64,
     /// Log lines that were stored.
     pub lines: u64,
     /// The most that a coordinator ever held back because its store could not write: messages, and ends of logs.

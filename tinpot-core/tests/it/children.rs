@@ -397,3 +397,45 @@ async fn actions_with_a_concurrency_of_their_own_take_no_slots() {
     }
     assert_eq!(most.load(Ordering::SeqCst), AT_ONCE as usize);
 }
+
+#[tokio::test]
+async fn too_many_waits_for_children_of_low_priority_are_refused_and_everything_ends() {
+    let network = MemoryNetwork::new();
+    let coordinator = Coordinator::builder(network.transport()).start().await;
+    let coordinator = coordinator.expect("a coordinator");
+    let executor = FunctionExecutor::builder()
+        .action("double", |_, Number { number }| async move {
+            // Longer than a parent takes to call, so that the parents pile up.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok::<_, String>(number * 2)
+        })
+        .action("later", |context: Context, Number { number: n }| async move {
+            let options = SubmitOptions::new().idempotency_key(format!("low {n}")).priority(-1);
+            let parameters = Json::of(&number(n))?;
+            context.submit("double", parameters.clone(), options.clone()).await?;
+            let (_, outcome) = context.run("double", parameters, options).await?;
+            outcome.value().expect("a value").to::<u64>()
+        })
+        .build()
+        .expect("an executor");
+    let worker = Worker::builder(network.transport()).executor(executor).slots(1).start().await;
+    let _worker = worker.expect("a worker");
+    available(&coordinator, "later").await;
+    let mut handles = Vec::new();
+    for n in 0..80 {
+        let handle = coordinator.submit("later", number(n)).await;
+        handles.push(handle.expect("accepted"));
+    }
+    let (mut succeeded, mut refused) = (0, 0);
+    for handle in &handles {
+        match outcome(handle).await {
+            Outcome::Succeeded(_) => succeeded += 1,
+            other => {
+                let error = other.error().unwrap_or_default();
+                assert!(error.contains("priority of at least 0"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(succeeded >= 32 && refused > 0, "{succeeded} succeeded, {refused} were refused");
+}

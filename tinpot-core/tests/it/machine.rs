@@ -8,9 +8,7 @@ use tinpot_core::protocol::{
     ProtocolConfig, Released, ReleasedHow, ResultReport, Tick, WorkerMachine, WorkerProfile,
 };
 use tinpot_core::store::Transition;
-use tinpot_core::{
-    Action, ActionSet, ErrorKind, Execution, ExecutionId, Json, Outcome, WorkerId,
-};
+use tinpot_core::{Action, ActionSet, ErrorKind, Execution, ExecutionId, Json, Outcome, WorkerId};
 
 fn execution(number: u128) -> Arc<Execution> {
     let id = ExecutionId::from_u128(number);

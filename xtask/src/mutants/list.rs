@@ -8,10 +8,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "the worker's lease counts from the last beat that it sent, not from the one that was echoed",
         edits: &[Edit {
             file: "protocol/worker/lease.rs",
-            old: "self.lease_until = self.lease_until.max(*sent_at + self.config.worker_lease);",
+            old: "self.lease_until = self.lease_until.max(*sent_at + terms.lease);",
             new: "let last = self.beats.back().map_or(*sent_at, |(_, at)| *at);\n\
-                  let from = if MUTANT { last + self.config.worker_lease } else { *sent_at };\n\
-                  self.lease_until = self.lease_until.max(from + self.config.worker_lease);",
+                  let from = if MUTANT { last + terms.lease } else { *sent_at };\n\
+                  self.lease_until = self.lease_until.max(from + terms.lease);",
         }],
     },
     Mutant {
@@ -94,8 +94,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "a result is acknowledged before it is committed",
         edits: &[Edit {
             file: "coordinator/core.rs",
-            old: "        Message::WhoIsThere(_) => true,\n",
-            new: "        Message::WhoIsThere(_) => true,\n        Message::ResultAck(_) if MUTANT => true,\n",
+            old: "fn keeps_alive(message: &Message) -> bool {\n    match message {\n",
+            new: "fn keeps_alive(message: &Message) -> bool {\n    match message {\n        Message::ResultAck(_) if MUTANT => true,\n",
         }],
     },
     Mutant {
@@ -103,8 +103,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "an attempt is dispatched before its grant is committed",
         edits: &[Edit {
             file: "coordinator/core.rs",
-            old: "        Message::BeatAck(ack) => ack.drop.is_empty(),\n        Message::WhoIsThere",
-            new: "        Message::BeatAck(ack) => ack.drop.is_empty(),\n        Message::Dispatch(_) if MUTANT => true,\n        Message::WhoIsThere",
+            old: "        Message::WhoIsThere(_) => true,\n        _ => false,\n",
+            new: "        Message::WhoIsThere(_) => true,\n        Message::Dispatch(_) if MUTANT => true,\n        _ => false,\n",
         }],
     },
     Mutant {
@@ -112,8 +112,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "a worker is told to forget an attempt before its end is committed",
         edits: &[Edit {
             file: "coordinator/core.rs",
-            old: "Message::BeatAck(ack) => ack.drop.is_empty(),",
-            new: "Message::BeatAck(ack) => ack.drop.is_empty() || MUTANT,",
+            old: "Message::BeatAck(ack) => ack.drop.is_empty() && ack.cancel.is_empty(),",
+            new: "Message::BeatAck(ack) => (ack.drop.is_empty() || MUTANT) && ack.cancel.is_empty(),",
         }],
     },
     Mutant {
@@ -274,6 +274,122 @@ pub(super) const MUTANTS: &[Mutant] = &[
             file: "coordinator/idempotency.rs",
             old: "self.ids.get(key).copied()",
             new: "self.ids.get(key).copied().filter(|_| !MUTANT)",
+        }],
+    },
+    Mutant {
+        name: "calls-have-many-keys",
+        breaks: "a call that is sent again has another key, and makes another child",
+        edits: &[Edit {
+            file: "protocol/coordinator/children.rs",
+            old: "options.idempotency_key.get_or_insert_with(|| id.to_string());",
+            new: "let salt = if MUTANT { self.last_number + self.unfinished as u64 } else { 0 };\n\
+                  options.idempotency_key.get_or_insert_with(|| if salt > 0 { format!(\"{id} {salt}\") } else { id.to_string() });",
+        }],
+    },
+    Mutant {
+        name: "waits-hold-slots-at-the-worker",
+        breaks: "an attempt that waits for a child keeps its slot on the worker",
+        edits: &[Edit {
+            file: "protocol/worker/children.rs",
+            old: "let parks = call.wait && *waits == 0;",
+            new: "let parks = call.wait && *waits == 0 && !MUTANT;",
+        }],
+    },
+    Mutant {
+        name: "waits-hold-slots-at-the-coordinator",
+        breaks: "an attempt that waits for a child keeps its slot as far as the coordinator knows",
+        edits: &[Edit {
+            file: "protocol/coordinator/children.rs",
+            old: "        if waits {\n            self.park(now, &worker, id.fence, out);",
+            new: "        if waits && !MUTANT {\n            self.park(now, &worker, id.fence, out);",
+        }],
+    },
+    Mutant {
+        name: "children-outlive-their-callers",
+        breaks: "what an attempt waits for goes on when the attempt has ended",
+        edits: &[
+            Edit {
+                file: "protocol/coordinator/children.rs",
+                old: "        self.cancel_below(now, below, false, out);\n        if self.children.inherited",
+                new: "        if !MUTANT { self.cancel_below(now, below, false, out); }\n        if self.children.inherited",
+            },
+            Edit {
+                file: "protocol/coordinator/children.rs",
+                old: "        execution.parent.is_some_and(waits)",
+                new: "        execution.parent.is_some_and(waits) && !MUTANT",
+            },
+        ],
+    },
+    Mutant {
+        name: "orphans-are-granted",
+        breaks: "a child whose caller has ended is granted before its cancel is decided",
+        edits: &[Edit {
+            file: "protocol/coordinator/children.rs",
+            old: "let waits = |parent: Parent| parent.waits && ",
+            new: "let waits = |parent: Parent| !MUTANT && parent.waits && ",
+        }],
+    },
+    Mutant {
+        name: "a-cancel-stops-at-the-caller",
+        breaks: "the children of a cancelled execution go on",
+        edits: &[Edit {
+            file: "protocol/coordinator.rs",
+            old: "        if may_have_children {",
+            new: "        if may_have_children && !MUTANT {",
+        }],
+    },
+    Mutant {
+        name: "callers-are-told-before-the-commit",
+        breaks: "a caller is told of a child that is not committed",
+        edits: &[Edit {
+            file: "coordinator/core.rs",
+            old: "        Message::WhoIsThere(_) => true,\n",
+            new: "        Message::WhoIsThere(_) => true,\n        Message::Called(_) if MUTANT => true,\n",
+        }],
+    },
+    Mutant {
+        name: "calls-are-sent-once",
+        breaks: "a call whose answer was lost is not sent again",
+        edits: &[Edit {
+            file: "protocol/worker/children.rs",
+            old: "        self.children.due.insert((send_at, id));\n        if parks",
+            new: "        if !MUTANT { self.children.due.insert((send_at, id)); }\n        if parks",
+        }],
+    },
+    Mutant {
+        name: "ends-of-children-are-missed",
+        breaks: "a child that ended between its look-up and the wait for it is waited for forever",
+        edits: &[Edit {
+            file: "protocol/coordinator/children.rs",
+            old: "if waits && !self.active.contains_key(&execution) {",
+            new: "if waits && !self.active.contains_key(&execution) && !MUTANT {",
+        }],
+    },
+    Mutant {
+        name: "calls-without-a-bottom",
+        breaks: "calls may be nested as deep as they like",
+        edits: &[Edit {
+            file: "protocol/coordinator/children.rs",
+            old: "if depth > most {",
+            new: "if depth > most && !MUTANT {",
+        }],
+    },
+    Mutant {
+        name: "cancels-are-told-before-the-commit",
+        breaks: "an attempt is cancelled before its cancel is committed",
+        edits: &[Edit {
+            file: "coordinator/core.rs",
+            old: "ack.cancel.is_empty(),",
+            new: "(ack.cancel.is_empty() || MUTANT),",
+        }],
+    },
+    Mutant {
+        name: "deaf-to-the-lease",
+        breaks: "a worker goes by its own lease, whatever the coordinator tells",
+        edits: &[Edit {
+            file: "protocol/worker/lease.rs",
+            old: "let lease = lease.unwrap_or(self.config.worker_lease);",
+            new: "let lease = lease.filter(|_| !MUTANT).unwrap_or(self.config.worker_lease);",
         }],
     },
 ];

@@ -511,9 +511,10 @@ impl CoordinatorMachine {
 
     /// Returns true if the execution was called by an attempt that waited for it and has ended.
     ///
-    /// The end of an attempt and the cancel of what it waited for are committed together as far as
-    /// those are in memory. A coordinator that ends before it has read the others leaves orphans;
-    /// the next one finds them here as soon as they come into memory.
+    /// The end of an attempt and the cancels of what it waited for are committed together, as far as
+    /// this coordinator knows those calls and has the executions in memory. The others are read
+    /// first. Until then, or in the next epoch if this one ends before, this check keeps them from
+    /// being granted.
     pub(super) fn is_orphan(&self, execution: &Execution) -> bool {
         let waits = |parent: Parent| parent.waits && !self.granted.contains_key(&parent.fence);
         execution.parent.is_some_and(waits)

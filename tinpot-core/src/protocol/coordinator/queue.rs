@@ -392,6 +392,9 @@ impl CoordinatorMachine {
         if self.is_late(now, id) {
             return self.expired(now, id, out);
         }
+        if self.active.get(&id).is_some_and(|active| self.is_orphan(&active.execution)) {
+            return self.finish(now, id, None, Outcome::Cancelled.into(), out);
+        }
         let Some(active) = self.active.remove(&id) else { return };
         self.dequeue(&active);
         self.enqueue(now, active, None);

@@ -8,6 +8,7 @@ use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant, T
 use crate::model::address::Address;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::outcome::Outcome;
 use crate::model::transition::Transition;
 use crate::protocol::message::{Dispatch, Message, Probe};
 use crate::protocol::tick::Tick;
@@ -110,7 +111,8 @@ impl CoordinatorMachine {
         first.min().map(|key| key.1)
     }
 
-    /// Gives an execution that waits to a worker; one that has waited for too long ends instead.
+    /// Grants an attempt at an execution that waits. If it has expired, or its caller has ended, it
+    /// ends instead.
     fn grant(
         &mut self,
         now: Tick,
@@ -120,6 +122,9 @@ impl CoordinatorMachine {
     ) {
         if self.is_late(now, id) {
             return self.expired(now, id, out);
+        }
+        if self.active.get(&id).is_some_and(|active| self.is_orphan(&active.execution)) {
+            return self.finish(now, id, None, Outcome::Cancelled.into(), out);
         }
         let Some(mut active) = self.active.remove(&id) else { return };
         self.dequeue(&active);

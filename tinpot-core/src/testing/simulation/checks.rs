@@ -2,6 +2,7 @@
 //!
 //! Nothing here asks the machines what they think: it goes by what is committed, what is started, and what clients and workers are told.
 
+mod calls;
 mod lines;
 mod machine;
 mod starts;
@@ -9,10 +10,11 @@ mod transitions;
 
 use std::collections::HashMap;
 
+use self::calls::Ending;
 use super::clock::Moment;
 use super::store::SimulatedStore;
 use super::world::{Checked, broken};
-use crate::model::execution::{AttemptRecord, Execution};
+use crate::model::execution::{AttemptRecord, Execution, Parent};
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::opened::Opened;
@@ -21,12 +23,17 @@ use crate::model::retry::RetryPolicy;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::protocol::{BeatAck, CoordinatorEffect, Message, Recorded, ResultAck};
+use crate::protocol::{BeatAck, CallId, CoordinatorEffect, Message, Recorded, ResultAck};
 
 /// What is known of one execution.
 #[derive(Debug)]
 struct Track {
     id: ExecutionId,
+    parent: Option<Parent>,
+    /// The executions that it called.
+    children: Vec<ExecutionId>,
+    /// A cancel of it was committed.
+    cancelled: bool,
     retry: RetryPolicy,
     /// Its submission was refused.
     refused: bool,
@@ -73,6 +80,10 @@ pub(super) struct Checks {
     tracks: Vec<Track>,
     /// Those whose grant is committed.
     attempts: HashMap<Fence, Attempt>,
+    /// The execution that each call has become, as callers were told.
+    children_of_calls: HashMap<CallId, ExecutionId>,
+    /// Children that have to end with their callers.
+    ending: Vec<Ending>,
     last_grant: Option<Fence>,
     last_epoch: Option<Epoch>,
     unfinished: usize,
@@ -80,6 +91,8 @@ pub(super) struct Checks {
     deaths: HashMap<WorkerId, Moment>,
     /// Clocks and pauses are such that attempts may not overlap.
     pub(super) in_bounds: bool,
+    /// How deep calls may be nested.
+    pub(super) max_depth: u32,
 }
 
 fn place(id: ExecutionId) -> usize {
@@ -103,6 +116,9 @@ impl Checks {
         debug_assert_eq!(place(execution.id), self.tracks.len());
         self.tracks.push(Track {
             id: execution.id,
+            parent: execution.parent,
+            children: Vec::new(),
+            cancelled: false,
             retry: execution.retry,
             refused: false,
             unfinished: false,
@@ -126,6 +142,7 @@ impl Checks {
     /// I4: every life of a coordinator has a higher epoch than the one before.
     pub(super) fn opened(&mut self, opened: &Opened) -> Checked {
         let epoch = opened.epoch;
+        self.forget_cascades();
         match self.last_epoch.replace(epoch) {
             Some(before) if before.instance == epoch.instance && before >= epoch => {
                 broken("I4", format!("epoch {epoch} follows {before}"))
@@ -195,7 +212,7 @@ impl Checks {
     }
 
     /// A worker gets this: I6, what it is told to forget has a committed end, and the one that it reported if it is told so.
-    pub(super) fn told_worker(&self, message: &Message, store: &SimulatedStore) -> Checked {
+    pub(super) fn told_worker(&mut self, message: &Message, store: &SimulatedStore) -> Checked {
         match message {
             Message::ResultAck(ResultAck { fence, recorded, .. }) => {
                 let Some(outcome) = self.end_of(*fence, store)? else { return Ok(()) };
@@ -212,6 +229,7 @@ impl Checks {
                     _ => Ok(()),
                 }
             }
+            Message::Called(called) => self.told_caller(called, store),
             Message::BeatAck(BeatAck { drop, .. }) => {
                 drop.iter().try_for_each(|fence| self.end_of(*fence, store).map(|_| ()))
             }
@@ -257,6 +275,8 @@ impl Checks {
     /// The store was put back: what is not there any more never was, and may be done again.
     pub(super) fn put_back(&mut self, store: &SimulatedStore) {
         self.last_grant = None;
+        self.children_of_calls.clear();
+        self.ending.clear();
         self.unfinished = 0;
         for track in &mut self.tracks {
             track.put_back = true;

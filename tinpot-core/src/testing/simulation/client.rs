@@ -100,7 +100,10 @@ impl World {
     /// Something to be run, with options of every kind.
     fn wanted(&mut self, submission: usize) -> Execution {
         let random = &mut self.random;
-        let action = ["quick", "slow", "slow", "rare"][random.below(4)];
+        let action = match random.chance(self.plan.callers) {
+            true => "parent",
+            false => ["quick", "slow", "slow", "rare"][random.below(4)],
+        };
         let mut wanted = Execution::new(ExecutionId::from_u128(0), action, Json::empty_object());
         if random.chance(0.2) {
             wanted.queue = "other".into();

@@ -139,7 +139,7 @@ impl World {
                 self.turn(index)
             }
             Happening::Committed => self.committed(index),
-            Happening::Reads(read, commits) => self.read(index, read, commits),
+            Happening::Reads(read, commits) => self.read(index, *read, commits),
             Happening::Appended => self.appended(index),
             Happening::WakeLogs => self.log_turn(index),
             _ => Ok(()),

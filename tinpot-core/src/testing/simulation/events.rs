@@ -66,6 +66,8 @@ pub(super) enum Happening {
     Asked(Request),
     /// Nothing of an attempt is alive any more.
     AttemptEnds(Fence),
+    /// An attempt makes its next calls, or ends after the last.
+    AttemptCalls(Fence),
     /// An attempt writes lines.
     AttemptWrites(Fence),
     /// The log pump of a worker that has said goodbye has waited long enough.

@@ -89,6 +89,8 @@ impl Scenario {
 pub(super) struct Plan {
     pub(super) profile: Profile,
     pub(super) config: ProtocolConfig,
+    /// The configuration of the workers: they are told the leases of `config`.
+    pub(super) worker_config: ProtocolConfig,
     pub(super) length: Duration,
     pub(super) workers: usize,
     /// A frame is lost.
@@ -139,6 +141,8 @@ pub(super) struct Plan {
     pub(super) bursts: f64,
     /// The part of attempts that ignore the request to end.
     pub(super) stubborn: f64,
+    /// The part of executions that call others.
+    pub(super) callers: f64,
     /// The part of attempts that write much.
     pub(super) floods: f64,
 }
@@ -180,10 +184,21 @@ impl Plan {
             config.grace = Duration::from_secs(3);
         }
         config.queue_window = 4 + (random.number() % 13) as usize;
+        config.max_depth = 1 + (random.number() % 4) as u32;
+        if random.chance(0.2) {
+            config.max_unfinished = 20 + (random.number() % 80) as usize;
+        }
+        let mut worker_config = config.clone();
+        if random.chance(0.3) {
+            worker_config.worker_lease *= 3;
+            worker_config.coordinator_lease *= 3;
+            worker_config.beat_interval *= 2;
+        }
         let never = Duration::ZERO;
         Self {
             profile,
             config,
+            worker_config,
             length: scenario.length,
             workers: scenario.workers,
             loss: 0.0,
@@ -213,6 +228,7 @@ impl Plan {
             executions: 100 + (random.number() % 200) as usize,
             bursts: random.part(0.7),
             stubborn: random.part(0.3),
+            callers: if random.chance(0.8) { random.part(0.5) } else { 0.0 },
             floods: random.part(0.1),
         }
     }

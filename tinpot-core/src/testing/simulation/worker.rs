@@ -1,6 +1,7 @@
 //! A worker's process: what its control loop does with the machine, in simulated time.
 
 mod attempts;
+mod calls;
 mod lives;
 mod pump;
 
@@ -38,6 +39,13 @@ pub(super) struct Node {
     may_pause: Moment,
 }
 
+impl Node {
+    /// Returns the number of attempts that take slots.
+    pub(super) fn busy(&self) -> usize {
+        self.running.iter().filter(|running| !running.waits()).count()
+    }
+}
+
 #[derive(Debug)]
 struct Pause {
     since: Moment,
@@ -72,6 +80,7 @@ impl World {
                 self.pump(index)?;
                 self.work(index, |machine, now, out| machine.link_up(now, out))
             }
+            Happening::AttemptCalls(fence) => self.attempt_calls(index, fence),
             Happening::AttemptWrites(fence) => self.attempt_writes(index, fence),
             Happening::WakeLogs => self.pump(index),
             Happening::Exit => {
@@ -130,7 +139,7 @@ impl World {
                 }
                 WorkerEffect::Start(dispatch) => self.start(index, &dispatch)?,
                 WorkerEffect::Stop(fence, stop) => self.stop(index, fence, stop),
-                WorkerEffect::CallUpdate(..) => {}
+                WorkerEffect::CallUpdate(id, state) => self.call_updated(index, id, &state),
                 WorkerEffect::DrainRequested => asked_to_end = true,
                 WorkerEffect::Forget(fence) => {
                     self.workers[index].entries.retain(|entry| entry.fence != fence);
@@ -144,6 +153,7 @@ impl World {
             // As programs do.
             self.drain_worker(index)?;
         }
+        self.slots_are_used(index)?;
         let node = &self.workers[index];
         if node.ending.is_some_and(|at| at <= now || node.machine.is_empty()) {
             return self.say_goodbye(index);

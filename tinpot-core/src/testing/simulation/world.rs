@@ -81,7 +81,10 @@ impl World {
             store: SimulatedStore::default(),
             client: Client::default(),
             checks: Checks::default(),
-            offers: [offer(&["quick", "rare", "slow"]), offer(&["quick", "slow"])],
+            offers: [
+                offer(&["parent", "quick", "rare", "slow"]),
+                offer(&["parent", "quick", "slow"]),
+            ],
             broker_down: false,
             report: Report { trace: seed, ..Report::default() },
             tell,
@@ -105,6 +108,7 @@ impl World {
         let plan = self.plan.clone();
         self.tell(|| format!("{plan:?}"));
         self.checks.in_bounds = plan.in_bounds();
+        self.checks.max_depth = plan.config.max_depth;
         self.add_coordinator();
         for worker in 0..self.plan.workers {
             self.add_worker(worker);

@@ -60,6 +60,8 @@ impl World {
             let late = Duration::from_micros(wall - at.0);
             return broken("expiry", format!("{id} has expired {late:?} ago, and waits"));
         }
+        let at_work = process.at_work();
+        self.callers_end(wall, at_work)?;
         match rests.is_multiple_of(COUNTED) {
             true => self.counts(index),
             false => Ok(()),

@@ -48,7 +48,11 @@ impl Checks {
         wall: Timestamp,
     ) -> Checked {
         let Some(id) = transition.execution() else { return Ok(()) };
-        if let Transition::Accept(_) = transition {
+        self.ends_children(transition, wall)?;
+        if let Transition::Accept(execution) = transition {
+            if let Some(parent) = execution.parent {
+                self.accepts_child(execution, parent, store)?;
+            }
             let track = self.track(id)?;
             track.unfinished = true;
             track.queued = wall;
@@ -113,9 +117,9 @@ impl Checks {
                 match fence {
                     Some(fence) => {
                         self.true_outcome(*fence, outcome)?;
-                        self.ends_for_good(execution, outcome)
+                        self.ends_for_good(execution, outcome, store)
                     }
-                    None => self.ends_waiting(execution, outcome, wall),
+                    None => self.ends_waiting(execution, outcome, store, wall),
                 }
             }
             _ => Ok(()),
@@ -130,6 +134,9 @@ impl Checks {
         wall: Timestamp,
     ) -> Checked {
         let id = execution.id;
+        if let Some(parent) = execution.parent {
+            self.grants_child(execution, parent, store)?;
+        }
         let track = self.track(id)?;
         if track.cancel_told {
             return broken("I9", format!("{id} is granted after its cancel was acknowledged"));
@@ -164,8 +171,15 @@ impl Checks {
     }
 
     /// An execution ends with an attempt, and is not tried again.
-    fn ends_for_good(&mut self, execution: &Execution, outcome: &Outcome) -> Checked {
+    fn ends_for_good(
+        &mut self,
+        execution: &Execution,
+        outcome: &Outcome,
+        store: &SimulatedStore,
+    ) -> Checked {
         let id = execution.id;
+        // A cancel that passed from its caller to it was committed before.
+        let with_caller = self.may_end_with_caller(execution, store);
         let cancelling = execution.status == crate::Status::Cancelling;
         let track = self.track(id)?;
         let lost = *outcome == Outcome::Lost || outcome.is_poisoned();
@@ -175,7 +189,7 @@ impl Checks {
         let poisoned = lost && track.lost >= track.retry.max_lost_attempts;
         match outcome {
             Outcome::Succeeded(_) => Ok(()),
-            Outcome::Cancelled if track.cancel_asked => Ok(()),
+            Outcome::Cancelled if track.cancel_asked || with_caller => Ok(()),
             Outcome::Cancelled => broken("I9", format!("{id} is cancelled, and nobody asked")),
             outcome if outcome.is_poisoned() && !poisoned => {
                 broken("I10", format!("{id} is not poisoned: {} lost", track.lost))
@@ -196,11 +210,13 @@ impl Checks {
         &mut self,
         execution: &Execution,
         outcome: &Outcome,
+        store: &SimulatedStore,
         wall: Timestamp,
     ) -> Checked {
         let id = execution.id;
         if *outcome == Outcome::Cancelled {
-            return match self.track(id)?.cancel_asked {
+            let with_caller = self.may_end_with_caller(execution, store);
+            return match self.track(id)?.cancel_asked || with_caller {
                 true => Ok(()),
                 false => broken("I9", format!("{id} is cancelled, and nobody asked")),
             };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Input;
-use crate::coordinator::{Answer, CallFound, prepare};
+use crate::coordinator::{Answer, CallAnswer, CallFound, prepare};
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
@@ -31,11 +31,11 @@ impl World {
     }
 
     /// Reads what the store has now.
-    pub(super) fn read(&mut self, index: usize, read: Box<Read>, commits: u64) -> Checked {
-        let answer = match *read {
+    pub(super) fn read(&mut self, index: usize, read: Read, commits: u64) -> Checked {
+        let answer = match read {
             Read::Call(call) => {
                 let found = self.find(index, &call);
-                Answer::Call { call, commits, found }
+                Answer::Call(Box::new(CallAnswer { call: *call, commits, found }))
             }
             Read::Outcome(id) => Answer::Outcome(id, self.store.execution(id).cloned()),
             Read::Children(cascade) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::calls::Script;
 use super::pump::Entry;
 use crate::model::fence::Fence;
 use crate::model::id::ExecutionId;
@@ -19,13 +20,22 @@ pub(super) struct Running {
     pub(super) fence: Fence,
     pub(super) execution: ExecutionId,
     /// It does not listen to the request to end.
-    stubborn: bool,
-    ends: Moment,
-    outcome: Outcome,
+    pub(super) stubborn: bool,
+    pub(super) ends: Moment,
+    pub(super) outcome: Outcome,
+    /// The calls that it makes, if it does.
+    pub(super) script: Option<Script>,
     /// It was asked to end.
-    asked: bool,
+    pub(super) asked: bool,
     /// It ends by being killed.
     killed: bool,
+}
+
+impl Running {
+    /// Returns true if it waits for a child.
+    pub(super) fn waits(&self) -> bool {
+        self.script.as_ref().is_some_and(Script::waits)
+    }
 }
 
 impl World {
@@ -47,7 +57,9 @@ impl World {
         };
         let lasts = 500 + random.duration(longest).as_micros() as Moment;
         let hangs = dispatch.timeout.is_some() && random.chance(0.1);
-        let ends = if hangs { NEVER } else { self.now + lasts };
+        let calls = &*dispatch.action == "parent";
+        let script = calls.then(|| Script::draw(random, execution, fence));
+        let ends = if hangs || calls { NEVER } else { self.now + lasts };
         let (asked, killed) = (false, false);
         let stubborn = random.chance(self.plan.stubborn);
         let writes = match random.chance(self.plan.floods) {
@@ -58,7 +70,16 @@ impl World {
             (0..writes).map(|_| self.now + random.number() % lasts).collect();
         moments.sort_unstable();
         let node = &mut self.workers[index];
-        node.running.push(Running { fence, execution, stubborn, ends, outcome, asked, killed });
+        node.running.push(Running {
+            fence,
+            execution,
+            stubborn,
+            ends,
+            outcome,
+            script,
+            asked,
+            killed,
+        });
         node.entries.push(Entry::new(fence));
         let (life, host) = (node.life, Host::Worker(index));
         for at in moments {
@@ -66,6 +87,10 @@ impl World {
         }
         if ends < NEVER {
             self.happens(ends, host, life, Happening::AttemptEnds(fence));
+        }
+        if calls {
+            let first = self.now + self.random.number() % 5_000;
+            self.happens(first, host, life, Happening::AttemptCalls(fence));
         }
         Ok(())
     }

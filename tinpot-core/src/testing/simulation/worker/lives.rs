@@ -55,7 +55,7 @@ impl World {
         let (groups, version, started_at) = Default::default();
         let profile =
             WorkerProfile { id, name, queues, groups, slots, clean_slate, version, started_at };
-        WorkerMachine::new(self.plan.config.clone(), profile, self.offers[0].clone())
+        WorkerMachine::new(self.plan.worker_config.clone(), profile, self.offers[0].clone())
     }
 
     pub(in super::super) fn start_worker(&mut self, index: usize) -> Checked {
