@@ -258,7 +258,7 @@ impl CoordinatorMachine {
                 let last = executions.last().cloned();
                 for execution in &executions {
                     if self.is_orphan(execution) {
-                        self.finish_beyond(execution, Outcome::Cancelled, out);
+                        self.cancel_beyond(execution, out);
                         continue;
                     }
                     let active = Active::waiting(execution.clone());
@@ -284,7 +284,7 @@ impl CoordinatorMachine {
                 }
                 for execution in executions {
                     if self.is_orphan(&execution) {
-                        self.finish_beyond(&execution, Outcome::Cancelled, out);
+                        self.cancel_beyond(&execution, out);
                         continue;
                     }
                     let time = execution.not_before.unwrap_or_default();
@@ -349,14 +349,20 @@ impl CoordinatorMachine {
         let waits = execution.standing() == (crate::Status::Queued, None)
             && !self.active.contains_key(&execution.id);
         if waits {
-            self.finish_beyond(execution, Outcome::Cancelled, out);
-            if !execution.attempts.is_empty() {
-                let (parent, awaited_by, before) = (execution.id, None, None);
-                let cascade = Cascade { parent, awaited_by, force: false, before };
-                out.push(CoordinatorEffect::Read(Read::Children(cascade)));
-            }
+            self.cancel_beyond(execution, out);
         }
         waits
+    }
+
+    /// Cancels an execution that waits and of which only the store knows, and then what its earlier
+    /// attempts called.
+    fn cancel_beyond(&mut self, execution: &Execution, out: &mut Vec<CoordinatorEffect>) {
+        self.finish_beyond(execution, Outcome::Cancelled, out);
+        if !execution.attempts.is_empty() {
+            let (parent, awaited_by, before) = (execution.id, None, None);
+            let cascade = Cascade { parent, awaited_by, force: false, before };
+            out.push(CoordinatorEffect::Read(Read::Children(cascade)));
+        }
     }
 
     /// Takes back an acceptance that could not be committed; the caller leaves out whatever else of it was to be committed or sent. `delayed`: as
@@ -393,7 +399,9 @@ impl CoordinatorMachine {
             return self.expired(now, id, out);
         }
         if self.active.get(&id).is_some_and(|active| self.is_orphan(&active.execution)) {
-            return self.finish(now, id, None, Outcome::Cancelled.into(), out);
+            // It is in memory, so this cannot fail. Its own children end with it.
+            let _ = self.cancel(now, id, false, out);
+            return;
         }
         let Some(active) = self.active.remove(&id) else { return };
         self.dequeue(&active);

@@ -8,7 +8,6 @@ use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant, T
 use crate::model::address::Address;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
-use crate::model::outcome::Outcome;
 use crate::model::transition::Transition;
 use crate::protocol::message::{Dispatch, Message, Probe};
 use crate::protocol::tick::Tick;
@@ -124,7 +123,9 @@ impl CoordinatorMachine {
             return self.expired(now, id, out);
         }
         if self.active.get(&id).is_some_and(|active| self.is_orphan(&active.execution)) {
-            return self.finish(now, id, None, Outcome::Cancelled.into(), out);
+            // It is in memory, so this cannot fail. Its own children end with it.
+            let _ = self.cancel(now, id, false, out);
+            return;
         }
         let Some(mut active) = self.active.remove(&id) else { return };
         self.dequeue(&active);
