@@ -1,4 +1,4 @@
-//! The one place where the shells read a clock for the machines.
+//! The only place where the shells read a clock for the machines.
 
 use std::time::Duration;
 
@@ -6,9 +6,11 @@ use tokio::time::Instant;
 
 use crate::protocol::Tick;
 
-/// Ticks that count the time a machine is suspended, where the platform tells it (rule 11 of the protocol).
+/// A clock whose ticks include the time for which the machine is suspended, where the platform
+/// reports it. So a lease also ends during a suspension.
 ///
-/// Built on tokio's clock, so that tests can pause it; what `CLOCK_BOOTTIME` has counted beyond `CLOCK_MONOTONIC` since the start is added.
+/// It is built on tokio's clock, so that tests can pause it. It adds the time that `CLOCK_BOOTTIME`
+/// has counted beyond `CLOCK_MONOTONIC` since the start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
@@ -24,7 +26,7 @@ impl Clock {
         Tick(0) + self.start.elapsed() + suspended().saturating_sub(self.suspended_before)
     }
 
-    /// When tokio's clock will show `tick`, if the machine is not suspended before.
+    /// Returns when tokio's clock will show `tick`, if the machine is not suspended before.
     pub(crate) fn instant(&self, tick: Tick) -> Instant {
         let suspended = suspended().saturating_sub(self.suspended_before);
         // A tick beyond a century is "never".
@@ -34,7 +36,7 @@ impl Clock {
     }
 }
 
-/// Waits for a moment; for ever when there is none.
+/// Waits until the deadline, or forever if there is none.
 pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at).await,
@@ -42,11 +44,12 @@ pub(crate) async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// How long the machine has been suspended since it booted.
+/// Returns the time for which the machine has been suspended since it booted.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn suspended() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
-    // Monotonic first: the difference is then never too small by the time between the two reads, and at most some microseconds too large.
+    // The monotonic clock is read first. So the time between the two reads can only make the
+    // difference too large, by some microseconds, and never too small.
     let monotonic = clock_gettime(ClockId::Monotonic);
     let boottime = clock_gettime(ClockId::Boottime);
     let nanos =
@@ -56,7 +59,7 @@ fn suspended() -> Duration {
     Duration::from_millis((difference / 1_000_000) as u64)
 }
 
-/// How long the machine has been suspended since it booted: not told by this platform.
+/// Returns zero: this platform does not report suspensions.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn suspended() -> Duration {
     Duration::ZERO

@@ -1,24 +1,25 @@
 //! The coordinator: the one authority over the executions of a namespace.
 
+mod admin;
 mod builder;
 mod changes;
+mod command;
 mod control;
 mod core;
-mod details;
 mod events;
 mod handle;
 mod idempotency;
-mod intake;
 mod life_cycle;
-mod live;
+mod log_assembly;
+mod log_events;
 mod logs;
-mod operations;
 mod reads;
 mod replies;
 mod rerun;
 mod stats;
 mod submission;
 mod submit;
+mod watch_registry;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +31,7 @@ use tokio::task::JoinSet;
 
 pub use self::builder::CoordinatorBuilder;
 pub use self::changes::{Changed, Changes};
-use self::control::Command;
+use self::command::Command;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::core::{
     Accepted, Answer, CallAnswer, CallFound, Core, Output, Response, Step, Ticket,
@@ -39,15 +40,15 @@ pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
 use self::idempotency::Commits;
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use self::intake::{LogEnd, LogIntake};
-#[cfg(not(any(test, feature = "testing")))]
-use self::live::Registry;
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use self::live::Registry;
+pub(crate) use self::log_assembly::LogIntake;
 pub use self::stats::{MinuteStats, Stats};
 pub use self::submission::Submission;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::submit::prepare;
+#[cfg(not(any(test, feature = "testing")))]
+use self::watch_registry::Registry;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::watch_registry::{LogEnd, Registry};
 use crate::log_sink::LogSinkFeeds;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
@@ -60,7 +61,7 @@ use crate::store::{Session, Store};
 use crate::transport::{Link, Transport};
 use crate::watcher::Watcher;
 
-/// What the handles and the tasks share.
+/// The state that handles and tasks share.
 #[derive(Debug)]
 struct Shared {
     store: Arc<dyn Store>,
@@ -98,8 +99,8 @@ impl Drop for Tasks {
 
 /// A running coordinator. Cloning it is cheap: all clones stand for one coordinator.
 ///
-/// It ends when the last clone and the last [`ExecutionHandle`] are dropped, and logs a warning then.
-/// [`shutdown`](Self::shutdown) ends it in order.
+/// It ends when the last clone and the last [`ExecutionHandle`] are dropped, and logs a warning
+/// then. [`shutdown`](Self::shutdown) ends it in order.
 ///
 /// ```
 /// use tinpot_core::{Coordinator, Failure, FunctionExecutor, MemoryNetwork, Worker};
@@ -143,14 +144,14 @@ impl Coordinator {
     /// The parameters are a JSON object: a struct or map that serialises to one, a
     /// [`Json`](crate::Json), a `serde_json::Value`, or `()` for none.
     ///
-    /// Once the returned value was awaited with `Ok`, the execution is recorded in the store and will
-    /// reach a terminal status. An action that is known but has no live worker is accepted, too; the
-    /// execution waits for a worker then.
+    /// Once the returned value was awaited with `Ok`, the execution is recorded in the store and
+    /// will reach a terminal status. An action that is known but has no live worker is accepted,
+    /// too; the execution waits for a worker then.
     ///
     /// # Errors
-    /// `NotFound` for an action that was never offered; `InvalidParameters`, naming every violation;
-    /// `InvalidInput` for parameters without a JSON form, parameters that are too large, or an
-    /// invalid option; `Conflict` if the idempotency key was used for a different submission;
+    /// `NotFound` for an action that was never offered; `InvalidParameters`, naming every
+    /// violation; `InvalidInput` for parameters without a JSON form, parameters that are too large,
+    /// or an invalid option; `Conflict` if the idempotency key was used for a different submission;
     /// `Overloaded` if too many executions are queued; `StorageFull` if the store cannot write;
     /// `Closed` after the shutdown.
     pub fn submit<'a>(&'a self, action: &'a str, parameters: impl Serialize) -> Submission<'a> {
@@ -206,12 +207,12 @@ impl Coordinator {
         Ok(ExecutionHandle::new(self.clone(), id, live))
     }
 
-    /// Cancels an execution and its children. A queued execution ends at once; a running one is asked
-    /// to end by its worker, with a grace period unless `force` is true.
+    /// Cancels an execution and its children. A queued execution ends at once; a running one is
+    /// asked to end by its worker, with a grace period unless `force` is true.
     ///
     /// # Errors
-    /// `NotFound` if the execution is unknown, `Conflict` if it has ended, `StorageFull` if the store
-    /// cannot write, `Closed` after the shutdown.
+    /// `NotFound` if the execution is unknown, `Conflict` if it has ended, `StorageFull` if the
+    /// store cannot write, `Closed` after the shutdown.
     pub async fn cancel(&self, id: ExecutionId, force: bool) -> Result<CancelOutcome> {
         let outcome = self.ask(|reply| Command::Cancel { id, force, reply }).await?;
         match outcome {
@@ -292,11 +293,11 @@ impl Coordinator {
         Watcher::new(self.shared.transport.status())
     }
 
-    /// Shuts the coordinator down: it accepts nothing more and closes the store. Attempts that run on
-    /// workers go on, and are reported to the next coordinator.
+    /// Shuts the coordinator down: it accepts nothing more and closes the store. Attempts that run
+    /// on workers continue, and are reported to the next coordinator.
     ///
-    /// Then the log sinks receive the remaining lines, flush and close, within 5 s in total, and the
-    /// transport is closed.
+    /// Then the log sinks receive the remaining lines, flush and close, within 5 s in total, and
+    /// the transport is closed.
     pub async fn shutdown(&self) {
         self.tasks.shut_down.store(true, Ordering::Relaxed);
         let _ = self.ask(Command::Shutdown).await;
@@ -304,8 +305,8 @@ impl Coordinator {
         self.shared.transport.close().await;
     }
 
-    /// Resolves when the coordinator has ended: after [`shutdown`](Self::shutdown), or because another
-    /// coordinator has taken over the store.
+    /// Waits until the coordinator has ended: after [`shutdown`](Self::shutdown), or because
+    /// another coordinator has taken over the store.
     pub async fn stopped(&self) {
         self.commands.closed().await;
     }

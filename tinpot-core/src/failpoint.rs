@@ -1,6 +1,7 @@
-//! Named places at which a test can have the process killed.
+//! Named points at which a test can kill the process.
 
-/// Aborts the process when `TINPOT_FAILPOINT` is `name`, or `name:n` and this is the n-th passing. Only with feature `testing`.
+/// Aborts the process if `TINPOT_FAILPOINT` is `name`, or `name:n` and this is the n-th pass. Only
+/// with feature `testing`.
 #[cfg(feature = "testing")]
 pub(crate) fn failpoint(name: &str) {
     use std::sync::OnceLock;
@@ -23,6 +24,6 @@ pub(crate) fn failpoint(name: &str) {
     }
 }
 
-/// Nothing: the feature `testing` is off.
+/// Does nothing: the feature `testing` is off.
 #[cfg(not(feature = "testing"))]
 pub(crate) fn failpoint(_: &str) {}

@@ -1,14 +1,15 @@
-//! Frames as they come from a transport, and what is said of those that cannot be read.
+//! Incoming frames, and the log messages about those that cannot be read.
 
 use crate::model::address::Lane;
 use crate::protocol::Frame;
 
-/// Reads a frame; what cannot be read of it is logged and left out. `None` when nothing can be.
+/// Reads a frame. Unreadable messages are logged and left out. `None` if the whole frame is
+/// unreadable.
 pub(crate) fn read_frame(lane: Lane, bytes: &[u8]) -> Option<Frame> {
     match Frame::decode(bytes) {
         Ok((frame, errors)) => {
             for error in errors {
-                tracing::warn!(?lane, from = ?frame.from, %error, "left out");
+                tracing::warn!(?lane, from = ?frame.from, %error, "an unreadable message is dropped");
             }
             Some(frame)
         }

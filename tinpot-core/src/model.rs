@@ -12,6 +12,7 @@ pub(crate) mod log;
 pub(crate) mod opened;
 pub(crate) mod outcome;
 pub(crate) mod page;
+mod result;
 pub(crate) mod retry;
 pub(crate) mod serde_millis;
 pub(crate) mod status;

@@ -1,4 +1,4 @@
-//! Messages of one turn, gathered into one frame per address.
+//! The messages of one turn, gathered into one frame per address.
 
 use std::time::Duration;
 
@@ -9,18 +9,20 @@ use crate::model::id::WorkerId;
 use crate::protocol::{Message, encode};
 use crate::transport::Transport;
 
-/// A frame is sent once it has so many messages: far below every transport's limit.
+/// The number of messages at which a frame is sent: far below every transport's limit.
 const FRAME_MESSAGES: usize = 512;
-/// A larger frame is sent as several, if it can be: every transport moves this much.
+/// The size above which a frame is split if possible: every transport can carry this much.
 const FRAME_BYTES: usize = 4 * 1024 * 1024;
-/// Messages that may wait for company, per address.
+/// The maximum number of lazy messages per address.
 const LAZY_MESSAGES: usize = 64;
 
-/// Gathers messages per address; whoever flushes sends all that is there *now*, so coalescing costs no latency.
+/// The messages to send, per address. A flush sends all that are there *now*, so coalescing costs
+/// no latency.
 ///
-/// A lazy message is one that nobody waits for. It travels with the next message to its address, and alone only after a while: a frame that
-/// its receiver does not answer makes the next one wait for a delayed TCP acknowledgement wherever a broker has not disabled Nagle's
-/// algorithm. With mosquitto's defaults that is 44 ms for every request of a client that sends one after the other, instead of 0.3 ms
+/// A lazy message may wait. It travels with the next message to its address, and alone only after a
+/// while: a frame that its receiver does not answer makes the next one wait for a delayed TCP
+/// acknowledgement wherever a broker has not disabled Nagle's algorithm. With mosquitto's defaults
+/// that is 44 ms for every request of a client that sends one after the other, instead of 0.3 ms
 /// (2026-11-21).
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -44,7 +46,7 @@ impl Outbox {
         &mut self.frames[place].1
     }
 
-    /// Adds a message that may wait for company for `patience`.
+    /// Adds a message that may wait for other messages for `patience`.
     pub(crate) fn push_lazy(&mut self, to: Address, message: Message, patience: Duration) {
         match self.lazy.iter_mut().find(|(address, ..)| *address == to) {
             Some((.., messages)) => messages.push(message),
@@ -52,7 +54,7 @@ impl Outbox {
         }
     }
 
-    /// When a lazy message has waited long enough.
+    /// Returns when a lazy message has waited long enough.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         self.lazy.iter().map(|(_, at, _)| *at).min()
     }
@@ -61,7 +63,8 @@ impl Outbox {
         self.frames.is_empty()
     }
 
-    /// Encodes and sends everything. What a transport does not take is dropped: the protocol sends it again.
+    /// Encodes and sends everything. Frames that a transport refuses are dropped: the protocol
+    /// resends their messages.
     pub(crate) async fn flush(
         &mut self,
         transport: &dyn Transport,
@@ -83,13 +86,14 @@ impl Outbox {
                     continue;
                 }
                 if let Err(error) = transport.send(&to, lane, frame).await {
-                    tracing::debug!(%to, ?lane, %error, "a frame was not handed over; its messages will be sent again");
+                    tracing::debug!(%to, ?lane, %error, "a frame was not sent: its messages will be resent");
                 }
             }
         }
     }
 
-    /// Puts lazy messages into frames that go out anyway, or that have to now.
+    /// Adds lazy messages to frames that are sent anyway, and to new frames if they cannot wait any
+    /// longer.
     fn add_company(&mut self) {
         if self.lazy.is_empty() {
             return;
@@ -128,7 +132,7 @@ mod tests {
         let mut frames =
             transport.listen(&Address::AllWorkers, Lane::Logs).await.expect("a stream");
         let mut outbox = Outbox::default();
-        // One is too large by itself: whether the transport takes it is the transport's to say.
+        // One message is too large by itself. The transport decides if it can carry it.
         for (seq, size) in [1 << 20, 3 << 20, 5 << 20, 1 << 20, 1 << 20].into_iter().enumerate() {
             let (stream, level) = (Stream::Stdout, Level::Info);
             let lines = vec!["x".repeat(size)];

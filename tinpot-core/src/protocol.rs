@@ -1,4 +1,5 @@
-//! How coordinator and workers agree: the messages, and both sides as state machines without clock, randomness or I/O.
+//! The protocol between coordinator and workers: the messages, and both sides as state machines
+//! without clock, randomness or I/O.
 
 mod call;
 mod config;

@@ -18,8 +18,9 @@ use crate::transport::Transport;
 
 /// A running worker.
 ///
-/// Dropping it kills its attempts, and logs a warning; [`shutdown`](Self::shutdown) drains it first.
-/// Bind it to a name: as a statement, `Worker::builder(…).start().await?;` ends the worker at once.
+/// Dropping it kills its attempts, and logs a warning; [`shutdown`](Self::shutdown) drains it
+/// first. Bind it to a name: as a statement, `Worker::builder(…).start().await?;` ends the worker
+/// at once.
 ///
 /// [`Coordinator`](crate::Coordinator) has an example of a coordinator and a worker.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Worker {
         &self.id
     }
 
-    /// Resolves when the coordinator asks this worker to end
+    /// Waits until the coordinator asks this worker to drain
     /// ([`Coordinator::drain_worker`](crate::Coordinator::drain_worker)), and only then. The worker
     /// receives no new attempts from then on; its program should call [`shutdown`](Self::shutdown).
     pub fn drain_requested(&self) -> impl Future<Output = ()> + Send + use<> {
@@ -56,10 +57,10 @@ impl Worker {
     }
 
     /// Shuts the worker down: it receives no new attempts and returns those that wait. Running
-    /// attempts have `patience` to end; then they are stopped, with the usual grace period. The worker
-    /// reports every outcome, says goodbye, and closes its executors and its transport.
+    /// attempts have `patience` to end; then they are stopped, with the usual grace period. The
+    /// worker reports every outcome, says goodbye, and closes its executors and its transport.
     ///
-    /// Resolves when nothing of the worker is alive.
+    /// Waits until nothing of the worker is alive.
     pub async fn shutdown(mut self, patience: Duration) {
         let (reply, done) = oneshot::channel();
         if self.commands.send(Command::Shutdown { patience, reply }).await.is_ok() {

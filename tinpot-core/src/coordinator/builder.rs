@@ -8,8 +8,8 @@ use super::changes::Recorder;
 use super::control::{Control, Published};
 use super::core::Core;
 use super::idempotency::Commits;
-use super::live::Registry;
 use super::logs::LogPipeline;
+use super::watch_registry::Registry;
 use super::{Coordinator, Shared, Tasks, stats};
 use crate::clock::Clock;
 use crate::log_sink::{LogSink, LogSinkFeeds};
@@ -20,9 +20,9 @@ use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::store::{MemoryStore, Store};
 use crate::transport::Transport;
 
-/// The most requests that wait for the control loop: one or two turns of it.
+/// The maximum number of requests that wait for the control loop: one or two turns of it.
 const COMMANDS: usize = 1024;
-/// The most ends of logs that wait for the log pipeline.
+/// The maximum number of ends of logs that wait for the log pipeline.
 const LOG_ENDS: usize = 4096;
 
 /// The options of a [`Coordinator`].
@@ -80,7 +80,7 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// Sets the times and bounds of the protocol. Workers must be given the same.
+    /// Sets the times and bounds of the protocol. Workers must have the same.
     #[must_use]
     pub fn config(mut self, config: ProtocolConfig) -> Self {
         self.config = config;
@@ -104,8 +104,8 @@ impl CoordinatorBuilder {
     /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
     ///
     /// # Errors
-    /// `InvalidInput` for times that do not fit each other, `Conflict` when another coordinator has the store open, and what store and
-    /// transport say.
+    /// `InvalidInput` for times that are inconsistent, `Conflict` when another coordinator has
+    /// the store open, and the errors of store and transport.
     pub async fn start(self) -> Result<Coordinator> {
         self.config.check()?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
@@ -139,7 +139,8 @@ impl CoordinatorBuilder {
             pipeline.expect(execution, shared.registry.restore(execution));
         }
         core.restore(clock.now(), Timestamp::now(), opened);
-        // Known from the first moment on: what can be submitted does not depend on who is there now.
+        // Published before the start, so that known actions can be submitted before any worker is
+        // live.
         catalogue.send_replace(Arc::new(core.catalogue().clone()));
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let (log_ends, log_end_receiver) = mpsc::channel(LOG_ENDS);

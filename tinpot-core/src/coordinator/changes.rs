@@ -10,8 +10,8 @@ use super::Coordinator;
 use crate::model::id::ExecutionId;
 use crate::model::transition::Transition;
 
-/// The number of changed executions in memory, 64 KiB: a few seconds' worth under load. A reader that
-/// is further behind should read the list again.
+/// The number of changed executions in memory, 64 KiB: a few seconds' worth under load. A reader
+/// that is further behind should read the list again.
 const RECENT: usize = 4_096;
 
 /// The number of changes of each kind.
@@ -168,7 +168,8 @@ impl Changes {
     pub fn take(&mut self) -> Changed {
         let mut now = *self.source.versions.borrow_and_update();
         let recent = lock(&self.source.recent);
-        // May be further on than what was published: that will be published, and then there is nothing new.
+        // This may be ahead of the published versions. Once those are published, there is nothing
+        // new.
         now.executions = recent.total;
         let new = now.executions.saturating_sub(self.seen.executions) as usize;
         let missed = new > recent.ids.len();
@@ -192,8 +193,8 @@ impl Changes {
 impl Coordinator {
     /// Returns a feed of changes from now on: of executions, workers, queues and the catalogue.
     ///
-    /// Every reported change is committed, so a read that follows sees it. Any number of feeds may be
-    /// open, each read at its own pace.
+    /// Every reported change is committed, so a read that follows sees it. Any number of feeds may
+    /// be open, each read at its own pace.
     pub fn changes(&self) -> Changes {
         Changes::new(self.shared.changes.clone())
     }

@@ -1,4 +1,4 @@
-//! The control loop: feeds the machine, commits what it wants persisted, then does the rest.
+//! The control loop: feeds the machine, commits its transitions, then performs the other effects.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,58 +13,29 @@ use tokio::time::{Instant, Sleep};
 
 use super::Shared;
 use super::changes::Recorder;
-use super::core::{Accepted, Core, Output, Step};
-use super::intake::LogEnd;
+use super::command::Command;
+use super::core::{Core, Output, Step};
 use super::life_cycle::Observed;
 use super::reads::Reads;
 use super::replies::{Replies, Reply};
+use super::watch_registry::LogEnd;
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
 use crate::inbox::read_frame;
 use crate::model::address::Lane;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::Execution;
-use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
-use crate::protocol::{CancelOutcome, Catalogue, Message, QueueInfo, WorkerInfo};
+use crate::protocol::{Catalogue, Message};
 use crate::transport::Link;
 
-/// Inputs taken in one turn, and committed together: enough to amortise a commit, few enough to answer within milliseconds.
+/// The maximum number of inputs in one turn, which are committed together: enough to amortise a
+/// commit, few enough to answer within milliseconds.
 const TURN_INPUTS: usize = 256;
-/// How long to wait before a commit that failed is tried again.
+/// The time before a failed commit is tried again.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
-/// What handles ask of the loop.
-#[derive(Debug)]
-pub(super) enum Command {
-    /// See [`Core::submit`].
-    Submit {
-        execution: Arc<Execution>,
-        commits: u64,
-        removed: Option<ExecutionId>,
-        reply: oneshot::Sender<Result<Accepted>>,
-    },
-    Cancel {
-        id: ExecutionId,
-        force: bool,
-        reply: oneshot::Sender<Result<CancelOutcome>>,
-    },
-    SetPaused {
-        queue: String,
-        paused: bool,
-        reply: oneshot::Sender<Result<()>>,
-    },
-    Drain {
-        worker: WorkerId,
-        reply: oneshot::Sender<Result<()>>,
-    },
-    Workers(oneshot::Sender<Vec<WorkerInfo>>),
-    Queues(oneshot::Sender<Vec<QueueInfo>>),
-    Shutdown(oneshot::Sender<()>),
-}
-
-/// What the loop lets everybody see.
+/// The state that the loop publishes.
 #[derive(Debug)]
 pub(super) struct Published {
     pub(super) catalogue: watch::Sender<Arc<Catalogue>>,
@@ -80,7 +51,7 @@ pub(super) struct Control {
     version: u64,
     observed: Observed,
     log_ends: mpsc::Sender<LogEnd>,
-    /// Ends of logs for which the pipeline has no room yet.
+    /// The ends of logs for which the pipeline has no room yet.
     late_log_ends: VecDeque<LogEnd>,
     replies: Replies,
     reads: Reads,
@@ -173,10 +144,10 @@ impl Control {
                 break;
             }
         }
-        // Whoever still waits learns it from the closed channel.
+        // Callers that still wait see the closed channel.
         commands.close();
         if let Err(error) = self.shared.session.close().await {
-            tracing::warn!(%error, "the store was not closed in order");
+            tracing::warn!(%error, "the store was not closed cleanly");
         }
         if let Some(reply) = shutdown {
             let _ = reply.send(());
@@ -242,7 +213,7 @@ impl Control {
         None
     }
 
-    /// Does what the machine wants done, and reads what it wants to know.
+    /// Performs the machine's effects and reads.
     async fn turn(&mut self) -> Result<()> {
         self.commit_and_send().await?;
         loop {
@@ -255,7 +226,7 @@ impl Control {
                 Step::Load(page) => match self.shared.session.queued(&page).await {
                     Ok(executions) => self.core.loaded(self.clock.now(), &page, executions),
                     Err(error) => {
-                        tracing::warn!(%error, "what waits cannot be read");
+                        tracing::warn!(%error, "the waiting executions cannot be read");
                         self.core.not_loaded(page);
                     }
                 },
@@ -277,7 +248,8 @@ impl Control {
         Ok(())
     }
 
-    /// Commits what is decided, then does what waited for that: persist before send.
+    /// Commits the transitions, then performs the effects that waited for them: persist before
+    /// send.
     async fn commit_and_send(&mut self) -> Result<()> {
         if self.core.stage() {
             self.perform();
@@ -311,7 +283,7 @@ impl Control {
         Ok(())
     }
 
-    /// Does what may be done now.
+    /// Performs the effects that may be performed now.
     fn perform(&mut self) {
         // Swapped instead of taken, so that neither list is allocated again in every turn.
         std::mem::swap(&mut self.outputs, self.core.outputs());
@@ -323,7 +295,7 @@ impl Control {
                     registry.open_log(execution, fence, attempt);
                 }
                 Output::Send(to, message @ Message::ResultAck(_)) => {
-                    // Well before the worker would send its report again.
+                    // Well before the worker would resend its report.
                     self.outbox.push_lazy(to, message, lazily);
                 }
                 Output::Send(to, message) => self.outbox.push(to, message),

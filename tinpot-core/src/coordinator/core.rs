@@ -11,7 +11,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::idempotency::RecentKeys;
-use super::submit::same;
+use super::idempotency::same;
 use crate::model::address::Address;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
@@ -130,7 +130,8 @@ pub(crate) enum Step {
 pub(crate) struct Core {
     machine: CoordinatorMachine,
     effects: Vec<CoordinatorEffect>,
-    /// What to commit. It holds more than one turn's decisions only while the store cannot write.
+    /// The transitions to commit. The batch holds more than one turn's decisions only while the
+    /// store cannot write.
     batch: Vec<Transition>,
     /// Effects that wait for the commit of the batch.
     after: Vec<CoordinatorEffect>,
@@ -191,7 +192,7 @@ impl Core {
         self.machine.config()
     }
 
-    /// Returns when [`tick`](Self::tick) has to be called.
+    /// Returns when [`tick`](Self::tick) must be called.
     pub(crate) fn wake_at(&self) -> Option<Tick> {
         self.machine.wake_at()
     }
@@ -457,8 +458,8 @@ impl Core {
     /// Takes back an acceptance that could not be committed.
     fn withdraw(&mut self, now: Tick, execution: &Execution) {
         let id = execution.id;
-        // If it expired in the turn in which it came, or when the withdrawal of another made room for
-        // it, the machine has forgotten it already.
+        // If it expired in the turn in which it came, or when the withdrawal of another made room
+        // for it, the machine has forgotten it already.
         let decided = self.effects.iter().filter_map(|effect| match effect {
             CoordinatorEffect::Persist(transition) => Some(transition),
             _ => None,
@@ -561,7 +562,7 @@ impl Core {
     }
 }
 
-/// A message that is sent again until it is answered, or the answer to one.
+/// A message that is resent until it is answered, or the answer to one.
 #[derive(PartialEq, Eq, Hash)]
 enum Repeated {
     Dispatch(Fence),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use super::Coordinator;
-use super::live::{Live, LiveState};
+use super::watch_registry::{Live, LiveState};
 use crate::model::log::{LogChunk, Progress};
 use crate::model::outcome::Outcome;
 use crate::model::status::Status;
@@ -13,7 +13,7 @@ use crate::model::status::Status;
 /// The size of one read of the log.
 const READ_BYTES: usize = 256 * 1024;
 
-/// An event in the life of an execution.
+/// An event of an execution.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -78,7 +78,8 @@ impl Watcher {
                 self.progress = Some(progress.clone());
                 events.push(Event::Progress((*progress).clone()));
             }
-            // The state was read before the log: what it says is closed has been read to its end when nothing more came.
+            // The state was read before the log. If the state says that the log is closed and no
+            // more lines came, the log has been read to its end.
             if !more && let (true, Some(outcome)) = (state.log_closed, state.outcome) {
                 self.finished = true;
                 events.push(Event::Finished(outcome));

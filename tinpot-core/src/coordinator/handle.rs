@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 use serde::de::DeserializeOwned;
 
 use super::events::{Event, events};
-use super::live::Live;
+use super::watch_registry::Live;
 use super::{Coordinator, ErrorKind};
 use crate::model::error::{Error, Result};
 use crate::model::execution::Execution;
@@ -62,8 +62,8 @@ impl ExecutionHandle {
         self.live.state.borrow().status
     }
 
-    /// Waits for the end of the execution. Any number of callers may wait, at any time. The last log
-    /// lines may arrive later: [`events`](Self::events) ends after them.
+    /// Waits for the end of the execution. Any number of callers may wait, at any time. The last
+    /// log lines may arrive later: [`events`](Self::events) ends after them.
     ///
     /// # Errors
     /// `Closed` if the coordinator shuts down first.
@@ -90,9 +90,9 @@ impl ExecutionHandle {
         })
     }
 
-    /// Returns a stream of events: first the status, then log lines numbered above `after`, progress
-    /// and changes of status as they come, and [`Event::Finished`] at last, after the whole log. Any
-    /// number of callers may watch, at any time, each at its own pace.
+    /// Returns a stream of events: first the status, then log lines numbered above `after`,
+    /// progress and changes of status as they come, and [`Event::Finished`] at last, after the
+    /// whole log. Any number of callers may watch, at any time, each at its own pace.
     pub fn events(&self, after: u64) -> BoxStream<'static, Event> {
         events(self.coordinator.clone(), self.live.clone(), after)
     }

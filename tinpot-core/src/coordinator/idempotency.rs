@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
+use crate::model::page::ListOptions;
+use crate::store::Store;
 
-/// The longest key, or name of who asks, in characters.
+/// The maximum length of a key or requester, in characters.
 const NAME_MAX_CHARS: usize = 255;
-/// Keys that the control loop remembers: those that a caller may have looked for in the store just before they were committed.
+/// The number of keys in the control loop's memory: those that a caller may have looked up in the
+/// store just before they were committed.
 const RECENT_KEYS: usize = 65_536;
 
-/// Checks a text by which submitters name something.
+/// Checks a name that a submitter has chosen.
 pub(super) fn check_name(what: &str, text: &str) -> Result<()> {
     let chars = text.chars().count();
     let message = if !(1..=NAME_MAX_CHARS).contains(&chars) {
@@ -25,7 +29,7 @@ pub(super) fn check_name(what: &str, text: &str) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
-/// How many commits of the control loop have succeeded.
+/// The number of successful commits of the control loop.
 #[derive(Debug, Default)]
 pub(super) struct Commits(AtomicU64);
 
@@ -39,13 +43,14 @@ impl Commits {
     }
 }
 
-/// The keys that were accepted lately. Whoever submits with a key looks for it in the store first; what was committed after that look is here.
+/// The keys that were accepted recently. A submission with a key looks it up in the store first; a
+/// key that was committed after that lookup is here.
 #[derive(Debug, Default)]
 pub(super) struct RecentKeys {
     ids: HashMap<Arc<str>, ExecutionId>,
-    /// With the number of the commit that makes them visible in the store.
+    /// The keys, each with the number of the commit that makes it visible in the store.
     order: VecDeque<(u64, Arc<str>)>,
-    /// Of a key that was forgotten.
+    /// The number of the commit of the last key that was forgotten.
     forgotten: u64,
 }
 
@@ -54,7 +59,8 @@ impl RecentKeys {
         self.ids.get(key).copied()
     }
 
-    /// Whether a look into the store, begun after that many commits, may have missed a key that is not here any more.
+    /// Returns true if a lookup in the store that began after this number of commits may have
+    /// missed a key that is not here any more.
     pub(super) fn may_have_missed(&self, commits: u64) -> bool {
         self.forgotten > commits
     }
@@ -70,12 +76,34 @@ impl RecentKeys {
         }
     }
 
-    /// Forgets a key if it is that of an execution that is not in the store: it was not committed,
-    /// or was removed.
+    /// Forgets a key if its execution is not in the store: it was not committed, or was removed.
     pub(super) fn remove(&mut self, key: &Arc<str>, id: ExecutionId) {
         if self.find(key) == Some(id) {
             self.ids.remove(key);
             self.order.retain(|(_, other)| other != key);
         }
     }
+}
+
+/// Returns the execution that was submitted with an idempotency key.
+pub(super) async fn with_key(store: &dyn Store, key: &str) -> Result<Option<Arc<Execution>>> {
+    let options = ListOptions { idempotency_key: Some(key.to_owned()), ..ListOptions::default() };
+    Ok(store.executions(&options).await?.pop())
+}
+
+/// Returns the id of the execution that was submitted earlier with the same key, if the new
+/// submission asks for the same.
+pub(super) fn same(new: &Execution, earlier: &Execution) -> Result<ExecutionId> {
+    let values = |execution: &Execution| {
+        serde_json::from_str::<serde_json::Value>(execution.parameters.as_str()).ok()
+    };
+    let what = if new.action != earlier.action {
+        format!("action {:?}", earlier.action)
+    } else if new.parameters != earlier.parameters && values(new) != values(earlier) {
+        "other parameters".to_owned()
+    } else {
+        return Ok(earlier.id);
+    };
+    let message = format!("idempotency_key: it was used for execution {} with {what}", earlier.id);
+    Err(Error::new(ErrorKind::Conflict, message))
 }

@@ -10,8 +10,9 @@ use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::intake::{LogEnd, LogIntake};
-use super::live::Live;
+use super::log_assembly::LogIntake;
+use super::watch_registry::Live;
+use super::watch_registry::LogEnd;
 use crate::clock::{Clock, until};
 use crate::failpoint::failpoint;
 use crate::inbox::read_frame;
@@ -25,7 +26,7 @@ use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
 use crate::protocol::{Log, Message};
 
-/// Frames taken in one turn, and stored together.
+/// The maximum number of frames in one turn, which are stored together.
 const TURN_FRAMES: usize = 16;
 /// Executions whose action and queue are remembered for the log sinks. More than write at one time;
 /// a forgotten one costs a read of the store.

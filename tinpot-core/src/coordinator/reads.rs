@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 
 use super::Shared;
 use super::core::{Answer, CallAnswer, CallFound};
-use super::submit::{prepare, with_key};
+use super::idempotency::with_key;
+use super::submit::prepare;
 use crate::model::error::{Error, Result};
 use crate::model::id::ExecutionId;
 use crate::model::time::Timestamp;

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::core::{Accepted, Response, Ticket};
-use super::live::Registry;
+use super::watch_registry::Registry;
 use crate::model::error::Result;
 use crate::protocol::CancelOutcome;
 

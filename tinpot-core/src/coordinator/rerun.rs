@@ -8,9 +8,9 @@ use crate::model::id::ExecutionId;
 impl Coordinator {
     /// Submits a recorded execution again, as a new execution without a parent.
     ///
-    /// Action and parameters, secrets included, are the recorded ones; so are queue, priority, timeout
-    /// and retries, unless `options` set them. Everything else, such as delay and idempotency key, is
-    /// taken from `options`.
+    /// Action and parameters, secrets included, are the recorded ones; so are queue, priority,
+    /// timeout and retries, unless `options` set them. Everything else, such as delay and
+    /// idempotency key, is taken from `options`.
     ///
     /// # Errors
     /// `NotFound` if the execution or its action is unknown, and the errors of

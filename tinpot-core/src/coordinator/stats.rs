@@ -9,8 +9,8 @@ use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 
-/// The number of minutes in memory: a day. The worst case, with every duration in a class of its own,
-/// takes about 10 MB.
+/// The number of minutes in memory: a day. The worst case, with every duration in a class of its
+/// own, takes about 10 MB.
 const MINUTES: usize = 1_440;
 const MINUTE_MICROS: u64 = 60_000_000;
 /// The binary logarithm of the number of classes per power of two. Percentiles are at most 7 % off.
@@ -139,8 +139,8 @@ impl Recent {
 }
 
 impl Minutes {
-    /// Returns the minute of `time`. A time before the last minute, after the wall clock was put back,
-    /// counts in the last one.
+    /// Returns the minute of `time`. A time before the last minute, after the wall clock was put
+    /// back, counts in the last one.
     fn at(&mut self, time: Timestamp) -> Option<&mut Minute> {
         let number = time.0 / MINUTE_MICROS;
         let last = self.first + self.minutes.len() as u64 - 1;
@@ -209,8 +209,8 @@ pub struct MinuteStats {
 }
 
 impl Coordinator {
-    /// Returns the counts of accepted and ended executions for each of the last `minutes` (1 to 1,440),
-    /// since this coordinator started.
+    /// Returns the counts of accepted and ended executions for each of the last `minutes` (1 to
+    /// 1,440), since this coordinator started.
     pub fn stats(&self, minutes: usize) -> Stats {
         self.shared.stats.stats(Timestamp::now(), minutes)
     }

@@ -113,7 +113,9 @@ impl<'a> IntoFuture for Submission<'a> {
 }
 
 /// Serialises parameters. `()` stands for no parameters.
-pub(super) fn parameters_of(parameters: impl Serialize) -> Result<Json> {
+pub(super) fn parameters_of<T: Serialize>(parameters: T) -> Result<Json> {
     let parameters = Json::serialize(&parameters)?;
-    Ok(if parameters.as_str() == "null" { Json::empty_object() } else { parameters })
+    // A type without content is `()` or a unit struct. Any other `null` is a value, and refused.
+    let none = size_of::<T>() == 0 && parameters.as_str() == "null";
+    Ok(if none { Json::empty_object() } else { parameters })
 }

@@ -4,20 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::Command;
+use super::command::Command;
 use super::core::Accepted;
-use super::idempotency::check_name;
+use super::idempotency::{check_name, same, with_key};
 use super::{Coordinator, ExecutionHandle};
 use crate::model::action::check_label;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, SubmitOptions};
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
-use crate::model::page::ListOptions;
 use crate::model::retry::{DURATION_MAX, RetryPolicy};
 use crate::model::time::Timestamp;
 use crate::protocol::Catalogue;
-use crate::store::Store;
 
 impl Coordinator {
     /// Checks a submission against catalogue and bounds, on the caller's own thread.
@@ -139,29 +137,6 @@ pub(crate) fn prepare(
     }
     execution.accepted_at = now;
     Ok(execution)
-}
-
-/// Returns the execution that was submitted with an idempotency key.
-pub(super) async fn with_key(store: &dyn Store, key: &str) -> Result<Option<Arc<Execution>>> {
-    let options = ListOptions { idempotency_key: Some(key.to_owned()), ..ListOptions::default() };
-    Ok(store.executions(&options).await?.pop())
-}
-
-/// Returns the id of the execution that was submitted earlier with the same key, if the new
-/// submission asks for the same.
-pub(super) fn same(new: &Execution, earlier: &Execution) -> Result<ExecutionId> {
-    let values = |execution: &Execution| {
-        serde_json::from_str::<serde_json::Value>(execution.parameters.as_str()).ok()
-    };
-    let what = if new.action != earlier.action {
-        format!("action {:?}", earlier.action)
-    } else if new.parameters != earlier.parameters && values(new) != values(earlier) {
-        "other parameters".to_owned()
-    } else {
-        return Ok(earlier.id);
-    };
-    let message = format!("idempotency_key: it was used for execution {} with {what}", earlier.id);
-    Err(Error::new(ErrorKind::Conflict, message))
 }
 
 /// Checks that a clock can count a duration.

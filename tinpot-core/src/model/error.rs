@@ -1,11 +1,11 @@
 //! The one error type of the SDK.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::Outcome;
 use super::violation::{Violation, Violations};
 
 /// The kind of an error, coarse enough to act on.
@@ -74,14 +74,16 @@ impl ErrorKind {
 
 /// The error of every fallible operation in the workspace.
 ///
-/// An action that fails is not an error but an [`Outcome`], until a caller asks for its result.
+/// An action that fails is not an error but an [`Outcome`](crate::Outcome), until a caller asks for its result.
 /// `Display` never repeats the source; walk [`source()`](StdError::source) for the chain.
 pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync + 'static>>,
     violations: Vec<Violation>,
-    outcome: Option<Box<Outcome>>,
+    /// An [`Outcome`](crate::Outcome). Its type stays unknown here: outcomes hold JSON, and reading
+    /// JSON makes errors.
+    outcome: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// `Result` with [`Error`].
@@ -114,11 +116,15 @@ impl Error {
         self
     }
 
-    /// Creates the error of a caller that asked for the result of an execution without one.
-    pub(crate) fn unsuccessful(outcome: Outcome) -> Self {
-        let message = outcome.error().unwrap_or_default();
-        let outcome = Some(Box::new(outcome));
-        Self { outcome, ..Self::new(ErrorKind::Unsuccessful, message) }
+    /// Attaches the outcome of the execution that ended without success.
+    pub(super) fn with_outcome(mut self, outcome: impl Any + Send + Sync) -> Self {
+        self.outcome = Some(Box::new(outcome));
+        self
+    }
+
+    /// Returns what [`with_outcome`](Self::with_outcome) attached, if it is of type `T`.
+    pub(super) fn attached_outcome<T: 'static>(&self) -> Option<&T> {
+        self.outcome.as_ref()?.downcast_ref()
     }
 
     /// Attaches the invalid values. The message should name them, too.
@@ -149,11 +155,6 @@ impl Error {
     /// have: the first 50 of them.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
-    }
-
-    /// Returns the outcome of the execution that ended without success.
-    pub fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.as_deref()
     }
 
     /// Returns true if the same call may succeed later without any change by the caller.

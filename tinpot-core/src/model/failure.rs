@@ -181,7 +181,7 @@ impl Failure {
 
     /// Returns the failure as a worker may report it: a code that only the coordinator gives is
     /// replaced by [`FailureCode::ActionError`].
-    pub(crate) fn as_reported(mut self) -> Self {
+    pub(crate) fn into_reported(mut self) -> Self {
         if matches!(self.code, FailureCode::Expired | FailureCode::Poisoned) {
             self.code = FailureCode::ActionError;
         }

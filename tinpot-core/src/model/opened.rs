@@ -8,28 +8,29 @@ use super::execution::Execution;
 use super::fence::Epoch;
 use super::time::Timestamp;
 
-/// What a store knows when a coordinator opens it.
+/// The state of a store when a coordinator opens it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The new life: no earlier one of this store had its number.
+    /// The new epoch: no earlier epoch of this store had its number.
     pub epoch: Epoch,
-    /// The executions with a live attempt, in the order of their acceptance: as many as the workers held.
+    /// The executions with a live attempt, in the order of acceptance.
     pub granted: Vec<Arc<Execution>>,
-    /// Executions without one whose log is open: [`Execution::log_is_open`].
+    /// The executions without a live attempt whose log is open: [`Execution::log_is_open`].
     pub open_logs: Vec<Arc<Execution>>,
-    /// How many executions wait without one.
+    /// The numbers of waiting executions without a live attempt.
     pub waiting: Vec<WaitingCount>,
-    /// The longest lease of the live attempts: until then nobody else may get what a silent worker holds.
+    /// The longest lease of the live attempts. Until it ends, the attempts of a silent worker must
+    /// not be granted to another.
     pub longest_lease: Duration,
-    /// The actions that were ever offered, as they were offered last.
+    /// All actions that were ever offered, each in its latest version.
     pub actions: Vec<Arc<Action>>,
-    /// The queues that are paused, and since when.
+    /// The paused queues, and the times at which they were paused.
     pub paused: Vec<(Arc<str>, Timestamp)>,
 }
 
 impl Opened {
-    /// What an empty store tells its coordinator.
+    /// Creates the state of an empty store.
     pub fn new(epoch: Epoch) -> Self {
         Self {
             epoch,
@@ -43,15 +44,15 @@ impl Opened {
     }
 }
 
-/// How many executions of one action wait in one queue without a live attempt.
+/// The number of executions of one action that wait in one queue without a live attempt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WaitingCount {
     /// The queue.
     pub queue: Arc<str>,
     /// The action.
     pub action: Arc<str>,
-    /// Those that may start: their `not_before` is not set.
+    /// The executions that may start: their `not_before` is not set.
     pub ready: u64,
-    /// Those that wait for their time.
+    /// The executions that are delayed.
     pub delayed: u64,
 }

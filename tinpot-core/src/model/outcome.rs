@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{Error, Result};
 use super::failure::{Failure, FailureCode};
 use super::json::Json;
 use super::status::Status;
@@ -60,26 +59,6 @@ impl Outcome {
         }
     }
 
-    /// Returns the result of a success, and any other outcome as an error.
-    ///
-    /// ```
-    /// use tinpot_core::{ErrorKind, Failure, Outcome};
-    ///
-    /// let error = Outcome::Failed(Failure::new("out of paper")).into_result().unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::Unsuccessful);
-    /// assert_eq!(error.to_string(), "out of paper");
-    /// assert_eq!(error.outcome().and_then(Outcome::failure).unwrap().message, "out of paper");
-    /// ```
-    ///
-    /// # Errors
-    /// [`Unsuccessful`](crate::ErrorKind::Unsuccessful); [`Error::outcome`] has the outcome.
-    pub fn into_result(self) -> Result<Json> {
-        match self {
-            Outcome::Succeeded(value) => Ok(value),
-            outcome => Err(Error::unsuccessful(outcome)),
-        }
-    }
-
     /// Returns the result of an action that succeeded.
     pub fn value(&self) -> Option<&Json> {
         match self {
@@ -111,9 +90,9 @@ impl Outcome {
     }
 
     /// Returns the outcome as a worker may report it: without codes that only the coordinator gives.
-    pub(crate) fn as_reported(self) -> Self {
+    pub(crate) fn into_reported(self) -> Self {
         match self {
-            Outcome::Failed(failure) => Outcome::Failed(failure.as_reported()),
+            Outcome::Failed(failure) => Outcome::Failed(failure.into_reported()),
             outcome => outcome,
         }
     }

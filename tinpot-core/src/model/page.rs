@@ -1,4 +1,4 @@
-//! Pages of executions: what to read from a store, and in which order.
+//! Pages of executions: the selection to read from a store, and its order.
 
 use std::sync::Arc;
 
@@ -6,38 +6,40 @@ use super::id::ExecutionId;
 use super::status::Status;
 use super::time::Timestamp;
 
-/// Which executions without a live attempt to read, in which order.
+/// The selection and order of executions without a live attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueOrder {
-    /// Those of one action in one queue that may start (no `not_before`): the lowest [rank](super::execution::Execution::rank) first, then the smallest id.
+    /// Executions of one action in one queue that may start (no `not_before`): the lowest
+    /// [rank](super::execution::Execution::rank) first, then the smallest id.
     Ready {
         /// The queue.
         queue: Arc<str>,
         /// The action.
         action: Arc<str>,
-        /// Rank and id of the one before the page.
+        /// The rank and id of the last execution before the page.
         after: Option<(i64, ExecutionId)>,
     },
-    /// Those with a `not_before`, the earliest first, then the smallest id.
+    /// Executions with a `not_before`, the earliest first, then the smallest id.
     Delayed {
-        /// Time and id of the one before the page.
+        /// The time and id of the last execution before the page.
         after: Option<(Timestamp, ExecutionId)>,
     },
-    /// Those whose `expires_at` is not after this, the earliest first.
+    /// Executions whose `expires_at` is at or before this time, the earliest first.
     Expired {
         /// The time.
         at: Timestamp,
     },
 }
 
-/// One page of executions that wait.
+/// One page of waiting executions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuePage {
-    /// Which, and in which order.
+    /// The selection and order of the page.
     pub order: QueueOrder,
-    /// At most so many.
+    /// The page size.
     pub limit: usize,
-    /// The page ends after the execution with which its parameters have more bytes than this.
+    /// The limit for the size of the parameters, in bytes. The page ends after the execution that
+    /// exceeds it.
     pub max_bytes: usize,
 }
 

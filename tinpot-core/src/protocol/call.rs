@@ -1,4 +1,4 @@
-//! How an attempt has another action run, as an execution of its own.
+//! Calls: the requests of attempts to run other actions as executions of their own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,29 +13,31 @@ use crate::model::json::Json;
 use crate::model::log::SpanId;
 use crate::model::outcome::Outcome;
 
-/// Worker → coordinator: have that action run. Sent again until it is answered; by fence and number it is one and the same call.
+/// Worker → coordinator: asks for an execution of an action. Resent until it is answered. Fence and
+/// number identify the call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// The attempt that asks.
+    /// The attempt that calls.
     pub fence: Fence,
-    /// Counts the calls of the attempt, from 1.
+    /// The number of the call within the attempt, from 1.
     pub number: u64,
     /// The name of the action.
     pub action: Arc<str>,
     /// Its parameters, a JSON object.
     pub parameters: Json,
-    /// What the attempt asks for beyond that.
+    /// The other options of the submission.
     #[serde(default, skip_serializing_if = "is_default")]
     pub options: SubmitOptions,
-    /// The step that asks.
+    /// The step that calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<SpanId>,
-    /// Whether the attempt waits for its end. Until then the attempt takes no slot, and the child ends with it.
+    /// If true, the attempt waits for the child to end. Until then the attempt takes no slot, and
+    /// the child ends with it.
     #[serde(default)]
     pub wait: bool,
 }
 
-/// Identifies a call: the attempt that calls, and the number of the call within the attempt.
+/// The identity of a call: the attempt that calls, and the number of the call within the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId {
     /// The attempt that calls.
@@ -76,40 +78,40 @@ fn is_default(options: &SubmitOptions) -> bool {
     *options == SubmitOptions::default()
 }
 
-/// Coordinator → worker: what has become of a call.
+/// Coordinator → worker: the state of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Called {
-    /// The life of the coordinator that says so.
+    /// The epoch of the coordinator that answers.
     pub epoch: Epoch,
-    /// The attempt that asked.
+    /// The attempt that called.
     pub fence: Fence,
     /// The number of the call.
     pub number: u64,
-    /// What.
+    /// The state of the call.
     pub state: CallState,
 }
 
-/// What has become of a call.
+/// The state of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallState {
-    /// It is an execution now.
+    /// The execution was accepted.
     Accepted {
-        /// Which.
+        /// The execution.
         execution: ExecutionId,
     },
-    /// That execution has ended.
+    /// The execution has ended.
     Ended {
-        /// Which.
+        /// The execution.
         execution: ExecutionId,
-        /// How.
+        /// The outcome of the execution.
         outcome: Outcome,
     },
-    /// It will never be one.
+    /// The call was refused: there will be no execution.
     Refused {
         /// The kind of the error.
         kind: ErrorKind,
-        /// What is wrong.
+        /// The message of the error.
         message: String,
     },
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// The times and bounds that both sides agree on. The defaults suit a local network and people.
+/// The times and bounds that both sides agree on. The defaults suit a local network and interactive
+/// use.
 ///
 /// ```
 /// use std::time::Duration;
@@ -17,29 +18,34 @@ use crate::model::error::{Error, ErrorKind, Result};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ProtocolConfig {
-    /// How often a worker says that it lives; 5 s.
+    /// The interval between two beats of a worker; 5 s.
     pub beat_interval: Duration,
-    /// How long after a heard beat a worker may go on with attempts that could be retried elsewhere; 60 s.
+    /// The time after an acknowledged beat for which a worker may continue retryable attempts; 60
+    /// s.
     pub worker_lease: Duration,
-    /// How long after a beat the coordinator gives a silent worker up; 90 s. Its ratio to `worker_lease` is the difference of clock rates
-    /// that is tolerated, the difference of the two is the pause that is.
+    /// The time after a beat at which the coordinator gives up a silent worker; 90 s. Its ratio to
+    /// `worker_lease` is the tolerated difference of clock rates; their difference is the tolerated
+    /// pause.
     pub coordinator_lease: Duration,
-    /// When an unanswered message is sent again; 1 s.
+    /// The time after which an unanswered message is resent; 1 s.
     pub resend_interval: Duration,
-    /// From the request to end to the kill; 10 s.
+    /// The time between the request to end and the kill; 10 s.
     pub grace: Duration,
-    /// How long a worker may keep an acceptance to itself, so that short attempts need none; 5 ms.
+    /// The time for which a worker may hold back an acceptance, so that short attempts need none; 5
+    /// ms.
     pub accept_delay: Duration,
-    /// At most so many attempts wait at a worker per slot, when the action is known to be short; 16.
+    /// The maximum number of attempts that wait at a worker per slot, if the action is known to be
+    /// short; 16.
     pub prefetch: u32,
-    /// Attempts that wait at a worker should not wait longer than this; 10 ms.
+    /// The longest time that an attempt should wait at a worker; 10 ms.
     pub prefetch_horizon: Duration,
-    /// The most executions that have not ended; further ones are refused as `Overloaded`. 10,000,000: a durable store holds them. Lower it
-    /// where the store is memory.
+    /// The maximum number of unfinished executions; further ones are refused as `Overloaded`.
+    /// 10,000,000, for a durable store. Lower it for a store in memory.
     pub max_unfinished: usize,
-    /// How many executions the coordinator keeps in memory of those that wait, per queue and action; the rest is in the store. 2,048.
+    /// The number of waiting executions in memory, per queue and action; the others are in the
+    /// store. 2,048.
     pub queue_window: usize,
-    /// The most executions that may be nested by calls; 32. A deeper call is refused.
+    /// The maximum depth of nested calls; 32. A deeper call is refused.
     pub max_depth: u32,
 }
 
@@ -89,7 +95,7 @@ impl ProtocolConfig {
         self
     }
 
-    /// Sets the time after which an unanswered message is sent again.
+    /// Sets the time after which an unanswered message is resent.
     #[must_use]
     pub fn resend_interval(mut self, resend_interval: Duration) -> Self {
         self.resend_interval = resend_interval;
@@ -117,7 +123,7 @@ impl ProtocolConfig {
         self
     }
 
-    /// Sets the time that an attempt should wait at a worker at most.
+    /// Sets the longest time that an attempt should wait at a worker.
     #[must_use]
     pub fn prefetch_horizon(mut self, prefetch_horizon: Duration) -> Self {
         self.prefetch_horizon = prefetch_horizon;
@@ -145,14 +151,14 @@ impl ProtocolConfig {
         self
     }
 
-    /// Checks that the times fit each other.
+    /// Checks that the times are consistent.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`], naming the times that do not.
+    /// [`ErrorKind::InvalidInput`], naming the times that are not.
     pub fn check(&self) -> Result<()> {
         let invalid = |message: &str| Err(Error::new(ErrorKind::InvalidInput, message));
         if self.beat_interval.is_zero() || self.resend_interval.is_zero() {
-            return invalid("beat_interval and resend_interval must be longer than nothing");
+            return invalid("beat_interval and resend_interval must be greater than zero");
         }
         if self.worker_lease < self.beat_interval * 3 {
             return invalid(

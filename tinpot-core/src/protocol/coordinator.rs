@@ -2,17 +2,17 @@
 
 mod catalogue;
 mod children;
-mod departed;
 mod drain;
-mod load;
 mod pause;
 mod queue;
+mod queue_head;
+mod queue_info;
 mod recovery;
 mod report;
 mod schedule;
-mod view;
-mod window;
+mod tombstones;
 mod worker;
+mod worker_load;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
 use self::children::Children;
 pub use self::children::{Cascade, PendingCall, Read};
-use self::departed::Departed;
 use self::queue::{DelayedKey, WaitingKey, Wanted};
-pub use self::view::QueueInfo;
-use self::window::Window;
+use self::queue_head::Window;
+pub use self::queue_info::QueueInfo;
+use self::tombstones::Departed;
 use self::worker::WorkerEntry;
 pub use self::worker::{RunningAttempt, WorkerInfo};
 use super::config::ProtocolConfig;
@@ -40,15 +40,16 @@ use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 
-/// What the machine wants done, in order. What follows a `Persist` of the same call may happen only once that is committed.
+/// An effect that the machine requests. Effects are performed in order. Those after a `Persist` of
+/// the same call may be performed only once it is committed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum CoordinatorEffect {
-    /// Commit this.
+    /// Commit this transition.
     Persist(Transition),
-    /// Send this.
+    /// Send this message.
     Send(Address, Message),
-    /// The log of this attempt ends with this line; `None`: with whatever has arrived.
+    /// The log of this attempt ends with this line; `None` means with the last line that arrived.
     LogEnds {
         /// The execution.
         execution: ExecutionId,
@@ -57,9 +58,9 @@ pub enum CoordinatorEffect {
         /// The number of its last line.
         last_seq: Option<u64>,
     },
-    /// Read this from the store.
+    /// Perform this read.
     Read(Read),
-    /// Read this execution as it is once everything is committed, and give it to
+    /// Read this execution once everything is committed, and pass it to
     /// [`CoordinatorMachine::cancel_stored_child`] before anything else happens.
     CancelStored {
         /// The execution.
@@ -67,50 +68,51 @@ pub enum CoordinatorEffect {
         /// The execution that called it.
         parent: ExecutionId,
     },
-    /// Stop: a later life of the same store is at work.
+    /// Stop: a later epoch of the same store is at work.
     Superseded(Epoch),
 }
 
-/// What a cancel found.
+/// The effect of a cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelOutcome {
-    /// It was waiting; it is cancelled.
+    /// The execution was waiting and is cancelled.
     Cancelled,
-    /// Its attempt was asked to end.
+    /// The attempt was asked to end.
     Requested,
 }
 
-/// By queue and action.
+/// The waiting executions, by queue and action.
 type Waiting = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Window<WaitingKey>>>;
 
-/// Fences whose reports were dealt with, so that a repeated report is told `duplicate`: enough for every report in flight.
+/// The number of settled fences in memory, so that a repeated report is answered with `duplicate`.
+/// Enough for every report in flight.
 const SETTLED_FENCES: usize = 8192;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// The worker with this number may have gone silent.
+    /// The lease of the worker with this number may have expired.
     Expiry(u64),
     /// The worker with this number may have missed its beats.
     Silence(u64),
-    /// Something that was sent to that worker may want sending again.
+    /// A message to the worker with this number may have to be resent.
     Resend(u64),
-    /// The execution has waited for too long.
+    /// The execution has expired.
     Expired(ExecutionId),
     /// The execution's next attempt may start.
     Retry(ExecutionId),
-    /// Executions that are in the store only may have.
+    /// Executions that are only in the store may have expired.
     Sweep,
 }
 
-/// An execution that has not ended, and is in memory: one with a live attempt, or one of the first of its queue.
+/// An unfinished execution in memory: one with a live attempt, or one at the head of its queue.
 #[derive(Debug)]
 struct Active {
     execution: Arc<Execution>,
-    /// Attempts that may have run.
+    /// The number of attempts that may have run.
     tries: u32,
-    /// Those of them that were lost.
+    /// The number of those attempts that were lost.
     lost: u32,
-    /// It must not wait any longer then.
+    /// The deadline for the start of the execution.
     expires: Option<Tick>,
     state: ActiveState,
 }
@@ -130,11 +132,11 @@ struct Grant {
     started: bool,
     cancel: Option<Cancel>,
     sent_at: Tick,
-    /// When the worker was given it, for people.
+    /// The time at which the attempt was granted, for people.
     since: Timestamp,
 }
 
-/// How an attempt ended, and how long it ran as far as its worker said so.
+/// The outcome of an attempt, and its duration if the worker reported it.
 struct End {
     outcome: Outcome,
     ran: Option<Duration>,
@@ -147,26 +149,28 @@ impl From<Outcome> for End {
     }
 }
 
-/// Decides everything a coordinator decides: what is accepted, who runs it, who may report, what is told to whom.
+/// The decisions of a coordinator: which submissions to accept, which worker runs them, which
+/// reports count, and which messages to send.
 ///
-/// Pure: the same calls give the same effects. The caller owns clock, store and transport, and does the effects in order.
+/// The machine is pure: the same calls have the same effects. The caller owns clock, store and
+/// transport, and performs the effects in order.
 #[derive(Debug)]
 pub struct CoordinatorMachine {
     config: ProtocolConfig,
     epoch: Epoch,
-    /// Of the attempts that were taken over from earlier lives.
+    /// The longest lease of the attempts that were restored from earlier epochs.
     longest_lease: Duration,
     last_number: u64,
-    /// A tick and what the wall clock showed then.
+    /// A tick, and the wall clock's time at that tick.
     clock: (Tick, Timestamp),
-    /// Executions that have not ended, in memory or not.
+    /// The number of unfinished executions, in memory or not.
     unfinished: usize,
     active: HashMap<ExecutionId, Active>,
     granted: HashMap<Fence, ExecutionId>,
     waiting: Waiting,
     delayed: Window<DelayedKey>,
     delayed_in: BTreeMap<Arc<str>, u64>,
-    /// The queues of which nothing is granted, and since when.
+    /// The paused queues, and the times at which they were paused.
     paused: BTreeMap<Arc<str>, Timestamp>,
     wanted: BTreeSet<Wanted>,
     sweeping: bool,
@@ -183,7 +187,7 @@ pub struct CoordinatorMachine {
 }
 
 impl CoordinatorMachine {
-    /// A coordinator in this epoch that knows of nothing.
+    /// Creates a coordinator in this epoch, without executions or workers.
     pub fn new(config: ProtocolConfig, epoch: Epoch) -> Self {
         Self {
             config,
@@ -213,32 +217,32 @@ impl CoordinatorMachine {
         }
     }
 
-    /// The epoch it grants in.
+    /// Returns the epoch in which it grants attempts.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// The configuration it was made with.
+    /// Returns the configuration.
     pub fn config(&self) -> &ProtocolConfig {
         &self.config
     }
 
-    /// Grows whenever workers or catalogue change.
+    /// Returns a number that grows with every change of workers or catalogue.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// How many executions have not ended.
+    /// Returns the number of unfinished executions.
     pub fn unfinished(&self) -> usize {
         self.unfinished
     }
 
-    /// When [`tick`](Self::tick) wants to be called.
+    /// Returns when [`tick`](Self::tick) must be called.
     pub fn wake_at(&self) -> Option<Tick> {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Accepts a new execution, and grants it at once when a worker has room.
+    /// Accepts a new execution, and grants it at once if a worker has a free slot.
     ///
     /// # Errors
     /// `Overloaded` when too many have not ended; `Conflict` when the id exists.
@@ -267,7 +271,7 @@ impl CoordinatorMachine {
         Ok(())
     }
 
-    /// Cancels an execution and its children: at once when it waits, else by asking its worker. If
+    /// Cancels an execution and its children: at once if it waits, else by asking its worker. If
     /// `force` is true, there is no grace period.
     ///
     /// # Errors
@@ -318,13 +322,13 @@ impl CoordinatorMachine {
         Ok(CancelOutcome::Cancelled)
     }
 
-    /// Tells the machine that the transport is up (again): everybody is asked to say hello.
+    /// Handles a new connection: asks all workers for a hello.
     pub fn link_up(&mut self, out: &mut Vec<CoordinatorEffect>) {
         let message = Message::WhoIsThere(WhoIsThere { epoch: self.epoch });
         out.push(CoordinatorEffect::Send(Address::AllWorkers, message));
     }
 
-    /// Does what is due.
+    /// Performs everything that is due.
     pub fn tick(&mut self, now: Tick, out: &mut Vec<CoordinatorEffect>) {
         while let Some((at, timer)) = self.timers.first().copied()
             && at <= now
@@ -341,7 +345,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Ends an execution: it is not active any more.
+    /// Ends an execution. It is not active any more.
     fn finish(
         &mut self,
         now: Tick,
@@ -371,7 +375,8 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Ends an attempt that may have run: the execution ends with `outcome`, or waits for its next attempt.
+    /// Ends an attempt that may have run: the execution ends with `outcome`, or waits for its next
+    /// attempt.
     fn end_attempt(
         &mut self,
         now: Tick,
@@ -431,7 +436,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Remembers that the reports of `fence` are dealt with.
+    /// Records that the reports of `fence` are settled.
     fn remember_settled(&mut self, fence: Fence) {
         if self.settled.len() >= SETTLED_FENCES
             && let Some(oldest) = self.settled.pop_front()

@@ -10,33 +10,33 @@ use crate::model::id::WorkerId;
 /// The version of the protocol that this crate speaks.
 pub const FRAME_VERSION: u32 = 1;
 
-/// What travels: `{"v":1,"from":"web-1f2e3d4c","messages":[…]}`.
+/// A frame: `{"v":1,"from":"web-1f2e3d4c","messages":[…]}`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
-    /// The worker that sent it; `None` for the coordinator.
+    /// The sending worker; `None` for the coordinator.
     pub from: Option<WorkerId>,
-    /// The worker it is for; `None` for the coordinator, and for all workers.
+    /// The receiving worker; `None` for the coordinator, and for all workers.
     pub to: Option<WorkerId>,
-    /// The messages, in the order in which they were made.
+    /// The messages, in the order in which they were created.
     pub messages: Vec<Message>,
 }
 
-/// What is wrong with bytes that should have been a frame, or with one of its messages.
+/// An error in the bytes of a frame, or in one of its messages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// Not a frame at all.
+    /// The bytes are not a frame.
     #[error("not a frame: {0}")]
     NotAFrame(String),
-    /// A version that is not spoken here.
+    /// The version is not supported.
     #[error("a frame of version {0}; this side speaks version {FRAME_VERSION}")]
     Version(u32),
     /// One message cannot be read; the others can.
     #[error("message {index} of the frame cannot be read: {why}")]
     Message {
-        /// Its place in the frame, from 0.
+        /// The index of the message in the frame, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }
@@ -73,12 +73,13 @@ struct IncomingRaw<'a> {
 }
 
 impl Frame {
-    /// The exact bytes that travel.
+    /// Returns the encoded frame.
     pub fn encode(&self) -> Bytes {
         encode(self.from.as_ref(), self.to.as_ref(), &self.messages)
     }
 
-    /// Reads a frame. A message that cannot be read is left out and told in the second part; the others count.
+    /// Reads a frame. A message that cannot be read is left out and reported in the second part;
+    /// the others are returned.
     ///
     /// # Errors
     /// [`FrameError::NotAFrame`] and [`FrameError::Version`]: nothing of it can be used.
@@ -92,7 +93,7 @@ impl Frame {
         }
     }
 
-    /// The slow way, taken when the frame as a whole cannot be read: message by message.
+    /// Reads a frame message by message: the slow path, for a frame that cannot be read as a whole.
     fn decode_each(bytes: &[u8]) -> Result<(Frame, Vec<FrameError>), FrameError> {
         let frame: IncomingRaw<'_> =
             serde_json::from_slice(bytes).map_err(|e| FrameError::NotAFrame(e.to_string()))?;
@@ -111,14 +112,15 @@ impl Frame {
     }
 }
 
-/// The bytes of a frame, without the need to own its parts.
+/// Encodes a frame from borrowed parts.
 pub(crate) fn encode(
     from: Option<&WorkerId>,
     to: Option<&WorkerId>,
     messages: &[Message],
 ) -> Bytes {
     let mut bytes = Vec::with_capacity(64 + messages.len() * 192);
-    // Every message is made of strings, numbers and JSON that was checked when it was made: there is nothing to fail on.
+    // Every message consists of strings, numbers and JSON that was checked on creation, so encoding
+    // cannot fail.
     let written =
         serde_json::to_writer(&mut bytes, &Outgoing { v: FRAME_VERSION, from, to, messages });
     debug_assert!(written.is_ok(), "a frame always has a JSON form");

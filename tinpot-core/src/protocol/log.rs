@@ -1,4 +1,5 @@
-//! Log lines across a lossy lane: a window of chunks that are sent again from the first that is not acknowledged (go-back-N).
+//! Log lines across a lossy lane: a window of chunks, resent from the first that is not
+//! acknowledged (go-back-N).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,28 +8,29 @@ use std::time::Duration;
 use super::tick::Tick;
 use crate::model::log::LogChunk;
 
-/// The worker's end, for one attempt.
+/// The sender of one attempt's log, on the worker.
 #[derive(Debug)]
 pub struct LogSender {
     window_bytes: usize,
     unacknowledged: VecDeque<Arc<LogChunk>>,
     bytes: usize,
-    /// When the first of them was sent last. What is sent after it does not count: a lost chunk would never be missed while lines keep coming.
+    /// The time at which the first chunk in flight was sent last. Later chunks do not reset it:
+    /// otherwise a lost chunk would never be missed while lines keep coming.
     sent_at: Tick,
 }
 
 impl LogSender {
-    /// A sender that keeps about `window_bytes` in flight at most.
+    /// Creates a sender that keeps at most about `window_bytes` in flight.
     pub fn new(window_bytes: usize) -> Self {
         Self { window_bytes, unacknowledged: VecDeque::new(), bytes: 0, sent_at: Tick(0) }
     }
 
-    /// How many bytes more may be sent now.
+    /// Returns the number of bytes that may be sent now.
     pub fn room_bytes(&self) -> usize {
         self.window_bytes.saturating_sub(self.bytes)
     }
 
-    /// Remembers a chunk that is being sent.
+    /// Records a chunk that is being sent.
     pub fn sent(&mut self, now: Tick, chunk: Arc<LogChunk>) {
         self.bytes += chunk.size_bytes();
         if self.unacknowledged.is_empty() {
@@ -37,7 +39,7 @@ impl LogSender {
         self.unacknowledged.push_back(chunk);
     }
 
-    /// Every line up to `seq` is kept on the other side.
+    /// Removes the acknowledged chunks: the coordinator has stored every line up to `seq`.
     pub fn acknowledged(&mut self, now: Tick, seq: u64) {
         while let Some(chunk) = self.unacknowledged.front()
             && chunk.last_seq() <= seq
@@ -48,36 +50,37 @@ impl LogSender {
         }
     }
 
-    /// When what is in flight counts as lost; `None` when nothing is in flight.
+    /// Returns when the chunks in flight count as lost; `None` if none are in flight.
     pub fn resend_at(&self, interval: Duration) -> Option<Tick> {
         (!self.unacknowledged.is_empty()).then(|| self.sent_at + interval)
     }
 
-    /// Everything in flight, to be sent again.
+    /// Returns all chunks in flight, to be resent.
     pub fn resend(&mut self, now: Tick) -> impl Iterator<Item = &Arc<LogChunk>> {
         self.sent_at = now;
         self.unacknowledged.iter()
     }
 
-    /// Whether everything that was sent is acknowledged.
+    /// Returns true if every chunk that was sent is acknowledged.
     pub fn is_empty(&self) -> bool {
         self.unacknowledged.is_empty()
     }
 }
 
-/// The coordinator's end, for one attempt.
+/// The receiver of one attempt's log, on the coordinator.
 #[derive(Debug, Default)]
 pub struct LogReceiver {
     last_seq: u64,
 }
 
 impl LogReceiver {
-    /// A receiver that has every line up to `last_seq`.
+    /// Creates a receiver that has every line up to `last_seq`.
     pub fn after(last_seq: u64) -> Self {
         Self { last_seq }
     }
 
-    /// Takes what is new of a chunk; `None` when there is nothing, or lines before it are missing (they will be sent again).
+    /// Returns the new lines of a chunk. `None` if there are none, or if lines before the chunk are
+    /// missing: those will be resent.
     pub fn receive(&mut self, chunk: Arc<LogChunk>) -> Option<LogChunk> {
         if chunk.first_seq > self.last_seq + 1 {
             return None;
@@ -91,7 +94,7 @@ impl LogReceiver {
         Some(new)
     }
 
-    /// The last line that came without a gap before it: what to acknowledge.
+    /// Returns the last line received without a gap before it, which is the one to acknowledge.
     pub fn last_seq(&self) -> u64 {
         self.last_seq
     }
@@ -137,7 +140,7 @@ mod tests {
         assert_eq!(sender.resend(at(2_000)).count(), 10);
         sender.sent(at(2_500), chunk(11, 1));
         assert_eq!(sender.resend_at(interval), Some(at(3_000)));
-        // It goes on: what is now the first has its own second.
+        // The chunk that is now the first has a timeout of its own.
         sender.acknowledged(at(2_600), 4);
         assert_eq!(sender.resend_at(interval), Some(at(3_600)));
         sender.acknowledged(at(2_700), 11);
@@ -145,7 +148,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is lost, repeated and reordered: once every chunk was sent often enough, the log is whole and in order.
+        /// Checks that the log is complete and in order, with any loss, repetition and reordering,
+        /// once every chunk was sent often enough.
         #[test]
         fn a_lossy_lane_loses_nothing(
             sizes in prop::collection::vec(1_u64..5, 1..30),

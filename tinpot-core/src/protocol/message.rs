@@ -17,63 +17,66 @@ use crate::model::outcome::Outcome;
 use crate::model::serde_millis::{millis, optional_millis};
 use crate::model::time::Timestamp;
 
-/// Worker → coordinator: who I am and what I offer. At start, after a reconnect, when the offer changes, and when asked.
+/// Worker → coordinator: the worker's identity and what it offers. Sent at the start, after a
+/// reconnect, when the offer changes, and on request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The name people gave it; several workers may share one.
+    /// The name of the worker, for people. Several workers may share one.
     pub name: String,
     /// The queues it serves; empty means all.
     #[serde(default)]
     pub queues: Vec<String>,
-    /// The groups of actions it was limited to; empty means all. For people: `offer` is limited already.
+    /// The groups of actions that the worker is limited to; empty means all. For people: `offer` is
+    /// limited already.
     #[serde(default)]
     pub groups: Vec<String>,
-    /// How many attempts it runs at once; 0 while it drains.
+    /// The number of attempts that the worker runs at once; 0 while it drains.
     pub slots: u32,
-    /// Its actions, and what should have been one.
+    /// The actions of the worker, and its load errors.
     #[serde(default)]
     pub offer: ActionSet,
-    /// Earlier incarnations that are known to be dead, with everything they started.
+    /// Earlier incarnations that are known to be dead, with everything that they started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clean_slate: Vec<WorkerId>,
-    /// The life of the coordinator that it listens to; none before the first.
+    /// The epoch of the coordinator that the worker follows; `None` before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
-    /// The version of its program, for people; empty when it does not say.
+    /// The version of the worker's program, for people; empty if unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
-    /// When it started, by its own clock, for people.
+    /// The start of the worker by its own clock, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
 }
 
-/// Worker → coordinator: I live, every heartbeat interval.
+/// Worker → coordinator: a heartbeat, sent every heartbeat interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beat {
-    /// Counts the beats of this worker; the coordinator echoes it.
+    /// The number of the beat. The coordinator echoes it.
     pub seq: u64,
-    /// Slots that nothing runs in.
+    /// The number of free slots.
     pub free: u32,
-    /// The attempts it holds: waiting, running, or ended and not acknowledged.
+    /// The attempts that the worker holds: waiting, running, or ended and not acknowledged.
     #[serde(default)]
     pub held: Vec<Fence>,
-    /// The life of the coordinator that it listens to; none before the first.
+    /// The epoch of the coordinator that the worker follows; `None` before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
 }
 
-/// Coordinator → worker: your beat was heard.
+/// Coordinator → worker: acknowledges a beat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BeatAck {
-    /// The life of the coordinator that answers.
+    /// The epoch of the coordinator that answers.
     pub epoch: Epoch,
-    /// The beat that this answers: the worker's lease counts from when it sent that beat.
+    /// The number of the acknowledged beat. The worker's lease counts from the time at which it
+    /// sent that beat.
     pub seq_echo: u64,
-    /// No fence of this epoch up to this number will be dispatched to this worker again.
+    /// The number up to which no fence of this epoch will be dispatched to this worker again.
     #[serde(default)]
     pub settled: u64,
-    /// The lease that a worker has from each beat that is answered. `None` from a coordinator of an
-    /// earlier version: then the worker goes by its own configuration.
+    /// The lease that each acknowledged beat gives the worker. `None` from a coordinator of an
+    /// earlier version: the worker then uses its own configuration.
     #[serde(
         default,
         with = "optional_millis",
@@ -81,7 +84,7 @@ pub struct BeatAck {
         skip_serializing_if = "Option::is_none"
     )]
     pub lease: Option<Duration>,
-    /// How often to beat. `None` from a coordinator of an earlier version.
+    /// The interval between beats. `None` from a coordinator of an earlier version.
     #[serde(
         default,
         with = "optional_millis",
@@ -89,7 +92,7 @@ pub struct BeatAck {
         skip_serializing_if = "Option::is_none"
     )]
     pub beat_interval: Option<Duration>,
-    /// Held attempts that are not the worker's any more: kill them and forget them.
+    /// Held attempts that do not belong to the worker any more: it kills and forgets them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<Fence>,
     /// Held attempts that are to be cancelled.
@@ -97,25 +100,27 @@ pub struct BeatAck {
     pub cancel: Vec<Fence>,
 }
 
-/// Coordinator → worker: run this. Sent again with the same fence until it is accepted or rejected.
+/// Coordinator → worker: starts an attempt. Resent with the same fence until the worker accepts or
+/// rejects it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dispatch {
     /// The attempt.
     pub fence: Fence,
-    /// The last beat heard from the worker: proves that the coordinator speaks of its present lease.
+    /// The last beat received from the worker. It proves that the coordinator knows the worker's
+    /// present lease.
     pub seq_echo: u64,
-    /// No fence of this epoch up to this number will be dispatched to this worker again.
+    /// The number up to which no fence of this epoch will be dispatched to this worker again.
     #[serde(default)]
     pub settled: u64,
     /// The execution.
     pub execution: ExecutionId,
-    /// 1 for the first attempt.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
     /// The name of the action.
     pub action: Arc<str>,
-    /// A JSON object.
+    /// The parameters, a JSON object.
     pub parameters: Json,
-    /// How long it may run.
+    /// The longest time that the attempt may run.
     #[serde(
         default,
         with = "optional_millis",
@@ -123,144 +128,148 @@ pub struct Dispatch {
         skip_serializing_if = "Option::is_none"
     )]
     pub timeout: Option<Duration>,
-    /// From the request to end to the kill.
+    /// The time between the request to end and the kill.
     #[serde(with = "millis", rename = "grace_ms")]
     pub grace: Duration,
-    /// Another attempt may follow: the worker must kill this one before its lease ends.
+    /// If true, another attempt may follow: the worker must kill this one before its lease ends.
     #[serde(default)]
     pub retryable: bool,
 }
 
-/// Worker → coordinator: I have it.
+/// Worker → coordinator: the worker holds the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accept {
     /// The attempt.
     pub fence: Fence,
-    /// Whether it runs already, or waits for a slot; sent again when it starts.
+    /// If true, the attempt runs; otherwise it waits for a slot. Sent again when it starts.
     pub running: bool,
 }
 
-/// Worker → coordinator: I will not run it, now or later.
+/// Worker → coordinator: the worker will not run the attempt, now or later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     /// The attempt.
     pub fence: Fence,
-    /// Why.
+    /// The reason.
     pub why: RejectReason,
 }
 
-/// Why a dispatch is rejected.
+/// The reason why a worker rejects a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RejectReason {
-    /// The echoed beat is too old, or too little lease remains.
+    /// The echoed beat is too old, or too little of the lease remains.
     Stale,
-    /// The action is not offered (any more).
+    /// The worker does not offer the action, or does not any more.
     UnknownAction,
-    /// There is no place for it.
+    /// No slot is free for the attempt.
     Busy,
-    /// The worker shuts down.
+    /// The worker drains.
     Draining,
     /// A reason that this version does not know.
     #[serde(other)]
     Other,
 }
 
-/// Worker → coordinator: how an attempt ended. Sent again until it is acknowledged.
+/// Worker → coordinator: the outcome of an attempt. Resent until it is acknowledged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResultReport {
     /// The attempt.
     pub fence: Fence,
-    /// How it ended.
+    /// The outcome of the attempt.
     pub outcome: Outcome,
-    /// The number of its last log line; 0 when it wrote none.
+    /// The number of the attempt's last log line; 0 if it wrote none.
     #[serde(default)]
     pub last_log_seq: u64,
-    /// How long it ran, in microseconds.
+    /// The duration of the attempt, in microseconds.
     #[serde(default)]
     pub ran_us: u64,
 }
 
-/// Worker → coordinator: I hold it no more, and have no outcome. Sent again until it is acknowledged.
+/// Worker → coordinator: the worker does not hold the attempt any more, and has no outcome. Resent
+/// until it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Released {
     /// The attempt.
     pub fence: Fence,
-    /// What became of it.
+    /// The state in which the attempt was released.
     pub how: ReleasedHow,
 }
 
-/// What became of an attempt that was given back.
+/// The state of an attempt that its worker released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleasedHow {
-    /// It was not started and never will be.
+    /// The attempt was not started and never will be.
     NeverRan,
-    /// It was started and killed.
+    /// The attempt was started and killed.
     Killed,
-    /// It ended, and its outcome was refused.
+    /// The attempt ended, and its outcome was refused.
     Finished,
-    /// It is not here, and whether it ever was is not known; also for words that this version does not know.
+    /// The worker does not know the attempt. Also stands for values that this version does not
+    /// know.
     #[serde(other)]
     Unknown,
 }
 
-/// Coordinator → worker: the end of an attempt is dealt with; forget it.
+/// Coordinator → worker: the end of an attempt is settled, and the worker may forget it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultAck {
-    /// The life of the coordinator that says so.
+    /// The epoch of the coordinator that answers.
     pub epoch: Epoch,
     /// The attempt.
     pub fence: Fence,
-    /// What became of the report.
+    /// The effect of the report.
     pub recorded: Recorded,
 }
 
-/// What became of a report.
+/// The effect of a report on the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recorded {
-    /// It is in the store.
+    /// The report was recorded.
     Recorded,
-    /// It was there already.
+    /// The report was recorded before.
     Duplicate,
-    /// The fence had no right to report any more; nothing was changed.
+    /// The fence had no right to report any more. Nothing was changed.
     Stale,
 }
 
-/// Coordinator → worker: end it.
+/// Coordinator → worker: asks an attempt to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancel {
-    /// The life of the coordinator that asks.
+    /// The epoch of the coordinator that asks.
     pub epoch: Epoch,
     /// The attempt.
     pub fence: Fence,
-    /// Without a grace period.
+    /// If true, there is no grace period.
     #[serde(default)]
     pub force: bool,
 }
 
-/// Coordinator → worker: an earlier life of mine gave you this attempt; what has become of it? Answered by what is known of it: an `accept`, a
-/// `result` or a `released`. It does not start anything.
+/// Coordinator → worker: asks for the state of an attempt that an earlier epoch granted. The worker
+/// answers with an `accept`, a `result` or a `released`. A probe never starts an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// The life of the coordinator that asks.
+    /// The epoch of the coordinator that asks.
     pub epoch: Epoch,
     /// The attempt.
     pub fence: Fence,
 }
 
-/// Worker → coordinator, on lane Logs: lines of an attempt. Sent again from the first that is not acknowledged.
+/// Worker → coordinator, on lane Logs: lines of an attempt. Resent from the first line that is not
+/// acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The attempt.
     pub fence: Fence,
-    /// The lines, numbered within the attempt. On the wire its fields stand beside `fence`.
+    /// The lines, numbered within the attempt. On the wire, the fields of the chunk are on one
+    /// level with `fence`.
     pub chunk: Arc<LogChunk>,
 }
 
-// By hand, because `#[serde(flatten)]` takes every line through a buffer of generic values.
+// Written by hand, because `#[serde(flatten)]` buffers every line in generic values.
 #[derive(Serialize, Deserialize)]
 struct LogFields<Lines> {
     fence: Fence,
@@ -303,44 +312,49 @@ impl<'de> Deserialize<'de> for Log {
     }
 }
 
-/// Coordinator → worker, on lane Logs: every line up to `seq` is kept; credit for as many bytes more.
+/// Coordinator → worker, on lane Logs: every line up to `seq` is stored. The worker may send as
+/// many bytes more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogAck {
     /// The attempt.
     pub fence: Fence,
-    /// The last line kept without a gap before it. `u64::MAX` when nothing more is wanted.
+    /// The last line stored without a gap before it. `u64::MAX` if no more lines are wanted.
     pub seq: u64,
 }
 
-/// Worker → coordinator, on lane Logs: how far an action says it has come; the last one counts.
+/// Worker → coordinator, on lane Logs: the progress that an action reports. The latest report
+/// counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProgressReport {
     /// The attempt.
     pub fence: Fence,
-    /// How far.
+    /// The progress.
     #[serde(flatten)]
     pub progress: Progress,
 }
 
-/// Worker → coordinator: I end; nothing of mine is alive and I will start nothing.
+/// Worker → coordinator: the worker ends. Nothing that it started is alive, and it will start
+/// nothing more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Goodbye {
-    /// Attempts whose end could not be reported any more. What else was dispatched to this worker never ran.
+    /// Attempts whose end could not be reported. Other attempts that were dispatched to this worker
+    /// never ran.
     #[serde(default)]
     pub held: Vec<Fence>,
 }
 
-/// Coordinator → worker: take nothing new, and end when what you have has ended. Sent again until a hello shows that it offers no slots.
+/// Coordinator → worker: drain. Resent until a hello shows that the worker offers no slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drain {
-    /// The life of the coordinator that asks.
+    /// The epoch of the coordinator that asks.
     pub epoch: Epoch,
 }
 
-/// Coordinator → workers: say hello. Also the answer to a worker that it does not know.
+/// Coordinator → workers: asks for a hello. Also answers a worker that the coordinator does not
+/// know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhoIsThere {
-    /// The life of the coordinator that asks.
+    /// The epoch of the coordinator that asks.
     pub epoch: Epoch,
 }
 
@@ -351,13 +365,13 @@ macro_rules! messages {
         #[non_exhaustive]
         pub enum Message {
             $($(#[$doc])* #[serde(rename = $key)] $variant($type),)*
-            /// A type that this version does not know; its content is ignored.
+            /// A type that this version does not know. Its content is ignored.
             #[serde(rename = "unknown")]
             Unknown(String),
         }
 
         impl Message {
-            /// The key of its type on the wire.
+            /// Returns the key of the message's type on the wire.
             pub fn key(&self) -> &str {
                 match self {
                     $(Message::$variant(_) => $key,)*
@@ -366,7 +380,8 @@ macro_rules! messages {
             }
         }
 
-        // Written by hand because a derived enum either buffers its content, which raw JSON does not survive, or fails on unknown keys.
+        // Written by hand: a derived enum either buffers its content, which raw JSON does not
+        // survive, or fails on unknown keys.
         impl<'de> Deserialize<'de> for Message {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct OneKey;

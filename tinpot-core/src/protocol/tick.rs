@@ -4,12 +4,13 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A moment on a clock that only goes forward, in microseconds since an origin of its own. Ticks of different processes are never compared.
+/// A point in time on a monotonic clock, in microseconds since an origin of its own. Ticks of
+/// different processes are never compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub u64);
 
 impl Tick {
-    /// The time from `earlier` to here; zero when it is later.
+    /// Returns the time from `earlier` to `self`; zero if `earlier` is later.
     pub fn since(self, earlier: Tick) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

@@ -30,82 +30,87 @@ use crate::model::outcome::Outcome;
 use crate::model::stop::{Stop, StopReason};
 use crate::model::time::Timestamp;
 
-/// What the machine wants done, in order.
+/// An effect that the machine requests. Effects are performed in order.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum WorkerEffect {
-    /// Send this to the coordinator.
+    /// Send a message to the coordinator.
     Send(Message),
-    /// Start this attempt; call [`WorkerMachine::finished`] when nothing of it is alive any more.
+    /// Start this attempt. Call [`WorkerMachine::finished`] when nothing of it is alive any more.
     Start(Box<Dispatch>),
     /// Ask this attempt to end, and kill it after the grace period.
     Stop(Fence, Stop),
-    /// Nobody wants to hear of this attempt any more: its log can be dropped once it is finished.
+    /// Forget this attempt: its log can be dropped once it is finished.
     Forget(Fence),
-    /// Tell the attempt what has become of its call. The last update of a call is `Ended` or
-    /// `Refused`, or `Accepted` if the attempt does not wait.
+    /// Pass the state of a call to its attempt. The last update of a call is `Ended` or `Refused`,
+    /// or `Accepted` if the attempt does not wait.
     CallUpdate(CallId, CallState),
-    /// The coordinator asks the worker to end: its host should shut it down. It takes nothing on any more already.
+    /// The coordinator asks the worker to drain: its host should shut it down. The machine accepts
+    /// nothing new from now on.
     DrainRequested,
 }
 
-/// What a worker says of itself.
+/// The description of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerProfile {
-    /// Its id.
+    /// The id of the worker.
     pub id: WorkerId,
-    /// The name people gave it.
+    /// The name of the worker, for people.
     pub name: String,
-    /// The queues it serves; empty means all.
+    /// The queues that the worker serves; empty means all.
     pub queues: Vec<String>,
-    /// The groups it is limited to; empty means all.
+    /// The groups that the worker is limited to; empty means all.
     pub groups: Vec<String>,
-    /// How many attempts it runs at once.
+    /// The number of attempts that the worker runs at once.
     pub slots: u32,
-    /// Earlier incarnations that are known to be dead, with everything they started.
+    /// Earlier incarnations that are known to be dead, with everything that they started.
     pub clean_slate: Vec<WorkerId>,
-    /// The version of its program, for people.
+    /// The version of the worker's program, for people.
     pub version: String,
-    /// When it started, for people.
+    /// The start of the worker, for people.
     pub started_at: Option<Timestamp>,
 }
 
-/// Attempts that may wait per slot, whatever the coordinator thinks.
+/// The maximum number of waiting attempts per slot, independent of the coordinator.
 const WAITING_PER_SLOT: usize = 256;
 
-/// Decides everything a worker decides: what it takes on, when it must end it, what it reports until when.
+/// The decisions of a worker: which attempts to run, when to end them, and what to report until
+/// when.
 ///
-/// Pure: the same calls give the same effects. The caller owns clock, executors and transport, and does the effects in order.
+/// The machine is pure: the same calls have the same effects. The caller owns clock, executors and
+/// transport, and performs the effects in order.
 #[derive(Debug)]
 pub struct WorkerMachine {
     config: ProtocolConfig,
     profile: WorkerProfile,
     offer: Arc<ActionSet>,
-    /// The actions that are offered; of those that run beside the slots, how many may at once.
+    /// The offered actions, each with its limit if its attempts take no slots.
     actions: BTreeMap<String, Option<u32>>,
     epoch: Option<Epoch>,
     last_beat: u64,
     beats: VecDeque<(u64, Tick)>,
     next_beat_at: Tick,
-    /// Until then the coordinator gives nothing of ours to another worker.
+    /// The end of the lease. Until then the coordinator grants none of this worker's attempts to
+    /// another worker.
     lease_until: Tick,
     lease: Option<LeaseTerms>,
     held: BTreeMap<Fence, Held>,
     waiting: VecDeque<Fence>,
-    /// Attempts in slots.
+    /// The number of attempts in slots.
     running: usize,
-    /// Attempts that run beside the slots, by action.
-    beside: BTreeMap<Arc<str>, u32>,
-    /// Attempts that wait for children, and have given their slots away.
+    /// The number of running attempts without slots, by action.
+    unslotted: BTreeMap<Arc<str>, u32>,
+    /// The attempts that wait for children and have freed their slots.
     parked: BTreeSet<Fence>,
     children: Children,
-    /// Fences of this epoch above `settled` that were dealt with, and the refusal to repeat where there was one. A cancel that comes before
-    /// its dispatch leaves its fence here too: the dispatch will not start anything.
+    /// Fences of this epoch above `settled` that were handled, with the rejection to repeat if
+    /// there was one. A cancel that arrives before its dispatch leaves its fence here too, so the
+    /// dispatch starts nothing.
     seen: BTreeMap<u64, Option<RejectReason>>,
     settled: u64,
     /// The latest beat that the coordinator has echoed.
     last_echo: u64,
-    /// Stores whose coordinators are not listened to any more.
+    /// Stores whose coordinators the worker does not follow any more.
     former: Vec<Former>,
     accept_due: VecDeque<(Tick, Fence)>,
     resend_due: VecDeque<(Tick, Fence)>,
@@ -114,11 +119,11 @@ pub struct WorkerMachine {
     said_hello: bool,
 }
 
-/// How many times longer than planned an attempt may wait for a slot before it is given back.
+/// The number of prefetch horizons for which an attempt may wait for a slot before it is released.
 const WAITING_HORIZONS: u32 = 50;
 
 impl WorkerMachine {
-    /// A worker that holds nothing and has said nothing.
+    /// Creates a worker that holds no attempts and has sent nothing.
     pub fn new(config: ProtocolConfig, profile: WorkerProfile, offer: Arc<ActionSet>) -> Self {
         let actions = concurrency_of(&offer);
         Self {
@@ -135,7 +140,7 @@ impl WorkerMachine {
             held: BTreeMap::new(),
             waiting: VecDeque::new(),
             running: 0,
-            beside: BTreeMap::new(),
+            unslotted: BTreeMap::new(),
             parked: BTreeSet::new(),
             children: Children::default(),
             seen: BTreeMap::new(),
@@ -150,12 +155,13 @@ impl WorkerMachine {
         }
     }
 
-    /// The worker's id.
+    /// Returns the worker's id.
     pub fn id(&self) -> &WorkerId {
         &self.profile.id
     }
 
-    /// Whether it holds nothing: no attempt waits, runs, or ended without an acknowledgement.
+    /// Returns true if the worker holds nothing: no attempt waits, runs, or ended without an
+    /// acknowledgement.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
@@ -172,14 +178,14 @@ impl WorkerMachine {
         self.profile.slots as usize
     }
 
-    /// Attempts that run now.
+    /// Returns the number of attempts that run.
     pub fn running(&self) -> usize {
         self.held.values().filter(|held| held.runs()).count()
     }
 
-    /// When [`tick`](Self::tick) wants to be called.
+    /// Returns when [`tick`](Self::tick) must be called.
     pub fn wake_at(&mut self) -> Option<Tick> {
-        // What was answered meanwhile is no reason to wake up.
+        // Answers that were sent meanwhile need no wake-up.
         while let Some((_, fence)) = self.accept_due.front()
             && self.held.get(fence).is_none_or(|held| {
                 held.accepted_as().is_none_or(|running| held.said == Some(running))
@@ -208,13 +214,13 @@ impl WorkerMachine {
         dues.into_iter().flatten().min()
     }
 
-    /// When the attempt that waits longest for a slot has waited long enough.
+    /// Returns when the attempt that has waited longest for a slot must be released.
     fn waiting_until(&self) -> Option<Tick> {
         let held = self.waiting.front().and_then(|fence| self.held.get(fence))?;
         Some(held.sent_at + self.config.prefetch_horizon * WAITING_HORIZONS)
     }
 
-    /// The transport is up (again): says hello, beats, and sends every report that is not acknowledged.
+    /// Handles a new connection: sends a hello, a beat, and every report that is not acknowledged.
     pub fn link_up(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
         self.hello(now, out);
         let ended: Vec<Fence> = self
@@ -228,7 +234,7 @@ impl WorkerMachine {
         }
     }
 
-    /// The executors offer something else now.
+    /// Replaces the offer of the executors.
     pub fn offer_changed(&mut self, now: Tick, offer: Arc<ActionSet>, out: &mut Vec<WorkerEffect>) {
         self.actions = concurrency_of(&offer);
         self.offer = offer;
@@ -256,7 +262,7 @@ impl WorkerMachine {
     fn beat(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
         self.last_beat += 1;
         self.beats.push_back((self.last_beat, now));
-        // An echo of an older beat could not extend anything.
+        // An echo of an older beat could not extend the lease.
         let horizon = now - self.lease();
         while self.beats.front().is_some_and(|(_, at)| *at < horizon) {
             self.beats.pop_front();
@@ -268,15 +274,15 @@ impl WorkerMachine {
         out.push(WorkerEffect::Send(Message::Beat(Beat { seq, free, held, epoch })));
     }
 
-    /// Takes one message of lane Control from the coordinator.
+    /// Handles one message of lane Control from the coordinator.
     pub fn receive(&mut self, now: Tick, message: Message, out: &mut Vec<WorkerEffect>) {
-        // What is overdue ends before anything can extend it.
+        // Overdue attempts end before any message can extend the lease.
         self.tick(now, out);
         let (epoch, last_beat) = (self.epoch, self.last_beat);
         match message {
             Message::Dispatch(dispatch) => self.dispatched(now, dispatch, out),
             Message::BeatAck(ack) => self.heard(now, ack, out),
-            // What a coordinator says that is not listened to any more may be out of date: the present one will say it too.
+            // A former coordinator may be out of date. The present one will send the message too.
             Message::Cancel(cancel) if self.adopt(cancel.epoch) => {
                 self.cancelled(now, cancel.fence, cancel.force, out);
             }
@@ -284,20 +290,22 @@ impl WorkerMachine {
             Message::Called(called) if self.adopt(called.epoch) => self.call_answered(called, out),
             Message::Drain(drain) if self.adopt(drain.epoch) => self.asked_to_drain(now, out),
             Message::Probe(probe) if self.adopt(probe.epoch) => self.probed(now, probe.fence, out),
-            // To strangers too: the echo of the beat that follows will show that they are at work.
+            // Also answers coordinators of other stores: the echo of the next beat shows that they
+            // are at work.
             Message::WhoIsThere(who) if self.adopt(who.epoch) || self.is_strange(who.epoch) => {
                 self.hello(now, out);
             }
-            // The rest is for coordinators, for lane Logs, or unknown: the shell has said so in its log.
+            // The others are for coordinators, for lane Logs, or unknown. The shell has logged
+            // them.
             _ => {}
         }
         if self.epoch != epoch && self.last_beat == last_beat && self.said_hello {
-            // It gives no work before it has heard that it is listened to.
+            // The coordinator dispatches nothing before it knows that the worker follows it.
             self.beat(now, out);
         }
     }
 
-    /// The coordinator answers a beat.
+    /// Handles the acknowledgement of a beat.
     fn heard(&mut self, now: Tick, ack: BeatAck, out: &mut Vec<WorkerEffect>) {
         if !self.adopt_echo(ack.epoch, ack.seq_echo) {
             return;
@@ -313,7 +321,7 @@ impl WorkerMachine {
         }
     }
 
-    /// Does what is due.
+    /// Performs everything that is due.
     pub fn tick(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
         if self.fence_at().is_some_and(|at| at <= now) {
             self.fence_retryable(now, out);
@@ -345,7 +353,7 @@ impl WorkerMachine {
         while let Some(fence) =
             self.waiting_until().filter(|at| *at <= now).and_then(|_| self.waiting.pop_front())
         {
-            // What was thought to be short is not: another worker may have room.
+            // An attempt in a slot takes longer than expected: another worker may have a free slot.
             self.release(now, fence, ReleasedHow::NeverRan, out);
         }
         self.resend_calls(now, out);
@@ -399,7 +407,8 @@ impl WorkerMachine {
         self.start_waiting(now, out);
     }
 
-    /// Nothing of that attempt is alive any more; `last_log_seq` is the number of its last log line.
+    /// Ends an attempt of which nothing is alive any more. `last_log_seq` is the number of its last
+    /// log line.
     pub fn finished(
         &mut self,
         now: Tick,
@@ -416,7 +425,7 @@ impl WorkerMachine {
         };
         self.forget_calls(fence);
         let Some(held) = self.held.get_mut(&fence) else { return };
-        match self.beside.get_mut(&held.dispatch.action).filter(|_| held.beside) {
+        match self.unslotted.get_mut(&held.dispatch.action).filter(|_| held.unslotted) {
             Some(running) => *running -= 1,
             None if self.parked.remove(&fence) => {}
             None => self.running -= 1,
@@ -468,7 +477,7 @@ impl WorkerMachine {
         }
     }
 
-    /// Says that an attempt is held, when that was not said yet (or `again`).
+    /// Sends the acceptance of an attempt if it was not sent yet, or if `again` is true.
     fn send_accept(&mut self, fence: Fence, again: bool, out: &mut Vec<WorkerEffect>) {
         if let Some(held) = self.held.get_mut(&fence)
             && let Some(running) = held.accepted_as()

@@ -106,7 +106,8 @@ fn generate(inputs: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     input
 }
 
-/// Decodes bytes from the network; what can be decoded is encoded and decoded the same again.
+/// Decodes bytes from the network. A frame that decodes must survive another round of encoding and
+/// decoding unchanged.
 pub fn frame(bytes: &[u8]) {
     let Ok((mut frame, _)) = Frame::decode(bytes) else { return };
     // No participant sends a message of an unknown type.

@@ -12,9 +12,9 @@ use crate::model::error::{Error, ErrorKind, Result};
 /// runtime of its own, so call this from an ordinary `#[test]`.
 ///
 /// Keep the default store, which is in memory. A store with threads of its own, such as
-/// `SqliteStore`, never gets ready: tokio jumps to the next deadline while the runtime waits for that
-/// thread, so that every deadline passes first. For the same reason, an action must not wait for
-/// threads, sockets or processes.
+/// `SqliteStore`, never gets ready: tokio jumps to the next deadline while the runtime waits for
+/// that thread, so that every deadline passes first. For the same reason, an action must not wait
+/// for threads, sockets or processes.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,13 +1,18 @@
-//! A cluster in simulated time: the real machines of coordinator and workers, and around them a world in which everything goes wrong that may.
+//! A cluster in simulated time: the real state machines of coordinator and workers, in a world
+//! where everything that may go wrong does.
 //!
-//! Simulated are: a coordinator that crashes and starts again, on a store that takes its time, is full now and then and loses in a crash what
-//! it has not synced; a network that loses, duplicates, delays, reorders, repeats and spoils frames and is cut in either direction; processes
-//! with clocks of their own rate, that are paused, crash, drain and come back; executors that finish, fail, hang and ignore that they
-//! should end; clients that repeat themselves, cancel, and give up. Real are: both state machines, what the control loop does between
-//! machine, store and network (persist before send), the transitions of the store, the encoding of frames, and both ends of the log lanes.
+//! These parts are simulated: a coordinator that crashes and restarts, and a store that is slow, is
+//! sometimes full, and loses in a crash what it has not synced; a network that loses, duplicates,
+//! delays, reorders, repeats and corrupts frames, and can be cut in either direction; processes
+//! that are paused, crash, drain and come back, each with a clock of its own rate; executors that
+//! finish, fail, hang and ignore requests to stop; clients that repeat requests, cancel, and give
+//! up. These parts are real: both state machines; the order in which the control loop uses machine,
+//! store and network (persist before send); the transitions of the store; the encoding of frames;
+//! and both ends of the log lanes.
 //!
-//! One seed gives one history, and one trace hash. The invariants of `protocol.md` are checked after every step; a violation names the
-//! invariant, the seed and the simulated time, and [`replay`] prints what led there.
+//! One seed gives one history and one trace hash. The invariants of `protocol.md` are checked after
+//! every step. A violation names the invariant, the seed and the simulated time, and [`replay`]
+//! prints the events that led to it.
 
 mod checks;
 mod client;
@@ -28,47 +33,48 @@ use std::time::Duration;
 pub use self::plan::{Profile, Scenario};
 use self::world::World;
 
-/// What a history has shown.
+/// The summary of a history that ran without a violation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// A hash of everything that happened, in order: the same seed gives the same.
+    /// A hash of everything that happened, in order. The same seed gives the same hash.
     pub trace: u64,
-    /// How much time has passed in it.
+    /// The simulated time that passed in the history.
     pub simulated: Duration,
-    /// Events: things that happened at one moment to one process.
+    /// The number of events, each at one moment in one process.
     pub events: u64,
-    /// Frames that were handed to the network.
+    /// The number of frames handed to the network.
     pub frames: u64,
-    /// Batches that were committed.
+    /// The number of batches committed.
     pub commits: u64,
-    /// Attempts that were started.
+    /// The number of attempts started.
     pub starts: u64,
-    /// Calls that attempts made.
+    /// The number of calls that attempts made.
     pub calls: u64,
-    /// Calls that were refused: because they were nested too deep, for one.
+    /// The number of calls refused, for example because they were nested too deep.
     pub refused_calls: u64,
-    /// Log lines that were stored.
+    /// The number of log lines stored.
     pub lines: u64,
-    /// The most that a coordinator ever held back because its store could not write: messages, and ends of logs.
+    /// The most messages and log ends that a coordinator held back while its store could not write.
     pub held: u64,
-    /// Executions by the status that they ended with.
+    /// The number of executions by final status.
     pub ended: BTreeMap<&'static str, u64>,
-    /// What went wrong, and how often: `coordinator crash`, `frame lost`, ….
+    /// The number of faults by name: `coordinator crash`, `frame lost`, ….
     pub faults: BTreeMap<&'static str, u64>,
 }
 
-/// A promise that was not kept.
+/// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
     /// The seed of the history.
     pub seed: u64,
-    /// When: the time since its beginning.
+    /// The time since the beginning of the history.
     pub at: Duration,
-    /// Which promise: `I1` to `I13` of `protocol.md`, or a word for what follows from them.
+    /// The broken invariant: `I1` to `I13` of `protocol.md`, or a word for one that follows from
+    /// them.
     pub invariant: &'static str,
-    /// What happened.
+    /// A description of the violation.
     pub what: String,
 }
 
@@ -84,15 +90,15 @@ impl std::error::Error for Violation {}
 /// Runs the history of `seed`.
 ///
 /// # Errors
-/// The first promise that was not kept.
+/// Returns the first violation.
 pub fn run(seed: u64, scenario: &Scenario) -> Result<Report, Violation> {
     World::new(seed, scenario, None).run()
 }
 
-/// Runs the history of `seed`, and tells it line by line.
+/// Runs the history of `seed` and passes each event to the listener as a line.
 ///
 /// # Errors
-/// The first promise that was not kept.
+/// Returns the first violation.
 pub fn replay(
     seed: u64,
     scenario: &Scenario,

@@ -257,7 +257,7 @@ fn execution(number: u128) -> Arc<Execution> {
     Arc::new(Execution::new(ExecutionId::from_u128(number), action, Json::empty_object()))
 }
 
-/// The same, with changes.
+/// Returns an execution with changes.
 fn with(number: u128, change: impl FnOnce(&mut Execution)) -> Arc<Execution> {
     let mut new = execution(number);
     change(Arc::make_mut(&mut new));

@@ -2,6 +2,7 @@
 
 mod connection;
 mod lane;
+mod serving;
 mod subscriptions;
 mod writer;
 
@@ -16,7 +17,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 pub use self::connection::{Command, Connect, Connection};
-use self::lane::{LaneState, keep_connected};
+use self::lane::LaneState;
+use self::serving::keep_connected;
 use super::lane_links::LaneLinks;
 use super::{Link, Transport};
 use crate::model::address::{Address, Lane};

@@ -18,7 +18,7 @@ use crate::model::time::Timestamp;
 use crate::protocol::{ProtocolConfig, WorkerMachine, WorkerProfile};
 use crate::transport::Transport;
 
-/// The most slots of a worker.
+/// The maximum number of slots of a worker.
 const SLOTS_MAX: u32 = 10_000;
 
 /// The options of a [`Worker`].
@@ -88,15 +88,15 @@ impl WorkerBuilder {
         &self.executors
     }
 
-    /// Sets the name for people. The default is `worker`. Several workers may share a name.
+    /// Sets the name, for people. The default is `worker`. Several workers may share a name.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Sets the id, for a transport that needs to know it in advance. By default it is generated from
-    /// the name. Every start needs a new id.
+    /// Sets the id, for a transport that needs to know it in advance. By default it is generated
+    /// from the name. Every start needs a new id.
     #[must_use]
     pub fn id(mut self, id: WorkerId) -> Self {
         self.id = Some(id);
@@ -146,8 +146,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets the largest result of an attempt, in bytes. The default is 1 MiB. With a larger result, the
-    /// attempt fails.
+    /// Sets the largest result of an attempt, in bytes. The default is 1 MiB. With a larger result,
+    /// the attempt fails.
     #[must_use]
     pub fn max_result_bytes(mut self, bytes: usize) -> Self {
         self.max_result_bytes = bytes;
@@ -161,10 +161,12 @@ impl WorkerBuilder {
         self
     }
 
-    /// Listens, and starts the worker's tasks on the current tokio runtime. It says hello as soon as the transport is up.
+    /// Listens, and starts the worker's tasks on the current tokio runtime. It says hello as soon
+    /// as the transport is up.
     ///
     /// # Errors
-    /// `InvalidInput` for slots, queues, groups or times that make no sense, and for a worker without an executor; what the transport says.
+    /// `InvalidInput` for slots, queues, groups or times that are invalid, and for a worker
+    /// without an executor; the errors of the transport.
     pub async fn start(self) -> Result<Worker> {
         self.config.check()?;
         if !(1..=SLOTS_MAX).contains(&self.slots) {

@@ -1,4 +1,4 @@
-//! The control loop: feeds the machine, starts and stops attempts, sends what has to be sent.
+//! The control loop: feeds the machine, starts and stops attempts, and sends messages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -31,11 +31,12 @@ use crate::outbox::Outbox;
 use crate::protocol::{Call, CallId, CallState, Dispatch, Message, WorkerEffect, WorkerMachine};
 use crate::transport::{Link, Transport};
 
-/// Inputs taken in one turn, and answered in one frame.
+/// The maximum number of inputs in one turn, which are answered in one frame.
 const TURN_INPUTS: usize = 256;
-/// Ends of attempts that wait for the loop; more of them wait in their tasks.
+/// The number of ended attempts that wait for the loop; more of them wait in their tasks.
 const FINISHED: usize = 1024;
-/// After the end of the patience: how long a shutdown waits for kills, and for acknowledgements.
+/// The time for which a shutdown waits for kills, and for acknowledgements, after its patience is
+/// over.
 const LAST_REPORTS: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -48,14 +49,14 @@ struct Finished {
     outcome: Outcome,
 }
 
-/// A call of an attempt that is not answered for the last time.
+/// A call of an attempt that awaits further answers.
 #[derive(Debug)]
 struct OpenCall {
     wait: bool,
     updates: mpsc::Sender<CallUpdate>,
 }
 
-/// What an attempt may write and return.
+/// The limits of an attempt's log and result.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) log_bytes: u64,
@@ -69,7 +70,7 @@ pub(super) struct Control {
     clock: Clock,
     offers: Offers,
     logs: LogEntries,
-    /// Given to each attempt, for its calls.
+    /// The sender that each attempt gets for its calls.
     call_sender: CallSender,
     call_requests: CallReceiver,
     /// The attempts that wait for an answer to a call.
@@ -212,8 +213,8 @@ impl Control {
             CallState::Refused { kind, message } => CallUpdate::Refused(Error::new(kind, message)),
         };
         let is_last = !(*wait && matches!(update, CallUpdate::Accepted(_)));
-        // There is room for both updates, so this fails only when the attempt does not wait any
-        // more: then it does not matter.
+        // There is room for both updates, so this fails only if the attempt does not wait any more,
+        // and then it does not matter.
         let _ = updates.try_send(update);
         if is_last {
             self.open_calls.remove(&id);
@@ -245,7 +246,7 @@ impl Control {
                 WorkerEffect::CallUpdate(id, state) => self.update_call(id, state),
                 WorkerEffect::Forget(fence) => self.logs.forget(fence),
                 WorkerEffect::DrainRequested => {
-                    tracing::info!("the coordinator asks this worker to end");
+                    tracing::info!("the coordinator asks this worker to drain");
                     self.drain_requested.send_replace(true);
                 }
             }
@@ -315,7 +316,7 @@ impl Control {
         self.attempts.shutdown().await;
         for executor in self.offers.executors() {
             if let Err(error) = executor.close().await {
-                tracing::warn!(?executor, %error, "an executor was not closed in order");
+                tracing::warn!(?executor, %error, "an executor was not closed cleanly");
             }
         }
         self.logs.drained(LAST_REPORTS).await;
@@ -326,7 +327,8 @@ impl Control {
     }
 }
 
-/// An outcome that fits a frame: a larger result is a failure that says so, a longer text is cut.
+/// Returns an outcome that fits a frame: a larger result becomes a failure, and a longer text is
+/// cut.
 fn within(outcome: Outcome, max_bytes: usize) -> Outcome {
     match outcome {
         Outcome::Succeeded(value) if value.as_str().len() > max_bytes => {

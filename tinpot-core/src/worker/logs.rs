@@ -19,20 +19,21 @@ use crate::outbox::Outbox;
 use crate::protocol::{Log, LogAck, LogSender, Message, ProgressReport, Tick};
 use crate::transport::Transport;
 
-/// Lines in flight per attempt: what a connection carries in a few milliseconds.
+/// The number of bytes in flight per attempt: what a connection carries in a few milliseconds.
 const WINDOW_BYTES: usize = 512 * 1024;
-/// Text in one frame.
+/// The maximum number of bytes of text in one frame.
 const FRAME_BYTES: usize = 128 * 1024;
-/// Progress of one attempt is sent at most this often.
+/// The minimum time between two progress messages of one attempt.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
-/// One attempt's log on its way.
+/// The log of one attempt on its way to the coordinator.
 #[derive(Debug)]
 pub(super) struct LogEntry {
     buffer: LogBuffer,
     sender: LogSender,
     progress: watch::Receiver<Option<Progress>>,
-    /// What was sent last, and when. The receiver's own mark of news is gone once the attempt has dropped its sender.
+    /// The progress that was sent last, and when. The receiver's own change mark is gone once the
+    /// attempt has dropped its sender.
     progress_sent: Option<Progress>,
     progress_at: Option<Tick>,
     finished: bool,
@@ -78,7 +79,7 @@ impl LogEntries {
         self.lock().insert(fence, entry);
     }
 
-    /// The attempt writes no more; answers the number of its last line.
+    /// Ends the log of an attempt, and returns the number of its last line.
     pub(super) fn finish(&self, fence: Fence) -> u64 {
         let mut entries = self.lock();
         let Some(entry) = entries.get_mut(&fence) else { return 0 };
@@ -92,7 +93,7 @@ impl LogEntries {
         last_seq
     }
 
-    /// Nobody wants to read this log.
+    /// Drops a log that is not wanted any more.
     pub(super) fn forget(&self, fence: Fence) {
         if let Some(entry) = self.lock().remove(&fence) {
             entry.buffer.abandon();
@@ -187,7 +188,7 @@ impl LogPump {
         }
     }
 
-    /// Sends what may be sent; answers when to look again.
+    /// Sends what may be sent, and returns when to look again.
     async fn pump(&mut self, up: bool) -> Option<Tick> {
         loop {
             let (mut full, mut frame_bytes, mut wake) = (false, 0, None);
@@ -229,19 +230,20 @@ impl LogPump {
 }
 
 impl LogEntry {
-    /// Whether there is progress that was not sent.
+    /// Returns true if there is progress that was not sent.
     fn has_news(&self) -> bool {
         *self.progress.borrow() != self.progress_sent
     }
 
-    /// When progress that was held back may be sent.
+    /// Returns when progress that was held back may be sent.
     fn progress_due(&self) -> Option<Tick> {
         let waiting = self.has_news();
         self.progress_at.filter(|_| waiting).map(|at| at + PROGRESS_INTERVAL)
     }
 }
 
-/// Moves what one attempt may send into the outbox; whether there was more than one frame takes.
+/// Moves what one attempt may send into the outbox. Returns true if there was more than one frame
+/// takes.
 fn fill(
     outbox: &mut Outbox,
     fence: Fence,

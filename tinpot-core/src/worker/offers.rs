@@ -1,4 +1,4 @@
-//! What all executors of a worker offer together.
+//! The joint offer of all executors of a worker.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ pub(super) struct Offers {
     executors: Vec<Arc<dyn Executor>>,
     watches: Vec<watch::Receiver<Arc<ActionSet>>>,
     groups: Vec<String>,
-    /// Which executor has which action.
+    /// The index of each action's executor.
     places: HashMap<String, usize>,
-    /// Of the actions that take secrets.
+    /// The secret parameters of each action that has any.
     secrets: HashMap<String, SecretParts>,
     merged: Arc<ActionSet>,
 }
@@ -43,19 +43,19 @@ impl Offers {
         &self.executors
     }
 
-    /// The secrets among the parameters of an action.
+    /// Returns the secrets among the parameters of an action.
     pub(super) fn secrets(&self, action: &str, parameters: &Json) -> Vec<String> {
         self.secrets.get(action).map(|parts| parts.texts(parameters)).unwrap_or_default()
     }
 
-    /// Resolves when an executor offers something else. Cancel safe.
+    /// Waits until an executor changes its offer. Cancel safe.
     pub(super) async fn changed(&mut self) {
         loop {
             let changes = self.watches.iter_mut().map(|watch| Box::pin(watch.changed()));
             let (result, place, _) = select_all(changes).await;
             match result {
                 Ok(()) => return self.merge(),
-                // That executor is gone, and will never change again.
+                // That executor is gone, and will never change its offer again.
                 Err(_) if self.watches.len() > 1 => drop(self.watches.remove(place)),
                 Err(_) => std::future::pending::<()>().await,
             }

@@ -47,7 +47,7 @@ impl LogBatch {
         let is_new = |seq: u64| seq > known && seq <= end;
         let mut new = (chunk.first_seq..=chunk.last_seq()).filter(|seq| is_new(*seq));
         let Some(first) = new.next() else { return };
-        let last = new.last().unwrap_or(first);
+        let last = new.next_back().unwrap_or(first);
         self.first.get_or_insert(first);
         if chunk.stream.is_text() {
             let encoder = LineEncoder::of(chunk);

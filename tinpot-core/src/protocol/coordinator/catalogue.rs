@@ -1,4 +1,4 @@
-//! The actions that are known, and whether somebody offers them now.
+//! The known actions and their availability.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use crate::model::action::{Action, LoadError, Schema};
 use crate::model::error::Result;
 use crate::model::json::Json;
 
-/// The most actions that are remembered; what a faulty worker offers beyond is left out.
+/// The maximum number of known actions. Further offers, as from a faulty worker, are ignored.
 const ACTIONS_MAX: usize = 20_000;
 
-/// Why most of what is not available is not.
-pub(super) const NOBODY: &str = "no live worker offers it";
+/// The usual reason why an action is not available.
+pub(super) const NOT_OFFERED: &str = "no live worker offers it";
 
 /// One action of a [`Catalogue`].
 #[derive(Clone, Debug)]
 pub struct CatalogueEntry {
-    /// The action, as the worker that said hello last describes it.
+    /// The action, as described by the worker that said hello last.
     pub action: Arc<Action>,
-    /// Whether a live worker offers it and serves its queue.
+    /// If true, a live worker offers the action and serves its queue.
     pub available: bool,
-    /// Why it is not available, in words.
+    /// The reason why the action is not available, for people.
     pub unavailable: Option<&'static str>,
     schema: Arc<Schema>,
 }
@@ -34,7 +34,8 @@ impl CatalogueEntry {
         self.schema.check(parameters).map(|_| ())
     }
 
-    /// The same, and where the secrets among them are, as JSON pointers.
+    /// Checks parameters as [`validate`](Self::validate) does, and returns the JSON pointers of the
+    /// secrets among them.
     pub(crate) fn check(&self, parameters: &Json) -> Result<Vec<String>> {
         self.schema.check(parameters)
     }
@@ -46,7 +47,7 @@ pub type Catalogue = BTreeMap<Arc<str>, CatalogueEntry>;
 #[derive(Debug, Default)]
 pub(super) struct KnownActions {
     entries: Catalogue,
-    /// How long an attempt usually takes, in microseconds: an exponentially weighted mean.
+    /// The usual duration of an attempt, in microseconds: an exponentially weighted mean.
     usual_us: BTreeMap<Arc<str>, u64>,
 }
 
@@ -55,8 +56,9 @@ impl KnownActions {
         &self.entries
     }
 
-    /// Takes over what a worker offers; answers the names by which the machine knows them, and puts what was not known so into `news`. An
-    /// action whose schema is not one is left out and becomes a problem.
+    /// Records the offer of a worker, and returns the names under which the machine knows the
+    /// actions. Adds new and changed actions to `news`. An action with an invalid schema is left
+    /// out and becomes a load error.
     pub(super) fn offer(
         &mut self,
         actions: &[Arc<Action>],
@@ -84,7 +86,7 @@ impl KnownActions {
             let entry = CatalogueEntry {
                 action: action.clone(),
                 available: false,
-                unavailable: Some(NOBODY),
+                unavailable: Some(NOT_OFFERED),
                 schema,
             };
             news.push(action.clone());
@@ -94,7 +96,7 @@ impl KnownActions {
         names
     }
 
-    /// Takes over what earlier lives of the coordinator knew.
+    /// Restores the actions that earlier epochs knew.
     pub(super) fn remember(&mut self, actions: &[Arc<Action>]) {
         let mut problems = Vec::new();
         self.offer(actions, &mut Vec::new(), &mut problems);
@@ -107,7 +109,8 @@ impl KnownActions {
         }
     }
 
-    /// `why_not`: why an action is not available, if it is not.
+    /// Updates the availability of all actions. `why_not` returns the reason why an action is not
+    /// available, or `None` if it is.
     pub(super) fn set_available(
         &mut self,
         why_not: impl Fn(&str, &Action) -> Option<&'static str>,
@@ -118,7 +121,7 @@ impl KnownActions {
         }
     }
 
-    /// Learns how long an attempt took.
+    /// Records the duration of an attempt.
     pub(super) fn took(&mut self, action: &Arc<str>, us: u64) {
         if let Some(usual) = self.usual_us.get_mut(action) {
             *usual = (*usual * 7 + us) / 8;
@@ -127,7 +130,8 @@ impl KnownActions {
         }
     }
 
-    /// How long an attempt usually takes, in microseconds; `None` when none has ended yet.
+    /// Returns the usual duration of an attempt, in microseconds. `None` if no attempt has ended
+    /// yet.
     pub(super) fn usual_us(&self, action: &str) -> Option<u64> {
         self.usual_us.get(action).copied()
     }

@@ -32,7 +32,7 @@ const OPEN_CALLS_MAX: usize = 100_000;
 /// all others, so the rest of them must be waiting for such executions.
 const LOW_RANK_WAITS_MAX: usize = 32;
 
-/// A read from the store that the machine needs to go on.
+/// A read from the store that the machine needs to continue.
 ///
 /// The reads of an effect list may start once everything before them is committed, and may run
 /// concurrently.
@@ -134,7 +134,7 @@ impl Children {
         *self.counts.entry(id.fence).or_default() += 1;
     }
 
-    /// Closes a call. The execution that it waits for is left to the caller to forget.
+    /// Closes a call. The caller has to forget the execution that the call waits for.
     fn remove(&mut self, id: CallId) -> Option<OpenCall> {
         let call = self.open.remove(&id)?;
         if let Some(count) = self.counts.get_mut(&id.fence) {
@@ -182,7 +182,7 @@ impl CoordinatorMachine {
         out.push(CoordinatorEffect::Send(Address::Worker(worker.clone()), Message::Called(called)));
     }
 
-    /// Takes a call, which may be a repeated one.
+    /// Handles a call, which may be a repeated one.
     pub(super) fn called(&mut self, from: &WorkerId, call: Call, out: &mut Vec<CoordinatorEffect>) {
         let id = call.id();
         if let Some(open) = self.children.open.get(&id) {
@@ -339,7 +339,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Takes an execution for which [`Read::Outcome`] asked; `None` when the store has removed it.
+    /// Handles an execution for which [`Read::Outcome`] asked; `None` if the store has removed it.
     pub fn outcome_read(
         &mut self,
         id: ExecutionId,
@@ -386,7 +386,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Ends what an attempt waits for: it has ended itself.
+    /// Ends the executions that an attempt waits for, because the attempt has ended.
     pub(super) fn caller_ended(
         &mut self,
         now: Tick,
@@ -457,7 +457,7 @@ impl CoordinatorMachine {
                 out.push(CoordinatorEffect::CancelStored { execution: child, parent });
                 continue;
             };
-            // A key may have led to an execution that another one called: it is not ours to end.
+            // A key may have led to an execution that another one called. It must not be cancelled.
             if active.execution.parent.is_none_or(|caller| caller.execution != parent) {
                 continue;
             }
@@ -471,7 +471,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Takes a page for which [`Read::Children`] asked, and cancels its executions.
+    /// Handles a page for which [`Read::Children`] asked, and cancels its executions.
     pub fn children_read(
         &mut self,
         now: Tick,
@@ -511,8 +511,8 @@ impl CoordinatorMachine {
 
     /// Returns true if the execution was called by an attempt that waited for it and has ended.
     ///
-    /// The end of an attempt and the cancels of what it waited for are committed together, as far as
-    /// this coordinator knows those calls and has the executions in memory. The others are read
+    /// The end of an attempt and the cancels of what it waited for are committed together, as far
+    /// as this coordinator knows those calls and has the executions in memory. The others are read
     /// first. Until then, or in the next epoch if this one ends before, this check keeps them from
     /// being granted.
     pub(super) fn is_orphan(&self, execution: &Execution) -> bool {

@@ -1,4 +1,4 @@
-//! Workers that are sent home: they are given nothing new, and end when what they have has ended.
+//! Draining workers: they are granted nothing new, and end when their attempts have ended.
 
 use super::{CoordinatorEffect, CoordinatorMachine};
 use crate::model::address::Address;
@@ -8,8 +8,10 @@ use crate::protocol::message::{Drain, Message};
 use crate::protocol::tick::Tick;
 
 impl CoordinatorMachine {
-    /// Gives a worker nothing more, and asks it to end when its attempts have ended, until it has heard. Asking again changes nothing. Not
-    /// durable: a worker that has not heard before the coordinator starts again goes on.
+    /// Drains a worker: it is granted nothing new, and is asked to end when its attempts have
+    /// ended. The request is resent until the worker confirms it. Draining a draining worker
+    /// changes nothing. The request is not durable: a worker that has not received it before the
+    /// coordinator restarts continues.
     ///
     /// # Errors
     /// `NotFound` when there is no such live worker.
@@ -31,7 +33,7 @@ impl CoordinatorMachine {
         Ok(())
     }
 
-    /// Asks a worker that is to drain and has not said that it does.
+    /// Asks a worker to drain if it has not confirmed that it does.
     pub(super) fn ask_to_drain(
         &mut self,
         now: Tick,

@@ -1,4 +1,4 @@
-//! Queues that are paused: they accept, and nothing of them is granted. What a worker was given before goes on.
+//! Paused queues: they accept executions but grant no attempts. Granted attempts continue.
 
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use crate::model::transition::Transition;
 use crate::protocol::tick::Tick;
 
 impl CoordinatorMachine {
-    /// Grants nothing more of a queue, until it is resumed. Pausing what is paused changes nothing.
+    /// Pauses a queue: nothing of it is granted until it is resumed. Pausing a paused queue changes
+    /// nothing.
     ///
     /// # Errors
-    /// `NotFound` for a queue of which nothing is known.
+    /// `NotFound` for an unknown queue.
     pub fn pause_queue(
         &mut self,
         now: Tick,
@@ -28,10 +29,10 @@ impl CoordinatorMachine {
         Ok(())
     }
 
-    /// Grants again what waits in a queue. Resuming what is not paused changes nothing.
+    /// Resumes a queue. Resuming a queue that is not paused changes nothing.
     ///
     /// # Errors
-    /// `NotFound` for a queue of which nothing is known.
+    /// `NotFound` for an unknown queue.
     pub fn resume_queue(
         &mut self,
         now: Tick,
@@ -54,7 +55,7 @@ impl CoordinatorMachine {
         self.paused.contains_key(queue)
     }
 
-    /// A mistyped name must not look as if it had been paused.
+    /// Checks that a queue is known, so that a mistyped name does not look paused.
     fn check_known(&self, queue: &str) -> Result<()> {
         match self.queue_names().contains(queue) {
             true => Ok(()),

@@ -1,9 +1,10 @@
-//! What waits: the head of every queue in memory, the rest in the store, read when the head runs low.
+//! The waiting executions: the head of every queue in memory, the rest in the store, read when the
+//! head runs low.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::window::LOAD_MAX_BYTES;
+use super::queue_head::LOAD_MAX_BYTES;
 use super::{
     Active, ActiveState, Cascade, CoordinatorEffect, CoordinatorMachine, End, Read, Timer,
 };
@@ -16,12 +17,13 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::protocol::tick::Tick;
 
-/// The lowest rank first, then the order of acceptance, which is that of the ids.
+/// The order of waiting executions: the lowest rank first, then the order of acceptance, which is
+/// that of the ids.
 pub(super) type WaitingKey = (i64, ExecutionId);
-/// The earliest first.
+/// The order of delayed executions: the earliest first.
 pub(super) type DelayedKey = (Timestamp, ExecutionId);
 
-/// Something to be read from the store.
+/// A read that a queue needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wanted {
     Ready(Arc<str>, Arc<str>),
@@ -29,7 +31,7 @@ pub(super) enum Wanted {
     Expired,
 }
 
-/// Executions of which the store alone knows are looked through for expired ones in pages of this size.
+/// The page size of the search for expired executions that are only in the store.
 const EXPIRED_PAGE: usize = 1_024;
 
 impl Active {
@@ -56,22 +58,22 @@ impl Active {
 }
 
 impl CoordinatorMachine {
-    /// Tells the machine what the wall clock shows; what waits for a time of day goes by it.
+    /// Sets the time of the wall clock, by which delayed executions become ready.
     pub fn set_time(&mut self, now: Tick, time: Timestamp) {
         self.clock = (now, time);
     }
 
-    /// The time of day at a tick.
+    /// Returns the time of day at a tick.
     pub(super) fn time(&self, now: Tick) -> Timestamp {
         Timestamp(self.clock.1.0 + now.since(self.clock.0).as_micros() as u64)
     }
 
-    /// When the wall clock will show `time`.
+    /// Returns the tick at which the wall clock will show `time`.
     fn tick_of(&self, now: Tick, time: Timestamp) -> Tick {
         now + std::time::Duration::from_micros(time.0.saturating_sub(self.time(now).0))
     }
 
-    /// Lets an execution wait: for a worker, or until `not_before`.
+    /// Queues an execution that waits for a worker, or until `not_before`.
     pub(super) fn enqueue(&mut self, now: Tick, mut active: Active, not_before: Option<Timestamp>) {
         let id = active.execution.id;
         let max = self.config.queue_window;
@@ -116,12 +118,12 @@ impl CoordinatorMachine {
         }
     }
 
-    fn lane(&mut self, execution: &Execution) -> &mut super::window::Window<WaitingKey> {
+    fn lane(&mut self, execution: &Execution) -> &mut super::queue_head::Window<WaitingKey> {
         let queue = self.waiting.entry(execution.queue.clone()).or_default();
         queue.entry(execution.action.clone()).or_default()
     }
 
-    /// Arms the timers of one that waits in memory.
+    /// Arms the timers of an execution that waits in memory.
     fn keep(&mut self, expires: Option<Tick>, state: &ActiveState, id: ExecutionId) {
         if let ActiveState::Delayed { at, .. } = state {
             self.timers.insert((*at, Timer::Retry(id)));
@@ -141,7 +143,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// One that waited in memory waits no more.
+    /// Removes an execution that waited in memory.
     pub(super) fn dequeue(&mut self, active: &Active) {
         self.disarm(active);
         match active.state {
@@ -168,7 +170,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// One that waited, and of which only the store knows, waits no more.
+    /// Removes an execution that waited in the store only.
     fn dequeue_beyond(&mut self, execution: &Execution, delayed: bool) {
         if delayed {
             self.delayed.remove_beyond();
@@ -179,7 +181,7 @@ impl CoordinatorMachine {
         self.want_more(execution, delayed);
     }
 
-    /// Asks for more when what is in memory of a queue runs low; forgets a queue in which nothing waits.
+    /// Requests a page if the head of a queue runs low, and forgets a queue in which nothing waits.
     fn want_more(&mut self, execution: &Execution, delayed: bool) {
         let max = self.config.queue_window;
         if delayed {
@@ -200,7 +202,8 @@ impl CoordinatorMachine {
         }
     }
 
-    /// The queues of a worker that has room and that have nothing in memory.
+    /// Requests pages of the served queues that have nothing in memory, for a worker with a free
+    /// slot.
     pub(super) fn want_for(&mut self, served: impl Fn(&str, &str) -> bool) {
         let max = self.config.queue_window;
         for (queue, actions) in &self.waiting {
@@ -212,8 +215,9 @@ impl CoordinatorMachine {
         }
     }
 
-    /// What should be read from the store once everything is committed, and given to [`loaded`](Self::loaded) before anything else happens.
-    /// What comes of that has to be committed before the next page is asked for: else it would show what is not so any more.
+    /// Returns the page to read from the store once everything is committed, and to pass to
+    /// [`loaded`](Self::loaded) before anything else happens. The effects of a page have to be
+    /// committed before the next page is requested: otherwise that page would be out of date.
     pub fn page_wanted(&mut self, now: Tick) -> Option<QueuePage> {
         let (order, limit) = loop {
             match self.wanted.pop_first()? {
@@ -236,7 +240,7 @@ impl CoordinatorMachine {
         Some(QueuePage { order, limit, max_bytes: LOAD_MAX_BYTES })
     }
 
-    /// A page could not be read: it is wanted again.
+    /// Requests a page again that could not be read.
     pub fn not_loaded(&mut self, page: QueuePage) {
         self.wanted.insert(match page.order {
             QueueOrder::Ready { queue, action, .. } => Wanted::Ready(queue, action),
@@ -245,7 +249,7 @@ impl CoordinatorMachine {
         });
     }
 
-    /// Takes what a page has.
+    /// Handles the executions of a page.
     pub fn loaded(
         &mut self,
         now: Tick,
@@ -274,7 +278,8 @@ impl CoordinatorMachine {
                     }
                     actions.retain(|_, lane| !lane.is_empty());
                 }
-                // What has expired in the store since it was last looked through is not to be granted.
+                // Executions that have expired in the store since the last search must not be
+                // granted.
                 self.tick(now, out);
                 self.fill_all(now, queue, action, out);
             }
@@ -299,7 +304,7 @@ impl CoordinatorMachine {
                 }
             }
             QueueOrder::Expired { .. } => {
-                // Those in memory have timers.
+                // Executions in memory have timers.
                 let beyond = |execution: &&Arc<Execution>| !self.active.contains_key(&execution.id);
                 let expired: Vec<_> = executions.iter().filter(beyond).cloned().collect();
                 if executions.len() >= page.limit && !expired.is_empty() {
@@ -318,7 +323,7 @@ impl CoordinatorMachine {
         self.active.insert(active.execution.id, active);
     }
 
-    /// Ends an execution that waits and of which only the store knows.
+    /// Ends an execution that waits in the store only.
     pub(super) fn finish_beyond(
         &mut self,
         execution: &Execution,
@@ -340,7 +345,8 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Cancels an execution that was read from the store just now, where it waits; `false` when it does not.
+    /// Cancels an execution that was read from the store just now. Returns false if it does not
+    /// wait.
     pub fn cancel_stored(
         &mut self,
         execution: &Execution,
@@ -365,8 +371,8 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Takes back an acceptance that could not be committed; the caller leaves out whatever else of it was to be committed or sent. `delayed`: as
-    /// far as that says, it waits for its time.
+    /// Takes back an acceptance that could not be committed. The caller drops everything else about
+    /// it that was to be committed or sent. `delayed` is true if the execution was delayed.
     pub fn forget(
         &mut self,
         now: Tick,
@@ -387,13 +393,13 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Whether an execution has expired.
+    /// Returns true if an execution has expired.
     pub(super) fn is_late(&self, now: Tick, id: ExecutionId) -> bool {
         let expires = self.active.get(&id).and_then(|active| active.expires);
         expires.is_some_and(|at| at <= now)
     }
 
-    /// The time that an execution waited for has come.
+    /// Makes a delayed execution ready: its time has come.
     pub(super) fn ready(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         if self.is_late(now, id) {
             return self.expired(now, id, out);
@@ -413,7 +419,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// An execution waited too long.
+    /// Ends an execution that has expired.
     pub(super) fn expired(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         let waits = |active: &Active| !matches!(active.state, ActiveState::Granted(_));
         if self.active.get(&id).is_some_and(waits) {
@@ -421,7 +427,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Sees to it that those of which only the store knows expire too.
+    /// Arms the timer that expires executions that are only in the store.
     pub(super) fn arm_sweep(&mut self, now: Tick) {
         if !self.sweeping {
             self.sweeping = true;
@@ -437,11 +443,11 @@ impl CoordinatorMachine {
         }
     }
 
-    /// How many wait in each queue: for a worker, for their time.
+    /// Returns the number of ready and of delayed executions in each queue.
     pub(super) fn waiting_in(&self) -> BTreeMap<Arc<str>, (usize, usize)> {
         let mut counts = BTreeMap::<Arc<str>, (usize, usize)>::new();
         for (queue, actions) in &self.waiting {
-            let waiting = actions.values().map(super::window::Window::len).sum();
+            let waiting = actions.values().map(super::queue_head::Window::len).sum();
             counts.entry(queue.clone()).or_default().0 = waiting;
         }
         for (queue, delayed) in &self.delayed_in {

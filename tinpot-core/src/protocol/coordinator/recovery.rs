@@ -1,4 +1,4 @@
-//! What a new life of the coordinator takes over from the one before.
+//! The recovery of the state that earlier epochs left in the store.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::protocol::message::Cancel;
 use crate::protocol::tick::Tick;
 
 impl CoordinatorMachine {
-    /// Takes over what earlier lives left: attempts count as renewed now, for the longest lease that was persisted; the heads of the queues
-    /// are read as they are needed.
+    /// Restores the state that earlier epochs left. Attempts count as renewed now, for the longest
+    /// lease that was recorded. The heads of the queues are read when they are needed.
     pub fn restore(
         &mut self,
         now: Tick,
@@ -47,10 +47,10 @@ impl CoordinatorMachine {
         }
         for execution in &opened.granted {
             if self.is_orphan(execution) {
-                // It is in memory, so this cannot fail.
+                // The execution is in memory, so this cannot fail.
                 let _ = self.cancel(now, execution.id, false, out);
             } else if execution.status == Status::Cancelling {
-                // The epoch before may have ended in the middle of it.
+                // The epoch before may have ended in the middle of the cancel.
                 let fence = execution.live_attempt().map(|attempt| attempt.fence);
                 self.cancel_children(now, execution.id, fence, false, out);
             }
@@ -67,7 +67,7 @@ impl CoordinatorMachine {
         active.state = ActiveState::Granted(Grant {
             fence,
             worker: attempt.worker.clone(),
-            // Whether it ever got there is not known: its worker is asked.
+            // The dispatch may never have arrived, so the worker is asked.
             accepted: false,
             started: running,
             cancel: cancelling.then_some(Cancel { epoch: self.epoch, fence, force: false }),
@@ -85,7 +85,8 @@ impl CoordinatorMachine {
         worker.expires = worker.expires.max(now + lease);
     }
 
-    /// A worker listens to that life; if it is a later one of our store, ours is over.
+    /// Stops this coordinator if a worker follows a later epoch of the same store.
+    /// Returns true if it is.
     pub(super) fn notice(&self, epoch: Option<Epoch>, out: &mut Vec<CoordinatorEffect>) -> bool {
         let later = epoch.filter(|epoch| epoch.is_after(self.epoch));
         out.extend(later.map(CoordinatorEffect::Superseded));

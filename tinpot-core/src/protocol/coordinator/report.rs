@@ -1,4 +1,4 @@
-//! What workers report, and what becomes of it.
+//! The reports of workers, and their effects.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::protocol::message::{
 use crate::protocol::tick::Tick;
 
 impl CoordinatorMachine {
-    /// Takes one message of lane Control from a worker.
+    /// Handles one message of lane Control from a worker.
     pub fn receive(
         &mut self,
         now: Tick,
@@ -30,7 +30,7 @@ impl CoordinatorMachine {
             Message::Call(call) => Some(call.fence),
             _ => None,
         };
-        // What a later life granted is not ours to judge.
+        // A later epoch granted the attempt, so this one must not judge it.
         if self.notice(fence.map(|fence| fence.epoch), out) {
             return;
         }
@@ -43,12 +43,12 @@ impl CoordinatorMachine {
             Message::Result(report) => self.result(now, from, report, out),
             Message::Released(released) => self.given_back(now, from, released, out),
             Message::Call(call) => self.called(from, *call, out),
-            // The rest is for workers, for lane Logs, or unknown: the shell has said so in its log.
+            // The others are for workers, for lane Logs, or unknown. The shell has logged them.
             _ => {}
         }
     }
 
-    /// The execution of a fence that this worker may report on.
+    /// Returns the execution of a fence on which this worker may report.
     fn held_by(&mut self, from: &WorkerId, fence: Fence) -> Option<(ExecutionId, &mut Grant)> {
         let id = *self.granted.get(&fence)?;
         match &mut self.active.get_mut(&id)?.state {
@@ -65,7 +65,8 @@ impl CoordinatorMachine {
         if accept.running && !grant.started {
             grant.started = true;
             let cancelling = grant.cancel.is_some();
-            // It runs for longer than an acceptance is held back: nothing more should wait behind it.
+            // The attempt has run for longer than an acceptance is held back: nothing more should
+            // wait behind it.
             if let Some(worker) = self.workers.get_mut(from) {
                 worker.load.long.insert(accept.fence);
             }
@@ -100,7 +101,7 @@ impl CoordinatorMachine {
         self.released(now, from, reject.fence, id, out);
     }
 
-    /// The attempt never ran and never will: it does not count.
+    /// Handles an attempt that never ran and never will: it does not count.
     pub(super) fn released(
         &mut self,
         now: Tick,
@@ -143,7 +144,7 @@ impl CoordinatorMachine {
         self.settle_without_fill(fence, from);
         let (ran, log_end) = (Duration::from_micros(report.ran_us), report.last_log_seq);
         let end =
-            End { outcome: report.outcome.as_reported(), ran: Some(ran), log_end: Some(log_end) };
+            End { outcome: report.outcome.into_reported(), ran: Some(ran), log_end: Some(log_end) };
         self.end_attempt(now, execution, fence, end, out);
         self.remember_settled(fence);
         out.push(CoordinatorEffect::LogEnds {
@@ -180,7 +181,7 @@ impl CoordinatorMachine {
         self.acknowledge(from, fence, Recorded::Recorded, out);
     }
 
-    /// The attempt is off its worker.
+    /// Removes the attempt from its worker.
     fn settle_without_fill(&mut self, fence: Fence, worker: &WorkerId) {
         self.granted.remove(&fence);
         if let Some(worker) = self.workers.get_mut(worker) {

@@ -1,8 +1,9 @@
-//! Who runs what: per queue, priority then order of acceptance; the worker with the most free slots that offers the action.
+//! The schedule: per queue, by priority and then order of acceptance; among the workers that offer
+//! the action, the one with the most free slots.
 
 use std::cmp::Reverse;
 
-use super::window::Window;
+use super::queue_head::Window;
 use super::worker::WorkerEntry;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant, Timer};
 use crate::model::address::Address;
@@ -13,10 +14,12 @@ use crate::protocol::message::{Dispatch, Message, Probe};
 use crate::protocol::tick::Tick;
 
 impl CoordinatorMachine {
-    /// How many attempts at `action` may wait at a worker for each slot that runs short ones; `None` when it is not known to be short.
+    /// Returns the number of attempts at `action` that may wait at a worker for each slot that runs
+    /// short ones. `None` if the action is not known to be short.
     ///
-    /// A worker that gets its next attempt only after it reported the last one stands still for a round trip in between. So attempts that
-    /// are known to be short may wait at the worker; others wait here, where any worker can take them.
+    /// A worker that gets its next attempt only after it reported the last one is idle for a round
+    /// trip in between. So attempts that are known to be short may wait at the worker. Others wait
+    /// here, so that any worker can run them.
     fn ahead(&self, action: &str) -> Option<usize> {
         let horizon = self.config.prefetch_horizon.as_micros() as u64;
         let usual = self.actions.usual_us(action)?;
@@ -28,7 +31,7 @@ impl CoordinatorMachine {
         if worker.beat == 0 || worker.paused || worker.silent || worker.draining {
             return false;
         }
-        if let Some(room) = worker.load.room_beside(action) {
+        if let Some(room) = worker.load.room_unslotted(action) {
             return room > 0 && worker.slots > 0;
         }
         let (slots, held) = (worker.slots as usize, worker.load.in_slots());
@@ -39,7 +42,8 @@ impl CoordinatorMachine {
             })
     }
 
-    /// Grants a waiting execution if it is the first of its action in its queue and a worker has room.
+    /// Grants a waiting execution if it is the first of its action in its queue and a worker has
+    /// room.
     pub(super) fn place(&mut self, now: Tick, id: ExecutionId, out: &mut Vec<CoordinatorEffect>) {
         let Some(active) = self.active.get(&id) else { return };
         let execution = &active.execution;
@@ -55,17 +59,17 @@ impl CoordinatorMachine {
             worker.serves(&execution.queue)
                 && worker.actions.contains(&execution.action)
                 && self.has_room(worker, &execution.action)
-                && worker.may_take(execution.rank())
+                && worker.load.may_take(execution.rank())
         });
         let free = |worker: &WorkerEntry| i64::from(worker.slots) - worker.load.in_slots() as i64;
-        // Among equals the one that was given something longest ago.
+        // Among equals, the worker that was granted an attempt the longest time ago.
         let best = able.max_by_key(|(_, worker)| (free(worker), Reverse(worker.last_granted)));
         if let Some(worker) = best.map(|(id, _)| id.clone()) {
             self.grant(now, id, &worker, out);
         }
     }
 
-    /// Gives a worker what waits for it, while it has room.
+    /// Grants waiting executions to a worker while it has free slots.
     pub(super) fn fill(&mut self, now: Tick, id: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
         while let Some(next) = self.next_for(id) {
             self.grant(now, next, id, out);
@@ -80,7 +84,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Gives what was read of a queue to the workers that serve it.
+    /// Grants the executions that were read of a queue to the workers that serve it.
     pub(super) fn fill_all(
         &mut self,
         now: Tick,
@@ -106,12 +110,12 @@ impl CoordinatorMachine {
         let first = able
             .filter(|(action, _)| self.has_room(worker, action))
             .filter_map(|(_, keys)| keys.first())
-            .filter(|key| worker.may_take(key.0));
+            .filter(|key| worker.load.may_take(key.0));
         first.min().map(|key| key.1)
     }
 
-    /// Grants an attempt at an execution that waits. If it has expired, or its caller has ended, it
-    /// ends instead.
+    /// Grants an attempt at a waiting execution. If the execution has expired, or its caller has
+    /// ended, it ends instead.
     fn grant(
         &mut self,
         now: Tick,
@@ -184,7 +188,7 @@ impl CoordinatorMachine {
         ));
     }
 
-    /// Sends again what the worker of an execution has not answered yet.
+    /// Resends what the worker of an execution has not answered yet.
     pub(super) fn send_again(
         &mut self,
         now: Tick,
@@ -200,8 +204,9 @@ impl CoordinatorMachine {
         if let Some(cancel) = cancel {
             out.push(CoordinatorEffect::Send(to, Message::Cancel(cancel)));
         } else if !accepted && fence.epoch != self.epoch {
-            // Granted by an earlier life, which may have ended before it could send the dispatch. It must not be sent now: that would be news to
-            // a worker that has dealt with it already.
+            // An earlier epoch granted the attempt, and may have ended before it sent the dispatch.
+            // The dispatch must not be sent now: a worker that has settled the attempt already
+            // would take it for a new one.
             let probe = Probe { epoch: self.epoch, fence };
             out.push(CoordinatorEffect::Send(to, Message::Probe(probe)));
         } else if !accepted {

@@ -1,11 +1,11 @@
-//! Workers as the coordinator sees them: who they are, whether they live, what they hold.
+//! The workers as the coordinator knows them: identity, leases and held attempts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::catalogue::NOBODY;
-use super::load::Load;
+use super::catalogue::NOT_OFFERED;
+use super::worker_load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::model::action::LoadError;
 use crate::model::address::Address;
@@ -19,7 +19,7 @@ use crate::protocol::tick::Tick;
 
 #[derive(Debug)]
 pub(super) struct WorkerEntry {
-    /// Stands for the worker in timers.
+    /// The number that identifies the worker in timers.
     pub(super) number: u64,
     pub(super) name: String,
     pub(super) queues: BTreeSet<String>,
@@ -27,57 +27,60 @@ pub(super) struct WorkerEntry {
     pub(super) slots: u32,
     pub(super) actions: BTreeSet<Arc<str>>,
     pub(super) load_errors: Vec<LoadError>,
-    /// The last beat heard, whatever it said.
+    /// The last beat received, from any epoch.
     heard: u64,
-    /// The last one that showed that it listens to us; 0 before the first: nothing can be dispatched until then.
+    /// The last beat that showed that the worker follows this epoch. 0 before the first: until then
+    /// nothing can be dispatched.
     pub(super) beat: u64,
     pub(super) beat_at: Tick,
     pub(super) free: u32,
     pub(super) expires: Tick,
-    /// It refused something that it should have taken: nothing new until it beats again.
+    /// If true, the worker rejected a dispatch that it should have accepted. It is granted nothing
+    /// until its next beat.
     pub(super) paused: bool,
     pub(super) load: Load,
-    /// Every fence of this epoch up to here is settled, as far as this worker is concerned.
+    /// The number up to which every fence of this epoch is settled for this worker.
     pub(super) last_granted: u64,
     pub(super) resend_armed: bool,
     pub(super) introduced: bool,
-    /// It was asked to end.
+    /// If true, the worker was asked to drain.
     pub(super) draining: bool,
     version: String,
     started_at: Option<Timestamp>,
-    /// It has missed beats, so it may be dead: what it is given now could wait for the end of its lease.
+    /// If true, the worker has missed beats and may be dead: a new attempt could wait until its
+    /// lease ends.
     pub(super) silent: bool,
 }
 
-/// A live worker and what it does now.
+/// A live worker and its attempts.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerInfo {
-    /// Its id: another one after every start.
+    /// The id of the worker, new after every start.
     pub id: WorkerId,
-    /// Its name.
+    /// The name of the worker.
     pub name: String,
-    /// The queues it serves; empty means all.
+    /// The queues that the worker serves; empty means all.
     pub queues: Vec<String>,
-    /// The groups it is limited to; empty means all.
+    /// The groups that the worker is limited to; empty means all.
     pub groups: Vec<String>,
-    /// How many attempts it runs at once.
+    /// The number of attempts that the worker runs at once.
     pub slots: u32,
-    /// The names of its actions.
+    /// The names of the worker's actions.
     pub actions: Vec<Arc<str>>,
-    /// What should have been an action and is not, and why.
+    /// The load errors of the worker.
     pub load_errors: Vec<LoadError>,
-    /// The executions whose attempts it holds.
+    /// The executions whose attempts the worker holds.
     pub executions: Vec<ExecutionId>,
-    /// Those attempts, oldest first.
+    /// The attempts that the worker holds, oldest first.
     pub running: Vec<RunningAttempt>,
-    /// How long ago it was heard.
+    /// The time since the worker was last heard from.
     pub silent_for: Duration,
-    /// It takes nothing new, and ends when what it has has ended.
+    /// If true, the worker is granted nothing new, and ends when its attempts have ended.
     pub draining: bool,
-    /// The version of its program; empty when it does not say.
+    /// The version of the worker's program; empty if unknown.
     pub version: String,
-    /// When it started, by its own clock, as far as it says so.
+    /// The start of the worker by its own clock, if known.
     pub started_at: Option<Timestamp>,
 }
 
@@ -85,23 +88,24 @@ pub struct WorkerInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunningAttempt {
-    /// Of which execution.
+    /// The execution of the attempt.
     pub execution: ExecutionId,
-    /// At which action.
+    /// The action of the attempt.
     pub action: Arc<str>,
-    /// 1 for the first.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// When the worker was given it.
+    /// The time at which the attempt was granted.
     pub since: Timestamp,
-    /// How long ago that was.
+    /// The time since the attempt was granted.
     pub held_for: Duration,
-    /// Whether the worker has said that it runs; what ends at once, or still waits there for a slot, is never said to.
+    /// If true, the worker has reported that the attempt runs. Attempts that end at once, or still
+    /// wait for a slot there, are never reported as running.
     pub started: bool,
-    /// It waits for an execution that it asked for, and takes no slot meanwhile.
+    /// If true, the attempt waits for a child and takes no slot meanwhile.
     pub waits: bool,
 }
 
-/// The most characters of a version that are kept: it is for people.
+/// The maximum length of a stored version, in characters.
 const VERSION_CHARS: usize = 64;
 
 fn shortened(version: String) -> String {
@@ -116,7 +120,7 @@ impl WorkerEntry {
         self.queues.is_empty() || self.queues.contains(queue)
     }
 
-    /// No fence of `epoch` up to this number will be dispatched to it again.
+    /// Returns the number up to which no fence of `epoch` will be dispatched to the worker again.
     pub(super) fn settled(&self, epoch: crate::protocol::Epoch) -> u64 {
         let oldest = self.load.in_flight.keys().find(|fence| fence.epoch == epoch);
         oldest.map_or(self.last_granted, |fence| fence.number - 1)
@@ -124,7 +128,7 @@ impl WorkerEntry {
 }
 
 impl CoordinatorMachine {
-    /// The live workers.
+    /// Returns the live workers.
     pub fn workers(&self, now: Tick) -> Vec<WorkerInfo> {
         let time = self.time(now);
         let running = |load: &Load| {
@@ -248,7 +252,7 @@ impl CoordinatorMachine {
         worker.paused = false;
         worker.version = shortened(hello.version);
         worker.started_at = hello.started_at;
-        // Whatever was on its way when the connection broke may be gone.
+        // Messages that were in flight when the connection broke may be lost.
         let in_flight: Vec<ExecutionId> = worker.load.in_flight.values().copied().collect();
         for id in in_flight {
             self.send_again(now, id, out);
@@ -275,16 +279,17 @@ impl CoordinatorMachine {
             return out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), message));
         };
         if beat.seq <= worker.heard {
-            // It has come before, or was overtaken.
+            // The beat is a duplicate, or was overtaken by a later one.
             return;
         }
         worker.heard = beat.seq;
-        // Rule 2: the expiry is set before anything is sent that could extend the worker's lease. A beat was sent before it was received, so
-        // counting from its receipt is never too early.
+        // The expiry is set before any message is sent that could extend the worker's lease. A beat
+        // is sent before it is received, so counting from its receipt is never too early.
         worker.expires = worker.expires.max(now + lease);
         let to = Address::Worker(from.clone());
         if beat.epoch != Some(epoch) {
-            // It does not listen to us yet, or this was said long ago: it gets no work before it shows that it hears us.
+            // The worker does not follow this epoch yet, or the beat is old. It gets no work until
+            // it shows that it hears this coordinator.
             let (seq_echo, settled) = (beat.seq, worker.settled(epoch));
             let ack = self.beat_ack(seq_echo, settled);
             return out.push(CoordinatorEffect::Send(to, Message::BeatAck(ack)));
@@ -306,7 +311,8 @@ impl CoordinatorMachine {
                 Some(ActiveState::Granted(grant)) => {
                     cancel.extend(grant.cancel.map(|cancel| cancel.fence))
                 }
-                // Its report is dealt with, but that is not committed, or not acknowledged yet: the worker keeps it until it is.
+                // The report is settled, but not committed or not acknowledged yet. The worker
+                // keeps it until then.
                 _ if self.settled_set.contains(&fence) => {}
                 _ => drop.push(fence),
             }
@@ -314,9 +320,9 @@ impl CoordinatorMachine {
         let seq_echo = worker.beat;
         let settled = worker.settled(epoch);
         if !drop.is_empty() || !cancel.is_empty() {
-            // On its own, because it has to wait until the end or the cancel of these attempts is
-            // committed. A coordinator that forgot that in a crash would believe the worker that it
-            // never had them, or that nobody had cancelled them.
+            // Sent separately, because it has to wait until the end or the cancel of these attempts
+            // is committed. Otherwise a coordinator that lost them in a crash would believe that
+            // the worker never held them, or that they were never cancelled.
             let ack = BeatAck { drop, cancel, ..self.beat_ack(seq_echo, settled) };
             out.push(CoordinatorEffect::Send(to.clone(), Message::BeatAck(ack)));
         }
@@ -329,8 +335,8 @@ impl CoordinatorMachine {
         self.fill(now, from, out);
     }
 
-    /// Returns the answer to a beat. It tells the worker its lease, so that the two sides cannot be
-    /// configured in contradiction.
+    /// Returns the answer to a beat. It carries the lease, so that the two sides cannot have
+    /// contradicting configurations.
     fn beat_ack(&self, seq_echo: u64, settled: u64) -> BeatAck {
         BeatAck {
             epoch: self.epoch,
@@ -357,7 +363,8 @@ impl CoordinatorMachine {
         let in_flight: Vec<(Fence, ExecutionId)> =
             worker.load.in_flight.iter().map(|(fence, id)| (*fence, *id)).collect();
         for (fence, id) in in_flight {
-            // What another instance granted may have ended there, and this store does not know it: it was put back to an earlier state.
+            // An attempt that another instance granted may have ended there. This store does not
+            // know, because it was restored to an earlier state.
             let ours = fence.epoch.instance == self.epoch.instance;
             if ours && !goodbye.held.contains(&fence) {
                 self.released(now, from, fence, id, out);
@@ -396,7 +403,7 @@ impl CoordinatorMachine {
         }
     }
 
-    /// The worker is dead, or as good as dead: what it held is lost.
+    /// Gives up a worker that is dead or silent: the attempts that it held are lost.
     fn give_up(&mut self, now: Tick, id: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
         let Some(worker) = self.workers.remove(id) else { return };
         self.worker_numbers.remove(&worker.number);
@@ -418,13 +425,13 @@ impl CoordinatorMachine {
             if staying().any(|worker| !worker.silent) {
                 None
             } else if staying().next().is_some() {
-                Some("the workers that offer it have missed their heartbeats")
+                Some("all workers that offer it have missed heartbeats")
             } else if serving().next().is_some() {
-                Some("the workers that offer it are about to end: they take nothing new")
+                Some("all workers that offer it are draining")
             } else if offering().next().is_some() {
                 Some("no live worker that offers it serves its queue")
             } else {
-                Some(NOBODY)
+                Some(NOT_OFFERED)
             }
         });
         self.version += 1;

@@ -1,4 +1,4 @@
-//! One attempt as the worker holds it, and the ways in which it is ended.
+//! One attempt on the worker, and the ways in which it ends.
 
 use std::time::Duration;
 
@@ -12,35 +12,35 @@ use crate::protocol::tick::Tick;
 pub(super) struct Held {
     pub(super) dispatch: Dispatch,
     pub(super) phase: Phase,
-    /// What the last Accept said about running.
+    /// The value of `running` in the last `accept`.
     pub(super) said: Option<bool>,
-    /// It runs beside the slots.
-    pub(super) beside: bool,
-    /// When its report was sent last; while it waits, since when.
+    /// If true, the attempt takes no slot because of its action.
+    pub(super) unslotted: bool,
+    /// The time at which the report was sent last. For a waiting attempt, the start of the wait.
     pub(super) sent_at: Tick,
 }
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// For a slot.
+    /// The attempt waits for a slot.
     Waiting,
     Running {
         since: Tick,
     },
-    /// Asked to end.
+    /// The attempt was asked to end.
     Stopping {
         since: Tick,
         reason: StopReason,
-        /// Nobody wants to hear of it.
+        /// If true, no report is wanted any more.
         dropped: bool,
     },
-    /// Over; this is sent until it is acknowledged.
+    /// The attempt has ended. The message is resent until it is acknowledged.
     Ended(Box<Message>),
 }
 
 impl Held {
     pub(super) fn new(dispatch: Dispatch, now: Tick) -> Self {
-        Self { dispatch, phase: Phase::Waiting, said: None, beside: false, sent_at: now }
+        Self { dispatch, phase: Phase::Waiting, said: None, unslotted: false, sent_at: now }
     }
 
     pub(super) fn report(&self) -> Option<&Message> {
@@ -54,7 +54,7 @@ impl Held {
         matches!(self.phase, Phase::Running { .. } | Phase::Stopping { .. })
     }
 
-    /// Whether an Accept would say that it runs; `None` when it is over.
+    /// Returns the value of `running` that an `accept` would have; `None` if the attempt has ended.
     pub(super) fn accepted_as(&self) -> Option<bool> {
         match self.phase {
             Phase::Waiting => Some(false),
@@ -91,7 +91,7 @@ impl WorkerMachine {
         }
     }
 
-    /// A coordinator asks what has become of an attempt that an earlier life of it granted.
+    /// Answers a probe for an attempt that an earlier epoch of the coordinator granted.
     pub(super) fn probed(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {
         match self.held.get(&fence) {
             Some(held) if held.report().is_some() => self.send_report(now, fence, out),
@@ -100,17 +100,20 @@ impl WorkerMachine {
         }
     }
 
-    /// Says of an attempt that it is not here, and from now on never will be: dispatches of earlier epochs are not listened to.
+    /// Reports that an attempt is not held and never will be: the worker ignores dispatches of
+    /// earlier epochs.
     ///
-    /// An attempt that was here is held until its end is acknowledged, and that is done only once it is committed. So the coordinator can ask only
-    /// for one that never came, unless its store was put back to an earlier state; then it is another instance.
+    /// A worker holds an attempt until its end is acknowledged, and the coordinator acknowledges
+    /// only what is committed. So the coordinator can ask only for an attempt that never arrived,
+    /// unless its store was restored to an earlier state. Then it is another instance.
     fn not_here(&mut self, fence: Fence, out: &mut Vec<WorkerEffect>) {
         let same_store = self.epoch.is_none_or(|epoch| epoch.instance == fence.epoch.instance);
         let how = if same_store { ReleasedHow::NeverRan } else { ReleasedHow::Unknown };
         out.push(WorkerEffect::Send(Message::Released(Released { fence, how })));
     }
 
-    /// Asks an attempt to end. The first reason counts; a shorter grace period replaces a longer one.
+    /// Asks an attempt to end. The first reason counts; a shorter grace period replaces a longer
+    /// one.
     pub(super) fn stop(
         &mut self,
         fence: Fence,
@@ -131,7 +134,8 @@ impl WorkerMachine {
         }
     }
 
-    /// The coordinator does not count this attempt as ours any more: it dies, and nobody reports on it.
+    /// Drops an attempt that does not belong to this worker any more: it is killed and not
+    /// reported.
     pub(super) fn dropped(&mut self, fence: Fence, out: &mut Vec<WorkerEffect>) {
         let Some(held) = self.held.get_mut(&fence) else { return };
         match held.phase {
@@ -147,7 +151,8 @@ impl WorkerMachine {
                 self.held.remove(&fence);
                 out.push(WorkerEffect::Forget(fence));
             }
-            // Its last lines may still be on their way; lane Logs says when nobody wants them.
+            // Its last lines may still be in flight; lane Logs reports when they are not wanted any
+            // more.
             Phase::Ended(_) => {
                 self.held.remove(&fence);
             }

@@ -1,4 +1,5 @@
-//! Calls of attempts: sent until the coordinator answers, and the slots of the attempts that wait.
+//! The calls of attempts: sent until the coordinator answers, and the slots of the attempts that
+//! wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,8 +10,8 @@ use crate::protocol::call::{Call, CallId, CallState, Called};
 use crate::protocol::message::Message;
 use crate::protocol::tick::Tick;
 
-/// A call is sent again after the resend interval, then after twice that time, and so on up to this
-/// many intervals. An answer may be minutes away, so that the repeats must not become a load.
+/// The maximum number of resend intervals between two sends of a call. The wait doubles from one
+/// interval up to this. An answer may be minutes away, so the repeats must stay cheap.
 const INTERVALS_MAX: u32 = 10;
 
 #[derive(Debug)]
@@ -26,12 +27,12 @@ struct OpenCall {
 pub(super) struct Children {
     open: BTreeMap<CallId, OpenCall>,
     due: BTreeSet<(Tick, CallId)>,
-    /// For each attempt the number of its last call, and of the calls that it waits for.
+    /// The number of the last call, and the number of awaited calls, of each attempt.
     attempts: BTreeMap<Fence, (u64, usize)>,
 }
 
 impl Children {
-    /// Returns when a call has to be sent again.
+    /// Returns when a call must be resent.
     pub(super) fn wake_at(&self) -> Option<Tick> {
         self.due.first().map(|due| due.0)
     }
@@ -44,10 +45,10 @@ impl Children {
 
 impl WorkerMachine {
     /// Sends a call of an attempt that runs here, and returns its identity. The number of the call
-    /// is assigned here. `None` when the attempt does not run.
+    /// is assigned here. `None` if the attempt does not run.
     ///
-    /// The answers are [`WorkerEffect::CallUpdate`]s. An attempt that waits for a child gives its
-    /// slot away until the wait ends.
+    /// The answers are [`WorkerEffect::CallUpdate`]s. An attempt that waits for a child frees its
+    /// slot until the wait ends.
     pub fn call(
         &mut self,
         now: Tick,
@@ -73,7 +74,7 @@ impl WorkerMachine {
         Some(id)
     }
 
-    /// Takes the coordinator's answer to a call.
+    /// Handles the coordinator's answer to a call.
     pub(super) fn call_answered(&mut self, called: Called, out: &mut Vec<WorkerEffect>) {
         let id = called.id();
         let Some(open) = self.children.open.get_mut(&id) else { return };
@@ -115,7 +116,7 @@ impl WorkerMachine {
         }
     }
 
-    /// Sends the calls again whose answers are overdue.
+    /// Resends the calls whose answers are overdue.
     pub(super) fn resend_calls(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
         let longest = self.config.resend_interval * INTERVALS_MAX;
         while let Some((at, id)) = self.children.due.first().copied()

@@ -1,4 +1,4 @@
-//! The end of a worker in order: it takes nothing on any more, and what it has ends.
+//! The drain of a worker: it accepts nothing new, and its attempts end.
 
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use crate::model::stop::StopReason;
 use crate::protocol::message::{Goodbye, Message, ReleasedHow};
 use crate::protocol::tick::Tick;
 
-/// What runs is not asked to end (again).
+/// The deadline while running attempts are not asked to end, or not again.
 const NOT_BY_US: Tick = Tick(u64::MAX);
 
 impl WorkerMachine {
-    /// Takes nothing on any more. What waits is given back at once; what runs may go on for `patience`, and is then asked to end.
+    /// Drains the worker: waiting attempts are released at once. Running attempts may continue for
+    /// `patience`, and are then asked to end.
     pub fn drain(&mut self, now: Tick, patience: Duration, out: &mut Vec<WorkerEffect>) {
         self.take_nothing_new(now, out);
         if self.draining == Some(NOT_BY_US) {
@@ -20,13 +21,14 @@ impl WorkerMachine {
         }
     }
 
-    /// The coordinator asks the worker to end. How long what runs may go on is for its host to say, which calls [`drain`](Self::drain).
+    /// Handles the coordinator's request to drain. The host decides how long attempts may continue,
+    /// and calls [`drain`](Self::drain).
     pub(super) fn asked_to_drain(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
         if self.draining.is_none() {
             self.take_nothing_new(now, out);
             out.push(WorkerEffect::DrainRequested);
         } else if self.said_hello {
-            // It is asked until it has said so.
+            // The coordinator repeats its request until the hello arrives.
             self.hello(now, out);
         }
     }
@@ -44,7 +46,7 @@ impl WorkerMachine {
         }
     }
 
-    /// The patience is over.
+    /// Asks the running attempts to end: the patience is over.
     pub(super) fn end_what_runs(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
         if self.draining.is_some_and(|at| at <= now) {
             self.draining = Some(NOT_BY_US);
@@ -56,7 +58,7 @@ impl WorkerMachine {
         }
     }
 
-    /// The last message: nothing is alive here any more.
+    /// Returns the last message of a worker: nothing is alive here any more.
     pub fn goodbye(&self) -> Message {
         Message::Goodbye(Goodbye { held: self.held.keys().copied().collect() })
     }

@@ -1,4 +1,4 @@
-//! Whom the worker listens to.
+//! The epochs that the worker follows.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,13 @@ use super::WorkerMachine;
 use crate::model::fence::Epoch;
 use crate::protocol::message::RejectReason;
 
-/// So many beats another store's coordinator has to have heard after the last one that was answered by the present one.
+/// The number of beats that another store's coordinator must have received after the last one that
+/// the present coordinator acknowledged.
 const SILENT_BEATS: u64 = 3;
-/// Stores whose coordinators were listened to before, of which is remembered what was seen.
+/// The number of former stores in memory.
 const FORMER: usize = 8;
 
-/// What is remembered of a store to whose coordinator the worker does not listen any more.
+/// A store whose coordinator the worker does not follow any more.
 #[derive(Debug)]
 pub(super) struct Former {
     epoch: Epoch,
@@ -20,7 +21,8 @@ pub(super) struct Former {
 }
 
 impl WorkerMachine {
-    /// Whether to listen to a coordinator of that epoch: to the first one, and to later lives of its store.
+    /// Follows the epoch if it is the first one or a later one of the same store. Returns true if
+    /// the worker follows it now.
     pub(super) fn adopt(&mut self, epoch: Epoch) -> bool {
         match self.epoch {
             Some(known) if known.instance != epoch.instance => return false,
@@ -33,14 +35,15 @@ impl WorkerMachine {
         true
     }
 
-    /// Whether that is the epoch of another store.
+    /// Returns true if the epoch is one of another store.
     pub(super) fn is_strange(&self, epoch: Epoch) -> bool {
         self.epoch.is_some_and(|known| known.instance != epoch.instance)
     }
 
-    /// The same for a message that echoes a beat. It may also come from another store: the namespace has one coordinator, so when that is at
-    /// work the other one is not. An echo of a beat of ours shows that it is, if the present one has been silent since; any other message may
-    /// have been on its way for long.
+    /// Does the same as [`adopt`](Self::adopt) for a message that echoes a beat, which may also
+    /// come from another store. A namespace has one coordinator, so if another store's is at work,
+    /// the present one is not. An echo of a recent beat proves that it is at work, if the present
+    /// one has been silent since. Any other message may have been in flight for a long time.
     pub(super) fn adopt_echo(&mut self, epoch: Epoch, echo: u64) -> bool {
         let is_ours = self.beats.iter().any(|(seq, _)| *seq == echo);
         if self.adopt(epoch) {
@@ -59,7 +62,7 @@ impl WorkerMachine {
         let former = match place {
             Some(place) if self.former[place].epoch > epoch => return false,
             Some(place) => self.former.remove(place),
-            // Of those that were forgotten it is not known what was seen of them.
+            // Earlier former stores are not in memory, so this may be one of them.
             None if self.former.len() >= FORMER => return false,
             None => Former { epoch, seen: BTreeMap::new(), settled: 0 },
         };

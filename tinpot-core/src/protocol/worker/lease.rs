@@ -1,4 +1,4 @@
-//! The worker's lease: until when what it holds is its own.
+//! The worker's lease: the time for which it may keep its attempts.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::model::fence::{Epoch, Fence};
 use crate::model::stop::StopReason;
 use crate::protocol::tick::Tick;
 
-/// The terms of the lease, as the coordinator of an epoch told them.
+/// The terms of the lease, from the coordinator of an epoch.
 #[derive(Debug)]
 pub(super) struct LeaseTerms {
     epoch: Epoch,
@@ -16,8 +16,8 @@ pub(super) struct LeaseTerms {
 }
 
 impl WorkerMachine {
-    /// Takes over the lease and the beat interval that a coordinator of this epoch tells. A
-    /// coordinator of an earlier version tells none: then this worker's own configuration counts.
+    /// Sets the lease and the beat interval that a coordinator of this epoch sent. A coordinator of
+    /// an earlier version sends none: then this worker's own configuration applies.
     pub(super) fn set_lease(
         &mut self,
         epoch: Epoch,
@@ -30,7 +30,8 @@ impl WorkerMachine {
         self.lease = Some(LeaseTerms { epoch, lease, beat_interval });
     }
 
-    /// Returns the lease that the present coordinator told, or the configured one before it has.
+    /// Returns the lease of the present coordinator, or the configured one if it has not sent any
+    /// yet.
     pub(super) fn lease(&self) -> Duration {
         self.lease.as_ref().map_or(self.config.worker_lease, |terms| terms.lease)
     }
@@ -39,11 +40,11 @@ impl WorkerMachine {
         self.lease.as_ref().map_or(self.config.beat_interval, |terms| terms.beat_interval)
     }
 
-    /// Extends the lease from the moment at which the echoed beat was *sent*, and returns true if
-    /// that beat is known and not too old.
+    /// Extends the lease from the moment at which the echoed beat was *sent*. Returns true if that
+    /// beat is known and not too old.
     ///
-    /// A coordinator that has not told its lease yet extends nothing: it may wait for a shorter time
-    /// than the one before it.
+    /// A coordinator that has not sent its lease yet extends nothing: its lease may be shorter than
+    /// the one before.
     pub(super) fn renew(&mut self, seq_echo: u64) -> bool {
         let Some((_, sent_at)) = self.beats.iter().find(|(seq, _)| *seq == seq_echo) else {
             return false;
@@ -54,7 +55,7 @@ impl WorkerMachine {
         true
     }
 
-    /// No fence of this epoch up to `number` comes again: nothing of them has to be remembered.
+    /// Forgets the fences of this epoch up to `number`: they will not be dispatched again.
     pub(super) fn settle_up_to(&mut self, number: u64) {
         if number > self.settled {
             self.settled = number;
@@ -62,24 +63,25 @@ impl WorkerMachine {
         }
     }
 
-    /// How long before the end of the lease an attempt has to be asked to end, so that it is dead when the lease is over.
+    /// Returns the time before the end of the lease at which an attempt must be asked to end, so
+    /// that it is dead by the end of the lease.
     pub(super) fn stop_margin(&self) -> Duration {
         self.config.grace.min(self.lease() / 3) + self.lease() / 20
     }
 
-    /// A grace period for those who have had one already.
+    /// Returns the grace period for attempts that have had one already.
     pub(super) fn kill_grace(&self) -> Duration {
         self.config.grace.min(Duration::from_secs(2))
     }
 
-    /// When attempts that could be retried elsewhere have to be asked to end; `None` when there is none.
+    /// Returns when retryable attempts must be asked to end; `None` if there are none.
     pub(super) fn fence_at(&self) -> Option<Tick> {
         let exposed =
             self.held.values().any(|held| held.dispatch.retryable && !held.is_stopping_for_lease());
         exposed.then(|| self.lease_until - self.stop_margin())
     }
 
-    /// Ends every attempt that could be retried elsewhere: the lease is about to be over.
+    /// Ends every retryable attempt: the lease is about to end.
     pub(super) fn fence_retryable(&mut self, now: Tick, out: &mut Vec<WorkerEffect>) {
         let grace = self.config.grace.min(self.lease() / 3);
         let exposed = |held: &super::Held| held.dispatch.retryable && held.report().is_none();
@@ -97,7 +99,7 @@ impl WorkerMachine {
 }
 
 impl super::Held {
-    /// Whether the lease has nothing more to end here.
+    /// Returns true if the lease has nothing more to end.
     fn is_stopping_for_lease(&self) -> bool {
         !matches!(self.phase, super::Phase::Waiting | super::Phase::Running { .. })
     }

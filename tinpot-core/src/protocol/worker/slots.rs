@@ -1,4 +1,4 @@
-//! Which attempts run, and which wait: slots, what runs beside them, and what has given its slot away.
+//! The slots of a worker: which attempts run, wait, are parked, or take no slot.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::model::action::ActionSet;
 use crate::model::fence::Fence;
 use crate::protocol::tick::Tick;
 
-/// The actions of an offer.
+/// Returns the actions of an offer, each with its limit if its attempts take no slots.
 pub(super) fn concurrency_of(offer: &ActionSet) -> BTreeMap<String, Option<u32>> {
     offer.actions.iter().map(|action| (action.name.clone(), action.concurrency)).collect()
 }
@@ -24,10 +24,10 @@ impl WorkerMachine {
             let action = &held.dispatch.action;
             let room = match self.actions.get(&**action) {
                 Some(Some(limit)) => {
-                    let running = self.beside.entry(action.clone()).or_default();
+                    let running = self.unslotted.entry(action.clone()).or_default();
                     let room = *running < *limit;
                     *running += u32::from(room);
-                    held.beside = room;
+                    held.unslotted = room;
                     room
                 }
                 _ if self.running < self.profile.slots as usize => {
@@ -53,20 +53,22 @@ impl WorkerMachine {
     }
 
     pub(super) fn runs_anything(&self) -> bool {
-        self.running > 0 || !self.parked.is_empty() || self.beside.values().any(|count| *count > 0)
+        self.running > 0
+            || !self.parked.is_empty()
+            || self.unslotted.values().any(|count| *count > 0)
     }
 
-    /// Notes that an attempt waits for a child, and lets another have its slot.
+    /// Parks an attempt that waits for a child, and frees its slot.
     pub(super) fn park(&mut self, now: Tick, fence: Fence, out: &mut Vec<WorkerEffect>) {
         let Some(held) = self.held.get(&fence).filter(|held| held.runs()) else { return };
-        if !held.beside && self.parked.insert(fence) {
+        if !held.unslotted && self.parked.insert(fence) {
             self.running -= 1;
             self.start_waiting(now, out);
         }
     }
 
-    /// Notes that an attempt does not wait any more. It goes on whether its slot is free or not:
-    /// the attempt that has the slot might wait for this one.
+    /// Ends the wait of a parked attempt. It continues even if no slot is free: the attempt in the
+    /// slot might wait for this one.
     pub(super) fn unpark(&mut self, fence: Fence) {
         if self.parked.remove(&fence) {
             self.running += 1;

@@ -55,7 +55,7 @@ pub async fn dropped_future_ends_its_attempt(subject: &Subject) {
     };
     scratch.started().await;
     running.drop_future().await;
-    // "As soon as the implementation can", says the contract; this is how long that may be.
+    // The contract says "as soon as the implementation can". The subject says how long that may be.
     tokio::time::sleep(subject.settle).await;
     assert_dead(subject, &scratch).await;
 }

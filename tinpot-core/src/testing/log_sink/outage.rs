@@ -21,7 +21,7 @@ fn assert_retryable(what: &str, error: &Error) {
     assert!(error.is_retryable(), "{what} in an outage must return a retryable error: {error:?}");
 }
 
-/// Appends and flushes one line until either fails. Returns whether the line was taken.
+/// Appends and flushes lines, one at a time, until either fails. Adds the accepted ones to `taken`.
 async fn append_until_error(subject: &dyn Subject, seq: &mut u64, taken: &mut Vec<String>) {
     within("an error in an outage, from append or flush", async {
         loop {

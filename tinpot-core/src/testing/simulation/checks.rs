@@ -1,6 +1,7 @@
-//! The promises, held against what happens.
+//! The invariants, checked against the events of a history.
 //!
-//! Nothing here asks the machines what they think: it goes by what is committed, what is started, and what clients and workers are told.
+//! No check asks the state machines. Checks see only commits, starts, and the messages that clients
+//! and workers receive.
 
 mod calls;
 mod lines;
@@ -25,73 +26,73 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::protocol::{BeatAck, CallId, CoordinatorEffect, Message, Recorded, ResultAck};
 
-/// What is known of one execution.
+/// The known facts about one execution.
 #[derive(Debug)]
 struct Track {
     id: ExecutionId,
     parent: Option<Parent>,
     /// The executions that it called.
     children: Vec<ExecutionId>,
-    /// A cancel of it was committed.
+    /// True if a cancel of it was committed.
     cancelled: bool,
     retry: RetryPolicy,
-    /// Its submission was refused.
+    /// True if its submission was refused.
     refused: bool,
-    /// Its acceptance is committed, and its end is not.
+    /// True if its acceptance is committed and its end is not.
     unfinished: bool,
     expires: Option<Timestamp>,
-    /// When it was put into its queue last, by the wall clock of the coordinator.
+    /// The time when it last entered its queue, by the wall clock of the coordinator.
     queued: Timestamp,
-    /// A cancel was asked for.
+    /// True if a client asked to cancel it.
     cancel_asked: bool,
-    /// A client was told that it is cancelled, or is being cancelled.
+    /// True if a coordinator confirmed a cancel of it to a client.
     cancel_told: bool,
-    /// Attempts that ended otherwise than by never having run, as committed.
+    /// The number of committed attempts that ended, without those that never ran.
     tries: u32,
     lost: u32,
-    /// How often it was started.
+    /// The number of times that it was started.
     starts: u32,
-    /// The attempts that are alive: they have been started and have not ended.
+    /// The attempts that were started and have not ended.
     alive: Vec<Fence>,
-    /// The store was put back since it was submitted: its attempts may overlap.
+    /// True if the store was restored since the submission: attempts may then overlap.
     put_back: bool,
 }
 
-/// What is known of one attempt.
+/// The known facts about one attempt.
 #[derive(Debug)]
 struct Attempt {
     execution: ExecutionId,
     worker: WorkerId,
     number: u32,
     started: bool,
-    /// What its worker reported, once it did.
+    /// The outcome that its worker reported, if any.
     reported: Option<Outcome>,
     /// The number of its last line, once its worker reported it.
     written: Option<u64>,
-    /// Lines of it that are in the store.
+    /// The number of its lines in the store.
     stored: u64,
-    /// A line in the store says that the rest is missing.
+    /// True if a line in the store says that the rest is missing.
     marked: bool,
 }
 
-/// Everything that is held against the promises.
+/// The state that the checks need.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     tracks: Vec<Track>,
-    /// Those whose grant is committed.
+    /// The attempts whose grant is committed.
     attempts: HashMap<Fence, Attempt>,
-    /// The execution that each call has become, as callers were told.
+    /// The execution that each call became, according to the messages to callers.
     children_of_calls: HashMap<CallId, ExecutionId>,
-    /// Children that have to end with their callers.
+    /// The children that have to end with their callers.
     ending: Vec<Ending>,
     last_grant: Option<Fence>,
     last_epoch: Option<Epoch>,
     unfinished: usize,
-    /// When workers died.
+    /// The moments at which workers died.
     deaths: HashMap<WorkerId, Moment>,
-    /// Clocks and pauses are such that attempts may not overlap.
+    /// True if clocks and pauses are such that attempts may not overlap.
     pub(super) in_bounds: bool,
-    /// How deep calls may be nested.
+    /// The greatest depth of nested calls.
     pub(super) max_depth: u32,
 }
 
@@ -111,7 +112,7 @@ impl Checks {
         }
     }
 
-    /// A client is about to submit it.
+    /// Notes an execution that a client is about to submit.
     pub(super) fn submitted(&mut self, execution: &Execution) {
         debug_assert_eq!(place(execution.id), self.tracks.len());
         self.tracks.push(Track {
@@ -134,12 +135,12 @@ impl Checks {
         });
     }
 
-    /// When it was put into its queue last.
+    /// Returns the time when the execution last entered its queue.
     pub(super) fn queued(&self, id: ExecutionId) -> Timestamp {
         self.tracks.get(place(id)).map_or(Timestamp(0), |track| track.queued)
     }
 
-    /// I4: every life of a coordinator has a higher epoch than the one before.
+    /// Checks I4: every epoch is higher than the one before.
     pub(super) fn opened(&mut self, opened: &Opened) -> Checked {
         let epoch = opened.epoch;
         self.forget_cascades();
@@ -151,7 +152,7 @@ impl Checks {
         }
     }
 
-    /// I7: what a client is told to be accepted is in the store.
+    /// Checks I7: an execution that a coordinator reports to a client as accepted is in the store.
     pub(super) fn accepted(&mut self, id: ExecutionId, store: &SimulatedStore) -> Checked {
         match store.execution(id) {
             Some(_) => Ok(()),
@@ -159,7 +160,7 @@ impl Checks {
         }
     }
 
-    /// A client was told that it is not accepted.
+    /// Notes a refused submission.
     pub(super) fn refused(&mut self, id: ExecutionId) -> Checked {
         self.track(id)?.refused = true;
         Ok(())
@@ -170,27 +171,31 @@ impl Checks {
         Ok(())
     }
 
-    /// I9: a client was told that it is cancelled.
+    /// Checks I9: an execution that a coordinator reports to a client as cancelled is cancelled in
+    /// the store.
     pub(super) fn cancelled(&mut self, id: ExecutionId, store: &SimulatedStore) -> Checked {
         self.track(id)?.cancel_told = true;
         match store.execution(id) {
             Some(execution) if execution.status == Status::Cancelled => Ok(()),
-            found => broken("I9", format!("{id} is told to be cancelled, the store has {found:?}")),
+            found => {
+                broken("I9", format!("{id} is reported as cancelled, the store has {found:?}"))
+            }
         }
     }
 
-    /// I9: a client was told that its attempt is asked to end.
+    /// Checks I9: the store records the cancel of an execution that a coordinator reports to a
+    /// client as being cancelled.
     pub(super) fn cancelling(&mut self, id: ExecutionId, store: &SimulatedStore) -> Checked {
         self.track(id)?.cancel_told = true;
         match store.execution(id).map(|execution| execution.status) {
             Some(Status::Queued | Status::Running) | None => {
-                broken("I9", format!("{id} is told to be cancelling, the store does not know"))
+                broken("I9", format!("{id} is reported as cancelling, the store does not know"))
             }
             Some(_) => Ok(()),
         }
     }
 
-    /// A client was told that there is nothing to cancel.
+    /// Checks an answer which says that there is nothing to cancel.
     pub(super) fn nothing_to_cancel(&mut self, id: ExecutionId, store: &SimulatedStore) -> Checked {
         match store.execution(id) {
             Some(execution) if !execution.status.is_terminal() => {
@@ -201,7 +206,7 @@ impl Checks {
         }
     }
 
-    /// A worker sends this.
+    /// Notes the reports in a message from a worker.
     pub(super) fn reports(&mut self, message: &Message) {
         if let Message::Result(report) = message
             && let Some(attempt) = self.attempts.get_mut(&report.fence)
@@ -211,7 +216,8 @@ impl Checks {
         }
     }
 
-    /// A worker gets this: I6, what it is told to forget has a committed end, and the one that it reported if it is told so.
+    /// Checks I6 for a message to a worker: an attempt that the worker may forget has a committed
+    /// end, and an acknowledged report is the committed outcome.
     pub(super) fn told_worker(&mut self, message: &Message, store: &SimulatedStore) -> Checked {
         match message {
             Message::ResultAck(ResultAck { fence, recorded, .. }) => {
@@ -237,12 +243,13 @@ impl Checks {
         }
     }
 
-    /// How an attempt ended, as committed; `None` when it is not in the store (any more).
+    /// Returns the committed outcome of an attempt, or `None` if the store does not have the
+    /// attempt.
     fn end_of(&self, fence: Fence, store: &SimulatedStore) -> Checked<Option<Option<Outcome>>> {
         let Some(attempt) = self.attempts.get(&fence) else { return Ok(None) };
         let execution = store.execution(attempt.execution);
         let record = execution.and_then(|execution| record(execution, fence));
-        // Of what was acknowledged before it was put back the store knows nothing.
+        // The store no longer knows what it acknowledged before it was restored.
         let Some(record) = record.filter(|_| fence.epoch.instance == store.instance()) else {
             return Ok(None);
         };
@@ -254,7 +261,8 @@ impl Checks {
     }
 }
 
-/// I11: what has come before changes nothing. It may at most show that its sender has room; what could go there may have expired.
+/// Checks I11: a repeated message changes nothing. It may only show that its sender has free slots;
+/// an execution that could use them may have expired.
 pub(super) fn changes_nothing(effects: &[CoordinatorEffect]) -> Checked {
     for effect in effects {
         if let CoordinatorEffect::Persist(transition) = effect
@@ -272,7 +280,7 @@ pub(super) fn changes_nothing(effects: &[CoordinatorEffect]) -> Checked {
 }
 
 impl Checks {
-    /// The store was put back: what is not there any more never was, and may be done again.
+    /// Forgets what a restored store does not have: it may happen again.
     pub(super) fn put_back(&mut self, store: &SimulatedStore) {
         self.last_grant = None;
         self.children_of_calls.clear();
@@ -298,7 +306,7 @@ impl Checks {
         self.deaths.entry(worker.clone()).or_insert(at);
     }
 
-    /// When a worker died, if it did.
+    /// Returns the moment at which a worker died, if it did.
     pub(super) fn death(&self, worker: &WorkerId) -> Option<Moment> {
         self.deaths.get(worker).copied()
     }

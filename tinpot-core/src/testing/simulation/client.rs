@@ -1,4 +1,4 @@
-//! Those who submit and cancel: they wait for answers, and repeat themselves when none comes.
+//! Clients that submit and cancel. They wait for answers, and ask again when none comes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::model::time::Timestamp;
 use crate::protocol::CancelOutcome;
 use crate::{Backoff, ErrorKind};
 
-/// What a client asks of a coordinator.
+/// A request of a client to a coordinator.
 #[derive(Debug)]
 pub(super) enum Request {
     Submit { execution: Arc<Execution>, commits: u64, ticket: Ticket },
@@ -34,12 +34,12 @@ impl Request {
     }
 }
 
-/// Something that a client wants to be run, however often it has to ask.
+/// A submission that a client repeats until it has an answer or gives up.
 #[derive(Clone, Debug)]
 struct Submission {
     wanted: Arc<Execution>,
     accepted: Option<ExecutionId>,
-    /// The client has neither been told that it is accepted nor given up.
+    /// True if the client has neither learned that it is accepted nor given up.
     open: bool,
 }
 
@@ -54,13 +54,13 @@ enum Asked {
 #[derive(Debug, Default)]
 pub(super) struct Client {
     submissions: Vec<Submission>,
-    /// What was asked, by ticket.
+    /// The requests, by ticket.
     asked: Vec<Asked>,
-    /// Ids that were made.
+    /// The number of ids made.
     pub(super) ids: u64,
-    /// What has been accepted, as far as clients were told.
+    /// The executions that clients know to be accepted.
     pub(super) accepted: Vec<ExecutionId>,
-    /// Submissions that have neither been accepted nor given up.
+    /// The number of submissions that are neither accepted nor given up.
     pub(super) open: usize,
 }
 
@@ -84,7 +84,7 @@ impl World {
             self.client.submissions.push(Submission { wanted, accepted: None, open: true });
             self.client.open += 1;
             self.after(at, Event::Submit { submission });
-            // Some press the button twice.
+            // Some clients submit twice.
             if keyed && self.random.chance(0.2) {
                 let second = at + self.random.duration(Duration::from_millis(1));
                 self.after(second, Event::Submit { submission });
@@ -97,7 +97,7 @@ impl World {
         }
     }
 
-    /// Something to be run, with options of every kind.
+    /// Draws an execution with options of every kind.
     fn wanted(&mut self, submission: usize) -> Execution {
         let random = &mut self.random;
         let action = match random.chance(self.plan.callers) {
@@ -135,7 +135,7 @@ impl World {
         wanted
     }
 
-    /// Asks for a submission, once more if need be.
+    /// Submits, or repeats a submission.
     pub(super) fn submit(&mut self, submission: usize) -> Checked {
         let wanted = self.client.submissions[submission].wanted.clone();
         let coordinator = self.coordinators.len() - 1;
@@ -154,7 +154,7 @@ impl World {
         let wall = self.wall(coordinator).0;
         let mut execution = (*wanted).clone();
         execution.id = id;
-        // What is wanted counts from the submission.
+        // The times in `wanted` count from the submission.
         let from_now = |at: Timestamp| Timestamp(wall + at.0);
         execution.not_before = execution.not_before.map(from_now);
         execution.expires_at = execution.expires_at.map(from_now);
@@ -192,9 +192,9 @@ impl World {
         Ok(())
     }
 
-    /// Asks for a queue to be paused or resumed.
+    /// Asks the coordinator to pause or resume a queue.
     pub(super) fn set_paused(&mut self, queue: &'static str, paused: bool) {
-        // Nobody pauses any more once everything has to come to an end.
+        // Queues are no longer paused once everything has to come to an end.
         let paused = paused && !self.calm;
         let coordinator = self.coordinators.len() - 1;
         let process = &self.coordinators[coordinator];
@@ -207,7 +207,7 @@ impl World {
         self.request(coordinator, life, Request::SetPaused { queue, paused, ticket });
     }
 
-    /// Asks for a worker to be sent home, once.
+    /// Asks the coordinator once to drain a worker.
     pub(super) fn send_home(&mut self, worker: WorkerId) {
         let coordinator = self.coordinators.len() - 1;
         let process = &self.coordinators[coordinator];
@@ -219,7 +219,7 @@ impl World {
         }
     }
 
-    /// Whoever wants a queue to go on asks until it does.
+    /// Repeats a request to resume a queue until it succeeds.
     fn pause_again(&mut self, queue: &'static str, paused: bool) {
         if !paused || self.calm {
             let after = self.random.duration(Duration::from_secs(5));
@@ -227,7 +227,8 @@ impl World {
         }
     }
 
-    /// The connection broke before an answer came: whoever has named the submission asks again, others give up.
+    /// Handles a connection that broke before the answer: a client with an idempotency key asks
+    /// again, others give up.
     pub(super) fn disconnected(&mut self, ticket: Ticket) {
         match self.client.asked[ticket.0 as usize] {
             Asked::Submit { submission, .. }
@@ -257,17 +258,17 @@ impl World {
             }
             return broken("I7", format!("one key stands for {earlier} and for {id}"));
         }
-        self.tell(|| format!("a client is told that {id} is accepted"));
+        self.tell(|| format!("a client learns that {id} is accepted"));
         self.close(submission);
         self.client.accepted.push(id);
         self.checks.accepted(id, &self.store)?;
-        // Some change their minds soon.
+        // Some clients soon cancel.
         if self.random.chance(0.1) {
             let (after, force) =
                 (self.random.duration(Duration::from_secs(4)), self.random.chance(0.3));
             self.after(after, Event::Cancel { execution: Some(id), force });
         }
-        // And some did not hear the answer.
+        // Some clients did not receive the answer.
         if self.client.submissions[submission].wanted.idempotency_key.is_some()
             && self.random.chance(0.2)
         {
@@ -276,7 +277,7 @@ impl World {
         Ok(())
     }
 
-    /// The store was put back to an earlier state: what is not there any more was never accepted.
+    /// Forgets accepted executions that a restored store does not have.
     pub(super) fn client_forgets(&mut self) {
         let store = &self.store;
         self.client.accepted.retain(|id| store.execution(*id).is_some());
@@ -285,7 +286,7 @@ impl World {
         }
     }
 
-    /// The coordinator answers.
+    /// Handles an answer of the coordinator.
     pub(super) fn answered(&mut self, index: usize, ticket: Ticket, response: Response) -> Checked {
         let withdrawn = match &response {
             Response::Refused { withdrawn, .. } => *withdrawn,
@@ -325,7 +326,7 @@ impl World {
                     Err(_) => Ok(()),
                 }
             }
-            // The worker may be gone.
+            // The worker may have ended.
             (Response::Done(_), Asked::Drain) => Ok(()),
             (response, asked) => broken("reply", format!("{response:?} answers {asked:?}")),
         }

@@ -1,17 +1,17 @@
-//! The clocks of processes: each has an origin and a rate of its own.
+//! The clocks of processes, each with its own origin and rate.
 
 use crate::protocol::Tick;
 
-/// Simulated time, in microseconds since the beginning of the history. No process can see it.
+/// Simulated time in microseconds since the beginning of the history. No process can see it.
 pub(super) type Moment = u64;
 
-/// Later than everything.
+/// A moment that never comes.
 pub(super) const NEVER: Moment = u64::MAX;
 
-/// How fast a perfect clock runs, in parts per million.
+/// The rate of a perfect clock, in parts per million.
 pub(super) const TRUE_RATE: u64 = 1_000_000;
 
-/// What a process sees of time.
+/// The clock that a process sees.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     started: Moment,
@@ -19,7 +19,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// A clock that starts now and counts `rate` microseconds per second.
+    /// Returns a clock that starts now and counts `rate` microseconds per second.
     pub(super) fn new(started: Moment, rate: u64) -> Self {
         Self { started, rate }
     }
@@ -28,7 +28,7 @@ impl Clock {
         self.rate
     }
 
-    /// It has stood still for so long.
+    /// Stops the clock for `slept`.
     pub(super) fn sleep(&mut self, slept: Moment) {
         self.started += slept;
     }
@@ -37,7 +37,7 @@ impl Clock {
         Tick(at.saturating_sub(self.started) * self.rate / TRUE_RATE)
     }
 
-    /// The first moment at which the clock shows `tick` or more.
+    /// Returns the first moment at which the clock shows `tick` or more.
     pub(super) fn moment(&self, tick: Tick) -> Moment {
         match tick.0.checked_mul(TRUE_RATE) {
             Some(scaled) => self.started + scaled.div_ceil(self.rate),

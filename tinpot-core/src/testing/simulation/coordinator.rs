@@ -1,4 +1,4 @@
-//! A coordinator's process: what its control loop does with the machine, in simulated time.
+//! The process of a coordinator: its control loop around the machine, in simulated time.
 
 mod lives;
 mod logs;
@@ -23,56 +23,57 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::protocol::{CoordinatorEffect, CoordinatorMachine, Frame, Message, Tick};
 
-/// As in the control loop.
+/// The same bound as in the control loop.
 const TURN_INPUTS: usize = 256;
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
-/// What has come and was not looked at.
+/// An input that the coordinator has not handled yet.
 #[derive(Debug)]
 enum Input {
     Frame(Frame),
-    /// A frame that has come before, in that life.
+    /// A frame that has arrived before, in that epoch.
     Again(Frame, u64),
     Request(Request),
     Answer(Answer),
     LinkUp,
 }
 
-/// One process; every start of it is another life.
+/// One process. Every start of it is a new epoch.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) up: bool,
     pub(super) life: u64,
     clock: Clock,
-    /// What its wall clock showed when it started.
+    /// The time that its wall clock showed at its start.
     started: u64,
     wake: Moment,
     core: Core,
     inbox: VecDeque<Input>,
-    /// Since when it waits for the store.
+    /// The moment at which it began to wait for the store.
     committing: Option<Moment>,
     outputs: Vec<Output>,
     outbox: Vec<(Address, Vec<Message>)>,
-    /// Messages that wait for company, until then.
+    /// Messages that wait until then to share a frame with others.
     lazy: Vec<(WorkerId, Moment, Vec<Message>)>,
-    /// Requests that are not answered.
+    /// Requests without an answer.
     open: Vec<Ticket>,
     registry: Arc<Registry>,
     logs: Pipeline,
-    /// The part of frames that does not come there.
+    /// The fraction of frames that do not reach it.
     pub(super) deaf: f64,
-    /// It is stopped; this happens when it goes on.
+    /// The events that happen when it resumes, if it is paused.
     paused: Option<Vec<Happening>>,
-    /// It has not stood still for longer than a beat since then.
+    /// The end of its last pause that was longer than a heartbeat interval.
     at_work_since: Tick,
-    /// When its machine was told the time last.
+    /// The time of the last tick of its machine.
     ticked: Tick,
-    /// Turns that ended with nothing to do.
+    /// The number of turns that ended with nothing to do.
     rests: u64,
 }
 
 impl Process {
-    /// A request is answered; `taken_back`: as a submission that had been taken on.
+    /// Closes a request that was answered. `taken_back` is the execution of a submission that had
+    /// been accepted and was taken back.
     pub(super) fn close(&mut self, ticket: Ticket, taken_back: Option<ExecutionId>) {
         taken_back.inspect(|id| self.registry.refuse(*id));
         self.open.retain(|open| *open != ticket);
@@ -82,7 +83,8 @@ impl Process {
         self.core.machine()
     }
 
-    /// The machine, what the wall clock showed when it ticked last, and how often it has rested; `None` while something is due or held.
+    /// Returns the machine, the wall clock at its last tick, and the number of rests; `None` while
+    /// something is due or held back.
     pub(super) fn at_rest(&mut self, now: Moment) -> Option<(&CoordinatorMachine, u64, u64)> {
         let due = self.core.wake_at().is_some_and(|at| at <= self.clock.tick(now));
         if due || self.core.store_failing() {
@@ -92,17 +94,17 @@ impl Process {
         Some((self.core.machine(), self.started + self.ticked.0, self.rests))
     }
 
-    /// How long it has been at work without a longer break, by its own clock.
+    /// Returns the time since its last long pause, by its own clock.
     pub(super) fn at_work(&self) -> Duration {
         self.ticked.since(self.at_work_since)
     }
 
-    /// The attempts whose log has not ended.
+    /// Returns the attempts whose log has not ended.
     pub(super) fn open_logs(&self) -> BTreeSet<Fence> {
         self.registry.open_logs()
     }
 
-    /// How many commits of this life there were.
+    /// Returns the number of commits in this epoch.
     pub(super) fn commits(&self) -> u64 {
         self.core.commits()
     }
@@ -146,7 +148,7 @@ impl World {
         }
     }
 
-    /// A frame has come.
+    /// Takes in a frame that has arrived.
     pub(super) fn take_frame(
         &mut self,
         index: usize,
@@ -166,13 +168,13 @@ impl World {
         self.turn(index)
     }
 
-    /// What the wall clock of that process shows.
+    /// Returns the time that the wall clock of the process shows.
     pub(super) fn wall(&self, index: usize) -> Timestamp {
         let process = &self.coordinators[index];
         Timestamp(process.started + process.clock.tick(self.now).0)
     }
 
-    /// One round of the control loop, unless it waits for the store.
+    /// Runs one turn of the control loop, unless it waits for the store.
     pub(super) fn turn(&mut self, index: usize) -> Checked {
         let wall = self.wall(index);
         let process = &mut self.coordinators[index];
@@ -224,7 +226,7 @@ impl World {
         self.commit(index)
     }
 
-    /// Persist before send: begins to commit, or goes on when there is nothing to commit.
+    /// Starts a commit, or goes on if there is nothing to commit: persist before send.
     fn commit(&mut self, index: usize) -> Checked {
         let wall = self.wall(index);
         let process = &mut self.coordinators[index];
@@ -250,7 +252,7 @@ impl World {
         Ok(())
     }
 
-    /// The store has an answer.
+    /// Handles the store's answer to a commit.
     pub(super) fn committed(&mut self, index: usize) -> Checked {
         let crash = self.plan.crash_at_commit;
         if self.random.chance(crash) {
@@ -270,7 +272,7 @@ impl World {
             return self.finish_turn(index);
         }
         if !self.sync(index)? {
-            // Another coordinator is at work on this store: as the control loop does, it stops.
+            // Another coordinator has opened this store: like the control loop, this one stops.
             self.tell(|| format!("c{index} stops: the store contradicts it"));
             return self.crash_coordinator(index);
         }
@@ -282,7 +284,8 @@ impl World {
         self.finish_turn(index)
     }
 
-    /// What is to be committed is in the store from now on, whatever happens; `false` when the store does not take it.
+    /// Syncs the pending transitions, so that they survive a crash. Returns `false` if a later
+    /// coordinator has opened the store.
     fn sync(&mut self, index: usize) -> Checked<bool> {
         let wall = self.wall(index);
         let process = &self.coordinators[index];
@@ -319,7 +322,7 @@ impl World {
         self.proceed(index)
     }
 
-    /// Does what may be done now.
+    /// Performs the effects that may be performed now.
     fn perform(&mut self, index: usize) -> Checked {
         let lazily = self.plan.config.resend_interval / 2;
         let process = &mut self.coordinators[index];
@@ -355,7 +358,7 @@ impl World {
         Ok(())
     }
 
-    /// Sends what waits in the outbox, and what has waited long enough for company or has found it.
+    /// Sends the outbox, and the messages that have waited long enough or can share a frame.
     fn flush(&mut self, index: usize) -> Checked {
         let process = &mut self.coordinators[index];
         let mut outbox = std::mem::take(&mut process.outbox);
@@ -385,7 +388,7 @@ impl World {
         Ok(())
     }
 
-    /// Reads what the machine wants to know, and commits what comes of it.
+    /// Starts the reads that the machine asks for, and commits the transitions that result.
     fn proceed(&mut self, index: usize) -> Checked {
         loop {
             let process = &mut self.coordinators[index];
@@ -408,7 +411,7 @@ impl World {
             self.tell(|| format!("c{index} stops: {epoch} is at work"));
             let life = self.coordinators[index].machine().epoch();
             return match self.store.is_latest(life) {
-                true => broken("I4", format!("{epoch} is at work, which nobody has opened")),
+                true => broken("I4", format!("{epoch} is at work, but was never opened")),
                 false => self.crash_coordinator(index),
             };
         }
@@ -428,7 +431,7 @@ impl World {
         let retry = process.core.store_failing().then_some(self.now + retry);
         let lazy = process.lazy.iter().map(|(_, at, _)| *at);
         let wake = lazy.chain(machine).chain(retry).min().unwrap_or(NEVER).max(self.now + 1);
-        // As in the control loop: a timer that fires too early costs one idle turn.
+        // As in the control loop, a timer that fires too early costs one idle turn.
         if wake < process.wake || process.wake <= self.now {
             process.wake = wake;
             if wake < NEVER {
@@ -445,7 +448,7 @@ fn push(outbox: &mut Vec<(Address, Vec<Message>)>, to: Address, message: Message
     }
 }
 
-/// What tells a transition from others.
+/// Returns a hash that distinguishes transitions.
 fn digest(transition: &Transition) -> u64 {
     let id = transition.execution().map_or(0, |id| (id.as_u128() >> 64) as u64);
     let (what, fence) = match transition {

@@ -1,4 +1,4 @@
-//! What is going to happen, in order.
+//! The events to come, in order.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,17 +18,17 @@ pub(super) enum Host {
     Worker(usize),
 }
 
-/// Something that happens at one moment.
+/// An event at one moment.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A frame arrives; `again`: it has arrived before, in that life of the process.
+    /// A frame arrives. `again` is the start of the process in which it has arrived before.
     Frame {
         to: Host,
         lane: Lane,
         frame: Box<Frame>,
         again: Option<u64>,
     },
-    /// Something happens to one life of a process, and means nothing to the next.
+    /// An event for one start of a process. Later starts ignore it.
     To(Host, u64, Happening),
     Submit {
         submission: usize,
@@ -42,42 +42,42 @@ pub(super) enum Event {
         paused: bool,
     },
     Fault(Fault),
-    /// What went wrong is over.
+    /// A fault ends.
     Repair(Repair),
 }
 
-/// Something that happens to one life of a process.
+/// An event for one start of a process.
 #[derive(Debug)]
 pub(super) enum Happening {
-    /// It looks at what has come.
+    /// The process handles its inputs.
     Turn,
-    /// Its timer is over.
+    /// Its timer fires.
     Wake,
     /// The broker can be reached again.
     LinkUp,
-    /// The store has an answer to the control loop.
+    /// The store answers the control loop.
     Committed,
-    /// The store has an answer to a read that began after this number of commits.
+    /// The store answers a read that began after this number of commits.
     Reads(Box<Read>, u64),
-    /// The store has an answer to the log pipeline.
+    /// The store answers the log pipeline.
     Appended,
-    /// Time for the log pipeline or pump to look at its deadlines.
+    /// The log pipeline or pump checks its deadlines.
     WakeLogs,
     Asked(Request),
-    /// Nothing of an attempt is alive any more.
+    /// The last process of an attempt has ended.
     AttemptEnds(Fence),
     /// An attempt makes its next calls, or ends after the last.
     AttemptCalls(Fence),
     /// An attempt writes lines.
     AttemptWrites(Fence),
-    /// The log pump of a worker that has said goodbye has waited long enough.
+    /// The log pump of a worker that has said goodbye stops waiting.
     Exit,
 }
 
-/// A queue of events: the earliest first, and among those of one moment the one that was put in first.
+/// A queue of events, ordered by moment and then by insertion.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    /// Moment, order and place, from the highest bits down.
+    /// The moment, the order and the index, from the highest bits down.
     heap: BinaryHeap<Reverse<u128>>,
     places: Vec<Option<Event>>,
     free: Vec<u32>,
@@ -103,7 +103,7 @@ impl Events {
         self.heap.push(Reverse(key));
     }
 
-    /// The next event, if it is due by `end`.
+    /// Removes and returns the next event, if it is due by `end`.
     pub(super) fn pop(&mut self, end: Moment) -> Option<(Moment, Event)> {
         let Reverse(key) = *self.heap.peek()?;
         let at = (key >> 64) as Moment;

@@ -8,7 +8,8 @@ use crate::model::address::{Address, Lane};
 use crate::model::id::WorkerId;
 use crate::protocol::{Frame, Message};
 
-/// One frame in so many goes through the real encoding, and has to come out as it went in. So do all that are spoiled.
+/// The interval of frames that go through the real encoding and must come out unchanged. Corrupted
+/// frames always go through it.
 const ENCODED: u64 = 64;
 
 impl World {
@@ -73,8 +74,9 @@ impl World {
         self.after(after, Event::Frame { to, lane, frame, again: None });
     }
 
-    /// What can still be read of a frame of which some bytes were changed. Without signatures nobody can tell a message that is whole and
-    /// says something else from one that was meant so; such a frame goes no further.
+    /// Corrupts some bytes of a frame and returns what can still be decoded. Frames have no
+    /// signatures, so a receiver cannot detect a valid message with changed contents. Such a frame
+    /// is dropped.
     fn spoiled(&mut self, frame: &Frame) -> Option<Frame> {
         let mut bytes = frame.encode().to_vec();
         for _ in 0..1 + self.random.below(4) {
@@ -100,7 +102,7 @@ impl World {
         None
     }
 
-    /// A frame has come.
+    /// Delivers a frame to its receiver.
     pub(super) fn arrive(
         &mut self,
         to: Host,
@@ -149,13 +151,13 @@ impl World {
     }
 }
 
-/// The place of a worker in the world.
+/// Returns the index of a worker in the world.
 pub(super) fn index_of(id: &WorkerId) -> usize {
     let digits = id.as_str().bytes().skip(1).take_while(u8::is_ascii_digit);
     digits.fold(0, |index, digit| index * 10 + usize::from(digit - b'0'))
 }
 
-/// What tells a message from others: its type and what it is about.
+/// Returns two hashes that distinguish messages: of the type, and of the subject.
 fn digest(message: &Message) -> (u64, u64) {
     match message {
         Message::Hello(hello) => (10, u64::from(hello.slots)),
@@ -181,7 +183,7 @@ fn digest(message: &Message) -> (u64, u64) {
     }
 }
 
-/// The real encoding changes nothing.
+/// Checks that the real encoding changes nothing.
 fn encoded(frame: &Frame) -> Checked {
     match Frame::decode(&frame.encode()) {
         Ok((decoded, errors)) if errors.is_empty() && decoded == *frame => Ok(()),

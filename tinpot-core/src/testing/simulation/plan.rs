@@ -1,4 +1,4 @@
-//! What goes wrong in a history, and how often: drawn from its seed, so that every seed tries another mixture.
+//! The faults of a history and their rates, drawn from its seed: every seed tries another mixture.
 
 use std::time::Duration;
 
@@ -6,30 +6,33 @@ use super::clock::{Moment, TRUE_RATE};
 use crate::protocol::ProtocolConfig;
 use crate::testing::Random;
 
-/// Which kinds of trouble there may be.
+/// A kind of history, by the faults that may occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {
-    /// Nothing goes wrong.
+    /// A history without faults.
     Calm,
-    /// Everything against which the promises hold, in a mixture that each seed draws for itself.
+    /// Every fault that the guarantees cover, in a mixture that each seed draws.
     Mixed,
-    /// Beyond the bounds: clocks that run three times as fast as others or stand still while their machine sleeps, pauses longer than a lease.
-    /// Attempts may overlap then (I1); what runs at most once still does (I3), always.
+    /// Faults beyond the bounds: clocks that run three times as fast as others or stop while their
+    /// machine sleeps, and pauses longer than a lease. Attempts may then overlap (I1). An execution
+    /// that runs at most once still does (I3).
     Wild,
-    /// Now and then a second coordinator opens the store while the first is at work, as after a failover: the store takes nothing more from the
-    /// first, which does not know it yet.
+    /// Sometimes a second coordinator opens the store while the first still runs, as after a
+    /// failover. From then on the store refuses the writes of the first, which does not know it
+    /// yet.
     Superseded,
-    /// Once, the store is put back to an earlier copy, as another instance. What happened since is forgotten, and may happen again.
+    /// Once, the store is restored from an earlier copy, as another instance. Later events are
+    /// lost, and may happen again.
     Restored,
 }
 
 impl Profile {
-    /// All of them.
+    /// All profiles.
     pub const ALL: [Profile; 5] =
         [Profile::Calm, Profile::Mixed, Profile::Wild, Profile::Superseded, Profile::Restored];
 
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Profile::Calm => "calm",
@@ -41,20 +44,21 @@ impl Profile {
     }
 }
 
-/// What to simulate.
+/// The settings of a simulation.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Scenario {
-    /// Which kinds of trouble; `None`: the seed chooses, mostly `Mixed`.
+    /// The profile. With `None`, the seed chooses, mostly `Mixed`.
     pub profile: Option<Profile>,
-    /// How many workers.
+    /// The number of workers.
     pub workers: usize,
-    /// How long clients submit and things go wrong; afterwards everything has to come to an end.
+    /// The time during which clients submit and faults occur. Afterwards everything has to come to
+    /// an end.
     pub length: Duration,
 }
 
 impl Default for Scenario {
-    /// Five workers, ten minutes, a profile of the seed's choice.
+    /// Returns five workers, ten minutes, and a profile that the seed chooses.
     fn default() -> Self {
         Self { profile: None, workers: 5, length: Duration::from_secs(600) }
     }
@@ -68,14 +72,14 @@ impl Scenario {
         self
     }
 
-    /// Sets how many workers there are: 1 to 99.
+    /// Sets the number of workers: 1 to 99.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.clamp(1, 99);
         self
     }
 
-    /// Sets how long clients submit and things go wrong.
+    /// Sets the time during which clients submit and faults occur.
     #[must_use]
     pub fn length(mut self, length: Duration) -> Self {
         self.length = length;
@@ -83,67 +87,67 @@ impl Scenario {
     }
 }
 
-/// The mixture of one history. Probabilities are per frame or per commit; an interval is the mean time between two of a kind, for each process
-/// that it can happen to, and zero means never.
+/// The mixture of one history. Probabilities are per frame or per commit. An interval is the mean
+/// time between two faults of a kind, for each process that it can affect; zero means never.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) profile: Profile,
     pub(super) config: ProtocolConfig,
-    /// The configuration of the workers: they are told the leases of `config`.
+    /// The configuration of the workers. The coordinator sends them the leases of `config`.
     pub(super) worker_config: ProtocolConfig,
     pub(super) length: Duration,
     pub(super) workers: usize,
-    /// A frame is lost.
+    /// The probability that a frame is lost.
     pub(super) loss: f64,
-    /// A frame arrives twice.
+    /// The probability that a frame arrives twice.
     pub(super) duplicate: f64,
-    /// A frame that has arrived comes again, much later.
+    /// The probability that a frame arrives again, much later.
     pub(super) replay: f64,
-    /// A frame comes once more with some of its bytes changed.
+    /// The probability that a frame also arrives with some bytes changed.
     pub(super) spoil: f64,
-    /// How long a frame is on its way at most.
+    /// The longest delay of a frame that is not slow.
     pub(super) quick: Duration,
-    /// A frame is slow …
+    /// The probability that a frame is slow.
     pub(super) slow_chance: f64,
-    /// … and takes up to this long.
+    /// The longest delay of a slow frame.
     pub(super) slow: Duration,
-    /// A worker is cut off, in one direction or both.
+    /// The interval at which a worker is cut off, in one direction or both.
     pub(super) cut_interval: Duration,
-    /// The broker starts again.
+    /// The interval at which the broker restarts.
     pub(super) broker_interval: Duration,
     pub(super) worker_crash_interval: Duration,
     pub(super) worker_pause_interval: Duration,
-    /// A worker ends in order, and starts again.
+    /// The interval at which a worker drains and starts again.
     pub(super) drain_interval: Duration,
-    /// A queue is paused.
+    /// The interval at which a queue is paused.
     pub(super) pause_interval: Duration,
-    /// A worker offers something else.
+    /// The interval at which a worker changes its action set.
     pub(super) offer_interval: Duration,
     pub(super) coordinator_crash_interval: Duration,
     pub(super) coordinator_pause_interval: Duration,
-    /// The coordinator crashes right before or right after a commit.
+    /// The probability that the coordinator crashes right before or right after a commit.
     pub(super) crash_at_commit: f64,
-    /// How long a commit takes at most.
+    /// The longest time that a commit takes.
     pub(super) commit: Duration,
     pub(super) slow_commit_chance: f64,
     pub(super) slow_commit: Duration,
-    /// The store is full for a while.
+    /// The interval at which the store is full for a while.
     pub(super) full_interval: Duration,
-    /// A second coordinator opens the store.
+    /// The interval at which a second coordinator opens the store.
     pub(super) second_interval: Duration,
-    /// When the store is copied, and when it is put back to that copy.
+    /// The times at which the store is copied, and restored from that copy.
     pub(super) restore: Option<(Duration, Duration)>,
-    /// How fast the clocks of processes may run, in parts per million.
+    /// The slowest and the fastest rate of a process's clock, in parts per million.
     pub(super) rates: (u64, u64),
-    /// Executions that are submitted.
+    /// The number of executions that clients submit.
     pub(super) executions: usize,
-    /// The part of them that comes in bursts.
+    /// The fraction of executions that clients submit in bursts.
     pub(super) bursts: f64,
-    /// The part of attempts that ignore the request to end.
+    /// The fraction of attempts that ignore the request to stop.
     pub(super) stubborn: f64,
-    /// The part of executions that call others.
+    /// The fraction of executions that call others.
     pub(super) callers: f64,
-    /// The part of attempts that write much.
+    /// The fraction of attempts that write many lines.
     pub(super) floods: f64,
 }
 
@@ -233,7 +237,7 @@ impl Plan {
         }
     }
 
-    /// Adds trouble: of each kind often nothing, else little or much.
+    /// Adds faults: often none of a kind, otherwise few or many.
     fn disturb(&mut self, random: &mut Random) {
         let lease = self.config.coordinator_lease;
         let mut part = |chance, most| if random.chance(chance) { random.part(most) } else { 0.0 };
@@ -261,17 +265,18 @@ impl Plan {
         self.full_interval = interval(0.3, 4);
         self.pause_interval = interval(0.3, 4);
         if random.chance(0.5) {
-            // As far apart as the ratio of the leases allows.
+            // The rates differ as much as the ratio of the leases allows.
             self.rates = (800_000, 1_200_000);
         }
     }
 
-    /// Whether attempts may not overlap.
+    /// Returns true if attempts may not overlap.
     pub(super) fn in_bounds(&self) -> bool {
         self.profile != Profile::Wild
     }
 
-    /// The longest pause of a worker with such a clock that the leases make up for, whatever clock the coordinator has.
+    /// Returns the longest pause of a worker with such a clock that the leases allow for, at any
+    /// rate of the coordinator's clock.
     pub(super) fn tolerated_pause(&self, rate: u64) -> Duration {
         let real = |lease: Duration, rate: u64| lease.as_micros() as Moment * TRUE_RATE / rate;
         let patience = real(self.config.coordinator_lease, self.rates.1);
@@ -280,28 +285,28 @@ impl Plan {
 }
 
 impl Random {
-    /// A part of `most`, evenly spread.
+    /// Draws a number up to `most`, evenly distributed.
     pub(super) fn part(&mut self, most: f64) -> f64 {
         (self.number() >> 11) as f64 / (1_u64 << 53) as f64 * most
     }
 
-    /// Whole milliseconds: what travels is not finer.
+    /// Draws a duration in whole milliseconds, the resolution of the wire.
     pub(super) fn millis(&mut self, shortest: u64, longest: u64) -> Duration {
         Duration::from_millis(shortest + self.number() % (longest - shortest + 1))
     }
 
-    /// One of so many.
+    /// Draws a number below `count`.
     pub(super) fn below(&mut self, count: usize) -> usize {
         (self.number() % count.max(1) as u64) as usize
     }
 
-    /// When something that happens every `mean` on average happens next.
+    /// Draws the time until the next of events that happen every `mean` on average.
     pub(super) fn interval(&mut self, mean: Duration) -> Duration {
         let unit = 1.0 - self.part(1.0);
         mean.mul_f64((-unit.ln()).min(10.0))
     }
 
-    /// The rate of a clock; the fastest and the slowest are frequent.
+    /// Draws the rate of a clock. The fastest and the slowest are frequent.
     pub(super) fn rate(&mut self, (slowest, fastest): (u64, u64)) -> u64 {
         match self.number() % 4 {
             0 => slowest,

@@ -1,4 +1,4 @@
-//! A store that takes its time and forgets in a crash what it has not synced.
+//! A store that is slow, and that loses in a crash what it has not synced.
 
 use std::sync::Arc;
 
@@ -15,15 +15,16 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::{HistoryLimits, State};
 
-/// What is synced. What is being written is with the process that waits for it: when that crashes, it was synced or is gone.
+/// The synced state. The process that waits for a write holds its data: a crash either loses the
+/// write or finds it synced.
 #[derive(Debug)]
 pub(super) struct SimulatedStore {
     pub(super) synced: State,
     limits: HistoryLimits,
     copy: Option<State>,
-    /// The life that opened it last.
+    /// The epoch that opened it last.
     latest: Option<Epoch>,
-    /// It cannot write now.
+    /// True if it cannot write now.
     pub(super) full: bool,
 }
 
@@ -31,14 +32,14 @@ impl Default for SimulatedStore {
     fn default() -> Self {
         let mut synced = State::default();
         synced.instance = 1;
-        // Nothing is forgotten: everything is held against it at the end.
+        // Retention removes nothing: the checks at the end need every record.
         let limits = HistoryLimits::default().executions(usize::MAX).log_bytes(usize::MAX);
         Self { synced, limits, copy: None, latest: None, full: false }
     }
 }
 
 impl SimulatedStore {
-    /// A new life of a coordinator: nothing is taken from the ones before any more.
+    /// Opens a new epoch. The store refuses the writes of earlier ones from now on.
     pub(super) fn open(&mut self) -> Checked<Opened> {
         self.synced.close();
         match self.synced.open() {
@@ -50,12 +51,12 @@ impl SimulatedStore {
         }
     }
 
-    /// Makes a copy of what is synced.
+    /// Copies the synced state.
     pub(super) fn copy(&mut self) {
         self.copy = Some(self.synced.clone());
     }
 
-    /// Is as it was when it was copied, but another instance.
+    /// Restores the copied state, as another instance.
     pub(super) fn put_back(&mut self) {
         if let Some(copy) = self.copy.take() {
             let instance = self.synced.instance + 1;
@@ -73,12 +74,13 @@ impl SimulatedStore {
         self.synced.append_logs(batches, &self.limits)
     }
 
-    /// How many logs are known to be incomplete.
+    /// Returns the number of incomplete logs.
     pub(super) fn open_logs(&self) -> usize {
         self.synced.open_logs.len()
     }
 
-    /// Whether the batch may be committed by that life of a coordinator: it has to be the latest, as a lock would see to.
+    /// Checks that the batch may be committed in that epoch: it has to be the latest, as a lock
+    /// would ensure.
     pub(super) fn check(&self, life: Epoch, batch: &[Transition]) -> Result<()> {
         self.belongs_to(life)?;
         self.synced.check(batch)
@@ -97,7 +99,7 @@ impl SimulatedStore {
         }
     }
 
-    /// Commits a part of a batch that was checked.
+    /// Commits a part of a checked batch.
     pub(super) fn apply(&mut self, transition: &Transition, at: Timestamp) {
         self.synced.apply(transition, at);
     }
@@ -114,7 +116,7 @@ impl SimulatedStore {
         self.synced.paused.contains_key(queue)
     }
 
-    /// What is before this one in its queue and may start.
+    /// Returns the execution that is ahead of this one in its queue and may start.
     pub(super) fn first_waiting(&self, execution: &Execution) -> Option<ExecutionId> {
         let first = self.synced.waiting.first_like(execution)?;
         (first < (execution.rank(), execution.id)).then_some(first.1)

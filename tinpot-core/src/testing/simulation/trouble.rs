@@ -1,11 +1,11 @@
-//! What goes wrong, and how it ends.
+//! Faults and their ends.
 
 use std::time::Duration;
 
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World};
 
-/// Something that goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     CrashCoordinator,
@@ -14,7 +14,7 @@ pub(super) enum Fault {
     CrashWorker(usize),
     PauseWorker(usize),
     Drain(usize),
-    /// A queue is paused for a while.
+    /// A pause of a queue.
     Pause,
     Offer(usize),
     Cut(usize),
@@ -24,12 +24,12 @@ pub(super) enum Fault {
     PutStoreBack,
 }
 
-/// The end of something that went wrong.
+/// The end of a fault.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Repair {
     StartCoordinator(usize),
     StartWorker(usize),
-    /// Of that life.
+    /// The end of a pause, for that start of the process.
     Resume(Host, u64),
     Heal(usize),
     Broker,
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// Lets something go wrong (again) after a while, if it may at all.
+    /// Schedules the next fault of a kind, if the plan allows any.
     fn plan_fault(&mut self, fault: Fault) {
         let plan = &self.plan;
         let interval = match fault {
@@ -105,7 +105,7 @@ impl World {
             Fault::SecondCoordinator => {
                 self.count("second coordinator");
                 self.tell(|| "another coordinator opens the store".to_owned());
-                // Nobody would start it if the first could be reached.
+                // A failover starts a second coordinator only when the first cannot be reached.
                 if self.random.chance(0.5) {
                     self.pause_coordinator(current, lease);
                 } else {
@@ -206,7 +206,7 @@ impl World {
         }
     }
 
-    /// Everybody finds the broker again, sooner or later.
+    /// Reconnects every process to the broker, sooner or later.
     fn broker_is_up(&mut self) {
         if !std::mem::take(&mut self.broker_down) {
             return;
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// The store is put back to what it was when it was copied, while no coordinator is at work.
+    /// Restores the store from its copy, while no coordinator runs.
     fn put_store_back(&mut self) -> Checked {
         self.count("store restored");
         for index in 0..self.coordinators.len() {
@@ -236,7 +236,7 @@ impl World {
         Ok(())
     }
 
-    /// Nothing goes wrong from now on, and what is broken is repaired.
+    /// Ends all faults and repairs what is broken.
     pub(super) fn calm_down(&mut self) -> Checked {
         self.tell(|| "nothing goes wrong from now on".to_owned());
         self.calm = true;
@@ -246,7 +246,7 @@ impl World {
         (plan.crash_at_commit, plan.slow_commit_chance) = (0.0, 0.0);
         self.repair(Repair::EmptyStore)?;
         for queue in ["default", "other"] {
-            // Later than the last request that somebody may have made before.
+            // This is later than any earlier request.
             self.after(Duration::from_secs(1), Event::SetPaused { queue, paused: false });
         }
         self.broker_is_up();
@@ -261,7 +261,7 @@ impl World {
         let current = self.coordinators.len() - 1;
         for index in 0..=current {
             self.resume_coordinator(index, self.coordinators[index].life);
-            // Whoever had to share the store with others may not know what they did.
+            // A coordinator that shared its store may not know what the others did.
             if current > 0 {
                 self.crash_coordinator(index)?;
             }

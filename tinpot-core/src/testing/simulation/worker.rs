@@ -1,4 +1,4 @@
-//! A worker's process: what its control loop does with the machine, in simulated time.
+//! The process of a worker: its control loop around the machine, in simulated time.
 
 mod attempts;
 mod calls;
@@ -14,28 +14,28 @@ use super::world::{Checked, World};
 use crate::model::address::{Address, Lane};
 use crate::protocol::{Frame, Message, Tick, WorkerEffect, WorkerMachine};
 
-/// One process; every start of it is another life.
+/// One process. Every start of it is a new incarnation.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) up: bool,
     pub(super) life: u64,
     pub(super) machine: WorkerMachine,
-    /// Nothing from it arrives.
+    /// True if no frame from it arrives.
     pub(super) cut_up: bool,
-    /// Nothing arrives there.
+    /// True if no frame reaches it.
     pub(super) cut_down: bool,
     clock: Clock,
     wake: Moment,
     running: Vec<Running>,
     entries: Vec<Entry>,
     wake_logs: Moment,
-    /// It drains, and says goodbye by then.
+    /// The time by which it says goodbye, if it drains.
     ending: Option<Tick>,
-    /// It has said goodbye: only its log pump is at work.
+    /// True if it has said goodbye and only its log pump still runs.
     gone: bool,
-    /// It is stopped.
+    /// The pause, if the process is paused.
     paused: Option<Pause>,
-    /// Its machine is not stopped before that.
+    /// The earliest moment of the next pause.
     may_pause: Moment,
 }
 
@@ -49,9 +49,9 @@ impl Node {
 #[derive(Debug)]
 struct Pause {
     since: Moment,
-    /// What it started is stopped too.
+    /// True if the attempts are paused too.
     all: bool,
-    /// What happens when it goes on.
+    /// The events that happen when the process resumes.
     later: Vec<Later>,
 }
 
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    /// A frame has come.
+    /// Takes in a frame that has arrived.
     pub(super) fn take_frame_at_worker(
         &mut self,
         index: usize,
@@ -115,7 +115,7 @@ impl World {
         })
     }
 
-    /// One round of the control loop.
+    /// Runs one turn of the control loop.
     fn work(
         &mut self,
         index: usize,
@@ -150,7 +150,7 @@ impl World {
             self.send_from(index, Lane::Control, messages)?;
         }
         if asked_to_end {
-            // As programs do.
+            // The programs do the same.
             self.drain_worker(index)?;
         }
         self.slots_are_used(index)?;

@@ -1,4 +1,4 @@
-//! The world: its processes, and what happens to them.
+//! The world: its processes and events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::{Report, Violation};
 use crate::model::action::{Action, ActionSet};
 use crate::testing::Random;
 
-/// What becomes of it when a promise is not kept.
+/// The result of a step or a check: a broken invariant is an error.
 #[derive(Debug)]
 pub(super) struct Broken {
     invariant: &'static str,
@@ -25,14 +25,15 @@ pub(super) struct Broken {
 
 pub(super) type Checked<T = ()> = Result<T, Broken>;
 
-/// A promise that is not kept.
+/// Returns the error for a broken invariant.
 pub(super) fn broken<T>(invariant: &'static str, what: impl Into<String>) -> Checked<T> {
     Err(Broken { invariant, what: what.into() })
 }
 
 pub(super) type Tell = Box<dyn FnMut(String)>;
 
-/// How long everything may take to come to an end once nothing goes wrong any more: leases, backoffs, and what still waits.
+/// The longest time until everything ends after the last fault: leases, backoffs and waiting
+/// executions.
 const BOUND: Duration = Duration::from_secs(1_500);
 
 pub(super) struct World {
@@ -40,18 +41,18 @@ pub(super) struct World {
     pub(super) random: Random,
     pub(super) plan: Plan,
     pub(super) now: Moment,
-    /// Nothing goes wrong any more.
+    /// True if faults no longer occur.
     pub(super) calm: bool,
     pub(super) events: Events,
-    /// The last one is the one that clients ask.
+    /// The coordinators. Clients ask the last one.
     pub(super) coordinators: Vec<Process>,
     pub(super) workers: Vec<Node>,
     pub(super) store: SimulatedStore,
     pub(super) client: Client,
     pub(super) checks: Checks,
-    /// What workers may offer: everything, and less.
+    /// The action sets of workers: everything, and less.
     pub(super) offers: [Arc<ActionSet>; 2],
-    /// Nothing can be sent.
+    /// True if the broker cannot be reached.
     pub(super) broker_down: bool,
     pub(super) report: Report,
     tell: Option<Tell>,
@@ -161,7 +162,7 @@ impl World {
         self.events.push(at, Event::To(host, life, happening));
     }
 
-    /// Mixes something that happened into the trace.
+    /// Mixes an event into the trace.
     pub(super) fn trace(&mut self, what: u64, detail: u64) {
         let mixed = self.report.trace ^ self.now ^ what.rotate_left(48) ^ detail.rotate_left(24);
         let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -172,7 +173,7 @@ impl World {
         *self.report.faults.entry(fault).or_default() += 1;
     }
 
-    /// Tells what happens, if somebody listens.
+    /// Passes a line to the listener, if there is one.
     pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
         if let Some(tell) = &mut self.tell {
             let now = Duration::from_micros(self.now).as_secs_f64();

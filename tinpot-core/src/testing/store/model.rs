@@ -283,8 +283,7 @@ pub async fn random_work_agrees_with_the_memory_store<R: Reopen>(store: OpenStor
         }
     }
     // The work was worth something.
-    let mut options = ListOptions::default();
-    options.limit = ListOptions::LIMIT_MAX;
+    let options = ListOptions::default().limit(ListOptions::LIMIT_MAX);
     let all = pair.memory.executions(&options).await.expect("a list");
     let ended = all.iter().filter(|execution| execution.status.is_terminal()).count();
     let lines: u64 = all.iter().map(|execution| execution.log_lines()).sum();

@@ -279,7 +279,7 @@ pub async fn a_waiting_execution_is_finished_without_a_fence(store: impl Store) 
     assert_eq!(status(&store, new.id).await, Some(Status::Cancelled));
 }
 
-/// Reading what is not there is no error; changing it is.
+/// Reading an unknown execution is no error; changing one is.
 pub async fn reads_of_unknown_executions_are_empty(store: impl Store) {
     let store = open(store).await;
     let id = ExecutionId::from_u128(9);

@@ -1,6 +1,5 @@
 //! One lane: the state that senders and listeners share with the task that keeps it connected.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,15 +8,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
-use uuid::Uuid;
 
+use super::Settings;
 use super::subscriptions::Subscriptions;
-use super::writer::{Ending, Writer};
-use super::{Connect, Settings};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::transport::backoff::ReconnectBackoff;
 use crate::transport::lane_links::LaneLinks;
 use crate::transport::listener_queue::{ListenerStream, listener_queue};
 
@@ -29,10 +24,6 @@ const SMALL_FRAME_BYTES: usize = 16 * 1024;
 const LARGE_FRAMES_BYTES: usize = 64 * 1024 * 1024;
 /// The time that one attempt to connect may take.
 pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-/// The time after which a connection counts as a good one, and the next outage begins with short
-/// pauses again. Otherwise a broker that accepts and closes connections would see twenty a second.
-const STEADY: Duration = Duration::from_secs(2);
-
 /// A frame that waits to be written.
 #[derive(Debug)]
 pub(super) struct Queued {
@@ -53,9 +44,9 @@ pub(super) struct Pulse {
 
 #[derive(Debug)]
 pub(super) struct LaneState {
-    lane: Lane,
+    pub(super) lane: Lane,
     /// Namespace and lane: the beginning of every topic.
-    prefix: String,
+    pub(super) prefix: String,
     pub(super) settings: Settings,
     links: Arc<LaneLinks>,
     /// The queue of the writer; there while the lane is up.
@@ -182,7 +173,7 @@ impl LaneState {
         receiver
     }
 
-    fn disconnected(&self, reason: String) {
+    pub(super) fn disconnected(&self, reason: String) {
         *self.queue() = None;
         self.subscriptions().disconnected();
         self.links.down(self.lane, reason);
@@ -195,7 +186,7 @@ impl LaneState {
     }
 
     /// Passes incoming frames on until the connection breaks, and returns why.
-    async fn read(
+    pub(super) async fn read(
         &self,
         mut frames: BoxStream<'static, Result<(String, Bytes)>>,
         echo_topic: &str,
@@ -215,71 +206,6 @@ impl LaneState {
                 self.subscriptions().confirm(number);
                 pulse.echoed.send_replace(number);
             }
-        }
-    }
-
-    /// Serves one connection until it breaks or the transport closes.
-    async fn serve<C: Connect>(&self, connect: &C, closing: &mut watch::Receiver<bool>) -> Ending {
-        let connected = tokio::select! {
-            connected = timeout(CONNECT_PATIENCE, connect.connect(self.lane)) => connected,
-            () = closed_by(closing) => return Ending::Closed,
-        };
-        let connection = match connected {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Ending::failed(format!("cannot connect: {error}")),
-            Err(_) => {
-                let reason = format!("cannot connect: no answer within {CONNECT_PATIENCE:?}");
-                return Ending::failed(reason);
-            }
-        };
-        // A new one for every connection: an echo of an earlier one must not confirm anything.
-        let echo_topic = format!("{}/echo/{}", self.prefix, Uuid::new_v4().simple());
-        let pulse = Pulse { received: AtomicU64::new(0), echoed: watch::Sender::new(0) };
-        self.subscriptions().connected();
-        let mut writer = Writer::new(self, connection.commands, &echo_topic, &pulse);
-        let reading = pin!(self.read(connection.frames, &echo_topic, &pulse));
-        let ending = {
-            // Side by side in one task: a write that waits must not keep frames from being read,
-            // or two sides that write to each other would wait for ever.
-            let writing = pin!(writer.run(closing));
-            tokio::select! {
-                reason = reading => Ending::failed(reason),
-                ending = writing => ending,
-            }
-        };
-        match ending {
-            Ending::Failed { reason, .. } => Ending::Failed { reason, was_up: writer.was_up() },
-            Ending::Closed => Ending::Closed,
-        }
-    }
-}
-
-/// Keeps a lane connected until the transport closes.
-pub(super) async fn keep_connected<C: Connect>(
-    connect: Arc<C>,
-    state: Arc<LaneState>,
-    mut closing: watch::Receiver<bool>,
-) {
-    let lane = state.lane;
-    let mut backoff = ReconnectBackoff::new();
-    let mut reported = false;
-    loop {
-        let start = Instant::now();
-        let ending = state.serve(&*connect, &mut closing).await;
-        let Ending::Failed { reason, was_up } = ending else { return };
-        if was_up || !reported {
-            tracing::warn!(?lane, reason, "the link is down; reconnecting");
-        } else {
-            tracing::debug!(?lane, reason, "the link is still down");
-        }
-        reported = true;
-        state.disconnected(reason);
-        if was_up && start.elapsed() > STEADY {
-            backoff.reset();
-        }
-        tokio::select! {
-            () = sleep(backoff.pause()) => {}
-            () = closed_by(&mut closing) => return,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What must be true of calls: one child per call, none without its caller, no wait in a slot.
+//! Invariants of calls: one child per call, no child without its caller, no slot held by a wait.
 
 use super::{Checks, place};
 use crate::model::execution::{Execution, Parent};
@@ -10,17 +10,17 @@ use crate::protocol::{CallState, Called};
 use crate::testing::simulation::store::SimulatedStore;
 use crate::testing::simulation::world::{Checked, World, broken};
 
-/// A child that has to end because its caller has, or was cancelled.
+/// A child that has to end because its caller ended or was cancelled.
 #[derive(Debug)]
 pub(super) struct Ending {
     child: ExecutionId,
     since: Timestamp,
-    /// If true, its caller waited for it: then it ends whatever happens to the coordinator.
+    /// True if its caller waited for it: it then ends even if the coordinator crashes.
     awaited: bool,
 }
 
 impl Checks {
-    /// A caller is told what has become of a call: of each call one thing, which is committed.
+    /// Checks the answer to a call: it is always the same, and it is committed.
     pub(super) fn told_caller(&mut self, called: &Called, store: &SimulatedStore) -> Checked {
         if called.epoch.instance != store.instance() {
             return Ok(());
@@ -44,14 +44,15 @@ impl Checks {
         match outcome {
             Some(outcome) if execution.outcome.as_ref() != Some(outcome) => {
                 let stored = &execution.outcome;
-                let what = format!("{child} is told to have ended {outcome:?}, stored: {stored:?}");
+                let what =
+                    format!("{child} is reported to have ended {outcome:?}, stored: {stored:?}");
                 broken("call", what)
             }
             _ => Ok(()),
         }
     }
 
-    /// A child is accepted.
+    /// Checks that a child may be accepted.
     pub(super) fn accepts_child(
         &mut self,
         child: &Execution,
@@ -74,7 +75,7 @@ impl Checks {
         Ok(())
     }
 
-    /// An attempt at a child is granted: its caller must not have ended.
+    /// Checks that a caller has not ended when an attempt at its child is granted.
     pub(super) fn grants_child(
         &self,
         child: &Execution,
@@ -97,7 +98,7 @@ impl Checks {
             self.tracks.get(place(parent.execution)).is_some_and(|track| track.cancelled);
         let live = caller.and_then(|caller| caller.live_attempt());
         let waited_by = |fence| live.is_none_or(|live| live.fence != fence);
-        // It may have been found by its key and waited for by another attempt of its parent.
+        // Another attempt of its parent may have found it by its key and waited for it.
         cancelled || waited_by(parent.fence)
     }
 
@@ -130,13 +131,13 @@ impl Checks {
         Ok(())
     }
 
-    /// A new coordinator does not know which children its predecessor was about to cancel, except
+    /// Forgets the children that a predecessor was about to cancel: a new coordinator knows only
     /// those that were waited for.
     pub(super) fn forget_cascades(&mut self) {
         self.ending.retain(|ending| ending.awaited);
     }
 
-    /// What had to end with its caller has ended, or was asked to.
+    /// Checks that the children of ended callers have ended or were asked to.
     fn children_end(&mut self, wall: Timestamp, patience: u64, store: &SimulatedStore) -> Checked {
         let mut late = None;
         self.ending.retain(|ending| {
@@ -144,7 +145,8 @@ impl Checks {
             let ends = child.is_none_or(|child| {
                 child.status.is_terminal() || child.status == Status::Cancelling
             });
-            // What waits in the store only is not granted; it ends when it comes into memory.
+            // An execution that waits only in the store is not granted. It ends when it comes into
+            // memory.
             let waits = ending.awaited && child.is_some_and(|child| child.live_attempt().is_none());
             if !ends && !waits && ending.since.0 + patience <= wall.0 {
                 late = Some(ending.child);
@@ -159,7 +161,7 @@ impl Checks {
 }
 
 impl World {
-    /// No attempt waits for a slot while one that waits for a child has it.
+    /// Checks that no attempt waits for a slot while an attempt that waits for a child holds it.
     pub(in super::super) fn slots_are_used(&self, index: usize) -> Checked {
         let node = &self.workers[index];
         let (waiting, slots) = (node.machine.waiting(), node.machine.slots());
@@ -171,7 +173,7 @@ impl World {
         Ok(())
     }
 
-    /// A coordinator rests.
+    /// Checks the children of ended callers when a coordinator rests.
     pub(super) fn callers_end(&mut self, wall: u64, at_work: std::time::Duration) -> Checked {
         let patience = self.plan.slow_commit * 4 + std::time::Duration::from_secs(2);
         if at_work <= patience || self.store.full {

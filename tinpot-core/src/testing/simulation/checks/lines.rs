@@ -1,4 +1,5 @@
-//! I8: the stored log of an attempt is a prefix of what it wrote, without a gap; if that is not all, it says so.
+//! I8: the stored log of an attempt is a prefix of what it wrote, without a gap. If lines are
+//! missing at the end, the log says so.
 
 use super::{Checks, record};
 use crate::model::fence::Fence;
@@ -10,7 +11,7 @@ use crate::testing::simulation::worker::line;
 use crate::testing::simulation::world::{Checked, broken};
 
 impl Checks {
-    /// Lines were stored.
+    /// Checks lines that were stored.
     pub(in super::super) fn appended(
         &mut self,
         batch: &LogBatch,
@@ -46,7 +47,7 @@ impl Checks {
         Ok(())
     }
 
-    /// A worker is told that its lines up to this one are kept.
+    /// Checks that the store has the lines that a coordinator acknowledges to a worker.
     pub(in super::super) fn log_acknowledged(
         &self,
         fence: Fence,
@@ -67,7 +68,7 @@ impl Checks {
         }
     }
 
-    /// At the end: what is not there is marked.
+    /// Checks at the end that every incomplete log is marked.
     pub(in super::super) fn logs_are_whole(&self, store: &SimulatedStore) -> Checked {
         for execution in store.all() {
             for number in &execution.attempts {
@@ -89,7 +90,7 @@ impl Checks {
         Ok(())
     }
 
-    /// The store was put back, with its log lines.
+    /// Takes over the log lines of a restored store.
     pub(super) fn lines_put_back(&mut self, store: &SimulatedStore) {
         for (fence, attempt) in &mut self.attempts {
             (attempt.stored, attempt.marked) = (0, false);

@@ -1,4 +1,4 @@
-//! What must be true of the world whenever a coordinator rests, and at the end.
+//! Invariants that hold whenever a coordinator rests, and at the end.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::model::id::WorkerId;
 use crate::testing::simulation::clock::Moment;
 use crate::testing::simulation::world::{Checked, World, broken};
 
-/// Every so many rests the counts of the machine's queues are held against the store.
+/// The number of rests between two comparisons of the machine's queue counts with the store.
 const COUNTED: u64 = 16;
 
 impl World {
@@ -17,11 +17,11 @@ impl World {
             && self.coordinators.iter().all(|process| !process.up || process.open_logs().is_empty())
     }
 
-    /// A worker gets an attempt: it may be dead, but then it has not been for long.
+    /// Checks that the worker of a grant is alive, or has died only recently.
     pub(in super::super) fn granted_to_the_living(&self, worker: &WorkerId) -> Checked {
         let Some(death) = self.checks.death(worker) else { return Ok(()) };
         let plan = &self.plan;
-        // It was heard at most so long after its death, was given so long, and the coordinator may have been stopped meanwhile.
+        // The bound is the delay of its last message, its lease, and a pause of the coordinator.
         let heard = plan.slow + plan.slow_commit * 2 + Duration::from_secs(1);
         let lease = plan.config.coordinator_lease;
         let longest = heard + lease * 5 / 4 + lease * 2;
@@ -32,7 +32,8 @@ impl World {
         Ok(())
     }
 
-    /// A coordinator has nothing to do: what is due is done, and the machine counts what the store has.
+    /// Checks a coordinator that has nothing to do: nothing is overdue, and the machine's counts
+    /// match the store.
     pub(in super::super) fn rests(&mut self, index: usize) -> Checked {
         if index + 1 < self.coordinators.len() {
             return Ok(());
@@ -51,7 +52,8 @@ impl World {
             return broken("delay", format!("{id} could start since {late:?}, and is not ready"));
         }
         let interval = self.plan.config.beat_interval;
-        // One that is put out of memory right when it expires waits for the next look into the store, and for a commit or two.
+        // An execution that leaves memory just before it expires waits for the next look into the
+        // store, and for a commit or two.
         let sweep = (interval * 2 + self.plan.slow_commit * 2).as_micros() as Moment;
         if let Some((at, id)) = waiting.first_expiring()
             && at.max(self.checks.queued(id)).0 + sweep <= wall
@@ -68,7 +70,7 @@ impl World {
         }
     }
 
-    /// The machine's queues are as long as those of the store.
+    /// Checks that the machine's queues are as long as those of the store.
     fn counts(&self, index: usize) -> Checked {
         let (mut ready, mut delayed) = (0, 0);
         for queue in self.coordinators[index].machine().queues() {
@@ -87,7 +89,7 @@ impl World {
         Ok(())
     }
 
-    /// What can be said only at the end.
+    /// Runs the checks that are possible only at the end.
     pub(in super::super) fn last_checks(&mut self) -> Checked {
         for id in &self.client.accepted {
             let Some(execution) = self.store.execution(*id) else {

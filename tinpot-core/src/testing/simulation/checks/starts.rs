@@ -1,4 +1,4 @@
-//! What must be true when an attempt starts.
+//! Invariants of the start and the end of attempts.
 
 use super::{Checks, place};
 use crate::model::fence::Fence;
@@ -8,7 +8,7 @@ use crate::testing::simulation::store::SimulatedStore;
 use crate::testing::simulation::world::{Checked, broken};
 
 impl Checks {
-    /// A worker starts an attempt.
+    /// Checks that a worker may start an attempt.
     pub(in super::super) fn started(
         &mut self,
         worker: &WorkerId,
@@ -31,7 +31,7 @@ impl Checks {
             return broken("I3", format!("{fence} is started twice"));
         }
         let track = self.track(id)?;
-        // What an instance granted that was put back is not known to the present one.
+        // A restored store does not know the grants of its earlier instance.
         track.starts += u32::from(fence.epoch.instance == store.instance() || !track.put_back);
         if track.retry.is_never() && track.starts > 1 {
             return broken("I3", format!("{id} may be started once, and is started again"));
@@ -53,7 +53,7 @@ impl Checks {
         Ok(())
     }
 
-    /// Nothing of an attempt is alive any more.
+    /// Notes that nothing of an attempt is alive any more.
     pub(in super::super) fn ended(&mut self, id: ExecutionId, fence: Fence) {
         if let Some(track) = self.tracks.get_mut(place(id)) {
             track.alive.retain(|alive| *alive != fence);

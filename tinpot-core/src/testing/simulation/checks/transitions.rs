@@ -1,4 +1,4 @@
-//! What must be true of what is committed.
+//! Invariants of transitions.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::testing::simulation::store::SimulatedStore;
 use crate::testing::simulation::world::{Checked, broken};
 
 impl Checks {
-    /// The coordinator has decided this at `wall`: I10, the schedule is the pure function of policy, execution and attempt. And nothing starts
-    /// after it has expired.
+    /// Checks a decision of the coordinator at `wall`. I10: the schedule is a pure function of
+    /// policy, execution and attempt. Also, nothing starts after it has expired.
     pub(in super::super) fn decided(&self, transition: &Transition, wall: Timestamp) -> Checked {
         if let Transition::Grant { execution, .. } = transition
             && let Some(track) = self.tracks.get(place(*execution))
@@ -40,7 +40,7 @@ impl Checks {
         Ok(())
     }
 
-    /// This is about to be committed; the store is as it was before.
+    /// Checks a transition that is about to be committed, on the store as it was before.
     pub(in super::super) fn commits(
         &mut self,
         transition: &Transition,
@@ -157,7 +157,7 @@ impl Checks {
         }
     }
 
-    /// What is recorded of an attempt is what its worker said.
+    /// Checks that the recorded outcome of an attempt is the one that its worker reported.
     fn true_outcome(&self, fence: crate::model::fence::Fence, outcome: &Outcome) -> Checked {
         let reported = self.attempts.get(&fence).and_then(|attempt| attempt.reported.as_ref());
         match outcome {
@@ -170,7 +170,7 @@ impl Checks {
         }
     }
 
-    /// An execution ends with an attempt, and is not tried again.
+    /// Checks the end of an execution whose attempt is not retried.
     fn ends_for_good(
         &mut self,
         execution: &Execution,
@@ -178,7 +178,7 @@ impl Checks {
         store: &SimulatedStore,
     ) -> Checked {
         let id = execution.id;
-        // A cancel that passed from its caller to it was committed before.
+        // A cancel that its caller passed on was committed before.
         let with_caller = self.may_end_with_caller(execution, store);
         let cancelling = execution.status == crate::Status::Cancelling;
         let track = self.track(id)?;
@@ -190,7 +190,9 @@ impl Checks {
         match outcome {
             Outcome::Succeeded(_) => Ok(()),
             Outcome::Cancelled if track.cancel_asked || with_caller => Ok(()),
-            Outcome::Cancelled => broken("I9", format!("{id} is cancelled, and nobody asked")),
+            Outcome::Cancelled => {
+                broken("I9", format!("{id} is cancelled, but no cancel was asked for"))
+            }
             outcome if outcome.is_poisoned() && !poisoned => {
                 broken("I10", format!("{id} is not poisoned: {} lost", track.lost))
             }
@@ -205,7 +207,7 @@ impl Checks {
         }
     }
 
-    /// An execution ends while it waits.
+    /// Checks the end of an execution that still waits.
     fn ends_waiting(
         &mut self,
         execution: &Execution,
@@ -218,7 +220,7 @@ impl Checks {
             let with_caller = self.may_end_with_caller(execution, store);
             return match self.track(id)?.cancel_asked || with_caller {
                 true => Ok(()),
-                false => broken("I9", format!("{id} is cancelled, and nobody asked")),
+                false => broken("I9", format!("{id} is cancelled, but no cancel was asked for")),
             };
         }
         if *outcome == Outcome::expired() && execution.expires_at.is_some_and(|at| at <= wall) {
@@ -228,7 +230,8 @@ impl Checks {
     }
 }
 
-/// The schedule as `protocol.md` has it, written down a second time: what the policy computes is held against this.
+/// Returns the delay that `protocol.md` prescribes. It is a second implementation, to check that of
+/// the policy.
 fn delay(policy: &RetryPolicy, execution: ExecutionId, attempt: u32) -> Duration {
     fn mix(mut z: u64) -> u64 {
         z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);

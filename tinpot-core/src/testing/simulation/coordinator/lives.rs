@@ -14,7 +14,7 @@ use crate::testing::simulation::events::{Event, Happening, Host};
 use crate::testing::simulation::trouble::Repair;
 use crate::testing::simulation::world::{Checked, World};
 
-/// What wall clocks show at the beginning.
+/// The time that wall clocks show at the beginning.
 const BEGINNING: u64 = 1_700_000_000_000_000;
 
 impl World {
@@ -90,7 +90,7 @@ impl World {
         self.turn(index)
     }
 
-    /// The process is gone, and with it whatever it had not synced and sent.
+    /// Ends the process. It loses everything that it had not synced or sent.
     pub(in super::super) fn crash_coordinator(&mut self, index: usize) -> Checked {
         let process = &mut self.coordinators[index];
         if !std::mem::take(&mut process.up) {
@@ -98,7 +98,7 @@ impl World {
         }
         self.count("coordinator crash");
         self.tell(|| format!("c{index} crashes"));
-        // The power goes before what is being written is synced, or right after.
+        // The power fails before the current write is synced, or right after.
         if self.coordinators[index].committing.is_some()
             && !self.store.full
             && self.random.chance(0.5)
@@ -125,7 +125,7 @@ impl World {
         Ok(())
     }
 
-    /// The process is stopped: its clocks go on.
+    /// Pauses the process. Its clocks go on.
     pub(in super::super) fn pause_coordinator(&mut self, index: usize, longest: Duration) {
         let process = &mut self.coordinators[index];
         if !process.up || process.paused.is_some() {

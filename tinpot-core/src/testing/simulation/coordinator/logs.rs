@@ -1,4 +1,4 @@
-//! What the log pipeline of a coordinator does, in simulated time.
+//! The log pipeline of a coordinator, in simulated time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::testing::simulation::clock::{Moment, NEVER};
 use crate::testing::simulation::events::{Event, Happening, Host};
 use crate::testing::simulation::world::{Checked, World, broken};
 
-/// As in the pipeline.
+/// The same bound as in the pipeline.
 const TURN_FRAMES: usize = 16;
 const APPEND_RETRY: Duration = Duration::from_millis(500);
 
@@ -21,7 +21,7 @@ pub(in super::super) struct Pipeline {
     pub(super) inbox: VecDeque<Frame>,
     pub(super) ends: VecDeque<LogEnd>,
     pub(super) intake: LogIntake,
-    /// It waits for the store.
+    /// True if it waits for the store.
     pub(super) appending: bool,
     wake: Moment,
 }
@@ -39,7 +39,7 @@ impl Pipeline {
 }
 
 impl World {
-    /// One round of the log pipeline, unless it waits for the store.
+    /// Runs one turn of the log pipeline, unless it waits for the store.
     pub(in super::super) fn log_turn(&mut self, index: usize) -> Checked {
         let wall = self.wall(index);
         let process = &mut self.coordinators[index];
@@ -87,7 +87,7 @@ impl World {
         Ok(())
     }
 
-    /// The store has an answer.
+    /// Handles the store's answer to an append.
     pub(super) fn appended(&mut self, index: usize) -> Checked {
         let crash = self.plan.crash_at_commit;
         if self.random.chance(crash) {
@@ -108,7 +108,7 @@ impl World {
         self.tell_of_logs(index)
     }
 
-    /// What was taken is in the store from now on, whatever happens.
+    /// Appends the lines taken in, so that they survive a crash.
     pub(super) fn append(&mut self, index: usize) -> Checked {
         let life = self.coordinators[index].machine().epoch();
         for place in 0..self.coordinators[index].logs.intake.batches().len() {
@@ -130,7 +130,7 @@ impl World {
         Ok(())
     }
 
-    /// Everything that was taken is stored: logs may end, and workers are told.
+    /// Acknowledges the stored lines to workers and lets complete logs end.
     fn tell_of_logs(&mut self, index: usize) -> Checked {
         let logs = &mut self.coordinators[index].logs;
         logs.intake.stored();

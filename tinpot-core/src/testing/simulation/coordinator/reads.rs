@@ -12,13 +12,13 @@ use crate::protocol::{PendingCall, Read};
 use crate::testing::simulation::events::{Event, Happening, Host};
 use crate::testing::simulation::world::{Checked, World};
 
-/// The longest time that a read takes, unless it is slow.
+/// The longest time that a fast read takes.
 const QUICK: Duration = Duration::from_millis(2);
-/// More than the parameters of any simulated call.
+/// A size above the parameters of any simulated call.
 const MAX_PARAMETERS_BYTES: usize = 1024;
 
 impl World {
-    /// Starts a read: what is committed from now on may be missed by it.
+    /// Starts a read. It may miss what is committed from now on.
     pub(super) fn begin_read(&mut self, index: usize, read: Read) {
         let longest = match self.random.chance(self.plan.slow_commit_chance) {
             true => self.plan.slow_commit,
@@ -30,7 +30,7 @@ impl World {
         self.after(after, Event::To(Host::Coordinator(index), life, happening));
     }
 
-    /// Reads what the store has now.
+    /// Performs a read on the present state of the store.
     pub(super) fn read(&mut self, index: usize, read: Read, commits: u64) -> Checked {
         let answer = match read {
             Read::Call(call) => {
@@ -63,7 +63,7 @@ impl World {
         let mut execution = match prepared {
             Ok(execution) => execution,
             Err(error) => {
-                // Its id has a place in the checks.
+                // The checks index their records by id.
                 self.checks.submitted(&Execution::new(id, "refused", Json::empty_object()));
                 return Err(error);
             }
@@ -73,7 +73,7 @@ impl World {
         Ok(CallFound { execution, earlier })
     }
 
-    /// Returns an id above all that were made before, with a place of its own in the checks.
+    /// Returns an id above all earlier ones, with an index of its own in the checks.
     pub(in super::super) fn new_id(&mut self) -> ExecutionId {
         self.client.ids += 1;
         let number = u128::from(self.client.ids) << 64 | u128::from(self.random.number());

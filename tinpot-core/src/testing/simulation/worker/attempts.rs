@@ -1,4 +1,4 @@
-//! What runs on a worker.
+//! The attempts of a worker.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ use crate::testing::simulation::world::{Checked, World};
 pub(super) struct Running {
     pub(super) fence: Fence,
     pub(super) execution: ExecutionId,
-    /// It does not listen to the request to end.
+    /// True if it ignores the request to stop.
     pub(super) stubborn: bool,
     pub(super) ends: Moment,
     pub(super) outcome: Outcome,
-    /// The calls that it makes, if it does.
+    /// The calls that it makes, if any.
     pub(super) script: Option<Script>,
-    /// It was asked to end.
+    /// True if it was asked to stop.
     pub(super) asked: bool,
-    /// It ends by being killed.
+    /// True if a kill ends it.
     killed: bool,
 }
 
@@ -108,7 +108,7 @@ impl World {
             true => self.now + self.random.duration(stop.grace / 4).as_micros() as Moment,
             false => clock.moment(clock.tick(self.now) + stop.grace),
         };
-        // Now and then it is done in spite of it.
+        // Sometimes it succeeds nevertheless.
         let done = stop.reason == StopReason::Cancelled && self.random.chance(0.1);
         running.asked = true;
         if at < running.ends {
@@ -121,7 +121,8 @@ impl World {
         }
     }
 
-    /// What was stopped with its worker goes on, and what was to be killed meanwhile is killed now.
+    /// Resumes the attempts that paused with their worker, and performs the kills that fell due
+    /// meanwhile.
     pub(super) fn wake_attempts(&mut self, index: usize, slept: u64, all: bool) {
         let node = &mut self.workers[index];
         let life = node.life;
@@ -146,7 +147,8 @@ impl World {
         let due = |running: &Running| running.fence == fence && running.ends == self.now;
         let Some(place) = node.running.iter().position(due) else { return self.reap(index, fence) };
         if let Some(pause) = &mut node.paused {
-            // Whoever is stopped neither ends nor kills; what has ended on its own is noticed later.
+            // A paused attempt does not end, and a paused worker does not kill. The worker notices
+            // later what has ended by itself.
             if pause.all || node.running[place].killed {
                 return Ok(());
             }
@@ -158,7 +160,7 @@ impl World {
         self.finish(index, place)
     }
 
-    /// An attempt that ended while its worker was stopped.
+    /// Handles an attempt that ended while its worker was paused.
     fn reap(&mut self, index: usize, fence: Fence) -> Checked {
         let node = &self.workers[index];
         let over = |running: &Running| running.fence == fence && running.ends < self.now;

@@ -1,4 +1,4 @@
-//! Attempts that call other actions, and wait for them or do not.
+//! Attempts that call other actions, and may wait for them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::testing::simulation::clock::Moment;
 use crate::testing::simulation::events::{Happening, Host};
 use crate::testing::simulation::world::{Checked, World};
 
-/// Keys by which attempts of different executions ask for one and the same execution.
+/// The number of keys that attempts of different executions share to ask for the same execution.
 const SHARED_KEYS: u64 = 6;
 
 /// A call that an attempt is going to make.
@@ -26,13 +26,13 @@ struct PlannedCall {
     wait: bool,
 }
 
-/// What an attempt does instead of just taking its time: calls, in steps of one or more at once.
+/// The calls of an attempt, in steps of one or more at once.
 #[derive(Debug)]
 pub(super) struct Script {
     steps: VecDeque<Vec<PlannedCall>>,
     /// The calls of the present step without their last answer.
     open: BTreeMap<CallId, bool>,
-    /// If true, the attempt fails when one of its calls is refused or one of its children does not
+    /// True if the attempt fails when one of its calls is refused or one of its children does not
     /// succeed.
     strict: bool,
 }
@@ -54,7 +54,7 @@ impl Script {
             match random.below(5) {
                 // One after the other.
                 0 => steps.push_back(vec![call(random, true)]),
-                // Several at once, some of which are not waited for.
+                // Several at once, and it does not wait for all of them.
                 1 | 2 => {
                     let calls = (0..1 + random.below(3)).map(|_| {
                         let wait = random.chance(0.8);
@@ -62,7 +62,7 @@ impl Script {
                     });
                     steps.push_back(calls.collect());
                 }
-                // Submitted first and waited for later; a retry may find the child of the attempt
+                // It submits first and waits later. A retry may find the child of the attempt
                 // before it, or of another execution.
                 3 => {
                     let key = match random.below(4) {
@@ -84,7 +84,7 @@ impl Script {
     }
 }
 
-/// Options of a call.
+/// Draws the options of a call.
 fn options(random: &mut Random) -> SubmitOptions {
     let mut options = SubmitOptions::new();
     if random.chance(0.2) {
@@ -110,7 +110,7 @@ fn options(random: &mut Random) -> SubmitOptions {
 }
 
 impl World {
-    /// An attempt makes the calls of its next step, or ends.
+    /// Makes the calls of an attempt's next step, or ends the attempt.
     pub(super) fn attempt_calls(&mut self, index: usize, fence: Fence) -> Checked {
         let node = &mut self.workers[index];
         let running = node.running.iter_mut().find(|running| running.fence == fence);
@@ -142,7 +142,7 @@ impl World {
         self.slots_are_used(index)
     }
 
-    /// An attempt learns what has become of a call.
+    /// Handles the answer to a call of an attempt.
     pub(super) fn call_updated(&mut self, index: usize, id: CallId, state: &CallState) {
         self.tell(|| format!("w{index}: {id} is {state:?}"));
         let node = &mut self.workers[index];
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// The script of an attempt is over: it ends, whatever of its calls is still open.
+    /// Ends an attempt whose script is over, even if calls are still open.
     fn end_soon(&mut self, index: usize, fence: Fence, outcome: Option<Outcome>) -> Checked {
         let after = 1 + self.random.duration(Duration::from_millis(20)).as_micros() as Moment;
         let ends = self.now + after;

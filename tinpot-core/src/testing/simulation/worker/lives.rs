@@ -1,4 +1,4 @@
-//! Starts and ends of workers, in order and not, and pauses.
+//! Starts, ends and pauses of workers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::testing::simulation::events::{Event, Happening, Host};
 use crate::testing::simulation::trouble::Repair;
 use crate::testing::simulation::world::{Checked, World};
 
-/// As in the control loop: how long kills and acknowledgements are waited for after the end of the patience, and log lines after that.
+/// As in the control loop: the time to wait for kills and acknowledgements after the patience ends,
+/// and then for log lines.
 const LAST_REPORTS: Duration = Duration::from_secs(5);
 
 impl World {
@@ -45,7 +46,7 @@ impl World {
             Err(_) => unreachable!("it is a good id"),
         };
         let name = format!("w{index}");
-        // Some serve one queue only; the others serve both.
+        // Some workers serve one queue, the others both.
         let queues = match index % 5 {
             3 => vec!["other".to_owned()],
             4 => vec!["default".to_owned()],
@@ -62,7 +63,7 @@ impl World {
         if self.workers[index].up {
             return Ok(());
         }
-        // Whoever starts it may know that the one before is dead.
+        // The operator who starts it may know that the process before it is dead.
         let earlier = self.workers[index].machine.id().clone();
         let clean_slate = if self.random.chance(0.5) { vec![earlier] } else { Vec::new() };
         let life = self.workers[index].life + 1;
@@ -90,7 +91,7 @@ impl World {
         self.work(index, |machine, now, out| machine.link_up(now, out))
     }
 
-    /// The process is gone, and with it everything that it started.
+    /// Ends the process and everything that it started.
     pub(in super::super) fn crash_worker(&mut self, index: usize) {
         if self.workers[index].up {
             self.count("worker crash");
@@ -99,7 +100,7 @@ impl World {
         }
     }
 
-    /// Nothing of the process is left; another one starts later.
+    /// Ends what is left of the process, and schedules the next start.
     pub(super) fn exit(&mut self, index: usize) {
         let node = &mut self.workers[index];
         node.up = false;
@@ -137,7 +138,7 @@ impl World {
         self.work(index, |machine, now, out| machine.drain(now, patience, out))
     }
 
-    /// What still runs is killed, and then the worker says goodbye.
+    /// Kills the attempts that still run, and says goodbye.
     pub(super) fn say_goodbye(&mut self, index: usize) -> Checked {
         let node = &mut self.workers[index];
         if std::mem::replace(&mut node.gone, true) {
@@ -156,7 +157,7 @@ impl World {
         Ok(())
     }
 
-    /// The process is stopped, or its whole machine is: clocks go on.
+    /// Pauses the process or its whole machine. Clocks go on.
     pub(in super::super) fn pause_worker(&mut self, index: usize) {
         let node = &mut self.workers[index];
         if !node.up || node.paused.is_some() || self.now < node.may_pause {
@@ -171,7 +172,7 @@ impl World {
         let life = node.life;
         node.paused = Some(Pause { since: self.now, all, later: Vec::new() });
         let after = self.random.duration(longest);
-        // Two pauses within one lease would be a longer one.
+        // Two pauses within one lease would add up to a longer one.
         node.may_pause = self.now + (after + lease * 3).as_micros() as Moment;
         self.count("worker pause");
         self.tell(|| format!("w{index} is stopped, with what it started: {all}"));
@@ -185,7 +186,7 @@ impl World {
         }
         let Some(pause) = node.paused.take() else { return Ok(()) };
         let slept = self.now - pause.since;
-        // A clock that stands still while its machine sleeps is out of bounds.
+        // A clock that stops while its machine sleeps is out of bounds.
         if pause.all && !self.plan.in_bounds() && self.random.chance(0.5) {
             node.clock.sleep(slept);
         }

@@ -1,4 +1,4 @@
-//! What the log pump of a worker does, in simulated time.
+//! The log pump of a worker, in simulated time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use crate::testing::simulation::clock::NEVER;
 use crate::testing::simulation::events::{Happening, Host};
 use crate::testing::simulation::world::{Checked, World};
 
-/// A small window, so that it is full now and then.
+/// A small window, so that it is sometimes full.
 const WINDOW_BYTES: usize = 600;
 
 /// The log of one attempt on its way.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) fence: Fence,
-    /// Lines written so far.
+    /// The number of the last line written so far.
     last_seq: u64,
     waiting: VecDeque<LogChunk>,
     sender: LogSender,
-    /// The attempt has ended.
+    /// True if the attempt has ended.
     finished: bool,
-    /// Nobody wants to read it.
+    /// True if the coordinator wants no more of it.
     abandoned: bool,
 }
 
@@ -42,7 +42,7 @@ impl Entry {
     }
 }
 
-/// The line with that number: what is stored is held against it.
+/// Returns the line with that number, to compare with the stored one.
 pub(in super::super) fn line(fence: Fence, seq: u64) -> String {
     format!("{fence}:{seq}")
 }
@@ -64,7 +64,7 @@ impl World {
         self.pump(index)
     }
 
-    /// The attempt writes no more; the number of its last line.
+    /// Ends the log of an attempt and returns the number of its last line.
     pub(super) fn end_of_lines(&mut self, index: usize, fence: Fence) -> u64 {
         let entries = &mut self.workers[index].entries;
         let Some(entry) = entries.iter_mut().find(|entry| entry.fence == fence) else { return 0 };
@@ -90,7 +90,7 @@ impl World {
         self.pump(index)
     }
 
-    /// Sends what may be sent.
+    /// Sends what the window allows.
     pub(super) fn pump(&mut self, index: usize) -> Checked {
         let interval = self.plan.config.resend_interval;
         let node = &mut self.workers[index];

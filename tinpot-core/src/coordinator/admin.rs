@@ -1,15 +1,15 @@
 //! Operators' requests: pausing queues and draining workers.
 
 use super::Coordinator;
-use super::control::Command;
+use super::command::Command;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::WorkerId;
 use crate::protocol::QueueInfo;
 
 impl Coordinator {
     /// Pauses a queue durably: it accepts executions, but grants no attempts until it is
-    /// [resumed](Self::resume_queue). Granted attempts go on; retries wait. Pausing a paused queue
-    /// changes nothing.
+    /// [resumed](Self::resume_queue). Granted attempts continue; retries wait. Pausing a paused
+    /// queue changes nothing.
     ///
     /// # Errors
     /// `NotFound` for an unknown queue, `StorageFull` if the store cannot write, `Closed` after the
@@ -26,8 +26,9 @@ impl Coordinator {
         self.set_paused(queue, false).await
     }
 
-    /// Drains a worker: it receives no new attempts, and its program is asked to end, which it learns
-    /// from [`Worker::drain_requested`](crate::Worker::drain_requested). Its attempts go on.
+    /// Drains a worker: it receives no new attempts, and its program is asked to end, which it
+    /// learns from [`Worker::drain_requested`](crate::Worker::drain_requested). Its attempts
+    /// continue.
     ///
     /// # Errors
     /// `NotFound` if there is no such live worker, `Closed` after the shutdown.
@@ -42,7 +43,7 @@ impl Coordinator {
         let view = queues.into_iter().find(|view| *view.name == *queue);
         // The queue may have been known only because it was paused.
         view.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("nothing is known of queue {queue:?} any more"))
+            Error::new(ErrorKind::NotFound, format!("queue {queue:?} not found any more"))
         })
     }
 }

@@ -1,4 +1,5 @@
-//! What attempts have said beside their lines: steps, children, artifacts, summaries; read from the log, where all of that stands in order.
+//! The events in the logs of attempts: steps, children, artifacts and summaries, in the order of
+//! the log.
 
 use std::sync::Arc;
 
@@ -9,22 +10,23 @@ use crate::model::error::Result;
 use crate::model::id::ExecutionId;
 use crate::model::log::{Artifact, LogChunk, LogEvent, Stream};
 
-/// What is read from the store at once.
+/// The size of one read from the store.
 const READ_BYTES: usize = 1024 * 1024;
 
 impl Coordinator {
-    /// Every event in the log of an execution, in order. Ends where the log does now.
+    /// Returns every event in the log of an execution, in order. The stream ends at the present end
+    /// of the log.
     pub fn log_events(&self, id: ExecutionId) -> BoxStream<'static, Result<LogEvent>> {
         let events = |chunk: Arc<LogChunk>| {
             let is_event = chunk.stream == Stream::Event;
             let lines = if is_event { chunk.lines.clone() } else { Vec::new() };
-            // What a newer program has written may not be known here.
+            // A newer program may have written lines that are not known here.
             stream::iter(lines).filter_map(|line| async move { serde_json::from_str(&line).ok() })
         };
         self.chunks(id).map_ok(move |chunk| events(chunk).map(Ok)).try_flatten().boxed()
     }
 
-    /// The bytes of an artifact, in base64 and in pieces.
+    /// Returns the bytes of an artifact, in base64 and in pieces.
     pub fn artifact_pieces(
         &self,
         id: ExecutionId,

@@ -1,4 +1,4 @@
-//! The queues as people see them: what waits, since when, and why.
+//! The state of the queues, for people: waiting executions, their age, and the reason for the wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,38 +8,40 @@ use super::{Catalogue, CoordinatorMachine};
 use crate::model::id::ExecutionId;
 use crate::model::time::Timestamp;
 
-/// Actions that a reason names; of the others it says how many there are.
+/// The number of actions that a reason names. The others are counted.
 const NAMED: usize = 3;
 
-/// How many executions wait in a queue, and how many of them a live worker could run.
+/// The state of a queue: its executions, its workers, and why executions wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueInfo {
-    /// The name.
+    /// The name of the queue.
     pub name: Arc<str>,
-    /// Executions that wait for a worker.
+    /// The number of executions that wait for a worker.
     pub waiting: usize,
-    /// Executions whose attempt is with a worker.
+    /// The number of executions whose attempt is granted to a worker.
     pub granted: usize,
-    /// Executions that wait for their time: a delay, or their next attempt.
+    /// The number of executions that wait for a delay or for their next attempt.
     pub delayed: usize,
-    /// Live workers that serve it.
+    /// The number of live workers that serve the queue.
     pub workers: usize,
-    /// Since when it is paused, if it is.
+    /// The time at which the queue was paused, if it is.
     pub paused_at: Option<Timestamp>,
-    /// When the oldest of those that wait was accepted, as far as they are in memory: the first ones of each action are.
+    /// The time of acceptance of the oldest waiting execution in memory. The first ones of each
+    /// action are in memory.
     pub oldest_accepted_at: Option<Timestamp>,
-    /// Why what waits does so, in words; `None` when nothing waits.
+    /// The reason why executions wait; `None` if none wait.
     pub reason: Option<String>,
 }
 
 impl CoordinatorMachine {
-    /// The catalogue.
+    /// Returns the catalogue.
     pub fn catalogue(&self) -> &Catalogue {
         self.actions.entries()
     }
 
-    /// The queues of which something is known: executions wait or run there, a worker names them, or an action does, or they are paused.
+    /// Returns the known queues. A queue is known if an execution, a worker or an action names it,
+    /// or if it is paused.
     pub fn queues(&self) -> Vec<QueueInfo> {
         let waiting = self.waiting_in();
         let mut granted = BTreeMap::<&Arc<str>, usize>::new();
@@ -85,7 +87,8 @@ impl CoordinatorMachine {
         names
     }
 
-    /// The oldest execution in memory that waits in each queue. Ids are in the order of acceptance.
+    /// Returns the oldest execution in memory that waits in each queue. Ids are in the order of
+    /// acceptance.
     fn oldest_in(&self) -> BTreeMap<&Arc<str>, ExecutionId> {
         let mut oldest = BTreeMap::<&Arc<str>, ExecutionId>::new();
         let mut note = |queue, id: ExecutionId| {
@@ -111,9 +114,7 @@ impl CoordinatorMachine {
             return Some("the queue is paused".to_owned());
         }
         if waiting == 0 {
-            return Some(
-                "what waits has to wait for its time: a delay, or the next attempt".to_owned(),
-            );
+            return Some("all waiting executions are delayed or wait for a retry".to_owned());
         }
         let serving: Vec<&WorkerEntry> = self
             .workers
@@ -136,13 +137,13 @@ impl CoordinatorMachine {
         };
         let ends = |worker: &WorkerEntry| worker.draining || worker.slots == 0;
         let reason = if able().all(|worker| ends(worker)) {
-            "the workers that could run it are about to end: they take nothing new"
+            "all matching workers are draining"
         } else if able().all(|worker| ends(worker) || worker.silent) {
-            "the workers that could run it have missed their heartbeats"
+            "all matching workers have missed heartbeats"
         } else if able().all(|worker| ends(worker) || worker.silent || worker.beat == 0) {
-            "the workers that could run it have only just said hello"
+            "all matching workers are still connecting"
         } else {
-            "every slot of the workers that could run it is taken"
+            "all matching worker slots are busy"
         };
         Some(reason.to_owned())
     }

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-/// Parameters that one window keeps, in bytes, whatever the number of its executions.
+/// The maximum size of the parameters in one window, in bytes.
 const KEPT_MAX_BYTES: usize = 16 * 1024 * 1024;
-/// Parameters that are read at once.
+/// The maximum size of the parameters in one read, in bytes.
 pub(super) const LOAD_MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// Keeps the first keys of a queue, up to a bound, and counts the others.
+/// The first keys of a queue, up to a bound, and the number of the others.
 #[derive(Debug)]
 pub(super) struct Window<K> {
-    /// The first ones, with the bytes that each keeps in memory.
+    /// The first keys, each with the number of bytes that it holds in memory.
     kept: BTreeMap<K, usize>,
     bytes: usize,
-    /// How many come after the last kept one.
+    /// The number of keys after the last one in memory.
     beyond: u64,
 }
 
@@ -29,12 +29,12 @@ impl<K: Ord + Copy> Window<K> {
         self.beyond += count;
     }
 
-    /// One of those that only the store has is gone.
+    /// Removes an execution that only the store has.
     pub(super) fn remove_beyond(&mut self) {
         self.beyond = self.beyond.saturating_sub(1);
     }
 
-    /// Adds a new one; whether it is kept.
+    /// Adds a new key. Returns true if it is kept in memory.
     pub(super) fn insert(&mut self, key: K, bytes: usize) -> bool {
         if self.beyond > 0 && self.last().is_none_or(|last| key > last) {
             self.beyond += 1;
@@ -45,19 +45,19 @@ impl<K: Ord + Copy> Window<K> {
         true
     }
 
-    /// Adds the first one of those beyond, which has been read.
+    /// Adds the first key beyond the window, which has been read.
     pub(super) fn insert_read(&mut self, key: K, bytes: usize) {
         self.beyond = self.beyond.saturating_sub(1);
         self.bytes += bytes;
         self.kept.insert(key, bytes);
     }
 
-    /// Nothing was left to read.
+    /// Notes that nothing was left to read.
     pub(super) fn read_to_the_end(&mut self) {
         self.beyond = 0;
     }
 
-    /// Takes out the last one while there are more than `max`: it is in the store only from now on.
+    /// Removes the last key if there are more than `max`: from now on only the store has it.
     pub(super) fn overflow(&mut self, max: usize) -> Option<K> {
         if self.kept.len() <= max && (self.bytes <= KEPT_MAX_BYTES || self.kept.len() < 2) {
             return None;
@@ -68,14 +68,14 @@ impl<K: Ord + Copy> Window<K> {
         Some(key)
     }
 
-    /// Takes out one that is kept; whether it was.
+    /// Removes a key. Returns true if it was in memory.
     pub(super) fn remove(&mut self, key: &K) -> bool {
         let bytes = self.kept.remove(key);
         self.bytes -= bytes.unwrap_or(0);
         bytes.is_some()
     }
 
-    /// Those that are kept.
+    /// Returns the keys in memory.
     pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
         self.kept.keys()
     }
@@ -88,7 +88,7 @@ impl<K: Ord + Copy> Window<K> {
         self.kept.last_key_value().map(|(key, _)| *key)
     }
 
-    /// How many there are, in memory and beyond.
+    /// Returns the number of keys, in memory and beyond.
     pub(super) fn len(&self) -> usize {
         self.kept.len() + self.beyond as usize
     }
@@ -97,7 +97,7 @@ impl<K: Ord + Copy> Window<K> {
         self.len() == 0
     }
 
-    /// Whether more should be read, before it runs dry.
+    /// Returns true if more should be read before the window runs dry.
     pub(super) fn runs_low(&self, max: usize) -> bool {
         self.beyond > 0 && self.kept.len() <= max / 4 && self.bytes <= KEPT_MAX_BYTES / 4
     }

@@ -1,11 +1,10 @@
-//! What is watched of executions while they live: status, outcome, how far the log is.
+//! The live state of executions for watchers: status, outcome and the extent of the log.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-use super::intake::LogEnd;
 use crate::model::execution::Execution;
 use crate::model::fence::Fence;
 use crate::model::id::ExecutionId;
@@ -15,28 +14,37 @@ use crate::model::status::Status;
 use crate::model::transition::Transition;
 use crate::protocol::LogReceiver;
 
-/// What watchers see change.
+/// The end of an attempt whose log has not ended yet.
+#[derive(Debug)]
+pub(crate) struct LogEnd {
+    pub(crate) live: Arc<Live>,
+    pub(crate) fence: Fence,
+    /// The number of the last line, if the worker reported it.
+    pub(crate) last_seq: Option<u64>,
+}
+
+/// The state that watchers observe.
 #[derive(Clone, Debug)]
 pub(super) struct LiveState {
     pub(super) status: Status,
     pub(super) outcome: Option<Outcome>,
-    /// The last line in the store, as far as this life of the coordinator knows.
+    /// The last line in the store, as far as this epoch knows.
     pub(super) last_seq: u64,
     pub(super) progress: Option<Arc<Progress>>,
-    /// No line will follow.
+    /// If true, no line will follow.
     pub(super) log_closed: bool,
-    /// It was never accepted: whoever waits must stop waiting.
+    /// If true, the execution was never accepted, and its watchers must stop waiting.
     pub(super) refused: bool,
-    /// Whether status and outcome are known; else the store knows them.
+    /// If true, status and outcome are known; otherwise only the store knows them.
     known: bool,
 }
 
-/// How far an execution's log has been received.
+/// The extent to which an execution's log has been received.
 #[derive(Debug, Default)]
 pub(super) struct LogState {
-    /// The attempts that were granted and whose log has not ended, oldest first.
+    /// The granted attempts whose log has not ended, oldest first.
     pub(super) open: Vec<OpenLog>,
-    /// The number of the execution's last line in the store; none when the store has to be asked.
+    /// The number of the execution's last line in the store; `None` if the store has to be asked.
     pub(super) last_seq: Option<u64>,
 }
 
@@ -47,7 +55,7 @@ pub(super) struct OpenLog {
     pub(super) receiver: LogReceiver,
 }
 
-/// An execution that somebody may watch, or whose lines may come.
+/// An execution that may be watched, or whose lines may arrive.
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) id: ExecutionId,
@@ -79,17 +87,17 @@ impl Live {
         Arc::new(Self { id, state: watch::Sender::new(state), log: Mutex::default(), registry })
     }
 
-    /// So many of its lines are in the store.
+    /// Records the number of its lines in the store.
     pub(crate) fn counted(&self, lines: u64) {
         self.lock_log().last_seq.get_or_insert(lines);
     }
 
-    /// Whether what the store says of it is older than what is known here.
+    /// Returns true if the state here is newer than the store's.
     pub(super) fn is_known(&self) -> bool {
         self.state.borrow().known
     }
 
-    /// Takes over what the store says, unless something has happened since this was made.
+    /// Takes over the state in the store, unless the state here has changed since its creation.
     pub(super) fn learn(&self, execution: &Execution) {
         let mut log = self.lock_log();
         log.last_seq.get_or_insert(execution.log_lines());
@@ -118,7 +126,8 @@ impl Live {
     }
 }
 
-/// The executions that are watched, and those whose log has not ended. Of a million that wait and that nobody watches it knows none.
+/// The watched executions, and those whose log has not ended. It does not contain waiting
+/// executions that are not watched, of which there may be a million.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     executions: Mutex<HashMap<ExecutionId, Weak<Live>>>,
@@ -130,7 +139,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Registry {
-    /// An execution as it is watched; made when nobody has watched it yet.
+    /// Returns the live state of an execution, and creates it if there is none.
     pub(super) fn live(self: &Arc<Self>, id: ExecutionId) -> Arc<Live> {
         let mut executions = lock(&self.executions);
         if let Some(live) = executions.get(&id).and_then(Weak::upgrade) {
@@ -141,7 +150,7 @@ impl Registry {
         live
     }
 
-    /// One that has just been submitted.
+    /// Returns the live state of an execution that has just been submitted.
     pub(super) fn submitted(self: &Arc<Self>, id: ExecutionId) -> Arc<Live> {
         let live = self.live(id);
         live.lock_log().last_seq = Some(0);
@@ -149,20 +158,20 @@ impl Registry {
         live
     }
 
-    /// An execution that is watched, or whose lines may come.
+    /// Returns the live state of an execution that is watched, or whose lines may arrive.
     pub(crate) fn get(&self, id: ExecutionId) -> Option<Arc<Live>> {
         lock(&self.executions).get(&id).and_then(Weak::upgrade)
     }
 
     fn dropped(&self, id: ExecutionId) {
         let mut executions = lock(&self.executions);
-        // Somebody may have asked for it again meanwhile.
+        // Another caller may have requested it again meanwhile.
         if executions.get(&id).is_some_and(|live| live.strong_count() == 0) {
             executions.remove(&id);
         }
     }
 
-    /// An execution was not accepted.
+    /// Notes that an execution was not accepted.
     pub(crate) fn refuse(&self, id: ExecutionId) {
         if let Some(live) = self.get(id) {
             self.abandon_logs(&live);
@@ -174,7 +183,7 @@ impl Registry {
         lock(&self.fences).get(&fence).cloned()
     }
 
-    /// An attempt may write log lines from now on.
+    /// Opens the log of an attempt.
     pub(crate) fn open_log(self: &Arc<Self>, id: ExecutionId, fence: Fence, attempt: u32) {
         let live = self.live(id);
         let mut log = live.lock_log();
@@ -189,7 +198,8 @@ impl Registry {
         lock(&self.fences).insert(fence, live);
     }
 
-    /// An execution of an earlier life whose lines may still come: those of its live attempt, and those that an ended one announced.
+    /// Restores an execution of an earlier epoch whose lines may still arrive: those of its live
+    /// attempt, and those that an ended attempt announced.
     pub(crate) fn restore(self: &Arc<Self>, execution: &Execution) -> Arc<Live> {
         let live = self.live(execution.id);
         let mut log = live.lock_log();
@@ -206,25 +216,26 @@ impl Registry {
         live
     }
 
-    /// The attempts whose log has not ended.
+    /// Returns the attempts whose log has not ended.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn open_logs(&self) -> std::collections::BTreeSet<Fence> {
         lock(&self.fences).keys().copied().collect()
     }
 
-    /// How many lines of the attempt's log are missing, given the number of its last one; `None` when the log is not open.
+    /// Returns the number of missing lines of an attempt's log, given the number of its last line.
+    /// `None` if the log is not open.
     pub(crate) fn missing(&self, live: &Live, fence: Fence, last_seq: u64) -> Option<u64> {
         let log = live.lock_log();
         let open = log.open.iter().find(|open| open.fence == fence)?;
         Some(last_seq.saturating_sub(open.receiver.last_seq()))
     }
 
-    /// The attempt's log is complete, or as complete as it gets.
+    /// Closes the log of an attempt: it is complete, or will not become more complete.
     pub(crate) fn close_log(&self, live: &Live, fence: Fence) {
         self.close_logs(live, |open| open == fence);
     }
 
-    /// Nobody wants the lines of its attempts any more.
+    /// Closes all logs of an execution: their lines are not wanted any more.
     pub(crate) fn abandon_logs(&self, live: &Live) {
         self.close_logs(live, |_| true);
     }
@@ -234,7 +245,7 @@ impl Registry {
         log.open.retain(|open| {
             let closed = closes(open.fence);
             if closed {
-                // Whoever calls holds the execution: dropping this reference to it ends nothing.
+                // The caller holds the execution, so dropping this reference ends nothing.
                 lock(&self.fences).remove(&open.fence);
             }
             !closed
@@ -245,7 +256,7 @@ impl Registry {
         }
     }
 
-    /// Tells whoever watches what was committed.
+    /// Publishes a committed transition to the watchers.
     pub(crate) fn committed(&self, transition: Transition) {
         let Some(live) = transition.execution().and_then(|id| self.get(id)) else { return };
         match transition {
@@ -257,7 +268,7 @@ impl Registry {
         }
     }
 
-    /// The log of an attempt ends with this line: answers what the intake has to wait for.
+    /// Begins the end of an attempt's log, and returns the end that the intake has to wait for.
     pub(crate) fn begin_end(
         &self,
         execution: ExecutionId,
@@ -272,9 +283,10 @@ impl Registry {
         Some(LogEnd { live, fence, last_seq })
     }
 
-    /// The execution has ended; its log may still be on its way.
+    /// Ends an execution whose log may still be in flight.
     fn end(&self, live: &Live, outcome: Outcome) {
-        // Held to the end: whoever closes the last log meanwhile must see the outcome, or be seen here.
+        // Held to the end: if another thread closes the last log meanwhile, either it sees the
+        // outcome, or this function sees the closed log.
         let log = live.lock_log();
         let log_closed = log.open.is_empty();
         live.state.send_modify(|state| {

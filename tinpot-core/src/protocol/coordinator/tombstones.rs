@@ -1,15 +1,16 @@
-//! Workers that were given up or have said goodbye: what they said before is not taken for news.
+//! Departed workers: given up, or gone after a goodbye. Their late messages do not count as new.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::id::WorkerId;
 
-/// Of so many is remembered what was heard last: more than will come back, or be repeated by a network, in any life of a coordinator.
+/// The number of departed workers in memory. More than will return, or be repeated by a network, in
+/// one epoch.
 const DEPARTED: usize = 4_096;
 
 #[derive(Debug, Default)]
 pub(super) struct Departed {
-    /// The last beat that was heard; after a goodbye all of them.
+    /// The last beat of each departed worker. After a goodbye, the maximum.
     heard: BTreeMap<WorkerId, u64>,
     order: VecDeque<WorkerId>,
 }
@@ -29,12 +30,12 @@ impl Departed {
         self.order.push_back(worker.clone());
     }
 
-    /// The last beat that was heard of it; 0 when it is new.
+    /// Returns the last beat received from the worker; 0 if it is new.
     pub(super) fn heard(&self, worker: &WorkerId) -> u64 {
         self.heard.get(worker).copied().unwrap_or(0)
     }
 
-    /// It will not come back.
+    /// Returns true if the worker will not return.
     pub(super) fn is_gone(&self, worker: &WorkerId) -> bool {
         self.heard(worker) == u64::MAX
     }

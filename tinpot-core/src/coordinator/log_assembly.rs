@@ -1,11 +1,11 @@
-//! Log lines as they come in: what of them is new, how it is numbered, and when a log is at its end.
+//! The intake of log lines: finds the new lines, numbers them, and decides when a log ends.
 //!
-//! Without clock, channels or I/O: the log pipeline and the simulator do what it says.
+//! It has no clock, channels or I/O: the log pipeline and the simulator perform its decisions.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::live::{Live, Registry};
+use super::watch_registry::{Live, LogEnd, Registry};
 use crate::model::execution::Execution;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::WorkerId;
@@ -14,23 +14,14 @@ use crate::model::log::{Level, LogChunk, Stream};
 use crate::model::time::Timestamp;
 use crate::protocol::{Log, LogAck, Tick};
 
-/// How long the missing end of a log is waited for once its attempt has ended: several resends.
+/// The time to wait for the missing end of a log once its attempt has ended: several resends.
 const LAST_LINES: Duration = Duration::from_secs(5);
-/// The same after a restart: workers have to find the coordinator first.
+/// The same time after a restart: workers have to find the coordinator first.
 const RESTORED_LINES: Duration = Duration::from_secs(60);
-/// When a log whose numbering cannot be read now is looked at again.
+/// The time before a log is tried again whose numbering cannot be read now.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// An attempt has ended, and its log has not yet.
-#[derive(Debug)]
-pub(crate) struct LogEnd {
-    pub(crate) live: Arc<Live>,
-    pub(crate) fence: Fence,
-    /// The number of the last line, when the worker said so.
-    pub(crate) last_seq: Option<u64>,
-}
-
-/// Where lines that were taken came from.
+/// The origin of lines that were received.
 #[derive(Debug)]
 struct Origin {
     live: Arc<Live>,
@@ -38,26 +29,26 @@ struct Origin {
     last_seq: u64,
 }
 
-/// Takes lines, and knows which logs are about to end.
+/// The intake of log lines, which knows the logs that are about to end.
 #[derive(Debug)]
 pub(crate) struct LogIntake {
     registry: Arc<Registry>,
     epoch: Epoch,
     ends: Vec<(Tick, LogEnd)>,
-    /// To be appended, and where each came from.
+    /// The batches to append, each with its origin.
     batches: Vec<LogBatch>,
     origins: Vec<Origin>,
     acks: Vec<(WorkerId, LogAck)>,
 }
 
 impl LogIntake {
-    /// The intake of that life of a coordinator.
+    /// Creates the intake of an epoch.
     pub(crate) fn new(registry: Arc<Registry>, epoch: Epoch) -> Self {
         let (ends, batches, origins, acks) = Default::default();
         Self { registry, epoch, ends, batches, origins, acks }
     }
 
-    /// Waits for the rest of a log that an earlier life did not see to its end.
+    /// Waits for the rest of a log that did not end in an earlier epoch.
     pub(crate) fn expect(&mut self, now: Tick, execution: &Execution, live: Arc<Live>) {
         for attempt in execution.attempts.iter().filter(|attempt| attempt.log_is_open()) {
             let (fence, last_seq) = (attempt.fence, attempt.log_end);
@@ -65,32 +56,34 @@ impl LogIntake {
         }
     }
 
-    /// An attempt has ended: its log ends when its lines are there, or soon.
+    /// Begins the end of a log whose attempt has ended: it ends when its lines have arrived, or
+    /// soon.
     pub(crate) fn begin_end(&mut self, now: Tick, end: LogEnd) {
         let patience = if end.last_seq.is_some() { LAST_LINES } else { Duration::ZERO };
         self.ends.push((now + patience, end));
     }
 
-    /// When a log is given up.
+    /// Returns when a log must be given up.
     pub(crate) fn wake_at(&self) -> Option<Tick> {
         self.ends.iter().map(|(at, _)| *at).min()
     }
 
-    /// The execution of an attempt whose stored lines have to be counted before lines can be taken.
+    /// Returns the execution of an attempt if its stored lines have to be counted before new ones
+    /// can be accepted.
     pub(crate) fn uncounted(&self, fence: Fence) -> Option<Arc<Live>> {
         self.registry.by_fence(fence).filter(|live| live.lock_log().last_seq.is_none())
     }
 
-    /// Takes what is new of the lines that a worker sent. Lines of an attempt whose execution is [`uncounted`](Self::uncounted) are left out: they
-    /// come again.
+    /// Accepts the new lines of a message. Lines of an attempt whose execution is
+    /// [`uncounted`](Self::uncounted) are left out: they will be resent.
     pub(crate) fn take(&mut self, from: &WorkerId, log: Log) {
         let Log { fence, chunk } = log;
         if fence.epoch.is_after(self.epoch) {
-            // A later life of our store waits for these lines.
+            // A later epoch of this store waits for these lines.
             return;
         }
         let Some(live) = self.registry.by_fence(fence) else {
-            // Nobody waits for these lines any more: the worker may forget them.
+            // The log does not accept these lines any more: the worker may forget them.
             return self.acks.push((from.clone(), LogAck { fence, seq: u64::MAX }));
         };
         let mut state = live.lock_log();
@@ -101,13 +94,13 @@ impl LogIntake {
         let received = open.receiver.receive(chunk);
         let acknowledge = open.receiver.last_seq();
         if let Some(mut chunk) = received {
-            // Within the execution lines are numbered on, whichever attempt they are of.
+            // Lines are numbered within the execution, across its attempts.
             chunk.first_seq = stored + 1;
             state.last_seq = Some(chunk.last_seq());
             drop(state);
             self.add(live, fence, attempt, chunk, false);
         }
-        // The last one counts: an earlier acknowledgement of this turn says less.
+        // The last acknowledgement counts: an earlier one of this turn covers less.
         self.acks.retain(|(_, ack)| ack.fence != fence);
         self.acks.push((from.clone(), LogAck { fence, seq: acknowledge }));
     }
@@ -127,8 +120,8 @@ impl LogIntake {
         self.origins.push(Origin { live, fence, last_seq });
     }
 
-    /// Marks the logs that were waited for long enough, with a line of our own: a gap is never silent. Answers an execution whose stored lines
-    /// have to be counted before that; then it is to be called again.
+    /// Marks the logs that are given up with a line, so that a gap is never silent. Returns an
+    /// execution whose stored lines have to be counted first; then it has to be called again.
     pub(crate) fn give_up(&mut self, now: Tick, time: Timestamp) -> Option<Arc<Live>> {
         while let Some(place) = self.ends.iter().position(|(at, _)| *at <= now) {
             let end = &self.ends[place].1;
@@ -139,9 +132,9 @@ impl LogIntake {
             }
             let (_, end) = self.ends.swap_remove(place);
             match (missing, end.last_seq) {
-                // It is closed already.
+                // The log is closed already.
                 (None, _) => {}
-                // It is complete, and will be closed once it is stored.
+                // The log is complete, and will be closed once it is stored.
                 (Some(0), Some(_)) => self.ends.push((Tick(u64::MAX), end)),
                 (Some(missing), said) => {
                     let line = match said {
@@ -158,7 +151,7 @@ impl LogIntake {
         None
     }
 
-    /// The lines of an execution cannot be counted now: its end is looked at again later.
+    /// Retries the end of a log later, because the lines of its execution cannot be counted now.
     pub(crate) fn not_counted(&mut self, now: Tick, live: &Live) {
         for (at, end) in &mut self.ends {
             if end.live.id == live.id {
@@ -180,20 +173,20 @@ impl LogIntake {
         self.add(live, fence, attempt, chunk, true);
     }
 
-    /// What is to be appended now.
+    /// Returns the batches to append now.
     pub(crate) fn batches(&self) -> &[LogBatch] {
         &self.batches
     }
 
-    /// Nothing could be appended, and trying again will not help: each batch has to be tried alone, and this one was refused. Its lines are not
-    /// acknowledged: they are not kept.
+    /// Handles a batch that the store refused when, after an append that can never succeed, each
+    /// batch was tried alone. Its lines are not acknowledged, because they are not stored.
     pub(crate) fn refused(&mut self, place: usize) {
         let Origin { live, fence, .. } = &self.origins[place];
         self.registry.abandon_logs(live);
         self.acks.retain(|(_, ack)| ack.fence != *fence);
     }
 
-    /// Everything is appended (or refused): watchers may read it, and what is complete ends.
+    /// Notes that everything is appended or refused. Watchers may read it, and complete logs end.
     pub(crate) fn stored(&mut self) -> Vec<LogBatch> {
         let batches = std::mem::take(&mut self.batches);
         for (batch, Origin { live, fence, last_seq }) in batches.iter().zip(self.origins.drain(..))
@@ -214,7 +207,7 @@ impl LogIntake {
         batches
     }
 
-    /// What workers are to be told now that everything is stored.
+    /// Returns the acknowledgements to send now that everything is stored.
     pub(crate) fn acks(&mut self) -> impl Iterator<Item = (WorkerId, LogAck)> + '_ {
         self.acks.drain(..)
     }

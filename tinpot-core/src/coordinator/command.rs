@@ -1,0 +1,40 @@
+//! The requests of handles to the control loop.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::core::Accepted;
+use crate::model::error::Result;
+use crate::model::execution::Execution;
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::protocol::{CancelOutcome, QueueInfo, WorkerInfo};
+
+/// A request to the control loop, with the sender for its reply.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// See [`Core::submit`](super::core::Core::submit).
+    Submit {
+        execution: Arc<Execution>,
+        commits: u64,
+        removed: Option<ExecutionId>,
+        reply: oneshot::Sender<Result<Accepted>>,
+    },
+    Cancel {
+        id: ExecutionId,
+        force: bool,
+        reply: oneshot::Sender<Result<CancelOutcome>>,
+    },
+    SetPaused {
+        queue: String,
+        paused: bool,
+        reply: oneshot::Sender<Result<()>>,
+    },
+    Drain {
+        worker: WorkerId,
+        reply: oneshot::Sender<Result<()>>,
+    },
+    Workers(oneshot::Sender<Vec<WorkerInfo>>),
+    Queues(oneshot::Sender<Vec<QueueInfo>>),
+    Shutdown(oneshot::Sender<()>),
+}
