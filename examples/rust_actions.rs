@@ -15,9 +15,9 @@ use tinpot_core::{Action, Context, Event, Failure, FunctionExecutor, Level, Loca
 /// The parameters of `checksum`; the schema that callers see is derived from this.
 #[derive(Deserialize, JsonSchema)]
 struct Checksum {
-    /// What to read.
+    /// The text to sum up.
     text: String,
-    /// How many rounds to go.
+    /// The number of rounds.
     #[serde(default = "one")]
     rounds: u32,
 }

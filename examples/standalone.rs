@@ -66,7 +66,7 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
 
     let (patience, ending) = (Duration::from_secs(settings.grace), shutdown.clone());
     let worker = tokio::spawn(async move {
-        // Sent home by somebody, it ends alone: the rest goes on.
+        // A drained worker ends alone: the rest continues.
         tokio::select! {
             () = ending.begun() => {}
             () = worker.drain_requested() => {}

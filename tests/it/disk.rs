@@ -159,5 +159,5 @@ fn a_worker_with_a_full_disk_takes_no_new_work() {
     api.wait_for_end(&waiting, "succeeded");
     assert_eq!(marks(&file("marks")), ["later"]);
     let told = worker.output();
-    assert!(told.contains("no new work is taken"), "{told}");
+    assert!(told.contains("no attempt is accepted"), "{told}");
 }

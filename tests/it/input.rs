@@ -43,8 +43,8 @@ fn what_makes_no_sense_is_named_and_runs_nothing() {
             "seconds must be between -1.8e308 and 1.8e308 (got 1e999)",
             parameters(r#"{"seconds": 1e999}"#),
         ),
-        (400, "not JSON", "{".to_owned()),
-        (400, "not JSON", mark("") + mark("").as_str()),
+        (400, "body must be JSON", "{".to_owned()),
+        (400, "body must be JSON", mark("") + mark("").as_str()),
         (422, "must be a JSON object", "[]".to_owned()),
         (422, "must be a JSON object", "\"text\"".to_owned()),
         (
@@ -99,7 +99,7 @@ fn what_makes_no_sense_is_named_and_runs_nothing() {
     }
 
     let plain = mark("");
-    refused(&api, &[JSON], b"{\"parameters\": {\"text\": \"\xff\"}}", 400, "not JSON");
+    refused(&api, &[JSON], b"{\"parameters\": {\"text\": \"\xff\"}}", 400, "body must be");
     refused(&api, &[("content-type", "text/plain")], plain.as_bytes(), 415, "text/plain");
     let long = format!("{{\"parameters\": {{\"text\": \"{}\"}}}}", "x".repeat(2_000_000));
     refused(&api, &[JSON], long.as_bytes(), 413, "at most 1048576 bytes");

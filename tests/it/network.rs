@@ -117,7 +117,7 @@ fn retire(mut worker: Program) {
 
 /// A worker that is not heard: it ends what could run elsewhere before the coordinator lets that run elsewhere, and what it says later is
 /// too late.
-fn nobody_hears_the_worker(directions: &[Direction]) {
+fn worker_is_not_heard(directions: &[Direction]) {
     let site = Site::start(&[]);
     let (late, _) = site.running("hold", 6.0);
     let (endless, process) = site.running("hold", 1000.0);
@@ -149,17 +149,17 @@ fn nobody_hears_the_worker(directions: &[Direction]) {
 }
 
 #[test]
-fn a_worker_that_nobody_hears_loses_what_it_holds() {
-    nobody_hears_the_worker(&[Direction::ToBroker]);
+fn a_worker_that_is_not_heard_loses_what_it_holds() {
+    worker_is_not_heard(&[Direction::ToBroker]);
 }
 
 #[test]
 fn a_worker_that_is_cut_off_loses_what_it_holds() {
-    nobody_hears_the_worker(&BOTH);
+    worker_is_not_heard(&BOTH);
 }
 
 #[test]
-fn a_worker_that_hears_nobody_gives_back_what_could_run_elsewhere() {
+fn a_worker_that_hears_no_coordinator_gives_back_what_could_run_elsewhere() {
     let site = Site::start(&[]);
     let (late, _) = site.running("hold", 4.0);
     let (retried, _) = site.running("guarded", 999.0);

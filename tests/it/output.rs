@@ -61,7 +61,7 @@ impl Site {
 }
 
 #[test]
-fn a_flood_is_cut_with_a_word_and_harms_nobody() {
+fn a_flood_is_cut_with_a_marker_and_harms_no_other_execution() {
     let site = Site::start();
     let id = site.with_neighbours("flood", json!({"megabytes": 200}));
     site.api.wait_for_end(&id, "succeeded");

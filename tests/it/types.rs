@@ -159,7 +159,7 @@ fn what_does_not_fit_is_named_by_its_path_and_runs_nothing() {
         (r#""rate": Infinity"#, "rate", "must be a JSON number (got Infinity)"),
         (r#""rate": 1e999"#, "rate", "must be between -1.8e308"),
         (r#""dayz": 1"#, "dayz", "is not a parameter"),
-        (r#""rate": 1, "rate": 2"#, "rate", "twice"),
+        (r#""rate": 1, "rate": 2"#, "rate", "at most once"),
     ]
     .map(|(more, path, told)| (more.to_owned(), path, told))
     .into_iter()

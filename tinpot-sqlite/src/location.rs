@@ -87,7 +87,7 @@ mod tests {
     use super::{identity, sibling};
 
     #[test]
-    fn names_beside_are_appended() {
+    fn names_of_companion_files_are_appended() {
         assert_eq!(sibling(Path::new("/a/t.db"), "-lock"), Path::new("/a/t.db-lock"));
     }
 

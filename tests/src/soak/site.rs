@@ -105,17 +105,17 @@ impl Site {
                 next += random.time(Duration::from_millis(500), Duration::from_millis(3500));
             }
             self.repair(Instant::now());
-            self.nobody_ended_by_itself()?;
+            self.no_program_ended_by_itself()?;
             let wake = self.repairs.iter().map(|(at, _)| *at).chain([next, end]).min();
             std::thread::sleep(wake.unwrap_or(end).saturating_duration_since(Instant::now()));
         }
         self.repair(Instant::now() + Duration::from_secs(3600));
-        self.nobody_ended_by_itself()?;
+        self.no_program_ended_by_itself()?;
         let told = faults.iter().map(|(fault, count)| format!("{fault} {count}×"));
         Ok(told.collect::<Vec<_>>().join(", "))
     }
 
-    fn nobody_ended_by_itself(&mut self) -> Result<(), String> {
+    fn no_program_ended_by_itself(&mut self) -> Result<(), String> {
         for (place, program) in self.programs.iter_mut().enumerate() {
             if let Some(program) = program
                 && let Some(status) = program.ended()

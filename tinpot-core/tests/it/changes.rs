@@ -1,4 +1,4 @@
-//! What has changed, as those see it who show all of it.
+//! The changes that a reader of all executions sees.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn ended(coordinator: &Coordinator) -> ExecutionHandle {
     handle
 }
 
-/// Reads until that execution is told and has ended.
+/// Reads changes until one reports that the execution has ended.
 async fn told_ended(coordinator: &Coordinator, changes: &mut Changes, handle: &ExecutionHandle) {
     loop {
         let changed = in_time("a change", changes.next()).await.expect("it lives");
@@ -48,7 +48,7 @@ async fn what_changed_is_told_once_it_can_be_read_and_each_execution_once_per_an
     let mut changes = coordinator.changes();
     let handle = ended(&coordinator).await;
     told_ended(&coordinator, &mut changes, &handle).await;
-    assert!(changes.take().executions.is_empty(), "all of it was told");
+    assert!(changes.take().executions.is_empty(), "every change was taken before");
     let (first, second) = (ended(&coordinator).await, ended(&coordinator).await);
     let changed = in_time("a change", changes.next()).await.expect("it lives");
     assert_eq!(changed.executions, [first.id(), second.id()], "of several changes each the last");
@@ -61,7 +61,7 @@ async fn a_reader_that_sleeps_learns_that_it_missed_some() {
     let (coordinator, _worker) = cluster().await;
     let (mut sleeper, mut awake) = (coordinator.changes(), coordinator.changes());
     let mut last = None;
-    // More than is remembered.
+    // More changes than a coordinator remembers.
     for _ in 0..50 {
         let batch: Vec<_> = futures::future::join_all((0..100).map(|_| ended(&coordinator))).await;
         last = batch.last().map(ExecutionHandle::id);

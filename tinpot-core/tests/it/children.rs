@@ -1,4 +1,4 @@
-//! Executions that other executions ask for, and the steps of one.
+//! Executions that other executions call, and the steps of an execution.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ fn number(number: u64) -> serde_json::Value {
     serde_json::json!({"number": number})
 }
 
-/// Actions that call each other.
+/// Returns an executor whose actions call each other.
 fn executor() -> FunctionExecutor {
     let slow = |action: Action| action.queue("elsewhere");
     FunctionExecutor::builder()
@@ -156,8 +156,8 @@ async fn children_that_are_waited_for_later_do_not_wait_behind_their_parents() {
     }
     let mut told = events(&handles[0]).await;
     told.retain(|event| matches!(event, LogEvent::Child { .. }));
-    assert_eq!(told.len(), 1, "one child is told once: {told:?}");
-    // Work for which nobody will wait can be put behind everything else.
+    assert_eq!(told.len(), 1, "one child is reported once: {told:?}");
+    // Executions that no caller waits for can have the lowest priority.
     let page = coordinator.executions(&of_parent(&handles[0])).await.expect("a list");
     let (mut child, mut other) = ((*page[0]).clone(), (*page[0]).clone());
     other.parent = None;
@@ -198,7 +198,7 @@ async fn children(coordinator: &Coordinator, of: &ExecutionHandle) -> Vec<Execut
     handles
 }
 
-/// The only child, once it is there.
+/// Waits for the only child and returns its handle.
 async fn child(coordinator: &Coordinator, of: &ExecutionHandle) -> ExecutionHandle {
     let found = async {
         loop {
@@ -224,7 +224,7 @@ async fn what_is_cancelled_takes_its_children_with_it() {
                 assert_eq!(outcome(&child).await, Outcome::Cancelled);
             }
             _ => {
-                // It has ended, and its child goes on.
+                // The parent has ended, and its child goes on.
                 assert!(outcome(&handle).await.value().is_some());
                 assert!(handle.cancel(false).await.is_err());
                 assert!(!child.status().is_terminal());
@@ -364,18 +364,18 @@ async fn actions_with_a_concurrency_of_their_own_take_no_slots() {
     let coordinator = Coordinator::builder(network.transport()).start().await;
     let coordinator = coordinator.expect("a coordinator");
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let everybody = Arc::new(tokio::sync::Barrier::new(AT_ONCE as usize));
+    let all_running = Arc::new(tokio::sync::Barrier::new(AT_ONCE as usize));
     let counted = (running, most.clone());
     let executor = FunctionExecutor::builder()
         .action_with(
             "many",
             |action| action.concurrency(AT_ONCE),
             move |_, Nothing {}| {
-                let ((running, most), everybody) = (counted.clone(), everybody.clone());
+                let ((running, most), all_running) = (counted.clone(), all_running.clone());
                 async move {
                     let now = running.fetch_add(1, Ordering::SeqCst) + 1;
                     most.fetch_max(now, Ordering::SeqCst);
-                    everybody.wait().await;
+                    all_running.wait().await;
                     running.fetch_sub(1, Ordering::SeqCst);
                     Ok::<_, String>(())
                 }

@@ -1,4 +1,4 @@
-//! Coordinator and workers together, in memory, seen from outside.
+//! Coordinator and workers together, in memory, through the public API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,7 +188,7 @@ async fn an_action_without_a_live_worker_waits_for_one() {
     assert_eq!(outcome.value().map(Json::as_str), Some("3"));
 }
 
-/// A memory store whose log takes its time, as one on a disk does.
+/// A memory store with slow log writes, like those of a store on a disk.
 #[derive(Debug, Default)]
 struct SlowLogs(MemoryStore);
 

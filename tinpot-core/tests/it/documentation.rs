@@ -1,4 +1,4 @@
-//! The messages in `docs/protocol.md` are those that the encoder writes.
+//! Checks of the documentation: the encoder writes the messages in `docs/protocol.md`.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use tinpot_core::protocol::{Frame, Message};
 
 const PAGE: &str = include_str!("../../../docs/protocol.md");
 
-/// The bodies of the fenced blocks that begin with "```json {kind}".
+/// Returns the bodies of the fenced blocks that begin with "```json {kind}".
 fn examples(kind: &str) -> Vec<&'static str> {
     let opening = format!("```json {kind}\n");
     let blocks = PAGE.split(opening.as_str()).skip(1);
@@ -71,7 +71,7 @@ fn what_is_unknown_is_left_out_and_told() {
     Frame::decode(b"not JSON").expect_err("no frame");
 }
 
-/// A crate as `docs/guarantees.md` names it, and where its tests are.
+/// The crates as `docs/guarantees.md` names them, with the directories of their tests.
 const TESTS: [(&str, &str); 6] = [
     ("core", "tinpot-core/tests/it"),
     ("http", "tinpot-http/tests/it"),
@@ -94,7 +94,7 @@ fn every_test_that_the_guarantees_name_is_there() {
             continue;
         };
         let Some((_, folder)) = TESTS.iter().find(|(name, _)| *name == krate) else { continue };
-        // The cases of a conformance suite are in the suite.
+        // The cases of a conformance suite are in the source of the suite.
         let suite = root.join(format!("tinpot-core/src/testing/{file}.rs"));
         let cases = root.join(format!("tinpot-core/src/testing/{file}"));
         let mut places = vec![root.join(folder).join(format!("{file}.rs")), suite];

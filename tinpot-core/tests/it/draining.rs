@@ -1,4 +1,4 @@
-//! Workers that are sent home.
+//! Workers that drain.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::{Nothing, available, in_time, outcome, submit};
 struct World {
     network: MemoryNetwork,
     coordinator: Coordinator,
-    /// What `hold` waits for.
+    /// The gate that `hold` waits for.
     gate: watch::Sender<bool>,
 }
 
@@ -43,7 +43,7 @@ impl World {
         worker
     }
 
-    /// Waits until the workers are as they should be.
+    /// Waits until the workers satisfy the condition.
     async fn until(&self, what: &str, are: impl Fn(&[WorkerInfo]) -> bool) -> Vec<WorkerInfo> {
         let mut changes = self.coordinator.changes();
         in_time(what, async {
@@ -78,9 +78,9 @@ async fn a_worker_that_is_sent_home_finishes_what_it_has_and_takes_nothing_new()
     let waiting = submit(&world.coordinator, "hold", SubmitOptions::new()).await.expect("accepted");
     let queues = world.coordinator.queues().await.expect("it lives");
     let reason = queues[0].reason.as_deref().expect("something waits");
-    assert!(reason.contains("about to end"), "{reason}");
+    assert!(reason.contains("draining"), "{reason}");
     world.gate.send_replace(true);
-    // As a program does that is asked to end.
+    // A program does this when it is asked to stop.
     in_time("its end", worker.shutdown(Duration::from_secs(30))).await;
     assert_eq!(outcome(&running).await.status(), Status::Succeeded);
     world.until("its goodbye", <[_]>::is_empty).await;

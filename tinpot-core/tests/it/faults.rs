@@ -17,7 +17,7 @@ const FAULTS: Faults = Faults { loss: 0.15, duplicate: 0.15, delay: Duration::fr
 const EXECUTIONS: u64 = 40;
 const LINES: u64 = 30;
 
-/// The number of starts of each number.
+/// The number of starts of each execution, by its parameter.
 type Starts = Arc<Mutex<BTreeMap<u64, u32>>>;
 
 struct World {

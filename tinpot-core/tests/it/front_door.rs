@@ -1,4 +1,4 @@
-//! The ways in that a first program takes: submissions, typed calls, local deployments.
+//! The entry points of a first program: submissions, typed calls, local deployments.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ fn actions() -> FunctionExecutorBuilder {
 }
 
 async fn started() -> Local {
-    in_time("a deployment", local(actions().build().unwrap())).await.unwrap()
+    in_time("a deployment", local(actions().build().expect("actions"))).await.expect("a deployment")
 }
 
 #[tokio::test]
@@ -134,13 +134,13 @@ struct Collected(Arc<Mutex<Vec<String>>>);
 
 impl Collected {
     fn has(&self, text: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|line| line.contains(text))
+        self.0.lock().expect("no panic under the lock").iter().any(|line| line.contains(text))
     }
 }
 
 impl tracing::field::Visit for Collected {
     fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.0.lock().unwrap().push(format!("{field}={value:?}"));
+        self.0.lock().expect("no panic under the lock").push(format!("{field}={value:?}"));
     }
 }
 
@@ -150,7 +150,10 @@ impl tracing::Subscriber for Collected {
     }
 
     fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        self.0.lock().unwrap().push(format!("span {}", span.metadata().name()));
+        self.0
+            .lock()
+            .expect("no panic under the lock")
+            .push(format!("span {}", span.metadata().name()));
         span.record(&mut self.clone());
         tracing::span::Id::from_u64(1)
     }

@@ -23,7 +23,9 @@ type Subscriber = (u64, mpsc::Sender<(String, Bytes)>);
 pub(crate) struct Hub {
     topics: Mutex<HashMap<String, Vec<Subscriber>>>,
     connections: AtomicU64,
-    cut: watch::Sender<bool>,
+    /// True while the hub is down, and the number of cuts so far. A connection ends with the first
+    /// cut after its start, even if the hub is up again before the connection is polled.
+    cut: watch::Sender<(bool, u64)>,
     /// Accepts everything and delivers nothing, as a half-open connection does.
     pub(crate) silent: AtomicBool,
 }
@@ -64,7 +66,8 @@ impl Connect for HubConnect {
     async fn connect(&self, _lane: Lane) -> Result<Connection> {
         let hub = self.0.clone();
         let mut cut = hub.cut.subscribe();
-        if *cut.borrow_and_update() {
+        let (down, cuts) = *cut.borrow_and_update();
+        if down {
             return Err(Error::new(ErrorKind::Unavailable, "the hub is down"));
         }
         let (sender, mut receiver) = mpsc::channel(CONNECTION_FRAMES);
@@ -75,7 +78,7 @@ impl Connect for HubConnect {
         });
         let frames = stream::poll_fn(move |context| receiver.poll_recv(context)).map(Ok);
         let ended = async move {
-            let _ = cut.wait_for(|cut| *cut).await;
+            let _ = cut.wait_for(|(_, later)| *later != cuts).await;
         };
         Ok(Connection::new(commands.sink_map_err(|e| e), frames.take_until(Box::pin(ended))))
     }
@@ -113,11 +116,14 @@ impl Network for HubNetwork {
 #[async_trait]
 impl Faults for Hub {
     async fn cut(&self) {
-        self.cut.send_replace(true);
+        self.cut.send_modify(|(down, cuts)| {
+            *down = true;
+            *cuts += 1;
+        });
         self.topics.lock().expect("a lock").clear();
     }
 
     async fn restore(&self) {
-        self.cut.send_replace(false);
+        self.cut.send_modify(|(down, _)| *down = false);
     }
 }

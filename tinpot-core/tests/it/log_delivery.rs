@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use crate::support::{Number, available};
 use crate::tracing_events::Recorded;
 
-/// A sink that does as its test says.
+/// A sink whose behaviour the test controls.
 #[derive(Debug, Default)]
 struct Scripted {
-    /// The next so many calls of `append` fail with this kind.
+    /// The number of calls of `append` that still have to fail with this kind.
     failures: AtomicU32,
     kind: Mutex<Option<ErrorKind>>,
     hangs: AtomicBool,
-    /// Lines that were appended and not flushed.
+    /// Lines that were appended but not flushed.
     buffer: Mutex<Vec<String>>,
     written: Mutex<Vec<String>>,
     origins: Mutex<Vec<(String, String)>>,
@@ -128,7 +128,7 @@ fn lines(number: u64) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn retryable_errors_are_retried_and_nothing_is_lost() {
     let sink = Scripted::failing(5, ErrorKind::Unavailable);
-    let world = World::new(&[sink.clone()]).await;
+    let world = World::new(&[sink.clone() as Arc<dyn LogSink>]).await;
     let recorded = Recorded::start();
     world.run("print", 200).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -140,7 +140,7 @@ async fn retryable_errors_are_retried_and_nothing_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_beyond_the_bound_loses_lines_and_says_how_many() {
     let sink = Scripted::failing(u32::MAX, ErrorKind::Unavailable);
-    let world = World::new(&[sink.clone()]).await;
+    let world = World::new(&[sink.clone() as Arc<dyn LogSink>]).await;
     let recorded = Recorded::start();
     world.run("print", 7).await;
     tokio::time::sleep(Duration::from_secs(40)).await;
@@ -154,7 +154,7 @@ async fn an_outage_beyond_the_bound_loses_lines_and_says_how_many() {
 #[tokio::test(start_paused = true)]
 async fn a_permanent_error_loses_its_lines_at_once() {
     let sink = Scripted::failing(1, ErrorKind::InvalidInput);
-    let world = World::new(&[sink.clone()]).await;
+    let world = World::new(&[sink.clone() as Arc<dyn LogSink>]).await;
     let recorded = Recorded::start();
     world.run("print", 1).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -164,7 +164,7 @@ async fn a_permanent_error_loses_its_lines_at_once() {
 #[tokio::test(start_paused = true)]
 async fn lines_are_flushed_within_about_a_second() {
     let sink = Arc::new(Scripted::default());
-    let world = World::new(&[sink.clone()]).await;
+    let world = World::new(&[sink.clone() as Arc<dyn LogSink>]).await;
     world.run("print", 3).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(sink.written(), lines(3));
@@ -174,7 +174,7 @@ async fn lines_are_flushed_within_about_a_second() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_flushes_the_tail_and_closes() {
     let sink = Arc::new(Scripted::default());
-    let world = World::new(&[sink.clone()]).await;
+    let world = World::new(&[sink.clone() as Arc<dyn LogSink>]).await;
     world.run("print", 100).await;
     world.coordinator.shutdown().await;
     assert_eq!(sink.written(), lines(100));
@@ -231,7 +231,7 @@ async fn a_full_queue_loses_lines_of_its_sink_and_says_how_many() {
 #[tokio::test(start_paused = true)]
 async fn batches_name_action_and_queue() {
     let sink = Arc::new(Scripted::default());
-    let world = World::new(&[sink.clone()]).await;
+    let world = World::new(&[sink.clone() as Arc<dyn LogSink>]).await;
     world.run("print", 2).await;
     world.run("long", 1).await;
     world.coordinator.shutdown().await;

@@ -1,4 +1,4 @@
-//! The coordinator's machine, fed by hand.
+//! The coordinator's machine, driven by hand.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +97,7 @@ fn a_worker_goes_by_the_lease_that_it_is_told_and_without_one_by_its_own() {
         );
         Frame::decode(text.as_bytes()).expect("a frame").0.messages.remove(0)
     };
-    // As a coordinator of the version before sends it, and as this one does.
+    // The first message comes from a coordinator of the previous version, the second from this one.
     for (terms, beat) in [
         ("", own.beat_interval),
         (r#","lease_ms":6000,"beat_ms":1500"#, Duration::from_millis(1_500)),
@@ -125,7 +125,7 @@ fn a_worker_goes_by_the_lease_that_it_is_told_and_without_one_by_its_own() {
 fn a_coordinator_tells_its_lease_to_workers_of_any_version() {
     let (mut machine, worker) = introduced();
     let mut effects = Vec::new();
-    // As a worker of the version before sends it.
+    // This message comes from a worker of the previous version.
     let text =
         r#"{"v":1,"from":"w-1","messages":[{"beat":{"seq":2,"free":1,"held":[],"epoch":"1.1"}}]}"#;
     let beat = Frame::decode(text.as_bytes()).expect("a frame").0.messages.remove(0);
@@ -154,7 +154,7 @@ fn kinds_of_errors_have_stable_names_and_the_earlier_ones_are_read() {
     assert!(matches!(read("of_tomorrow"), CallState::Refused { kind: ErrorKind::Other, .. }));
 }
 
-/// The executions that are granted, in order.
+/// Returns the granted executions, in order.
 fn grants(effects: &[CoordinatorEffect]) -> Vec<u128> {
     let grant = |effect: &CoordinatorEffect| match effect {
         CoordinatorEffect::Persist(Transition::Grant { execution, .. }) => {
@@ -198,7 +198,7 @@ fn a_queue_is_paused_once_however_often_that_is_asked() {
         machine.resume_queue(Tick(4), "default", &mut effects).expect("it is known");
     }
     assert_eq!(effects.len(), 1, "{effects:?}");
-    machine.pause_queue(Tick(5), "nowhere", &mut effects).expect_err("nobody knows it");
+    machine.pause_queue(Tick(5), "nowhere", &mut effects).expect_err("it is unknown");
 }
 
 #[test]

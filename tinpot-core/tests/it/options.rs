@@ -1,4 +1,4 @@
-//! The options of submissions, seen from outside.
+//! The options of submissions, through the public API.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::support::{Nothing, Number, available, in_time, outcome, submit};
 
-/// In which order numbers were run.
+/// The order in which the numbers were run.
 type Order = Arc<Mutex<Vec<u64>>>;
 
 struct Cluster {
@@ -24,7 +24,7 @@ struct Cluster {
 impl Cluster {
     async fn start() -> Self {
         let mut config = ProtocolConfig::default();
-        // So small that the tests go beyond it.
+        // The window is small, so that the tests exceed it.
         config.queue_window = 8;
         let network = MemoryNetwork::new();
         let coordinator = Coordinator::builder(network.transport()).config(config).start().await;
@@ -33,7 +33,7 @@ impl Cluster {
             coordinator: coordinator.expect("a coordinator"),
             order: Order::default(),
         };
-        // The actions are known from then on, and no worker runs them.
+        // The actions are known from now on, but no worker runs them.
         cluster.worker().await.shutdown(Duration::ZERO).await;
         let mut catalogue = cluster.coordinator.watch_catalogue();
         let gone = catalogue.wait_for(|catalogue| !catalogue["note"].available);
@@ -86,7 +86,7 @@ async fn the_same_key_and_the_same_parameters_are_the_same_execution() {
     assert!(error.to_string().contains("\"note\""), "{error}");
     let _worker = cluster.worker().await;
     assert_eq!(outcome(&first).await, outcome(&again).await);
-    // Also when it has ended.
+    // The key also holds when the execution has ended.
     assert_eq!(cluster.note(1, keyed()).await.id(), first.id());
     assert_eq!(*cluster.order.lock().expect("a lock"), [1]);
 }
@@ -149,14 +149,15 @@ async fn what_waits_beyond_the_window_is_cancelled_and_watched_like_the_rest() {
     assert_eq!(cluster.order.lock().expect("a lock").len(), 49);
 }
 
-// In real time, which the wall clock shows too: what was beyond the window waits for a time of day.
+// This test runs in real time, like the wall clock: executions beyond the window wait for a time of
+// day.
 #[tokio::test]
 async fn a_delayed_execution_waits_for_its_time() {
     let cluster = Cluster::start().await;
     let _worker = cluster.worker().await;
     let (start, now) = (Instant::now(), Timestamp::now());
     let mut handles = Vec::new();
-    // More than the window keeps, in no order; the first is due when all are submitted.
+    // More than the window holds, unordered. The first is due when all are submitted.
     for number in 0..40_u64 {
         let millis = 1000 + number * 7 % 40 * 20;
         let options = SubmitOptions::new().not_before(Timestamp(now.0 + millis * 1000));
@@ -186,7 +187,8 @@ async fn what_waits_too_long_fails_and_says_so() {
         handles.push(cluster.note(number, options).await);
     }
     let patient = cluster.note(99, SubmitOptions::new()).await;
-    // Time of day goes on with the paused clock only in the machine: what only the store knows is compared with the real one there.
+    // The paused clock moves the time of day only in the machine. The store compares its executions
+    // with the real time.
     for handle in &handles[..8] {
         let Outcome::Failed(failure) = handle.outcome().await.expect("an outcome") else {
             panic!("it expires")

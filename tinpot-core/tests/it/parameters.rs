@@ -1,4 +1,4 @@
-//! Parameters against schemas: what fits, what does not, and how it is said.
+//! Parameters against schemas: the values that fit, those that do not, and the messages.
 
 use tinpot_core::action::{Schema, Violation};
 use tinpot_core::{ErrorKind, Json};
@@ -142,7 +142,7 @@ fn each_kind_of_fault_says_what_would_be_right() {
         (r#""shape":{"kind":"box","w":1}"#, "shape.h is required"),
         (r#""shape":[1,"x"]"#, "shape[1] must be a number (got a string)"),
         (r#""shape":7"#, "shape must be an object or a list (got 7)"),
-        // What is secret is not repeated.
+        // A message does not repeat a secret.
         (r#""pin":12345"#, "pin must be at most 9999 (got a number)"),
         (r#""word":"hunter2""#, "word must be one of \"open\", \"sesame\" (got a string)"),
         (r#""a\nb":1"#, "a\nb is not a parameter"),
@@ -189,7 +189,7 @@ fn huge_values_are_not_repeated_and_many_faults_are_counted() {
 }
 
 #[test]
-fn a_pattern_cannot_hold_up_anybody() {
+fn a_pattern_cannot_stall_the_coordinator() {
     let patient = schema(r#"{"properties":{"x":{"type":"string","pattern":"^(a+)+$"}}}"#);
     let parameters = Json::parse(format!(r#"{{"x":"{}!"}}"#, "a".repeat(1_000_000))).expect("JSON");
     let began = std::time::Instant::now();

@@ -1,4 +1,4 @@
-//! Queues that are paused, as operators and callers see them.
+//! Paused queues, as operators and callers see them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::{Nothing, available, in_time, outcome, submit};
 struct World {
     network: MemoryNetwork,
     store: Arc<MemoryStore>,
-    /// What `hold` waits for.
+    /// The gate that `hold` waits for.
     gate: watch::Sender<bool>,
 }
 
@@ -27,7 +27,7 @@ impl World {
 
     async fn coordinator(&self) -> Coordinator {
         let mut config = ProtocolConfig::default();
-        // So small that the tests go beyond it.
+        // The window is small, so that the tests exceed it.
         config.queue_window = 8;
         let builder = Coordinator::builder(self.network.transport()).config(config);
         builder.store(self.store.clone()).start().await.expect("a coordinator")
@@ -136,7 +136,7 @@ async fn retries_of_a_paused_queue_wait() {
     let (coordinator, _worker) = world.cluster().await;
     let once = SubmitOptions::new().retries(1).backoff(Backoff::fixed(Duration::from_millis(300)));
     let handle = submit(&coordinator, "fail", once).await.expect("accepted");
-    // Its first attempt has failed, and the second has to wait for its time.
+    // Its first attempt has failed, and the second waits for its backoff.
     let failed = async {
         let mut changes = coordinator.changes();
         while view(&coordinator, "default").await.delayed == 0 {
@@ -180,7 +180,7 @@ async fn a_queue_stays_paused_when_the_coordinator_starts_again() {
 }
 
 #[tokio::test]
-async fn a_queue_that_nobody_knows_is_not_paused() {
+async fn an_unknown_queue_is_not_paused() {
     let world = World::new();
     let (coordinator, _worker) = world.cluster().await;
     for answer in
@@ -199,7 +199,7 @@ async fn a_queue_says_why_what_waits_waits() {
     let reason = async || view(&coordinator, "default").await.reason.expect("something waits");
     let late = SubmitOptions::new().delay(Duration::from_secs(600));
     let late = submit(&coordinator, "nothing", late).await.expect("accepted");
-    assert!(reason().await.contains("wait for its time"), "{}", reason().await);
+    assert!(reason().await.contains("delayed"), "{}", reason().await);
     late.cancel(false).await.expect("cancelled");
     let mut held = Vec::new();
     for _ in 0..2 {

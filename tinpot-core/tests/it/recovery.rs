@@ -1,4 +1,4 @@
-//! What a coordinator takes over from the one before it, on a store that outlives both.
+//! Recovery: the state that a coordinator takes over from its predecessor on the same store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::support::{Nothing, Number, available, in_time, outcome, submit};
 struct World {
     network: MemoryNetwork,
     store: Arc<SessionProbe>,
-    /// What `hold` waits for.
+    /// The gate that `hold` waits for.
     gate: watch::Sender<bool>,
 }
 
@@ -38,7 +38,7 @@ impl World {
         builder.store(self.store.clone()).start().await.expect("a coordinator")
     }
 
-    /// Kills a coordinator: its tasks end where they are, and nobody tells the store.
+    /// Kills a coordinator: its tasks end where they are, and the store is not closed.
     async fn crash(&self, coordinator: Coordinator) -> Coordinator {
         drop(coordinator);
         released(&self.store).await;
@@ -74,7 +74,7 @@ impl World {
     }
 }
 
-/// Shuts a worker down, and waits until the coordinator knows it.
+/// Shuts a worker down, and waits until the coordinator notices.
 async fn gone(coordinator: &Coordinator, worker: Worker) {
     worker.shutdown(Duration::ZERO).await;
     let mut catalogue = coordinator.watch_catalogue();
@@ -83,7 +83,7 @@ async fn gone(coordinator: &Coordinator, worker: Worker) {
     in_time("a goodbye", gone).await.expect("a catalogue");
 }
 
-/// Waits until it runs, and has written its first line.
+/// Waits until the execution runs and has written its first line.
 async fn running(handle: &ExecutionHandle) {
     let mut events = handle.events(0);
     let (mut runs, mut logs) = (false, false);
@@ -201,7 +201,8 @@ async fn queue_history_catalogue_and_keys_are_there_after_a_crash() {
     assert!(history.iter().all(|execution| execution.attempts.len() == 1));
 }
 
-/// Leaves what a crash between commit and send leaves: a grant, and no dispatch. `fence` makes it from one that the store has granted.
+/// Recreates the state after a crash between commit and send: a grant without a dispatch. `fence`
+/// derives its fence from one that the store has granted.
 async fn granted_and_never_sent(fence: impl Fn(Fence) -> Fence) -> Outcome {
     let world = World::new();
     let coordinator = world.coordinator().await;
@@ -273,7 +274,7 @@ async fn what_takes_its_workers_with_it_is_poisoned() {
     assert!(attempts.iter().all(|attempt| attempt.outcome == Some(Outcome::Lost)));
 }
 
-/// A transport whose logs lane hands over one frame to the coordinator, and no more.
+/// A transport whose logs lane passes only one frame to the coordinator.
 #[derive(Debug)]
 struct OneLogFrame(MemoryTransport);
 
@@ -332,7 +333,7 @@ async fn a_coordinator_that_is_superseded_stops() {
     let first = world.coordinator().await;
     let _worker = world.worker("w").await;
     available(&first, "note").await;
-    // The session ends without its coordinator, which makes room for a second one.
+    // The session ends before its coordinator, so that a second coordinator can open the store.
     world.store.session().close().await.expect("closed");
     let second = world.coordinator().await;
     first.stopped().await;

@@ -1,4 +1,4 @@
-//! Re-running recorded executions, their requesters, and the statistics.
+//! Reruns of recorded executions, their requesters, and the statistics.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Cluster {
         cluster
     }
 
-    /// Offers `twice` with these properties, in place of what was offered before.
+    /// Replaces the offered actions by `twice` with these properties.
     async fn offer(&mut self, properties: &str, change: impl FnOnce(Action) -> Action) {
         if let Some(worker) = self.worker.take() {
             worker.shutdown(Duration::ZERO).await;
@@ -72,7 +72,7 @@ async fn what_is_run_again_is_the_same_with_its_secrets() {
         .requested_by("Anna");
     let first = cluster.submit(options).await;
     outcome(&first).await;
-    // What was a secret stays one, also when the schema says otherwise by now.
+    // A secret stays a secret, even if the schema has changed.
     cluster.offer(r#"{"number": {"type": "integer"}}"#, |action| action).await;
     let again = cluster.coordinator.rerun(first.id(), SubmitOptions::new()).await;
     let again = again.expect("accepted");
@@ -98,7 +98,7 @@ async fn options_of_a_rerun_count_before_those_of_the_first() {
         .retries(0)
         .requested_by("Ben")
         .idempotency_key("again");
-    // The first had no time limit: neither has the next, unless it is asked for.
+    // The first had no time limit. The rerun has none either, unless the caller sets one.
     cluster
         .offer(r#"{"number": {"type": "integer"}}"#, |action| {
             action.timeout(Duration::from_secs(9))
@@ -167,7 +167,7 @@ async fn what_is_accepted_and_ends_is_counted() {
     let late = SubmitOptions::new().delay(Duration::from_secs(600));
     cluster.submit(late).await.cancel(false).await.expect("cancelled");
     let stats = cluster.coordinator.stats(60);
-    // The test may run over the turn of a minute.
+    // The minute may change while the test runs.
     let sum =
         |count: fn(&tinpot_core::MinuteStats) -> u64| stats.minutes.iter().map(count).sum::<u64>();
     assert_eq!((sum(|m| m.accepted), sum(|m| m.succeeded), sum(|m| m.cancelled)), (3, 2, 1));

@@ -1,4 +1,5 @@
-//! Random schemas and values: the core admits what the crate `jsonschema` admits.
+//! Random schemas and values: the core must accept exactly those that the crate `jsonschema`
+//! accepts.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -6,7 +7,8 @@ use serde_json::{Map, Value, json};
 use tinpot_core::Json;
 use tinpot_core::action::Schema;
 
-/// Numbers without `2.0`: an integer of JSON Schema, and none for the languages of actions.
+/// Generates numbers except `2.0`, which is an integer in JSON Schema but not in the languages of
+/// actions.
 fn number() -> impl Strategy<Value = Value> {
     prop_oneof![
         4 => (-1_i64..4).prop_map(Value::from),
@@ -101,7 +103,7 @@ fn schema() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A schema without schemas inside, so that most cases decide by a single keyword.
+/// Generates a schema without nested schemas, so that most cases depend on a single keyword.
 fn flat_schema() -> impl Strategy<Value = Value> {
     prop::collection::vec(keyword(Just(json!({"type": ["number", "null"]})).boxed()), 1..3)
         .prop_map(|keywords| {
@@ -116,12 +118,14 @@ fn flat_schema() -> impl Strategy<Value = Value> {
 /// Asserts that both implementations agree about every value.
 fn agree(schema: &Value, values: &[Value]) -> Result<(), TestCaseError> {
     let whole = json!({"properties": {"x": schema}});
-    let oracle =
-        jsonschema::options().with_draft(jsonschema::Draft::Draft202012).build(&whole).unwrap();
-    let ours = Schema::compile(&Json::parse(whole.to_string()).unwrap()).unwrap();
+    let oracle = jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .build(&whole)
+        .expect("a schema");
+    let ours = Schema::compile(&Json::parse(whole.to_string()).expect("JSON")).expect("a schema");
     for value in values {
         let parameters = json!({"x": value});
-        let answer = ours.check(&Json::parse(parameters.to_string()).unwrap());
+        let answer = ours.check(&Json::parse(parameters.to_string()).expect("JSON"));
         prop_assert_eq!(answer.is_ok(), oracle.is_valid(&parameters), "{}: {:?}", value, answer);
     }
     Ok(())

@@ -79,7 +79,7 @@ async fn say(coordinator: &Coordinator, parameters: &str) -> ExecutionHandle {
     coordinator.submit("say", parameters).await.expect("accepted")
 }
 
-/// The lines and the last progress, once it has ended.
+/// Returns the lines and the last progress of an execution that has ended.
 async fn written(handle: &ExecutionHandle) -> (Vec<String>, Option<Progress>) {
     let (mut lines, mut last) = (Vec::new(), None);
     let mut events = handle.events(0);
@@ -94,7 +94,7 @@ async fn written(handle: &ExecutionHandle) -> (Vec<String>, Option<Progress>) {
 }
 
 #[tokio::test]
-async fn secrets_reach_the_action_and_nobody_else() {
+async fn secrets_reach_only_the_action() {
     let (coordinator, _worker, seen) = cluster().await;
     let parameters = r#"{"token":"to\"ken-12345","pin":271828,"short":"abc","open":"hello"}"#;
     let handle = say(&coordinator, parameters).await;

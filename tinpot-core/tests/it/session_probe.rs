@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tinpot_core::store::{ListOptions, Opened, Session};
 use tinpot_core::{ErrorKind, Execution, ExecutionId, LogChunk, MemoryStore, Result, Store};
 
-/// A memory store that knows its last session.
+/// A memory store that remembers its last session.
 #[derive(Debug, Default)]
 pub(crate) struct SessionProbe {
     store: MemoryStore,

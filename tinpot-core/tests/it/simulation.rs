@@ -1,6 +1,6 @@
-//! The machines in a simulated cluster: whatever goes wrong, the promises hold.
+//! The machines in a simulated cluster: the invariants hold in spite of every fault.
 //!
-//! `cargo xtask simulate` runs many more histories, optimised.
+//! `cargo xtask simulate` runs many more histories, with optimizations.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The conformance suite on the memory store and on the wrappers, and the memory store's own limits.
+//! The conformance suite on the memory store and on the wrappers, and the limits of the memory
+//! store itself.
 
 use std::sync::Arc;
 

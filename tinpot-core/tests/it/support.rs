@@ -1,4 +1,4 @@
-//! What the tests of whole clusters share.
+//! Helpers for tests of whole clusters.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tinpot_core::{Coordinator, ExecutionHandle, Json, Outcome, SubmitOptions};
 
-/// How long anything may take.
+/// The longest time that any step may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Parameters of an action that takes none.
+/// The parameters of an action without parameters.
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Nothing {}
 
-/// A number.
+/// The parameters of an action that takes a number.
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Number {
     pub(crate) number: u64,

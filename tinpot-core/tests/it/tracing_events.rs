@@ -8,7 +8,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber};
 
-/// The events of this thread since the start, one line each; recording ends with this value.
+/// The events of this thread since the start, one line each. Dropping this value ends the
+/// recording.
 pub(crate) struct Recorded {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,

@@ -94,7 +94,7 @@ async fn several_executions_are_followed_from_where_each_is_known() {
 }
 
 #[tokio::test]
-async fn everybody_gets_every_line_once_however_late() {
+async fn every_reader_gets_every_line_once_however_late() {
     let cluster = Cluster::start().await;
     let (server, _stop) = server(&cluster).await;
     let id = cluster.submit("write", r#"{"parameters":{"count":60000}}"#).await;

@@ -62,7 +62,7 @@ async fn a_worker_is_sent_home() {
     assert_eq!(cluster.get("/api/workers").await.json()["workers"][0]["draining"], true);
     let action = cluster.get("/api/actions/add").await.json();
     assert_eq!(action["available"], false);
-    assert!(action["unavailable"].as_str().unwrap().contains("about to end"), "{action}");
+    assert!(action["unavailable"].as_str().unwrap().contains("draining"), "{action}");
     cluster.post("/api/workers/unknown-12345678/drain", "").await.detail(404);
     cluster.post("/api/workers/no%20id/drain", "").await.detail(404);
 }

@@ -123,7 +123,7 @@ class StyleTest(unittest.TestCase):
 
 @dataclass
 class Limits:
-    """What is allowed.
+    """Allowed values.
 
     :ivar cpu: How many cores.
     """
@@ -161,7 +161,7 @@ class ActionTest(unittest.TestCase):
             {
                 "host": "Which one.",
                 "when": "On which day.",
-                "limits": "What is allowed.",
+                "limits": "Allowed values.",
                 "own": "Mine.",
             },
         )

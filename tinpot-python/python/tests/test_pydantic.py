@@ -72,7 +72,7 @@ class PydanticTest(unittest.TestCase):
         )
         self.assertEqual(done.returncode, 0, done.stderr)
 
-    def test_pydantic_is_never_imported_for_somebody_who_does_not(self):
+    def test_pydantic_is_never_imported_for_files_that_do_not_use_it(self):
         code = (
             "import sys, datetime; sys.modules['pydantic'] = None\n"
             "from tinpot import schema, _run\n"

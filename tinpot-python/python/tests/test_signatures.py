@@ -285,7 +285,7 @@ class UnsupportedTest(unittest.TestCase):
     def test_what_cannot_be_inspected(self):
         self.assertIn("signature cannot be read", unsupported(dict))
 
-    def test_a_marker_beside_a_default(self):
+    def test_a_marker_next_to_a_default(self):
         def function(a: Annotated[int, Param(min=1)] = 3):
             return a
 

@@ -37,7 +37,7 @@ impl Process {
     }
 
     /// Starts `function` as a user who may do nothing.
-    pub(crate) fn start_as_nobody(function: &str, path: &Path, program: &Path) -> Self {
+    pub(crate) fn start_without_rights(function: &str, path: &Path, program: &Path) -> Self {
         let mut command = Command::new(program);
         command.args(["--ignored", "--exact", function, "--nocapture"]).env(STORE, path);
         Self::run(command.uid(65_534).gid(65_534))

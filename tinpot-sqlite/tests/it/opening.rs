@@ -59,7 +59,7 @@ async fn a_place_that_may_not_be_written_is_named() {
     let opens = |path: &Path| -> String {
         let is_root = fs::metadata("/proc/self").expect("metadata").uid() == 0;
         let mut process = match is_root {
-            true => Process::start_as_nobody("child::opens", path, &program),
+            true => Process::start_without_rights("child::opens", path, &program),
             false => Process::start("child::opens", path, None),
         };
         process.says("open: ")

@@ -56,10 +56,10 @@ fn subject(fault: Fault) -> Ready<Subject> {
     ready(Subject::new(mutant).progress(true).settle(Duration::from_millis(200)))
 }
 
-/// A context with the same log that is never asked to end.
+/// Returns a context with the same log that never asks the attempt to stop.
 fn never_stopped(context: &Context) -> Context {
     let (stop, stops) = stop_channel();
-    // Kept for ever: a receiver whose sender is gone is another case.
+    // Leaked on purpose: a receiver whose sender is gone is another case.
     std::mem::forget(stop);
     context_with(context.logs().clone(), stops)
 }
@@ -80,7 +80,7 @@ fn make(dir: &Path, file: &str) {
 }
 
 /// Starts the child of `leave_child` as a task that nothing owns.
-async fn leave_child(attempt: &Attempt) {
+fn leave_child(attempt: &Attempt) {
     let parameters: Value = serde_json::from_str(attempt.parameters.as_str()).expect("JSON");
     let dir = PathBuf::from(parameters["dir"].as_str().expect("a directory"));
     make(&dir, "child_started");
@@ -114,7 +114,7 @@ impl Mutant {
                 () = context.grace_expired() => Outcome::Cancelled,
             },
             Fault::LeavesChildren if &*attempt.action == "leave_child" => {
-                leave_child(&attempt).await;
+                leave_child(&attempt);
                 if attempt.parameters.as_str().contains("true") {
                     attempt.action = Arc::from("wait");
                     self.run(attempt, context).await

@@ -36,7 +36,7 @@ type Line = (ExecutionId, String);
 
 const BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
-/// Buffers lines, and writes them to a destination that can be away.
+/// A sink that buffers lines and writes them to a destination that can be unreachable.
 #[derive(Debug)]
 struct BufferingSink {
     fault: Fault,
@@ -78,7 +78,10 @@ impl BufferingSink {
                 false => ErrorKind::Unavailable,
             };
             return match self.is(Fault::HidesOutage) {
-                true => Ok(buffer.clear()),
+                true => {
+                    buffer.clear();
+                    Ok(())
+                }
                 false => Err(Error::new(kind, "the log server does not answer")),
             };
         }

@@ -153,7 +153,7 @@ impl Transport for Mutant {
             Fault::CloseDoesNotFlush | Fault::LanesShareAQueue => self.queue(to, lane, frame),
             Fault::SendWaitsForListeners => loop {
                 match self.inner.send(to, lane, frame.clone()).await {
-                    // Nothing tells it that a listener reads: it waits for good.
+                    // It gets no signal when a listener reads, so it waits forever.
                     Ok(()) if number > 5_000 => std::future::pending().await,
                     sent => break sent,
                 }
@@ -268,7 +268,7 @@ impl Transport for Mutant {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_wrapper_itself_is_correct() {
-    // With a fault that this case does not touch, so that the mutants fail for their fault alone.
+    // This case does not touch the fault: it shows that the wrapper alone breaks nothing.
     let network = network(Fault::MixesNamespaces).await;
     tinpot_core::testing::transport::order_is_kept(&network).await;
 }
