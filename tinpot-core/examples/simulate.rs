@@ -104,7 +104,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     Ok(arguments)
 }
 
-/// Runs all seeds on all threads; after a violation no further one is begun.
+/// Runs all seeds on all threads. After a violation, no further seed is started.
 fn many(arguments: &Arguments) -> ExitCode {
     let started = Instant::now();
     let next = AtomicU64::new(0);

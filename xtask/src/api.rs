@@ -2,30 +2,39 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::run::output;
+use crate::run::{execute, output};
+use crate::venv;
 
 /// The actions of the server, what is installed, and what is tried.
 const FOLDER: &str = "tests/api";
-/// What is made for it: the environment, and the second configuration.
+/// The folder of the environment and the second configuration.
 const MADE: &str = "target/api";
 const PROGRAM: &str = "target/debug/tinpot";
 /// Fixed, so that a failure comes again. Another one is another set of requests: `API_SEED`.
 const SEED: &str = "20261121";
-/// How long the server may take to offer its actions.
+/// The time within which the server must offer its actions.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Generated requests have to be answered as the description says.
 pub(crate) fn check() -> Result<String, String> {
     let root = std::env::current_dir().map_err(|error| error.to_string())?;
-    let schemathesis = root.join(install()?);
-    // As the steps beside it select and therefore feature it, so that nothing is compiled twice.
-    said(Command::new("cargo").args(["build", "--quiet", "--workspace", "--bins", "--examples"]))?;
+    let requirements = Path::new(FOLDER).join("requirements.txt");
+    let programs = venv::install(&Path::new(MADE).join("venv"), &requirements)?;
+    let schemathesis = root.join(programs).join("schemathesis");
+    // Selected like the neighbouring steps, so that features agree and nothing is compiled twice.
+    execute(Command::new("cargo").args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bins",
+        "--examples",
+    ]))?;
     let server = Server::start()?;
     let failed = |path: &Path, error| format!("{}: {error}", path.display());
     // It remembers what failed, where it is run: from nothing, each run is the same.
@@ -43,60 +52,25 @@ pub(crate) fn check() -> Result<String, String> {
     let second = run.join("known.toml");
     fs::write(&second, known).map_err(|error| failed(&second, error))?;
     let seed = std::env::var("API_SEED").unwrap_or_else(|_| SEED.to_owned());
-    // First nobody knows the names and ids that are asked for; then everything is asked of what is there, and one thing after the other.
+    // The first pass asks for unknown names and ids. The second asks for existing ones, one after
+    // the other.
     let alone = "examples,coverage,fuzzing";
     for (config, phases) in [(&given, alone.to_owned()), (&second, format!("{alone},stateful"))] {
         let mut command = Command::new(&schemathesis);
         command.current_dir(&run).arg("--no-color").arg("--config-file").arg(config);
         command.args(["run", &format!("{}/openapi.json", server.url), "--url", &server.url]);
-        said(command.args(["--seed", &seed, "--phases", &phases]))?;
+        execute(command.args(["--seed", &seed, "--phases", &phases]))?;
     }
-    // Whatever was asked, it still does what it is for.
+    // After all requests, the server still works.
     server.run()?;
     Ok(format!("seed {seed}; API_SEED chooses another one"))
 }
 
-/// The program, in a virtual environment that is made again when what is to be in it changes.
-fn install() -> Result<PathBuf, String> {
-    let environment = Path::new(MADE).join("venv");
-    let (requirements, installed) =
-        (Path::new(FOLDER).join("requirements.txt"), environment.join("installed.txt"));
-    let failed = |path: &Path, error| format!("{}: {error}", path.display());
-    let wanted = fs::read_to_string(&requirements).map_err(|error| failed(&requirements, error))?;
-    if fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
-        said(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-        let mut pip = Command::new(environment.join("bin/python"));
-        pip.args([
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "install",
-            "--quiet",
-            "--requirement",
-        ]);
-        said(pip.arg(&requirements))?;
-        fs::write(&installed, &wanted).map_err(|error| failed(&installed, error))?;
-    }
-    Ok(environment.join("bin/schemathesis"))
-}
-
-/// Whether `python3` can make environments with pip in them.
+/// Returns the version if `python3` can make environments with pip in them.
 pub(crate) fn venv() -> Option<String> {
     output("python3", &["-c", "import ensurepip, sys, venv; assert sys.version_info >= (3, 11); print(ensurepip.version())"])
         .ok()
         .map(|version| format!("with pip {}", version.trim()))
-}
-
-/// Runs a program to its end; what it prints is seen.
-fn said(command: &mut Command) -> Result<(), String> {
-    let words = [command.get_program()].into_iter().chain(command.get_args());
-    let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    println!("$ {line}");
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("   {status}: {line}")),
-        Err(error) => Err(format!("   cannot start `{line}`: {error}")),
-    }
 }
 
 /// A server on a free port, ended when this is dropped.
@@ -133,7 +107,7 @@ impl Server {
                     return;
                 }
             }
-            // Read to its end: a program that nobody listens to would stop.
+            // Read to the end: a program whose output is not read would stop.
             let _ = std::io::copy(&mut text, &mut std::io::sink());
         });
         let next =

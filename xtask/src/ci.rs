@@ -6,7 +6,10 @@
 //! the `embed` pass selects only the crates that have the feature.
 
 use crate::run::{Step, run};
-use crate::{api, dependencies, licences, mutants, python, tools, ui};
+use crate::{
+    api, dependencies, language, layers, licences, msrv, mutants, publish, python, spelling, tools,
+    ui,
+};
 
 const TEST_HELP: &str = "\
 Set up what the tests need, then run everything of `cargo xtask ci`.
@@ -32,15 +35,16 @@ Options:
   STEP           Run only these steps
 ";
 
-/// What the `embed` pass selects: the crates with that feature. The benchmarks also bring the features of
-/// shared dependencies close to those of the main pass, which saves compiling them again.
+/// The selection of the `embed` pass: the crates with that feature. The benchmarks also bring the
+/// features of shared dependencies close to those of the main pass, which saves compiling them
+/// again.
 const EMBED: &str = "-p tinpot-python -p tinpot-examples -p tinpot-benches \
      --features tinpot-python/embed,tinpot-examples/embed,tinpot-benches/embed";
 
 /// The simulator: `cargo` and these words.
 pub(crate) const SIMULATE: &str = "run --quiet --release -p tinpot-core --no-default-features --features testing --example simulate";
 
-/// The soak, likewise.
+/// The soak: `cargo` and these words.
 pub(crate) const SOAK: &str = "run --quiet -p tinpot-tests --bin soak";
 
 /// Installs what is missing, then runs the steps.
@@ -81,6 +85,10 @@ fn steps() -> Vec<Step> {
         Step::new("fmt", "formatting").command("cargo fmt --all --check"),
         Step::new("dependencies", "who may depend on what").check(dependencies::check),
         Step::new("licences", "licences of all dependencies").check(licences::check),
+        Step::new("layers", "the core's modules import downwards only").check(layers::check),
+        Step::new("spelling", "typos in sources and pages").check(spelling::check),
+        Step::new("language", "openers of doc comments, and words with better ones")
+            .check(language::check),
         Step::new("clippy", "lints, every target")
             .command("cargo clippy --workspace --all-targets -- -D warnings"),
         Step::new("python-lint", "formatting, lints and types of the Python code")
@@ -100,6 +108,10 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot")
             .command("cargo check -p tinpot --features http")
             .command("cargo check -p tinpot-cli"),
+        Step::new("msrv", "the stated minimum version of Rust, where it is installed")
+            .check(msrv::check),
+        Step::new("publish", "what would be published: metadata, files, and that it compiles")
+            .check(publish::check),
         Step::new("ui", "the web UI: types, tests, and what is committed is what its sources make")
             .check(ui::check),
         // Before the tests: the end-to-end tests start the examples as processes.

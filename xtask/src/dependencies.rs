@@ -1,4 +1,4 @@
-//! Who may depend on what: the arrows of the architecture, as a table.
+//! The dependency rules: the arrows of the architecture, as a table.
 
 use crate::run::output;
 
@@ -6,11 +6,11 @@ use crate::run::output;
 struct Rule {
     krate: &'static str,
     forbidden: &'static [&'static str],
-    /// When given, the only packages it may name itself.
+    /// The only packages that it may name itself, if given.
     direct: Option<&'static [&'static str]>,
 }
 
-/// What belongs to one sibling each, and never to the core.
+/// The packages that belong to one sibling each, and never to the core.
 const PLUGGED_IN: &[&str] = &[
     // MQTT and TLS
     "rumqttc",

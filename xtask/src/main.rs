@@ -6,12 +6,18 @@ mod api;
 mod bench;
 mod ci;
 mod dependencies;
+mod language;
+mod layers;
 mod licences;
+mod msrv;
 mod mutants;
+mod publish;
 mod python;
 mod run;
+mod spelling;
 mod tools;
 mod ui;
+mod venv;
 
 use std::process::ExitCode;
 
@@ -23,7 +29,7 @@ Usage: cargo xtask <COMMAND> [OPTIONS]
 Commands:
   test       Set up what the tests need, then run everything of `ci`
   ci         Format, lints, docs, dependency rules, tests, doctests, examples
-  bench      Benchmarks, and the same work on other systems beside ours
+  bench      Benchmarks, and the same work on other systems
   ui         Build the web UI: what is committed and embedded
   simulate   Whole clusters in simulated time, with every fault at once
   mutants    The protocol broken on purpose: the simulator has to see it

@@ -24,7 +24,7 @@ Options:
 /// A way to break the protocol.
 struct Mutant {
     name: &'static str,
-    /// What is broken, for people.
+    /// A description of the fault, for people.
     breaks: &'static str,
     edits: &'static [Edit],
 }
@@ -40,7 +40,7 @@ struct Edit {
 const SEEDS: &str = "3000";
 const FOLDER: &str = "target/mutants";
 const MODULE: &str = "\
-/// Whether the mutant of this number is switched on.
+/// Returns true if the mutant of this number is switched on.
 pub(crate) fn is(number: usize) -> bool {
     static ON: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
     *ON.get_or_init(|| std::env::var(\"TINPOT_MUTANT\").ok()?.parse().ok()) == Some(number)
@@ -104,7 +104,7 @@ fn check_named(names: &[String]) -> Result<String, String> {
     if survivors == 0 { Ok(report) } else { Err(report) }
 }
 
-/// What the simulator says: `Err` when it saw a broken promise.
+/// Runs the simulator. Returns `Err` if it saw a broken promise.
 fn run(program: &Path, mutant: Option<usize>) -> Result<String, String> {
     let mut command = Command::new(program);
     command.args(["--seeds", SEEDS]).stderr(std::process::Stdio::null());

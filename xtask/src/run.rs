@@ -1,7 +1,7 @@
 //! Steps: what they run, how they report, and the table at the end.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ pub(crate) struct Step {
     pub(crate) work: Vec<Work>,
 }
 
-/// Something that goes well or not.
+/// Work that succeeds or fails.
 #[derive(Debug)]
 pub(crate) enum Work {
     /// A program, with its arguments and extra environment.
@@ -120,7 +120,28 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// What a program prints, or why it failed.
+/// Runs a program to its end, with its output on the terminal.
+///
+/// # Errors
+/// A line with the command, if it cannot be started or fails.
+pub(crate) fn execute(command: &mut Command) -> Result<(), String> {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let line: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
+    let line = line.join(" ");
+    println!("$ {line}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("   {status}: {line}")),
+        Err(error) => Err(format!("   cannot start `{line}`: {error}")),
+    }
+}
+
+/// Returns the folder of build results: `CARGO_TARGET_DIR` or `target`.
+pub(crate) fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
+}
+
+/// Returns what a program prints, or the reason why it failed.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
     let line = || format!("{program} {}", arguments.join(" "));
     let output = Command::new(program)

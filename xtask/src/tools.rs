@@ -88,7 +88,7 @@ pub(crate) fn check() -> Result<String, String> {
     if missing.is_empty() { Ok(found.join("\n")) } else { Err(missing.join("\n")) }
 }
 
-/// Installs what is missing from the distribution's packages, when nobody has to be asked.
+/// Installs missing tools from the distribution's packages, if that needs no question.
 pub(crate) fn install_missing() -> Result<(), String> {
     let missing: Vec<_> = TOOLS.iter().filter(|tool| (tool.found)().is_none()).collect();
     let mut packages: Vec<_> = missing.iter().flat_map(|tool| tool.packages).copied().collect();
@@ -114,7 +114,7 @@ pub(crate) fn install_missing() -> Result<(), String> {
     Ok(())
 }
 
-/// How to call apt-get without being asked anything, if that is possible here.
+/// Returns the words that call apt-get without a question, if that is possible here.
 fn apt_get() -> Option<Vec<String>> {
     program("apt-get")?;
     let quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
@@ -165,7 +165,7 @@ fn python_to_link() -> Option<PathBuf> {
     candidates.find(|python| output(&python.to_string_lossy(), &["-c", script]).is_ok())
 }
 
-/// Where a program is; Debian keeps daemons where a user's `PATH` does not look.
+/// Returns the path of a program. Debian keeps daemons outside of a user's `PATH`.
 fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let daemons = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);

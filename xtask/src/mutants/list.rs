@@ -16,7 +16,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "no-fencing",
-        breaks: "the worker does not end what could be retried elsewhere when its lease is over",
+        breaks: "the worker does not end what could be retried elsewhere when its lease expires",
         edits: &[Edit {
             file: "protocol/worker/lease.rs",
             old: "exposed.then(|| self.lease_until - self.stop_margin())",
@@ -59,7 +59,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "absence-means-never-ran",
-        breaks: "what a beat does not list is given to somebody else",
+        breaks: "what a beat does not list is granted to another worker",
         edits: &[Edit {
             file: "protocol/coordinator/report.rs",
             old: "Message::Beat(beat) => self.beat(now, from, beat, out),",
@@ -109,7 +109,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "dropped-before-the-commit",
-        breaks: "a worker is told to forget an attempt before its end is committed",
+        breaks: "a worker is asked to forget an attempt before its end is committed",
         edits: &[Edit {
             file: "coordinator/core.rs",
             old: "Message::BeatAck(ack) => ack.drop.is_empty() && ack.cancel.is_empty(),",
@@ -208,7 +208,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "evicted-and-forgotten",
         breaks: "an execution that leaves the window is not counted among those in the store",
         edits: &[Edit {
-            file: "protocol/coordinator/window.rs",
+            file: "protocol/coordinator/queue_head.rs",
             old: "        self.bytes -= bytes;\n        self.beyond += 1;\n",
             new: "        self.bytes -= bytes;\n        if !MUTANT { self.beyond += 1; }\n",
         }],
@@ -340,7 +340,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "callers-are-told-before-the-commit",
-        breaks: "a caller is told of a child that is not committed",
+        breaks: "a caller hears of a child that is not committed",
         edits: &[Edit {
             file: "coordinator/core.rs",
             old: "        Message::WhoIsThere(_) => true,\n",
