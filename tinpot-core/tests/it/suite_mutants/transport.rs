@@ -241,10 +241,11 @@ impl Transport for Mutant {
             }
             Fault::StreamsEndAtACut => {
                 let mut status = self.inner.status();
-                let cut = async move {
+                // A task of its own sees every cut: the stream may not be polled during one.
+                let cut = tokio::spawn(async move {
                     let _ = status.wait_for(|link| !link.is_up()).await;
-                };
-                frames.take_until(Box::pin(cut)).boxed()
+                });
+                frames.take_until(cut).boxed()
             }
             Fault::CloseKeepsStreams => frames.chain(stream::pending()).boxed(),
             _ => frames,
