@@ -87,7 +87,7 @@ fn what_makes_no_sense_is_named_and_runs_nothing() {
         ),
         (
             422,
-            "is not a field",
+            "is not a parameter",
             parameters(&format!("{{\"file\": \"f\", \"text\": \"x\", {huge}: 1}}")),
         ),
         (422, "is not a field", format!("{{{huge}: 1}}")),

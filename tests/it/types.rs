@@ -165,7 +165,7 @@ fn what_does_not_fit_is_named_by_its_path_and_runs_nothing() {
     .into_iter()
     .chain([
         (format!(r#""name": "{long}""#), "name", "at most 100"),
-        (deep(1_000), "anything", "too deep"),
+        (deep(1_000), "anything", "at most 100 levels"),
     ])
     .collect();
     let body = |days: &str, more: &str| {

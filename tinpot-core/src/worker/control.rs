@@ -31,6 +31,9 @@ use crate::outbox::Outbox;
 use crate::protocol::{Call, CallId, CallState, Dispatch, Message, WorkerEffect, WorkerMachine};
 use crate::transport::{Link, Transport};
 
+/// The most of a failure's message, and of its traceback, that travels. Each parent that passes on the
+/// failure of its child repeats both, so that without a bound the texts double at every level.
+const FAILURE_TEXT_BYTES: usize = 256 * 1024;
 /// The maximum number of inputs in one turn, which are answered in one frame.
 const TURN_INPUTS: usize = 256;
 /// The number of ended attempts that wait for the loop; more of them wait in their tasks.
@@ -341,9 +344,10 @@ fn within(outcome: Outcome, max_bytes: usize) -> Outcome {
             )
         }
         Outcome::Failed(mut failure) => {
-            cut(&mut failure.message, max_bytes / 4);
+            let max = FAILURE_TEXT_BYTES.min(max_bytes / 4);
+            cut(&mut failure.message, max);
             if let Some(traceback) = &mut failure.traceback {
-                cut(traceback, max_bytes / 4);
+                cut(traceback, max);
             }
             Outcome::Failed(failure)
         }
