@@ -12,6 +12,8 @@ use std::process::Command;
 
 use crate::run::{execute, target_folder};
 
+/// The crates that are not published.
+const PRIVATE: &[&str] = &["tinpot-benches", "tinpot-examples", "tinpot-tests", "xtask"];
 /// The settings of the workspace's own profile that dependencies were compiled with.
 const PROFILE: &str = "[profile.dev]\ndebug = \"line-tables-only\"\n\n\
                        [profile.dev.package.\"*\"]\ndebug = false\n";
@@ -34,6 +36,10 @@ pub(crate) fn check() -> Result<String, String> {
         "--quiet",
     ]);
     execute(&mut publish)?;
+    // The dry run keeps no package.
+    let mut package = Command::new("cargo");
+    package.args(["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"]);
+    execute(package.args(PRIVATE.iter().flat_map(|name| ["--exclude", name])))?;
     let packages = unpack(&packed, &unpacked)?;
     let mut check = Command::new("cargo");
     check.args(["check", "--workspace", "--quiet"]).current_dir(&unpacked);
