@@ -78,7 +78,7 @@ pub struct PageSettings {
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_UI"))]
     pub no_ui: bool,
     /// The origins of pages that may show an execution in a frame, separated by commas; for example
-    /// <https://wiki.example.org>.
+    /// `https://wiki.example.org`.
     #[cfg_attr(
         feature = "clap",
         arg(long, env = "TINPOT_EMBED_PARENTS", value_name = "ORIGIN", value_delimiter = ',')
