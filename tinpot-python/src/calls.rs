@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tinpot_core::{Context, Error, ExecutionId, Failure, Json, Outcome, SpanId, SubmitOptions};
 
+use crate::child_text;
+
 /// A call that an interpreter requests.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CallRequest {
@@ -53,7 +55,7 @@ impl CallRequest {
     }
 
     pub(crate) fn read(line: &[u8]) -> serde_json::Result<Self> {
-        Ok(serde_json::from_slice::<Line>(line)?.call)
+        Ok(child_text::read::<Line>(line)?.call)
     }
 
     /// Runs the call, and returns the line to answer with.

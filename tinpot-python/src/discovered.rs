@@ -3,16 +3,43 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tinpot_core::action::check_label;
 use tinpot_core::{Action, ActionSet, Json, LoadError, Result, RetryPolicy};
 
+use crate::child_text::{self, load_error};
 use crate::limits::{Limits, LimitsByAction};
+
+/// The maximum number of load errors of one directory, and of their bytes.
+const MAX_LOAD_ERRORS: usize = 1000;
+const MAX_LOAD_ERROR_BYTES: usize = 512 * 1024;
 
 /// The actions and load errors that `tinpot._discovery` reports.
 #[derive(Debug, Deserialize)]
+#[serde(from = "Reported")]
 pub(crate) struct Discovered {
     actions: Vec<Described>,
     load_errors: Vec<ImportFailure>,
+}
+
+#[derive(Deserialize)]
+struct Reported {
+    /// Read one by one: a description that cannot be read is a load error of its own action.
+    actions: Vec<Box<RawValue>>,
+    load_errors: Vec<ImportFailure>,
+}
+
+impl From<Reported> for Discovered {
+    fn from(Reported { actions, mut load_errors }: Reported) -> Self {
+        let read = |action: Box<RawValue>| match child_text::read(action.get().as_bytes()) {
+            Ok(described) => Some(described),
+            Err(error) => {
+                load_errors.push(ImportFailure::unreadable(action.get(), &error));
+                None
+            }
+        };
+        Self { actions: actions.into_iter().filter_map(read).collect(), load_errors }
+    }
 }
 
 /// A load error. For a failed import it names the files that may have caused it, likeliest first.
@@ -28,6 +55,20 @@ pub(crate) struct ImportFailure {
     /// All other files in the traceback.
     #[serde(default)]
     pub(crate) others: Vec<String>,
+}
+
+impl ImportFailure {
+    fn unreadable(action: &str, error: &serde_json::Error) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Named {
+            name: String,
+            place: String,
+        }
+        let Named { name, place } = child_text::read(action.as_bytes()).unwrap_or_default();
+        let message = format!("action {name:?}: its description cannot be read: {error}");
+        Self { place, message, failed: None, importing: Vec::new(), others: Vec::new() }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,20 +108,39 @@ impl Discovered {
 
     /// Returns the action set. An action that the SDK rejects becomes a load error.
     pub(crate) fn into_action_set(self, further: Vec<LoadError>) -> ActionSet {
-        let load_errors = self.load_errors.into_iter();
+        let load_errors = self.load_errors.iter();
         let mut load_errors: Vec<_> =
-            load_errors.map(|p| LoadError::new(p.place, p.message)).collect();
+            load_errors.map(|failure| load_error(&failure.place, &failure.message)).collect();
         let mut actions = Vec::with_capacity(self.actions.len());
         for described in self.actions {
             let place = described.place.clone();
             match described.into_action() {
                 Ok(action) => actions.push(action),
-                Err(e) => load_errors.push(LoadError::new(place, e.to_string())),
+                Err(e) => load_errors.push(load_error(&place, &e.to_string())),
             }
         }
         load_errors.extend(further);
+        let load_errors = bounded(load_errors);
         load_errors.into_iter().fold(ActionSet::new(actions), ActionSet::load_error)
     }
+}
+
+/// Returns the first load errors: all of them travel with every offer of the worker.
+fn bounded(mut load_errors: Vec<LoadError>) -> Vec<LoadError> {
+    let mut bytes = 0;
+    let mut fits = |load_error: &LoadError| {
+        bytes += load_error.place.len() + load_error.message.len();
+        bytes <= MAX_LOAD_ERROR_BYTES
+    };
+    let kept = load_errors.iter().take(MAX_LOAD_ERRORS).take_while(|error| fits(error)).count();
+    let more = load_errors.len() - kept;
+    if more > 0 {
+        let place = load_errors[kept].place.clone();
+        load_errors.truncate(kept);
+        let message = format!("{more} more load errors are not shown; fix those above first");
+        load_errors.push(LoadError::new(place, message));
+    }
+    load_errors
 }
 
 impl Described {
@@ -120,7 +180,9 @@ impl Described {
 
 #[cfg(test)]
 mod tests {
-    use super::Discovered;
+    use tinpot_core::LoadError;
+
+    use super::{Discovered, MAX_LOAD_ERROR_BYTES, MAX_LOAD_ERRORS};
 
     #[test]
     fn schema_of_a_result_is_taken_from_discovery() {
@@ -132,5 +194,31 @@ mod tests {
         let result =
             |at: usize| action_set.actions[at].result_schema.as_ref().map(|schema| schema.as_str());
         assert_eq!((result(0), result(1)), (Some(r#"{"type":"integer"}"#), None));
+    }
+
+    #[test]
+    fn description_that_cannot_be_read_is_a_load_error_of_its_action() {
+        let text = r#"{"actions":[
+            {"name":"a","schema":{},"priority":1e999,"place":"a.py:3"},
+            {"name":"b","schema":{},"timeout_ms":-1,"place":"b.py:1"},
+            {"name":"c","schema":{},"place":"c.py"},
+            "nonsense"],"load_errors":[]}"#;
+        let discovered: Discovered = serde_json::from_str(text).expect("an action set");
+        let action_set = discovered.into_action_set(Vec::new());
+        assert_eq!(action_set.actions.len(), 1);
+        let places: Vec<_> = action_set.load_errors.iter().map(|error| &*error.place).collect();
+        assert_eq!(places, ["a.py:3", "b.py:1", ""]);
+        assert!(action_set.load_errors[0].message.contains(r#"action "a""#));
+    }
+
+    #[test]
+    fn load_errors_are_bounded_in_number_and_size() {
+        for (count, length) in [(5000, 10), (200, 10_000)] {
+            let errors = (0..count).map(|n| LoadError::new(format!("{n}.py"), "x".repeat(length)));
+            let kept = super::bounded(errors.collect());
+            let bytes: usize = kept.iter().map(|error| error.message.len()).sum();
+            assert!(kept.len() <= MAX_LOAD_ERRORS + 1 && bytes < MAX_LOAD_ERROR_BYTES + 100);
+            assert!(kept[kept.len() - 1].message.contains("more load errors"), "{kept:?}");
+        }
     }
 }

@@ -32,6 +32,7 @@
 
 mod calls;
 mod cgroup;
+mod child_text;
 mod containment;
 mod discovered;
 #[cfg(feature = "embed")]

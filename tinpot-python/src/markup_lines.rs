@@ -5,6 +5,8 @@
 use serde::Deserialize;
 use tinpot_core::{Context, Json, Level, LogEvent, LogLines, SpanId, Stream};
 
+use crate::child_text;
+
 /// The first character of a markup line, before the mark of the interpreter.
 const ESCAPE: char = '\u{1b}';
 
@@ -55,7 +57,7 @@ impl MarkupReader {
 
     /// Parses a line; returns `None` for a printed line.
     pub(crate) fn read(&self, line: &str) -> Option<MarkupLine> {
-        serde_json::from_str(line.strip_prefix(&self.prefix)?).ok()
+        child_text::read(line.strip_prefix(&self.prefix)?.as_bytes()).ok()
     }
 
     /// Writes lines of standard output (0) or standard error (1) to the log of the attempt.
@@ -72,7 +74,7 @@ impl MarkupReader {
                 plain.push(line);
                 continue;
             };
-            let mark = serde_json::from_str(&line[at + self.prefix.len()..]);
+            let mark = child_text::read(&line.as_bytes()[at + self.prefix.len()..]);
             // The mark starts a line, but text without a line end may precede it.
             if at > 0 {
                 line.truncate(at);

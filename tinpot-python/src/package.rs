@@ -44,6 +44,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_secret.py", include_str!("../python/tinpot/_secret.py")),
     ("tinpot/_sources.py", include_str!("../python/tinpot/_sources.py")),
     ("tinpot/_shared_interpreter.py", include_str!("../python/tinpot/_shared_interpreter.py")),
+    ("tinpot/_text.py", include_str!("../python/tinpot/_text.py")),
     ("tinpot/_unions.py", include_str!("../python/tinpot/_unions.py")),
     ("tinpot/_encode.py", include_str!("../python/tinpot/_encode.py")),
     ("tinpot/_wrapper.py", include_str!("../python/tinpot/_wrapper.py")),

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tinpot import _channel, _context, _discovery, _integrations, _limits, _run, _sources
+from tinpot import _channel, _context, _discovery, _integrations, _limits, _run, _sources, _text
 from tinpot._connection import Connection
 from tinpot._errors import Cancelled, LimitExceeded
 
@@ -56,12 +56,12 @@ def main(control_fd: int, lifeline_fd: int) -> None:
     settings = json.loads(connection.request() or b"null")
     _integrations.install()
 
-    def send(message: Mapping[str, Any]) -> None:
-        connection.send(json.dumps(message).encode() + b"\n")
+    def importing(files: list[str]) -> None:
+        connection.send(_text.json_bytes({"importing": files}) + b"\n")
 
-    found = _discover(settings, lambda files: send({"importing": files}))
+    found = _discover(settings, importing)
     _flush()
-    send({"ready": found.as_json()})
+    connection.send(b'{"ready":' + found.as_json() + b"}\n")
     try:
         if settings["shared"]:
             # Imported here: asyncio takes as long to import as everything else.

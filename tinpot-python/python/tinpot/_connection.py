@@ -44,7 +44,7 @@ class Connection:
             self._answers[number] = None
         request["number"] = number
         try:
-            self.send(b'{"call":' + json.dumps(request).encode() + b"}\n")
+            self.send(b'{"call":' + json.dumps(request, allow_nan=False).encode() + b"}\n")
             answer = self._answer(number)
         finally:
             with self._turn:

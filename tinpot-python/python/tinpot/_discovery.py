@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinpot import _action, _instances, schema
+from tinpot import _action, _instances, _text, schema
 from tinpot._run import without_own_frames
 
 if TYPE_CHECKING:
@@ -41,17 +41,19 @@ class Discovery:
     """The actions of a directory, and the errors that kept others from loading."""
 
     def __init__(self) -> None:
-        self.actions: dict[str, tuple[_action.Entry, dict[str, Any]]] = {}
+        # The descriptions are JSON.
+        self.actions: dict[str, tuple[_action.Entry, bytes]] = {}
         self.load_errors: list[dict[str, Any]] = []
 
     def add_load_error(self, place: str, message: str, **details: Any) -> None:
         """Adds an error."""
         self.load_errors.append({"place": place, "message": message, **details})
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> bytes:
         """Returns the description for the worker."""
-        descriptions = [description for _, description in self.actions.values()]
-        return {"actions": descriptions, "load_errors": self.load_errors}
+        actions = b",".join(description for _, description in self.actions.values())
+        load_errors = _text.json_bytes(self.load_errors)
+        return b'{"actions":[' + actions + b'],"load_errors":' + load_errors + b"}"
 
     def entries(self) -> dict[str, _action.Entry]:
         """Returns the callables by name."""
@@ -245,11 +247,15 @@ def _collect(root: str, found: Discovery) -> None:
             continue
         entry = entries[0]
         try:
-            description = _describe(entry)
-        except Exception as error:
-            found.add_load_error(places[0], f"action {name!r}: {error}")
+            description = _text.json_bytes({**_describe(entry), "place": places[0]})
+        except (TypeError, ValueError, RecursionError, schema.SchemaError) as error:
+            found.add_load_error(places[0], f"action {name!r}: {_text.of(error)}")
             continue
-        description["place"] = places[0]
+        except BaseException as error:
+            # Code of the user, such as a property of a default.
+            trace = _text.traceback_of(error, without_own_frames(error.__traceback__))
+            found.add_load_error(places[0], f"action {name!r}: {trace}")
+            continue
         found.actions[name] = (entry, description)
 
 
@@ -284,10 +290,12 @@ def _is_same(one: str | None, other: str) -> bool:
 
 def _describe_import_error(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        return f"the file called sys.exit({error.code!r}) while it was imported"
+        code = "" if error.code is None else repr(_text.of(error.code))
+        if isinstance(error.code, int):
+            code = _text.of(error.code)
+        return f"the file called sys.exit({code}) while it was imported"
     # The frames of the import system and of this module do not help the user.
-    own_removed = without_own_frames(error.__traceback__)
-    return "".join(traceback.format_exception(type(error), error, own_removed)).rstrip()
+    return _text.traceback_of(error, without_own_frames(error.__traceback__))
 
 
 def _suspects(root: str, error: BaseException) -> dict[str, list[str]]:
@@ -295,8 +303,8 @@ def _suspects(root: str, error: BaseException) -> dict[str, list[str]]:
 
     "importing" has the files that were being imported, "others" all others.
     """
-    importing: list[str | None] = []
-    others: list[str | None] = []
+    importing: list[object] = []
+    others: list[object] = []
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -311,14 +319,17 @@ def _suspects(root: str, error: BaseException) -> dict[str, list[str]]:
         others.extend(file for _, file in reversed(frames))
         if isinstance(current, ImportError):
             others.append(current.path)
-            module = os.path.join(root, *(current.name or "").split("."))
+            name = current.name if isinstance(current.name, str) else ""
+            module = os.path.join(root, *name.split("."))
             others.extend((module + ".py", os.path.join(module, "__init__.py")))
         current = current.__cause__ or current.__context__
     return {"importing": _below(root, importing), "others": _below(root, others)}
 
 
-def _below(root: str, paths: Iterable[str | None]) -> list[str]:
+def _below(root: str, paths: Iterable[object]) -> list[str]:
     """Returns the paths below `root`, relative to it and without duplicates."""
     prefix = root + os.sep
-    relative = (path[len(prefix) :] for path in paths if path and path.startswith(prefix))
+    # An exception can have anything as its file.
+    texts = (path for path in paths if isinstance(path, str))
+    relative = (path[len(prefix) :] for path in texts if path.startswith(prefix))
     return list(dict.fromkeys(relative))

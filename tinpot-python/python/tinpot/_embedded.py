@@ -122,7 +122,7 @@ def discover(root: str, importing: Callable[[str], object]) -> tuple[bytes, dict
     """Returns the description of a directory's actions as JSON, and the callables by name."""
     with _discovering:
         found = _discovery.discover(root, (), importing)
-    return json.dumps(found.as_json()).encode(), found.entries()
+    return found.as_json(), found.entries()
 
 
 def run(attempt: Attempt, entry: Entry, parameters: str, limit: int) -> None:

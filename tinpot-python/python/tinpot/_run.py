@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tinpot import _encode
+from tinpot import _encode, _text
 from tinpot._errors import Cancelled, LimitExceeded, ParameterError
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def failure(kind: str, message: str, trace: str | None = None, code: str | None 
         document["code"] = code
     if trace is not None:
         document["traceback"] = trace
-    return f'{{"failed":{encode(document)}}}'.encode("utf-8", "replace")
+    return _text.to_bytes(f'{{"failed":{encode(document)}}}')
 
 
 def without_own_frames(trace: types.TracebackType | None) -> types.TracebackType | None:

@@ -95,7 +95,7 @@ class _Loop:
         request["number"] = self._calls
         request["id"] = number
         self._answers[self._calls] = answer = asyncio.get_running_loop().create_future()
-        self._write(b'{"call":' + json.dumps(request).encode() + b"}\n")
+        self._write(b'{"call":' + json.dumps(request, allow_nan=False).encode() + b"}\n")
         return _connection.unwrap(await answer)
 
 

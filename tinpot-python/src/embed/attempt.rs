@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::interpreter::Interpreter;
 use super::sink::Sink;
 use super::spin::spin_until;
+use crate::child_text;
 use crate::reply::Reply;
 
 /// The job of a thread.
@@ -180,7 +181,7 @@ impl JobHandle {
             }
         };
         self.finished = true;
-        let reply = reply.and_then(|reply| serde_json::from_slice::<Reply>(&reply).ok());
+        let reply = reply.and_then(|reply| child_text::read::<Reply>(&reply).ok());
         match reply {
             Some(Reply { cancelled: true, .. }) | None if asked => Outcome::Cancelled,
             Some(Reply { cancelled: true, .. }) if closing => {

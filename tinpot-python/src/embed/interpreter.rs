@@ -12,6 +12,7 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 use tinpot_core::ActionSet;
 use tokio::sync::oneshot;
 
+use crate::child_text;
 use crate::discovered::Discovered;
 use crate::error::PythonError;
 use crate::package::FILES;
@@ -190,7 +191,7 @@ impl Interpreter {
         Python::attach(|py| {
             let found = self.call_discover(py, root, importing);
             let (action_set, actions) = found.map_err(|e| PythonError::Embed(explain(py, &e)))?;
-            let discovered: Discovered = serde_json::from_slice(&action_set)
+            let discovered: Discovered = child_text::read(&action_set)
                 .map_err(|source| PythonError::Malformed { source })?;
             Ok((Actions(actions), discovered.into_action_set(Vec::new())))
         })

@@ -15,6 +15,7 @@ use super::fleet::Fleet;
 use super::interpreter::{Interpreter, describe, exited, kill};
 use super::limit_enforcer::LimitEnforcer;
 use super::output::Tail;
+use crate::child_text;
 use crate::limits::Limits;
 use crate::reply::Reply;
 
@@ -125,7 +126,7 @@ impl Interpreter {
 
 fn reply(line: io::Result<Option<&[u8]>>) -> Step {
     match line {
-        Ok(Some(line)) => match serde_json::from_slice(line) {
+        Ok(Some(line)) => match child_text::read(line) {
             Ok(reply) => Step::Reply(reply),
             Err(e) => Step::Broken(e.to_string()),
         },

@@ -27,6 +27,7 @@ pub(super) struct Control {
     socket: UnixStream,
     request: Vec<u8>,
     received: Vec<u8>,
+    max_line_bytes: usize,
 }
 
 impl Control {
@@ -34,9 +35,18 @@ impl Control {
     pub(super) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let control =
-            Self { socket: UnixStream::from_std(ours)?, request: Vec::new(), received: Vec::new() };
+        let control = Self {
+            socket: UnixStream::from_std(ours)?,
+            request: Vec::new(),
+            received: Vec::new(),
+            max_line_bytes: usize::MAX,
+        };
         Ok((control, theirs.into()))
+    }
+
+    /// Sets the maximum size of a line. A longer one is an error of the kind `InvalidData`.
+    pub(super) fn limit_lines(&mut self, bytes: usize) {
+        self.max_line_bytes = bytes;
     }
 
     /// Returns true if the interpreter is connected and has sent nothing: it may have died since
@@ -135,6 +145,10 @@ impl Control {
                 return Ok(Some(&self.received[..searched + end]));
             }
             searched = self.received.len();
+            if searched > self.max_line_bytes {
+                let message = format!("sent a message of more than {} bytes", self.max_line_bytes);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
             self.socket.readable().await?;
             self.received.reserve(READ_BYTES);
             let room = self.received.capacity() - self.received.len();

@@ -8,6 +8,7 @@ use tinpot_core::{ActionSet, LoadError};
 use super::fleet::Fleet;
 use super::interpreter::{Interpreter, Launch};
 use super::sources::{Source, Sources};
+use crate::child_text::{self, load_error};
 use crate::discovered::{Discovered, ImportFailure};
 use crate::error::PythonError;
 
@@ -67,9 +68,9 @@ pub(super) async fn discover(
             Err(e) => attempt.handle_death(e)?,
         }
     }
-    let place = attempt.launch.root.display().to_string();
-    Err(Failed::NotNow(vec![LoadError::new(
-        place,
+    let place = child_text::shown(&attempt.launch.root);
+    Err(Failed::NotNow(vec![load_error(
+        &place,
         "too many changed files kill or hang an interpreter: fix those in the log",
     )]))
 }
@@ -193,9 +194,7 @@ impl<'a> Round<'a> {
             Some((file, message)) if self.revert_all(file, message) => Ok(true),
             Some(_) => {
                 let lost = unexplained.into_iter();
-                Err(Failed::NotNow(
-                    lost.map(|(file, message)| LoadError::new(file, message)).collect(),
-                ))
+                Err(Failed::NotNow(lost.map(|(file, message)| load_error(file, message)).collect()))
             }
         }
     }
@@ -222,7 +221,7 @@ impl<'a> Round<'a> {
             self.revert(culprit, &message);
         } else if self.good.get(file).is_some() {
             if !self.revert_all(file, &message) {
-                return Err(Failed::NotNow(vec![LoadError::new(&**file, message)]));
+                return Err(Failed::NotNow(vec![load_error(file, &message)]));
             }
         } else if self.skipped.len() < MAX_SKIPPED {
             if hangs {
@@ -243,7 +242,7 @@ impl<'a> Round<'a> {
         }
         let load_errors = self.skipped.into_iter().chain(self.reverted);
         let load_errors =
-            load_errors.map(|(place, message)| LoadError::new(place, message)).collect();
+            load_errors.map(|(place, message)| load_error(&place, &message)).collect();
         let sources = self.launch.sources.clone().unwrap_or_default();
         let action_set = found.into_action_set(load_errors);
         Discovery {

@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::process::Pid;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
@@ -22,6 +23,7 @@ use super::process_tree::{self, ProcessTree};
 use super::sources::Sources;
 use super::spawn_context::SpawnContext;
 use crate::cgroup::{Cgroup, PoolCgroup};
+use crate::child_text::{self, json_path};
 use crate::discovered::Discovered;
 use crate::error::PythonError;
 use crate::limits::{Limits, LimitsByAction};
@@ -64,6 +66,24 @@ pub(super) struct Interpreter {
     _sources: Option<Arc<Sources>>,
 }
 
+/// The maximum size of a message of a starting interpreter.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// The settings of an interpreter, the first line that it gets.
+#[derive(Serialize)]
+struct Settings<'a> {
+    root: Box<RawValue>,
+    skip: &'a [String],
+    result_limit_bytes: usize,
+    shared: bool,
+    mark: &'a str,
+    tmp: Box<RawValue>,
+    sources: Option<BTreeMap<&'a str, Option<&'a str>>>,
+    store: Box<RawValue>,
+    limits: Limits,
+    memory_by_cgroup: bool,
+}
+
 /// A message of a starting interpreter.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -83,25 +103,35 @@ impl Launch {
     ) -> Result<(Interpreter, Discovered), PythonError> {
         let mut interpreter =
             self.spawn(reap).map_err(PythonError::io("cannot start an interpreter"))?;
-        let settings = serde_json::json!({
-            "root": self.root, "skip": self.skip, "result_limit_bytes": self.result_limit_bytes,
-            "shared": self.shared, "mark": interpreter.mark, "tmp": self.spawn.package.path(),
-            "sources": self.sources.as_deref().map(names), "store": self.spawn.store(),
-            "limits": self.limits, "memory_by_cgroup": interpreter.processes.limits_memory(),
-        });
+        let settings = Settings {
+            root: json_path(&self.root),
+            skip: &self.skip,
+            result_limit_bytes: self.result_limit_bytes,
+            shared: self.shared,
+            mark: &interpreter.mark,
+            tmp: json_path(self.spawn.package.path()),
+            sources: self.sources.as_deref().map(names),
+            store: json_path(&self.spawn.store()),
+            limits: self.limits,
+            memory_by_cgroup: interpreter.processes.limits_memory(),
+        };
+        // Cannot fail: it writes texts and numbers to memory.
+        let mut settings = serde_json::to_vec(&settings).unwrap_or_default();
+        settings.push(b'\n');
+        interpreter.control.limit_lines(MAX_MESSAGE_BYTES);
         let (mut tail, mut importing) = (Tail::default(), Vec::new());
         let mut exit = interpreter.exit.clone();
         let Interpreter { control, outputs, .. } = &mut interpreter;
         type Handshake = Result<Discovered, Option<serde_json::Error>>;
         let handshake = async {
-            control.send(format!("{settings}\n").as_bytes()).await?;
+            control.send(&settings).await?;
             loop {
                 let line = tokio::time::timeout(self.start_timeout, control.line()).await;
                 let message = match line {
                     Err(_) => return io::Result::<Handshake>::Ok(Err(None)),
                     Ok(line) => match line? {
                         None => std::future::pending().await,
-                        Some(line) => serde_json::from_slice(line),
+                        Some(line) => child_text::read(line),
                     },
                 };
                 control.consume();
@@ -121,18 +151,29 @@ impl Launch {
         match ended {
             Ok(Ok(Ok(found))) => {
                 interpreter.limits.0 = found.limits();
+                interpreter.control.limit_lines(usize::MAX);
                 Ok((interpreter, found))
             }
-            Ok(Ok(Err(Some(source)))) => Err(PythonError::Malformed { source }),
+            Ok(Ok(Err(Some(source)))) if importing.is_empty() => {
+                Err(PythonError::Malformed { source })
+            }
+            Ok(Ok(Err(Some(source)))) => {
+                interpreter.kill().await;
+                let how = format!("sent a message that cannot be read ({source})");
+                Err(PythonError::Died { how, output: tail.text(), importing })
+            }
             Ok(Ok(Err(None))) => {
                 interpreter.kill().await;
                 let after = self.start_timeout;
                 Err(PythonError::Silent { after, output: tail.text(), importing })
             }
             // The connection is unusable, and the exit status explains more.
-            Ok(Err(_)) => {
+            Ok(Err(error)) => {
                 interpreter.kill().await;
-                let how = "closed its connection".to_owned();
+                let how = match error.kind() {
+                    io::ErrorKind::InvalidData => error.to_string(),
+                    _ => "closed its connection".to_owned(),
+                };
                 Err(PythonError::Died { how, output: tail.text(), importing })
             }
             Err(status) => {

@@ -14,6 +14,7 @@ use super::file_watcher::{FileWatcher, PATIENCE, WatchHandle};
 use super::fleet::Fleet;
 use super::interpreter::Launch;
 use super::sources::{Scanner, Sources};
+use crate::child_text::{self, load_error};
 use crate::error::PythonError;
 
 /// The minimum time of a reload before a further change interrupts it. Otherwise files that change
@@ -144,7 +145,7 @@ impl Reloader {
             }
             Err(Failed::Error(error)) => {
                 let message = format!("cannot load the changed files: {error}");
-                self.keep(vec![LoadError::new(self.place(), message)]);
+                self.keep(vec![load_error(&self.place(), &message)]);
                 Some(Instant::now() + RETRY)
             }
         }
@@ -173,11 +174,11 @@ impl Reloader {
     }
 
     fn unreadable(&self, error: &std::io::Error) -> LoadError {
-        LoadError::new(self.place(), format!("cannot read the changed files: {error}"))
+        load_error(&self.place(), &format!("cannot read the changed files: {error}"))
     }
 
     fn place(&self) -> String {
-        self.launch.root.display().to_string()
+        child_text::shown(&self.launch.root)
     }
 }
 

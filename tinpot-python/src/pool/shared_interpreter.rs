@@ -14,6 +14,7 @@ use super::fleet::Fleet;
 use super::interpreter::{Interpreter, Launch, exited, kill};
 use super::output::Tail;
 use crate::calls::CallRequest;
+use crate::child_text;
 use crate::error::PythonError;
 use crate::markup_lines::MarkupReader;
 use crate::reply::Reply;
@@ -281,7 +282,7 @@ impl Running {
     }
 
     fn call(&mut self, line: &[u8]) {
-        let request = serde_json::from_slice::<Caller>(line)
+        let request = child_text::read::<Caller>(line)
             .and_then(|caller| Ok((caller.call.id, CallRequest::read(line)?)));
         if let Ok((number, call)) = request
             && let Some(context) = self.attempts.context(number)
@@ -291,11 +292,11 @@ impl Running {
     }
 
     fn ended(&mut self, line: &[u8]) {
-        let ended = serde_json::from_slice::<Ended>(line).ok();
+        let ended = child_text::read::<Ended>(line).ok();
         let Some(ended) = ended.and_then(|Ended { id }| self.attempts.remove(id)) else {
             return tracing::warn!("the shared interpreter sent a reply for an unknown attempt");
         };
-        let outcome = match serde_json::from_slice::<Reply>(line) {
+        let outcome = match child_text::read::<Reply>(line) {
             Ok(reply) if reply.cancelled => Outcome::Cancelled,
             Ok(reply) => reply.outcome(),
             Err(e) => Outcome::failed(format!("cannot read the reply of the interpreter: {e}")),

@@ -10,6 +10,7 @@ mod embedded;
 mod interpreters;
 mod leftovers;
 mod limits;
+mod odd_files;
 mod output;
 mod package;
 mod reload;
