@@ -47,6 +47,8 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_text.py", include_str!("../python/tinpot/_text.py")),
     ("tinpot/_unions.py", include_str!("../python/tinpot/_unions.py")),
     ("tinpot/_encode.py", include_str!("../python/tinpot/_encode.py")),
+    ("tinpot/_forms.py", include_str!("../python/tinpot/_forms.py")),
+    ("tinpot/_frames.py", include_str!("../python/tinpot/_frames.py")),
     ("tinpot/_wrapper.py", include_str!("../python/tinpot/_wrapper.py")),
 ];
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 CANCELLED = b'{"cancelled":true}'
-# The bound of the search for the part of a result that has no JSON form.
-_MAX_SEARCH_STEPS = 100_000
 
 encode = _encode.encode
 
@@ -106,61 +104,23 @@ def _call_async(
 def succeeded(value: Any, limit: int) -> bytes:
     """Returns the reply for a result, without a line end. `limit` bounds the result in bytes."""
     try:
-        data = b'{"ok":' + encode(value).encode() + b"}"
-    except UnicodeEncodeError:
-        return failure(
-            "ResultError", "the result has text with a lone surrogate: use valid Unicode"
-        )
-    except RecursionError:
-        return failure("ResultError", "the result is nested too deep for JSON")
-    except (TypeError, ValueError, OverflowError, AttributeError) as error:
-        found = _find_not_encodable(value, error)
-        return failure("ResultError", f"the result has no JSON form: {found}")
-    size = len(data) - len(b'{"ok":}')
+        data = _encode.result(value, limit)
+    except _encode.NoForm as error:
+        if error.is_too_large:
+            return _too_large(limit, str(error), "")
+        # The code has succeeded: to run it again would do its work twice.
+        return failure("ResultError", f"the result has no JSON form: {error}", permanent=True)
     if len(data) > limit:
-        return failure(
-            "LimitExceeded",
-            f"the limit max_result of {limit} bytes was exceeded:"
-            f" the result is too large, {size} bytes",
-            code="result_too_large",
-        )
-    return data
+        return _too_large(limit, "the result is too large", f", {len(data)} bytes")
+    return b'{"ok":' + data + b"}"
 
 
-def _find_not_encodable(value: Any, error: Exception) -> str:
-    """Describes the first part of a value that has no JSON form, with its path."""
-    pending, steps = [("result", value)], 0
-    while pending and steps < _MAX_SEARCH_STEPS:
-        steps += 1
-        path, value = pending.pop()
-        if value is None or isinstance(value, (str, int)):
-            continue
-        if isinstance(value, float):
-            if value != value or value in (float("inf"), float("-inf")):
-                return f"{path} is {value!r}, which is not JSON"
-        elif isinstance(value, dict):
-            for key in value:
-                try:
-                    _encode.key_text(key)
-                except (TypeError, ValueError):
-                    return f"{path} has a key of type {_type_name(key)}"
-            pending.extend((f"{path}[{key!r}]", value[key]) for key in reversed(list(value)))
-        elif isinstance(value, (list, tuple)):
-            pending.extend((f"{path}[{index}]", value[index]) for index in range(len(value))[::-1])
-        else:
-            try:
-                pending.append((path, _encode.encodable(value)))
-            except TypeError:
-                return f"{path} is of type {_type_name(value)}"
-            except ValueError as inner:
-                return f"{path}: {inner}"
-    return str(error)
-
-
-def _type_name(value: object) -> str:
-    cls = type(value)
-    return (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+def _too_large(limit: int, what: str, size: str) -> bytes:
+    return failure(
+        "LimitExceeded",
+        f"the limit max_result of {limit} bytes was exceeded: {what}{size}",
+        code="result_too_large",
+        permanent=True,
     )
 
 
@@ -169,8 +129,9 @@ def failed(error: BaseException, control: Control) -> bytes:
     if control.stopped and _is_caused_by_stop(error):
         return CANCELLED
     if isinstance(error, SystemExit):
-        code = 0 if error.code is None else error.code
-        return failure("SystemExit", f"called sys.exit({code!r})")
+        if is_success(error):
+            return b'{"ok":null}'
+        return failure("SystemExit", f"called sys.exit({error.code!r})")
     try:
         text = str(error)
     except Exception:
@@ -182,6 +143,11 @@ def failed(error: BaseException, control: Control) -> bytes:
     except Exception as worse:
         trace = f"(the traceback cannot be formatted: {type(worse).__name__})"
     return failure(type(error).__name__, text, trace, _code(error))
+
+
+def is_success(error: SystemExit) -> bool:
+    """Returns True if the exit code is that of a success, as it is for a script."""
+    return error.code is None or (isinstance(error.code, int) and error.code == 0)
 
 
 def _code(error: BaseException) -> str | None:
@@ -216,12 +182,21 @@ def unknown(name: str, found: Discovery) -> bytes:
     return failure("UnknownAction", message, code="action_unavailable")
 
 
-def failure(kind: str, message: str, trace: str | None = None, code: str | None = None) -> bytes:
+def failure(
+    kind: str,
+    message: str,
+    trace: str | None = None,
+    code: str | None = None,
+    permanent: bool = False,
+) -> bytes:
     """Returns the reply for a failure.
 
     code: the failure code of the SDK; None for an error of the action itself.
+    permanent: if True, the action is not tried again, even if retries are left.
     """
-    document = {"kind": kind, "message": message}
+    document: dict[str, Any] = {"kind": kind, "message": message}
+    if permanent:
+        document["permanent"] = True
     if code is not None:
         document["code"] = code
     if trace is not None:

@@ -53,6 +53,8 @@ async fn check(pool: &Arc<impl Executor>) {
         assert!(ended.failure().message.contains(part), "{action}: {:?}", ended.failure());
         let kind = if action == "large" { "LimitExceeded" } else { "ResultError" };
         assert_eq!(ended.failure().kind, kind);
+        // The code has succeeded: to run it again would do its work twice.
+        assert!(ended.failure().permanent, "{action}");
     }
     assert_eq!(call(pool, "fine").await.value(), json!([1, null, { "a": true, "2": "ü" }]));
 }
@@ -105,6 +107,58 @@ async fn result_that_is_not_json_is_named_in_process() {
     let actions = Actions::of(RESULTS);
     let builder = tinpot_python::PythonExecutor::builder(actions.0.path()).result_limit_bytes(2000);
     check(&Arc::new(builder.start().await.expect("an executor"))).await;
+}
+
+const EXITS: &str = r#"
+import argparse
+@action
+def plain(): sys.exit()
+@action
+def zero(): sys.exit(0)
+@action
+def no(): sys.exit(False)
+@action
+def usage(): argparse.ArgumentParser(prog="x").parse_args(["--help"])
+@action
+async def later(): sys.exit(0)
+@action
+def generated():
+    yield "text"
+    sys.exit(0)
+@action
+def step():
+    plain()
+@action
+def three(): sys.exit(3)
+@action
+def words(): sys.exit("no disk")
+"#;
+
+async fn check_exits(pool: &Arc<impl Executor>) {
+    for action in ["plain", "zero", "no", "usage", "later", "generated", "step"] {
+        assert_eq!(call(pool, action).await.value(), json!(null), "{action}");
+    }
+    for (action, message) in
+        [("three", "called sys.exit(3)"), ("words", "called sys.exit('no disk')")]
+    {
+        let ended = call(pool, action).await;
+        assert_eq!(ended.failure().message, message);
+        assert!(!ended.failure().permanent);
+    }
+}
+
+#[tokio::test]
+async fn exit_code_of_zero_is_a_success() {
+    let actions = Actions::of(EXITS);
+    check_exits(&actions.pool().await).await;
+}
+
+#[cfg(feature = "embed")]
+#[tokio::test]
+async fn exit_code_of_zero_is_a_success_in_process() {
+    let actions = Actions::of(EXITS);
+    let builder = tinpot_python::PythonExecutor::builder(actions.0.path());
+    check_exits(&Arc::new(builder.start().await.expect("an executor"))).await;
 }
 
 #[tokio::test]
