@@ -1,18 +1,30 @@
+import asyncio
 import contextlib
 import datetime
 import io
+import json
 import os
+import pathlib
+import pickle
+import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
+from type_support import returned
+
 from tinpot import (
     Cancelled,
     CommandError,
     CommandTimeout,
+    Context,
+    Secret,
+    _channel,
+    _context,
     action,
     action_print,
+    current,
     run_command,
     schema,
 )
@@ -175,13 +187,110 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(done.stdout, "$HOME a b\n")
         self.assertEqual(lines, ["$ echo '$HOME' 'a b'", "$HOME a b"])
 
-    def test_a_string_is_split_and_a_shell_is_only_used_when_asked_for(self):
-        self.assertEqual(printed(run_command, "echo 'a b' ; ls")[0].stdout, "a b ; ls\n")
+    def test_a_string_is_run_by_a_shell_unless_that_is_refused(self):
+        self.assertEqual(printed(run_command, "echo a; echo b")[0].stdout, "a\nb\n")
         self.assertEqual(printed(run_command, "echo a; echo b", shell=True)[0].stdout, "a\nb\n")
+        done, _ = printed(run_command, "echo 'a b' ; ls", shell=False)
+        self.assertEqual(done.stdout, "a b ; ls\n")
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "a program")
+            os.symlink("/bin/echo", program)
+            self.assertEqual(printed(run_command, pathlib.Path(program))[0].stdout, "\n")
         with self.assertRaises(TypeError):
             run_command(["echo"], shell=True)
-        with self.assertRaises(ValueError):
-            run_command("")
+        for empty in ("", " ", []):
+            with self.assertRaises(ValueError):
+                run_command(empty)
+
+    def test_secrets_are_passed_on_and_masked(self):
+        masked = []
+
+        class Recorder(_channel.Channel):
+            def send(self, markup):
+                masked.append(json.loads(markup)["x"])
+
+        _context.enter(_channel.Attempt(Recorder()))
+        try:
+            secret = Secret("hunter2")
+            done, lines = printed(
+                run_command,
+                ["sh", "-c", "cat; echo ${#1} ${#P}", "sh", secret],
+                env={"P": secret},
+                input=secret,
+            )
+        finally:
+            _context.leave()
+        self.assertEqual(done.stdout, "hunter27 7\n")
+        self.assertEqual(lines[0], "$ sh -c 'cat; echo ${#1} ${#P}' sh ***")
+        self.assertNotIn("hunter2", repr(done.args) + done.command)
+        self.assertEqual(set(masked), {"hunter2"})
+
+    def test_what_is_no_argument_is_refused_with_its_position(self):
+        for arguments, options, error, part in (
+            (["git", "checkout", None], {}, TypeError, "argument 2 is None"),
+            (["git", ["a"]], {}, TypeError, "argument 1 is a list"),
+            (None, {}, TypeError, "the command must be a string or a list, not NoneType"),
+            (5, {}, TypeError, "not int"),
+            (["true"], {"env": {"A": None}}, TypeError, "the environment variable A is None"),
+            (["true"], {"input": 5}, TypeError, "input must be str, bytes or Secret, not int"),
+            (["true"], {"bogus": 5}, TypeError, "no keyword 'bogus'"),
+            (["a\0b"], {}, ValueError, "argument 0 has a null character"),
+            (["true"], {"input": "x", "stdin": 0}, ValueError, "input and stdin"),
+            (["true"], {"stdin": subprocess.PIPE}, ValueError, "use input"),
+            (["true"], {"stdout": subprocess.STDOUT}, ValueError, "stdout cannot be STDOUT"),
+        ):
+            with self.assertRaisesRegex(error, part):
+                run_command(arguments, **options)
+
+    def test_the_keywords_of_subprocess_run_work(self):
+        def output(*arguments, **options):
+            return printed(run_command, *arguments, **options)[0].stdout
+
+        large = "x" * 300_000
+        self.assertEqual(output(["cat"], input=large), large)
+        self.assertEqual(output(["cat"], input=b"\xff", text=False), b"\xff")
+        self.assertEqual(output("printf 'a\\r\\nb'", text=True), "a\nb")
+        self.assertEqual(output("printf 'a\\r\\nb'", universal_newlines=True), "a\nb")
+        self.assertEqual(output("printf 'a\\r\\nb'"), "a\r\nb")
+        self.assertEqual(output("printf '\\344'", encoding="latin-1"), "ä")
+        self.assertEqual(output("printf '\\344'", errors="ignore"), "")
+        self.assertEqual(output("umask", umask=0o077, capture_output=True), "0077\n")
+        self.assertEqual(output("echo $0", executable="/bin/bash"), "/bin/bash\n")
+        self.assertEqual(output("echo a >&2; echo b", stderr=subprocess.STDOUT), "a\nb\n")
+        # Closes its input before everything was written.
+        self.assertEqual(output(["true"], input=large), "")
+        done, lines = printed(run_command, "echo gone; echo kept >&2", stdout=subprocess.DEVNULL)
+        self.assertEqual((done.stdout, done.stderr, lines[1:]), (None, "kept\n", ["kept"]))
+        with tempfile.TemporaryFile() as file:
+            file.write(b"from a file")
+            file.seek(0)
+            self.assertEqual(output(["cat"], stdin=file), "from a file")
+        with self.assertRaises(UnicodeDecodeError):
+            output("printf '\\377'", errors="strict")
+        with self.assertRaises(CommandTimeout):
+            output("exec sleep 1000", timeout=datetime.timedelta(seconds=0.1))
+
+    def test_the_result_and_the_errors_are_those_of_subprocess(self):
+        done, _ = printed(run_command, ["sh", "-c", "echo why >&2; exit 3"], check=False)
+        self.assertIsInstance(done, subprocess.CompletedProcess)
+        self.assertEqual(done.args, ["sh", "-c", "echo why >&2; exit 3"])
+        with self.assertRaises(subprocess.CalledProcessError) as caught:
+            done.check_returncode()
+        error = caught.exception
+        self.assertEqual((error.returncode, error.stdout, error.stderr), (3, "", "why\n"))
+        self.assertEqual((error.output, error.cmd), ("", done.command))
+        self.assertEqual(str(pickle.loads(pickle.dumps(error))), str(error))
+        with self.assertRaises(subprocess.TimeoutExpired) as caught:
+            printed(run_command, "exec sleep 1000", timeout=0.1)
+        self.assertEqual(caught.exception.timeout, 0.1)
+        form = {"args": ["true"], "returncode": 0, "stdout": "", "stderr": ""}
+        self.assertEqual(returned(printed(run_command, ["true"])[0]), form)
+
+    def test_what_a_command_prints_on_its_end_is_kept(self):
+        code = "trap 'seq 1 50000; echo cleaned up; exit 0' TERM; while :; do sleep 0.01; done"
+        with self.assertRaises(CommandTimeout) as caught:
+            printed(run_command, code, timeout=1)
+        self.assertTrue(caught.exception.stdout.endswith("50000\ncleaned up\n"))
 
     def test_both_streams_are_printed_and_kept_apart(self):
         done, lines = printed(run_command, "echo out; echo err >&2; printf end", shell=True)
@@ -246,6 +355,80 @@ class CommandTest(unittest.TestCase):
 
     def test_action_print_prints(self):
         self.assertEqual(printed(action_print, "a", 1, sep="-")[1], ["a-1"])
+
+
+class CallTest(unittest.TestCase):
+    def setUp(self):
+        requests = self.requests = []
+
+        class Recorder(_channel.Channel):
+            def call(self, request):
+                requests.append(request)
+                return "an-id", None
+
+        _context.enter(_channel.Attempt(Recorder()))
+
+    def tearDown(self):
+        _context.leave()
+
+    def test_positional_arguments_are_named_by_the_signature(self):
+        @action
+        def backup(host, days=1, *rest, ctx: Context):
+            pass
+
+        backup.call("db1", days=2)
+        backup.submit("db1", 2, 3)
+        asyncio.run(backup.call_async("db1"))
+        current().call(backup, "db1", 2)
+        current().call(backup, current(), host="db1", ctx=current())
+        child = current().submit(backup, "db1")
+        self.assertEqual(
+            [request["parameters"] for request in self.requests],
+            [
+                {"host": "db1", "days": 2},
+                {"host": "db1", "days": 2, "rest": [3]},
+                {"host": "db1"},
+                {"host": "db1", "days": 2},
+                {"host": "db1"},
+                {"host": "db1"},
+            ],
+        )
+        self.assertEqual(returned([child]), ["an-id"])
+        with self.assertRaisesRegex(TypeError, "'backup' is the name of an action"):
+            current().call("backup", "db1")
+        with self.assertRaisesRegex(TypeError, "several values for the argument 'host'"):
+            backup.call("db1", host="db2")
+
+    def test_a_nested_call_gets_the_context(self):
+        @action
+        def first(ctx: Context, host, days=1):
+            return isinstance(ctx, Context), host, days
+
+        @action
+        def last(host, *, ctx: Context):
+            return isinstance(ctx, Context), host
+
+        @action
+        async def later(ctx: Context, host):
+            return isinstance(ctx, Context), host
+
+        class Hosts:
+            @action
+            def add(self, ctx: Context, host):
+                return isinstance(ctx, Context), host
+
+        def check():
+            for got in (first(host="a"), first("a"), first(current(), "a"), first("a", 1)):
+                self.assertEqual(got, (True, "a", 1))
+            self.assertEqual(first("fake", "a", 1), (False, "a", 1))
+            self.assertEqual(last("a"), (True, "a"))
+            self.assertEqual(asyncio.run(later("a")), (True, "a"))
+            self.assertEqual(Hosts().add("a"), (True, "a"))
+
+        check()
+        # Outside of an attempt too.
+        _context.leave()
+        check()
 
 
 class SchemaTest(unittest.TestCase):

@@ -262,8 +262,12 @@ class Context:
                 f"there is no secret {name!r}: set {variable}, or put a file {name!r} into"
                 " the folder TINPOT_SECRETS_DIR"
             )
-        self._attempt.channel.send(_to_text({"x": text}))
+        self._mask(text)
         return Secret(text)
+
+    def _mask(self, text: str) -> None:
+        """Masks a text in the log from now on."""
+        self._attempt.channel.send(_to_text({"x": text}))
 
     def with_options(self, **options: Any) -> Context:
         """Returns this context with options for `call` and `submit`.
@@ -273,23 +277,26 @@ class Context:
         """
         return Context(self._attempt, self._step, _submit_options(options))
 
-    def call(self, action: Any, /, **parameters: Any) -> Any:
+    def call(self, action: Any, /, *args: Any, **parameters: Any) -> Any:
         """Runs another action on a worker of its queue, and returns its result as JSON.
+
+        action: a decorated function, or the name of an action, whose arguments have to be named.
 
         This attempt takes no slot while it waits. Raises `ActionError`, with the traceback of the
         called action, if that does not succeed.
         """
-        return self._request(action, parameters, True)[1]
+        return self._request(action, _by_name(action, args, parameters), True)[1]
 
-    async def call_async(self, action: Any, /, **parameters: Any) -> Any:
+    async def call_async(self, action: Any, /, *args: Any, **parameters: Any) -> Any:
         """Runs another action like `call`, without blocking other coroutines."""
-        request = self._describe(action, parameters, True)
+        request = self._describe(action, _by_name(action, args, parameters), True)
         return (await self._attempt.channel.call_async(request))[1]
 
-    def submit(self, action: Any, /, **parameters: Any) -> Child[Any]:
+    def submit(self, action: Any, /, *args: Any, **parameters: Any) -> Child[Any]:
         """Submits another action and returns at once; `result()` of the child waits for its end."""
         import uuid
 
+        parameters = _by_name(action, args, parameters)
         options = dict(self._options or {})
         # The key lets `result()` ask for the same execution again.
         options.setdefault("idempotency_key", f"submit {uuid.uuid4()}")
@@ -301,10 +308,12 @@ class Context:
         return self._attempt.channel.call(self._describe(action, parameters, wait))
 
     def _describe(self, action: Any, parameters: Mapping[str, Any], wait: bool) -> dict[str, Any]:
+        from tinpot._encode import parameters as as_json
+
         name = action if isinstance(action, str) else action.__tinpot_name__
         request = {
             "action": name,
-            "parameters": _as_json(parameters),
+            "parameters": as_json(parameters),
             "wait": wait,
             "span": self._innermost()._step,
         }
@@ -313,15 +322,22 @@ class Context:
         return request
 
 
-def _as_json(parameters: Mapping[str, Any]) -> Any:
-    from tinpot._encode import encodable
-    from tinpot._secret import Secret
+def _by_name(action: Any, args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters of a call. The signature of the called function names positional ones.
 
-    def default(value: Any) -> Any:
-        # The called action needs the secret, not its mask.
-        return value.reveal() if isinstance(value, Secret) else encodable(value)
-
-    return json.loads(json.JSONEncoder(allow_nan=False, default=default).encode(parameters))
+    A context among them is left out: the worker of the child passes one.
+    """
+    args = tuple(value for value in args if not isinstance(value, Context))
+    named = {name: value for name, value in named.items() if not isinstance(value, Context)}
+    if not args:
+        return named
+    if isinstance(action, str):
+        raise TypeError(
+            f"{action!r} is the name of an action: name its arguments, or pass the decorated"
+            " function instead"
+        )
+    by_name: dict[str, Any] = action.__tinpot_signature__().name_arguments(args, named)
+    return by_name
 
 
 _TIME_OPTIONS = {"timeout": "timeout_ms", "delay": "delay_ms", "expires_in": "expires_in_ms"}
@@ -373,6 +389,9 @@ class Child(Generic[T]):
     def __repr__(self) -> str:
         return f"Child({self.id!r})"
 
+    def __tinpot_json__(self) -> str | None:
+        return self.id
+
 
 class Step:
     """A named part of an attempt, with a beginning, an end and a duration."""
@@ -419,7 +438,8 @@ class Step:
         outer = find()
         parent = outer._step if outer is not None and outer._attempt is attempt else 0
         outcome, error_field = "succeeded", ""
-        if kind is not None and not issubclass(kind, GeneratorExit):
+        is_exit = isinstance(error, SystemExit) and not error.code
+        if kind is not None and not is_exit and not issubclass(kind, GeneratorExit):
             # asyncio's CancelledError, whose module may not be imported.
             is_cancelled = issubclass(kind, Cancelled) or kind.__name__ == "CancelledError"
             outcome = "cancelled" if is_cancelled else "failed"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterable
+from typing import Any
 
 
 class Cancelled(BaseException):
@@ -20,37 +22,38 @@ class LimitExceeded(BaseException):
     """
 
 
-class CommandError(Exception):
-    """A command exited with a code other than 0."""
+class CommandError(subprocess.CalledProcessError):
+    """A command exited with a code other than 0.
+
+    command: the command as text, with secrets masked.
+    """
 
     def __init__(
-        self, command: str, returncode: int | None, stdout: str = "", stderr: str = ""
+        self, command: str, returncode: int | None, stdout: Any = None, stderr: Any = None
     ) -> None:
+        super().__init__(returncode, command, stdout, stderr)  # type: ignore[arg-type]
         self.command = command
-        self.returncode = returncode
-        self.stdout = stdout
-        self.stderr = stderr
-        super().__init__(self._describe())
 
-    def _describe(self) -> str:
+    def __str__(self) -> str:
         if self.returncode is not None and self.returncode < 0:
             how = f"was killed by signal {-self.returncode}"
         else:
             how = f"exited with code {self.returncode}"
-        last = self.stderr.strip().splitlines()[-1:]
+        said = self.stderr or ""
+        if isinstance(said, bytes):
+            said = said.decode("utf-8", "replace")
+        last = said.strip().splitlines()[-1:]
         return f"{self.command} {how}" + (f": {last[0]}" if last else "")
 
 
-class CommandTimeout(CommandError):
+class CommandTimeout(CommandError, subprocess.TimeoutExpired):
     """A command exceeded its `timeout` and was killed."""
 
-    def __init__(
-        self, command: str, timeout: float | None, stdout: str = "", stderr: str = ""
-    ) -> None:
+    def __init__(self, command: str, timeout: Any, stdout: Any = None, stderr: Any = None) -> None:
+        CommandError.__init__(self, command, None, stdout, stderr)
         self.timeout = timeout
-        super().__init__(command, None, stdout, stderr)
 
-    def _describe(self) -> str:
+    def __str__(self) -> str:
         return f"{self.command} exceeded its timeout of {self.timeout} s and was killed"
 
 

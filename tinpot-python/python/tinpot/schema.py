@@ -195,6 +195,17 @@ def _inspect(function: Callable[..., Any]) -> inspect.Signature:
         raise SchemaError(f"its signature cannot be read: {error}") from None
 
 
+def is_context(function: Callable[..., Any], annotation: Any) -> bool:
+    """Returns True if an annotation of the function is `Context`."""
+    if annotation is inspect.Parameter.empty:
+        return False
+    try:
+        resolved = _annotations.Scope(_names(function)).resolve(annotation)
+    except SchemaError:
+        return False
+    return _annotations.is_context(resolved)
+
+
 def _names(function: Callable[..., Any]) -> dict[str, Any]:
     """Returns the names that annotations that are text can use.
 

@@ -1,8 +1,9 @@
 //! The content of the log.
 
+use serde_json::json;
 use tinpot_core::Stream;
 
-use crate::support::{Actions, call};
+use crate::support::{AMPLE, Actions, call, start};
 
 #[tokio::test]
 async fn c_code_and_subprocesses_are_captured_in_order() {
@@ -59,6 +60,22 @@ def write():
     let ended = call(&pool, "write").await;
     assert_eq!(ended.stdout(), ["a\rb\0c", "bad \u{fffd} byte", "", "\\udc80"]);
     assert_eq!(ended.stream(Stream::Stderr), ["warn"]);
+}
+
+#[tokio::test]
+async fn words_of_a_command_on_its_end_reach_the_log() {
+    let actions = Actions::of(
+        r#"
+@action
+def serve(): run_command("trap 'echo cleaned up; exit 0' TERM; echo ready; while :; do sleep 0.01; done")
+"#,
+    );
+    let pool = actions.pool().await;
+    let running = start(&pool, "serve", json!({}));
+    running.until_line("ready").await;
+    running.ask(AMPLE);
+    let ended = running.end().await;
+    assert!(ended.stdout().contains(&"cleaned up"), "{:?}", ended.lines);
 }
 
 #[tokio::test]
