@@ -49,6 +49,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_encode.py", include_str!("../python/tinpot/_encode.py")),
     ("tinpot/_forms.py", include_str!("../python/tinpot/_forms.py")),
     ("tinpot/_frames.py", include_str!("../python/tinpot/_frames.py")),
+    ("tinpot/_log_records.py", include_str!("../python/tinpot/_log_records.py")),
     ("tinpot/_wrapper.py", include_str!("../python/tinpot/_wrapper.py")),
 ];
 

@@ -3,9 +3,10 @@
 import sys
 import unittest
 
+import test_logs
 from environments import environment, run_cases
 
-REQUIREMENTS = ("numpy", "pandas", "pendulum", "arrow", "attrs", "tqdm")
+REQUIREMENTS = ("numpy", "pandas", "pendulum", "arrow", "attrs", "tqdm", "loguru", "structlog")
 
 
 class LibrariesTest(unittest.TestCase):
@@ -17,6 +18,7 @@ class LibrariesTest(unittest.TestCase):
             self.skipTest(why)
         done = run_cases("library_cases.py", python)
         self.assertEqual(done.returncode, 0, done.stderr)
+        test_logs.LoggingTest().run_case("libraries", python)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ class Attempt:
         self.steps = 0
         self.artifacts = 0
         self.artifact_bytes = 0
+        # True once a log line said that a total of the progress is no number.
+        self.has_odd_total = False
         self._tmpdir: TemporaryDirectory[str] | None = None
 
     def tmpdir(self) -> str:

@@ -10,9 +10,10 @@ import contextvars
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tinpot import _log_records, _text
 from tinpot._channel import Attempt, Channel
 from tinpot._errors import Cancelled, LimitError
 
@@ -32,9 +33,8 @@ _LEVELS = {
     "error": "error",
     "critical": "error",
 }
-# A markup line has to fit into one log line, which has at most 64 KiB. JSON may escape characters.
-MAX_TEXT_LENGTH = 48 * 1024
-_MAX_FIELDS_LENGTH = MAX_TEXT_LENGTH // 4
+_MAX_PROGRESS_LENGTH = 1000
+_MAX_NAME_LENGTH = 1000
 # The bound of all artifacts of one attempt, and the part of an artifact in one line.
 MAX_ARTIFACTS_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 36 * 1024
@@ -43,7 +43,7 @@ _MAX_SUMMARY_BYTES = 40 * 1024
 _MAX_SECONDS = 3.2e9
 
 _to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
-escape: Callable[[str], str] = json.encoder.encode_basestring
+escape = _log_records.escape
 
 current_context: contextvars.ContextVar[Context | None] = contextvars.ContextVar(
     "tinpot_context", default=None
@@ -124,11 +124,11 @@ class Context:
         here = find()
         return here if here is not None and here._attempt is self._attempt else self
 
-    def log(self, level: str, message: object, **fields: Any) -> None:
+    def log(self, level: str, message: object, /, **fields: Any) -> None:
         """Writes to the log.
 
         level: "debug", "info", "warning" or "error".
-        fields: values that are stored with the message.
+        fields: values that are stored with the message, under any names.
         """
         known = _LEVELS.get(str(level).lower())
         if known is None:
@@ -138,53 +138,62 @@ class Context:
         if type(channel) is Channel:
             tail = "".join(f" {name}={value!r}" for name, value in fields.items())
             return channel.print(f"{known}: {text}{tail}")
-        if len(text) > MAX_TEXT_LENGTH:
-            dropped = len(text) - MAX_TEXT_LENGTH
-            text = f"{text[:MAX_TEXT_LENGTH]} … [tinpot] {dropped} characters were dropped"
-        extra = ""
-        if fields:
-            encoded = _to_text(fields)
-            if len(encoded) >= _MAX_FIELDS_LENGTH:
-                encoded = f'{{"tinpot":"fields of {len(encoded)} bytes were dropped"}}'
-            extra = f',"f":{encoded}'
         step = self._innermost()._step
-        channel.send(f'{{"l":"{known}","m":{escape(text)},"s":{step}{extra}}}')
+        extra = f',"f":{_log_records.fields(fields)}' if fields else ""
+        for part in _log_records.parts(text):
+            channel.send(f'{{"l":"{known}","m":{part},"s":{step}{extra}}}')
+            extra = ""
         return None
 
-    def debug(self, message: object, **fields: Any) -> None:
+    def debug(self, message: object, /, **fields: Any) -> None:
         """Writes to the log with the level "debug"."""
         self.log("debug", message, **fields)
 
-    def info(self, message: object, **fields: Any) -> None:
+    def info(self, message: object, /, **fields: Any) -> None:
         """Writes to the log with the level "info"."""
         self.log("info", message, **fields)
 
-    def warning(self, message: object, **fields: Any) -> None:
+    def warning(self, message: object, /, **fields: Any) -> None:
         """Writes to the log with the level "warning"."""
         self.log("warning", message, **fields)
 
-    def error(self, message: object, **fields: Any) -> None:
+    def error(self, message: object, /, **fields: Any) -> None:
         """Writes to the log with the level "error"."""
         self.log("error", message, **fields)
 
     def progress(self, done: float, total: float | None = None, message: object = "") -> None:
-        """Reports progress; a later report replaces an earlier one."""
-        done, total = float(done), None if total is None else float(total)
-        if done != done or (total is not None and total != total):
-            raise ValueError("progress must be a number, not NaN")
-        self._attempt.channel.send(_to_text({"p": [done, total, str(message)[:1000]]}))
+        """Reports progress; a later report replaces an earlier one.
+
+        A log line says so if `done` is no finite number. A total that is none is left out.
+        """
+        text = _log_records.shortened(str(message), _MAX_PROGRESS_LENGTH)
+        count = _log_records.number(done)
+        if count is None:
+            shown = repr(done)[:80]
+            return self.log("warning", f"[tinpot] no progress: done must be a number, not {shown}")
+        whole = None if total is None else _log_records.number(total)
+        if total is not None and (whole is None or whole < 0):
+            whole = None
+            if not self._attempt.has_odd_total:
+                self._attempt.has_odd_total = True
+                shown = repr(total)[:80]
+                self.log("warning", f"[tinpot] total must be a number from 0, not {shown}")
+        if count < 0:
+            count = 0.0
+        self._attempt.channel.send(_to_text({"p": [count, whole, text]}))
+        return None
 
     def step(self, name: object) -> Step:
         """Runs a block as a step with a name: `with ctx.step("build"): …`. Steps nest."""
-        return Step(self, str(name))
+        return Step(self, _log_records.shortened(str(name), _MAX_NAME_LENGTH))
 
     def summary(self, markdown: object) -> None:
         """Sets the summary of the execution, in Markdown; at most 40 KiB.
 
         A later summary replaces an earlier one.
         """
-        text = str(markdown)
-        size = len(text.encode("utf-8", "replace"))
+        text = _text.valid(str(markdown))
+        size = len(text.encode())
         if size > _MAX_SUMMARY_BYTES:
             raise LimitError(f"summary must have at most {_MAX_SUMMARY_BYTES} bytes, not {size}")
         self._attempt.channel.send(_to_text({"e": {"summary": {"markdown": text}}}))

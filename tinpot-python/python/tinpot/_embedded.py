@@ -214,6 +214,8 @@ class _Stream:
     Other output goes to the original stream.
     """
 
+    is_log_of_attempt = True
+
     def __init__(self, original: Any, number: int) -> None:
         self._original = original
         self._number = number

@@ -1,7 +1,8 @@
-"""Integrations of other libraries: logging with levels, warnings, and the progress bars of tqdm."""
+"""Integrations of other libraries: logging with levels, warnings, and progress bars."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 import warnings
@@ -22,6 +23,8 @@ def install() -> None:
     late = {}
     patches: dict[str, Callable[[Any], None]] = {
         "logging": _integrate_logging,
+        "loguru": _integrate_loguru,
+        "structlog._output": _integrate_structlog,
         "tqdm.std": _integrate_tqdm,
     }
     for name, patch in patches.items():
@@ -92,8 +95,22 @@ def _show_warning(
         context.log("warning", text)
 
 
+def _is_standard(stream: Any) -> bool:
+    """Returns True for the streams whose output is the log of the attempt."""
+    # Wrappers of tqdm and colorama.
+    inner = getattr(stream, "_wrapped", None) or stream
+    return (
+        inner is sys.__stdout__
+        or inner is sys.__stderr__
+        or getattr(type(inner), "is_log_of_attempt", False)
+    )
+
+
 def _integrate_logging(logging: Any) -> None:
-    """Writes records to the log of the attempt, with their levels."""
+    """Writes records to the log of the attempt, with their levels.
+
+    The handler for this is none of the root logger: `basicConfig` does nothing if that has any.
+    """
 
     class Handler(logging.Handler):  # type: ignore[misc]
         def emit(self, record: Any) -> None:
@@ -103,7 +120,7 @@ def _integrate_logging(logging: Any) -> None:
                 if context is None:
                     sys.stderr.write(text + "\n")
                 else:
-                    context.log(_level(logging, record.levelno), text)
+                    context.log(_level(record.levelno), text)
             except Exception:
                 self.handleError(record)
 
@@ -116,28 +133,157 @@ def _integrate_logging(logging: Any) -> None:
 
     handler = Handler()
     handler.setFormatter(Formatter())
-    logging.root.addHandler(handler)
+    call_handlers, emit = logging.Logger.callHandlers, logging.StreamHandler.emit
+    configure = logging.basicConfig
+
+    def basic_config(**options: Any) -> None:
+        # Without a format the handler above is better than one that repeats the level as text.
+        # `logging.info` calls this too, without options.
+        if set(options) - {"level", "force"}:
+            configure(**options)
+        elif options.get("force") or not logging.root.handlers:
+            for other in logging.root.handlers[:] if options.get("force") else ():
+                logging.root.removeHandler(other)
+                other.close()
+            if options.get("level") is not None:
+                logging.root.setLevel(options["level"])
+
+    def call_all_handlers(self: Any, record: Any) -> None:
+        call_handlers(self, record)
+        if _context.find() is None:
+            return
+        found, logger = False, self
+        while logger is not None:
+            for other in logger.handlers:
+                found = True
+                if _is_console(other):
+                    # It decides what is shown.
+                    return
+            if not logger.propagate:
+                return
+            logger = logger.parent
+        if found:
+            # Else `lastResort` has written it.
+            handler.handle(record)
+
+    def emit_with_level(self: Any, record: Any) -> None:
+        context = _context.find()
+        if context is None or not _is_standard(self.stream):
+            emit(self, record)
+            return
+        try:
+            context.log(_level(record.levelno), self.format(record))
+        except Exception:
+            self.handleError(record)
+
+    logging.basicConfig = basic_config
+    logging.Logger.callHandlers = call_all_handlers
+    logging.StreamHandler.emit = emit_with_level
+    # For loggers without any handler.
+    logging.lastResort = handler
     # The default, which the user has not changed.
     if logging.root.level == logging.WARNING:
         logging.root.setLevel(logging.INFO)
 
 
-def _level(logging: Any, number: int) -> str:
-    if number >= logging.ERROR:
+def _is_console(handler: Any) -> bool:
+    """Returns True for a handler that writes to the log of the attempt, such as that of rich."""
+    stream = getattr(handler, "stream", None) or getattr(
+        getattr(handler, "console", None), "file", None
+    )
+    return stream is not None and _is_standard(stream)
+
+
+def _level(number: int) -> str:
+    """Returns the level of a number of `logging` or loguru."""
+    if number >= 40:
         return "error"
-    if number >= logging.WARNING:
+    if number >= 30:
         return "warning"
-    return "info" if number >= logging.INFO else "debug"
+    return "info" if number >= 20 else "debug"
+
+
+class _LoguruStream:
+    """Stands in for a standard stream as a sink of loguru, whose messages have levels."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, message: Any) -> None:
+        context, record = _context.find(), getattr(message, "record", None)
+        if context is None or record is None:
+            self._stream.write(message)
+        else:
+            context.log(_level(record["level"].no), str(message).rstrip("\n"))
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+
+def _integrate_loguru(module: Any) -> None:
+    """Writes messages to the log of the attempt, with their levels."""
+    logger_class = type(module.logger)
+    add = logger_class.add
+
+    def add_with_levels(self: Any, sink: Any, **options: Any) -> Any:
+        return add(self, _LoguruStream(sink) if _is_standard(sink) else sink, **options)
+
+    logger_class.add = add_with_levels
+    # The sink of the import. Its number must stay, because users remove it by that.
+    for handler in module.logger._core.handlers.values():
+        sink = handler._sink
+        if _is_standard(getattr(sink, "_stream", None)):
+            sink._stream = _LoguruStream(sink._stream)
+
+
+def _integrate_structlog(module: Any) -> None:
+    """Writes messages that would be printed to the log of the attempt, with their levels."""
+    levels = {"debug": "debug", "info": "info", "warn": "warning", "warning": "warning"}
+    levels.update(dict.fromkeys(("fatal", "failure", "err", "error", "critical"), "error"))
+    levels["exception"] = "error"
+
+    def with_level(print_message: Any, level: str) -> Any:
+        def write(self: Any, message: str) -> Any:
+            context = _context.find()
+            if context is None or not _is_standard(self._file):
+                return print_message(self, message)
+            return context.log(level, message)
+
+        return write
+
+    for printer in (module.PrintLogger, module.WriteLogger):
+        for name, level in levels.items():
+            if hasattr(printer, name):
+                setattr(printer, name, with_level(getattr(printer, name), level))
+
+
+class _Discard:
+    """Stands in for the stream of a bar, which writes carriage returns even if it shows nothing."""
+
+    encoding = "utf-8"
+
+    def write(self, _text: str) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
 
 
 def _integrate_tqdm(module: Any) -> None:
     """Reports the outermost bar as progress, and prints none."""
     bar = module.tqdm
-    display, close = bar.display, bar.close
+    display, clear, moveto, close = bar.display, bar.clear, bar.moveto, bar.close
+
+    def is_progress(self: Any) -> bool:
+        return _context.find() is not None and _is_standard(getattr(self, "fp", None))
 
     def display_as_progress(self: Any, msg: Any = None, pos: Any = None) -> Any:
         context = _context.find()
-        if context is None:
+        if context is None or not is_progress(self):
             return display(self, msg, pos)
         # Inner bars do not tell the progress of the whole.
         if getattr(self, "pos", 0) not in (0, None):
@@ -148,14 +294,23 @@ def _integrate_tqdm(module: Any) -> None:
         context.progress(self.n, self.total, text)
         return True
 
+    def clear_nothing(self: Any, *args: Any, **options: Any) -> Any:
+        return None if is_progress(self) else clear(self, *args, **options)
+
+    def move_nowhere(self: Any, n: int) -> Any:
+        return None if is_progress(self) else moveto(self, n)
+
     def close_as_progress(self: Any) -> Any:
-        if _context.find() is None or self.disable:
+        if getattr(self, "disable", True) or not is_progress(self):
             return close(self)
         self.display()
         # Keeps tqdm from printing the last state and from erasing its line.
         self.leave = False
         self.sp = lambda _text: None
+        self.fp = _Discard()
         return close(self)
 
     bar.display = display_as_progress
+    bar.clear = clear_nothing
+    bar.moveto = move_nowhere
     bar.close = close_as_progress

@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from socket import socket as Socket
 from typing import Any
 
-from tinpot import _channel, _connection, _context, _run
+from tinpot import _channel, _connection, _context, _log_records, _run
 from tinpot._discovery import Discovery
 from tinpot._errors import ActionError
 
 # The longest line from the worker, which bounds parameters and results of children itself.
 _MAX_LINE_BYTES = 512 * 1024 * 1024
+# The most characters of printed text in one markup line: UTF-8 has up to four bytes for each.
+_MAX_PIECE = _log_records.MAX_BYTES // 4
 
 
 def serve(socket: Socket, found: Discovery, limit: int, mark: str, tmp: str) -> None:
@@ -124,9 +126,9 @@ class _Channel(_channel.PipeChannel):
         whole, end, rest = (self._parts[stream] + text).rpartition("\n")
         if end:
             self._send_lines(stream, whole)
-        while len(rest) > _context.MAX_TEXT_LENGTH:
-            self._send_lines(stream, rest[: _context.MAX_TEXT_LENGTH])
-            rest = rest[_context.MAX_TEXT_LENGTH :]
+        while len(rest) > _MAX_PIECE:
+            self._send_lines(stream, rest[:_MAX_PIECE])
+            rest = rest[_MAX_PIECE:]
         self._parts[stream] = rest
 
     def flush(self, stream: int) -> None:
@@ -139,8 +141,8 @@ class _Channel(_channel.PipeChannel):
         here = _context.find()
         step = here._step if here is not None and here._attempt.channel is self else 0
         for line in text.split("\n"):
-            for at in range(0, len(line) or 1, _context.MAX_TEXT_LENGTH):
-                piece = _context.escape(line[at : at + _context.MAX_TEXT_LENGTH])
+            for at in range(0, len(line) or 1, _MAX_PIECE):
+                piece = _context.escape(line[at : at + _MAX_PIECE])
                 self._send(f'{{"a":{self._number},"o":{stream},"m":{piece},"s":{step}}}')
 
     def call(self, request: dict[str, Any]) -> _connection.Result:
@@ -156,6 +158,8 @@ class _Channel(_channel.PipeChannel):
 
 class _Stream:
     """Replaces `sys.stdout` or `sys.stderr`: output of a coroutine goes to its attempt's log."""
+
+    is_log_of_attempt = True
 
     def __init__(self, original: Any, number: int) -> None:
         self._original = original
