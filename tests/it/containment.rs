@@ -56,7 +56,7 @@ fn a_killed_worker_takes_daemons_with_it() {
 }
 
 #[test]
-fn daemons_are_dead_when_a_stop_is_told() {
+fn daemons_are_dead_before_a_stop_is_reported() {
     for (kind, _) in KINDS {
         let Site { api, .. } = &Site::start(kind);
         let directory = tempfile::tempdir().expect("a directory");

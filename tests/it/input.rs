@@ -11,7 +11,7 @@ fn mark(more: &str) -> String {
 }
 
 #[test]
-fn what_makes_no_sense_is_named_and_runs_nothing() {
+fn invalid_input_is_named_and_runs_nothing() {
     let port = free_port();
     let port_text = port.to_string();
     let env = [("PORT", port_text.as_str()), ("ACTIONS_DIR", actions())];

@@ -36,7 +36,7 @@ fn ran_once(api: &Api, ids: &[String], file: &Path) {
 }
 
 #[test]
-fn a_coordinator_in_a_black_hole_notices_and_goes_on() {
+fn a_coordinator_recovers_from_a_silent_network() {
     let broker = Mosquitto::start();
     let proxy = Proxy::start(broker.port());
     let (_coordinator, api) = coordinator(&proxy.url(), &[KEEP_ALIVE]);

@@ -142,7 +142,7 @@ fn cases_of(worker: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_queue_of_a_worker_that_is_down_waits_and_the_others_go_on() {
+fn the_queue_of_a_stopped_worker_waits_and_others_continue() {
     let site = Site::start();
     let _others = ["general", "devops"].map(|name| site.worker(name, name));
     let mut ml = site.worker("ml", "ml");
@@ -172,7 +172,7 @@ fn the_queue_of_a_worker_that_is_down_waits_and_the_others_go_on() {
 }
 
 #[test]
-fn a_second_worker_takes_its_share_of_a_queue_and_both_say_what_they_do() {
+fn two_workers_share_a_queue_and_both_report() {
     let site = Site::start();
     let _workers = ["general", "ml"].map(|name| site.worker(name, name));
     let busy = json!({"seconds": 600});

@@ -19,7 +19,7 @@ fn talk(api: &Api, count: u32) -> String {
 }
 
 #[test]
-fn a_queue_stays_paused_when_the_coordinator_is_killed_and_what_ran_goes_on() {
+fn a_queue_stays_paused_across_a_kill_of_the_coordinator_and_attempts_continue() {
     let broker = Mosquitto::start();
     let durable = Durable::new(&broker.url(), &QUICK);
     let (mut coordinator, api) = durable.start();
@@ -54,7 +54,7 @@ fn a_queue_stays_paused_when_the_coordinator_is_killed_and_what_ran_goes_on() {
 }
 
 #[test]
-fn a_worker_that_is_sent_home_ends_its_program_when_its_work_is_done() {
+fn a_drained_worker_exits_once_its_attempts_have_ended() {
     let broker = Mosquitto::start();
     let (_coordinator, api) = tinpot_tests::coordinator(&broker.url(), &[]);
     let mut leaves = worker(&broker.url(), &[("WORKER_NAME", "leaves")]);

@@ -125,7 +125,7 @@ fn bytes_that_are_no_text_are_kept_or_marked() {
 }
 
 #[test]
-fn a_result_beyond_the_limit_is_a_failure_that_says_so() {
+fn a_result_beyond_the_limit_is_a_failure() {
     let site = Site::start();
     let id = site.with_neighbours("large_result", json!({"megabytes": 100}));
     let error = site.error(&id);

@@ -54,7 +54,7 @@ impl Acknowledged {
 }
 
 #[test]
-fn what_was_acknowledged_survives_a_loss_of_power() {
+fn acknowledged_writes_survive_a_power_cut() {
     let mut random = Random::new();
     let broker = Mosquitto::start();
     let power = PowerLoss::new();

@@ -87,7 +87,7 @@ fn told(attempts: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_a_killed_worker_held_is_lost_or_tried_again() {
+fn attempts_of_a_killed_worker_are_lost_or_retried() {
     let mut site = Site::start("3");
     let (lost, process) = site.hold(1000.0);
     let (retried, retried_process) = site.guarded();
@@ -223,7 +223,7 @@ fn a_process_that_is_stopped_can_still_be_ended() {
 }
 
 #[test]
-fn a_slot_is_free_when_all_that_ran_in_it_is_dead() {
+fn a_slot_is_free_only_once_its_processes_are_dead() {
     let site = Site::start("1");
     let (cancelled, process) = site.running("deaf", "deaf", json!({}));
     let next = site.api.submit("is_there", json!({"process": process}));
@@ -239,7 +239,7 @@ fn a_slot_is_free_when_all_that_ran_in_it_is_dead() {
 }
 
 #[test]
-fn what_breaks_its_interpreter_fails_alone() {
+fn an_attempt_that_breaks_its_interpreter_fails_alone() {
     let site = Site::start("2");
     let (neighbour, process) = site.hold(1000.0);
     for (action, parameters, how) in [

@@ -183,7 +183,7 @@ fn one_execution_survives_a_crash_at_every_step_of_its_life() {
 }
 
 #[test]
-fn what_was_known_is_known_again() {
+fn a_restarted_coordinator_has_the_same_catalogue_and_history() {
     let broker = Mosquitto::start();
     let durable = Durable::new(&broker.url(), &QUICK);
     let (mut coordinator, api) = durable.start();

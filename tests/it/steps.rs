@@ -122,7 +122,7 @@ fn lines_and_events_say_which_step_they_belong_to() {
 }
 
 #[test]
-fn a_step_is_told_when_it_begins() {
+fn the_start_of_a_step_is_reported_at_once() {
     let site = Site::start();
     let file = site.directory.path().join("go");
     let id = site.api.submit("publish", json!({"file": file}));
@@ -179,7 +179,7 @@ fn an_artifact_comes_back_byte_for_byte() {
 }
 
 #[test]
-fn what_was_said_is_known_to_the_next_coordinator() {
+fn steps_and_events_survive_a_restart_of_the_coordinator() {
     let broker = Mosquitto::start();
     let durable = Durable::new(&broker.url(), &QUICK);
     let (mut first, api) = durable.start();

@@ -124,7 +124,7 @@ fn every_type_is_returned_as_json() {
 }
 
 #[test]
-fn what_does_not_fit_is_named_by_its_path_and_runs_nothing() {
+fn values_that_do_not_fit_are_named_by_path_and_run_nothing() {
     let (_program, api) = start();
     let directory = tempfile::tempdir().expect("a directory");
     let mark = directory.path().join("mark");

@@ -88,7 +88,7 @@ fn the_embedded_broker_needs_nothing_installed() {
 }
 
 #[test]
-fn a_killed_worker_takes_its_children_with_it() {
+fn children_of_a_killed_worker_die() {
     let broker = Mosquitto::start();
     let (_coordinator, api) = coordinator(&broker.url(), &[]);
     let mut worker = worker(&broker.url(), &[("WORKER_NAME", "doomed")]);
@@ -102,7 +102,7 @@ fn a_killed_worker_takes_its_children_with_it() {
 }
 
 #[test]
-fn a_worker_waits_for_its_broker_and_says_so() {
+fn a_worker_reports_that_it_waits_for_its_broker() {
     let mut broker = Mosquitto::start();
     let url = broker.url();
     broker.kill();

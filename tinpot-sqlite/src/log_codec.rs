@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_and_takes_no_memory() {
+    fn damage_is_reported_in_bounded_memory() {
         let mut packed = pack(&[b' '; 1000]);
         packed[..4].copy_from_slice(&u32::MAX.to_le_bytes());
         for damaged in [&packed[..], &packed[..2], b"{\"first_seq\":"] {

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_missed_although_lines_keep_coming() {
+    fn a_lost_line_is_noticed_while_lines_keep_arriving() {
         let interval = Duration::from_secs(1);
         let at = |millis| Tick(0) + Duration::from_millis(millis);
         let mut sender = LogSender::new(1_000);

@@ -56,9 +56,9 @@ pub use self::outcomes::{
     many_run_at_once, parameters_arrive, progress_is_seen, unknown_action_fails, value_comes_back,
 };
 pub use self::stopping::{
-    ended_attempt_leaves_no_child, ignored_stop_is_killed, killed_attempt_takes_its_child,
-    next_attempt_is_unharmed, shorter_stop_replaces_a_longer, stop_before_the_start_counts,
-    stop_lets_cleanup_run, stop_may_be_survived, stop_without_grace_kills,
+    ended_attempt_leaves_no_child, ignored_stop_is_killed, next_attempt_is_unharmed,
+    shorter_stop_replaces_a_longer, stop_before_the_start_counts, stop_lets_cleanup_run,
+    stop_may_be_survived, stop_without_grace_kills, the_child_of_a_killed_attempt_is_killed,
 };
 use crate::executor::Executor;
 
@@ -203,7 +203,7 @@ macro_rules! executor_conformance {
             stop_without_grace_kills
             ignored_stop_is_killed
             shorter_stop_replaces_a_longer
-            killed_attempt_takes_its_child
+            the_child_of_a_killed_attempt_is_killed
             ended_attempt_leaves_no_child
             next_attempt_is_unharmed
             dropped_future_ends_its_attempt

@@ -225,8 +225,8 @@ macro_rules! store_retention_conformance {
                 @cases $patience, __limited:
                 the_oldest_ended_executions_are_removed
                 everything_of_a_removed_execution_is_removed
-                the_bound_holds_while_commits_go_on
-                retention_goes_on_after_a_reopening
+                the_bound_holds_during_commits
+                retention_continues_after_a_reopening
             }
         }
     };

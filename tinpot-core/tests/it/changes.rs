@@ -43,7 +43,7 @@ async fn told_ended(coordinator: &Coordinator, changes: &mut Changes, handle: &E
 }
 
 #[tokio::test]
-async fn what_changed_is_told_once_it_can_be_read_and_each_execution_once_per_answer() {
+async fn a_change_is_announced_once_it_is_readable_and_once_per_answer() {
     let (coordinator, _worker) = cluster().await;
     let mut changes = coordinator.changes();
     let handle = ended(&coordinator).await;

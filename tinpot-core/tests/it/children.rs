@@ -167,7 +167,7 @@ async fn children_that_are_waited_for_later_do_not_wait_behind_their_parents() {
 }
 
 #[tokio::test]
-async fn what_nests_is_bounded_in_depth() {
+async fn the_depth_of_calls_is_bounded() {
     let (coordinator, _worker) = cluster(1).await;
     assert_eq!(value(run(&coordinator, "down", number(32)).await), 32);
     let error = run(&coordinator, "down", number(33)).await.error().expect("too deep");
@@ -212,7 +212,7 @@ async fn child(coordinator: &Coordinator, of: &ExecutionHandle) -> ExecutionHand
 }
 
 #[tokio::test]
-async fn what_is_cancelled_takes_its_children_with_it() {
+async fn children_of_a_cancelled_execution_are_cancelled() {
     let (coordinator, _worker) = cluster(1).await;
     for action in ["above", "leave"] {
         let handle = submit(&coordinator, action, SubmitOptions::new()).await.expect("accepted");
@@ -248,7 +248,7 @@ async fn a_child_that_is_waited_for_ends_with_the_attempt() {
 }
 
 #[tokio::test]
-async fn a_wait_goes_on_when_the_coordinator_is_another_one() {
+async fn a_wait_continues_with_another_coordinator() {
     let network = MemoryNetwork::new();
     let store = Arc::new(MemoryStore::new());
     let start = async || {
@@ -316,7 +316,7 @@ async fn calls_survive_a_bad_network() {
 }
 
 #[tokio::test]
-async fn steps_are_told_with_their_place_time_and_outcome() {
+async fn steps_have_place_time_and_outcome() {
     let network = MemoryNetwork::new();
     let coordinator = Coordinator::builder(network.transport()).start().await;
     let coordinator = coordinator.expect("a coordinator");

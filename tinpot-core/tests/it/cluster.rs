@@ -287,7 +287,7 @@ async fn the_last_progress_is_seen() {
 }
 
 #[tokio::test]
-async fn what_waits_behind_a_long_attempt_goes_to_another_worker() {
+async fn an_attempt_that_waits_behind_a_long_one_goes_to_another_worker() {
     let network = MemoryNetwork::new();
     let coordinator =
         Coordinator::builder(network.transport()).start().await.expect("a coordinator");

@@ -58,7 +58,7 @@ fn the_frame_is_shown_as_it_is_encoded() {
 }
 
 #[test]
-fn what_is_unknown_is_left_out_and_told() {
+fn unknown_messages_are_skipped_and_logged() {
     let bytes = br#"{"v":1,"from":"w-1","later":true,"messages":[{"brand_new":{"x":1}},{"accept":{}},{"beat":{"seq":1,"free":1,"more":[]}}]}"#;
     let (frame, errors) = Frame::decode(bytes).expect("a frame");
     let keys: Vec<&str> = frame.messages.iter().map(Message::key).collect();

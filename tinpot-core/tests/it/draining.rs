@@ -60,7 +60,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_sent_home_finishes_what_it_has_and_takes_nothing_new() {
+async fn a_drained_worker_finishes_its_attempts_and_takes_no_others() {
     let world = World::start().await;
     let before = Timestamp::now();
     let worker = world.worker("leaves").await;

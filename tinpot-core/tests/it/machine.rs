@@ -89,7 +89,7 @@ fn a_worker_that_misses_its_beats_is_given_nothing_and_its_actions_are_unavailab
 }
 
 #[test]
-fn a_worker_goes_by_the_lease_that_it_is_told_and_without_one_by_its_own() {
+fn a_worker_uses_the_lease_of_its_coordinator_or_its_own() {
     let own = ProtocolConfig::default();
     let ack = |terms: &str| {
         let text = format!(
@@ -122,7 +122,7 @@ fn a_worker_goes_by_the_lease_that_it_is_told_and_without_one_by_its_own() {
 }
 
 #[test]
-fn a_coordinator_tells_its_lease_to_workers_of_any_version() {
+fn every_version_of_worker_gets_a_lease() {
     let (mut machine, worker) = introduced();
     let mut effects = Vec::new();
     // This message comes from a worker of the previous version.
@@ -166,7 +166,7 @@ fn grants(effects: &[CoordinatorEffect]) -> Vec<u128> {
 }
 
 #[test]
-fn what_a_worker_gives_back_to_a_paused_queue_waits_there_until_it_is_resumed() {
+fn attempts_given_back_to_a_paused_queue_wait_until_it_is_resumed() {
     let (mut machine, worker) = introduced();
     let mut effects = Vec::new();
     machine.submit(Tick(1), execution(1), &mut effects).expect("accepted");
@@ -202,7 +202,7 @@ fn a_queue_is_paused_once_however_often_that_is_asked() {
 }
 
 #[test]
-fn a_worker_is_asked_to_drain_until_it_says_that_it_does() {
+fn a_worker_is_asked_to_drain_until_it_confirms() {
     let (mut machine, worker) = introduced();
     let drains = |effects: &[CoordinatorEffect]| {
         let drain = |effect: &&CoordinatorEffect| {

@@ -128,7 +128,7 @@ async fn higher_priorities_run_first_and_equal_ones_in_order_also_beyond_the_win
 }
 
 #[tokio::test]
-async fn what_waits_beyond_the_window_is_cancelled_and_watched_like_the_rest() {
+async fn executions_beyond_the_window_are_cancelled_and_watched_as_usual() {
     let cluster = Cluster::start().await;
     let mut handles = Vec::new();
     for number in 0..50 {
@@ -179,7 +179,7 @@ async fn a_delayed_execution_waits_for_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_too_long_fails_and_says_so() {
+async fn an_execution_that_waits_too_long_fails_as_expired() {
     let cluster = Cluster::start().await;
     let mut handles = Vec::new();
     for number in 0..30 {

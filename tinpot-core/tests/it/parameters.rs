@@ -56,7 +56,7 @@ fn wrong(schema: &Schema, parameters: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_fits_passes() {
+fn valid_parameters_pass() {
     let schema = schema(SCHEMA);
     for parameters in [
         r#"{"host":"a.b"}"#,
@@ -71,7 +71,7 @@ fn what_fits_passes() {
 }
 
 #[test]
-fn everything_wrong_is_named_at_once() {
+fn every_wrong_value_is_named_at_once() {
     let found = wrong(
         &schema(SCHEMA),
         r#"{"days":true,"dayz":1,"ratio":"x","tags":["a",2],"note":5,"options":{"force":1,"x":2},"when":"2024-02-30"}"#,
@@ -198,7 +198,7 @@ fn a_pattern_cannot_stall_the_coordinator() {
 }
 
 #[test]
-fn what_is_no_schema_is_refused_with_a_reason() {
+fn an_invalid_schema_is_refused_with_a_reason() {
     let rows = [
         ("7", "must be an object, true or false"),
         (r#"{"type":"strnig"}"#, "/type must be one of array, "),
@@ -313,7 +313,7 @@ fn references_and_circles_are_followed() {
 }
 
 #[test]
-fn what_json_does_not_have_is_named_where_it_stands() {
+fn values_without_a_json_form_are_named_by_path() {
     for text in [r#"{"a":[1,NaN]}"#, r#"{"a":[1,Infinity]}"#, r#"{"a":[1,-Infinity]}"#] {
         let error = Json::parse(text).expect_err(text);
         assert_eq!(error.kind(), ErrorKind::Malformed);

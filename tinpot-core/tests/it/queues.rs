@@ -119,7 +119,7 @@ async fn a_paused_queue_accepts_and_grants_nothing_until_it_is_resumed() {
 }
 
 #[tokio::test]
-async fn what_runs_when_its_queue_is_paused_goes_on() {
+async fn attempts_continue_when_their_queue_is_paused() {
     let world = World::new();
     let (coordinator, _worker) = world.cluster().await;
     let handle = submit(&coordinator, "hold", SubmitOptions::new()).await.expect("accepted");

@@ -100,7 +100,7 @@ async fn lines(coordinator: &Coordinator, handle: &ExecutionHandle) -> Vec<Strin
 }
 
 #[tokio::test]
-async fn what_runs_goes_on_across_a_crash_of_the_coordinator_and_its_log_has_no_gap() {
+async fn attempts_continue_across_a_crash_of_the_coordinator_and_logs_have_no_gap() {
     let world = World::new();
     let coordinator = world.coordinator().await;
     let _worker = world.worker("w").await;
@@ -237,7 +237,7 @@ async fn an_attempt_that_was_granted_and_never_sent_is_given_again() {
 }
 
 #[tokio::test]
-async fn whether_an_attempt_of_another_instance_ran_is_not_known() {
+async fn the_outcome_of_an_attempt_of_another_instance_is_unknown() {
     let other = |earlier: Fence| {
         let epoch = Epoch { instance: earlier.epoch.instance ^ 1, ..earlier.epoch };
         Fence { epoch, number: 77 }
@@ -246,7 +246,7 @@ async fn whether_an_attempt_of_another_instance_ran_is_not_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_takes_its_workers_with_it_is_poisoned() {
+async fn an_execution_that_kills_its_workers_is_poisoned() {
     let world = World::new();
     let coordinator = world.coordinator().await;
     let worker = world.worker("w0").await;

@@ -58,7 +58,7 @@ impl Cluster {
 }
 
 #[tokio::test]
-async fn what_is_run_again_is_the_same_with_its_secrets() {
+async fn a_rerun_has_the_same_parameters_and_secrets() {
     let mut cluster = Cluster::start().await;
     let backoff = Backoff::fixed(Duration::from_secs(7));
     let options = SubmitOptions::new()
@@ -119,7 +119,7 @@ async fn options_of_a_rerun_count_before_those_of_the_first() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_again_says_why() {
+async fn a_rerun_that_is_impossible_says_why() {
     let mut cluster = Cluster::start().await;
     let unknown = ExecutionId::generate();
     let error =
@@ -134,7 +134,7 @@ async fn what_cannot_be_run_again_says_why() {
 }
 
 #[tokio::test]
-async fn who_asked_is_kept_and_found() {
+async fn the_requester_is_stored_and_searchable() {
     let cluster = Cluster::start().await;
     let anna = cluster.submit(SubmitOptions::new().requested_by("Anna")).await;
     cluster.submit(SubmitOptions::new()).await;
@@ -157,7 +157,7 @@ async fn who_asked_is_kept_and_found() {
 }
 
 #[tokio::test]
-async fn what_is_accepted_and_ends_is_counted() {
+async fn accepted_and_ended_executions_are_counted() {
     let cluster = Cluster::start().await;
     let handles =
         [cluster.submit(SubmitOptions::new()).await, cluster.submit(SubmitOptions::new()).await];

@@ -27,7 +27,7 @@ fn one_seed_gives_one_history() {
 }
 
 #[test]
-fn whatever_goes_wrong_every_promise_holds() {
+fn every_promise_holds_under_random_faults() {
     for seed in 0..30 {
         if let Err(violation) = run(seed, &scenario()) {
             panic!("{violation}");

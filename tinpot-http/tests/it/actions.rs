@@ -40,7 +40,7 @@ async fn parameters_stand_in_the_order_of_the_signature() {
 }
 
 #[tokio::test]
-async fn what_an_action_returns_is_described_when_it_is_known() {
+async fn a_known_result_type_is_described() {
     let cluster = Cluster::start().await;
     let actions = cluster.get("/api/actions").await.json();
     let result: serde_json::Value = serde_json::from_str(RESULT).unwrap();

@@ -17,7 +17,7 @@ use tinpot_http::HttpConfig;
 use crate::cluster::Cluster;
 
 #[tokio::test]
-async fn what_does_not_exist_is_not_found() {
+async fn unknown_resources_are_not_found() {
     let cluster = Cluster::start().await;
     let unknown = ExecutionId::generate();
     for id in [unknown.to_string().as_str(), "x", "..", "%00", "%ff%fe", "0", "%2e%2e%2fetc"] {
@@ -115,7 +115,7 @@ async fn after_the_shutdown_nothing_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_full_store_says_so_and_a_broken_one_ends_no_more_than_the_request() {
+async fn a_full_store_answers_507_and_a_broken_one_fails_only_the_request() {
     let network = MemoryNetwork::new();
     let store = Arc::new(Faulty::default());
     let coordinator =

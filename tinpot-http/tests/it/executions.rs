@@ -37,7 +37,7 @@ async fn a_status_says_how_it_stands_and_how_it_ended() {
 }
 
 #[tokio::test]
-async fn an_execution_is_told_in_full() {
+async fn an_execution_is_shown_in_full() {
     let cluster = Cluster::start().await;
     let id = cluster.run("explode", r#"{"parameters":{"z":1,"a":1.50}}"#).await;
     let answer = cluster.get(&format!("/api/executions/{id}")).await;

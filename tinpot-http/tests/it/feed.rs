@@ -121,7 +121,7 @@ async fn every_reader_gets_every_line_once_however_late() {
 }
 
 #[tokio::test]
-async fn what_changes_is_told_to_those_who_want_it() {
+async fn changes_reach_their_subscribers() {
     let cluster = Cluster::start().await;
     let (server, _stop) = server(&cluster).await;
     let mut all = open(&server, "executions=true&workers=true&queues=true&catalogue=true").await;

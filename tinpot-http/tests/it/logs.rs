@@ -40,7 +40,7 @@ async fn a_log_is_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_page_is_bounded_in_bytes_and_says_where_to_go_on() {
+async fn a_page_is_bounded_in_bytes_and_has_a_position_to_resume() {
     let cluster = Cluster::start().await;
     // About 110 bytes of JSON per line: 100,000 lines are several pages, regardless of the limit.
     let id = cluster.run("write", r#"{"parameters":{"count":100000}}"#).await;

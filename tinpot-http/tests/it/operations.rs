@@ -48,7 +48,7 @@ async fn a_queue_is_paused_and_resumed() {
 }
 
 #[tokio::test]
-async fn a_worker_is_sent_home() {
+async fn a_worker_is_drained() {
     let cluster = Cluster::start().await;
     let worker = cluster.get("/api/workers").await.json()["workers"][0].clone();
     assert_eq!((&worker["draining"], &worker["version"]), (&json!(false), &json!("0.1.0")));
@@ -90,7 +90,7 @@ async fn one_action_is_described_as_in_the_list() {
 }
 
 #[tokio::test]
-async fn what_was_run_is_run_again() {
+async fn a_finished_execution_is_run_again() {
     let cluster = Cluster::start().await;
     let body = r#"{"parameters": {"days": 3, "password": "pssst"}, "options": {"priority": 3, "idempotency_key": "one"}}"#;
     let first = cluster.run("typed", body).await;
@@ -135,7 +135,7 @@ async fn listed(cluster: &Cluster, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn who_asked_is_shown_and_found() {
+async fn the_requester_is_shown_and_searchable() {
     let cluster = Cluster::start().await;
     let sum = r#""parameters": {"a": 1, "b": 2}"#;
     let option =

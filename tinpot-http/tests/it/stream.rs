@@ -59,7 +59,7 @@ async fn a_result_with_line_ends_is_one_line_of_data() {
 }
 
 #[tokio::test]
-async fn a_client_goes_on_where_it_was_in_the_middle_of_a_chunk() {
+async fn a_client_resumes_in_the_middle_of_a_chunk() {
     let cluster = Cluster::start().await;
     let id = cluster.run("write", r#"{"parameters":{"count":1200}}"#).await;
     let whole = stream(&cluster, &id, None, "").await;

@@ -18,7 +18,7 @@ fn get(id: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_happens_is_seen_while_it_happens_by_all_who_watch() {
+async fn every_watcher_sees_events_live() {
     let cluster = Cluster::start().await;
     let (_stop, stopped) = watch::channel(false);
     let server = serve(cluster.router.clone(), stopped).await;

@@ -190,7 +190,7 @@ async fn a_body_that_is_not_json_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() {
+async fn a_body_that_is_too_large_is_refused_with_or_without_a_declared_length() {
     let cluster = Cluster::with(HttpConfig::default().max_body_bytes(1_000)).await;
     let large = format!("{FINE}{}", " ".repeat(1_000));
     let request = Request::post(EXECUTE).header("content-length", large.len());

@@ -57,7 +57,7 @@ async fn one_that_is_cancelled_meanwhile_is_revoked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_over_names_the_execution_which_goes_on() {
+async fn a_wait_that_times_out_names_the_execution() {
     let cluster = Cluster::start().await;
     let started = Instant::now();
     let answer = cluster.post("/api/actions/gate/sync_execute?timeout=7.5", "").await;

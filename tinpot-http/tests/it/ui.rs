@@ -70,7 +70,7 @@ async fn a_nested_service_has_its_page_with_and_without_a_last_slash() {
 }
 
 #[tokio::test]
-async fn what_is_no_page_is_told_as_before() {
+async fn unknown_paths_below_the_api_are_json_errors() {
     let cluster = Cluster::start().await;
     let router = &cluster.router;
     let never = [
@@ -125,7 +125,7 @@ async fn nothing_runs_in_the_page_but_its_own_files_and_frames_are_by_allowance(
 }
 
 #[tokio::test]
-async fn what_a_browser_has_is_not_sent_again() {
+async fn a_cached_file_is_not_sent_again() {
     let cluster = Cluster::start().await;
     let router = &cluster.router;
     for path in ["/", "/actions", "/ui/app.js", "/embed/executions/0198"] {

@@ -271,7 +271,7 @@ def build(ctx: Context):
 }
 
 #[tokio::test]
-async fn outside_of_a_worker_everything_works_and_tells_standard_error() {
+async fn outside_of_a_worker_the_context_prints_to_standard_error() {
     let actions = Actions::of(
         r#"
 @action

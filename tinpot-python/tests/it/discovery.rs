@@ -118,7 +118,7 @@ async fn file_that_hangs_or_kills_is_set_aside() {
 }
 
 #[tokio::test]
-async fn everything_the_decorator_is_told_is_offered() {
+async fn every_option_of_the_decorator_is_offered() {
     let actions = Actions::new().file(
         "all.py",
         r#"

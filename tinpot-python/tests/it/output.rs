@@ -45,7 +45,7 @@ def nothing(): pass
 }
 
 #[tokio::test]
-async fn streams_are_told_apart_and_odd_bytes_survive() {
+async fn streams_are_distinguished_and_invalid_bytes_survive() {
     let actions = Actions::of(
         r#"
 @action
@@ -79,7 +79,7 @@ def serve(): run_command("trap 'echo cleaned up; exit 0' TERM; echo ready; while
 }
 
 #[tokio::test]
-async fn endless_line_is_cut_and_the_job_goes_on() {
+async fn endless_line_is_cut_and_the_attempt_continues() {
     let actions = Actions::of(
         r#"
 @action

@@ -116,7 +116,7 @@ async fn no_attempt_is_lost_while_files_change() {
 }
 
 #[tokio::test]
-async fn broken_file_keeps_its_last_good_version_and_others_go_on() {
+async fn broken_file_keeps_its_last_good_version_and_others_reload() {
     let actions = Actions::new()
         .file("a.py", &one("a", "[1, os.getpid()]"))
         .file("b.py", &one("b", "1"))

@@ -146,7 +146,7 @@ async fn accepts_until_the_disk_is_full_and_then_on() {
 }
 
 #[tokio::test]
-async fn a_killed_process_gives_the_store_back_with_all_that_it_acknowledged() {
+async fn a_store_keeps_everything_that_a_killed_process_acknowledged() {
     let (_directory, path) = place();
     for life in 0..3 {
         let mut process = Process::start("child::accepts_until_it_is_killed", &path, None);
@@ -171,7 +171,7 @@ async fn a_killed_process_gives_the_store_back_with_all_that_it_acknowledged() {
 }
 
 #[test]
-fn a_disk_that_is_full_from_the_start_is_told_and_leaves_nothing_in_the_way() {
+fn a_disk_full_at_the_start_is_reported_and_nothing_is_left_behind() {
     let (_directory, path) = place();
     for blocks in [0, 8, 64] {
         let shell = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$@\"");

@@ -80,7 +80,7 @@ async fn a_place_that_may_not_be_written_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_no_store_is_not_touched() {
+async fn a_file_that_is_not_a_store_is_not_changed() {
     let (directory, _) = place();
     let file = |name: &str, bytes: &[u8]| {
         let path = directory.path().join(name);
@@ -116,7 +116,7 @@ async fn full(path: &Path) {
 }
 
 #[tokio::test]
-async fn damage_is_told_and_not_repaired_by_forgetting() {
+async fn damage_is_reported_and_no_data_is_discarded() {
     let (directory, path) = place();
     full(&path).await;
     let bytes = fs::read(&path).expect("bytes");
@@ -165,7 +165,7 @@ async fn a_newer_schema_is_refused_with_both_versions() {
 }
 
 #[tokio::test]
-async fn an_older_schema_is_migrated_with_all_that_is_in_it() {
+async fn an_older_schema_is_migrated_without_loss() {
     let (_directory, path) = place();
     // As the first version made it.
     let connection = Connection::open(&path).expect("open");
@@ -202,7 +202,7 @@ async fn an_older_schema_is_migrated_with_all_that_is_in_it() {
 }
 
 #[tokio::test]
-async fn one_store_has_one_coordinator_by_whatever_name() {
+async fn a_store_has_one_coordinator_under_any_of_its_paths() {
     let (directory, path) = place();
     let first = open(store(&path)).await;
     let link = directory.path().join("link.db");
@@ -223,7 +223,7 @@ async fn one_store_has_one_coordinator_by_whatever_name() {
 }
 
 #[tokio::test]
-async fn a_closed_store_says_so() {
+async fn operations_on_a_closed_store_fail_as_closed() {
     let (_directory, path) = place();
     let store = store(&path);
     let kind =

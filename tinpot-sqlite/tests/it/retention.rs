@@ -128,7 +128,7 @@ async fn an_action_can_have_a_number_and_an_age_of_its_own() {
 }
 
 #[tokio::test]
-async fn whatever_belongs_to_a_forgotten_execution_goes_with_it() {
+async fn everything_that_belongs_to_a_removed_execution_is_removed() {
     let (_directory, path) = place();
     let store = open(&path, Retention::unbounded().executions(0)).await;
     let mut new = execution(1);

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_every_parser_agrees_on_is_a_value() {
+    fn values_that_every_parser_accepts_are_accepted() {
         for text in [
             "{}",
             "null",
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_they_disagree_about_is_named_at_once() {
+    fn values_on_which_parsers_disagree_are_refused() {
         let text = "{\"a\":1,\n \"x\":[{\"b\":-Infinity,\"c\":NaN}], \"\\u0061\":2, \"y\":1e999, \"z\": [-1e400]}";
         let all = faults(text);
         for part in [
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deep_is_named_however_deep() {
+    fn values_nested_too_deep_are_refused() {
         let deep = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(faults(&deep(99)), "");
         for depth in [100, 1_000_000] {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_not_a_value() {
+    fn texts_that_are_not_json_are_refused() {
         for text in
             ["", "{", "nul", "{'a':1}", "1 2", "NaNo", "[1e9x]", r#""\ud800""#, "infinitely"]
         {

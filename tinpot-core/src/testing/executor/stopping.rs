@@ -77,7 +77,7 @@ pub async fn shorter_stop_replaces_a_longer(subject: &Subject) {
 }
 
 /// Killing an attempt kills the child that it has started.
-pub async fn killed_attempt_takes_its_child(subject: &Subject) {
+pub async fn the_child_of_a_killed_attempt_is_killed(subject: &Subject) {
     let scratch = Scratch::new();
     let running = start(subject, "leave_child", scratch.parameters_with("wait", true));
     scratch.started().await;

@@ -86,7 +86,7 @@ pub async fn everything_of_a_removed_execution_is_removed(store: impl Store) {
 }
 
 /// The history stays bounded while executions keep ending.
-pub async fn the_bound_holds_while_commits_go_on(store: impl Store) {
+pub async fn the_bound_holds_during_commits(store: impl Store) {
     let store = open(store).await;
     let mut most = 0;
     for round in 0..60_u128 {
@@ -103,7 +103,7 @@ pub async fn the_bound_holds_while_commits_go_on(store: impl Store) {
 }
 
 /// A store counts the history that it finds at an opening.
-pub async fn retention_goes_on_after_a_reopening(store: impl Store) {
+pub async fn retention_continues_after_a_reopening(store: impl Store) {
     let store: OpenStore<_> = open(store).await;
     end_all(&store, 1..=RETAINED as u128).await;
     let store = store.reopened().await;

@@ -252,9 +252,9 @@ caught! {
     executor, subject:
     cancelled_reports_without_a_kill(Fault::ReportsCancelledAndKillsNothing)
         by stop_without_grace_kills ignored_stop_is_killed shorter_stop_replaces_a_longer
-        killed_attempt_takes_its_child next_attempt_is_unharmed;
+        the_child_of_a_killed_attempt_is_killed next_attempt_is_unharmed;
     children_that_live_on(Fault::LeavesChildren)
-        by killed_attempt_takes_its_child ended_attempt_leaves_no_child
+        by the_child_of_a_killed_attempt_is_killed ended_attempt_leaves_no_child
         dropped_future_ends_its_attempt;
     ignored_drop(Fault::IgnoresDrop) by dropped_future_ends_its_attempt;
     close_that_kills_nothing(Fault::CloseKillsNothing) by close_ends_what_runs;

@@ -303,9 +303,9 @@ caught! {
     dropped_session_that_stays(HoldsDroppedSession) by a_dropped_session_frees_the_store;
     ignored_retention(KeepsEverything) by
         the_oldest_ended_executions_are_removed everything_of_a_removed_execution_is_removed
-        the_bound_holds_while_commits_go_on;
+        the_bound_holds_during_commits;
     shortened_retention(KeepsTooFew) by
-        the_oldest_ended_executions_are_removed retention_goes_on_after_a_reopening;
+        the_oldest_ended_executions_are_removed retention_continues_after_a_reopening;
 }
 
 caught! {
