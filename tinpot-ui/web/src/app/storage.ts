@@ -15,12 +15,13 @@ export function recall(name: string): string | null {
   }
 }
 
-/** Stores a value; null removes it. */
-export function remember(name: string, value: string | null): void {
+/** Stores a value; null removes it. Returns false if the storage is disabled or full. */
+export function remember(name: string, value: string | null): boolean {
   try {
     if (value === null) window.localStorage.removeItem(key(name));
     else window.localStorage.setItem(key(name), value);
+    return true;
   } catch {
-    // Storage is disabled or full.
+    return false;
   }
 }

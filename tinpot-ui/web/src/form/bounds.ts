@@ -60,7 +60,7 @@ export function boundsProblem(schema: Schema, value: Json, kind: Kind): string |
     ];
     if (low !== null && low < 0) return `must be at least ${say(schema.minimum)}`;
     if (high !== null && high > 0) return `must be at most ${say(schema.maximum)}`;
-    if (above !== null && above <= 0) return `must be more than ${say(schema.exclusiveMinimum)}`;
+    if (above !== null && above <= 0) return `must be greater than ${say(schema.exclusiveMinimum)}`;
     if (below !== null && below >= 0) return `must be less than ${say(schema.exclusiveMaximum)}`;
     const step = schema.multipleOf as Json | undefined;
     if (
@@ -91,7 +91,7 @@ export function boundsProblem(schema: Schema, value: Json, kind: Kind): string |
       against(schema.formatExclusiveMaximum),
     ];
     if (above !== null && above <= 0)
-      return `must be ${kind === "duration" ? "more than" : "after"} ${schema.formatExclusiveMinimum}`;
+      return `must be ${kind === "duration" ? "greater than" : "after"} ${schema.formatExclusiveMinimum}`;
     if (below !== null && below >= 0)
       return `must be ${kind === "duration" ? "less than" : "before"} ${schema.formatExclusiveMaximum}`;
     return null;
@@ -106,7 +106,7 @@ export function boundsProblem(schema: Schema, value: Json, kind: Kind): string |
   if (schema.maxLength !== undefined && length > schema.maxLength)
     return `must have at most ${schema.maxLength} characters (has ${length})`;
   if (schema.pattern !== undefined && schema.pattern !== "" && !matches(schema.pattern, value))
-    return `must match ${schema.pattern}`;
+    return `must match the pattern ${schema.pattern}`;
   return null;
 }
 
@@ -131,7 +131,7 @@ export function boundsHint(schema: Schema): string {
   };
   range(schema.minimum, schema.maximum);
   if (schema.exclusiveMinimum !== undefined)
-    hints.push(`more than ${say(schema.exclusiveMinimum)}`);
+    hints.push(`greater than ${say(schema.exclusiveMinimum)}`);
   if (schema.exclusiveMaximum !== undefined)
     hints.push(`less than ${say(schema.exclusiveMaximum)}`);
   if (schema.multipleOf !== undefined) hints.push(`in steps of ${say(schema.multipleOf)}`);

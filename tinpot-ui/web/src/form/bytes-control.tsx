@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { Button } from "../ui";
 import { type ControlProps, common } from "./control-props";
 import { base64OfBytes, base64Size, textOfBase64 } from "./formats";
+import { TextLine } from "./text-line";
 import { bytesOfText, UNSET } from "./value-tree";
 
 /** The largest file to read; no server accepts parameters of that size. */
@@ -32,14 +33,13 @@ export function BytesControl(props: ControlProps) {
   return (
     <span class="bytes-control">
       {text !== null && name === undefined ? (
-        <textarea
-          {...common(props)}
-          class="text-control"
-          rows={Math.min(8, text.split("\n").length)}
-          value={text}
+        <TextLine
+          attributes={common(props)}
+          text={text}
           placeholder={base64 === null ? "Text, or choose a file" : ""}
-          spellcheck={false}
-          onInput={(event) => onChange(bytesOfText(event.currentTarget.value))}
+          many={props.many}
+          onMany={props.onMany}
+          onText={(next) => onChange(bytesOfText(next))}
         />
       ) : (
         <span id={id} class="tag">

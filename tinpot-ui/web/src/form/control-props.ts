@@ -14,6 +14,9 @@ export interface ControlProps {
   describedBy: string | undefined;
   invalid: boolean;
   disabled: boolean;
+  /** If true, a text control has many lines. */
+  many: boolean;
+  onMany: () => void;
   onChange: (node: Node) => void;
 }
 
@@ -42,6 +45,7 @@ export function placeholder({ shape, required }: ControlProps): string {
   const example = shape.schema.examples?.[0];
   if (typeof example === "string" || typeof example === "number") return `e.g. ${example}`;
   if (shape.kind === "duration") return "1h 30m";
+  if (shape.kind === "time") return "HH:MM";
   if (shape.kind === "uuid") return "00000000-0000-0000-0000-000000000000";
   return required ? "" : "not set";
 }

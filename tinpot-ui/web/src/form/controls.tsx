@@ -5,10 +5,11 @@ import { BooleanControl, EnumControl } from "./choice-controls";
 import { AnyInput, type ControlProps, common, placeholder } from "./control-props";
 import { DateTimeControl } from "./date-time-control";
 import { formatProblem } from "./formats";
-import type { Shape } from "./shape";
+import { TextLine } from "./text-line";
 import { type Node, UNSET } from "./value-tree";
 
-const textOf = (node: Node): string =>
+/** Returns the text that a control shows for a node. */
+export const textOf = (node: Node): string =>
   node.kind === "text" || node.kind === "raw" || node.kind === "moment" ? node.text : "";
 
 /** The control of a shape. */
@@ -16,6 +17,7 @@ export function Control(props: ControlProps) {
   if (props.node.kind === "raw" || props.shape.kind === "any") return <RawControl {...props} />;
   switch (props.shape.kind) {
     case "string":
+    case "password":
       return <TextControl {...props} />;
     case "boolean":
       return <BooleanControl {...props} />;
@@ -32,19 +34,16 @@ export function Control(props: ControlProps) {
   }
 }
 
-/** A control for text, which grows with its lines. */
 function TextControl(props: ControlProps) {
-  const text = textOf(props.node);
-  const rows = Math.min(12, text.split("\n").length);
   return (
-    <textarea
-      {...common(props)}
-      class="text-control"
-      rows={rows}
-      value={text}
+    <TextLine
+      attributes={common(props)}
+      text={textOf(props.node)}
       placeholder={placeholder(props)}
-      spellcheck={false}
-      onInput={(event) => props.onChange({ kind: "text", text: event.currentTarget.value })}
+      secret={props.shape.kind === "password"}
+      many={props.many}
+      onMany={props.onMany}
+      onText={(text) => props.onChange({ kind: "text", text })}
     />
   );
 }
@@ -52,21 +51,16 @@ function TextControl(props: ControlProps) {
 function LineControl(props: ControlProps) {
   const { shape, node } = props;
   const text = textOf(node);
-  const native = nativeType(shape, text);
   const numeric = shape.kind === "integer" || shape.kind === "number" || shape.kind === "decimal";
+  // The native control of a date cannot show a text that is none.
+  const date = shape.kind === "date" && (text === "" || formatProblem("date", text) === null);
   return (
     <AnyInput
       {...common(props)}
       class={
-        numeric
-          ? "number-control"
-          : native === "date" || native === "time"
-            ? "date-control"
-            : undefined
+        numeric ? "number-control" : date || shape.kind === "time" ? "date-control" : undefined
       }
-      type={native}
-      // Seconds are optional.
-      step={native === "time" ? "any" : undefined}
+      type={date ? "date" : "text"}
       inputMode={
         shape.kind === "integer" && Number(shape.schema.minimum) >= 0
           ? "numeric"
@@ -74,7 +68,7 @@ function LineControl(props: ControlProps) {
             ? "decimal"
             : undefined
       }
-      autocomplete={shape.kind === "password" ? "new-password" : "off"}
+      autocomplete="off"
       spellcheck={false}
       value={text}
       placeholder={placeholder(props)}
@@ -83,29 +77,18 @@ function LineControl(props: ControlProps) {
   );
 }
 
-/** Returns the native input type, or "text" for a value that the native control cannot show. */
-function nativeType(shape: Shape, text: string): "text" | "password" | "date" | "time" {
-  if (shape.kind === "password") return "password";
-  if (shape.kind === "date" && (text === "" || formatProblem("date", text) === null)) return "date";
-  if (shape.kind === "time" && (text === "" || /^\d\d:\d\d(:\d\d(\.\d{1,3})?)?$/.test(text)))
-    return "time";
-  return "text";
-}
-
 function RawControl(props: ControlProps) {
-  const text = textOf(props.node);
   return (
-    <textarea
-      {...common(props)}
-      class="text-control mono"
-      rows={Math.max(1, Math.min(16, text.split("\n").length))}
-      value={text}
+    <TextLine
+      attributes={common(props)}
+      class="mono"
+      text={textOf(props.node)}
       placeholder={props.required ? "JSON" : "JSON; not set"}
-      spellcheck={false}
-      onInput={(event) => {
-        const next = event.currentTarget.value;
-        props.onChange(next === "" && !props.required ? UNSET : { kind: "raw", text: next });
-      }}
+      many={props.many}
+      onMany={props.onMany}
+      onText={(next) =>
+        props.onChange(next === "" && !props.required ? UNSET : { kind: "raw", text: next })
+      }
     />
   );
 }

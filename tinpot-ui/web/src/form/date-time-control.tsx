@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
-import { AnyInput, type ControlProps, common } from "./control-props";
+import { type ControlProps, common } from "./control-props";
 import { formatProblem, offsetAt } from "./formats";
+import { MomentInput } from "./moment-input";
 
 /** A date and time, with a choice of the zone. */
 export function DateTimeControl(props: ControlProps) {
@@ -16,16 +17,12 @@ export function DateTimeControl(props: ControlProps) {
   const zoned = moment?.zoned ?? zonedNext;
   const text = moment?.text ?? "";
   const offset = text === "" ? null : offsetAt(text);
-  const native = text === "" || /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?$/.test(text);
   return (
     <span class="moment-control">
-      <AnyInput
-        {...common(props)}
-        class="date-control"
-        type={native ? "datetime-local" : "text"}
-        step="any"
+      <MomentInput
+        attributes={common(props)}
         value={text}
-        onInput={(event) => onChange({ kind: "moment", text: event.currentTarget.value, zoned })}
+        onInput={(next) => onChange({ kind: "moment", text: next, zoned })}
       />
       <select
         aria-label="Time zone"

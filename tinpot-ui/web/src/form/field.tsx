@@ -1,13 +1,17 @@
 // A field with its name, its type, its control and its error.
 import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
 import { writeJson } from "../json/lossless-json";
-import { Button } from "../ui";
+import { Prose } from "../ui";
 import { boundsHint } from "./bounds";
-import { Control } from "./controls";
+import { Control, textOf } from "./controls";
+import { FieldTools, filled } from "./field-tools";
 import { idOf, useForm } from "./form-context";
-import { ListFields, MemberFields, ObjectFields, TupleFields } from "./nested-fields";
+import { textOfBase64 } from "./formats";
+import { ListFields } from "./list-fields";
+import { MemberFields, ObjectFields, TupleFields } from "./nested-fields";
 import type { Shape } from "./shape";
-import { begin, fromJson, type Node, shown, UNSET } from "./value-tree";
+import { begin, type Node, shown, UNSET } from "./value-tree";
 
 export interface FieldProps {
   /** The label; empty for the value of a union. */
@@ -20,6 +24,8 @@ export interface FieldProps {
   path: string;
   /** The buttons of the list that holds the field. */
   tools?: ComponentChildren;
+  /** Called on Enter in one line, unless it submits the form. Returns true if it was handled. */
+  onEnter?: (() => boolean) | undefined;
   onChange: (node: Node) => void;
 }
 
@@ -38,64 +44,37 @@ export function FieldView(props: FieldProps) {
   // The errors of a union are shown at its selected member.
   const problem = shape.kind === "union" && now.kind === "member" ? null : form.problem(path);
   const id = idOf(form.prefix, path);
-  const hint = [shape.schema.description ?? "", boundsHint(shape.schema)].filter(Boolean);
+  const [many, setMany] = useState(false);
+  const lines = many || linesOf(now);
+  // A control that has had many lines keeps them: another one would lose the focus.
+  useEffect(() => {
+    if (lines) setMany(true);
+  }, [lines]);
+  const bounds = boundsHint(shape.schema);
+  const description = shape.schema.description ?? "";
+  const hinted = bounds !== "" || description !== "";
   const describedBy =
-    [hint.length > 0 ? `${id}-hint` : "", problem === null ? "" : `${id}-error`]
-      .filter(Boolean)
-      .join(" ") || undefined;
+    [hinted ? `${id}-hint` : "", problem === null ? "" : `${id}-error`].filter(Boolean).join(" ") ||
+    undefined;
   const group = GROUPS.has(shape.kind) && now.kind !== "raw";
   const noValue = now.kind === "null";
   const selects = shape.kind === "boolean" || shape.kind === "enum";
 
   const tools = (
-    <span class="field-tools">
-      {shape.nullable && !selects && (noValue || !(shape.hasDefault && shape.default === null)) && (
-        <Button
-          class="small"
-          look="quiet"
-          aria-pressed={noValue}
-          disabled={form.disabled}
-          onClick={() => change(noValue ? filled(shape) : { kind: "null" })}
-        >
-          No value
-        </Button>
-      )}
-      {shape.kind === "string" && required && node.kind === "unset" && !shape.hasDefault && (
-        <Button
-          class="small"
-          look="quiet"
-          disabled={form.disabled}
-          onClick={() => change({ kind: "text", text: "" })}
-        >
-          Empty text
-        </Button>
-      )}
-      {shape.kind === "array" && required && node.kind === "unset" && !shape.hasDefault && (
-        <Button
-          class="small"
-          look="quiet"
-          disabled={form.disabled}
-          onClick={() => change(begin(shape))}
-        >
-          Empty list
-        </Button>
-      )}
-      {node.kind !== "unset" &&
-        props.tools === undefined &&
-        (!required || shape.hasDefault || node.kind === "raw") && (
-          <Button
-            class="small"
-            look="quiet"
-            icon="reset"
-            aria-label={`Reset ${props.spoken ?? String(props.name)}${shape.hasDefault ? " to its default" : ""}`}
-            disabled={form.disabled}
-            onClick={() => change(UNSET)}
-          />
-        )}
+    <FieldTools
+      name={props.spoken ?? String(props.name)}
+      shape={shape}
+      node={node}
+      required={required}
+      path={path}
+      noValue={noValue}
+      many={lines}
+      onMany={setMany}
+      onChange={change}
+    >
       {props.tools}
-    </span>
+    </FieldTools>
   );
-
   const label = (
     <>
       {props.name === "" && props.spoken !== undefined && (
@@ -117,24 +96,12 @@ export function FieldView(props: FieldProps) {
   );
   const below = (
     <>
-      {shape.kind === "string" && node.kind === "text" && node.text === "" && (
-        <p class="field-hint">
-          <span class="tag">Sends empty text</span>
-        </p>
-      )}
-      {node.kind === "text" && node.text.trim() === "" && shape.kind !== "string" && !required && (
-        <p class="field-hint">
-          <span class="tag">
-            Not sent{shape.hasDefault ? `: the default ${defaultText(shape)} applies` : ""}
-          </span>
-        </p>
-      )}
-      {now.kind === "raw" && shape.kind !== "any" && (
-        <p class="field-hint">The value does not fit this field, so it is shown as JSON.</p>
-      )}
-      {hint.length > 0 && (
+      <Sent shape={shape} node={node} shows={now} required={required} />
+      {hinted && (
         <p class="field-hint" id={`${id}-hint`}>
-          {hint.join(" · ")}
+          <Prose text={description} />
+          {description !== "" && bounds !== "" && " · "}
+          {bounds}
         </p>
       )}
       {problem !== null && (
@@ -176,18 +143,12 @@ export function FieldView(props: FieldProps) {
           {tools}
         </legend>
         {below}
-        {bare && shape.kind === "array" && (
+        {noValue || (bare && shape.kind === "array") ? (
           <p class="field-hint">
             <span class="tag">No value</span>
           </p>
-        )}
-        {noValue ? (
-          <p class="field-hint">
-            <span class="tag">No value</span>
-          </p>
-        ) : (
-          <Group {...props} node={now} onChange={change} />
-        )}
+        ) : null}
+        {!noValue && <Group {...props} node={now} onChange={change} />}
       </fieldset>
     );
   }
@@ -197,7 +158,15 @@ export function FieldView(props: FieldProps) {
         {label}
       </label>
       <div class="field-body">
-        <div class="field-control">
+        <div
+          class="field-control"
+          onKeyDown={(event) => {
+            const { target } = event;
+            if (event.key !== "Enter" || event.defaultPrevented || event.isComposing) return;
+            if (event.ctrlKey || event.metaKey || !(target instanceof HTMLInputElement)) return;
+            if (target.id === id && props.onEnter?.() === true) event.preventDefault();
+          }}
+        >
           {noValue && !selects ? (
             <button
               type="button"
@@ -218,6 +187,8 @@ export function FieldView(props: FieldProps) {
               describedBy={describedBy}
               invalid={problem !== null && !problem.soft}
               disabled={form.disabled}
+              many={lines}
+              onMany={() => setMany(true)}
               onChange={change}
             />
           )}
@@ -229,16 +200,40 @@ export function FieldView(props: FieldProps) {
   );
 }
 
-/** Returns the node that replaces "no value": the default if there is one, else an empty field. */
-function filled(shape: Shape): Node {
-  if (shape.hasDefault && shape.default !== null) return fromJson(shape, shape.default);
-  if (shape.kind === "object" || shape.kind === "array" || shape.kind === "tuple")
-    return begin(shape);
-  if (shape.kind === "union") return { kind: "member", index: 0, node: UNSET };
-  // Not unset, because that would be the default, which is "no value".
-  return shape.kind === "date-time"
-    ? { kind: "moment", text: "", zoned: true }
-    : { kind: "text", text: "" };
+/** Returns true if the text of a node has many lines. */
+function linesOf(node: Node): boolean {
+  const text = node.kind === "bytes" ? (textOfBase64(node.base64) ?? "") : textOf(node);
+  return text.includes("\n");
+}
+
+/** The note about a value that is sent in another form than the control shows. */
+function Sent({
+  shape,
+  node,
+  shows,
+  required,
+}: {
+  shape: Shape;
+  node: Node;
+  shows: Node;
+  required: boolean;
+}) {
+  const blank = node.kind === "text" && node.text.trim() === "";
+  const note =
+    shape.kind === "string" && node.kind === "text" && node.text === ""
+      ? "Sends empty text"
+      : blank && shape.kind !== "string" && !required
+        ? `Not sent${shape.hasDefault ? `: the default ${defaultText(shape)} applies` : ""}`
+        : null;
+  if (note !== null)
+    return (
+      <p class="field-hint">
+        <span class="tag">{note}</span>
+      </p>
+    );
+  if (shows.kind === "raw" && shape.kind !== "any")
+    return <p class="field-hint">The value does not fit this field, so it is shown as JSON.</p>;
+  return null;
 }
 
 function defaultText(shape: Shape): string {

@@ -9,6 +9,8 @@ export interface FormContext {
   prefix: string;
   /** Returns the error at a path; `soft` while the user may still be typing. */
   problem(path: string): { message: string; soft: boolean } | null;
+  /** Returns true if the user has changed the field at a path. */
+  changed(path: string): boolean;
   /** Reports a change at or below a path. */
   touched(path: string): void;
   disabled: boolean;
@@ -17,6 +19,7 @@ export interface FormContext {
 export const Form = createContext<FormContext>({
   prefix: "form",
   problem: () => null,
+  changed: () => false,
   touched: () => undefined,
   disabled: false,
 });
@@ -71,4 +74,9 @@ export function nearestPath(shownFields: ReadonlySet<string>, path: string): str
 /** Returns an element id for a path. */
 export function idOf(prefix: string, path: string): string {
   return `${prefix}-${path.replace(/[^\w-]/g, (char) => `_${char.codePointAt(0)?.toString(16)}`)}`;
+}
+
+/** Moves the focus to a control that the next rendering creates. */
+export function focusSoon(id: string): void {
+  requestAnimationFrame(() => document.getElementById(id)?.focus());
 }

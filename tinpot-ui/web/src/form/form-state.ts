@@ -26,6 +26,8 @@ export interface FormState {
   secrets: Secrets;
   /** If true, the form was submitted once, and missing values are errors. */
   tried: boolean;
+  /** The paths of the fields that the user has changed. */
+  changed: ReadonlySet<string>;
   /** The errors of the server, without those of fields that changed since. */
   refused: readonly Violation[];
 }
@@ -38,8 +40,15 @@ export function startState(shape: Shape, value: JsonObject = {}): FormState {
     textProblem: null,
     secrets: new Map(),
     tried: false,
+    changed: new Set(),
     refused: [],
   };
+}
+
+/** Records that the user has changed a field. */
+export function touch(state: FormState, path: string): FormState {
+  const changed = state.changed.has(path) ? state.changed : new Set([...state.changed, path]);
+  return { ...state, changed, refused: withoutRefusals(state.refused, path) };
 }
 
 export function toJsonView(shape: Shape, state: FormState): FormState {

@@ -64,6 +64,11 @@ function show(
 const run = (): void => void fireEvent.submit(document.querySelector("form") as HTMLFormElement);
 const type = (label: RegExp | string, text: string): void =>
   void fireEvent.input(screen.getByLabelText(label), { target: { value: text } });
+/** Opens the menu of a field and selects a command. */
+const choice = (name: string, label: string): void => {
+  fireEvent.click(screen.getByRole("button", { name: `More for ${name}` }));
+  fireEvent.click(screen.getByRole("menuitem", { name: label }));
+};
 const choose = (label: RegExp | string, value: string): void =>
   void fireEvent.change(screen.getByLabelText(label), { target: { value } });
 
@@ -117,7 +122,7 @@ test("missing values are errors only once the form is submitted, and nothing is 
 
 test("a chosen empty text is sent", async () => {
   const { sent } = show({ host: { type: "string" } }, ["host"]);
-  fireEvent.click(screen.getByText("Empty text"));
+  choice("host", "Empty text");
   expect(screen.getByText("Sends empty text")).toBeTruthy();
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"host":""}}']));
@@ -135,7 +140,7 @@ test("a field is reset to its default, and then not sent", async () => {
 
 test("a separate control selects no value", async () => {
   const { sent } = show({ limit: { type: ["integer", "null"], default: 7 } });
-  fireEvent.click(screen.getByText("No value"));
+  choice("limit", "No value");
   run();
   await waitFor(() => expect(sent).toEqual(['{"parameters":{"limit":null}}']));
 });
@@ -202,7 +207,7 @@ test("entries of an open object are sent", async () => {
   const { sent } = show({ env: { type: "object", additionalProperties: { type: "string" } } });
   fireEvent.click(screen.getByText("Add entry"));
   fireEvent.input(screen.getByLabelText("Name 1"), { target: { value: "HOME" } });
-  fireEvent.input(document.querySelector("textarea") as HTMLTextAreaElement, {
+  fireEvent.input(document.querySelector(".text-line") as HTMLInputElement, {
     target: { value: "/root" },
   });
   run();
@@ -269,6 +274,26 @@ test("other refusals are shown as they are, and that of an option at the option"
   run();
   const problem = await screen.findByText("must be the name of a queue, not 7");
   expect(problem.closest(".option")?.querySelector("label")?.textContent).toBe("Queue");
+});
+
+test("a remembered requester gives way to the header of a proxy, and a typed one is an error", async () => {
+  const { sent, refuse } = show({}, [], {}, { requested_by: "anna" });
+  const collision = new ApiError(
+    422,
+    "options.requested_by: must be equal to the header X-Requested-By; give only one",
+  );
+  refuse(collision);
+  run();
+  await waitFor(() =>
+    expect(sent).toEqual([
+      '{"parameters":{},"options":{"requested_by":"anna"}}',
+      '{"parameters":{}}',
+    ]),
+  );
+  type("Requested by", "ben");
+  run();
+  expect(await screen.findByText(/must be equal to the header X-Requested-By/)).toBeTruthy();
+  expect(sent.length).toBe(3);
 });
 
 test("options are sent as numbers and seconds, and blank ones are not sent", async () => {

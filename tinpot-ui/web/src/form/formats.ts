@@ -42,7 +42,7 @@ export function formatProblem(format: string, text: string): string | null {
     case "date-time":
       return ok(
         /^.{10}[T ]/.test(text) && isDate(text.slice(0, 10)) && TIME.test(text.slice(11)),
-        "must be a date and time",
+        "must be a date and time, as YYYY-MM-DD HH:MM",
       );
     case "duration":
       return ok(DURATION.test(text), "must be a duration, such as 1h 30m or 90 (seconds)");

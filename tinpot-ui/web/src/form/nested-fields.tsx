@@ -1,9 +1,9 @@
-// Fields that contain fields: objects, lists, tuples and unions.
+// Fields that contain fields: objects, tuples and unions.
 import { Button } from "../ui";
 import { type FieldProps, FieldView } from "./field";
-import { idOf, useForm } from "./form-context";
+import { focusSoon, idOf, useForm } from "./form-context";
 import type { Shape } from "./shape";
-import { type Item, item, join, type Node, UNSET } from "./value-tree";
+import { isBlank, item, join, type Node, UNSET } from "./value-tree";
 
 type ObjectNode = Extract<Node, { kind: "object" }>;
 
@@ -30,8 +30,18 @@ export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
     hasDefault: false,
     fields: [],
   };
+  const addId = idOf(form.prefix, `${path} names`);
+  const addRow = (): void => {
+    rows([...node.rows, { ...item(UNSET), name: "" }]);
+    requestAnimationFrame(() =>
+      document
+        .getElementById(addId)
+        ?.querySelector<HTMLElement>(`[aria-label="Name ${node.rows.length + 1}"]`)
+        ?.focus(),
+    );
+  };
   return (
-    <div class="fields">
+    <div class="fields" id={addId}>
       {shape.fields.map((field) => (
         <FieldView
           key={field.name}
@@ -77,6 +87,11 @@ export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
                   spellcheck={false}
                   disabled={shape.extra === null}
                   onInput={(event) => rename(event.currentTarget.value)}
+                  onKeyDown={(event) => {
+                    if (event.key !== "Enter" || event.isComposing) return;
+                    event.preventDefault();
+                    focusSoon(idOf(form.prefix, join(path, row.name)));
+                  }}
                 />
               )
             }
@@ -84,6 +99,11 @@ export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
             node={row.node}
             required
             path={join(path, row.name)}
+            onEnter={() => {
+              if (shape.extra === null) return false;
+              if (!isBlank(row.node) && at === node.rows.length - 1) addRow();
+              return true;
+            }}
             tools={
               <Button
                 class="small"
@@ -104,12 +124,7 @@ export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
       })}
       {shape.extra !== null && (
         <div class="add-row">
-          <Button
-            class="small"
-            icon="plus"
-            disabled={form.disabled}
-            onClick={() => rows([...node.rows, { ...item(UNSET), name: "" }])}
-          >
+          <Button class="small" icon="plus" disabled={form.disabled} onClick={addRow}>
             Add entry
           </Button>
           {node.rows.length === 0 && shape.fields.length === 0 && path !== "" && (
@@ -117,90 +132,6 @@ export function ObjectFields({ shape, node, path, onChange }: ObjectProps) {
           )}
         </div>
       )}
-    </div>
-  );
-}
-
-/** The items of a list, which can be added, moved and removed. */
-export function ListFields({ shape, node, path, onChange }: FieldProps) {
-  const form = useForm();
-  const items = node.kind === "list" ? node.items : [];
-  const inner = shape.items;
-  if (inner === null) return null;
-  const set = (next: Item[]): void => {
-    form.touched(path);
-    onChange({ kind: "list", items: next });
-  };
-  const move = (from: number, to: number): void => {
-    const next = [...items];
-    const [moved] = next.splice(from, 1);
-    if (moved !== undefined) next.splice(to, 0, moved);
-    set(next);
-  };
-  const full = items.length >= (shape.schema.maxItems ?? Infinity);
-  return (
-    <div class="fields list">
-      {items.map((one, at) => (
-        <FieldView
-          key={one.id}
-          name={<span class="index">{at + 1}</span>}
-          spoken={`item ${at + 1}`}
-          shape={inner}
-          node={one.node}
-          required
-          path={`${path}[${at}]`}
-          tools={
-            <>
-              <Button
-                class="small"
-                look="quiet"
-                icon="up"
-                aria-label={`Move item ${at + 1} up`}
-                disabled={at === 0}
-                onClick={() => move(at, at - 1)}
-              />
-              <Button
-                class="small"
-                look="quiet"
-                icon="down"
-                aria-label={`Move item ${at + 1} down`}
-                disabled={at === items.length - 1}
-                onClick={() => move(at, at + 1)}
-              />
-              <Button
-                class="small"
-                look="quiet"
-                icon="close"
-                aria-label={`Remove item ${at + 1}`}
-                onClick={() => set(items.filter((other) => other !== one))}
-              />
-            </>
-          }
-          onChange={(next) =>
-            onChange({
-              kind: "list",
-              items: items.map((other) => (other.id === one.id ? { ...other, node: next } : other)),
-            })
-          }
-        />
-      ))}
-      <div class="add-row">
-        <Button
-          class="small"
-          icon="plus"
-          disabled={full || form.disabled}
-          onClick={() => {
-            set([...items, item(UNSET)]);
-            // Typing continues in the new item.
-            requestAnimationFrame(() =>
-              document.getElementById(idOf(form.prefix, `${path}[${items.length}]`))?.focus(),
-            );
-          }}
-        >
-          Add item
-        </Button>
-        {items.length === 0 && <span class="faint">Empty</span>}
-      </div>
     </div>
   );
 }
@@ -236,7 +167,7 @@ export function TupleFields({ shape, node, path, onChange }: FieldProps) {
 }
 
 /** A union: selects the type, then shows its field. Another type discards the value. */
-export function MemberFields({ shape, node, required, path, onChange }: FieldProps) {
+export function MemberFields({ shape, node, required, path, onEnter, onChange }: FieldProps) {
   const form = useForm();
   const index = node.kind === "member" ? node.index : -1;
   const member = shape.members[index];
@@ -277,6 +208,7 @@ export function MemberFields({ shape, node, required, path, onChange }: FieldPro
           node={node.node}
           required
           path={path}
+          onEnter={onEnter}
           onChange={(next) => onChange({ kind: "member", index, node: next })}
         />
       )}

@@ -245,8 +245,8 @@ class Writer {
         this.problems.push({ path: own, message: "Name required", missing: true });
         continue;
       }
-      if (row.name in value) this.wrong(own, "Duplicate name");
-      if (shape.extra === null) this.wrong(own, "Unknown name: remove it");
+      if (row.name in value) this.wrong(own, "repeats a name");
+      if (shape.extra === null) this.wrong(own, unknownName(shape, path));
       const names = shape.schema.propertyNames;
       const problem = names === undefined ? null : nameProblem(names, row.name);
       if (problem !== null) this.wrong(own, `the name ${problem}`);
@@ -294,6 +294,13 @@ const ANY: Shape = {
   extra: null,
   members: [],
 };
+
+/** Returns the error of a name that an object does not have, in the words of the coordinator. */
+function unknownName(shape: Shape, path: string): string {
+  const names = shape.fields.map((field) => field.name);
+  const shown = names.slice(0, 8).join(", ") + (names.length > 8 ? ", …" : "");
+  return `is not a ${path === "" ? "parameter" : "field"}; ${names.length === 0 ? "omit it" : `use ${shown}`}`;
+}
 
 function nameProblem(
   schema: { enum?: unknown[]; format?: string; pattern?: string },

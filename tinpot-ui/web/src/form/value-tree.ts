@@ -177,3 +177,8 @@ export function shown(shape: Shape, node: Node, required: boolean): Node {
 export function bytesOfText(text: string): Node {
   return { kind: "bytes", base64: base64OfText(text) };
 }
+
+/** Returns true if nothing was entered: Enter adds no second empty item. */
+export function isBlank(node: Node): boolean {
+  return node.kind === "unset" || (node.kind === "text" && node.text === "");
+}

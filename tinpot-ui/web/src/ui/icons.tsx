@@ -20,6 +20,12 @@ const PATHS = {
   copy: "M5.5 5.5h7v7h-7zM3.5 10.5v-7h7",
   check: "M3.5 8.5l3 3 6-7",
   warning: "M8 2.5l6 10.5H2zM8 6.5v3M8 11.3h.01",
+  more: "M3.5 8h.01M8 8h.01M12.5 8h.01",
+  calendar: "M3 4h10v9.5H3zM3 7h10M5.5 2.5v2.5M10.5 2.5v2.5",
+  filter: "M2.5 4h11M4.5 8h7M6.5 12h3",
+  list: "M2.5 4h.01M5.5 4h8M2.5 8h.01M5.5 8h8M2.5 12h.01M5.5 12h8",
+  grid: "M3 3h4v4H3zM9 3h4v4H9zM3 9h4v4H3zM9 9h4v4H9z",
+  bookmark: "M4.5 2.5h7v11L8 10.5l-3.5 3z",
   child: "M4 3v6.5h8M9.5 7L12 9.5 9.5 12",
 } as const;
 
