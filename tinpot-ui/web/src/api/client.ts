@@ -3,7 +3,16 @@ import createClient from "openapi-fetch";
 import { serverUrl } from "../app/base-path";
 import type { paths } from "./schema";
 import { ApiError, type SendOptions, send } from "./transport";
-import type { Actions, ExecutionView, LogFilter, LogPage, SearchQuery, Status } from "./types";
+import type {
+  ActionStats,
+  Actions,
+  BulkResult,
+  ExecutionView,
+  LogFilter,
+  LogPage,
+  SearchQuery,
+  Status,
+} from "./types";
 
 const client = createClient<paths>({
   headers: { Accept: "application/json" },
@@ -17,6 +26,8 @@ export interface ExecutionFilter {
   queue?: string;
   parent?: string;
   requested_by?: string;
+  /** Words that the action, the id, the parameters, the error or the requester must contain. */
+  q?: string;
   since?: string;
   until?: string;
   before?: string;
@@ -53,6 +64,16 @@ async function bodyOf<T>(
     if (!(error instanceof SyntaxError)) throw error;
     throw new ApiError(502, "The response is not JSON. Check that this address is Tinpot's.");
   }
+}
+
+/** Sends a request to a route that takes or gives no schema. */
+async function json<T>(path: string, body: unknown, options: SendOptions): Promise<T> {
+  const request = new Request(serverUrl() + path, {
+    headers: { Accept: "application/json", "Content-Type": "application/json" },
+    credentials: "same-origin",
+    ...(body === null ? {} : { method: "POST", body: JSON.stringify(body) }),
+  });
+  return (await (await send(request, options)).json()) as T;
 }
 
 const filterQuery = ({ level, streams }: LogFilter) => ({
@@ -184,6 +205,18 @@ export const api = {
         params: { path: { name } },
       }),
     ),
-  stats: (minutes: number, options: SendOptions = {}) =>
-    bodyOf(client.GET("/api/stats", { ...settings(options), params: { query: { minutes } } })),
+  cancelMany: (ids: readonly string[], force: boolean, options: SendOptions = {}) =>
+    json<{ results: BulkResult[] }>("/api/executions/cancel", { ids, force }, options),
+  rerunMany: (ids: readonly string[], options: SendOptions = {}) =>
+    json<{ results: BulkResult[] }>("/api/executions/rerun", { ids }, options),
+  actionStats: (options: SendOptions = {}) =>
+    json<{ actions: ActionStats[] }>("/api/stats/actions", null, options),
+  /** Returns the statistics of the last hour, 6 hours or 24 hours, from the store. */
+  stats: (window: "1h" | "6h" | "24h", options: SendOptions = {}) =>
+    bodyOf(
+      client.GET("/api/stats", {
+        ...settings(options),
+        params: { query: { minutes: { "1h": 60, "6h": 360, "24h": 1440 }[window] } },
+      }),
+    ),
 };

@@ -82,7 +82,10 @@ export type ActionView = Omit<Shapes["ActionView"], "schema" | "result_schema"> 
 };
 export type Actions = Record<string, ActionView>;
 
-export type ExecutionSummary = Shapes["ExecutionSummary"];
+export type ExecutionSummary = Shapes["ExecutionSummary"] & {
+  /** The parameters as short text, with `***` in place of secrets. */
+  parameters_preview?: string | null;
+};
 export type OutcomeView = Shapes["Outcome"];
 export type AttemptView = Shapes["AttemptView"];
 export type ExecutionView = Shapes["ExecutionView"];
@@ -94,6 +97,27 @@ export type Worker = Shapes["Worker"];
 export type Queue = Shapes["Queue"];
 export type MinuteStats = Shapes["Minute"];
 export type Stats = Shapes["Stats"];
+
+/** A finished or running execution in the statistics of its action. */
+export interface RecentRun {
+  execution_id: string;
+  status: Status;
+  created_at: string;
+  duration_ms: number | null;
+}
+/** The statistics of an action; `recent` has the newest first. */
+export interface ActionStats {
+  name: string;
+  recent: RecentRun[];
+  median_ms: number | null;
+}
+
+/** The result of one execution in a request for many. */
+export interface BulkResult {
+  execution_id: string;
+  execution?: ExecutionSummary;
+  error?: { detail?: string };
+}
 
 /** A line of a log. `seq` identifies it and never changes. */
 export type LogLine = Shapes["LogLine"];

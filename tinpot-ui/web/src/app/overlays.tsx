@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { LOG_KEYS } from "../log/keys";
 import { Dialog, Key } from "../ui";
-import { Palette } from "./palette";
+import { type Entry, Palette } from "./palette";
 import { navigate } from "./router";
 import { SECTIONS } from "./sections";
 
@@ -80,39 +80,72 @@ export function startShortcuts(): () => void {
 
 export function Overlays() {
   useEffect(startShortcuts, []);
-  if (overlay.value === "palette") return <Palette onClose={close} />;
+  if (overlay.value === "palette") return <Palette commands={COMMANDS} onClose={close} />;
   if (overlay.value === "shortcuts") return <Shortcuts />;
   return null;
 }
 
-const KEYS: readonly [string[], string][] = [
-  [["Ctrl", "K"], "Search actions, pages and executions"],
-  [["/"], "Filter or search this page"],
-  ...SECTIONS.map((one): [string[], string] => [["g", one.key], `Go to ${one.title}`]),
-  [["Ctrl", "Enter"], "Run the action (in its form)"],
-  ...LOG_KEYS.filter(([key]) => key !== "/").map(([key, , text]): [string[], string] => [
-    [key],
-    `Log: ${text}`,
-  ]),
-  [["Esc"], "Close the dialog"],
-  [["?"], "Show this list"],
+const COMMANDS: readonly Entry[] = [
+  {
+    id: "c shortcuts",
+    icon: "list",
+    title: "Show keyboard shortcuts",
+    note: "command",
+    to: () => {
+      overlay.value = "shortcuts";
+    },
+  },
+];
+
+type Keys = readonly [string[], string];
+
+const GROUPS: readonly [string, readonly Keys[]][] = [
+  [
+    "Everywhere",
+    [
+      [["Ctrl", "K"], "Search actions, pages, commands and executions"],
+      [["/"], "Filter or search this page"],
+      ...SECTIONS.map((one): Keys => [["g", one.key], `Go to ${one.title}`]),
+      [["Esc"], "Close the dialog"],
+      [["?"], "Show this list"],
+    ],
+  ],
+  [
+    "Form",
+    [
+      [["Enter"], "Run the action; in a list, add an item"],
+      [["Shift", "Enter"], "Begin a new line"],
+      [["Ctrl", "Enter"], "Run the action from any field"],
+    ],
+  ],
+  [
+    "Log",
+    LOG_KEYS.map(([key, , text]): Keys => [[key], text.slice(0, 1).toUpperCase() + text.slice(1)]),
+  ],
 ];
 
 function Shortcuts() {
   return (
-    <Dialog title="Keyboard shortcuts" onClose={close}>
-      <dl class="shortcuts">
-        {KEYS.map(([keys, text]) => (
-          <div key={text}>
-            <dt>
-              {keys.map((key) => (
-                <Key key={key}>{key}</Key>
+    <Dialog title="Keyboard shortcuts" class="shortcuts" onClose={close}>
+      <div class="shortcut-groups">
+        {GROUPS.map(([title, list]) => (
+          <section key={title} aria-label={title}>
+            <h3>{title}</h3>
+            <dl>
+              {list.map(([keys, text]) => (
+                <div key={text}>
+                  <dt>
+                    {keys.map((key) => (
+                      <Key key={key}>{key}</Key>
+                    ))}
+                  </dt>
+                  <dd>{text}</dd>
+                </div>
               ))}
-            </dt>
-            <dd>{text}</dd>
-          </div>
+            </dl>
+          </section>
         ))}
-      </dl>
+      </div>
     </Dialog>
   );
 }

@@ -1,24 +1,52 @@
-// The palette: finds pages, actions, and executions by a part of their id.
+// The palette: finds pages, commands, actions, and executions by a part of their id.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api } from "../api/client";
 import { isAbort } from "../api/transport";
-import type { ActionView, ExecutionSummary } from "../api/types";
+import { type ActionView, type ExecutionSummary, FAILURES, RUNNING } from "../api/types";
 import { Dialog, Icon, type IconName, StatusBadge } from "../ui";
 import { catalogue } from "./catalogue";
 import { search } from "./fuzzy-search";
 import { navigate } from "./router";
 import { SECTIONS } from "./sections";
+import { setTheme, type Theme } from "./theme";
 
 export interface Entry {
   id: string;
   icon: IconName;
   title: string;
   note: string;
-  to: string;
+  /** The page to open, or the command to run. */
+  to: string | (() => void);
   execution?: ExecutionSummary;
 }
 
-const SHOWN = 12;
+const theme = (id: Theme, icon: IconName, title: string): Entry => ({
+  id: `c theme ${id}`,
+  icon,
+  title,
+  note: "command",
+  to: () => setTheme(id),
+});
+const list = (title: string, query: string): Entry => ({
+  id: `c ${query}`,
+  icon: "history",
+  title,
+  note: "history",
+  to: `/executions?${query}`,
+});
+
+const COMMANDS: readonly Entry[] = [
+  list("Failed executions", `status=${FAILURES.join()}`),
+  list("Running executions", `status=${RUNNING.join()}`),
+  list("Waiting executions", "status=queued"),
+  list("Executions of the last hour", "period=1h"),
+  list("Executions of last night", "period=night"),
+  theme("light", "sun", "Use the light theme"),
+  theme("dark", "moon", "Use the dark theme"),
+  theme("system", "system", "Use the theme of the system"),
+];
+
+const SHOWN = 14;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** A text that looks like a part of an id. */
 const ID_PART = /^…?[0-9a-f-]{4,36}$/i;
@@ -28,6 +56,7 @@ export function entries(
   query: string,
   actions: readonly ActionView[],
   recent: readonly ExecutionSummary[],
+  commands: readonly Entry[] = COMMANDS,
 ): Entry[] {
   const text = query.trim();
   const found: Entry[] = [];
@@ -62,30 +91,44 @@ export function entries(
     note: "page",
     to: one.path,
   }));
-  const all: Entry[] = [
-    ...pages,
-    ...actions.map(
-      (one): Entry => ({
-        id: `a ${one.name}`,
-        icon: "actions",
-        title: one.name,
-        note: one.group,
-        to: `/actions/${encodeURIComponent(one.name)}`,
-      }),
-    ),
-  ];
+  const forms = actions.map(
+    (one): Entry => ({
+      id: `a ${one.name}`,
+      icon: "actions",
+      title: one.name,
+      note: one.group,
+      to: `/actions/${encodeURIComponent(one.name)}`,
+    }),
+  );
+  if (text === "") return [...pages, ...commands, ...forms].slice(0, SHOWN);
+  const room = SHOWN - 1;
   found.push(
     ...search(
       text,
-      all,
+      [...pages, ...forms, ...commands],
       (one) => (one.note === "page" ? one.title : `${one.title} ${one.note}`),
-      SHOWN,
+      room,
     ),
   );
-  return found.slice(0, SHOWN);
+  found.splice(room);
+  if (!UUID.test(text))
+    found.push({
+      id: "s",
+      icon: "search",
+      title: `Search the history for “${text}”`,
+      note: "",
+      to: `/executions?q=${encodeURIComponent(text)}`,
+    });
+  return found;
 }
 
-export function Palette({ onClose }: { onClose: () => void }) {
+interface PaletteProps {
+  /** Commands of the frame of the page, such as the list of shortcuts. */
+  commands?: readonly Entry[];
+  onClose: () => void;
+}
+
+export function Palette({ commands = [], onClose }: PaletteProps) {
   const [query, setQuery] = useState("");
   const [at, setAt] = useState(0);
   const [recent, setRecent] = useState<ExecutionSummary[]>([]);
@@ -101,13 +144,17 @@ export function Palette({ onClose }: { onClose: () => void }) {
     return () => controller.abort();
   }, []);
   const actions = catalogue.actions.value;
-  const found = useMemo(() => entries(query, actions ?? [], recent), [query, actions, recent]);
+  const found = useMemo(
+    () => entries(query, actions ?? [], recent, [...COMMANDS, ...commands]),
+    [query, actions, recent, commands],
+  );
   const current = Math.min(at, found.length - 1);
 
   const go = (entry: Entry | undefined): void => {
     if (entry === undefined) return;
     onClose();
-    navigate(entry.to);
+    if (typeof entry.to === "string") navigate(entry.to);
+    else entry.to();
   };
   const pressed = (event: KeyboardEvent): void => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -128,12 +175,12 @@ export function Palette({ onClose }: { onClose: () => void }) {
         <Icon name="search" />
         <input
           role="combobox"
-          aria-label="Search actions, pages and executions"
+          aria-label="Search actions, pages, commands and executions"
           aria-expanded="true"
           aria-controls="palette-list"
           aria-autocomplete="list"
           aria-activedescendant={found.length === 0 ? undefined : `palette-${current}`}
-          placeholder="Action, page, or the id of an execution"
+          placeholder="Action, page, command, or the id of an execution"
           value={query}
           spellcheck={false}
           autocomplete="off"

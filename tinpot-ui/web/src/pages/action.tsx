@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api } from "../api/client";
 import { ApiError } from "../api/transport";
-import type { ActionView, ExecutionView } from "../api/types";
+import type { ActionView, ExecutionView, Queue, Worker } from "../api/types";
 import { href } from "../app/base-path";
 import { location, navigate } from "../app/router";
 import { recall, remember } from "../app/storage";
@@ -9,28 +9,45 @@ import { useTitle } from "../app/use-title";
 import { ActionForm, type Submission } from "../form/form";
 import { parseAction, stillFitting, toRemember } from "../form/form-state";
 import type { OptionTexts } from "../form/options";
-import { shapeOf } from "../form/shape";
+import type { Preset } from "../form/presets";
+import { type Shape, shapeOf } from "../form/shape";
 import { isObject, type JsonObject, parseJson } from "../json/lossless-json";
 import { hub, useResource } from "../stream";
-import { count, Empty, ErrorBox, formatDuration, Icon, Loading, PageHead, shortId } from "../ui";
+import {
+  count,
+  Empty,
+  ErrorBox,
+  formatDuration,
+  Icon,
+  Loading,
+  PageHead,
+  Prose,
+  shortId,
+} from "../ui";
+import { concernsOf, HealthStrip, useFleet } from "./health";
 import { RecentExecutions } from "./recent-executions";
 
 /** The first values of a form, and their origin. */
 interface InitialValues {
   values: JsonObject;
   options: Partial<OptionTexts>;
-  from: "nothing" | "memory" | { execution: string; secrets: boolean };
+  from:
+    | { kind: "nothing" | "memory" }
+    | { kind: "execution" | "preset" | "link"; name: string; secrets: boolean };
 }
+
+const NOTHING: InitialValues = { values: {}, options: {}, from: { kind: "nothing" } };
 
 const memoryKey = (name: string): string => `form:${name}`;
 const NAME_KEY = "requested-by";
 
 export function ActionPage({ name }: { name: string }) {
   useTitle(name);
-  const from = location.value.query.get("from");
+  const { query } = location.value;
+  const [from, values] = [query.get("from"), query.get("values")];
   const action = useResource(`action ${name}`, (signal) => api.actionText(name, { signal }));
   useEffect(() => hub.onChange("catalogue", action.reload), [action.reload]);
-  const queues = useResource("queue names", (signal) => api.queues({ signal }));
+  const { workers, queues } = useFleet();
   // The parameters of a recorded execution never change.
   const source = useResource(`from ${from ?? ""}`, async (signal) =>
     from === null ? null : parseJson(await api.executionText(from, { signal })),
@@ -68,14 +85,16 @@ export function ActionPage({ name }: { name: string }) {
         />
       )}
       <Loaded
-        key={from ?? ""}
+        key={`${from ?? ""} ${values ?? ""}`}
         text={action.data}
         source={
           from === null || !isObject(source.data)
             ? null
             : { id: from, view: source.data as unknown as ExecutionView }
         }
-        queues={queues.data?.queues.map((queue) => queue.name) ?? []}
+        linked={values}
+        workers={workers.data?.workers}
+        queues={queues.data?.queues}
       />
     </>
   );
@@ -84,15 +103,20 @@ export function ActionPage({ name }: { name: string }) {
 interface LoadedProps {
   text: string;
   source: { id: string; view: ExecutionView } | null;
-  queues: string[];
+  /** The parameters in the address, as JSON. */
+  linked: string | null;
+  workers: readonly Worker[] | undefined;
+  queues: readonly Queue[] | undefined;
 }
 
-function Loaded({ text, source, queues }: LoadedProps) {
+function Loaded({ text, source, linked, workers, queues }: LoadedProps) {
   const action = useMemo(() => parseAction(text), [text]);
   // Compared as text, so that a worker that connects or leaves does not reset the form.
   const schemaText = JSON.stringify(action.schema);
   const shape = useMemo(() => shapeOf(action.schema), [schemaText]);
-  const [start, setStart] = useState<InitialValues>(() => initialValues(action, shape, source));
+  const [start, setStart] = useState<InitialValues>(() =>
+    initialValues(action, shape, source, linked),
+  );
   const [round, setRound] = useState(0);
   const now = useRef<JsonObject | null>(null);
   const firstSchema = useRef(schemaText);
@@ -107,9 +131,22 @@ function Loaded({ text, source, queues }: LoadedProps) {
   const forget = (): void => {
     remember(memoryKey(action.name), null);
     now.current = null;
-    setStart({ values: {}, options: {}, from: "nothing" });
+    setStart(NOTHING);
     setRound(round + 1);
-    if (source !== null) navigate(`/actions/${encodeURIComponent(action.name)}`, { replace: true });
+    if (source !== null || linked !== null)
+      navigate(`/actions/${encodeURIComponent(action.name)}`, { replace: true });
+  };
+
+  const usePreset = (preset: Preset): void => {
+    const values = fitting(shape, preset.values);
+    if (values === null) return;
+    now.current = null;
+    setStart({
+      values,
+      options: {},
+      from: { kind: "preset", name: preset.name, secrets: hasSecrets(shape) },
+    });
+    setRound(round + 1);
   };
 
   return (
@@ -117,7 +154,11 @@ function Loaded({ text, source, queues }: LoadedProps) {
       <PageHead
         title={action.name}
         sub={
-          action.description === "" ? undefined : <span class="prose">{action.description}</span>
+          action.description === "" ? undefined : (
+            <span class="prose">
+              <Prose text={action.description} />
+            </span>
+          )
         }
       />
       <p class="facts">
@@ -146,30 +187,14 @@ function Loaded({ text, source, queues }: LoadedProps) {
           </p>
         </div>
       )}
+      <HealthStrip concerns={concernsOf(workers, queues, action.queue)} />
       {changed && (
         <div class="notice" role="status">
           <Icon name="reset" />
           <p>The action changed while this page was open. Values that still fit were kept.</p>
         </div>
       )}
-      {start.from !== "nothing" && (
-        <p class="from-note">
-          {start.from === "memory" ? (
-            "Filled in with your last values."
-          ) : (
-            <>
-              Copied from{" "}
-              <a
-                class="mono"
-                href={href(`/executions/${encodeURIComponent(start.from.execution)}`)}
-              >
-                {shortId(start.from.execution)}
-              </a>
-              {start.from.secrets ? ". Enter the secrets again." : "."}
-            </>
-          )}
-        </p>
-      )}
+      {start.from.kind !== "nothing" && <Origin from={start.from} />}
       <div class="columns">
         <ActionForm
           key={`${round} ${schemaText}`}
@@ -177,16 +202,63 @@ function Loaded({ text, source, queues }: LoadedProps) {
           shape={shape}
           values={changed && now.current !== null ? stillFitting(shape, now.current) : start.values}
           options={{ requested_by: recall(NAME_KEY) ?? "", ...start.options }}
-          queues={queues}
+          queues={queues?.map((queue) => queue.name) ?? []}
           onSubmit={submit}
           onWritten={(written) => {
             now.current = written.value;
           }}
-          {...(start.from === "nothing" ? {} : { onForget: forget })}
+          onPreset={usePreset}
+          {...(start.from.kind === "nothing" ? {} : { onForget: forget })}
         />
         <RecentExecutions action={action.name} />
       </div>
     </>
+  );
+}
+
+/** The note that says where the values of the form come from. */
+function Origin({ from }: { from: InitialValues["from"] }) {
+  const secrets = "secrets" in from && from.secrets ? " Enter the secrets again." : "";
+  return (
+    <p class="from-note">
+      {from.kind === "memory" && "Filled in with your last values."}
+      {from.kind === "link" && `Filled in from a link.${secrets}`}
+      {from.kind === "preset" && (
+        <>
+          Filled in from preset <b>{from.name}</b>.{secrets}
+        </>
+      )}
+      {from.kind === "execution" && (
+        <>
+          Copied from{" "}
+          <a class="mono" href={href(`/executions/${encodeURIComponent(from.name)}`)}>
+            {shortId(from.name)}
+          </a>
+          .{secrets}
+        </>
+      )}
+    </p>
+  );
+}
+
+/** Returns the parameters of a JSON text that fit the action, or null if there are none. */
+function fitting(shape: Shape, text: string): JsonObject | null {
+  try {
+    const values = parseJson(text);
+    return isObject(values) ? stillFitting(shape, values) : null;
+  } catch {
+    return null;
+  }
+}
+
+function hasSecrets(shape: Shape): boolean {
+  return (
+    shape.kind === "password" ||
+    [...shape.fields.map((field) => field.shape), ...shape.prefix, ...shape.members].some(
+      hasSecrets,
+    ) ||
+    (shape.items !== null && hasSecrets(shape.items)) ||
+    (shape.extra !== null && hasSecrets(shape.extra))
   );
 }
 
@@ -196,27 +268,36 @@ function sentence(text: string): string {
 
 function initialValues(
   action: ActionView,
-  shape: ReturnType<typeof shapeOf>,
+  shape: Shape,
   source: LoadedProps["source"],
+  linked: string | null,
 ): InitialValues {
   if (source !== null) {
     const { view, id } = source;
     const values = isObject(view.parameters) ? view.parameters : {};
     // Secrets arrive as `***`, which the form leaves out.
     const secrets = JSON.stringify(values).includes('"***"');
-    return { values, options: optionsOf(view, action), from: { execution: id, secrets } };
+    return {
+      values,
+      options: optionsOf(view, action),
+      from: { kind: "execution", name: id, secrets },
+    };
   }
+  const values = linked === null ? null : fitting(shape, linked);
+  if (values !== null)
+    return {
+      values,
+      options: {},
+      from: { kind: "link", name: "", secrets: hasSecrets(shape) },
+    };
   const remembered = recall(memoryKey(action.name));
   if (remembered !== null) {
-    try {
-      const values = parseJson(remembered);
-      const kept = isObject(values) ? stillFitting(shape, values) : {};
-      if (Object.keys(kept).length > 0) return { values: kept, options: {}, from: "memory" };
-    } catch {
-      remember(memoryKey(action.name), null);
-    }
+    const kept = fitting(shape, remembered);
+    if (kept === null) remember(memoryKey(action.name), null);
+    else if (Object.keys(kept).length > 0)
+      return { values: kept, options: {}, from: { kind: "memory" } };
   }
-  return { values: {}, options: {}, from: "nothing" };
+  return NOTHING;
 }
 
 /**

@@ -1,16 +1,25 @@
 import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { api } from "../api/client";
-import type { ActionView, LoadError } from "../api/types";
-import { href } from "../app/base-path";
+import type { ActionView } from "../api/types";
 import { catalogue } from "../app/catalogue";
 import { includesWords } from "../app/fuzzy-search";
 import { location, setQuery } from "../app/router";
+import { recall, remember } from "../app/storage";
 import { useTitle } from "../app/use-title";
 import { hub, isOutage, useResource } from "../stream";
-import { Button, count, Empty, ErrorBox, Icon, Loading, PageHead } from "../ui";
+import { Button, count, Empty, ErrorBox, Icon, Loading, PageHead, Tabs } from "../ui";
+import { ActionCards, type ActionGroup, ActionTable } from "./action-list";
+import { groupLoadErrors, LoadErrorCard } from "./load-errors";
+import { useActionStats } from "./use-action-stats";
 
-/** The cards shown before "Show more": rendering 2,000 at once would take too long. */
+/** The actions shown before "Show more": rendering 2,000 at once would take too long. */
 const SHOWN = 120;
+
+const VIEWS = [
+  { id: "cards", title: "Cards" },
+  { id: "list", title: "List" },
+] as const;
+type View = (typeof VIEWS)[number]["id"];
 
 export function ActionsPage() {
   useTitle("Actions");
@@ -19,6 +28,10 @@ export function ActionsPage() {
   const error = catalogue.error.value;
   const query = location.value.query.get("q") ?? "";
   const [limit, setLimit] = useState(SHOWN);
+  const [view, setView] = useState<View>(() =>
+    recall("actions-view") === "list" ? "list" : "cards",
+  );
+  const stats = useActionStats();
   const workers = useResource("load errors", (signal) => api.workers({ signal }));
   useEffect(() => hub.onChange("catalogue", workers.reload), [workers.reload]);
   const loadErrors = useMemo(() => groupLoadErrors(workers.data?.workers ?? []), [workers.data]);
@@ -29,7 +42,25 @@ export function ActionsPage() {
       ),
     [actions, query],
   );
-  const groups = useMemo(() => byGroup(found.slice(0, limit)), [found, limit]);
+  const [folded, setFolded] = useState(foldedGroups);
+  const groups = useMemo(
+    () =>
+      byGroup(found.slice(0, limit)).map(
+        ([name, members]): ActionGroup => ({
+          name,
+          actions: members,
+          // A filter must not find actions that are out of sight.
+          open: query !== "" || !folded.includes(name),
+          toggle: (open) => {
+            const others = folded.filter((one) => one !== name);
+            const next = open ? others : [...others, name];
+            setFolded(next);
+            remember(FOLDED, JSON.stringify(next));
+          },
+        }),
+      ),
+    [found, limit, folded, query],
+  );
 
   return (
     <>
@@ -57,6 +88,16 @@ export function ActionsPage() {
             }}
           />
         </label>
+        <Tabs
+          class="segments"
+          label="View"
+          tabs={VIEWS}
+          current={view}
+          onSelect={(next) => {
+            setView(next);
+            remember("actions-view", next);
+          }}
+        />
       </PageHead>
       {error !== null && !isOutage(error, actions !== null) && (
         <ErrorBox error={error} retry={catalogue.reload} />
@@ -69,28 +110,19 @@ export function ActionsPage() {
         />
       ))}
       {actions === null && error === null && <Loading rows={4} />}
-      {actions !== null && actions.length === 0 && (
-        <Empty title="No actions yet" icon="actions">
-          Decorate a function with <code>@action</code> in a folder that a worker watches. It
-          appears here without a restart.
+      {actions !== null && actions.length === 0 && <NoActions />}
+      {actions !== null && actions.length > 0 && found.length === 0 && (
+        <Empty title="No matching actions" icon="search">
+          <Button onClick={() => setQuery({ q: null })}>Clear filter</Button>
         </Empty>
       )}
-      {actions !== null && actions.length > 0 && found.length === 0 && (
-        <Empty title="No matching actions" icon="search" />
-      )}
       <div class="stale-dim">
-        {groups.map(([group, members]) => (
-          <section class="action-group" key={group} aria-label={group || "Other"}>
-            <h2>
-              {group || "Other"} <span class="faint num">{members.length}</span>
-            </h2>
-            <ul class="cards">
-              {members.map((one) => (
-                <ActionCard key={one.name} action={one} />
-              ))}
-            </ul>
-          </section>
-        ))}
+        {groups.length > 0 &&
+          (view === "list" ? (
+            <ActionTable groups={groups} stats={stats} />
+          ) : (
+            <ActionCards groups={groups} stats={stats} />
+          ))}
       </div>
       {found.length > limit && (
         <p class="more-row">
@@ -103,65 +135,25 @@ export function ActionsPage() {
   );
 }
 
-function ActionCard({ action }: { action: ActionView }) {
-  const parameters = Object.keys(action.schema.properties ?? {});
-  const required = new Set(action.schema.required ?? []);
+/** The hint for a server without actions. */
+export function NoActions() {
   return (
-    <li class="card" data-unavailable={!action.available || undefined}>
-      <a href={href(`/actions/${encodeURIComponent(action.name)}`)}>{action.name}</a>
-      {action.description !== "" && <p class="card-text">{firstLine(action.description)}</p>}
-      {!action.available && (
-        <p class="card-why">
-          <Icon name="warning" /> {action.unavailable ?? "no live worker offers it"}
-        </p>
-      )}
-      {parameters.length > 0 && (
-        <p class="card-foot mono">
-          {parameters.slice(0, 5).map((name) => (
-            <span key={name} class={required.has(name) ? "" : "optional"}>
-              {name}
-            </span>
-          ))}
-          {parameters.length > 5 && <span class="faint">+{parameters.length - 5}</span>}
-        </p>
-      )}
-    </li>
+    <Empty title="No actions yet" icon="actions">
+      Decorate a function with <code>@action</code> in a folder that a worker watches. It appears
+      here without a restart.
+    </Empty>
   );
 }
 
-function LoadErrorCard({ error, workers }: { error: LoadError; workers: string[] }) {
-  const [head, ...rest] = error.message.trim().split("\n");
-  const last = rest.length > 0 ? rest[rest.length - 1] : head;
-  return (
-    <details class="load-error" open={rest.length === 0 || undefined}>
-      <summary>
-        <Icon name="warning" />
-        <span>
-          <strong class="mono">{error.place}</strong> <span>{last}</span>
-        </span>
-        <span class="faint">
-          {workers.length > 2 ? count(workers.length, "worker") : workers.join(", ")}
-        </span>
-      </summary>
-      {rest.length > 0 && <pre>{error.message}</pre>}
-    </details>
-  );
-}
+const FOLDED = "folded-groups";
 
-/** Groups equal load errors of several workers: a broken file fails on every worker that has it. */
-export function groupLoadErrors(
-  workers: readonly { name: string; id: string; problems: LoadError[] }[],
-): { error: LoadError; workers: string[] }[] {
-  const cards = new Map<string, { error: LoadError; workers: string[] }>();
-  for (const worker of workers) {
-    for (const error of worker.problems) {
-      const key = `${error.place}\n${error.message}`;
-      const card = cards.get(key) ?? { error, workers: [] };
-      card.workers.push(worker.name || worker.id);
-      cards.set(key, card);
-    }
+function foldedGroups(): string[] {
+  try {
+    const list: unknown = JSON.parse(recall(FOLDED) ?? "[]");
+    return Array.isArray(list) ? list.filter((one) => typeof one === "string") : [];
+  } catch {
+    return [];
   }
-  return [...cards.values()];
 }
 
 function byGroup(actions: readonly ActionView[]): [string, ActionView[]][] {
@@ -172,8 +164,4 @@ function byGroup(actions: readonly ActionView[]): [string, ActionView[]][] {
     else members.push(action);
   }
   return [...groups];
-}
-
-function firstLine(text: string): string {
-  return text.trim().split(/\n\s*\n/, 1)[0] ?? "";
 }

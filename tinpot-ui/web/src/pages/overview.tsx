@@ -1,8 +1,10 @@
-import { useEffect, useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
 import { api } from "../api/client";
 import { serverClock } from "../api/clock";
 import { type ExecutionSummary, FAILURES, RUNNING } from "../api/types";
 import { href } from "../app/base-path";
+import { location, setQuery } from "../app/router";
 import { useTitle } from "../app/use-title";
 import { hub, useResource } from "../stream";
 import {
@@ -16,32 +18,64 @@ import {
   Tabs,
   Time,
 } from "../ui";
-import { buckets, DurationChart, ThroughputChart } from "./charts";
+import { buckets } from "./chart-scale";
+import { DurationChart, ThroughputChart } from "./charts";
+import { FirstActions } from "./first-actions";
+import { concernsOf, HealthStrip, useFleet } from "./health";
+import { RunningNow } from "./running-now";
+import { useExecutionChanges } from "./use-action-stats";
 import { useExecutions } from "./use-executions";
 
 const RANGES = [
-  { id: "60", title: "1 h" },
-  { id: "360", title: "6 h" },
-  { id: "1440", title: "24 h" },
+  { id: "1h", title: "1 h", since: "last hour", minutes: 60 },
+  { id: "6h", title: "6 h", since: "last 6 hours", minutes: 360 },
+  { id: "24h", title: "24 h", since: "last 24 hours", minutes: 1440 },
 ] as const;
-type Range = (typeof RANGES)[number]["id"];
+type Range = (typeof RANGES)[number];
 
 const LISTED = 8;
 
 export function OverviewPage() {
   useTitle("Overview");
-  const [range, setRange] = useState<Range>("60");
-  const stats = useResource(`stats ${range}`, (signal) => api.stats(Number(range), { signal }));
-  const workers = useResource("overview workers", (signal) => api.workers({ signal }));
-  const queues = useResource("overview queues", (signal) => api.queues({ signal }));
+  const range = RANGES.find((one) => one.id === location.value.query.get("window")) ?? RANGES[0];
+  const latest = useExecutions({}, 1);
+  const fleet = useFleet();
+  const none = latest.data?.executions.length === 0;
+  const concerns = concernsOf(fleet.workers.data?.workers, fleet.queues.data?.queues);
+  return (
+    <>
+      <PageHead title="Overview">
+        {!none && (
+          <Tabs
+            class="segments"
+            label="Time range"
+            tabs={RANGES}
+            current={range.id}
+            onSelect={(id) => setQuery({ window: id === "1h" ? null : id })}
+          />
+        )}
+      </PageHead>
+      <HealthStrip concerns={concerns} />
+      {none ? <FirstActions /> : <Dashboard range={range} fleet={fleet} />}
+    </>
+  );
+}
+
+function Dashboard({ range, fleet }: { range: Range; fleet: ReturnType<typeof useFleet> }) {
+  const { workers, queues } = fleet;
+  const stats = useResource(`stats ${range.id}`, (signal) => api.stats(range.id, { signal }));
   const running = useExecutions({ status: RUNNING }, LISTED);
   const failures = useExecutions({ status: FAILURES }, LISTED);
+  useExecutionChanges(stats.reload);
   useEffect(() => {
-    const leave = [hub.onChange("workers", workers.reload), hub.onChange("queues", queues.reload)];
-    // The charts count by minute, so reloading every 10 seconds is enough.
-    const timer = setInterval(stats.reload, 10_000);
+    const leave = hub.onExecutions(() => {
+      workers.reload();
+      queues.reload();
+    });
+    // The window moves on although nothing happens.
+    const timer = setInterval(stats.reload, 30_000);
     return () => {
-      for (const stop of leave) stop();
+      leave();
       clearInterval(timer);
     };
   }, [stats.reload, workers.reload, queues.reload]);
@@ -56,22 +90,14 @@ export function OverviewPage() {
   const granted = queues.data?.queues.reduce((sum, one) => sum + one.granted, 0);
   const paused = queues.data?.queues.filter((one) => one.paused).length ?? 0;
   const bars =
-    stats.data === null ? null : buckets(stats.data, Number(range), 60, serverClock.now());
+    stats.data === null ? null : buckets(stats.data, range.minutes, 60, serverClock.now());
   const done = bars?.reduce((sum, one) => sum + one.succeeded + one.failed + one.cancelled, 0);
   const failed = bars?.reduce((sum, one) => sum + one.failed, 0);
-  const error = stats.error ?? workers.error ?? queues.error ?? running.error;
+  const { since } = range;
+  const error = stats.error ?? workers.error ?? queues.error ?? running.error ?? failures.error;
 
   return (
     <>
-      <PageHead title="Overview">
-        <Tabs
-          class="segments"
-          label="Time range"
-          tabs={RANGES}
-          current={range}
-          onSelect={setRange}
-        />
-      </PageHead>
       {error !== null && (
         <ErrorBox
           error={error}
@@ -88,7 +114,7 @@ export function OverviewPage() {
           to={"/executions?status=queued"}
           note={paused > 0 ? `${count(paused, "queue")} paused` : ""}
         />
-        <Figure label="Finished" value={done} note={since(stats.data?.since, Number(range))} />
+        <Figure label="Finished" value={done} note={since} />
         <Figure
           label="Failed"
           value={failed}
@@ -97,7 +123,7 @@ export function OverviewPage() {
           note={
             done !== undefined && done > 0 && failed !== undefined && failed > 0
               ? `${percent(failed / done)} of finished`
-              : ""
+              : since
           }
         />
         <Figure
@@ -105,7 +131,7 @@ export function OverviewPage() {
           value={live?.length}
           look={live?.length === 0 ? "bad" : ""}
           to="/workers"
-          note={slots === undefined ? "" : `${taken} of ${slots} slots busy`}
+          note={slots === undefined ? "" : `${taken} of ${count(slots, "slot")} busy`}
         />
       </ul>
       <div class="chart-grid stale-dim">
@@ -135,13 +161,38 @@ export function OverviewPage() {
           executions={running.data?.executions}
           empty="Nothing is running"
           all={`/executions?status=${RUNNING.join()}`}
-        />
+        >
+          <RunningNow
+            executions={(running.data?.executions ?? []).slice(0, LISTED)}
+            workers={live ?? []}
+          />
+        </Listed>
         <Listed
           title="Recent failures"
           executions={failures.data?.executions}
           empty="No failures"
           all={`/executions?status=${FAILURES.join()}`}
-        />
+        >
+          <ul class="panel rows stale-dim">
+            {failures.data?.executions.slice(0, LISTED).map((one) => (
+              <li key={one.execution_id}>
+                <a href={href(`/executions/${encodeURIComponent(one.execution_id)}`)}>
+                  <StatusBadge status={one.status} />
+                  <span class="rows-text">
+                    {one.action_name}
+                    {one.error !== null && <small>{one.error}</small>}
+                  </span>
+                  <span class="rows-end">
+                    <Duration from={one.started_at} to={one.finished_at} />
+                  </span>
+                  <span class="rows-time faint">
+                    <Time at={one.finished_at ?? one.accepted_at} />
+                  </span>
+                </a>
+              </li>
+            ))}
+          </ul>
+        </Listed>
       </div>
     </>
   );
@@ -149,13 +200,6 @@ export function OverviewPage() {
 
 function percent(part: number): string {
   return part < 0.01 ? "< 1 %" : `${Math.round(part * 100)} %`;
-}
-
-/** Returns a note if the server, which counts in memory, started within the requested time. */
-function since(start: string | undefined, minutes: number): string {
-  if (start === undefined) return "";
-  const age = (serverClock.now() - Date.parse(start)) / 60_000;
-  return age < minutes - 1 ? "since the server started" : "";
 }
 
 interface FigureProps {
@@ -194,9 +238,10 @@ interface ListedProps {
   executions: readonly ExecutionSummary[] | undefined;
   empty: string;
   all: string;
+  children: ComponentChildren;
 }
 
-function Listed({ title, executions, empty, all }: ListedProps) {
+function Listed({ title, executions, empty, all, children }: ListedProps) {
   return (
     <section aria-label={title}>
       <h2 class="section-head">
@@ -204,27 +249,7 @@ function Listed({ title, executions, empty, all }: ListedProps) {
       </h2>
       {executions === undefined && <Loading />}
       {executions?.length === 0 && <Empty title={empty} />}
-      {executions !== undefined && executions.length > 0 && (
-        <ul class="panel rows stale-dim">
-          {executions.slice(0, LISTED).map((one) => (
-            <li key={one.execution_id}>
-              <a href={href(`/executions/${encodeURIComponent(one.execution_id)}`)}>
-                <StatusBadge status={one.status} />
-                <span class="rows-text">
-                  {one.action_name}
-                  {one.error !== null && <small>{one.error}</small>}
-                </span>
-                <span class="rows-end">
-                  <Duration from={one.started_at} to={one.finished_at} />
-                </span>
-                <span class="rows-time faint">
-                  <Time at={one.finished_at ?? one.accepted_at} />
-                </span>
-              </a>
-            </li>
-          ))}
-        </ul>
-      )}
+      {executions !== undefined && executions.length > 0 && children}
     </section>
   );
 }

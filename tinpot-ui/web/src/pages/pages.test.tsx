@@ -1,14 +1,16 @@
-import { fireEvent, render, screen, waitFor } from "@testing-library/preact";
+import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { serverClock } from "../api/clock";
 import type { ActionView, ExecutionSummary } from "../api/types";
 import { overlay, startShortcuts } from "../app/overlays";
 import { entries, Palette } from "../app/palette";
 import { location, startRouter } from "../app/router";
+import { setTheme, theme } from "../app/theme";
 import { hub } from "../stream";
 import { ActionPage } from "./action";
-import { groupLoadErrors } from "./actions";
-import { filterOf } from "./history";
+import { concernsOf } from "./health";
+import { filterOf, timesOf } from "./history-filter";
+import { groupLoadErrors, loadErrorParts } from "./load-errors";
 import { QueuesPage } from "./queues";
 import { merge, mergePage, passesFilter } from "./use-executions";
 import { WorkersPage } from "./workers";
@@ -90,11 +92,11 @@ const backup = (more: Partial<ActionView> = {}): ActionView => ({
 });
 
 test("the address gives the filters, and invalid ones are ignored", () => {
+  const now = Date.parse("2026-01-31T14:30:00Z");
+  const of = (text: string) => filterOf(new URLSearchParams(text), now);
   expect(
-    filterOf(
-      new URLSearchParams(
-        "status=failed,nonsense,lost&action= backup &since=2026-01-31T14:30:00Z&until=yesterday&before=e1",
-      ),
+    of(
+      "status=failed,nonsense,lost&action= backup &since=2026-01-31T14:30:00Z&until=yesterday&before=e1",
     ),
   ).toEqual({
     status: ["failed", "lost"],
@@ -102,7 +104,24 @@ test("the address gives the filters, and invalid ones are ignored", () => {
     since: "2026-01-31T14:30:00.000Z",
     before: "e1",
   });
-  expect(filterOf(new URLSearchParams(""))).toEqual({});
+  expect(of("")).toEqual({});
+  expect(of("q=%20a%20%20b%20c%20d%20e%20f%20g%20h%20i&period=1h")).toEqual({
+    q: "a b c d e f g h",
+    since: "2026-01-31T13:30:00.000Z",
+  });
+  expect(of(`q=${"x".repeat(300)}`).q?.length).toBe(200);
+  expect(of("period=century")).toEqual({});
+});
+
+test("last night was from 18:00 to 8:00 in the zone of the browser", () => {
+  expect(timesOf("night", Date.parse("2026-01-31T14:30:00Z"))).toEqual({
+    since: "2026-01-30T17:00:00.000Z",
+    until: "2026-01-31T07:00:00.000Z",
+  });
+  // The night is not over yet.
+  expect(timesOf("night", Date.parse("2026-01-31T03:00:00Z"))).toEqual({
+    since: "2026-01-30T17:00:00.000Z",
+  });
 });
 
 test("changed executions are merged into a list, and removed when they no longer pass", () => {
@@ -141,6 +160,7 @@ test("the form of a recorded execution has its values and options, without secre
     "/api/actions/backup": backup(),
     "/api/executions": { executions: [], next: null },
     "/api/queues": { queues: [] },
+    "/api/workers": { workers: [] },
     "/api/executions/e1":
       '{"execution_id":"e1","action_name":"backup","queue":"fast","priority":5,"timeout":null,"retries":0,"parameters":{"host":"alpha","days":9007199254740993,"password":"***"}}',
     "/api/actions/backup/execute": { execution_id: "e2" },
@@ -162,6 +182,7 @@ test("the last values are remembered without secrets, until they are reset", asy
     "/api/actions/backup": backup(),
     "/api/executions": { executions: [], next: null },
     "/api/queues": { queues: [] },
+    "/api/workers": { workers: [] },
     "/api/actions/backup/execute": { execution_id: "e2" },
   };
   const first = render(<ActionPage name="backup" />);
@@ -184,6 +205,7 @@ test("an unavailable action shows the reason, and an unknown one is not found", 
     "/api/actions/backup": backup({ available: false, unavailable: "no live worker offers it" }),
     "/api/executions": { executions: [], next: null },
     "/api/queues": { queues: [] },
+    "/api/workers": { workers: [] },
   };
   render(<ActionPage name="backup" />);
   expect((await screen.findByText(/no live worker offers it/i)).textContent).toContain(
@@ -199,6 +221,7 @@ test("an action shows its maximum run time, which the API writes as 3600.0", asy
     "/api/actions/backup": text.replace('"timeout":3600', '"timeout":3600.0'),
     "/api/executions": { executions: [], next: null },
     "/api/queues": { queues: [] },
+    "/api/workers": { workers: [] },
   };
   render(<ActionPage name="backup" />);
   expect((await screen.findByText("1 h")).closest("span")?.textContent).toBe(
@@ -217,6 +240,75 @@ test("equal load errors of several workers are one card", () => {
     { error, workers: ["w1", "2"] },
     { error: { place: "b.py", message: "x" }, workers: ["2"] },
   ]);
+});
+
+test.each([
+  [
+    "a reload that failed",
+    'Traceback (most recent call last):\n  File "bad.py", line 3\n    def f(:\n          ^\nSyntaxError: invalid syntax\nThe last good version of bad.py stays in use.',
+    "SyntaxError: invalid syntax",
+    "The last good version of bad.py stays in use.",
+  ],
+  [
+    "an exception with a message of several lines",
+    'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\npkg.ValidationError: 2 errors\nhost\n  is required\nThe changes of a.py are not used yet. The last good versions stay in use.',
+    "pkg.ValidationError: 2 errors",
+    "The changes of a.py are not used yet. The last good versions stay in use.",
+  ],
+  [
+    "a syntax error, which has no traceback",
+    '  File "/x/bad.py", line 2\n    def f(:\n          ^\nSyntaxError: invalid syntax',
+    "SyntaxError: invalid syntax",
+    null,
+  ],
+  ["an exception without a message", 'Traceback (x):\n  File "a.py"\nKeyError', "KeyError", null],
+  ["a message of one line", "two actions have the name a", "two actions have the name a", null],
+  ["other text", "cannot use a.py:\nthe name is taken", "cannot use a.py:", null],
+])("the headline of %s names the error", (_, message, headline, note) => {
+  expect(loadErrorParts(message)).toMatchObject({ headline, note });
+});
+
+test("load errors, paused queues and missing workers need attention", () => {
+  const queue = {
+    name: "gpu",
+    waiting: 2,
+    granted: 0,
+    delayed: 0,
+    workers: 1,
+    paused: true,
+    paused_at: null,
+    oldest_accepted_at: null,
+    reason: null,
+  };
+  const worker = {
+    id: "w1",
+    name: "one",
+    queues: [],
+    groups: [],
+    slots: 1,
+    actions: [],
+    problems: ["a", "b", "c", "d"].map((name) => ({ place: `/x/${name}.py`, message: "KeyError" })),
+    executions: [],
+    running: [],
+    silent_for: 60,
+    last_beat_seconds: 60,
+    version: null,
+    draining: false,
+    started_at: null,
+  };
+  const texts = (...args: Parameters<typeof concernsOf>) =>
+    concernsOf(...args).map(({ text }) => text);
+  expect(texts([worker], [queue])).toEqual([
+    "Cannot load a.py, b.py, c.py and 1 more.",
+    "Not responding: one.",
+    "Queue gpu is paused. 2 executions waiting.",
+  ]);
+  expect(texts([], [])).toEqual(["No worker is connected. Executions wait until one starts."]);
+  expect(
+    texts([{ ...worker, problems: [], silent_for: 1 }], [{ ...queue, paused: false, workers: 0 }]),
+  ).toEqual(["No worker serves queue gpu. 2 executions waiting."]);
+  expect(texts([{ ...worker, problems: [], silent_for: 1 }], [queue], "default")).toEqual([]);
+  expect(texts(undefined, undefined)).toEqual([]);
 });
 
 test("a queue shows why it waits, and is paused", async () => {
@@ -344,6 +436,8 @@ test("the palette finds pages, actions, and executions by id", () => {
   expect(found("00d4a5")[0]).toBe(`/executions/${id}`);
   const other = id.replace("aa", "bb");
   expect(found(other)).toEqual([`/executions/${other}`]);
+  expect(found("failed ex")[0]).toBe("/executions?status=failed,timed_out,lost");
+  expect(found("a&b c").pop()).toBe("/executions?q=a%26b%20c");
   expect(found("")).toContain("/workers");
 });
 
@@ -381,6 +475,12 @@ test("keys open the palette, the shortcuts and pages, except while the user type
   fireEvent.keyDown(document.body, { key: "k", ctrlKey: true });
   expect(overlay.value).toBe("palette");
   overlay.value = null;
+  render(<Palette onClose={() => undefined} />);
+  fireEvent.input(screen.getByRole("combobox"), { target: { value: "dark" } });
+  fireEvent.keyDown(screen.getByRole("combobox"), { key: "Enter" });
+  expect(theme.value).toBe("dark");
+  setTheme("system");
+  cleanup();
   fireEvent.keyDown(document.body, { key: "g" });
   fireEvent.keyDown(document.body, { key: "q" });
   expect(location.value.path).toBe("/queues");

@@ -4,7 +4,10 @@ import { api, type ExecutionFilter } from "../api/client";
 import type { ExecutionSummary } from "../api/types";
 import { hub, useResource } from "../stream";
 
-/** Returns true if an execution passes a filter. */
+/** The time between searches while executions change. */
+const SEARCH_AGAIN_MS = 2_000;
+
+/** Returns true if an execution passes a filter, apart from its search. */
 export function passesFilter(filter: ExecutionFilter, one: ExecutionSummary): boolean {
   if (
     filter.status !== undefined &&
@@ -34,7 +37,7 @@ export function passesFilter(filter: ExecutionFilter, one: ExecutionSummary): bo
 /**
  * Merges changed executions into a list, newest first, and removes those that no longer pass.
  *
- * New ones do not appear on an older page (`older`).
+ * New ones do not appear on an older page (`older`), nor in the results of a search.
  */
 export function merge(
   list: readonly ExecutionSummary[],
@@ -45,7 +48,8 @@ export function merge(
   const byId = new Map(list.map((one) => [one.execution_id, one]));
   for (const one of changed) {
     if (!passesFilter(filter, one)) byId.delete(one.execution_id);
-    else if (byId.has(one.execution_id) || !older) byId.set(one.execution_id, one);
+    else if (byId.has(one.execution_id) || (!older && filter.q === undefined))
+      byId.set(one.execution_id, one);
   }
   // Ids begin with their time, so the newest is the greatest.
   return [...byId.values()].sort((a, b) => (a.execution_id < b.execution_id ? 1 : -1));
@@ -75,13 +79,22 @@ export function mergePage<Page extends { executions: ExecutionSummary[]; next: s
 export function useExecutions(filter: ExecutionFilter, limit: number) {
   const key = JSON.stringify([filter, limit]);
   const page = useResource(key, (signal) => api.executions({ ...filter, limit }, { signal }));
-  useEffect(
-    () =>
-      hub.onExecutions((changed, more) => {
-        if (more) return page.reload();
-        page.set((data) => mergePage(data, changed, filter, limit));
-      }),
-    [key, page.reload, page.set],
-  );
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | null = null;
+    const leave = hub.onExecutions((changed, more) => {
+      if (more) return page.reload();
+      page.set((data) => mergePage(data, changed, filter, limit));
+      // Only the server knows all texts that a search finds.
+      if (filter.q !== undefined)
+        timer ??= setTimeout(() => {
+          timer = null;
+          page.reload();
+        }, SEARCH_AGAIN_MS);
+    });
+    return () => {
+      leave();
+      if (timer !== null) clearTimeout(timer);
+    };
+  }, [key, page.reload, page.set]);
   return page;
 }

@@ -13,12 +13,13 @@ import {
   Empty,
   ErrorBox,
   formatDuration,
-  Icon,
   Loading,
   PageHead,
   StatusBadge,
   Time,
 } from "../ui";
+import { SILENT_SECONDS } from "./health";
+import { LoadErrorCard } from "./load-errors";
 
 export function WorkersPage() {
   useTitle("Workers");
@@ -60,9 +61,6 @@ export function WorkersPage() {
     </>
   );
 }
-
-/** The time without a heartbeat, which arrives every few seconds, that is worth a warning. */
-const SILENT_SECONDS = 15;
 
 function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => void }) {
   const [asking, setAsking] = useState(false);
@@ -181,16 +179,7 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
         </ul>
       )}
       {worker.problems.map((loadError) => (
-        <details class="load-error" key={`${loadError.place}${loadError.message}`}>
-          <summary>
-            <Icon name="warning" />
-            <span>
-              <strong class="mono">{loadError.place}</strong>{" "}
-              {loadError.message.trim().split("\n").pop()}
-            </span>
-          </summary>
-          <pre>{loadError.message}</pre>
-        </details>
+        <LoadErrorCard key={`${loadError.place} ${loadError.message}`} error={loadError} />
       ))}
       {asking && (
         <Confirm

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Stats } from "../api/types";
-import { buckets, niceTop } from "./charts";
+import { buckets, clock, durationAxis, niceTop } from "./chart-scale";
 
 test("minutes are grouped into the bars of a chart", () => {
   const minute = {
@@ -32,5 +32,29 @@ test("minutes are grouped into the bars of a chart", () => {
   const wide = buckets(stats, 360, 60, now);
   expect(wide.length).toBe(60);
   expect(wide[59]).toMatchObject({ seconds: 360, succeeded: 4, failed: 6, p95: 5 });
+  // A server may count by longer intervals.
+  const hours = buckets({ ...stats, minute_seconds: 3600 }, 1440, 60, now);
+  expect(hours.length).toBe(24);
+  expect(hours[23]).toMatchObject({ seconds: 3600, succeeded: 2 });
   expect([0, 0.3, 7, 20, 21, 101].map(niceTop)).toEqual([1, 0.4, 10, 20, 40, 200]);
+});
+
+test.each([
+  [0, "1 ms", "0.5 ms"],
+  [0.0004, "0.4 ms", "0.2 ms"],
+  [0.03, "40 ms", "20 ms"],
+  [0.7, "1 s", "0.5 s"],
+  [1, "1 s", "0.5 s"],
+  [45, "1 min", "0.5 min"],
+  [150, "4 min", "2 min"],
+  [90_000, "2 d", "1 d"],
+])("the axis of durations up to %d s is labelled %s and %s", (seconds, top, middle) => {
+  expect(durationAxis(seconds).labels).toEqual([top, middle]);
+  expect(durationAxis(seconds).top).toBeGreaterThanOrEqual(seconds);
+});
+
+test("times of charts have 24 hours, and a day where two days are shown", () => {
+  const at = Date.parse("2026-01-31T22:05:00Z");
+  expect(clock(at, false)).toBe("23:05");
+  expect(clock(at, true)).toMatch(/Jan.* 31.*23:05|31.*Jan.*23:05/);
 });
