@@ -1,4 +1,4 @@
-// The buttons beside the control of a field: its menu, and the arrow that resets it.
+// The buttons of a field: its menu, and the arrow that resets it.
 import type { ComponentChildren } from "preact";
 import { Button, Menu } from "../ui";
 import type { MenuItem } from "../ui/menu";

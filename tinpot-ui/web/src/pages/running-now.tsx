@@ -11,7 +11,7 @@ interface Progress {
   message?: string;
 }
 
-/** Executions younger than this are not followed: each change opens the stream anew. */
+/** Executions younger than this are not followed: each change opens the stream again. */
 const FOLLOWED_AFTER_MS = 3_000;
 
 /** Returns the progress of executions by id. */
