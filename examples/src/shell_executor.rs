@@ -8,9 +8,8 @@ use futures::future::join3;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tinpot_core::{
-    Action, ActionSet, Attempt, Context, Executor, Json, Level, Outcome, ScopedExecutor, Stream,
-};
+use tinpot_core::executor::{ActionSet, Attempt, ScopedExecutor};
+use tinpot_core::{Action, Context, Executor, Json, Level, Outcome, Stream};
 use tokio::process::Command;
 
 /// Creates an executor that runs shell scripts.

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
-use tinpot_core::transport::{Command, Connect, Connection};
-use tinpot_core::{Error, ErrorKind, Lane, Result};
+use tinpot_core::transport::{Command, Connect, Connection, Lane};
+use tinpot_core::{Error, ErrorKind, Result};
 use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 

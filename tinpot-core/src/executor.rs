@@ -20,7 +20,7 @@ pub use self::context::{Attempt, Context, ContextParts, stop_channel};
 pub use self::function::{FunctionExecutor, FunctionExecutorBuilder, State};
 pub use self::log_writer::{LogBuffer, LogLines, LogWriter};
 pub use self::scoped::ScopedExecutor;
-use crate::model::action::ActionSet;
+pub use crate::model::action::ActionSet;
 use crate::model::error::Result;
 use crate::model::outcome::Outcome;
 pub use crate::model::stop::{Stop, StopReason};

@@ -8,7 +8,7 @@
 //! | [`Coordinator`], [`Worker`] | the two halves of a deployment, with their builders |
 //! | [`FunctionExecutor`] | Rust closures as actions |
 //! | [`Transport`], [`Executor`], [`LogSink`], [`Store`] | the four traits, each with an in-memory implementation |
-//! | [`executor`], [`transport`], [`store`], [`log_sink`] | what implementations of the traits need |
+//! | [`executor`], [`transport`], [`store`], [`log_sink`] | the types for implementations of the traits |
 //! | `protocol` (feature `unstable`) | messages, frames and both sides as state machines, outside semver |
 
 /// Compiles the programs of the workspace's README.
@@ -43,16 +43,13 @@ pub use self::coordinator::{
     Submission,
 };
 pub use self::executor::{
-    Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, Executor,
-    FunctionExecutor, FunctionExecutorBuilder, LogBuffer, LogLines, LogWriter, ScopedExecutor,
-    State, Stop, StopReason, stop_channel,
+    Context, Executor, FunctionExecutor, FunctionExecutorBuilder, LogWriter, State, Stop,
+    StopReason,
 };
 pub use self::local::{Local, LocalBuilder, local};
-pub use self::log_sink::{LogBatch, LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
+pub use self::log_sink::{LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
 pub use self::model::action;
-pub use self::model::action::{Action, ActionSet, LoadError};
-#[doc(hidden)]
-pub use self::model::action::{ActionSet as Offer, LoadError as Problem};
+pub use self::model::action::{Action, LoadError};
 pub use self::model::error::{Error, ErrorKind, Result};
 pub use self::model::execution::{AttemptRecord, Execution, Parent, SubmitOptions};
 pub use self::model::failure::{Failure, FailureCode};
@@ -72,6 +69,6 @@ pub use self::protocol::{
     CancelOutcome, Catalogue, CatalogueEntry, ProtocolConfig, QueueInfo, RunningAttempt, WorkerInfo,
 };
 pub use self::store::{MemoryStore, Store};
-pub use self::transport::{Address, Lane, Link, MemoryNetwork, MemoryTransport, Transport};
+pub use self::transport::{Link, MemoryNetwork, MemoryTransport, Transport};
 pub use self::watcher::Watcher;
 pub use self::worker::{Worker, WorkerBuilder};

@@ -21,7 +21,7 @@ use crate::model::error::Result;
 use crate::model::execution::Execution;
 pub use crate::model::execution::Standing;
 use crate::model::id::ExecutionId;
-use crate::model::log::LogBatch;
+pub use crate::model::log::LogBatch;
 use crate::model::log::LogChunk;
 pub use crate::model::opened::{Opened, WaitingCount};
 pub use crate::model::page::{ListOptions, QueueOrder, QueuePage};

@@ -37,10 +37,11 @@ impl State {
     pub(crate) fn of(status: Status) -> Self {
         match status {
             Status::Queued => Self::Pending,
-            Status::Running | Status::Cancelling => Self::Started,
             Status::Succeeded => Self::Success,
-            Status::Failed | Status::TimedOut | Status::Lost => Self::Failure,
             Status::Cancelled => Self::Revoked,
+            // The words of that system are fixed, so a status that it does not have is the nearest.
+            status if status.is_terminal() => Self::Failure,
+            _ => Self::Started,
         }
     }
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tinpot_core::{Address, Error, Lane, Result, Transport, WorkerId};
+use tinpot_core::transport::{Address, Lane};
+use tinpot_core::{Error, Result, Transport, WorkerId};
 use tinpot_mqtt::MqttTransport;
 
 #[tokio::main]

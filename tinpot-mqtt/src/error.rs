@@ -1,5 +1,6 @@
 //! The errors of this crate, before they become `tinpot_core::Error`.
 
+use tinpot_core::transport::Address;
 use tinpot_core::{Error, ErrorKind};
 
 /// The one private error enum of this crate.
@@ -23,6 +24,8 @@ pub(crate) enum MqttError {
     TooLarge { bytes: usize, limit_bytes: usize, limited_by: &'static str },
     #[error("the broker does not let this client listen at {filter}: {why}")]
     ListenRefused { filter: String, why: String },
+    #[error("frames for {address} have no topic in this version: update the program")]
+    Address { address: Address },
     #[error("the MQTT transport is closed")]
     Closed,
     #[cfg(feature = "broker")]
@@ -36,6 +39,7 @@ impl From<MqttError> for Error {
             MqttError::Url(_)
             | MqttError::Option(_)
             | MqttError::Certificate { .. }
+            | MqttError::Address { .. }
             | MqttError::TooLarge { .. }
             | MqttError::ListenRefused { .. } => ErrorKind::InvalidInput,
             MqttError::Down { .. } => ErrorKind::Unavailable,

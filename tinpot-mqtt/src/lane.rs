@@ -6,8 +6,7 @@ use bytes::Bytes;
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, Publish, SubscribeReasonCode};
-use tinpot_core::transport::LaneLinks;
-use tinpot_core::{Address, Lane};
+use tinpot_core::transport::{Address, Lane, LaneLinks};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::MqttError;
@@ -102,7 +101,7 @@ impl LaneState {
                 MqttError::Down { reason: self.links.reason(self.lane) }
             });
         };
-        let topic = self.topics.topic(to);
+        let topic = self.topics.topic(to)?;
         if let Some(max) = exit.max_packet_bytes {
             // A packet over the broker's limit would make the client library end the connection.
             let limit_bytes = (max as usize).saturating_sub(PACKET_OVERHEAD_BYTES + topic.len());
@@ -132,7 +131,7 @@ impl LaneState {
     /// Returns the frames for `at`, once the broker has confirmed the subscription or the lane is
     /// down.
     pub(crate) async fn listen(self: &Arc<Self>, at: &Address) -> Result<FrameStream, MqttError> {
-        let filter = self.topics.filter(at);
+        let filter = self.topics.filter(at)?;
         let (stream, confirmation) = {
             let mut listeners = self.listeners();
             if self.links.is_closed() {

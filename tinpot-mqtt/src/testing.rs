@@ -1,6 +1,7 @@
 //! The fuzz target of this crate: names that become topics.
 
-use tinpot_core::{Address, Lane, WorkerId};
+use tinpot_core::WorkerId;
+use tinpot_core::transport::{Address, Lane};
 
 use crate::topics::{Topics, check_namespace};
 
@@ -15,17 +16,19 @@ pub fn topics(bytes: &[u8]) {
     for lane in Lane::ALL {
         let (ours, theirs) =
             (Topics::new(namespace, lane, &one), Topics::new(namespace, lane, &other));
-        let up = ours.topic(&Address::Coordinator);
-        let down = ours.topic(&Address::Worker(one.clone()));
-        let all = ours.topic(&Address::AllWorkers);
+        let topic = |topics: &Topics, to| topics.topic(&to).expect("a topic");
+        let filter = |at| ours.filter(&at).expect("a filter");
+        let up = topic(&ours, Address::Coordinator);
+        let down = topic(&ours, Address::Worker(one.clone()));
+        let all = topic(&ours, Address::AllWorkers);
         for topic in [&up, &down, &all] {
             assert!(!topic.contains(['+', '#', '\0']), "{topic:?}");
             assert!(topic.starts_with(&format!("{namespace}/")), "{topic:?}");
         }
         assert!(up != down && down != all && all != up);
-        assert_eq!(ours.filter_of(&up), ours.filter(&Address::Coordinator));
-        assert_eq!(ours.filter_of(&down), ours.filter(&Address::Worker(one.clone())));
-        assert_eq!(one == other, up == theirs.topic(&Address::Coordinator));
-        assert_eq!(one == other, down == theirs.topic(&Address::Worker(other.clone())));
+        assert_eq!(ours.filter_of(&up), filter(Address::Coordinator));
+        assert_eq!(ours.filter_of(&down), filter(Address::Worker(one.clone())));
+        assert_eq!(one == other, up == topic(&theirs, Address::Coordinator));
+        assert_eq!(one == other, down == topic(&theirs, Address::Worker(other.clone())));
     }
 }

@@ -1,6 +1,7 @@
 //! Addresses as topics. The table is in the docs of the crate.
 
-use tinpot_core::{Address, Lane, WorkerId};
+use tinpot_core::WorkerId;
+use tinpot_core::transport::{Address, Lane};
 
 use crate::error::MqttError;
 
@@ -66,20 +67,22 @@ impl Topics {
     }
 
     /// Returns the topic of frames for `to`.
-    pub(crate) fn topic(&self, to: &Address) -> String {
+    pub(crate) fn topic(&self, to: &Address) -> Result<String, MqttError> {
         match to {
-            Address::Coordinator => self.up.clone(),
-            Address::Worker(worker) => self.down(worker),
-            Address::AllWorkers => self.all_workers.clone(),
+            Address::Coordinator => Ok(self.up.clone()),
+            Address::Worker(worker) => Ok(self.down(worker)),
+            Address::AllWorkers => Ok(self.all_workers.clone()),
+            address => Err(MqttError::Address { address: address.clone() }),
         }
     }
 
     /// Returns the filter of frames for `at`.
-    pub(crate) fn filter(&self, at: &Address) -> String {
+    pub(crate) fn filter(&self, at: &Address) -> Result<String, MqttError> {
         match at {
-            Address::Coordinator => self.every_up.clone(),
-            Address::Worker(worker) => self.down(worker),
-            Address::AllWorkers => self.all_workers.clone(),
+            Address::Coordinator => Ok(self.every_up.clone()),
+            Address::Worker(worker) => Ok(self.down(worker)),
+            Address::AllWorkers => Ok(self.all_workers.clone()),
+            address => Err(MqttError::Address { address: address.clone() }),
         }
     }
 
@@ -91,7 +94,8 @@ impl Topics {
 
 #[cfg(test)]
 mod tests {
-    use tinpot_core::{Address, Lane, WorkerId};
+    use tinpot_core::WorkerId;
+    use tinpot_core::transport::{Address, Lane};
 
     use super::{Topics, check_namespace};
 
@@ -99,15 +103,15 @@ mod tests {
     fn every_topic_of_a_worker_is_below_its_name() {
         let web = WorkerId::new("web-1f2e3d4c").unwrap();
         let topics = Topics::new("prod/eu", Lane::Control, &web);
-        let up = topics.topic(&Address::Coordinator);
+        let up = topics.topic(&Address::Coordinator).unwrap();
         assert_eq!(up, "prod/eu/worker/web/web-1f2e3d4c/up/control");
         assert_eq!(topics.filter_of(&up), "prod/eu/worker/+/+/up/control");
-        let down = topics.topic(&Address::Worker(web.clone()));
+        let down = topics.topic(&Address::Worker(web.clone())).unwrap();
         assert_eq!(down, "prod/eu/worker/web/web-1f2e3d4c/down/control");
-        assert_eq!(topics.filter_of(&down), topics.filter(&Address::Worker(web)));
-        assert_eq!(topics.topic(&Address::AllWorkers), "prod/eu/workers/control");
+        assert_eq!(topics.filter_of(&down), topics.filter(&Address::Worker(web)).unwrap());
+        assert_eq!(topics.topic(&Address::AllWorkers).unwrap(), "prod/eu/workers/control");
         let plain = Topics::new("tinpot", Lane::Logs, &WorkerId::new("-web").unwrap());
-        assert_eq!(plain.topic(&Address::Coordinator), "tinpot/worker/-web/-web/up/logs");
+        assert_eq!(plain.topic(&Address::Coordinator).unwrap(), "tinpot/worker/-web/-web/up/logs");
     }
 
     #[test]

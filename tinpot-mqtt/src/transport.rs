@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tinpot_core::transport::LaneLinks;
-use tinpot_core::{Address, Lane, Link, Result, Transport, WorkerId};
+use tinpot_core::transport::{Address, Lane, LaneLinks};
+use tinpot_core::{Link, Result, Transport, WorkerId};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 

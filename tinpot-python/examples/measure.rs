@@ -5,10 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tinpot_core::{
-    Attempt, Context, ContextParts, ExecutionId, Executor, Json, LogWriter, Outcome, Stop,
-    StopReason, stop_channel,
-};
+use tinpot_core::executor::{Attempt, ContextParts, stop_channel};
+use tinpot_core::{Context, ExecutionId, Executor, Json, LogWriter, Outcome, Stop, StopReason};
 use tinpot_core::{Epoch, Fence};
 use tinpot_python::PythonPool;
 use tokio::sync::{Notify, watch};
@@ -49,7 +47,7 @@ async fn measure_kills(pool: &PythonPool) -> Result<(), Box<dyn std::error::Erro
         // Spare interpreters that start would be measured too.
         tokio::time::timeout(Duration::from_millis(400), &mut execute).await.ok();
         let start = Instant::now();
-        stop.send_replace(Some(Stop { reason: StopReason::Cancelled, grace: Duration::ZERO }));
+        stop.send_replace(Some(Stop::new(StopReason::Cancelled, Duration::ZERO)));
         execute.await;
         times.push(start.elapsed());
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tinpot_core::action::check_label;
-use tinpot_core::{Action, ActionSet, Json, LoadError, Result, RetryPolicy};
+use tinpot_core::executor::ActionSet;
+use tinpot_core::{Action, Json, LoadError, Result, RetryPolicy};
 
 use crate::child_text::{self, load_error};
 use crate::limits::{Limits, LimitsByAction};

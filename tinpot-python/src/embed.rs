@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tinpot_core::{ActionSet, Attempt, Context, Error, ErrorKind, Executor, Outcome, Result};
+use tinpot_core::executor::{ActionSet, Attempt};
+use tinpot_core::{Context, Error, ErrorKind, Executor, Outcome, Result};
 use tokio::sync::{Semaphore, watch};
 
 use self::attempt::Job;

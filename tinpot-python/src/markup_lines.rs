@@ -3,7 +3,8 @@
 //! They share the pipe with the printed lines, so that all of them arrive in order.
 
 use serde::Deserialize;
-use tinpot_core::{Context, Json, Level, LogEvent, LogLines, SpanId, Stream};
+use tinpot_core::executor::LogLines;
+use tinpot_core::{Context, Json, Level, LogEvent, SpanId, Stream};
 
 use crate::child_text;
 
@@ -102,7 +103,7 @@ impl MarkupReader {
     async fn plain(&self, context: &Context, stream: usize, lines: Vec<String>) {
         let (kind, level) = STREAMS[stream];
         let span = span(context, self.spans[stream]);
-        let lines = LogLines { span, ..LogLines::new(kind, level, lines) };
+        let lines = LogLines::new(kind, level, lines).span(span);
         context.logs().write_lines(lines).await;
     }
 }
@@ -132,11 +133,11 @@ impl MarkupLine {
         if let Some(level) = l {
             let lines = m.split('\n').map(str::to_owned).collect();
             let span = span(context, s.unwrap_or(0));
-            let lines = LogLines { span, fields, ..LogLines::new(Stream::Log, level, lines) };
+            let lines = LogLines::new(Stream::Log, level, lines).span(span).fields(fields);
             context.logs().write_lines(lines).await;
         } else if let Some((kind, level)) = o.and_then(|stream| STREAMS.get(stream)) {
             let span = span(context, s.unwrap_or(0));
-            let lines = LogLines { span, ..LogLines::new(*kind, *level, vec![m]) };
+            let lines = LogLines::new(*kind, *level, vec![m]).span(span);
             context.logs().write_lines(lines).await;
         }
     }

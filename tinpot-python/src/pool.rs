@@ -27,7 +27,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tinpot_core::{ActionSet, Attempt, Context, Executor, Outcome, Result};
+use tinpot_core::executor::{ActionSet, Attempt};
+use tinpot_core::{Context, Executor, Outcome, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::{
-    ActionSet, Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Worker,
-};
+use tinpot_core::executor::ActionSet;
+use tinpot_core::{Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Worker};
 use tinpot_http::HttpConfig;
 use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::net::TcpListener;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
 use tinpot_core::store::{QueueOrder, QueuePage};
-use tinpot_core::{Execution, ExecutionId, LogChunk};
+use tinpot_core::{Error, ErrorKind, Execution, ExecutionId, LogChunk};
 
 use crate::error::Result;
 use crate::log_codec;
@@ -60,6 +60,11 @@ pub(crate) fn queued(connection: &Connection, page: &QueuePage) -> Result<Vec<Ar
             );
             select(connection, &sql, [micros(*at)], limit, page.max_bytes)
         }
+        order => Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("this version of the store has no order {order:?}: update the program"),
+        )
+        .into()),
     }
 }
 

@@ -46,8 +46,8 @@ impl State {
         State::Lost,
     ];
 
-    pub(crate) fn of(execution: &Execution) -> Self {
-        match execution.status {
+    pub(crate) fn of(execution: &Execution) -> Result<Self> {
+        Ok(match execution.status {
             Status::Queued if execution.live_attempt().is_some() => State::Granted,
             Status::Queued if execution.not_before.is_some() => State::Delayed,
             Status::Queued => State::Ready,
@@ -58,7 +58,11 @@ impl State {
             Status::Cancelled => State::Cancelled,
             Status::TimedOut => State::TimedOut,
             Status::Lost => State::Lost,
-        }
+            status => {
+                let status = status.as_str();
+                return Err(Problem::Record(format!("there is no state for the status {status}")));
+            }
+        })
     }
 
     pub(crate) fn from_code(code: i64) -> Result<Self> {

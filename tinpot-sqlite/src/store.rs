@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Store, Transition};
-use tinpot_core::{Error, Execution, ExecutionId, LogBatch, LogChunk, Result, Timestamp};
+use tinpot_core::{Error, Execution, ExecutionId, LogChunk, Result, Timestamp};
 
 use crate::config::{Config, SqliteStoreBuilder};
 use crate::error::Problem;

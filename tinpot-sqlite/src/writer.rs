@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
+use tinpot_core::Timestamp;
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{Opened, Transition};
-use tinpot_core::{LogBatch, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::logs::Lines;

@@ -4,12 +4,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput};
+use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
     Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Frame, Hello, Message, ProtocolConfig,
     ResultReport, Tick,
 };
 use tinpot_core::store::Transition;
-use tinpot_core::{Action, ActionSet, Execution, ExecutionId, Json, Outcome, WorkerId};
+use tinpot_core::{Action, Execution, ExecutionId, Json, Outcome, WorkerId};
 
 pub(crate) fn benches(criterion: &mut Criterion) {
     machine(criterion);

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use tinpot_core::{
-    Attempt, Context, ContextParts, ExecutionId, Executor, Json, LogWriter, Outcome, stop_channel,
-};
+use tinpot_core::executor::{Attempt, ContextParts, stop_channel};
+use tinpot_core::{Context, ExecutionId, Executor, Json, LogWriter, Outcome};
 use tinpot_core::{Epoch, Fence};
 use tinpot_python::PythonPool;
 use tokio::runtime::Runtime;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{Session, Transition};
 use tinpot_core::{Epoch, Fence};
 use tinpot_core::{
-    Execution, ExecutionId, Json, Level, LogBatch, LogChunk, MemoryStore, Outcome, Store, Stream,
-    Timestamp, WorkerId,
+    Execution, ExecutionId, Json, Level, LogChunk, MemoryStore, Outcome, Store, Stream, Timestamp,
+    WorkerId,
 };
 use tinpot_sqlite::SqliteStore;
 use tokio::runtime::Runtime;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
+use tinpot_core::Transport;
 use tinpot_core::testing::transport::{Faults, Network};
-use tinpot_core::transport::Reconnecting;
-use tinpot_core::{Address, Transport};
+use tinpot_core::transport::{Address, Reconnecting};
 use tinpot_examples::{UnixHub, UnixSocket};
 use tokio::sync::Mutex;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use tinpot_core::ActionSet;
+use tinpot_core::executor::ActionSet;
 use tinpot_server::LocalServer;
 use tinpot_server::settings::{HttpSettings, PageSettings, StoreSettings};
 

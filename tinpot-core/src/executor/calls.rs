@@ -40,6 +40,7 @@ pub struct CallRequest {
 
 /// An answer to a call.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum CallUpdate {
     /// The call is an execution now.
     Accepted(ExecutionId),

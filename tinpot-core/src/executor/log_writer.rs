@@ -52,6 +52,7 @@ const EVENTS_MAX: u32 = 100_000;
 
 /// Lines of one stream and level, written by one step.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LogLines {
     /// The source of the lines.
     pub stream: Stream,
@@ -69,6 +70,20 @@ impl LogLines {
     /// Returns lines outside of any step, without fields.
     pub fn new(stream: Stream, level: Level, lines: Vec<String>) -> Self {
         Self { stream, level, span: None, fields: None, lines }
+    }
+
+    /// Sets the step that wrote the lines.
+    #[must_use]
+    pub fn span(mut self, span: Option<SpanId>) -> Self {
+        self.span = span;
+        self
+    }
+
+    /// Sets the fields that were logged with the message, a JSON object.
+    #[must_use]
+    pub fn fields(mut self, fields: Option<Json>) -> Self {
+        self.fields = fields;
+        self
     }
 }
 

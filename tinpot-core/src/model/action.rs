@@ -268,11 +268,6 @@ impl ActionSet {
         }
     }
 
-    #[doc(hidden)]
-    pub fn of(actions: impl IntoIterator<Item = Action>) -> Self {
-        Self::new(actions)
-    }
-
     /// Adds a load error.
     #[must_use]
     pub fn load_error(mut self, error: LoadError) -> Self {

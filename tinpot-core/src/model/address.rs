@@ -6,6 +6,7 @@ use super::id::WorkerId;
 
 /// The recipient of a frame. Each transport maps it to its own kind of address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Address {
     /// The coordinator of the namespace.
     Coordinator,
@@ -27,6 +28,8 @@ impl fmt::Display for Address {
 
 /// Two independent channels for frames, so that a flood of logs never delays or drops control
 /// messages.
+///
+/// There are two for good, so matches may be exhaustive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Dispatches, results, heartbeats, acknowledgements.

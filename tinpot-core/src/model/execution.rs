@@ -186,6 +186,7 @@ impl Execution {
 
 /// The origin of a child: the execution and attempt that called it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Parent {
     /// The parent execution.
     pub execution: ExecutionId,
@@ -199,6 +200,35 @@ pub struct Parent {
     /// If true, the attempt waits for the child, which therefore ends with it.
     #[serde(default)]
     pub waits: bool,
+}
+
+impl Parent {
+    /// Creates the origin of a child that the attempt with this fence called outside of any step:
+    /// a child of depth 1, for which the attempt does not wait.
+    pub fn new(execution: ExecutionId, fence: Fence) -> Self {
+        Self { execution, fence, span: None, depth: 1, waits: false }
+    }
+
+    /// Sets the step that made the call.
+    #[must_use]
+    pub fn span(mut self, span: Option<SpanId>) -> Self {
+        self.span = span;
+        self
+    }
+
+    /// Sets the number of ancestors of the child.
+    #[must_use]
+    pub fn depth(mut self, depth: u32) -> Self {
+        self.depth = depth;
+        self
+    }
+
+    /// Sets if the attempt waits for the child, which then ends with it.
+    #[must_use]
+    pub fn waits(mut self, waits: bool) -> Self {
+        self.waits = waits;
+        self
+    }
 }
 
 /// The record of one attempt.

@@ -69,21 +69,6 @@ impl Json {
         self.0.get()
     }
 
-    #[doc(hidden)]
-    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
-        Self::serialize(value)
-    }
-
-    #[doc(hidden)]
-    pub fn get(&self) -> &str {
-        self.as_str()
-    }
-
-    #[doc(hidden)]
-    pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
-        self.deserialize()
-    }
-
     /// Deserialises the document.
     ///
     /// # Errors

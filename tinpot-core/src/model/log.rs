@@ -40,6 +40,7 @@ impl Stream {
 /// The severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Level {
     /// Details for developers.
     Debug,
@@ -53,6 +54,7 @@ pub enum Level {
 
 /// Consecutive lines of one stream and level that arrived together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogChunk {
     /// The number of the first line. Lines are numbered from 1; on the wire within an attempt, on the coordinator within an execution.
     pub first_seq: u64,
@@ -82,6 +84,20 @@ impl LogChunk {
         lines: Vec<String>,
     ) -> Self {
         Self { first_seq, time, stream, level, span: None, fields: None, lines }
+    }
+
+    /// Sets the step that wrote the lines.
+    #[must_use]
+    pub fn span(mut self, span: Option<SpanId>) -> Self {
+        self.span = span;
+        self
+    }
+
+    /// Sets the structured fields, a JSON object.
+    #[must_use]
+    pub fn fields(mut self, fields: Option<Json>) -> Self {
+        self.fields = fields;
+        self
     }
 
     /// Returns the number of the last line, or `first_seq - 1` if the chunk is empty.
@@ -124,6 +140,7 @@ impl LogChunk {
 
 /// The progress that an action reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Progress {
     /// The number of units done.
     pub done: f64,
@@ -133,4 +150,11 @@ pub struct Progress {
     /// A description of the current work.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+}
+
+impl Progress {
+    /// Creates a report of `done` units. `message` may be empty.
+    pub fn new(done: f64, total: Option<f64>, message: impl Into<String>) -> Self {
+        Self { done, total, message: message.into() }
+    }
 }

@@ -46,6 +46,7 @@ impl Opened {
 
 /// The number of executions of one action that wait in one queue without a live attempt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct WaitingCount {
     /// The queue.
     pub queue: Arc<str>,
@@ -55,4 +56,17 @@ pub struct WaitingCount {
     pub ready: u64,
     /// The executions that are delayed.
     pub delayed: u64,
+}
+
+impl WaitingCount {
+    /// Creates the count of an action's executions in a queue: `ready` ones that may start, and
+    /// `delayed` ones.
+    pub fn new(
+        queue: impl Into<Arc<str>>,
+        action: impl Into<Arc<str>>,
+        ready: u64,
+        delayed: u64,
+    ) -> Self {
+        Self { queue: queue.into(), action: action.into(), ready, delayed }
+    }
 }

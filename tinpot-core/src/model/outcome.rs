@@ -9,6 +9,7 @@ use super::status::Status;
 /// The end of an execution, or of one attempt at it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// The action returned this result.
     Succeeded(Json),

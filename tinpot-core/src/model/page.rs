@@ -8,6 +8,7 @@ use super::time::Timestamp;
 
 /// The selection and order of executions without a live attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum QueueOrder {
     /// Executions of one action in one queue that may start (no `not_before`): the lowest
     /// [rank](super::execution::Execution::rank) first, then the smallest id.
@@ -33,6 +34,7 @@ pub enum QueueOrder {
 
 /// One page of waiting executions.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueuePage {
     /// The selection and order of the page.
     pub order: QueueOrder,
@@ -41,6 +43,13 @@ pub struct QueuePage {
     /// The limit for the size of the parameters, in bytes. The page ends after the execution that
     /// exceeds it.
     pub max_bytes: usize,
+}
+
+impl QueuePage {
+    /// Creates a page of at most `limit` executions and about `max_bytes` of parameters.
+    pub fn new(order: QueueOrder, limit: usize, max_bytes: usize) -> Self {
+        Self { order, limit, max_bytes }
+    }
 }
 
 /// The filters and the page size of a list of executions, newest first.

@@ -9,6 +9,7 @@ use super::error::{Error, ErrorKind};
 /// The status of an execution. A terminal status never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Status {
     /// Accepted; waits for a worker or for its next attempt.
     Queued,

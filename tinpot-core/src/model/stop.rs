@@ -18,9 +18,17 @@ pub enum StopReason {
 
 /// A request to end an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stop {
     /// The reason.
     pub reason: StopReason,
     /// The grace period, after which the attempt is killed. Zero means immediately.
     pub grace: Duration,
+}
+
+impl Stop {
+    /// Creates a request to end within `grace`.
+    pub fn new(reason: StopReason, grace: Duration) -> Self {
+        Self { reason, grace }
+    }
 }

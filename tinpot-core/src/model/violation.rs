@@ -14,6 +14,7 @@ const PATH_BYTES: usize = 256;
 /// As text, it is path and message, joined by a blank: `days must be at most 30 (got 31)`. A message
 /// starts with a verb, gives the bound and the value, and has no period at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Violation {
     /// The path of the value: `days`, `hosts[3]`, `options.force`; empty for the whole document.
     pub path: String,

@@ -37,6 +37,7 @@ use crate::model::execution::Execution;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
+use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 
@@ -74,11 +75,22 @@ pub enum CoordinatorEffect {
 
 /// The effect of a cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CancelOutcome {
     /// The execution was waiting and is cancelled.
     Cancelled,
     /// The attempt was asked to end.
     Requested,
+}
+
+impl CancelOutcome {
+    /// Returns the status of the execution after the cancel.
+    pub fn status(self) -> Status {
+        match self {
+            CancelOutcome::Cancelled => Status::Cancelled,
+            CancelOutcome::Requested => Status::Cancelling,
+        }
+    }
 }
 
 /// The waiting executions, by queue and action.

@@ -411,10 +411,10 @@ async fn too_many_waits_for_children_of_low_priority_are_refused_and_everything_
         })
         .action("later", |context: Context, Number { number: n }| async move {
             let options = SubmitOptions::new().idempotency_key(format!("low {n}")).priority(-1);
-            let parameters = Json::of(&number(n))?;
+            let parameters = Json::serialize(&number(n))?;
             context.submit("double", parameters.clone(), options.clone()).await?;
             let (_, outcome) = context.run("double", parameters, options).await?;
-            outcome.value().expect("a value").to::<u64>()
+            outcome.value().expect("a value").deserialize::<u64>()
         })
         .build()
         .expect("an executor");

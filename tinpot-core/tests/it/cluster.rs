@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::{
     Context, Coordinator, ErrorKind, Event, Execution, ExecutionId, FunctionExecutor, Json, Level,
-    LogBatch, LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store, Timestamp,
-    Worker,
+    LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store, Timestamp, Worker,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt, sink, stream};
 use tinpot_core::testing::transport::{Faults, Network};
-use tinpot_core::transport::{Command, Connect, Connection, Reconnecting};
-use tinpot_core::{Address, Error, ErrorKind, Lane, Result, Transport};
+use tinpot_core::transport::{Address, Command, Connect, Connection, Lane, Reconnecting};
+use tinpot_core::{Error, ErrorKind, Result, Transport};
 use tokio::sync::{mpsc, watch};
 
 /// Frames that wait for a connection that does not read.

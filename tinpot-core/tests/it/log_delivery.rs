@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::{
-    Context, Coordinator, Error, ErrorKind, Event, FunctionExecutor, Json, Level, LogBatch,
-    LogSink, MemoryLogSink, MemoryNetwork, Result, TracingLogSink, Worker,
+    Context, Coordinator, Error, ErrorKind, Event, FunctionExecutor, Json, Level, LogSink,
+    MemoryLogSink, MemoryNetwork, Result, TracingLogSink, Worker,
 };
 use tokio::time::Instant;
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
     Beat, CallState, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Frame, Hello, Message,
     ProtocolConfig, Released, ReleasedHow, ResultReport, Tick, WorkerMachine, WorkerProfile,
 };
 use tinpot_core::store::Transition;
-use tinpot_core::{Action, ActionSet, ErrorKind, Execution, ExecutionId, Json, Outcome, WorkerId};
+use tinpot_core::{Action, ErrorKind, Execution, ExecutionId, Json, Outcome, WorkerId};
 
 fn execution(number: u128) -> Arc<Execution> {
     let id = ExecutionId::from_u128(number);
@@ -112,7 +113,7 @@ fn a_worker_uses_the_lease_of_its_coordinator_or_its_own() {
             version: String::new(),
             started_at: None,
         };
-        let offer = Arc::new(ActionSet::of([Action::new("noop").expect("a name")]));
+        let offer = Arc::new(ActionSet::new([Action::new("noop").expect("a name")]));
         let mut machine = WorkerMachine::new(own.clone(), profile, offer);
         let mut effects = Vec::new();
         machine.link_up(Tick(0), &mut effects);

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tinpot_core::transport::{Link, Reconnecting};
-use tinpot_core::{Address, ErrorKind, Lane, Transport};
+use tinpot_core::transport::{Address, Lane, Link, Reconnecting};
+use tinpot_core::{ErrorKind, Transport};
 use tokio::time::Instant;
 
 use crate::hub::{HubConnect, HubNetwork};

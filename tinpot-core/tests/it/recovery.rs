@@ -7,12 +7,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tinpot_core::store::{ListOptions, Transition};
-use tinpot_core::{
-    Address, Context, Coordinator, ErrorKind, Event, ExecutionHandle, FunctionExecutor, Json, Lane,
-    Level, Link, MemoryNetwork, MemoryTransport, Outcome, RetryPolicy, Status, SubmitOptions,
-    Timestamp, Transport, Worker,
-};
+use tinpot_core::transport::{Address, Lane};
 use tinpot_core::{CatalogueEntry, Epoch, Fence, ProtocolConfig};
+use tinpot_core::{
+    Context, Coordinator, ErrorKind, Event, ExecutionHandle, FunctionExecutor, Json, Level, Link,
+    MemoryNetwork, MemoryTransport, Outcome, RetryPolicy, Status, SubmitOptions, Timestamp,
+    Transport, Worker,
+};
 use tokio::sync::watch;
 
 use crate::session_probe::{SessionProbe, released};

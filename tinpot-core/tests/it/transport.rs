@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tinpot_core::testing::transport::{Faults, Network};
-use tinpot_core::{Address, MemoryNetwork, MemoryTransport, Transport};
+use tinpot_core::transport::Address;
+use tinpot_core::{MemoryNetwork, MemoryTransport, Transport};
 
 #[derive(Debug)]
 struct InMemory {

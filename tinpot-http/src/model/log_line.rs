@@ -65,11 +65,12 @@ impl From<StreamName> for Stream {
 
 impl From<Level> for LevelName {
     fn from(level: Level) -> Self {
+        // By comparison, so that a level between these has the name of the one below.
         match level {
-            Level::Debug => Self::Debug,
-            Level::Info => Self::Info,
-            Level::Warning => Self::Warning,
-            Level::Error => Self::Error,
+            level if level >= Level::Error => Self::Error,
+            level if level >= Level::Warning => Self::Warning,
+            level if level >= Level::Info => Self::Info,
+            _ => Self::Debug,
         }
     }
 }

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
-use tinpot_core::CancelOutcome;
 use tinpot_core::store::ListOptions;
 use tinpot_core::{Execution, ExecutionId, Status};
 use utoipa::ToSchema;
@@ -139,9 +138,6 @@ pub(crate) async fn cancel(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["force"])?;
-    let status = match app.coordinator.cancel(id, params.flag("force")?).await? {
-        CancelOutcome::Cancelled => "cancelled",
-        CancelOutcome::Requested => "cancelling",
-    };
+    let status = app.coordinator.cancel(id, params.flag("force")?).await?.status().as_str();
     Ok(json_response(StatusCode::OK, &CancelAnswer { execution_id: id, status }))
 }

@@ -10,9 +10,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
+use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{
-    Action, ActionSet, Attempt, Context, Coordinator, Executor, Failure, FunctionExecutor, Json,
-    Level, LoadError, MemoryNetwork, Outcome, Stream, Worker,
+    Action, Context, Coordinator, Executor, Failure, FunctionExecutor, Json, Level, LoadError,
+    MemoryNetwork, Outcome, Stream, Worker,
 };
 use tinpot_http::HttpConfig;
 use tokio::sync::watch;

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use tinpot_core::ProtocolConfig;
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::{
-    Coordinator, Error, ErrorKind, Execution, ExecutionId, LogBatch, LogChunk, MemoryNetwork,
-    MemoryStore, Result, Store, Timestamp,
+    Coordinator, Error, ErrorKind, Execution, ExecutionId, LogChunk, MemoryNetwork, MemoryStore,
+    Result, Store, Timestamp,
 };
 use tinpot_http::HttpConfig;
 

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde_json::json;
-use tinpot_core::{Address, Coordinator, Lane, Link, MemoryNetwork, MemoryTransport, Transport};
+use tinpot_core::transport::{Address, Lane};
+use tinpot_core::{Coordinator, Link, MemoryNetwork, MemoryTransport, Transport};
 use tinpot_http::HttpConfig;
 use tokio::sync::watch;
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use tinpot_core::{
-    Action, ActionSet, Attempt, Context, Executor, Failure, Json, Level, Outcome, Stream, Worker,
-};
+use tinpot_core::executor::{ActionSet, Attempt};
+use tinpot_core::{Action, Context, Executor, Failure, Json, Level, Outcome, Stream, Worker};
 use tinpot_core::{Coordinator, MemoryNetwork};
 use tinpot_http::HttpConfig;
 use tokio::sync::watch;

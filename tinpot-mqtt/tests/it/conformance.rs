@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tinpot_core::Transport;
 use tinpot_core::testing::transport::{Faults, Network};
-use tinpot_core::{Address, Transport};
+use tinpot_core::transport::Address;
 use tinpot_mqtt::broker::Broker;
 use tinpot_mqtt::{MqttTransport, MqttTransportBuilder};
 use tokio::sync::Mutex;

@@ -1,7 +1,8 @@
 //! Encryption, certificates, users, and brokers that are not there.
 
 use futures::StreamExt;
-use tinpot_core::{Address, Lane, Link, Transport, WorkerId};
+use tinpot_core::transport::{Address, Lane};
+use tinpot_core::{Link, Transport, WorkerId};
 use tinpot_mqtt::MqttTransport;
 
 use crate::certificates::Authority;

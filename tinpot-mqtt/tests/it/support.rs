@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use tinpot_core::{Address, Lane, Link, Transport, WorkerId};
+use tinpot_core::transport::{Address, Lane};
+use tinpot_core::{Link, Transport, WorkerId};
 use tinpot_mqtt::{MqttTransport, MqttTransportBuilder};
 
 /// The longest time that a condition may take.
@@ -24,7 +25,7 @@ pub(crate) const LARGE: usize = 1_000_000;
 pub(crate) fn participant(builder: &MqttTransportBuilder, who: &Address) -> MqttTransportBuilder {
     match who {
         Address::Worker(id) => builder.clone().worker(id),
-        Address::Coordinator | Address::AllWorkers => builder.clone(),
+        _ => builder.clone(),
     }
 }
 

@@ -6,7 +6,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use tinpot_core::Fence;
-use tinpot_core::{Attempt, Context, ExecutionId, Json, Outcome, Stop};
+use tinpot_core::executor::Attempt;
+use tinpot_core::{Context, ExecutionId, Json, Outcome, Stop};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot, watch};
 

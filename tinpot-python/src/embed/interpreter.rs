@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
-use tinpot_core::ActionSet;
+use tinpot_core::executor::ActionSet;
 use tokio::sync::oneshot;
 
 use crate::child_text;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tinpot_core::{ActionSet, LoadError};
+use tinpot_core::LoadError;
+use tinpot_core::executor::ActionSet;
 use tokio::sync::watch;
 
 /// The interval of the test that temporary files can be written.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use tinpot_core::{Attempt, Context};
+use tinpot_core::Context;
+use tinpot_core::executor::Attempt;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;

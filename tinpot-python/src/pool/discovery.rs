@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tinpot_core::{ActionSet, LoadError};
+use tinpot_core::LoadError;
+use tinpot_core::executor::ActionSet;
 
 use super::fleet::Fleet;
 use super::interpreter::{Interpreter, Launch};

@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tinpot_core::{ActionSet, LoadError};
+use tinpot_core::LoadError;
+use tinpot_core::executor::ActionSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::action_set_publisher::ActionSetPublisher;

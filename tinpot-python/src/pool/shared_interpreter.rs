@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
-use tinpot_core::{Attempt, Context, Failure, FailureCode, Outcome};
+use tinpot_core::executor::Attempt;
+use tinpot_core::{Context, Failure, FailureCode, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use serde_json::json;
-use tinpot_core::ActionSet;
+use tinpot_core::executor::ActionSet;
 use tinpot_python::PythonPool;
 
 use crate::support::{Actions, call, names, offer, within};

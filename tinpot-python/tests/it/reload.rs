@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tinpot_core::{ActionSet, Executor};
+use tinpot_core::Executor;
+use tinpot_core::executor::ActionSet;
 use tinpot_python::PythonPool;
 
 use crate::support::{Actions, call, is_alive, names, offer, run, start, until, within};

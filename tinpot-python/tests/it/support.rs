@@ -7,9 +7,10 @@ use std::time::Duration;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tinpot_core::executor::{ActionSet, Attempt, ContextParts, LogBuffer, stop_channel};
 use tinpot_core::{
-    ActionSet, Attempt, Context, ContextParts, ExecutionId, Executor, Failure, Json, LogBuffer,
-    LogChunk, LogWriter, Outcome, Progress, Stop, StopReason, Stream, stop_channel,
+    Context, ExecutionId, Executor, Failure, Json, LogChunk, LogWriter, Outcome, Progress, Stop,
+    StopReason, Stream,
 };
 use tinpot_core::{Epoch, Fence};
 use tinpot_python::{ContainmentMode, PythonPool};
@@ -121,7 +122,7 @@ impl Running {
     }
 
     pub(crate) fn ask_because(&self, reason: StopReason, grace: Duration) {
-        self.stop.send_replace(Some(Stop { reason, grace }));
+        self.stop.send_replace(Some(Stop::new(reason, grace)));
     }
 
     pub(crate) async fn end(mut self) -> Ended {

@@ -2,7 +2,7 @@
 //! when it has grown.
 
 use rusqlite::{Connection, params};
-use tinpot_core::LogBatch;
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::LogSpan;
 
 use super::records::Records;

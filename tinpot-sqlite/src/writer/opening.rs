@@ -85,12 +85,8 @@ pub(super) fn load(connection: &Connection, epoch: Epoch) -> Result<(Records, Op
         }
         if matches!(state, State::Ready | State::Delayed) {
             let names = (row.get::<_, String>(3)?, row.get::<_, String>(4)?);
-            let count = waiting.entry(route).or_insert_with(|| WaitingCount {
-                queue: names.0.into(),
-                action: names.1.into(),
-                ready: 0,
-                delayed: 0,
-            });
+            let count =
+                waiting.entry(route).or_insert_with(|| WaitingCount::new(names.0, names.1, 0, 0));
             *(if state == State::Ready { &mut count.ready } else { &mut count.delayed }) = number;
         }
     }

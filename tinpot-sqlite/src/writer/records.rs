@@ -125,7 +125,7 @@ impl Records {
         let row = Row {
             row: row.get(COLUMN_COUNT)?,
             route: row.get(COLUMN_COUNT + 1)?,
-            stored: Some((State::of(&execution), execution.not_before)),
+            stored: Some((State::of(&execution)?, execution.not_before)),
             tail: None,
         };
         self.cache.insert(execution, lease, row, bytes);
@@ -136,7 +136,7 @@ impl Records {
     pub(super) fn write(&mut self, connection: &Connection) -> Result<()> {
         let Self { cache, moves, no_parameters, .. } = self;
         cache.write(|entry| {
-            let state = State::of(&entry.execution);
+            let state = State::of(&entry.execution)?;
             let rest = record::rest_of(&entry.execution)?;
             match entry.row.stored {
                 None => {
@@ -237,7 +237,7 @@ fn refused(problem: Problem, entry: &Entry) -> Problem {
 
 fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> Result<()> {
     let execution = &entry.execution;
-    let parameters = execution.parameters.get();
+    let parameters = execution.parameters.as_str();
     let is_large = parameters.len() > LARGE_PARAMETERS_BYTES;
     let mut statement = connection.prepare_cached(
         "INSERT INTO executions (row, id, route, state, rank, accepted_at, not_before, expires_at, finished_at, lease, log_lines, \

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{Session, Transition};
 use tinpot_core::{Epoch, Fence};
 use tinpot_core::{
-    Execution, ExecutionId, Json, Level, LogBatch, LogChunk, Outcome, Store, Stream, Timestamp,
-    WorkerId,
+    Execution, ExecutionId, Json, Level, LogChunk, Outcome, Store, Stream, Timestamp, WorkerId,
 };
 use tinpot_sqlite::SqliteStore;
 

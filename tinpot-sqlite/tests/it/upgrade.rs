@@ -7,11 +7,12 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{ListOptions, Opened, QueueOrder, QueuePage, Session, Transition};
 use tinpot_core::testing::store::open;
 use tinpot_core::{
-    Action, Backoff, Execution, Failure, Json, Level, LogBatch, LogChunk, MemoryStore, Outcome,
-    Parent, RetryPolicy, Store, Stream, Timestamp, WorkerId,
+    Action, Backoff, Execution, Failure, Json, Level, LogChunk, MemoryStore, Outcome, Parent,
+    RetryPolicy, Store, Stream, Timestamp, WorkerId,
 };
 use tinpot_core::{Epoch, Fence};
 
@@ -107,7 +108,7 @@ fn steps() -> Vec<Step> {
         }),
         accept(3, |new| {
             let (execution, fence) = (id(11), fence(11));
-            new.parent = Some(Parent { execution, fence, span: None, depth: 1, waits: true });
+            new.parent = Some(Parent::new(execution, fence).waits(true));
         }),
         accept(4, |new| new.action = "other".into()),
         accept(5, |_| {}),
@@ -181,7 +182,7 @@ async fn a_store_of_version_0_1_0_opens_and_keeps_everything() {
             QueueOrder::Delayed { after: None },
             QueueOrder::Expired { at: Timestamp(u64::MAX) },
         ] {
-            let page = QueuePage { order, limit: 100, max_bytes: usize::MAX };
+            let page = QueuePage::new(order, 100, usize::MAX);
             let expected = memory.queued(&page).await.expect("a page");
             assert_eq!(stored.queued(&page).await.expect("a page"), expected);
             assert!(!expected.is_empty(), "{page:?}");

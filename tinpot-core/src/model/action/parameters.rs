@@ -10,6 +10,7 @@ use crate::model::json::Json;
 
 /// One parameter of an action, as its schema describes it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Parameter {
     /// The name.
     pub name: String,

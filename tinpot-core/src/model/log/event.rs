@@ -57,6 +57,7 @@ impl<'de> Deserialize<'de> for SpanId {
 /// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SpanOutcome {
     /// The step returned.
     Succeeded,
@@ -116,6 +117,7 @@ pub enum LogEvent {
 
 /// A file that an attempt keeps with its execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Artifact {
     /// The number of the artifact within the attempt, from 1.
     pub number: u32,

@@ -12,6 +12,8 @@ use crate::model::address::Lane;
 use crate::model::error::{Error, Result};
 
 /// A request to the other side of a [`Connection`].
+///
+/// A connection must serve every command, so a new one is a breaking change on purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Deliver a frame to every connection that has subscribed to the topic.

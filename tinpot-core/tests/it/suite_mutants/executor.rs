@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tinpot_core::executor::{ActionSet, Attempt, ContextParts, stop_channel};
 use tinpot_core::testing::executor::{Subject, functions};
 use tinpot_core::{
-    ActionSet, Attempt, Context, ContextParts, Executor, Failure, FunctionExecutor, Json,
-    LogWriter, Outcome, Result, Stop, stop_channel,
+    Context, Executor, Failure, FunctionExecutor, Json, LogWriter, Outcome, Result, Stop,
 };
 use tokio::sync::{Mutex, Notify, watch};
 

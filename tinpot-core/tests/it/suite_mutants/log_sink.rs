@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::testing::log_sink::{Faults, Subject};
-use tinpot_core::{Error, ErrorKind, ExecutionId, Level, LogBatch, LogSink, Result};
+use tinpot_core::{Error, ErrorKind, ExecutionId, Level, LogSink, Result};
 
 use super::caught;
 

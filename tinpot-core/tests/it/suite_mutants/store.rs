@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{HistoryLimits, ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::testing::store::{OpenStore, RETAINED, Same};
 use tinpot_core::{
-    ErrorKind, Execution, ExecutionId, LogBatch, LogChunk, MemoryStore, Outcome, Result, Store,
-    Timestamp,
+    ErrorKind, Execution, ExecutionId, LogChunk, MemoryStore, Outcome, Result, Store, Timestamp,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use tinpot_core::testing::transport::{Faults, Network};
-use tinpot_core::transport::{Link, Reconnecting};
-use tinpot_core::{Address, Error, ErrorKind, Lane, Result, Transport};
+use tinpot_core::transport::{Address, Lane, Link, Reconnecting};
+use tinpot_core::{Error, ErrorKind, Result, Transport};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::caught;
