@@ -90,6 +90,21 @@ class Lazy(dict):
         return f"value of {key}"
 
 
+class Indexed(list):
+    def __getitem__(self, index):
+        return f"item {index}"
+
+
+class Keyed(dict):
+    def keys(self):
+        return ["a"]
+
+
+class Number(int):
+    def __int__(self):
+        return 7
+
+
 class Renamed(dict):
     def items(self):
         return [("renamed", value) for value in self.values()]
@@ -166,6 +181,8 @@ class ResultTest(unittest.TestCase):
             (Doubled([1, 2]), [2, 4]),
             (Lazy(a=1), {"a": "value of a"}),
             (Renamed(a=1), {"renamed": 1}),
+            (Indexed([1]), ["item 0"]),
+            (Keyed(a=1, b=2), {"a": 1}),
             (Point(1, (2,)), [1, [2]]),
             (collections.Counter("aab"), {"a": 2, "b": 1}),
             (collections.UserString("x"), "x"),
@@ -181,6 +198,7 @@ class ResultTest(unittest.TestCase):
             (Month(2026, 1, 1), "the date '2026-01-01' that shows as '2026-01'"),
             (Span(1), "a timedelta that shows as 'a while'"),
             (Money(12), "the int 12 that shows as '12 EUR': return int(value) or str(value)"),
+            (Number(3), "the int 3 that shows as '7'"),
             (Ratio(0.5), "the float 0.5 that shows as '1/3'"),
             (Repeated(), "a key occurs twice"),
             (Mixed(), "has fields and is a dict too"),

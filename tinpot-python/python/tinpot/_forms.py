@@ -141,7 +141,9 @@ def _number(value: Any, plain: Any, own: Any) -> Any:
     text, cls = str(value), type(value)
     # The text of a constructor is for programmers.
     is_other = text != repr(plain) and cls.__name__ not in text
-    if is_other or repr(own) != repr(plain):
+    if repr(own) != repr(plain):
+        is_other, text = True, repr(own)
+    if is_other:
         base = type(plain).__name__
         raise NoForm(
             f"is of type {type_name(cls)}, the {base} {plain!r} that shows as {text[:80]!r}:"
@@ -193,9 +195,11 @@ def _mapping(value: Any, _on_secret: Any) -> dict[Any, Any]:
         if len(found) < len(pairs):
             raise NoForm(f"is of type {type_name(cls)}, in which a key occurs twice")
         return found
-    if cls.__getitem__ is dict.__getitem__ and cls.__iter__ is dict.__iter__:
+    has_own_keys = cls.__iter__ is not dict.__iter__ or cls.keys is not dict.keys
+    if cls.__getitem__ is dict.__getitem__ and not has_own_keys:
         return dict(dict.items(value))
-    return {key: value[key] for key in value}
+    keys = value if cls.keys is dict.keys else value.keys()
+    return {key: value[key] for key in keys}
 
 
 def _set(value: Any, _on_secret: Any) -> list[Any]:
@@ -212,6 +216,11 @@ _MAX_ITEMS = 10_000_000
 def _sequence(value: Any, _on_secret: Any) -> list[Any]:
     if len(value) > _MAX_ITEMS:
         raise NoForm(f"is too large: it has {len(value)} items", is_too_large=True)
+    cls: Any = type(value)
+    for base in (list, tuple):
+        has_own_items = issubclass(cls, base) and cls.__getitem__ is not base.__getitem__
+        if has_own_items and cls.__iter__ is base.__iter__:
+            return [value[index] for index in range(len(value))]
     return list(iter(value))
 
 
