@@ -34,6 +34,18 @@ def unsupported(function):
     raise AssertionError(repr(made.schema))
 
 
+class UnannotatedTest(unittest.TestCase):
+    def test_a_default_of_text_makes_a_text_field(self):
+        def greet(name="World", times=1, flag=False, *, other, nothing=None):
+            pass
+
+        properties = schema.derive(greet).schema["properties"]
+        self.assertEqual(properties["name"], {"type": "string", "default": "World"})
+        self.assertEqual(properties["times"], {"default": 1})
+        self.assertEqual(properties["flag"], {"default": False})
+        self.assertEqual((properties["other"], properties["nothing"]), ({}, {"default": None}))
+
+
 class Options(typing.TypedDict):
     force: bool
 

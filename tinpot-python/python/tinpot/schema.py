@@ -26,6 +26,7 @@ from tinpot._errors import ParameterError
 from tinpot._types import (
     ANY,
     MAX_ERRORS,
+    STR,
     Errors,
     Mismatch,
     Parse,
@@ -274,6 +275,9 @@ class _Reader:
             return self._read_keywords(annotation)
         name = parameter.name
         value_type = ANY if annotation is ANY else self.scope.read(annotation)
+        if annotation is ANY and type(parameter.default) is str:
+            # A form has a text field for it, and a command line takes `007` as it is.
+            value_type = STR
         value_type, default = self._apply_field(parameter, annotation, value_type)
         if isinstance(default, _param.Param):
             raise SchemaError(f"Param must be in the annotation: Annotated[..., {default!r}]")

@@ -20,6 +20,15 @@ import {
 import { type Node, shown, UNSET } from "./value-tree";
 
 describe("missing, null and blank differ", () => {
+  test("where anything fits, JSON is sent as JSON and other text as text", () => {
+    const raw = (typed: string): Node => ({ kind: "raw", text: typed });
+    expect(sent({}, raw("Ada Lovelace"))).toBe('"Ada Lovelace"');
+    expect(sent({}, raw("5"))).toBe("5");
+    expect(sent({}, raw("[1]"))).toBe("[1]");
+    expect(sent({}, raw('{"a":'))).toContain("x must be JSON");
+    expect(sent({}, raw(" "), false)).toBe("nothing");
+  });
+
   test("an untouched field is not sent, with any default", () => {
     for (const schema of [
       { ...STRING, default: "a" },

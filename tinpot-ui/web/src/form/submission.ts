@@ -183,6 +183,8 @@ class Writer {
     try {
       value = parseJson(text);
     } catch (error) {
+      // Plain text is text where anything fits, unless it was to be a list, an object or a string.
+      if (shape.kind === "any" && !/^\s*[[{"]/.test(text)) return text;
       return this.wrong(
         path,
         `must be JSON: ${error instanceof JsonError ? error.message : String(error)}`,
