@@ -133,10 +133,10 @@ def own_handlers():
         case.assertEqual(show(lines), [])
         log.handlers.clear()
         log.propagate = False
-        log.info("nobody else")
-        case.assertEqual(show(lines), ["info: billing: nobody else"])
+        log.info("it alone")
+        case.assertEqual(show(lines), ["info: billing: it alone"])
         log.addHandler(logging.NullHandler())
-        log.info("nobody at all")
+        log.info("never")
         case.assertEqual(show(lines), [])
         log.propagate = True
         kept = io.StringIO()

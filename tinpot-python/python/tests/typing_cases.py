@@ -60,6 +60,7 @@ def check(ctx: Context) -> None:
     assert_type(add(1), int)
     assert_type(Backup().run(3), int)
     assert_type(with_context(ctx, "x"), bool)
+    assert_type(with_context("x"), bool)
     assert_type(today(), datetime.date)
 
     # `call` has the function's parameters without the context, and its result.
