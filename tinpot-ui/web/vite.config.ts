@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
@@ -23,9 +25,19 @@ function page(): Plugin {
   };
 }
 
+/** Returns a hash of the sources of the shared worker: pages of other versions do not join it. */
+function streamBuild(): string {
+  const folder = new URL("src/stream/", import.meta.url);
+  const hash = createHash("sha256");
+  for (const name of readdirSync(folder).sort())
+    if (!name.includes(".test.")) hash.update(readFileSync(new URL(name, folder)));
+  return hash.digest("hex").slice(0, 8);
+}
+
 export default defineConfig({
   base: "./",
   plugins: [page()],
+  define: { __STREAM_BUILD__: JSON.stringify(streamBuild()) },
   esbuild: { jsx: "automatic", jsxImportSource: "preact", legalComments: "none" },
   build: {
     outDir: "../dist",
@@ -35,8 +47,9 @@ export default defineConfig({
     cssCodeSplit: false,
     modulePreload: false,
     rollupOptions: {
+      input: { app: "index.html", "stream-worker": "src/stream/worker.ts" },
       output: {
-        entryFileNames: "app.js",
+        entryFileNames: "[name].js",
         chunkFileNames: "[name].js",
         assetFileNames: "app[extname]",
       },

@@ -21,8 +21,9 @@ use crate::router::{App, unknown_route};
 
 /// The content security policy, without the pages that may frame it. Nothing is loaded from or sent
 /// to other hosts, and no inline code runs.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors ";
+const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; \
+     img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; \
+     form-action 'none'; frame-ancestors ";
 
 /// The request headers that a page depends on.
 const VARY: &str = "accept, x-forwarded-prefix";

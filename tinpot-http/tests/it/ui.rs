@@ -107,7 +107,7 @@ async fn a_path_with_quotes_stays_within_its_attribute() {
 #[tokio::test]
 async fn nothing_runs_in_the_page_but_its_own_files_and_frames_are_by_allowance() {
     let cluster = Cluster::start().await;
-    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors ";
+    let policy = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors ";
     for path in ["/", "/executions/0198", "/embed/executions/0198"] {
         let page = browse(&cluster.router, path).await;
         assert_eq!(page.header("content-security-policy"), format!("{policy}'none'"));

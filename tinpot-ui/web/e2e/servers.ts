@@ -225,6 +225,9 @@ export interface Front extends Server {
   down: () => Promise<void>;
   /** Accepts connections again on the same port, as a server of this version. */
   up: (version: string) => Promise<void>;
+  /** Returns the number of open event streams, and the most that were open at once. */
+  streams: () => number;
+  mostStreams: () => number;
 }
 
 /** Starts a proxy in front of a server that can go down and come back with another version. */
@@ -232,14 +235,22 @@ export async function front(server: Server): Promise<Front> {
   const port = await freePort();
   const to = new URL(server.url);
   let version: string | null = null;
+  let [streams, mostStreams] = [0, 0];
   const proxy = createHttpServer((incoming, outgoing) => {
     const { "accept-encoding": _plain, ...headers } = incoming.headers;
     const onward = request(
       { host: to.hostname, port: to.port, path: incoming.url, method: incoming.method, headers },
       (answer) => {
+        const isStream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
+        if (isStream) {
+          streams += 1;
+          mostStreams = Math.max(mostStreams, streams);
+          outgoing.once("close", () => {
+            streams -= 1;
+          });
+        }
         outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.on("data", (chunk: Buffer) => {
-          const isStream = (answer.headers["content-type"] ?? "").startsWith("text/event-stream");
           outgoing.write(
             isStream && version !== null
               ? chunk.toString().replace(/"version":"[^"]*"/, `"version":"${version}"`)
@@ -265,6 +276,8 @@ export async function front(server: Server): Promise<Front> {
     url: `http://127.0.0.1:${port}`,
     stop: close,
     down: close,
+    streams: () => streams,
+    mostStreams: () => mostStreams,
     up: async (next) => {
       version = next;
       await listen();

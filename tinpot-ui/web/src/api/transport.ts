@@ -24,6 +24,13 @@ export class ApiError extends Error {
 
 export const TIMEOUT_MS = 20_000;
 
+/** Aborts all requests of a page that is left: one in the back/forward cache would keep them open. */
+let left = new AbortController();
+window.addEventListener("pagehide", () => {
+  left.abort();
+  left = new AbortController();
+});
+
 export interface SendOptions {
   signal?: AbortSignal | undefined;
   timeoutMs?: number;
@@ -42,6 +49,8 @@ export async function send(request: Request, options: SendOptions = {}): Promise
   const aborted = (): void => abort.abort();
   signal?.addEventListener("abort", aborted, { once: true });
   if (signal?.aborted) abort.abort();
+  const leaving = left.signal;
+  leaving.addEventListener("abort", aborted, { once: true });
   const sentAt = Date.now();
   try {
     const response = await fetch(request, { signal: abort.signal });
@@ -52,7 +61,8 @@ export async function send(request: Request, options: SendOptions = {}): Promise
     return new Response(body || null, { status: response.status === 204 ? 200 : response.status });
   } catch (error) {
     if (error instanceof ApiError) throw error;
-    if (signal?.aborted) throw new DOMException("The request was aborted.", "AbortError");
+    if (signal?.aborted || leaving.aborted)
+      throw new DOMException("The request was aborted.", "AbortError");
     const detail = abort.signal.aborted
       ? `The server did not respond within ${timeoutMs / 1000} s.`
       : "The server did not respond. Check that it is running.";
@@ -60,6 +70,7 @@ export async function send(request: Request, options: SendOptions = {}): Promise
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", aborted);
+    leaving.removeEventListener("abort", aborted);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { hub, type StreamState } from "../stream";
-import { Button, Icon, type IconName, Key } from "../ui";
+import { Button, Icon, type IconName, Key, StaleBanner } from "../ui";
 import { href } from "./base-path";
 import { Overlays, openPalette } from "./overlays";
 import { location } from "./router";
@@ -9,6 +9,7 @@ import { SECTIONS } from "./sections";
 import { setTheme, type Theme, theme } from "./theme";
 
 const STREAM_TEXT: Record<StreamState, [string, string]> = {
+  idle: ["Not live", "Nothing on this page changes."],
   connecting: ["Connecting", "Opening the live stream."],
   live: ["Live", "This page updates as things change."],
   stale: ["Disconnected, retrying", "Cannot reach the server. The page may be out of date."],
@@ -48,6 +49,7 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
   const [menu, setMenu] = useState(false);
   const at = location.value;
   useEffect(() => setMenu(false), [at]);
+  useEffect(() => hub.attend(), []);
   const section = SECTIONS.filter(
     (one) => path === one.path || path.startsWith(`${one.path}/`),
   ).pop();
@@ -123,6 +125,7 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
         </p>
       </nav>
       <main id="main" tabIndex={-1} data-stale={hub.state.value === "stale" || undefined}>
+        {hub.state.value === "stale" && <StaleBanner since={hub.lastLive.peek()} />}
         {children}
       </main>
       <Overlays />

@@ -7,6 +7,7 @@ import {
   type ExecutionEvent,
   type ExecutionSummary,
   type ExecutionView,
+  isStatus,
   isTerminal,
   type Steps,
 } from "../api/types";
@@ -50,7 +51,8 @@ export function useExecution(id: string): ExecutionData {
     async (signal) => (await api.summary(id, { signal })).summary,
   );
   const [progress, setProgress] = useState<ProgressView | null>(null);
-  const states = useChildren(id, steps.data?.children ?? []);
+  const live = view.data !== null && !isTerminal(view.data.status);
+  const states = useChildren(id, steps.data?.children ?? [], live);
 
   const onEvent = useCallback(
     (event: ExecutionEvent): void => {
@@ -79,16 +81,16 @@ export function useExecution(id: string): ExecutionData {
     [view.reload, steps.reload, artifacts.reload, summary.reload],
   );
 
+  // An execution that has ended never changes, so its page needs no stream.
+  const mayChange = view.data === null || live;
   // The events of the log do not include attempts.
-  useEffect(
-    () =>
-      hub.onExecutions((list, more) => {
-        if (more || list.some((one) => one.execution_id === id)) view.reload();
-      }),
-    [id, view.reload],
-  );
+  useEffect(() => {
+    if (!mayChange) return undefined;
+    return hub.onExecutions((list, more) => {
+      if (more || list.some((one) => one.execution_id === id)) view.reload();
+    });
+  }, [id, mayChange, view.reload]);
 
-  const live = view.data !== null && !isTerminal(view.data.status);
   const wasLive = useRef(live);
   useEffect(() => {
     // The last events may have arrived after the last request.
@@ -99,14 +101,24 @@ export function useExecution(id: string): ExecutionData {
   return { view, steps, artifacts, summary, states, progress, live, onEvent };
 }
 
+function isEnded(status: string): boolean {
+  return isStatus(status) && isTerminal(status);
+}
+
 function stateOf(summary: ExecutionSummary): ChildState {
   const { status, accepted_at, started_at, finished_at, attempts } = summary;
   return { status, accepted_at, started_at, finished_at, attempts };
 }
 
 /** Loads the times of the children, and takes their changes from the stream. */
-function useChildren(id: string, children: readonly ChildLink[]): ReadonlyMap<string, ChildState> {
+function useChildren(
+  id: string,
+  children: readonly ChildLink[],
+  live: boolean,
+): ReadonlyMap<string, ChildState> {
   const [states, setStates] = useState<ReadonlyMap<string, ChildState>>(new Map());
+  // A parent does not have to wait for its children.
+  const mayChange = live || [...states.values()].some(({ status }) => !isEnded(status));
   const wanted = useMemo(() => children.map((child) => child.execution_id).join(), [children]);
   useEffect(() => {
     if (wanted === "") return;
@@ -137,13 +149,15 @@ function useChildren(id: string, children: readonly ChildLink[]): ReadonlyMap<st
     // Children that cannot be loaded are shown without times until the next change.
     const reload = (): void => void load().catch(() => undefined);
     reload();
-    const leave = hub.onExecutions((list, more) => (more ? reload() : take(list)));
+    const leave = mayChange
+      ? hub.onExecutions((list, more) => (more ? reload() : take(list)))
+      : () => undefined;
     const leaveResync = hub.onResync(reload);
     return () => {
       request.abort();
       leave();
       leaveResync();
     };
-  }, [id, wanted]);
+  }, [id, wanted, mayChange]);
   return states;
 }

@@ -1,25 +1,11 @@
-// The event stream of a tab. Browsers allow six connections per host, so all parts of a page share
-// one. Each subscribes to topics and logs, and the hub reconnects with the positions of its logs
-// when the subscriptions change or the connection is lost.
+// The event stream of a page. All parts of a page subscribe here to topics and logs, and all pages
+// of a browser share one connection to the server: see `links.ts` and `broker.ts`.
 import { signal } from "@preact/signals";
-import { createParser } from "eventsource-parser";
-import { queryText } from "../api/client";
 import { serverClock } from "../api/clock";
 import type { ExecutionEvent, ExecutionSummary, LogLine, StreamMessage } from "../api/types";
 import { serverUrl } from "../app/base-path";
-
-/**
- * The state of the stream: `stale` after the connection was lost, when the page may be out of date,
- * and `closed` if the server refuses the stream, which is requested again from time to time.
- */
-export type StreamState = "connecting" | "live" | "stale" | "closed";
-
-export interface ServerInfo {
-  version: string;
-  instance: string;
-}
-
-export type Topic = "executions" | "workers" | "queues" | "catalogue";
+import { type Link, type LinkListener, ways } from "./links";
+import type { FromBroker, ServerInfo, StreamState, ToBroker, Topic } from "./messages";
 
 export interface LogFollower {
   /** Takes new lines, in order and each once. */
@@ -28,23 +14,16 @@ export interface LogFollower {
   event(event: ExecutionEvent): void;
 }
 
-/** The number of logs that one stream follows. */
-export const LOGS_MAX = 8;
-
 const timing = {
-  /** The time that changes of subscriptions are gathered into one connection. */
-  settleMs: 30,
-  /** The longest silence: heartbeats arrive every 15 s, and two may be late. */
-  silenceMs: 40_000,
-  firstRetryMs: 500,
-  lastRetryMs: 15_000,
-  closedRetryMs: 30_000,
-  /** The time after which a connection counts as stable, which resets the delay of retries. */
-  goodMs: 5_000,
+  /** The time that changes of subscriptions are gathered into one message. */
+  settleMs: 10,
+  /** The time after which a hidden page leaves the stream: a glance at another tab is shorter. */
+  hiddenMs: 2_000,
+  /** The interval at which the page shows the broker that it is still there. */
+  aliveMs: 10_000,
+  /** The interval at which an offline page looks for the server. */
+  probeMs: 3_000,
 };
-
-/** The longest message; a longer one ends the connection. */
-const MESSAGE_CHARS_MAX = 64 * 1024 * 1024;
 
 interface Follow {
   after: number;
@@ -52,12 +31,15 @@ interface Follow {
 }
 
 export class StreamHub {
-  readonly state = signal<StreamState>("connecting");
+  readonly state = signal<StreamState>("idle");
   readonly server = signal<ServerInfo | null>(null);
+  /** The browser's time at which the connection was lost. */
+  readonly lastLive = signal<number | null>(null);
   /** True once the server has another version than the one that served this page. */
   readonly outdated = signal(false);
 
   private readonly topics = new Map<Topic, number>();
+  private attending = 0;
   private readonly logs = new Map<string, Follow>();
   private readonly executionListeners = new Set<
     (list: ExecutionSummary[], more: boolean) => void
@@ -65,28 +47,43 @@ export class StreamHub {
   private readonly changeListeners = new Map<Topic, Set<() => void>>();
   private readonly resyncListeners = new Set<() => void>();
 
-  private connection: AbortController | null = null;
-  private connectedTo = "";
-  private timer: ReturnType<typeof setTimeout> | null = null;
-  private failures = 0;
-  private wasLive = false;
-  private missed = false;
+  private link: Link | null = null;
+  private way = 0;
+  /** True once the broker of the link has answered. */
+  private answered = false;
+  private awaiting = false;
+  private alive: ReturnType<typeof setInterval> | null = null;
+  private settling: ReturnType<typeof setTimeout> | null = null;
+  private hiding: ReturnType<typeof setTimeout> | null = null;
+  private probing: ReturnType<typeof setInterval> | null = null;
   private running = false;
+  /** The state of the connection, which an offline page does not show. */
+  private connection: StreamState = "idle";
+  private offline = false;
+  private wasLive = false;
+  /** True if events may have been missed since the page was live. */
+  private missed = false;
 
   start(): void {
     this.running = true;
-    window.addEventListener("online", this.retryNow);
-    document.addEventListener("visibilitychange", this.retryNow);
-    this.schedule(timing.settleMs);
+    document.addEventListener("visibilitychange", this.visibilityChanged);
+    window.addEventListener("pagehide", this.leave);
+    window.addEventListener("pageshow", this.changed);
+    window.addEventListener("online", this.online);
+    window.addEventListener("offline", this.probe);
+    this.changed();
   }
 
   stop(): void {
     this.running = false;
-    window.removeEventListener("online", this.retryNow);
-    document.removeEventListener("visibilitychange", this.retryNow);
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.connection?.abort();
-    this.connection = null;
+    document.removeEventListener("visibilitychange", this.visibilityChanged);
+    window.removeEventListener("pagehide", this.leave);
+    window.removeEventListener("pageshow", this.changed);
+    window.removeEventListener("online", this.online);
+    window.removeEventListener("offline", this.probe);
+    if (this.probing !== null) clearInterval(this.probing);
+    this.probing = null;
+    this.leave();
   }
 
   /** Listens for changed executions. `more` is true if some were omitted: lists must reload. */
@@ -117,25 +114,32 @@ export class StreamHub {
     return () => this.resyncListeners.delete(listener);
   }
 
+  /** Shows the state of the server, with a connection as long as other pages can share it. */
+  attend(): () => void {
+    this.attending += 1;
+    this.changed();
+    return () => {
+      this.attending -= 1;
+      this.changed();
+    };
+  }
+
   /** Follows the log of an execution after a line. Several followers may share a log. */
   followLog(id: string, after: number, follower: LogFollower): () => void {
     let follow = this.logs.get(id);
     if (follow === undefined) {
       follow = { after, followers: new Set() };
       this.logs.set(id, follow);
-    } else if (after < follow.after) {
-      // The new follower is behind: the others receive lines again, which `lines` drops by number.
-      follow.after = after;
-      this.connectedTo = "";
+    } else {
+      // A new follower may be behind: the others receive lines again, which `lines` drops by number.
+      follow.after = Math.min(follow.after, after);
     }
-    const own = { ...follower, last: after };
+    let last = after;
     const filtered: LogFollower = {
       lines: (lines) => {
-        const fresh = lines.filter((line) => line.seq > own.last);
-        const last = fresh[fresh.length - 1];
-        if (last === undefined) return;
-        own.last = last.seq;
-        follower.lines(fresh);
+        const fresh = lines.filter((line) => line.seq > last);
+        last = fresh[fresh.length - 1]?.seq ?? last;
+        if (fresh.length > 0) follower.lines(fresh);
       },
       event: (event) => follower.event(event),
     };
@@ -158,120 +162,184 @@ export class StreamHub {
     };
   }
 
-  /** Returns the subscriptions as a text to compare, without the positions of logs. */
-  private wanted(): string {
-    const topics = [...this.topics].filter(([, users]) => users > 0).map(([topic]) => topic);
-    return [...topics.sort(), ...[...this.logs.keys()].slice(0, LOGS_MAX)].join();
-  }
-
-  private changed(): void {
-    if (this.running && this.failures === 0) this.schedule(timing.settleMs, true);
-  }
-
-  private readonly retryNow = (): void => {
-    if (
-      document.visibilityState === "visible" &&
-      this.state.peek() !== "live" &&
-      this.connection === null
-    )
-      this.schedule(0);
+  private readonly changed = (): void => {
+    if (!this.running) return;
+    this.settling ??= setTimeout(() => {
+      this.settling = null;
+      this.subscribe();
+    }, timing.settleMs);
   };
 
-  private schedule(delay: number, onlyIfChanged = false): void {
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.timer = null;
-      if (onlyIfChanged && this.connection !== null && this.wanted() === this.connectedTo) return;
-      void this.connect();
-    }, delay);
-  }
-
-  private address(): string {
-    const logs = [...this.logs].slice(0, LOGS_MAX).map(([id, { after }]) => `${id}:${after}`);
-    const on = (topic: Topic): true | null => ((this.topics.get(topic) ?? 0) > 0 ? true : null);
-    // The server refuses a stream without topics, and the header shows the state of the stream.
-    const catalogue = true;
-    return (
-      `${serverUrl()}/api/stream` +
-      queryText({
-        executions: on("executions"),
-        workers: on("workers"),
-        queues: on("queues"),
-        catalogue,
-        log: logs.length === 0 ? null : logs.join(),
-      })
-    );
-  }
-
-  private async connect(): Promise<void> {
-    this.connection?.abort();
-    const connection = new AbortController();
-    this.connection = connection;
-    this.connectedTo = this.wanted();
-    let began = Infinity;
-    let silence: ReturnType<typeof setTimeout> | undefined;
-    const resetSilence = (): void => {
-      clearTimeout(silence);
-      silence = setTimeout(() => connection.abort(), timing.silenceMs);
+  /** Sends the subscriptions of the page, or leaves the stream without any. */
+  private subscribe(): void {
+    if (!this.running) return;
+    const topics = [...this.topics].filter(([, users]) => users > 0).map(([topic]) => topic);
+    const wanted: ToBroker = {
+      type: "want",
+      server: serverUrl(),
+      topics: topics.sort(),
+      logs: [...this.logs].map(([id, { after }]) => [id, after]),
+      attend: this.attending > 0,
     };
-    let refused = false;
-    try {
-      resetSilence();
-      const sent = Date.now();
-      const response = await fetch(this.address(), {
-        headers: { Accept: "text/event-stream" },
-        cache: "no-store",
-        signal: connection.signal,
-      });
-      serverClock.observe(response.headers.get("date"), sent, Date.now());
-      if (!response.ok || response.body === null) {
-        refused = response.status >= 400 && response.status < 500 && response.status !== 429;
-        throw new Error(`the stream was refused: ${response.status}`);
-      }
-      began = Date.now();
-      await this.read(response.body, resetSilence);
-    } catch {
-      // Every failure is retried below.
-    } finally {
-      clearTimeout(silence);
+    const isNothing = topics.length === 0 && this.logs.size === 0 && !wanted.attend;
+    if (isNothing || document.visibilityState === "hidden") {
+      if (isNothing) this.leave();
+      else this.visibilityChanged();
+      if (isNothing) this.setConnection("idle");
+      return;
     }
-    // A newer connection has replaced this one.
-    if (this.connection !== connection || !this.running) return;
-    this.connection = null;
-    this.missed = this.wasLive;
-    if (Date.now() - began >= timing.goodMs) this.failures = 0;
-    this.failures += 1;
-    this.state.value = refused ? "closed" : "stale";
-    const longest = refused
-      ? timing.closedRetryMs
-      : Math.min(timing.firstRetryMs * 2 ** (this.failures - 1), timing.lastRetryMs);
-    // Jitter, so that not all browsers reconnect to a restarted coordinator at the same moment.
-    this.schedule(longest * (0.5 + Math.random() / 2));
+    this.link ??= this.open();
+    this.link.post(wanted);
   }
 
-  private async read(body: ReadableStream<Uint8Array>, resetSilence: () => void): Promise<void> {
-    const reader = body.getReader();
-    const decoder = new TextDecoder();
-    const parser = createParser({
-      maxBufferSize: MESSAGE_CHARS_MAX,
-      onEvent: ({ data }) => this.message(JSON.parse(data) as StreamMessage),
-      onError: (error) => {
-        if (error.type === "max-buffer-size-exceeded") throw error;
+  private open(): Link {
+    const all = ways();
+    const openWay = all[Math.min(this.way, all.length - 1)] ?? all[0];
+    if (openWay === undefined) throw new Error("there is no way to the broker");
+    const current = (): boolean => this.link === link;
+    let link: Link | null = null;
+    const fail = (): void => {
+      if (!current()) return;
+      this.leave();
+      this.way += 1;
+      this.changed();
+    };
+    const again = (): void => {
+      if (!current()) return;
+      this.leave();
+      this.changed();
+    };
+    const listener: LinkListener = {
+      receive: (message) => {
+        if (current()) this.receive(message);
       },
-    });
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      resetSilence();
-      parser.feed(decoder.decode(value, { stream: true }));
+      renewed: () => {
+        this.missed = this.wasLive;
+        this.changed();
+      },
+      lost: again,
+      failed: fail,
+    };
+    [this.answered, this.awaiting] = [false, false];
+    if (this.connection === "idle") this.setConnection("connecting");
+    try {
+      link = openWay(listener);
+    } catch {
+      // The browser denies this way, as for frames whose storage is blocked.
+      this.way += 1;
+      return this.open();
+    }
+    this.alive = setInterval(() => {
+      if (this.awaiting) {
+        if (this.answered) again();
+        else fail();
+        return;
+      }
+      this.awaiting = true;
+      link?.post({ type: "alive" });
+    }, timing.aliveMs);
+    return link;
+  }
+
+  /** Leaves the stream until the next change of the page. */
+  private readonly leave = (): void => {
+    for (const timer of [this.settling, this.hiding]) if (timer !== null) clearTimeout(timer);
+    [this.settling, this.hiding] = [null, null];
+    if (this.alive !== null) clearInterval(this.alive);
+    this.alive = null;
+    const { link } = this;
+    this.link = null;
+    if (link === null) return;
+    link.close();
+    this.missed = this.wasLive;
+  };
+
+  private readonly visibilityChanged = (): void => {
+    if (document.visibilityState === "hidden") {
+      this.hiding ??= setTimeout(this.leave, timing.hiddenMs);
+      return;
+    }
+    if (this.hiding !== null) clearTimeout(this.hiding);
+    this.hiding = null;
+    this.changed();
+    this.link?.post({ type: "retry" });
+  };
+
+  private readonly online = (): void => {
+    this.link?.post({ type: "retry" });
+    if (this.offline) this.probe();
+  };
+
+  /** Asks for the server: the page has lost the network, but a server on this machine stays. */
+  private readonly probe = (): void => {
+    this.probing ??= setInterval(this.probe, timing.probeMs);
+    const request = new AbortController();
+    const timer = setTimeout(() => request.abort(), timing.probeMs - 100);
+    fetch(`${serverUrl()}/health`, { cache: "no-store", signal: request.signal })
+      .then(
+        () => this.setOffline(false),
+        () => this.setOffline(true),
+      )
+      .finally(() => clearTimeout(timer));
+  };
+
+  private setOffline(offline: boolean): void {
+    if (!this.running) return;
+    if (!offline && this.probing !== null) {
+      clearInterval(this.probing);
+      this.probing = null;
+    }
+    if (this.offline === offline) return;
+    this.offline = offline;
+    if (offline) this.missed = this.wasLive;
+    this.setConnection(this.connection);
+    this.resync();
+  }
+
+  private setConnection(state: StreamState): void {
+    this.connection = state;
+    if (this.state.peek() === "live") this.lastLive.value = Date.now();
+    this.state.value = this.offline && state !== "idle" ? "stale" : state;
+    if (this.state.peek() === "live") this.wasLive = true;
+  }
+
+  /** Lets the page load again what it may have missed, once it is live. */
+  private resync(): void {
+    if (!this.missed || this.state.peek() !== "live") return;
+    this.missed = false;
+    for (const listener of [...this.resyncListeners]) listener();
+  }
+
+  private receive(message: FromBroker): void {
+    [this.answered, this.awaiting] = [true, false];
+    switch (message.type) {
+      case "state": {
+        const { server } = message;
+        const before = this.server.peek();
+        if (message.state === "live" && server !== null) {
+          if (before !== null && before.version !== server.version) this.outdated.value = true;
+          this.server.value = server;
+        }
+        if (message.missed && this.wasLive) this.missed = true;
+        this.setConnection(message.state);
+        this.resync();
+        return;
+      }
+      case "clock":
+        serverClock.observe(message.date, message.sent, message.received);
+        return;
+      case "unknown":
+        this.missed = this.wasLive;
+        this.changed();
+        return;
+      case "message":
+        this.message(message.message);
+        return;
     }
   }
 
   private message(message: StreamMessage): void {
     switch (message.type) {
-      case "connected":
-        this.connected(message.server ?? null);
-        return;
       case "executions":
         for (const listener of [...this.executionListeners])
           listener(message.executions, message.more === true);
@@ -290,31 +358,15 @@ export class StreamHub {
         return;
       }
       case "missing":
+      case "event": {
+        const event: ExecutionEvent = message.type === "event" ? message.event : message;
         for (const follower of [...(this.logs.get(message.execution_id)?.followers ?? [])])
-          follower.event({ type: "missing" });
+          follower.event(event);
         return;
-      case "event":
-        for (const follower of [...(this.logs.get(message.execution_id)?.followers ?? [])])
-          follower.event(message.event);
-        return;
+      }
     }
-  }
-
-  private connected(server: ServerInfo | null): void {
-    this.failures = 0;
-    const before = this.server.peek();
-    if (server !== null) {
-      if (before !== null && before.version !== server.version) this.outdated.value = true;
-      this.server.value = server;
-    }
-    this.state.value = "live";
-    if (this.missed) for (const listener of [...this.resyncListeners]) listener();
-    this.missed = false;
-    this.wasLive = true;
-    // Subscriptions may have changed while this connection was opened.
-    this.changed();
   }
 }
 
-/** The hub of this tab. */
+/** The hub of this page. */
 export const hub = new StreamHub();

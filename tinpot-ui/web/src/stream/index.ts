@@ -1,4 +1,5 @@
 export type { Resource } from "./hooks";
 export { isOutage, useResource, useResync } from "./hooks";
-export type { LogFollower, ServerInfo, StreamState, Topic } from "./hub";
-export { hub, LOGS_MAX, StreamHub } from "./hub";
+export type { LogFollower } from "./hub";
+export { hub, StreamHub } from "./hub";
+export type { ServerInfo, StreamState, Topic } from "./messages";
