@@ -102,6 +102,59 @@ def failing():
 
 
 @action(group="Runs")
+def failing_deeply(depth: int = 4):
+    """Fails below many different functions, after many lines."""
+    for number in range(1, 401):
+        print(f"line {number}")
+    calls = [lambda rest: rest[0](rest[1:]) for _ in range(depth)]
+
+    def first(rest):
+        second(rest)
+
+    def second(rest):
+        third(rest)
+
+    def third(rest):
+        rest[0](rest[1:])
+
+    def bottom(rest):
+        raise ValueError("at the bottom")
+
+    first([*calls, bottom])
+
+
+@action(group="Runs", retries=1, retry_delay=0)
+def failing_twice():
+    """Fails in each of two attempts."""
+    print("trying")
+    raise ValueError("again")
+
+
+@action(group="Runs", timeout=0.5)
+def too_slow():
+    """Exceeds its limit."""
+    time.sleep(60)
+
+
+@action(group="Logs")
+def stepped(ctx: Context):
+    """Has a long step between others."""
+    print("before")
+    for name, lines in (("first", 2_000), ("last", 40)):
+        with ctx.step(name):
+            for number in range(1, lines + 1):
+                print(f"{name} {number}")
+    print("after")
+
+
+@action(group="Logs")
+def with_links():
+    """Writes web addresses."""
+    print("see https://example.org/a_(b), (or https://example.org/c).")
+    print("javascript:alert(1)")
+
+
+@action(group="Runs")
 def stubborn(seconds: float = 60):
     """Ignores cancellation."""
     ends = time.monotonic() + seconds

@@ -88,7 +88,14 @@ export type ExecutionSummary = Shapes["ExecutionSummary"] & {
 };
 export type OutcomeView = Shapes["Outcome"];
 export type AttemptView = Shapes["AttemptView"];
-export type ExecutionView = Shapes["ExecutionView"];
+export type ExecutionView = Shapes["ExecutionView"] & {
+  /** The requester of the cancellation. */
+  cancelled_by?: string | null;
+  /** If true, it did not end when it was asked to, and was killed. */
+  killed?: boolean;
+  /** The time limit in force when it timed out. */
+  timeout_ms?: number | null;
+};
 export type Submitted = Shapes["Submitted"];
 
 export type LoadError = Shapes["Problem"];

@@ -8,6 +8,7 @@ import { NotFoundPage } from "../pages/not-found";
 import { OverviewPage } from "../pages/overview";
 import { QueuesPage } from "../pages/queues";
 import { WorkersPage } from "../pages/workers";
+import { WatchPage } from "../watch";
 import { Layout } from "./layout";
 import { location, match } from "./router";
 
@@ -19,6 +20,7 @@ const PAGES: readonly [string, Page][] = [
   ["/actions/:name", ({ name = "" }) => <ActionPage key={name} name={name} />],
   ["/executions", () => <HistoryPage />],
   ["/executions/:id", ({ id = "" }) => <ExecutionPage key={id} id={id} />],
+  ["/watch", () => <WatchPage />],
   ["/workers", () => <WorkersPage />],
   ["/queues", () => <QueuesPage />],
 ];

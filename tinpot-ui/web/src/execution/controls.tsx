@@ -6,19 +6,28 @@ import { href } from "../app/base-path";
 import { navigate } from "../app/router";
 import { Button, Confirm } from "../ui";
 
+interface ControlsProps {
+  view: ExecutionView;
+  changed: () => void;
+  /** If true, only the buttons that do not lead to other pages are shown. */
+  brief?: boolean;
+}
+
 /** The buttons of an execution: cancel it while it runs, or run it again. */
-export function Controls({ view, changed }: { view: ExecutionView; changed: () => void }) {
+export function Controls({ view, changed, brief = false }: ControlsProps) {
   const ended = isTerminal(view.status);
   return (
     <>
       {!ended && <Cancel view={view} changed={changed} />}
-      {ended && <Rerun id={view.execution_id} />}
-      <a
-        class="button"
-        href={`${href(`/actions/${encodeURIComponent(view.action_name)}`)}?from=${encodeURIComponent(view.execution_id)}`}
-      >
-        Edit and run…
-      </a>
+      {ended && !brief && <Rerun id={view.execution_id} />}
+      {!brief && (
+        <a
+          class="button"
+          href={`${href(`/actions/${encodeURIComponent(view.action_name)}`)}?from=${encodeURIComponent(view.execution_id)}`}
+        >
+          Edit and run…
+        </a>
+      )}
     </>
   );
 }

@@ -1,32 +1,31 @@
-import { useMemo } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { serverClock } from "../api/clock";
 import { ApiError } from "../api/transport";
-import type { ExecutionView } from "../api/types";
+import { type ExecutionView, FAILURES } from "../api/types";
 import { href } from "../app/base-path";
 import { location, setQuery } from "../app/router";
 import { useTitle } from "../app/use-title";
-import { LogViewer } from "../log";
+import { type LogHandle, LogViewer } from "../log";
 import {
   ActionLink,
   count,
-  Duration,
   Empty,
   ErrorBox,
-  ExecutionLink,
   Loading,
   PageHead,
   StatusBadge,
   statusText,
   Tabs,
-  Time,
   useTick,
 } from "../ui";
-import { CopyButton } from "./call-snippets";
 import { Controls } from "./controls";
-import { Attempts, CallPanel, Failure, ResultPanel, Section } from "./panels";
+import { Breadcrumb, Facts, ParameterChips, ProgressBar } from "./header";
+import { Attempts, CallPanel, ResultPanel, Section } from "./panels";
+import { EndNote, Failure, QueuedCard } from "./state-notes";
 import { timeline } from "./timeline";
 import { Timeline } from "./timeline-view";
-import { type ExecutionData, type ProgressView, useExecution } from "./use-execution";
+import { type ExecutionData, useExecution } from "./use-execution";
+import { useLogSteps } from "./use-log-steps";
 import "./execution.css";
 
 type Tab = "log" | "result" | "timeline" | "call";
@@ -52,8 +51,26 @@ export function Execution({ id, controls }: { id: string; controls: boolean }) {
       <ErrorBox error={data.view.error} retry={data.view.reload} />
     );
   }
+  return <Loaded id={id} view={view} data={data} controls={controls} />;
+}
+
+interface LoadedProps {
+  id: string;
+  view: ExecutionView;
+  data: ExecutionData;
+  controls: boolean;
+}
+
+function Loaded({ id, view, data, controls }: LoadedProps) {
+  const log = useRef<LogHandle>(null);
+  const tab = tabOf(location.value.query.get("tab"));
+  const inLog = (act: (handle: LogHandle) => void) => (): void => {
+    setQuery({ tab: null });
+    if (log.current !== null) act(log.current);
+  };
   return (
-    <div class="execution" data-tab={tabOf(location.value.query.get("tab"))}>
+    <div class="execution" data-tab={tab}>
+      <Breadcrumb view={view} links={controls} />
       <PageHead
         title={
           <>
@@ -63,19 +80,18 @@ export function Execution({ id, controls }: { id: string; controls: boolean }) {
             <StatusBadge status={view.status} />
           </>
         }
-        sub={
-          <span class="execution-id">
-            <code>{id}</code>
-            {controls && <CopyButton text={() => id} label="Copy the ID" />}
-          </span>
-        }
       >
         {controls && <Controls view={view} changed={data.view.reload} />}
       </PageHead>
+      <ParameterChips view={view} />
       <Facts view={view} links={controls} />
       {data.live && data.progress !== null && <ProgressBar progress={data.progress} />}
-      <Failure view={view} />
-      <Panels id={id} view={view} data={data} controls={controls} />
+      <EndNote view={view} />
+      <Failure
+        view={view}
+        onLastLine={tab === "log" ? inLog((handle) => handle.toEnd()) : undefined}
+      />
+      <Panels id={id} view={view} data={data} controls={controls} log={log} />
     </div>
   );
 }
@@ -107,113 +123,19 @@ function Missing({ id, controls }: { id: string; controls: boolean }) {
   );
 }
 
-function Facts({ view, links }: { view: ExecutionView; links: boolean }) {
-  const last = view.attempts[view.attempts.length - 1];
-  return (
-    <dl class="execution-facts stale-dim">
-      <div>
-        <dt>Duration</dt>
-        <dd>
-          {view.started_at === null ? (
-            <span class="faint">Not started</span>
-          ) : (
-            <Duration from={view.started_at} to={view.finished_at} />
-          )}
-        </dd>
-      </div>
-      <div>
-        <dt>{view.started_at === null ? "Accepted" : "Started"}</dt>
-        <dd>
-          <Time at={view.started_at ?? view.accepted_at} />
-        </dd>
-      </div>
-      {view.started_at !== null && (
-        <div>
-          <dt>Queued for</dt>
-          <dd>
-            <Duration from={view.accepted_at} to={view.started_at} />
-          </dd>
-        </div>
-      )}
-      {typeof view.requested_by === "string" && (
-        <div>
-          <dt>Requested by</dt>
-          <dd>{view.requested_by}</dd>
-        </div>
-      )}
-      {last !== undefined && (
-        <div>
-          <dt>Worker</dt>
-          <dd class="mono">{last.worker}</dd>
-        </div>
-      )}
-      <div>
-        <dt>Queue</dt>
-        <dd>{view.queue}</dd>
-      </div>
-      {(view.retries > 0 || view.attempts.length > 1) && (
-        <div>
-          <dt>Attempts</dt>
-          <dd>
-            {view.attempts.length} of up to {view.retries + 1}
-          </dd>
-        </div>
-      )}
-      {view.status === "queued" && view.not_before !== null && (
-        <div>
-          <dt>Start after</dt>
-          <dd>
-            <Time at={view.not_before} />
-          </dd>
-        </div>
-      )}
-      {view.parent !== null && (
-        <div>
-          <dt>Parent</dt>
-          <dd>
-            {links ? (
-              <ExecutionLink id={view.parent.execution_id} />
-            ) : (
-              <code>{view.parent.execution_id}</code>
-            )}
-          </dd>
-        </div>
-      )}
-    </dl>
-  );
-}
-
-function ProgressBar({ progress }: { progress: ProgressView }) {
-  const { done, total, message } = progress;
-  const known = typeof total === "number" && total > 0;
-  const percent = known ? Math.min(100, Math.max(0, (done / total) * 100)) : 0;
-  return (
-    <div class="progress-line">
-      <progress aria-label="Progress" {...(known ? { value: percent, max: 100 } : {})} />
-      <span>
-        {known ? `${Math.floor(percent)} %` : done.toLocaleString("en")}
-        {message !== undefined && message !== "" && ` · ${message}`}
-      </span>
-    </div>
-  );
-}
-
 function Panels({
   id,
   view,
   data,
   controls,
-}: {
-  id: string;
-  view: ExecutionView;
-  data: ExecutionData;
-  controls: boolean;
-}) {
+  log,
+}: LoadedProps & { log: { current: LogHandle | null } }) {
   const tab = tabOf(location.value.query.get("tab"));
-  const steps = useMemo(
-    () => new Map((data.steps.data?.spans ?? []).map((step) => [step.id, step])),
-    [data.steps.data],
-  );
+  const steps = useLogSteps(view, data);
+  const toStep = (step: string, at: string): void => {
+    setQuery({ tab: null });
+    log.current?.toStep(step, at);
+  };
   const artifacts = data.artifacts.data ?? [];
   const summary = data.summary.data;
   const children = data.steps.data?.children.length ?? 0;
@@ -225,7 +147,8 @@ function Panels({
     },
     {
       id: "timeline",
-      title: steps.size + children > 0 ? `Timeline (${steps.size + children})` : "Timeline",
+      title:
+        steps.steps.size + children > 0 ? `Timeline (${steps.steps.size + children})` : "Timeline",
     },
     { id: "call", title: "Parameters" },
   ];
@@ -245,16 +168,22 @@ function Panels({
           live={data.live}
           startedAt={view.started_at}
           steps={steps}
+          fromEnd={FAILURES.includes(view.status)}
+          handle={log}
+          placeholder={view.status === "queued" ? <QueuedCard view={view} /> : undefined}
           onEvent={data.onEvent}
         />
-        {steps.size > 0 && (
+        {steps.steps.size > 0 && (
           <aside class="execution-steps" aria-label="Steps">
-            <LiveTimeline view={view} data={data} links={controls} />
+            <h2>Steps</h2>
+            <LiveTimeline view={view} data={data} links={controls} onStep={toStep} />
           </aside>
         )}
       </div>
       {tab === "result" && <ResultPanel view={view} summary={summary} artifacts={artifacts} />}
-      {tab === "timeline" && <TimelinePanel view={view} data={data} links={controls} />}
+      {tab === "timeline" && (
+        <TimelinePanel view={view} data={data} links={controls} onStep={toStep} />
+      )}
       {tab === "call" && <CallPanel view={view} controls={controls} />}
     </>
   );
@@ -264,12 +193,13 @@ interface TimelineProps {
   view: ExecutionView;
   data: ExecutionData;
   links: boolean;
+  onStep: (step: string, at: string) => void;
 }
 
 /** The timeline, which grows while the execution runs. */
-function LiveTimeline({ view, data, links }: TimelineProps) {
+function LiveTimeline({ view, data, links, onStep }: TimelineProps) {
   useTick(data.live);
-  return <Timeline {...layOut(view, data)} links={links} />;
+  return <Timeline {...layOut(view, data)} links={links} onStep={onStep} />;
 }
 
 function layOut(view: ExecutionView, data: ExecutionData) {
@@ -290,11 +220,11 @@ function layOut(view: ExecutionView, data: ExecutionData) {
   });
 }
 
-function TimelinePanel({ view, data, links }: TimelineProps) {
+function TimelinePanel({ view, data, links, onStep }: TimelineProps) {
   return (
     <div class="sections">
       <Section title="Timeline">
-        <LiveTimeline view={view} data={data} links={links} />
+        <LiveTimeline view={view} data={data} links={links} onStep={onStep} />
       </Section>
       {view.attempts.length > 0 && (
         <Section title="Attempts">

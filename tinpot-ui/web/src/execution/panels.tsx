@@ -195,6 +195,12 @@ export function Attempts({ view }: { view: ExecutionView }) {
                 {attempt.outcome?.error !== undefined && (
                   <div class="attempt-error">{attempt.outcome.error}</div>
                 )}
+                {attempt.outcome?.traceback !== undefined && (
+                  <details class="attempt-traceback">
+                    <summary>Traceback</summary>
+                    <pre tabIndex={0}>{attempt.outcome.traceback}</pre>
+                  </details>
+                )}
               </td>
               <td class="mono">{attempt.worker}</td>
               <td>
@@ -208,31 +214,6 @@ export function Attempts({ view }: { view: ExecutionView }) {
           ))}
         </tbody>
       </table>
-    </div>
-  );
-}
-
-/** The error of a failed execution, with its traceback folded. */
-export function Failure({ view }: { view: ExecutionView }) {
-  const { outcome } = view;
-  if (outcome === null || outcome.error === undefined) return null;
-  const { kind, error, traceback } = outcome;
-  // The text usually begins with the kind.
-  const named =
-    kind !== undefined && error.startsWith(`${kind}: `) ? error.slice(kind.length + 2) : error;
-  return (
-    <div class="failure" data-status={view.status} role="group" aria-label="Error">
-      <p>
-        {kind !== undefined && <strong>{kind}: </strong>}
-        {named}
-      </p>
-      {traceback !== undefined && (
-        <details>
-          <summary>Traceback</summary>
-          <CopyButton text={() => traceback} label="Copy the traceback" />
-          <pre tabIndex={0}>{traceback}</pre>
-        </details>
-      )}
     </div>
   );
 }

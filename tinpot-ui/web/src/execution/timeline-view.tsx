@@ -15,10 +15,12 @@ interface TimelineProps {
   seconds: number;
   /** If false, as in a frame of another site, nothing leads to other pages. */
   links: boolean;
+  /** Called to show the lines of an attempt or a step. */
+  onStep: (id: string, startedAt: string) => void;
 }
 
 /** A bar for each attempt, step and child on one time axis. */
-export function Timeline({ bars, left, seconds, links }: TimelineProps) {
+export function Timeline({ bars, left, seconds, links, onStep }: TimelineProps) {
   if (bars.length === 0) return <Empty title="No attempts yet" />;
   return (
     <div class="timeline">
@@ -47,10 +49,20 @@ export function Timeline({ bars, left, seconds, links }: TimelineProps) {
               title={bar.label}
               style={{ paddingLeft: `${bar.depth * 14}px` }}
             >
-              {bar.executionId !== null && links ? (
-                <ExecutionLink id={bar.executionId}>{bar.label}</ExecutionLink>
+              {bar.executionId !== null ? (
+                links ? (
+                  <ExecutionLink id={bar.executionId}>{bar.label}</ExecutionLink>
+                ) : (
+                  bar.label
+                )
               ) : (
-                bar.label
+                <button
+                  type="button"
+                  title={`Show the lines of ${bar.label}`}
+                  onClick={() => onStep(bar.key, bar.startedAt)}
+                >
+                  {bar.label}
+                </button>
               )}
               {bar.attempts > 1 && <small> ×{bar.attempts}</small>}
             </span>

@@ -35,6 +35,7 @@ export interface Bar {
   attempts: number;
   error: string | null;
   executionId: string | null;
+  startedAt: string;
 }
 
 export interface TimelineInput {
@@ -122,6 +123,7 @@ export function timeline(input: TimelineInput): { bars: Bar[]; left: number; sec
       attempts: 1,
       error: null,
       executionId: null,
+      startedAt: attempt.started_at ?? attempt.granted_at,
     });
     visit(`attempt ${attempt.number}`, 1);
   }
@@ -154,6 +156,7 @@ function stepDraft(
     attempts: 1,
     error,
     executionId: null,
+    startedAt: step.started_at,
   };
 }
 
@@ -170,6 +173,7 @@ function childDraft(child: ChildLink, depth: number, input: TimelineInput): Draf
     attempts: state?.attempts ?? 1,
     error: null,
     executionId: child.execution_id,
+    startedAt: state?.started_at ?? state?.accepted_at ?? "",
   };
 }
 

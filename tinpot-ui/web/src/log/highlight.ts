@@ -25,6 +25,25 @@ export function patternOf(query: SearchQuery): RegExp | null {
   }
 }
 
+/** Splits spans at positions of the whole text, which ascend. */
+export function split(spans: readonly Span[], positions: readonly number[]): Span[] {
+  if (positions.length === 0) return [...spans];
+  const pieces: Span[] = [];
+  let [at, next] = [0, 0];
+  for (const span of spans) {
+    let from = 0;
+    while (next < positions.length && (positions[next] as number) < at + span.text.length) {
+      const to = (positions[next] as number) - at;
+      if (to > from) pieces.push({ ...span, text: span.text.slice(from, to) });
+      from = Math.max(from, to);
+      next += 1;
+    }
+    pieces.push({ ...span, text: span.text.slice(from) });
+    at += span.text.length;
+  }
+  return pieces;
+}
+
 /** Splits spans at the ends of matches. */
 export function marked(spans: readonly Span[], pattern: RegExp | null): Piece[] {
   const plain = () => spans.map((span) => ({ ...span, isMatch: false }));

@@ -1,2 +1,3 @@
 export { LOG_KEYS } from "./keys";
-export { LogViewer } from "./viewer";
+export { type AttemptInfo, attemptId, type LogSteps } from "./step-headings";
+export { type LogHandle, LogViewer } from "./viewer";

@@ -29,9 +29,14 @@ const GOING_MS = 1_200;
 /**
  * Handles single keys anywhere on the page, unless the user types text or a dialog is open.
  *
+ * With several logs on a page, they need the focus in one of them.
  * `g` also begins the shortcuts to other pages, so it needs the focus in the log.
  */
-export function useLogKeys(root: { current: HTMLElement | null }, actions: LogActions): void {
+export function useLogKeys(
+  root: { current: HTMLElement | null },
+  isOneOfSeveral: boolean,
+  actions: LogActions,
+): void {
   const latest = useRef(actions);
   latest.current = actions;
   useEffect(() => {
@@ -47,6 +52,7 @@ export function useLogKeys(root: { current: HTMLElement | null }, actions: LogAc
         target?.closest("[role=dialog]")
       )
         return;
+      if (isOneOfSeveral && !element.contains(target)) return;
       if (document.querySelector("[role=dialog]") !== null) return;
       // The letter after a `g` outside the log names a page.
       const going = Date.now() - went < GOING_MS;
@@ -64,7 +70,7 @@ export function useLogKeys(root: { current: HTMLElement | null }, actions: LogAc
     // In the capture phase: inside the log, these keys precede the shortcuts of the page.
     window.addEventListener("keydown", pressed, true);
     return () => window.removeEventListener("keydown", pressed, true);
-  }, [root]);
+  }, [root, isOneOfSeveral]);
 }
 
 function typed(target: Element | null): boolean {

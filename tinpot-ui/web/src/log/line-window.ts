@@ -5,13 +5,14 @@
 // position in the log can only be estimated from a number.
 
 import type { LogLine } from "../api/types";
+import { type HeldLine, lastOf } from "./folds";
 
 /** The bounds of the held lines: many screens each way, and little memory even for long lines. */
 export const LINES_MAX = 4_000;
 export const CHARS_MAX = 16_000_000;
 
 export interface LogWindow {
-  readonly lines: readonly LogLine[];
+  readonly lines: readonly HeldLine[];
   /** If true, there are no lines before. */
   readonly atStart: boolean;
   /** If true, no lines after are known. */
@@ -22,29 +23,52 @@ export interface LogWindow {
 
 export const EMPTY_WINDOW: LogWindow = { lines: [], atStart: false, atEnd: false, chars: 0 };
 
-export function windowOf(lines: readonly LogLine[], atStart: boolean, atEnd: boolean): LogWindow {
+/** Replaces the lines of folded steps. */
+export type Fold = (lines: readonly HeldLine[]) => readonly HeldLine[];
+const unfolded: Fold = (lines) => lines;
+
+export function windowOf(lines: readonly HeldLine[], atStart: boolean, atEnd: boolean): LogWindow {
   return { lines, atStart, atEnd, chars: charsOf(lines) };
 }
 
 /** Appends a page, and drops lines at the start beyond the bound. */
-export function appended(held: LogWindow, lines: readonly LogLine[], atEnd: boolean): LogWindow {
-  const last = held.lines[held.lines.length - 1]?.seq ?? 0;
+export function appended(
+  held: LogWindow,
+  lines: readonly LogLine[],
+  atEnd: boolean,
+  fold = unfolded,
+): LogWindow {
+  const last = lastOf(held.lines[held.lines.length - 1]) ?? 0;
   const fresh = lines.filter((line) => line.seq > last);
   const all = held.lines.concat(fresh);
-  return trimmedStart({
-    lines: all,
-    atStart: held.atStart,
-    atEnd,
-    chars: held.chars + charsOf(fresh),
-  });
+  return trimmedStart(grown(held, all, fresh, fold, held.atStart, atEnd));
+}
+
+function grown(
+  held: LogWindow,
+  all: readonly HeldLine[],
+  fresh: readonly LogLine[],
+  fold: Fold,
+  atStart: boolean,
+  atEnd: boolean,
+): LogWindow {
+  const lines = fold(all);
+  // Counting all characters again would make a fast log slow.
+  const chars = lines === all ? held.chars + charsOf(fresh) : charsOf(lines);
+  return { lines, atStart, atEnd, chars };
 }
 
 /** Prepends a page, and drops lines at the end beyond the bound. */
-export function prepended(held: LogWindow, lines: readonly LogLine[], atStart: boolean): LogWindow {
+export function prepended(
+  held: LogWindow,
+  lines: readonly LogLine[],
+  atStart: boolean,
+  fold = unfolded,
+): LogWindow {
   const first = held.lines[0]?.seq ?? Infinity;
   const fresh = lines.filter((line) => line.seq < first);
-  const all = fresh.concat(held.lines);
-  return trimmedEnd({ lines: all, atStart, atEnd: held.atEnd, chars: held.chars + charsOf(fresh) });
+  const all = [...fresh, ...held.lines];
+  return trimmedEnd(grown(held, all, fresh, fold, atStart, held.atEnd));
 }
 
 function trimmedStart(held: LogWindow): LogWindow {
@@ -85,7 +109,7 @@ export function indexOfSeq(lines: readonly LogLine[], seq: number): number {
 /** Estimates the number of lines before and after the held ones. */
 export function surroundings(held: LogWindow, lastSeq: number): { above: number; below: number } {
   const first = held.lines[0]?.seq;
-  const last = held.lines[held.lines.length - 1]?.seq;
+  const last = lastOf(held.lines[held.lines.length - 1]);
   if (first === undefined || last === undefined) return { above: 0, below: 0 };
   // Assumes the density of the held lines, since filters and steps leave gaps in the numbers.
   const density = held.lines.length / (last - first + 1);

@@ -3,8 +3,12 @@ import type { LogLine } from "../api/types";
 import { href } from "../app/base-path";
 import { memo } from "../ui/memo";
 import { parseAnsi } from "./ansi";
-import { marked, type Piece } from "./highlight";
+import type { HeldLine } from "./folds";
+import { marked, type Piece, split } from "./highlight";
 import { paint } from "./legible-colours";
+import { findLinks } from "./links";
+import { StepHeading } from "./step-heading";
+import type { Heading } from "./step-headings";
 
 /** The characters of a line that are shown at first, added by each click, and shown at most. */
 export const SHOWN_CHARS = 4_000;
@@ -32,7 +36,32 @@ function part(piece: Piece, key: number): JSX.Element | string {
 }
 
 function Text({ text, pattern }: TextProps) {
-  return <>{marked(parseAnsi(text), pattern).map(part)}</>;
+  const spans = parseAnsi(text);
+  const links = findLinks(spans.map((span) => span.text).join(""));
+  if (links.length === 0) return <>{marked(spans, pattern).map(part)}</>;
+  const ends = links.flatMap(({ from, to }) => [from, to]);
+  const pieces = marked(split(spans, ends), pattern);
+  const nodes: (JSX.Element | string)[] = [];
+  let [at, piece] = [0, 0];
+  for (const { from, to, url } of [...links, { from: Infinity, to: Infinity, url: "" }]) {
+    const until = (end: number): (JSX.Element | string)[] => {
+      const found: (JSX.Element | string)[] = [];
+      for (let next = pieces[piece]; next !== undefined && at < end; next = pieces[piece]) {
+        found.push(part(next, piece));
+        at += next.text.length;
+        piece += 1;
+      }
+      return found;
+    };
+    nodes.push(...until(from));
+    if (url !== "")
+      nodes.push(
+        <a key={`link ${from}`} href={url} target="_blank" rel="noopener noreferrer">
+          {until(to)}
+        </a>,
+      );
+  }
+  return <>{nodes}</>;
 }
 
 /** Returns the kind of a line in three letters, so that it does not depend on colour alone. */
@@ -72,9 +101,12 @@ export function timeText(line: LogLine, times: Times, from: number): string {
 }
 
 export interface LogRowProps {
-  line: LogLine;
-  /** The steps around the line if they are shown before it, outermost first. */
-  heading: readonly string[] | null;
+  line: HeldLine;
+  /** The steps that begin before the line, outermost first. */
+  headings: readonly Heading[];
+  /** The number of steps around the line. */
+  depth: number;
+  folds?: ReadonlySet<string>;
   path: string;
   times: Times;
   /** The start of the execution in milliseconds, from which relative times count. */
@@ -86,47 +118,50 @@ export interface LogRowProps {
   plain?: boolean;
   onMore?: (line: LogLine) => void;
   onSelect?: (seq: number, extend: boolean) => void;
+  onFold?: (step: string) => void;
 }
 
 export const LogRow = memo((props: LogRowProps) => {
-  const { line, heading, times, from, pattern, shown, selected, current } = props;
+  const { line, headings, depth, times, from, pattern, shown, selected, current } = props;
   const cut = line.message.length > shown;
   const text = cut ? line.message.slice(0, whole(line.message, shown)) : line.message;
   const tag = tagOf(line);
   return (
     <div class="log-line" data-seq={line.seq}>
-      {heading !== null && (
-        <div class="log-step">
-          <span class="unseen">Step </span>
-          {heading.map((name, at) => (
-            <span key={at}>{name}</span>
-          ))}
+      {headings.map((heading) => (
+        <StepHeading
+          key={heading.id}
+          heading={heading}
+          folded={line.folded?.step === heading.id ? line.folded.count : null}
+          onFold={props.onFold}
+        />
+      ))}
+      {line.folded === undefined && (
+        <div
+          class="log-row"
+          data-level={line.level}
+          data-stream={line.stream}
+          data-selected={selected || undefined}
+          data-current={current || undefined}
+          data-open={shown > SHOWN_CHARS || undefined}
+          data-depth={depth > 0 ? depth : undefined}
+        >
+          <LineNumber {...props} />
+          {times !== "off" && (
+            <time class="log-time" dateTime={line.timestamp} title={line.timestamp}>
+              {timeText(line, times, from)}
+            </time>
+          )}
+          <span class="log-tag" title={TAG_TITLES[tag]}>
+            {tag}
+          </span>
+          <span class="log-text">
+            <Text text={text} pattern={text.length <= SHOWN_STEP ? pattern : null} />
+            {line.fields !== undefined && <Fields fields={line.fields} />}
+            {cut && <More {...props} />}
+          </span>
         </div>
       )}
-      <div
-        class="log-row"
-        data-level={line.level}
-        data-stream={line.stream}
-        data-selected={selected || undefined}
-        data-current={current || undefined}
-        data-open={shown > SHOWN_CHARS || undefined}
-        data-step={line.span !== undefined || undefined}
-      >
-        <LineNumber {...props} />
-        {times !== "off" && (
-          <time class="log-time" dateTime={line.timestamp} title={line.timestamp}>
-            {timeText(line, times, from)}
-          </time>
-        )}
-        <span class="log-tag" title={TAG_TITLES[tag]}>
-          {tag}
-        </span>
-        <span class="log-text">
-          <Text text={text} pattern={text.length <= SHOWN_STEP ? pattern : null} />
-          {line.fields !== undefined && <Fields fields={line.fields} />}
-          {cut && <More {...props} />}
-        </span>
-      </div>
     </div>
   );
 });

@@ -6,6 +6,7 @@ import { LINES_MAX } from "./line-window";
 import { LogModel } from "./model";
 import { LogSearch } from "./search";
 import type { LogSource } from "./source";
+import type { LogSteps } from "./step-headings";
 
 /** A log as the server stores it; every hundredth number belongs to no line. */
 class FakeLog implements LogSource {
@@ -82,18 +83,18 @@ beforeEach(() => {
 
 describe("the model of a log", () => {
   test("begins with the first line, or with the end of a live log", async () => {
-    await model.open(null, false);
+    await model.open(null, "start");
     expect(held()[0]).toBe(1);
     expect(model.held.value.atStart).toBe(true);
     expect(model.following.value).toBe(false);
     const live = new LogModel(log);
-    await live.open(null, true);
+    await live.open(null, "follow");
     expect(live.held.value.lines[live.held.value.lines.length - 1]?.seq).toBe(49_999);
     expect([live.held.value.atEnd, live.following.value]).toEqual([true, true]);
   });
 
   test("jumps to any line, without a request for a held one", async () => {
-    await model.open({ from: 25_000, to: 25_000 }, false);
+    await model.open({ from: 25_000, to: 25_000 }, "start");
     expect(held()).toContain(24_999);
     expect(held()).toContain(25_001);
     expect([model.held.value.atStart, model.held.value.atEnd]).toEqual([false, false]);
@@ -104,7 +105,7 @@ describe("the model of a log", () => {
   });
 
   test("pages from the first line to the last, each line once, within its bound", async () => {
-    await model.open(null, false);
+    await model.open(null, "start");
     const seen = new Set(held());
     while (!model.held.value.atEnd) {
       await model.more();
@@ -118,7 +119,7 @@ describe("the model of a log", () => {
   });
 
   test("appends live lines at the end, and counts them for a reader further up", async () => {
-    await model.open(null, true);
+    await model.open(null, "follow");
     model.receive([log.line(50_001), log.line(50_002)]);
     expect(held().slice(-2)).toEqual([50_001, 50_002]);
     expect(model.newLines.value).toBe(0);
@@ -130,7 +131,7 @@ describe("the model of a log", () => {
   });
 
   test("does not append live lines after a gap", async () => {
-    await model.open(null, false);
+    await model.open(null, "start");
     model.receive([log.line(50_001)]);
     expect(held()).not.toContain(50_001);
     expect(model.newLines.value).toBe(1);
@@ -141,7 +142,7 @@ describe("the model of a log", () => {
   });
 
   test("keeps the lines on the screen while many more arrive", async () => {
-    await model.open(null, true);
+    await model.open(null, "follow");
     model.setFollowing(false);
     const top = held()[0];
     for (let seq = 50_001; seq < 60_000; seq += 500)
@@ -152,7 +153,7 @@ describe("the model of a log", () => {
   });
 
   test("filters pages and live lines by level alike", async () => {
-    await model.open(null, true);
+    await model.open(null, "follow");
     await model.setFilter({ level: "error", streams: [] }, null);
     expect(held()).toEqual(log.all({ level: "error", streams: [] }).map((line) => line.seq));
     model.receive([log.line(50_001), log.line(50_002), log.line(51_001)]);
@@ -161,7 +162,7 @@ describe("the model of a log", () => {
 
   test("reports a failed request and repeats it", async () => {
     log.fail = true;
-    await model.open(null, false);
+    await model.open(null, "start");
     expect(model.error.value).toBeInstanceOf(Error);
     log.fail = false;
     model.retry();
@@ -179,9 +180,70 @@ describe("the model of a log", () => {
         last_seq: 5,
       });
     };
-    await model.open(null, false);
+    await model.open(null, "start");
     await model.more();
     expect(model.held.value.atEnd).toBe(true);
+  });
+});
+
+describe("folded steps", () => {
+  const steps: LogSteps = {
+    steps: new Map(
+      [
+        ["1.1", null],
+        ["1.2", "1.1"],
+      ].map(([id, parent]) => [
+        id as string,
+        {
+          name: id as string,
+          parent: parent as string | null,
+          started_at: "",
+          duration: null,
+          outcome: null,
+        },
+      ]),
+    ),
+    attempts: [],
+  };
+  /** A log of which the step 1.1 wrote the lines 1,001 to 40,000, and 1.2 within it the last half. */
+  beforeEach(() => {
+    const line = log.line.bind(log);
+    log.line = (seq) => ({
+      ...line(seq),
+      timestamp: new Date(Date.UTC(2026, 0, 1) + seq * 1_000).toISOString(),
+      ...(seq > 1_000 && seq <= 40_000 ? { span: seq > 20_000 ? "1.2" : "1.1" } : {}),
+    });
+    model.setSteps(steps);
+  });
+
+  test("are one line each, however long they are", async () => {
+    await model.open({ from: 1_001, to: 1_001 }, "start");
+    model.toggleFold("1.1");
+    expect(held().filter((seq) => seq > 1_000)).toEqual([1_001]);
+    while (!held().includes(40_001)) await model.more();
+    const at = held().indexOf(1_001);
+    expect(held()[at + 1]).toBe(40_001);
+    expect(model.held.value.lines[at]?.folded?.last).toBeGreaterThanOrEqual(39_999);
+    expect(held()).toContain(999);
+    model.toggleFold("1.1");
+    await expect.poll(() => held()).toContain(1_002);
+  });
+
+  test("unfold for a jump to a line within them", async () => {
+    await model.open({ from: 1_001, to: 1_001 }, "start");
+    model.toggleFold("1.2");
+    model.toggleFold("1.1");
+    await model.jumpTo(20_500 + 1, "middle");
+    expect(held()).toContain(20_501);
+    expect(model.folds.value.size).toBe(0);
+  });
+
+  test("are found by the time at which they began", async () => {
+    await model.open(null, "start");
+    await model.jumpToStep(({ span }) => span === "1.2", Date.UTC(2026, 0, 1) + 20_001 * 1_000);
+    expect(model.target.value).toEqual({ seq: 20_001, align: "start" });
+    expect(held()).toContain(20_001);
+    expect(log.asked.length).toBeLessThan(20);
   });
 });
 

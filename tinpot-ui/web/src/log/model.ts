@@ -4,6 +4,7 @@ import { batch, signal } from "@preact/signals";
 import type { PageAt } from "../api/client";
 import { isAbort } from "../api/transport";
 import type { LogFilter, LogLine, LogPage } from "../api/types";
+import { folded, type HeldLine, lastOf } from "./folds";
 import { passes } from "./line-filter";
 import type { LineRange } from "./line-links";
 import {
@@ -16,11 +17,16 @@ import {
   windowOf,
 } from "./line-window";
 import type { LogSource } from "./source";
+import type { LogSteps } from "./step-headings";
 
 /** Lines per request: several screens, and fast to parse. */
 const PAGE = 500;
 /** The lines of a page that precede the target of a jump. */
 const BEFORE = 120;
+
+/** The lines among which the first line of a step is looked for one by one, and the pages of them. */
+const NEAR = 100;
+const SCANNED_PAGES = 40;
 
 /** The line to scroll to once it is loaded. */
 export interface Target {
@@ -44,7 +50,10 @@ export class LogModel {
   readonly error = signal<unknown>(null);
   /** Cleared by the viewport once it has scrolled there. */
   readonly target = signal<Target | null>(null);
+  /** The ids of the folded steps. */
+  readonly folds = signal<ReadonlySet<string>>(new Set());
 
+  private steps: LogSteps = { steps: new Map(), attempts: [] };
   private replacing: AbortController | null = null;
   private extending: AbortController | null = null;
   /** Positions up to which pages were requested; a filter can leave whole pages empty. */
@@ -61,10 +70,51 @@ export class LogModel {
     this.extending?.abort();
   }
 
-  /** Loads the first page: the lines of a link, else the end of a live log, else its beginning. */
-  open(range: LineRange | null, live: boolean): Promise<void> {
+  /** Loads the first page: the lines of a link, else the end or the beginning. */
+  open(range: LineRange | null, at: "start" | "end" | "follow"): Promise<void> {
     if (range !== null) return this.jumpTo(range.from, "middle");
-    return live ? this.toEnd(true) : this.toStart();
+    return at === "start" ? this.toStart() : this.toEnd(at === "follow");
+  }
+
+  /** Takes the steps of the log, by which lines are folded. */
+  setSteps(steps: LogSteps): void {
+    this.steps = steps;
+    if (this.folds.peek().size > 0) this.foldHeld();
+  }
+
+  /** Folds a step, or unfolds it. */
+  toggleFold(step: string): void {
+    const folds = new Set(this.folds.peek());
+    if (!folds.delete(step)) {
+      folds.add(step);
+      this.folds.value = folds;
+      this.foldHeld();
+      return;
+    }
+    this.unfold(folds, this.held.peek().lines.find((line) => line.folded?.step === step)?.seq);
+  }
+
+  /** Shows the lines of steps that are no longer folded; they have to be loaded again. */
+  private unfold(folds: ReadonlySet<string>, seq: number | undefined): void {
+    this.folds.value = folds;
+    if (seq === undefined) return;
+    this.following.value = false;
+    void this.replace([{ before: seq }, { after: seq - 1 }], null);
+  }
+
+  private readonly fold = (lines: readonly HeldLine[]): readonly HeldLine[] =>
+    folded(lines, this.folds.peek(), this.steps);
+
+  private foldHeld(): void {
+    const { lines, atStart, atEnd } = this.held.peek();
+    this.held.value = windowOf(this.fold(lines), atStart, atEnd);
+  }
+
+  /** Returns the held line that hides the line `seq`, or undefined. */
+  private hiding(seq: number): HeldLine | undefined {
+    return this.held
+      .peek()
+      .lines.find(({ seq: first, folded: fold }) => first <= seq && seq <= (fold?.last ?? -1));
   }
 
   toStart(): Promise<void> {
@@ -83,13 +133,70 @@ export class LogModel {
   }
 
   /** Scrolls to a line, and loads it with its surroundings if it is not held. */
-  jumpTo(seq: number, align: Target["align"]): Promise<void> {
+  async jumpTo(seq: number, align: Target["align"]): Promise<void> {
     this.following.value = false;
     const { lines, atStart, atEnd } = this.held.peek();
-    const [first, last] = [lines[0]?.seq ?? Infinity, lines[lines.length - 1]?.seq ?? -Infinity];
+    const first = lines[0]?.seq ?? Infinity;
+    const last = lastOf(lines[lines.length - 1]) ?? -Infinity;
     const isHeld = (first <= seq || atStart) && (seq <= last || atEnd) && lines.length > 0;
-    if (isHeld) return this.aim({ seq, align });
-    return this.replace([{ before: seq }, { after: Math.max(0, seq - 1) }], { seq, align });
+    const hiding = this.hiding(seq);
+    if (isHeld && hiding === undefined) return this.aim({ seq, align });
+    if (hiding?.folded !== undefined) {
+      const folds = new Set(this.folds.peek());
+      folds.delete(hiding.folded.step);
+      this.folds.value = folds;
+    }
+    await this.replace([{ before: seq }, { after: Math.max(0, seq - 1) }], { seq, align });
+    // Steps within the unfolded one may be folded as well.
+    if (this.hiding(seq) !== undefined) await this.jumpTo(seq, align);
+  }
+
+  /** Scrolls to the first line of a step, which is looked for by the time of its beginning. */
+  async jumpToStep(isInside: (line: LogLine) => boolean, startedAt: number): Promise<void> {
+    const { lines } = this.held.peek();
+    const at = lines.findIndex(isInside);
+    const found = lines[at];
+    if (at > 0 && found !== undefined) return this.jumpTo(found.seq, "start");
+    this.closeReplacing();
+    const request = new AbortController();
+    this.replacing = request;
+    this.following.value = false;
+    try {
+      let [low, high] = [0, this.lastSeq.peek()];
+      // No line before `low` has the time, or is later.
+      while (high - low > NEAR) {
+        const middle = Math.floor((low + high) / 2);
+        const page = await this.source.page({ after: middle }, 1, NO_FILTER, request.signal);
+        const line = page.lines[0];
+        if (line !== undefined && Date.parse(line.timestamp) < startedAt) low = line.seq;
+        else high = middle;
+      }
+      // Many lines may have the time of the beginning.
+      let first: LogLine | undefined;
+      let after: number | null = low;
+      for (
+        let pages = 0;
+        after !== null && first === undefined && pages < SCANNED_PAGES;
+        pages += 1
+      ) {
+        const page: LogPage = await this.source.page({ after }, PAGE, NO_FILTER, request.signal);
+        first = page.lines.find(isInside);
+        after = page.next;
+      }
+      if (this.replacing !== request) return;
+      this.replacing = null;
+      await this.jumpTo(first?.seq ?? high, "start");
+    } catch (error) {
+      if (isAbort(error) || this.replacing !== request) return;
+      this.replacing = null;
+      this.repeat = () => void this.jumpToStep(isInside, startedAt);
+      this.error.value = error;
+    }
+  }
+
+  private closeReplacing(): void {
+    this.replacing?.abort();
+    this.replacing = null;
   }
 
   setFilter(filter: LogFilter, near: number | null): Promise<void> {
@@ -129,8 +236,8 @@ export class LogModel {
       this.lastSeq.value = Math.max(known, lines[lines.length - 1]?.seq ?? 0);
       if (held.atEnd && shown.length > 0) {
         this.held.value = this.following.peek()
-          ? appended(held, shown, true)
-          : appendedKeepingStart(held, shown);
+          ? appended(held, shown, true, this.fold)
+          : appendedKeepingStart(held, shown, this.fold);
       }
       if (!this.following.peek()) this.newLines.value += shown.length;
     });
@@ -139,12 +246,12 @@ export class LogModel {
   /** Loads the page after the held lines. */
   more(): Promise<void> {
     const { lines, atEnd } = this.held.peek();
-    const after = Math.max(lines[lines.length - 1]?.seq ?? 0, this.requestedAfter);
+    const after = Math.max(lastOf(lines[lines.length - 1]) ?? 0, this.requestedAfter);
     if (atEnd || this.opening.peek()) return Promise.resolve();
     return this.extend({ after }, (held, page) => {
       // A page without progress is the end, even if it names a next one.
       const isLast = page.next === null || (page.lines.length === 0 && page.next <= after);
-      const grown = appended(held, page.lines, isLast);
+      const grown = appended(held, page.lines, isLast, this.fold);
       this.requestedAfter = page.next ?? 0;
       if (grown.lines[0]?.seq !== held.lines[0]?.seq) this.requestedBefore = Infinity;
       return grown;
@@ -159,7 +266,7 @@ export class LogModel {
     return this.extend({ before }, (held, page) => {
       const isFirst =
         page.previous === null || (page.lines.length === 0 && page.previous >= before);
-      const grown = prepended(held, page.lines, isFirst);
+      const grown = prepended(held, page.lines, isFirst, this.fold);
       this.requestedBefore = page.previous ?? Infinity;
       const last = held.lines[held.lines.length - 1]?.seq;
       if (grown.lines[grown.lines.length - 1]?.seq !== last) this.requestedAfter = 0;
@@ -173,7 +280,7 @@ export class LogModel {
   }
 
   /** Replaces the held lines by one page, or by one page before and one after a position. */
-  private async replace(at: PageAt[], target: Target): Promise<void> {
+  private async replace(at: PageAt[], target: Target | null): Promise<void> {
     this.close();
     const request = new AbortController();
     this.replacing = request;
@@ -188,7 +295,7 @@ export class LogModel {
       if (this.replacing !== request) return;
       const [first, last] = [pages[0], pages[pages.length - 1]];
       if (first === undefined || last === undefined) return;
-      const lines = pages.flatMap((page) => page.lines);
+      const lines = this.fold(pages.flatMap((page) => page.lines));
       const known = this.lastSeq.peek();
       const atStart = at.length > 1 || !("after" in (at[0] ?? {})) ? first.previous === null : true;
       // Lines that arrived live during the request were dropped, so the page is not the end.
@@ -243,9 +350,13 @@ export class LogModel {
 }
 
 /** Appends lines for a reader further up: their lines stay, and the end is cut at the bound. */
-function appendedKeepingStart(held: LogWindow, lines: readonly LogLine[]): LogWindow {
-  const last = held.lines[held.lines.length - 1]?.seq ?? 0;
+function appendedKeepingStart(
+  held: LogWindow,
+  lines: readonly LogLine[],
+  fold: (lines: readonly HeldLine[]) => readonly HeldLine[],
+): LogWindow {
+  const last = lastOf(held.lines[held.lines.length - 1]) ?? 0;
   const from = indexOfSeq(lines, last + 1);
-  const all = held.lines.concat(lines.slice(from));
+  const all = fold(held.lines.concat(lines.slice(from)));
   return trimmedEnd(windowOf(all, held.atStart, true));
 }

@@ -24,7 +24,8 @@ export function SearchMatches({ search, pattern, path, times, from, onMore }: Se
     <LogRow
       key={line.seq}
       line={line}
-      heading={null}
+      headings={[]}
+      depth={0}
       path={path}
       times={times}
       from={from}

@@ -1,4 +1,5 @@
 import { effect } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ExecutionEvent, LogFilter, LogLine, SearchQuery } from "../api/types";
 import { location } from "../app/router";
@@ -11,15 +12,22 @@ import { useLogKeys } from "./keys";
 import { parseLines } from "./line-links";
 import { LogRow, SHOWN_CHARS, SHOWN_STEP, type Times } from "./log-row";
 import { LogModel } from "./model";
+import { Pace } from "./pace";
 import { LogSearch, NO_SEARCH } from "./search";
 import { SearchMatches } from "./search-matches";
 import { logSource } from "./source";
-import { beginsStep, headingOf, type StepNames } from "./step-headings";
+import { headingsOf, type LogSteps, pathOf } from "./step-headings";
 import { NEXT_TIMES, Toolbar } from "./toolbar";
 import { useSelection } from "./use-selection";
 import { useViewport } from "./viewport";
 import "./log.css";
 import "./ansi-colours.css";
+
+export interface LogHandle {
+  toEnd: () => void;
+  /** Scrolls to the first line that a step wrote. */
+  toStep: (id: string, startedAt: string) => void;
+}
 
 interface LogViewerProps {
   id: string;
@@ -27,7 +35,15 @@ interface LogViewerProps {
   live: boolean;
   /** The start of the execution, from which relative times count. */
   startedAt: string | null;
-  steps: StepNames;
+  steps: LogSteps;
+  /** If true, a log that is not live opens at its end: the reason of a failure is there. */
+  fromEnd?: boolean;
+  /** If true, the log is one of several: it has no filters, and the address selects no lines. */
+  brief?: boolean;
+  /** Takes the functions that other parts of the page call. */
+  handle?: { current: LogHandle | null };
+  /** Shown in place of an empty log. */
+  placeholder?: ComponentChildren;
   /** Called for events of the execution other than lines. */
   onEvent?: (event: ExecutionEvent) => void;
 }
@@ -35,11 +51,19 @@ interface LogViewerProps {
 /** The pause in typing after which a search starts. */
 const TYPING_MS = 50;
 
-export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProps) {
+export function LogViewer(props: LogViewerProps) {
+  const { id, live, startedAt, steps, fromEnd = false, brief = false } = props;
+  const { handle, placeholder, onEvent } = props;
   const source = useMemo(() => logSource(id), [id]);
   const model = useMemo(() => new LogModel(source), [source]);
+  const isShown = useRef<(seq: number) => boolean>(() => false);
   const search = useMemo(
-    () => new LogSearch(source, (seq) => void model.jumpTo(seq, "middle")),
+    () =>
+      new LogSearch(source, (seq) => {
+        // A match on the screen does not move it.
+        if (isShown.current(seq)) model.setFollowing(false);
+        else void model.jumpTo(seq, "middle");
+      }),
     [source, model],
   );
   const [wrap, setWrap] = useState(() => recall("log.wrap") === "on");
@@ -47,27 +71,39 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
   const [list, setList] = useState(false);
   const [text, setText] = useState<SearchQuery>(NO_SEARCH);
   const [unfolded, setUnfolded] = useState<ReadonlyMap<number, number>>(new Map());
+  const root = useRef<HTMLElement>(null);
   const scroller = useRef<HTMLDivElement>(null);
   const input = useRef<HTMLInputElement>(null);
   const typing = useRef<ReturnType<typeof setTimeout> | null>(null);
   const onEventRef = useRef(onEvent);
   onEventRef.current = onEvent;
 
-  const [selected, select] = useSelection();
-  const path = location.value.path;
+  const [selection, select] = useSelection();
+  const selected = brief ? null : selection;
+  const path = brief ? `/executions/${encodeURIComponent(id)}` : location.value.path;
 
   useLayoutEffect(() => {
     let leave: (() => void) | null = null;
+    const pace = new Pace((lines) => model.receive(lines));
     // The stream continues where the first page ends, so it starts once that page is loaded.
     const forget = effect(() => {
-      if (model.opening.value || leave !== null) return;
+      if (!live || model.opening.value || leave !== null) return;
       leave = hub.followLog(id, model.lastSeq.peek(), {
-        lines: (lines) => model.receive(lines),
-        event: (event) => onEventRef.current?.(event),
+        lines: (lines) => pace.add(lines),
+        event: (event) => {
+          // Nothing follows, so the page needs no stream any longer.
+          if (event.type === "complete" || event.type === "missing") {
+            pace.flush();
+            leave?.();
+          }
+          onEventRef.current?.(event);
+        },
       });
     });
-    void model.open(parseLines(window.location.hash), live);
+    const at = live ? "follow" : fromEnd ? "end" : "start";
+    void model.open(brief ? null : parseLines(window.location.hash), at);
     return () => {
+      pace.stop();
       forget();
       leave?.();
       model.close();
@@ -79,11 +115,13 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
     if (model.error.peek() !== null) model.retry();
   });
 
+  useLayoutEffect(() => model.setSteps(steps), [model, steps]);
+
   // The address has changed to other lines of the same log.
   const shownHash = useRef(window.location.hash);
   const { hash } = location.value;
   useEffect(() => {
-    if (shownHash.current === hash) return;
+    if (brief || shownHash.current === hash) return;
     shownHash.current = hash;
     const range = parseLines(hash);
     if (range !== null) void model.jumpTo(range.from, "middle");
@@ -94,10 +132,24 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
     model,
     wrap,
     live,
-    hasHeading: (index) => beginsStep(lines, index),
+    headings: (index) => headingsOf(lines, index, steps).length,
   });
+  isShown.current = view.isShown;
+  if (handle !== undefined)
+    handle.current = {
+      toEnd: () => {
+        void model.toEnd(live);
+        root.current?.scrollIntoView({ block: "nearest" });
+      },
+      toStep: (step, at) =>
+        void model.jumpToStep((line) => pathOf(line, steps).includes(step), Date.parse(at)),
+    };
 
+  /** The position before the search, which the end of the search restores. */
+  const before = useRef<{ seq: number | null; following: boolean } | null>(null);
   const startSearch = (query: SearchQuery): void => {
+    if (query.text !== "")
+      before.current ??= { seq: view.topSeq(), following: model.following.peek() };
     setText(query);
     if (typing.current !== null) clearTimeout(typing.current);
     typing.current = setTimeout(
@@ -121,8 +173,7 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
     remember("log.times", NEXT_TIMES[times]);
     setTimes(NEXT_TIMES[times]);
   };
-  const root = useRef<HTMLElement>(null);
-  useLogKeys(root, {
+  useLogKeys(root, brief, {
     search: () => {
       input.current?.focus();
       input.current?.select();
@@ -143,11 +194,16 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
       else startSearch({ ...text });
     } else if (event.key === "Escape") {
       event.preventDefault();
+      const back = text.text === "" ? null : before.current;
+      before.current = null;
       startSearch(NO_SEARCH);
       setList(false);
       scroller.current?.focus();
+      if (back?.following === true) void model.toEnd(live);
+      else if (back?.seq !== undefined && back.seq !== null) void model.jumpTo(back.seq, "start");
     }
   };
+  const fold = useCallback((step: string) => model.toggleFold(step), [model]);
   const unfold = useCallback(
     (line: LogLine) =>
       setUnfolded((old) => {
@@ -175,7 +231,8 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
       <LogRow
         key={line.seq}
         line={line}
-        heading={headingOf(lines, index, steps)}
+        headings={headingsOf(lines, index, steps)}
+        depth={pathOf(line, steps).length}
         path={path}
         times={times}
         from={from}
@@ -184,7 +241,8 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
         selected={selected !== null && line.seq >= selected.from && line.seq <= selected.to}
         current={line.seq === current}
         onMore={unfold}
-        onSelect={select}
+        {...(brief ? {} : { onSelect: select })}
+        onFold={fold}
       />,
     );
   }
@@ -205,6 +263,7 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
         wrap={wrap}
         times={times}
         list={list}
+        brief={brief}
         downloadUrl={source.downloadUrl}
         onText={startSearch}
         onKey={onSearchKey}
@@ -240,7 +299,7 @@ export function LogViewer({ id, live, startedAt, steps, onEvent }: LogViewerProp
           {rows}
           <div class="log-space" style={{ height: `${view.below}px` }} />
           {opening && error === null && <Loading rows={6} />}
-          {empty && <Empty title={emptyText(model, live)} />}
+          {empty && (placeholder ?? <Empty title={emptyText(model, live)} />)}
         </div>
         {!model.following.value && model.newLines.value > 0 && (
           <Button class="log-pill" icon="down" onClick={() => void model.toEnd(true)}>

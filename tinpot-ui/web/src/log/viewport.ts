@@ -2,13 +2,14 @@
 // added and removed around it, at a target, or at the end. What the screen shows and the measured
 // heights live in refs, because the layout changes them while it renders.
 import { useCallback, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { LogLine } from "../api/types";
 import { indexOfSeq } from "./line-window";
 import type { LogModel } from "./model";
 import { type Layout, layoutOf, missingAt, rowAt, visible } from "./row-layout";
 
 /** The heights of a line and of a step's heading in log.css. */
 export const ROW_PX = 19;
-export const STEP_PX = 30;
+export const STEP_PX = 28;
 
 /** During a drag of the scroll bar, lines load when it pauses, and at this interval until then. */
 const JUMP_AFTER_MS = 60;
@@ -29,19 +30,21 @@ export interface Viewport {
   below: number;
   /** Returns the number of the line at the top of the screen. */
   topSeq: () => number | null;
+  /** Returns true if a line is on the screen as a whole. */
+  isShown: (seq: number) => boolean;
 }
 
 interface Options {
   model: LogModel;
   /** If false, all rows have the same height except unfolded ones. */
   wrap: boolean;
-  hasHeading: (index: number) => boolean;
+  headings: (index: number) => number;
   live: boolean;
 }
 
 export function useViewport(
   scroller: { current: HTMLDivElement | null },
-  { model, wrap, hasHeading, live }: Options,
+  { model, wrap, headings, live }: Options,
 ): Viewport {
   const [, setRenders] = useState(0);
   const render = (): void => setRenders((count) => count + 1);
@@ -63,16 +66,24 @@ export function useViewport(
     measuredMean.current = ROW_PX;
   }
 
+  const folds = useRef(model.folds.value);
+  if (folds.current !== model.folds.value) {
+    folds.current = model.folds.value;
+    heights.current.clear();
+  }
+
   const held = model.held.value;
   // Read here so that a new target renders.
   void [model.target.value, model.following.value];
-  const layout: Layout = layoutOf(held, model.lastSeq.value, measuredMean.current, (index) => {
-    const seq = held.lines[index]?.seq ?? 0;
+  const heightOf = (index: number): number => {
+    const line = held.lines[index];
     return (
-      heights.current.get(seq) ??
-      (wrap ? measuredMean.current : ROW_PX) + (hasHeading(index) ? STEP_PX : 0)
+      heights.current.get(line?.seq ?? 0) ??
+      (line?.folded !== undefined ? 0 : wrap ? measuredMean.current : ROW_PX) +
+        headings(index) * STEP_PX
     );
-  });
+  };
+  const layout: Layout = layoutOf(held, model.lastSeq.value, measuredMean.current, heightOf);
   const latest = useRef(layout);
   latest.current = layout;
 
@@ -153,7 +164,7 @@ export function useViewport(
     const element = scroller.current;
     if (element === null || element.clientHeight === 0) return;
     // Rows with another height than assumed: lay out again before the browser paints.
-    if (measure(element, heights.current)) {
+    if (measure(element, heights.current, layout.tops, held.lines)) {
       if (wrap) measuredMean.current = meanOf(heights.current);
       render();
       return;
@@ -222,20 +233,32 @@ export function useViewport(
     above: layout.above + (top[from] ?? 0),
     below: (top[top.length - 1] ?? 0) - (top[to] ?? 0) + layout.below,
     topSeq: () => anchor.current?.seq ?? null,
+    isShown: (seq) => {
+      const { lines } = model.held.peek();
+      const index = indexOfSeq(lines, seq);
+      const y = layout.above + (layout.tops[index] ?? 0) - screen.current.top;
+      return lines[index]?.seq === seq && y >= 0 && y <= screen.current.height - ROW_PX;
+    },
   };
 }
 
-/** Reads the heights of the rendered rows. Returns true if any has changed. */
-function measure(element: HTMLDivElement, heights: Map<number, number>): boolean {
+/** Reads the heights of the rendered rows. Returns true if any differs from the layout. */
+function measure(
+  element: HTMLDivElement,
+  heights: Map<number, number>,
+  tops: Float64Array,
+  lines: readonly LogLine[],
+): boolean {
   let changed = false;
   if (heights.size > 20_000) heights.clear();
+  let index = 0;
   for (const row of element.querySelectorAll<HTMLElement>(".log-line")) {
     const seq = Number(row.dataset.seq);
     const height = row.offsetHeight;
-    if (heights.get(seq) !== height) {
-      heights.set(seq, height);
-      changed = true;
-    }
+    while (index < lines.length && (lines[index]?.seq ?? 0) < seq) index += 1;
+    const assumed = (tops[index + 1] ?? 0) - (tops[index] ?? 0);
+    if (assumed !== height) changed = true;
+    heights.set(seq, height);
   }
   return changed;
 }
