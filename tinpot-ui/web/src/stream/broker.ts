@@ -179,7 +179,7 @@ export class Broker {
     this.followed.clear();
     for (const timer of [this.rotation, this.sweep]) if (timer !== null) clearInterval(timer);
     [this.rotation, this.sweep] = [null, null];
-    // Pages that attend are told that there is nothing to hear.
+    // Pages that attend show that there is no connection.
     for (const client of this.clients.values())
       client.send({ type: "state", state: "idle", server: this.feed.server, missed: false });
   }
