@@ -89,6 +89,69 @@ test("a blank field is no value, never zero", async ({ page }) => {
   expect(got.count).toEqual(["NoneType", "None"]);
 });
 
+test("Enter submits text without a line break, and adds items to a list", async ({ page }) => {
+  await openForm(page);
+  await control(page, "note").fill("Ada");
+  await control(page, "words_5b0_5d").press("Enter");
+  await expect(control(page, "words_5b1_5d")).toBeFocused();
+  await page.keyboard.type("inserted");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type("another");
+  await control(page, "text").fill("first");
+  await control(page, "text").press("Shift+Enter");
+  await page.keyboard.type("second");
+  await control(page, "note").press("Enter");
+  await expect(page).toHaveURL(/\/executions\/[0-9a-f-]{36}/);
+  await expect(page.locator("h1 .status")).toHaveText("succeeded");
+  const id = /executions\/([0-9a-f-]{36})/.exec(page.url())?.[1] ?? "";
+  const view = (await (await fetch(`${server.url}/api/executions/${id}`)).json()) as {
+    parameters: unknown;
+  };
+  expect(view.parameters).toEqual({
+    note: "Ada",
+    text: "first\nsecond",
+    words: ["one", "inserted", "another", "two"],
+  });
+});
+
+test("a preset is saved, survives a reload, and is shared as a link, without its secret", async ({
+  page,
+  context,
+}) => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await openForm(page, "with_secret");
+  await control(page, "token").fill("hunter22");
+  await control(page, "target").fill("nightly target");
+  await page.getByRole("button", { name: "Presets" }).click();
+  await page.getByLabel("Save the current parameters as").fill("nightly");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("dialog").getByRole("status")).toHaveText("Saved nightly.");
+  await page.getByRole("button", { name: "Copy link", exact: true }).click();
+  await expect(page.getByRole("dialog").getByRole("status")).toContainText("Link copied");
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  expect(await page.evaluate(() => JSON.stringify({ ...localStorage }))).not.toContain("hunter22");
+  expect(link).not.toContain("hunter22");
+  await page.reload();
+  await page.getByRole("button", { name: "Presets" }).click();
+  await page.getByRole("button", { name: "nightly", exact: true }).click();
+  await expect(control(page, "target")).toHaveValue("nightly target");
+  await expect(page.locator(".from-note")).toContainText("Enter the secrets again.");
+  // The values came with the preset, so no arrow offers to reset them.
+  await expect(field(page, "target").getByRole("button", { name: /^Reset/ })).toHaveCount(0);
+  await page.goto(link);
+  await expect(control(page, "target")).toHaveValue("nightly target");
+  await expect(control(page, "token")).toHaveValue("");
+});
+
+test("Run stays in view in a long form", async ({ page }) => {
+  await page.setViewportSize({ width: 1280, height: 500 });
+  await openForm(page);
+  const submitButton = page.getByRole("button", { name: "Run", exact: true });
+  await expect(submitButton).toBeInViewport({ ratio: 1 });
+  await page.mouse.wheel(0, 400);
+  await expect(submitButton).toBeInViewport({ ratio: 1 });
+});
+
 test("form and JSON show the same values, both ways", async ({ page }) => {
   await openForm(page);
   await control(page, "count").fill("9007199254740993");

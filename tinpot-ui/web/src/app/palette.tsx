@@ -38,7 +38,7 @@ const list = (title: string, query: string): Entry => ({
 const COMMANDS: readonly Entry[] = [
   list("Failed executions", `status=${FAILURES.join()}`),
   list("Running executions", `status=${RUNNING.join()}`),
-  list("Waiting executions", "status=queued"),
+  list("Queued executions", "status=queued"),
   list("Executions of the last hour", "period=1h"),
   list("Executions of last night", "period=night"),
   theme("light", "sun", "Use the light theme"),

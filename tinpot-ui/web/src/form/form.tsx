@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, errorText } from "../api/transport";
 import type { ActionView, Violation } from "../api/types";
+import { isOtherRequester } from "../app/requester";
 import { type JsonObject, writeJson } from "../json/lossless-json";
 import { Button, count, ErrorBox, Key, Tabs } from "../ui";
 import { Form, type FormContext, idOf } from "./form-context";
@@ -130,9 +131,7 @@ export function ActionForm({
     try {
       await send(texts).catch((error: unknown) => {
         // A remembered name gives way to that of a proxy, which knows who is signed in.
-        const refused = refusalOf(error).optionErrors.requested_by ?? "";
-        if (!refused.includes("X-Requested-By") || texts.requested_by !== options?.requested_by)
-          throw error;
+        if (!isOtherRequester(error) || texts.requested_by !== options?.requested_by) throw error;
         const unnamed = { ...texts, requested_by: "" };
         setTexts(unnamed);
         return send(unnamed);

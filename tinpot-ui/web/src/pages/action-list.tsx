@@ -45,7 +45,9 @@ export function ActionTable({ groups, stats }: TableProps) {
             <th class="col-status">Last status</th>
             <th class="col-time wide">Last run</th>
             <th class="col-trend wide">Last {TREND_RUNS} runs</th>
-            <th class="col-duration wide right">Typical</th>
+            <th class="col-duration wide right" title="Median of the last successful runs">
+              Typical duration
+            </th>
             <th class="col-run">
               <span class="unseen">Run</span>
             </th>

@@ -3,6 +3,7 @@ import { api } from "../api/client";
 import { ApiError } from "../api/transport";
 import type { ActionView, ExecutionView, Queue, Worker } from "../api/types";
 import { href } from "../app/base-path";
+import { rememberRequester, requester } from "../app/requester";
 import { location, navigate } from "../app/router";
 import { recall, remember } from "../app/storage";
 import { useTitle } from "../app/use-title";
@@ -39,7 +40,6 @@ interface InitialValues {
 const NOTHING: InitialValues = { values: {}, options: {}, from: { kind: "nothing" } };
 
 const memoryKey = (name: string): string => `form:${name}`;
-const NAME_KEY = "requested-by";
 
 export function ActionPage({ name }: { name: string }) {
   useTitle(name);
@@ -125,7 +125,7 @@ function Loaded({ text, source, linked, workers, queues }: LoadedProps) {
   const submit = async ({ body, node, options }: Submission): Promise<void> => {
     const { execution_id } = await api.execute(action.name, body);
     remember(memoryKey(action.name), toRemember(shape, node));
-    remember(NAME_KEY, options.requested_by.trim() || null);
+    rememberRequester(options.requested_by);
     navigate(`/executions/${encodeURIComponent(execution_id)}`);
   };
   const forget = (): void => {
@@ -201,7 +201,7 @@ function Loaded({ text, source, linked, workers, queues }: LoadedProps) {
           action={action}
           shape={shape}
           values={changed && now.current !== null ? stillFitting(shape, now.current) : start.values}
-          options={{ requested_by: recall(NAME_KEY) ?? "", ...start.options }}
+          options={{ requested_by: requester(), ...start.options }}
           queues={queues?.map((queue) => queue.name) ?? []}
           onSubmit={submit}
           onWritten={(written) => {

@@ -42,7 +42,7 @@ export function concernsOf(
     });
   if (workers?.length === 0)
     found.push({
-      text: "No worker is connected. Executions wait until one starts.",
+      text: "No live workers. Executions wait until a worker starts.",
       to: "/workers",
       link: "Workers",
     });
@@ -56,7 +56,7 @@ export function concernsOf(
   for (const one of queues ?? []) {
     if (queue !== undefined && one.name !== queue) continue;
     const waiting = one.waiting + one.delayed;
-    const waits = waiting > 0 ? ` ${count(waiting, "execution")} waiting.` : "";
+    const waits = waiting > 0 ? ` ${count(waiting, "execution")} queued.` : "";
     if (one.paused)
       found.push({ text: `Queue ${one.name} is paused.${waits}`, to: "/queues", link: "Queues" });
     else if (one.workers === 0 && waiting > 0 && workers?.length !== 0)

@@ -36,7 +36,7 @@ export function HistoryPage() {
     <>
       <PageHead
         title="History"
-        sub={filter.before === undefined ? "Newest first, live" : "Older executions"}
+        sub={filter.before === undefined ? "Newest first, updated live" : "Older executions"}
       />
       <HistoryFilters />
       {page.error !== null && <ErrorBox error={page.error} retry={page.reload} />}

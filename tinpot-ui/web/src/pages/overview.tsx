@@ -86,7 +86,8 @@ function Dashboard({ range, fleet }: { range: Range; fleet: ReturnType<typeof us
     (sum, one) => sum + one.running.filter((attempt) => !attempt.waits).length,
     0,
   );
-  const waiting = queues.data?.queues.reduce((sum, one) => sum + one.waiting, 0);
+  const delayed = queues.data?.queues.reduce((sum, one) => sum + one.delayed, 0) ?? 0;
+  const queued = queues.data?.queues.reduce((sum, one) => sum + one.waiting, delayed);
   const granted = queues.data?.queues.reduce((sum, one) => sum + one.granted, 0);
   const paused = queues.data?.queues.filter((one) => one.paused).length ?? 0;
   const bars =
@@ -109,10 +110,13 @@ function Dashboard({ range, fleet }: { range: Range; fleet: ReturnType<typeof us
       <ul class="figures stale-dim">
         <Figure label="Running" value={granted} to={`/executions?status=${RUNNING.join()}`} />
         <Figure
-          label="Waiting"
-          value={waiting}
+          label="Queued"
+          value={queued}
           to={"/executions?status=queued"}
-          note={paused > 0 ? `${count(paused, "queue")} paused` : ""}
+          note={[
+            ...(paused > 0 ? [`${count(paused, "queue")} paused`] : []),
+            ...(delayed > 0 ? [`${delayed.toLocaleString("en")} delayed`] : []),
+          ].join(", ")}
         />
         <Figure label="Finished" value={done} note={since} />
         <Figure

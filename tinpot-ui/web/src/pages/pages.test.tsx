@@ -63,6 +63,7 @@ const execution = (id: string, more: Partial<ExecutionSummary> = {}): ExecutionS
   accepted_at: "2026-01-31T14:30:00Z",
   started_at: null,
   finished_at: null,
+  parameters_preview: null,
   ...more,
 });
 const backup = (more: Partial<ActionView> = {}): ActionView => ({
@@ -301,12 +302,12 @@ test("load errors, paused queues and missing workers need attention", () => {
   expect(texts([worker], [queue])).toEqual([
     "Cannot load a.py, b.py, c.py and 1 more.",
     "Not responding: one.",
-    "Queue gpu is paused. 2 executions waiting.",
+    "Queue gpu is paused. 2 executions queued.",
   ]);
-  expect(texts([], [])).toEqual(["No worker is connected. Executions wait until one starts."]);
+  expect(texts([], [])).toEqual(["No live workers. Executions wait until a worker starts."]);
   expect(
     texts([{ ...worker, problems: [], silent_for: 1 }], [{ ...queue, paused: false, workers: 0 }]),
-  ).toEqual(["No worker serves queue gpu. 2 executions waiting."]);
+  ).toEqual(["No worker serves queue gpu. 2 executions queued."]);
   expect(texts([{ ...worker, problems: [], silent_for: 1 }], [queue], "default")).toEqual([]);
   expect(texts(undefined, undefined)).toEqual([]);
 });

@@ -1,0 +1,31 @@
+// The name that this browser gives as the requester, until users sign in.
+import { ApiError } from "../api/transport";
+import { recall, remember } from "./storage";
+
+const KEY = "requested-by";
+
+/** Returns the remembered name, or an empty text. */
+export function requester(): string {
+  return recall(KEY) ?? "";
+}
+
+export function rememberRequester(name: string): void {
+  remember(KEY, name.trim() || null);
+}
+
+/** Returns true if the server refused a name, because a proxy says who has signed in. */
+export function isOtherRequester(error: unknown): boolean {
+  return error instanceof ApiError && /requested_by.*X-Requested-By/s.test(error.detail);
+}
+
+/** Sends a request with the remembered name, and again without it if a proxy gives another one. */
+export async function asRequester<T>(send: (name: string | null) => Promise<T>): Promise<T> {
+  const name = requester() || null;
+  try {
+    return await send(name);
+  } catch (error) {
+    if (name === null || !isOtherRequester(error)) throw error;
+    rememberRequester("");
+    return send(null);
+  }
+}
