@@ -12,8 +12,8 @@ import config from "../playwright.config";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 process.env.TINPOT_E2E_BIN ??= resolve(HERE, "../../../target/release");
-const { standalone } = await import("../e2e/servers");
-const { run } = await import("../e2e/helpers");
+const { cluster, front, standalone } = await import("../e2e/servers");
+const { run, submit } = await import("../e2e/helpers");
 
 const RUNS = Number(process.argv[2] ?? 9);
 const LINES = 300_000;
@@ -38,7 +38,9 @@ function print({ what, unit, must, aim, values }: Measured): void {
       ? `  [${Math.round(Math.min(...values))} … ${Math.round(Math.max(...values))}]`
       : "";
   console.log(
-    `${what.padEnd(58)} ${median(values).toFixed(1).padStart(7)} ${unit}${range}${limits}`,
+    `${what.padEnd(58)} ${median(values)
+      .toFixed(unit === "cores" ? 3 : 1)
+      .padStart(7)} ${unit}${range}${limits}`,
   );
 }
 
@@ -167,6 +169,49 @@ async function logs(browser: Browser): Promise<void> {
   }
 }
 
+/** Measures the processor time of the coordinator while 30 tabs show a log of 1,000 lines a second. */
+async function tabs(browser: Browser): Promise<void> {
+  const server = await cluster();
+  const between = await front(server);
+  const seconds = 10;
+  const during = async (): Promise<number> => {
+    const began = server.cpuSeconds();
+    await new Promise((done) => setTimeout(done, seconds * 1_000));
+    return (server.cpuSeconds() - began) / seconds;
+  };
+  try {
+    const id = await submit(server.url, "ticking", { seconds: 600, every: 0.0009 });
+    const alone = await during();
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+    for (let at = 0; at < 30; at += 1) {
+      const page = await context.newPage();
+      await page.goto(`${between.url}/executions/${id}`);
+      await page.waitForSelector(".log-line");
+    }
+    const watched = await during();
+    print({
+      what: "30 tabs, 1,000 lines/s: connections for events",
+      unit: "",
+      must: 2,
+      aim: 1,
+      values: [between.mostStreams()],
+    });
+    print({
+      what: "30 tabs, 1,000 lines/s: processor of the coordinator",
+      unit: "cores",
+      aim: 0.1,
+      must: 0.2,
+      values: [watched],
+    });
+    print({ what: "the same without a tab", unit: "cores", values: [alone] });
+    await fetch(`${server.url}/api/executions/${id}/cancel`, { method: "POST" });
+    await context.close();
+  } finally {
+    await between.stop();
+    await server.stop();
+  }
+}
+
 async function many(browser: Browser): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "tinpot-bench-"));
   const actions = Array.from(
@@ -213,6 +258,7 @@ const browser = await chromium.launch(config.use?.launchOptions ?? {});
 try {
   console.log(`medians of ${RUNS} runs, with the least and the most`);
   sizes();
+  await tabs(browser);
   await logs(browser);
   await many(browser);
 } finally {

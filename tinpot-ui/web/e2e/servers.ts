@@ -1,7 +1,7 @@
 // Real servers for the tests, each on a free port with the actions of this folder and its own
 // store.
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createHttpServer, request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -67,6 +67,14 @@ export class Program {
 
   output(): string {
     return `${this.name} wrote:\n${this.written}`;
+  }
+
+  /** Returns the processor time that the process has used, in seconds; Linux only. */
+  cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${this.child?.pid}/stat`, "utf8");
+    // The fields after the name, which may contain spaces; times are in hundredths of a second.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / 100;
   }
 
   get gone(): boolean {
@@ -140,6 +148,8 @@ export interface Cluster extends Server {
   /** Ends the worker, and waits until the coordinator has noticed. */
   endWorker: () => Promise<void>;
   startWorker: () => Promise<void>;
+  /** Returns the processor time of the coordinator in seconds. */
+  cpuSeconds: () => number;
 }
 
 /** Starts a coordinator with an embedded broker and a store in a file, and a worker. */
@@ -192,6 +202,7 @@ export async function cluster({
   return {
     url,
     startWorker,
+    cpuSeconds: () => coordinator.cpuSeconds(),
     endWorker: async () => {
       await worker.stop();
       await responds(`${url}/api/workers`, coordinator, /"workers":\s*\[\]/);

@@ -135,9 +135,20 @@ export function Facts({ view, links, brief = false }: HeaderProps & { brief?: bo
   );
 }
 
+/**
+ * Returns the line that an action is writing, or null: it arrives as the message of a progress
+ * without numbers.
+ */
+export function unfinishedLine(progress: ProgressView | null): string | null {
+  if (progress === null || progress.done !== 0 || typeof progress.total === "number") return null;
+  return progress.message === undefined || progress.message === "" ? null : progress.message;
+}
+
 export function ProgressBar({ progress }: { progress: ProgressView }) {
   const { done, total, message } = progress;
   const known = typeof total === "number" && total > 0;
+  const isEmpty = !known && done === 0 && (message === undefined || message === "");
+  if (isEmpty || unfinishedLine(progress) !== null) return null;
   const percent = known ? Math.min(100, Math.max(0, (done / total) * 100)) : 0;
   return (
     <div class="progress-line">

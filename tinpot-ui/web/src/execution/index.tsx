@@ -19,7 +19,7 @@ import {
   useTick,
 } from "../ui";
 import { Controls } from "./controls";
-import { Breadcrumb, Facts, ParameterChips, ProgressBar } from "./header";
+import { Breadcrumb, Facts, ParameterChips, ProgressBar, unfinishedLine } from "./header";
 import { Attempts, CallPanel, ResultPanel, Section } from "./panels";
 import { EndNote, Failure, QueuedCard } from "./state-notes";
 import { timeline } from "./timeline";
@@ -170,6 +170,7 @@ function Panels({
           steps={steps}
           fromEnd={FAILURES.includes(view.status)}
           handle={log}
+          unfinished={data.live ? unfinishedLine(data.progress) : null}
           placeholder={view.status === "queued" ? <QueuedCard view={view} /> : undefined}
           onEvent={data.onEvent}
         />

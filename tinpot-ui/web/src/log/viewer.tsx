@@ -7,6 +7,7 @@ import { recall, remember } from "../app/storage";
 import { hub, useResync } from "../stream";
 import { Button, count, Empty, ErrorBox, Loading } from "../ui";
 import { useAnnouncement } from "./announcer";
+import { parseAnsi } from "./ansi";
 import { patternOf } from "./highlight";
 import { useLogKeys } from "./keys";
 import { parseLines } from "./line-links";
@@ -42,6 +43,8 @@ interface LogViewerProps {
   brief?: boolean;
   /** Takes the functions that other parts of the page call. */
   handle?: { current: LogHandle | null };
+  /** The line that the action is writing. */
+  unfinished?: string | null;
   /** Shown in place of an empty log. */
   placeholder?: ComponentChildren;
   /** Called for events of the execution other than lines. */
@@ -53,7 +56,7 @@ const TYPING_MS = 50;
 
 export function LogViewer(props: LogViewerProps) {
   const { id, live, startedAt, steps, fromEnd = false, brief = false } = props;
-  const { handle, placeholder, onEvent } = props;
+  const { handle, placeholder, unfinished = null, onEvent } = props;
   const source = useMemo(() => logSource(id), [id]);
   const model = useMemo(() => new LogModel(source), [source]);
   const isShown = useRef<(seq: number) => boolean>(() => false);
@@ -307,11 +310,24 @@ export function LogViewer(props: LogViewerProps) {
           </Button>
         )}
       </div>
+      {unfinished !== null && (
+        <p class="log-unfinished" title="This line is still being written">
+          {plainText(unfinished)}
+          <i aria-hidden="true" />
+        </p>
+      )}
       <p class="unseen" role="status">
         {announcement}
       </p>
     </section>
   );
+}
+
+/** Returns a line without colours, and of a meter its last state. */
+function plainText(line: string): string {
+  return parseAnsi(line)
+    .map((span) => span.text)
+    .join("");
 }
 
 function emptyText(model: LogModel, live: boolean): string {

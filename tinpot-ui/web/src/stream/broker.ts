@@ -64,6 +64,7 @@ export class Broker {
         for (const id of this.covered.get(client) ?? []) client.behind.delete(id);
         this.refresh(client);
       }
+      this.changed();
     },
     message: (message) => this.message(message),
     state: (state, server, missed) => {
@@ -168,7 +169,9 @@ export class Broker {
       this.stop();
       return;
     }
-    if (this.connected !== wanted && !this.feed.retrying) this.feed.schedule(SETTLE_MS);
+    // There are never more than two connections: one that is live, and one that will replace it.
+    if (this.connected !== wanted && !this.feed.retrying && !this.feed.opening)
+      this.feed.schedule(SETTLE_MS);
   }
 
   private stop(): void {

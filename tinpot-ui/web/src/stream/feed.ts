@@ -54,6 +54,11 @@ export class Feed {
     return this.failures > 0;
   }
 
+  /** Is true while a connection is being opened: another one has to wait. */
+  get opening(): boolean {
+    return this.connections.some(({ live }) => !live);
+  }
+
   /** Opens a connection to the current address after a delay; it replaces an open one. */
   schedule(delayMs: number): void {
     if (this.timer !== null) clearTimeout(this.timer);

@@ -4,7 +4,7 @@ import { type ExecutionView, isTerminal } from "../api/types";
 import { location, setQuery } from "../app/router";
 import { useTitle } from "../app/use-title";
 import { Controls } from "../execution/controls";
-import { Facts, ParameterChips, ProgressBar } from "../execution/header";
+import { Facts, ParameterChips, ProgressBar, unfinishedLine } from "../execution/header";
 import { isPlainEnd, QueuedCard } from "../execution/state-notes";
 import { type ExecutionData, useExecution } from "../execution/use-execution";
 import { useLogSteps } from "../execution/use-log-steps";
@@ -153,6 +153,7 @@ function WatchedLog({ view, data }: { view: ExecutionView; data: ExecutionData }
       steps={steps}
       fromEnd
       brief
+      unfinished={data.live ? unfinishedLine(data.progress) : null}
       placeholder={view.status === "queued" ? <QueuedCard view={view} /> : undefined}
       onEvent={data.onEvent}
     />
