@@ -197,6 +197,9 @@ def libraries():
             for _ in tqdm(range(2), file=sys.stdout, total=2):
                 tqdm.write("", end="")
         case.assertEqual(lines[-1]["p"], [2.0, 2.0, ""])
+        with contextlib.redirect_stderr(errors):
+            list(tqdm(range(4), disable=None))
+        case.assertEqual(lines[-1]["p"], [4.0, 4.0, ""])
         case.assertIn([3.0, 3.0, "files"], [line["p"] for line in lines])
 
 

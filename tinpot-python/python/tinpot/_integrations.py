@@ -261,6 +261,10 @@ def _integrate_structlog(module: Any) -> None:
                 setattr(printer, name, with_level(getattr(printer, name), level))
 
 
+def _nothing(_self: Any, *_args: Any, **_options: Any) -> None:
+    """Stands in for a method that a bar lacks."""
+
+
 class _Discard:
     """Stands in for the stream of a bar, which writes carriage returns even if it shows nothing."""
 
@@ -276,10 +280,23 @@ class _Discard:
 def _integrate_tqdm(module: Any) -> None:
     """Reports the outermost bar as progress, and prints none."""
     bar = module.tqdm
-    display, clear, moveto, close = bar.display, bar.clear, bar.moveto, bar.close
+    start, display, clear, moveto, close = (
+        getattr(bar, name, _nothing)
+        for name in ("__init__", "display", "clear", "moveto", "close")
+    )
 
     def is_progress(self: Any) -> bool:
-        return _context.find() is not None and _is_standard(getattr(self, "fp", None))
+        # A bar without a stream of its own writes to standard error.
+        stream = getattr(self, "fp", None) or sys.stderr
+        return _context.find() is not None and _is_standard(stream)
+
+    def start_bar(self: Any, *args: Any, **options: Any) -> None:
+        # This means: no bar unless there is a terminal. Progress disturbs no log.
+        if "disable" in options and options["disable"] is None:
+            stream = options.get("file") or sys.stderr
+            if _context.find() is not None and _is_standard(stream):
+                options["disable"] = False
+        start(self, *args, **options)
 
     def display_as_progress(self: Any, msg: Any = None, pos: Any = None) -> Any:
         context = _context.find()
@@ -288,10 +305,11 @@ def _integrate_tqdm(module: Any) -> None:
         # Inner bars do not tell the progress of the whole.
         if getattr(self, "pos", 0) not in (0, None):
             return True
-        text = str(self.desc or "").rstrip(": ")
-        if self.postfix:
-            text = f"{text} {self.postfix}" if text else str(self.postfix)
-        context.progress(self.n, self.total, text)
+        text = str(getattr(self, "desc", None) or "").rstrip(": ")
+        postfix = getattr(self, "postfix", None)
+        if postfix:
+            text = f"{text} {postfix}" if text else str(postfix)
+        context.progress(getattr(self, "n", 0), getattr(self, "total", None), text)
         return True
 
     def clear_nothing(self: Any, *args: Any, **options: Any) -> Any:
@@ -303,13 +321,15 @@ def _integrate_tqdm(module: Any) -> None:
     def close_as_progress(self: Any) -> Any:
         if getattr(self, "disable", True) or not is_progress(self):
             return close(self)
-        self.display()
+        if getattr(self, "pos", 0) in (0, None):
+            self.display()
         # Keeps tqdm from printing the last state and from erasing its line.
         self.leave = False
         self.sp = lambda _text: None
         self.fp = _Discard()
         return close(self)
 
+    bar.__init__ = start_bar
     bar.display = display_as_progress
     bar.clear = clear_nothing
     bar.moveto = move_nowhere

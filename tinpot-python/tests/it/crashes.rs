@@ -42,11 +42,13 @@ def fine(): return 1
 }
 
 #[tokio::test]
-async fn leaving_python_is_a_failure() {
+async fn leaving_python_is_a_failure_unless_the_exit_code_is_0() {
     let actions = Actions::of(
         r#"
 @action
 def zero(): sys.exit(0)
+@action
+def nothing(): sys.exit()
 @action
 def three(): sys.exit(3)
 @action
@@ -56,8 +58,10 @@ def interrupt(): raise KeyboardInterrupt
 "#,
     );
     let pool = actions.pool().await;
+    for action in ["zero", "nothing"] {
+        assert_eq!(call(&pool, action).await.value(), json!(null), "{action}");
+    }
     for (action, kind, message) in [
-        ("zero", "SystemExit", "called sys.exit(0)"),
         ("three", "SystemExit", "called sys.exit(3)"),
         ("words", "SystemExit", "called sys.exit('no way')"),
         ("interrupt", "KeyboardInterrupt", ""),
