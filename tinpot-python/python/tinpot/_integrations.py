@@ -281,8 +281,7 @@ def _integrate_tqdm(module: Any) -> None:
     """Reports the outermost bar as progress, and prints none."""
     bar = module.tqdm
     start, display, clear, moveto, close = (
-        getattr(bar, name, _nothing)
-        for name in ("__init__", "display", "clear", "moveto", "close")
+        getattr(bar, name, _nothing) for name in ("__init__", "display", "clear", "moveto", "close")
     )
 
     def is_progress(self: Any) -> bool:
