@@ -291,22 +291,3 @@ test("the theme follows the system until one is chosen, and is remembered", asyn
   expect(await ground()).toBe(dark);
   await context.close();
 });
-
-test("a tab has one stream on every page", async ({ page }) => {
-  const open = new Set<string>();
-  page.on("request", (request) => request.url().includes("/stream") && open.add(request.url()));
-  page.on("requestfinished", (request) => open.delete(request.url()));
-  page.on("requestfailed", (request) => open.delete(request.url()));
-  const id = await run(server.url, "colourful");
-  await page.goto(server.url);
-  for (const name of ["Actions", "History", "Workers", "Queues", "Overview"]) {
-    await page.getByRole("link", { name, exact: true }).click();
-    await expect(page.locator("h1")).toHaveText(name);
-    await expect(page.locator(".stream")).toHaveAttribute("data-state", "live");
-    await expect.poll(() => open.size).toBe(1);
-  }
-  await page.goto(`${server.url}/executions/${id}`);
-  await expect(line(page, "the end")).toBeVisible();
-  await expect.poll(() => [...open].filter((url) => url.includes(id)).length).toBe(1);
-  await expect.poll(() => open.size).toBe(1);
-});

@@ -100,6 +100,27 @@ test("30 tabs share one stream, and the 30th runs and cancels", async ({ context
   expect(errors).toEqual([]);
 });
 
+test("a tab has one stream on every page, and none for an execution that has ended", async ({
+  page,
+}) => {
+  const ended = await run(server.url, "colourful");
+  const { id, open } = await ticking();
+  await page.goto(between.url);
+  for (const name of ["Actions", "History", "Workers", "Queues", "Overview"]) {
+    await page.getByRole("link", { name, exact: true }).click();
+    await expect(page.locator("h1")).toHaveText(name);
+    await expect(page.locator(".stream")).toHaveAttribute("data-state", "live");
+    await expect.poll(() => between.streams()).toBe(1);
+  }
+  await page.goto(`${between.url}/executions/${id}`);
+  await advances(page);
+  expect(between.streams()).toBe(1);
+  open();
+  await page.goto(`${between.url}/executions/${ended}`);
+  await expect(line(page, "the end")).toBeVisible();
+  await expect.poll(() => between.streams()).toBe(0);
+});
+
 for (const [words, host] of [
   ["another site", "localhost"],
   ["another server of this host", "127.0.0.1"],

@@ -76,7 +76,17 @@ export function idOf(prefix: string, path: string): string {
   return `${prefix}-${path.replace(/[^\w-]/g, (char) => `_${char.codePointAt(0)?.toString(16)}`)}`;
 }
 
-/** Moves the focus to a control that the next rendering creates. */
+/**
+ * Moves the focus to a control that the next rendering creates.
+ *
+ * Preact renders in a microtask, so the control exists before the next key is pressed: what a fast
+ * typist writes after Enter belongs to the new control.
+ */
 export function focusSoon(id: string): void {
-  requestAnimationFrame(() => document.getElementById(id)?.focus());
+  const focus = (): boolean => {
+    const control = document.getElementById(id);
+    control?.focus();
+    return control !== null;
+  };
+  queueMicrotask(() => focus() || requestAnimationFrame(focus));
 }
