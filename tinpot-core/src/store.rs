@@ -25,6 +25,7 @@ pub use crate::model::log::LogBatch;
 use crate::model::log::LogChunk;
 pub use crate::model::opened::{Opened, WaitingCount};
 pub use crate::model::page::{ListOptions, QueueOrder, QueuePage};
+pub use crate::model::search::{Search, SearchPart, search_text};
 use crate::model::time::Timestamp;
 pub use crate::model::transition::Transition;
 

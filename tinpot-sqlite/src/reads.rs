@@ -11,6 +11,7 @@ use crate::log_codec;
 use crate::record::{self, COLUMNS, id_bytes, micros};
 
 mod lists;
+mod search;
 
 pub(crate) use self::lists::executions;
 

@@ -17,6 +17,7 @@ const VERSIONS: &[&str] = &[
     include_str!("schema/V3__children.sql"),
     include_str!("schema/V4__paused_queues.sql"),
     include_str!("schema/V5__requested_by.sql"),
+    include_str!("schema/V6__search.sql"),
 ];
 
 /// SQLite's `application_id` of a store: "TPOT".

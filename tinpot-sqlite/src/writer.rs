@@ -7,6 +7,7 @@ mod opening;
 mod queue_actions;
 mod records;
 mod retention;
+mod search_index;
 mod writer_loop;
 
 use std::path::PathBuf;

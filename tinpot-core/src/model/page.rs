@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::execution::Execution;
 use super::id::ExecutionId;
 use super::status::Status;
 use super::time::Timestamp;
@@ -77,6 +78,8 @@ pub struct ListOptions {
     pub since: Option<Timestamp>,
     /// The latest time of acceptance.
     pub until: Option<Timestamp>,
+    /// The words to find, as [`Search`](crate::store::Search) reads them.
+    pub search: Option<String>,
     /// The idempotency key to find. No other filter applies then.
     pub idempotency_key: Option<String>,
     /// The last execution of the page before: only older ones are listed.
@@ -143,6 +146,14 @@ impl ListOptions {
         self
     }
 
+    /// Lists only executions that have these words in their action, id, parameters, error or
+    /// requester, as [`Search`](crate::store::Search) reads them.
+    #[must_use]
+    pub fn search(mut self, search: impl Into<String>) -> Self {
+        self.search = Some(search.into());
+        self
+    }
+
     /// Lists only the execution with this idempotency key. No other filter applies then.
     #[must_use]
     pub fn idempotency_key(mut self, idempotency_key: impl Into<String>) -> Self {
@@ -167,6 +178,23 @@ impl ListOptions {
     /// Returns true if the status is to be listed.
     pub fn has_status(&self, status: Status) -> bool {
         self.statuses.is_empty() || self.statuses.contains(&status)
+    }
+
+    /// Returns true if an execution passes all filters but the search, the position and the
+    /// idempotency key.
+    pub fn filters_match(&self, execution: &Execution) -> bool {
+        let is = |wanted: &Option<String>, has: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| has == Some(wanted))
+        };
+        self.has_status(execution.status)
+            && self.since.is_none_or(|since| execution.accepted_at >= since)
+            && self.until.is_none_or(|until| execution.accepted_at <= until)
+            && is(&self.action, Some(&execution.action))
+            && is(&self.queue, Some(&execution.queue))
+            && is(&self.requested_by, execution.requested_by.as_deref())
+            && self.parent.is_none_or(|parent| {
+                execution.parent.is_some_and(|origin| origin.execution == parent)
+            })
     }
 
     /// Returns the effective page size.

@@ -27,6 +27,7 @@ mod open_store;
 mod queues;
 mod reopen;
 mod retention;
+mod searches;
 mod temporary;
 mod transitions;
 
@@ -42,6 +43,7 @@ pub use self::open_store::{OpenStore, open};
 pub use self::queues::*;
 pub use self::reopen::*;
 pub use self::retention::*;
+pub use self::searches::*;
 pub use self::temporary::InDirectory;
 pub use self::transitions::*;
 use crate::model::error::ErrorKind;
@@ -101,6 +103,8 @@ macro_rules! store_conformance {
                 lists_are_filtered_by_time
                 lists_are_filtered_by_submitter
                 children_are_found_by_their_parent
+                executions_are_found_by_their_words
+                searches_are_filtered_and_paged
                 logs_are_read_from_a_sequence
                 logs_have_no_gaps_and_no_repeats
                 logs_of_unknown_executions_are_refused

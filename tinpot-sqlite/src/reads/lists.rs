@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
-use tinpot_core::store::ListOptions;
+use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId, Timestamp};
 
 use super::{FROM, execution, select};
@@ -12,29 +12,27 @@ use crate::record::{COLUMNS, State, execution_id, id_bytes, micros};
 
 /// The most time between the creation of an id and the acceptance of its execution. Both use the
 /// same clock, so only a clock that is set can exceed it.
-const ID_TO_ACCEPTANCE_MILLIS: u64 = 60_000;
+pub(super) const ID_TO_ACCEPTANCE_MILLIS: u64 = 60_000;
 
 /// The range of ids and times of a page. Ids begin with their millisecond of creation and are in
 /// every index, so a query reads only the rows between two times.
-struct Stretch {
+pub(super) struct Stretch {
     /// The first id that may be in the page, and the id before which it ends.
-    first: [u8; 16],
-    before: [u8; 16],
-    since: i64,
-    until: i64,
+    pub(super) first: [u8; 16],
+    pub(super) before: [u8; 16],
+    pub(super) since: i64,
+    pub(super) until: i64,
 }
 
 impl Stretch {
-    fn of(options: &ListOptions) -> Self {
-        let made_at = |millis: u64| id_bytes(ExecutionId::from_u128(u128::from(millis) << 80));
+    pub(super) fn of(options: &ListOptions) -> Self {
         let millis = |time: Timestamp| time.as_micros() / 1_000;
         let first =
             options.since.map(|since| millis(since) - millis(since).min(ID_TO_ACCEPTANCE_MILLIS));
         // No id is larger, and `before` excludes the id that it names.
         let before = options.before.map_or([0xff; 16], id_bytes);
         let latest = options.until.map_or([0xff; 16], |until| {
-            // An id has 48 bits for its time.
-            made_at((millis(until) + ID_TO_ACCEPTANCE_MILLIS).min((1 << 48) - 1))
+            made_at(millis(until) + ID_TO_ACCEPTANCE_MILLIS)
         });
         Self {
             first: first.map_or([0; 16], made_at),
@@ -45,6 +43,11 @@ impl Stretch {
     }
 }
 
+/// Returns the smallest id that can be made in a millisecond. An id has 48 bits for its time.
+pub(super) fn made_at(millis: u64) -> [u8; 16] {
+    id_bytes(ExecutionId::from_u128(u128::from(millis.min((1 << 48) - 1)) << 80))
+}
+
 /// Returns one page of executions, newest first.
 pub(crate) fn executions(
     connection: &Connection,
@@ -53,6 +56,10 @@ pub(crate) fn executions(
     if let Some(key) = &options.idempotency_key {
         let sql = format!("SELECT {COLUMNS} {FROM} WHERE e.idempotency_key = ?1");
         return select(connection, &sql, [key], usize::MAX, usize::MAX);
+    }
+    let search = options.search.as_deref().map(Search::new);
+    if let Some(search) = search.filter(|search| !search.parts().is_empty()) {
+        return super::search::executions(connection, options, &search);
     }
     let limit = options.page_size();
     let Stretch { first, before, since, until } = Stretch::of(options);

@@ -9,6 +9,7 @@ use tinpot_core::{Error, ErrorKind, ExecutionId, Json, Timestamp};
 
 use super::logs::Tail;
 use super::queue_actions::QueueActions;
+use super::search_index;
 use crate::error::{Problem, Result};
 use crate::record::{self, COLUMN_COUNT, COLUMNS_WITHOUT_PARAMETERS, State, micros};
 
@@ -267,7 +268,7 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
         let sql = "INSERT INTO large_parameters (row, parameters) VALUES (?1, ?2)";
         connection.prepare_cached(sql)?.execute(params![entry.row.row, parameters])?;
     }
-    Ok(())
+    search_index::put(connection, entry.row.row, execution)
 }
 
 fn update(
@@ -301,5 +302,8 @@ fn update(
         execution.not_before.map(micros),
         execution.finished_at.map(micros),
     ])?;
+    if state == State::Failed {
+        search_index::put_failed(connection, entry.row.row, execution)?;
+    }
     Ok(())
 }

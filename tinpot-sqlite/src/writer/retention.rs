@@ -1,5 +1,5 @@
-//! Maintenance in small steps: packs logs that have ended, and removes executions beyond the
-//! bounds.
+//! Maintenance in small steps: packs logs that have ended, removes executions beyond the bounds,
+//! and indexes the history of earlier versions.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use rusqlite::{Connection, Statement, params};
 use tinpot_core::{ExecutionId, Timestamp};
 
 use super::records::{Bucket, Records};
+use super::search_index;
 use crate::config::Retention;
 use crate::error::Result;
 use crate::record::{execution_id, micros};
@@ -36,10 +37,12 @@ pub(super) struct Sweeper {
     last_look: Instant,
     unlooked: u64,
     has_forgotten_logs: bool,
+    /// True while executions of an earlier version are not in the index of words.
+    has_unindexed: bool,
 }
 
 impl Sweeper {
-    pub(super) fn new(retention: Retention) -> Self {
+    pub(super) fn new(retention: Retention, has_unindexed: bool) -> Self {
         Self {
             retention,
             now: None,
@@ -49,6 +52,7 @@ impl Sweeper {
             last_look: Instant::now(),
             unlooked: 0,
             has_forgotten_logs: true,
+            has_unindexed,
         }
     }
 
@@ -64,6 +68,11 @@ impl Sweeper {
         self.paused_until = Some(Instant::now() + AGE_ROUND);
     }
 
+    /// Returns true if much is left that waits for nothing.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.has_unindexed
+    }
+
     /// Returns true if a step would find work.
     pub(super) fn has_work(&self, records: &Records) -> bool {
         if self.paused_until.is_some_and(|until| Instant::now() < until) {
@@ -74,6 +83,7 @@ impl Sweeper {
                 || (self.now.is_some() && self.next_round.is_none_or(|next| next <= Instant::now()))
         };
         self.has_forgotten_logs
+            || self.has_unindexed
             || !records.loose.is_empty()
             || self.excess(records).is_some()
             || is_round()
@@ -117,6 +127,10 @@ impl Sweeper {
         }
         if self.has_forgotten_logs {
             return self.remove_forgotten_logs(connection);
+        }
+        if self.has_unindexed {
+            self.has_unindexed = search_index::catch_up(connection)?;
+            return Ok(());
         }
         if self.next_round.is_none_or(|next| next <= Instant::now()) {
             self.next_round = Some(Instant::now() + AGE_ROUND);
@@ -267,6 +281,7 @@ impl Victim {
     fn forget(&self, connection: &Connection) -> Result<bool> {
         let execute = |sql: &str| connection.prepare_cached(sql)?.execute([self.row]);
         execute("DELETE FROM executions WHERE row = ?1")?;
+        search_index::remove(connection, self.row)?;
         if self.has_large_parameters {
             execute("DELETE FROM large_parameters WHERE row = ?1")?;
         }

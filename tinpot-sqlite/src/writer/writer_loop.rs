@@ -11,7 +11,7 @@ use tinpot_core::{Error, ErrorKind};
 use super::checkpoint::Checkpointer;
 use super::records::Records;
 use super::retention::Sweeper;
-use super::{Request, Work, logs, opening};
+use super::{Request, Work, logs, opening, search_index};
 use crate::config::Config;
 use crate::connection;
 use crate::error::{Problem, Result};
@@ -24,6 +24,8 @@ const GROUP: usize = super::REQUESTS;
 /// The pause in requests after which maintenance runs. Callers that wait for each answer before the
 /// next request are not held up.
 const QUIET: Duration = Duration::from_millis(100);
+/// The same pause while a long history is indexed, which takes steps of some ten milliseconds.
+const BREATH: Duration = Duration::from_millis(10);
 /// The interval at which ages are checked without requests.
 const TICK: Duration = Duration::from_secs(60);
 
@@ -57,7 +59,8 @@ impl WriterLoop {
         lock.note(epoch)?;
         let (records, opened) = opening::load(&connection, epoch)?;
         let readers = Readers::open(path)?;
-        let sweeper = Sweeper::new(config.retention.clone());
+        let has_unindexed = search_index::has_backlog(&connection)?;
+        let sweeper = Sweeper::new(config.retention.clone(), has_unindexed);
         let checkpointer = Checkpointer::start(&mut connection, path)?;
         let path = path.to_owned();
         Ok((
@@ -71,7 +74,11 @@ impl WriterLoop {
     pub(super) fn run(mut self, inbox: &Receiver<Request>) {
         loop {
             let next = inbox.try_recv().map_err(drop).or_else(|()| {
-                let wait = if self.sweeper.has_work(&self.records) { QUIET } else { TICK };
+                let wait = match self.sweeper.has_work(&self.records) {
+                    true if self.sweeper.is_catching_up() => BREATH,
+                    true => QUIET,
+                    false => TICK,
+                };
                 inbox.recv_timeout(wait)
             });
             let first = match next {

@@ -16,7 +16,7 @@ use tinpot_core::{
 };
 use tinpot_core::{Epoch, Fence};
 
-use crate::support::{accept as accept_plain, commit, id, log, place, store};
+use crate::support::{accept as accept_plain, commit, id, log, place, store, wait_for};
 
 enum Step {
     Commit(Vec<Transition>),
@@ -166,6 +166,17 @@ async fn a_store_of_version_0_1_0_opens_and_keeps_everything() {
     let (_directory, path) = place();
     fs::write(&path, include_bytes!("../data/v0.1.0.db")).expect("a copy");
     let mut stored = open(store(&path)).await;
+    // It can be searched soon, also if the store is opened again before.
+    stored = stored.reopened().await;
+    for (text, found) in [("neill", vec![1]), ("valueerror broke", vec![8]), ("other", vec![4])] {
+        let search = ListOptions::new().search(text);
+        wait_for("the history to be indexed", async || {
+            let list = stored.executions(&search).await.expect("a list");
+            let list: Vec<u128> = list.iter().map(|found| found.id.as_u128()).collect();
+            if list == found { Ok(()) } else { Err(list) }
+        })
+        .await;
+    }
     // Once as it was written, and once as this version has left it.
     for _ in 0..2 {
         assert_eq!(described(&stored.opened), described(&memory.opened));
@@ -191,7 +202,7 @@ async fn a_store_of_version_0_1_0_opens_and_keeps_everything() {
         stored.commit(&[taken], Timestamp(1)).await.expect_err("the key is taken");
         stored = stored.reopened().await;
     }
-    assert_eq!(stored.opened.epoch.number, 4);
+    assert_eq!(stored.opened.epoch.number, 5);
     // The logs and the attempts go on.
     let Step::Append(more) = lines(10, 1, 4, 2) else { panic!("lines") };
     stored.append_logs(&[more]).await.expect("lines");

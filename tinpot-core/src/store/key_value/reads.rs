@@ -11,6 +11,7 @@ use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::log::LogChunk;
 use crate::model::page::{ListOptions, QueueOrder, QueuePage};
+use crate::model::search::Search;
 
 /// Records, or log chunks, read at once: as large a part of a page as is worth reading in vain.
 const PAGE: usize = 128;
@@ -58,6 +59,7 @@ impl<K: KeyValueStore> Shared<K> {
             None => keys::executions().after(options.before.map(keys::execution)),
         };
         let size = options.page_size();
+        let search = options.search.as_deref().map(Search::new);
         let mut found = Vec::new();
         let mut from = range.start;
         loop {
@@ -69,9 +71,10 @@ impl<K: KeyValueStore> Shared<K> {
                     None => Some(decode(value)?),
                     Some(_) => self.record(keys::newest_first_id_of(key)?).await?,
                 };
-                let record = record.filter(|record: &Record| matches(&record.execution, options));
+                let record = record.filter(|record: &Record| options.filters_match(&record.execution));
                 if let Some(record) = record
                     && let Some(execution) = self.complete(record).await?
+                    && search.as_ref().is_none_or(|search| search.matches(&execution))
                 {
                     found.push(Arc::new(execution));
                     if found.len() == size {
@@ -143,16 +146,4 @@ fn range_of(order: &QueueOrder) -> Range<Vec<u8>> {
         }
         QueueOrder::Expired { at } => keys::expired(*at),
     }
-}
-
-fn matches(execution: &Execution, options: &ListOptions) -> bool {
-    options.has_status(execution.status)
-        && options.since.is_none_or(|since| execution.accepted_at >= since)
-        && options.until.is_none_or(|until| execution.accepted_at <= until)
-        && options.action.as_ref().is_none_or(|action| **action == *execution.action)
-        && options.queue.as_ref().is_none_or(|queue| **queue == *execution.queue)
-        && options
-            .requested_by
-            .as_ref()
-            .is_none_or(|who| execution.requested_by.as_ref().is_some_and(|by| **by == **who))
 }

@@ -17,6 +17,7 @@ use crate::model::log::LogBatch;
 use crate::model::log::LogChunk;
 use crate::model::opened::Opened;
 use crate::model::page::{ListOptions, QueuePage};
+use crate::model::search::Search;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::conditions::{LogSpan, check_batch, check_logs, key_is_taken};
@@ -205,15 +206,10 @@ impl State {
             let record = id.and_then(|id| self.records.get(id));
             return record.map(|record| record.execution.clone()).into_iter().collect();
         }
+        let search = options.search.as_deref().map(Search::new);
         let wanted = |execution: &&Arc<Execution>| {
-            options.has_status(execution.status)
-                && options.since.is_none_or(|since| execution.accepted_at >= since)
-                && options.until.is_none_or(|until| execution.accepted_at <= until)
-                && options.requested_by.as_ref().is_none_or(|who| {
-                    execution.requested_by.as_ref().is_some_and(|by| **by == **who)
-                })
-                && options.action.as_ref().is_none_or(|action| **action == *execution.action)
-                && options.queue.as_ref().is_none_or(|queue| **queue == *execution.queue)
+            options.filters_match(execution)
+                && search.as_ref().is_none_or(|search| search.matches(execution))
         };
         if let Some(parent) = options.parent {
             let last = options

@@ -60,6 +60,7 @@ pub async fn everything_of_a_removed_execution_is_removed(store: impl Store) {
     let parent = ExecutionId::from_u128(1);
     let change = |new: &mut Execution| {
         new.idempotency_key = Some("the key".into());
+        new.requested_by = Some("someone".into());
         new.parameters = crate::Json::parse(format!("[\"{}\"]", "x".repeat(5_000))).expect("JSON");
         let fence = super::fence(1);
         new.parent = Some(Parent { execution: parent, fence, span: None, depth: 1, waits: false });
@@ -80,6 +81,8 @@ pub async fn everything_of_a_removed_execution_is_removed(store: impl Store) {
     let key = Some("the key".to_owned());
     let by_key = ListOptions { idempotency_key: key, ..ListOptions::default() };
     assert!(store.executions(&by_key).await.expect("a list").is_empty());
+    let by_word = ListOptions::new().search("someone");
+    assert!(store.executions(&by_word).await.expect("a list").is_empty());
     // Lines that arrive late have nowhere to go, and the key and the id are free again.
     store.append_logs(&[lines(old.id, 4_001, 1)]).await.expect_err("it was removed");
     accept(&store, &[&with(100, change)]).await;

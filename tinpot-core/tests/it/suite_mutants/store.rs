@@ -26,6 +26,7 @@ enum Fault {
     OldestFirst,
     IgnoresBefore,
     FindsAllChildren,
+    IgnoresSearch,
     IgnoresRank,
     IgnoresMaxBytes,
     ForgetsDelays,
@@ -117,6 +118,7 @@ impl Store for BrokenStore {
             Fault::IgnoresStatusFilter => options.statuses.clear(),
             Fault::IgnoresBefore => options.before = None,
             Fault::FindsAllChildren => options.parent = None,
+            Fault::IgnoresSearch => options.search = None,
             _ => {}
         }
         let mut list = self.inner.executions(&options).await?;
@@ -290,6 +292,8 @@ caught! {
     lists_with_the_oldest_first(OldestFirst) by lists_are_filtered_and_paged;
     lists_without_a_cursor(IgnoresBefore) by lists_are_filtered_and_paged;
     children_of_all_parents(FindsAllChildren) by children_are_found_by_their_parent;
+    searches_that_find_everything(IgnoresSearch) by
+        executions_are_found_by_their_words searches_are_filtered_and_paged;
     queues_without_priority(IgnoresRank) by ready_executions_are_paged_by_priority;
     pages_without_a_bound(IgnoresMaxBytes) by ready_executions_are_paged_by_priority;
     forgotten_delays(ForgetsDelays) by delayed_executions_are_paged_by_time ready_ends_a_delay;
