@@ -31,7 +31,7 @@ async fn interpreter_that_will_not_do_is_named() {
     let old = script(
         &actions,
         "python2.7",
-        r#"echo '{"version":[2,7,18],"executable":"/x","prefix":"/","path":[],"sites":[]}'"#,
+        r#"echo "$3"'{"version":[2,7,18],"executable":"2f78","prefix":"2f","path":[],"sites":[]}'"#,
     );
     let mute = script(&actions, "not-python", "echo hello; exit 1");
     for (python, part) in [
