@@ -309,8 +309,13 @@ impl Compiler<'_> {
 /// the time of a match is linear in the text.
 fn compile_pattern(pattern: &str) -> Result<Regex, String> {
     let shown = || clipped(pattern, 100);
-    let translated = jsonschema_regex::to_rust_regex(pattern)
-        .map_err(|()| format!("must be a regular expression (got {:?})", shown()))?;
+    let translated = jsonschema_regex::to_rust_regex(pattern).map_err(|()| {
+        format!(
+            "must be a regular expression of JSON Schema, where ^ and $ stand for \\A and \\Z \
+                 (got {:?})",
+            shown()
+        )
+    })?;
     let built = RegexBuilder::new(&translated)
         .size_limit(PATTERN_BYTES)
         .dfa_size_limit(PATTERN_BYTES)
@@ -320,7 +325,8 @@ fn compile_pattern(pattern: &str) -> Result<Regex, String> {
             format!("must take at most {limit} bytes of memory (got {:?})", shown())
         }
         _ => format!(
-            "must be a regular expression without look-around and backreferences (got {:?})",
+            "must be a regular expression without look-around and backreferences, \
+             with ^ and $ for \\A and \\Z (got {:?})",
             shown()
         ),
     })
