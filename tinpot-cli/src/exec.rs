@@ -41,10 +41,13 @@ pub(crate) fn exec(target: &Target) -> Done {
         return Err(CliError::new(Code::NotFound, format!("no file {file}")));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else {
+        return Err(CliError::usage(format!("{file}: must be a file with a name in UTF-8")));
+    };
     let builder = LocalServer::builder(folder.unwrap_or(Path::new(".")))
         .python(python(target))
         .concurrency(1)
-        .reload(false);
+        .only(file_name);
     let runtime = runtime()?;
     let server = runtime.block_on(async {
         let any_port = HttpSettings::new(Ipv4Addr::LOCALHOST.into(), 0);

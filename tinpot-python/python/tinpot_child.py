@@ -1,6 +1,7 @@
 """The program that a child interpreter runs."""
 
 # The `spawn` method of multiprocessing imports this file again, and must not start a second loop.
+# It has set `sys.path` before.
 if __name__ == "__main__":
     import os
     import sys
@@ -13,3 +14,7 @@ if __name__ == "__main__":
     from tinpot import _child
 
     _child.main(control, lifeline)
+elif __name__ == "__mp_main__":
+    from tinpot import _modules
+
+    _modules.in_spawned_process()

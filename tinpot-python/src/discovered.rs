@@ -1,12 +1,13 @@
 //! The result of discovery, and its conversion to the action set of the SDK.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tinpot_core::action::check_label;
+use tinpot_core::action::{Schema, check_label};
 use tinpot_core::executor::ActionSet;
-use tinpot_core::{Action, Json, LoadError, Result, RetryPolicy};
+use tinpot_core::{Action, Error, Json, LoadError, Result, RetryPolicy};
 
 use crate::child_text::{self, load_error};
 use crate::limits::{Limits, LimitsByAction};
@@ -100,6 +101,12 @@ impl Discovered {
         self.actions.iter().filter_map(limited).collect()
     }
 
+    /// Returns the file of each action.
+    pub(crate) fn owners(&self) -> BTreeMap<String, String> {
+        let file = |place: &str| place.rsplit_once(':').map_or(place, |(file, _)| file).to_owned();
+        self.actions.iter().map(|action| (action.name.clone(), file(&action.place))).collect()
+    }
+
     /// Returns the failed imports.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, &ImportFailure)> {
         self.load_errors
@@ -145,8 +152,12 @@ fn bounded(mut load_errors: Vec<LoadError>) -> Vec<LoadError> {
 }
 
 impl Described {
+    /// Returns the action. Refuses whatever the coordinator refuses, because only here the error
+    /// can name the file and the line.
     fn into_action(self) -> Result<Action> {
         self.retry.check()?;
+        Schema::compile(&self.schema)
+            .map_err(|e| Error::new(e.kind(), format!("action {:?}: {e}", self.name)))?;
         let mut action =
             Action::new(self.name)?.schema(self.schema).priority(self.priority).retry(self.retry);
         if let Some(schema) = self.result_schema {

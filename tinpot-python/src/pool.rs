@@ -121,6 +121,7 @@ pub struct PythonPoolBuilder {
     result_limit_bytes: usize,
     containment: ContainmentMode,
     reload: bool,
+    only: Option<String>,
     limits: Limits,
 }
 
@@ -137,6 +138,7 @@ impl PythonPool {
             result_limit_bytes: 16 * 1024 * 1024,
             containment: ContainmentMode::Auto,
             reload: true,
+            only: None,
             limits: Limits::default(),
         }
     }
@@ -234,6 +236,15 @@ impl PythonPoolBuilder {
         self
     }
 
+    /// Imports one file of the directory instead of all, and what that file imports. Changes are not
+    /// followed.
+    #[must_use]
+    pub fn only(mut self, file: impl Into<String>) -> Self {
+        self.only = Some(file.into());
+        self.reload = false;
+        self
+    }
+
     /// Starts the first interpreter and imports the actions. The other interpreters start in the
     /// background.
     ///
@@ -263,7 +274,7 @@ impl PythonPoolBuilder {
         let spawn = Arc::new(spawn);
         let (guardian, cgroup, containment) = guardian::contain(&spawn, self.containment)?;
         tracing::info!("attempts are contained by {containment}");
-        let files = if self.reload { files(&root, &spawn).await } else { None };
+        let files = if self.reload { files(&self.root, &root, &spawn).await } else { None };
         let (files, disk) = files.unzip();
         let launch = Launch {
             spawn,
@@ -273,6 +284,9 @@ impl PythonPoolBuilder {
             shared: false,
             sources: disk.clone(),
             skip: Vec::new(),
+            only: self.only,
+            names: package_name(&self.root).into_iter().collect(),
+            owners: Arc::default(),
             start_timeout: self.start_timeout,
             result_limit_bytes: self.result_limit_bytes,
             limits: self.limits,
@@ -290,7 +304,9 @@ impl PythonPoolBuilder {
         tasks.spawn(fleet.clone().maintain());
         if let (Some(files), Some(disk)) = (files, disk) {
             let (fleet, publisher) = (fleet.clone(), publisher.clone());
-            let reloader = Reloader { fleet, publisher, files, launch, action_set, good, disk };
+            let root = launch.root.clone();
+            let reloader =
+                Reloader { fleet, publisher, files, launch, action_set, good, disk, root };
             tasks.spawn(reloader.run());
         }
         let shared = SharedInterpreter::default();
@@ -304,14 +320,19 @@ async fn unpack() -> std::io::Result<Package> {
 }
 
 /// Returns the watched files and their present versions; `None` if they cannot be watched.
-async fn files(root: &Path, spawn: &SpawnContext) -> Option<(Files, Arc<Sources>)> {
-    let files = Files::new(root.to_owned(), spawn.store());
+async fn files(given: &Path, root: &Path, spawn: &SpawnContext) -> Option<(Files, Arc<Sources>)> {
+    let files = Files::new(given, root.to_owned(), spawn.store());
     let found = match files {
-        Ok(files) => files.now().await.map(|now| (files, now)),
+        Ok(mut files) => files.now().await.map(|now| (files, now)),
         Err(e) => Err(e),
     };
     let place = root.display();
     found.inspect_err(|error| tracing::warn!(%error, "changes of {place} are not followed")).ok()
+}
+
+/// Returns the name of the directory as it was given, which may be a link.
+fn package_name(root: &Path) -> Option<String> {
+    Some(root.file_name()?.to_str()?.to_owned())
 }
 
 /// Returns the absolute path of the directory of actions.

@@ -44,6 +44,7 @@ pub struct LocalServerBuilder {
     python: Option<PathBuf>,
     concurrency: u32,
     reload: bool,
+    only: Option<String>,
     containment: ContainmentMode,
     store: Box<dyn Store>,
     http: HttpConfig,
@@ -68,6 +69,13 @@ impl LocalServerBuilder {
     #[must_use]
     pub fn reload(mut self, yes: bool) -> Self {
         self.reload = yes;
+        self
+    }
+
+    /// Imports one file of the directory instead of all, and what that file imports.
+    #[must_use]
+    pub fn only(mut self, file: impl Into<String>) -> Self {
+        self.only = Some(file.into());
         self
     }
 
@@ -103,6 +111,9 @@ impl LocalServerBuilder {
             .size(self.concurrency as usize)
             .containment(self.containment)
             .reload(self.reload);
+        if let Some(file) = self.only {
+            builder = builder.only(file);
+        }
         if let Some(python) = &self.python {
             builder = builder.python(python);
         }
@@ -154,6 +165,7 @@ impl LocalServer {
             python: None,
             concurrency: 2,
             reload: true,
+            only: None,
             containment: ContainmentMode::Auto,
             store: Box::new(tinpot_core::MemoryStore::new()),
             http: HttpConfig::default(),

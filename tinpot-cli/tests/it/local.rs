@@ -60,10 +60,15 @@ fn exec_runs_one_action_as_a_worker_would() {
          @action\ndef bad():\n    raise RuntimeError('no')\n",
     );
     file(folder.path(), "helper.py", "def double(x):\n    return 2 * x\n");
+    // Nothing imports these files.
+    file(folder.path(), "cleanup.py", &format!("open({:?}, 'w')\n", folder.path().join("ran")));
+    let twin = "from tinpot import action\n@action\ndef twice(): pass\n";
+    file(folder.path(), "twin.py", twin);
     let target = |name: &str| format!("{}::{name}", path.display());
     let ran = run(&["exec", &target("twice"), "--number", "21"]);
     assert_eq!((ran.ok(), ran.stderr.trim()), ("42\n", "working"));
     assert_eq!(run(&["exec", &target("twice"), "-p", "number=2", "--json"]).json()["result"], 4);
+    assert!(!folder.path().join("ran").exists());
     assert!(run(&["exec", &target("bad")]).failed(1).contains("RuntimeError: no"));
     assert!(run(&["exec", &target("twice")]).failed(2).contains("--number is required"));
     assert!(run(&["exec", &target("twcie")]).failed(5).contains("did you mean \"twice\"?"));

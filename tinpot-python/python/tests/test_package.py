@@ -48,6 +48,27 @@ class ActionTest(unittest.TestCase):
         self.assertEqual(plain(1), 3)
         self.assertEqual([entry.name for entry in registry[-2:]], ["plain", "other"])
 
+    def test_texts_are_taken_by_position_as_in_older_versions(self):
+        @action("named", "Group", "Text", "queue", timeout=1)
+        def function():
+            "Docstring."
+
+        entry = registry[-1]
+        found = (entry.name, entry.group, entry.description, entry.queue, entry.timeout_ms)
+        self.assertEqual(found, ("named", "Group", "Text", "queue", 1000))
+        action(None, "Other")(function.__wrapped__)
+        found = (registry[-1].name, registry[-1].group, registry[-1].description)
+        self.assertEqual(found, ("function", "Other", "Docstring."))
+        known = len(registry)
+        for wrong in (
+            lambda: action("a", name="b"),
+            lambda: action("a", "b", "c", "d", "e"),
+            lambda: action("a", 1),
+            lambda: action(function, "Group"),
+        ):
+            self.assertRaises(TypeError, wrong)
+        self.assertEqual(len(registry), known)
+
     def test_limits_are_kept_as_numbers(self):
         @action(
             memory="256M",

@@ -19,7 +19,12 @@ The package needs the standard library only.
 """
 
 from tinpot._action import action
-from tinpot._command import Completed, action_print, run_command
+from tinpot._command import (
+    Completed,
+    action_print,
+    capture_subprocess_output,
+    run_command,
+)
 from tinpot._context import Child, Context, current
 from tinpot._errors import (
     ActionError,
@@ -48,6 +53,7 @@ __all__ = [
     "Secret",
     "action",
     "action_print",
+    "capture_subprocess_output",
     "current",
     "run_command",
 ]

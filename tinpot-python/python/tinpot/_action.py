@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import inspect
 import re
+import sys
 from typing import TYPE_CHECKING, Any, Union, overload
 
 from tinpot import _instances, _wrapper
@@ -46,6 +47,7 @@ class Entry:
     """A decorated function with the options of the decorator."""
 
     __slots__ = (
+        "at",
         "concurrency",
         "delay_ms",
         "description",
@@ -53,6 +55,7 @@ class Entry:
         "file",
         "function",
         "group",
+        "home",
         "is_async",
         "limits",
         "line",
@@ -79,12 +82,26 @@ class Entry:
     limits: dict[str, Any] | None
     function: Callable[..., Any]
     module: str | None
+    # The place of the function's code.
     file: str
     line: int
+    # The place of the decorator, and the globals of the module there.
+    at: tuple[str, int]
+    home: dict[str, Any]
     # Discovery sets these.
     is_async: bool
     signature: Signature | None
     owner: type | None
+
+    def is_alive(self) -> bool:
+        """Returns False if the import of its module has failed."""
+        module = sys.modules.get(self.home.get("__name__", ""))
+        return module is not None and module.__dict__ is self.home
+
+    def is_twin(self, other: Entry) -> bool:
+        """Returns True if the same line of the same module has decorated both, as in a loop."""
+        codes = [getattr(inspect.unwrap(one.function), "__code__", None) for one in (self, other)]
+        return self.home is other.home and codes[0] is codes[1]
 
     def signature_or_derive(self) -> Signature:
         """Returns the signature, also before discovery."""
@@ -116,11 +133,11 @@ def action(function: Callable[Concatenate[Context, P], R], /) -> ContextAction[P
 def action(function: Callable[P, R], /) -> Action[P, R]: ...
 @overload
 def action(
-    *,
     name: str | None = None,
     group: str | None = None,
     description: str | None = None,
     queue: str | None = None,
+    *,
     priority: int = 0,
     delay: _Time = None,
     expires_in: _Time = None,
@@ -141,7 +158,7 @@ def action(
 def action(
     function: Any = None,
     /,
-    *,
+    *positional: Any,
     name: str | None = None,
     group: str | None = None,
     description: str | None = None,
@@ -170,6 +187,8 @@ def action(
 
     A method can be an action too. Its class is constructed once per process, without arguments,
     and its `setup()` is called before the first use.
+
+    `@action("name", "Group", "description", "queue")` is possible as well.
 
     Times are seconds or a timedelta, and at most 100 years. A submission can override every option
     from `queue` on.
@@ -207,7 +226,12 @@ def action(
     """
 
     # Checked before there is a function: the traceback then names the line of the decorator.
-    texts = {"name": name, "group": group, "description": description, "queue": queue}
+    function, texts = _by_position(
+        function,
+        positional,
+        {"name": name, "group": group, "description": description, "queue": queue},
+    )
+    name, group, description, queue = texts.values()
     for label, value in texts.items():
         if value is not None and not isinstance(value, str):
             raise TypeError(f"@action: {label} must be a string, not {_shorten(value)}")
@@ -235,6 +259,21 @@ def action(
     return register if function is None else register(function)
 
 
+def _by_position(
+    function: Any, rest: tuple[Any, ...], named: dict[str, str | None]
+) -> tuple[Any, dict[str, str | None]]:
+    """Returns the function, and the texts that were given by position or by name."""
+    if isinstance(function, str) or (function is None and rest):
+        function, rest = None, (function, *rest)
+    if len(rest) > len(named) or (rest and function is not None):
+        raise TypeError(f"@action takes by position only {', '.join(named)}; give options by name")
+    for label, value in zip(named, rest):
+        if named[label] is not None:
+            raise TypeError(f"@action: {label} is given twice")
+        named[label] = value
+    return function, named
+
+
 def _entry(
     function: Any, name: str | None, description: str | None, options: dict[str, Any]
 ) -> Entry:
@@ -253,6 +292,7 @@ def _entry(
     entry.module = getattr(function, "__module__", None)
     entry.file = code.co_filename
     entry.line = code.co_firstlineno
+    entry.at, entry.home = _place_of_decorator()
     entry.is_async = False
     entry.signature = None
     entry.owner = None
@@ -267,6 +307,18 @@ def _entry(
                 " attempts share with concurrency: remove either"
             )
     return entry
+
+
+def _place_of_decorator() -> tuple[tuple[str, int], dict[str, Any]]:
+    """Returns the line of the module that is being imported, and its globals."""
+    frame = sys._getframe(1)
+    nearest = frame
+    while frame.f_code.co_name != "<module>":
+        if frame.f_back is None:
+            frame = nearest
+            break
+        frame = frame.f_back
+    return (frame.f_code.co_filename, frame.f_lineno), frame.f_globals
 
 
 def _retry_policy(

@@ -19,7 +19,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tinpot import _channel, _context, _discovery, _integrations, _limits, _run, _sources, _text
+from tinpot import (
+    _channel,
+    _context,
+    _discovery,
+    _integrations,
+    _limits,
+    _modules,
+    _run,
+    _sources,
+    _text,
+)
 from tinpot._connection import Connection
 from tinpot._errors import Cancelled, LimitExceeded
 
@@ -84,12 +94,15 @@ def _discover(
     settings: Mapping[str, Any], importing: Callable[[list[str]], object]
 ) -> _discovery.Discovery:
     root, skip = settings["root"], settings["skip"]
+    options = {name: settings[name] for name in ("only", "names", "owners")}
     if settings["sources"] is None:
-        return _discovery.discover(root, skip, lambda file: importing([file]))
-    sources = _sources.Sources(root, settings["store"], settings["sources"], importing)
-    sources.install()
-    found = _discovery.discover(root, skip, sources=sources)
-    sources.finish()
+        found = _discovery.discover(root, skip, lambda file: importing([file]), **options)
+    else:
+        sources = _sources.Sources(root, settings["store"], settings["sources"], importing)
+        sources.install()
+        found = _discovery.discover(root, skip, sources=sources, **options)
+        sources.finish()
+    _modules.tell_spawned_processes(root)
     return found
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from tinpot import _context
@@ -63,6 +63,15 @@ def action_print(*values: object, **options: Any) -> None:
     """Prints like `print`, and flushes the stream, so that the line is visible at once."""
     options.setdefault("flush", True)
     print(*values, **options)
+
+
+@contextlib.contextmanager
+def capture_subprocess_output() -> Iterator[None]:
+    """Does nothing: everything that a process writes is in the log anyway.
+
+    Older Tinpots needed it around a process whose output is read line by line.
+    """
+    yield
 
 
 class Completed(subprocess.CompletedProcess):  # type: ignore[type-arg]

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.machinery
-import importlib.util
 import inspect
 import os
-import sys
 import traceback
-import types
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinpot import _action, _instances, _text, schema
+from tinpot import _action, _instances, _modules, _text, schema
+from tinpot._modules import has_actions, is_same
 from tinpot._run import without_own_frames
 
 if TYPE_CHECKING:
     from tinpot._sources import Sources
 
-# The parent package of files that cannot have a name of their own because another module has it.
-_STAND_IN = "tinpot_actions"
+_NONE: Mapping[str, str] = {}
 # The options of the decorator that go to the coordinator as they are.
 _OPTIONS = (
     "group",
@@ -65,40 +60,60 @@ def discover(
     skip: Collection[str] = (),
     importing: Callable[[str], object] = lambda file: None,
     sources: Sources | None = None,
+    only: str | None = None,
+    names: Iterable[str] = (),
+    owners: Mapping[str, str] = _NONE,
 ) -> Discovery:
-    """Imports every file below `root` except those in `skip`, and collects the actions.
+    """Imports the files below `root` except those in `skip`, and collects the actions.
 
-    Calls `importing` before each file. With `sources`, imports those instead of the files on disk.
+    Calls `importing` before each file.
+
+    sources: the copies to import instead of the files on disk.
+    only: the one file to import, if not all.
+    names: further names of the folder, as the package that it is.
+    owners: the file that has offered each action until now. Another file cannot take it over.
     """
     root = os.path.realpath(root)
     found = Discovery()
-    if root not in sys.path:
-        # At the end: a file named like a module of the standard library must not hide that.
-        sys.path.append(root)
-    for file in files(root) if sources is None else sources.files():
+    folder = _modules.folder(root, sources, names)
+    if only is not None:
+        wanted = [only]
+    else:
+        wanted = files(root, found) if sources is None else sources.files()
+    imported_by: dict[int, str] = {}
+    for file in wanted:
         if file in skip:
             continue
         if sources is None:
             importing(file)
         known = len(_action.registry)
         try:
-            _import(root, file, sources)
+            _import(folder, file, sources)
         except BaseException as error:
             message = _describe_import_error(error)
             found.add_load_error(file, message, failed=file, **_suspects(root, error))
             # Actions of a module whose import failed must not run: it is incomplete.
             path = os.path.join(root, file)
-            _action.registry[known:] = [
-                entry for entry in _action.registry[known:] if not _is_same(entry.file, path)
+            _action.registry[:] = [
+                entry
+                for number, entry in enumerate(_action.registry)
+                if (number < known or entry.is_alive()) and not is_same(entry.file, path)
             ]
-    _collect(root, found)
+        for entry in _action.registry[known:]:
+            imported_by[id(entry)] = file
+    _offer(_places(folder, imported_by, found), found, folder, owners)
     return found
 
 
-def files(root: str) -> list[str]:
+def files(root: str, found: Discovery) -> list[str]:
     """Returns the Python files below `root`, relative to it, in a stable order."""
-    seen, found = set(), []
-    for folder, folders, names in os.walk(root, followlinks=True):
+
+    def report(error: OSError) -> None:
+        place = os.path.relpath(_text.of(error.filename), root)
+        found.add_load_error(place, f"this folder cannot be read: {_text.of(error)}")
+
+    seen, wanted = set(), []
+    for folder, folders, names in os.walk(root, onerror=report, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen or "pyvenv.cfg" in names:
             folders[:] = []
@@ -108,159 +123,163 @@ def files(root: str) -> list[str]:
             name for name in folders if not name.startswith(("_", ".")) and name != "node_modules"
         )
         for name in sorted(names):
+            path = os.path.join(folder, name)
             if name == "__init__.py":
-                is_wanted = folder != root
+                is_wanted = folder != root or has_actions(path)
             else:
                 is_wanted = name.endswith(".py") and not name.startswith(("_", "."))
             if is_wanted:
-                found.append(os.path.relpath(os.path.join(folder, name), root))
-    return found
+                wanted.append(os.path.relpath(path, root))
+    return wanted
 
 
-def _import(root: str, file: str, sources: Sources | None) -> None:
+def _import(folder: _modules.Folder, file: str, sources: Sources | None) -> None:
     if sources is None:
-        _import_file(root, file, None)
+        folder.import_file(file)
         return
     sources.begin(file)
     try:
-        _import_file(root, file, sources)
+        folder.import_file(file)
     finally:
         sources.end()
 
 
-def _import_file(root: str, file: str, sources: Sources | None) -> None:
-    parts = file[: -len(".py")].split(os.sep)
-    if parts[-1] == "__init__":
-        parts.pop()
-    if not any("." in part for part in parts) and _is_below_root(parts[0], root):
-        path = os.path.join(root, file)
-        # A file and a folder with the same name: the file cannot be the parent of the folder.
-        if not _is_blocked(parts):
-            module = importlib.import_module(".".join(parts))
-            if _is_same(getattr(module, "__file__", None), path):
-                return
-    _import_as_stand_in(root, parts, os.path.join(root, file), sources)
-
-
-def _is_below_root(top: str, root: str) -> bool:
-    """Returns True if `import top` finds a module below `root`."""
-    if top in sys.builtin_module_names:
-        return False
-    module = sys.modules.get(top)
-    if module:
-        spec = getattr(module, "__spec__", None)
-    else:
-        spec = importlib.machinery.PathFinder.find_spec(top)
-    if spec is None:
-        return False
-    locations = list(spec.submodule_search_locations or [])
-    if spec.origin and spec.origin not in ("built-in", "frozen", "namespace"):
-        locations.append(spec.origin if locations else os.path.dirname(spec.origin))
-    real = [os.path.realpath(location) for location in locations]
-    return any(path == root or path.startswith(root + os.sep) for path in real)
-
-
-def _is_blocked(parts: Sequence[str]) -> bool:
-    """Returns True if a parent of the module is a file, not a package."""
-    for end in range(1, len(parts)):
-        module = sys.modules.get(".".join(parts[:end]))
-        if module is not None and not hasattr(module, "__path__"):
-            return True
-        if module is None and end == 1:
-            spec = importlib.machinery.PathFinder.find_spec(parts[0])
-            if spec is not None and spec.submodule_search_locations is None:
-                return True
-    return False
-
-
-def _import_as_stand_in(
-    root: str, parts: Sequence[str], path: str, sources: Sources | None
-) -> None:
-    package, folder = _STAND_IN, root
-    # Each directory has its own, so that executors in one process do not share modules.
-    number = 0
-    while package in sys.modules and list(sys.modules[package].__path__) != [root]:
-        number += 1
-        package = f"{_STAND_IN}_{number}"
-    _ensure_package(package, folder)
-    for part in parts[:-1]:
-        folder = os.path.join(folder, part)
-        package = f"{package}.{part.replace('.', '_')}"
-        init = os.path.join(folder, "__init__.py")
-        has_init = os.path.exists(init) if sources is None else sources.has(init)
-        if package not in sys.modules and has_init:
-            _load(package, init, [folder], sources)
-        else:
-            _ensure_package(package, folder)
-    name = f"{package}.{parts[-1].replace('.', '_')}"
-    is_package = os.path.basename(path) == "__init__.py"
-    while name in sys.modules and not _is_same(getattr(sys.modules[name], "__file__", None), path):
-        name += "_"
-    if name not in sys.modules:
-        _load(name, path, [os.path.dirname(path)] if is_package else None, sources)
-
-
-def _ensure_package(name: str, folder: str) -> None:
-    if name not in sys.modules or not hasattr(sys.modules[name], "__path__"):
-        module = types.ModuleType(name)
-        module.__path__ = [folder]
-        sys.modules[name] = module
-
-
-def _load(name: str, path: str, locations: list[str] | None, sources: Sources | None) -> None:
-    spec = sources.spec(name, path, locations) if sources else None
-    if spec is None:
-        spec = importlib.util.spec_from_file_location(
-            name, path, submodule_search_locations=locations
-        )
-    if spec is None or spec.loader is None:
-        raise ImportError(f"no loader for {path}", name=name, path=path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-
-
-def _collect(root: str, found: Discovery) -> None:
-    by_name: dict[str, list[_action.Entry]] = {}
-    seen = set()
+def _places(
+    folder: _modules.Folder, imported_by: Mapping[int, str], found: Discovery
+) -> dict[str, list[_Placed]]:
+    """Returns the decorated functions below the folder, by name."""
+    placed: dict[str, list[_Placed]] = {}
+    elsewhere: dict[tuple[str, str], list[_action.Entry]] = {}
+    seen: dict[tuple[object, ...], _action.Entry] = {}
     # A thousand actions are in far fewer files, and each call costs a system call per folder.
     real = functools.lru_cache(maxsize=None)(os.path.realpath)
+    # The files below the folder that are links to files elsewhere.
+    linked = {real(os.path.join(folder.root, file)): file for file in set(imported_by.values())}
+
+    def below(path: str) -> str | None:
+        file = folder.relative(path)
+        if file is None:
+            file = folder.relative(real(path)) or linked.get(real(path))
+        return file
+
     for entry in _action.registry:
-        entry.file = file = real(entry.file)
-        key = (file, entry.line, entry.name)
-        if not file.startswith(root + os.sep) or key in seen:
+        # A file that was imported twice, under two names, has its actions once.
+        key = (real(entry.file), entry.line, real(entry.at[0]), entry.at[1], entry.name)
+        other = seen.setdefault(key, entry)
+        if other is not entry and not entry.is_twin(other):
             continue
-        seen.add(key)
-        by_name.setdefault(entry.name, []).append(entry)
-    for name, entries in by_name.items():
-        places = [_place(root, entry) for entry in entries]
-        if len(entries) > 1:
+        for path, line in ((entry.file, entry.line), entry.at):
+            file = below(path)
+            if file is not None:
+                placed.setdefault(entry.name, []).append(_Placed(entry, file, line))
+                break
+        else:
+            file = imported_by.get(id(entry))
+            if file is not None:
+                elsewhere.setdefault((file, entry.file), []).append(entry)
+    for (file, origin), entries in elsewhere.items():
+        left_out = sorted({entry.name for entry in entries} - placed.keys())
+        if left_out:
             found.add_load_error(
-                places[0],
-                f"two actions have the name {name!r}: {' and '.join(places)};"
-                " none of them is offered, rename one",
+                file,
+                f"actions of {origin} are not offered, because that file is not in the folder of"
+                f" actions: {', '.join(left_out)}; to offer one, decorate it in a file of the"
+                " folder, as in `deploy = action(package.deploy)`",
             )
-            continue
-        entry = entries[0]
+    return placed
+
+
+def _offer(
+    placed: Mapping[str, list[_Placed]],
+    found: Discovery,
+    folder: _modules.Folder,
+    owners: Mapping[str, str],
+) -> None:
+    """Adds the actions, each with its description."""
+    for name, candidates in placed.items():
+        kept = candidates[0]
+        if len(candidates) > 1:
+            owner = _owner(candidates, folder, owners.get(name))
+            places = [str(one) for one in candidates]
+            if owner is None:
+                found.add_load_error(
+                    places[0],
+                    f"two actions have the name {name!r}: {' and '.join(places)};"
+                    " none of them is offered, rename one",
+                )
+                continue
+            kept = owner
+            for other in candidates:
+                if other is not kept:
+                    found.add_load_error(
+                        str(other),
+                        f"action {name!r} is not offered from here, because {kept} has that name"
+                        " already; rename one, or remove the copy",
+                    )
+        entry, place = kept.entry, str(kept)
         try:
-            description = _text.json_bytes({**_describe(entry), "place": places[0]})
+            description = _text.json_bytes({**_describe(entry), "place": place})
         except (TypeError, ValueError, RecursionError, schema.SchemaError) as error:
-            found.add_load_error(places[0], f"action {name!r}: {_text.of(error)}")
+            found.add_load_error(
+                place, f"action {name!r}: {_text.of(error)}{_hint(entry, kept.file, folder)}"
+            )
             continue
         except BaseException as error:
             # Code of the user, such as a property of a default.
             trace = _text.traceback_of(error, without_own_frames(error.__traceback__))
-            found.add_load_error(places[0], f"action {name!r}: {trace}")
+            found.add_load_error(place, f"action {name!r}: {trace}")
             continue
         found.actions[name] = (entry, description)
 
 
-def _place(root: str, entry: _action.Entry) -> str:
-    return f"{os.path.relpath(entry.file, root)}:{entry.line}"
+class _Placed:
+    """A decorated function, and its place in the folder."""
+
+    def __init__(self, entry: _action.Entry, file: str, line: int) -> None:
+        self.entry = entry
+        self.file = file
+        self.line = line
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def _owner(
+    candidates: Sequence[_Placed], folder: _modules.Folder, owner: str | None
+) -> _Placed | None:
+    """Returns the function that keeps a name which several have; None if that is not clear.
+
+    It is the one that had it before. Of equal files it does not matter.
+    """
+    by_file = {one.file: one for one in candidates}
+    had_it = [one for one in candidates if one.file == owner]
+    if len(had_it) == 1:
+        return had_it[0]
+    if had_it or len(by_file) < len(candidates):
+        return None
+    texts = {_content(folder, file) for file in by_file}
+    if len(texts) > 1 or None in texts:
+        return None
+    # A copy usually has the longer name.
+    return by_file[min(by_file, key=lambda file: (len(file), file))]
+
+
+def _content(folder: _modules.Folder, file: str) -> bytes | None:
+    copy = folder.sources.copy(file) if folder.sources else os.path.join(folder.root, file)
+    try:
+        with open(copy or "", "rb") as text:
+            return text.read()
+    except OSError:
+        return None
+
+
+def _hint(entry: _action.Entry, file: str, folder: _modules.Folder) -> str:
+    if folder.relative(entry.file) is not None or file == entry.file:
+        return ""
+    return (
+        f"\nThe function is in {entry.file}. If a decorator has put it in place of yours, let that"
+        " decorator use `functools.wraps`."
+    )
 
 
 def _describe(entry: _action.Entry) -> dict[str, Any]:
@@ -282,10 +301,6 @@ def _describe(entry: _action.Entry) -> dict[str, Any]:
         # The parts about parameters are in the schema.
         description["description"] = signature.description or ""
     return description
-
-
-def _is_same(one: str | None, other: str) -> bool:
-    return bool(one) and os.path.realpath(one or "") == os.path.realpath(other)
 
 
 def _describe_import_error(error: BaseException) -> str:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from types import CodeType, ModuleType
 from typing import Any
 
+from tinpot._modules import has_actions
+
 ModuleSpec = importlib.machinery.ModuleSpec
 
 
@@ -58,7 +60,7 @@ class Sources:
         for file in self.names:
             *folders, name = file.split(os.sep)
             is_hidden = any(folder.startswith("_") for folder in folders)
-            is_package = name == "__init__.py" and bool(folders)
+            is_package = name == "__init__.py" and (bool(folders) or has_actions(self.copy(file)))
             if not is_hidden and (is_package or not name.startswith("_")):
                 found.append((folders, name, file))
         return [file for _, _, file in sorted(found)]

@@ -24,6 +24,8 @@ const MAX_ROUNDS: usize = 50;
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastGood {
     sources: Arc<Sources>,
+    /// The file of each action.
+    owners: Arc<BTreeMap<String, String>>,
     /// The files that were not good.
     bad: BTreeSet<String>,
     /// The files that hang while they are imported, with the error. They are not tried again until
@@ -95,7 +97,8 @@ impl LastGood {
 }
 
 impl<'a> Round<'a> {
-    fn new(launch: Launch, good: &'a LastGood) -> Self {
+    fn new(mut launch: Launch, good: &'a LastGood) -> Self {
+        launch.owners = good.owners.clone();
         let (skipped, reverted, stuck) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut this = Self { launch, good, skipped, reverted, stuck };
         for (file, (source, message)) in &good.stuck {
@@ -245,12 +248,13 @@ impl<'a> Round<'a> {
         let load_errors =
             load_errors.map(|(place, message)| load_error(&place, &message)).collect();
         let sources = self.launch.sources.clone().unwrap_or_default();
+        let owners = Arc::new(found.owners());
         let action_set = found.into_action_set(load_errors);
         Discovery {
             launch: self.launch,
             first,
             action_set,
-            good: LastGood { sources, bad, stuck: self.stuck },
+            good: LastGood { sources, owners, bad, stuck: self.stuck },
         }
     }
 }

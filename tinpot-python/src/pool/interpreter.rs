@@ -44,6 +44,12 @@ pub(super) struct Launch {
     pub(super) sources: Option<Arc<Sources>>,
     /// The files to skip: each of them killed or hung an interpreter.
     pub(super) skip: Vec<String>,
+    /// The one file to import, if not all.
+    pub(super) only: Option<String>,
+    /// Further names of the directory, as the package that it is in imports.
+    pub(super) names: Vec<String>,
+    /// The file of each action at the last discovery. Another file cannot take an action over.
+    pub(super) owners: Arc<BTreeMap<String, String>>,
     pub(super) start_timeout: Duration,
     pub(super) result_limit_bytes: usize,
     /// The limits of attempts whose actions have none of their own.
@@ -74,6 +80,9 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 struct Settings<'a> {
     root: Box<RawValue>,
     skip: &'a [String],
+    only: Option<&'a str>,
+    names: &'a [String],
+    owners: &'a BTreeMap<String, String>,
     result_limit_bytes: usize,
     shared: bool,
     mark: &'a str,
@@ -106,11 +115,14 @@ impl Launch {
         let settings = Settings {
             root: json_path(&self.root),
             skip: &self.skip,
+            only: self.only.as_deref(),
+            names: &self.names,
+            owners: &self.owners,
             result_limit_bytes: self.result_limit_bytes,
             shared: self.shared,
             mark: &interpreter.mark,
             tmp: json_path(self.spawn.package.path()),
-            sources: self.sources.as_deref().map(names),
+            sources: self.sources.as_deref().map(copies),
             store: json_path(&self.spawn.store()),
             limits: self.limits,
             memory_by_cgroup: interpreter.processes.limits_memory(),
@@ -218,7 +230,7 @@ impl Launch {
 }
 
 /// Returns the names of the copies, by file.
-fn names(sources: &Sources) -> BTreeMap<&str, Option<&str>> {
+fn copies(sources: &Sources) -> BTreeMap<&str, Option<&str>> {
     sources.iter().map(|(file, source)| (&**file, source.name())).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Replaces the interpreters of a pool when its files change.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,29 +27,49 @@ const RETRY: Duration = Duration::from_secs(10);
 /// The files of a directory, and the watcher of their changes.
 #[derive(Debug)]
 pub(super) struct Files {
+    /// The path of the directory as it was given, of which any part may be a link.
+    given: PathBuf,
+    /// The directory that the path leads to.
+    root: PathBuf,
     scanner: Arc<Mutex<Scanner>>,
     watcher: FileWatcher,
     handle: WatchHandle,
 }
 
 impl Files {
-    /// Watches the files below `root`. Creates the directory `store` for copies of them.
-    pub(super) fn new(root: PathBuf, store: PathBuf) -> std::io::Result<Self> {
+    /// Watches the files below `root`, to which the path `given` leads. Creates the directory
+    /// `store` for copies of them.
+    pub(super) fn new(given: &Path, root: PathBuf, store: PathBuf) -> std::io::Result<Self> {
         let watcher = FileWatcher::new();
         let handle = watcher.handle();
-        let scanner = Arc::new(Mutex::new(Scanner::new(root, store)?));
-        Ok(Self { scanner, watcher, handle })
+        let given = std::path::absolute(given)?;
+        let scanner = Arc::new(Mutex::new(Scanner::new(root.clone(), store)?));
+        Ok(Self { given, root, scanner, watcher, handle })
     }
 
-    /// Returns the present versions of the files.
-    pub(super) async fn now(&self) -> std::io::Result<Arc<Sources>> {
-        let (scanner, handle) = (self.scanner.clone(), self.handle.clone());
+    /// Returns the present versions of the files: of another directory, if the path leads there by
+    /// now.
+    pub(super) async fn now(&mut self) -> std::io::Result<Arc<Sources>> {
+        let (scanner, given) = (self.scanner.clone(), self.given.clone());
+        let (root, handle) = (self.root.clone(), self.handle.clone());
         let scan = move || {
             let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
-            scanner.scan(|directory| handle.add(directory))
+            let present = given.canonicalize()?;
+            let moved = (present != root).then(FileWatcher::new);
+            let handle = moved.as_ref().map_or(handle, FileWatcher::handle);
+            scanner.move_to(present.clone());
+            let found = scanner.scan(|directory| handle.add(directory))?;
+            Ok::<_, std::io::Error>((found, present, moved))
         };
         let scanned = tokio::task::spawn_blocking(scan).await;
-        scanned.map_err(std::io::Error::other)?.map(Arc::new)
+        let (found, present, moved) = scanned.map_err(std::io::Error::other)??;
+        self.root = present;
+        if let Some(watcher) = moved {
+            // The directories of the former one are of no interest any more.
+            self.handle = watcher.handle();
+            self.watcher = watcher;
+        }
+        Ok(Arc::new(found))
     }
 }
 
@@ -65,6 +85,8 @@ pub(super) struct Reloader {
     pub(super) good: LastGood,
     /// The versions on disk at the last look, whether they can be imported or not.
     pub(super) disk: Arc<Sources>,
+    /// The directory that was loaded last, whether its files could be imported or not.
+    pub(super) root: PathBuf,
 }
 
 impl Reloader {
@@ -85,7 +107,7 @@ impl Reloader {
             // counted for an earlier change.
             let due = retry.is_some_and(|at| at <= Instant::now());
             match self.files.now().await {
-                Ok(found) if found != self.disk || due => {
+                Ok(found) if found != self.disk || self.files.root != self.root || due => {
                     let noticed_at = *noticed.get_or_insert_with(Instant::now);
                     if self.files.watcher.has_changed() && noticed_at.elapsed() < PATIENCE {
                         // The look may have found half of a change.
@@ -116,6 +138,8 @@ impl Reloader {
         let result = loop {
             let mut launch = Launch::clone(&self.launch);
             launch.generation += 1;
+            self.root = self.files.root.clone();
+            launch.root = self.root.clone();
             launch.sources = Some(self.disk.clone());
             launch.skip = Vec::new();
             let uninterrupted = Instant::now() + UNINTERRUPTED;

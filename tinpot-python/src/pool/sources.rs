@@ -13,6 +13,8 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The maximum number of directory entries. Each scan costs microseconds per entry, and there is
 /// one after each change.
 const MAX_ENTRIES: usize = 100_000;
+/// The file that makes a folder a package.
+const INIT: &str = "__init__.py";
 /// A file whose times are younger than this may change again without a change of its times: clocks
 /// of file systems tick only some times per second.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -106,6 +108,15 @@ impl Scanner {
         Ok(Self { root, store, copies: 0, known: HashMap::new() })
     }
 
+    /// Scans another directory from now on.
+    pub(super) fn move_to(&mut self, root: PathBuf) {
+        if root != self.root {
+            self.root = root;
+            // Compiled copies have the paths of their originals in them.
+            self.known.clear();
+        }
+    }
+
     /// Returns the present versions of the files. Calls `enter` for each directory before it is
     /// read.
     ///
@@ -118,8 +129,16 @@ impl Scanner {
         let now = now.as_secs() as i64;
         let (mut found, mut bytes) = (Sources::new(), 0);
         for (file, path) in walked {
-            // The file may have been removed meanwhile, or be a broken link.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let metadata = match fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                // It was removed meanwhile.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !path.is_symlink() => continue,
+                // Its import reports the reason, such as a link to nothing.
+                Err(_) => {
+                    found.insert(file, Arc::new(Source { copy: None }));
+                    continue;
+                }
+            };
             bytes += metadata.size();
             if bytes > MAX_BYTES {
                 return Err(too_much(format!("more than {} MB of Python", MAX_BYTES >> 20)));
@@ -177,7 +196,12 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, P
             Ok((real, listed)) if seen.insert(real.clone()) => listed,
             Ok(_) => continue,
             Err(e) if prefix.is_empty() => return Err(e),
-            Err(_) => continue,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(_) => {
+                // Its import reports the reason.
+                found.push((format!("{prefix}{INIT}"), folder.join(INIT)));
+                continue;
+            }
         };
         let listed: Vec<_> = listed.flatten().collect();
         entries += listed.len();

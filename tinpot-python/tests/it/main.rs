@@ -7,6 +7,7 @@ mod crashes;
 mod discovery;
 #[cfg(feature = "embed")]
 mod embedded;
+mod files;
 mod interpreters;
 mod leftovers;
 mod limits;
