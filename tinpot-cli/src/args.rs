@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
+use crate::times::{Clock, Moment, since, until};
 
 /// Run Python functions, scripts and Rust closures on workers, and watch them live
 #[derive(Debug, Parser)]
@@ -49,6 +50,17 @@ pub(crate) struct Global {
     /// Print JSON for programs; one line per event when following
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
+    /// Print times in UTC, instead of the local time that TZ or the system names; JSON is always
+    /// in UTC
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) utc: bool,
+}
+
+impl Global {
+    /// Returns the clock for the times to print.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::new(self.utc)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -219,35 +231,49 @@ pub(crate) enum Executions {
     List(ListArgs),
     /// Show the record of an execution
     Show {
-        /// Id of the execution
+        /// Id of the execution, or the start of it
+        #[arg(value_name = "ID")]
         id: String,
     },
     /// Print the log of an execution to standard output
     Logs(LogsArgs),
     /// Follow an execution to its end, and print its result
     Watch {
-        /// Id of the execution
+        /// Id of the execution, or the start of it
+        #[arg(value_name = "ID")]
         id: String,
         #[command(flatten)]
         follow: FollowArgs,
     },
     /// Cancel an execution
     Cancel {
-        /// Id of the execution
+        /// Id of the execution, or the start of it
+        #[arg(value_name = "ID")]
         id: String,
         /// Kill it now, without a grace period
         #[arg(long)]
         force: bool,
     },
-    /// Run the same action with the same parameters again
-    Rerun {
-        /// Id of the execution
-        id: String,
-        #[command(flatten)]
-        submit: SubmitArgs,
-        #[command(flatten)]
-        wait: WaitArgs,
-    },
+    /// Run the same action again, with the same parameters unless others are given
+    Rerun(RerunArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "tinpot executions rerun [OPTIONS] <ID> [FLAGS OF THE ACTION]",
+    after_help = "A flag of the action, --param or --data replaces the recorded value of that \
+        parameter; `tinpot executions rerun ID --help` shows the flags."
+)]
+pub(crate) struct RerunArgs {
+    /// Id of the execution, or the start of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) fixed: RunOptions,
+    /// Print help; after an id, that of its action
+    #[arg(long, short, action = clap::ArgAction::SetTrue)]
+    pub(crate) help: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -261,18 +287,19 @@ pub(crate) struct ListArgs {
     /// Name of the queue
     #[arg(long, value_name = "NAME")]
     pub(crate) queue: Option<String>,
-    /// Id of the execution that called those to list
+    /// Id of the execution that called those to list, or the start of it
     #[arg(long, value_name = "ID")]
     pub(crate) parent: Option<String>,
     /// Person or program that submitted the executions
     #[arg(long, value_name = "TEXT")]
     pub(crate) requested_by: Option<String>,
-    /// Earliest time of acceptance, like 2026-12-24T18:00:00Z
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<String>,
-    /// Latest time of acceptance
-    #[arg(long, value_name = "TIME")]
-    pub(crate) until: Option<String>,
+    /// Earliest time of acceptance: an age like 30m, 1h or 2d, today, yesterday, a date, or a time
+    /// like 18:00, 2026-12-24T18:00 or 2026-12-24T18:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<Moment>,
+    /// Latest time of acceptance, in the same forms; a day is meant to its end
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    pub(crate) until: Option<Moment>,
     /// Maximum number to list
     #[arg(
         long,
@@ -309,7 +336,8 @@ pub(crate) enum LevelName {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LogsArgs {
-    /// Id of the execution
+    /// Id of the execution, or the start of it
+    #[arg(value_name = "ID")]
     pub(crate) id: String,
     /// Follow the log until the execution ends
     #[arg(long, short)]

@@ -8,7 +8,7 @@ mod version;
 mod workers;
 
 pub(crate) use self::actions::{actions, catalogue, find};
-pub(crate) use self::executions::executions;
+pub(crate) use self::executions::{executions, rerun};
 pub(crate) use self::run::{
     Exec, Target, command, global_of, options, run, run_with, submit_options, without_name,
 };

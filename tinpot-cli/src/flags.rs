@@ -173,6 +173,22 @@ impl Flags {
         Some(format!("--{}", found.0))
     }
 
+    /// Returns the name and the flag of each required secret without a value.
+    pub(crate) fn missing_secrets(&self, values: &Map<String, Value>) -> Vec<(String, String)> {
+        let missing = self.all.iter().filter(|(_, parameter, _)| {
+            let format = parameter.schema.get("format").and_then(Value::as_str);
+            parameter.required
+                && format == Some("password")
+                && !values.contains_key(&parameter.name)
+        });
+        missing
+            .map(|(long, parameter, _)| match long.as_str() {
+                "" => (parameter.name.clone(), parameter.name.clone()),
+                long => (parameter.name.clone(), format!("--{long}")),
+            })
+            .collect()
+    }
+
     /// Returns the required flags, for a usage line.
     pub(crate) fn usage(&self) -> String {
         let required = self.with_flags().filter(|(_, parameter, _)| parameter.required);

@@ -1,11 +1,14 @@
 //! Following one execution to its end: the log on standard error, the result on standard output.
 
+mod steps;
+
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use self::steps::Steps;
 use crate::args::{FollowArgs, Global};
 use crate::client::{Client, Completion, Follow, Input, Line, encoded};
 use crate::exit::{CliError, Code, Done};
@@ -75,6 +78,15 @@ impl<'a> Watch<'a> {
             program: program(client),
             alone: false,
         }
+    }
+
+    /// Tells the user which execution it is, and where to look at it.
+    pub(crate) fn announce(&self) {
+        if self.quiet || self.json || self.events || self.alone {
+            return;
+        }
+        let url = format!("{}/executions/{}", self.client.base(), encoded(self.id));
+        output::say(&Paint::stderr().dim(&format!("tinpot: execution {}  {url}", self.id)));
     }
 
     /// Follows the execution to its end.
@@ -209,12 +221,13 @@ struct View<'a> {
     paint: Paint,
     bar: ProgressBar,
     begun: Instant,
+    steps: Steps,
 }
 
 impl<'a> View<'a> {
     fn new(watch: &'a Watch<'a>) -> Self {
         let bar = ProgressBar::new(io::stderr().is_terminal() && !watch.quiet);
-        Self { watch, paint: Paint::stderr(), bar, begun: Instant::now() }
+        Self { watch, paint: Paint::stderr(), bar, begun: Instant::now(), steps: Steps::default() }
     }
 
     /// Shows an event, and returns the end of the execution if it is that.
@@ -240,6 +253,20 @@ impl<'a> View<'a> {
             "progress" => {
                 if let Ok(Progress { done, total, message }) = serde_json::from_str(data.get()) {
                     self.bar.set(done, total, &message)?;
+                }
+            }
+            "span_started" => {
+                if let Ok(started) = serde_json::from_str(data.get())
+                    && let Some(text) = self.steps.started(started)
+                {
+                    self.line(&self.paint.dim(&text))?;
+                }
+            }
+            "span_ended" => {
+                if let Ok(ended) = serde_json::from_str(data.get())
+                    && let Some(text) = self.steps.ended(&ended, self.paint)
+                {
+                    self.line(&text)?;
                 }
             }
             "artifact" => {
@@ -337,7 +364,11 @@ fn print_result(result: &RawValue) -> Result<(), CliError> {
 
 /// Returns a log line for people.
 pub(crate) fn shown(line: &Line, paint: Paint) -> String {
-    let text = clean(&line.message, paint.enabled);
+    let mut text = clean(&line.message, paint.enabled);
+    for (name, value) in line.fields.iter().flatten() {
+        let name = clean(name, false);
+        text.push_str(&paint.dim(&format!(" {name}={}", field(value))));
+    }
     match (line.stream.as_str(), line.level.as_str()) {
         ("log", "ERROR") => format!("{} {text}", paint.red("ERROR")),
         ("log", "WARNING") => format!("{} {text}", paint.yellow("WARNING")),
@@ -345,5 +376,18 @@ pub(crate) fn shown(line: &Line, paint: Paint) -> String {
         ("log", level) => format!("{} {text}", paint.dim(level)),
         ("system", _) => paint.dim(&format!("tinpot: {text}")),
         _ => text,
+    }
+}
+
+/// Returns the value of a field: text without quotes if it is one word, otherwise JSON.
+fn field(value: &RawValue) -> String {
+    match serde_json::from_str::<String>(value.get()) {
+        Ok(text)
+            if !text.is_empty()
+                && text.chars().all(|c| c.is_alphanumeric() || "-_./:@+".contains(c)) =>
+        {
+            text
+        }
+        _ => clean(&json::line(value.get()), false),
     }
 }

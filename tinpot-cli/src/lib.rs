@@ -11,14 +11,19 @@ mod exec;
 mod exit;
 mod flags;
 mod follow;
+mod ids;
+mod input;
 mod json;
 mod output;
 mod profile;
 mod programs;
 mod progress_bar;
 mod reference;
+mod secret_prompt;
 mod shell;
 mod suggest;
+mod table;
+mod times;
 mod toml_span;
 mod usage_errors;
 
@@ -80,6 +85,9 @@ fn dispatch(arguments: &[OsString]) -> Done {
     }
     if let Some(target) = Target::of(arguments, "exec") {
         return exec::exec(&target);
+    }
+    if let Some(target) = Target::below(arguments, &["executions", "rerun"]) {
+        return commands::rerun(&target);
     }
     let command = accept_old_names(Cli::command());
     let (command, file) = config::with_file(command, arguments)?;

@@ -144,40 +144,6 @@ fn sequence(text: &str) -> usize {
     }
 }
 
-/// Returns rows in aligned columns; the last column is not padded.
-pub(crate) fn table(head: &[&str], rows: &[Vec<String>], paint: Paint) -> String {
-    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(visible(cell));
-        }
-    }
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut line = String::new();
-        for (at, cell) in cells.enumerate() {
-            if at > 0 {
-                line.push_str("  ");
-            }
-            line.push_str(cell);
-            if at + 1 < widths.len() {
-                line.extend(std::iter::repeat_n(' ', widths[at].saturating_sub(visible(cell))));
-            }
-        }
-        line.trim_end().to_owned()
-    };
-    let mut out = paint.bold(&line(&mut head.iter().copied()));
-    for row in rows {
-        out.push('\n');
-        out.push_str(&line(&mut row.iter().map(String::as_str)));
-    }
-    out
-}
-
-/// Returns the number of visible characters.
-fn visible(text: &str) -> usize {
-    clean(text, false).chars().count()
-}
-
 /// Returns a duration for people.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {

@@ -5,21 +5,30 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use crate::exit::CliError;
+use crate::exit::{CliError, Code};
+use crate::suggest;
 
 /// Reports an error of clap. Prints help, the version and errors for people, and then ends the
 /// process; returns errors for programs.
 pub(crate) fn report(mut error: clap::Error, command: &Command, words: &[OsString]) -> CliError {
-    let is_wrong =
-        error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if !is_wrong {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // A group of commands without one of them is a question, not an error, as with git and
+        // cargo.
+        let _ = crate::output::print(&error.render().to_string());
+        return CliError::quiet(Code::Success);
+    }
+    if !error.use_stderr() {
         error.exit();
     }
     if long(&error).is_some_and(|long| crate::config::is_secret(&long)) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
     }
-    let tip = variable(&error, command, words)
-        .map(|variable| format!("the value is from the variable {variable}, not the command line"));
+    let tip = match variable(&error, command, words) {
+        Some(variable) => {
+            Some(format!("the value is from the variable {variable}, not the command line"))
+        }
+        None => meant(&mut error, command, words),
+    };
     if !crate::wants_json(words) {
         if let Some(tip) = tip {
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
@@ -33,6 +42,81 @@ pub(crate) fn report(mut error: clap::Error, command: &Command, words: &[OsStrin
         message.push_str(&format!("; {tip}"));
     }
     CliError::usage(message)
+}
+
+/// Returns the question for what the user meant instead, and removes that of clap.
+fn meant(error: &mut clap::Error, root: &Command, words: &[OsString]) -> Option<String> {
+    let text = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let (wrong, near) = match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let wrong = text(error, ContextKind::InvalidSubcommand)?;
+            let near = near_commands(root, &group(root, words), &wrong);
+            (ContextKind::SuggestedSubcommand, near)
+        }
+        ErrorKind::UnknownArgument => {
+            let near = text(error, ContextKind::SuggestedArg)?;
+            (ContextKind::SuggestedArg, vec![near])
+        }
+        ErrorKind::InvalidValue => {
+            let near = text(error, ContextKind::SuggestedValue)?;
+            (ContextKind::SuggestedValue, vec![near])
+        }
+        _ => return None,
+    };
+    if near.is_empty() {
+        return None;
+    }
+    error.remove(wrong);
+    let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
+    Some(format!("did you mean {}?", near.join(" or ")))
+}
+
+/// Returns the names of the groups of commands that the words enter.
+fn group<'a>(root: &'a Command, words: &[OsString]) -> Vec<&'a str> {
+    let (mut command, mut rest, mut path) = (root, words.get(1..).unwrap_or_default(), Vec::new());
+    while let Some(at) = crate::flags::first_word(command, rest) {
+        let Some(sub) = rest[at].to_str().and_then(|word| command.find_subcommand(word)) else {
+            break;
+        };
+        path.push(sub.get_name());
+        (command, rest) = (sub, &rest[at + 1..]);
+    }
+    path
+}
+
+/// Returns the commands that the user may mean by a wrong name in a group: those with that name in
+/// another group, otherwise the one with the nearest name.
+fn near_commands(root: &Command, group: &[&str], wrong: &str) -> Vec<String> {
+    let mut paths: Vec<String> = Vec::new();
+    collect(root, "tinpot", &mut paths);
+    let last = |path: &str| path.rsplit(' ').next().unwrap_or_default().to_owned();
+    let same: Vec<String> = paths.iter().filter(|path| last(path) == wrong).cloned().collect();
+    if !same.is_empty() {
+        return same;
+    }
+    let start = ["tinpot"].iter().chain(group).copied().collect::<Vec<_>>().join(" ");
+    let siblings: Vec<String> = paths
+        .iter()
+        .filter(|path| path.rsplit_once(' ').is_some_and(|(group, _)| group == start))
+        .map(|path| last(path))
+        .collect();
+    if let Some(near) = suggest::nearest(wrong, siblings.iter().map(String::as_str)) {
+        return vec![format!("{start} {near}")];
+    }
+    let names: Vec<String> = paths.iter().map(|path| last(path)).collect();
+    let near = suggest::nearest(wrong, names.iter().map(String::as_str)).map(str::to_owned);
+    paths.into_iter().filter(|path| near.as_ref().is_some_and(|near| last(path) == *near)).collect()
+}
+
+fn collect(command: &Command, path: &str, paths: &mut Vec<String>) {
+    for sub in command.get_subcommands() {
+        let path = format!("{path} {}", sub.get_name());
+        collect(sub, &path, paths);
+        paths.push(path);
+    }
 }
 
 /// Returns the name of the argument that an error is about, from the form in which clap shows it:

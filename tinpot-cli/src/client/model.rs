@@ -1,5 +1,7 @@
 //! The parts of the API's answers that the command reads. Other fields are ignored.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tinpot_core::Json;
@@ -43,6 +45,9 @@ pub(crate) struct Line {
     pub(crate) message: String,
     pub(crate) stream: String,
     pub(crate) seq: u64,
+    /// The fields that the action added to the message, as JSON text.
+    #[serde(default)]
+    pub(crate) fields: Option<BTreeMap<String, Box<RawValue>>>,
 }
 
 /// A page of a log; its lines are kept as text, for programs.

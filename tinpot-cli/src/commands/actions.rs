@@ -10,7 +10,7 @@ use crate::client::{ActionView, Client, encoded};
 use crate::exit::{CliError, Code, Done};
 use crate::flags::Flags;
 use crate::output::{self, Paint, clean};
-use crate::{json, profile, suggest};
+use crate::{json, profile, suggest, table};
 
 /// Returns all actions by name.
 pub(crate) fn catalogue(client: &Client) -> Result<BTreeMap<String, ActionView>, CliError> {
@@ -92,7 +92,7 @@ fn list(client: &Client, search: Option<&str>, as_json: bool) -> Result<(), CliE
         ]
     };
     let rows: Vec<_> = chosen.iter().map(row).collect();
-    output::println(&output::table(&["NAME", "GROUP", "QUEUE", "DESCRIPTION"], &rows, paint))
+    output::println(&table::table(&["NAME", "GROUP", "QUEUE", "DESCRIPTION"], &rows, paint))
 }
 
 fn about(action: &ActionView, paint: Paint) -> String {

@@ -6,6 +6,7 @@ use crate::args::{Global, LevelName, LogsArgs};
 use crate::client::{Client, Follow, Input, Line, LogPage, Matches, encoded, query};
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint};
+use crate::times::Clock;
 use crate::{follow, json};
 
 const LAST_WORDS: &str = "tinpot: interrupted";
@@ -17,10 +18,12 @@ struct Printer<'a> {
     arguments: &'a LogsArgs,
     json: bool,
     paint: Paint,
+    clock: Clock,
 }
 
 pub(crate) fn logs(client: &Client, arguments: &LogsArgs, global: &Global) -> Done {
-    let printer = Printer { arguments, json: global.json, paint: Paint::stdout() };
+    let printer =
+        Printer { arguments, json: global.json, paint: Paint::stdout(), clock: global.clock() };
     match &arguments.search {
         Some(text) => search(client, text, &printer)?,
         None if arguments.follow => return followed(client, &printer),
@@ -167,7 +170,7 @@ impl Printer<'_> {
             out.push_str(&self.paint.dim(&format!("{:>6} ", line.seq)));
         }
         if self.arguments.timestamps {
-            out.push_str(&self.paint.dim(&format!("{} ", line.timestamp)));
+            out.push_str(&self.paint.dim(&format!("{} ", self.clock.precise(&line.timestamp))));
         }
         out.push_str(&follow::shown(&line, self.paint));
         output::println(&out)

@@ -1,24 +1,19 @@
 //! `tinpot run`: flags from the schema, the submission, and its end.
 
 use std::ffi::OsString;
-use std::io::Read;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
 use serde_json::{Map, Value, json};
 
 use super::find;
-use crate::args::{Cli, Global, RunOptions, SubmitArgs};
+use crate::args::{Cli, Global, RunOptions, SubmitArgs, WaitArgs};
 use crate::client::{ActionView, Client, Follow, RequestError, Submitted, encoded};
 use crate::exit::{CliError, Code, Done};
 use crate::flags::{Flags, first_word};
 use crate::follow::Watch;
-use crate::output;
-use crate::profile;
+use crate::{input, output, profile, secret_prompt};
 
-/// The largest parameters to read, in bytes: more than servers accept, so that they report the
-/// limit.
-const DATA_BYTES: u64 = 64 * 1024 * 1024;
-const LAST_WORDS: &str = "tinpot: interrupted before the server confirmed the submission; \
+pub(crate) const LAST_WORDS: &str = "tinpot: interrupted before the server confirmed the submission; \
     `tinpot executions list` shows if it was accepted";
 
 /// A command line of `run` or `exec`: the action, and all other words.
@@ -31,18 +26,23 @@ pub(crate) struct Target {
 impl Target {
     /// Splits a command line, if it is one of `subcommand` and names an action.
     pub(crate) fn of(arguments: &[OsString], subcommand: &str) -> Option<Self> {
-        let root = Cli::command();
-        let words = arguments.get(1..)?;
-        let at = first_word(&root, words)?;
-        if words[at] != *subcommand {
-            return None;
+        Self::below(arguments, &[subcommand])
+    }
+
+    /// Splits a command line, if it is one of the command at `path` and names something.
+    pub(crate) fn below(arguments: &[OsString], path: &[&str]) -> Option<Self> {
+        let mut command = Cli::command();
+        let mut words = arguments.get(1..)?.to_vec();
+        for subcommand in path {
+            let at = first_word(&command, &words)?;
+            if words[at] != **subcommand {
+                return None;
+            }
+            words.remove(at);
+            command = Global::augment_args(command.find_subcommand(subcommand)?.clone());
         }
-        let command = root.find_subcommand(subcommand)?.clone();
-        let command = Global::augment_args(command);
-        let rest = &words[at + 1..];
-        let name_at = first_word(&command, rest)?;
-        let name = rest[name_at].to_str()?.to_owned();
-        let words = [&words[..at], &rest[..name_at], &rest[name_at + 1..]].concat();
+        let at = first_word(&command, &words)?;
+        let name = words.remove(at).into_string().ok()?;
         Some(Self { name, words })
     }
 }
@@ -67,6 +67,7 @@ pub(crate) fn global_of(words: &[OsString]) -> Global {
             known.push(word.clone());
             known.extend(words.next().cloned());
         } else if text == "--json"
+            || text == "--utc"
             || text.starts_with("--server=")
             || text.starts_with("--profile=")
         {
@@ -81,9 +82,10 @@ pub(crate) fn global_of(words: &[OsString]) -> Global {
 pub(crate) fn run(target: &Target) -> Done {
     let global = global_of(&target.words);
     let client = profile::client(&global)?;
-    // Without parameters, the command needs no schema and can submit at once.
-    let without_words = target.words.is_empty();
-    let action = if without_words { None } else { Some(find(&client, &target.name)?) };
+    // Without parameters, and without a user to ask for secrets, the command needs no schema and
+    // can submit at once.
+    let without_schema = target.words.is_empty() && !secret_prompt::can_ask();
+    let action = if without_schema { None } else { Some(find(&client, &target.name)?) };
     run_with(&client, &target.name, action.as_ref(), &target.words, None)
 }
 
@@ -109,27 +111,21 @@ pub(crate) fn run_with(
         Some(exec) => (exec.options)(base).bin_name(&exec.called),
         None => base,
     };
-    let flags = action.map(|action| Flags::of(&action.schema, &base));
-    let (arguments, matches) = match (action, &flags) {
-        (Some(action), Some(flags)) => {
-            let command = command(&base, action, flags);
-            let matches = command.clone().try_get_matches_from(words);
-            let matches =
-                matches.map_err(|error| crate::usage_errors::report(error, &command, words))?;
-            (RunOptions::from_arg_matches(&matches), Some(matches))
-        }
-        _ => (Ok(RunOptions::default()), None),
+    let words = action.map(|action| Words::parse(&base, action, words)).transpose()?;
+    let (arguments, global) = match &words {
+        Some(words) => (words.arguments.clone(), words.global.clone()),
+        None => (RunOptions::default(), Global::default()),
     };
-    let arguments = arguments.unwrap_or_else(|e| e.exit());
-    let global = matches.as_ref().map_or_else(Global::default, |matches| {
-        Global::from_arg_matches(matches).unwrap_or_default()
-    });
     if exec.is_some() && arguments.wait.detach {
         let message = "--detach is not available: the server ends with this command; \
             start `tinpot dev` and use `tinpot run`";
         return Err(CliError::usage(message));
     }
-    let parameters = parameters(&arguments, flags.as_ref(), matches.as_ref())?;
+    let parameters = match &words {
+        Some(words) => words.with_secrets(words.parameters()?, |_| true)?,
+        None => Map::new(),
+    };
+    let flags = words.as_ref().map(|words| &words.flags);
     let body = json!({"parameters": parameters, "options": submit_options(&arguments.submit)});
     let follow = Follow::prepare(arguments.wait.follow.timeout, LAST_WORDS)?;
     let path = format!("/api/actions/{}/execute", encoded(name));
@@ -138,16 +134,80 @@ pub(crate) fn run_with(
         Some(exec) => exec.called.clone(),
         None => format!("{} run {}", crate::follow::program(client), crate::shell::quoted(name)),
     };
-    let answer =
-        answer.map_err(|refused| explained(client, name, &again, flags.as_ref(), refused))?;
-    let submitted: Submitted = client.parse(&answer)?;
+    let answer = answer.map_err(|refused| explained(client, name, &again, flags, refused))?;
+    submitted(client, &answer, &follow, &arguments.wait, &global, exec.is_some())
+}
+
+/// Ends a submission: follows the execution, or prints its id.
+///
+/// `alone` is true if the server belongs to this command.
+pub(crate) fn submitted(
+    client: &Client,
+    answer: &str,
+    follow: &Follow,
+    wait: &WaitArgs,
+    global: &Global,
+    alone: bool,
+) -> Done {
+    let submitted: Submitted = client.parse(answer)?;
     let id = submitted.execution_id;
-    if arguments.wait.detach {
-        output::println(&if global.json { crate::json::line(&answer) } else { id })?;
+    let watch = Watch { alone, ..Watch::new(client, &id, &wait.follow, global) };
+    watch.announce();
+    if wait.detach {
+        output::println(if global.json { crate::json::line(answer) } else { id.clone() }.as_str())?;
         return Ok(Code::Success);
     }
-    let watch = Watch::new(client, &id, &arguments.wait.follow, &global);
-    Watch { alone: exec.is_some(), ..watch }.run(&follow)
+    watch.run(follow)
+}
+
+/// The words of a command line that runs an action.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) arguments: RunOptions,
+    pub(crate) global: Global,
+    pub(crate) flags: Flags,
+    matches: ArgMatches,
+}
+
+impl Words {
+    /// Parses words with the options of `base` and the flags of an action.
+    pub(crate) fn parse(
+        base: &Command,
+        action: &ActionView,
+        words: &[OsString],
+    ) -> Result<Self, CliError> {
+        let flags = Flags::of(&action.schema, base);
+        let command = command(base, action, &flags);
+        let matches = command.clone().try_get_matches_from(words);
+        let matches =
+            matches.map_err(|error| crate::usage_errors::report(error, &command, words))?;
+        let arguments = RunOptions::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+        let global = Global::from_arg_matches(&matches).unwrap_or_default();
+        Ok(Self { arguments, global, flags, matches })
+    }
+
+    /// Returns the parameters that the words give.
+    pub(crate) fn parameters(&self) -> Result<Map<String, Value>, CliError> {
+        let parameters = &self.arguments.parameters;
+        let data = parameters.data.as_deref().map(data).transpose()?;
+        self.flags.read(Some(&self.matches), &parameters.params, data)
+    }
+
+    /// Adds the required secrets which are missing and `wanted`, if there is a user to ask.
+    pub(crate) fn with_secrets(
+        &self,
+        mut values: Map<String, Value>,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Map<String, Value>, CliError> {
+        if secret_prompt::can_ask() {
+            for (name, place) in self.flags.missing_secrets(&values) {
+                if wanted(&name) {
+                    values.insert(name, Value::String(secret_prompt::ask(&place)?));
+                }
+            }
+        }
+        Ok(values)
+    }
 }
 
 /// Returns the command of one action, as `--help` shows it.
@@ -171,36 +231,15 @@ pub(crate) fn command(base: &Command, action: &ActionView, flags: &Flags) -> Com
         .max_term_width(100)
 }
 
-fn parameters(
-    arguments: &RunOptions,
-    flags: Option<&Flags>,
-    matches: Option<&ArgMatches>,
-) -> Result<Map<String, Value>, CliError> {
-    let data = arguments.parameters.data.as_deref().map(data).transpose()?;
-    match flags {
-        Some(flags) => flags.read(matches, &arguments.parameters.params, data),
-        None => Ok(data.unwrap_or_default()),
-    }
-}
-
 /// Returns the object that `--data` names.
 fn data(text: &str) -> Result<Map<String, Value>, CliError> {
-    let wrong =
-        |what: &str, why: &dyn std::fmt::Display| CliError::usage(format!("--data: {what}: {why}"));
-    let mut read = String::new();
-    let (what, text) = if text == "-" {
-        let taken = std::io::stdin().lock().take(DATA_BYTES).read_to_string(&mut read);
-        taken.map_err(|e| wrong("cannot read standard input", &e))?;
-        ("standard input must be a JSON object", read.as_str())
-    } else if let Some(path) = text.strip_prefix('@') {
-        let file = std::fs::File::open(path);
-        let taken = file.and_then(|file| file.take(DATA_BYTES).read_to_string(&mut read));
-        taken.map_err(|e| wrong(&format!("cannot read {path}"), &e))?;
-        ("the file must be a JSON object", read.as_str())
-    } else {
-        ("must be a JSON object, @FILE or -", text)
+    let (what, read) = match (text, text.strip_prefix('@')) {
+        ("-" | "@-", _) => ("standard input must be a JSON object", input::stdin()),
+        (_, Some(path)) => ("the file must be a JSON object", input::file(path)),
+        _ => ("must be a JSON object, @FILE or -", Ok(text.as_bytes().to_vec())),
     };
-    serde_json::from_str(text).map_err(|e| wrong(what, &e))
+    let read = read.map_err(|why| CliError::usage(format!("--data: {why}")))?;
+    serde_json::from_slice(&read).map_err(|e| CliError::usage(format!("--data: {what}: {e}")))
 }
 
 /// Returns the given options of a submission, in the form of the API.
@@ -219,7 +258,7 @@ pub(crate) fn submit_options(arguments: &SubmitArgs) -> Value {
 }
 
 /// Returns an error of the server in the terms of the command line: flags instead of paths.
-fn explained(
+pub(crate) fn explained(
     client: &Client,
     name: &str,
     again: &str,
@@ -265,12 +304,21 @@ pub(crate) fn without_name(subcommand: &str, help: bool) -> Done {
     if help {
         let mut root = Cli::command();
         root.build();
-        let command = root.find_subcommand_mut(subcommand);
+        let command = match subcommand {
+            "rerun" => root
+                .find_subcommand_mut("executions")
+                .and_then(|all| all.find_subcommand_mut("rerun")),
+            _ => root.find_subcommand_mut(subcommand),
+        };
         let text = command.map(|command| command.render_help().to_string());
         output::print(&text.unwrap_or_default())?;
         return Ok(Code::Success);
     }
     Err(CliError::usage(match subcommand {
+        "rerun" => {
+            "name an execution, for example: tinpot executions rerun 019aca3c-1b2f; \
+             `tinpot executions list` lists executions"
+        }
         "exec" => {
             "name a file and one of its actions, for example: tinpot exec actions/hello.py::hello"
         }

@@ -6,7 +6,7 @@ use crate::args::{Global, Queues, Workers};
 use crate::client::{Client, encoded};
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint, clean};
-use crate::{json, profile, suggest};
+use crate::{json, profile, suggest, table};
 
 #[derive(Deserialize)]
 struct WorkerPage {
@@ -101,7 +101,7 @@ fn list_workers(client: &Client) -> Result<(), CliError> {
     };
     let rows: Vec<_> = page.workers.iter().map(row).collect();
     let head = ["ID", "NAME", "STATE", "RUNNING", "QUEUES", "ACTIONS", "LAST HEARTBEAT", "VERSION"];
-    output::println(&output::table(&head, &rows, paint))?;
+    output::println(&table::table(&head, &rows, paint))?;
     for worker in &page.workers {
         for problem in &worker.problems {
             let message: Vec<_> =
@@ -189,5 +189,5 @@ fn list_queues(client: &Client) -> Result<(), CliError> {
     };
     let rows: Vec<_> = page.queues.iter().map(row).collect();
     let head = ["NAME", "STATE", "WAITING", "DELAYED", "RUNNING", "WORKERS", "REASON"];
-    output::println(&output::table(&head, &rows, paint))
+    output::println(&table::table(&head, &rows, paint))
 }

@@ -1,7 +1,11 @@
 //! The value of a flag's text, by the schema dialect of `docs/types.md`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Number, Value};
 use tinpot_core::action::Parameter;
+
+use crate::input;
 
 /// The form of a value on the command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +14,8 @@ pub(super) enum Kind {
     /// Text, name and value of each.
     Choice(Vec<(String, Option<String>, Value)>),
     Text,
+    /// A file, or base64.
+    Bytes,
     Integer,
     Number,
     /// ISO 8601 text, or seconds.
@@ -32,6 +38,7 @@ impl Kind {
             ["boolean"] => Self::Boolean,
             ["integer"] => Self::Integer,
             ["number" | "integer", "number" | "integer"] | ["number"] => Self::Number,
+            ["string"] if format == "binary" => Self::Bytes,
             ["string"] => Self::Text,
             ["string", "number"] if format == "duration" => Self::Duration,
             ["string", "number"] if format == "decimal" => Self::Text,
@@ -56,6 +63,7 @@ impl Kind {
             Self::Duration => "DURATION",
             Self::List(item) => return item.value_name(parameter),
             Self::Any => "VALUE",
+            Self::Bytes => "@FILE|BASE64",
             Self::Json => "JSON",
             Self::Text => match format {
                 "date" => "DATE",
@@ -64,7 +72,6 @@ impl Kind {
                 "decimal" => "DECIMAL",
                 "uuid" => "UUID",
                 "path" => "PATH",
-                "binary" => "BASE64",
                 "password" => "SECRET",
                 _ => "TEXT",
             },
@@ -77,6 +84,7 @@ impl Kind {
         match self {
             Self::List(_) => Some("may be repeated".to_owned()),
             Self::Duration => Some("seconds, or like PT1H30M".to_owned()),
+            Self::Bytes => Some("@FILE, @- for standard input, or base64".to_owned()),
             _ => None,
         }
     }
@@ -110,12 +118,13 @@ impl Kind {
 
     fn read_one(&self, text: &str, schema: &Value) -> Result<Value, String> {
         let nullable = types_with_null(schema).contains(&"null");
-        if nullable && text == "null" && !matches!(self, Self::Text) {
+        if nullable && text == "null" && !matches!(self, Self::Text | Self::Bytes) {
             return Ok(Value::Null);
         }
         let wrong = |expected: &str| Err(format!("must be {expected} (got {text:?})"));
         match self {
             Self::Text => Ok(Value::String(text.to_owned())),
+            Self::Bytes => bytes(text).map(Value::String),
             Self::Boolean => match text {
                 "true" => Ok(Value::Bool(true)),
                 "false" => Ok(Value::Bool(false)),
@@ -149,6 +158,19 @@ impl Kind {
             }
         }
     }
+}
+
+/// Returns bytes in base64: those of a file, of standard input, or of the text after `@@` with its
+/// last `@`. Any other text is base64 already.
+fn bytes(text: &str) -> Result<String, String> {
+    let bytes = match text.strip_prefix('@') {
+        None => return Ok(text.to_owned()),
+        Some(literal) if literal.starts_with('@') => Ok(literal.as_bytes().to_vec()),
+        Some("-") => input::stdin(),
+        Some("") => Err("must name a file after the @".to_owned()),
+        Some(path) => input::file(path),
+    };
+    Ok(BASE64.encode(bytes?))
 }
 
 /// Returns the text as JSON, or as a string if it is not JSON.

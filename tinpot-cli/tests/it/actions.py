@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Literal, Optional
 
-from tinpot import Context, action
+from tinpot import Context, Secret, action
 
 
 @action
@@ -77,3 +77,23 @@ def logged(*, ctx: Context):
 @action(queue="aside", priority=3, timeout=60, retries=2)
 def aside():
     return 1
+
+
+@action
+def measure(blob: bytes, suffix: Optional[bytes] = None):
+    """Measure a file."""
+    return {"size": len(blob), "start": blob[:9].decode("latin-1")}
+
+
+@action
+def login(user: str, token: Secret):
+    return f"{user} has a token of {len(token.reveal())} characters"
+
+
+@action
+def stepped(*, ctx: Context):
+    with ctx.step("outer"):
+        with ctx.step("inner"):
+            ctx.log("info", "counted", number=3, words="a b", place="here")
+    with ctx.step("last"):
+        raise ValueError("no luck")

@@ -32,15 +32,18 @@ fn exit_code_2_is_a_wrong_command_line_or_wrong_parameters() {
     let server = Server::shared();
     for (arguments, said) in [
         (&["run"][..], "name an action"),
-        (&["rum", "x"], "'run'"),
-        (&["actions", "lst"], "'list'"),
+        (&["rum", "x"], "did you mean `tinpot run`?"),
+        (&["actions", "lst"], "did you mean `tinpot actions list`?"),
+        (&["logs", "x"], "did you mean `tinpot executions logs`?"),
+        (&["list"], "`tinpot actions list` or `tinpot executions list`"),
+        (&["executions", "list", "--stauts", "failed"], "did you mean `--status`?"),
         (&["run", "echo"], "--text is required"),
-        (&["run", "echo", "--txt", "a"], "'--text'"),
+        (&["run", "echo", "--txt", "a"], "did you mean `--text`?"),
         (
             &["run", "echo", "--text", "a", "--count", "many"],
             "--count must be an integer (got \"many\")",
         ),
-        (&["run", "echo", "--text", "a", "--kind", "shrot"], "'short'"),
+        (&["run", "echo", "--text", "a", "--kind", "shrot"], "did you mean `short`?"),
         (&["run", "echo", "-p", "tetx=a"], "did you mean \"text\"?"),
         (&["run", "echo", "-p", "text"], "NAME=VALUE"),
         (&["run", "echo", "-d", "[1]"], "--data"),
@@ -172,8 +175,25 @@ fn errors_are_json_with_the_json_flag() {
         let error: serde_json::Value = serde_json::from_str(ran.failed(2)).expect("JSON");
         assert_eq!(error["exit_code"], 2, "{error}");
     }
+    let ran = Server::shared().run(&["--json", "rum"]);
+    assert!(ran.failed(2).contains("did you mean `tinpot run`?"), "{ran:?}");
     let ran = Server::shared().run(&["--json", "executions", "list", "--status", "done"]);
     assert!(ran.stderr.contains("'done'") && ran.stderr.contains("succeeded"), "{ran:?}");
+}
+
+#[test]
+fn a_command_without_its_subcommand_prints_its_help() {
+    for (arguments, said) in [
+        (&[][..], "Usage: tinpot"),
+        (&["executions"], "Usage: tinpot executions"),
+        (&["queues"], "Usage: tinpot queues"),
+    ] {
+        let mut command = tinpot();
+        command.args(arguments);
+        let ran = Ran::of(command);
+        assert!(ran.ok().contains(said), "{arguments:?}: {ran:?}");
+        assert_eq!(ran.stderr, "", "{arguments:?}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn the_result_is_on_stdout_and_the_log_on_stderr() {
         "in the order of the action: {}",
         ran.stdout
     );
-    let mut lines: Vec<_> = ran.stderr.lines().collect();
+    let mut lines: Vec<_> = ran.stderr.lines().skip(1).collect();
     lines.sort_unstable();
     assert_eq!(lines, ["to stderr", "to stdout"]);
     let quiet = server.run(&["run", "echo", "--text", "x", "-q"]);
@@ -149,5 +149,111 @@ fn detach_prints_the_id_and_the_same_key_is_the_same_execution() {
 fn a_log_has_no_colours_without_a_terminal() {
     let ran = Server::shared().run(&["run", "colours"]);
     ran.ok();
-    assert_eq!(ran.stderr, "red text\n");
+    assert!(ran.stderr.ends_with("\nred text\n") && !ran.stderr.contains('\x1b'), "{ran:?}");
+}
+
+#[test]
+fn a_run_begins_with_the_id_and_the_page_of_the_execution() {
+    let server = Server::shared();
+    for more in [&[][..], &["--detach"]] {
+        let ran = server.run(&[&["run", "noop"], more].concat());
+        ran.ok();
+        let first = ran.stderr.lines().next().expect("a line");
+        let id = first.split_whitespace().nth(2).expect("an id");
+        assert_eq!(first, format!("tinpot: execution {id}  {}/executions/{id}", server.url));
+        assert_eq!(server.run(&["executions", "show", id, "--json"]).json()["action_name"], "noop");
+    }
+    for more in [["--quiet"], ["--json"]] {
+        let ran = server.run(&[&["run", "noop"][..], &more].concat());
+        assert_eq!((ran.code, &*ran.stderr), (Some(0), ""), "{more:?}");
+    }
+}
+
+#[test]
+fn steps_and_fields_are_part_of_the_log() {
+    let server = Server::shared();
+    let ran = server.run(&["run", "stepped"]);
+    let stderr = ran.failed(1);
+    let lines: Vec<_> = stderr.lines().skip(1).take(6).collect();
+    assert_eq!(
+        lines[..3],
+        ["→ outer", "  → inner", "INFO counted number=3 place=here words=\"a b\""]
+    );
+    assert!(lines[3].starts_with("  ✓ inner (") && lines[4].starts_with("✓ outer ("), "{lines:?}");
+    assert!(
+        stderr.contains("✗ last failed (") && stderr.contains("): ValueError: no luck"),
+        "{stderr}"
+    );
+    let id = stderr.split_whitespace().nth(2).expect("an id");
+    let log = server.run(&["executions", "logs", id]);
+    assert_eq!(log.ok().lines().next(), Some("INFO counted number=3 place=here words=\"a b\""));
+}
+
+#[test]
+fn bytes_come_from_a_file_from_standard_input_or_as_base64() {
+    let server = Server::shared();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("blob");
+    std::fs::write(&path, [0, 255, b'a']).expect("a file");
+    let at = format!("@{}", path.display());
+    let pair = format!("blob={at}");
+    for arguments in [["--blob", &at], ["-p", &pair]] {
+        let ran = server.run(&[&["run", "measure"][..], &arguments].concat());
+        assert_eq!(ran.json(), json!({"size": 3, "start": "\0ÿa"}), "{arguments:?}");
+    }
+    let piped = Ran::with_input(server.tinpot(&["run", "measure", "--blob", "@-"]), "piped");
+    assert_eq!(piped.json()["start"], "piped");
+    assert_eq!(server.run(&["run", "measure", "--blob", "YWJj"]).json()["start"], "abc");
+    assert_eq!(server.run(&["run", "measure", "--blob", "@@abc"]).json()["start"], "@abc");
+    let ran = server.run(&["run", "measure", "--blob", "@/nonexistent/file"]);
+    assert!(ran.failed(2).contains("--blob cannot read /nonexistent/file"), "{ran:?}");
+    let twice = ["run", "measure", "--blob", "@-", "--suffix", "@-"];
+    let ran = Ran::with_input(server.tinpot(&twice), "piped");
+    assert!(ran.failed(2).contains("standard input twice"), "{ran:?}");
+    let help = server.run(&["run", "measure", "--help"]);
+    assert!(help.ok().contains("--blob <@FILE|BASE64>"), "{help:?}");
+}
+
+#[test]
+fn a_rerun_takes_parameters_that_replace_the_recorded_ones() {
+    let server = Server::shared();
+    let first =
+        server.run(&["run", "echo", "--text", "a", "--count", "5", "--priority", "7", "--detach"]);
+    let id = first.ok().trim();
+    server.wait_for(id, "succeeded");
+    let rerun = |more: &[&str]| server.run(&[&["executions", "rerun", id], more].concat());
+    assert_eq!(rerun(&[]).json()["text"], "a");
+    for (more, text, count) in [
+        (&["--text", "b"][..], "b", 5),
+        (&["-p", "text=c", "--count", "1"], "c", 1),
+        (&["-d", r#"{"text": "d"}"#], "d", 5),
+    ] {
+        let got = rerun(more).json();
+        assert_eq!((&got["text"], &got["count"]), (&json!(text), &json!(count)), "{more:?}");
+    }
+    let again = rerun(&["--text", "e", "--detach"]);
+    let shown = server.run(&["executions", "show", again.ok().trim(), "--json"]).json();
+    assert_eq!(shown["priority"], 7, "options stay");
+    assert!(rerun(&["--txt", "e"]).failed(2).contains("did you mean `--text`?"));
+    assert!(rerun(&["--count", "many"]).failed(2).contains("--count must be an integer"));
+    let help = rerun(&["--help"]);
+    assert!(
+        help.ok().contains("--count <INTEGER>") && help.ok().contains("executions rerun"),
+        "{help:?}"
+    );
+    assert!(server.run(&["executions", "rerun", "--help"]).ok().contains("FLAGS OF THE ACTION"));
+    server.run(&["executions", "rerun"]).failed(2);
+}
+
+#[test]
+fn a_rerun_never_sends_the_mark_of_a_hidden_secret() {
+    let server = Server::shared();
+    let id = server.run(&["run", "login", "--user", "a", "--token", "secret", "-q", "--detach"]);
+    let id = id.ok().trim();
+    server.wait_for(id, "succeeded");
+    let rerun = |more: &[&str]| server.run(&[&["executions", "rerun", id], more].concat());
+    assert_eq!(rerun(&[]).ok(), "a has a token of 6 characters\n");
+    let ran = rerun(&["--user", "b"]);
+    assert!(ran.failed(2).contains("--token must be given again"), "{ran:?}");
+    assert_eq!(rerun(&["--user", "b", "--token", "new"]).ok(), "b has a token of 3 characters\n");
 }

@@ -1,15 +1,26 @@
 //! The same with a terminal.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::Command;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::support::Server;
 
 /// Runs a command on a terminal of its own, and returns its exit code and output.
-fn on_terminal(mut command: Command) -> (Option<i32>, String) {
+pub(crate) fn on_terminal(command: Command) -> (Option<i32>, String) {
+    typing(command, 80, &[])
+}
+
+/// Runs a command on a terminal of that width. A user waits for each text in its output, and then
+/// types the keys.
+pub(crate) fn typing(
+    mut command: Command,
+    columns: u16,
+    keys: &[(&str, &str)],
+) -> (Option<i32>, String) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&terminal).expect("ours");
     unlockpt(&terminal).expect("open");
@@ -19,6 +30,8 @@ fn on_terminal(mut command: Command) -> (Option<i32>, String) {
         .write(true)
         .open(path.to_str().expect("text"))
         .expect("its other end");
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&other, size).expect("ours");
     let end = || other.try_clone().expect("a descriptor");
     let mut child =
         command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("the command starts");
@@ -27,9 +40,16 @@ fn on_terminal(mut command: Command) -> (Option<i32>, String) {
     drop(other);
     let (mut terminal, mut text) = (File::from(terminal), Vec::new());
     let mut buffer = [0; 4096];
+    let mut keys = keys.iter().peekable();
     while let Ok(read @ 1..) = terminal.read(&mut buffer) {
         text.extend_from_slice(&buffer[..read]);
+        if let Some((_, keys)) =
+            keys.next_if(|(part, _)| String::from_utf8_lossy(&text).contains(part))
+        {
+            terminal.write_all(keys.as_bytes()).expect("it is there");
+        }
     }
+    assert!(keys.next().is_none(), "{}", String::from_utf8_lossy(&text));
     (child.wait().expect("it ends").code(), String::from_utf8_lossy(&text).into_owned())
 }
 
@@ -84,4 +104,25 @@ fn quiet_and_json_draw_nothing() {
         (Some(0), false, false),
         "{text:?}"
     );
+}
+
+#[test]
+fn a_missing_secret_is_asked_for_and_not_shown() {
+    let server = Server::shared();
+    let login = ["run", "login", "--user", "a"];
+    let prompt = "--token (secret, not shown): ";
+    let (code, text) = typing(server.tinpot(&login), 80, &[(prompt, "open sesame\n")]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("a has a token of 11 characters"), "{text}");
+    assert!(!text.contains("sesame"), "{text}");
+    let (code, text) = typing(server.tinpot(&login), 80, &[(prompt, "open\x03")]);
+    assert_eq!(code, Some(130), "Ctrl-C: {text}");
+    assert!(!text.contains("execution"), "nothing ran: {text}");
+    // A rerun with other parameters asks as well: the record hides the secret.
+    let id = server.run(&["run", "login", "--user", "a", "--token", "x", "--detach"]);
+    let rerun = ["executions", "rerun", id.ok().trim(), "--user", "b"];
+    let (code, text) = typing(server.tinpot(&rerun), 80, &[(prompt, "other\n")]);
+    assert_eq!((code, text.contains("b has a token of 5 characters")), (Some(0), true), "{text}");
+    // Without a terminal there is nobody to ask.
+    assert!(server.run(&login).failed(2).contains("--token is required"));
 }

@@ -1,0 +1,141 @@
+//! Ids of executions on the command line: whole, or as much as tells them apart.
+
+use serde::Deserialize;
+
+use crate::client::{Client, encoded, query};
+use crate::exit::{CliError, Code};
+use crate::output::clean;
+use crate::times::Clock;
+
+/// The length of an id with its hyphens.
+const LENGTH: usize = 36;
+/// The shortest part of an id to look for, in digits: fewer are a slip.
+const DIGITS_MIN: usize = 4;
+/// The number of executions to list when a part of an id fits several.
+const LISTED_MAX: usize = 8;
+/// The number of latest executions among which the end of an id is looked for.
+const RECENT: usize = 1000;
+/// The length of the start of an id that holds its whole time of creation.
+const TIME: usize = 13;
+
+#[derive(Deserialize)]
+struct Page {
+    executions: Vec<Candidate>,
+}
+
+/// An execution that an abbreviated id may mean.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Candidate {
+    pub(crate) execution_id: String,
+    pub(crate) action_name: String,
+    pub(crate) status: String,
+    accepted_at: String,
+}
+
+/// Returns the whole id of the execution that `text` names: by its id, by the start of the id, or
+/// by its end, as the web UI shows it.
+///
+/// # Errors
+/// Fails if no execution has such an id, or several have; the message lists these.
+pub(crate) fn resolve(client: &Client, text: &str, clock: &Clock) -> Result<String, CliError> {
+    let part = text.trim().trim_start_matches(['…', '.']).to_ascii_lowercase();
+    let digits = part.chars().filter(char::is_ascii_hexdigit).count();
+    let is_part = part.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    if !is_part || part.len() >= LENGTH || digits == 0 {
+        // The server answers for what is no part of an id.
+        return Ok(text.trim().to_owned());
+    }
+    if digits < DIGITS_MIN {
+        let message =
+            format!("a part of an id must have at least {DIGITS_MIN} digits (got {text:?})");
+        return Err(CliError::usage(message));
+    }
+    let mut found = starting_with(client, &part)?;
+    let mut how = "starts with";
+    if found.is_empty() {
+        found = recent(client, RECENT)?;
+        found.retain(|candidate| candidate.execution_id.ends_with(&part));
+        how = "ends with";
+    }
+    match found.as_slice() {
+        [one] => Ok(one.execution_id.clone()),
+        [] => {
+            let message = format!(
+                "no execution has an id that starts with {part:?}, and none of the latest {RECENT} \
+                 has one that ends with it; `tinpot executions list` lists them"
+            );
+            Err(CliError::new(Code::NotFound, message))
+        }
+        several => {
+            let mut message = format!("more than one execution has an id that {how} {part:?}:");
+            for candidate in several.iter().take(LISTED_MAX) {
+                message.push_str(&format!(
+                    "\n  {}  {}  {}  {}",
+                    candidate.execution_id,
+                    clock.short(&candidate.accepted_at),
+                    candidate.status,
+                    clean(&candidate.action_name, false),
+                ));
+            }
+            if several.len() > LISTED_MAX {
+                message.push_str("\n  …");
+            }
+            Err(CliError::usage(message))
+        }
+    }
+}
+
+/// Returns the path of an execution in the API.
+pub(crate) fn path(id: &str, rest: &str) -> String {
+    format!("/api/executions/{}{rest}", encoded(id))
+}
+
+/// Returns executions whose ids have that start, at most one more than a message lists.
+fn starting_with(client: &Client, part: &str) -> Result<Vec<Candidate>, CliError> {
+    let digits: String = part.chars().filter(|c| *c != '-').collect();
+    // Executions are listed by id, so those with the same start follow each other. `before`
+    // excludes its id, but no id ends in so many ones.
+    let last = format!("{digits:f<32}");
+    let before = [&last[..8], &last[8..12], &last[12..16], &last[16..20], &last[20..]].join("-");
+    let pairs = [("before", before), ("limit", (LISTED_MAX + 1).to_string())];
+    let page: Page = client.read(&format!("/api/executions{}", query(&pairs)))?;
+    let fits = |candidate: &Candidate| {
+        let id = candidate.execution_id.chars().filter(|c| *c != '-');
+        digits.chars().eq(id.take(digits.len()))
+    };
+    Ok(page.executions.into_iter().filter(fits).collect())
+}
+
+/// Returns the latest executions, newest first.
+pub(crate) fn recent(client: &Client, number: usize) -> Result<Vec<Candidate>, CliError> {
+    let pairs = [("limit", number.to_string())];
+    let page: Page = client.read(&format!("/api/executions{}", query(&pairs)))?;
+    Ok(page.executions)
+}
+
+/// Returns the shortest length at which the ids differ, but at least that of their time of
+/// creation.
+pub(crate) fn abbreviated(ids: &[&str]) -> usize {
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    let same = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let longest = sorted.windows(2).map(|pair| same(pair[0], pair[1])).max().unwrap_or(0);
+    (longest + 1).clamp(TIME, LENGTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::abbreviated;
+
+    #[test]
+    fn ids_are_cut_where_they_still_differ() {
+        let ids = [
+            "01890000-0000-7000-8000-000000000000",
+            "01890000-0000-7000-8001-000000000000",
+            "01890000-0001-7000-8000-000000000000",
+        ];
+        assert_eq!(abbreviated(&ids[..1]), 13);
+        assert_eq!(abbreviated(&ids[1..]), 13);
+        assert_eq!(abbreviated(&ids), 23);
+    }
+}
