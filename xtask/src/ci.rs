@@ -7,8 +7,8 @@
 
 use crate::run::{Step, run};
 use crate::{
-    api, dependencies, language, layers, licences, msrv, mutants, publish, python, spelling, tools,
-    ui,
+    api, dependencies, language, layers, licences, messages, msrv, mutants, publish, python,
+    spelling, tools, ui,
 };
 
 const TEST_HELP: &str = "\
@@ -89,6 +89,8 @@ fn steps() -> Vec<Step> {
         Step::new("spelling", "typos in sources and pages").check(spelling::check),
         Step::new("language", "openers of doc comments, and words with better ones")
             .check(language::check),
+        Step::new("messages", "the form of errors, log lines and exceptions")
+            .check(messages::check),
         Step::new("clippy", "lints, every target")
             .command("cargo clippy --workspace --all-targets -- -D warnings"),
         Step::new("python-lint", "formatting, lints and types of the Python code")

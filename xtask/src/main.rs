@@ -9,6 +9,7 @@ mod dependencies;
 mod language;
 mod layers;
 mod licences;
+mod messages;
 mod msrv;
 mod mutants;
 mod publish;

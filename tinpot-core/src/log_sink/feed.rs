@@ -330,7 +330,7 @@ impl Delivery {
             sink = self.queue.place,
             lines = self.unflushed,
             %error,
-            "a log sink could not flush; these lines may be lost"
+            "a log sink cannot flush: these lines may be lost"
         );
     }
 }
