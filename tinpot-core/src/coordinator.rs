@@ -32,9 +32,11 @@ use tokio::task::JoinSet;
 pub use self::builder::CoordinatorBuilder;
 pub use self::changes::{Changed, Changes};
 use self::command::Command;
+#[cfg(not(any(test, feature = "testing")))]
+use self::core::RequestedCancel;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::core::{
-    Accepted, Answer, CallAnswer, CallFound, Core, Output, Response, Step, Ticket,
+    Accepted, Answer, CallAnswer, CallFound, Core, Output, RequestedCancel, Response, Step, Ticket,
 };
 pub use self::events::Event;
 pub use self::handle::ExecutionHandle;
@@ -214,7 +216,30 @@ impl Coordinator {
     /// `NotFound` if the execution is unknown, `Conflict` if it has ended, `StorageFull` if the
     /// store cannot write, `Closed` after the shutdown.
     pub async fn cancel(&self, id: ExecutionId, force: bool) -> Result<CancelOutcome> {
-        let outcome = self.ask(|reply| Command::Cancel { id, force, reply }).await?;
+        self.cancel_requested(id, RequestedCancel { by: None, force }).await
+    }
+
+    /// Cancels an execution, as [`cancel`](Self::cancel) does, and records the name of the
+    /// requester: 1 to 255 characters, not checked.
+    ///
+    /// # Errors
+    /// `InvalidInput` for the name, and the errors of [`cancel`](Self::cancel).
+    pub async fn cancel_by(
+        &self,
+        id: ExecutionId,
+        force: bool,
+        requester: &str,
+    ) -> Result<CancelOutcome> {
+        idempotency::check_name("requested_by", requester)?;
+        self.cancel_requested(id, RequestedCancel { by: Some(requester.into()), force }).await
+    }
+
+    async fn cancel_requested(
+        &self,
+        id: ExecutionId,
+        requested: RequestedCancel,
+    ) -> Result<CancelOutcome> {
+        let outcome = self.ask(|reply| Command::Cancel { id, requested, reply }).await?;
         match outcome {
             Err(error) if error.kind() == ErrorKind::NotFound => match self
                 .shared

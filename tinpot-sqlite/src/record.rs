@@ -8,7 +8,7 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 use tinpot_core::{
-    AttemptRecord, Execution, ExecutionId, Json, Outcome, Parent, RetryPolicy, Status, Timestamp,
+    AttemptRecord, CancelRequest, Execution, ExecutionId, Json, Outcome, Parent, RetryPolicy, Status, Timestamp,
 };
 
 use crate::error::{Problem, Result};
@@ -99,6 +99,8 @@ struct RestOut<'a> {
     started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<Parent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_request: Option<&'a CancelRequest>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     secrets: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -117,6 +119,8 @@ struct RestIn {
     started_at: Option<Timestamp>,
     #[serde(default)]
     parent: Option<Parent>,
+    #[serde(default)]
+    cancel_request: Option<CancelRequest>,
     #[serde(default)]
     secrets: Vec<String>,
     #[serde(default)]
@@ -154,6 +158,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
         retry: (execution.retry != RetryPolicy::never()).then_some(&execution.retry),
         started_at: execution.started_at,
         parent: execution.parent,
+        cancel_request: execution.cancel_request.as_ref(),
         secrets: &execution.secrets,
         attempts: &execution.attempts,
         ended,
@@ -199,6 +204,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.finished_at = row.get::<_, Option<i64>>(8)?.map(timestamp);
     execution.idempotency_key = row.get::<_, Option<String>>(9)?.map(Into::into);
     execution.requested_by = row.get::<_, Option<String>>(12)?.map(Into::into);
+    execution.cancel_request = rest.cancel_request;
     execution.secrets = rest.secrets;
     execution.timeout = rest.timeout;
     execution.retry = rest.retry;

@@ -99,7 +99,10 @@ impl Recorder {
 fn changes_a_queue(transition: &Transition) -> bool {
     !matches!(
         transition,
-        Transition::Offer(_) | Transition::Start { .. } | Transition::Cancelling { .. }
+        Transition::Offer(_)
+            | Transition::Start { .. }
+            | Transition::CancelRequested { .. }
+            | Transition::Cancelling { .. }
     )
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::core::Accepted;
+use super::core::{Accepted, RequestedCancel};
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -22,7 +22,7 @@ pub(super) enum Command {
     },
     Cancel {
         id: ExecutionId,
-        force: bool,
+        requested: RequestedCancel,
         reply: oneshot::Sender<Result<CancelOutcome>>,
     },
     SetPaused {

@@ -190,9 +190,9 @@ impl Control {
                 let ticket = self.replies.open(Reply::Submit(reply));
                 self.core.submit(now, execution, commits, removed, ticket);
             }
-            Command::Cancel { id, force, reply } => {
+            Command::Cancel { id, requested, reply } => {
                 let ticket = self.replies.open(Reply::Cancel(reply));
-                self.core.cancel(now, id, force, ticket);
+                self.core.cancel(now, id, requested, ticket);
             }
             Command::SetPaused { queue, paused, reply } => {
                 let ticket = self.replies.open(Reply::Done(reply));

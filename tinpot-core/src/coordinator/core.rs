@@ -101,6 +101,14 @@ pub(crate) enum Answer {
     Children(Cascade, Vec<Arc<Execution>>),
 }
 
+/// The request to cancel an execution.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestedCancel {
+    /// The name of the requester, if it is known.
+    pub(crate) by: Option<Arc<str>>,
+    pub(crate) force: bool,
+}
+
 /// A reply that waits for a commit.
 #[derive(Debug)]
 enum Pending {
@@ -108,7 +116,7 @@ enum Pending {
     Repeated(ExecutionId, Ticket),
     Cancelled(Result<CancelOutcome>, Ticket),
     /// The execution is not in memory: perhaps it waits in the store.
-    CancelStored(ExecutionId, Ticket),
+    CancelStored(ExecutionId, RequestedCancel, Ticket),
     Queue(Ticket),
 }
 
@@ -138,7 +146,7 @@ pub(crate) struct Core {
     pending: Vec<Pending>,
     outputs: Vec<Output>,
     /// Requested cancels of executions that are not in memory.
-    stored_cancels: VecDeque<(ExecutionId, Ticket)>,
+    stored_cancels: VecDeque<(ExecutionId, RequestedCancel, Ticket)>,
     /// Executions that are not in memory and are cancelled with their parents.
     stored_children: VecDeque<(ExecutionId, ExecutionId)>,
     /// If true, the store could not be read: it is tried again in the next turn.
@@ -268,12 +276,30 @@ impl Core {
     }
 
     /// Cancels an execution.
-    pub(crate) fn cancel(&mut self, now: Tick, id: ExecutionId, force: bool, ticket: Ticket) {
-        let outcome = self.machine.cancel(now, id, force, &mut self.effects);
-        self.pending.push(match outcome {
-            Err(_) => Pending::CancelStored(id, ticket),
-            outcome => Pending::Cancelled(outcome, ticket),
-        });
+    pub(crate) fn cancel(
+        &mut self,
+        now: Tick,
+        id: ExecutionId,
+        requested: RequestedCancel,
+        ticket: Ticket,
+    ) {
+        let before = self.effects.len();
+        let outcome = self.machine.cancel(now, id, requested.force, &mut self.effects);
+        if outcome.is_err() {
+            return self.pending.push(Pending::CancelStored(id, requested, ticket));
+        }
+        self.note_cancel(before, id, requested);
+        self.pending.push(Pending::Cancelled(outcome, ticket));
+    }
+
+    /// Records the request to cancel, ahead of the effects from this position on. A repeated
+    /// request has none.
+    fn note_cancel(&mut self, before: usize, id: ExecutionId, requested: RequestedCancel) {
+        if self.effects.len() > before {
+            let RequestedCancel { by, force } = requested;
+            let note = Transition::CancelRequested { execution: id, by, force };
+            self.effects.insert(before, CoordinatorEffect::Persist(note));
+        }
     }
 
     /// Pauses a queue or resumes it.
@@ -410,8 +436,8 @@ impl Core {
                 }
                 Pending::Cancelled(outcome, ticket) => (ticket, Response::Cancelled(outcome)),
                 Pending::Queue(ticket) => (ticket, Response::Done(Ok(()))),
-                Pending::CancelStored(id, ticket) => {
-                    self.stored_cancels.push_back((id, ticket));
+                Pending::CancelStored(id, requested, ticket) => {
+                    self.stored_cancels.push_back((id, requested, ticket));
                     continue;
                 }
             };
@@ -441,7 +467,7 @@ impl Core {
                 Pending::Repeated(_, ticket) => {
                     (ticket, Response::Refused { withdrawn: None, error: refused() })
                 }
-                Pending::Cancelled(_, ticket) | Pending::CancelStored(_, ticket) => {
+                Pending::Cancelled(_, ticket) | Pending::CancelStored(_, _, ticket) => {
                     let error = refused().with_context("the cancel is not recorded yet");
                     (ticket, Response::Cancelled(Err(error)))
                 }
@@ -486,7 +512,7 @@ impl Core {
         if !self.effects.is_empty() || !self.pending.is_empty() {
             return Step::Commit;
         }
-        if let Some((id, _)) = self.stored_cancels.front() {
+        if let Some((id, ..)) = self.stored_cancels.front() {
             return Step::Find(*id);
         }
         if self.reading_failed {
@@ -500,11 +526,13 @@ impl Core {
 
     /// Takes an execution that was not in memory when its cancel came.
     pub(crate) fn found(&mut self, now: Tick, execution: Result<Option<Arc<Execution>>>) {
-        let Some((id, ticket)) = self.stored_cancels.pop_front() else {
+        let Some((id, requested, ticket)) = self.stored_cancels.pop_front() else {
             return self.child_found(now, execution);
         };
+        let before = self.effects.len();
         let outcome = match execution {
             Ok(Some(execution)) if self.machine.cancel_stored(&execution, &mut self.effects) => {
+                self.note_cancel(before, id, requested);
                 Ok(CancelOutcome::Cancelled)
             }
             Ok(_) => {

@@ -68,6 +68,9 @@ pub struct Execution {
     /// The name of the requester, as given by the submitter; not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<Arc<str>>,
+    /// The request to cancel it, if there was one. It may have ended otherwise nevertheless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_request: Option<CancelRequest>,
     /// The current status.
     pub status: Status,
     /// The outcome, once the status is terminal.
@@ -99,6 +102,7 @@ impl Execution {
             parent: None,
             idempotency_key: None,
             requested_by: None,
+            cancel_request: None,
             status: Status::Queued,
             outcome: None,
             attempts: Vec::new(),
@@ -182,6 +186,18 @@ impl Execution {
         let lost = |attempt: &&AttemptRecord| attempt.outcome == Some(Outcome::Lost);
         self.attempts.iter().filter(lost).count() as u32
     }
+}
+
+/// The request to cancel an execution.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CancelRequest {
+    /// The name of the first requester who gave one; not verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Arc<str>>,
+    /// If true, the attempt got no grace period.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// The origin of a child: the execution and attempt that called it.

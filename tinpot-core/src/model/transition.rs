@@ -63,6 +63,16 @@ pub enum Transition {
         /// The live attempt.
         fence: Fence,
     },
+    /// Records the request to cancel an execution that has not ended. Its status stays: another
+    /// transition cancels it.
+    CancelRequested {
+        /// The execution.
+        execution: ExecutionId,
+        /// The name of the requester, if it is known.
+        by: Option<Arc<str>>,
+        /// If true, the attempt gets no grace period.
+        force: bool,
+    },
     /// Records a cancel: `queued` or `running` with a live attempt becomes `cancelling`.
     Cancelling {
         /// The execution.
@@ -110,6 +120,7 @@ impl Transition {
             Transition::Ready { execution }
             | Transition::Grant { execution, .. }
             | Transition::Start { execution, .. }
+            | Transition::CancelRequested { execution, .. }
             | Transition::Cancelling { execution }
             | Transition::Requeue { execution, .. }
             | Transition::Finish { execution, .. } => Some(*execution),
@@ -139,6 +150,7 @@ impl Transition {
             Transition::Offer(_) | Transition::Pause { .. } | Transition::Resume { .. } => {
                 Ok((status, live))
             }
+            Transition::CancelRequested { .. } => Ok((status, live)),
             Transition::Accept(_) => refuse("it exists already"),
             Transition::Ready { .. } => match (status, live) {
                 (Status::Queued, None) => Ok((Status::Queued, None)),
@@ -196,6 +208,11 @@ impl Transition {
                 if let Some(attempt) = execution.attempts.last_mut() {
                     attempt.started_at = Some(at);
                 }
+            }
+            Transition::CancelRequested { by, force, .. } => {
+                let request = execution.cancel_request.get_or_insert_default();
+                request.by = request.by.take().or_else(|| by.clone());
+                request.force |= *force;
             }
             Transition::Cancelling { .. } => execution.status = Status::Cancelling,
             Transition::Requeue { outcome, ran, log_end, not_before, .. } => {

@@ -14,7 +14,7 @@ use super::client::Request;
 use super::clock::{Clock, Moment, NEVER};
 use super::events::{Event, Happening, Host};
 use super::world::{Checked, World, broken};
-use crate::coordinator::{Answer, Core, Output, Registry, Step, Ticket};
+use crate::coordinator::{Answer, Core, Output, Registry, RequestedCancel, Step, Ticket};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind};
 use crate::model::fence::Fence;
@@ -205,7 +205,7 @@ impl World {
                     core.submit(now, execution, commits, None, ticket);
                 }
                 Some(Input::Request(Request::Cancel { id, force, ticket })) => {
-                    core.cancel(now, id, force, ticket);
+                    core.cancel(now, id, RequestedCancel { by: None, force }, ticket);
                 }
                 Some(Input::Request(Request::SetPaused { queue, paused, ticket })) => {
                     core.set_paused(now, queue, paused, ticket);
@@ -460,6 +460,7 @@ fn digest(transition: &Transition) -> u64 {
         Transition::Grant { fence, .. } => (3, Some(fence)),
         Transition::Start { fence, .. } => (4, Some(fence)),
         Transition::Cancelling { .. } => (5, None),
+        Transition::CancelRequested { .. } => (18, None),
         Transition::Requeue { fence, .. } => (6, Some(fence)),
         Transition::Finish { outcome, fence, .. } => (8 + outcome.status() as u64, fence.as_ref()),
     };

@@ -105,6 +105,11 @@ pub async fn everything_about_an_execution_is_kept(store: impl Store) {
         log_end: Some(5),
         not_before: Some(Timestamp(3_000_000)),
     };
+    let cancel = |by: Option<&str>, force| Transition::CancelRequested {
+        execution: new.id,
+        by: by.map(Into::into),
+        force,
+    };
     let value = Outcome::Succeeded(Json::parse("{\"answer\": 42.0}").expect("JSON"));
     let finish = Transition::Finish {
         execution: new.id,
@@ -116,6 +121,9 @@ pub async fn everything_about_an_execution_is_kept(store: impl Store) {
     for (transition, at) in [
         (grant(&new, 1), 4_000_000),
         (Transition::Start { execution: new.id, fence: fence(1) }, 4_000_001),
+        (cancel(None, true), 4_000_002),
+        (cancel(Some("Åsa \"<a>\""), false), 4_000_003),
+        (cancel(Some("Bo"), false), 4_000_004),
         (requeue, 5_000_000),
         (grant(&new, 2), 6_000_000),
         (finish, 7_000_000),
@@ -125,6 +133,8 @@ pub async fn everything_about_an_execution_is_kept(store: impl Store) {
         transition.apply(&mut expected, at);
         assert_eq!(*read(&store, new.id).await, expected, "after {transition:?}");
     }
+    let request = expected.cancel_request.expect("it was requested");
+    assert_eq!((request.by.as_deref(), request.force), (Some("Åsa \"<a>\""), true));
 }
 
 /// Payloads of megabytes are kept as they are.
