@@ -74,6 +74,11 @@ impl ApiError {
         &self.detail
     }
 
+    /// Returns the JSON of the error.
+    pub(crate) fn body(&self) -> ErrorBody<'_> {
+        ErrorBody { detail: &self.detail, errors: &self.errors, execution_id: self.execution }
+    }
+
     /// Names the execution that continues although the request failed.
     pub(crate) fn about(mut self, execution: ExecutionId) -> Self {
         self.execution = Some(execution);
@@ -123,9 +128,7 @@ impl From<Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body =
-            ErrorBody { detail: &self.detail, errors: &self.errors, execution_id: self.execution };
-        let mut response = json_response(self.status, &body);
+        let mut response = json_response(self.status, &self.body());
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));

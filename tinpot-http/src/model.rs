@@ -5,6 +5,7 @@
 mod action;
 mod execution;
 mod log_line;
+mod preview;
 mod stats;
 mod worker;
 
@@ -19,7 +20,7 @@ pub(crate) use self::execution::{
     Completion, ExecutionPage, ExecutionStatus, ExecutionSummary, ExecutionView, SyncResult,
 };
 pub(crate) use self::log_line::{LineEncoder, LogLine, StreamName};
-pub(crate) use self::stats::StatsJson;
+pub(crate) use self::stats::{ActionStats, ActionsStats, StatsJson};
 pub(crate) use self::worker::{DrainAnswer, QueueJson, Queues, Workers};
 
 /// The state of an execution, in the words of the system that clients come from.

@@ -14,6 +14,7 @@ use crate::feed::FeedEvent;
 use crate::model::json_bytes;
 use crate::router::api;
 use crate::routes::logs::{Format, MinimumLevel, StreamList};
+use crate::routes::stats::Window;
 use crate::sse::ExecutionEvent;
 
 /// The document without its paths, which [`api`] adds along with the routes.
@@ -31,6 +32,7 @@ use crate::sse::ExecutionEvent;
         Format,
         MinimumLevel,
         StreamList,
+        Window,
         scalars::StatusList,
         ExecutionEvent<'static>,
         FeedEvent<'static>,

@@ -19,8 +19,10 @@ use utoipa_axum::routes;
 use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::feed::{self, ChangeFeed, LogFanout};
+use crate::routes::stats::ActionStatsCache;
 use crate::routes::{
-    actions, details, executions, health, logs, queues, rerun, stats, stream, version, workers,
+    actions, bulk, details, executions, health, logs, queues, rerun, stats, stream, version,
+    workers,
 };
 use crate::{csrf, openapi};
 
@@ -35,6 +37,7 @@ pub(crate) struct App {
     pub(crate) instance: String,
     pub(crate) log_fanout: LogFanout,
     pub(crate) change_feed: ChangeFeed,
+    pub(crate) action_stats: ActionStatsCache,
 }
 
 /// Returns the API of `coordinator`. Serve it, or nest it under any path; it never binds.
@@ -61,6 +64,7 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
             instance: ExecutionId::generate().to_string(),
             log_fanout: LogFanout::default(),
             change_feed: ChangeFeed::default(),
+            action_stats: ActionStatsCache::default(),
         }))
 }
 
@@ -76,6 +80,8 @@ pub(crate) fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(executions::status))
         .routes(routes!(executions::cancel))
         .routes(routes!(rerun::rerun))
+        .routes(routes!(bulk::cancel))
+        .routes(routes!(bulk::rerun))
         .routes(routes!(logs::show))
         .routes(routes!(logs::search))
         .routes(routes!(details::spans))
@@ -89,6 +95,7 @@ pub(crate) fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
         .routes(routes!(stats::stats))
+        .routes(routes!(stats::actions))
         .routes(routes!(feed::open))
         .routes(routes!(version::version))
         .routes(routes!(openapi::show))

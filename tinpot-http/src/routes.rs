@@ -1,6 +1,7 @@
 //! The routes, by resource.
 
 pub(crate) mod actions;
+pub(crate) mod bulk;
 pub(crate) mod details;
 pub(crate) mod executions;
 pub(crate) mod health;

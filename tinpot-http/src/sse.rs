@@ -14,7 +14,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 pub(crate) use self::buffer::{EventBuffer, encoded};
-pub(crate) use self::event::{Connected, ExecutionEvent};
+pub(crate) use self::event::{Connected, ExecutionEvent, Flat};
 pub(crate) use self::heartbeat::Heartbeat;
 pub(crate) use self::resume::{END, Resume, resume};
 

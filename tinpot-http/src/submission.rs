@@ -83,6 +83,27 @@ impl FromRequest<Arc<App>> for RerunOptions {
     }
 }
 
+/// Reads the body of a request as an object with known fields.
+pub(crate) async fn json_body<T>(request: Request, app: &Arc<App>) -> Result<T, ApiError>
+where
+    T: serde::de::DeserializeOwned + PartialSchema,
+{
+    let (_, body) = read_request(request, app).await?;
+    let text = std::str::from_utf8(&body).map_err(|e| not_json(&e))?;
+    let entries: Entries<'_> = serde_json::from_str(text).map_err(|e| unreadable(text, &e))?;
+    entries.check::<T>("")?;
+    serde_json::from_str(text).map_err(|error| match error.is_data() {
+        true => ApiError::unprocessable(format!("body is invalid: {error}")),
+        false => unreadable(text, &error),
+    })
+}
+
+/// Returns the requester that the headers name. A proxy may send an empty header for users without a
+/// login.
+pub(crate) fn requester(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    Ok(text_of(headers, "X-Requested-By")?.filter(|who| !who.is_empty()))
+}
+
 /// Reads a request to its end, within the limits.
 async fn read_request(request: Request, app: &Arc<App>) -> Result<(HeaderMap, Bytes), ApiError> {
     let limit = app.config.max_body_bytes;
@@ -114,8 +135,7 @@ fn add_headers(options: &mut SubmitOptions, headers: &HeaderMap) -> Result<(), A
     };
     let key = key.as_deref().map(bare);
     add_header(&mut options.idempotency_key, key, "idempotency_key", "Idempotency-Key")?;
-    // A proxy may send an empty header for users without a login.
-    let who = text_of(headers, "X-Requested-By")?.filter(|who| !who.is_empty());
+    let who = requester(headers)?;
     add_header(&mut options.requested_by, who, "requested_by", "X-Requested-By")
 }
 

@@ -8,7 +8,8 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 use tinpot_core::{
-    AttemptRecord, CancelRequest, Execution, ExecutionId, Json, Outcome, Parent, RetryPolicy, Status, Timestamp,
+    AttemptRecord, CancelRequest, Execution, ExecutionId, Json, Outcome, Parent, RetryPolicy,
+    Status, Timestamp,
 };
 
 use crate::error::{Problem, Result};

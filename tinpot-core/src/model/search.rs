@@ -268,7 +268,8 @@ mod tests {
 
     #[test]
     fn long_texts_and_long_words_are_bounded() {
-        let many = format!("{{\"a\":\"{}\",\"b\":\"{}\"}}", "x".repeat(100_000), "y ".repeat(50_000));
+        let many =
+            format!("{{\"a\":\"{}\",\"b\":\"{}\"}}", "x".repeat(100_000), "y ".repeat(50_000));
         let text = search_text(&execution(&many));
         assert!(text.len() < PARAMETERS_BYTES + 200, "{}", text.len());
         assert!(Search::new(&"x".repeat(90)).matches(&execution(&many)));

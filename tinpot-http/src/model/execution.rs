@@ -4,6 +4,7 @@ use serde::Serialize;
 use tinpot_core::{AttemptRecord, Execution, ExecutionId, Json, Outcome, Parent, SpanId, Status};
 use utoipa::ToSchema;
 
+use super::preview::parameters_preview;
 use super::{State, Time};
 use crate::openapi::scalars;
 
@@ -119,6 +120,8 @@ pub(crate) struct ExecutionSummary<'a> {
     attempts: usize,
     /// The requester, as the submitter stated it.
     requested_by: Option<&'a str>,
+    /// The parameters as short text, with `***` in place of secrets; null if there are none.
+    parameters_preview: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = scalars::ExecutionId, required = false)]
     parent: Option<ExecutionId>,
@@ -158,6 +161,18 @@ pub(crate) struct ExecutionView<'a> {
     accepted_at: Time,
     started_at: Option<Time>,
     finished_at: Option<Time>,
+    /// The requester of its cancellation, as the client stated it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cancelled_by: Option<&'a str>,
+    /// If true, its attempt was ended without a grace period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    killed: Option<bool>,
+    /// The time limit that it exceeded, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    timeout_ms: Option<u64>,
 }
 
 /// The execution that called this one.
@@ -240,6 +255,7 @@ impl<'a> ExecutionSummary<'a> {
             error: error.map(shortened),
             attempts: execution.attempts.len(),
             requested_by: execution.requested_by.as_deref(),
+            parameters_preview: parameters_preview(execution),
             parent: execution.parent.map(|parent| parent.execution),
             accepted_at: Time(execution.accepted_at),
             started_at: execution.started_at.map(Time),
@@ -250,6 +266,10 @@ impl<'a> ExecutionSummary<'a> {
 
 impl<'a> ExecutionView<'a> {
     pub(crate) fn of(execution: &'a Execution) -> Self {
+        let is_cancelled = matches!(execution.status, Status::Cancelling | Status::Cancelled);
+        let cancel = execution.cancel_request.as_ref().filter(|_| is_cancelled);
+        let ran = execution.started_at.is_some() && execution.status == Status::Cancelled;
+        let timeout = execution.timeout.filter(|_| execution.status == Status::TimedOut);
         Self {
             execution_id: execution.id,
             action_name: &execution.action,
@@ -271,6 +291,10 @@ impl<'a> ExecutionView<'a> {
             accepted_at: Time(execution.accepted_at),
             started_at: execution.started_at.map(Time),
             finished_at: execution.finished_at.map(Time),
+            cancelled_by: cancel.and_then(|cancel| cancel.by.as_deref()),
+            killed: cancel.and_then(|cancel| (ran && cancel.force).then_some(true)),
+            timeout_ms: timeout
+                .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }

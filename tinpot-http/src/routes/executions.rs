@@ -4,11 +4,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
-use tinpot_core::store::ListOptions;
-use tinpot_core::{Execution, ExecutionId, Status};
+use tinpot_core::store::{ListOptions, Search};
+use tinpot_core::{CancelOutcome, Execution, ExecutionId, Status};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
@@ -19,6 +19,7 @@ use crate::model::{
 use crate::openapi::scalars;
 use crate::params::Params;
 use crate::router::App;
+use crate::submission::requester;
 
 /// The answer to `cancel`.
 #[derive(Serialize, ToSchema)]
@@ -29,6 +30,19 @@ pub(crate) struct CancelAnswer {
 }
 
 impl App {
+    /// Cancels an execution for a requester.
+    pub(crate) async fn cancel(
+        &self,
+        id: ExecutionId,
+        force: bool,
+        by: Option<&str>,
+    ) -> Result<CancelOutcome, ApiError> {
+        Ok(match by {
+            Some(by) => self.coordinator.cancel_by(id, force, by).await?,
+            None => self.coordinator.cancel(id, force).await?,
+        })
+    }
+
     /// Returns an execution, or the error 404.
     pub(crate) async fn execution(&self, id: ExecutionId) -> Result<Arc<Execution>, ApiError> {
         let execution = self.coordinator.execution(id).await?;
@@ -36,6 +50,19 @@ impl App {
             ApiError::new(StatusCode::NOT_FOUND, format!("execution {id} not found"))
         })
     }
+}
+
+/// The longest search, in characters.
+const SEARCH_CHARS_MAX: usize = 200;
+
+fn words_expected() -> String {
+    format!("at most {} words with at most {SEARCH_CHARS_MAX} characters", Search::PARTS_MAX)
+}
+
+fn words(text: &str) -> Option<String> {
+    let fits = text.chars().nth(SEARCH_CHARS_MAX).is_none()
+        && text.split_whitespace().nth(Search::PARTS_MAX).is_none();
+    fits.then(|| text.to_owned())
 }
 
 /// Lists executions, newest first.
@@ -48,6 +75,7 @@ impl App {
         ("action" = Option<String>, Query, description = "only executions of this action"),
         ("queue" = Option<String>, Query, description = "only executions in this queue"),
         ("requested_by" = Option<String>, Query, description = "only executions of this requester"),
+        ("q" = Option<String>, Query, description = "only executions whose action, id, parameters, error or requester contain these words; each may be the beginning of a longer one. At most 8 words", max_length = 200),
         ("since" = Option<String>, Query, description = "only executions accepted at this time or later", format = DateTime),
         ("until" = Option<String>, Query, description = "only executions accepted at this time or earlier", format = DateTime),
         ("parent" = Option<scalars::ExecutionId>, Query, description = "only executions that this one called"),
@@ -62,6 +90,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
         "action",
         "queue",
         "requested_by",
+        "q",
         "since",
         "until",
         "parent",
@@ -76,6 +105,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
         options.statuses = statuses.collect::<Result<_, _>>().map_err(invalid)?;
     }
     options.requested_by = params.text("requested_by").map(str::to_owned);
+    options.search = params.read("q", &words_expected(), words)?;
     options.since = params.time("since")?;
     options.until = params.time("until")?;
     options.action = params.text("action").map(str::to_owned);
@@ -129,15 +159,21 @@ pub(crate) async fn status(
     post,
     path = "/api/executions/{id}/cancel",
     tag = "executions",
-    params(("id" = scalars::ExecutionId, Path), ("force" = Option<bool>, Query, description = "end the attempt without a grace period")),
+    params(
+        ("id" = scalars::ExecutionId, Path),
+        ("force" = Option<bool>, Query, description = "end the attempt without a grace period"),
+        ("X-Requested-By" = Option<String>, Header, description = "the requester, as the client states it"),
+    ),
     responses((status = 200, description = "it is cancelled, or is being cancelled", body = CancelAnswer), (status = 404, description = "Execution not found."), (status = 409, description = "It has ended already.")),
 )]
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["force"])?;
-    let status = app.coordinator.cancel(id, params.flag("force")?).await?.status().as_str();
+    let by = requester(&headers)?;
+    let status = app.cancel(id, params.flag("force")?, by.as_deref()).await?.status().as_str();
     Ok(json_response(StatusCode::OK, &CancelAnswer { execution_id: id, status }))
 }

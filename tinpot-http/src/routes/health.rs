@@ -33,7 +33,7 @@ pub(crate) struct Health {
 )]
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?.len();
-    Ok(json_response(StatusCode::OK, &Health { status: "ok", workers }))
+    Ok(json_response(StatusCode::OK, &Health { status: "healthy", workers }))
 }
 
 /// Checks that actions can run.

@@ -18,7 +18,7 @@ use crate::extract::PathExecution;
 use crate::model::{LineEncoder, State as ExecutionState};
 use crate::openapi::scalars;
 use crate::router::App;
-use crate::sse::{self, Connected, END, EventBuffer, ExecutionEvent, Heartbeat, Resume};
+use crate::sse::{self, Connected, END, EventBuffer, ExecutionEvent, Flat, Heartbeat, Resume};
 
 /// The size from which a buffer is sent, in bytes. hyper writes buffers of this size with few
 /// system calls; larger ones only cost memory, since a slow client holds one.
@@ -39,7 +39,7 @@ const EVENT_OVERHEAD_BYTES: usize = 176;
         ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event, or `end`; takes precedence over `after`"),
     ),
     responses(
-        (status = 200, description = "server-sent events; the data of each is an `ExecutionEvent`", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "server-sent events; the data of each is an `ExecutionEvent`; `connected` and `complete` have the fields of their `data` at the top level, too", body = String, content_type = "text/event-stream"),
         (status = 204, description = "the client has seen the end"),
         (status = 400, description = "The id is not an id of this stream."),
         (status = 404, description = "Execution not found."),
@@ -94,7 +94,9 @@ struct ExecutionStream {
 impl ExecutionStream {
     /// Returns the next bytes; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.buffer.is_empty() && !self.ended {
+        // Some events have nothing to show, such as the bytes of an artifact. An empty buffer would
+        // end the response.
+        while self.buffer.is_empty() && !self.ended {
             tokio::select! {
                 biased;
                 () = &mut self.shutdown => self.ended = true,
@@ -128,7 +130,11 @@ impl ExecutionStream {
     fn append(&mut self, event: &ExecutionEvent<'_>) {
         let mut digits = itoa::Buffer::new();
         let id = if event.is_last() { END } else { digits.format(self.position) };
-        self.buffer.event(id, event);
+        match event {
+            ExecutionEvent::Connected(data) => self.buffer.event(id, &Flat::of("connected", data)),
+            ExecutionEvent::Complete(data) => self.buffer.event(id, &Flat::of("complete", data)),
+            event => self.buffer.event(id, event),
+        }
     }
 
     /// Appends one event per line. The events in a log are events of their own kinds.

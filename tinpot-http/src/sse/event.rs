@@ -112,6 +112,22 @@ pub(crate) struct SummaryText {
     markdown: String,
 }
 
+/// An event with its fields at the top level as well: there, clients of older Tinpots expect those
+/// of `connected` and `complete`.
+#[derive(Serialize)]
+pub(crate) struct Flat<'a, T> {
+    r#type: &'static str,
+    data: &'a T,
+    #[serde(flatten)]
+    fields: &'a T,
+}
+
+impl<'a, T> Flat<'a, T> {
+    pub(crate) fn of(name: &'static str, data: &'a T) -> Self {
+        Self { r#type: name, data, fields: data }
+    }
+}
+
 impl<'a> ExecutionEvent<'a> {
     /// Returns the event that clients receive; `None` for log chunks, which are sent line by line,
     /// and for terminal statuses, which `complete` reports after the log.

@@ -218,7 +218,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn functions(gate: &watch::Sender<bool>) -> FunctionExecutor {
-    let gate = gate.clone();
+    let (gate, kept) = (gate.clone(), gate.clone());
     FunctionExecutor::builder()
         .action_with(
             "add",
@@ -256,6 +256,17 @@ fn functions(gate: &watch::Sender<bool>) -> FunctionExecutor {
                 context.progress(1.0, Some(2.0), "half");
                 let _ = gate.wait_for(|open| *open).await;
                 context.log(Level::Debug, "gone on").await;
+                Ok::<_, String>("through")
+            }
+        })
+        .action("keep", move |context: Context, Nothing {}| {
+            let mut gate = kept.subscribe();
+            async move {
+                for part in ["AAAA", "BBBB"] {
+                    context.logs().write(Stream::Data, Level::Info, vec![part.into()]).await;
+                }
+                let _ = gate.wait_for(|open| *open).await;
+                context.log(Level::Info, "kept").await;
                 Ok::<_, String>("through")
             }
         })

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, within};
+use crate::cluster::{Cluster, json_post, within};
 
 #[tokio::test]
 async fn a_status_says_how_it_stands_and_how_it_ended() {
@@ -96,6 +96,78 @@ async fn history_is_filtered_and_paged() {
     assert_eq!(newest["execution_id"], *special);
     assert_eq!((&newest["status"], &newest["attempts"]), (&json!("succeeded"), &json!(1)));
     assert_eq!(all["executions"][1]["error"], "not today");
+}
+
+#[tokio::test]
+async fn history_is_searched_by_words() {
+    let cluster = Cluster::start().await;
+    let zone = r#"{"parameters":{"zone":"north east","count":7}}"#;
+    let ordered = cluster.run("ordered", zone).await;
+    let failed = cluster.run("explode", r#"{"options":{"requested_by":"Anna Otto"}}"#).await;
+    let typed = r#"{"parameters":{"days":3,"name":"host-12","password":"hunter2"}}"#;
+    let typed = cluster.run("typed", typed).await;
+    let list = async |query: &str| {
+        let answer = cluster.get(&format!("/api/executions?{query}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let list = answer.json()["executions"].as_array().unwrap().clone();
+        let id = |one: &Value| one["execution_id"].as_str().unwrap().to_owned();
+        list.iter().map(id).collect::<Vec<_>>()
+    };
+    for (query, found) in [
+        ("q=nor", vec![&ordered]),
+        ("q=count%20NORTH", vec![&ordered]),
+        ("q=anna", vec![&failed]),
+        ("q=bad%20valueerror", vec![&failed]),
+        ("q=host-12", vec![&typed]),
+        ("q=hunter2", vec![]),
+        ("q=", vec![&typed, &failed, &ordered]),
+        ("q=anna&status=succeeded,lost", vec![]),
+        ("q=anna&status=succeeded,failed&since=2020-01-01T00:00:00Z", vec![&failed]),
+        ("q=anna&until=2020-01-01T00:00:00Z", vec![]),
+    ] {
+        assert_eq!(list(query).await.iter().collect::<Vec<_>>(), found, "{query}");
+    }
+    assert_eq!(list(&format!("q={}", &typed[28..])).await, [typed.clone()]);
+    assert_eq!(list(&format!("q={typed}")).await, [typed.clone()]);
+    let long = format!("/api/executions?q={}", "x".repeat(201));
+    for query in ["/api/executions?q=1+2+3+4+5+6+7+8+9", &long] {
+        let detail = cluster.get(query).await.detail(422);
+        assert!(detail.starts_with("q must be at most 8 words with at most 200"), "{detail}");
+    }
+    let shown = cluster.get("/api/executions?action=typed").await.json();
+    let preview = &shown["executions"][0]["parameters_preview"];
+    assert_eq!(preview, "days=3 name=host-12 password=***");
+    let shown = cluster.get("/api/executions?action=explode").await.json();
+    assert_eq!(shown["executions"][0]["parameters_preview"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_execution_says_who_cancelled_it_and_what_limit_it_exceeded() {
+    let cluster = Cluster::start().await;
+    let cancel = async |id: &str, query: &str, by: &str| {
+        let mut request = json_post(&format!("/api/executions/{id}/cancel{query}"), "");
+        request.headers_mut().insert("x-requested-by", by.parse().unwrap());
+        let answer = cluster.request(request).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let handle = cluster.coordinator.handle(id.parse().unwrap()).await.unwrap();
+        within(handle.outcome()).await.unwrap();
+        cluster.get(&format!("/api/executions/{id}")).await.json()
+    };
+    let waiting = cluster.submit("until_stopped", r#"{"options":{"delay":3600}}"#).await;
+    let waiting = cancel(&waiting, "", "anna").await;
+    assert_eq!(
+        (&waiting["status"], &waiting["cancelled_by"]),
+        (&json!("cancelled"), &json!("anna"))
+    );
+    assert_eq!(waiting.get("killed"), None, "{waiting}");
+    let running = cluster.submit("until_stopped", "").await;
+    cluster.wrote(&running, 1).await;
+    let running = cancel(&running, "?force=true", "otto").await;
+    assert_eq!((&running["cancelled_by"], &running["killed"]), (&json!("otto"), &json!(true)));
+    let late = cluster.run("until_stopped", r#"{"options":{"timeout":0.25}}"#).await;
+    let late = cluster.get(&format!("/api/executions/{late}")).await.json();
+    assert_eq!((&late["status"], &late["timeout_ms"]), (&json!("timed_out"), &json!(250)));
+    assert_eq!(late.get("cancelled_by"), None, "{late}");
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn the_link_decides() {
     let switch = Switch { inner: network.transport(), link: status };
     let coordinator = Coordinator::builder(switch).start().await.unwrap();
     let cluster = Cluster::on(network, coordinator, HttpConfig::default()).await;
-    assert_eq!(cluster.get("/health").await.json(), json!({"status": "ok", "workers": 1}));
+    assert_eq!(cluster.get("/health").await.json(), json!({"status": "healthy", "workers": 1}));
     assert_eq!(cluster.get("/ready").await.json(), json!({"status": "ready", "workers": 1}));
     let links = [
         (Link::Closed, "transport is closed"),

@@ -4,6 +4,7 @@
 
 mod actions;
 mod base_path;
+mod bulk;
 mod client;
 mod cluster;
 mod errors;

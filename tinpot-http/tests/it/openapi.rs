@@ -168,6 +168,7 @@ async fn answers_match_the_document() {
         "/api/workers",
         "/api/queues",
         "/api/stats",
+        "/api/stats/actions",
         "/api/version",
         "/health",
         "/ready",
@@ -233,6 +234,13 @@ async fn answers_match_the_document() {
         "/api/actions/{name}",
         &cluster.get("/api/actions/nothing").await,
     );
+    for verb in ["cancel", "rerun"] {
+        let ids = json!({ "ids": [&done, &waiting, "00000000-0000-7000-8000-000000000000"] });
+        let path = format!("/api/executions/{verb}");
+        let answer = cluster.post(&path, ids.to_string()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_described(&document, "post", &path, &answer);
+    }
     let again = cluster
         .post(&format!("/api/executions/{done}/rerun"), r#"{"options":{"priority":3}}"#)
         .await;
@@ -265,8 +273,15 @@ async fn events_match_the_document() {
             Client::open(server.address, &format!("GET /api/executions/{id}/stream HTTP/1.1"))
                 .await;
         cluster.open_gate();
-        for event in events(&client.rest().await) {
-            seen.insert(event.data["type"].as_str().unwrap().to_owned());
+        for mut event in events(&client.rest().await) {
+            let kind = event.data["type"].as_str().unwrap().to_owned();
+            if ["connected", "complete"].contains(&&*kind) {
+                // Their fields are repeated at the top level.
+                for (name, value) in event.data["data"].as_object().unwrap().clone() {
+                    assert_eq!(event.data.as_object_mut().unwrap().remove(&name), Some(value));
+                }
+            }
+            seen.insert(kind);
             shapes.fits_named("ExecutionEvent", &event.data);
         }
     }

@@ -29,6 +29,8 @@ async fn events_have_the_shape_that_clients_know() {
     assert_eq!(events[0].data["type"], "connected");
     assert_eq!(events[0].data["data"]["execution_id"], *id);
     assert_eq!(events[0].data["data"]["after"], 0);
+    // Clients of older Tinpots read the fields of these two events at the top level.
+    assert_eq!(events[0].data["execution_id"], *id);
     assert_eq!(events[1].id, "1");
     let line = &events[1].data["data"];
     assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
@@ -38,10 +40,13 @@ async fn events_have_the_shape_that_clients_know() {
         json!({"level": "INFO", "message": "\"\n\u{1b}[1m\r", "stream": "system", "seq": 1});
     assert_eq!(rest, expected);
     assert_eq!(events[2].id, "end");
-    let complete = json!({"type": "complete", "data": {
+    let data = json!({
         "state": "FAILURE", "status": "failed", "successful": false,
         "error": "ValueError: bad \"host\"", "kind": "ValueError", "traceback": "Traceback:\n  line 1\n"
-    }});
+    });
+    let mut complete = data.clone();
+    complete["type"] = json!("complete");
+    complete["data"] = data;
     assert_eq!(events[2].data, complete);
     assert!(
         answer.text().contains("data: {\"type\":\"complete\",\"data\":{\"state\":\"FAILURE\",")

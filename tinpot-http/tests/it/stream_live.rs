@@ -57,6 +57,20 @@ async fn every_watcher_sees_events_live() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_of_a_log_without_anything_to_show_do_not_end_the_stream() {
+    let cluster = Cluster::start().await;
+    let (_stop, stopped) = watch::channel(false);
+    let server = serve(cluster.router.clone(), stopped).await;
+    let id = cluster.submit("keep", "").await;
+    let mut client = Client::open(server.address, &get(&id)).await;
+    cluster.wrote(&id, 2).await;
+    cluster.open_gate();
+    let events = events(&client.rest().await);
+    assert_eq!(messages(&events), ["kept"]);
+    assert_eq!(events.last().unwrap().data["type"], "complete");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_lines_arrive_in_order_and_a_client_that_does_not_read_delays_no_other()
 {
     let cluster = Cluster::start().await;

@@ -31,9 +31,9 @@ impl Stretch {
             options.since.map(|since| millis(since) - millis(since).min(ID_TO_ACCEPTANCE_MILLIS));
         // No id is larger, and `before` excludes the id that it names.
         let before = options.before.map_or([0xff; 16], id_bytes);
-        let latest = options.until.map_or([0xff; 16], |until| {
-            made_at(millis(until) + ID_TO_ACCEPTANCE_MILLIS)
-        });
+        let latest = options
+            .until
+            .map_or([0xff; 16], |until| made_at(millis(until) + ID_TO_ACCEPTANCE_MILLIS));
         Self {
             first: first.map_or([0; 16], made_at),
             before: before.min(latest),

@@ -79,7 +79,8 @@ impl<'a> Filter<'a> {
         } else {
             let sql = "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1) AND (?2 IS NULL OR queue = ?2)";
             let mut routes = connection.prepare_cached(sql)?;
-            let routes = routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
+            let routes =
+                routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
             Some(routes.collect::<rusqlite::Result<_>>()?)
         };
         let mut all_pages = options.clone();

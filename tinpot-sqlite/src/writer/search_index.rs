@@ -44,8 +44,9 @@ pub(super) fn has_backlog(connection: &Connection) -> Result<bool> {
 
 /// Indexes some executions of an earlier version. Returns false if there are no more.
 pub(super) fn catch_up(connection: &Connection) -> Result<bool> {
-    let below: Option<i64> =
-        connection.query_row("SELECT below FROM search_backlog", [], |row| row.get(0)).optional()?;
+    let below: Option<i64> = connection
+        .query_row("SELECT below FROM search_backlog", [], |row| row.get(0))
+        .optional()?;
     let Some(below) = below else { return Ok(false) };
     let sql = format!(
         "SELECT {COLUMNS}, e.row FROM executions AS e JOIN routes AS r ON r.route = e.route \

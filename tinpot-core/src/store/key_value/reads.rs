@@ -71,7 +71,8 @@ impl<K: KeyValueStore> Shared<K> {
                     None => Some(decode(value)?),
                     Some(_) => self.record(keys::newest_first_id_of(key)?).await?,
                 };
-                let record = record.filter(|record: &Record| options.filters_match(&record.execution));
+                let record =
+                    record.filter(|record: &Record| options.filters_match(&record.execution));
                 if let Some(record) = record
                     && let Some(execution) = self.complete(record).await?
                     && search.as_ref().is_none_or(|search| search.matches(&execution))

@@ -32,7 +32,8 @@ pub async fn executions_are_found_by_their_words(store: impl Store) {
     let accepted = [
         with(1, |new| new.action = "nightly-backup".into()),
         with(2, |new| {
-            new.parameters = parameters(r#"{"host": "web-1.example.org", "note": "Gr\u00fc\u00dfe"}"#);
+            new.parameters =
+                parameters(r#"{"host": "web-1.example.org", "note": "Gr\u00fc\u00dfe"}"#);
         }),
         with(3, |new| new.requested_by = Some("Anna Otto".into())),
         with(4, |new| {
@@ -104,8 +105,8 @@ pub async fn searches_are_filtered_and_paged(store: impl Store) {
             new.queue = if *second < 30 { "early" } else { "late" }.into();
             new.requested_by = (second % 2 == 0).then(|| "me".into());
             new.parameters = parameters(&format!("{{\"word\": \"w{}\"}}", second % 4));
-            new.parent = (*second >= 50)
-                .then(|| Parent::new(ExecutionId::from_u128(1), super::fence(1)));
+            new.parent =
+                (*second >= 50).then(|| Parent::new(ExecutionId::from_u128(1), super::fence(1)));
         });
         let time = at(number as u64 + 2);
         store.commit(&[Transition::Accept(new.clone())], time).await.expect("a commit");

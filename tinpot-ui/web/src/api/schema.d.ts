@@ -89,6 +89,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/executions/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancels several executions. */
+        post: operations["executions_cancel_many"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/executions/rerun": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Submits several recorded executions again, each with its parameters and options. */
+        post: operations["executions_rerun_many"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/executions/{id}": {
         parameters: {
             query?: never;
@@ -341,8 +375,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Returns the counts of the last minutes. */
+        /** Returns the counts of the last minutes, of the executions that the store has. */
         get: operations["server_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/stats/actions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns the latest executions of each action. */
+        get: operations["server_action_stats"];
         put?: never;
         post?: never;
         delete?: never;
@@ -477,6 +528,17 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description The latest executions of an action. */
+        ActionStats: {
+            /**
+             * Format: uint64
+             * @description The median duration of those that succeeded, in milliseconds.
+             */
+            median_ms: number | null;
+            name: string;
+            /** @description The latest executions, newest first: at most 20. */
+            recent: components["schemas"]["RecentRun"][];
+        };
         /** @description One action. */
         ActionView: {
             available: boolean;
@@ -507,6 +569,10 @@ export interface components {
             timeout: number | null;
             /** @description The reason why no worker can run it; null if it is available. */
             unavailable: string | null;
+        };
+        /** @description The statistics of all actions. */
+        ActionsStats: {
+            actions: components["schemas"]["ActionStats"][];
         };
         /** @description A file that is kept. Its id is `attempt.number`. */
         ArtifactData: {
@@ -549,6 +615,30 @@ export interface components {
          * @enum {string}
          */
         BackoffKind: "exponential" | "fixed";
+        /** @description The executions to cancel. */
+        BulkCancel: {
+            /** @description If true, the attempts get no grace period. */
+            force?: boolean;
+            /** @description The executions, at most 1,000. */
+            ids: components["schemas"]["ExecutionId"][];
+        };
+        /** @description The executions to run again. */
+        BulkRerun: {
+            /** @description The executions, at most 1,000. */
+            ids: components["schemas"]["ExecutionId"][];
+        };
+        /** @description The result of one execution: an execution or an error. */
+        BulkResult: {
+            error?: components["schemas"]["Error"];
+            /** @description The cancelled execution, or the new one. */
+            execution?: components["schemas"]["ExecutionSummary"];
+            /** @description The execution of the request. */
+            execution_id: components["schemas"]["ExecutionId"];
+        };
+        /** @description The results, in the order of the request. */
+        BulkResults: {
+            results: components["schemas"]["BulkResult"][];
+        };
         /** @description The answer to `cancel`. */
         CancelAnswer: {
             execution_id: components["schemas"]["ExecutionId"];
@@ -670,6 +760,8 @@ export interface components {
             error: string | null;
             execution_id: components["schemas"]["ExecutionId"];
             finished_at: components["schemas"]["Time"] | null;
+            /** @description The parameters as short text, with `***` in place of secrets; null if there are none. */
+            parameters_preview: string | null;
             parent?: components["schemas"]["ExecutionId"];
             /** Format: int32 */
             priority: number;
@@ -685,10 +777,14 @@ export interface components {
             accepted_at: components["schemas"]["Time"];
             action_name: string;
             attempts: components["schemas"]["AttemptView"][];
+            /** @description The requester of its cancellation, as the client stated it. */
+            cancelled_by?: string;
             execution_id: components["schemas"]["ExecutionId"];
             expires_at: components["schemas"]["Time"] | null;
             finished_at: components["schemas"]["Time"] | null;
             idempotency_key: string | null;
+            /** @description If true, its attempt was ended without a grace period. */
+            killed?: boolean;
             /** Format: uint32 */
             max_lost_attempts: number;
             not_before: components["schemas"]["Time"] | null;
@@ -711,6 +807,11 @@ export interface components {
              * @description The maximum run time of an attempt, in seconds.
              */
             timeout: number | null;
+            /**
+             * Format: uint64
+             * @description The time limit that it exceeded, in milliseconds.
+             */
+            timeout_ms?: number;
         };
         /**
          * @description The form of an answer.
@@ -985,6 +1086,17 @@ export interface components {
         Queues: {
             queues: components["schemas"]["Queue"][];
         };
+        /** @description One of the latest executions of an action. */
+        RecentRun: {
+            created_at: components["schemas"]["Time"];
+            /**
+             * Format: uint64
+             * @description The time from its first start to its end; null before.
+             */
+            duration_ms: number | null;
+            execution_id: components["schemas"]["ExecutionId"];
+            status: components["schemas"]["Status"];
+        };
         /** @description The body of a rerun: the options that differ from the recorded ones. */
         Rerun: {
             options?: components["schemas"]["Options"];
@@ -1137,6 +1249,11 @@ export interface components {
             /** @description The path of the value, as in `days` or `hosts[3]`; empty for the whole document. */
             path: string;
         };
+        /**
+         * @description A period up to now.
+         * @enum {string}
+         */
+        Window: "1h" | "6h" | "24h";
         Worker: {
             actions: string[];
             /** @description If true, it receives no new attempts and exits when idle. */
@@ -1553,6 +1670,8 @@ export interface operations {
                 queue?: string;
                 /** @description only executions of this requester */
                 requested_by?: string;
+                /** @description only executions whose action, id, parameters, error or requester contain these words; each may be the beginning of a longer one. At most 8 words */
+                q?: string;
                 /** @description only executions accepted at this time or later */
                 since?: string;
                 /** @description only executions accepted at this time or earlier */
@@ -1602,6 +1721,220 @@ export interface operations {
                 headers: {
                     /** @description seconds */
                     "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    executions_cancel_many: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkCancel"];
+            };
+        };
+        responses: {
+            /** @description the result of each */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkResults"];
+                };
+            };
+            /** @description The body is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The content type is not JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request is invalid; `detail` says why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An internal error, which the server logged. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The store is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    executions_rerun_many: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkRerun"];
+            };
+        };
+        responses: {
+            /** @description the result of each */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkResults"];
+                };
+            };
+            /** @description The body is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The content type is not JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request is invalid; `detail` says why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An internal error, which the server logged. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The store is full. */
+            507: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -1797,7 +2130,10 @@ export interface operations {
                 /** @description end the attempt without a grace period */
                 force?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description the requester, as the client states it */
+                "X-Requested-By"?: string | null;
+            };
             path: {
                 id: components["schemas"]["ExecutionId"];
             };
@@ -2280,7 +2616,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description server-sent events; the data of each is an `ExecutionEvent` */
+            /** @description server-sent events; the data of each is an `ExecutionEvent`; `connected` and `complete` have the fields of their `data` at the top level, too */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2617,6 +2953,8 @@ export interface operations {
             query?: {
                 /** @description the number of minutes; 60 by default */
                 minutes?: number;
+                /** @description the same as a period, in place of `minutes` */
+                window?: components["schemas"]["Window"];
             };
             header?: never;
             path?: never;
@@ -2631,6 +2969,55 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Stats"];
+                };
+            };
+            /** @description The request is invalid; `detail` says why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description An internal error, which the server logged. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unavailable: retry after the seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    server_action_stats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description all actions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActionsStats"];
                 };
             };
             /** @description The request is invalid; `detail` says why. */
