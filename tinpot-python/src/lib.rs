@@ -40,6 +40,7 @@ mod embed;
 mod error;
 mod limits;
 mod line_splitter;
+mod live_line;
 mod markup_lines;
 mod package;
 mod pool;

@@ -2,21 +2,24 @@
 //!
 //! They share the pipe with the printed lines, so that all of them arrive in order.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use tinpot_core::executor::LogLines;
 use tinpot_core::{Context, Json, Level, LogEvent, SpanId, Stream};
+use tokio::time::Instant;
 
 use crate::child_text;
-
-/// The first character of a markup line, before the mark of the interpreter.
-const ESCAPE: char = '\u{1b}';
+use crate::line_splitter::{ESCAPE, LineSplitter, Part};
+use crate::live_line::{LiveLine, SHOWN_BYTES};
 
 /// One markup line.
 #[derive(Debug, Deserialize)]
 pub(crate) struct MarkupLine {
     /// The attempt, where many attempts run in one interpreter.
     a: Option<u64>,
-    /// The stream of printed text, where many attempts run in one interpreter.
+    /// The stream of the text in `m`: standard error, or both where many attempts run in one
+    /// interpreter.
     o: Option<usize>,
     /// The step that the following lines of this stream belong to; 0 for none.
     s: Option<u32>,
@@ -31,69 +34,64 @@ pub(crate) struct MarkupLine {
     d: Option<String>,
     /// A secret, which is masked from now on.
     x: Option<String>,
+    /// The line that a command is writing; empty if there is none.
+    u: Option<String>,
 }
 
-/// Separates the markup lines of one interpreter from the printed lines.
+/// The output of one attempt: writes the lines to its log, and does what the markup lines say.
 #[derive(Debug)]
 pub(crate) struct MarkupReader {
-    prefix: String,
     /// The running step, by stream.
     spans: [u32; 2],
+    /// The text that markup lines carry, by stream.
+    carried: [LineSplitter; 2],
+    live: LiveLine,
+    /// The line that a command of the action is writing.
+    of_command: Option<String>,
 }
 
 /// The streams and their levels.
 const STREAMS: [(Stream, Level); 2] =
     [(Stream::Stdout, Level::Info), (Stream::Stderr, Level::Error)];
 
+/// Returns the beginning of the markup lines of an interpreter with this mark.
+pub(crate) fn prefix(mark: &str) -> Arc<[u8]> {
+    [&[ESCAPE, b'_'], mark.as_bytes()].concat().into()
+}
+
+/// Parses a markup line.
+pub(crate) fn read(mark: &[u8]) -> Option<MarkupLine> {
+    child_text::read(mark)
+        .inspect_err(|error| tracing::warn!(%error, "cannot read a message of an interpreter"))
+        .ok()
+}
+
 impl MarkupReader {
-    /// Returns a reader for the interpreter with this mark.
-    pub(crate) fn new(mark: &str) -> Self {
-        Self { prefix: format!("{ESCAPE}_{mark}"), spans: [0; 2] }
+    /// Returns a reader for a new attempt.
+    pub(crate) fn new() -> Self {
+        let (spans, carried, live) = Default::default();
+        Self { spans, carried, live, of_command: None }
     }
 
-    /// Prepares for a new attempt.
-    pub(crate) fn reset(&mut self) {
-        self.spans = [0; 2];
-    }
-
-    /// Parses a line; returns `None` for a printed line.
-    pub(crate) fn read(&self, line: &str) -> Option<MarkupLine> {
-        child_text::read(line.strip_prefix(&self.prefix)?.as_bytes()).ok()
-    }
-
-    /// Writes lines of standard output (0) or standard error (1) to the log of the attempt.
-    pub(crate) async fn write(&mut self, context: &Context, stream: usize, lines: Vec<String>) {
-        let is_marked = |line: &String| {
-            memchr::memchr(ESCAPE as u8, line.as_bytes()).is_some() && line.contains(&self.prefix)
-        };
-        if !lines.iter().any(is_marked) {
-            return self.plain(context, stream, lines).await;
-        }
+    /// Writes parts of standard output (0) or standard error (1) to the log of the attempt.
+    pub(crate) async fn write(&mut self, context: &Context, stream: usize, parts: Vec<Part>) {
         let mut plain = Vec::new();
-        for mut line in lines {
-            let Some(at) = line.find(&self.prefix) else {
-                plain.push(line);
-                continue;
+        for part in parts {
+            let mark = match part {
+                Part::Line(line) => {
+                    plain.push(line);
+                    continue;
+                }
+                Part::Mark(mark) => mark,
             };
-            let mark = child_text::read(&line.as_bytes()[at + self.prefix.len()..]);
-            // The mark starts a line, but text without a line end may precede it.
-            if at > 0 {
-                line.truncate(at);
-                plain.push(line);
-            }
             if !plain.is_empty() {
                 self.plain(context, stream, std::mem::take(&mut plain)).await;
             }
-            match mark {
-                Ok(mark) => {
-                    let mark: MarkupLine = mark;
-                    if let (None, Some(number)) = (mark.l, mark.s) {
-                        self.spans[stream] = number;
-                    }
-                    mark.apply(context).await;
-                }
-                Err(error) => tracing::debug!(%error, "cannot read a markup line"),
+            let Some(mark) = read(&mark) else { continue };
+            if let (None, None, Some(number)) = (mark.l, mark.o, mark.s) {
+                self.spans[stream] = number;
             }
+            self.apply(context, mark).await;
         }
         if !plain.is_empty() {
             self.plain(context, stream, plain).await;
@@ -101,11 +99,105 @@ impl MarkupReader {
     }
 
     async fn plain(&self, context: &Context, stream: usize, lines: Vec<String>) {
-        let (kind, level) = STREAMS[stream];
-        let span = span(context, self.spans[stream]);
-        let lines = LogLines::new(kind, level, lines).span(span);
-        context.logs().write_lines(lines).await;
+        write(context, stream, self.spans[stream], lines).await;
     }
+
+    /// Does what a markup line says.
+    pub(crate) async fn apply(&mut self, context: &Context, mark: MarkupLine) {
+        let MarkupLine { s, l, m, f: fields, e, p, d, x, o, u, .. } = mark;
+        for stream in 0..self.carried.len() {
+            let is_other = o.is_some_and(|other| other != stream && m.contains('\n'));
+            if l.is_some() || e.is_some() || is_other {
+                let mut parts = Vec::new();
+                self.carried[stream].end_before(&mut parts);
+                write(context, stream, s.unwrap_or(0), lines(parts)).await;
+            }
+        }
+        if let Some(secret) = x {
+            context.mask(secret);
+        }
+        if let Some(event) = e {
+            context.logs().event(&event);
+        }
+        if let Some(progress) = p {
+            self.live.report(context, progress);
+        }
+        if let Some(line) = u {
+            self.of_command = (!line.is_empty()).then_some(line);
+        }
+        if let Some(piece) = d {
+            let piece = format!("{}.{piece}", context.attempt());
+            context.logs().write(Stream::Data, Level::Info, vec![piece]).await;
+        }
+        if let Some(level) = l {
+            let line = |line: &str| line.strip_suffix('\r').unwrap_or(line).to_owned();
+            let lines = m.split('\n').map(line).collect();
+            let span = span(context, s.unwrap_or(0));
+            let lines = LogLines::new(Stream::Log, level, lines).span(span).fields(fields);
+            context.logs().write_lines(lines).await;
+        } else if let Some((stream, carried)) = o.and_then(|o| Some((o, self.carried.get_mut(o)?)))
+        {
+            let mut parts = Vec::new();
+            carried.split(m.as_bytes(), &mut parts);
+            write(context, stream, s.unwrap_or(0), lines(parts)).await;
+        }
+    }
+
+    /// Writes the lines that have no end.
+    pub(crate) async fn finish(&mut self, context: &Context) {
+        for stream in 0..self.carried.len() {
+            let mut parts = Vec::new();
+            self.carried[stream].finish(&mut parts);
+            write(context, stream, self.spans[stream], lines(parts)).await;
+        }
+        self.of_command = None;
+        self.live.wrote(context, false);
+    }
+
+    /// Takes note that something was written. `printed` are the splitters of the streams.
+    pub(crate) fn wrote(&mut self, context: &Context, printed: &[&LineSplitter]) {
+        let is_unfinished = self.of_command.is_some()
+            || printed.iter().copied().chain(&self.carried).any(LineSplitter::is_unfinished);
+        self.live.wrote(context, is_unfinished);
+    }
+
+    /// Resolves when an unfinished line is to be shown.
+    pub(crate) async fn due(&self) {
+        self.live.due().await;
+    }
+
+    /// Returns the time at which an unfinished line is to be shown.
+    pub(crate) fn due_at(&self) -> Option<Instant> {
+        self.live.due_at()
+    }
+
+    /// Shows an unfinished line if it is time to.
+    pub(crate) fn show(&mut self, context: &Context, printed: &[&LineSplitter]) {
+        if self.live.is_due() {
+            let line = printed
+                .iter()
+                .copied()
+                .chain(&self.carried)
+                .find_map(|lines| lines.unfinished(SHOWN_BYTES));
+            self.live.show(context, self.of_command.clone().or(line));
+        }
+    }
+}
+
+async fn write(context: &Context, stream: usize, number: u32, lines: Vec<String>) {
+    if let (false, Some((kind, level))) = (lines.is_empty(), STREAMS.get(stream)) {
+        let span = span(context, number);
+        context.logs().write_lines(LogLines::new(*kind, *level, lines).span(span)).await;
+    }
+}
+
+/// Returns the lines among some parts.
+pub(crate) fn lines(parts: Vec<Part>) -> Vec<String> {
+    let line = |part| match part {
+        Part::Line(line) => Some(line),
+        Part::Mark(_) => None,
+    };
+    parts.into_iter().filter_map(line).collect()
 }
 
 impl MarkupLine {
@@ -114,32 +206,14 @@ impl MarkupLine {
         self.a
     }
 
-    /// Applies the line to the attempt.
-    pub(crate) async fn apply(self, context: &Context) {
-        let MarkupLine { s, l, m, f: fields, e, p, d, x, o, .. } = self;
-        if let Some(secret) = x {
-            context.mask(secret);
-        }
-        if let Some(event) = e {
-            context.logs().event(&event);
-        }
-        if let Some((done, total, message)) = p {
-            context.progress(done, total, message);
-        }
-        if let Some(piece) = d {
-            let piece = format!("{}.{piece}", context.attempt());
-            context.logs().write(Stream::Data, Level::Info, vec![piece]).await;
-        }
-        if let Some(level) = l {
-            let lines = m.split('\n').map(str::to_owned).collect();
-            let span = span(context, s.unwrap_or(0));
-            let lines = LogLines::new(Stream::Log, level, lines).span(span).fields(fields);
-            context.logs().write_lines(lines).await;
-        } else if let Some((kind, level)) = o.and_then(|stream| STREAMS.get(stream)) {
-            let span = span(context, s.unwrap_or(0));
-            let lines = LogLines::new(*kind, *level, vec![m]).span(span);
-            context.logs().write_lines(lines).await;
-        }
+    /// Returns true for a log line or printed text.
+    pub(crate) fn has_text(&self) -> bool {
+        self.l.is_some() || self.o.is_some()
+    }
+
+    /// Returns the text of the line.
+    pub(crate) fn into_text(self) -> String {
+        self.m
     }
 }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional, Tuple
 
 from tinpot._errors import ActionError
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
     from tinpot._connection import Connection, Result
     from tinpot._run import Control
+
+
+# The device and the inode that a file descriptor refers to; None if it is closed.
+_Identity = Optional[Tuple[int, int]]
+# The characters of standard error in one markup line. Writes of at most 4 KiB are never mixed with
+# those of other processes, and JSON writes a character as six bytes at most.
+_MAX_ERRORS = 640
 
 
 class Attempt:
@@ -92,6 +100,9 @@ class Channel:
     def write(self, stream: int, text: str) -> None:
         """Writes what the attempt printed, where attempts share their streams."""
 
+    def flush(self, stream: int) -> None:
+        """Sends what `write` has kept."""
+
 
 class PipeChannel(Channel):
     """Markup lines on standard output, between the lines that the attempt prints.
@@ -116,21 +127,33 @@ class PipeChannel(Channel):
         return self.control.stopped
 
     def send(self, markup: str) -> None:
+        flush(sys.stdout)
+        self.write_mark(markup)
+
+    def send_errors(self, text: str, step: int) -> bool:
+        """Sends text of standard error; returns False if that is not possible."""
         # What was printed before must be in the pipe before.
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-        data = (self.prefix + markup + "\n").encode("utf-8", "replace")
-        written = os.write(1, data)
-        if written < len(data):
-            write_all(1, data[written:])
+        flush(sys.stdout)
+        for at in range(0, len(text), _MAX_ERRORS):
+            piece = json.dumps(text[at : at + _MAX_ERRORS], ensure_ascii=False)
+            if not self.write_mark(f'{{"o":1,"m":{piece},"s":{step}}}'):
+                return False
+        return True
+
+    def write_mark(self, markup: str) -> bool:
+        """Writes a markup line; returns False if the pipe to the worker is closed."""
+        out = pipes.open_out()
+        if out is not None:
+            write_all(out, (self.prefix + markup + "\n").encode("utf-8", "replace"))
+        return out is not None
 
     def print(self, line: str) -> None:
         pass
 
     def enter_step(self, number: int) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.flush()
-        os.write(2, b'%b{"s":%d}\n' % (self._prefix_bytes, number))
+        flush(sys.stderr)
+        if pipes.has_errors():
+            os.write(2, b'%b{"s":%d}\n' % (self._prefix_bytes, number))
 
     def call(self, request: dict[str, Any]) -> Result:
         if self._connection is None:
@@ -141,6 +164,55 @@ class PipeChannel(Channel):
 def markup_prefix(mark: str) -> str:
     """Returns the first characters of every markup line."""
     return "\x1b_" + mark
+
+
+class Pipes:
+    """The pipes of this process to its worker.
+
+    A number alone says little: an action may redirect or close a descriptor, and open a file of its
+    own under the same number.
+    """
+
+    def __init__(self) -> None:
+        self._out = -1
+        self._identities: tuple[_Identity, _Identity] = (None, None)
+
+    def remember(self) -> None:
+        """Takes descriptors 1 and 2 as the pipes, and keeps the first one under another number."""
+        self._out = os.dup(1)
+        self._identities = (_identity(1), _identity(2))
+
+    def open_out(self) -> int | None:
+        """Returns a descriptor of the pipe of standard output; None if there is none."""
+        pipe = self._identities[0]
+        for fd in (self._out, 1):
+            if pipe is not None and _identity(fd) == pipe:
+                return fd
+        return None
+
+    def has_errors(self) -> bool:
+        """Returns True if descriptor 2 is the pipe of standard error."""
+        pipe = self._identities[1]
+        return pipe is not None and _identity(2) == pipe
+
+
+pipes = Pipes()
+
+
+def flush(stream: Any) -> None:
+    """Flushes a stream that may be closed."""
+    # A flush that a signal handler begins within another one is a RuntimeError.
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        stream.flush()
+
+
+def _identity(fd: int) -> _Identity:
+    """Returns what a file descriptor refers to; None if it is closed."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -28,6 +28,7 @@ from tinpot import (
     _modules,
     _run,
     _sources,
+    _streams,
     _text,
 )
 from tinpot._connection import Connection
@@ -217,10 +218,11 @@ def _watch(lifeline_fd: int, group: int) -> None:
 def _open_streams() -> None:
     """Makes the streams write whole lines, and a crash in C code print a traceback."""
     global _stdout, _stderr, _flush_c_stdio
-    streams: list[Any] = [sys.stdout, sys.stderr]
-    for stream in streams:
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-    _stdout, _stderr = streams
+    _channel.pipes.remember()
+    _stdout = sys.stdout
+    _stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    # `__stderr__` is read-only for type checkers alone.
+    sys.stderr = sys.__stderr__ = _stderr = _streams.open_errors()  # type: ignore[misc]
     _flush_c_stdio = _open_c_stdio()
     try:
         import faulthandler
@@ -259,8 +261,8 @@ def _flush() -> None:
         _stderr.flush()
     except (ValueError, OSError):
         # The action closed them. `__stdout__` is read-only for type checkers alone.
-        sys.stdout = sys.__stdout__ = _stdout = _reopen(1)  # type: ignore[misc]
-        sys.stderr = sys.__stderr__ = _stderr = _reopen(2)  # type: ignore[misc]
+        sys.stdout = sys.__stdout__ = _stdout = _reopen_stdout()  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = _stderr = _streams.open_errors()  # type: ignore[misc]
     _flush_c_stdio(None)
 
 
@@ -269,8 +271,8 @@ def _try_flush(stream: Any) -> None:
         stream.flush()
 
 
-def _reopen(fd: int) -> Any:
-    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+def _reopen_stdout() -> Any:
+    return open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
 def _end_threads(before: int) -> bool:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 # The interval of checks, in seconds. They notice the end of a command whose output a process that
 # it left behind keeps open, and, in the worker's own process, a request to end.
 _POLL_INTERVAL = 0.1
+# The time between two states of an unfinished line, in seconds.
+_SHOW_INTERVAL = 0.05
+# The characters of a line without an end that are kept before they are printed.
+_MAX_UNFINISHED = 16 * 1024
 # The time between the request to end a command and its kill, in seconds.
 _GRACE = 2.0
 # The time and the size of the output that is still read after the end of a command. A process that
@@ -155,6 +159,7 @@ def run_command(
     action_print(f"$ {shown}")
     process: subprocess.Popen[bytes] | None = None
     streams: list[_Output | None] = [None, None]
+    exchange: _Exchange | None = None
     in_time = True
     try:
         with shield():
@@ -172,8 +177,11 @@ def run_command(
         pipes = (process.stdout, process.stderr)
         streams = [None if pipe is None else _Output(pipe, codec) for pipe in pipes]
         deadline = None if seconds is None else time.monotonic() + seconds
-        in_time = _Exchange(process, [one for one in streams if one], data).run(deadline)
+        exchange = _Exchange(process, [one for one in streams if one], data)
+        in_time = exchange.run(deadline)
     finally:
+        if exchange is not None:
+            exchange.close()
         if process is not None:
             _end(process, [one for one in streams if one], has_group)
     is_text = text is not False or universal_newlines or encoding or errors
@@ -292,6 +300,8 @@ class _Exchange:
         self._process = process
         self._outputs = outputs
         self._data = memoryview(data or b"")
+        self._shown_at = 0.0
+        self._shown = ""
 
     def run(self, deadline: float | None) -> bool:
         """Reads the output until the command ends; returns False if the deadline passes before."""
@@ -302,11 +312,12 @@ class _Exchange:
                 os.set_blocking(self._process.stdin.fileno(), False)
                 selector.register(self._process.stdin, selectors.EVENT_WRITE)
             while selector.get_map():
-                wait = _POLL_INTERVAL
+                wait = _SHOW_INTERVAL
                 if deadline is not None:
                     wait = min(wait, deadline - time.monotonic())
                     if wait <= 0:
                         return False
+                self._show()
                 for key, _ in selector.select(wait):
                     goes_on = key.data.read() if key.data is not None else self._write()
                     if not goes_on:
@@ -325,6 +336,21 @@ class _Exchange:
             except subprocess.TimeoutExpired:
                 if wait <= 0:
                     return False
+
+    def _show(self) -> None:
+        """Shows the line that the command is writing, from time to time."""
+        now = time.monotonic()
+        if now < self._shown_at + _SHOW_INTERVAL or not any(out.changed for out in self._outputs):
+            return
+        line = next(filter(None, (output.unfinished() for output in self._outputs)), "")
+        if line != self._shown:
+            self._shown_at, self._shown = now, line
+            _context.current()._show_unfinished(line)
+
+    def close(self) -> None:
+        """Ends the line that is shown."""
+        if self._shown:
+            _context.current()._show_unfinished("")
 
     def _write(self) -> bool:
         """Writes a part of the input; returns False if nothing is left to write."""
@@ -395,7 +421,10 @@ class _Output:
         self.has_ended = False
         self._decoder = getincrementaldecoder(codec)("replace")
         self._parts: list[bytes] = []
-        self._line = ""
+        # The beginning of a line that has no end yet, and its length since it was last cut.
+        self._line: list[str] = []
+        self._length = 0
+        self.changed = False
         os.set_blocking(pipe.fileno(), False)
 
     def read(self) -> bool:
@@ -413,21 +442,40 @@ class _Output:
     def _take(self, text: str) -> None:
         if not text:
             return
+        self.changed = True
         whole, end, rest = text.rpartition("\n")
         if end:
-            sys.stdout.write(self._line + whole + end)
-            sys.stdout.flush()
-            self._line = rest
-        else:
-            self._line += text
+            self._line.append(whole + end)
+            self._write()
+        if rest:
+            self._line.append(rest)
+            self._length += len(rest)
+        if self._length > _MAX_UNFINISHED:
+            # Of a meter that overwrites itself, the last state is enough.
+            line = "".join(self._line)
+            start = line.rstrip("\r").rfind("\r")
+            self._line, self._length = [line[start:] if start > 0 else line], 0
+            if start <= 0:
+                self._write()
+
+    def _write(self) -> None:
+        """Prints what was kept."""
+        sys.stdout.write("".join(self._line))
+        sys.stdout.flush()
+        self._line, self._length = [], 0
+
+    def unfinished(self) -> str:
+        """Returns the line that has no end yet, as a terminal shows it."""
+        self.changed = False
+        return "".join(self._line).rstrip("\r").rpartition("\r")[2]
 
     def finish(self) -> None:
         """Closes the stream and prints a last line without a line end."""
         self.pipe.close()
         self._take(self._decoder.decode(b"", final=True))
         if self._line:
-            action_print(self._line)
-            self._line = ""
+            self._line.append("\n")
+            self._write()
 
     def content(self, codec: str | None, errors: str, translate: bool) -> Any:
         """Returns the whole output: text, or bytes without a codec."""

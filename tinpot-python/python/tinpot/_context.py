@@ -274,6 +274,10 @@ class Context:
         self._mask(text)
         return Secret(text)
 
+    def _show_unfinished(self, line: str) -> None:
+        """Shows the line that a command is writing; none if it is empty."""
+        self._attempt.channel.send(_to_text({"u": _text.valid(line[-_MAX_PROGRESS_LENGTH:])}))
+
     def _mask(self, text: str) -> None:
         """Masks a text in the log from now on."""
         self._attempt.channel.send(_to_text({"x": text}))

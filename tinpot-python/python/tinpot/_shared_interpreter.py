@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextvars
+import functools
 import json
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from socket import socket as Socket
 from typing import Any
 
-from tinpot import _channel, _connection, _context, _log_records, _run
+from tinpot import _channel, _connection, _context, _run
 from tinpot._discovery import Discovery
 from tinpot._errors import ActionError
 
 # The longest line from the worker, which bounds parameters and results of children itself.
 _MAX_LINE_BYTES = 512 * 1024 * 1024
-# The most characters of printed text in one markup line: UTF-8 has up to four bytes for each.
-_MAX_PIECE = _log_records.MAX_BYTES // 4
+# The most characters of printed text in one markup line.
+_MAX_PIECE = 15 * 1024
+# The seconds after which text without a line end is sent.
+_FLUSH_AFTER = 0.02
 
 
 def serve(socket: Socket, found: Discovery, limit: int, mark: str, tmp: str) -> None:
@@ -35,12 +41,20 @@ class _Loop:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._calls = 0
         self._writer: asyncio.StreamWriter | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Calls a function on the event loop; any thread may ask for that."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, call)
 
     async def run(self, socket: Socket) -> None:
         """Reads requests and starts a task for each attempt."""
         reader, self._writer = await asyncio.open_connection(sock=socket, limit=_MAX_LINE_BYTES)
         streams: tuple[Any, Any] = (_Stream(sys.stdout, 0), _Stream(sys.stderr, 1))
         sys.stdout, sys.stderr = streams
+        self._loop = asyncio.get_running_loop()
+        _pass_context_to_threads(self._loop)
         while True:
             line = await reader.readline()
             if not line:
@@ -85,9 +99,7 @@ class _Loop:
             reply = _run.failed(error, control)
         finally:
             self._tasks.pop(number, None)
-        for stream in (0, 1):
-            channel.flush(stream)
-        channel.closed = True
+        channel.end()
         attempt.close()
         self._write(b'{"id":%d,' % number + reply[1:] + b"\n")
 
@@ -101,6 +113,19 @@ class _Loop:
         return _connection.unwrap(await answer)
 
 
+def _pass_context_to_threads(loop: Any) -> None:
+    """Makes the threads of `run_in_executor` belong to the attempt, as those of `to_thread` do."""
+    run_in_executor = loop.run_in_executor
+
+    def run_in_context(executor: Any, call: Callable[..., Any], *args: Any) -> Any:
+        # Another process cannot get a context.
+        if executor is None or isinstance(executor, concurrent.futures.ThreadPoolExecutor):
+            call = functools.partial(contextvars.copy_context().run, call)
+        return run_in_executor(executor, call, *args)
+
+    loop.run_in_executor = run_in_context
+
+
 class _Channel(_channel.PipeChannel):
     """Markup lines that name their attempt."""
 
@@ -109,41 +134,56 @@ class _Channel(_channel.PipeChannel):
         self._loop = loop
         self._number = number
         self._parts = ["", ""]
+        # Threads of the attempt may print too.
+        self._lock = threading.RLock()
+        self._will_flush = False
 
     def send(self, markup: str) -> None:
-        for stream in (0, 1):
-            self.flush(stream)
-        self._send(f'{{"a":{self._number},{markup[1:]}')
-
-    def _send(self, markup: str) -> None:
-        _channel.write_all(1, (self.prefix + markup + "\n").encode("utf-8", "replace"))
+        with self._lock:
+            self._flush()
+            self.write_mark(f'{{"a":{self._number},{markup[1:]}')
 
     def enter_step(self, number: int) -> None:
-        # Each line names its step.
+        # Each piece of text names its step.
         pass
 
     def write(self, stream: int, text: str) -> None:
-        whole, end, rest = (self._parts[stream] + text).rpartition("\n")
-        if end:
-            self._send_lines(stream, whole)
-        while len(rest) > _MAX_PIECE:
-            self._send_lines(stream, rest[:_MAX_PIECE])
-            rest = rest[_MAX_PIECE:]
-        self._parts[stream] = rest
+        with self._lock:
+            whole, end, rest = (self._parts[stream] + text).rpartition("\n")
+            self._parts[stream] = rest
+            if end:
+                self._send_text(stream, whole + end)
+            if len(rest) > _MAX_PIECE:
+                self.flush(stream)
+            elif rest and not self._will_flush:
+                self._will_flush = True
+                self._loop.call_later(_FLUSH_AFTER, self._flush)
 
     def flush(self, stream: int) -> None:
         """Sends the part of a line that has no end yet."""
-        text, self._parts[stream] = self._parts[stream], ""
-        if text:
-            self._send_lines(stream, text)
+        with self._lock:
+            text, self._parts[stream] = self._parts[stream], ""
+            if text:
+                self._send_text(stream, text)
 
-    def _send_lines(self, stream: int, text: str) -> None:
+    def end(self) -> None:
+        """Sends the rest; what comes later does not belong to the attempt any more."""
+        with self._lock:
+            self._flush()
+            self.closed = True
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._will_flush = False
+            for stream in (0, 1):
+                self.flush(stream)
+
+    def _send_text(self, stream: int, text: str) -> None:
         here = _context.find()
         step = here._step if here is not None and here._attempt.channel is self else 0
-        for line in text.split("\n"):
-            for at in range(0, len(line) or 1, _MAX_PIECE):
-                piece = _context.escape(line[at : at + _MAX_PIECE])
-                self._send(f'{{"a":{self._number},"o":{stream},"m":{piece},"s":{step}}}')
+        for at in range(0, len(text), _MAX_PIECE):
+            piece = _context.escape(text[at : at + _MAX_PIECE])
+            self.write_mark(f'{{"a":{self._number},"o":{stream},"m":{piece},"s":{step}}}')
 
     def call(self, request: dict[str, Any]) -> _connection.Result:
         raise ActionError(
@@ -177,7 +217,11 @@ class _Stream:
             self.write(line)
 
     def flush(self) -> None:
-        self._original.flush()
+        context = _context.find()
+        if context is None or context._attempt.channel.closed:
+            self._original.flush()
+        else:
+            context._attempt.channel.flush(self._number)
 
     def isatty(self) -> bool:
         return False

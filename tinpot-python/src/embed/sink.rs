@@ -11,8 +11,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::calls::CallRequest;
-use crate::line_splitter::LineSplitter;
-use crate::markup_lines::MarkupReader;
+use crate::line_splitter::{LineSplitter, Part};
+use crate::markup_lines::{self, MarkupReader};
 
 /// Writes the output of one attempt to its log, line by line.
 #[derive(Debug)]
@@ -35,9 +35,11 @@ impl Sink {
         given_up: watch::Receiver<bool>,
         mark: &str,
     ) -> Self {
-        let marks = tokio::sync::Mutex::new(MarkupReader::new(mark));
+        let marks = tokio::sync::Mutex::new(MarkupReader::new());
+        let prefix = markup_lines::prefix(mark);
+        let lines = [(); 2].map(|()| Mutex::new(LineSplitter::with_marks(&prefix)));
         let runtime = Handle::current();
-        Self { context, slots, runtime, given_up, lines: Default::default(), marks }
+        Self { context, slots, runtime, given_up, lines, marks }
     }
 
     /// Calls another action without the interpreter's lock.
@@ -72,9 +74,10 @@ impl Sink {
     pub(super) fn finish(&self, py: Python<'_>) {
         for stream in 0..self.lines.len() {
             let mut found = Vec::new();
-            self.with(stream, |lines| lines.finish(&mut found, false));
+            self.with(stream, |lines| lines.finish(&mut found));
             self.hand_on(py, stream, found);
         }
+        self.wait(py, async { self.marks.lock().await.finish(&self.context).await });
     }
 
     fn with(&self, stream: usize, change: impl FnOnce(&mut LineSplitter)) {
@@ -83,13 +86,20 @@ impl Sink {
         }
     }
 
-    fn hand_on(&self, py: Python<'_>, stream: usize, found: Vec<String>) {
-        if found.is_empty() || *self.given_up.borrow() {
+    fn hand_on(&self, py: Python<'_>, stream: usize, found: Vec<Part>) {
+        if !found.is_empty() {
+            self.wait(py, async {
+                self.marks.lock().await.write(&self.context, stream, found).await;
+            });
+        }
+    }
+
+    /// Waits for a write, without the interpreter's lock, unless nobody needs the log any more.
+    fn wait(&self, py: Python<'_>, write: impl Future<Output = ()> + Send) {
+        if *self.given_up.borrow() {
             return;
         }
-        let mut write = pin!(async {
-            self.marks.lock().await.write(&self.context, stream, found).await;
-        });
+        let mut write = pin!(write);
         // Usually there is room, so that nothing has to wait and the lock is kept.
         if let Poll::Ready(()) = write.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
             return;

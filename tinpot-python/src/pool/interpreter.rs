@@ -131,7 +131,7 @@ impl Launch {
         let mut settings = serde_json::to_vec(&settings).unwrap_or_default();
         settings.push(b'\n');
         interpreter.control.limit_lines(MAX_MESSAGE_BYTES);
-        let (mut tail, mut importing) = (Tail::default(), Vec::new());
+        let (mut tail, mut importing) = (Tail::of_start(), Vec::new());
         let mut exit = interpreter.exit.clone();
         let Interpreter { control, outputs, .. } = &mut interpreter;
         type Handshake = Result<Discovered, Option<serde_json::Error>>;

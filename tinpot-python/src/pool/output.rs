@@ -1,5 +1,6 @@
 //! Reads the standard streams of an interpreter.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use tokio::time::Instant;
 
 use super::limit_enforcer::OutputMeter;
 use super::pipe::Pipe;
-use crate::line_splitter::LineSplitter;
-use crate::markup_lines::MarkupReader;
+use crate::line_splitter::{LineSplitter, Part};
+use crate::markup_lines::{self, MarkupReader};
 
 /// The size of one read.
 const READ_BYTES: usize = 64 * 1024;
@@ -37,7 +38,7 @@ struct Output {
 pub(super) struct Outputs {
     both: [Output; 2],
     buffer: Box<[u8]>,
-    found: Vec<String>,
+    found: Vec<Part>,
     markup: MarkupReader,
     /// Counts the output. Output beyond its limit is dropped.
     pub(super) meter: Arc<OutputMeter>,
@@ -47,13 +48,14 @@ impl Outputs {
     /// Creates two pipes; returns the reading ends, and the writing ends of standard output and
     /// standard error.
     pub(super) fn pipes(mark: &str) -> io::Result<(Self, OwnedFd, OwnedFd)> {
-        let (stdout, stdout_writer) = Output::pipe()?;
-        let (stderr, stderr_writer) = Output::pipe()?;
+        let prefix = markup_lines::prefix(mark);
+        let (stdout, stdout_writer) = Output::pipe(&prefix)?;
+        let (stderr, stderr_writer) = Output::pipe(&prefix)?;
         let outputs = Self {
             both: [stdout, stderr],
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             found: Vec::new(),
-            markup: MarkupReader::new(mark),
+            markup: MarkupReader::new(),
             meter: Arc::default(),
         };
         Ok((outputs, stdout_writer, stderr_writer))
@@ -65,10 +67,19 @@ impl Outputs {
     /// Writes to a pipe are synchronous: the output of the attempt is in the pipe when its reply is
     /// here.
     pub(super) async fn pump(&mut self, context: &Context, finishing: &AtomicBool) {
-        self.markup.reset();
+        self.markup = MarkupReader::new();
         let mut last = Instant::now();
         let mut quick = 0;
-        while let Some(index) = self.readable(finishing).await {
+        loop {
+            let readable = tokio::select! {
+                biased;
+                readable = Self::readable(&mut self.both, finishing) => readable,
+                () = self.markup.due() => {
+                    self.show(context);
+                    continue;
+                }
+            };
+            let Some(index) = readable else { break };
             let pipe = &mut self.both[index].pipe;
             let read = pipe.read_ready(&mut self.buffer);
             self.take(index, read);
@@ -85,9 +96,16 @@ impl Outputs {
             // A process of another attempt may go on writing: at most one full pipe belongs to this
             // attempt.
             self.read_all(index, context).await;
-            self.both[index].lines.finish(&mut self.found, false);
+            self.both[index].lines.finish(&mut self.found);
             self.write(index, context).await;
         }
+        self.markup.finish(context).await;
+    }
+
+    /// Shows the line that has no end yet.
+    fn show(&mut self, context: &Context) {
+        let [stdout, stderr] = &self.both;
+        self.markup.show(context, &[&stdout.lines, &stderr.lines]);
     }
 
     /// Polls the pipes while lines come quickly, without a wake-up for each.
@@ -103,6 +121,7 @@ impl Outputs {
             for index in 0..self.both.len() {
                 read += self.read_all(index, context).await;
             }
+            self.show(context);
             if read == 0 {
                 return;
             }
@@ -124,21 +143,22 @@ impl Outputs {
         total
     }
 
-    /// Waits for lines and returns them.
-    pub(super) async fn lines(&mut self) -> Vec<String> {
+    /// Waits for output and returns it.
+    pub(super) async fn parts(&mut self) -> Vec<Part> {
         let never = AtomicBool::new(false);
         loop {
             if !self.found.is_empty() {
                 return std::mem::take(&mut self.found);
             }
-            let Some(index) = self.readable(&never).await else { return Vec::new() };
+            let readable = Self::readable(&mut self.both, &never).await;
+            let Some(index) = readable else { return Vec::new() };
             let read = self.both[index].pipe.read_ready(&mut self.buffer);
             self.take(index, read);
         }
     }
 
-    /// Returns the available lines.
-    pub(super) fn available_lines(&mut self) -> Vec<String> {
+    /// Returns the available output.
+    pub(super) fn available_parts(&mut self) -> Vec<Part> {
         for index in 0..self.both.len() {
             self.split_available(index);
         }
@@ -158,14 +178,10 @@ impl Outputs {
         }
     }
 
-    pub(super) fn markup(&self) -> &MarkupReader {
-        &self.markup
-    }
-
     /// Reads the output of an interpreter that is starting, and keeps the last lines.
     pub(super) async fn watch(&mut self, tail: &mut Tail) {
         let never = AtomicBool::new(false);
-        while let Some(index) = self.readable(&never).await {
+        while let Some(index) = Self::readable(&mut self.both, &never).await {
             let read = self.both[index].pipe.read_ready(&mut self.buffer);
             self.take(index, read);
             tail.take(&mut self.found);
@@ -176,17 +192,17 @@ impl Outputs {
     pub(super) fn drain(&mut self, tail: &mut Tail) {
         for index in 0..self.both.len() {
             self.split_available(index);
-            self.both[index].lines.finish(&mut self.found, false);
+            self.both[index].lines.finish(&mut self.found);
             tail.take(&mut self.found);
         }
     }
 
     /// Returns the next stream with output, or `None` once `finishing` is set.
-    async fn readable(&mut self, finishing: &AtomicBool) -> Option<usize> {
-        if !self.both.iter().all(|output| output.pipe.is_watched()) {
-            self.both.iter_mut().for_each(|output| output.pipe.watch());
+    async fn readable(both: &mut [Output; 2], finishing: &AtomicBool) -> Option<usize> {
+        if !both.iter().all(|output| output.pipe.is_watched()) {
+            both.iter_mut().for_each(|output| output.pipe.watch());
         }
-        let [stdout, stderr] = &self.both;
+        let [stdout, stderr] = &*both;
         tokio::select! {
             biased;
             () = finished(finishing) => None,
@@ -203,9 +219,11 @@ impl Outputs {
 
     async fn write(&mut self, index: usize, context: &Context) {
         if !self.found.is_empty() {
-            let lines = std::mem::take(&mut self.found);
-            self.markup.write(context, index, lines).await;
+            let parts = std::mem::take(&mut self.found);
+            self.markup.write(context, index, parts).await;
         }
+        let [stdout, stderr] = &self.both;
+        self.markup.wrote(context, &[&stdout.lines, &stderr.lines]);
     }
 }
 
@@ -219,31 +237,52 @@ async fn finished(finishing: &AtomicBool) {
 }
 
 impl Output {
-    fn pipe() -> io::Result<(Self, OwnedFd)> {
+    fn pipe(prefix: &Arc<[u8]>) -> io::Result<(Self, OwnedFd)> {
         let (pipe, capacity, writer) = Pipe::open()?;
-        Ok((Self { pipe, lines: LineSplitter::default(), capacity }, writer))
+        Ok((Self { pipe, lines: LineSplitter::with_marks(prefix), capacity }, writer))
     }
 }
 
-/// The last lines that an interpreter wrote while it ran no attempt, for the error if it does not
-/// start.
+/// Output that belongs to no attempt. It is written to the worker's own log.
+///
+/// Keeps the last lines, for the error if an interpreter does not start.
 #[derive(Debug, Default)]
-pub(super) struct Tail(std::collections::VecDeque<String>);
+pub(super) struct Tail {
+    lines: VecDeque<String>,
+    is_of_start: bool,
+}
 
 impl Tail {
     const LINES: usize = 50;
 
-    pub(super) fn take(&mut self, lines: &mut Vec<String>) {
-        for line in lines.drain(..) {
-            tracing::debug!(target: "tinpot_python", "output outside of an attempt: {line}");
-            if self.0.len() == Self::LINES {
-                self.0.pop_front();
+    /// Returns a tail of the output of an interpreter that is starting. Each one prints the same.
+    pub(super) fn of_start() -> Self {
+        Self { is_of_start: true, ..Self::default() }
+    }
+
+    pub(super) fn take(&mut self, parts: &mut Vec<Part>) {
+        for part in parts.drain(..) {
+            let line = match part {
+                Part::Line(line) => line,
+                Part::Mark(mark) => match markup_lines::read(&mark) {
+                    Some(mark) if mark.has_text() => mark.into_text(),
+                    _ => continue,
+                },
+            };
+            let what = "output outside of an attempt";
+            if self.is_of_start {
+                tracing::debug!(target: "tinpot_python", "{what}: {line}");
+            } else {
+                tracing::info!(target: "tinpot_python", "{what}: {line}");
             }
-            self.0.push_back(line);
+            if self.lines.len() == Self::LINES {
+                self.lines.pop_front();
+            }
+            self.lines.push_back(line);
         }
     }
 
     pub(super) fn text(&self) -> String {
-        Vec::from_iter(self.0.iter().map(String::as_str)).join("\n")
+        Vec::from_iter(self.lines.iter().map(String::as_str)).join("\n")
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use tinpot_core::executor::Attempt;
 use tinpot_core::{Context, Failure, FailureCode, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::attempt::{StopRequest, StopRequests, crash};
 use super::fleet::Fleet;
@@ -17,7 +18,8 @@ use super::output::Tail;
 use crate::calls::CallRequest;
 use crate::child_text;
 use crate::error::PythonError;
-use crate::markup_lines::MarkupReader;
+use crate::line_splitter::Part;
+use crate::markup_lines::{self, MarkupReader};
 use crate::reply::Reply;
 
 /// The requests that wait for the interpreter's loop. Further ones wait in their attempts.
@@ -189,26 +191,76 @@ struct Running {
     calls: JoinSet<Vec<u8>>,
 }
 
+/// The attempts that run in an interpreter, by number.
 #[derive(Default)]
-struct Attempts(Mutex<HashMap<u64, (Context, Waiter)>>);
+struct Attempts {
+    running: HashMap<u64, RunningAttempt>,
+    /// The time at which the first unfinished line is to be shown.
+    due: Option<Instant>,
+}
+
+struct RunningAttempt {
+    context: Context,
+    ended: Waiter,
+    output: MarkupReader,
+}
 
 /// The waiting future of an attempt.
 type Waiter = oneshot::Sender<Result<Outcome, NeverRan>>;
 
 impl Attempts {
-    fn insert(&self, number: u64, context: Context, ended: Waiter) {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.insert(number, (context, ended));
+    fn insert(&mut self, number: u64, context: Context, ended: Waiter) {
+        let output = MarkupReader::new();
+        self.running.insert(number, RunningAttempt { context, ended, output });
     }
 
     fn context(&self, number: u64) -> Option<Context> {
-        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.get(&number).map(|(context, _)| context.clone())
+        self.running.get(&number).map(|attempt| attempt.context.clone())
     }
 
-    fn remove(&self, number: u64) -> Option<Waiter> {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.remove(&number).map(|(_, ended)| ended)
+    /// Removes an attempt that has ended, whose output is complete.
+    async fn remove(&mut self, number: u64) -> Option<Waiter> {
+        let RunningAttempt { context, ended, mut output } = self.running.remove(&number)?;
+        output.finish(&context).await;
+        Some(ended)
+    }
+
+    /// Writes output to the logs of the attempts. Output that names no attempt goes to the worker's
+    /// own log.
+    async fn write(&mut self, parts: Vec<Part>) {
+        let mut others = Vec::new();
+        for part in parts {
+            let Part::Mark(mark) = part else {
+                others.push(part);
+                continue;
+            };
+            let Some(found) = markup_lines::read(&mark) else { continue };
+            let attempt = found.attempt().and_then(|number| self.running.get_mut(&number));
+            let Some(RunningAttempt { context, output, .. }) = attempt else {
+                others.push(Part::Mark(mark));
+                continue;
+            };
+            output.apply(context, found).await;
+            output.wrote(context, &[]);
+            self.due = self.due.into_iter().chain(output.due_at()).min();
+        }
+        Tail::default().take(&mut others);
+    }
+
+    /// Resolves when an unfinished line is to be shown.
+    async fn due(&self) {
+        match self.due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Shows the unfinished lines.
+    fn show(&mut self) {
+        for RunningAttempt { context, output, .. } in self.running.values_mut() {
+            output.show(context, &[]);
+        }
+        self.due = self.running.values().filter_map(|attempt| attempt.output.due_at()).min();
     }
 }
 
@@ -245,7 +297,8 @@ impl Running {
                         let _ = control.send(&answer).await;
                     }
                 }
-                lines = outputs.lines() => write_lines(&self.attempts, outputs.markup(), lines).await,
+                () = self.attempts.due() => self.attempts.show(),
+                parts = outputs.parts() => self.attempts.write(parts).await,
                 line = control.line() => {
                     let line = match line {
                         Ok(Some(line)) => line.to_vec(),
@@ -257,20 +310,20 @@ impl Running {
                         self.call(&line);
                     } else {
                         // All output of the attempt is in the pipes.
-                        let lines = outputs.available_lines();
-                        write_lines(&self.attempts, outputs.markup(), lines).await;
-                        self.ended(&line);
+                        let parts = outputs.available_parts();
+                        self.attempts.write(parts).await;
+                        self.ended(&line).await;
                     }
                 }
             }
         };
         let Interpreter { processes, exit, outputs, .. } = &mut self.interpreter;
         kill(processes, exit).await;
-        let lines = outputs.available_lines();
-        write_lines(&self.attempts, outputs.markup(), lines).await;
-        let attempts = std::mem::take(&mut self.attempts).0.into_inner();
-        for (_, ended) in attempts.unwrap_or_else(PoisonError::into_inner).into_values() {
-            let _ = ended.send(Ok(why.clone().unwrap_or(Outcome::Cancelled)));
+        let parts = outputs.available_parts();
+        self.attempts.write(parts).await;
+        for mut attempt in std::mem::take(&mut self.attempts).running.into_values() {
+            attempt.output.finish(&attempt.context).await;
+            let _ = attempt.ended.send(Ok(why.clone().unwrap_or(Outcome::Cancelled)));
         }
         // From here on no request can be sent, and those in the queue never reached the
         // interpreter.
@@ -292,9 +345,12 @@ impl Running {
         }
     }
 
-    fn ended(&mut self, line: &[u8]) {
-        let ended = child_text::read::<Ended>(line).ok();
-        let Some(ended) = ended.and_then(|Ended { id }| self.attempts.remove(id)) else {
+    async fn ended(&mut self, line: &[u8]) {
+        let ended = match child_text::read::<Ended>(line) {
+            Ok(Ended { id }) => self.attempts.remove(id).await,
+            Err(_) => None,
+        };
+        let Some(ended) = ended else {
             return tracing::warn!("the shared interpreter sent a reply for an unknown attempt");
         };
         let outcome = match child_text::read::<Reply>(line) {
@@ -304,19 +360,4 @@ impl Running {
         };
         let _ = ended.send(Ok(outcome));
     }
-}
-
-/// Writes lines to the logs of their attempts. Lines that belong to no attempt go to the debug log.
-async fn write_lines(attempts: &Attempts, markup: &MarkupReader, lines: Vec<String>) {
-    let mut others = Vec::new();
-    for line in lines {
-        let Some(found) = markup.read(&line) else {
-            others.push(line);
-            continue;
-        };
-        if let Some(context) = found.attempt().and_then(|number| attempts.context(number)) {
-            found.apply(&context).await;
-        }
-    }
-    Tail::default().take(&mut others);
 }

@@ -58,7 +58,7 @@ def write():
     );
     let pool = actions.pool().await;
     let ended = call(&pool, "write").await;
-    assert_eq!(ended.stdout(), ["a\rb\0c", "bad \u{fffd} byte", "", "\\udc80"]);
+    assert_eq!(ended.stdout(), ["b\0c", "bad \u{fffd} byte", "", "\\udc80"]);
     assert_eq!(ended.stream(Stream::Stderr), ["warn"]);
 }
 
@@ -114,5 +114,130 @@ def write(): print("here")
     for action in ["replace", "close"] {
         call(&pool, action).await;
         assert_eq!(call(&pool, "write").await.stdout(), ["here"], "after {action}");
+    }
+}
+
+#[tokio::test]
+async fn one_process_keeps_the_order_of_both_streams() {
+    let actions = Actions::of(
+        r#"
+import traceback
+@action
+def recover():
+    for number in range(200):
+        print("before", number)
+        try:
+            1 / 0
+        except ZeroDivisionError:
+            traceback.print_exc()
+        sys.stderr.buffer.write(b"bytes\n")
+        sys.stderr.buffer.flush()
+        current().info("logged")
+        print("warning", file=sys.stderr)
+        print("no end", end="")
+        print("after it", file=sys.stderr)
+        subprocess.run(["true"], stderr=sys.stderr)
+"#,
+    );
+    let pool = actions.pool().await;
+    let ended = call(&pool, "recover").await;
+    assert_eq!(ended.value(), json!(null));
+    let per_round = ended.lines.len() / 200;
+    for (number, round) in ended.lines.chunks(per_round).enumerate() {
+        let seen: Vec<(Stream, &str)> = round.iter().map(|(s, line)| (*s, &**line)).collect();
+        let before = format!("before {number}");
+        assert_eq!(seen[0], (Stream::Stdout, &*before));
+        assert_eq!(seen[1], (Stream::Stderr, "Traceback (most recent call last):"));
+        let end = &seen[seen.len() - 6..];
+        let expected = [
+            (Stream::Stderr, "ZeroDivisionError: division by zero"),
+            (Stream::Stderr, "bytes"),
+            (Stream::Log, "logged"),
+            (Stream::Stderr, "warning"),
+            (Stream::Stdout, "no end"),
+            (Stream::Stderr, "after it"),
+        ];
+        assert_eq!(end, expected, "round {number}");
+    }
+}
+
+#[tokio::test]
+async fn redirected_descriptors_get_no_marks() {
+    let actions = Actions::of(
+        r#"
+@action
+def redirect(ctx: Context):
+    names = [os.path.join(ctx.tmpdir, name) for name in ("out.txt", "errors.txt")]
+    out, errors = [os.open(name, os.O_CREAT | os.O_WRONLY) for name in names]
+    os.dup2(out, 1)
+    os.dup2(errors, 2)
+    print("to the file")
+    print("also to a file", file=sys.stderr)
+    ctx.info("to the log")
+    with ctx.step("a step"):
+        print("in it")
+    sys.stderr.flush()
+    return [open(name).read() for name in names]
+"#,
+    );
+    let pool = actions.pool().await;
+    let ended = call(&pool, "redirect").await;
+    assert_eq!(ended.value(), json!(["to the file\nin it\n", "also to a file\n"]));
+    assert_eq!(ended.stream(Stream::Log), ["to the log"]);
+}
+
+#[tokio::test]
+async fn unfinished_line_is_shown_while_it_is_written() {
+    let actions = Actions::of(
+        r#"
+@action
+def dots():
+    print("working ..", end="", flush=True)
+    while not os.path.exists(GO): time.sleep(0.005)
+    print(". done")
+@action
+def meter():
+    sys.stderr.write("\r 10%\r 20%")
+    sys.stderr.flush()
+    while not os.path.exists(GO): time.sleep(0.005)
+    sys.stderr.write("\r100%\n")
+@action
+def command():
+    run_command("printf '\\r10%%\\r20%%' >&2; while ! test -e $GO; do sleep 0.005; done; printf '\\r100%%\\r\\n' >&2", env={"GO": GO})
+@action
+def subprocess_():
+    subprocess.run("printf '10%%\\r20%%\\r'; while ! test -e $GO; do sleep 0.005; done; printf '100%%\\n'", shell=True, env={"GO": GO})
+@action
+def counted(ctx: Context):
+    ctx.progress(3, 4, "of the action")
+    print("working", end="", flush=True)
+    while not os.path.exists(GO): time.sleep(0.005)
+@action(concurrency=2)
+async def shared():
+    print("20%", end="")
+    while not os.path.exists(GO): await asyncio.sleep(0.005)
+    print("\r100%")
+import asyncio
+GO = os.path.join(os.path.dirname(__file__), "go")
+"#,
+    );
+    let pool = actions.pool().await;
+    for (action, unfinished, whole, left) in [
+        ("dots", (0.0, None, "working .."), "working ... done", (0.0, None, "")),
+        ("meter", (0.0, None, " 20%"), "100%", (0.0, None, "")),
+        ("command", (0.0, None, "20%"), "100%", (0.0, None, "")),
+        ("subprocess_", (0.0, None, "20%"), "100%", (0.0, None, "")),
+        ("counted", (3.0, Some(4.0), "working"), "working", (3.0, Some(4.0), "of the action")),
+        ("shared", (0.0, None, "20%"), "100%", (0.0, None, "")),
+    ] {
+        let running = start(&pool, action, json!({}));
+        running.until_progress(unfinished).await;
+        std::fs::write(actions.path("go"), "").expect("a file");
+        let ended = running.end().await;
+        assert_eq!(ended.value(), json!(null), "{action}");
+        assert_eq!(ended.lines.last().map(|(_, line)| &**line), Some(whole), "{action}");
+        let last = ended.progress.expect("progress");
+        assert_eq!((last.done, last.total, &*last.message), left, "{action}");
+        std::fs::remove_file(actions.path("go")).expect("a file");
     }
 }

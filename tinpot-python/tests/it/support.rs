@@ -117,6 +117,15 @@ impl Running {
         .await;
     }
 
+    /// Waits until the attempt reports a progress.
+    pub(crate) async fn until_progress(&self, expected: (f64, Option<f64>, &str)) {
+        until("the progress", || {
+            let seen = self.progress.borrow();
+            seen.as_ref().is_some_and(|seen| (seen.done, seen.total, &*seen.message) == expected)
+        })
+        .await;
+    }
+
     pub(crate) fn ask(&self, grace: Duration) {
         self.ask_because(StopReason::Cancelled, grace);
     }
