@@ -2,12 +2,19 @@
 
 mod checks;
 
+use std::thread;
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::args::{DoctorArgs, Global};
+use crate::client::Client;
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint};
 use crate::programs::runtime;
+
+/// The time limit for an answer of the server.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The state of one thing that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -46,18 +53,21 @@ impl Finding {
 
 pub(crate) fn doctor(arguments: &DoctorArgs, global: &Global) -> Done {
     let server = crate::profile::server(global)?;
-    let client = server.client()?;
-    let date = client.date();
-    let mut findings = vec![
-        checks::server(&client, &server),
-        checks::clock(date.as_deref()),
-        checks::port(&arguments.http, &client),
-        checks::disk(arguments.store.as_deref()),
-        checks::temporary(),
-    ];
-    runtime()?.block_on(async {
-        findings.extend(checks::python(arguments.python.as_deref()).await);
-        findings.push(checks::broker(&arguments.broker).await);
+    // The URL is checked here, with its source.
+    server.client()?;
+    let client = Client::with_patience(&server.url, PATIENCE, PATIENCE)?;
+    let runtime = runtime()?;
+    // Each check waits for something else.
+    let findings: Vec<Finding> = thread::scope(|scope| {
+        let checks: Vec<thread::ScopedJoinHandle<'_, Vec<Finding>>> = vec![
+            scope.spawn(|| vec![checks::server(&client, &server)]),
+            scope.spawn(|| vec![checks::clock(client.date().as_deref())]),
+            scope.spawn(|| vec![checks::port(&arguments.http, &client)]),
+            scope.spawn(|| vec![checks::disk(arguments.store.as_deref()), checks::temporary()]),
+            scope.spawn(|| runtime.block_on(checks::python(arguments.python.as_deref()))),
+            scope.spawn(|| vec![runtime.block_on(checks::broker(&arguments.broker))]),
+        ];
+        checks.into_iter().flat_map(|check| check.join().unwrap_or_default()).collect()
     });
     let bad = findings.iter().any(|finding| finding.state == State::Problem);
     let paint = Paint::stdout();

@@ -15,6 +15,7 @@ mod ids;
 mod input;
 mod json;
 mod output;
+mod own_variables;
 mod profile;
 mod programs;
 mod progress_bar;
@@ -90,13 +91,14 @@ fn dispatch(arguments: &[OsString]) -> Done {
         return commands::rerun(&target);
     }
     let command = accept_old_names(Cli::command());
+    let (command, ignored) = own_variables::prefer(command, arguments);
     let (command, file) = config::with_file(command, arguments)?;
     let matches = command
         .clone()
         .try_get_matches_from(arguments)
         .map_err(|error| usage_errors::report(error, &command, arguments))?;
     let old_names = old_name_warnings(&command, &matches, arguments);
-    for warning in old_names.iter().chain(&file.warnings) {
+    for warning in old_names.iter().chain(&file.warnings).chain(&ignored) {
         output::say(&format!("{} {warning}", output::Paint::stderr().yellow("warning:")));
     }
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());

@@ -24,9 +24,13 @@ pub(crate) fn report(mut error: clap::Error, command: &Command, words: &[OsStrin
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
     }
     let tip = match variable(&error, command, words) {
-        Some(variable) => {
-            Some(format!("the value is from the variable {variable}, not the command line"))
-        }
+        Some(variable) => Some(match crate::own_variables::own_name(&variable) {
+            Some(own) => format!(
+                "the value is from the variable {variable}, which other programs may use too; \
+                 {own} and the flag override it"
+            ),
+            None => format!("the value is from the variable {variable}, not the command line"),
+        }),
         None => meant(&mut error, command, words),
     };
     if !crate::wants_json(words) {

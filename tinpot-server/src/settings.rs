@@ -26,7 +26,7 @@ pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warning
 pub use self::protocol::{ProtocolSettings, WorkerProtocolSettings};
 pub use self::store::StoreSettings;
 #[cfg(feature = "clap")]
-pub use self::value::seconds;
+pub use self::value::{host, seconds};
 pub use crate::coordinator::{BrokerUser, EmbeddedBroker};
 
 /// The address of the API.
@@ -34,12 +34,13 @@ pub use crate::coordinator::{BrokerUser, EmbeddedBroker};
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[non_exhaustive]
 pub struct HttpSettings {
-    /// The address to listen on. The default admits this machine only.
+    /// The address or host name to listen on. The default admits this machine only.
     #[cfg_attr(
         feature = "clap",
         arg(
             long,
             env = "HOST",
+            value_parser = value::host,
             default_value_t = HttpSettings::default().host
         )
     )]

@@ -213,3 +213,44 @@ fn a_lease_of_a_worker_is_accepted_and_has_no_effect() {
     assert!(ran.failed(2).contains("--worker-lease"), "{ran:?}");
     assert!(!shown("worker", None, &[], &none).ok().contains("lease"));
 }
+
+#[test]
+fn a_host_may_be_a_name() {
+    let mut command = tinpot();
+    command.args(["coordinator", "--embedded-broker=127.0.0.1:0", "--store", "memory"]);
+    command.args(["--host", "localhost", "--port", "0"]);
+    let mut coordinator = crate::support::Process::start(command);
+    assert!(coordinator.url().starts_with("http://127.0.0.1:"), "{:?}", coordinator.seen);
+    let mut command = tinpot();
+    command.args(["coordinator", "--show-config", "--host", "no_such host"]);
+    let ran = Ran::of(command);
+    assert!(ran.failed(2).contains("must be an IP address or a host name"), "{ran:?}");
+}
+
+#[test]
+fn variables_of_other_programs_do_no_harm() {
+    let settings = |variables: &[(&str, &str)]| {
+        let mut command = tinpot();
+        command.args(["coordinator", "--show-config", "--json"]).envs(variables.iter().copied());
+        Ran::of(command)
+    };
+    // conda sets HOST to its platform.
+    let ran = settings(&[("HOST", "x86_64-conda-linux-gnu")]);
+    assert_eq!(ran.json()["host"]["value"], "127.0.0.1");
+    assert!(
+        ran.stderr.contains("HOST is ignored") && ran.stderr.contains("TINPOT_HOST"),
+        "{ran:?}"
+    );
+    let ran = settings(&[("HOST", "x86_64-conda-linux-gnu"), ("TINPOT_HOST", "::1")]);
+    assert_eq!((ran.json()["host"]["value"].as_str(), &*ran.stderr), (Some("::1"), ""));
+    assert_eq!(ran.json()["host"]["source"], "variable TINPOT_HOST");
+    let ran = settings(&[("PORT", "many"), ("TINPOT_PORT", "81")]);
+    assert_eq!(ran.json()["port"]["value"], 81);
+    let ran = settings(&[("PORT", "82"), ("TINPOT_PORT", "tcp://10.0.0.1:8000")]);
+    assert_eq!(ran.json()["port"]["value"], 82);
+    let ran = settings(&[("PORT", "many")]);
+    assert!(
+        ran.failed(2).contains("variable PORT") && ran.stderr.contains("TINPOT_PORT"),
+        "{ran:?}"
+    );
+}

@@ -1,5 +1,6 @@
 //! Values of flags and variables as text.
 
+use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::RESULT_BYTES;
@@ -13,6 +14,29 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "must be a number of seconds from 0.001 to 31536000".to_owned())
+}
+
+/// Parses an address to listen on: an IP address, or a name that this machine resolves. Of several
+/// addresses an IPv4 one is taken, as clients do that get the name.
+///
+/// # Errors
+/// Fails if the text is neither.
+pub fn host(text: &str) -> Result<IpAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = bare.parse() {
+        return Ok(address);
+    }
+    // Other texts would wait for a name server in vain.
+    let is_name = !text.is_empty()
+        && text.split('.').all(|part| !part.starts_with('-'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
+    if !is_name {
+        return Err("must be an IP address or a host name".to_owned());
+    }
+    let found = (text, 0).to_socket_addrs();
+    let found = found.map_err(|e| format!("must be an IP address or a host name: {e}"))?;
+    let first = found.map(|address| address.ip()).min_by_key(|address| !address.is_ipv4());
+    first.ok_or_else(|| "must be an IP address or a host name with an address".to_owned())
 }
 
 /// Parses a size in bytes, with an optional unit of 1024 each: K, M, G or T.
