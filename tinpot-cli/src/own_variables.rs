@@ -30,7 +30,7 @@ pub(crate) fn prefer(root: Command, arguments: &[OsString]) -> (Command, Vec<Str
     if by_flag || root.find_subcommand(program).is_none() {
         return (root, warnings);
     }
-    let root = root.mut_subcommand(program.to_owned(), |command| {
+    let root = root.mut_subcommand(program, |command| {
         command.mut_args(|arg| {
             if arg.get_env() != Some("HOST".as_ref()) {
                 return arg;
