@@ -54,6 +54,16 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_forms.py", include_str!("../python/tinpot/_forms.py")),
     ("tinpot/_frames.py", include_str!("../python/tinpot/_frames.py")),
     ("tinpot/_log_records.py", include_str!("../python/tinpot/_log_records.py")),
+    ("tinpot/_clean_interpreter.py", include_str!("../python/tinpot/_clean_interpreter.py")),
+    ("tinpot/_event_loop.py", include_str!("../python/tinpot/_event_loop.py")),
+    ("tinpot/_file_views.py", include_str!("../python/tinpot/_file_views.py")),
+    ("tinpot/_leftovers.py", include_str!("../python/tinpot/_leftovers.py")),
+    ("tinpot/_logging_state.py", include_str!("../python/tinpot/_logging_state.py")),
+    ("tinpot/_parts.py", include_str!("../python/tinpot/_parts.py")),
+    ("tinpot/_process_parts.py", include_str!("../python/tinpot/_process_parts.py")),
+    ("tinpot/_process_state.py", include_str!("../python/tinpot/_process_state.py")),
+    ("tinpot/_resets.py", include_str!("../python/tinpot/_resets.py")),
+    ("tinpot/_standard_streams.py", include_str!("../python/tinpot/_standard_streams.py")),
     ("tinpot/_wrapper.py", include_str!("../python/tinpot/_wrapper.py")),
 ];
 

@@ -66,8 +66,10 @@ const MAX_REFUSALS: usize = 5;
 /// - **Crashes**: An interpreter that dies fails its own attempt only.
 /// - **Leftovers**: Threads are joined as at the end of a script, except daemon threads. Processes
 ///   that are alive when the action returns are killed. In both cases the interpreter is replaced.
-/// - **State**: The working directory and the environment are restored after each attempt. Globals
-///   of modules stay as they are, in an interpreter that may run the next attempt.
+/// - **State**: What a process has once is as before the first attempt: streams, signal handlers,
+///   timers, the event loop, the working directory, the environment, `logging` and more. An
+///   interpreter in which something cannot be put back is replaced. Globals of modules stay as they
+///   are, in an interpreter that may run the next attempt.
 /// - **Death of the worker**: A small process, the guardian (about 10 MB of memory), kills all
 ///   processes of all interpreters, also those outside of their sessions. If the guardian is dead
 ///   too, the kernel kills the interpreters and their process groups, and the next pool kills what

@@ -14,6 +14,9 @@ pub(crate) struct Reply {
     /// If true, the attempt ended because it was asked to end.
     #[serde(default)]
     pub(crate) cancelled: bool,
+    /// If true, `sys.exit` ended the attempt with success.
+    #[serde(default)]
+    pub(crate) exited: bool,
     /// If true, the attempt did not run: the interpreter had been asked to end before.
     #[serde(default)]
     pub(crate) refused: bool,
@@ -30,6 +33,17 @@ fn some_raw<'de, D: serde::Deserializer<'de>>(
 }
 
 impl Reply {
+    /// Returns the outcome of an attempt that was asked to end.
+    ///
+    /// Only a result shows that the action came to its end: every exception, and an exit, is taken
+    /// for its way to stop. An action with a handler of SIGTERM of its own stops by these.
+    pub(crate) fn outcome_after_stop(self) -> Outcome {
+        match self {
+            Reply { ok: Some(value), exited: false, .. } => Outcome::Succeeded(Json::from(value)),
+            _ => Outcome::Cancelled,
+        }
+    }
+
     /// Returns the outcome of an attempt that this process did not ask to end.
     pub(crate) fn outcome(self) -> Outcome {
         match self {

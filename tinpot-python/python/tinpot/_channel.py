@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Optional
 
 from tinpot._errors import ActionError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # The device and the inode that a file descriptor refers to; None if it is closed.
-_Identity = Optional[Tuple[int, int]]
+_Identity = Optional[tuple[int, int]]
 # The characters of standard error in one markup line. Writes of at most 4 KiB are never mixed with
 # those of other processes, and JSON writes a character as six bytes at most.
 _MAX_ERRORS = 640

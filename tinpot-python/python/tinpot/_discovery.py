@@ -14,6 +14,7 @@ from tinpot._modules import has_actions, is_same
 from tinpot._run import without_own_frames
 
 if TYPE_CHECKING:
+    from tinpot._file_views import FileViews
     from tinpot._sources import Sources
 
 _NONE: Mapping[str, str] = {}
@@ -63,6 +64,7 @@ def discover(
     only: str | None = None,
     names: Iterable[str] = (),
     owners: Mapping[str, str] = _NONE,
+    views: FileViews | None = None,
 ) -> Discovery:
     """Imports the files below `root` except those in `skip`, and collects the actions.
 
@@ -72,6 +74,7 @@ def discover(
     only: the one file to import, if not all.
     names: further names of the folder, as the package that it is.
     owners: the file that has offered each action until now. Another file cannot take it over.
+    views: put back after each import what the file changed in the process.
     """
     root = os.path.realpath(root)
     found = Discovery()
@@ -88,7 +91,7 @@ def discover(
             importing(file)
         known = len(_action.registry)
         try:
-            _import(folder, file, sources)
+            _import(folder, file, sources, views)
         except BaseException as error:
             message = _describe_import_error(error)
             found.add_load_error(file, message, failed=file, **_suspects(root, error))
@@ -133,7 +136,13 @@ def files(root: str, found: Discovery) -> list[str]:
     return wanted
 
 
-def _import(folder: _modules.Folder, file: str, sources: Sources | None) -> None:
+def _import(
+    folder: _modules.Folder, file: str, sources: Sources | None, views: FileViews | None
+) -> None:
+    if views is not None:
+        path = os.path.join(folder.root, file)
+        views.import_file(path, lambda: _import(folder, file, sources, None))
+        return
     if sources is None:
         folder.import_file(file)
         return

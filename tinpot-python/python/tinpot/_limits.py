@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     E = TypeVar("E", bound=BaseException)
 
+# Of the limits of this module the state of the process knows nothing: they are put back here.
+_set_limit = resource.setrlimit
 # The limit of processor time in force, for the signal handler.
 _cpu_seconds: float | None = None
 
@@ -78,6 +80,7 @@ class _LimitsInForce:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self._before: list[tuple[int, tuple[int, int]]] = []
+        self._handler: Any = None
 
     def __enter__(self) -> None:
         global _cpu_seconds
@@ -86,7 +89,7 @@ class _LimitsInForce:
             if guard.open_files is not None:
                 self._limit(resource.RLIMIT_NOFILE, _descriptor_bound(guard.open_files))
             if guard.cpu_seconds is not None:
-                signal.signal(signal.SIGXCPU, _on_cpu_limit)
+                self._handler = signal.signal(signal.SIGXCPU, _on_cpu_limit)
                 used = resource.getrusage(resource.RUSAGE_SELF)
                 total = used.ru_utime + used.ru_stime + guard.cpu_seconds
                 self._limit(resource.RLIMIT_CPU, math.ceil(total))
@@ -101,12 +104,14 @@ class _LimitsInForce:
         global _cpu_seconds
         _cpu_seconds = None
         while self._before:
-            resource.setrlimit(*self._before.pop())
+            _set_limit(*self._before.pop())
+        if self._handler is not None:
+            signal.signal(signal.SIGXCPU, self._handler)
 
     def _limit(self, kind: int, soft: int) -> None:
         before = resource.getrlimit(kind)
         bounds = [bound for bound in before if bound != resource.RLIM_INFINITY]
-        resource.setrlimit(kind, (min([soft, *bounds]), before[1]))
+        _set_limit(kind, (min([soft, *bounds]), before[1]))
         self._before.append((kind, before))
 
 

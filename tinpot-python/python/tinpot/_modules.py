@@ -58,10 +58,10 @@ def folder(root: str, sources: Sources | None = None, names: Iterable[str] = ())
     return new
 
 
-def tell_spawned_processes(root: str) -> None:
-    """Lets the processes that multiprocessing spawns import the same modules."""
+def for_spawned_processes(root: str) -> tuple[str, str]:
+    """Returns the variable that lets processes of multiprocessing import the same modules."""
     names = [known.names for known in _folders if known.root == root]
-    os.environ[_VARIABLE] = json.dumps([root, sorted(set().union(*names))])
+    return _VARIABLE, json.dumps([root, sorted(set().union(*names))])
 
 
 def in_spawned_process() -> None:

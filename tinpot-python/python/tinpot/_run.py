@@ -130,7 +130,7 @@ def failed(error: BaseException, control: Control) -> bytes:
         return CANCELLED
     if isinstance(error, SystemExit):
         if is_success(error):
-            return b'{"ok":null}'
+            return b'{"ok":null,"exited":true}'
         return failure("SystemExit", f"called sys.exit({error.code!r})")
     try:
         text = str(error)

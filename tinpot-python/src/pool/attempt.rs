@@ -105,9 +105,7 @@ impl Interpreter {
         let verdict = enforcer.verdict(matches!(step, Step::Exceeded)).filter(|_| !stopped);
         let outcome = match step {
             Step::Reply(reply) if reply.refused && !stopped => return End::NotRun,
-            Step::Reply(reply) if stopped && (reply.cancelled || reply.refused) => {
-                Outcome::Cancelled
-            }
+            Step::Reply(reply) if stopped => reply.outcome_after_stop(),
             Step::Reply(reply) => reply.outcome(),
             Step::GraceOver => Outcome::Cancelled,
             // The stop caused the death.

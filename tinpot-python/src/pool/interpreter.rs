@@ -346,11 +346,28 @@ pub(super) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => {
-            let hint = if signal == 9 { ", for example because memory ran out" } else { "" };
-            format!("was killed by signal {signal} ({}){hint}", signal_name(signal))
+            format!("was killed by signal {signal} ({}){}", signal_name(signal), cause(signal))
         }
         (None, None) => format!("ended: {status}"),
     }
+}
+
+/// Returns the usual cause of a signal, in words that follow its name; empty if there is none.
+fn cause(signal: i32) -> &'static str {
+    use rustix::process::Signal;
+    let known = [
+        (Signal::KILL, ", for example because memory ran out"),
+        (Signal::ALARM, ", for which the action had set a timer (`signal.alarm` or `setitimer`)"),
+        (Signal::VTALARM, ", for which the action had set a timer (`signal.setitimer`)"),
+        (Signal::PROF, ", for which the action had set a timer (`signal.setitimer`)"),
+        (Signal::XCPU, ": it used more processor time than RLIMIT_CPU allows"),
+        (Signal::XFSZ, ": it wrote a larger file than RLIMIT_FSIZE allows"),
+        (Signal::PIPE, ": it wrote to a pipe or socket that nobody reads any more"),
+        (Signal::ABORT, ": C code found an error that it cannot handle"),
+        (Signal::SEGV, ": C code used memory that is not its own"),
+        (Signal::BUS, ": C code used memory that is not there"),
+    ];
+    known.iter().find(|(known, _)| known.as_raw() == signal).map_or("", |(_, cause)| cause)
 }
 
 fn signal_name(signal: i32) -> &'static str {
@@ -370,6 +387,8 @@ fn signal_name(signal: i32) -> &'static str {
         (Signal::USR2, "SIGUSR2"),
         (Signal::PIPE, "SIGPIPE"),
         (Signal::ALARM, "SIGALRM"),
+        (Signal::VTALARM, "SIGVTALRM"),
+        (Signal::PROF, "SIGPROF"),
         (Signal::TERM, "SIGTERM"),
         (Signal::XCPU, "SIGXCPU"),
         (Signal::XFSZ, "SIGXFSZ"),

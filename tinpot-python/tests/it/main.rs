@@ -1,5 +1,6 @@
 //! Integration tests of tinpot-python: one binary, one module per subject.
 
+mod clean_interpreter;
 mod conformance;
 mod containment;
 mod context;

@@ -1,0 +1,301 @@
+"""The parts of the state that a process has once: how each is read, kept, compared and put back."""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from typing import Any
+
+import tinpot
+from tinpot._parts import GONE, Lists, Noted, Part, Table, Tuple, same
+
+# The filters are a list, which type checkers take for an immutable sequence.
+_warnings: Any = warnings
+# The attributes of modules that libraries and tests like to replace, and those that keep a setting
+# of the whole process: module, object in it, attribute.
+_ATTRIBUTES = (
+    ("logging", "", "_warnings_showwarning"),
+    ("multiprocessing.context", "_default_context", "_actual_context"),
+    ("os", "", "environ"),
+    ("socket", "", "create_connection"),
+    ("socket", "", "getaddrinfo"),
+    ("socket", "", "socket"),
+    ("ssl", "", "_create_default_https_context"),
+    ("subprocess", "", "Popen"),
+    ("tempfile", "", "tempdir"),
+    ("threading", "", "_profile_hook"),
+    ("threading", "", "_trace_hook"),
+    ("threading", "", "Thread"),
+    ("threading", "", "excepthook"),
+    ("time", "", "sleep"),
+    ("time", "", "time"),
+    ("urllib.request", "", "_opener"),
+    ("warnings", "", "defaultaction"),
+    ("warnings", "", "formatwarning"),
+    ("warnings", "", "showwarning"),
+)
+# What a module that an attempt imports first has in these; of the others nothing is known.
+_FRESH = {
+    ("logging", "", "_warnings_showwarning"): None,
+    ("multiprocessing.context", "_default_context", "_actual_context"): None,
+    ("tempfile", "", "tempdir"): None,
+    ("urllib.request", "", "_opener"): None,
+}
+
+
+class Environment(Table):
+    """The environment: the bytes behind `os.environ`, which need no conversion to compare."""
+
+    def __init__(self) -> None:
+        self._environment = os.environ
+        super().__init__("environment", os.environ._data)  # type: ignore[attr-defined]
+
+    def write(self, value: Any) -> Any:
+        has_moved = not same(self._table.get(b"TZ", GONE), value.get(b"TZ", GONE))
+        super().write(value)
+        if has_moved:
+            # C code may know of the change even if `time` does not.
+            time.tzset()
+        return value
+
+    def _set(self, key: Any, value: Any) -> None:
+        self._environment[os.fsdecode(key)] = os.fsdecode(value)
+
+    def _remove(self, key: Any) -> None:
+        del self._environment[os.fsdecode(key)]
+
+
+class Filters(Lists):
+    """The filters of warnings."""
+
+    def __init__(self) -> None:
+        super().__init__("filters of warnings", lambda: _warnings.filters)
+        self._list = _warnings.filters
+
+    def write(self, value: Any) -> Any:
+        self._list[:] = value
+        # `catch_warnings` replaces the list while it is in force.
+        _warnings.filters = self._list
+        with warnings.catch_warnings():
+            # Makes the cache of the filters forget.
+            pass
+        return value
+
+
+class Handlers(Tuple):
+    """The handlers of all signals that Python knows of."""
+
+    def __init__(self) -> None:
+        # That of C needs no conversion to enums, which takes a microsecond for each.
+        module: Any = sys.modules.get("_signal", signal)
+        getsignal = module.getsignal
+        # Those without a fixed number have no meaning that code relies on.
+        numbers = range(1, 32)
+        super().__init__("signal handlers", lambda: tuple(map(getsignal, numbers)))
+
+    def _set(self, at: int, value: Any) -> None:
+        if value is None:
+            raise OSError(f"the handler of signal {at + 1} was not Python's")
+        signal.signal(at + 1, value)
+
+
+class Attributes(Tuple):
+    """Attributes of modules; those of modules that are not imported yet are absent."""
+
+    grows = True
+
+    def __init__(self) -> None:
+        super().__init__("attributes of modules", self._read)
+        self.quick_read = self._read_loaded
+        # Their number says whether modules were imported since.
+        self._modules = 0
+        self._loaded: list[tuple[dict[str, Any], str] | None] = []
+
+    def _read(self) -> tuple[Any, ...]:
+        self._modules = len(sys.modules)
+        self._loaded = list(map(_holder, _ATTRIBUTES))
+        return self._read_loaded()
+
+    def _read_loaded(self) -> tuple[Any, ...]:
+        if len(sys.modules) != self._modules:
+            return self._read()
+        return tuple([GONE if one is None else one[0].get(one[1], GONE) for one in self._loaded])
+
+    def _set(self, at: int, value: Any) -> None:
+        holder = _holder(_ATTRIBUTES[at])
+        if value is GONE:
+            value = _FRESH.get(_ATTRIBUTES[at], GONE)
+        if holder is not None and value is not GONE:
+            holder[0][holder[1]] = value
+
+    def additions(self, old: Any, new: Any) -> Any:
+        found = {}
+        for at, (before, now) in enumerate(zip(old, new)):
+            if before is GONE and now is not GONE:
+                found[at] = _FRESH.get(_ATTRIBUTES[at], now)
+        return found or None
+
+
+def _holder(attribute: tuple[str, str, str]) -> tuple[dict[str, Any], str] | None:
+    """Returns the dictionary that has an attribute; None if its module is not imported."""
+    module, inner, name = attribute
+    holder: Any = sys.modules.get(module)
+    if inner:
+        holder = getattr(holder, inner, None)
+    return None if holder is None else (vars(holder), name)
+
+
+def _resource_limits() -> Noted:
+    names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+    kinds = sorted({getattr(resource, name) for name in names})
+    get_limit, set_limit = resource.getrlimit, resource.setrlimit
+    return Noted(
+        "resource limits",
+        lambda: tuple(map(get_limit, kinds)),
+        lambda at, value: set_limit(kinds[at], value),
+        [(resource, "setrlimit"), (resource, "prlimit")],
+    )
+
+
+def _user() -> Noted:
+    reads = [getattr(os, name, os.getpid) for name in ("getresuid", "getresgid", "getgroups")]
+    kinds = ("uid", "gid", "euid", "egid", "reuid", "regid", "resuid", "resgid", "groups")
+    setters = [(os, f"set{kind}") for kind in kinds]
+    setters.append((os, "initgroups"))
+    return Noted("user", lambda: tuple(read() for read in reads), None, setters)
+
+
+class Directory(Part):
+    """The working directory, also if it was removed."""
+
+    def __init__(self) -> None:
+        super().__init__("working directory", self._read)
+        self.quick_read = os.getcwd
+        self._first = self._read()
+        # Stays usable when the directory is renamed or removed.
+        self._fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    @staticmethod
+    def _read() -> str | None:
+        try:
+            return os.getcwd()
+        except OSError:
+            return None
+
+    def write(self, value: Any) -> Any:
+        if value == self._first:
+            os.fchdir(self._fd)
+        else:
+            os.chdir(value)
+        return value
+
+
+def find() -> list[Part]:
+    """Returns all parts, in the order in which they are put back."""
+    parts = [
+        Table("attributes of sys", vars(sys), grows=True),
+        Table("builtins", vars(builtins), grows=True),
+        Table("attributes of tinpot", vars(tinpot), grows=True),
+        Attributes(),
+        Environment(),
+        Part("time zone", lambda: (time.tzname, time.timezone), lambda _: time.tzset()),
+        Directory(),
+        Handlers(),
+        Lists("sys.argv", lambda: sys.argv),
+        Lists("sys.path", lambda: sys.path),
+        Lists("sys.meta_path", lambda: sys.meta_path, grows=True),
+        Lists("sys.path_hooks", lambda: sys.path_hooks, grows=True),
+        Filters(),
+        Part("umask", _umask, os.umask),
+        Part("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+        Part("switch interval", sys.getswitchinterval, sys.setswitchinterval),
+        Part("profile function", sys.getprofile, sys.setprofile),
+        Part("trace function", sys.gettrace, sys.settrace),
+        Part("hooks of generators", sys.get_asyncgen_hooks, lambda v: sys.set_asyncgen_hooks(*v)),
+        Part("timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
+        Part("stack size of threads", threading.stack_size, threading.stack_size),
+        Part("state of gc", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+        Part("thresholds of gc", gc.get_threshold, lambda value: gc.set_threshold(*value)),
+        Part("debug flags of gc", gc.get_debug, gc.set_debug),
+        Lists("callbacks of gc", lambda: gc.callbacks),
+        _resource_limits(),
+        _user(),
+    ]
+    parts.extend(_parts_of_some_systems())
+    return parts
+
+
+def _umask() -> int:
+    mask = os.umask(0o77)
+    os.umask(mask)
+    return mask
+
+
+def _locale() -> Noted | None:
+    try:
+        import _locale as module
+    except ImportError:
+        return None
+    kind, set_locale = module.LC_ALL, module.setlocale
+    setters: list[tuple[Any, str]] = [(module, "setlocale")]
+    if "locale" in sys.modules:
+        setters.append((sys.modules["locale"], "_setlocale"))
+    return Noted(
+        "locale", lambda: (set_locale(kind),), lambda _, value: set_locale(kind, value), setters
+    )
+
+
+def _signal_mask() -> Noted:
+    set_mask = signal.pthread_sigmask
+    return Noted(
+        "signal mask",
+        lambda: (set_mask(signal.SIG_BLOCK, ()),),
+        lambda _, value: set_mask(signal.SIG_SETMASK, value),
+        [(signal, "pthread_sigmask")],
+    )
+
+
+def _parts_of_some_systems() -> list[Part]:
+    found: list[Part] = []
+    locale = _locale()
+    if locale is not None:
+        found.append(locale)
+    if hasattr(signal, "pthread_sigmask"):
+        found.append(_signal_mask())
+    if hasattr(os, "setpriority"):
+        which = os.PRIO_PROCESS
+        found.append(
+            Part(
+                "priority", lambda: os.getpriority(which, 0), lambda v: os.setpriority(which, 0, v)
+            )
+        )
+    if hasattr(os, "sched_getaffinity"):
+        found.append(
+            Part(
+                "processors",
+                lambda: os.sched_getaffinity(0),
+                lambda v: os.sched_setaffinity(0, v),
+            )
+        )
+        setters = [(os, "sched_setscheduler"), (os, "sched_setparam")]
+        found.append(Noted("scheduler", lambda: (os.sched_getscheduler(0),), None, setters))
+    if hasattr(sys, "get_int_max_str_digits"):
+        found.append(Part("digits of int", sys.get_int_max_str_digits, sys.set_int_max_str_digits))
+    monitoring: Any = getattr(sys, "monitoring", None)
+    if monitoring is not None:
+
+        def write(tools: list[Any]) -> None:
+            for number, tool in enumerate(tools):
+                if tool is None and monitoring.get_tool(number) is not None:
+                    monitoring.free_tool_id(number)
+
+        found.append(Part("monitoring", lambda: list(map(monitoring.get_tool, range(6))), write))
+    return found

@@ -1,0 +1,141 @@
+"""What an attempt finds in its process: read before the first one, and put back after each."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tinpot import _event_loop, _logging_state, _parts, _process_parts
+
+
+class Snapshot:
+    """The values of all parts, and the context variables, at one time."""
+
+    __slots__ = ("context", "values")
+
+    def __init__(self, values: list[Any], context: contextvars.Context) -> None:
+        self.values = values
+        self.context = context
+
+
+class ProcessState:
+    """The parts of the state, and the snapshot that is in force."""
+
+    def __init__(self) -> None:
+        self._logging = _logging_state.LoggingState()
+        self._event_loop = _event_loop.EventLoop()
+        self._parts = [self._event_loop, *_process_parts.find(), self._logging]
+        self._reads = [part.quick_read for part in self._parts]
+        self._modules = dict(sys.modules)
+        self._tinpot = sys.modules["tinpot"]
+        self.current = Snapshot(self._keep(), contextvars.copy_context())
+        # All that can be in force: what a first import added belongs to all.
+        self._snapshots = [self.current]
+
+    def _keep(self) -> list[Any]:
+        return [part.keep(part.read()) for part in self._parts]
+
+    def is_unchanged(self) -> bool:
+        """Returns True if the process is as in the snapshot in force."""
+        try:
+            return (
+                [read() for read in self._reads] == self.current.values
+                and len(sys.modules) == len(self._modules)
+                and sys.modules.get("tinpot") is self._tinpot
+            )
+        except Exception:
+            # A value that an action left cannot be compared.
+            return False
+
+    def put_back_event_loop(self) -> None:
+        """Puts back the event loop, which every coroutine changes, if that is possible."""
+        wanted = self.current.values[0]
+        if self._event_loop.read() != wanted:
+            with contextlib.suppress(OSError):
+                self._event_loop.write(wanted)
+
+    def copy(self) -> Snapshot:
+        """Returns a snapshot to compare with."""
+        return Snapshot(self._keep(), contextvars.Context())
+
+    def snapshot(self, context: contextvars.Context) -> Snapshot:
+        """Returns a snapshot of the present state; the one in force if nothing has changed."""
+        if self.is_unchanged() and not len(context):
+            return self.current
+        snapshot = Snapshot(self._keep(), context)
+        self._snapshots.append(snapshot)
+        return snapshot
+
+    def put_back(self) -> list[str]:
+        """Makes the process as in the snapshot in force.
+
+        Returns the names of the parts that could not be put back.
+        """
+        failed = []
+        new_modules = self._put_back_modules()
+        values = self.current.values
+        for at, part in enumerate(self._parts):
+            try:
+                found, wanted = part.read(), values[at]
+                if part is self._logging or not _parts.same(found, wanted):
+                    if new_modules and part.grows:
+                        self._logging.new_modules = new_modules
+                        self._adopt(at, part.additions(wanted, found))
+                    values[at] = part.write(values[at])
+            except Exception:
+                failed.append(part.name)
+        return failed
+
+    def enter(self, snapshot: Snapshot) -> list[str]:
+        """Makes the process as in a snapshot, coming from the one in force."""
+        self.current = snapshot
+        return self.put_back()
+
+    def changes_since(self, snapshot: Snapshot) -> dict[int, Any]:
+        """Returns the changes of the process since a snapshot, by part."""
+        found = {}
+        for at, part in enumerate(self._parts):
+            changes = part.changes(snapshot.values[at], part.keep(part.read()))
+            if changes is not None:
+                found[at] = changes
+        return found
+
+    def apply(self, changes: dict[int, Any]) -> None:
+        """Makes changes to the process, whatever else has changed."""
+        for at, change in changes.items():
+            part = self._parts[at]
+            part.write(part.merged(part.keep(part.read()), change))
+
+    def hold_for_all(self, changes: dict[int, Any], names: Iterable[str] = ()) -> None:
+        """Adds changes to all snapshots; with `names`, those of these parts only."""
+        for at, change in changes.items():
+            if not names or self._parts[at].name in names:
+                self._adopt(at, change)
+
+    def hold(self, name: str, changes: Any) -> None:
+        """Adds changes of one part to all snapshots."""
+        for at, part in enumerate(self._parts):
+            if part.name == name:
+                self._adopt(at, changes)
+
+    def _adopt(self, at: int, changes: Any) -> None:
+        if changes is None:
+            return
+        part = self._parts[at]
+        for snapshot in self._snapshots:
+            snapshot.values[at] = part.merged(snapshot.values[at], changes)
+
+    def _put_back_modules(self) -> frozenset[str]:
+        """Puts back modules that were removed; returns the packages of those that are new."""
+        modules, known = sys.modules, self._modules
+        if len(modules) == len(known) and modules.get("tinpot") is self._tinpot:
+            return frozenset()
+        for name, module in known.items():
+            if modules.get(name) is not module:
+                modules[name] = module
+        names = frozenset(name.partition(".")[0] for name in modules if name not in known)
+        self._modules = dict(modules)
+        return names
