@@ -147,6 +147,8 @@ impl CoordinatorBuilder {
         let tasks = Arc::new(Tasks::default());
         let coordinator = Coordinator { shared: shared.clone(), commands, tasks: tasks.clone() };
         let published = Published { catalogue, changes };
+        let (stats, store) = (shared.stats.clone(), shared.store.clone());
+        tasks.spawn(async move { stats.load(&*store).await });
         let control = Control::new(shared, core, clock, published, log_ends);
         tasks.spawn(control.run(control_frames, command_receiver));
         tasks.spawn(pipeline.run(log_frames, log_end_receiver));

@@ -1,18 +1,30 @@
-//! Counts of accepted and ended executions by the minute, in memory, for charts.
+//! Counts of accepted and ended executions by the minute, in memory, for charts. A coordinator that
+//! starts counts those that are recorded, too.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Coordinator;
+use crate::model::error::ErrorKind;
+use crate::model::execution::Execution;
+use crate::model::page::ListOptions;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::store::Store;
 
 /// The number of minutes in memory: a day. The worst case, with every duration in a class of its
 /// own, takes about 10 MB.
 const MINUTES: usize = 1_440;
 const MINUTE_MICROS: u64 = 60_000_000;
+/// The bounds of reading the history at the start: 200,000 executions, in a few seconds of reading
+/// and three times as much rest.
+const LOAD_PAGE: usize = 500;
+const LOAD_PAGES_MAX: usize = 400;
+const LOAD_IDLE_TIMES: u32 = 3;
 /// The binary logarithm of the number of classes per power of two. Percentiles are at most 7 % off.
 const CLASS_BITS: u32 = 3;
 
@@ -75,7 +87,10 @@ struct Minute {
 
 #[derive(Debug)]
 struct Minutes {
+    /// The time from which on everything is counted.
     since: Timestamp,
+    /// The start of the coordinator. What was committed since is counted then.
+    started: Timestamp,
     /// The number of the first minute, counted from 1970.
     first: u64,
     minutes: VecDeque<Minute>,
@@ -87,8 +102,59 @@ pub(super) struct Recent(Mutex<Minutes>);
 
 impl Recent {
     pub(super) fn new(now: Timestamp) -> Self {
-        let (first, minutes) = (now.0 / MINUTE_MICROS, VecDeque::from([Minute::default()]));
-        Self(Mutex::new(Minutes { since: now, first, minutes }))
+        let first = (now.0 / MINUTE_MICROS).saturating_sub(MINUTES as u64 - 1);
+        let number = (now.0 / MINUTE_MICROS - first + 1) as usize;
+        let minutes = std::iter::repeat_with(Minute::default).take(number).collect();
+        Self(Mutex::new(Minutes { since: now, started: now, first, minutes }))
+    }
+
+    /// Counts the executions that the store has of the last day, the newest first.
+    pub(super) async fn load(&self, store: &dyn Store) {
+        let start = self.lock().start();
+        let mut page = ListOptions::new().since(start).limit(LOAD_PAGE);
+        for _ in 0..LOAD_PAGES_MAX {
+            let begun = Instant::now();
+            let executions = match store.executions(&page).await {
+                Ok(executions) => executions,
+                Err(error) => {
+                    if error.kind() != ErrorKind::Closed {
+                        tracing::warn!(%error, "the statistics lack what was recorded before");
+                    }
+                    return;
+                }
+            };
+            let last = executions.last().filter(|_| executions.len() == LOAD_PAGE);
+            self.recorded(&executions, last.map_or(start, |last| last.accepted_at));
+            let Some(last) = last else { return };
+            page.before = Some(last.id);
+            // A long history must not delay what else the store does.
+            tokio::time::sleep(begun.elapsed() * LOAD_IDLE_TIMES).await;
+        }
+    }
+
+    /// Counts recorded executions. Those since this time are complete now.
+    fn recorded(&self, executions: &[Arc<Execution>], since: Timestamp) {
+        let mut recent = self.lock();
+        for execution in executions {
+            if let Some(minute) = recent.before_start(execution.accepted_at) {
+                minute.accepted += 1;
+            }
+            if let Some(outcome) = &execution.outcome
+                && let Some(minute) = execution.finished_at.and_then(|at| recent.before_start(at))
+            {
+                minute.ended[place(outcome.status())] += 1;
+                let attempt = execution.attempts.last();
+                let ran = attempt.and_then(|last| last.started_at.zip(last.ended_at));
+                if let Some((start, end)) = ran {
+                    minute.durations.add(Duration::from_micros(end.0.saturating_sub(start.0)));
+                }
+            }
+        }
+        recent.since = recent.since.min(since);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Minutes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a committed batch.
@@ -100,7 +166,7 @@ impl Recent {
         if counted.peek().is_none() {
             return;
         }
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.lock();
         let Some(minute) = recent.at(at) else { return };
         for transition in counted {
             match transition {
@@ -116,7 +182,7 @@ impl Recent {
     }
 
     pub(super) fn stats(&self, now: Timestamp, minutes: usize) -> Stats {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.lock();
         let _ = recent.at(now);
         let skipped = recent.minutes.len().saturating_sub(minutes.clamp(1, MINUTES));
         let told = (recent.first..).zip(&recent.minutes).skip(skipped);
@@ -134,11 +200,23 @@ impl Recent {
                 duration_p95: minute.durations.percentile(95),
             }
         });
-        Stats { since: recent.since, minutes: told.collect() }
+        Stats { since: recent.since.max(recent.start()), minutes: told.collect() }
     }
 }
 
 impl Minutes {
+    /// Returns the start of the first minute.
+    fn start(&self) -> Timestamp {
+        Timestamp(self.first * MINUTE_MICROS)
+    }
+
+    /// Returns the minute of a time before the start of the coordinator.
+    fn before_start(&mut self, time: Timestamp) -> Option<&mut Minute> {
+        let number = (time.0 / MINUTE_MICROS).checked_sub(self.first)?;
+        let is_before = time < self.started;
+        self.minutes.get_mut(number as usize).filter(|_| is_before)
+    }
+
     /// Returns the minute of `time`. A time before the last minute, after the wall clock was put
     /// back, counts in the last one.
     fn at(&mut self, time: Timestamp) -> Option<&mut Minute> {
@@ -173,11 +251,12 @@ fn place(status: Status) -> usize {
     }
 }
 
-/// Counts of the last minutes, since this coordinator started.
+/// Counts of the last minutes, of the executions that the store keeps.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The time at which the coordinator started to count.
+    /// The time from which on everything is counted. While a coordinator that has just started reads
+    /// the history, it is later than the first minute.
     pub since: Timestamp,
     /// Each minute, including empty ones, oldest first. The last one is still going on.
     pub minutes: Vec<MinuteStats>,
@@ -210,7 +289,8 @@ pub struct MinuteStats {
 
 impl Coordinator {
     /// Returns the counts of accepted and ended executions for each of the last `minutes` (1 to
-    /// 1,440), since this coordinator started.
+    /// 1,440). They include what earlier coordinators recorded, as far as the store keeps it: of the
+    /// latest 200,000 executions.
     pub fn stats(&self, minutes: usize) -> Stats {
         self.shared.stats.stats(Timestamp::now(), minutes)
     }
@@ -280,11 +360,12 @@ mod tests {
         assert_eq!(stats.since, at(100));
         let told: Vec<_> =
             stats.minutes.iter().map(|m| (m.at.0 / MINUTE_MICROS, m.accepted)).collect();
-        assert_eq!(told, [(100, 2), (101, 0), (102, 0), (103, 1), (104, 0)]);
-        let ended = &stats.minutes[3];
+        assert_eq!(told[..55], (45..100).map(|minute| (minute, 0)).collect::<Vec<_>>());
+        assert_eq!(told[55..], [(100, 2), (101, 0), (102, 0), (103, 1), (104, 0)]);
+        let ended = &stats.minutes[58];
         assert_eq!((ended.lost, ended.cancelled, ended.succeeded, ended.failed), (1, 1, 0, 0));
-        assert!(ended.duration_p50.is_some() && stats.minutes[2].duration_p50.is_none());
-        assert_eq!(recent.stats(at(104), 2).minutes, stats.minutes[3..]);
+        assert!(ended.duration_p50.is_some() && stats.minutes[57].duration_p50.is_none());
+        assert_eq!(recent.stats(at(104), 2).minutes, stats.minutes[58..]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod schema_oracle;
 mod secrets;
 mod session_probe;
 mod simulation;
+mod stats;
 mod store;
 mod suite_mutants;
 mod support;

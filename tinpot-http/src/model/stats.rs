@@ -14,7 +14,7 @@ use crate::openapi::scalars;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Stats)]
 pub(crate) struct StatsJson {
-    /// The time at which the coordinator started to count.
+    /// The time from which on everything is counted.
     since: Time,
     minute_seconds: u64,
     /// Every minute, including those without executions. The last one is incomplete.

@@ -127,8 +127,9 @@ async fn history_is_searched_by_words() {
     ] {
         assert_eq!(list(query).await.iter().collect::<Vec<_>>(), found, "{query}");
     }
-    assert_eq!(list(&format!("q={}", &typed[28..])).await, std::slice::from_ref(&typed));
-    assert_eq!(list(&format!("q={typed}")).await, std::slice::from_ref(&typed));
+    for id in [&typed[28..], &typed] {
+        assert_eq!(list(&format!("q={id}")).await, std::slice::from_ref(&typed));
+    }
     let long = format!("/api/executions?q={}", "x".repeat(201));
     for query in ["/api/executions?q=1+2+3+4+5+6+7+8+9", &long] {
         let detail = cluster.get(query).await.detail(422);

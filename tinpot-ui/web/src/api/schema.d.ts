@@ -1175,7 +1175,7 @@ export interface components {
             minute_seconds: number;
             /** @description Every minute, including those without executions. The last one is incomplete. */
             minutes: components["schemas"]["Minute"][];
-            /** @description The time at which the coordinator started to count. */
+            /** @description The time from which on everything is counted. */
             since: components["schemas"]["Time"];
         };
         /**
