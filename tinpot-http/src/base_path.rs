@@ -6,11 +6,10 @@ use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 
+use crate::root_path::{Root, is_plain};
+
 /// The header in which a proxy sends the prefix that it removed from the path.
 const PREFIX: &str = "x-forwarded-prefix";
-
-/// The longest accepted prefix.
-const PREFIX_BYTES: usize = 256;
 
 /// The path in front of every path of this router, as clients see it: empty, or like `/tools/tinpot`.
 ///
@@ -24,7 +23,11 @@ impl<S: Send + Sync> FromRequestParts<S> for BasePath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let OriginalUri(original) = OriginalUri::from_request_parts(parts, state).await?;
         let prefix = forwarded(&parts.headers).unwrap_or_default();
-        Ok(Self(format!("{prefix}{}", nested(&original, &parts.uri))))
+        let nested = nested(&original, &parts.uri);
+        Ok(Self(match parts.extensions.get::<Root>() {
+            Some(root) => root.base(prefix, nested),
+            None => format!("{prefix}{nested}"),
+        }))
     }
 }
 
@@ -43,14 +46,7 @@ fn nested<'a>(original: &'a Uri, seen: &Uri) -> &'a str {
 fn forwarded(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(PREFIX).iter();
     let prefix = values.next()?.to_str().ok()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let fits = values.next().is_none()
-        && prefix.len() <= PREFIX_BYTES
-        && prefix.starts_with('/')
-        && !prefix.contains("//")
-        && prefix.bytes().all(plain)
-        // A browser would resolve them.
-        && !prefix.split('/').any(|segment| matches!(segment, "." | ".."));
+    let fits = values.next().is_none() && is_plain(prefix);
     fits.then(|| prefix.strip_suffix('/').unwrap_or(prefix))
 }
 
@@ -59,6 +55,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+    use crate::root_path::PATH_BYTES as PREFIX_BYTES;
 
     fn given(values: &[&str]) -> Option<String> {
         let mut headers = HeaderMap::new();

@@ -7,6 +7,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
+use crate::root_path::RootPath;
+
 /// The configuration of the API.
 ///
 /// ```
@@ -36,6 +38,11 @@ pub struct HttpConfig {
     /// `https://wiki.example.org`. A host that allows origins by CORS names them here too. Default:
     /// none.
     pub allow_origins: Vec<String>,
+    /// The origins of other sites whose pages may use the API by CORS: they may read answers and change
+    /// something. `*` stands for all, without credentials. Default: none.
+    pub cors_origins: Vec<String>,
+    /// The path below which clients find the router, where a proxy does not say it. Default: none.
+    pub root_path: RootPath,
     shutdown: Shared<BoxFuture<'static, ()>>,
 }
 
@@ -47,6 +54,8 @@ impl Default for HttpConfig {
             ui: true,
             embed_parents: Vec::new(),
             allow_origins: Vec::new(),
+            cors_origins: Vec::new(),
+            root_path: RootPath::default(),
             shutdown: futures::future::pending().boxed().shared(),
         }
     }
@@ -91,6 +100,22 @@ impl HttpConfig {
         self
     }
 
+    /// Sets the origins of other sites whose pages may use the API by CORS: `*` for all, or origins as
+    /// in `https://portal.example.org`.
+    #[must_use]
+    pub fn cors_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.cors_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the path below which clients find the router. Requests may have it or not: a proxy may
+    /// remove it.
+    #[must_use]
+    pub fn root_path(mut self, path: RootPath) -> Self {
+        self.root_path = path;
+        self
+    }
+
     /// Ends open streams, and answers requests that wait for an execution with 503, once `signal`
     /// resolves. Executions continue.
     ///
@@ -116,6 +141,8 @@ impl fmt::Debug for HttpConfig {
             .field("ui", &self.ui)
             .field("embed_parents", &self.embed_parents)
             .field("allow_origins", &self.allow_origins)
+            .field("cors_origins", &self.cors_origins)
+            .field("root_path", &self.root_path)
             .finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::cors;
 use crate::error::ApiError;
 
 /// Refuses requests that change something and come from a page of another origin than this server's
@@ -40,7 +41,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn is_ours(headers: &HeaderMap, allowed: &[String]) -> bool {
     let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    if origin.is_some_and(|origin| allowed.iter().any(|one| one.eq_ignore_ascii_case(origin))) {
+    if origin.is_some_and(|origin| cors::contains(allowed, origin)) {
         return true;
     }
     // No page can forge this header. Older browsers, and pages over plain HTTP, send the origin alone.

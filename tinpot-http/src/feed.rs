@@ -31,7 +31,7 @@ use crate::router::App;
 use crate::sse::{self, Heartbeat, encoded};
 
 /// The largest number of executions that one client follows.
-const LOGS_MAX: usize = 8;
+const LOGS_MAX: usize = 32;
 
 /// Streams the changes of all lists, and the logs of some executions.
 ///
@@ -45,7 +45,7 @@ const LOGS_MAX: usize = 8;
         ("workers" = Option<bool>, Query, description = "send an event when workers change"),
         ("queues" = Option<bool>, Query, description = "send an event when queues change"),
         ("catalogue" = Option<bool>, Query, description = "send an event when actions change"),
-        ("log" = Option<String>, Query, description = "follow up to 8 executions: ids, separated by commas, each optionally with `:` and the number of the last line that the client has"),
+        ("log" = Option<String>, Query, description = "follow up to 32 executions: ids, separated by commas, each optionally with `:` and the number of the last line that the client has"),
     ),
     responses((status = 200, description = "server-sent events; the data of each is a `PageEvent`", body = String, content_type = "text/event-stream")),
 )]

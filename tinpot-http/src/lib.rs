@@ -22,6 +22,10 @@
 //! # }
 //! ```
 //!
+//! Behind a proxy that removes a prefix from paths, answers have the prefix of the header
+//! `X-Forwarded-Prefix`. [`HttpConfig::root_path`] is for proxies that do not send it, or leave the
+//! prefix in the path.
+//!
 //! `nest` works too, but does not pass on `/automation/` with a slash at its end.
 //!
 //! # The web UI
@@ -42,17 +46,19 @@
 //! | `GET /api/actions/{name}` | one action |
 //! | `POST /api/actions/{name}/execute` | `{execution_id, action_name, status: "submitted", stream_url}` |
 //! | `POST /api/actions/{name}/sync_execute?timeout=` | `{execution_id, action_name, status, result, error}`; 504 after the timeout, and the execution continues |
-//! | `GET /api/executions?status=&action=&queue=&requested_by=&since=&until=&before=&limit=` | `{executions, next}`, newest first; `status` takes several, separated by commas; times are those of acceptance, in RFC 3339 |
+//! | `GET /api/executions?q=&status=&action=&queue=&requested_by=&since=&until=&before=&limit=` | `{executions, next}`, newest first; `q` has words of the action, id, parameters, error or requester; `status` takes several, separated by commas; times are those of acceptance, in RFC 3339 |
 //! | `GET /api/executions/{id}` | the whole record |
 //! | `GET /api/executions/{id}/status` | `{execution_id, state, ready, successful, info}` |
 //! | `GET /api/executions/{id}/stream?after=` | server-sent events, see below |
 //! | `GET /api/executions/{id}/logs?after=&limit=&format=` | `{lines, next}`, or the whole log as a download with `format=text` |
 //! | `POST /api/executions/{id}/cancel?force=` | `{execution_id, status: "cancelled" \| "cancelling"}` |
 //! | `POST /api/executions/{id}/rerun` | 202, as for `execute`: the action with the recorded parameters and options; the body may change `options` |
+//! | `POST /api/executions/cancel`, `…/rerun` | `{results}`, one for each of the `ids` in the body |
 //! | `GET /api/workers`, `GET /api/queues` | `{workers}`, `{queues}` |
 //! | `POST /api/workers/{id}/drain` | 202: the worker receives no new attempts and exits when idle |
 //! | `POST /api/queues/{name}/pause`, `…/resume` | the queue: a paused queue accepts executions and grants none |
 //! | `GET /api/stats?minutes=` | `{since, minute_seconds, minutes}`: accepted executions and outcomes per minute |
+//! | `GET /api/stats/actions` | `{actions}`: the latest executions of each action |
 //! | `GET /api/stream` | server-sent events of all changes, and of the logs of several executions |
 //! | `GET /api/version` | `{version, api}` |
 //! | `GET /health` | 503 while the transport is down or the coordinator does not answer |
@@ -89,7 +95,7 @@
 //! | 403 | a page of another site requests a change |
 //! | 404, 405 | unknown path, action, execution, queue or worker; unknown method |
 //! | 409 | cancelling an execution that has ended; an idempotency key that was used for something else |
-//! | 413, 415 | the body is too large; it is not declared as JSON |
+//! | 413, 415 | the body is too large; a browser does not declare it as JSON |
 //! | 422 | invalid parameters, options or query |
 //! | 503 | the coordinator is overloaded, unavailable or shutting down; with `Retry-After` |
 //! | 504 | the execution has not ended within the timeout, and continues |
@@ -98,7 +104,8 @@
 //! # Streams
 //!
 //! Events have no name and carry compact JSON: `{"type": …, "data": {…}}`, with the type
-//! `connected`, `status`, `log`, `progress` or `complete`. Every client receives the whole log from
+//! `connected`, `status`, `log`, `progress` or `complete`. `connected` and `complete` have their fields
+//! at the top level as well. Every client receives the whole log from
 //! its start, at any time. The stream ends after `complete`.
 //!
 //! The id of a log event is the number of its line. `connected`, `status` and `progress` have the
@@ -112,6 +119,7 @@
 
 mod base_path;
 mod config;
+mod cors;
 mod csrf;
 mod error;
 mod extract;
@@ -119,14 +127,17 @@ mod feed;
 mod model;
 mod openapi;
 mod params;
+mod root_path;
 mod router;
 mod routes;
 mod sse;
 mod submission;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod unread_body;
 
 pub use self::config::HttpConfig;
+pub use self::root_path::RootPath;
 pub use self::router::router;
 
 /// The README, whose example is compiled.

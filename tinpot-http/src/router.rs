@@ -24,7 +24,7 @@ use crate::routes::{
     actions, bulk, details, executions, health, logs, queues, rerun, stats, stream, version,
     workers,
 };
-use crate::{csrf, openapi};
+use crate::{cors, csrf, openapi, unread_body};
 
 /// The state that all requests share.
 #[derive(Debug)]
@@ -49,13 +49,18 @@ pub(crate) struct App {
 /// of its own at the same level.
 pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     let limit = DefaultBodyLimit::max(config.max_body_bytes);
-    let origins: Arc<[String]> = config.allow_origins.clone().into();
-    Router::from(api())
+    let cors: Arc<[String]> = config.cors_origins.clone().into();
+    let origins: Arc<[String]> =
+        config.allow_origins.iter().chain(&config.cors_origins).cloned().collect();
+    let root_path = config.root_path.clone();
+    let router = Router::from(api())
         .merge(pages(&config))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(limit)
         .layer(middleware::from_fn_with_state(origins, csrf::guard))
+        .layer(middleware::from_fn(unread_body::read_on))
+        .layer(middleware::from_fn_with_state(cors, cors::allow))
         .layer(middleware::from_fn(catch_panic))
         .with_state(Arc::new(App {
             coordinator,
@@ -65,7 +70,8 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
             log_fanout: LogFanout::default(),
             change_feed: ChangeFeed::default(),
             action_stats: ActionStatsCache::default(),
-        }))
+        }));
+    root_path.serve(router)
 }
 
 /// The routes of the API, and the document that describes them.

@@ -5,12 +5,10 @@ mod document;
 mod options;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
-use futures::StreamExt;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tinpot_core::{Json, SubmitOptions};
@@ -21,10 +19,6 @@ use self::options::{OptionsBody, options};
 use crate::error::ApiError;
 use crate::openapi::scalars;
 use crate::router::App;
-
-/// The bounds of reading a refused body: a multiple of the limit of a body, and a time.
-const READ_ON_TIMES: usize = 16;
-const READ_ON_TIME: Duration = Duration::from_secs(2);
 
 /// The body of a submission: what to run an action with.
 #[derive(Deserialize, ToSchema)]
@@ -108,10 +102,7 @@ pub(crate) fn requester(headers: &HeaderMap) -> Result<Option<String>, ApiError>
 async fn read_request(request: Request, app: &Arc<App>) -> Result<(HeaderMap, Bytes), ApiError> {
     let limit = app.config.max_body_bytes;
     check_type(request.headers())?;
-    if let Err(error) = check_length(request.headers(), limit) {
-        read_on(request, limit).await;
-        return Err(error);
-    }
+    check_length(request.headers(), limit)?;
     let headers = request.headers().clone();
     // The router's `DefaultBodyLimit` cuts a body that is longer than its `Content-Length`, or that
     // has none.
@@ -236,11 +227,12 @@ fn text_of(headers: &HeaderMap, name: &str) -> Result<Option<String>, ApiError> 
     Ok(Some(text.trim().to_owned()))
 }
 
-/// Refuses content types other than JSON. A request may have none, or `application/octet-stream`,
-/// which clients send for unknown content.
+/// Refuses content types other than JSON from browsers. A request may have none, or
+/// `application/octet-stream`, which clients send for unknown content.
 ///
-/// Text and forms are refused even if they contain JSON: pages of other sites can make old browsers
-/// send those without the headers that [`crate::csrf`] checks.
+/// Pages of other sites can make browsers send text and forms without a preflight, and old browsers
+/// without the headers that [`crate::csrf`] checks. Other programs, such as curl, may send JSON under
+/// any name.
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let given = String::from_utf8_lossy(value.as_bytes());
@@ -249,11 +241,20 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
         essence.as_str(),
         "" | "application/json" | "text/json" | "application/octet-stream"
     ) || essence.ends_with("+json");
-    if fits {
+    if fits || !is_browser(headers) {
         return Ok(());
     }
     let detail = format!("content type must be application/json (got {essence:?})");
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
+/// Returns true unless the request can only come from another program. All browsers call themselves
+/// Mozilla, and no page can change that.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
+    agent.is_some_and(|agent| agent.starts_with(b"Mozilla/"))
+        || [header::ORIGIN, header::REFERER].iter().any(|name| headers.contains_key(name))
+        || headers.keys().any(|name| name.as_str().starts_with("sec-"))
 }
 
 /// Refuses a body whose `Content-Length` is too large, before it is read.
@@ -263,22 +264,6 @@ fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
         Some(length) if length > limit as u64 => Err(too_large(limit)),
         _ => Ok(()),
     }
-}
-
-/// Reads a refused body, within bounds: a client that writes the whole body before it reads would
-/// otherwise see a broken connection instead of the answer.
-async fn read_on(request: Request, limit: usize) {
-    let mut left = limit.saturating_mul(READ_ON_TIMES);
-    let mut body = request.into_body().into_data_stream();
-    let reading = async {
-        while let Some(Ok(bytes)) = body.next().await {
-            left = left.saturating_sub(bytes.len());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(READ_ON_TIME, reading).await;
 }
 
 fn too_large(limit: usize) -> ApiError {

@@ -6,6 +6,8 @@ use axum::extract::Path;
 use axum::http::Request;
 use axum::routing::get;
 
+use tinpot_http::HttpConfig;
+
 use crate::cluster::{Cluster, answer, json_post};
 
 #[tokio::test]
@@ -61,6 +63,55 @@ async fn streams_are_below_what_a_proxy_has_taken_off() {
             assert_eq!(again["stream_url"], expected);
         }
     }
+}
+
+#[tokio::test]
+async fn a_root_path_is_found_whatever_a_proxy_removes_or_says() {
+    let config = HttpConfig::default().root_path("/tools/tinpot".parse().unwrap());
+    let cluster = Cluster::with(config).await;
+    let rows = [
+        // Removed, and said or not.
+        ("", Some("/tools/tinpot"), "/tools/tinpot"),
+        ("", None, "/tools/tinpot"),
+        ("", Some("/other"), "/other"),
+        // Not removed, and said or not.
+        ("/tools/tinpot", None, "/tools/tinpot"),
+        ("/tools/tinpot", Some("/tools/tinpot"), "/tools/tinpot"),
+        // The first of two proxies has removed another part.
+        ("/tools/tinpot", Some("/a"), "/a/tools/tinpot"),
+    ];
+    for (seen, said, base) in rows {
+        let with = |mut request: Request<Body>| {
+            if let Some(said) = said {
+                request.headers_mut().insert("x-forwarded-prefix", said.parse().unwrap());
+            }
+            answer(cluster.router.clone(), request)
+        };
+        let path = format!("{seen}/api/actions/refuse/execute");
+        let submitted = with(json_post(&path, "{}")).await.json();
+        let id = submitted["execution_id"].as_str().unwrap();
+        let url = submitted["stream_url"].as_str().unwrap();
+        assert_eq!(url, format!("{base}/api/executions/{id}/stream"), "{seen} {said:?}");
+        let list = format!("{seen}/api/executions?limit=1");
+        let list = with(Request::get(list).body(Body::empty()).unwrap()).await;
+        assert_eq!(list.json()["executions"][0]["execution_id"], id);
+        for page in ["/", "/actions/refuse", "/executions"] {
+            let page = Request::get(format!("{seen}{page}")).header("accept", "text/html");
+            let page = with(page.body(Body::empty()).unwrap()).await;
+            let text = page.text();
+            assert!(text.contains(&format!("<base href=\"{base}/\"")), "{seen} {said:?}: {text}");
+        }
+        let unknown = Request::get(format!("{seen}/api/nothing")).body(Body::empty()).unwrap();
+        with(unknown).await.detail(404);
+    }
+    let bare = Request::get("/tools/tinpot").header("accept", "text/html");
+    let bare = answer(cluster.router.clone(), bare.body(Body::empty()).unwrap()).await;
+    assert!(bare.text().contains("<base href=\"/tools/tinpot/\""), "{bare:?}");
+    let other = Request::get("/tools/tinpots/api/actions").body(Body::empty()).unwrap();
+    assert_eq!(answer(cluster.router.clone(), other).await.status, 404);
+    let nested = Router::new().nest("/host", cluster.router.clone());
+    let inside = json_post("/host/api/actions/refuse/execute", "{}");
+    assert_eq!(answer(nested, inside).await.status, 200);
 }
 
 #[tokio::test]

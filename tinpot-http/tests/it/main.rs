@@ -7,6 +7,7 @@ mod base_path;
 mod bulk;
 mod client;
 mod cluster;
+mod cors;
 mod errors;
 mod executions;
 mod feed;

@@ -4,8 +4,11 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 use serde_json::json;
 use tinpot_http::HttpConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::cluster::{Cluster, json_post};
+use crate::client::serve;
+use crate::cluster::{Cluster, json_post, within};
 
 const EXECUTE: &str = "/api/actions/ordered/execute";
 const FINE: &str = r#"{"parameters":{"zone":"a","count":1}}"#;
@@ -204,8 +207,56 @@ async fn a_body_that_is_too_large_is_refused_with_or_without_a_declared_length()
     assert_eq!(cluster.post(EXECUTE, FINE).await.status, 200, "the next one is answered");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_writes_its_whole_body_first_reads_the_refusal() {
+    let cluster = Cluster::start().await;
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    let server = serve(cluster.router.clone(), stopped).await;
+    let size = 40 << 20;
+    let head = |path: &str, header: &str| {
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n\r\n")
+    };
+    let length = format!("content-length: {size}");
+    for (path, header, status) in [
+        (EXECUTE, length.as_str(), "413"),
+        (EXECUTE, "transfer-encoding: chunked", "413"),
+        (EXECUTE, &format!("{length}\r\norigin: http://evil.example"), "403"),
+        (
+            EXECUTE,
+            &format!("{length}\r\nuser-agent: Mozilla/5.0\r\ncontent-type: text/plain"),
+            "415",
+        ),
+        ("/api/nothing", &length, "404"),
+        ("/api/executions/cancel", &length, "413"),
+    ] {
+        let answered = async {
+            let mut client = TcpStream::connect(server.address).await.unwrap();
+            client.write_all(head(path, header).as_bytes()).await.unwrap();
+            let piece = vec![b' '; 1 << 20];
+            for _ in 0..size >> 20 {
+                if header.contains("chunked") {
+                    client.write_all(b"100000\r\n").await.unwrap();
+                }
+                client.write_all(&piece).await.unwrap();
+                if header.contains("chunked") {
+                    client.write_all(b"\r\n").await.unwrap();
+                }
+            }
+            if header.contains("chunked") {
+                client.write_all(b"0\r\n\r\n").await.unwrap();
+            }
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = within(answered).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{header}: {answer}");
+        assert!(answer.contains("{\"detail\":"), "{answer}");
+    }
+}
+
 #[tokio::test]
-async fn only_what_is_clearly_not_json_is_an_unsupported_type() {
+async fn json_is_read_under_any_type_unless_a_browser_sends_it() {
     let cluster = Cluster::start().await;
     let with_type =
         |kind: &str| Request::post(EXECUTE).header("content-type", kind).body(Body::from(FINE));
@@ -220,9 +271,23 @@ async fn only_what_is_clearly_not_json_is_an_unsupported_type() {
     }
     let forms =
         ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"];
+    let of_browsers = [
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)"),
+        ("origin", "http://tinpot.example"),
+        ("referer", "http://tinpot.example/page"),
+        ("sec-fetch-site", "same-origin"),
+    ];
     for kind in forms {
-        let detail = cluster.request(with_type(kind).unwrap()).await.detail(415);
-        assert!(detail.contains("application/json"), "{detail}");
+        for (name, value) in of_browsers {
+            let mut request = with_type(kind).unwrap();
+            request.headers_mut().insert("host", "tinpot.example".parse().unwrap());
+            request.headers_mut().insert(name, value.parse().unwrap());
+            let detail = cluster.request(request).await.detail(415);
+            assert!(detail.contains("application/json"), "{detail}");
+        }
+        let mut curl = with_type(kind).unwrap();
+        curl.headers_mut().insert("user-agent", "curl/8.5.0".parse().unwrap());
+        assert_eq!(cluster.request(curl).await.status, 200, "{kind}");
     }
 }
 

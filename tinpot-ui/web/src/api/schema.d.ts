@@ -3062,7 +3062,7 @@ export interface operations {
                 queues?: boolean;
                 /** @description send an event when actions change */
                 catalogue?: boolean;
-                /** @description follow up to 8 executions: ids, separated by commas, each optionally with `:` and the number of the last line that the client has */
+                /** @description follow up to 32 executions: ids, separated by commas, each optionally with `:` and the number of the last line that the client has */
                 log?: string;
             };
             header?: never;

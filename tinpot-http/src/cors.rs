@@ -1,0 +1,71 @@
+//! Cross-origin requests: pages of other sites that may read answers and change something.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+/// The time for which a browser remembers the answer to a preflight, in seconds.
+const MAX_AGE: &str = "600";
+/// Headers of answers that a page may read beside those that it always may.
+const EXPOSED: &str = "content-disposition, date, retry-after";
+
+/// Returns true if an origin is one of these, or if all are.
+pub(crate) fn contains(origins: &[String], origin: &str) -> bool {
+    origins.iter().any(|one| one == "*" || one.eq_ignore_ascii_case(origin))
+}
+
+/// Answers preflights of pages of `origins`, and lets these pages read all other answers.
+pub(crate) async fn allow(
+    State(origins): State<Arc<[String]>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if origins.is_empty() {
+        return next.run(request).await;
+    }
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let origin = origin.filter(|origin| origin.to_str().is_ok_and(|it| contains(&origins, it)));
+    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let is_preflight = request.method() == Method::OPTIONS && asked.is_some();
+    let mut response = if is_preflight && origin.is_some() {
+        let wanted = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        preflight(wanted)
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin {
+        allow_in(headers, origin, origins.iter().any(|one| one == "*"));
+    }
+    response
+}
+
+fn preflight(wanted: Option<HeaderValue>) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static("GET, HEAD, POST");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
+    // Whatever the page sends: its origin is trusted.
+    if let Some(wanted) = wanted {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted);
+    }
+    response
+}
+
+fn allow_in(headers: &mut HeaderMap, origin: HeaderValue, all: bool) {
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    if all {
+        // No credentials: a page of any site must not act for whoever is logged in.
+        let any = HeaderValue::from_static("*");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    } else {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let yes = HeaderValue::from_static("true");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+    }
+}
