@@ -23,6 +23,8 @@ pub(crate) use self::model::{ActionView, Completion, Line, LogPage, Matches, Sub
 const CONNECT: Duration = Duration::from_secs(10);
 /// The longest silence while an answer or a stream is read. Streams have a comment every 15 s.
 const SILENCE: Duration = Duration::from_secs(45);
+/// The size from which a server is asked before a body is sent.
+const LARGE_BYTES: usize = 256 * 1024;
 /// The largest answer to read into memory; the API sends far less.
 const ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -121,9 +123,31 @@ impl Client {
     /// Sends a POST request with an optional JSON body, and returns the answer's.
     pub(crate) fn post(&self, path: &str, body: Option<&str>) -> Result<String, RequestError> {
         let request = self.agent.post(self.url(path)).header("x-requested-by", requested_by());
-        self.text(match body {
-            Some(body) => request.header("content-type", "application/json").send(body),
-            None => request.send_empty(),
+        let Some(body) = body else { return self.text(request.send_empty()) };
+        let request = request.header("content-type", "application/json");
+        if body.len() < LARGE_BYTES {
+            return self.text(request.send(body));
+        }
+        // A server that refuses the size answers at once, and reads nothing: without this header,
+        // the connection would break before the answer is read.
+        let answer = request.header("expect", "100-continue").send(body);
+        let size = body.len();
+        if let Err(error) = &answer
+            && is_cut(error)
+        {
+            let detail = format!(
+                "the server {} ended the connection while it received {size} bytes; it, or a proxy \
+                 in front of it, may admit fewer",
+                self.base
+            );
+            let status = Some(StatusCode::PAYLOAD_TOO_LARGE);
+            return Err(RequestError { status, detail, errors: Vec::new() });
+        }
+        self.text(answer).map_err(|mut refused| {
+            if refused.status == Some(StatusCode::PAYLOAD_TOO_LARGE) {
+                refused.detail.push_str(&format!(" (got {size})"));
+            }
+            refused
         })
     }
 
@@ -242,6 +266,13 @@ impl From<RequestError> for CliError {
         }
         Self::new(code, message)
     }
+}
+
+/// Returns true if the other side ended the connection while this one wrote.
+fn is_cut(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    let cut = [BrokenPipe, ConnectionAborted, ConnectionReset];
+    matches!(error, ureq::Error::Io(error) if cut.contains(&error.kind()))
 }
 
 /// Returns true if the host is this machine.

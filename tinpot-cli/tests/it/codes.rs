@@ -161,6 +161,34 @@ fn exit_code_8_is_a_missing_or_unavailable_server() {
 }
 
 #[test]
+fn a_body_that_is_too_large_is_refused_with_the_limit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("blob");
+    let at = format!("@{}", path.display());
+    let server = Server::shared();
+    for megabytes in [1, 40] {
+        std::fs::write(&path, vec![0; megabytes << 20]).expect("a file");
+        let ran = server.run(&["run", "measure", "--blob", &at]);
+        let stderr = ran.failed(2);
+        assert!(stderr.contains("at most 1048576 bytes (got "), "{megabytes} MB: {stderr}");
+    }
+    // Servers and proxies that end the connection without reading, with an answer and without.
+    for (answer, said) in [
+        (Some(r#"{"detail": "at most 10 bytes"}"#), "at most 10 bytes (got "),
+        (None, "it, or a proxy in front of it, may admit fewer"),
+    ] {
+        let url = impatient(answer);
+        let mut command = tinpot();
+        command.args(["run", "measure", "--blob", &at, "--server", &url]);
+        assert!(Ran::of(command).failed(2).contains(said), "{answer:?}");
+    }
+    // Files that no server takes are not read to their end.
+    std::fs::File::create(&path).and_then(|file| file.set_len(65 << 20)).expect("a file");
+    let ran = server.run(&["run", "measure", "--blob", &at]);
+    assert!(ran.failed(2).contains("at most 67108864 bytes"), "{ran:?}");
+}
+
+#[test]
 fn errors_are_json_with_the_json_flag() {
     let ran = Server::shared().run(&["run", "ecko", "--json"]);
     let error: serde_json::Value = serde_json::from_str(ran.failed(5)).expect("JSON");
@@ -211,6 +239,36 @@ fn a_wrong_value_of_a_variable_names_the_variable() {
     assert!(wrong(&["coordinator", "--show-config", "--json"]).contains("variable PORT"));
     let said = wrong(&["coordinator", "--show-config", "--port", "few"]);
     assert!(said.contains("'few'") && !said.contains("variable"), "{said}");
+}
+
+/// Starts a server that knows an action, and ends the connection of a submission after its head: with
+/// that answer, or after the first bytes of the body.
+fn impatient(answer: Option<&'static str>) -> String {
+    let action = r#"{"name": "measure", "group": "", "description": "", "queue": "default", "available": true, "schema": {"type": "object", "properties": {"blob": {"type": "string", "format": "binary"}}}}"#;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Ok(mut connection) = connection else { return };
+            let mut head = [0; 4096];
+            let read = connection.read(&mut head).unwrap_or(0);
+            let (status, body) = match answer {
+                _ if head[..read].starts_with(b"GET") => ("200 OK", action),
+                Some(answer) => ("413 Content Too Large", answer),
+                None => {
+                    let _ = connection.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+                    let _ = connection.read(&mut head);
+                    continue;
+                }
+            };
+            let length = body.len();
+            let _ = write!(
+                connection,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    url
 }
 
 /// Starts a server that gives every request the same answer, until the test process ends.
