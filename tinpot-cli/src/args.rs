@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
 use crate::times::{Clock, Moment, since, until};
 
-/// Run Python functions, scripts and Rust closures on workers, and watch them live
+/// Run Python functions and Rust closures on workers, and watch them live
 #[derive(Debug, Parser)]
 #[command(
     name = "tinpot",
@@ -443,7 +443,7 @@ pub(crate) struct CheckArgs {
 )]
 pub(crate) struct ExecArgs {
     /// Python file, and the name of an action in it
-    #[arg(value_name = "FILE::ACTION")]
+    #[arg(value_name = "FILE::ACTION", value_hint = ValueHint::FilePath)]
     pub(crate) target: Option<String>,
     /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
     #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH", help_heading = "Run options")]

@@ -10,7 +10,7 @@ mod workers;
 pub(crate) use self::actions::{actions, catalogue, find};
 pub(crate) use self::executions::{executions, rerun};
 pub(crate) use self::run::{
-    Exec, Target, command, global_of, options, run, run_with, submit_options, without_name,
+    Exec, Target, global_of, options, run, run_with, submit_options, without_name,
 };
 pub(crate) use self::version::{openapi, version};
 pub(crate) use self::workers::{queues, workers};

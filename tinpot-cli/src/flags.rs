@@ -6,7 +6,7 @@ mod value;
 use std::ffi::OsString;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use serde_json::{Map, Value};
 use tinpot_core::Json;
 use tinpot_core::action::{Parameter, parameters};
@@ -93,6 +93,7 @@ impl Flags {
                     }),
                 )),
                 Kind::List(_) => arg.action(ArgAction::Append),
+                _ if kind.is_path(parameter) => arg.value_hint(ValueHint::AnyPath),
                 _ => arg,
             };
             command = command.arg(arg);
@@ -171,6 +172,21 @@ impl Flags {
     pub(crate) fn flag_of(&self, parameter: &str) -> Option<String> {
         let found = self.with_flags().find(|(_, other, _)| other.name == parameter)?;
         Some(format!("--{}", found.0))
+    }
+
+    /// Returns the pairs that `--param` takes, without their values unless these are few.
+    pub(crate) fn pairs(&self) -> Vec<String> {
+        let pairs = |(_, parameter, kind): &(String, Parameter, Kind)| -> Vec<String> {
+            let name = &parameter.name;
+            match kind {
+                Kind::Choice(choices) => {
+                    choices.iter().map(|(text, ..)| format!("{name}={text}")).collect()
+                }
+                Kind::Boolean => vec![format!("{name}=true"), format!("{name}=false")],
+                _ => vec![format!("{name}=")],
+            }
+        };
+        self.all.iter().flat_map(pairs).collect()
     }
 
     /// Returns the name and the flag of each required secret without a value.

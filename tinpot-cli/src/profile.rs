@@ -96,6 +96,13 @@ fn from_profile(name: &str, path: Option<&Path>) -> Result<Server, CliError> {
     Ok(Server { url: profile.server.clone(), source: format!("profile {name:?} in {shown}") })
 }
 
+/// Returns the names of the profiles; none if they cannot be read.
+pub(crate) fn names() -> Vec<String> {
+    let text = config_path().and_then(|path| std::fs::read_to_string(path).ok());
+    let config = text.and_then(|text| toml::from_str::<UserConfig>(&text).ok());
+    config.unwrap_or_default().profile.into_keys().collect()
+}
+
 fn config_path() -> Option<PathBuf> {
     let absolute =
         |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

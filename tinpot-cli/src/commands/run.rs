@@ -211,7 +211,7 @@ impl Words {
 }
 
 /// Returns the command of one action, as `--help` shows it.
-pub(crate) fn command(base: &Command, action: &ActionView, flags: &Flags) -> Command {
+fn command(base: &Command, action: &ActionView, flags: &Flags) -> Command {
     let name = crate::shell::quoted(&action.name);
     let description: Vec<_> =
         action.description.lines().map(|line| output::clean(line, false)).collect();

@@ -79,6 +79,12 @@ impl Kind {
         name.to_owned()
     }
 
+    /// Returns true if the value is the path of a file.
+    pub(super) fn is_path(&self, parameter: &Parameter) -> bool {
+        let format = parameter.schema.get("format").and_then(Value::as_str);
+        *self == Self::Text && format == Some("path")
+    }
+
     /// Returns a note for the help text, if the name of the value does not say enough.
     pub(super) fn note(&self) -> Option<String> {
         match self {

@@ -73,7 +73,8 @@ async fn serve(arguments: DevArgs) -> Done {
         server = builder.start(listener) => server?,
         () = shutdown.clone().begun() => return Ok(Code::Success),
     };
-    let text = welcome(&server, &arguments.dir, &written, Paint::stdout());
+    let history = history(&arguments.store);
+    let text = welcome(&server, &arguments.dir, &written, &history, Paint::stdout());
     // The server runs even if nothing reads its output.
     let _ = crate::output::print(&text);
     let mut action_set = server.actions();
@@ -102,7 +103,13 @@ async fn serve(arguments: DevArgs) -> Done {
 }
 
 /// Returns the text at the start: the actions, and the next steps.
-fn welcome(server: &LocalServer, dir: &Path, written: &[String], paint: Paint) -> String {
+fn welcome(
+    server: &LocalServer,
+    dir: &Path,
+    written: &[String],
+    history: &str,
+    paint: Paint,
+) -> String {
     let action_set = server.actions().borrow().clone();
     let url = server.url();
     let mut text = format!("Tinpot listens on {}\n", paint.bold(&url));
@@ -110,6 +117,7 @@ fn welcome(server: &LocalServer, dir: &Path, written: &[String], paint: Paint) -
         let _ = writeln!(text, "Wrote {}", dir.join(name).display());
     }
     let _ = writeln!(text, "Actions from {}: {}", dir.display(), named(&action_set));
+    let _ = writeln!(text, "{history}");
     text.push_str(&problems(&action_set, paint));
     let elsewhere = server.address().port() != 8000;
     let server = if elsewhere { format!("--server {url} ") } else { String::new() };
@@ -122,6 +130,16 @@ fn welcome(server: &LocalServer, dir: &Path, written: &[String], paint: Paint) -
     let _ = writeln!(text, "  change a file in {}; it is reloaded when you save it", dir.display());
     text.push_str("  press Ctrl-C to stop\n");
     text
+}
+
+/// Returns the place of the executions and their logs, and how long they stay.
+fn history(settings: &StoreSettings) -> String {
+    let file = settings.store.as_ref();
+    let file = file.filter(|path| !path.as_os_str().is_empty() && path.as_os_str() != "memory");
+    match file {
+        Some(path) => format!("History in {}, for {} days", path.display(), settings.keep_days),
+        None => "History in memory: it ends with this server; --store FILE keeps it".to_owned(),
+    }
 }
 
 fn named(action_set: &ActionSet) -> String {

@@ -4,12 +4,17 @@ use crate::support::{Ran, Server, free_port, tinpot};
 
 /// Returns the completions of bash for the last word.
 fn completed(server: &str, words: &[&str]) -> Vec<String> {
+    Ran::of(completion(server, words)).ok().lines().map(str::to_owned).collect()
+}
+
+/// Returns the command that bash runs to complete the last word.
+fn completion(server: &str, words: &[&str]) -> std::process::Command {
     let mut command = tinpot();
     command.env("TINPOT_SERVER", server).env("TINPOT_COMPLETE", "bash");
     command.env("_CLAP_IFS", "\n").env("_CLAP_COMPLETE_INDEX", (words.len()).to_string());
     command.env("_CLAP_COMPLETE_TYPE", "9").env("_CLAP_COMPLETE_SPACE", "false");
     command.args(["--", "tinpot"]).args(words);
-    Ran::of(command).ok().lines().map(str::to_owned).collect()
+    command
 }
 
 #[test]
@@ -51,6 +56,52 @@ fn commands_actions_flags_and_values_are_completed() {
     assert_eq!(completed(url, &["run", "echo", "--kind", ""]), ["short", "long"]);
     assert_eq!(completed(url, &["run", "echo", "--idem"]), ["--idempotency-key"]);
     assert_eq!(completed(url, &["executions", "list", "--status", "suc"]), ["succeeded"]);
+}
+
+#[test]
+fn what_the_server_knows_is_completed() {
+    let server = Server::shared();
+    let url = &server.url;
+    let id = server.run(&["run", "echo", "--text", "a", "-q", "--detach"]).ok().trim().to_owned();
+    server.wait_for(&id, "succeeded");
+    for command in ["show", "logs", "watch", "cancel", "rerun"] {
+        assert_eq!(completed(url, &["executions", command, &id[..30]]), [&*id], "{command}");
+    }
+    assert_eq!(completed(url, &["executions", "list", "--parent", &id[..30]]), [&*id]);
+    assert_eq!(completed(url, &["executions", "list", "--action", "asi"]), ["aside"]);
+    assert_eq!(completed(url, &["executions", "list", "--queue", "def"]), ["default"]);
+    assert_eq!(completed(url, &["queues", "pause", "asi"]), ["aside"]);
+    assert_eq!(completed(url, &["run", "echo", "--queue", "asi"]), ["aside"]);
+    let workers = completed(url, &["workers", "drain", ""]);
+    assert_eq!(workers.iter().filter(|word| !word.starts_with('-')).count(), 1, "{workers:?}");
+    assert_eq!(completed(url, &["run", "echo", "-p", "te"]), ["text="]);
+    assert_eq!(completed(url, &["run", "echo", "--param", "kind=s"]), ["kind=short"]);
+    assert_eq!(completed(url, &["executions", "rerun", &id, "--wo"]), ["--words"]);
+}
+
+#[test]
+fn files_are_completed_also_after_an_at_sign() {
+    let server = Server::shared();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = crate::support::file(folder.path(), "parameters.json", "{}");
+    let (path, start) =
+        (path.display().to_string(), folder.path().join("par").display().to_string());
+    let (at, at_start) = (format!("@{path}"), format!("@{start}"));
+    assert_eq!(completed(&server.url, &["run", "echo", "--data", &at_start]), [&*at]);
+    assert_eq!(completed(&server.url, &["run", "measure", "--blob", &at_start]), [&*at]);
+    assert_eq!(completed(&server.url, &["worker", "--config", &start]), [&*path]);
+    assert_eq!(completed(&server.url, &["exec", &start]), [&*path]);
+}
+
+#[test]
+fn profiles_are_completed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("tinpot")).expect("a folder");
+    let text = "[profile.production]\nserver = \"http://127.0.0.1:1\"\n";
+    crate::support::file(&folder.path().join("tinpot"), "config.toml", text);
+    let mut command = completion("http://127.0.0.1:1", &["--profile", "pro"]);
+    command.env("XDG_CONFIG_HOME", folder.path());
+    assert_eq!(Ran::of(command).ok().trim(), "production");
 }
 
 #[test]

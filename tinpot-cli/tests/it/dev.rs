@@ -26,6 +26,7 @@ fn examples_are_written_into_an_empty_or_missing_directory() {
         let url = dev.url();
         dev.line("Wrote");
         dev.line("hello, countdown");
+        dev.line("History in memory: it ends with this server; --store FILE keeps it");
         let advice = dev.line("run hello --help");
         assert!(advice.contains(&url), "{advice}");
         dev.line("press Ctrl-C to stop");
@@ -37,6 +38,16 @@ fn examples_are_written_into_an_empty_or_missing_directory() {
         // The next round needs a directory without the example.
         std::fs::remove_file(folder.join("hello.py")).expect("it is there");
     }
+}
+
+#[test]
+fn a_file_for_the_history_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("history.db");
+    let mut command = tinpot();
+    command.args(["dev", "--port", "0", "--store"]).arg(&store).arg(folder.path().join("actions"));
+    let mut dev = Process::start(command);
+    dev.line(&format!("History in {}, for 30 days", store.display()));
 }
 
 #[test]
