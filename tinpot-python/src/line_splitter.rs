@@ -292,19 +292,15 @@ mod tests {
             ("50%\r   \r\nnext\r", &["", "next"]),
             ("50%\r   \rnext", &["next"]),
             ("kept\r", &["kept"]),
-            ("a\x1b_mark{\"p\":1}\nb\x1b_mask\x1b_mark{\"l\":1}\nc", &[
-                "<{\"p\":1}>",
-                "ab\x1b_mask",
-                "<{\"l\":1}>",
-                "c",
-            ]),
+            (
+                "a\x1b_mark{\"p\":1}\nb\x1b_mask\x1b_mark{\"l\":1}\nc",
+                &["<{\"p\":1}>", "ab\x1b_mask", "<{\"l\":1}>", "c"],
+            ),
             ("10%\r20%\x1b_mark{\"l\":1}\n\r30%\n", &["<{\"l\":1}>", "30%"]),
-            ("a\x1b_mark{\"o\":1,\"m\":\".\"}\nb\x1b_mark{\"o\":1,\"m\":\"\\n\"}\n\x1b_ma", &[
-                "<{\"o\":1,\"m\":\".\"}>",
-                "ab",
-                "<{\"o\":1,\"m\":\"\\n\"}>",
-                "\x1b_ma",
-            ]),
+            (
+                "a\x1b_mark{\"o\":1,\"m\":\".\"}\nb\x1b_mark{\"o\":1,\"m\":\"\\n\"}\n\x1b_ma",
+                &["<{\"o\":1,\"m\":\".\"}>", "ab", "<{\"o\":1,\"m\":\"\\n\"}>", "\x1b_ma"],
+            ),
         ] {
             for cut in 0..whole.len() {
                 let (first, second) = whole.as_bytes().split_at(cut);
@@ -342,7 +338,8 @@ mod tests {
             assert_eq!(found.len(), 2);
         }
         let huge = [PREFIX, &vec![b'x'; MARK_BYTES + 1], b"\nnext\n"].concat();
-        let expected = format!("[tinpot] a message must have at most 524288 bytes, not {}", 524_289);
+        let expected =
+            format!("[tinpot] a message must have at most 524288 bytes, not {}", 524_289);
         assert_eq!(lines(&[&huge]), [expected.as_str(), "next"]);
     }
 

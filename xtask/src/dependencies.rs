@@ -53,6 +53,7 @@ const RULES: &[Rule] = &[
         krate: "tinpot-core",
         forbidden: PLUGGED_IN,
         direct: Some(&[
+            "aho-corasick",
             "async-trait",
             "bytes",
             "futures-util",

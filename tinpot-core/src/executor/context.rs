@@ -294,11 +294,13 @@ impl Context {
         logged.insert(child)
     }
 
-    /// Masks `text` from now on: log lines, progress, the result and the failure show `***`
-    /// instead, also within JSON and base64. Parameters with `"writeOnly": true` in their schema
-    /// are always masked.
+    /// Masks `text` from now on: log lines, fields, progress, the summary, the result and the
+    /// failure show `***` instead. Each line of the text is masked too. Parameters with
+    /// `"writeOnly": true` in their schema are always masked.
     ///
-    /// Masking is best effort: a text that is cut, encoded otherwise or shorter than 4 characters
+    /// The text is also found as JSON and as a literal of Python and similar languages, in URLs, in
+    /// XML and HTML, quoted for a shell, in base64 and as hexadecimal digits. Masking is best
+    /// effort: a text that is cut, split over lines, encoded otherwise or shorter than 4 characters
     /// is not found.
     pub fn mask(&self, text: impl AsRef<str>) {
         self.logs.mask(text.as_ref());

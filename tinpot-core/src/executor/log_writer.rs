@@ -123,11 +123,7 @@ impl LogWriter {
         if lines.stream != Stream::Data {
             lines.lines.iter_mut().for_each(|line| self.shared.masks.apply(line));
         }
-        let masked =
-            lines.fields.as_ref().and_then(|fields| self.shared.masks.masked(fields.as_str()));
-        if let Some(masked) = masked {
-            lines.fields = Json::parse(&masked).ok();
-        }
+        lines.fields = lines.fields.map(|fields| self.shared.masks.json(&fields));
         lines.lines.iter_mut().for_each(cut);
         loop {
             let space = self.shared.space.notified();
@@ -142,8 +138,7 @@ impl LogWriter {
 
     /// Writes an event without waiting; the number of events is bounded.
     pub fn event(&self, event: &LogEvent) {
-        let Ok(mut line) = serde_json::to_string(event) else { return };
-        self.shared.masks.apply(&mut line);
+        let Ok(line) = serde_json::to_string(&self.shared.masks.event(event)) else { return };
         let mut state = self.shared.lock();
         if state.abandoned || state.events > EVENTS_MAX {
             return;

@@ -1,57 +1,76 @@
 //! Secrets that are masked in the log, the progress and the outcome of an attempt.
 
+mod forms;
+mod views;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use aho_corasick::AhoCorasick;
+
 use crate::model::json::Json;
 use crate::model::json::mask::{MASK, in_texts};
+use crate::model::log::LogEvent;
 use crate::model::outcome::Outcome;
 
 /// The shortest text that is masked, in characters. `1`, `on` or `abc` are in every other line, and
 /// masking them would reveal them.
 const SHORTEST: usize = 4;
-/// The shortest part of base64 that is masked; longer, since base64 has fewer characters.
-const SHORTEST_BASE64: usize = 8;
 /// The longest text that is masked, in bytes. No line of a log is longer.
 const LONGEST_BYTES: usize = 64 * 1024;
 /// The most forms that are searched for in each line.
-const FORMS_MAX: usize = 2_000;
+const FORMS_MAX: usize = 4_000;
+/// The part of a text that is searched at a time, and the overlap of two parts. A text of this size
+/// has at most 48 views, so a search needs some megabytes.
+const WINDOW_BYTES: usize = 64 * 1024;
+const OVERLAP_BYTES: usize = 16 * 1024;
 
 /// The secrets of one attempt. While there are none, a call costs one load.
 #[derive(Default)]
 pub(crate) struct Masks {
     any: AtomicBool,
-    /// The forms to search for, the longest first.
-    forms: RwLock<Vec<String>>,
+    secrets: RwLock<Secrets>,
+}
+
+#[derive(Default)]
+struct Secrets {
+    texts: BTreeSet<String>,
+    /// Their forms in base64 and hexadecimal digits, which count less: if there are too many, these
+    /// are left out first.
+    encoded: BTreeSet<String>,
+    search: Option<AhoCorasick>,
 }
 
 impl Masks {
-    /// Masks `text` from now on: as a whole, line by line, as JSON and within base64.
+    /// Masks `text` from now on: as a whole and line by line, in each notation that
+    /// [`views`] decodes, and within base64 and hexadecimal digits.
     pub(crate) fn add(&self, text: &str) {
-        let mut new = Vec::new();
-        let whole = [text].into_iter();
-        for part in whole.chain(text.lines().map(str::trim)) {
-            if part.chars().nth(SHORTEST - 1).is_none() || part.len() > LONGEST_BYTES {
-                continue;
+        let whole = [text, text.trim()].into_iter();
+        let parts = whole
+            .chain(text.lines().map(str::trim))
+            .filter(|part| part.chars().nth(SHORTEST - 1).is_some() && part.len() <= LONGEST_BYTES);
+        let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        let mut has_new = false;
+        for part in parts {
+            if secrets.texts.insert(part.to_owned()) {
+                secrets.encoded.extend(forms::of(part));
+                has_new = true;
             }
-            new.push(part.to_owned());
-            if let Ok(json) = serde_json::to_string(part) {
-                new.push(json.trim_matches('"').to_owned());
-            }
-            new.extend(base64_forms(part.as_bytes()));
         }
-        let mut forms = self.forms.write().unwrap_or_else(PoisonError::into_inner);
-        forms.extend(new);
-        forms.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        forms.dedup();
-        if forms.len() > FORMS_MAX {
-            tracing::warn!(
-                limit = FORMS_MAX,
-                "too many secrets in one attempt; the shortest are not masked"
-            );
-            forms.truncate(FORMS_MAX);
+        if !has_new {
+            return;
         }
-        self.any.store(!forms.is_empty(), Ordering::Release);
+        let count = secrets.texts.len() + secrets.encoded.len();
+        if count > FORMS_MAX {
+            let limit = FORMS_MAX;
+            tracing::warn!(limit, count, "too many secrets in one attempt; some are not masked");
+        }
+        let forms = secrets.texts.iter().chain(&secrets.encoded).take(FORMS_MAX);
+        // Fails only beyond 2^31 states, which the bounds above exclude.
+        secrets.search = AhoCorasick::new(forms).ok();
+        self.any.store(true, Ordering::Release);
     }
 
     /// Returns the masked text; `None` if it has no secret.
@@ -59,15 +78,21 @@ impl Masks {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        let forms = self.forms.read().unwrap_or_else(PoisonError::into_inner);
-        let mut masked: Option<String> = None;
-        for form in forms.iter() {
-            let current = masked.as_deref().unwrap_or(text);
-            if current.contains(form.as_str()) {
-                masked = Some(current.replace(form.as_str(), MASK));
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::new();
+        let mut begin = 0;
+        loop {
+            let end = boundary_before(text, begin + WINDOW_BYTES);
+            for range in secrets.find(&text.as_bytes()[begin..end]) {
+                let start = boundary_before(text, begin + range.start);
+                found.push(start..boundary_after(text, begin + range.end));
             }
+            if end == text.len() {
+                break;
+            }
+            begin = boundary_before(text, end - OVERLAP_BYTES);
         }
-        masked
+        (!found.is_empty()).then(|| without(text, found))
     }
 
     /// Masks a text in place.
@@ -75,6 +100,21 @@ impl Masks {
         if let Some(masked) = self.masked(text) {
             *text = masked;
         }
+    }
+
+    /// Masks the texts of an event.
+    pub(crate) fn event(&self, event: &LogEvent) -> LogEvent {
+        let mut event = event.clone();
+        if self.any.load(Ordering::Acquire) {
+            match &mut event {
+                LogEvent::SpanStarted { name: text, .. }
+                | LogEvent::SpanEnded { error: Some(text), .. }
+                | LogEvent::Summary { markdown: text } => self.apply(text),
+                LogEvent::Artifact(artifact) => self.apply(&mut artifact.name),
+                LogEvent::SpanEnded { error: None, .. } | LogEvent::Child { .. } => {}
+            }
+        }
+        event
     }
 
     /// Masks the result, or the message and traceback of the failure.
@@ -96,90 +136,168 @@ impl Masks {
         }
     }
 
-    fn json(&self, value: &Json) -> Json {
+    /// Masks the texts and numbers of a document.
+    pub(crate) fn json(&self, value: &Json) -> Json {
+        if !self.any.load(Ordering::Acquire) {
+            return value.clone();
+        }
         in_texts(value, |text| self.masked(text))
     }
 }
 
-/// Returns the base64 of some bytes, alone and as parts of something longer: there, only the
-/// characters that do not depend on the neighbouring bytes.
-fn base64_forms(bytes: &[u8]) -> Vec<String> {
-    let mut forms = vec![base64(bytes)];
-    for before in 0..3 {
-        let shifted = [&[0; 2][..before], bytes].concat();
-        let text = base64(&shifted);
-        // Characters have 6 bits and bytes 8: those at the borders depend on neighbours too.
-        let first = (before * 8).div_ceil(6);
-        let last = shifted.len() * 8 / 6;
-        if last >= first + SHORTEST_BASE64 {
-            forms.push(text[first..last].to_owned());
+impl Secrets {
+    /// Returns the places of secrets in a text.
+    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let Some(search) = &self.search else { return Vec::new() };
+        let mut found: Vec<Range<usize>> =
+            search.find_overlapping_iter(text).map(|found| found.range()).collect();
+        for view in views::of(text) {
+            let places =
+                |found: aho_corasick::Match| view.place(found.start())..view.place(found.end());
+            found.extend(search.find_overlapping_iter(&view.bytes).map(places));
         }
+        found
     }
-    forms.retain(|form| form.len() >= SHORTEST_BASE64);
-    let for_urls: Vec<String> = forms
-        .iter()
-        .filter(|form| form.contains(['+', '/']))
-        .map(|form| form.replace('+', "-").replace('/', "_"))
-        .collect();
-    forms.extend(for_urls);
-    forms
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for sign in 0..4 {
-            let index = (bits >> (18 - 6 * sign)) & 63;
-            out.push(if sign <= group.len() { SIGNS[index as usize] as char } else { '=' });
+/// Returns the last boundary of a character at or before `at`.
+fn boundary_before(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// Returns the first boundary of a character at or after `at`.
+fn boundary_after(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+}
+
+/// Returns the text with `***` in place of each range; ranges that overlap become one.
+fn without(text: &str, mut ranges: Vec<Range<usize>>) -> String {
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut out = String::with_capacity(text.len());
+    let mut written = 0;
+    let mut ranges = ranges.into_iter().filter(|range| range.start < range.end).peekable();
+    while let Some(mut range) = ranges.next() {
+        while let Some(next) = ranges.next_if(|next| next.start < range.end) {
+            range.end = range.end.max(next.end);
         }
+        out.push_str(&text[written..range.start]);
+        out.push_str(MASK);
+        written = range.end;
     }
+    out.push_str(&text[written..]);
     out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Masks, base64};
+    use super::forms::base64;
+    use super::{Masks, WINDOW_BYTES};
+    use crate::model::json::Json;
+    use crate::model::log::LogEvent;
 
-    #[test]
-    fn base64_is_that_of_rfc_4648() {
-        for (text, encoded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-        ] {
-            assert_eq!(base64(text.as_bytes()), encoded);
-        }
+    fn masks(secret: &str) -> Masks {
+        let masks = Masks::default();
+        masks.add(secret);
+        masks
+    }
+
+    fn shown(masks: &Masks, text: &str) -> String {
+        masks.masked(text).unwrap_or_else(|| text.to_owned())
     }
 
     #[test]
     fn a_secret_is_masked_in_each_of_its_forms() {
-        let masks = Masks::default();
-        assert_eq!(masks.masked("hunter2!"), None);
-        masks.add("hun\"ter2!");
-        let of = |text: &str| masks.masked(text).unwrap_or_else(|| text.to_owned());
-        assert_eq!(of("a hun\"ter2! b hun\"ter2!"), "a *** b ***");
-        assert_eq!(of(r#"{"x": "hun\"ter2!"}"#), r#"{"x": "***"}"#);
-        assert_eq!(of(&base64(b"hun\"ter2!")), "***");
-        for before in ["", "u", "us", "user:"] {
-            let shown = of(&base64(format!("{before}hun\"ter2! and more").as_bytes()));
-            assert!(shown.contains("***"), "{before}: {shown}");
+        // What Python 3.11, Go 1.22, PHP 8 and bash 5 make of it.
+        let secret = "Grüße & 'Köln'/+\"\\<\n😀";
+        let masks = masks(secret);
+        for (notation, text) in [
+            ("text", secret),
+            ("json.dumps", r#"Gr\u00fc\u00dfe & 'K\u00f6ln'/+\"\\<\n\ud83d\ude00"#),
+            ("JSON in UTF-8", r#"Grüße & 'Köln'/+\"\\<\n😀"#),
+            ("JSON of PHP", r#"Gr\u00fc\u00dfe & 'K\u00f6ln'\/+\"\\<\n\ud83d\ude00"#),
+            ("JSON of Go", r#"Grüße \u0026 'Köln'/+\"\\\u003c\n😀"#),
+            ("JSON in capitals", r#"Gr\u00FC\u00DFe & 'K\u00F6ln'/+\"\\<\n\uD83D\uDE00"#),
+            ("JSON in JSON", r#"Gr\\u00fc\\u00dfe & 'K\\u00f6ln'/+\\\"\\\\<\\n\\ud83d\\ude00"#),
+            ("repr", r#"Grüße & \'Köln\'/+"\\<\n😀"#),
+            ("ascii", r#"Gr\xfc\xdfe & \'K\xf6ln\'/+"\\<\n\U0001f600"#),
+            ("repr of bytes", r#"Gr\xc3\xbc\xc3\x9fe & \'K\xc3\xb6ln\'/+"\\<\n\xf0\x9f\x98\x80"#),
+            ("octal", r#"Gr\303\274\303\237e & 'K\303\266ln'/+\"\\<\n\360\237\230\200"#),
+            ("quote", "Gr%C3%BC%C3%9Fe%20%26%20%27K%C3%B6ln%27/%2B%22%5C%3C%0A%F0%9F%98%80"),
+            (
+                "quote(safe='')",
+                "Gr%C3%BC%C3%9Fe%20%26%20%27K%C3%B6ln%27%2F%2B%22%5C%3C%0A%F0%9F%98%80",
+            ),
+            ("quote_plus", "Gr%C3%BC%C3%9Fe+%26+%27K%C3%B6ln%27%2F%2B%22%5C%3C%0A%F0%9F%98%80"),
+            (
+                "encodeURIComponent",
+                "Gr%c3%bc%c3%9fe%20%26%20'K%c3%b6ln'%2F%2B%22%5C%3C%0A%f0%9f%98%80",
+            ),
+            ("html.escape", "Grüße &amp; &#x27;Köln&#x27;/+&quot;\\&lt;\n😀"),
+            ("XML", "Gr&#252;&#xDF;e &amp; &apos;K&#246;ln&apos;/+&#34;\\&lt;\n&#128512;"),
+            ("shlex.quote", "Grüße & '\"'\"'Köln'\"'\"'/+\"\\<\n😀"),
+            ("a shell", "Grüße & '\\''Köln'\\''/+\"\\<\n😀"),
+            ("hex", &secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            ("HEX", &secret.bytes().map(|byte| format!("{byte:02X}")).collect::<String>()),
+            ("base64", &base64(secret.as_bytes())),
+            ("base64 in a URL", &base64(secret.as_bytes()).replace('+', "%2B").replace('/', "%2F")),
+        ] {
+            assert_eq!(
+                shown(&masks, &format!("say “{text}” again")),
+                "say “***” again",
+                "{notation}"
+            );
         }
-        assert_eq!(of("hunter2!"), "hunter2!");
+        for before in ["", "u", "us", "user:"] {
+            let encoded = base64(format!("{before}{secret} and more").as_bytes());
+            let encoded = [encoded.clone(), encoded.replace('+', "-").replace('/', "_")];
+            for encoded in encoded {
+                let shown = shown(&masks, &encoded);
+                assert!(shown.contains("***") && shown.len() < 40, "{before}: {shown}");
+            }
+        }
+        for other in ["Grüße", "Gr%C3%BC%C3%9Fe", "100 % \\u & &amp; '\\'' %zz \\", ""] {
+            assert_eq!(shown(&masks, other), other);
+        }
+    }
+
+    #[test]
+    fn secrets_that_overlap_are_masked_together_and_others_one_by_one() {
+        let masks = masks("abcdef");
+        masks.add("defghi");
+        assert_eq!(shown(&masks, "<abcdefghi> abcdef defghi"), "<***> *** ***");
     }
 
     #[test]
     fn lines_are_masked_one_by_one_and_short_ones_not_at_all() {
-        let masks = Masks::default();
-        masks.add("abc");
-        assert_eq!(masks.masked("abc"), None);
-        masks.add("-----BEGIN KEY-----\n  MIIabcdef\nxyz\n");
-        assert_eq!(masks.masked("read MIIabcdef").as_deref(), Some("read ***"));
-        assert_eq!(masks.masked("xyz"), None);
+        assert_eq!(masks("abc").masked("abc"), None);
+        let masks = masks("-----BEGIN KEY-----\n  MIIabcdef\nxyz\n");
+        assert_eq!(shown(&masks, "read MIIabcdef"), "read ***");
+        assert_eq!(shown(&masks, "xyz"), "xyz");
+        let json = r#"{"key": "-----BEGIN KEY-----\n  MIIabcdef\nxyz\n"}"#;
+        assert_eq!(shown(&masks, json), r#"{"key": "***"}"#);
+    }
+
+    #[test]
+    fn secrets_are_found_anywhere_in_a_long_text() {
+        let masks = masks("hunter2ü");
+        for at in [0, WINDOW_BYTES - 5, WINDOW_BYTES, 3 * WINDOW_BYTES - 9] {
+            for form in ["hunter2ü", r"hunter2\u00fc", "hunter2%C3%BC"] {
+                let text = format!("{}{form}{}", "é".repeat(at / 2), "x".repeat(at));
+                let expected = text.replace(form, "***");
+                assert_eq!(shown(&masks, &text), expected, "{form} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn documents_and_events_keep_their_form() {
+        let masks = masks("span");
+        masks.add("\":\"");
+        let started = r#"{"span_started":{"span":"1.1","name":"a span","at":1}}"#;
+        let event: LogEvent = serde_json::from_str(started).expect("an event");
+        let shown = serde_json::to_string(&masks.event(&event)).expect("JSON");
+        assert_eq!(shown, started.replace("a span", "a ***"));
+        let fields = Json::parse(r#"{"a":"b","c":"a span"}"#).expect("JSON");
+        assert_eq!(masks.json(&fields).as_str(), r#"{"a":"b","c":"a ***"}"#);
     }
 }

@@ -39,6 +39,7 @@ _MAX_NAME_LENGTH = 1000
 MAX_ARTIFACTS_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 36 * 1024
 _MAX_SUMMARY_BYTES = 40 * 1024
+_MAX_SECRET_LENGTH = 64 * 1024
 # A hundred years: the coordinator has the same bound.
 _MAX_SECONDS = 3.2e9
 
@@ -279,8 +280,12 @@ class Context:
         self._attempt.channel.send(_to_text({"u": _text.valid(line[-_MAX_PROGRESS_LENGTH:])}))
 
     def _mask(self, text: str) -> None:
-        """Masks a text in the log from now on."""
-        self._attempt.channel.send(_to_text({"x": text}))
+        """Masks a text, and each of its lines, in the log from now on."""
+        lines = [text] if len(text) <= _MAX_SECRET_LENGTH else text.splitlines()
+        for line in lines:
+            # The worker looks for no longer ones: no line of the log has as much.
+            if len(line) <= _MAX_SECRET_LENGTH:
+                self._attempt.channel.send(_to_text({"x": _text.valid(line)}))
 
     def with_options(self, **options: Any) -> Context:
         """Returns this context with options for `call` and `submit`.

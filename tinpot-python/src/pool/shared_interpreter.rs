@@ -1,8 +1,8 @@
 //! The interpreter that runs many attempts at once: coroutines of actions with `concurrency`.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
 use tinpot_core::executor::Attempt;

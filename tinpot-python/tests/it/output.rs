@@ -241,3 +241,51 @@ GO = os.path.join(os.path.dirname(__file__), "go")
         std::fs::remove_file(actions.path("go")).expect("a file");
     }
 }
+
+#[tokio::test]
+async fn secrets_are_masked_as_python_writes_them() {
+    let actions = Actions::of(
+        r#"
+import base64, html, json, pprint, shlex, urllib.parse
+from xml.sax import saxutils
+@action
+def show(ctx: Context):
+    secret = os.environ["TINPOT_SECRET_TOKEN"] = "Grüße-'aus'/Köln & \"2026\"+\\"
+    ctx.secret("token")
+    forms = [
+        secret, json.dumps(secret), json.dumps({"a": [secret]}, ensure_ascii=False), ascii(secret), repr(secret),
+        json.dumps(json.dumps(secret)), repr([secret]), pprint.pformat({secret: 1}), repr(secret.encode()),
+        urllib.parse.quote(secret), urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret),
+        urllib.parse.urlencode({"q": secret}), base64.b64encode(secret.encode()).decode(),
+        base64.urlsafe_b64encode(f"user:{secret}".encode()).decode(), secret.encode().hex(), shlex.quote(secret),
+        secret.encode().hex().upper(), html.escape(secret), saxutils.escape(secret), saxutils.quoteattr(secret),
+        secret.encode("ascii", "xmlcharrefreplace").decode(), urllib.parse.quote(json.dumps({"a": secret})),
+        f"postgres://user:{urllib.parse.quote_plus(secret)}@host/db", "%s" % secret,
+    ]
+    for form in forms:
+        print(form)
+        print(form, file=sys.stderr)
+        ctx.info(form, field=form)
+    with ctx.step(secret):
+        run_command(["echo", secret])
+    try:
+        return forms
+    finally:
+        ctx.progress(1, 2, forms[1])
+"#,
+    );
+    let pool = actions.pool().await;
+    let shown = call(&pool, "show").await;
+    let message = shown.progress.as_ref().expect("progress").message.clone();
+    assert_eq!(message, "\"***\"");
+    // The worker masks the outcome, which is not a part of these tests.
+    let fields = shown.chunks.iter().filter_map(|chunk| chunk.fields.as_ref());
+    let texts = shown.lines.iter().map(|(_, line)| line.clone());
+    let texts: Vec<String> = texts.chain(fields.map(|fields| fields.as_str().to_owned())).collect();
+    assert!(texts.len() >= 100, "{texts:?}");
+    for text in &texts {
+        let is_masked = text.contains("***") || text.contains("span_ended");
+        let leaks = ["Gr", "4hlLS", "2026", "47722d"].iter().any(|part| text.contains(part));
+        assert!(is_masked && !leaks, "{text}");
+    }
+}
