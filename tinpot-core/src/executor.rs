@@ -37,6 +37,10 @@ pub use crate::model::stop::{Stop, StopReason};
 /// - **Stopping**: when [`Context::stopped`] resolves, the attempt is asked to end. When
 ///   [`Context::grace_expired`] resolves, it is killed. An attempt that ends because of that is
 ///   [`Outcome::Cancelled`]. One that finishes in spite of it reports its own outcome.
+/// - **Start**: an attempt whose code never ran, because the executor could not start it, is an
+///   [`Outcome::not_started`]. It is given back and counts for nothing. An executor that can start
+///   nothing offers no actions until it can, and says why by a
+///   [blocking](crate::LoadError::blocking) load error.
 /// - **Isolation**: an attempt that fails, panics or crashes is an [`Outcome::Failed`] and harms no
 ///   other attempt.
 /// - **Logs**: every line reaches [`Context::logs`] before the future resolves, in order per

@@ -239,12 +239,23 @@ pub struct LoadError {
     pub place: String,
     /// The error message, with a traceback if there is one.
     pub message: String,
+    /// If true, actions that could be loaded are not offered because of this, until it is over: the
+    /// executor cannot start them, or the disk is full.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blocking: bool,
 }
 
 impl LoadError {
     /// Creates a load error at `place`.
     pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), message: message.into() }
+        Self { place: place.into(), message: message.into(), blocking: false }
+    }
+
+    /// Marks the error as the reason why actions that could be loaded are not offered.
+    #[must_use]
+    pub fn blocking(mut self) -> Self {
+        self.blocking = true;
+        self
     }
 }
 

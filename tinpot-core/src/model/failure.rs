@@ -35,6 +35,9 @@ pub enum FailureCode {
     WorkerShutdown,
     /// The worker no longer offers the action.
     ActionUnavailable,
+    /// The executor could not start the attempt: none of the action's code ran. The worker gives
+    /// such an attempt back, so no execution ends with this code.
+    NotStarted,
     /// A code of a later version.
     #[serde(other)]
     Unrecognized,
@@ -42,7 +45,7 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code that this version knows.
-    pub const ALL: [FailureCode; 12] = [
+    pub const ALL: [FailureCode; 13] = [
         FailureCode::ActionError,
         FailureCode::InvalidParameters,
         FailureCode::Expired,
@@ -54,6 +57,7 @@ impl FailureCode {
         FailureCode::Interrupted,
         FailureCode::WorkerShutdown,
         FailureCode::ActionUnavailable,
+        FailureCode::NotStarted,
         FailureCode::Unrecognized,
     ];
 
@@ -71,6 +75,7 @@ impl FailureCode {
             FailureCode::Interrupted => "interrupted",
             FailureCode::WorkerShutdown => "worker_shutdown",
             FailureCode::ActionUnavailable => "action_unavailable",
+            FailureCode::NotStarted => "not_started",
             FailureCode::Unrecognized => "unrecognized",
         }
     }
@@ -179,10 +184,13 @@ impl Failure {
         self
     }
 
-    /// Returns the failure as a worker may report it: a code that only the coordinator gives is
-    /// replaced by [`FailureCode::ActionError`].
+    /// Returns the failure as a worker may report it: a code that only the coordinator gives, or
+    /// that no report has, is replaced by [`FailureCode::ActionError`].
     pub(crate) fn into_reported(mut self) -> Self {
-        if matches!(self.code, FailureCode::Expired | FailureCode::Poisoned) {
+        if matches!(
+            self.code,
+            FailureCode::Expired | FailureCode::Poisoned | FailureCode::NotStarted
+        ) {
             self.code = FailureCode::ActionError;
         }
         self

@@ -49,6 +49,26 @@ impl Outcome {
         Outcome::Failed(Failure::new(message))
     }
 
+    /// Returns the outcome of an attempt that an executor could not start: none of the action's code
+    /// ran, and none will. The worker gives the attempt back, and another worker may run it.
+    ///
+    /// ```
+    /// use tinpot_core::Outcome;
+    ///
+    /// let outcome = Outcome::not_started("the interpreter is gone");
+    /// assert_eq!(outcome.reason_not_started(), Some("the interpreter is gone"));
+    /// assert_eq!(Outcome::failed("no").reason_not_started(), None);
+    /// ```
+    pub fn not_started(reason: impl Into<String>) -> Self {
+        Outcome::Failed(Failure::new(reason).code(FailureCode::NotStarted).kind("NotStarted"))
+    }
+
+    /// Returns the reason why the attempt was not started; `None` if its code may have run.
+    pub fn reason_not_started(&self) -> Option<&str> {
+        let failure = self.failure()?;
+        (failure.code == FailureCode::NotStarted).then_some(&*failure.message)
+    }
+
     /// Returns the status of an execution that ended with this outcome.
     pub fn status(&self) -> Status {
         match self {

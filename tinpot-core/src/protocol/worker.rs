@@ -4,6 +4,7 @@ mod attempt;
 mod children;
 mod drain;
 mod epoch;
+mod holds;
 mod lease;
 mod slots;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use self::attempt::{Held, Phase};
 use self::children::Children;
 use self::epoch::Former;
+use self::holds::Holds;
 use self::lease::LeaseTerms;
 use self::slots::concurrency_of;
 use super::call::{CallId, CallState};
@@ -86,6 +88,7 @@ pub struct WorkerMachine {
     offer: Arc<ActionSet>,
     /// The offered actions, each with its limit if its attempts take no slots.
     actions: BTreeMap<String, Option<u32>>,
+    holds: Holds,
     epoch: Option<Epoch>,
     last_beat: u64,
     beats: VecDeque<(u64, Tick)>,
@@ -131,6 +134,7 @@ impl WorkerMachine {
             profile,
             offer,
             actions,
+            holds: Holds::default(),
             epoch: None,
             last_beat: 0,
             beats: VecDeque::new(),
@@ -208,6 +212,7 @@ impl WorkerMachine {
             self.timeouts.first().map(|due| due.0),
             self.waiting_until(),
             self.children.wake_at(),
+            self.holds.wake_at(),
             self.fence_at(),
             self.draining.filter(|at| at.0 < u64::MAX && self.runs_anything()),
         ];
@@ -237,6 +242,7 @@ impl WorkerMachine {
     /// Replaces the offer of the executors.
     pub fn offer_changed(&mut self, now: Tick, offer: Arc<ActionSet>, out: &mut Vec<WorkerEffect>) {
         self.actions = concurrency_of(&offer);
+        self.holds.retain(|action| self.actions.contains_key(action));
         self.offer = offer;
         if self.said_hello {
             self.hello(now, out);
@@ -250,7 +256,7 @@ impl WorkerMachine {
             queues: self.profile.queues.clone(),
             groups: self.profile.groups.clone(),
             slots: if self.draining.is_some() { 0 } else { self.profile.slots },
-            offer: (*self.offer).clone(),
+            offer: self.holds.limit(&self.offer),
             clean_slate: self.profile.clean_slate.clone(),
             epoch: self.epoch,
             version: self.profile.version.clone(),
@@ -357,6 +363,7 @@ impl WorkerMachine {
             self.release(now, fence, ReleasedHow::NeverRan, out);
         }
         self.resend_calls(now, out);
+        self.offer_again(now, out);
         if self.next_beat_at <= now {
             self.beat(now, out);
         }
@@ -384,18 +391,20 @@ impl WorkerMachine {
             }
             return;
         }
-        let refuse =
-            if !self.renew(dispatch.seq_echo) || (self.lease_until - self.stop_margin()) <= now {
-                Some(RejectReason::Stale)
-            } else if self.draining.is_some() {
-                Some(RejectReason::Draining)
-            } else if !self.actions.contains_key(&*dispatch.action) {
-                Some(RejectReason::UnknownAction)
-            } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
-                Some(RejectReason::Busy)
-            } else {
-                None
-            };
+        let refuse = if !self.renew(dispatch.seq_echo)
+            || (self.lease_until - self.stop_margin()) <= now
+        {
+            Some(RejectReason::Stale)
+        } else if self.draining.is_some() {
+            Some(RejectReason::Draining)
+        } else if !self.actions.contains_key(&*dispatch.action) || self.holds.has(&dispatch.action)
+        {
+            Some(RejectReason::UnknownAction)
+        } else if self.waiting.len() >= self.profile.slots as usize * WAITING_PER_SLOT {
+            Some(RejectReason::Busy)
+        } else {
+            None
+        };
         self.seen.insert(fence.number, refuse);
         self.settle_up_to(dispatch.settled.min(fence.number - 1));
         if let Some(why) = refuse {
@@ -425,7 +434,8 @@ impl WorkerMachine {
         };
         self.forget_calls(fence);
         let Some(held) = self.held.get_mut(&fence) else { return };
-        match self.unslotted.get_mut(&held.dispatch.action).filter(|_| held.unslotted) {
+        let action = held.dispatch.action.clone();
+        match self.unslotted.get_mut(&action).filter(|_| held.unslotted) {
             Some(running) => *running -= 1,
             None if self.parked.remove(&fence) => {}
             None => self.running -= 1,
@@ -442,9 +452,15 @@ impl WorkerMachine {
             ),
             (outcome, _) => outcome,
         };
+        let not_started = outcome.reason_not_started().map(str::to_owned);
+        if not_started.is_none() {
+            self.holds.started(&action);
+        }
         if dropped {
             self.held.remove(&fence);
             out.push(WorkerEffect::Forget(fence));
+        } else if let Some(why) = not_started {
+            self.give_back(now, fence, &action, why, out);
         } else if reason == Some(StopReason::Fenced) && outcome == Outcome::Cancelled {
             self.release(now, fence, ReleasedHow::Killed, out);
         } else {

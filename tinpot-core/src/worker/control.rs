@@ -233,6 +233,11 @@ impl Control {
         }
         let last_seq = self.logs.finish(fence);
         let outcome = within(outcome, self.limits.result_bytes);
+        if outcome.reason_not_started().is_some() && self.offers.refresh() {
+            // The executor may have withdrawn its offer before it gave the attempt back.
+            let offer = self.offers.current();
+            self.machine.offer_changed(self.clock.now(), offer, &mut self.effects);
+        }
         self.machine.finished(self.clock.now(), fence, outcome, last_seq, &mut self.effects);
     }
 

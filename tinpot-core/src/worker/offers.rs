@@ -62,6 +62,21 @@ impl Offers {
         }
     }
 
+    /// Takes changes that have not been noticed yet. Returns true if there were any.
+    pub(super) fn refresh(&mut self) -> bool {
+        let mut changed = false;
+        for watch in &mut self.watches {
+            if watch.has_changed().unwrap_or(false) {
+                watch.mark_unchanged();
+                changed = true;
+            }
+        }
+        if changed {
+            self.merge();
+        }
+        changed
+    }
+
     fn merge(&mut self) {
         let mut merged = ActionSet::default();
         self.places.clear();

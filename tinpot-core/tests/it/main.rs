@@ -9,6 +9,7 @@ mod executor;
 mod faults;
 mod front_door;
 mod fuzzed;
+mod given_back;
 mod hub;
 mod log_delivery;
 mod log_sink;

@@ -392,4 +392,23 @@ pub(super) const MUTANTS: &[Mutant] = &[
             new: "let lease = lease.filter(|_| !MUTANT).unwrap_or(self.config.worker_lease);",
         }],
     },
+    Mutant {
+        name: "what-never-ran-counts",
+        breaks: "an attempt that the executor could not start is reported as failed",
+        edits: &[Edit {
+            file: "protocol/worker.rs",
+            old: "} else if let Some(why) = not_started {",
+            new: "} else if let Some(why) = not_started.filter(|_| !MUTANT) {",
+        }],
+    },
+    Mutant {
+        name: "what-ran-is-given-back",
+        breaks: "an attempt that failed is given back, as if it had never run",
+        edits: &[Edit {
+            file: "protocol/worker.rs",
+            old: "outcome.reason_not_started().map(str::to_owned);",
+            new: "outcome.reason_not_started().map(str::to_owned)\n\
+                  .or_else(|| (MUTANT && outcome.failure().is_some()).then(String::new));",
+        }],
+    },
 ];

@@ -7,9 +7,13 @@ use super::worker::WorkerEntry;
 use super::{Catalogue, CoordinatorMachine};
 use crate::model::id::ExecutionId;
 use crate::model::time::Timestamp;
+use crate::model::violation::clipped;
 
 /// The number of actions that a reason names. The others are counted.
 const NAMED: usize = 3;
+
+/// The part of a worker's own words that a reason repeats, in bytes.
+const REASON: usize = 300;
 
 /// The state of a queue: its executions, its workers, and why executions wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +132,13 @@ impl CoordinatorMachine {
         let actions = || lanes.into_iter().flat_map(BTreeMap::keys);
         let is_offered = |action: &Arc<str>| serving.iter().any(|w| w.actions.contains(action));
         let missing: Vec<&Arc<str>> = actions().filter(|action| !is_offered(action)).collect();
+        if let Some(first) = missing.first()
+            && let Some(worker) = serving.iter().find(|worker| worker.withheld.contains(*first))
+            && let Some(why) = worker.why_withheld()
+        {
+            let (name, why) = (clipped(&worker.name, REASON), clipped(why, REASON));
+            return Some(format!("worker {name:?} cannot start {first:?}: {why}"));
+        }
         if !missing.is_empty() {
             return Some(format!("no live worker of this queue offers {}", named(&missing)));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::catalogue::NOT_OFFERED;
+use super::catalogue::{NOT_OFFERED, NOT_STARTABLE};
 use super::worker_load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::model::action::LoadError;
@@ -26,6 +26,8 @@ pub(super) struct WorkerEntry {
     pub(super) groups: Vec<String>,
     pub(super) slots: u32,
     pub(super) actions: BTreeSet<Arc<str>>,
+    /// The actions that the worker has, and does not offer because it cannot start them.
+    pub(super) withheld: BTreeSet<Arc<str>>,
     pub(super) load_errors: Vec<LoadError>,
     /// The last beat received, from any epoch.
     heard: u64,
@@ -116,6 +118,12 @@ fn shortened(version: String) -> String {
 }
 
 impl WorkerEntry {
+    /// Returns the reason why the worker cannot start actions that it has.
+    pub(super) fn why_withheld(&self) -> Option<&str> {
+        let blocking = self.load_errors.iter().find(|problem| problem.blocking)?;
+        blocking.message.lines().next()
+    }
+
     pub(super) fn serves(&self, queue: &str) -> bool {
         self.queues.is_empty() || self.queues.contains(queue)
     }
@@ -188,6 +196,7 @@ impl CoordinatorMachine {
                 groups: Vec::new(),
                 slots: 0,
                 actions: BTreeSet::new(),
+                withheld: BTreeSet::new(),
                 load_errors: Vec::new(),
                 heard: self.departed.heard(id),
                 beat: 0,
@@ -246,7 +255,13 @@ impl CoordinatorMachine {
         worker.queues = hello.queues.into_iter().collect();
         worker.groups = hello.groups;
         worker.slots = hello.slots;
-        worker.actions = actions.into_iter().collect();
+        let offered = std::mem::replace(&mut worker.actions, actions.into_iter().collect());
+        if problems.iter().any(|problem| problem.blocking) {
+            worker.withheld.extend(offered);
+            worker.withheld.retain(|action| !worker.actions.contains(action));
+        } else {
+            worker.withheld.clear();
+        }
         worker.load.offered(limits);
         worker.load_errors = problems;
         worker.paused = false;
@@ -430,6 +445,8 @@ impl CoordinatorMachine {
                 Some("all workers that offer it are draining")
             } else if offering().next().is_some() {
                 Some("no live worker that offers it serves its queue")
+            } else if workers.values().any(|worker| worker.withheld.contains(name)) {
+                Some(NOT_STARTABLE)
             } else {
                 Some(NOT_OFFERED)
             }

@@ -145,6 +145,8 @@ pub(super) struct Plan {
     pub(super) bursts: f64,
     /// The fraction of attempts that ignore the request to stop.
     pub(super) stubborn: f64,
+    /// The fraction of attempts that their executor cannot start.
+    pub(super) unable: f64,
     /// The fraction of executions that call others.
     pub(super) callers: f64,
     /// The fraction of attempts that write many lines.
@@ -232,6 +234,7 @@ impl Plan {
             executions: 100 + (random.number() % 200) as usize,
             bursts: random.part(0.7),
             stubborn: random.part(0.3),
+            unable: 0.0,
             callers: if random.chance(0.8) { random.part(0.5) } else { 0.0 },
             floods: random.part(0.1),
         }
@@ -248,6 +251,7 @@ impl Plan {
         self.slow_chance = part(0.7, 0.15);
         self.crash_at_commit = part(0.4, 0.01);
         self.slow_commit_chance = part(0.5, 0.1);
+        self.unable = part(0.4, 0.3);
         self.slow = random.duration(lease / 4);
         self.slow_commit = random.duration(Duration::from_secs(8));
         let mut interval = |chance, most: u32| match random.chance(chance) {

@@ -242,7 +242,7 @@ impl World {
         self.calm = true;
         let plan = &mut self.plan;
         (plan.loss, plan.duplicate, plan.slow_chance) = (0.0, 0.0, 0.0);
-        (plan.replay, plan.spoil) = (0.0, 0.0);
+        (plan.replay, plan.spoil, plan.unable) = (0.0, 0.0, 0.0);
         (plan.crash_at_commit, plan.slow_commit_chance) = (0.0, 0.0);
         self.repair(Repair::EmptyStore)?;
         for queue in ["default", "other"] {

@@ -53,6 +53,16 @@ impl Checks {
         Ok(())
     }
 
+    /// Notes that an executor could not start an attempt: its code has not run.
+    pub(in super::super) fn never_ran(&mut self, id: ExecutionId, fence: Fence) {
+        if let Some(attempt) = self.attempts.get_mut(&fence) {
+            attempt.started = false;
+        }
+        if let Some(track) = self.tracks.get_mut(place(id)) {
+            track.starts = track.starts.saturating_sub(1);
+        }
+    }
+
     /// Notes that nothing of an attempt is alive any more.
     pub(in super::super) fn ended(&mut self, id: ExecutionId, fence: Fence) {
         if let Some(track) = self.tracks.get_mut(place(id)) {

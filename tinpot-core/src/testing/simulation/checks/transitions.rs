@@ -162,6 +162,9 @@ impl Checks {
         let reported = self.attempts.get(&fence).and_then(|attempt| attempt.reported.as_ref());
         match outcome {
             Outcome::Lost | Outcome::Cancelled => Ok(()),
+            outcome if outcome.reason_not_started().is_some() => {
+                broken("I6", format!("{fence} never ran, and has an outcome"))
+            }
             outcome if outcome.is_poisoned() || reported == Some(outcome) => Ok(()),
             outcome => {
                 let what = format!("{fence} is recorded as {outcome:?}, reported was {reported:?}");

@@ -46,7 +46,9 @@ impl World {
         self.tell(|| format!("w{index} runs {fence}, attempt {} of {execution}", dispatch.attempt));
         self.checks.started(self.workers[index].machine.id(), dispatch, &self.store)?;
         let random = &mut self.random;
+        let unable = random.chance(self.plan.unable);
         let outcome = match random.chance(0.7) {
+            _ if unable => Outcome::not_started("no interpreter"),
             true => Outcome::Succeeded(Json::null()),
             false => Outcome::failed("no"),
         };
@@ -56,13 +58,14 @@ impl World {
             _ => Duration::from_secs(60),
         };
         let lasts = 500 + random.duration(longest).as_micros() as Moment;
-        let hangs = dispatch.timeout.is_some() && random.chance(0.1);
-        let calls = &*dispatch.action == "parent";
+        let hangs = dispatch.timeout.is_some() && random.chance(0.1) && !unable;
+        let calls = &*dispatch.action == "parent" && !unable;
         let script = calls.then(|| Script::draw(random, execution, fence));
         let ends = if hangs || calls { NEVER } else { self.now + lasts };
         let (asked, killed) = (false, false);
         let stubborn = random.chance(self.plan.stubborn);
         let writes = match random.chance(self.plan.floods) {
+            _ if unable => 0,
             true => 30,
             false => random.below(4),
         };
@@ -175,6 +178,10 @@ impl World {
             self.workers[index].running.swap_remove(place);
         self.tell(|| format!("w{index}: {fence} has ended: {outcome:?}"));
         self.checks.ended(execution, fence);
+        if outcome.reason_not_started().is_some() {
+            self.count("attempt not started");
+            self.checks.never_ran(execution, fence);
+        }
         let last_line = self.end_of_lines(index, fence);
         self.work(index, |machine, now, out| {
             machine.finished(now, fence, outcome, last_line, out);
