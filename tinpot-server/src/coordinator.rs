@@ -25,7 +25,7 @@ pub struct CoordinatorSettings {
     /// The address of the API.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub http: HttpSettings,
-    /// The web UI, and views of executions in other pages.
+    /// The API, the web UI, and pages of other sites that use them.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub pages: PageSettings,
     /// The broker.
@@ -168,6 +168,7 @@ impl CoordinatorSettings {
         let transport = Arc::new(self.broker.connect(None, user).await?);
         let coordinator = Coordinator::builder(transport.clone())
             .config(self.protocol.config())
+            .max_parameters_bytes(self.pages.limit_request_bytes())
             .store(self.store.store("./tinpot.db"))
             .start()
             .await?;

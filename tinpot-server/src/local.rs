@@ -120,8 +120,11 @@ impl LocalServerBuilder {
         let pool = builder.start().await?;
         let actions = pool.actions();
         let network = MemoryNetwork::new();
-        let coordinator =
-            Coordinator::builder(network.transport()).store(self.store).start().await?;
+        let coordinator = Coordinator::builder(network.transport())
+            .store(self.store)
+            .max_parameters_bytes(self.http.max_body_bytes)
+            .start()
+            .await?;
         let worker = Worker::builder(network.transport())
             .name("dev")
             .executor(pool)

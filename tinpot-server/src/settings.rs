@@ -16,11 +16,11 @@ mod value;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use tinpot_http::HttpConfig;
+use tinpot_http::{HttpConfig, RootPath};
 
 pub use self::actions::{ActionsSettings, LimitSettings, SelectionSettings};
 pub use self::broker::BrokerSettings;
-pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, RESULT_BYTES, limits};
+pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, limits};
 #[cfg(feature = "clap")]
 pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warnings, parse};
 pub use self::protocol::{ProtocolSettings, WorkerProtocolSettings};
@@ -70,8 +70,8 @@ impl HttpSettings {
     }
 }
 
-/// The web UI, and views of executions in other pages.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The API, the web UI, and pages of other sites that use them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[non_exhaustive]
 pub struct PageSettings {
@@ -85,13 +85,77 @@ pub struct PageSettings {
         arg(long, env = "TINPOT_EMBED_PARENTS", value_name = "ORIGIN", value_delimiter = ',')
     )]
     pub embed_parents: Vec<String>,
+    /// The origins of pages that may use the API by CORS, separated by commas; for example
+    /// `https://portal.example.org`. `*` stands for all, without credentials.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "CORS_ORIGINS",
+            value_name = "ORIGIN",
+            value_delimiter = ',',
+            value_parser = self::value::origin
+        )
+    )]
+    pub cors_origins: Vec<String>,
+    /// The path below which a reverse proxy shows the server, like /tinpot. The proxy may remove it
+    /// from requests or not, with the header X-Forwarded-Prefix or without.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "ROOT_PATH",
+            value_name = "PATH",
+            default_value = "",
+            hide_default_value = true
+        )
+    )]
+    pub root_path: RootPath,
+    /// The size of the body of a request, and so of parameters, in bytes or like 10M; at most 15M.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_LIMIT_REQUEST",
+            value_name = "SIZE",
+            value_parser = self::value::request_size,
+            default_value = "1M"
+        )
+    )]
+    pub limit_request: u64,
+}
+
+impl Default for PageSettings {
+    fn default() -> Self {
+        Self {
+            no_ui: false,
+            embed_parents: Vec::new(),
+            cors_origins: Vec::new(),
+            root_path: RootPath::default(),
+            limit_request: HttpConfig::default().max_body_bytes as u64,
+        }
+    }
 }
 
 impl PageSettings {
     /// Returns the configuration of the router.
     pub fn config(&self) -> HttpConfig {
-        let parents = self.embed_parents.iter().map(|origin| origin.trim());
-        let parents = parents.filter(|origin| !origin.is_empty());
-        HttpConfig::default().ui(!self.no_ui).embed_parents(parents)
+        HttpConfig::default()
+            .ui(!self.no_ui)
+            .embed_parents(trimmed(&self.embed_parents))
+            .cors_origins(trimmed(&self.cors_origins))
+            .root_path(self.root_path.clone())
+            .max_body_bytes(self.limit_request_bytes())
     }
+
+    /// Returns the largest body of a request, and so the largest parameters, in bytes.
+    pub fn limit_request_bytes(&self) -> usize {
+        usize::try_from(self.limit_request).unwrap_or(usize::MAX)
+    }
+}
+
+/// Returns the values of a list without the blanks and empty entries that environment variables tend
+/// to have.
+fn trimmed(values: &[String]) -> Vec<String> {
+    values.iter().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()).collect()
 }

@@ -7,6 +7,7 @@ use tinpot_core::{Executor, Result};
 use tinpot_python::{Containment, ContainmentMode, Limits, PythonPool};
 
 use super::limits::RESULT_BYTES;
+use super::trimmed;
 
 /// The Python actions of a worker, and how they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,8 +227,4 @@ impl SelectionSettings {
     pub fn queues(&self) -> Vec<String> {
         trimmed(&self.queues)
     }
-}
-
-fn trimmed(labels: &[String]) -> Vec<String> {
-    labels.iter().map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()).collect()
 }

@@ -11,6 +11,8 @@ use crate::worker::WorkerSettings;
 /// The largest result of an attempt, in bytes: one frame of the MQTT transport carries that and its
 /// envelope.
 pub const RESULT_BYTES: usize = 15 << 20;
+/// The largest body of a request that can be set, in bytes: parameters reach a worker in one frame.
+pub const REQUEST_BYTES: usize = RESULT_BYTES;
 /// The largest log of an attempt, in bytes; further lines are dropped.
 pub const LOG_BYTES: u64 = 64 << 20;
 /// The largest frame of the MQTT transport, in bytes.
@@ -75,8 +77,8 @@ pub fn limits() -> Vec<Limit> {
             "MqttTransportBuilder::keep_alive",
         ),
         limit(
-            "body of a request: parameters and options",
-            None,
+            "body of a request: parameters and options; at most 15 MiB",
+            Some("limit_request"),
             size(body),
             "HttpConfig::max_body_bytes",
         ),

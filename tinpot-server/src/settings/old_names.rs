@@ -19,12 +19,29 @@ pub struct OldName {
 }
 
 /// All settings with a name that changed.
-pub const OLD_NAMES: &[OldName] = &[OldName {
-    flag: "heartbeat-interval",
-    variable: "TINPOT_HEARTBEAT_INTERVAL",
-    old_flag: "beat-interval",
-    old_variable: "TINPOT_BEAT_INTERVAL",
-}];
+pub const OLD_NAMES: &[OldName] = &[
+    OldName {
+        flag: "heartbeat-interval",
+        variable: "TINPOT_HEARTBEAT_INTERVAL",
+        old_flag: "beat-interval",
+        old_variable: "TINPOT_BEAT_INTERVAL",
+    },
+    OldName {
+        flag: "queues",
+        variable: "QUEUES",
+        old_flag: "queue-name",
+        old_variable: "QUEUE_NAME",
+    },
+    OldName {
+        flag: "groups",
+        variable: "ACTION_GROUPS",
+        old_flag: "action-filter",
+        old_variable: "ACTION_FILTER",
+    },
+];
+
+/// The variables of older Tinpots that have no effect: names, and beginnings of names.
+const WITHOUT_EFFECT: (&[&str], &[&str]) = (&["REDIS_URL"], &["CELERY_", "FLOWER_"]);
 
 impl OldName {
     fn of(flag: Option<&str>) -> Option<&'static Self> {
@@ -75,6 +92,10 @@ pub fn old_name_warnings(
         return old_name_warnings(command, matches, words);
     }
     let mut warnings = Vec::new();
+    // The programs that older Tinpots had, too.
+    if command.get_arguments().any(|arg| arg.get_env() == Some(OsStr::new("MQTT_BROKER"))) {
+        warnings.extend(without_effect(std::env::vars_os().map(|(name, _)| name)));
+    }
     for arg in command.get_arguments() {
         let source = matches.value_source(arg.get_id().as_str());
         let is_given = matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable));
@@ -99,6 +120,24 @@ pub fn old_name_warnings(
     warnings
 }
 
+/// Returns a warning if there are variables of a broker that this Tinpot does not use.
+fn without_effect(variables: impl Iterator<Item = OsString>) -> Option<String> {
+    let (names, beginnings) = WITHOUT_EFFECT;
+    let is_old = |name: &String| {
+        names.contains(&&**name) || beginnings.iter().any(|beginning| name.starts_with(beginning))
+    };
+    let mut found: Vec<String> =
+        variables.filter_map(|name| name.into_string().ok()).filter(is_old).collect();
+    found.sort_unstable();
+    let names = found.join(", ");
+    (!found.is_empty()).then(|| {
+        format!(
+            "{names} has no effect: Tinpot uses an MQTT broker in place of Redis and Celery; set \
+             MQTT_BROKER"
+        )
+    })
+}
+
 fn told_by_coordinator(arg: &Arg) -> String {
     let variable = arg.get_env().unwrap_or_default().to_string_lossy();
     format!(
@@ -118,4 +157,19 @@ pub fn parse<P: Parser>() -> P {
         eprintln!("warning: {warning}");
     }
     P::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::without_effect;
+
+    #[test]
+    fn variables_of_another_broker_are_named() {
+        let warning = |names: &[&str]| without_effect(names.iter().map(OsString::from));
+        assert_eq!(warning(&["PATH", "REDIS", "MQTT_BROKER"]), None);
+        let text = warning(&["REDIS_URL", "CELERY_BROKER_URL", "HOME"]).expect("a warning");
+        assert!(text.starts_with("CELERY_BROKER_URL, REDIS_URL has no effect"), "{text}");
+    }
 }

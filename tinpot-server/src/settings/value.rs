@@ -3,7 +3,7 @@
 use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use super::RESULT_BYTES;
+use super::{REQUEST_BYTES, RESULT_BYTES};
 
 /// Parses a time in seconds, fractions allowed, from a millisecond to a year.
 ///
@@ -49,6 +49,31 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     bytes
         .filter(|bytes| (1..=1 << 62).contains(bytes))
         .ok_or_else(|| "must be a number of bytes, or one with K, M, G or T, like 256M".to_owned())
+}
+
+/// Parses the size of a request.
+pub(super) fn request_size(text: &str) -> Result<u64, String> {
+    size(text).and_then(|bytes| match bytes > REQUEST_BYTES as u64 {
+        true => Err("must be at most 15M, the size that one message carries".to_owned()),
+        false => Ok(bytes),
+    })
+}
+
+/// Parses the origin of pages, or `*`. Lists in variables may have empty entries.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let origin = text.trim();
+    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let is_host = |host: &str| {
+        !host.is_empty()
+            && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@,*".contains(&byte))
+    };
+    match origin.is_empty() || origin == "*" || host.is_some_and(is_host) {
+        true => Ok(origin.to_owned()),
+        false => {
+            Err("must be an origin like https://portal.example.org, without a path, or *"
+                .to_owned())
+        }
+    }
 }
 
 /// Parses the size of a result.
