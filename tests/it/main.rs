@@ -16,6 +16,7 @@ mod power;
 mod processes;
 mod proxy;
 mod recovery;
+mod reverse_proxy;
 mod seed_actions;
 mod standalone;
 mod steps;

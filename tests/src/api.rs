@@ -66,6 +66,19 @@ impl Api {
         self.try_get(path).expect("an answer")
     }
 
+    /// Returns the port of the server.
+    pub fn port(&self) -> u16 {
+        let port = self.base.split(':').nth(2).and_then(|rest| rest.split('/').next());
+        port.and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// Gets the page at a path, as a browser does.
+    pub fn page(&self, path: &str) -> String {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let response = request.header("accept", "text/html").call().expect("an answer");
+        response.into_body().read_to_string().expect("a text")
+    }
+
     /// Gets a path; the body as text.
     pub fn text(&self, path: &str) -> String {
         let response = self.agent.get(format!("{}{path}", self.base)).call().expect("an answer");

@@ -6,6 +6,7 @@ mod broker;
 mod cluster;
 mod follower;
 mod full_disk;
+mod nginx;
 mod power_loss;
 mod preload;
 mod program;
@@ -25,6 +26,7 @@ pub use self::cluster::{
 };
 pub use self::follower::{Followed, Follower};
 pub use self::full_disk::FullDisk;
+pub use self::nginx::Nginx;
 pub use self::power_loss::PowerLoss;
 pub use self::program::{Program, run_example};
 pub use self::proxy::{Direction, Fault, Proxy};

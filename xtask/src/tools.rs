@@ -25,6 +25,13 @@ const TOOLS: &[Tool] = &[
         elsewhere: "dnf install mosquitto | pacman -S mosquitto | brew install mosquitto",
     },
     Tool {
+        name: "nginx",
+        why: "the tests of reverse proxies start one",
+        found: || program("nginx").map(|path| path.display().to_string()),
+        packages: &["nginx-light"],
+        elsewhere: "dnf install nginx | pacman -S nginx | brew install nginx",
+    },
+    Tool {
         name: "python3 (3.9 or newer)",
         why: "the tests of the Python pool start interpreters",
         found: python_version,
