@@ -102,7 +102,7 @@ fn known(words: &[OsString]) -> Command {
 /// The number of latest executions to offer.
 const RECENT: usize = 50;
 
-/// What the server knows.
+/// The server as a source of names.
 #[derive(Clone, Debug)]
 struct Known {
     global: Global,

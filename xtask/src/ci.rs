@@ -7,8 +7,8 @@
 
 use crate::run::{Step, run};
 use crate::{
-    api, dependencies, language, layers, licences, messages, msrv, mutants, publish, python,
-    spelling, tools, ui,
+    api, dependencies, deploy, language, layers, licences, messages, msrv, mutants, publish,
+    python, spelling, tools, ui,
 };
 
 const TEST_HELP: &str = "\
@@ -95,6 +95,8 @@ fn steps() -> Vec<Step> {
             .command("cargo clippy --workspace --all-targets -- -D warnings"),
         Step::new("python-lint", "formatting, lints and types of the Python code")
             .check(python::check),
+        Step::new("deploy", "Dockerfile, Compose files and systemd units, against the settings")
+            .check(deploy::check),
         Step::new("docs", "documentation without a warning")
             .command_with("cargo doc --workspace --no-deps", &warnings),
         Step::new("alone", "each crate compiles without what its neighbours switch on")

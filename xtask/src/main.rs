@@ -6,6 +6,7 @@ mod api;
 mod bench;
 mod ci;
 mod dependencies;
+mod deploy;
 mod language;
 mod layers;
 mod licences;

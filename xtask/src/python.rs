@@ -11,16 +11,19 @@ use crate::venv;
 const PACKAGE: &str = "tinpot-python/python";
 /// The Python code outside of the package that is formatted and linted, too.
 const OTHERS: &[&str] = &[
+    "deploy/compose/actions",
     "examples/actions",
     "examples/multi_worker",
     "tests/actions",
     "tinpot-python/tests/conformance",
     "tinpot-python/tests/conformance_shared",
+    "xtask/deploy",
 ];
 /// The code that is type-checked. Each part is a run of its own with these search paths.
 const TYPED: &[(&[&str], &[&str])] = &[
     (&[PACKAGE], &["tinpot", "tinpot_child.py", "tests/typing_cases.py"]),
     (&[PACKAGE, "examples/actions"], &["examples/actions"]),
+    (&[PACKAGE], &["deploy/compose/actions"]),
 ];
 
 /// Formats, lints and type-checks without changing a file.

@@ -40,10 +40,17 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "virtual environments of python3 (3.11 or newer)",
-        why: "the `api` and `python-lint` steps install their programs into one, with pip",
+        why: "the `api`, `deploy` and `python-lint` steps install their programs into one, with pip",
         found: crate::api::venv,
         packages: &["python3-venv"],
         elsewhere: "part of python3 elsewhere",
+    },
+    Tool {
+        name: "systemd-analyze",
+        why: "the `deploy` step verifies the units of systemd with it",
+        found: || program("systemd-analyze").map(|path| path.display().to_string()),
+        packages: &["systemd"],
+        elsewhere: "part of systemd",
     },
     Tool {
         name: "a python3 to link with (headers and a shared library)",

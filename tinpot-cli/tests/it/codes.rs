@@ -36,7 +36,7 @@ fn exit_code_2_is_a_wrong_command_line_or_wrong_parameters() {
         (&["actions", "lst"], "did you mean `tinpot actions list`?"),
         (&["logs", "x"], "did you mean `tinpot executions logs`?"),
         (&["list"], "`tinpot actions list` or `tinpot executions list`"),
-        (&["executions", "list", "--stauts", "failed"], "did you mean `--status`?"),
+        (&["executions", "list", "--statuses", "failed"], "did you mean `--status`?"),
         (&["run", "echo"], "--text is required"),
         (&["run", "echo", "--txt", "a"], "did you mean `--text`?"),
         (

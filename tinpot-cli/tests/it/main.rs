@@ -5,6 +5,7 @@ mod clients;
 mod codes;
 mod completion;
 mod configuration;
+mod deploy;
 mod dev;
 mod docs;
 mod ids;

@@ -123,6 +123,6 @@ fn a_missing_secret_is_asked_for_and_not_shown() {
     let rerun = ["executions", "rerun", id.ok().trim(), "--user", "b"];
     let (code, text) = typing(server.tinpot(&rerun), 80, &[(prompt, "other\n")]);
     assert_eq!((code, text.contains("b has a token of 5 characters")), (Some(0), true), "{text}");
-    // Without a terminal there is nobody to ask.
+    // Without a terminal the server refuses the submission.
     assert!(server.run(&login).failed(2).contains("--token is required"));
 }
