@@ -210,6 +210,13 @@ impl UnfinishedLine {
 
     /// Returns the line, and begins the next one.
     fn end(&mut self) -> Part {
+        if let (1.., Err(error)) = (self.dropped, std::str::from_utf8(&self.kept))
+            && error.error_len().is_none()
+        {
+            // A character that was cut in two.
+            self.dropped += self.kept.len() - error.valid_up_to();
+            self.kept.truncate(error.valid_up_to());
+        }
         let mut line = if self.is_blank() { String::new() } else { text(&self.kept) };
         if self.dropped > 0 {
             line.push_str(&format!(" … [tinpot] {} bytes of this line are not kept", self.dropped));
@@ -320,6 +327,12 @@ mod tests {
         let dropped = 120_000 - KEPT_BYTES;
         assert!(found[0].ends_with(&format!("{dropped} bytes of this line are not kept")));
         assert_eq!(found[1], "next");
+        let wide = "x".to_owned() + &"😀".repeat(20_000);
+        let kept = (KEPT_BYTES - 1) / 4;
+        let dropped = wide.len() - 1 - 4 * kept;
+        let [found] = &lines(&[wide.as_bytes()])[..] else { panic!("one line") };
+        let expected = format!("x{} … [tinpot] {dropped} bytes", "😀".repeat(kept));
+        assert!(found.starts_with(&expected), "{}", &found[found.len() - 100..]);
     }
 
     #[test]

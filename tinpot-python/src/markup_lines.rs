@@ -87,7 +87,13 @@ impl MarkupReader {
             if !plain.is_empty() {
                 self.plain(context, stream, std::mem::take(&mut plain)).await;
             }
-            let Some(mark) = read(&mark) else { continue };
+            let mark = match child_text::read::<MarkupLine>(&mark) {
+                Ok(mark) => mark,
+                Err(error) => {
+                    plain.push(format!("[tinpot] a message cannot be read: {error}"));
+                    continue;
+                }
+            };
             if let (None, None, Some(number)) = (mark.l, mark.o, mark.s) {
                 self.spans[stream] = number;
             }

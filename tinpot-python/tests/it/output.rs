@@ -289,3 +289,91 @@ def show(ctx: Context):
         assert!(is_masked && !leaks, "{text}");
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_carried_is_cut_or_written_as_text() {
+    let actions = Actions::of(
+        r#"
+import asyncio
+def nested():
+    value = []
+    for _ in range(500): value = [value]
+    return value
+def write(ctx):
+    ctx.info("epoch 1", loss=float("nan"))
+    ctx.info("😀" * 20_000)
+    ctx.info("\x00" * 20_000, **{f"field {number}": "\x01" * 4000 for number in range(20)})
+    ctx.info("x" * 61_000, a="y" * 4_000)
+    ctx.info("epoch 2", nested=nested(), a=object, b=b"\xff", c="\udcff", d=10 ** 5000)
+    ctx.progress(1, float("inf"))
+    ctx.progress(float("nan"))
+    ctx.summary("\x02" * 40_000)
+    print("€" * 30_000)
+    print("y" * 1_000_000, file=sys.stderr)
+    print("last", end="")
+@action
+def plain(ctx: Context): write(ctx)
+@action(concurrency=2)
+async def shared(ctx: Context): write(ctx)
+"#,
+    );
+    let pool = actions.pool().await;
+    for action in ["plain", "shared"] {
+        let ended = call(&pool, action).await;
+        assert_eq!(ended.value(), json!(null));
+        let short = |line: &str| {
+            let head: String = line.chars().take(9).collect();
+            let cut = line.split_once("[tinpot] ").map_or("", |(_, word)| word);
+            (head, cut.to_owned())
+        };
+        let seen: Vec<_> =
+            ended.lines.iter().map(|(stream, line)| (*stream, short(line))).collect();
+        let is = |stream, head: &str, cut: &str| (stream, (head.to_owned(), cut.to_owned()));
+        let kept = |bytes| format!("{bytes} bytes of this line are not kept");
+        let expected = [
+            is(Stream::Log, "epoch 1", ""),
+            is(Stream::Log, "😀😀😀😀😀😀😀😀😀", &kept(80_000 - 61_436)),
+            is(Stream::Log, "\0\0\0\0\0\0\0\0\0", &kept(9_760)),
+            is(Stream::Log, "xxxxxxxxx", ""),
+            is(Stream::Log, "epoch 2", ""),
+            is(Stream::Log, "[tinpot] ", "total must be a number from 0, not inf"),
+            is(Stream::Log, "[tinpot] ", "no progress: done must be a number, not nan"),
+            is(Stream::Event, "{\"summary", ""),
+            is(Stream::Stdout, "€€€€€€€€€", &kept(24_594)),
+            is(Stream::Stderr, "yyyyyyyyy", &kept(1_000_000 - 65_408)),
+            is(Stream::Stdout, "last", ""),
+        ];
+        assert_eq!(seen, expected, "{action}");
+        let fields: Vec<&str> =
+            ended.chunks.iter().filter_map(|chunk| Some(chunk.fields.as_ref()?.as_str())).collect();
+        assert_eq!(fields.len(), 4, "{fields:?}");
+        assert_eq!(fields[0], r#"{"loss":"nan"}"#);
+    }
+}
+
+#[tokio::test]
+async fn threads_of_coroutines_write_to_the_log_of_their_attempt() {
+    let actions = Actions::of(
+        r#"
+import asyncio
+@action(concurrency=10)
+async def fetch(number: int):
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, print, "from an executor", number)
+    await asyncio.to_thread(print, "from a thread", number)
+    process = await asyncio.create_subprocess_exec("echo", "from a subprocess")
+    await process.wait()
+    print("from the coroutine", number)
+    print("a warning", number, file=sys.stderr)
+"#,
+    );
+    let pool = actions.pool().await;
+    let all: Vec<_> =
+        (0..5).map(|number| start(&pool, "fetch", json!({ "number": number }))).collect();
+    for (number, running) in all.into_iter().enumerate() {
+        let ended = running.end().await;
+        let lines: Vec<&str> = ended.lines.iter().map(|(_, line)| &**line).collect();
+        let expected = ["from an executor", "from a thread", "from the coroutine", "a warning"];
+        assert_eq!(lines, expected.map(|line| format!("{line} {number}")));
+    }
+}
