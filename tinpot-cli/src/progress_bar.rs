@@ -8,6 +8,8 @@ use std::io::{self, Write};
 const WIDTH: usize = 24;
 /// The longest message after the bar, in characters. A bar that wraps cannot be erased.
 const MESSAGE_CHARS: usize = 30;
+/// The longest message without numbers.
+const LINE_CHARS: usize = 72;
 
 /// A progress bar; draws nothing unless standard error is a terminal.
 #[derive(Debug)]
@@ -52,8 +54,12 @@ impl ProgressBar {
 }
 
 fn text(done: f64, total: Option<f64>, message: &str) -> String {
-    let message: String =
-        crate::output::clean(message, false).chars().take(MESSAGE_CHARS).collect();
+    let message = crate::output::clean(message, false);
+    if done == 0.0 && total.is_none() {
+        // The line that the action is writing.
+        return message.chars().take(LINE_CHARS).collect::<String>().trim_end().to_owned();
+    }
+    let message: String = message.chars().take(MESSAGE_CHARS).collect();
     let Some(total) = total.filter(|total| *total > 0.0) else {
         return format!("{done} {message}").trim_end().to_owned();
     };
@@ -73,6 +79,8 @@ mod tests {
         assert!(text(-1.0, Some(100.0), "x").contains("░   0 % x"));
         assert_eq!(text(7.0, None, "files"), "7 files");
         assert_eq!(text(7.0, Some(0.0), ""), "7");
+        assert_eq!(text(0.0, None, "working .."), "working ..");
+        assert_eq!(text(0.0, None, ""), "");
         assert!(text(f64::NAN, Some(1.0), "").contains("░"));
     }
 }

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 from recorder import recorded
@@ -200,6 +201,8 @@ def libraries():
         with contextlib.redirect_stderr(errors):
             list(tqdm(range(4), disable=None))
         case.assertEqual(lines[-1]["p"], [4.0, 4.0, ""])
+        # A thread would be taken for one that the action left.
+        case.assertEqual(threading.active_count(), 1)
         case.assertIn([3.0, 3.0, "files"], [line["p"] for line in lines])
 
 

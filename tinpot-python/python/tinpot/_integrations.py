@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -261,6 +262,10 @@ def _integrate_structlog(module: Any) -> None:
                 setattr(printer, name, with_level(getattr(printer, name), level))
 
 
+# The position of `miniters` among the parameters of a bar.
+_MINITERS = 9
+
+
 def _nothing(_self: Any, *_args: Any, **_options: Any) -> None:
     """Stands in for a method that a bar lacks."""
 
@@ -284,17 +289,22 @@ def _integrate_tqdm(module: Any) -> None:
         getattr(bar, name, _nothing) for name in ("__init__", "display", "clear", "moveto", "close")
     )
 
+    takes_miniters = "miniters" in inspect.signature(start).parameters
+
     def is_progress(self: Any) -> bool:
         # A bar without a stream of its own writes to standard error.
         stream = getattr(self, "fp", None) or sys.stderr
         return _context.find() is not None and _is_standard(stream)
 
     def start_bar(self: Any, *args: Any, **options: Any) -> None:
-        # This means: no bar unless there is a terminal. Progress disturbs no log.
-        if "disable" in options and options["disable"] is None:
-            stream = options.get("file") or sys.stderr
-            if _context.find() is not None and _is_standard(stream):
+        stream = options.get("file") or sys.stderr
+        if _context.find() is not None and _is_standard(stream):
+            # This means: no bar unless there is a terminal. Progress disturbs no log.
+            if options.get("disable", False) is None:
                 options["disable"] = False
+            # Instead of the thread that looks after bars that were fast and become slow.
+            if takes_miniters and len(args) < _MINITERS:
+                options.setdefault("miniters", 1)
         start(self, *args, **options)
 
     def display_as_progress(self: Any, msg: Any = None, pos: Any = None) -> Any:
@@ -306,7 +316,9 @@ def _integrate_tqdm(module: Any) -> None:
             return True
         text = str(getattr(self, "desc", None) or "").rstrip(": ")
         postfix = getattr(self, "postfix", None)
-        if postfix:
+        if msg:
+            text = str(msg)
+        elif postfix:
             text = f"{text} {postfix}" if text else str(postfix)
         context.progress(getattr(self, "n", 0), getattr(self, "total", None), text)
         return True
@@ -328,6 +340,8 @@ def _integrate_tqdm(module: Any) -> None:
         self.fp = _Discard()
         return close(self)
 
+    # An attempt that leaves a thread costs its interpreter.
+    bar.monitor_interval = 0
     bar.__init__ = start_bar
     bar.display = display_as_progress
     bar.clear = clear_nothing
