@@ -422,6 +422,13 @@ class CallTest(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "several values for the argument 'host'"):
             backup.call("db1", host="db2")
 
+        @action
+        def restore(host, /, days=1, *, force=False):
+            pass
+
+        with self.assertRaisesRegex(TypeError, "at most 2 positional arguments, not 3"):
+            restore.call("db1", 2, True)
+
     def test_a_nested_call_gets_the_context(self):
         @action
         def first(ctx: Context, host, days=1):

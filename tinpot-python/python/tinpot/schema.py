@@ -59,6 +59,7 @@ class Signature:
         "_lean_parsers",
         "_others",
         "_positional",
+        "_positional_names",
         "_required",
         "_types",
         "_variadic",
@@ -81,6 +82,8 @@ class Signature:
     # The parameters that must be passed by position, with their defaults; and `*args`.
     _positional: tuple[tuple[str, Any], ...]
     _variadic: str | None
+    # All parameters that can be passed by position.
+    _positional_names: tuple[str, ...]
     # Functions that make the defaults which Python does not fill in.
     _defaults: tuple[tuple[str, Callable[[], Any]], ...]
     _all_parsers: _Parsers
@@ -123,7 +126,7 @@ class Signature:
         """Returns the arguments of a call by name, as parameters of a submission have them."""
         if not args:
             return dict(kwargs)
-        names = [name for name in self._types if name != self._variadic]
+        names = self._positional_names
         named = dict(zip(names, args))
         further = list(args[len(names) :])
         if further and self._variadic is None:
@@ -373,6 +376,7 @@ class _Reader:
         made._types = self.types
         made._required = frozenset(self.required)
         made._positional = tuple(self.positional[: self.positional_only])
+        made._positional_names = tuple(name for name, _ in self.positional)
         made._variadic = self.variadic
         made._defaults = tuple(self.defaults)
         made._others = self.others
