@@ -211,13 +211,18 @@ class Folder:
         return spec
 
     def _adopt(self, spec: ModuleSpec) -> ModuleSpec:
-        """Makes a module of the folder import relative to the package."""
+        """Makes a module of the folder import relative to the package.
+
+        A library below the folder, as in a virtual environment, has another name than its path.
+        """
         file = self.relative(spec.origin or "")
-        if file is not None:
-            parts = file.split(os.sep)[:-1]
-            if not any("." in part for part in parts):
+        if file is not None and file.endswith(".py"):
+            *parents, name = file[: -len(".py")].split(os.sep)
+            path = parents if name == "__init__" else [*parents, name]
+            is_own = spec.name == ".".join(path) or spec.name.startswith(self.package + ".")
+            if is_own and not any("." in part for part in parents):
                 spec.__class__ = _Adopted
-                spec.__dict__["tinpot_parent"] = ".".join([self.package, *parts])
+                spec.__dict__["tinpot_parent"] = ".".join([self.package, *parents])
         return spec
 
     def _has(self, path: str) -> bool:

@@ -241,6 +241,26 @@ async fn imports_of_older_tinpots_work() {
 }
 
 #[tokio::test]
+async fn library_below_the_directory_keeps_its_own_imports() {
+    let actions = Actions::new()
+        .file("_libraries/corp/__init__.py", "from .inner import VALUE\n")
+        .file("_libraries/corp/inner.py", "from . import other\nVALUE = other.VALUE, __package__\n")
+        .file("_libraries/corp/other.py", "VALUE = 1\n");
+    let path = actions.path("_libraries");
+    let actions = actions.file(
+        "uses.py",
+        &format!(
+            "import sys\nsys.path.insert(0, {path:?})\nfrom corp import VALUE\n{}",
+            returning("uses", "VALUE")
+        ),
+    );
+    for pool in pools(actions.0.path()).await {
+        assert_eq!(offer(&pool).load_errors, []);
+        assert_eq!(call(&pool, "uses").await.value(), json!([1, "corp"]));
+    }
+}
+
+#[tokio::test]
 async fn processes_that_multiprocessing_spawns_find_the_modules() {
     let file = |name: &str, import: &str| {
         format!(
