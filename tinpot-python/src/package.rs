@@ -1,11 +1,12 @@
 //! The Python package `tinpot`, which this crate contains: users need not install it.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
@@ -81,8 +82,15 @@ const CGROUP: &str = "cgroup";
 #[derive(Debug)]
 pub(crate) struct Package {
     directory: TempDir,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
     /// Locked until this process ends, however it ends.
-    _lock: File,
+    lock: File,
+    /// The path of the pool's cgroup, if it has one.
+    cgroup: Option<PathBuf>,
 }
 
 impl Package {
@@ -90,15 +98,25 @@ impl Package {
     pub(crate) fn unpack() -> io::Result<Self> {
         remove_unused(&std::env::temp_dir());
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
-        let locked_first = directory.path().join("locked");
-        let lock = File::create(&locked_first)?;
-        flock(&lock, FlockOperation::LockExclusive)?;
-        std::fs::rename(locked_first, directory.path().join(LOCK))?;
-        std::fs::create_dir(directory.path().join("tinpot"))?;
-        for (name, text) in FILES {
-            std::fs::write(directory.path().join(name), text)?;
+        let state = Mutex::new(State { lock: write(directory.path())?, cgroup: None });
+        Ok(Self { directory, state })
+    }
+
+    /// Unpacks the package again if a file of it is gone: temporary files may be cleaned away.
+    pub(crate) fn restore(&self) -> io::Result<()> {
+        let path = self.path();
+        let names = FILES.iter().map(|(name, _)| *name).chain([LOCK]);
+        if names.map(|name| path.join(name)).all(|file| file.exists()) {
+            return Ok(());
         }
-        Ok(Self { directory, _lock: lock })
+        tracing::warn!("files of {} are gone; unpacking them again", path.display());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        state.lock = write(path)?;
+        match &state.cgroup {
+            Some(cgroup) => write_cgroup(path, cgroup),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -112,8 +130,27 @@ impl Package {
 
     /// Writes the path of the pool's cgroup down, to be cleared when this process is gone.
     pub(crate) fn note_cgroup(&self, cgroup: &Path) -> io::Result<()> {
-        std::fs::write(self.path().join(CGROUP), cgroup.as_os_str().as_bytes())
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.cgroup = Some(cgroup.to_owned());
+        write_cgroup(self.path(), cgroup)
     }
+}
+
+/// Writes the files of the package, and returns the locked file.
+fn write(directory: &Path) -> io::Result<File> {
+    let locked_first = directory.join("locked");
+    let lock = File::create(&locked_first)?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    std::fs::rename(locked_first, directory.join(LOCK))?;
+    std::fs::create_dir_all(directory.join("tinpot"))?;
+    for (name, text) in FILES {
+        std::fs::write(directory.join(name), text)?;
+    }
+    Ok(lock)
+}
+
+fn write_cgroup(directory: &Path, cgroup: &Path) -> io::Result<()> {
+    std::fs::write(directory.join(CGROUP), cgroup.as_os_str().as_bytes())
 }
 
 fn name_of(path: &Path) -> String {

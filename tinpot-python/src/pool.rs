@@ -22,8 +22,8 @@ mod spawn_context;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -265,8 +265,8 @@ impl PythonPoolBuilder {
         let python = python::choose(self.python.as_deref());
         let python = python.unwrap_or_else(|| PathBuf::from("python3"));
         let spawn = SpawnContext {
-            // Its own path: a shim in front of it would start again with each interpreter.
-            python: python::probe(python).await?.executable,
+            python: RwLock::new(python::probe(python.clone()).await?.executable),
+            chosen: python,
             package: unpack().await.map_err(PythonError::io("cannot unpack the Python package"))?,
             environment: self.environment,
             mark: format!("{}-", uuid::Uuid::new_v4().simple()),
@@ -301,8 +301,9 @@ impl PythonPoolBuilder {
         fleet.adopt(launch.clone(), first);
         let publisher = ActionSetPublisher::new(action_set.clone());
         let mut tasks = JoinSet::new();
-        let temporary = launch.spawn.package.path().to_owned();
-        tasks.spawn(ActionSetPublisher::watch_disk_space(Arc::downgrade(&publisher), temporary));
+        let (weak, spawn) = (Arc::downgrade(&publisher), launch.spawn.clone());
+        tasks.spawn(ActionSetPublisher::watch_disk_space(weak.clone(), spawn.clone()));
+        tasks.spawn(ActionSetPublisher::watch_interpreters(weak, spawn, fleet.unable()));
         tasks.spawn(fleet.clone().maintain());
         if let (Some(files), Some(disk)) = (files, disk) {
             let (fleet, publisher) = (fleet.clone(), publisher.clone());
@@ -365,7 +366,7 @@ impl Executor for PythonPool {
                 biased;
                 busy = self.fleet.take() => match busy {
                     Ok(busy) => busy,
-                    Err(message) => return Outcome::failed(message),
+                    Err(message) => return Outcome::not_started(message),
                 },
                 _ = context.stopped() => return Outcome::Cancelled,
             };
@@ -384,7 +385,7 @@ impl Executor for PythonPool {
                 End::NotRun => {}
             }
         }
-        Outcome::failed(format!(
+        Outcome::not_started(format!(
             "gave up after {MAX_REFUSALS} interpreters were terminated externally \
              before the attempt started"
         ))

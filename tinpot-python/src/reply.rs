@@ -48,6 +48,10 @@ impl Reply {
     pub(crate) fn outcome(self) -> Outcome {
         match self {
             Reply { ok: Some(value), .. } => Outcome::Succeeded(Json::from(value)),
+            // Its code ran, whatever the interpreter says.
+            Reply { failed: Some(failure), .. } if failure.code == FailureCode::NotStarted => {
+                Outcome::Failed(failure.code(FailureCode::ActionError))
+            }
             Reply { failed: Some(failure), .. } => Outcome::Failed(failure),
             Reply { cancelled: true, .. } => Outcome::Failed(
                 Failure::new(

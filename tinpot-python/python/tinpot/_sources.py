@@ -18,6 +18,8 @@ from typing import Any
 from tinpot._modules import has_actions
 
 ModuleSpec = importlib.machinery.ModuleSpec
+# The version of compiled code.
+_MAGIC = importlib.util.MAGIC_NUMBER
 
 
 class Sources:
@@ -165,11 +167,19 @@ class _Loader(importlib.machinery.SourceFileLoader):
             return super().get_code(fullname)
         try:
             with open(copy + "c", "rb") as compiled:
-                return marshal.load(compiled)
+                # Another version of Python may have compiled it, before it was replaced.
+                if compiled.read(len(_MAGIC)) == _MAGIC:
+                    return marshal.load(compiled)
         except (OSError, EOFError, ValueError, TypeError):
             pass
-        with open(copy, "rb") as source:
-            code = self.source_to_code(source.read(), self.path)
+        try:
+            with open(copy, "rb") as source:
+                text = source.read()
+        except FileNotFoundError:
+            # The copies were cleaned away. The worker makes others soon.
+            with open(self.path, "rb") as source:
+                return self.source_to_code(source.read(), self.path)
+        code = self.source_to_code(text, self.path)
         _save_code(copy + "c", code)
         return code
 
@@ -186,6 +196,7 @@ def _save_code(path: str, code: CodeType) -> None:
     temporary = f"{path}.{os.getpid()}"
     try:
         with open(temporary, "wb") as file:
+            file.write(_MAGIC)
             marshal.dump(code, file)
         os.replace(temporary, path)
     except (OSError, ValueError):

@@ -1,14 +1,18 @@
-//! Publishes the action set of a pool: the discovered actions, or none while the disk is full.
+//! Publishes the action set of a pool: the discovered actions, or none while the disk is full or no
+//! interpreter starts.
 
 use std::collections::HashSet;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tinpot_core::LoadError;
 use tinpot_core::executor::ActionSet;
 use tokio::sync::watch;
+
+use super::spawn_context::SpawnContext;
+use crate::child_text::{load_error, shown};
 
 /// The interval of the test that temporary files can be written.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,19 +37,29 @@ struct State {
     found: Arc<ActionSet>,
     /// The actions that run in the shared interpreter.
     shared: HashSet<String>,
-    full: Option<LoadError>,
+    /// The reasons why nothing is offered at the moment.
+    blocked: [Option<LoadError>; 2],
+}
+
+/// What keeps a pool from running attempts.
+#[derive(Clone, Copy, Debug)]
+enum Block {
+    /// No temporary files can be written.
+    Full,
+    /// No interpreter starts.
+    Unable,
 }
 
 impl State {
     fn action_set(&self) -> Arc<ActionSet> {
-        match &self.full {
-            None => self.found.clone(),
-            Some(load_error) => {
-                let mut action_set = ActionSet::default().load_error(load_error.clone());
-                action_set.load_errors.extend_from_slice(&self.found.load_errors);
-                Arc::new(action_set)
-            }
+        let blocked: Vec<_> = self.blocked.iter().flatten().cloned().collect();
+        if blocked.is_empty() {
+            return self.found.clone();
         }
+        let mut action_set = ActionSet::default();
+        action_set.load_errors = blocked;
+        action_set.load_errors.extend_from_slice(&self.found.load_errors);
+        Arc::new(action_set)
     }
 }
 
@@ -53,7 +67,7 @@ impl ActionSetPublisher {
     pub(super) fn new(found: ActionSet) -> Arc<Self> {
         let found = Arc::new(found);
         let shared = shared_actions(&found);
-        let state = Mutex::new(State { found: found.clone(), shared, full: None });
+        let state = Mutex::new(State { found: found.clone(), shared, blocked: [None, None] });
         Arc::new(Self { action_set: watch::Sender::new(found), state })
     }
 
@@ -75,35 +89,61 @@ impl ActionSetPublisher {
         state.shared.contains(action)
     }
 
-    fn set_full(&self, full: Option<LoadError>) {
+    fn set_blocked(&self, block: Block, reason: Option<LoadError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&state.full, &full) {
-            (None, Some(load_error)) => {
-                tracing::warn!(place = load_error.place, "{}", load_error.message);
-            }
-            (Some(_), None) => tracing::info!("temporary files can be written again"),
-            _ => return,
+        let known = &mut state.blocked[block as usize];
+        if *known == reason {
+            return;
         }
-        state.full = full;
+        match (&*known, &reason) {
+            (_, Some(error)) => tracing::warn!(place = error.place, "{}", error.message),
+            (_, None) => match block {
+                Block::Full => tracing::info!("temporary files can be written again"),
+                Block::Unable => tracing::info!("Python interpreters start again"),
+            },
+        }
+        *known = reason;
         self.action_set.send_replace(state.action_set());
     }
 
-    /// Publishes no actions while no file can be written in `directory`. Runs until the pool is
-    /// dropped.
-    pub(super) async fn watch_disk_space(publisher: Weak<Self>, directory: PathBuf) {
+    /// Publishes no actions while no interpreter starts. Runs until the pool is dropped.
+    pub(super) async fn watch_interpreters(
+        publisher: Weak<Self>,
+        spawn: Arc<SpawnContext>,
+        mut unable: watch::Receiver<Option<String>>,
+    ) {
+        unable.mark_changed();
+        while unable.changed().await.is_ok() {
+            let reason = unable.borrow_and_update().clone();
+            let Some(publisher) = publisher.upgrade() else { return };
+            let error = reason.map(|reason| {
+                let message = format!("{reason}\nUntil one starts, no attempt is accepted.");
+                load_error(&shown(&spawn.python()), &message).blocking()
+            });
+            publisher.set_blocked(Block::Unable, error);
+        }
+    }
+
+    /// Publishes no actions while no temporary file can be written. Runs until the pool is dropped.
+    pub(super) async fn watch_disk_space(publisher: Weak<Self>, spawn: Arc<SpawnContext>) {
         loop {
-            let probed = directory.clone();
-            let result = tokio::task::spawn_blocking(move || probe(&probed)).await;
+            let probed = spawn.clone();
+            let probe = move || {
+                // It may have been cleaned away, and idle interpreters need it too.
+                probed.package.restore().and_then(|()| probe(probed.package.path()))
+            };
+            let result = tokio::task::spawn_blocking(probe).await;
             let Some(publisher) = publisher.upgrade() else { return };
             if let Ok(result) = result {
-                let place = directory.display().to_string();
-                publisher.set_full(result.err().map(|error| {
+                let place = shown(spawn.package.path());
+                let full = result.err().map(|error| {
                     let message = format!(
                         "cannot write temporary files: {error}; \
                          free disk space, until then no attempt is accepted"
                     );
-                    LoadError::new(place, message)
-                }));
+                    LoadError::new(place, message).blocking()
+                });
+                publisher.set_blocked(Block::Full, full);
             }
             drop(publisher);
             tokio::time::sleep(CHECK_INTERVAL).await;

@@ -16,7 +16,8 @@ use crate::error::PythonError;
 
 /// The number of interpreters that start at the same time: each keeps one core busy.
 const MAX_STARTS: usize = 2;
-/// After this number of failures in a row, attempts fail instead of waiting for an interpreter.
+/// After this number of failures in a row, attempts are given back instead of waiting for an
+/// interpreter, and no others are accepted.
 const MAX_FAILURES: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -37,6 +38,8 @@ pub(super) struct Fleet {
     alive: watch::Sender<usize>,
     /// True once the pool is closed.
     closed: watch::Sender<bool>,
+    /// The reason why no attempt can be started, while that is so.
+    unable: watch::Sender<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +49,8 @@ struct State {
     idle: VecDeque<Interpreter>,
     /// The number of idle, busy and starting interpreters of all generations.
     live: usize,
-    /// The number of failures since the last successful attempt.
+    /// The number of failures to start, or to stay alive while idle, since the last attempt that
+    /// ended well.
     failures: u32,
     reason: String,
     closed: bool,
@@ -63,6 +67,12 @@ struct State {
 type Started = (u64, Result<(Interpreter, Discovered), PythonError>);
 
 impl State {
+    /// Returns the reason why no attempt can be started.
+    fn unable(&self) -> Option<String> {
+        let is_unable = self.failures >= MAX_FAILURES && self.idle.is_empty() && !self.closed;
+        is_unable.then(|| format!("no Python interpreter starts: {}", self.reason))
+    }
+
     fn is_current(&self, generation: u64) -> bool {
         self.launch.as_ref().is_some_and(|launch| launch.generation == generation)
     }
@@ -87,6 +97,7 @@ impl Fleet {
             wanted: Notify::new(),
             alive: watch::Sender::new(0),
             closed: watch::Sender::new(false),
+            unable: watch::Sender::new(None),
         })
     }
 
@@ -123,14 +134,32 @@ impl Fleet {
         // The one that was used last, whose memory is in the caches.
         while let Some(interpreter) = state.idle.pop_back() {
             match interpreter.exit_status() {
-                None => return Some(Ok(interpreter)),
+                None if interpreter.has_directory() => return Some(Ok(interpreter)),
+                None => {
+                    state.live -= 1;
+                    self.wanted.notify_one();
+                    drop(interpreter);
+                }
                 Some(status) => self.lost(&mut state, status),
             }
         }
-        if state.failures >= MAX_FAILURES {
-            return Some(Err(format!("no Python interpreter starts: {}", state.reason)));
-        }
-        None
+        self.tell(&state);
+        state.unable().map(Err)
+    }
+
+    /// Tells the pool whether attempts can be started.
+    fn tell(&self, state: &State) {
+        let unable = state.unable();
+        self.unable.send_if_modified(|told| {
+            let is_new = *told != unable;
+            *told = unable;
+            is_new
+        });
+    }
+
+    /// Returns a watch of the reason why no attempt can be started; `None` while one can be.
+    pub(super) fn unable(&self) -> watch::Receiver<Option<String>> {
+        self.unable.subscribe()
     }
 
     fn lost(&self, state: &mut State, status: ExitStatus) {
@@ -247,6 +276,7 @@ impl Fleet {
                 state.live -= 1;
                 state.failures += 1;
                 state.reason = reason;
+                self.tell(&state);
             }
             // The start was aborted or panicked, which killed the process.
             None => self.lock().live -= 1,
@@ -263,6 +293,7 @@ impl Fleet {
             self.wanted.notify_one();
         } else {
             state.idle.push_back(interpreter);
+            self.tell(&state);
             drop(state);
         }
         self.available.notify_waiters();
@@ -282,6 +313,7 @@ impl Fleet {
                 }
             }
         }
+        self.tell(&state);
         drop(state);
         self.available.notify_waiters();
     }
@@ -369,6 +401,7 @@ impl<'a> Busy<'a> {
             return;
         }
         state.idle.push_back(interpreter);
+        self.fleet.tell(&state);
         drop(state);
         self.fleet.available.notify_waiters();
     }

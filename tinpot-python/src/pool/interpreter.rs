@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ use super::control::Control;
 use super::output::{Outputs, Tail};
 use super::process_tree::{self, ProcessTree};
 use super::sources::Sources;
-use super::spawn_context::SpawnContext;
+use super::spawn_context::{SpawnContext, has_no_directory};
 use crate::cgroup::{Cgroup, PoolCgroup};
 use crate::child_text::{self, json_path};
 use crate::discovered::Discovered;
@@ -67,6 +67,8 @@ pub(super) struct Interpreter {
     /// The mark of its markup lines.
     mark: String,
     pub(super) generation: u64,
+    /// True if it did not start in the worker's working directory, which was gone.
+    elsewhere: bool,
     limits: (LimitsByAction, Limits),
     /// Kept alive: an action may import more files at any time.
     _sources: Option<Arc<Sources>>,
@@ -110,6 +112,7 @@ impl Launch {
         &self,
         reap: impl FnOnce(Child, watch::Sender<Option<ExitStatus>>),
     ) -> Result<(Interpreter, Discovered), PythonError> {
+        self.spawn.heal().await?;
         let mut interpreter =
             self.spawn(reap).map_err(PythonError::io("cannot start an interpreter"))?;
         let settings = Settings {
@@ -217,7 +220,13 @@ impl Launch {
             .stderr(stderr)
             .kill_on_drop(true);
         enter(&mut command, their_control, their_lifeline, procs);
-        let child = command.spawn()?;
+        let elsewhere = has_no_directory();
+        if elsewhere {
+            command.current_dir(if self.root.is_dir() { &*self.root } else { Path::new("/") });
+        }
+        let child = command.spawn().map_err(|e| {
+            io::Error::new(e.kind(), format!("{}: {e}", self.spawn.python().display()))
+        })?;
         let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
         let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
         let (report, exit) = watch::channel(None);
@@ -225,7 +234,17 @@ impl Launch {
         let processes = Arc::new(ProcessTree::new(pid, cookie, cgroup));
         let (generation, _sources) = (self.generation, self.sources.clone());
         let limits = (LimitsByAction::new(), self.limits);
-        Ok(Interpreter { processes, control, outputs, exit, generation, mark, limits, _sources })
+        Ok(Interpreter {
+            processes,
+            control,
+            outputs,
+            exit,
+            generation,
+            elsewhere,
+            mark,
+            limits,
+            _sources,
+        })
     }
 }
 
@@ -262,6 +281,11 @@ impl Interpreter {
     pub(super) fn limits_of(&self, action: &str) -> Limits {
         let (own, default) = &self.limits;
         own.get(action).map_or(*default, |limits| limits.or(*default))
+    }
+
+    /// Returns false if its working directory is gone, and another one would start elsewhere.
+    pub(super) fn has_directory(&self) -> bool {
+        self.elsewhere || !has_no_directory()
     }
 
     /// Returns the exit status if the process has ended.

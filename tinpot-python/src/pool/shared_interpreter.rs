@@ -88,7 +88,7 @@ impl SharedInterpreter {
         for _ in 0..MAX_TRIES {
             let host = match self.host(fleet).await {
                 Ok(host) => host,
-                Err(message) => return Outcome::failed(message),
+                Err(message) => return Outcome::not_started(message),
             };
             let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
             let (ended, mut end) = oneshot::channel();
@@ -130,7 +130,7 @@ impl SharedInterpreter {
                 }
             }
         }
-        Outcome::failed(format!(
+        Outcome::not_started(format!(
             "gave up after {MAX_TRIES} interpreters were terminated externally \
              before the attempt started"
         ))

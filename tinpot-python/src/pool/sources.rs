@@ -38,6 +38,11 @@ impl PartialEq for Source {
 }
 
 impl Source {
+    /// Returns false if the copy was cleaned away.
+    fn is_there(&self) -> bool {
+        self.copy.as_ref().is_none_or(|copy| copy.exists())
+    }
+
     /// Returns the name of the copy in its directory.
     pub(super) fn name(&self) -> Option<&str> {
         self.copy.as_ref()?.file_name()?.to_str()
@@ -145,7 +150,9 @@ impl Scanner {
             }
             let stamp = Stamp::of(&metadata);
             let source = match self.known.get(&file) {
-                Some(known) if known.settled && known.stamp == stamp => known.source.clone(),
+                Some(known) if known.settled && known.stamp == stamp && known.source.is_there() => {
+                    known.source.clone()
+                }
                 known => {
                     let known = known.map(|known| known.source.clone());
                     let Some(source) = self.read(&path, known)? else { continue };
@@ -177,6 +184,9 @@ impl Scanner {
                 }
                 self.copies += 1;
                 let copy = self.store.join(format!("{}.py", self.copies));
+                if !self.store.exists() {
+                    fs::create_dir_all(&self.store)?;
+                }
                 fs::write(&copy, text)?;
                 Some(copy)
             }
