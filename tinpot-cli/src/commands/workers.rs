@@ -33,6 +33,8 @@ struct Worker {
 struct Problem {
     place: String,
     message: String,
+    #[serde(default)]
+    blocking: bool,
 }
 
 #[derive(Deserialize)]
@@ -83,8 +85,11 @@ fn list_workers(client: &Client) -> Result<(), CliError> {
     let row = |worker: &Worker| {
         let queues =
             if worker.queues.is_empty() { "all".to_owned() } else { worker.queues.join(",") };
+        let blocked = worker.problems.iter().any(|problem| problem.blocking);
         let state = match (worker.draining, worker.problems.len()) {
             (true, _) => paint.yellow("draining"),
+            _ if blocked && worker.actions.is_empty() => paint.red("takes no work"),
+            _ if blocked => paint.red("takes less work"),
             (false, 0) => "ok".to_owned(),
             (false, n) => paint.red(&format!("{n} load error{}", if n == 1 { "" } else { "s" })),
         };

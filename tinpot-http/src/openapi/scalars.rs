@@ -49,6 +49,9 @@ pub(crate) struct Problem {
     /// The file, usually.
     place: String,
     message: String,
+    /// If true, actions are not offered because of this, until it is over.
+    #[schema(required = false)]
+    blocking: bool,
 }
 
 /// One invalid value.

@@ -17,11 +17,18 @@ use crate::router::App;
 /// The time that the coordinator has to answer. It takes microseconds, unless its store hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The part of a worker's own words that is repeated.
+const REASON_CHARS: usize = 300;
+
 /// The answer to `health` and `ready`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     status: &'static str,
     workers: usize,
+    /// The live workers that offer less than they have, with the reasons.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    problems: Vec<String>,
 }
 
 /// Checks that the coordinator answers.
@@ -33,7 +40,8 @@ pub(crate) struct Health {
 )]
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?.len();
-    Ok(json_response(StatusCode::OK, &Health { status: "healthy", workers }))
+    let health = Health { status: "healthy", workers, problems: Vec::new() };
+    Ok(json_response(StatusCode::OK, &health))
 }
 
 /// Checks that actions can run.
@@ -55,8 +63,21 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiEr
             "catalogue lacks the actions of a new worker; retry in a moment",
         ));
     }
+    let problems: Vec<String> = workers.iter().filter_map(blocked).collect();
+    let none = workers.iter().all(|worker| worker.actions.is_empty());
+    if none && problems.len() == workers.len() {
+        let message = format!("no live worker can run actions: {}", problems.join("; "));
+        return Err(ApiError::unavailable(message));
+    }
     let workers = workers.len();
-    Ok(json_response(StatusCode::OK, &Health { status: "ready", workers }))
+    Ok(json_response(StatusCode::OK, &Health { status: "ready", workers, problems }))
+}
+
+/// Returns the reason why a worker offers less than it has.
+fn blocked(worker: &WorkerInfo) -> Option<String> {
+    let error = worker.load_errors.iter().find(|error| error.blocking)?;
+    let first: String = error.message.lines().next()?.chars().take(REASON_CHARS).collect();
+    Some(format!("worker {:?}: {first}", worker.name))
 }
 
 impl App {

@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde_json::json;
+use tinpot_core::executor::{ActionSet, ScopedExecutor};
 use tinpot_core::transport::{Address, Lane};
-use tinpot_core::{Coordinator, Link, MemoryNetwork, MemoryTransport, Transport};
+use tinpot_core::{
+    Coordinator, Link, LoadError, MemoryNetwork, MemoryTransport, Outcome, Transport, Worker,
+};
 use tinpot_http::HttpConfig;
 use tokio::sync::watch;
 
@@ -77,6 +80,35 @@ async fn without_a_worker_it_lives_and_is_not_ready() {
     within(catalogue.wait_for(|known| !known["add"].available)).await.unwrap();
     assert_eq!(cluster.get("/health").await.json()["workers"], 0);
     assert_eq!(cluster.get("/ready").await.detail(503), "no worker is live; start one");
+}
+
+#[tokio::test]
+async fn worker_that_cannot_start_code_is_named_and_not_counted_on() {
+    let network = MemoryNetwork::new();
+    let coordinator = Coordinator::builder(network.transport()).start().await.unwrap();
+    let mut cluster = Cluster::on(network.clone(), coordinator, HttpConfig::default()).await;
+    let error = LoadError::new("/usr/bin/python3", "no Python interpreter starts\nmore");
+    let offer = ActionSet::default().load_error(error.blocking());
+    let executor = ScopedExecutor::new(offer, |_, _| async { Outcome::not_started("never") });
+    let bad =
+        Worker::builder(network.transport()).name("bad").executor(executor).start().await.unwrap();
+    let mut changes = cluster.coordinator.changes();
+    while cluster.coordinator.workers().await.unwrap().len() < 2 {
+        within(changes.next()).await.unwrap();
+    }
+    let why = "worker \"bad\": no Python interpreter starts";
+    let expected = json!({"status": "ready", "workers": 2, "problems": [why]});
+    assert_eq!(cluster.get("/ready").await.json(), expected);
+    let workers = cluster.get("/api/workers").await.json();
+    let bad_one = workers["workers"].as_array().unwrap().iter().find(|one| one["name"] == "bad");
+    assert_eq!(bad_one.unwrap()["problems"][0]["blocking"], true);
+    cluster.worker.take().unwrap().shutdown(Duration::ZERO).await;
+    while cluster.coordinator.workers().await.unwrap().len() > 1 {
+        within(changes.next()).await.unwrap();
+    }
+    let expected = format!("no live worker can run actions: {why}");
+    assert_eq!(cluster.get("/ready").await.detail(503), expected);
+    drop(bad);
 }
 
 #[tokio::test]

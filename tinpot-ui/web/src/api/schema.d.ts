@@ -820,6 +820,8 @@ export interface components {
         Format: "json" | "text";
         /** @description The answer to `health` and `ready`. */
         Health: {
+            /** @description The live workers that offer less than they have, with the reasons. */
+            problems?: string[];
             status: string;
             workers: number;
         };
@@ -1056,6 +1058,8 @@ export interface components {
         };
         /** @description A reason why a file or an action could not be loaded. */
         Problem: {
+            /** @description If true, actions are not offered because of this, until it is over. */
+            blocking?: boolean;
             message: string;
             /** @description The file, usually. */
             place: string;

@@ -1,7 +1,7 @@
 // What needs attention: files that failed to load, paused queues, missing workers.
 import { useEffect } from "preact/hooks";
 import { api } from "../api/client";
-import type { Queue, Worker } from "../api/types";
+import type { LoadError, Queue, Worker } from "../api/types";
 import { href } from "../app/base-path";
 import { hub, useResource } from "../stream";
 import { count, Icon } from "../ui";
@@ -18,6 +18,11 @@ export interface Concern {
 export const SILENT_SECONDS = 15;
 const NAMED = 3;
 
+/** Returns true if actions are not offered because of this error, until it is over. */
+function isBlocking(error: LoadError): boolean {
+  return error.blocking === true;
+}
+
 /** Returns names as a text: `a, b, c and 2 more`. */
 function named(names: readonly string[]): string {
   const shown = names.slice(0, NAMED).join(", ");
@@ -32,7 +37,11 @@ export function concernsOf(
 ): Concern[] {
   const found: Concern[] = [];
   const places = [
-    ...new Set(groupLoadErrors(workers ?? []).map((one) => one.error.place.replace(/^.*\//, ""))),
+    ...new Set(
+      groupLoadErrors(workers ?? [])
+        .filter((one) => !isBlocking(one.error))
+        .map((one) => one.error.place.replace(/^.*\//, "")),
+    ),
   ];
   if (places.length > 0)
     found.push({
@@ -45,6 +54,13 @@ export function concernsOf(
       text: "No live workers. Executions wait until a worker starts.",
       to: "/workers",
       link: "Workers",
+    });
+  const blocked = (workers ?? []).filter((one) => one.problems.some(isBlocking));
+  if (blocked.length > 0)
+    found.push({
+      text: `Cannot start actions: ${named(blocked.map((one) => one.name || one.id))}.`,
+      to: "/workers",
+      link: "Reason",
     });
   const silent = (workers ?? []).filter((one) => one.silent_for > SILENT_SECONDS);
   if (silent.length > 0)

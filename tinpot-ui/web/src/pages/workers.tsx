@@ -91,6 +91,12 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
             draining
           </span>
         )}
+        {worker.problems.some((one) => one.blocking === true) && (
+          <span class="status" data-status="failed">
+            <i />
+            {worker.actions.length === 0 ? "takes no work" : "takes less work"}
+          </span>
+        )}
         {silent && (
           <span class="status" data-status="lost">
             <i />
