@@ -6,6 +6,7 @@ mod children_kills;
 mod containment;
 mod disk;
 mod examples;
+mod healing;
 mod input;
 mod link;
 mod multi_worker;
