@@ -113,6 +113,7 @@ def _serve(
     entries = found.entries()
     next_request, send = connection.request, connection.send
     children, own_pid = Children(), os.getpid()
+    is_clean = True
 
     def attempt(request: Any, entry: Entry | None) -> tuple[bytes, bool]:
         return _attempt(request, entry, found, limit, guards, channel)
@@ -121,7 +122,7 @@ def _serve(
         line = next_request()
         if line is None:
             return
-        if _control.stopped:
+        if _control.stopped or not is_clean:
             # Asked to end between two attempts: another interpreter has to run this one.
             send(b'{"refused":true}\n')
             continue
@@ -137,7 +138,7 @@ def _serve(
         request = entry = None
         if os.getpid() != own_pid:
             # The action forked, and this is the child: the parent sends the reply.
-            clean.put_back()
+            clean.flush()
             os._exit(0)
         if not clean.put_back():
             is_spent = True
@@ -145,6 +146,7 @@ def _serve(
         if children.has_more():
             is_spent = True
         send(reply[:-1] + b',"left":true}\n' if is_spent else reply + b"\n")
+        is_clean = clean.put_back_late()
 
 
 def _attempt(

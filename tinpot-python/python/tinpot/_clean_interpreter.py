@@ -27,19 +27,22 @@ class CleanInterpreter:
         """
         self._on_terminate = on_terminate
         self._streams = StandardStreams()
+        self._timers = _resets.Timers()
         signal.signal(signal.SIGTERM, on_terminate)
         self._state = ProcessState()
-        self.files = FileViews(root, self._state, self._put_back_always)
+        self.files = FileViews(root, self._state, self._put_back_after_import)
 
-    def _put_back_always(self) -> bool:
-        _resets.stop_timers()
+    def _put_back_after_import(self) -> None:
+        self._timers.stop()
+        self._streams.flush()
+        self._put_back_streams()
+        _resets.forget_warnings()
+        signal.signal(signal.SIGTERM, self._on_terminate)
+
+    def _put_back_streams(self) -> bool:
         is_safe = self._streams.put_back()
         if self._streams.has_reopened:
             self._state.hold("attributes of sys", self._streams.take_reopened())
-        _resets.forget_warnings()
-        self._state.put_back_event_loop()
-        if signal.getsignal(signal.SIGTERM) is not self._on_terminate:
-            signal.signal(signal.SIGTERM, self._on_terminate)
         return is_safe
 
     def hold_variable(self, name: str, value: str) -> None:
@@ -54,20 +57,42 @@ class CleanInterpreter:
             self._state.enter(view)
         return view
 
+    def flush(self) -> None:
+        """Flushes what the attempt printed."""
+        self._streams.flush()
+
     def put_back(self) -> bool:
-        """Puts back what the attempt changed. Returns False if something stays changed."""
+        """Puts back what the attempt changed, except for what `put_back_late` does.
+
+        Returns False if something stays changed.
+        """
         is_clean = True
         for _ in range(_MAX_TRIES):
             try:
-                if not self._put_back_always():
-                    is_clean = False
-                if not self._state.is_unchanged() and self._state.put_back():
+                self._timers.stop()
+                self._streams.flush()
+                self._state.put_back_event_loop()
+                if not self._state.is_unchanged() and self._put_back_all():
                     is_clean = False
                 return is_clean
             except BaseException:
                 # Of a signal handler that the action set: its timer was due just now.
                 is_clean = False
         return False
+
+    def put_back_late(self) -> bool:
+        """Puts back what neither fails nor waits, which can be done after the reply.
+
+        Returns False if something stays changed.
+        """
+        is_safe = self._put_back_streams()
+        _resets.forget_warnings()
+        return is_safe and (self._state.is_late_unchanged() or not self._put_back_all())
+
+    def _put_back_all(self) -> list[str]:
+        # Streams first: they are attributes of `sys`, which are put back as well.
+        self._put_back_streams()
+        return self._state.put_back()
 
 
 def own_decimal_context() -> None:

@@ -64,7 +64,7 @@ class FileViews:
             if path in self._changes:
                 # Another file has imported it before.
                 state.apply(self._changes[path])
-            if not state.is_unchanged():
+            if not (state.is_unchanged() and state.is_late_unchanged()):
                 changes = state.changes_since(self._base)
                 state.hold_for_all(changes, _IMPORT_SYSTEM)
                 self._changes.setdefault(path, changes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 # Stands for a value that is absent.
 GONE: Any = object()
@@ -13,9 +13,11 @@ class Part:
     """One part of the state. Values are compared with `==`.
 
     grows: if True, additions of a module that is imported for the first time belong to all.
+    late: if True, it is put back after the reply, because that never fails and never waits.
     """
 
     grows = False
+    late = False
 
     def __init__(
         self, name: str, read: Callable[[], Any], write: Callable[[Any], object] | None = None
@@ -57,6 +59,8 @@ class Part:
 
 class Table(Part):
     """A dictionary of the process, which exists once and is changed in place."""
+
+    late = True
 
     def __init__(self, name: str, table: dict[Any, Any], *, grows: bool = False) -> None:
         super().__init__(name, lambda: table)
@@ -158,29 +162,36 @@ class Noted(Tuple):
     C code can set them too, which stays unknown.
     """
 
+    # Those that may have changed.
+    touched: ClassVar[set[Noted]] = set()
+
     def __init__(
         self,
         name: str,
         read: Callable[[], tuple[Any, ...]],
         put: Callable[[int, Any], object] | None,
         setters: Iterable[tuple[Any, str]],
+        others: Iterable[str] = (),
     ) -> None:
         """Describes the part.
 
         put: puts back the value at a position; None if that is not possible.
         setters: the functions that set the values, as modules and names.
+        others: the modules that set them without these functions, once they are imported.
         """
         super().__init__(name, self._read_if_set)
         self._read = read
         self._put = put
-        self._known: tuple[Any, ...] | None = None
+        self.others = frozenset(others)
+        self._known: tuple[Any, ...] = ()
+        self.touched.add(self)
         for module, setter in setters:
             if hasattr(module, setter):
                 setattr(module, setter, self._noting(getattr(module, setter)))
 
     def _noting(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def note(*args: Any, **options: Any) -> Any:
-            self._known = None
+            self.touched.add(self)
             return function(*args, **options)
 
         note.__name__ = note.__qualname__ = function.__name__
@@ -188,12 +199,13 @@ class Noted(Tuple):
         return note
 
     def _read_if_set(self) -> tuple[Any, ...]:
-        if self._known is None:
+        if self in self.touched:
             self._known = self._read()
+            self.touched.discard(self)
         return self._known
 
     def _set(self, at: int, value: Any) -> None:
-        self._known = None
+        self.touched.add(self)
         if self._put is None:
             raise OSError(f"{self.name} cannot be put back")
         self._put(at, value)

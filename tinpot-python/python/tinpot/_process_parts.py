@@ -54,6 +54,8 @@ _FRESH = {
 class Environment(Table):
     """The environment: the bytes behind `os.environ`, which need no conversion to compare."""
 
+    late = False
+
     def __init__(self) -> None:
         self._environment = os.environ
         super().__init__("environment", os.environ._data)  # type: ignore[attr-defined]
@@ -110,7 +112,7 @@ class Handlers(Tuple):
 class Attributes(Tuple):
     """Attributes of modules; those of modules that are not imported yet are absent."""
 
-    grows = True
+    grows = late = True
 
     def __init__(self) -> None:
         super().__init__("attributes of modules", self._read)
@@ -214,7 +216,7 @@ def find() -> list[Part]:
         Lists("sys.meta_path", lambda: sys.meta_path, grows=True),
         Lists("sys.path_hooks", lambda: sys.path_hooks, grows=True),
         Filters(),
-        Part("umask", _umask, os.umask),
+        _umask(),
         Part("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
         Part("switch interval", sys.getswitchinterval, sys.setswitchinterval),
         Part("profile function", sys.getprofile, sys.setprofile),
@@ -233,10 +235,37 @@ def find() -> list[Part]:
     return parts
 
 
-def _umask() -> int:
-    mask = os.umask(0o77)
-    os.umask(mask)
-    return mask
+def _umask() -> Noted:
+    set_mask = os.umask
+
+    def read() -> tuple[int]:
+        mask = set_mask(0o77)
+        set_mask(mask)
+        return (mask,)
+
+    return Noted("umask", read, lambda _, mask: set_mask(mask), [(os, "umask")])
+
+
+def _priority() -> Noted:
+    which, get, put = os.PRIO_PROCESS, os.getpriority, os.setpriority
+    return Noted(
+        "priority",
+        lambda: (get(which, 0),),
+        lambda _, value: put(which, 0, value),
+        [(os, "nice"), (os, "setpriority")],
+        others=["psutil"],
+    )
+
+
+def _processors() -> Noted:
+    get, put = os.sched_getaffinity, os.sched_setaffinity
+    return Noted(
+        "processors",
+        lambda: (get(0),),
+        lambda _, value: put(0, value),
+        [(os, "sched_setaffinity")],
+        others=["psutil"],
+    )
 
 
 def _locale() -> Noted | None:
@@ -271,20 +300,9 @@ def _parts_of_some_systems() -> list[Part]:
     if hasattr(signal, "pthread_sigmask"):
         found.append(_signal_mask())
     if hasattr(os, "setpriority"):
-        which = os.PRIO_PROCESS
-        found.append(
-            Part(
-                "priority", lambda: os.getpriority(which, 0), lambda v: os.setpriority(which, 0, v)
-            )
-        )
+        found.append(_priority())
     if hasattr(os, "sched_getaffinity"):
-        found.append(
-            Part(
-                "processors",
-                lambda: os.sched_getaffinity(0),
-                lambda v: os.sched_setaffinity(0, v),
-            )
-        )
+        found.append(_processors())
         setters = [(os, "sched_setscheduler"), (os, "sched_setparam")]
         found.append(Noted("scheduler", lambda: (os.sched_getscheduler(0),), None, setters))
     if hasattr(sys, "get_int_max_str_digits"):

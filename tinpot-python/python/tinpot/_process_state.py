@@ -10,6 +10,10 @@ from typing import Any
 
 from tinpot import _event_loop, _logging_state, _parts, _process_parts
 
+# The kinds of parts, in the order in which they are kept: those that are compared after the reply,
+# before it, and only after a call of what sets them.
+_LATE, _EARLY, _NOTED = range(3)
+
 
 class Snapshot:
     """The values of all parts, and the context variables, at one time."""
@@ -28,10 +32,16 @@ class ProcessState:
         self._logging = _logging_state.LoggingState()
         self._event_loop = _event_loop.EventLoop()
         self._parts = [self._event_loop, *_process_parts.find(), self._logging]
-        self._reads = [part.quick_read for part in self._parts]
-        self._modules = dict(sys.modules)
+        kinds = [_kind(part) for part in self._parts]
+        self._parts = sorted(self._parts, key=_kind)
+        self._early, self._noted = kinds.count(_LATE), len(kinds) - kinds.count(_NOTED)
+        self._late_reads = [part.quick_read for part in self._parts[: self._early]]
+        self._reads = [part.quick_read for part in self._parts[self._early : self._noted]]
+        self._untrusted: list[_parts.Noted] = []
+        self._modules: dict[str, Any] = {}
         self._tinpot = sys.modules["tinpot"]
         self.current = Snapshot(self._keep(), contextvars.copy_context())
+        self._put_back_modules()
         # All that can be in force: what a first import added belongs to all.
         self._snapshots = [self.current]
 
@@ -39,20 +49,30 @@ class ProcessState:
         return [part.keep(part.read()) for part in self._parts]
 
     def is_unchanged(self) -> bool:
-        """Returns True if the process is as in the snapshot in force."""
+        """Returns True if the process is as in the snapshot in force, without the late parts."""
         try:
-            return (
-                [read() for read in self._reads] == self.current.values
-                and len(sys.modules) == len(self._modules)
-                and sys.modules.get("tinpot") is self._tinpot
-            )
+            for part in self._untrusted:
+                part.touched.add(part)
+            values = self.current.values[self._early : self._noted]
+            return not _parts.Noted.touched and [read() for read in self._reads] == values
         except Exception:
             # A value that an action left cannot be compared.
             return False
 
+    def is_late_unchanged(self) -> bool:
+        """Returns True if the late parts and the modules are as in the snapshot in force."""
+        try:
+            return (
+                [read() for read in self._late_reads] == self.current.values[: self._early]
+                and len(sys.modules) == len(self._modules)
+                and sys.modules.get("tinpot") is self._tinpot
+            )
+        except Exception:
+            return False
+
     def put_back_event_loop(self) -> None:
         """Puts back the event loop, which every coroutine changes, if that is possible."""
-        wanted = self.current.values[0]
+        wanted = self.current.values[self._early]
         if self._event_loop.read() != wanted:
             with contextlib.suppress(OSError):
                 self._event_loop.write(wanted)
@@ -63,7 +83,7 @@ class ProcessState:
 
     def snapshot(self, context: contextvars.Context) -> Snapshot:
         """Returns a snapshot of the present state; the one in force if nothing has changed."""
-        if self.is_unchanged() and not len(context):
+        if self.is_unchanged() and self.is_late_unchanged() and not len(context):
             return self.current
         snapshot = Snapshot(self._keep(), context)
         self._snapshots.append(snapshot)
@@ -138,4 +158,13 @@ class ProcessState:
                 modules[name] = module
         names = frozenset(name.partition(".")[0] for name in modules if name not in known)
         self._modules = dict(modules)
+        noted = (part for part in self._parts if isinstance(part, _parts.Noted))
+        self._untrusted = [part for part in noted if not part.others.isdisjoint(modules)]
         return names
+
+
+def _kind(part: _parts.Part) -> int:
+    """Returns the place of a part: namespaces first, because lists are found through them."""
+    if part.late:
+        return _LATE
+    return _NOTED if isinstance(part, _parts.Noted) else _EARLY

@@ -8,16 +8,37 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+# As a plain number, which needs no conversion.
+_REAL = int(signal.ITIMER_REAL)
 
-def stop_timers() -> None:
-    """Stops the timers that send a signal or end the process later."""
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    signal.set_wakeup_fd(-1)
-    faulthandler: Any = sys.modules.get("faulthandler")
-    if faulthandler is not None:
-        faulthandler.cancel_dump_traceback_later()
+
+class Timers:
+    """The timers that send a signal or end the process later."""
+
+    def __init__(self) -> None:
+        self._stop = signal.setitimer
+        # The others are known by the function that sets them: a system call for each takes longer
+        # than everything else here.
+        self._may_run = False
+        module: Any = signal
+        module.setitimer = self._set
+
+    def _set(self, which: int, *times: float) -> Any:
+        if which != signal.ITIMER_REAL:
+            self._may_run = True
+        return self._stop(which, *times)
+
+    def stop(self) -> None:
+        """Stops all timers."""
+        self._stop(_REAL, 0)
+        if self._may_run:
+            self._may_run = False
+            self._stop(signal.ITIMER_VIRTUAL, 0)
+            self._stop(signal.ITIMER_PROF, 0)
+        signal.set_wakeup_fd(-1)
+        faulthandler: Any = sys.modules.get("faulthandler")
+        if faulthandler is not None:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def forget_warnings() -> None:

@@ -25,7 +25,7 @@ class StandardStreams:
         """Makes the streams write whole lines, and a crash in C code print a traceback."""
         # Other descriptors of the same files, which survive what an attempt does to 0, 1 and 2.
         self._copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in range(3)]
-        self._is_configured = True
+        self._is_configured = self._is_open = True
         # If True, `take_reopened` has streams.
         self.has_reopened = False
         self._stdin: Any = sys.stdin
@@ -56,28 +56,34 @@ class StandardStreams:
         stream.reconfigure = reconfigure
         return stream
 
+    def flush(self) -> None:
+        """Flushes what was printed, also if the attempt replaced or closed the streams."""
+        if sys.stdout is not self._stdout or sys.stderr is not self._stderr:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+        try:
+            self._stdout.flush()
+            self._stderr.flush()
+        except (ValueError, OSError):
+            self._is_open = False
+        self._flush_c_stdio(None)
+
     def put_back(self) -> bool:
-        """Flushes what was printed, and puts back streams and descriptors.
+        """Puts back streams and descriptors, after `flush`.
 
         Returns False if something of the attempt may still close a descriptor.
         """
         is_safe = True
         if sys.stdout is not self._stdout or sys.stderr is not self._stderr:
             is_safe = self._drop_replacements()
-        is_open = True
-        try:
-            self._stdout.flush()
-            self._stderr.flush()
-        except (ValueError, OSError):
-            is_open = False
-        self._flush_c_stdio(None)
         for fd, copy in enumerate(self._copies):
             os.dup2(copy, fd)
         if not (os.get_blocking(1) and os.get_blocking(2)):
             # Of the open file, which programs that were started have as well.
             os.set_blocking(1, True)
             os.set_blocking(2, True)
-        if not is_open:
+        if not self._is_open:
             self._reopen()
         if self._stdin is not None and self._stdin.closed:
             self._reopen_stdin()
@@ -109,7 +115,6 @@ class StandardStreams:
             stream = replacements.pop()
             owns_descriptor = False
             with contextlib.suppress(Exception):
-                stream.flush()
                 owns_descriptor = stream.fileno() <= 2
             if owns_descriptor:
                 # It closes the descriptor when it is collected, which may be in any attempt.
@@ -132,7 +137,7 @@ class StandardStreams:
 
     def _reopen(self) -> None:
         """Opens the streams again, which the attempt closed."""
-        # The write to a closed stream may have been refused, or that to a closed descriptor.
+        self._is_open = True
         self._stdout = self._configured(_open(1, "w"))
         self._stderr = self._configured(_streams.open_errors())
         self._attributes = [dict(vars(self._stdout)), dict(vars(self._stderr))]
