@@ -100,7 +100,8 @@ fn invalid_input_is_named_and_runs_nothing() {
 
     let plain = mark("");
     refused(&api, &[JSON], b"{\"parameters\": {\"text\": \"\xff\"}}", 400, "body must be");
-    refused(&api, &[("content-type", "text/plain")], plain.as_bytes(), 415, "text/plain");
+    let of_a_page = [("content-type", "text/plain"), ("sec-fetch-site", "same-origin")];
+    refused(&api, &of_a_page, plain.as_bytes(), 415, "text/plain");
     let long = format!("{{\"parameters\": {{\"text\": \"{}\"}}}}", "x".repeat(2_000_000));
     refused(&api, &[JSON], long.as_bytes(), 413, "at most 1048576 bytes");
     let key = |text: &'static str| [JSON, ("idempotency-key", text)];

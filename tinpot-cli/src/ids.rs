@@ -94,7 +94,7 @@ pub(crate) fn path(id: &str, rest: &str) -> String {
 fn starting_with(client: &Client, part: &str) -> Result<Vec<Candidate>, CliError> {
     let digits: String = part.chars().filter(|c| *c != '-').collect();
     // Executions are listed by id, so those with the same start follow each other. `before`
-    // excludes its id, but no id ends in so many ones.
+    // excludes its id, but no id ends in that many ones.
     let last = format!("{digits:f<32}");
     let before = [&last[..8], &last[8..12], &last[12..16], &last[16..20], &last[20..]].join("-");
     let pairs = [("before", before), ("limit", (LISTED_MAX + 1).to_string())];

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 /// The time for which a browser remembers the answer to a preflight, in seconds.
 const MAX_AGE: &str = "600";
-/// Headers of answers that a page may read beside those that it always may.
+/// Headers of answers that a page may read, in addition to those that it always may.
 const EXPOSED: &str = "content-disposition, date, retry-after";
 
 /// Returns true if an origin is one of these, or if all are.
@@ -60,7 +60,7 @@ fn preflight(wanted: Option<HeaderValue>) -> Response {
 fn allow_in(headers: &mut HeaderMap, origin: HeaderValue, all: bool) {
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     if all {
-        // No credentials: a page of any site must not act for whoever is logged in.
+        // No credentials: a page of any site must not act for the user who is logged in.
         let any = HeaderValue::from_static("*");
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
     } else {

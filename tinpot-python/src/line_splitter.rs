@@ -21,7 +21,7 @@ pub(crate) enum Part {
 
 /// A splitter, with the part of a line that has no end yet.
 ///
-/// A carriage return within a line begins the line anew, as on a terminal: of a meter that
+/// A carriage return within a line begins the line again, as on a terminal: of a meter that
 /// overwrites itself, the last state is kept.
 #[derive(Debug, Default)]
 pub(crate) struct LineSplitter {

@@ -13,7 +13,7 @@ from tinpot._file_views import FileViews
 from tinpot._process_state import ProcessState, Snapshot
 from tinpot._standard_streams import StandardStreams
 
-# The number of times that clean-up begins anew when a signal handler of the action interrupts it.
+# The number of times that clean-up begins again when a signal handler of the action interrupts it.
 _MAX_TRIES = 5
 
 

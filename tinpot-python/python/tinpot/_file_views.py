@@ -1,4 +1,4 @@
-"""What each file of actions sees of the process: its own changes, not those of other files.
+"""The process as each file of actions sees it: with its own changes, not those of other files.
 
 A file changes the environment, the directory or the configuration of logging at its top. That holds
 for its attempts, and for files that import it. What the import of an installed package changes

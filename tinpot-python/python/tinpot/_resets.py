@@ -1,4 +1,4 @@
-"""What is put back after every attempt without a look: that costs less than the look."""
+"""The state that is put back after every attempt unseen: that costs less than a comparison."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ impl Sink {
         }
     }
 
-    /// Waits for a write, without the interpreter's lock, unless nobody needs the log any more.
+    /// Waits for a write, without the interpreter's lock, unless the log has no reader any more.
     fn wait(&self, py: Python<'_>, write: impl Future<Output = ()> + Send) {
         if *self.given_up.borrow() {
             return;

@@ -41,7 +41,7 @@ struct State {
     blocked: [Option<LoadError>; 2],
 }
 
-/// What keeps a pool from running attempts.
+/// The reason why a pool runs no attempts.
 #[derive(Clone, Copy, Debug)]
 enum Block {
     /// No temporary files can be written.

@@ -386,7 +386,7 @@ fn cause(signal: i32) -> &'static str {
         (Signal::PROF, ", for which the action had set a timer (`signal.setitimer`)"),
         (Signal::XCPU, ": it used more processor time than RLIMIT_CPU allows"),
         (Signal::XFSZ, ": it wrote a larger file than RLIMIT_FSIZE allows"),
-        (Signal::PIPE, ": it wrote to a pipe or socket that nobody reads any more"),
+        (Signal::PIPE, ": it wrote to a pipe or socket that has no reader any more"),
         (Signal::ABORT, ": C code found an error that it cannot handle"),
         (Signal::SEGV, ": C code used memory that is not its own"),
         (Signal::BUS, ": C code used memory that is not there"),

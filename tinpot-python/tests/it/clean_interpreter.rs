@@ -1,4 +1,4 @@
-//! What an attempt changes in its process is not there for the next one.
+//! Changes that an attempt makes in its process do not reach the next one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn actions() -> Actions {
     Actions::new().file("actions.py", include_str!("clean_interpreter.py"))
 }
 
-/// What an attempt shows to the outside.
+/// The outside of an attempt: its result, its error and its log.
 fn seen(ended: &Ended) -> (Option<Value>, String, Vec<String>) {
     let mut lines: Vec<_> =
         ended.lines.iter().map(|(stream, line)| format!("{stream:?}: {line}")).collect();

@@ -59,7 +59,7 @@ pub(super) fn catch_up(connection: &Connection) -> Result<bool> {
         (seen, last) = (seen + 1, row.get(COLUMN_COUNT)?);
         match record::read(row) {
             Ok(execution) => put(connection, last, &execution)?,
-            // A record that cannot be read is reported by whoever reads it.
+            // A record that cannot be read is reported when it is read.
             Err(problem) => tracing::debug!(%problem, row = last, "an execution is not indexed"),
         }
     }

@@ -119,7 +119,7 @@ fn decoded(
     Some(view)
 }
 
-/// What an escape stands for.
+/// The meaning of an escape.
 enum Decoded {
     Char([u8; 4], usize),
     Byte([u8; 1]),
