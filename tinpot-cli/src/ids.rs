@@ -9,6 +9,8 @@ use crate::times::Clock;
 
 /// The length of an id with its hyphens.
 const LENGTH: usize = 36;
+/// The number of its digits.
+const DIGITS: usize = 32;
 /// The shortest part of an id to look for, in digits: fewer are a slip.
 const DIGITS_MIN: usize = 4;
 /// The number of executions to list when a part of an id fits several.
@@ -41,9 +43,12 @@ pub(crate) fn resolve(client: &Client, text: &str, clock: &Clock) -> Result<Stri
     let part = text.trim().trim_start_matches(['…', '.']).to_ascii_lowercase();
     let digits = part.chars().filter(char::is_ascii_hexdigit).count();
     let is_part = part.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    if !is_part || part.len() >= LENGTH || digits == 0 {
+    if !is_part || part.len() >= LENGTH || digits == 0 || digits > DIGITS {
         // The server answers for what is no part of an id.
         return Ok(text.trim().to_owned());
+    }
+    if digits == DIGITS {
+        return Ok(dashed(&part));
     }
     if digits < DIGITS_MIN {
         let message =
@@ -85,6 +90,12 @@ pub(crate) fn resolve(client: &Client, text: &str, clock: &Clock) -> Result<Stri
     }
 }
 
+/// Returns an id with its hyphens.
+fn dashed(digits: &str) -> String {
+    let [a, b, c, d, e] = [0..8, 8..12, 12..16, 16..20, 20..DIGITS].map(|range| &digits[range]);
+    [a, b, c, d, e].join("-")
+}
+
 /// Returns the path of an execution in the API.
 pub(crate) fn path(id: &str, rest: &str) -> String {
     format!("/api/executions/{}{rest}", encoded(id))
@@ -94,9 +105,8 @@ pub(crate) fn path(id: &str, rest: &str) -> String {
 fn starting_with(client: &Client, part: &str) -> Result<Vec<Candidate>, CliError> {
     let digits: String = part.chars().filter(|c| *c != '-').collect();
     // Executions are listed by id, so those with the same start follow each other. `before`
-    // excludes its id, but no id ends in that many ones.
-    let last = format!("{digits:f<32}");
-    let before = [&last[..8], &last[8..12], &last[12..16], &last[16..20], &last[20..]].join("-");
+    // excludes the id that it names: the last one with this start.
+    let before = dashed(&format!("{digits:f<DIGITS$}"));
     let pairs = [("before", before), ("limit", (LISTED_MAX + 1).to_string())];
     let page: Page = client.read(&format!("/api/executions{}", query(&pairs)))?;
     let fits = |candidate: &Candidate| {

@@ -4,17 +4,20 @@ use crate::support::{Server, tinpot};
 
 #[test]
 fn a_part_of_an_id_names_an_execution() {
-    let server = Server::shared();
+    let server = Server::start();
     let ids: Vec<String> = (0..2)
         .map(|_| server.run(&["run", "say", "--detach", "-q"]).ok().trim().to_owned())
         .collect();
     let id = &ids[0];
     server.wait_for(id, "succeeded");
     let same = id.bytes().zip(ids[1].bytes()).take_while(|(a, b)| a == b).count();
+    let ran = server.run(&["executions", "show", &id[..same]]);
+    let stderr = ran.failed(2);
+    assert!(ids.iter().all(|id| stderr.contains(id)) && stderr.contains("say"), "{stderr}");
     let (start, end) = (&id[..=same.max(13)], &id[28..]);
     let undashed = id.replace('-', "");
     let shown = format!("…{end}");
-    for part in [start, &start.to_uppercase(), &undashed[..24], end, &shown] {
+    for part in [start, &start.to_uppercase(), &undashed[..24], &undashed, end, &shown] {
         for arguments in [
             &["executions", "show", part][..],
             &["executions", "watch", part],
@@ -28,9 +31,6 @@ fn a_part_of_an_id_names_an_execution() {
         assert_eq!(shown["execution_id"], **id, "{part}");
     }
     assert!(server.run(&["executions", "cancel", start]).failed(6).contains(id));
-    let ran = server.run(&["executions", "show", &id[..same]]);
-    let stderr = ran.failed(2);
-    assert!(ids.iter().all(|id| stderr.contains(id)) && stderr.contains("say"), "{stderr}");
     let ran = server.run(&["executions", "show", "00000000"]);
     assert!(ran.failed(5).contains("\"00000000\""), "{ran:?}");
     assert!(server.run(&["executions", "show", "01"]).failed(2).contains("at least 4 digits"));
