@@ -78,7 +78,7 @@ pub(crate) enum Command {
     Actions(Actions),
     /// Run an action, follow its log, and print its result
     Run(RunArgs),
-    /// Inspect executions
+    /// Manage executions
     #[command(subcommand)]
     Executions(Executions),
     /// Manage workers
