@@ -9,6 +9,7 @@
 pub mod http;
 pub mod load;
 pub mod process;
+pub mod searches;
 pub mod sse;
 pub mod stats;
 pub mod system;

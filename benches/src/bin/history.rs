@@ -1,8 +1,9 @@
 //! The price of history for a durable coordinator: the cost of an execution with and without a
-//! million in the history, and a start with a million queued.
+//! million in the history, a start with a million queued, and searches of a million.
 //!
 //! ```sh
 //! history --rows 1000000
+//! history --rows 1000000 --only-searches
 //! ```
 
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ struct Arguments {
     /// The folder of the files.
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
+    /// Measure nothing but the searches.
+    #[arg(long)]
+    only_searches: bool,
     /// The store to start on, and to report the duration and cost of that start: the program calls
     /// itself with it.
     #[arg(long, hide = true)]
@@ -56,8 +60,8 @@ async fn main() -> Result<(), AnyError> {
         return start_only(path.clone()).await;
     }
     let file = |name: &str| arguments.folder.join(format!("history-{name}.db"));
-    let [empty, full, queue] = ["empty", "full", "queue"].map(file);
-    for path in [&empty, &full, &queue] {
+    let [empty, full, queue, search] = ["empty", "full", "queue", "search"].map(file);
+    for path in [&empty, &full, &queue, &search] {
         for suffix in ["", "-wal", "-shm", "-lock"] {
             let path = format!("{}{suffix}", path.display());
             match std::fs::remove_file(&path) {
@@ -69,6 +73,11 @@ async fn main() -> Result<(), AnyError> {
         }
     }
     std::fs::create_dir_all(&arguments.folder)?;
+    let searches = tinpot_benches::searches::measure(&search, arguments.rows).await?;
+    if arguments.only_searches {
+        println!("{searches}");
+        return Ok(());
+    }
     fill(&full, arguments.rows, true).await?;
     fill(&queue, arguments.rows, false).await?;
     let mut costs = [Vec::new(), Vec::new(), Vec::new()];
@@ -93,7 +102,7 @@ async fn main() -> Result<(), AnyError> {
     let start: serde_json::Value = serde_json::from_slice(&start.stdout)?;
     let answer = json!({
         "empty_us": empty, "full_us": full, "ratio": full / empty, "forgetting_us": forgetting,
-        "forgetting_ratio": forgetting / empty, "start": start,
+        "forgetting_ratio": forgetting / empty, "start": start, "searches": searches,
     });
     println!("{answer}");
     Ok(())

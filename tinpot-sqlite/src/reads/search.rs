@@ -234,6 +234,9 @@ fn by_words(
         in_vain += 1;
         if in_vain == VAIN_MAX {
             selected = filter.rows(connection)?;
+            if selected.as_ref().is_some_and(|selected| selected.0.is_empty()) {
+                return Ok(());
+            }
         }
     }
     Ok(())
