@@ -29,7 +29,8 @@ pub(super) enum End {
     Clean(Outcome),
     /// The interpreter is gone, with all its processes.
     Spent(Outcome),
-    /// The interpreter refused the attempt, because a signal had stopped it to end before.
+    /// The interpreter refused the attempt, because a signal had asked it to end before, or it ended
+    /// before it read the request.
     NotRun,
 }
 
@@ -102,6 +103,12 @@ impl Interpreter {
             pump.await;
             step
         };
+        if matches!(step, Step::Died(_) | Step::Broken(_))
+            && !stopped
+            && self.control.was_never_read()
+        {
+            return End::NotRun;
+        }
         let verdict = enforcer.verdict(matches!(step, Step::Exceeded)).filter(|_| !stopped);
         let outcome = match step {
             Step::Reply(reply) if reply.refused && !stopped => return End::NotRun,

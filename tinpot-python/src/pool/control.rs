@@ -29,6 +29,10 @@ pub(super) struct Control {
     request: Vec<u8>,
     received: Vec<u8>,
     max_line_bytes: usize,
+    /// True if the interpreter ended with something unread, which is the request unless an answer
+    /// was sent after it.
+    left_unread: bool,
+    has_answered: bool,
 }
 
 impl Control {
@@ -41,6 +45,8 @@ impl Control {
             request: Vec::new(),
             received: Vec::new(),
             max_line_bytes: usize::MAX,
+            left_unread: false,
+            has_answered: false,
         };
         Ok((control, theirs.into()))
     }
@@ -57,8 +63,20 @@ impl Control {
         matches!(rustix::net::recv(&self.socket, &mut [0; 1], flags), Err(Errno::AGAIN))
     }
 
+    /// Returns true if the interpreter, which has ended, did not read its request: none of the
+    /// action's code ran.
+    pub(super) fn was_never_read(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let is_reset = || {
+            let peeked = rustix::net::recv(&self.socket, &mut [0; 1], flags);
+            matches!(peeked, Err(Errno::CONNRESET))
+        };
+        !self.has_answered && (self.left_unread || is_reset())
+    }
+
     /// Prepares the request to run an attempt.
     pub(super) fn prepare(&mut self, attempt: &Attempt) {
+        (self.left_unread, self.has_answered) = (false, false);
         self.received.clear();
         self.request.clear();
         self.request.shrink_to(KEEP_BYTES);
@@ -80,7 +98,10 @@ impl Control {
         self.request = request;
         match sent {
             Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.left_unread = true;
+                return Ok(None);
+            }
             Err(e) => return Err(e),
         }
         // Dropping this future aborts the calls.
@@ -111,6 +132,7 @@ impl Control {
             if waiting == 0 {
                 extra_slot = None;
             }
+            self.has_answered = true;
             self.send(&answer).await?;
         }
         // The line is in the buffer.
@@ -158,7 +180,11 @@ impl Control {
                 rustix::io::read(&self.socket, rustix::buffer::spare_capacity(received))
             });
             match read {
-                Ok(Some(0)) | Err(Errno::CONNRESET) => return Ok(None),
+                Ok(Some(0)) => return Ok(None),
+                Err(Errno::CONNRESET) => {
+                    self.left_unread = true;
+                    return Ok(None);
+                }
                 Ok(_) => {}
                 Err(e) => return Err(e.into()),
             }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tinpot_core::Outcome;
 use tinpot_python::PythonPool;
 
-use crate::support::{Actions, call, names, offer, until};
+use crate::support::{Actions, call, names, offer, start, until};
 
 const ACTIONS: &str = "import tinpot
 from helper import VALUE
@@ -17,6 +18,10 @@ from helper import VALUE
 def crash(): os._exit(1)
 @action
 def hello(): return VALUE
+@action
+def pid(): return os.getpid()
+@action
+def length(text: str): return len(text)
 @action
 def where(): return os.getcwd()
 @action
@@ -73,6 +78,24 @@ async fn deleted_working_directory_does_not_keep_interpreters_from_starting() {
     command.args([test, "--exact"]).current_dir(release.path()).env(VARIABLE, "1");
     let output = command.output().expect("the program of the test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test]
+async fn attempt_that_a_dying_interpreter_did_not_read_runs_on_another() {
+    let actions = actions();
+    let pool = pool(&actions, None).await;
+    for size in [10, 10_000_000] {
+        let pid = call(&pool, "pid").await.value().as_i64().expect("a process id");
+        let pid = Pid::from_raw(pid as i32).expect("a process id");
+        kill_process(pid, Signal::STOP).expect("a signal");
+        let running = start(&pool, "length", json!({"text": "x".repeat(size)}));
+        // The request is sent as soon as the attempt has its turn.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        kill_process(pid, Signal::KILL).expect("a signal");
+        assert_eq!(running.end().await.value(), json!(size));
+    }
 }
 
 #[tokio::test]
