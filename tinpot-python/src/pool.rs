@@ -359,7 +359,12 @@ impl Executor for PythonPool {
             return Outcome::Cancelled;
         }
         if self.publisher.runs_in_shared_interpreter(&attempt.action) {
-            return self.shared.run(&self.fleet, &attempt, &context).await;
+            let outcome = self.shared.run(&self.fleet, &attempt, &context).await;
+            let missing = self.publisher.if_missing(&attempt.action, &outcome);
+            if missing.is_some() {
+                self.shared.retire().await;
+            }
+            return missing.unwrap_or(outcome);
         }
         for _ in 0..MAX_REFUSALS {
             let mut busy = tokio::select! {
@@ -378,6 +383,10 @@ impl Executor for PythonPool {
             let limits = interpreter.limits_of(&attempt.action);
             match interpreter.run(&context, limits, &self.fleet).await {
                 End::Clean(outcome) => {
+                    if let Some(missing) = self.publisher.if_missing(&attempt.action, &outcome) {
+                        // Another one may import the file: a library was replaced meanwhile.
+                        return missing;
+                    }
                     busy.put_back();
                     return outcome;
                 }

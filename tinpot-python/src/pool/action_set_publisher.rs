@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tinpot_core::LoadError;
 use tinpot_core::executor::ActionSet;
+use tinpot_core::{FailureCode, LoadError, Outcome};
 use tokio::sync::watch;
 
 use super::spawn_context::SpawnContext;
@@ -87,6 +87,18 @@ impl ActionSetPublisher {
     pub(super) fn runs_in_shared_interpreter(&self, action: &str) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.shared.contains(action)
+    }
+
+    /// Returns the outcome of an attempt whose interpreter lacks an action that is offered: its file
+    /// could be imported before, and none of its code ran.
+    pub(super) fn if_missing(&self, action: &str, outcome: &Outcome) -> Option<Outcome> {
+        let failure = outcome.failure()?;
+        if failure.code != FailureCode::ActionUnavailable {
+            return None;
+        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_offered = state.found.actions.iter().any(|offered| offered.name == action);
+        is_offered.then(|| Outcome::not_started(&failure.message))
     }
 
     fn set_blocked(&self, block: Block, reason: Option<LoadError>) {

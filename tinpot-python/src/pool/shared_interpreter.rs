@@ -136,6 +136,11 @@ impl SharedInterpreter {
         ))
     }
 
+    /// Runs new attempts in another interpreter. Those that run end in the present one.
+    pub(super) async fn retire(&self) {
+        *self.host.lock().await = None;
+    }
+
     /// Returns the interpreter for new attempts: a living one of the present generation.
     async fn host(&self, fleet: &Arc<Fleet>) -> Result<Host, String> {
         let mut present = self.host.lock().await;

@@ -177,3 +177,36 @@ async fn interpreter_that_was_moved_is_found_again() {
     let ended = call(&pool, "hello").await;
     assert!(matches!(ended.outcome, Outcome::Succeeded(_)), "{:?}", ended.outcome);
 }
+
+#[tokio::test]
+async fn attempts_are_given_back_while_a_library_is_gone() {
+    let library = Actions::new().file("corp.py", "VALUE = 'hello'\n");
+    let actions = Actions::of("@action\ndef crash(): os._exit(1)\n").file(
+        "uses.py",
+        "import corp\nfrom tinpot import action\n@action\ndef uses(): return corp.VALUE\n\
+         @action(concurrency=5)\nasync def together(): return corp.VALUE\n",
+    );
+    let builder = PythonPool::builder(actions.0.path()).size(1).spare(0);
+    let builder = builder.env("PYTHONPATH", library.0.path());
+    let pool = Arc::new(builder.start().await.expect("a pool"));
+    std::fs::rename(library.path("corp.py"), library.path("corp.txt")).expect("renamed");
+    for action in ["crash", "uses", "together", "uses", "together"] {
+        let ended = call(&pool, action).await;
+        let reason = ended.outcome.reason_not_started();
+        assert_eq!(reason.is_none(), action == "crash", "{action}: {:?}", ended.outcome);
+        assert!(reason.is_none_or(|reason| reason.contains("No module named 'corp'")));
+    }
+    std::fs::rename(library.path("corp.txt"), library.path("corp.py")).expect("renamed");
+    for action in ["uses", "together"] {
+        let value = async {
+            loop {
+                // An interpreter may have been started before.
+                let ended = call(&pool, action).await;
+                if ended.outcome.reason_not_started().is_none() {
+                    break ended.value();
+                }
+            }
+        };
+        assert_eq!(crate::support::within(action, value).await, json!("hello"));
+    }
+}
