@@ -10,6 +10,7 @@ use tinpot_core::executor::ActionSet;
 use tinpot_core::{Action, Error, Json, LoadError, Result, RetryPolicy};
 
 use crate::child_text::{self, load_error};
+use crate::isolation::{Isolation, IsolationByAction};
 use crate::limits::{Limits, LimitsByAction};
 
 /// The maximum number of load errors of one directory, and of their bytes.
@@ -91,6 +92,8 @@ struct Described {
     retry: RetryPolicy,
     /// The limits of each attempt, which the worker enforces. The coordinator does not see them.
     limits: Option<Limits>,
+    /// The processes of the attempts, which are the worker's concern too.
+    isolation: Option<Isolation>,
     place: String,
 }
 
@@ -105,6 +108,12 @@ impl Discovered {
     pub(crate) fn owners(&self) -> BTreeMap<String, String> {
         let file = |place: &str| place.rsplit_once(':').map_or(place, |(file, _)| file).to_owned();
         self.actions.iter().map(|action| (action.name.clone(), file(&action.place))).collect()
+    }
+
+    /// Returns the isolation of the actions that declare one.
+    pub(crate) fn isolation(&self) -> IsolationByAction {
+        let declared = |action: &Described| Some((action.name.clone(), action.isolation?));
+        self.actions.iter().filter_map(declared).collect()
     }
 
     /// Returns the failed imports.

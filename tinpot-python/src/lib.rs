@@ -38,6 +38,7 @@ mod discovered;
 #[cfg(feature = "embed")]
 mod embed;
 mod error;
+mod isolation;
 mod limits;
 mod line_splitter;
 mod live_line;
@@ -50,5 +51,6 @@ mod reply;
 pub use self::containment::{Containment, ContainmentMode};
 #[cfg(feature = "embed")]
 pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
+pub use self::isolation::Isolation;
 pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};

@@ -45,6 +45,7 @@ use self::sources::Sources;
 use self::spawn_context::SpawnContext;
 use crate::containment::{Containment, ContainmentMode};
 use crate::error::PythonError;
+use crate::isolation::Isolation;
 use crate::limits::Limits;
 use crate::package::Package;
 use crate::python;
@@ -125,6 +126,7 @@ pub struct PythonPoolBuilder {
     reload: bool,
     only: Option<String>,
     limits: Limits,
+    isolation: Isolation,
 }
 
 impl PythonPool {
@@ -142,6 +144,7 @@ impl PythonPool {
             reload: true,
             only: None,
             limits: Limits::default(),
+            isolation: Isolation::Reuse,
         }
     }
 
@@ -225,6 +228,14 @@ impl PythonPoolBuilder {
         self
     }
 
+    /// Sets the isolation of attempts, which an action can override. The default is
+    /// [`Reuse`](Isolation::Reuse).
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
     /// Sets whether the pool follows changes of the Python files below the directory. The default
     /// is `true`.
     ///
@@ -292,6 +303,7 @@ impl PythonPoolBuilder {
             start_timeout: self.start_timeout,
             result_limit_bytes: self.result_limit_bytes,
             limits: self.limits,
+            isolation: self.isolation,
         };
         let fleet = Fleet::new(self.size, self.spare);
         let discovery = discover(&fleet, launch, &LastGood::default()).await;
@@ -366,10 +378,11 @@ impl Executor for PythonPool {
             }
             return missing.unwrap_or(outcome);
         }
+        let isolation = self.fleet.isolation_of(&attempt.action);
         for _ in 0..MAX_REFUSALS {
             let mut busy = tokio::select! {
                 biased;
-                busy = self.fleet.take() => match busy {
+                busy = self.fleet.take(isolation) => match busy {
                     Ok(busy) => busy,
                     Err(message) => return Outcome::not_started(message),
                 },
@@ -379,7 +392,8 @@ impl Executor for PythonPool {
             if !interpreter.control.is_quiet() {
                 continue;
             }
-            interpreter.control.prepare(&attempt);
+            interpreter.control.prepare(&attempt, isolation);
+            interpreter.is_used |= isolation != Isolation::Fresh;
             let limits = interpreter.limits_of(&attempt.action);
             match interpreter.run(&context, limits, &self.fleet).await {
                 End::Clean(outcome) => {

@@ -17,6 +17,9 @@ pub(crate) struct Reply {
     /// If true, `sys.exit` ended the attempt with success.
     #[serde(default)]
     pub(crate) exited: bool,
+    /// The wait status of the copy of the interpreter in which the attempt ran, if it did not
+    /// reply.
+    pub(crate) died: Option<i32>,
     /// If true, the attempt did not run: the interpreter had been asked to end before.
     #[serde(default)]
     pub(crate) refused: bool,

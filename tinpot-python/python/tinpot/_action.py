@@ -57,6 +57,7 @@ class Entry:
         "group",
         "home",
         "is_async",
+        "isolation",
         "limits",
         "line",
         "module",
@@ -80,6 +81,7 @@ class Entry:
     concurrency: int | None
     retry: dict[str, Any]
     limits: dict[str, Any] | None
+    isolation: str | None
     function: Callable[..., Any]
     module: str | None
     # The place of the function's code.
@@ -154,6 +156,7 @@ def action(
     open_files: int | None = None,
     max_output: _Size = None,
     max_result: _Size = None,
+    isolation: str | None = None,
 ) -> _Decorator: ...
 def action(
     function: Any = None,
@@ -179,6 +182,7 @@ def action(
     open_files: int | None = None,
     max_output: _Size = None,
     max_result: _Size = None,
+    isolation: str | None = None,
 ) -> Any:
     """Offers a function as an action.
 
@@ -223,6 +227,11 @@ def action(
     open_files: the number of files and connections open at once.
     max_output: bytes of log, as a number or as text such as "10M".
     max_result: bytes of the result as JSON, as a number or as text.
+
+    isolation: "reuse" runs attempts in a process that has run others, and that finds the state of
+        the process as the first one did. "fresh" runs each in a process of its own, in which
+        also the globals of modules are new; that takes some milliseconds. The default is that of
+        the worker, which is "reuse" unless it has been set.
     """
 
     # Checked before there is a function: the traceback then names the line of the decorator.
@@ -237,6 +246,10 @@ def action(
             raise TypeError(f"@action: {label} must be a string, not {_shorten(value)}")
     if concurrency is not None:
         concurrency = _integer("concurrency", concurrency, 1, 100_000)
+    if isolation not in (None, "reuse", "fresh"):
+        raise ValueError(
+            f"@action: isolation must be 'reuse' or 'fresh', not {_shorten(isolation)}"
+        )
     options = {
         "group": group,
         "queue": queue,
@@ -248,6 +261,7 @@ def action(
         "retry": _retry_policy(
             retries, retry_delay, backoff, max_retry_delay, retry_jitter, max_lost_attempts
         ),
+        "isolation": isolation,
         "limits": _limits(memory, cpu_seconds, open_files, max_output, max_result),
     }
 
@@ -300,6 +314,10 @@ def _entry(
         if not inspect.iscoroutinefunction(inspect.unwrap(function)):
             raise TypeError(
                 "@action: concurrency is for `async def`: other functions take one slot each"
+            )
+        if entry.isolation == "fresh":
+            raise TypeError(
+                "@action: attempts share an interpreter with concurrency: remove it, or isolation"
             )
         if {"memory", "cpu_seconds", "open_files"} & set(entry.limits or {}):
             raise TypeError(

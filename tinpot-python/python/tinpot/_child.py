@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinpot import (
@@ -31,12 +32,15 @@ from tinpot import (
 from tinpot._clean_interpreter import CleanInterpreter, own_decimal_context
 from tinpot._connection import Connection
 from tinpot._errors import Cancelled, LimitExceeded
+from tinpot._isolation import Copies
 from tinpot._leftovers import Children, end_threads
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from tinpot._action import Entry
+    from tinpot._exit_handlers import ExitHandlers
+    from tinpot._process_state import Snapshot
 
 # F_SETSIG, which Linux alone has, and which the module `fcntl` lacks.
 _F_SETSIG = 10
@@ -112,11 +116,17 @@ def _serve(
 ) -> None:
     entries = found.entries()
     next_request, send = connection.request, connection.send
-    children, own_pid = Children(), os.getpid()
+    exits = clean.exit_handlers
+    children, copies, own_pid = Children(), Copies(), os.getpid()
     is_clean = True
 
-    def attempt(request: Any, entry: Entry | None) -> tuple[bytes, bool]:
-        return _attempt(request, entry, found, limit, guards, channel)
+    def run(view: Snapshot, request: Any, entry: Entry | None) -> tuple[bytes, bool]:
+        context = view.context.copy()
+        try:
+            return context.run(_attempt, request, entry, found, limit, guards, channel, exits)
+        except BaseException as error:
+            # A signal handler of the action raised it, after the action.
+            return _run.failed(error, _control), True
 
     while True:
         line = next_request()
@@ -129,11 +139,12 @@ def _serve(
         request: Any = json.loads(line)
         entry = entries.get(request["action"])
         view = clean.enter(entry.file if entry is not None else "")
-        try:
-            reply, is_spent = view.context.copy().run(attempt, request, entry)
-        except BaseException as error:
-            # A signal handler of the action raised it, after the action.
-            reply, is_spent = _run.failed(error, _control), True
+        if request.get("fresh") and copies.are_possible():
+            send(_attempt_in_copy(copies, children, clean, partial(run, view, request, entry)))
+            continue
+        reply, is_spent = run(view, request, entry)
+        # In a process with threads, which cannot be copied, the attempt is the only one.
+        is_spent = is_spent or bool(request.get("fresh"))
         # Must not live until the next attempt.
         request = entry = None
         if os.getpid() != own_pid:
@@ -149,6 +160,29 @@ def _serve(
         is_clean = clean.put_back_late()
 
 
+def _attempt_in_copy(
+    copies: Copies,
+    children: Children,
+    clean: CleanInterpreter,
+    run: Callable[[], tuple[bytes, bool]],
+) -> bytes:
+    """Runs an attempt in a copy of this process. Returns the line of the reply."""
+
+    def attempt() -> bytes:
+        own_pid = os.getpid()
+        # A request to end may have come before the copy was made.
+        reply = _run.CANCELLED if _control.stopped else run()[0]
+        clean.flush()
+        if os.getpid() != own_pid:
+            # The action forked, and this is the child: the parent replies.
+            os._exit(0)
+        _context.leave()
+        return reply
+
+    reply = copies.run(attempt)
+    return reply[:-1] + b',"left":true}\n' if children.has_more() else reply + b"\n"
+
+
 def _attempt(
     request: dict[str, Any],
     entry: Entry | None,
@@ -156,11 +190,13 @@ def _attempt(
     limit: int,
     guards: Mapping[str, _limits.Guard],
     channel: _channel.Channel,
+    exits: ExitHandlers,
 ) -> tuple[bytes, bool]:
     """Runs one attempt. Returns the reply, and True if the interpreter must not be used again."""
     threads = _thread._count()
     is_spent = False
     try:
+        exits.is_attempt = True
         _control.running = True
         try:
             context = _context.enter(
@@ -192,6 +228,9 @@ def _attempt(
             is_spent = end_threads(threads)
         # It was raised anywhere, and may have left any state behind.
         is_spent = is_spent or isinstance(error, LimitExceeded)
+    if exits.run():
+        # Objects that live on do not expect that.
+        is_spent = True
     return reply, is_spent
 
 

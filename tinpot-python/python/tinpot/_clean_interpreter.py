@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinpot import _resets
+from tinpot._exit_handlers import ExitHandlers
 from tinpot._file_views import FileViews
 from tinpot._process_state import ProcessState, Snapshot
 from tinpot._standard_streams import StandardStreams
@@ -28,6 +29,7 @@ class CleanInterpreter:
         self._on_terminate = on_terminate
         self._streams = StandardStreams()
         self._timers = _resets.Timers()
+        self.exit_handlers = ExitHandlers()
         signal.signal(signal.SIGTERM, on_terminate)
         self._state = ProcessState()
         self.files = FileViews(root, self._state, self._put_back_after_import)

@@ -30,6 +30,7 @@ _OPTIONS = (
     "concurrency",
     "retry",
     "limits",
+    "isolation",
 )
 
 

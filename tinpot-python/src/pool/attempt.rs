@@ -1,6 +1,7 @@
 //! Runs one attempt on one interpreter.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -113,6 +114,7 @@ impl Interpreter {
         let outcome = match step {
             Step::Reply(reply) if reply.refused && !stopped => return End::NotRun,
             Step::Reply(reply) if stopped => reply.outcome_after_stop(),
+            Step::Reply(Reply { died: Some(status), .. }) => crash(ExitStatus::from_raw(status)),
             Step::Reply(reply) => reply.outcome(),
             Step::GraceOver => Outcome::Cancelled,
             // The stop caused the death.

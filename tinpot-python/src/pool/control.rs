@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::extra_slots::ExtraSlot;
 use super::fleet::Fleet;
 use crate::calls::CallRequest;
+use crate::isolation::Isolation;
 
 /// The size of one read of a reply.
 const READ_BYTES: usize = 16 * 1024;
@@ -75,13 +76,16 @@ impl Control {
     }
 
     /// Prepares the request to run an attempt.
-    pub(super) fn prepare(&mut self, attempt: &Attempt) {
+    pub(super) fn prepare(&mut self, attempt: &Attempt, isolation: Isolation) {
         (self.left_unread, self.has_answered) = (false, false);
         self.received.clear();
         self.request.clear();
         self.request.shrink_to(KEEP_BYTES);
         self.received.shrink_to(KEEP_BYTES);
         self.request.push(b'{');
+        if isolation == Isolation::Fresh {
+            self.request.extend_from_slice(b"\"fresh\":true,");
+        }
         describe(attempt, &mut self.request);
     }
 

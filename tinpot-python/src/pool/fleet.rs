@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::interpreter::{Interpreter, Launch, describe};
 use crate::discovered::Discovered;
 use crate::error::PythonError;
+use crate::isolation::{Isolation, IsolationByAction};
 
 /// The number of interpreters that start at the same time: each keeps one core busy.
 const MAX_STARTS: usize = 2;
@@ -46,9 +47,13 @@ pub(super) struct Fleet {
 struct State {
     /// The way in which interpreters are started; `None` before the first one has started.
     launch: Option<Arc<Launch>>,
+    /// The isolation of the actions that declare one.
+    isolation: Arc<IsolationByAction>,
     idle: VecDeque<Interpreter>,
     /// The number of idle, busy and starting interpreters of all generations.
     live: usize,
+    /// The number of starting interpreters.
+    starting: usize,
     /// The number of failures to start, or to stay alive while idle, since the last attempt that
     /// ended well.
     failures: u32,
@@ -75,6 +80,18 @@ impl State {
 
     fn is_current(&self, generation: u64) -> bool {
         self.launch.as_ref().is_some_and(|launch| launch.generation == generation)
+    }
+
+    /// Takes the suitable idle interpreter that was used last, whose memory is in the caches.
+    ///
+    /// Attempts that can share a process leave unused ones to those that cannot.
+    fn take_idle(&mut self, isolation: Isolation) -> Option<Interpreter> {
+        let wants_used = isolation == Isolation::Reuse;
+        match self.idle.iter().rposition(|interpreter| interpreter.is_used == wants_used) {
+            Some(at) => self.idle.remove(at),
+            None if wants_used => self.idle.pop_back(),
+            None => None,
+        }
     }
 }
 
@@ -106,18 +123,19 @@ impl Fleet {
     }
 
     /// Returns an interpreter for one attempt; waits for a slot and for an interpreter.
-    pub(super) async fn take(&self) -> Result<Busy<'_>, String> {
+    pub(super) async fn take(&self, isolation: Isolation) -> Result<Busy<'_>, String> {
         let slot = match self.slots.try_acquire() {
             Ok(slot) => slot,
             Err(_) => self.slots.acquire().await.map_err(|_| PythonError::Closed.to_string())?,
         };
-        let interpreter = match self.try_take() {
+        let mut has_retired = false;
+        let interpreter = match self.try_take(isolation, &mut has_retired) {
             Some(result) => result?,
             None => loop {
                 let mut available = std::pin::pin!(self.available.notified());
                 // Registered before the check, so that no change is missed.
                 available.as_mut().enable();
-                if let Some(result) = self.try_take() {
+                if let Some(result) = self.try_take(isolation, &mut has_retired) {
                     break result?;
                 }
                 available.await;
@@ -126,13 +144,18 @@ impl Fleet {
         Ok(Busy { fleet: self, interpreter: Some(interpreter), slot: Some(slot) })
     }
 
-    fn try_take(&self) -> Option<Result<Interpreter, String>> {
+    /// Returns an idle interpreter. If there are only used ones and the attempt needs another, one
+    /// of them makes room for that, once per attempt.
+    fn try_take(
+        &self,
+        isolation: Isolation,
+        has_retired: &mut bool,
+    ) -> Option<Result<Interpreter, String>> {
         let mut state = self.lock();
         if state.closed {
             return Some(Err(PythonError::Closed.to_string()));
         }
-        // The one that was used last, whose memory is in the caches.
-        while let Some(interpreter) = state.idle.pop_back() {
+        while let Some(interpreter) = state.take_idle(isolation) {
             match interpreter.exit_status() {
                 None if interpreter.has_directory() => return Some(Ok(interpreter)),
                 None => {
@@ -144,7 +167,21 @@ impl Fleet {
             }
         }
         self.tell(&state);
-        state.unable().map(Err)
+        if let Some(reason) = state.unable() {
+            return Some(Err(reason));
+        }
+        if !*has_retired
+            && state.starting == 0
+            && state.live >= self.target + state.parked
+            && let Some(used) = state.idle.pop_front()
+        {
+            *has_retired = true;
+            state.live -= 1;
+            drop(state);
+            drop(used);
+            self.wanted.notify_one();
+        }
+        None
     }
 
     /// Tells the pool whether attempts can be started.
@@ -179,6 +216,13 @@ impl Fleet {
         self.lock().launch.clone()
     }
 
+    /// Returns the isolation of attempts at an action.
+    pub(super) fn isolation_of(&self, action: &str) -> Isolation {
+        let state = self.lock();
+        let default = state.launch.as_ref().map(|launch| launch.isolation).unwrap_or_default();
+        state.isolation.get(action).copied().unwrap_or(default)
+    }
+
     /// Starts one interpreter.
     pub(super) async fn start(
         self: &Arc<Self>,
@@ -196,6 +240,7 @@ impl Fleet {
             // The cause of earlier failures may be gone.
             state.failures = 0;
             state.launch = Some(launch);
+            state.isolation = first.isolation.clone();
             state.live += 1;
             std::mem::take(&mut state.idle)
         };
@@ -239,7 +284,12 @@ impl Fleet {
     }
 
     fn spawn_start(self: &Arc<Self>, starting: &mut JoinSet<Started>) {
-        let (fleet, launch) = (self.clone(), self.lock().launch.clone());
+        let fleet = self.clone();
+        let launch = {
+            let mut state = self.lock();
+            state.starting += 1;
+            state.launch.clone()
+        };
         starting.spawn(async move {
             let Some(launch) = launch else { return (0, Err(PythonError::Closed)) };
             (launch.generation, fleet.start(&launch).await)
@@ -262,6 +312,7 @@ impl Fleet {
     }
 
     fn started(&self, result: Option<Started>) {
+        self.lock().starting -= 1;
         match result {
             Some((_, Ok((interpreter, _)))) => self.make_idle(interpreter),
             // A failure of an old generation says nothing about the present one.

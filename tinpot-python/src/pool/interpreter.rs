@@ -26,6 +26,7 @@ use crate::cgroup::{Cgroup, PoolCgroup};
 use crate::child_text::{self, json_path};
 use crate::discovered::Discovered;
 use crate::error::PythonError;
+use crate::isolation::{Isolation, IsolationByAction};
 use crate::limits::{Limits, LimitsByAction};
 
 /// The way in which the interpreters of one generation are started: all of them import the same
@@ -54,6 +55,8 @@ pub(super) struct Launch {
     pub(super) result_limit_bytes: usize,
     /// The limits of attempts whose actions have none of their own.
     pub(super) limits: Limits,
+    /// The isolation of attempts whose actions declare none.
+    pub(super) isolation: Isolation,
 }
 
 /// A running interpreter that has imported the actions.
@@ -70,6 +73,9 @@ pub(super) struct Interpreter {
     /// True if it did not start in the worker's working directory, which was gone.
     elsewhere: bool,
     limits: (LimitsByAction, Limits),
+    pub(super) isolation: Arc<IsolationByAction>,
+    /// If true, an attempt has run in its process, and not in a copy.
+    pub(super) is_used: bool,
     /// Kept alive: an action may import more files at any time.
     _sources: Option<Arc<Sources>>,
 }
@@ -166,6 +172,7 @@ impl Launch {
         match ended {
             Ok(Ok(Ok(found))) => {
                 interpreter.limits.0 = found.limits();
+                interpreter.isolation = Arc::new(found.isolation());
                 interpreter.control.limit_lines(usize::MAX);
                 Ok((interpreter, found))
             }
@@ -243,6 +250,8 @@ impl Launch {
             elsewhere,
             mark,
             limits,
+            isolation: Arc::default(),
+            is_used: false,
             _sources,
         })
     }

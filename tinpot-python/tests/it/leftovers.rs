@@ -207,6 +207,66 @@ async fn directory_and_environment_are_restored() {
 }
 
 #[tokio::test]
+async fn exit_handlers_of_an_attempt_run_after_it() {
+    let actions = Actions::of(
+        r#"
+import atexit, functools, logging.handlers, tempfile
+atexit.register(print, "of the file")
+class Client:
+    def __init__(self):
+        self.closed = False
+        atexit.register(self.close)
+    def close(self):
+        self.closed = True
+        print("sent the rest")
+@functools.lru_cache
+def client(): return Client()
+@action
+def use():
+    atexit.register(print, "last")
+    forgotten = atexit.register(lambda: print("forgotten"))
+    atexit.unregister(forgotten)
+    assert not client().closed
+    print("used")
+    return "ok"
+@action
+def failing():
+    @atexit.register
+    def fail(): raise ValueError("of a handler")
+    atexit.register(print, "first")
+    raise RuntimeError("of the action")
+@action
+def copied():
+    atexit.register(print, "once")
+    return os.fork() == 0
+@action
+def lazily():
+    import multiprocessing.util, weakref
+    folder = tempfile.TemporaryDirectory()
+    return os.getpid()
+@action(isolation="fresh")
+def fresh(): atexit.register(print, "fresh")
+"#,
+    );
+    let pool = actions.pool().await;
+    for _ in 0..2 {
+        let ended = call(&pool, "use").await;
+        assert_eq!(ended.value(), json!("ok"));
+        assert_eq!(ended.stdout(), ["used", "sent the rest", "last"]);
+    }
+    let ended = call(&pool, "failing").await;
+    assert_eq!(ended.failure().message, "of the action");
+    assert_eq!(ended.stdout(), ["first"]);
+    let words = ended.stream(tinpot_core::Stream::Stderr).join("\n");
+    assert!(words.contains("atexit callback") && words.contains("of a handler"), "{words}");
+    assert_eq!(call(&pool, "copied").await.stdout(), ["once"]);
+    assert_eq!(call(&pool, "fresh").await.stdout(), ["fresh"]);
+    // What a module registers while it is imported is no reason to replace anything.
+    let own = call(&pool, "lazily").await;
+    assert_eq!((own.stdout(), call(&pool, "lazily").await.value()), (vec![], own.value()));
+}
+
+#[tokio::test]
 async fn multiprocessing_works() {
     let actions = actions();
     let pool = actions.pool().await;

@@ -11,6 +11,7 @@ mod embedded;
 mod files;
 mod healing;
 mod interpreters;
+mod isolation;
 mod leftovers;
 mod limits;
 mod odd_files;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tinpot_core::{Executor, Result};
-use tinpot_python::{Containment, ContainmentMode, Limits, PythonPool};
+use tinpot_python::{Containment, ContainmentMode, Isolation, Limits, PythonPool};
 
 use super::limits::RESULT_BYTES;
 use super::trimmed;
@@ -47,6 +47,18 @@ pub struct ActionsSettings {
         )
     )]
     pub containment: ContainmentMode,
+    /// The process of an attempt, where its action declares none: reuse for one that has run others,
+    /// fresh for one of its own.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_ISOLATION",
+            value_name = "KIND",
+            default_value_t = Isolation::Reuse
+        )
+    )]
+    pub isolation: Isolation,
     /// Ignore changes of the Python files; by default the worker reloads them.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_NO_RELOAD"))]
     pub no_reload: bool,
@@ -67,6 +79,7 @@ impl Default for ActionsSettings {
             concurrency: 2,
             python: None,
             containment: ContainmentMode::Auto,
+            isolation: Isolation::Reuse,
             no_reload: false,
             limits: LimitSettings::default(),
             #[cfg(feature = "embed")]
@@ -102,6 +115,7 @@ impl ActionsSettings {
         let mut builder = PythonPool::builder(dir)
             .size(self.concurrency as usize)
             .containment(self.containment)
+            .isolation(self.isolation)
             .reload(!self.no_reload)
             .limits(self.limits.limits());
         if let Some(python) = &self.python {
