@@ -198,6 +198,42 @@ fn old_names_of_flags_variables_and_keys_work_and_warn_once() {
 }
 
 #[test]
+fn names_of_older_tinpots_work_or_warn() {
+    let json = |env: &[(&str, &str)], program: &str| {
+        let ran = shown(program, None, &["--json"], env);
+        (ran.json(), ran.stderr)
+    };
+    let env = [("QUEUE_NAME", "devops"), ("ACTION_FILTER", "DevOps,ML")];
+    let (all, stderr) = json(&env, "worker");
+    assert_eq!(all["queues"]["value"], serde_json::json!(["devops"]));
+    assert_eq!(all["groups"]["value"], serde_json::json!(["DevOps", "ML"]));
+    assert!(stderr.contains("QUEUE_NAME is now QUEUES; the old name still works"), "{stderr}");
+    let env = [("REDIS_URL", "redis://localhost"), ("CELERY_BROKER_URL", "redis://localhost")];
+    for program in ["worker", "coordinator"] {
+        let (_, stderr) = json(&env, program);
+        assert!(stderr.contains("CELERY_BROKER_URL, REDIS_URL has no effect"), "{stderr}");
+    }
+    let env = [
+        ("ROOT_PATH", "tinpot/"),
+        ("CORS_ORIGINS", "https://a.example, http://b:3000"),
+        ("TINPOT_LIMIT_REQUEST", "15M"),
+    ];
+    let (all, _) = json(&env, "coordinator");
+    assert_eq!(all["root_path"]["value"], "tinpot/");
+    assert_eq!(all["limit_request"]["value"], "15M");
+    for (flag, value, part) in [
+        ("--root-path", "/api/x", "a path of the server itself"),
+        ("--root-path", "/a b", "must be a path like /tinpot"),
+        ("--cors-origins", "https://a.example/path", "must be an origin like"),
+        ("--cors-origins", "a.example", "must be an origin like"),
+        ("--limit-request", "16M", "must be at most 15M"),
+    ] {
+        let ran = shown("coordinator", None, &[flag, value], &[]);
+        assert!(ran.stderr.contains(part), "{part}: {ran:?}");
+    }
+}
+
+#[test]
 fn a_lease_of_a_worker_is_accepted_and_has_no_effect() {
     let none: [(&str, &str); 0] = [];
     for (arguments, env, named) in [

@@ -18,7 +18,7 @@ const ID_DIGITS: usize = 32;
 /// The end of an id that is a word of its own, as pages show it.
 const ID_END_DIGITS: usize = 8;
 
-/// A search of the history, as in [`ListOptions::search`](super::page::ListOptions::search).
+/// A search of the history, as in [`ListOptions::search`](crate::ListOptions::search).
 ///
 /// A word is a run of letters and digits. A part of the search between blanks matches if its words
 /// follow each other in the [text](search_text) of an execution; the last of them may be the

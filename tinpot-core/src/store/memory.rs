@@ -15,6 +15,7 @@ use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
 use crate::model::log::LogBatch;
 use crate::model::log::LogChunk;
+use crate::model::search::Search;
 use crate::model::time::Timestamp;
 
 /// The bounds of the history: of the ended executions that a [`MemoryStore`] or a
@@ -49,6 +50,9 @@ impl HistoryLimits {
         self
     }
 }
+
+/// Executions that a search looks at before other tasks may run.
+const SEARCH_CHUNK: usize = 128;
 
 /// A store in memory: for tests, for trials, and where history need not outlive the process.
 #[derive(Debug, Default)]
@@ -95,7 +99,22 @@ impl Store for MemoryStore {
     }
 
     async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
-        Ok(self.lock().executions(options))
+        let search = options.search.as_deref().map(Search::new);
+        let Some(search) = search.filter(|search| !search.parts().is_empty()) else {
+            return Ok(self.lock().executions(options, options.page_size()));
+        };
+        // Matching takes microseconds each, which writes must not wait for.
+        let all = self.lock().executions(options, usize::MAX);
+        let mut found = Vec::new();
+        for few in all.chunks(SEARCH_CHUNK) {
+            found.extend(few.iter().filter(|execution| search.matches(execution)).cloned());
+            if found.len() >= options.page_size() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        found.truncate(options.page_size());
+        Ok(found)
     }
 
     async fn logs(

@@ -17,7 +17,6 @@ use crate::model::log::LogBatch;
 use crate::model::log::LogChunk;
 use crate::model::opened::Opened;
 use crate::model::page::{ListOptions, QueuePage};
-use crate::model::search::Search;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::conditions::{LogSpan, check_batch, check_logs, key_is_taken};
@@ -200,17 +199,14 @@ impl State {
         self.records.values().map(|record| &record.execution)
     }
 
-    pub(crate) fn executions(&self, options: &ListOptions) -> Vec<Arc<Execution>> {
+    /// Returns up to `limit` executions, newest first, without regard to a search.
+    pub(crate) fn executions(&self, options: &ListOptions, limit: usize) -> Vec<Arc<Execution>> {
         if let Some(key) = &options.idempotency_key {
             let id = self.keys.get(key.as_str());
             let record = id.and_then(|id| self.records.get(id));
             return record.map(|record| record.execution.clone()).into_iter().collect();
         }
-        let search = options.search.as_deref().map(Search::new);
-        let wanted = |execution: &&Arc<Execution>| {
-            options.filters_match(execution)
-                && search.as_ref().is_none_or(|search| search.matches(execution))
-        };
+        let wanted = |execution: &&Arc<Execution>| options.filters_match(execution);
         if let Some(parent) = options.parent {
             let last = options
                 .before
@@ -223,12 +219,12 @@ impl State {
                 .rev();
             let children = children.filter_map(|(_, id)| self.records.get(id));
             let children = children.map(|record| &record.execution).filter(wanted);
-            return children.take(options.page_size()).cloned().collect();
+            return children.take(limit).cloned().collect();
         }
         let end = options.before.map_or(Bound::Unbounded, Bound::Excluded);
         let newest_first = self.records.range((Bound::Unbounded, end)).rev();
         let executions = newest_first.map(|(_, record)| &record.execution).filter(wanted);
-        executions.take(options.page_size()).cloned().collect()
+        executions.take(limit).cloned().collect()
     }
 
     pub(crate) fn queued(&self, page: &QueuePage) -> Vec<Arc<Execution>> {

@@ -133,6 +133,6 @@ impl SimulatedStore {
     pub(super) fn with_key(&self, key: &str) -> Option<ExecutionId> {
         let options =
             ListOptions { idempotency_key: Some(key.to_owned()), ..ListOptions::default() };
-        self.synced.executions(&options).first().map(|execution| execution.id)
+        self.synced.executions(&options, options.page_size()).first().map(|execution| execution.id)
     }
 }

@@ -39,7 +39,8 @@ impl World {
             }
             Read::Outcome(id) => Answer::Outcome(id, self.store.execution(id).cloned()),
             Read::Children(cascade) => {
-                let children = self.store.synced.executions(&cascade.options());
+                let options = cascade.options();
+                let children = self.store.synced.executions(&options, options.page_size());
                 Answer::Children(cascade, children)
             }
         };
