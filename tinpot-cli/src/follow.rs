@@ -15,6 +15,7 @@ use crate::exit::{CliError, Code, Done};
 use crate::json;
 use crate::output::{self, Paint, clean};
 use crate::progress_bar::ProgressBar;
+use crate::times::Clock;
 
 /// The time in which a second Ctrl-C cancels the execution.
 const SECOND_CHANCE: Duration = Duration::from_secs(3);
@@ -30,6 +31,7 @@ pub(crate) struct Watch<'a> {
     pub(crate) events: bool,
     pub(crate) quiet: bool,
     pub(crate) json: bool,
+    pub(crate) clock: Clock,
     /// The start of commands in advice: the program, and the server unless it is the default.
     pub(crate) program: String,
     /// If true, the server belongs to this command and ends with it, so that advice to come back
@@ -75,6 +77,7 @@ impl<'a> Watch<'a> {
             events: false,
             quiet: follow.quiet,
             json: global.json,
+            clock: global.clock(),
             program: program(client),
             alone: false,
         }
@@ -142,7 +145,7 @@ impl<'a> Watch<'a> {
                 Input::TimedOut if over(leaving) => return Err(self.detached(&mut view)),
                 Input::TimedOut if over(explain_at) => {
                     explain_at = None;
-                    follow.ask_wait_reason(self.client, self.id);
+                    follow.ask_wait_reason(self.client, self.id, &self.clock);
                 }
                 Input::TimedOut => {
                     view.end();

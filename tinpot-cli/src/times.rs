@@ -26,6 +26,18 @@ impl Clock {
         self.form(time, "%Y-%m-%d %H:%M:%S", "")
     }
 
+    /// Returns a time of the API in few characters: the time of today, the day and time of this
+    /// year, or the date.
+    pub(crate) fn brief(&self, time: &str) -> String {
+        let now = Timestamp::now().to_zoned(self.zone.clone());
+        let form = match time.parse::<Timestamp>().map(|time| time.to_zoned(self.zone.clone())) {
+            Ok(time) if time.date() == now.date() => "%H:%M:%S",
+            Ok(time) if time.year() == now.year() => "%m-%d %H:%M",
+            _ => return self.form(time, "%Y-%m-%d", ""),
+        };
+        self.form(time, form, "")
+    }
+
     /// Returns a time of the API to the second, with the offset from UTC.
     pub(crate) fn full(&self, time: &str) -> String {
         self.form(time, "%Y-%m-%d %H:%M:%S", " %:z")
@@ -75,5 +87,7 @@ mod tests {
         assert_eq!(clock.full(time), "2026-12-24 23:00:00Z");
         assert_eq!(clock.precise(time), "2026-12-24T23:00:00.123Z");
         assert_eq!(clock.short("soon"), "soon");
+        assert_eq!(clock.brief("2020-12-24T23:00:00Z"), "2020-12-24Z");
+        assert_eq!(clock.brief(&jiff::Timestamp::now().to_string()).len(), "23:00:00Z".len());
     }
 }

@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 
 use super::{Client, RequestError};
 use crate::exit::CliError;
+use crate::times::Clock;
 
 /// The bound of the queue of events to show. When it is full, the server holds the rest.
 const EVENTS_MAX: usize = 1024;
@@ -98,10 +99,11 @@ impl Follow {
 
     /// Asks in the background why an execution has not started; the answer comes as
     /// [`Input::Waits`].
-    pub(crate) fn ask_wait_reason(&self, client: &Client, id: &str) {
+    pub(crate) fn ask_wait_reason(&self, client: &Client, id: &str, clock: &Clock) {
         let (client, id, to) = (client.clone(), id.to_owned(), self.sender.clone());
+        let clock = clock.clone();
         thread::spawn(move || {
-            if let Some(why) = super::wait_reason::wait_reason(&client, &id) {
+            if let Some(why) = super::wait_reason::wait_reason(&client, &id, &clock) {
                 let _ = to.send(Input::Waits(why));
             }
         });

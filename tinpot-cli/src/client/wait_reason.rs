@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{ActionView, Client, encoded};
+use crate::times::Clock;
 
 #[derive(Deserialize)]
 struct Waiting {
@@ -29,7 +30,7 @@ struct Queue {
 
 /// Asks the server for the reason; `None` if the execution does not wait or the server cannot be
 /// asked.
-pub(super) fn wait_reason(client: &Client, id: &str) -> Option<String> {
+pub(super) fn wait_reason(client: &Client, id: &str, clock: &Clock) -> Option<String> {
     let waiting: Waiting = client.read(&format!("/api/executions/{}", encoded(id))).ok()?;
     if waiting.status != "queued" {
         return None;
@@ -45,6 +46,6 @@ pub(super) fn wait_reason(client: &Client, id: &str) -> Option<String> {
     let unavailable = action.filter(|action| !action.available).map(|action| {
         action.unavailable.unwrap_or_else(|| "no live worker offers the action".to_owned())
     });
-    let later = waiting.not_before.map(|time| format!("not before {time}"));
+    let later = waiting.not_before.map(|time| format!("not before {}", clock.full(&time)));
     unavailable.or(later).or(queue.and_then(|queue| queue.reason))
 }

@@ -112,7 +112,7 @@ fn list(client: &Client, arguments: &ListArgs, as_json: bool, clock: &Clock) -> 
     if !statuses.is_empty() {
         filters.push(("status", statuses.join(",")));
     }
-    let (mut left, mut rows, mut before) = (arguments.limit, Vec::new(), None);
+    let (mut left, mut found, mut before) = (arguments.limit, Vec::<Summary>::new(), None);
     while left > 0 {
         let mut all = filters.clone();
         all.push(("limit", left.min(PAGE).to_string()));
@@ -123,7 +123,7 @@ fn list(client: &Client, arguments: &ListArgs, as_json: bool, clock: &Clock) -> 
             if as_json {
                 output::println(&json::line(execution.get()))?;
             } else {
-                rows.push(row(&client.parse(execution.get())?, Paint::stdout(), clock));
+                found.push(client.parse(execution.get())?);
             }
         }
         match page.next {
@@ -132,42 +132,48 @@ fn list(client: &Client, arguments: &ListArgs, as_json: bool, clock: &Clock) -> 
         }
     }
     if !as_json {
-        if rows.is_empty() {
+        if found.is_empty() {
             output::say("no matching executions");
         } else {
-            let head = ["ID", "ACTION", "STATUS", "ACCEPTED", "DURATION", "QUEUE", "ERROR"];
-            shorten_ids(&head, &mut rows);
-            output::println(&table::table(&head, &rows, Paint::stdout()))?;
+            output::println(&shown(&found, clock))?;
         }
     }
     Ok(Code::Success)
 }
 
-/// Cuts the ids where they still differ, if the terminal is too narrow for the whole table. The
-/// command takes the start of an id for the id.
-fn shorten_ids(head: &[&str], rows: &mut [Vec<String>]) {
-    if table::fits(head, rows) {
-        return;
+/// Returns a table of executions. If the terminal is too narrow, ids are cut where they still
+/// differ, since the command takes the start of an id for the id, and times are brief.
+fn shown(executions: &[Summary], clock: &Clock) -> String {
+    let head = ["ID", "ACTION", "STATUS", "ACCEPTED", "DURATION", "QUEUE", "ERROR"];
+    let paint = Paint::stdout();
+    let rows = |id_length: usize, time: &dyn Fn(&str) -> String| -> Vec<Vec<String>> {
+        executions.iter().map(|execution| row(execution, paint, id_length, time)).collect()
+    };
+    let whole = rows(usize::MAX, &|time| clock.short(time));
+    if table::fits(&head, &whole) {
+        return table::table(&head, &whole, paint);
     }
-    let length = ids::abbreviated(&rows.iter().map(|row| &*row[0]).collect::<Vec<_>>());
-    for row in rows {
-        // Ids are ASCII; a faulty server must not make this cut a character.
-        row[0] = row[0].chars().take(length).collect();
-    }
+    let ids: Vec<&str> = executions.iter().map(|execution| &*execution.execution_id).collect();
+    table::table(&head, &rows(ids::abbreviated(&ids), &|time| clock.brief(time)), paint)
 }
 
 fn status_name(status: &StatusName) -> String {
     status.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-fn row(execution: &Summary, paint: Paint, clock: &Clock) -> Vec<String> {
+fn row(
+    execution: &Summary,
+    paint: Paint,
+    id_length: usize,
+    time: &dyn Fn(&str) -> String,
+) -> Vec<String> {
     let error = execution.error.as_deref().unwrap_or_default();
     let took = duration(execution.started_at.as_deref(), execution.finished_at.as_deref());
     vec![
-        execution.execution_id.clone(),
+        execution.execution_id.chars().take(id_length).collect(),
         clean(&execution.action_name, false),
         paint.status(&execution.status),
-        clock.short(&execution.accepted_at),
+        time(&execution.accepted_at),
         took.unwrap_or_default(),
         execution.queue.clone(),
         clean(error.lines().next().unwrap_or_default(), false),
