@@ -226,14 +226,14 @@ mod tests {
 
     #[test]
     fn words_are_those_of_all_fields_without_secrets() {
-        let text = r#"{"host":"web-1","note":"Gr\u00fc\u00dfe\nan \ud835\udfd9 \"ALLE\"","token":"hunter2","n":[1.5,true]}"#;
+        let text = r#"{"host":"web-1","note":"Gr\u00fc\u00dfe\nan \ud835\udfd9 \"ZWEI\"","token":"hunter2","n":[1.5,true]}"#;
         let mut execution = execution(text);
         execution.secrets = vec!["/token".to_owned()];
         execution.requested_by = Some("Anna K.".into());
         execution.outcome = Some(Outcome::Failed(Failure::new("no space left").kind("OSError")));
         assert_eq!(
             search_text(&execution),
-            "sync backup db anna k host web 1 note grüße an 𝟙 alle token n 1 5 true oserror no space left c3d4e5f6"
+            "sync backup db anna k host web 1 note grüße an 𝟙 zwei token n 1 5 true oserror no space left c3d4e5f6"
         );
     }
 
