@@ -274,7 +274,14 @@ impl PythonPoolBuilder {
     pub async fn start(self) -> Result<PythonPool> {
         let root = actions_dir(&self.root)?;
         let python = python::choose(self.python.as_deref());
-        let python = python.unwrap_or_else(|| PathBuf::from("python3"));
+        let python = match python {
+            // The working directory may be deleted.
+            Some(path) if path.components().count() > 1 => {
+                std::path::absolute(path).map_err(PythonError::io("there is no directory"))?
+            }
+            Some(name) => name,
+            None => PathBuf::from("python3"),
+        };
         let spawn = SpawnContext {
             python: RwLock::new(python::probe(python.clone()).await?.executable),
             chosen: python,

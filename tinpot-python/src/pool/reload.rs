@@ -1,5 +1,6 @@
 //! Replaces the interpreters of a pool when its files change.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,7 +55,11 @@ impl Files {
         let (root, handle) = (self.root.clone(), self.handle.clone());
         let scan = move || {
             let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
-            let present = given.canonicalize()?;
+            let present = match given.canonicalize() {
+                // The path led through a directory that is gone, and the files are still there.
+                Err(e) if e.kind() == ErrorKind::NotFound && root.is_dir() => root.clone(),
+                present => present?,
+            };
             let moved = (present != root).then(FileWatcher::new);
             let handle = moved.as_ref().map_or(handle, FileWatcher::handle);
             scanner.move_to(present.clone());

@@ -59,7 +59,10 @@ async fn deleted_working_directory_does_not_keep_interpreters_from_starting() {
     const VARIABLE: &str = "TINPOT_TEST_DELETED";
     if std::env::var_os(VARIABLE).is_some() {
         let actions = actions();
-        let pool = pool(&actions, None).await;
+        // A path through the directory that will be deleted.
+        let path = Path::new("..").join(actions.0.path().file_name().expect("a name"));
+        let pool = PythonPool::builder(path).size(1).spare(0).start().await.expect("a pool");
+        let pool = Arc::new(pool);
         std::fs::remove_dir(std::env::current_dir().expect("a directory")).expect("removed");
         // Also with the interpreter that is there.
         assert_eq!(call(&pool, "where").await.value(), json!(actions.0.path()));
@@ -69,6 +72,10 @@ async fn deleted_working_directory_does_not_keep_interpreters_from_starting() {
         assert_eq!(call(&pool, "hello").await.value(), json!("hello"));
         assert_eq!(call(&pool, "where").await.value(), json!(actions.0.path()));
         assert_eq!(call(&pool, "together").await.value(), json!("hello"));
+        let more = "from tinpot import action\n@action\ndef more(): pass\n";
+        std::fs::write(actions.path("more.py"), more).expect("a file");
+        until("the new file", || names(&offer(&pool)).contains(&"more")).await;
+        assert_eq!(offer(&pool).load_errors, []);
         return;
     }
     let release = tempfile::tempdir().expect("a directory");

@@ -69,6 +69,7 @@ impl KnownActions {
         load_errors: &mut Vec<LoadError>,
     ) -> Vec<Arc<str>> {
         let mut names = Vec::with_capacity(actions.len());
+        let mut left_out = 0_usize;
         for action in actions {
             let name = match self.entries.get_key_value(action.name.as_str()) {
                 Some((name, entry)) if entry.action == *action => {
@@ -76,7 +77,10 @@ impl KnownActions {
                     continue;
                 }
                 Some((name, _)) => name.clone(),
-                None if self.entries.len() >= ACTIONS_MAX => continue,
+                None if self.entries.len() >= ACTIONS_MAX => {
+                    left_out += 1;
+                    continue;
+                }
                 None => Arc::from(action.name.as_str()),
             };
             let schema = match Schema::compile(&action.schema) {
@@ -95,6 +99,12 @@ impl KnownActions {
             news.push(action.clone());
             self.entries.insert(name.clone(), entry);
             names.push(name);
+        }
+        if left_out > 0 {
+            let message = format!(
+                "{left_out} new actions are not offered: the coordinator knows {ACTIONS_MAX} already"
+            );
+            load_errors.push(LoadError::new("actions", message));
         }
         names
     }
