@@ -120,11 +120,14 @@ class Folder:
             if file is not None:
                 return _other_name(fullname, self._importer(file))
         spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None:
-            return self._adopt(spec)
-        if fullname in self.names:
+        if fullname in self.names and (spec is None or self._is_at(spec)):
             return _other_name(fullname, lambda: importlib.import_module(self.package))
-        return None
+        return None if spec is None else self._adopt(spec)
+
+    def _is_at(self, spec: ModuleSpec) -> bool:
+        """Returns True if a package is the folder itself, found by a path to its parent."""
+        locations = spec.submodule_search_locations or ()
+        return any(os.path.realpath(location) == self.root for location in locations)
 
     def _importer(self, file: str) -> Callable[[], types.ModuleType]:
         if file.endswith(".py"):

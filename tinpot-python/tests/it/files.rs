@@ -241,6 +241,21 @@ async fn imports_of_older_tinpots_work() {
 }
 
 #[tokio::test]
+async fn package_found_by_its_parent_is_not_loaded_twice() {
+    let parent = Actions::new().file("jobs/state.py", "LOADED = []\nLOADED.append(1)\n").file(
+        "jobs/uses.py",
+        &format!(
+            "import state\nfrom jobs.state import LOADED\n{}",
+            returning("uses", "[LOADED is state.LOADED, LOADED]")
+        ),
+    );
+    let builder = PythonPool::builder(parent.path("jobs")).size(1).spare(0);
+    let pool = builder.env("PYTHONPATH", parent.0.path()).start().await.expect("a pool");
+    let pool = Arc::new(pool);
+    assert_eq!(call(&pool, "uses").await.value(), json!([true, [1]]));
+}
+
+#[tokio::test]
 async fn library_below_the_directory_keeps_its_own_imports() {
     let actions = Actions::new()
         .file("_libraries/corp/__init__.py", "from .inner import VALUE\n")
