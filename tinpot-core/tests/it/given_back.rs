@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use tinpot_core::{
-    Action, Coordinator, MemoryNetwork, Outcome, SubmitOptions, Worker, executor::ActionSet,
-    executor::ScopedExecutor,
-};
+use tinpot_core::executor::{ActionSet, ScopedExecutor};
+use tinpot_core::{Action, Coordinator, LoadError, MemoryNetwork, Outcome, SubmitOptions, Worker};
 
 use crate::support::{available, in_time, outcome, submit};
 
@@ -82,8 +80,36 @@ async fn execution_waits_with_the_reason_until_its_action_can_be_started() {
     let workers = coordinator.workers().await.expect("it lives");
     assert!(workers[0].actions.is_empty() && workers[0].load_errors[0].blocking, "{workers:?}");
     let unavailable = coordinator.catalogue()["job"].unavailable.expect("a reason");
-    assert!(unavailable.contains("cannot start"), "{unavailable}");
+    assert!(unavailable.contains("can start it now"), "{unavailable}");
     switch.works.store(true, Ordering::Relaxed);
     assert!(matches!(outcome(&handle).await, Outcome::Succeeded(_)));
     assert!(handle.execution().await.expect("a record").tries() == 1);
+}
+
+#[tokio::test]
+async fn reason_is_given_by_a_worker_that_never_offered_anything_to_this_coordinator() {
+    let network = MemoryNetwork::new();
+    let coordinator = Coordinator::builder(network.transport()).start().await.expect("it starts");
+    let switch = Switch::default();
+    let worker = switch.worker(&network, "gone").await;
+    available(&coordinator, "job").await;
+    worker.shutdown(std::time::Duration::ZERO).await;
+    let error = LoadError::new("python3", "no interpreter starts").blocking();
+    let offer = ActionSet::default().load_error(error);
+    let executor = ScopedExecutor::new(offer, |_, _| async { Outcome::not_started("never") });
+    let worker = Worker::builder(network.transport()).name("blocked").executor(executor);
+    let _worker = worker.start().await.expect("a worker");
+    let _handle = submit(&coordinator, "job", SubmitOptions::new()).await.expect("accepted");
+    let mut changes = coordinator.changes();
+    in_time("the reason", async {
+        loop {
+            let queues = coordinator.queues().await.expect("it lives");
+            let reason = queues[0].reason.clone().unwrap_or_default();
+            if reason.contains("\"blocked\"") && reason.contains("no interpreter starts") {
+                return;
+            }
+            changes.next().await.expect("it lives");
+        }
+    })
+    .await;
 }

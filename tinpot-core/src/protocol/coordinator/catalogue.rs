@@ -12,9 +12,9 @@ const ACTIONS_MAX: usize = 20_000;
 
 /// The usual reason why an action is not available.
 pub(super) const NOT_OFFERED: &str = "no live worker offers it";
-/// The reason if workers have the action, and cannot start it.
+/// The reason if live workers have the action, or may have it, and cannot start it.
 pub(super) const NOT_STARTABLE: &str =
-    "the live workers that have it cannot start it now; their problems have the reason";
+    "no live worker can start it now; the problems of the workers have the reason";
 
 /// One action of a [`Catalogue`].
 #[derive(Clone, Debug)]

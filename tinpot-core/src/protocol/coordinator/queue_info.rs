@@ -133,7 +133,7 @@ impl CoordinatorMachine {
         let is_offered = |action: &Arc<str>| serving.iter().any(|w| w.actions.contains(action));
         let missing: Vec<&Arc<str>> = actions().filter(|action| !is_offered(action)).collect();
         if let Some(first) = missing.first()
-            && let Some(worker) = serving.iter().find(|worker| worker.withheld.contains(*first))
+            && let Some(worker) = serving.iter().find(|worker| worker.may_withhold(first, queue))
             && let Some(why) = worker.why_withheld()
         {
             let (name, why) = (clipped(&worker.name, REASON), clipped(why, REASON));

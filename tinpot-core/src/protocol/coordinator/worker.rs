@@ -118,6 +118,14 @@ fn shortened(version: String) -> String {
 }
 
 impl WorkerEntry {
+    /// Returns true if the worker has the action and cannot start it. A worker that offers nothing
+    /// may have any action: the coordinator may have been restarted since it offered some.
+    pub(super) fn may_withhold(&self, action: &str, queue: &str) -> bool {
+        let offers_nothing = self.actions.is_empty() && self.why_withheld().is_some();
+        self.withheld.contains(action)
+            || (offers_nothing && self.withheld.is_empty() && self.serves(queue))
+    }
+
     /// Returns the reason why the worker cannot start actions that it has.
     pub(super) fn why_withheld(&self) -> Option<&str> {
         let blocking = self.load_errors.iter().find(|problem| problem.blocking)?;
@@ -445,7 +453,7 @@ impl CoordinatorMachine {
                 Some("all workers that offer it are draining")
             } else if offering().next().is_some() {
                 Some("no live worker that offers it serves its queue")
-            } else if workers.values().any(|worker| worker.withheld.contains(name)) {
+            } else if workers.values().any(|worker| worker.may_withhold(name, &action.queue)) {
                 Some(NOT_STARTABLE)
             } else {
                 Some(NOT_OFFERED)
