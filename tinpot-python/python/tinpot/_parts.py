@@ -204,8 +204,14 @@ class Noted(Tuple):
             self.touched.discard(self)
         return self._known
 
-    def _set(self, at: int, value: Any) -> None:
+    def write(self, value: Any) -> Any:
+        super().write(value)
         self.touched.add(self)
+        if not same(self._read_if_set(), value):
+            raise OSError(f"{self.name} cannot be put back")
+        return value
+
+    def _set(self, at: int, value: Any) -> None:
         if self._put is None:
             raise OSError(f"{self.name} cannot be put back")
         self._put(at, value)

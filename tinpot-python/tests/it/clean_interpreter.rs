@@ -99,6 +99,37 @@ async fn innocent_action_after_a_hostile_one_shows_what_it_shows_alone() {
     }
 }
 
+/// Runs two hostile actions by chance before each innocent one. A failure prints the seed: set it
+/// as `TINPOT_SEED` to run the same again.
+#[tokio::test]
+async fn innocent_action_after_hostile_ones_by_chance_shows_what_it_shows_alone() {
+    let seed = std::env::var("TINPOT_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+    println!("TINPOT_SEED={seed}");
+    let mut state = seed;
+    let mut pick = || {
+        // Knuth's linear congruential generator, whose high bits are good enough here.
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        PAIRS[(state >> 33) as usize % PAIRS.len()]
+    };
+    let actions = actions();
+    let pool = actions.pool().await;
+    let mut alone = HashMap::new();
+    for _ in 0..60 {
+        let ((first, _), (second, _), (_, innocent)) = (pick(), pick(), pick());
+        for hostile in [first, second] {
+            call(&pool, hostile).await;
+        }
+        let after = seen(&call(&pool, innocent).await);
+        if !alone.contains_key(innocent) {
+            alone.insert(innocent, seen(&call(&actions.pool().await, innocent).await));
+        }
+        let how = format!("{innocent} after {first} and {second}, TINPOT_SEED={seed}");
+        assert_eq!(after, alone[innocent], "{how}");
+    }
+}
+
 #[tokio::test]
 async fn interpreter_whose_changes_are_put_back_is_used_again() {
     let actions = actions();
