@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from tinpot import _action, _instances, _modules, _text, schema
 from tinpot._modules import has_actions, is_same
-from tinpot._run import without_own_frames
 
 if TYPE_CHECKING:
     from tinpot._file_views import FileViews
@@ -236,7 +235,7 @@ def _offer(
             continue
         except BaseException as error:
             # Code of the user, such as a property of a default.
-            trace = _text.traceback_of(error, without_own_frames(error.__traceback__))
+            trace = _text.traceback_of(error)
             found.add_load_error(place, f"action {name!r}: {trace}")
             continue
         found.actions[name] = (entry, description)
@@ -319,8 +318,7 @@ def _describe_import_error(error: BaseException) -> str:
         if isinstance(error.code, int):
             code = _text.of(error.code)
         return f"the file called sys.exit({code}) while it was imported"
-    # The frames of the import system and of this module do not help the user.
-    return _text.traceback_of(error, without_own_frames(error.__traceback__))
+    return _text.traceback_of(error)
 
 
 def _suspects(root: str, error: BaseException) -> dict[str, list[str]]:

@@ -67,11 +67,11 @@ class Guard:
         except MemoryError as error:
             if self.memory is None:
                 raise
-            raise _exceeded("memory", f"{self.memory} bytes") from _without_own_frames(error)
+            raise _exceeded("memory", f"{self.memory} bytes") from error
         except OSError as error:
             if self.open_files is None or error.errno != errno.EMFILE:
                 raise
-            raise _exceeded("open_files", self.open_files) from _without_own_frames(error)
+            raise _exceeded("open_files", self.open_files) from error
 
 
 class _LimitsInForce:
@@ -123,10 +123,6 @@ def _on_cpu_limit(_signal: int, _frame: FrameType | None) -> None:
 def _exceeded(name: str, value: object) -> LimitExceeded:
     # The worker has the same words in `limits.rs`.
     return LimitExceeded(f"the limit {name} of {value} was exceeded")
-
-
-def _without_own_frames(error: E) -> E:
-    return error.with_traceback(_run.without_own_frames(error.__traceback__))
 
 
 def _descriptor_bound(count: int) -> int:

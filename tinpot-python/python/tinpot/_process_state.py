@@ -1,4 +1,4 @@
-"""The state that an attempt finds in its process: read before the first one, and put back after each."""
+"""The state that an attempt finds: read before the first one, and put back after each."""
 
 from __future__ import annotations
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from tinpot._context import Context
     from tinpot._discovery import Discovery
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
 CANCELLED = b'{"cancelled":true}'
 
 encode = _encode.encode
@@ -136,13 +133,7 @@ def failed(error: BaseException, control: Control) -> bytes:
         text = str(error)
     except Exception:
         text = "(its str() fails)"
-    try:
-        own_removed = without_own_frames(error.__traceback__)
-        lines = traceback.format_exception(type(error), error, own_removed)
-        trace = "".join(lines).rstrip()
-    except Exception as worse:
-        trace = f"(the traceback cannot be formatted: {type(worse).__name__})"
-    return failure(type(error).__name__, text, trace, _code(error))
+    return failure(type(error).__name__, text, _text.traceback_of(error), _code(error))
 
 
 def is_success(error: SystemExit) -> bool:
@@ -202,15 +193,3 @@ def failure(
     if trace is not None:
         document["traceback"] = trace
     return _text.to_bytes(f'{{"failed":{encode(document)}}}')
-
-
-def without_own_frames(trace: types.TracebackType | None) -> types.TracebackType | None:
-    """Returns a traceback without its outer frames in this package and the import system."""
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        folder = os.path.dirname(file)
-        is_import = file.startswith("<frozen importlib") or os.path.basename(folder) == "importlib"
-        if folder != _HERE and not is_import:
-            break
-        trace = trace.tb_next
-    return trace

@@ -7,12 +7,15 @@ not have them.
 from __future__ import annotations
 
 import json
+import os
 import re
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 # The maximum length of a description of an exception, in characters.
 _MAX_LENGTH = 12_000
+_HERE = os.path.dirname(os.path.abspath(__file__))
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -46,13 +49,37 @@ def of(value: object) -> str:
         return f"(the str() of its {type(value).__name__} raises {type(error).__name__})"
 
 
-def traceback_of(error: BaseException, trace: Any) -> str:
-    """Returns a traceback, bounded, and also if the text of the exception fails."""
+def traceback_of(error: BaseException) -> str:
+    """Returns a traceback, bounded, and also if the text of the exception fails.
+
+    Frames in this package and in the import system are left out: they do not help the user.
+    """
     try:
-        lines = traceback.format_exception(type(error), error, trace)
-        return bounded("".join(lines).rstrip())
+        report = traceback.TracebackException(type(error), error, error.__traceback__)
+        for one in _with_causes(report):
+            one.stack[:] = [frame for frame in one.stack if not is_own_frame(frame.filename)]
+        return bounded("".join(report.format()).rstrip())
     except BaseException:
         return f"{type(error).__name__}: {of(error)}"
+
+
+def _with_causes(
+    report: traceback.TracebackException,
+) -> Iterator[traceback.TracebackException]:
+    """Yields a report and those of all exceptions behind it or in its group."""
+    waiting = [report]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        behind = (one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ()))
+        waiting.extend(other for other in behind if other is not None)
+
+
+def is_own_frame(file: str) -> bool:
+    """Returns True for a file of this package or of the import system."""
+    folder = os.path.dirname(file)
+    is_import = file.startswith("<frozen importlib") or os.path.basename(folder) == "importlib"
+    return folder == _HERE or is_import
 
 
 def bounded(text: str) -> str:

@@ -57,6 +57,24 @@ async fn files_are_found_below_and_imported_as_packages() {
 }
 
 #[tokio::test]
+async fn tracebacks_of_imports_show_the_users_files_alone() {
+    let actions = Actions::new()
+        .file("outer.py", "import inner\n")
+        .file("inner.py", "def f():\n    import no_such_module\n\nf()\n")
+        .file("chained.py", "try:\n    import no_such_module\nexcept ImportError as e:\n    raise ValueError('no library') from e\n");
+    let pool = actions.pool().await;
+    let load_errors = offer(&pool).load_errors.clone();
+    let frames = |place: &str| {
+        let error = load_errors.iter().find(|error| error.place == place).expect("a load error");
+        let frames = error.message.lines().filter(|line| line.starts_with("  File "));
+        let file = |line: &str| line.split('"').nth(1)?.rsplit('/').next().map(str::to_owned);
+        frames.filter_map(file).collect::<Vec<_>>()
+    };
+    assert_eq!(frames("outer.py"), ["outer.py", "inner.py", "inner.py"]);
+    assert_eq!(frames("chained.py"), ["chained.py", "chained.py"]);
+}
+
+#[tokio::test]
 async fn problems_hide_nothing_else() {
     let actions = Actions::new()
         .file("fine.py", &one("fine"))
