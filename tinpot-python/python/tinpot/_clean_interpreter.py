@@ -56,7 +56,7 @@ class CleanInterpreter:
         """Makes the process as it is for attempts of a file."""
         view = self.files.of(file)
         if view is not self._state.current:
-            self._state.enter(view)
+            self._state.switch(view)
         return view
 
     def flush(self) -> None:

@@ -67,8 +67,11 @@ class FileViews:
             if not (state.is_unchanged() and state.is_late_unchanged()):
                 changes = state.changes_since(self._base)
                 state.hold_for_all(changes, _IMPORT_SYSTEM)
-                self._changes.setdefault(path, changes)
-            self._views[path] = state.snapshot(context)
+                if changes:
+                    self._changes.setdefault(path, changes)
+            # What all files share is no difference any more.
+            if state.changes_since(self._base) or len(context) > len(self._base.context):
+                self._views[path] = state.snapshot(context)
             state.enter(self._base)
 
     def of(self, file: str) -> Snapshot:

@@ -1,4 +1,4 @@
-"""The state that an attempt finds: read before the first one, and put back after each."""
+"""The state that an attempt finds in its process: it is put back after each attempt."""
 
 from __future__ import annotations
 
@@ -82,10 +82,11 @@ class ProcessState:
         return Snapshot(self._keep(), contextvars.Context())
 
     def snapshot(self, context: contextvars.Context) -> Snapshot:
-        """Returns a snapshot of the present state; the one in force if nothing has changed."""
-        if self.is_unchanged() and self.is_late_unchanged() and not len(context):
-            return self.current
-        snapshot = Snapshot(self._keep(), context)
+        """Returns a snapshot of the present state, which can be in force later."""
+        pairs = zip(self.current.values, self._keep())
+        # The same object where nothing differs, so that a switch need not compare.
+        values = [old if _parts.same(old, new) else new for old, new in pairs]
+        snapshot = Snapshot(values, context)
         self._snapshots.append(snapshot)
         return snapshot
 
@@ -110,9 +111,19 @@ class ProcessState:
         return failed
 
     def enter(self, snapshot: Snapshot) -> list[str]:
-        """Makes the process as in a snapshot, coming from the one in force."""
+        """Makes the process as in a snapshot, whatever it is now."""
         self.current = snapshot
         return self.put_back()
+
+    def switch(self, snapshot: Snapshot) -> None:
+        """Makes the process as in a snapshot, from one in force in which nothing has changed."""
+        before, self.current = self.current, snapshot
+        values = snapshot.values
+        for at, (old, new) in enumerate(zip(before.values, values)):
+            if old is not new and not _parts.same(old, new):
+                # What fails is found after the attempt, too.
+                with contextlib.suppress(Exception):
+                    values[at] = self._parts[at].write(new)
 
     def changes_since(self, snapshot: Snapshot) -> dict[int, Any]:
         """Returns the changes of the process since a snapshot, by part."""

@@ -73,6 +73,14 @@ def nap():
 
 
 @action
+def burn():
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+    return "done"
+
+
+@action
 def alarm():
     signal.alarm(1)
     signal.setitimer(signal.ITIMER_REAL, 0.1)
@@ -299,7 +307,11 @@ def hour():
 @action
 def decimals():
     decimal.getcontext().prec = 3
-    decimal.setcontext(decimal.ExtendedContext)
+
+
+@action
+def other_decimals():
+    decimal.setcontext(decimal.Context(prec=2))
 
 
 @action
@@ -414,7 +426,7 @@ def signals():
 @action
 def arguments():
     sys.argv[1:] = ["--of-another-action"]
-    sys.argv = ["other"]
+    sys.argv = ["other", "one"]
 
 
 @action
