@@ -60,6 +60,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_exit_handlers.py", include_str!("../python/tinpot/_exit_handlers.py")),
     ("tinpot/_file_views.py", include_str!("../python/tinpot/_file_views.py")),
     ("tinpot/_isolation.py", include_str!("../python/tinpot/_isolation.py")),
+    ("tinpot/_late_imports.py", include_str!("../python/tinpot/_late_imports.py")),
     ("tinpot/_leftovers.py", include_str!("../python/tinpot/_leftovers.py")),
     ("tinpot/_logging_state.py", include_str!("../python/tinpot/_logging_state.py")),
     ("tinpot/_parts.py", include_str!("../python/tinpot/_parts.py")),

@@ -48,6 +48,33 @@ class FileViews:
         importlib.import_module = self._import_module
         builtins.__import__ = self._import
         self._hold("__import__", self._import)
+        if self._changes:
+            self._follow_late_imports()
+
+    def _follow_late_imports(self) -> None:
+        """Adds to each view the changes of the files that functions import.
+
+        These are imported already, so that their code does not run again in an attempt.
+        """
+        from tinpot import _late_imports
+
+        modules = {
+            os.path.realpath(module.__file__ or ""): module
+            for module in list(sys.modules.values())
+            if self._is_below(getattr(module, "__file__", None))
+        }
+        changing = {path: modules[path] for path in self._changes if path in modules}
+        for path, module in modules.items():
+            imported = _late_imports.of(module)
+            for other, target in changing.items():
+                if other != path and target.__name__.rpartition(".")[2] in imported:
+                    view = self._views.get(path, self._base)
+                    self._state.enter(view)
+                    # What the file says itself stays.
+                    self._state.apply(self._changes[other])
+                    self._state.apply(self._changes.get(path, {}))
+                    self._views[path] = self._state.snapshot(view.context)
+                    self._state.enter(self._base)
 
     def _hold(self, name: str, value: Any) -> None:
         self._state.hold("builtins", {name: value})

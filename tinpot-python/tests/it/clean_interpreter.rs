@@ -220,6 +220,19 @@ AT_TOP = os.environ.get("DATABASE")
 @action
 def of_d(): return [AT_TOP, os.environ.get("DATABASE")]
 "#,
+        )
+        .file("settings.py", "import os\nos.environ['SETTINGS'] = 'set'\n")
+        .file(
+            "e.py",
+            r#"
+import os
+from tinpot import action
+os.environ["DATABASE"] = "e"
+@action
+def of_e():
+    import settings
+    return [os.environ.get("DATABASE"), os.environ.get("SETTINGS")]
+"#,
         );
     for reload in [true, false] {
         let builder = PythonPool::builder(actions.0.path()).size(1).spare(0).reload(reload);
@@ -236,6 +249,7 @@ def of_d(): return [AT_TOP, os.environ.get("DATABASE")]
             assert_eq!(b.value(), of_b);
             assert_eq!(b.lines.iter().map(|(_, line)| &**line).collect::<Vec<_>>(), ["from b"]);
             assert_eq!(call(&pool, "of_c").await.value(), json!("common"));
+            assert_eq!(call(&pool, "of_e").await.value(), json!(["e", "set"]));
             assert_eq!(call(&pool, "of_d").await.value(), json!(["common", "common"]));
         }
         // The first file has a handler of SIGTERM, which is not that of this attempt.
