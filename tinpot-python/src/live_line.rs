@@ -31,13 +31,16 @@ impl LiveLine {
         context.progress(done, total, message);
     }
 
-    /// Takes note that something was written. `is_unfinished` is true if a line has no end yet.
-    pub(crate) fn wrote(&mut self, context: &Context, is_unfinished: bool) {
-        if is_unfinished {
-            self.due.get_or_insert_with(|| Instant::now() + SHOWN_AFTER);
-        } else {
+    /// Takes note that something was written. `has_ended` is true if that ended a line, and
+    /// `is_unfinished` if a line has no end yet.
+    pub(crate) fn wrote(&mut self, context: &Context, has_ended: bool, is_unfinished: bool) {
+        if has_ended || !is_unfinished {
+            // A line that ends soon is not shown before: output may come in any pieces.
             self.due = None;
             self.clear(context);
+        }
+        if is_unfinished {
+            self.due.get_or_insert_with(|| Instant::now() + SHOWN_AFTER);
         }
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct MarkupReader {
     /// The text that markup lines carry, by stream.
     carried: [LineSplitter; 2],
     live: LiveLine,
+    /// True if a line has ended since [`wrote`](Self::wrote) was called.
+    has_ended: bool,
     /// The line that a command of the action is writing.
     of_command: Option<String>,
 }
@@ -70,7 +72,7 @@ impl MarkupReader {
     /// Returns a reader for a new attempt.
     pub(crate) fn new() -> Self {
         let (spans, carried, live) = Default::default();
-        Self { spans, carried, live, of_command: None }
+        Self { spans, carried, live, has_ended: false, of_command: None }
     }
 
     /// Writes parts of standard output (0) or standard error (1) to the log of the attempt.
@@ -104,8 +106,22 @@ impl MarkupReader {
         }
     }
 
-    async fn plain(&self, context: &Context, stream: usize, lines: Vec<String>) {
-        write(context, stream, self.spans[stream], lines).await;
+    async fn plain(&mut self, context: &Context, stream: usize, lines: Vec<String>) {
+        self.write_lines(context, stream, self.spans[stream], lines).await;
+    }
+
+    async fn write_lines(
+        &mut self,
+        context: &Context,
+        stream: usize,
+        span_number: u32,
+        lines: Vec<String>,
+    ) {
+        if let (false, Some((kind, level))) = (lines.is_empty(), STREAMS.get(stream)) {
+            self.has_ended = true;
+            let span = span(context, span_number);
+            context.logs().write_lines(LogLines::new(*kind, *level, lines).span(span)).await;
+        }
     }
 
     /// Does what a markup line says.
@@ -116,7 +132,7 @@ impl MarkupReader {
             if l.is_some() || e.is_some() || is_other {
                 let mut parts = Vec::new();
                 self.carried[stream].end_before(&mut parts);
-                write(context, stream, s.unwrap_or(0), lines(parts)).await;
+                self.write_lines(context, stream, s.unwrap_or(0), lines(parts)).await;
             }
         }
         if let Some(secret) = x {
@@ -145,7 +161,7 @@ impl MarkupReader {
         {
             let mut parts = Vec::new();
             carried.split(m.as_bytes(), &mut parts);
-            write(context, stream, s.unwrap_or(0), lines(parts)).await;
+            self.write_lines(context, stream, s.unwrap_or(0), lines(parts)).await;
         }
     }
 
@@ -154,17 +170,18 @@ impl MarkupReader {
         for stream in 0..self.carried.len() {
             let mut parts = Vec::new();
             self.carried[stream].finish(&mut parts);
-            write(context, stream, self.spans[stream], lines(parts)).await;
+            self.write_lines(context, stream, self.spans[stream], lines(parts)).await;
         }
         self.of_command = None;
-        self.live.wrote(context, false);
+        self.live.wrote(context, true, false);
     }
 
     /// Takes note that something was written. `printed` are the splitters of the streams.
     pub(crate) fn wrote(&mut self, context: &Context, printed: &[&LineSplitter]) {
         let is_unfinished = self.of_command.is_some()
             || printed.iter().copied().chain(&self.carried).any(LineSplitter::is_unfinished);
-        self.live.wrote(context, is_unfinished);
+        let has_ended = std::mem::take(&mut self.has_ended);
+        self.live.wrote(context, has_ended, is_unfinished);
     }
 
     /// Resolves when an unfinished line is to be shown.
@@ -187,13 +204,6 @@ impl MarkupReader {
                 .find_map(|lines| lines.unfinished(SHOWN_BYTES));
             self.live.show(context, self.of_command.clone().or(line));
         }
-    }
-}
-
-async fn write(context: &Context, stream: usize, number: u32, lines: Vec<String>) {
-    if let (false, Some((kind, level))) = (lines.is_empty(), STREAMS.get(stream)) {
-        let span = span(context, number);
-        context.logs().write_lines(LogLines::new(*kind, *level, lines).span(span)).await;
     }
 }
 

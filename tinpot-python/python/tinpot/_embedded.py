@@ -105,7 +105,8 @@ class _Channel(_channel.PipeChannel):
 
     def _send(self, stream: int, markup: str) -> None:
         if not self._attempt.closed:
-            self._attempt.flush(stream)
+            for printed in (0, 1):
+                self._attempt.flush(printed)
             line = self.prefix + markup + "\n"
             self._attempt.emit(stream, line.encode("utf-8", "replace"))
 
@@ -236,8 +237,11 @@ class _Stream:
             self.write(line)
 
     def flush(self) -> None:
-        if _current.get() is None:
+        attempt = _current.get()
+        if attempt is None or attempt.closed:
             self._original.flush()
+        else:
+            attempt.flush(self._number)
 
     def isatty(self) -> bool:
         return False

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, Waker};
 
@@ -9,6 +10,7 @@ use pyo3::Python;
 use tinpot_core::Context;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use crate::calls::CallRequest;
 use crate::line_splitter::{LineSplitter, Part};
@@ -26,6 +28,8 @@ pub(super) struct Sink {
     given_up: watch::Receiver<bool>,
     lines: [Mutex<LineSplitter>; 2],
     marks: tokio::sync::Mutex<MarkupReader>,
+    /// True while a task waits to show an unfinished line. Changed with `marks` locked.
+    is_shown: AtomicBool,
 }
 
 impl Sink {
@@ -39,7 +43,8 @@ impl Sink {
         let prefix = markup_lines::prefix(mark);
         let lines = [(); 2].map(|()| Mutex::new(LineSplitter::with_marks(&prefix)));
         let runtime = Handle::current();
-        Self { context, slots, runtime, given_up, lines, marks }
+        let is_shown = AtomicBool::new(false);
+        Self { context, slots, runtime, given_up, lines, marks, is_shown }
     }
 
     /// Calls another action without the interpreter's lock.
@@ -64,14 +69,14 @@ impl Sink {
     /// Writes output of standard output (0) or standard error (1).
     ///
     /// Waits, without the interpreter's lock, while the log is full.
-    pub(super) fn write(&self, py: Python<'_>, stream: usize, data: &[u8]) {
+    pub(super) fn write(self: &Arc<Self>, py: Python<'_>, stream: usize, data: &[u8]) {
         let mut found = Vec::new();
         self.with(stream, |lines| lines.split(data, &mut found));
         self.hand_on(py, stream, found);
     }
 
     /// Writes the last lines, which have no end.
-    pub(super) fn finish(&self, py: Python<'_>) {
+    pub(super) fn finish(self: &Arc<Self>, py: Python<'_>) {
         for stream in 0..self.lines.len() {
             let mut found = Vec::new();
             self.with(stream, |lines| lines.finish(&mut found));
@@ -86,12 +91,38 @@ impl Sink {
         }
     }
 
-    fn hand_on(&self, py: Python<'_>, stream: usize, found: Vec<Part>) {
-        if !found.is_empty() {
-            self.wait(py, async {
-                self.marks.lock().await.write(&self.context, stream, found).await;
-            });
+    fn hand_on(self: &Arc<Self>, py: Python<'_>, stream: usize, found: Vec<Part>) {
+        self.wait(py, async {
+            let mut marks = self.marks.lock().await;
+            if !found.is_empty() {
+                marks.write(&self.context, stream, found).await;
+            }
+            self.with_lines(|lines| marks.wrote(&self.context, lines));
+            if let Some(due) = marks.due_at()
+                && !self.is_shown.swap(true, Ordering::Relaxed)
+            {
+                self.runtime.spawn(self.clone().show(due));
+            }
+        });
+    }
+
+    /// Shows the line that has no end yet, from time to time.
+    async fn show(self: Arc<Self>, mut due: Instant) {
+        loop {
+            tokio::time::sleep_until(due).await;
+            let mut marks = self.marks.lock().await;
+            self.with_lines(|lines| marks.show(&self.context, lines));
+            match marks.due_at() {
+                Some(next) => due = next,
+                None => return self.is_shown.store(false, Ordering::Relaxed),
+            }
         }
+    }
+
+    fn with_lines(&self, act: impl FnOnce(&[&LineSplitter])) {
+        let [stdout, stderr] =
+            self.lines.each_ref().map(|lines| lines.lock().unwrap_or_else(PoisonError::into_inner));
+        act(&[&stdout, &stderr]);
     }
 
     /// Waits for a write, without the interpreter's lock, unless the log has no reader any more.
