@@ -39,6 +39,27 @@ async def coroutine():
 }
 
 #[tokio::test]
+async fn unfinished_line_is_shown_in_process_too() {
+    let actions = Actions::of(
+        r#"
+GO = os.path.join(os.path.dirname(__file__), "go")
+@action
+def meter():
+    print("\r10%\r20%", end="", flush=True)
+    while not os.path.exists(GO): time.sleep(0.005)
+    print("\r100%")
+"#,
+    );
+    let executor = executor(&actions).await;
+    let running = start(&executor, "meter", json!({}));
+    running.until_progress((0.0, None, "20%")).await;
+    std::fs::write(actions.path("go"), "").expect("a file");
+    let ended = running.end().await;
+    assert_eq!(ended.stdout(), ["100%"]);
+    assert_eq!(ended.progress.expect("progress").message, "");
+}
+
+#[tokio::test]
 async fn coroutine_and_command_can_be_stopped() {
     let actions = Actions::of(
         r#"
