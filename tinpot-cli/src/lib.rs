@@ -90,8 +90,9 @@ fn dispatch(arguments: &[OsString]) -> Done {
     if let Some(target) = Target::below(arguments, &["executions", "rerun"]) {
         return commands::rerun(&target);
     }
-    let command = accept_old_names(Cli::command());
-    let (command, ignored) = own_variables::prefer(command, arguments);
+    // The own names win over all others, also over old ones.
+    let (command, ignored) = own_variables::prefer(Cli::command(), arguments);
+    let command = accept_old_names(command);
     let (command, file) = config::with_file(command, arguments)?;
     let matches = command
         .clone()
