@@ -40,7 +40,7 @@ def run(code: str, folder: str | None = None) -> str:
 
 
 class State(unittest.TestCase):
-    """What an attempt finds."""
+    """The state that an attempt finds."""
 
     def test_nothing_has_changed_at_first(self) -> None:
         self.assertEqual(run("print(unchanged(), state.put_back(), unchanged())"), "True [] True")

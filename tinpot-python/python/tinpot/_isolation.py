@@ -18,8 +18,8 @@ class Copies:
     """Makes copies of this process, each of which runs one attempt."""
 
     def __init__(self) -> None:
-        # The file through which the reply comes: whoever inherits it cannot keep its end open, as
-        # it could that of a pipe.
+        # The file through which the reply comes: a process that inherits it cannot keep its end
+        # open, as it could that of a pipe.
         self._file: int | None = None
 
     def are_possible(self) -> bool:
