@@ -348,7 +348,8 @@ impl<'a> View<'a> {
             }
             other => other,
         };
-        Err(CliError::new(code, format!("execution {} {how}: {error}", watch.id)))
+        let why = if error == how { String::new() } else { format!(": {error}") };
+        Err(CliError::new(code, format!("execution {} {how}{why}", watch.id)))
     }
 }
 

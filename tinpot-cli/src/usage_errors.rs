@@ -17,6 +17,17 @@ pub(crate) fn report(mut error: clap::Error, command: &Command, words: &[OsStrin
         let _ = crate::output::print(&error.render().to_string());
         return CliError::quiet(Code::Success);
     }
+    if error.kind() == ErrorKind::MissingSubcommand {
+        // The same, with an option or a variable of the environment.
+        let path = group(command, words);
+        let mut root = command.clone();
+        root.build();
+        let shown = path.iter().try_fold(&mut root, |at, name| at.find_subcommand_mut(name));
+        if let Some(shown) = shown {
+            let _ = crate::output::print(&shown.render_help().to_string());
+            return CliError::quiet(Code::Success);
+        }
+    }
     if !error.use_stderr() {
         error.exit();
     }

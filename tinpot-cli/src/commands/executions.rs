@@ -167,7 +167,9 @@ fn row(
     id_length: usize,
     time: &dyn Fn(&str) -> String,
 ) -> Vec<String> {
-    let error = execution.error.as_deref().unwrap_or_default();
+    // An execution that timed out has no other error than its status.
+    let is_status = |error: &&str| error.replace(' ', "_") == execution.status;
+    let error = execution.error.as_deref().filter(|error| !is_status(error)).unwrap_or_default();
     let took = duration(execution.started_at.as_deref(), execution.finished_at.as_deref());
     vec![
         execution.execution_id.chars().take(id_length).collect(),

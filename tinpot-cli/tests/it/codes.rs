@@ -215,9 +215,12 @@ fn a_command_without_its_subcommand_prints_its_help() {
         (&[][..], "Usage: tinpot"),
         (&["executions"], "Usage: tinpot executions"),
         (&["queues"], "Usage: tinpot queues"),
+        (&["--utc"], "Usage: tinpot"),
+        (&["--utc", "executions"], "Usage: tinpot executions"),
     ] {
+        // Variables count as arguments.
         let mut command = tinpot();
-        command.args(arguments);
+        command.env("TINPOT_SERVER", "http://localhost:1").args(arguments);
         let ran = Ran::of(command);
         assert!(ran.ok().contains(said), "{arguments:?}: {ran:?}");
         assert_eq!(ran.stderr, "", "{arguments:?}");

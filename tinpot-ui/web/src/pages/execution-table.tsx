@@ -1,7 +1,7 @@
 import { useRef } from "preact/hooks";
 import type { ExecutionSummary } from "../api/types";
 import { href } from "../app/base-path";
-import { Duration, Icon, StatusBadge, shortId, Time } from "../ui";
+import { Duration, hasReason, Icon, StatusBadge, shortId, Time } from "../ui";
 
 export type Selection = ReadonlyMap<string, ExecutionSummary>;
 
@@ -81,7 +81,7 @@ export function ExecutionTable({ executions, selected, onSelect, busy }: Executi
                   </span>
                 )}
                 {one.attempts > 1 && <span class="tag">{one.attempts} attempts</span>}
-                {one.error !== null && <p class="row-error">{one.error}</p>}
+                {hasReason(one) && <p class="row-error">{one.error}</p>}
               </td>
               <td class="col-parameters mono soft">
                 {typeof one.parameters_preview === "string" && (

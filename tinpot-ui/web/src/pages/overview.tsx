@@ -12,6 +12,7 @@ import {
   Duration,
   Empty,
   ErrorBox,
+  hasReason,
   Loading,
   PageHead,
   StatusBadge,
@@ -184,7 +185,7 @@ function Dashboard({ range, fleet }: { range: Range; fleet: ReturnType<typeof us
                   <StatusBadge status={one.status} />
                   <span class="rows-text">
                     {one.action_name}
-                    {one.error !== null && <small>{one.error}</small>}
+                    {hasReason(one) && <small>{one.error}</small>}
                   </span>
                   <span class="rows-end">
                     <Duration from={one.started_at} to={one.finished_at} />

@@ -12,6 +12,6 @@ export { Menu } from "./menu";
 export { PageHead } from "./page-head";
 export { Prose } from "./prose";
 export { StaleBanner } from "./stale-banner";
-export { StatusBadge, statusText } from "./status";
+export { hasReason, StatusBadge, statusText } from "./status";
 export { Tabs } from "./tabs";
 export { Duration, formatDuration, formatExact, formatRelative, Time, useTick } from "./time";

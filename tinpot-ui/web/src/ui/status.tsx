@@ -9,6 +9,11 @@ export function statusText(status: Status): string {
   return STATUS_TEXT.get(status) ?? status;
 }
 
+/** Returns true if an error says more than the status: one that timed out has no other reason. */
+export function hasReason({ error, status }: { error: string | null; status: Status }): boolean {
+  return error !== null && error !== statusText(status);
+}
+
 /** The status of an execution, as a word and a colour. */
 export function StatusBadge({ status, plain = false }: { status: Status; plain?: boolean }) {
   return (
