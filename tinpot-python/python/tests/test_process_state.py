@@ -121,6 +121,28 @@ class State(unittest.TestCase):
         self.assertEqual(run(code), "['of a test']")
 
 
+class Exit(unittest.TestCase):
+    """Handlers of atexit."""
+
+    def test_handlers_have_a_time_limit(self) -> None:
+        code = """
+        import atexit
+        from tinpot import _exit_handlers
+        _exit_handlers.MAX_SECONDS = 0.05
+        handlers = _exit_handlers.ExitHandlers()
+        handlers.is_attempt = True
+        sys.stderr = sys.stdout
+        atexit.register(print, "never")
+        atexit.register(time.sleep, 1000)
+        atexit.register(print, "first")
+        print(handlers.run(), handlers.run())
+        os._exit(0 if sys.stdout.flush() is None else 1)
+        """
+        first, words, ran = run(code).split("\n")
+        self.assertEqual((first, ran), ("first", "True False"))
+        self.assertIn("more than 0.05 s: 2 of them", words)
+
+
 class Lists(unittest.TestCase):
     """Changes of lists that several files make."""
 

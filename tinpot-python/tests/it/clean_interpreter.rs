@@ -143,6 +143,37 @@ async fn interpreter_whose_changes_are_put_back_is_used_again() {
 }
 
 #[tokio::test]
+async fn interpreter_whose_changes_cannot_be_put_back_is_replaced() {
+    let actions = Actions::of(
+        r#"
+@action
+def give_up_rights():
+    if os.geteuid() == 0: os.setegid(65534)
+    else: os.nice(1)
+@action
+def close_loop():
+    import asyncio
+    asyncio.get_event_loop_policy().get_event_loop().close()
+@action
+def look():
+    return [os.getegid(), os.nice(0)]
+@action
+def own(): return os.getpid()
+import asyncio
+asyncio.set_event_loop(asyncio.new_event_loop())
+"#,
+    );
+    let pool = actions.pool().await;
+    let first = call(&pool, "look").await.value();
+    for hostile in ["give_up_rights", "close_loop"] {
+        let before = call(&pool, "own").await.value();
+        call(&pool, hostile).await.value();
+        assert_eq!(call(&pool, "look").await.value(), first, "after {hostile}");
+        assert_ne!(call(&pool, "own").await.value(), before, "after {hostile}");
+    }
+}
+
+#[tokio::test]
 async fn file_sees_its_own_changes_and_those_that_it_imports_but_no_others() {
     let actions = Actions::new()
         .file(
