@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use self::calls::{CallReceiver, CallRequest, CallSender, CallUpdate};
+pub(crate) use self::context::grace_expired;
 pub use self::context::{Attempt, Context, ContextParts, stop_channel};
 pub use self::function::{FunctionExecutor, FunctionExecutorBuilder, State};
 pub use self::log_writer::{LogBuffer, LogLines, LogWriter};

@@ -81,7 +81,8 @@ fn machine(criterion: &mut Criterion) {
                 });
                 let fence = fence.expect("a grant");
                 let outcome = Outcome::Succeeded(Json::null());
-                let report = ResultReport { fence, outcome, last_log_seq: 0, ran_us: 50 };
+                let report =
+                    ResultReport { fence, outcome, last_log_seq: 0, ran_us: 50, killed: false };
                 machine.receive(Tick(2), &worker, Message::Result(report), &mut effects);
                 black_box(&effects);
             },

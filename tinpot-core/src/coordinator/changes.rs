@@ -102,6 +102,7 @@ fn changes_a_queue(transition: &Transition) -> bool {
         Transition::Offer(_)
             | Transition::Start { .. }
             | Transition::CancelRequested { .. }
+            | Transition::Killed { .. }
             | Transition::Cancelling { .. }
     )
 }

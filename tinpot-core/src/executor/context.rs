@@ -74,6 +74,26 @@ pub fn stop_channel() -> (watch::Sender<Option<Stop>>, watch::Receiver<Option<St
     watch::channel(None)
 }
 
+/// Waits until the grace period of a request to end is over.
+pub(crate) async fn grace_expired(mut stops: watch::Receiver<Option<Stop>>) {
+    loop {
+        let stop = *stops.borrow_and_update();
+        let Some(stop) = stop else {
+            if stops.changed().await.is_err() {
+                // The sender is gone: no request can come.
+                std::future::pending::<()>().await;
+            }
+            continue;
+        };
+        // A later, shorter request starts this wait again.
+        match tokio::time::timeout(stop.grace, stops.changed()).await {
+            Err(_) => return,
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return tokio::time::sleep(stop.grace).await,
+        }
+    }
+}
+
 /// The parts of a [`Context`].
 #[derive(Debug)]
 #[non_exhaustive]
@@ -325,23 +345,7 @@ impl Context {
     /// A later request with a shorter grace period shortens the wait. An executor kills the attempt
     /// then.
     pub async fn grace_expired(&self) {
-        let mut stops = self.stop.clone();
-        loop {
-            let stop = *stops.borrow_and_update();
-            let Some(stop) = stop else {
-                if stops.changed().await.is_err() {
-                    // The sender is gone: no request can come.
-                    std::future::pending::<()>().await;
-                }
-                continue;
-            };
-            // A later, shorter request starts this wait again.
-            match tokio::time::timeout(stop.grace, stops.changed()).await {
-                Err(_) => return,
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return tokio::time::sleep(stop.grace).await,
-            }
-        }
+        grace_expired(self.stop.clone()).await;
     }
 
     /// Returns the request to end, if there is one.

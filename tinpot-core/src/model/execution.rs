@@ -265,6 +265,9 @@ pub struct AttemptRecord {
     pub ended_at: Option<Timestamp>,
     /// The outcome. `None` while it lives, and if it was released without having run.
     pub outcome: Option<Outcome>,
+    /// If true, it did not end within its grace period, and was killed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub killed: bool,
     /// The number of log lines that are stored.
     #[serde(default)]
     pub log_lines: u64,

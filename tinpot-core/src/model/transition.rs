@@ -78,6 +78,14 @@ pub enum Transition {
         /// The execution.
         execution: ExecutionId,
     },
+    /// Records that the live attempt did not end within its grace period, and was killed. Another
+    /// transition ends it.
+    Killed {
+        /// The execution.
+        execution: ExecutionId,
+        /// The live attempt.
+        fence: Fence,
+    },
     /// Ends the live attempt and puts the execution back to `queued`. Requires status `queued` or
     /// `running`.
     Requeue {
@@ -122,6 +130,7 @@ impl Transition {
             | Transition::Start { execution, .. }
             | Transition::CancelRequested { execution, .. }
             | Transition::Cancelling { execution }
+            | Transition::Killed { execution, .. }
             | Transition::Requeue { execution, .. }
             | Transition::Finish { execution, .. } => Some(*execution),
         }
@@ -151,6 +160,10 @@ impl Transition {
                 Ok((status, live))
             }
             Transition::CancelRequested { .. } => Ok((status, live)),
+            Transition::Killed { fence, .. } => match live == Some(*fence) {
+                true => Ok((status, live)),
+                false => refuse("that attempt does not live"),
+            },
             Transition::Accept(_) => refuse("it exists already"),
             Transition::Ready { .. } => match (status, live) {
                 (Status::Queued, None) => Ok((Status::Queued, None)),
@@ -198,6 +211,7 @@ impl Transition {
                     started_at: None,
                     ended_at: None,
                     outcome: None,
+                    killed: false,
                     log_lines: 0,
                     log_end: None,
                 });
@@ -215,6 +229,11 @@ impl Transition {
                 request.force |= *force;
             }
             Transition::Cancelling { .. } => execution.status = Status::Cancelling,
+            Transition::Killed { .. } => {
+                if let Some(attempt) = execution.attempts.last_mut() {
+                    attempt.killed = true;
+                }
+            }
             Transition::Requeue { outcome, ran, log_end, not_before, .. } => {
                 execution.status = Status::Queued;
                 execution.not_before = *not_before;

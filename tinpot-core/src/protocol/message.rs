@@ -185,6 +185,9 @@ pub struct ResultReport {
     /// The duration of the attempt, in microseconds.
     #[serde(default)]
     pub ran_us: u64,
+    /// If true, the attempt did not end within its grace period, and was killed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub killed: bool,
 }
 
 /// Worker → coordinator: the worker does not hold the attempt any more, and has no outcome. Resent

@@ -424,6 +424,7 @@ impl WorkerMachine {
         fence: Fence,
         outcome: Outcome,
         last_log_seq: u64,
+        killed: bool,
         out: &mut Vec<WorkerEffect>,
     ) {
         let Some(held) = self.held.get_mut(&fence) else { return };
@@ -465,11 +466,13 @@ impl WorkerMachine {
             self.release(now, fence, ReleasedHow::Killed, out);
         } else {
             let ran_us = now.since(since).as_micros() as u64;
+            let killed = killed && matches!(outcome, Outcome::Cancelled | Outcome::TimedOut);
             held.phase = Phase::Ended(Box::new(Message::Result(ResultReport {
                 fence,
                 outcome,
                 last_log_seq,
                 ran_us,
+                killed,
             })));
             self.send_report(now, fence, out);
         }

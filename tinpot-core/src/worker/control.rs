@@ -18,7 +18,7 @@ use super::offers::Offers;
 use crate::clock::Clock;
 use crate::executor::{
     Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, LogWriter,
-    stop_channel,
+    grace_expired, stop_channel,
 };
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Lane};
@@ -50,6 +50,8 @@ pub(super) enum Command {
 struct Finished {
     fence: Fence,
     outcome: Outcome,
+    /// True if its grace period was over before it ended.
+    killed: bool,
 }
 
 /// A call of an attempt that awaits further answers.
@@ -225,7 +227,7 @@ impl Control {
     }
 
     fn take_end(&mut self, end: Finished) {
-        let Finished { fence, outcome } = end;
+        let Finished { fence, outcome, killed } = end;
         self.stops.remove(&fence);
         let calls = CallId { fence, number: 0 }..=CallId { fence, number: u64::MAX };
         for id in self.open_calls.range(calls).map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -238,7 +240,8 @@ impl Control {
             let offer = self.offers.current();
             self.machine.offer_changed(self.clock.now(), offer, &mut self.effects);
         }
-        self.machine.finished(self.clock.now(), fence, outcome, last_seq, &mut self.effects);
+        let now = self.clock.now();
+        self.machine.finished(now, fence, outcome, last_seq, killed, &mut self.effects);
     }
 
     async fn turn(&mut self, finished: &mpsc::Sender<Finished>) {
@@ -272,6 +275,7 @@ impl Control {
         }
         let reported = logs.clone();
         let (stop, stop_receiver) = stop_channel();
+        let stops = stop_receiver.clone();
         let (progress, progress_receiver) = watch::channel(None);
         self.stops.insert(fence, stop);
         self.logs.insert(fence, LogEntry::new(buffer, progress_receiver));
@@ -291,11 +295,22 @@ impl Control {
             attempt = dispatch.attempt,
         );
         let running = async move {
+            let mut killed = false;
             let outcome = match executor {
                 Some(executor) => {
                     let running =
                         AssertUnwindSafe(executor.execute(attempt, context)).catch_unwind();
-                    running.await.unwrap_or_else(|_| {
+                    let mut running = std::pin::pin!(running);
+                    let ended = tokio::select! {
+                        biased;
+                        // From now on, the executor kills it.
+                        () = grace_expired(stops) => {
+                            killed = true;
+                            running.await
+                        }
+                        ended = &mut running => ended,
+                    };
+                    ended.unwrap_or_else(|_| {
                         Outcome::Failed(
                             Failure::new("the executor panicked")
                                 .code(FailureCode::Panicked)
@@ -312,7 +327,7 @@ impl Control {
                 ),
             };
             let outcome = reported.shown_outcome(outcome);
-            let _ = finished.send(Finished { fence, outcome }).await;
+            let _ = finished.send(Finished { fence, outcome, killed }).await;
         };
         self.attempts.spawn(running.instrument(span));
     }

@@ -11,7 +11,8 @@ use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::{
     Context, Coordinator, ErrorKind, Event, Execution, ExecutionId, FunctionExecutor, Json, Level,
-    LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store, Timestamp, Worker,
+    LogChunk, MemoryNetwork, MemoryStore, Outcome, RetryPolicy, Status, Store, SubmitOptions,
+    Timestamp, Worker,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -146,6 +147,32 @@ async fn a_running_action_is_cancelled() {
     assert_eq!(handle.outcome().await.expect("an outcome"), Outcome::Cancelled);
     let again = handle.cancel(false).await.expect_err("it has ended");
     assert_eq!(again.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_did_not_end_when_asked_to_is_recorded_as_killed() {
+    let (coordinator, _worker) = cluster().await;
+    for (action, killed) in [("forever", true), ("wait", false)] {
+        let timeout = SubmitOptions::new().timeout(Duration::from_secs(5));
+        for (options, outcome) in
+            [(SubmitOptions::new(), Outcome::Cancelled), (timeout, Outcome::TimedOut)]
+        {
+            let submission = coordinator.submit(action, Json::empty_object()).options(options);
+            let handle = submission.await.expect("accepted");
+            if outcome == Outcome::Cancelled {
+                let mut events = handle.events(0);
+                while events.next().await != Some(Event::Status(Status::Running)) {}
+                coordinator.cancel_by(handle.id(), false, "anna").await.expect("a cancel");
+            }
+            assert_eq!(handle.outcome().await.expect("an outcome"), outcome, "{action}");
+            let recorded = coordinator.execution(handle.id()).await.expect("a read");
+            let recorded = recorded.expect("it is there");
+            assert_eq!(recorded.attempts[0].killed, killed, "{action} {outcome:?}");
+            let by = recorded.cancel_request.as_ref().and_then(|request| request.by.clone());
+            let expected = (outcome == Outcome::Cancelled).then_some("anna");
+            assert_eq!(by.as_deref(), expected);
+        }
+    }
 }
 
 #[tokio::test]

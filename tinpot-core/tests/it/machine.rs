@@ -57,7 +57,8 @@ fn a_report_that_waits_for_its_acknowledgement_is_not_dropped() {
     machine.submit(Tick(1), execution(1), &mut effects).expect("accepted");
     let fence = granted(&effects);
     let outcome = Outcome::Succeeded(Json::null());
-    let report = Message::Result(ResultReport { fence, outcome, last_log_seq: 3, ran_us: 9 });
+    let report =
+        Message::Result(ResultReport { fence, outcome, last_log_seq: 3, ran_us: 9, killed: false });
     effects.clear();
     machine.receive(Tick(2), &worker, report, &mut effects);
     machine.receive(Tick(2), &worker, beat(2, vec![fence]), &mut effects);

@@ -165,7 +165,8 @@ pub(crate) struct ExecutionView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     cancelled_by: Option<&'a str>,
-    /// If true, its attempt was ended without a grace period.
+    /// If true, its last attempt did not end when it was asked to, and was killed. Absent unless an
+    /// attempt was cancelled or timed out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     killed: Option<bool>,
@@ -268,7 +269,9 @@ impl<'a> ExecutionView<'a> {
     pub(crate) fn of(execution: &'a Execution) -> Self {
         let is_cancelled = matches!(execution.status, Status::Cancelling | Status::Cancelled);
         let cancel = execution.cancel_request.as_ref().filter(|_| is_cancelled);
-        let ran = execution.started_at.is_some() && execution.status == Status::Cancelled;
+        let ended = matches!(execution.status, Status::Cancelled | Status::TimedOut);
+        let last = execution.attempts.last().filter(|last| ended && last.outcome.is_some());
+        let forced = cancel.is_some_and(|cancel| cancel.force);
         let timeout = execution.timeout.filter(|_| execution.status == Status::TimedOut);
         Self {
             execution_id: execution.id,
@@ -292,7 +295,7 @@ impl<'a> ExecutionView<'a> {
             started_at: execution.started_at.map(Time),
             finished_at: execution.finished_at.map(Time),
             cancelled_by: cancel.and_then(|cancel| cancel.by.as_deref()),
-            killed: cancel.and_then(|cancel| (ran && cancel.force).then_some(true)),
+            killed: last.map(|last| last.killed || forced),
             timeout_ms: timeout
                 .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         }

@@ -165,6 +165,11 @@ async fn an_execution_says_who_cancelled_it_and_what_limit_it_exceeded() {
     cluster.wrote(&running, 1).await;
     let running = cancel(&running, "?force=true", "otto").await;
     assert_eq!((&running["cancelled_by"], &running["killed"]), (&json!("otto"), &json!(true)));
+    let gentle = cluster.submit("until_stopped", "").await;
+    cluster.wrote(&gentle, 1).await;
+    let gentle = cancel(&gentle, "", "").await;
+    assert_eq!(gentle["killed"], false, "{gentle}");
+    assert_eq!(gentle.get("cancelled_by"), None, "{gentle}");
     let late = cluster.run("until_stopped", r#"{"options":{"timeout":0.25}}"#).await;
     let late = cluster.get(&format!("/api/executions/{late}")).await.json();
     assert_eq!((&late["status"], &late["timeout_ms"]), (&json!("timed_out"), &json!(250)));

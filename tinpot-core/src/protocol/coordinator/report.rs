@@ -145,6 +145,9 @@ impl CoordinatorMachine {
         let (ran, log_end) = (Duration::from_micros(report.ran_us), report.last_log_seq);
         let end =
             End { outcome: report.outcome.into_reported(), ran: Some(ran), log_end: Some(log_end) };
+        if report.killed {
+            out.push(CoordinatorEffect::Persist(Transition::Killed { execution, fence }));
+        }
         self.end_attempt(now, execution, fence, end, out);
         self.remember_settled(fence);
         out.push(CoordinatorEffect::LogEnds {

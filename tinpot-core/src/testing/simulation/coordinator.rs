@@ -461,6 +461,7 @@ fn digest(transition: &Transition) -> u64 {
         Transition::Start { fence, .. } => (4, Some(fence)),
         Transition::Cancelling { .. } => (5, None),
         Transition::CancelRequested { .. } => (18, None),
+        Transition::Killed { fence, .. } => (19, Some(fence)),
         Transition::Requeue { fence, .. } => (6, Some(fence)),
         Transition::Finish { outcome, fence, .. } => (8 + outcome.status() as u64, fence.as_ref()),
     };

@@ -124,6 +124,7 @@ pub async fn everything_about_an_execution_is_kept(store: impl Store) {
         (cancel(None, true), 4_000_002),
         (cancel(Some("Åsa \"<a>\""), false), 4_000_003),
         (cancel(Some("Bo"), false), 4_000_004),
+        (Transition::Killed { execution: new.id, fence: fence(1) }, 4_000_005),
         (requeue, 5_000_000),
         (grant(&new, 2), 6_000_000),
         (finish, 7_000_000),

@@ -783,7 +783,10 @@ export interface components {
             expires_at: components["schemas"]["Time"] | null;
             finished_at: components["schemas"]["Time"] | null;
             idempotency_key: string | null;
-            /** @description If true, its attempt was ended without a grace period. */
+            /**
+             * @description If true, its last attempt did not end when it was asked to, and was killed. Absent unless an
+             *     attempt was cancelled or timed out.
+             */
             killed?: boolean;
             /** Format: uint32 */
             max_lost_attempts: number;

@@ -184,7 +184,7 @@ impl World {
         }
         let last_line = self.end_of_lines(index, fence);
         self.work(index, |machine, now, out| {
-            machine.finished(now, fence, outcome, last_line, out);
+            machine.finished(now, fence, outcome, last_line, false, out);
         })?;
         self.pump(index)
     }
