@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use tokio::sync::watch;
 
-use super::{Attempt, Context, Executor, Stop};
+use super::{Attempt, Context, Executor, grace_expired};
 use crate::model::action::{Action, ActionSet};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::failure::{Failure, FailureCode};
@@ -167,7 +167,7 @@ impl Executor for FunctionExecutor {
             return Outcome::failed(format!("there is no action {:?} here", attempt.action));
         };
         let mut closed = self.closed.subscribe();
-        let mut stops = context.stop_requests();
+        let stops = context.stop_requests();
         let asked = context.stop_requests();
         let running = AssertUnwindSafe(call(context, attempt.parameters)).catch_unwind();
         tokio::select! {
@@ -178,39 +178,13 @@ impl Executor for FunctionExecutor {
                 Ok(outcome) => outcome,
                 Err(panic) => Outcome::Failed(panicked(&*panic)),
             },
-            () = overdue(&mut stops) => Outcome::Cancelled,
+            () = grace_expired(stops) => Outcome::Cancelled,
         }
     }
 
     async fn close(&self) -> Result<()> {
         self.closed.send_replace(true);
         Ok(())
-    }
-}
-
-/// Resolves when the grace period of the stop request ends.
-async fn overdue(stops: &mut watch::Receiver<Option<Stop>>) {
-    loop {
-        let stop = *stops.borrow_and_update();
-        let changed = match stop {
-            Some(stop) if stop.grace.is_zero() => return,
-            // A later, shorter stop restarts this wait.
-            Some(stop) => {
-                let Ok(changed) = tokio::time::timeout(stop.grace, stops.changed()).await else {
-                    return;
-                };
-                changed
-            }
-            None => stops.changed().await,
-        };
-        if changed.is_err() {
-            // No further request can come: the last one counts.
-            match stop {
-                Some(stop) => tokio::time::sleep(stop.grace).await,
-                None => std::future::pending().await,
-            }
-            return;
-        }
     }
 }
 

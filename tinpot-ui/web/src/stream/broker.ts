@@ -6,7 +6,7 @@ import { LogTail } from "./log-tail";
 import type { FromBroker, ToBroker, Topic } from "./messages";
 
 /** The number of logs that one connection follows. */
-export const LOGS_MAX = 8;
+export const LOGS_MAX = 32;
 /** The time that changes of subscriptions are gathered into one connection. */
 const SETTLE_MS = 30;
 /** The interval at which the followed logs take turns if there are more than {@link LOGS_MAX}. */
