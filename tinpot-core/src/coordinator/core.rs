@@ -10,104 +10,26 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::idempotency::RecentKeys;
-use super::idempotency::same;
-use crate::model::address::Address;
+mod effects;
+mod exchange;
+
+use self::effects::{Repeated, concerns, ends, keeps_alive, waits_for_its_time};
+pub(crate) use self::exchange::{
+    Accepted, Answer, CallAnswer, CallFound, Output, RequestedCancel, Response, Step, Ticket,
+};
+use super::idempotency::{RecentKeys, same};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
-use crate::model::fence::{Epoch, Fence};
+use crate::model::fence::Epoch;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::opened::Opened;
 use crate::model::page::QueuePage;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::protocol::{
-    CallId, CancelOutcome, Cascade, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
-    PendingCall, ProtocolConfig, QueueInfo, Read, Tick, WorkerInfo,
+    CallId, CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
+    ProtocolConfig, QueueInfo, Read, Tick, WorkerInfo,
 };
-
-/// Identifies a request, for its reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket(pub(crate) u32);
-
-/// The reply to a submission that was not refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accepted {
-    New,
-    /// Its idempotency key is that of an execution that was accepted just before.
-    Before(ExecutionId),
-    /// Its idempotency key may have been accepted since it was looked up in the store.
-    LookAgain,
-}
-
-/// The reply to a request.
-#[derive(Debug)]
-pub(crate) enum Response {
-    Submitted(Accepted),
-    /// The submission was refused. `withdrawn` is its execution if it was accepted in memory, and
-    /// could not be committed.
-    Refused {
-        withdrawn: Option<ExecutionId>,
-        error: Error,
-    },
-    Cancelled(Result<CancelOutcome>),
-    /// A queue was paused or resumed, or a worker was asked to drain.
-    Done(Result<()>),
-}
-
-/// Something for the shell to do.
-#[derive(Debug)]
-pub(crate) enum Output {
-    /// An attempt was granted: its lines may arrive as soon as its dispatch is sent.
-    Granted {
-        execution: ExecutionId,
-        fence: Fence,
-        attempt: u32,
-    },
-    Send(Address, Message),
-    /// The log of an attempt ends with this line; `None` means with the last line that arrived.
-    LogEnds {
-        execution: ExecutionId,
-        fence: Fence,
-        last_seq: Option<u64>,
-    },
-    /// A transition is committed.
-    Committed(Transition),
-    Reply(Ticket, Response),
-    Read(Read),
-}
-
-/// The execution that a call asks for, and the one that was accepted before with the same key.
-#[derive(Debug)]
-pub(crate) struct CallFound {
-    pub(crate) execution: Execution,
-    pub(crate) earlier: Option<Arc<Execution>>,
-}
-
-/// The answer to [`Read::Call`].
-#[derive(Debug)]
-pub(crate) struct CallAnswer {
-    pub(crate) call: PendingCall,
-    /// The number of commits when the read began.
-    pub(crate) commits: u64,
-    pub(crate) found: Result<CallFound>,
-}
-
-/// The answer to a [`Read`].
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Call(Box<CallAnswer>),
-    Outcome(ExecutionId, Option<Arc<Execution>>),
-    Children(Cascade, Vec<Arc<Execution>>),
-}
-
-/// The request to cancel an execution.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestedCancel {
-    /// The name of the requester, if it is known.
-    pub(crate) by: Option<Arc<str>>,
-    pub(crate) force: bool,
-}
 
 /// A reply that waits for a commit.
 #[derive(Debug)]
@@ -118,19 +40,6 @@ enum Pending {
     /// The execution is not in memory: perhaps it waits in the store.
     CancelStored(ExecutionId, RequestedCancel, Ticket),
     Queue(Ticket),
-}
-
-/// The next step of a turn.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// Commit the batch, then call [`Core::committed`] or [`Core::hold`].
-    Commit,
-    /// Read this execution, then call [`Core::found`].
-    Find(ExecutionId),
-    /// Read this page, then call [`Core::loaded`] or [`Core::not_loaded`].
-    Load(QueuePage),
-    /// Wait for an input or for the time to wake up.
-    Rest,
 }
 
 /// The machine, and its effects on their way to the store and to the shell.
@@ -587,67 +496,5 @@ impl Core {
     /// Returns the number of effects that wait until the store can write.
     pub(crate) fn held(&self) -> usize {
         self.after.len()
-    }
-}
-
-/// A message that is resent until it is answered, or the answer to one.
-#[derive(PartialEq, Eq, Hash)]
-enum Repeated {
-    Dispatch(Fence),
-    Probe(Fence),
-    Cancel(Fence),
-    Drops(WorkerId),
-    Drain(WorkerId),
-    ResultAck(Fence),
-    Called(CallId),
-}
-
-impl Repeated {
-    fn of(effect: &CoordinatorEffect) -> Option<Self> {
-        let CoordinatorEffect::Send(Address::Worker(to), message) = effect else { return None };
-        match message {
-            Message::Dispatch(dispatch) => Some(Self::Dispatch(dispatch.fence)),
-            Message::Probe(probe) => Some(Self::Probe(probe.fence)),
-            Message::Cancel(cancel) => Some(Self::Cancel(cancel.fence)),
-            Message::BeatAck(_) => Some(Self::Drops(to.clone())),
-            Message::Drain(_) => Some(Self::Drain(to.clone())),
-            Message::ResultAck(ack) => Some(Self::ResultAck(ack.fence)),
-            Message::Called(called) => Some(Self::Called(called.id())),
-            _ => None,
-        }
-    }
-}
-
-/// Returns true if a message waits for no commit, because leases depend on it. Attempts to drop or
-/// to cancel do wait.
-fn keeps_alive(message: &Message) -> bool {
-    match message {
-        Message::BeatAck(ack) => ack.drop.is_empty() && ack.cancel.is_empty(),
-        Message::WhoIsThere(_) => true,
-        _ => false,
-    }
-}
-
-fn ends(transition: &Transition, id: ExecutionId) -> bool {
-    matches!(transition, Transition::Finish { execution, .. } if *execution == id)
-}
-
-/// Returns true if an execution is delayed once the batch is committed.
-fn waits_for_its_time(batch: &[Transition], id: ExecutionId) -> bool {
-    let of_it = batch.iter().filter(|transition| transition.execution() == Some(id));
-    of_it.fold(false, |delayed, transition| match transition {
-        Transition::Accept(execution) => execution.not_before.is_some(),
-        Transition::Requeue { not_before, .. } => not_before.is_some(),
-        Transition::Ready { .. } | Transition::Grant { .. } => false,
-        _ => delayed,
-    })
-}
-
-fn concerns(effect: &CoordinatorEffect, id: ExecutionId) -> bool {
-    match effect {
-        CoordinatorEffect::Send(_, Message::Dispatch(dispatch)) => dispatch.execution == id,
-        CoordinatorEffect::LogEnds { execution, .. } => *execution == id,
-        CoordinatorEffect::Persist(transition) => transition.execution() == Some(id),
-        _ => false,
     }
 }

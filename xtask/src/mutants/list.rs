@@ -93,16 +93,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "acknowledged-before-the-commit",
         breaks: "a result is acknowledged before it is committed",
         edits: &[Edit {
-            file: "coordinator/core.rs",
-            old: "fn keeps_alive(message: &Message) -> bool {\n    match message {\n",
-            new: "fn keeps_alive(message: &Message) -> bool {\n    match message {\n        Message::ResultAck(_) if MUTANT => true,\n",
+            file: "coordinator/core/effects.rs",
+            old: "pub(super) fn keeps_alive(message: &Message) -> bool {\n    match message {\n",
+            new: "pub(super) fn keeps_alive(message: &Message) -> bool {\n    match message {\n        Message::ResultAck(_) if MUTANT => true,\n",
         }],
     },
     Mutant {
         name: "dispatched-before-the-commit",
         breaks: "an attempt is dispatched before its grant is committed",
         edits: &[Edit {
-            file: "coordinator/core.rs",
+            file: "coordinator/core/effects.rs",
             old: "        Message::WhoIsThere(_) => true,\n        _ => false,\n",
             new: "        Message::WhoIsThere(_) => true,\n        Message::Dispatch(_) if MUTANT => true,\n        _ => false,\n",
         }],
@@ -111,7 +111,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "dropped-before-the-commit",
         breaks: "a worker is asked to forget an attempt before its end is committed",
         edits: &[Edit {
-            file: "coordinator/core.rs",
+            file: "coordinator/core/effects.rs",
             old: "Message::BeatAck(ack) => ack.drop.is_empty() && ack.cancel.is_empty(),",
             new: "Message::BeatAck(ack) => (ack.drop.is_empty() || MUTANT) && ack.cancel.is_empty(),",
         }],
@@ -342,7 +342,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "callers-are-told-before-the-commit",
         breaks: "a caller hears of a child that is not committed",
         edits: &[Edit {
-            file: "coordinator/core.rs",
+            file: "coordinator/core/effects.rs",
             old: "        Message::WhoIsThere(_) => true,\n",
             new: "        Message::WhoIsThere(_) => true,\n        Message::Called(_) if MUTANT => true,\n",
         }],
@@ -378,7 +378,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "cancels-are-told-before-the-commit",
         breaks: "an attempt is cancelled before its cancel is committed",
         edits: &[Edit {
-            file: "coordinator/core.rs",
+            file: "coordinator/core/effects.rs",
             old: "ack.cancel.is_empty(),",
             new: "(ack.cancel.is_empty() || MUTANT),",
         }],
