@@ -1,5 +1,6 @@
 //! The coordinator's side of the protocol, as a state machine.
 
+mod cascade;
 mod catalogue;
 mod children;
 mod drain;
@@ -7,6 +8,7 @@ mod pause;
 mod queue;
 mod queue_head;
 mod queue_info;
+mod read;
 mod recovery;
 mod report;
 mod schedule;
@@ -21,10 +23,10 @@ use std::time::Duration;
 use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
 use self::children::Children;
-pub use self::children::{Cascade, PendingCall, Read};
 use self::queue::{DelayedKey, WaitingKey, Wanted};
 use self::queue_head::Window;
 pub use self::queue_info::QueueInfo;
+pub use self::read::{Cascade, PendingCall, Read};
 use self::tombstones::Departed;
 use self::worker::WorkerEntry;
 pub use self::worker::{RunningAttempt, WorkerInfo};

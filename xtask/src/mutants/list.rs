@@ -314,7 +314,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 new: "        if !MUTANT { self.cancel_below(now, below, false, out); }\n        if self.children.inherited",
             },
             Edit {
-                file: "protocol/coordinator/children.rs",
+                file: "protocol/coordinator/cascade.rs",
                 old: "        execution.parent.is_some_and(waits)",
                 new: "        execution.parent.is_some_and(waits) && !MUTANT",
             },
@@ -324,7 +324,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "orphans-are-granted",
         breaks: "a child whose caller has ended is granted before its cancel is decided",
         edits: &[Edit {
-            file: "protocol/coordinator/children.rs",
+            file: "protocol/coordinator/cascade.rs",
             old: "let waits = |parent: Parent| parent.waits && ",
             new: "let waits = |parent: Parent| !MUTANT && parent.waits && ",
         }],

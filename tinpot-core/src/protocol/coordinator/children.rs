@@ -1,5 +1,4 @@
-//! Calls: the executions that attempts ask for, the attempts that wait for them, and the cancels
-//! that pass from an execution to what it called.
+//! Calls: the executions that attempts ask for, and the attempts that wait for them.
 //!
 //! A call goes through three steps. The machine checks that its attempt may call, and asks for the
 //! reads that it needs ([`Read::Call`]): the parameters are checked and the idempotency key is
@@ -11,16 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::read::{Cascade, PendingCall, Read};
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine};
 use crate::model::address::Address;
 use crate::model::error::{Error, ErrorKind};
-use crate::model::execution::{Execution, Parent, SubmitOptions};
+use crate::model::execution::{Execution, Parent};
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
-use crate::model::json::Json;
 use crate::model::outcome::Outcome;
-use crate::model::page::ListOptions;
-use crate::model::status::Status;
 use crate::protocol::call::{Call, CallId, CallState, Called};
 use crate::protocol::message::Message;
 use crate::protocol::tick::Tick;
@@ -31,69 +28,6 @@ const OPEN_CALLS_MAX: usize = 100_000;
 /// worker with `PARKED_MAX` attempts that wait is granted nothing but executions that rank before
 /// all others, so the rest of them must be waiting for such executions.
 const LOW_RANK_WAITS_MAX: usize = 32;
-
-/// A read from the store that the machine needs to continue.
-///
-/// The reads of an effect list may start once everything before them is committed, and may run
-/// concurrently.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Read {
-    /// The execution that was accepted with the idempotency key of a call.
-    Call(Box<PendingCall>),
-    /// An execution that an attempt waits for and that is not in memory: it may have ended.
-    /// Answered by [`outcome_read`](CoordinatorMachine::outcome_read).
-    Outcome(ExecutionId),
-    /// A page of the children of an execution, newest first, without those that have ended.
-    /// Answered by [`children_read`](CoordinatorMachine::children_read).
-    Children(Cascade),
-}
-
-/// A call that waits for [`Read::Call`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct PendingCall {
-    /// The call.
-    pub id: CallId,
-    /// The name of the action.
-    pub action: Arc<str>,
-    /// Its parameters.
-    pub parameters: Json,
-    /// The options of the submission. The idempotency key is always set.
-    pub options: SubmitOptions,
-    /// The calling execution.
-    pub parent: Parent,
-    /// The execution that was accepted with the same key a moment ago: read it instead of looking
-    /// up the key.
-    pub known: Option<ExecutionId>,
-}
-
-/// A cancel that passes from an execution to its children, page by page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cascade {
-    /// The execution whose children are cancelled.
-    pub parent: ExecutionId,
-    /// Only the children that this attempt waits for; `None` means all children.
-    pub awaited_by: Option<Fence>,
-    /// If true, the children get no grace period.
-    pub force: bool,
-    /// The last child of the page before.
-    pub before: Option<ExecutionId>,
-}
-
-impl Cascade {
-    /// The number of children that are read at once.
-    const PAGE: usize = 200;
-
-    /// Returns which executions to read.
-    pub fn options(&self) -> ListOptions {
-        ListOptions {
-            statuses: vec![Status::Queued, Status::Running, Status::Cancelling],
-            parent: Some(self.parent),
-            before: self.before,
-            limit: Self::PAGE,
-            ..ListOptions::default()
-        }
-    }
-}
 
 #[derive(Debug)]
 struct OpenCall {
@@ -418,105 +352,13 @@ impl CoordinatorMachine {
         }
     }
 
-    /// Cancels the children of a cancelled execution: at once those that its attempt `fence` is
-    /// known to wait for, the others once they are read.
-    pub(super) fn cancel_children(
-        &mut self,
-        now: Tick,
-        parent: ExecutionId,
-        fence: Option<Fence>,
-        force: bool,
-        out: &mut Vec<CoordinatorEffect>,
-    ) {
-        let below = self.known_children(parent, fence);
-        self.cancel_below(now, below, force, out);
-        let cascade = Cascade { parent, awaited_by: None, force, before: None };
-        out.push(CoordinatorEffect::Read(Read::Children(cascade)));
-    }
-
-    fn known_children(
+    /// Returns the executions that an attempt is known to wait for, each with its parent.
+    pub(super) fn known_children(
         &self,
         parent: ExecutionId,
         fence: Option<Fence>,
     ) -> Vec<(ExecutionId, ExecutionId)> {
         let calls = fence.into_iter().flat_map(|fence| self.children.of_attempt(fence));
         calls.filter_map(|(_, call)| Some((call.child?, parent))).collect()
-    }
-
-    /// Cancels executions with everything below them. With a list instead of a recursion, so that
-    /// the depth of calls does not become that of the stack.
-    fn cancel_below(
-        &mut self,
-        now: Tick,
-        mut below: Vec<(ExecutionId, ExecutionId)>,
-        force: bool,
-        out: &mut Vec<CoordinatorEffect>,
-    ) {
-        while let Some((child, parent)) = below.pop() {
-            let Some(active) = self.active.get(&child) else {
-                out.push(CoordinatorEffect::CancelStored { execution: child, parent });
-                continue;
-            };
-            // A key may have led to an execution that another one called. It must not be cancelled.
-            if active.execution.parent.is_none_or(|caller| caller.execution != parent) {
-                continue;
-            }
-            let fence = active.fence();
-            let may_have_children = fence.is_some() || active.tries > 0;
-            if self.cancel_alone(now, child, force, out).is_ok() && may_have_children {
-                below.extend(self.known_children(child, fence));
-                let cascade = Cascade { parent: child, awaited_by: None, force, before: None };
-                out.push(CoordinatorEffect::Read(Read::Children(cascade)));
-            }
-        }
-    }
-
-    /// Handles a page for which [`Read::Children`] asked, and cancels its executions.
-    pub fn children_read(
-        &mut self,
-        now: Tick,
-        cascade: Cascade,
-        children: &[Arc<Execution>],
-        out: &mut Vec<CoordinatorEffect>,
-    ) {
-        let included = |child: &&Arc<Execution>| match (cascade.awaited_by, child.parent) {
-            (Some(fence), Some(parent)) => parent.waits && parent.fence == fence,
-            (None, parent) => parent.is_some(),
-            (Some(_), None) => false,
-        };
-        let ends = children.iter().filter(|child| !child.status.is_terminal()).filter(included);
-        let below = ends.map(|child| (child.id, cascade.parent)).collect();
-        self.cancel_below(now, below, cascade.force, out);
-        if let Some(last) = children.last().filter(|_| children.len() >= Cascade::PAGE) {
-            let next = Cascade { before: Some(last.id), ..cascade };
-            out.push(CoordinatorEffect::Read(Read::Children(next)));
-        }
-    }
-
-    /// Cancels an execution that was read from the store just now, if it waits there and `parent`
-    /// called it.
-    pub fn cancel_stored_child(
-        &mut self,
-        now: Tick,
-        execution: &Execution,
-        parent: ExecutionId,
-        out: &mut Vec<CoordinatorEffect>,
-    ) {
-        if self.active.contains_key(&execution.id) {
-            self.cancel_below(now, vec![(execution.id, parent)], false, out);
-        } else if execution.parent.is_some_and(|caller| caller.execution == parent) {
-            self.cancel_stored(execution, out);
-        }
-    }
-
-    /// Returns true if the execution was called by an attempt that waited for it and has ended.
-    ///
-    /// The end of an attempt and the cancels of what it waited for are committed together, as far
-    /// as this coordinator knows those calls and has the executions in memory. The others are read
-    /// first. Until then, or in the next epoch if this one ends before, this check keeps them from
-    /// being granted.
-    pub(super) fn is_orphan(&self, execution: &Execution) -> bool {
-        let waits = |parent: Parent| parent.waits && !self.granted.contains_key(&parent.fence);
-        execution.parent.is_some_and(waits)
     }
 }
