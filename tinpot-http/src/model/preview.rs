@@ -54,8 +54,10 @@ fn shown(value: &str) -> String {
     let is_word = |text: &String| {
         !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
     };
-    match text.filter(is_word) {
-        Some(text) => text,
+    match text {
+        Some(text) if is_word(&text) => text,
+        // Written again: the client may have escaped every letter.
+        Some(text) => serde_json::Value::String(text).to_string(),
         // Line ends between tokens of the client's JSON.
         None => {
             value.chars().take(VALUE_CHARS + 1).map(|c| if c < ' ' { ' ' } else { c }).collect()
@@ -86,6 +88,8 @@ mod tests {
     #[test]
     fn a_preview_is_short_and_has_no_secrets() {
         assert_eq!(preview("{}", &[]), None);
+        let escaped = r#"{"name": "J\u00fcrgen M\u00fcller"}"#;
+        assert_eq!(preview(escaped, &[]).as_deref(), Some("name=\"Jürgen Müller\""));
         let text = "{\"host\": \"web-1\", \"n\": 1.50, \"list\": [1,\n2], \"note\": \"two words\", \"empty\": \"\", \"token\": \"hunter2\"}";
         assert_eq!(
             preview(text, &["/token"]).as_deref(),
