@@ -14,7 +14,19 @@ const EXPOSED: &str = "content-disposition, date, retry-after";
 
 /// Returns true if an origin is one of these, or if all are.
 pub(crate) fn contains(origins: &[String], origin: &str) -> bool {
-    origins.iter().any(|one| one == "*" || one.eq_ignore_ascii_case(origin))
+    let origin = without_usual_port(origin);
+    let same = |one: &String| without_usual_port(one).eq_ignore_ascii_case(origin);
+    origins.iter().any(|one| one == "*" || same(one))
+}
+
+/// Returns an origin as browsers send it: without the usual port of its scheme.
+fn without_usual_port(origin: &str) -> &str {
+    let usual = match origin.split_once("://") {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => ":443",
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => ":80",
+        _ => return origin,
+    };
+    origin.strip_suffix(usual).unwrap_or(origin)
 }
 
 /// Answers preflights of pages of `origins`, and lets these pages read all other answers.

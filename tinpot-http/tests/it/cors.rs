@@ -75,3 +75,18 @@ async fn all_origins_may_without_credentials() {
     assert_eq!(answer.header("access-control-allow-origin"), "*");
     assert!(!answer.headers.contains_key("access-control-allow-credentials"));
 }
+
+#[tokio::test]
+async fn an_origin_may_be_named_with_its_usual_port() {
+    let named = ["https://Portal.example.org:443", "http://intranet:80", "http://other:8080"];
+    let cluster = Cluster::with(HttpConfig::default().cors_origins(named)).await;
+    for (origin, status) in [
+        (PORTAL, 204),
+        ("http://intranet", 204),
+        ("http://other:8080", 204),
+        ("https://portal.example.org:80", 405),
+        ("http://other", 405),
+    ] {
+        assert_eq!(ask_first(&cluster, origin).await.status, status, "{origin}");
+    }
+}
