@@ -28,7 +28,7 @@ const AT_ONCE: usize = 32;
 pub(crate) struct BulkCancel {
     /// The executions, at most 1,000.
     #[schema(value_type = Vec<scalars::ExecutionId>, min_items = 1, max_items = 1000)]
-    ids: Vec<ExecutionId>,
+    ids: Vec<String>,
     /// If true, the attempts get no grace period.
     #[serde(default)]
     #[schema(required = false)]
@@ -41,7 +41,7 @@ pub(crate) struct BulkCancel {
 pub(crate) struct BulkRerun {
     /// The executions, at most 1,000.
     #[schema(value_type = Vec<scalars::ExecutionId>, min_items = 1, max_items = 1000)]
-    ids: Vec<ExecutionId>,
+    ids: Vec<String>,
 }
 
 /// The results, in the order of the request.
@@ -81,7 +81,7 @@ pub(crate) async fn cancel(
     let by = requester(request.headers())?;
     let BulkCancel { ids, force } = json_body(request, &app).await?;
     let (app, by) = (&app, by.as_deref());
-    each(ids, |id| async move {
+    each(&ids, |id| async move {
         app.cancel(id, force, by).await?;
         app.execution(id).await
     })
@@ -104,7 +104,7 @@ pub(crate) async fn rerun(
     let by = requester(request.headers())?;
     let BulkRerun { ids } = json_body(request, &app).await?;
     let (app, by) = (&app, &by);
-    each(ids, |id| async move {
+    each(&ids, |id| async move {
         let mut options = tinpot_core::SubmitOptions::default();
         options.requested_by.clone_from(by);
         let copy = app.coordinator.rerun(id, options).await?.id();
@@ -114,10 +114,7 @@ pub(crate) async fn rerun(
 }
 
 /// Changes each of the executions, and returns the results.
-async fn each<F>(
-    ids: Vec<ExecutionId>,
-    change: impl Fn(ExecutionId) -> F,
-) -> Result<Response, ApiError>
+async fn each<F>(ids: &[String], change: impl Fn(ExecutionId) -> F) -> Result<Response, ApiError>
 where
     F: Future<Output = Result<Arc<Execution>, ApiError>>,
 {
@@ -125,6 +122,11 @@ where
         let detail = format!("ids must have 1 to {IDS_MAX} items (got {})", ids.len());
         return Err(ApiError::unprocessable(detail));
     }
+    let ids = ids.iter().enumerate().map(|(at, id)| {
+        let detail = || format!("ids[{at}] must be the id of an execution (got {id:?})");
+        id.parse().map_err(|_| ApiError::unprocessable(detail()))
+    });
+    let ids: Vec<ExecutionId> = ids.collect::<Result<_, _>>()?;
     if let Some((_, id)) = ids.iter().enumerate().find(|(at, id)| ids[..*at].contains(id)) {
         return Err(ApiError::unprocessable(format!(
             "ids must have no duplicates (got {id} twice)"

@@ -70,7 +70,10 @@ async fn a_bulk_request_that_makes_no_sense_is_refused_as_a_whole() {
             (body(&many), "ids must have 1 to 1000 items (got 1001)"),
             (body(&[&waiting, &waiting]), "ids must have no duplicates"),
             (format!(r#"{{"ids":["{waiting}"],"filter":{{}}}}"#), "filter is not a field"),
-            (format!(r#"{{"ids":["{waiting}","x"]}}"#), "body is invalid"),
+            (
+                format!(r#"{{"ids":["{waiting}","x"]}}"#),
+                r#"ids[1] must be the id of an execution (got "x")"#,
+            ),
             ("{}".to_owned(), "missing field `ids`"),
         ] {
             let detail = cluster.post(path, body).await.detail(422);
