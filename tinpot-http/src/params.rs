@@ -78,7 +78,8 @@ impl Params {
     /// Returns a time, given in UTC or with an offset.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
         self.read(name, "a time such as 2026-12-24T18:00:00Z", |text| {
-            let time: jiff::Timestamp = text.parse().ok()?;
+            // A `+` that a client did not encode is a blank.
+            let time: jiff::Timestamp = text.replace(' ', "+").parse().ok()?;
             // Times before 1970 select the same executions as 1970.
             Some(Timestamp(u64::try_from(time.as_microsecond()).unwrap_or(0)))
         })

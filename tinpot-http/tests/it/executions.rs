@@ -123,6 +123,7 @@ async fn history_is_searched_by_words() {
         ("q=", vec![&typed, &failed, &ordered]),
         ("q=anna&status=succeeded,lost", vec![]),
         ("q=anna&status=succeeded,failed&since=2020-01-01T00:00:00Z", vec![&failed]),
+        ("q=anna&status=failed&since=2020-01-01T00:00:00+05:30", vec![&failed]),
         ("q=anna&until=2020-01-01T00:00:00Z", vec![]),
     ] {
         assert_eq!(list(query).await.iter().collect::<Vec<_>>(), found, "{query}");
