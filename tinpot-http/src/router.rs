@@ -127,7 +127,8 @@ pub(crate) async fn unknown_route(uri: Uri) -> ApiError {
 }
 
 async fn unknown_method(method: Method) -> ApiError {
-    let detail = format!("method {method} is not allowed here; use one of the header Allow");
+    let detail =
+        format!("method {method} is not allowed here; the header Allow names those that are");
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 

@@ -204,7 +204,7 @@ fn unreadable(text: &str, error: &serde_json::Error) -> ApiError {
     match Json::parse(text) {
         Ok(_) if error.is_data() => ApiError::unprocessable(NO_OBJECT),
         Ok(_) => not_json(error),
-        Err(error) if error.violations().is_empty() => not_json(&error.message()),
+        Err(e) if e.violations().is_empty() => not_json(error),
         Err(error) => {
             let mut errors = error.violations().to_vec();
             for error in &mut errors {
