@@ -26,7 +26,7 @@ pub enum Outcome {
 impl Outcome {
     /// Returns the outcome of an execution that was still queued at its deadline.
     pub fn expired() -> Self {
-        let message = "expired: it was still queued when its time was over";
+        let message = "it was still queued when its time to start was over";
         Outcome::Failed(Failure::new(message).code(FailureCode::Expired).kind("Expired"))
     }
 
@@ -34,7 +34,7 @@ impl Outcome {
     /// ended with them.
     pub fn poisoned(lost: u32) -> Self {
         let message = format!(
-            "poisoned: {lost} of its attempts were lost with their workers, so it is not tried again"
+            "{lost} of its attempts were lost with their workers, so it is not tried again"
         );
         Outcome::Failed(Failure::new(message).code(FailureCode::Poisoned).kind("Poisoned"))
     }
@@ -104,8 +104,7 @@ impl Outcome {
             Outcome::Cancelled => Some("cancelled".to_owned()),
             Outcome::TimedOut => Some("timed out".to_owned()),
             Outcome::Lost => Some(
-                "lost: the worker went silent, so whether the action finished is not known"
-                    .to_owned(),
+                "the worker went silent, so whether the action finished is not known".to_owned(),
             ),
         }
     }

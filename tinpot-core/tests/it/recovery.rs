@@ -269,7 +269,7 @@ async fn an_execution_that_kills_its_workers_is_poisoned() {
         panic!("it fails")
     };
     assert_eq!(failure.kind, "Poisoned");
-    assert!(failure.message.contains("poisoned: 3 of its attempts"), "{failure}");
+    assert!(failure.to_string().starts_with("Poisoned: 3 of its attempts"), "{failure}");
     let attempts = &handle.execution().await.expect("it is there").attempts;
     assert_eq!(attempts.len(), 3);
     assert!(attempts.iter().all(|attempt| attempt.outcome == Some(Outcome::Lost)));
