@@ -15,7 +15,8 @@ const COLUMN_MIN: usize = 8;
 /// too long for it end in `…`.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>], paint: Paint) -> String {
     let mut widths = widths(head, rows);
-    if let Some(columns) = columns() {
+    let columns = columns();
+    if let Some(columns) = columns {
         fit(&mut widths, head, columns);
     }
     let line = |cells: &mut dyn Iterator<Item = &str>| {
@@ -31,7 +32,9 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>], paint: Paint) -> String
                 line.extend(std::iter::repeat_n(' ', width.saturating_sub(visible(&cell))));
             }
         }
-        line.trim_end().to_owned()
+        let line = line.trim_end();
+        // A terminal can be narrower than the least widths.
+        columns.map_or_else(|| line.to_owned(), |columns| cut(line, columns))
     };
     let mut out = paint.bold(&line(&mut head.iter().copied()));
     for row in rows {

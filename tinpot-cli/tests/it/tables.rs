@@ -25,7 +25,7 @@ fn a_table_fits_the_terminal_and_is_whole_without_one() {
         })
         .collect();
     for list in [&["executions", "list"][..], &["actions", "list"], &["workers", "list"]] {
-        for columns in [80, 100, 132, 400] {
+        for columns in [20, 40, 80, 100, 132, 400] {
             let lines = lines(&server, columns, list);
             assert!(lines.len() >= 2, "{lines:?}");
             let long = lines.iter().find(|line| line.chars().count() > columns.into());
