@@ -82,7 +82,13 @@ pub struct PageSettings {
     /// `https://wiki.example.org`.
     #[cfg_attr(
         feature = "clap",
-        arg(long, env = "TINPOT_EMBED_PARENTS", value_name = "ORIGIN", value_delimiter = ',')
+        arg(
+            long,
+            env = "TINPOT_EMBED_PARENTS",
+            value_name = "ORIGIN",
+            value_delimiter = ',',
+            value_parser = self::value::frame_source
+        )
     )]
     pub embed_parents: Vec<String>,
     /// The origins of pages that may use the API by CORS, separated by commas; for example

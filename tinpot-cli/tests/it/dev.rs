@@ -130,6 +130,8 @@ fn no_ui_serves_the_api_alone() {
         framed.contains("frame-ancestors https://wiki.example.org https://b.example.org"),
         "{framed}"
     );
+    let mut wrong = start(&["--embed-parents", "https://a.example; script-src *"]);
+    assert_eq!(wrong.end().code(), Some(2), "{:?}", wrong.seen);
     let mut dev = start(&["--no-ui"]);
     let url = dev.url();
     assert!(page(&url, "/").starts_with("HTTP/1.1 404"), "{}", page(&url, "/"));

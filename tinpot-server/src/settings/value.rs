@@ -76,6 +76,17 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses a source of frames, which stands in a header: an origin, with `*.` in front of its host for
+/// those below it. Lists in variables may have empty entries.
+pub(super) fn frame_source(text: &str) -> Result<String, String> {
+    let source = text.trim();
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b";,\"<>".contains(&byte);
+    match source.bytes().all(fits) {
+        true => Ok(source.to_owned()),
+        false => Err("must be an origin like https://wiki.example.org".to_owned()),
+    }
+}
+
 /// Parses the size of a result.
 pub(super) fn result_size(text: &str) -> Result<u64, String> {
     size(text).and_then(|bytes| match bytes > RESULT_BYTES as u64 {
