@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
 use crate::times::{Clock, Moment, since, until};
 
@@ -127,7 +128,7 @@ pub(crate) enum Actions {
 pub(crate) struct SubmitArgs {
     /// Key that identifies the execution: a second submission with the same key and parameters is
     /// the same execution
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = numbers::key)]
     pub(crate) idempotency_key: Option<String>,
     /// Priority within the queue; higher runs first
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
@@ -136,16 +137,36 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) queue: Option<String>,
     /// Time to wait before the execution starts
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = numbers::delay,
+        allow_negative_numbers = true
+    )]
     pub(crate) delay: Option<f64>,
     /// Time after which the execution fails if it has not started
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = numbers::seconds,
+        allow_negative_numbers = true
+    )]
     pub(crate) expires_in: Option<f64>,
     /// Time limit of each attempt
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = numbers::seconds,
+        allow_negative_numbers = true
+    )]
     pub(crate) attempt_timeout: Option<f64>,
     /// Number of retries after an attempt that failed, timed out or was lost
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u32).range(0..=1_000),
+        allow_negative_numbers = true
+    )]
     pub(crate) retries: Option<u32>,
 }
 
@@ -306,7 +327,8 @@ pub(crate) struct ListArgs {
         short = 'n',
         value_name = "NUMBER",
         default_value_t = 20,
-        value_parser = clap::value_parser!(u32).range(1..=100_000)
+        value_parser = clap::value_parser!(u32).range(1..=100_000),
+        allow_negative_numbers = true
     )]
     pub(crate) limit: u32,
 }
@@ -347,11 +369,12 @@ pub(crate) struct LogsArgs {
         long,
         value_name = "NUMBER",
         conflicts_with_all = ["after", "search", "follow"],
-        value_parser = clap::value_parser!(u32).range(1..=10_000)
+        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        allow_negative_numbers = true
     )]
     pub(crate) tail: Option<u32>,
     /// Line number to start after
-    #[arg(long, value_name = "LINE", default_value_t = 0)]
+    #[arg(long, value_name = "LINE", default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) after: u64,
     /// Lowest level to print
     #[arg(long, value_name = "LEVEL")]
@@ -379,7 +402,8 @@ pub(crate) struct LogsArgs {
         short = 'C',
         value_name = "LINES",
         requires = "search",
-        value_parser = clap::value_parser!(u32).range(0..=5)
+        value_parser = clap::value_parser!(u32).range(0..=5),
+        allow_negative_numbers = true
     )]
     pub(crate) context: Option<u32>,
     /// Print the time of each line

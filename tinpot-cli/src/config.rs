@@ -240,7 +240,8 @@ fn check(command: &Command, arg: &Arg, texts: &[String]) -> Result<(), String> {
         {
             let value = texts.join(",");
             let value = shown(long, &value);
-            let why = std::error::Error::source(&e).map(ToString::to_string);
+            let plain = crate::numbers::reason(&e).map(|(_, plain)| plain);
+            let why = plain.or_else(|| std::error::Error::source(&e).map(ToString::to_string));
             let first = e.to_string();
             let first =
                 first.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();

@@ -40,6 +40,9 @@ pub(crate) struct Candidate {
 /// # Errors
 /// Fails if no execution has such an id, or several have; the message lists these.
 pub(crate) fn resolve(client: &Client, text: &str, clock: &Clock) -> Result<String, CliError> {
+    if text.trim().is_empty() {
+        return Err(CliError::usage("the id of an execution must not be empty"));
+    }
     let part = text.trim().trim_start_matches(['…', '.']).to_ascii_lowercase();
     let digits = part.chars().filter(char::is_ascii_hexdigit).count();
     let is_part = part.chars().all(|c| c.is_ascii_hexdigit() || c == '-');

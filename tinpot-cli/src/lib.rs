@@ -14,6 +14,7 @@ mod follow;
 mod ids;
 mod input;
 mod json;
+mod numbers;
 mod output;
 mod own_variables;
 mod profile;

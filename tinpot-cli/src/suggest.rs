@@ -11,7 +11,14 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let others = known.into_iter().filter(|other| *other != name);
     let scored = others.map(|other| (likeness(other), other));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 > 0.75).then_some(best.1)
+    let is_near = best.0 > 0.75 || is_slip(&lower, &best.1.to_lowercase());
+    is_near.then_some(best.1)
+}
+
+/// Returns true if one letter is wrong, missing or added, or two are swapped, as in `rnu`: of short
+/// names, that is a large part.
+fn is_slip(name: &str, other: &str) -> bool {
+    name.chars().count() > 2 && strsim::osa_distance(name, other) == 1
 }
 
 /// Returns the end of a message about an unknown name: the nearest one, otherwise the known ones.
@@ -37,6 +44,7 @@ mod tests {
         let names = ["hello", "countdown", "backup_sqlite"];
         assert_eq!(nearest("helo", names), Some("hello"));
         assert_eq!(nearest("Backup-sqlite", names), Some("backup_sqlite"));
+        assert_eq!(nearest("rnu", ["dev", "run"]), Some("run"));
         assert_eq!(nearest("zzz", names), None);
         assert_eq!(nearest("hello", names), None, "it was given");
         assert_eq!(or_list("hello", ["hello"].into_iter()), "; there are none");

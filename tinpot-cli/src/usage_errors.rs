@@ -6,7 +6,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use crate::exit::{CliError, Code};
-use crate::suggest;
+use crate::output::Paint;
+use crate::{numbers, suggest};
 
 /// Reports an error of clap. Prints help, the version and errors for people, and then ends the
 /// process; returns errors for programs.
@@ -44,13 +45,33 @@ pub(crate) fn report(mut error: clap::Error, command: &Command, words: &[OsStrin
         }),
         None => meant(&mut error, command, words),
     };
+    let reason = numbers::reason(&error);
+    let plain = |text: String| match &reason {
+        Some((reason, plain)) => text.replacen(&format!(": {reason}"), &format!(": {plain}"), 1),
+        None => text,
+    };
     if !crate::wants_json(words) {
-        if let Some(tip) = tip {
-            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        match tip {
+            Some(tip) => {
+                let tip = ContextValue::StyledStrs(vec![tip.into()]);
+                error.insert(ContextKind::Suggested, tip);
+            }
+            // That the unknown option could be a value, after `--`.
+            None if error.kind() == ErrorKind::UnknownArgument => {
+                error.remove(ContextKind::Suggested);
+            }
+            None => {}
         }
-        error.exit();
+        if reason.is_none() {
+            error.exit();
+        }
+        let rendered = error.render();
+        let coloured = Paint::stderr().enabled;
+        let text = if coloured { rendered.ansi().to_string() } else { rendered.to_string() };
+        eprint!("{}", plain(text));
+        return CliError::quiet(Code::Usage);
     }
-    let text = error.to_string();
+    let text = plain(error.to_string());
     let first = text.split("\n\n").next().unwrap_or_default();
     let mut message = first.trim_start_matches("error: ").trim_end().to_owned();
     if let Some(tip) = tip {
@@ -72,12 +93,22 @@ fn meant(error: &mut clap::Error, root: &Command, words: &[OsString]) -> Option<
             (ContextKind::SuggestedSubcommand, near)
         }
         ErrorKind::UnknownArgument => {
-            let near = text(error, ContextKind::SuggestedArg)?;
-            (ContextKind::SuggestedArg, vec![near])
+            let near = match text(error, ContextKind::SuggestedArg) {
+                Some(near) => vec![near],
+                None => programs_with(root, &text(error, ContextKind::InvalidArg)?),
+            };
+            (ContextKind::SuggestedArg, near)
         }
         ErrorKind::InvalidValue => {
-            let near = text(error, ContextKind::SuggestedValue)?;
-            (ContextKind::SuggestedValue, vec![near])
+            let wrong = text(error, ContextKind::InvalidValue)?;
+            let Some(ContextValue::Strings(known)) = error.get(ContextKind::ValidValue) else {
+                return None;
+            };
+            // Upper case is not another word, as it is to clap.
+            let near = suggest::nearest(wrong.trim(), known.iter().map(String::as_str));
+            let same = known.iter().find(|known| *known == wrong.trim()).map(String::as_str);
+            let near = same.or(near).map(str::to_owned);
+            (ContextKind::SuggestedValue, near.into_iter().collect())
         }
         _ => return None,
     };
@@ -87,6 +118,17 @@ fn meant(error: &mut clap::Error, root: &Command, words: &[OsString]) -> Option<
     error.remove(wrong);
     let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
     Some(format!("did you mean {}?", near.join(" or ")))
+}
+
+/// Returns the coordinator or the worker with an option that another program does not have.
+fn programs_with(root: &Command, option: &str) -> Vec<String> {
+    let long = option.trim_start_matches('-').split('=').next().unwrap_or_default();
+    let has = |program: &&str| {
+        let command = root.find_subcommand(program);
+        command.is_some_and(|it| it.get_arguments().any(|arg| arg.get_long() == Some(long)))
+    };
+    let programs = ["coordinator", "worker"].into_iter().filter(has);
+    programs.map(|program| format!("tinpot {program} --{long}")).collect()
 }
 
 /// Returns the names of the groups of commands that the words enter.

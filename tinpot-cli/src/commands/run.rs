@@ -235,10 +235,11 @@ fn command(base: &Command, action: &ActionView, flags: &Flags) -> Command {
 fn data(text: &str) -> Result<Map<String, Value>, CliError> {
     let (what, read) = match (text, text.strip_prefix('@')) {
         ("-" | "@-", _) => ("standard input must be a JSON object", input::stdin()),
+        (_, Some("")) => ("", Err("must name a file after the @".to_owned())),
         (_, Some(path)) => ("the file must be a JSON object", input::file(path)),
         _ => ("must be a JSON object, @FILE or -", Ok(text.as_bytes().to_vec())),
     };
-    let read = read.map_err(|why| CliError::usage(format!("--data: {why}")))?;
+    let read = read.map_err(|why| CliError::usage(format!("--data {why}")))?;
     serde_json::from_slice(&read).map_err(|e| CliError::usage(format!("--data: {what}: {e}")))
 }
 

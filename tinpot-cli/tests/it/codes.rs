@@ -33,6 +33,8 @@ fn exit_code_2_is_a_wrong_command_line_or_wrong_parameters() {
     for (arguments, said) in [
         (&["run"][..], "name an action"),
         (&["rum", "x"], "did you mean `tinpot run`?"),
+        (&["rnu", "x"], "did you mean `tinpot run`?"),
+        (&["dev", "--host", "::"], "did you mean `tinpot coordinator --host`?"),
         (&["actions", "lst"], "did you mean `tinpot actions list`?"),
         (&["logs", "x"], "did you mean `tinpot executions logs`?"),
         (&["list"], "`tinpot actions list` or `tinpot executions list`"),
@@ -47,11 +49,14 @@ fn exit_code_2_is_a_wrong_command_line_or_wrong_parameters() {
         (&["run", "echo", "-p", "tetx=a"], "did you mean \"text\"?"),
         (&["run", "echo", "-p", "text"], "NAME=VALUE"),
         (&["run", "echo", "-d", "[1]"], "--data"),
-        (&["run", "echo", "-d", "@/nonexistent"], "cannot read /nonexistent"),
+        (&["run", "echo", "-d", "@/nonexistent"], "--data cannot read /nonexistent"),
+        (&["run", "echo", "-d", "@"], "--data must name a file after the @"),
         (&["run", "echo", "-d", r#"{"text": 5, "count": "x"}"#], "--text must be a string (got 5)"),
         (&["run", "echo", "--text", "a", "--timeout", "-1"], "--timeout"),
         (&["executions", "list", "--status", "done"], "possible values"),
-        (&["executions", "list", "--limit", "0"], "--limit"),
+        (&["executions", "list", "--status", "FAILURE"], "did you mean `failed`?"),
+        (&["executions", "list", "--status", "failed, lost"], "did you mean `lost`?"),
+        (&["executions", "show", ""], "the id of an execution must not be empty"),
         (&["--server", "host:80", "actions", "list"], "http://host:80"),
         (&["exec", "nothing"], "FILE::ACTION"),
         (&["completions", "tcsh"], "possible values"),
@@ -65,6 +70,36 @@ fn exit_code_2_is_a_wrong_command_line_or_wrong_parameters() {
         ran.stderr.contains("--count must be an integer") && ran.stderr.contains("run echo --help"),
         "{ran:?}"
     );
+}
+
+#[test]
+fn a_number_that_does_not_fit_is_refused_in_plain_words() {
+    let server = Server::shared();
+    let echo = ["run", "echo", "--text", "a"];
+    let list = ["executions", "list"];
+    let logs = ["executions", "logs", "0190"];
+    for (command, option, value, said) in [
+        (&echo[..], "--priority", "high", "must be a whole number"),
+        (&echo, "--priority", "9999999999", "must be from -2147483648 to 2147483647"),
+        (&echo, "--delay", "1h", "must be a number of seconds, 0 or more, like 90"),
+        (&echo, "--delay", "-1", "must be a number of seconds, 0 or more, like 90"),
+        (&echo, "--expires-in", "0", "must be a number of seconds above 0, like 90"),
+        (&echo, "--attempt-timeout", "nan", "must be a number of seconds above 0, like 90"),
+        (&echo, "--retries", "-1", "must be from 0 to 1000"),
+        (&echo, "--idempotency-key", "", "must have 1 to 255 characters (got 0)"),
+        (&list, "--limit", "0", "must be from 1 to 100000"),
+        (&list, "--limit", "-1", "must be from 1 to 100000"),
+        (&list, "--limit", "many", "must be a whole number"),
+        (&logs, "--tail", "-1", "must be from 1 to 10000"),
+        (&logs, "--after", "-1", "must be a whole number, 0 or more"),
+    ] {
+        let ran = server.run(&[command, &[option, value]].concat());
+        let stderr = ran.failed(2);
+        let named = format!("invalid value '{value}' for '{option} ");
+        assert!(stderr.contains(&named) && stderr.contains(said), "{said:?} in {stderr}");
+    }
+    let ran = server.run(&["--json", "executions", "list", "--limit", "0"]);
+    assert!(ran.failed(2).contains("must be from 1 to 100000"), "{ran:?}");
 }
 
 #[test]

@@ -130,9 +130,10 @@ fn without_effect(variables: impl Iterator<Item = OsString>) -> Option<String> {
         variables.filter_map(|name| name.into_string().ok()).filter(is_old).collect();
     found.sort_unstable();
     let names = found.join(", ");
+    let verb = if found.len() == 1 { "has" } else { "have" };
     (!found.is_empty()).then(|| {
         format!(
-            "{names} has no effect: Tinpot uses an MQTT broker in place of Redis and Celery; set \
+            "{names} {verb} no effect: Tinpot uses an MQTT broker in place of Redis and Celery; set \
              MQTT_BROKER"
         )
     })
@@ -170,6 +171,6 @@ mod tests {
         let warning = |names: &[&str]| without_effect(names.iter().map(OsString::from));
         assert_eq!(warning(&["PATH", "REDIS", "MQTT_BROKER"]), None);
         let text = warning(&["REDIS_URL", "CELERY_BROKER_URL", "HOME"]).expect("a warning");
-        assert!(text.starts_with("CELERY_BROKER_URL, REDIS_URL has no effect"), "{text}");
+        assert!(text.starts_with("CELERY_BROKER_URL, REDIS_URL have no effect"), "{text}");
     }
 }
