@@ -1,6 +1,6 @@
 //! The checks.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -72,16 +72,17 @@ fn http_date(text: &str) -> Option<f64> {
 }
 
 pub(super) fn port(settings: &HttpSettings, client: &Client) -> Finding {
-    let (host, port) = (settings.host, settings.port);
-    match TcpListener::bind((host, port)) {
-        Ok(_) => Finding::ok("port", format!("{host}:{port} is free")),
+    let port = settings.port;
+    let address = SocketAddr::new(settings.host, port);
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::ok("port", format!("{address} is free")),
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
             let ours =
                 client.base().ends_with(&format!(":{port}")) && client.get("/health").is_ok();
             if ours {
-                return Finding::ok("port", format!("{host}:{port} is in use by the server"));
+                return Finding::ok("port", format!("{address} is in use by the server"));
             }
-            let found = format!("{host}:{port} is in use by another program");
+            let found = format!("{address} is in use by another program");
             let advice = format!(
                 "choose another --port (PORT), or find the program with: ss -ltnp 'sport = :{port}'"
             );
@@ -89,7 +90,7 @@ pub(super) fn port(settings: &HttpSettings, client: &Client) -> Finding {
         }
         Err(e) => Finding::problem(
             "port",
-            format!("cannot listen on {host}:{port}: {e}"),
+            format!("cannot listen on {address}: {e}"),
             "choose another --host or --port; only root can use ports below 1024",
         ),
     }

@@ -110,6 +110,8 @@ fn doctor_checks_everything_and_suggests_remedies() {
     for finding in found.iter().filter(|finding| finding["state"] != "ok") {
         assert!(finding["do"].as_str().is_some_and(|text| !text.is_empty()), "{finding}");
     }
+    let ran = server.run(&["doctor", "--store", "memory", "--host", "::1", "--port", port]);
+    assert!(ran.stdout.contains(&format!("[::1]:{port}")), "{ran:?}");
     // Every fault is a problem, and shows in the exit code.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken_port = taken.local_addr().expect("an address").port().to_string();
