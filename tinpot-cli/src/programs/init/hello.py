@@ -11,8 +11,8 @@ def hello(name: str = "world", greeting: Literal["Hello", "Good morning", "Good 
     """Say hello.
 
     Args:
-        name: Who is greeted.
-        greeting: In which words.
+        name: The person to greet.
+        greeting: The words of the greeting.
     """
     print(f"{greeting}, {name}!")
     return f"{greeting}, {name}!"
@@ -20,10 +20,12 @@ def hello(name: str = "world", greeting: Literal["Hello", "Good morning", "Good 
 
 @action(group="Lessons")
 def countdown(seconds: int = 10, *, ctx: Context):
-    """Count down, one line a second: to watch a log while it grows, and to try cancelling.
+    """Count down, with one line per second.
+
+    Watch its log grow, or cancel it.
 
     Args:
-        seconds: From where.
+        seconds: The number to start from.
     """
     for left in range(seconds, 0, -1):
         print(f"{left} seconds left")
