@@ -83,13 +83,32 @@ where
     T: serde::de::DeserializeOwned + PartialSchema,
 {
     let (_, body) = read_request(request, app).await?;
-    let text = std::str::from_utf8(&body).map_err(|e| not_json(&e))?;
+    read_object(&body)
+}
+
+fn read_object<T>(body: &[u8]) -> Result<T, ApiError>
+where
+    T: serde::de::DeserializeOwned + PartialSchema,
+{
+    let text = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
     let entries: Entries<'_> = serde_json::from_str(text).map_err(|e| unreadable(text, &e))?;
     entries.check::<T>("")?;
     serde_json::from_str(text).map_err(|error| match error.is_data() {
         true => ApiError::unprocessable(format!("body is invalid: {error}")),
         false => unreadable(text, &error),
     })
+}
+
+/// Reads the body of a request as [`json_body`] does; `None` if it is empty.
+pub(crate) async fn optional_json_body<T>(
+    request: Request,
+    app: &Arc<App>,
+) -> Result<Option<T>, ApiError>
+where
+    T: serde::de::DeserializeOwned + PartialSchema,
+{
+    let (_, body) = read_request(request, app).await?;
+    if body.trim_ascii().is_empty() { Ok(None) } else { read_object(&body).map(Some) }
 }
 
 /// Returns the requester that the headers name. A proxy may send an empty header for users without a

@@ -3,10 +3,10 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{CancelOutcome, Execution, ExecutionId, Status};
 use utoipa::ToSchema;
@@ -19,7 +19,7 @@ use crate::model::{
 use crate::openapi::scalars;
 use crate::params::Params;
 use crate::router::App;
-use crate::submission::requester;
+use crate::submission::{optional_json_body, requester};
 
 /// The answer to `cancel`.
 #[derive(Serialize, ToSchema)]
@@ -154,6 +154,17 @@ pub(crate) async fn status(
     Ok(json_response(StatusCode::OK, &ExecutionStatus::of(&execution)))
 }
 
+/// The way to cancel an execution.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Cancel)]
+pub(crate) struct CancelBody {
+    /// If true, the attempt gets no grace period.
+    #[serde(default)]
+    #[schema(required = false)]
+    force: bool,
+}
+
 /// Cancels an execution. Its attempt may end in its own time, unless `force` is true.
 #[utoipa::path(
     post,
@@ -164,16 +175,18 @@ pub(crate) async fn status(
         ("force" = Option<bool>, Query, description = "end the attempt without a grace period"),
         ("X-Requested-By" = Option<String>, Header, description = "the requester, as the client states it"),
     ),
+    request_body(content = Option<CancelBody>, description = "the same as the query"),
     responses((status = 200, description = "it is cancelled, or is being cancelled", body = CancelAnswer), (status = 404, description = "Execution not found."), (status = 409, description = "It has ended already.")),
 )]
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     PathExecution(id): PathExecution,
-    headers: HeaderMap,
-    uri: Uri,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let params = Params::of(&uri, &["force"])?;
-    let by = requester(&headers)?;
-    let status = app.cancel(id, params.flag("force")?, by.as_deref()).await?.status().as_str();
+    let by_query = Params::of(request.uri(), &["force"])?.flag("force")?;
+    let by = requester(request.headers())?;
+    let body = optional_json_body::<CancelBody>(request, &app).await?;
+    let force = by_query || body.is_some_and(|body| body.force);
+    let status = app.cancel(id, force, by.as_deref()).await?.status().as_str();
     Ok(json_response(StatusCode::OK, &CancelAnswer { execution_id: id, status }))
 }

@@ -212,8 +212,14 @@ async fn a_running_execution_is_asked_to_end_once() {
     assert!(stream.text().contains(r#""state":"REVOKED","status":"cancelled""#));
     let again = cluster.post(&format!("/api/executions/{id}/cancel"), "").await.detail(409);
     assert!(again.contains("was cancelled"), "{again}");
+    let by_body = cluster.submit("gate", "").await;
+    let path = format!("/api/executions/{by_body}/cancel");
+    assert_eq!(cluster.post(&path, r#"{"force":true}"#).await.status, 200);
     let forced = cluster.post(&format!("/api/executions/{other}/cancel?force=true"), "").await;
     assert_eq!(forced.status, 200, "{forced:?}");
+    let path = format!("/api/executions/{other}/cancel");
+    let mistyped = cluster.post(&path, r#"{"froce":true}"#).await;
+    assert!(mistyped.detail(422).contains("froce is not a field; use force"));
     let wrong = cluster.post(&format!("/api/executions/{other}/cancel?force=yes"), "").await;
     assert!(wrong.detail(422).contains("force must be true or false"));
 }
