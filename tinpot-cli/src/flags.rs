@@ -83,15 +83,20 @@ impl Flags {
                     .hide_possible_values(true)
                     .allow_hyphen_values(false)
                     .overrides_with(format!("no {id}")),
-                Kind::Choice(choices) => arg.value_parser(PossibleValuesParser::new(
-                    choices.iter().map(|(text, name, _)| {
+                Kind::Choice(choices) => {
+                    let is_text = |name: &String| choices.iter().any(|(text, ..)| text == name);
+                    let values = choices.iter().map(|(text, name, _)| {
                         let value = PossibleValue::new(text.clone());
                         match name {
+                            Some(name) if !is_text(name) => {
+                                value.help(name.clone()).alias(name.clone())
+                            }
                             Some(name) if name != text => value.help(name.clone()),
                             _ => value,
                         }
-                    }),
-                )),
+                    });
+                    arg.value_parser(PossibleValuesParser::new(values))
+                }
                 Kind::List(_) => arg.action(ArgAction::Append),
                 _ if kind.is_path(parameter) => arg.value_hint(ValueHint::AnyPath),
                 _ => arg,

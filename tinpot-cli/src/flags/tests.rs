@@ -133,3 +133,21 @@ fn the_first_word_is_found_after_options_with_values() {
     assert_eq!(find(&["--detach", "name"]), Some(1));
     assert_eq!(find(&["--timeout"]), None);
 }
+
+#[test]
+fn a_member_of_an_enum_is_given_by_its_value_or_its_name() {
+    let schema = r#"{"type":"object","properties":{"level":{"type":["integer","string"],
+        "enum":[1,"LOW"],"x-enum-names":["LOW","HIGH"]},
+        "colors":{"type":"array","items":{"enum":[1,2],"x-enum-names":["RED","BLUE"]}}}}"#;
+    for (words, value) in [
+        (&["--level", "1"][..], json!({"level": 1})),
+        (&["--level", "HIGH"], json!({"level": "LOW"})),
+        // A value comes before a name.
+        (&["--level", "LOW"], json!({"level": "LOW"})),
+        (&["--param", "level=HIGH"], json!({"level": "LOW"})),
+        (&["--colors", "RED", "--colors", "2"], json!({"colors": [1, 2]})),
+    ] {
+        assert_eq!(read(schema, words), Ok(value), "{words:?}");
+    }
+    assert!(read(schema, &["--level", "MIDDLE"]).is_err());
+}

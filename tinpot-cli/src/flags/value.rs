@@ -148,7 +148,12 @@ impl Kind {
                 Ok(number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number))
             }
             Self::Choice(choices) => {
-                let found = choices.iter().find(|(choice, ..)| choice == text);
+                // The value of a member first, then its name.
+                let by_name = |name: &Option<String>| name.as_deref() == Some(text);
+                let found = choices
+                    .iter()
+                    .find(|(choice, ..)| choice == text)
+                    .or_else(|| choices.iter().find(|(_, name, _)| by_name(name)));
                 match found {
                     Some((.., value)) => Ok(value.clone()),
                     None => {
