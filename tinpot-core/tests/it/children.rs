@@ -8,9 +8,9 @@ use futures::StreamExt;
 use tinpot_core::store::ListOptions;
 use tinpot_core::testing::{Faults, FaultyTransport};
 use tinpot_core::{
-    Action, Context, Coordinator, Event, ExecutionHandle, FunctionExecutor, Json, LogEvent,
-    MemoryNetwork, MemoryStore, Outcome, SpanOutcome, Status, Stream, SubmitOptions, Transport,
-    Worker,
+    Action, Context, Coordinator, Error, Event, ExecutionHandle, FailureCode, FunctionExecutor,
+    Json, LogEvent, MemoryNetwork, MemoryStore, Outcome, SpanOutcome, Status, Stream,
+    SubmitOptions, Transport, Worker,
 };
 
 use crate::support::{Nothing, Number, available, in_time, outcome, submit};
@@ -61,6 +61,14 @@ fn executor() -> FunctionExecutor {
             let nothing = Json::serialize(&serde_json::json!({}))?;
             context.submit("wait", nothing.clone(), options.clone()).await?;
             context.run("wait", nothing, options).await.map(drop)
+        })
+        .action("brief", |context: Context, Nothing {}| async move {
+            // Its time is over before it is submitted.
+            let options = SubmitOptions::new().expires_in(Duration::from_micros(1));
+            let (_, outcome) = context.run("wait", Json::empty_object(), options).await?;
+            Ok::<_, Error>(
+                outcome.failure().is_some_and(|failure| failure.code == FailureCode::Expired),
+            )
         })
         .action("leave", |context: Context, Nothing {}| async move {
             let options = SubmitOptions::new();
@@ -181,6 +189,13 @@ async fn errors_of_children_arrive_with_their_words() {
     assert!(error.contains("fail (execution ") && error.contains("no luck"), "{error}");
     let error = run(&coordinator, "wrong", serde_json::json!({})).await.error().expect("an error");
     assert!(error.contains("number must be an integer"), "{error}");
+}
+
+#[tokio::test]
+async fn a_child_that_expires_as_it_is_submitted_ends_the_wait() {
+    let (coordinator, _worker) = cluster(2).await;
+    let outcome = run(&coordinator, "brief", serde_json::json!({})).await;
+    assert_eq!(outcome.value().map(Json::to_string).as_deref(), Some("true"), "{outcome:?}");
 }
 
 fn of_parent(parent: &ExecutionHandle) -> ListOptions {

@@ -218,10 +218,6 @@ impl CoordinatorMachine {
             return self.refuse_call(id, &error, out);
         }
         self.accept_call(now, id, execution, low_rank, out);
-        if waits && !self.active.contains_key(&execution) {
-            // It waits in the store, or it has ended since it was read.
-            out.push(CoordinatorEffect::Read(Read::Outcome(execution)));
-        }
     }
 
     /// Checks that the wait for an execution cannot keep the worker from ever running it.
@@ -270,6 +266,11 @@ impl CoordinatorMachine {
         self.answer(&worker, id, CallState::Accepted { execution }, out);
         if waits {
             self.park(now, &worker, id.fence, out);
+        }
+        if waits && !self.active.contains_key(&execution) {
+            // It waits in the store only, or it has ended: since it was read, or by expiring as it
+            // was submitted.
+            out.push(CoordinatorEffect::Read(Read::Outcome(execution)));
         }
     }
 
