@@ -639,6 +639,11 @@ export interface components {
         BulkResults: {
             results: components["schemas"]["BulkResult"][];
         };
+        /** @description The way to cancel an execution. */
+        Cancel: {
+            /** @description If true, the attempt gets no grace period. */
+            force?: boolean;
+        };
         /** @description The answer to `cancel`. */
         CancelAnswer: {
             execution_id: components["schemas"]["ExecutionId"];
@@ -2146,7 +2151,12 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        /** @description the same as the query */
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Cancel"];
+            };
+        };
         responses: {
             /** @description it is cancelled, or is being cancelled */
             200: {
@@ -2155,6 +2165,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CancelAnswer"];
+                };
+            };
+            /** @description The body is not JSON. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description The request comes from a page of another site. */
@@ -2177,6 +2196,24 @@ export interface operations {
             };
             /** @description It has ended already. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The content type is not JSON. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2207,6 +2244,15 @@ export interface operations {
                 headers: {
                     /** @description seconds */
                     "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The store is full. */
+            507: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
