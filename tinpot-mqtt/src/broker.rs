@@ -74,6 +74,9 @@ impl BrokerBuilder {
                 "a broker at {address} must have a user: other machines can reach it, and clients can run actions; add a user or listen at 127.0.0.1"
             )));
         }
+        // The library's own error is a page of advice.
+        std::net::TcpListener::bind(address)
+            .map_err(|error| MqttError::Bind { address, why: error.to_string() })?;
         let mut config = BrokerConfig::new()
             .with_bind_address(address)
             .with_max_packet_size(MAX_PACKET_BYTES)

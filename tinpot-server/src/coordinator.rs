@@ -144,8 +144,13 @@ impl CoordinatorSettings {
             builder = builder.user(&user.name, &user.password);
         }
         let broker = builder.start().await.map_err(|error| {
-            let hint =
-                if self.broker_user.is_none() { " (--broker-user, BROKER_USER)" } else { "" };
+            let hint = match error.kind() {
+                ErrorKind::InvalidInput if self.broker_user.is_none() => {
+                    " (--broker-user, BROKER_USER)"
+                }
+                ErrorKind::InvalidInput => "",
+                _ => "; choose another address with --embedded-broker or --broker",
+            };
             Error::new(error.kind(), format!("{}{hint}", error_chain(&error)))
         })?;
         self.broker.url = broker.url();
@@ -163,6 +168,9 @@ impl CoordinatorSettings {
     /// be read, the store cannot be opened, or the coordinator stops by itself.
     pub async fn serve(mut self, shutdown: Shutdown) -> Result<()> {
         self.check()?;
+        // First of all: a port in use must not leave a store behind. The listener is closed again,
+        // so that clients are refused until this coordinator can answer.
+        drop(crate::serve::listen(&self.http).await?);
         let broker = self.start_broker().await?;
         let user = self.broker_user.take().map(|user| (user.name, user.password));
         let transport = Arc::new(self.broker.connect(None, user).await?);

@@ -33,9 +33,17 @@ pub async fn serve(
 /// # Errors
 /// [`ErrorKind::Unavailable`] if the address cannot be bound; the message names it.
 pub async fn listen(settings: &HttpSettings) -> Result<TcpListener> {
-    let HttpSettings { host, port } = settings;
-    TcpListener::bind((*host, *port)).await.map_err(|e| {
-        let message = format!("cannot listen on {host}:{port} (HOST, PORT): {e}");
+    let address = SocketAddr::new(settings.host, settings.port);
+    TcpListener::bind(address).await.map_err(|e| {
+        let advice = match e.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "; choose another with --port, or a free one with --port 0"
+            }
+            std::io::ErrorKind::AddrNotAvailable => "; --host must be an address of this machine",
+            std::io::ErrorKind::PermissionDenied => "; only root can use ports below 1024",
+            _ => "",
+        };
+        let message = format!("cannot listen on {address} (HOST, PORT): {e}{advice}");
         Error::new(ErrorKind::Unavailable, message)
     })
 }

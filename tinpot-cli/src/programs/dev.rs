@@ -59,10 +59,7 @@ async fn serve(arguments: DevArgs) -> Done {
     let shutdown = tinpot_server::shutdown()?;
     let http = HttpSettings::new(Ipv4Addr::LOCALHOST.into(), arguments.port);
     // Listen before anything is written or imported: a port in use ends the program.
-    let listener = tinpot_server::listen(&http).await.map_err(|error| {
-        let advice = "choose another with --port, or a free one with --port 0";
-        CliError::new(Code::Failed, format!("{error}; {advice}"))
-    })?;
+    let listener = tinpot_server::listen(&http).await?;
     let written = write_examples(&arguments.dir).map_err(|why| CliError::new(Code::Failed, why))?;
     let builder = LocalServer::builder(&arguments.dir)
         .python(arguments.python.clone())

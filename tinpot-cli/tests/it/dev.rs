@@ -99,6 +99,19 @@ fn a_port_in_use_is_reported_before_anything_is_written() {
     let ran = Ran::of(command);
     assert!(ran.failed(1).contains(&port) && ran.stderr.contains("--port 0"), "{ran:?}");
     assert!(!folder.path().join("new").exists());
+    let mut command = tinpot();
+    command.args(["coordinator", "--port", &port, "--embedded-broker"]);
+    command.args(["--broker", "tcp://127.0.0.1:0", "--store"]).arg(folder.path().join("new.db"));
+    let ran = Ran::of(command);
+    assert!(ran.failed(1).contains(&port) && ran.stderr.contains("--port 0"), "{ran:?}");
+    assert_eq!((ran.stdout.as_str(), ran.stderr.lines().count()), ("", 1), "{ran:?}");
+    assert!(!folder.path().join("new.db").exists());
+    let mut command = tinpot();
+    command.args(["coordinator", "--port", "0", "--store", "memory", "--embedded-broker"]);
+    command.arg(format!("127.0.0.1:{port}"));
+    let ran = Ran::of(command);
+    assert!(ran.failed(1).contains("choose another address with --embedded-broker"), "{ran:?}");
+    assert_eq!((ran.stdout.as_str(), ran.stderr.lines().count()), ("", 1), "{ran:?}");
 }
 
 #[test]
