@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use self::steps::Steps;
 use crate::args::{FollowArgs, Global};
 use crate::client::{Client, Completion, Follow, Input, Line, encoded};
+use crate::ending::Ending;
 use crate::exit::{CliError, Code, Done};
 use crate::json;
 use crate::output::{self, Paint, clean};
@@ -341,15 +342,16 @@ impl<'a> View<'a> {
             _ => error,
         };
         let error = error.lines().map(|line| clean(line, false)).collect::<Vec<_>>().join("\n");
-        let how = match completion.status.as_str() {
-            "timed_out" => "timed out",
-            "cancelled" => {
-                return Err(CliError::new(code, format!("execution {} was cancelled", watch.id)));
+        let status = completion.status.as_str();
+        let message = match status {
+            "timed_out" | "cancelled" => {
+                let how = Ending::of(watch.client, watch.id).words(status).unwrap_or_default();
+                let was = if status == "cancelled" { "was " } else { "" };
+                format!("execution {} {was}{how}", watch.id)
             }
-            other => other,
+            other => format!("execution {} {other}: {error}", watch.id),
         };
-        let why = if error == how { String::new() } else { format!(": {error}") };
-        Err(CliError::new(code, format!("execution {} {how}{why}", watch.id)))
+        Err(CliError::new(code, message))
     }
 }
 

@@ -7,6 +7,7 @@ mod commands;
 mod complete;
 mod config;
 mod doctor;
+mod ending;
 mod exec;
 mod exit;
 mod flags;

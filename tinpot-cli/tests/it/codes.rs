@@ -114,7 +114,20 @@ fn exit_code_3_is_a_cancelled_execution_and_6_a_conflict() {
     let id = server.running();
     server.run(&["executions", "cancel", "--force", &id]).ok();
     let ran = server.run(&["executions", "watch", &id, "-q"]);
-    assert!(ran.failed(3).contains("was cancelled"), "{ran:?}");
+    assert!(ran.failed(3).contains(&format!("execution {id} was cancelled by ")), "{ran:?}");
+    let shown = server.run(&["executions", "show", &id]);
+    assert!(shown.ok().contains("\nend           cancelled by "), "{shown:?}");
+}
+
+#[test]
+fn an_execution_that_times_out_is_reported_with_its_limit() {
+    let server = Server::shared();
+    let ran = server.run(&["run", "slow", "--attempt-timeout", "0.5"]);
+    assert!(ran.failed(1).ends_with(" timed out after 500 ms\n"), "{ran:?}");
+    let id = server.run(&["executions", "list", "--status", "timed_out", "-n", "1", "--json"]);
+    let id = id.json()["execution_id"].as_str().expect("an id").to_owned();
+    let shown = server.run(&["executions", "show", &id]);
+    assert!(shown.ok().contains("\nend           timed out after 500 ms\n"), "{shown:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::duration;
 use crate::client::Client;
+use crate::ending::Ending;
 use crate::exit::CliError;
 use crate::json;
 use crate::output::{Paint, clean};
@@ -51,6 +52,7 @@ struct Attempt {
 /// Returns a record for people.
 pub(super) fn about(client: &Client, text: &str, clock: &Clock) -> Result<String, CliError> {
     let view: View = client.parse(text)?;
+    let end = client.parse::<Ending>(text)?.words(&view.status);
     let paint = Paint::stdout();
     let mut out =
         format!("{}  {}", paint.bold(&clean(&view.action_name, false)), paint.status(&view.status));
@@ -77,6 +79,9 @@ pub(super) fn about(client: &Client, text: &str, clock: &Clock) -> Result<String
             ),
         );
     }
+    if let Some(words) = &end {
+        line("end", words.clone());
+    }
     for attempt in &view.attempts {
         let status = attempt.outcome.as_ref().map_or("running", |outcome| outcome.status.as_str());
         let took = duration(attempt.started_at.as_deref(), attempt.ended_at.as_deref());
@@ -95,7 +100,8 @@ pub(super) fn about(client: &Client, text: &str, clock: &Clock) -> Result<String
         if let Some(result) = &outcome.result {
             block(&mut out, "result", &json::pretty(result.get()));
         }
-        if let Some(text) = outcome.traceback.as_ref().or(outcome.error.as_ref()) {
+        let error = outcome.error.as_ref().filter(|_| end.is_none());
+        if let Some(text) = outcome.traceback.as_ref().or(error) {
             block(&mut out, "error", text);
         }
     }
