@@ -139,10 +139,13 @@ def files(root: str, found: Discovery) -> list[str]:
 def _import(
     folder: _modules.Folder, file: str, sources: Sources | None, views: FileViews | None
 ) -> None:
+    path = os.path.join(folder.root, file)
     if views is not None:
-        path = os.path.join(folder.root, file)
         views.import_file(path, lambda: _import(folder, file, sources, None))
         return
+    if os.path.exists(path) and not os.path.isfile(path):
+        # The import would wait for a writer of a named pipe.
+        raise OSError(f"{file} is not a regular file")
     if sources is None:
         folder.import_file(file)
         return

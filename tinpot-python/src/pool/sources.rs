@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -172,8 +172,15 @@ impl Scanner {
     /// file is gone.
     fn read(&mut self, path: &Path, known: Option<Arc<Source>>) -> io::Result<Option<Arc<Source>>> {
         let mut text = Vec::new();
-        let read =
-            fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
+        let read = fs::OpenOptions::new()
+            .read(true)
+            // Opening a named pipe would wait for a writer. Its import reports the reason.
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
+            .and_then(|file| match file.metadata()?.is_file() {
+                true => file.take(MAX_BYTES + 1).read_to_end(&mut text),
+                false => Err(io::ErrorKind::InvalidInput.into()),
+            });
         let copy = match read {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(_) => None,

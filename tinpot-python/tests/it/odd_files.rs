@@ -155,3 +155,20 @@ async fn folder_whose_name_is_not_utf_8_works() {
         assert_eq!(offer(&pool).load_errors[0].place, "bad.py");
     }
 }
+
+#[tokio::test]
+async fn named_pipe_is_a_load_error_and_blocks_nothing() {
+    for reload in [true, false] {
+        let actions = Actions::new().file("fine.py", FINE);
+        let made = std::process::Command::new("mkfifo").arg(actions.path("pipe.py")).status();
+        assert!(made.expect("mkfifo").success());
+        let pool = PythonPool::builder(actions.0.path()).size(1).reload(reload).start();
+        let pool = Arc::new(within("a pool", pool).await.expect("a pool"));
+        let offer = offer(&pool);
+        assert_eq!(names(&offer), ["fine"]);
+        let errors = &offer.load_errors;
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].place, "pipe.py");
+        assert!(errors[0].message.contains("is not a regular file"), "{errors:?}");
+    }
+}
