@@ -6,6 +6,7 @@ import json
 import logging
 import logging.config
 import os
+import queue
 import subprocess
 import sys
 import tempfile
@@ -89,6 +90,9 @@ class LoggingTest(unittest.TestCase):
     def test_a_record_is_written_once(self):
         self.run_case("own_handlers")
 
+    def test_a_record_that_a_handler_passes_on_or_prints_is_written_once(self):
+        self.run_case("indirect_handlers")
+
     def test_dict_config(self):
         self.run_case("dict_config")
 
@@ -120,6 +124,45 @@ def basic_config():
         logging.warning("x")
         case.assertEqual(show(lines), ["warning: <x>"])
         logging.basicConfig(force=True)
+
+
+def indirect_handlers():
+    case = installed()
+    from logging.handlers import MemoryHandler, QueueHandler, QueueListener
+
+    class Printing(logging.Handler):
+        def emit(self, record):
+            if record.levelno >= logging.INFO:
+                print("PRINTED", record.getMessage())
+
+    class Silent(logging.Handler):
+        def emit(self, record):
+            print("sending …")
+
+    log = logging.getLogger("shop")
+    console = logging.StreamHandler(sys.stdout)
+    with recorded() as lines, contextlib.redirect_stdout(Attributed()) as output:
+        console.setStream(sys.__stdout__)
+        log.addHandler(MemoryHandler(100, target=console))
+        log.error("by memory")
+        case.assertEqual(show(lines), ["error: by memory"])
+        records = queue.Queue()
+        log.handlers[:] = [QueueHandler(records)]
+        log.error("nobody listens")
+        case.assertEqual(show(lines), ["error: shop: nobody listens"])
+        _listener = QueueListener(records, console)  # Not started: it need not write in time.
+        log.error("queued")
+        case.assertEqual(show(lines), [])
+        log.handlers[:] = [Printing()]
+        log.error("by print")
+        case.assertEqual((show(lines), output.getvalue()), ([], "PRINTED by print\n"))
+        log.handlers[:] = [Silent()]
+        log.error("sent")
+        case.assertEqual(show(lines), ["error: shop: sent"])
+
+
+class Attributed(io.StringIO):
+    """A stream that has attributes of its own, as the standard streams have."""
 
 
 def own_handlers():

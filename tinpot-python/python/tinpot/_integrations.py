@@ -6,11 +6,13 @@ import contextlib
 import importlib.util
 import inspect
 import sys
+import threading
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from tinpot import _context
 
@@ -24,6 +26,7 @@ def install() -> None:
     late = {}
     patches: dict[str, Callable[[Any], None]] = {
         "logging": _integrate_logging,
+        "logging.handlers": _integrate_queues,
         "loguru": _integrate_loguru,
         "structlog._output": _integrate_structlog,
         "tqdm.std": _integrate_tqdm,
@@ -150,21 +153,25 @@ def _integrate_logging(logging: Any) -> None:
                 logging.root.setLevel(options["level"])
 
     def call_all_handlers(self: Any, record: Any) -> None:
-        call_handlers(self, record)
         if _context.find() is None:
+            call_handlers(self, record)
             return
-        found, logger = False, self
-        while logger is not None:
-            for other in logger.handlers:
-                found = True
-                if _is_console(other):
-                    # It decides what is shown.
-                    return
-            if not logger.propagate:
-                return
+        found, logger = list(self.handlers), self
+        while logger.propagate and logger.parent is not None:
             logger = logger.parent
-        if found:
-            # Else `lastResort` has written it.
+            found.extend(logger.handlers)
+        # Without any, `lastResort` writes the record.
+        if not found or not logger.propagate or any(map(_is_console, found)):
+            # They decide what is shown.
+            call_handlers(self, record)
+            return
+        if all(type(other).__module__.startswith("logging") for other in found):
+            call_handlers(self, record)
+            handler.handle(record)
+            return
+        with _Watch(record) as watch:
+            call_handlers(self, record)
+        if not watch.has_written:
             handler.handle(record)
 
     def emit_with_level(self: Any, record: Any) -> None:
@@ -187,8 +194,75 @@ def _integrate_logging(logging: Any) -> None:
         logging.root.setLevel(logging.INFO)
 
 
+class _Watch:
+    """Notes if handlers print the message of a record, for example by `print`."""
+
+    # By thread.
+    _watches: ClassVar[dict[int, _Watch]] = {}
+
+    def __init__(self, record: Any) -> None:
+        self.has_written = False
+        self._start = ""
+        # A message that has no text is reported by the handlers.
+        with contextlib.suppress(Exception):
+            self._start = record.getMessage().strip().partition("\n")[0]
+
+    def __enter__(self) -> _Watch:
+        for stream in (sys.stdout, sys.stderr):
+            attributes: Any = getattr(stream, "__dict__", None)
+            if attributes is not None and not hasattr(stream.write, "is_watched"):
+                # Stays until the end of the attempt.
+                attributes["write"] = self._noting(stream.write)
+        self._thread = threading.get_ident()
+        self._outer = self._watches.get(self._thread)
+        self._watches[self._thread] = self
+        return self
+
+    @classmethod
+    def _noting(cls, write: Callable[[str], int]) -> Callable[[str], int]:
+        watches, get_ident = cls._watches, threading.get_ident
+
+        def note(text: str) -> int:
+            watch = watches.get(get_ident())
+            if watch is not None and watch._start and watch._start in text:
+                watch.has_written = True
+            return write(text)
+
+        note.is_watched = True  # type: ignore[attr-defined]
+        return note
+
+    def __exit__(self, *_: object) -> None:
+        if self._outer is None:
+            del self._watches[self._thread]
+        else:
+            self._watches[self._thread] = self._outer
+
+
+def _integrate_queues(handlers: Any) -> None:
+    """Lets a handler with a queue know the handlers at the other end of it."""
+    start = handlers.QueueListener.__init__
+
+    def start_with_note(self: Any, queue: Any, *others: Any, **options: Any) -> None:
+        start(self, queue, *others, **options)
+        _listeners.add(self)
+
+    handlers.QueueListener.__init__ = start_with_note
+
+
+_listeners: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
 def _is_console(handler: Any) -> bool:
-    """Returns True for a handler that writes to the log of the attempt, such as that of rich."""
+    """Returns True for a handler that writes to the log of the attempt, such as that of rich.
+
+    So does a handler that passes records on to one.
+    """
+    target, queue = getattr(handler, "target", None), getattr(handler, "queue", None)
+    if target is not None and hasattr(target, "handle"):
+        return _is_console(target)
+    if queue is not None:
+        found = (one for one in list(_listeners) if one.queue is queue)
+        return any(_is_console(other) for one in found for other in one.handlers)
     stream = getattr(handler, "stream", None) or getattr(
         getattr(handler, "console", None), "file", None
     )
