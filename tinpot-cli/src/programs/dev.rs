@@ -50,7 +50,9 @@ pub(crate) struct DevArgs {
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn dev(arguments: DevArgs) -> Done {
     // Errors in files are printed below, in a form for people; the log need not repeat them.
-    tinpot_server::init_tracing_with("warn,tinpot_python::pool::reload=error");
+    tinpot_server::init_tracing_with(
+        "warn,tinpot_python::output=info,tinpot_python::pool::reload=error",
+    );
     let runtime = super::runtime()?;
     runtime.block_on(serve(arguments))
 }

@@ -16,6 +16,9 @@ use super::pipe::Pipe;
 use crate::line_splitter::{LineSplitter, Part};
 use crate::markup_lines::{self, MarkupReader};
 
+/// The target of log events that are output of Python code, of which programs that print no other
+/// events show at least these.
+const TARGET: &str = "tinpot_python::output";
 /// The size of one read.
 const READ_BYTES: usize = 64 * 1024;
 /// After this number of reads in a row, each this soon after the one before, lines come quickly …
@@ -271,9 +274,9 @@ impl Tail {
             };
             let what = "output outside of an attempt";
             if self.is_of_start {
-                tracing::debug!(target: "tinpot_python", "{what}: {line}");
+                tracing::debug!(target: TARGET, "{what}: {line}");
             } else {
-                tracing::info!(target: "tinpot_python", "{what}: {line}");
+                tracing::info!(target: TARGET, "{what}: {line}");
             }
             if self.lines.len() == Self::LINES {
                 self.lines.pop_front();
