@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Optional
 
+from tinpot import _text
 from tinpot._errors import ActionError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class PipeChannel(Channel):
         # What was printed before must be in the pipe before.
         flush(sys.stdout)
         for at in range(0, len(text), _MAX_ERRORS):
-            piece = json.dumps(text[at : at + _MAX_ERRORS], ensure_ascii=False)
+            piece = _text.dumps(text[at : at + _MAX_ERRORS], ensure_ascii=False)
             if not self.write_mark(f'{{"o":1,"m":{piece},"s":{step}}}'):
                 return False
         return True

@@ -29,6 +29,8 @@ class CleanInterpreter:
         self._on_terminate = on_terminate
         self._streams = StandardStreams()
         self._timers = _resets.Timers()
+        self._variables = _resets.Environment()
+        self._descriptors = _resets.Descriptors()
         self.exit_handlers = ExitHandlers()
         signal.signal(signal.SIGTERM, on_terminate)
         self._state = ProcessState()
@@ -89,7 +91,9 @@ class CleanInterpreter:
         """
         is_safe = self._put_back_streams()
         _resets.forget_warnings()
-        return is_safe and (self._state.is_late_unchanged() or not self._put_back_all())
+        is_safe = is_safe and (self._state.is_late_unchanged() or not self._put_back_all())
+        self._variables.put_back()
+        return is_safe and self._descriptors.are_few()
 
     def _put_back_all(self) -> list[str]:
         # Streams first: they are attributes of `sys`, which are put back as well.

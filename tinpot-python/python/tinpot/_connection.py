@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from socket import socket as Socket
 from typing import Any, Optional
 
+from tinpot import _text
 from tinpot._errors import ActionError
 
 # An execution id, and the result if the request waits for one.
@@ -44,7 +44,7 @@ class Connection:
             self._answers[number] = None
         request["number"] = number
         try:
-            self.send(b'{"call":' + json.dumps(request, allow_nan=False).encode() + b"}\n")
+            self.send(b'{"call":' + _text.dumps(request, allow_nan=False).encode() + b"}\n")
             answer = self._answer(number)
         finally:
             with self._turn:
@@ -64,7 +64,7 @@ class Connection:
                 line = self._lines.readline()
                 if not line:
                     raise ActionError("the connection to the worker closed", kind="Unavailable")
-                answer = json.loads(line)
+                answer = _text.loads(line)
             finally:
                 with self._turn:
                     self._reading = False

@@ -34,6 +34,8 @@ class Children:
 
     def __init__(self) -> None:
         self._known = _children()
+        # An action may stop the clock.
+        self._now, self._sleep = time.monotonic, time.sleep
 
     def has_more(self) -> bool:
         """Returns True if a process of the attempt is alive. Orphans become our children."""
@@ -42,7 +44,7 @@ class Children:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return False
-        deadline = time.monotonic() + _SETTLE_TIME
+        deadline = self._now() + _SETTLE_TIME
         while True:
             try:
                 while os.waitpid(-1, os.WNOHANG)[0]:
@@ -51,9 +53,9 @@ class Children:
                 return False
             if self._known and _children() <= self._known:
                 return False
-            if time.monotonic() >= deadline:
+            if self._now() >= deadline:
                 return True
-            time.sleep(0.001)
+            self._sleep(0.001)
 
 
 def _children() -> set[str]:

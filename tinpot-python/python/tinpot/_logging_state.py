@@ -53,6 +53,8 @@ class LoggingState(Part):
             logging.lastResort,
             logging._loggerClass,
             logging._logRecordFactory,
+            logging._levelToName,
+            logging._nameToLevel,
         )
         return (settings, self._tables, [_settings(handler) for handler in self._handlers])
 
@@ -87,6 +89,8 @@ class LoggingState(Part):
         self._find_loggers()
         self._know_handlers()
         settings, tables, handlers = self._read()
+        # The names of the levels are changed in place.
+        settings = (*settings[:-2], dict(settings[-2]), dict(settings[-1]))
         return (settings, [_copy(table) for table in tables], list(map(_copy_settings, handlers)))
 
     def write(self, value: Any) -> Any:
@@ -104,7 +108,11 @@ class LoggingState(Part):
             logging.lastResort,
             logging._loggerClass,
             logging._logRecordFactory,
-        ) = settings
+        ) = settings[:-2]
+        # Names of further levels stay: modules add them once, while they are imported.
+        logging._levelToName.update(settings[-2])
+        logging._nameToLevel.update(settings[-1])
+        settings = (*settings[:-2], dict(logging._levelToName), dict(logging._nameToLevel))
         # Copies, which must not change with the loggers.
         tables = [_put_back(*pair) for pair in zip(self._loggers, tables)]
         for handler, wanted in zip(self._handlers, handlers):
@@ -115,7 +123,18 @@ class LoggingState(Part):
 
     def _first_settings(self) -> Any:
         logging = self._logging
-        settings = (0, True, logging.lastResort, logging.Logger, logging.LogRecord)
+        names = {
+            logging.CRITICAL: "CRITICAL",
+            logging.ERROR: "ERROR",
+            logging.WARNING: "WARNING",
+            logging.INFO: "INFO",
+            logging.DEBUG: "DEBUG",
+            logging.NOTSET: "NOTSET",
+        }
+        numbers = {name: number for number, name in names.items()}
+        numbers.update(FATAL=logging.CRITICAL, WARN=logging.WARNING)
+        first = (0, True, logging.lastResort, logging.Logger, logging.LogRecord)
+        settings = (*first, names, numbers)
         return (settings, [], [])
 
     def changes(self, old: Any, new: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _tracemalloc
 import builtins
 import gc
 import os
@@ -22,30 +23,52 @@ _warnings: Any = warnings
 # The attributes of modules that libraries and tests like to replace, and those that keep a setting
 # of the whole process: module, object in it, attribute.
 _ATTRIBUTES = (
+    ("asyncio", "", "run"),
+    ("datetime", "", "date"),
+    ("datetime", "", "datetime"),
+    ("http.client", "HTTPConnection", "debuglevel"),
+    ("json", "", "dumps"),
+    ("json", "", "loads"),
     ("logging", "", "_warnings_showwarning"),
     ("multiprocessing.context", "_default_context", "_actual_context"),
+    ("multiprocessing.process", "_current_process", "_name"),
     ("os", "", "environ"),
+    ("os", "", "getcwd"),
+    ("os", "", "system"),
     ("socket", "", "create_connection"),
     ("socket", "", "getaddrinfo"),
+    ("socket", "", "gethostname"),
     ("socket", "", "socket"),
     ("ssl", "", "_create_default_https_context"),
     ("subprocess", "", "Popen"),
+    ("subprocess", "", "check_call"),
+    ("subprocess", "", "check_output"),
+    ("subprocess", "", "run"),
     ("tempfile", "", "tempdir"),
     ("threading", "", "_profile_hook"),
     ("threading", "", "_trace_hook"),
     ("threading", "", "Thread"),
     ("threading", "", "excepthook"),
+    ("time", "", "gmtime"),
+    ("time", "", "localtime"),
+    ("time", "", "monotonic"),
+    ("time", "", "perf_counter"),
     ("time", "", "sleep"),
+    ("time", "", "strftime"),
     ("time", "", "time"),
+    ("time", "", "time_ns"),
     ("urllib.request", "", "_opener"),
+    ("uuid", "", "uuid4"),
     ("warnings", "", "defaultaction"),
     ("warnings", "", "formatwarning"),
     ("warnings", "", "showwarning"),
 )
 # What a module that an attempt imports first has in these; of the others nothing is known.
 _FRESH = {
+    ("http.client", "HTTPConnection", "debuglevel"): 0,
     ("logging", "", "_warnings_showwarning"): None,
     ("multiprocessing.context", "_default_context", "_actual_context"): None,
+    ("multiprocessing.process", "_current_process", "_name"): "MainProcess",
     ("tempfile", "", "tempdir"): None,
     ("urllib.request", "", "_opener"): None,
 }
@@ -99,8 +122,7 @@ class Handlers(Tuple):
         # That of C needs no conversion to enums, which takes a microsecond for each.
         module: Any = sys.modules.get("_signal", signal)
         getsignal = module.getsignal
-        # Those without a fixed number have no meaning that code relies on.
-        numbers = range(1, 32)
+        numbers = range(1, signal.NSIG)
         super().__init__("signal handlers", lambda: tuple(map(getsignal, numbers)))
 
     def _set(self, at: int, value: Any) -> None:
@@ -119,7 +141,7 @@ class Attributes(Tuple):
         self.quick_read = self._read_loaded
         # Their number says whether modules were imported since.
         self._modules = 0
-        self._loaded: list[tuple[dict[str, Any], str] | None] = []
+        self._loaded: list[tuple[Any, Any, str] | None] = []
 
     def _read(self) -> tuple[Any, ...]:
         self._modules = len(sys.modules)
@@ -129,14 +151,14 @@ class Attributes(Tuple):
     def _read_loaded(self) -> tuple[Any, ...]:
         if len(sys.modules) != self._modules:
             return self._read()
-        return tuple([GONE if one is None else one[0].get(one[1], GONE) for one in self._loaded])
+        return tuple([GONE if one is None else one[1].get(one[2], GONE) for one in self._loaded])
 
     def _set(self, at: int, value: Any) -> None:
         holder = _holder(_ATTRIBUTES[at])
         if value is GONE:
             value = _FRESH.get(_ATTRIBUTES[at], GONE)
         if holder is not None and value is not GONE:
-            holder[0][holder[1]] = value
+            setattr(holder[0], holder[2], value)
 
     def additions(self, old: Any, new: Any) -> Any:
         found = {}
@@ -146,13 +168,13 @@ class Attributes(Tuple):
         return found or None
 
 
-def _holder(attribute: tuple[str, str, str]) -> tuple[dict[str, Any], str] | None:
-    """Returns the dictionary that has an attribute; None if its module is not imported."""
+def _holder(attribute: tuple[str, str, str]) -> tuple[Any, Any, str] | None:
+    """Returns the holder of an attribute and its dictionary; None if it is not imported."""
     module, inner, name = attribute
     holder: Any = sys.modules.get(module)
     if inner:
         holder = getattr(holder, inner, None)
-    return None if holder is None else (vars(holder), name)
+    return None if holder is None else (holder, vars(holder), name)
 
 
 def _resource_limits() -> Noted:
@@ -173,6 +195,42 @@ def _user() -> Noted:
     setters = [(os, f"set{kind}") for kind in kinds]
     setters.append((os, "initgroups"))
     return Noted("user", lambda: tuple(read() for read in reads), None, setters)
+
+
+class DecimalDefaults(Part):
+    """The decimal context of which new ones are copies; None while `decimal` is not imported."""
+
+    late = True
+    # As `decimal` documents them.
+    _first = (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0)
+
+    def __init__(self) -> None:
+        super().__init__("default decimal context", self._read)
+
+    @staticmethod
+    def _read() -> Any:
+        context = getattr(sys.modules.get("decimal"), "DefaultContext", None)
+        return context and (
+            context.prec,
+            context.rounding,
+            context.Emin,
+            context.Emax,
+            context.capitals,
+            context.clamp,
+            context.traps.copy(),
+        )
+
+    def write(self, value: Any) -> Any:
+        decimal: Any = sys.modules["decimal"]
+        context = decimal.DefaultContext
+        if value is None:
+            # The attempt imported the module.
+            trapped = (decimal.DivisionByZero, decimal.Overflow, decimal.InvalidOperation)
+            value = (*self._first, {signal: signal in trapped for signal in context.traps})
+        context.prec, context.rounding, context.Emin, context.Emax = value[:4]
+        context.capitals, context.clamp, traps = value[4:]
+        context.traps.update(traps)
+        return value
 
 
 class Directory(Part):
@@ -200,8 +258,16 @@ class Directory(Part):
         return value
 
 
+def _trace_memory(is_on: bool) -> None:
+    if is_on:
+        _tracemalloc.start()
+    else:
+        _tracemalloc.stop()
+
+
 def find() -> list[Part]:
     """Returns all parts, in the order in which they are put back."""
+    main_thread = threading.main_thread()
     parts = [
         Table("attributes of sys", vars(sys), grows=True),
         Table("builtins", vars(builtins), grows=True),
@@ -228,6 +294,14 @@ def find() -> list[Part]:
         Part("thresholds of gc", gc.get_threshold, lambda value: gc.set_threshold(*value)),
         Part("debug flags of gc", gc.get_debug, gc.set_debug),
         Lists("callbacks of gc", lambda: gc.callbacks),
+        Part("tracemalloc", _tracemalloc.is_tracing, _trace_memory),
+        Part(
+            "depth of origins",
+            sys.get_coroutine_origin_tracking_depth,
+            sys.set_coroutine_origin_tracking_depth,
+        ),
+        Part("thread name", lambda: main_thread.name, lambda v: setattr(main_thread, "name", v)),
+        DecimalDefaults(),
         _resource_limits(),
         _user(),
     ]

@@ -39,6 +39,7 @@ class ProcessState:
         self._reads = [part.quick_read for part in self._parts[self._early : self._noted]]
         self._untrusted: list[_parts.Noted] = []
         self._modules: dict[str, Any] = {}
+        self._last_module = ""
         self._tinpot = sys.modules["tinpot"]
         self.current = Snapshot(self._keep(), contextvars.copy_context())
         self._put_back_modules()
@@ -62,11 +63,9 @@ class ProcessState:
     def is_late_unchanged(self) -> bool:
         """Returns True if the late parts and the modules are as in the snapshot in force."""
         try:
-            return (
-                [read() for read in self._late_reads] == self.current.values[: self._early]
-                and len(sys.modules) == len(self._modules)
-                and sys.modules.get("tinpot") is self._tinpot
-            )
+            return [read() for read in self._late_reads] == self.current.values[
+                : self._early
+            ] and self._has_same_modules()
         except Exception:
             return False
 
@@ -159,16 +158,29 @@ class ProcessState:
         for snapshot in self._snapshots:
             snapshot.values[at] = part.merged(snapshot.values[at], changes)
 
+    def _has_same_modules(self) -> bool:
+        """Returns True if no module was added, removed, or removed and imported again.
+
+        A comparison of all takes 9 µs for 440 modules (2026-11-29).
+        """
+        modules = sys.modules
+        return (
+            len(modules) == len(self._modules)
+            and modules.get("tinpot") is self._tinpot
+            and next(reversed(modules)) == self._last_module
+        )
+
     def _put_back_modules(self) -> frozenset[str]:
         """Puts back modules that were removed; returns the packages of those that are new."""
-        modules, known = sys.modules, self._modules
-        if len(modules) == len(known) and modules.get("tinpot") is self._tinpot:
+        if self._has_same_modules():
             return frozenset()
+        modules, known = sys.modules, self._modules
         for name, module in known.items():
             if modules.get(name) is not module:
                 modules[name] = module
         names = frozenset(name.partition(".")[0] for name in modules if name not in known)
         self._modules = dict(modules)
+        self._last_module = next(reversed(modules))
         noted = (part for part in self._parts if isinstance(part, _parts.Noted))
         self._untrusted = [part for part in noted if not part.others.isdisjoint(modules)]
         return names

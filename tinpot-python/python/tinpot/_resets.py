@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import signal
 import sys
 import warnings
@@ -39,6 +41,53 @@ class Timers:
         faulthandler: Any = sys.modules.get("faulthandler")
         if faulthandler is not None:
             faulthandler.cancel_dump_traceback_later()
+
+
+class Environment:
+    """The variables that C code sees, which `os.putenv` sets without `os.environ`."""
+
+    def __init__(self) -> None:
+        self._environment = os.environ
+        self._set, self._remove = os.putenv, os.unsetenv
+        self._names: set[bytes] = set()
+        os.putenv = self._note_set
+        os.unsetenv = self._note_remove
+
+    def _note_set(self, name: Any, value: Any, /) -> None:
+        self._set(name, value)
+        self._names.add(os.fsencode(name))
+
+    def _note_remove(self, name: Any, /) -> None:
+        self._remove(name)
+        self._names.add(os.fsencode(name))
+
+    def put_back(self) -> None:
+        """Makes the variables as they are in `os.environ`."""
+        while self._names:
+            name = self._names.pop()
+            value = self._environment._data.get(name)  # type: ignore[attr-defined]
+            if value is None:
+                self._remove(name)
+            else:
+                self._set(name, value)
+
+
+class Descriptors:
+    """The descriptors that are open, most of which an attempt may keep for the next one."""
+
+    def __init__(self) -> None:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = sys.maxsize if limit == resource.RLIM_INFINITY else limit // 2
+
+    def are_few(self) -> bool:
+        """Returns False if there are so many that the next attempt may find none left."""
+        try:
+            # The lowest number that is free.
+            found = os.dup(0)
+        except OSError:
+            return False
+        os.close(found)
+        return found < self._most
 
 
 def forget_warnings() -> None:

@@ -6,14 +6,13 @@ import asyncio
 import concurrent.futures
 import contextvars
 import functools
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from socket import socket as Socket
 from typing import Any
 
-from tinpot import _channel, _connection, _context, _run
+from tinpot import _channel, _connection, _context, _run, _text
 from tinpot._discovery import Discovery
 from tinpot._errors import ActionError
 
@@ -59,7 +58,7 @@ class _Loop:
             line = await reader.readline()
             if not line:
                 return
-            request = json.loads(line)
+            request = _text.loads(line)
             if "called" in request:
                 answer = self._answers.pop(request["called"], None)
                 if answer is not None and not answer.done():
@@ -109,7 +108,7 @@ class _Loop:
         request["number"] = self._calls
         request["id"] = number
         self._answers[self._calls] = answer = asyncio.get_running_loop().create_future()
-        self._write(b'{"call":' + json.dumps(request, allow_nan=False).encode() + b"}\n")
+        self._write(b'{"call":' + _text.dumps(request, allow_nan=False).encode() + b"}\n")
         return _connection.unwrap(await answer)
 
 

@@ -3,9 +3,13 @@
 import asyncio
 import builtins
 import contextvars
+import csv
+import datetime
 import decimal
 import faulthandler
 import gc
+import http.client
+import json
 import locale
 import logging
 import logging.config
@@ -14,10 +18,12 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 import warnings
 
 import tinpot
@@ -548,3 +554,98 @@ def temporary():
 @action
 def temporary_is():
     return tempfile.gettempdir()
+
+
+@action
+def import_again():
+    del sys.modules["csv"]
+    import csv  # noqa: F401
+
+
+@action
+def modules_are():
+    import csv as now
+
+    return now is csv
+
+
+@action
+def stop_clock():
+    time.monotonic = time.time = time.perf_counter = lambda: 0
+    datetime.datetime = datetime.date = None
+    json.dumps = os.getcwd = subprocess.run = None
+    subprocess.Popen(["sleep", "0.01"])
+
+
+@action
+def clock():
+    print("standard error is a message", file=sys.stderr)
+    now = datetime.datetime.now().year > 2000
+    return [time.monotonic() > 0, now, json.dumps(1), os.getcwd() != "", callable(subprocess.run)]
+
+
+@action
+def default_decimals():
+    decimal.DefaultContext.prec = 3
+    decimal.DefaultContext.traps[decimal.Inexact] = True
+
+
+@action
+def debug():
+    tracemalloc.start()
+    sys.set_coroutine_origin_tracking_depth(5)
+    http.client.HTTPConnection.debuglevel = 1
+    threading.current_thread().name = "renamed"
+    multiprocessing.current_process().name = "renamed"
+    logging.addLevelName(logging.ERROR, "MISTAKE")
+
+
+@action
+def debugged():
+    return [
+        tracemalloc.is_tracing(),
+        sys.get_coroutine_origin_tracking_depth(),
+        http.client.HTTPConnection.debuglevel,
+        threading.current_thread().name,
+        multiprocessing.current_process().name,
+        logging.getLevelName(logging.ERROR),
+    ]
+
+
+@action
+def put_variables():
+    os.putenv("LEAK", "1")
+    os.unsetenv("PATH")
+
+
+@action
+def variables_of_c():
+    return subprocess.run(
+        ["/bin/sh", "-c", "echo $LEAK; test -n $PATH"], capture_output=True, text=True
+    ).stdout
+
+
+@action
+def real_time_signal():
+    signal.signal(signal.SIGRTMIN + 3, signal.SIG_IGN)
+
+
+@action
+def real_time_signal_is():
+    return str(signal.getsignal(signal.SIGRTMIN + 3))
+
+
+HOARD = []
+
+
+@action
+def hoard():
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    HOARD.extend(os.dup(0) for _ in range(min(soft, 100_000) - 20))
+
+
+@action
+def open_many():
+    for fd in [os.dup(0) for _ in range(100)]:
+        os.close(fd)
+    return "ok"
