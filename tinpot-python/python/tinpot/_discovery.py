@@ -143,6 +143,9 @@ def _import(
     if views is not None:
         views.import_file(path, lambda: _import(folder, file, sources, None))
         return
+    # The worker writes such a name with U+FFFD.
+    if _text.valid(file) != file or ("\ufffd" in file and not os.path.exists(path)):
+        raise OSError("the path of the file is not UTF-8: rename the file or its folder")
     if os.path.exists(path) and not os.path.isfile(path):
         # The import would wait for a writer of a named pipe.
         raise OSError(f"{file} is not a regular file")

@@ -230,8 +230,8 @@ fn walk(root: &Path, enter: &mut impl FnMut(&Path)) -> io::Result<Vec<(String, P
         }
         let mut below = Vec::new();
         for entry in listed {
-            // Python cannot import a file whose name is not UTF-8.
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            // The import of a file whose name is not UTF-8 reports that.
+            let name = entry.file_name().to_string_lossy().into_owned();
             let path = entry.path();
             let is_folder = || match entry.file_type() {
                 Ok(kind) if kind.is_symlink() => path.is_dir(),

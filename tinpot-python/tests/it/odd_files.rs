@@ -172,3 +172,25 @@ async fn named_pipe_is_a_load_error_and_blocks_nothing() {
         assert!(errors[0].message.contains("is not a regular file"), "{errors:?}");
     }
 }
+
+#[tokio::test]
+async fn name_that_is_not_utf_8_is_a_load_error_with_and_without_reloads() {
+    let actions = Actions::new().file("fine.py", FINE);
+    let folder = actions.0.path().join(OsStr::from_bytes(b"d\xe9p\xf4t"));
+    fs::create_dir(&folder).expect("a directory");
+    fs::write(folder.join("below.py"), FINE.replace("fine", "below")).expect("a file");
+    let file = actions.0.path().join(OsStr::from_bytes(b"caf\xe9.py"));
+    fs::write(file, FINE.replace("fine", "bad")).expect("a file");
+    for reload in [true, false] {
+        let builder = PythonPool::builder(actions.0.path()).size(1).spare(0).reload(reload);
+        let pool = Arc::new(within("a pool", builder.start()).await.expect("a pool"));
+        let offer = offer(&pool);
+        assert_eq!(names(&offer), ["fine"]);
+        let errors = &offer.load_errors;
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        for error in errors {
+            assert!(error.message.contains("is not UTF-8: rename"), "{errors:?}");
+            assert!(error.place.starts_with("caf") || error.place.ends_with("below.py"));
+        }
+    }
+}
