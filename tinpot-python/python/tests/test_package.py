@@ -38,6 +38,15 @@ def printed(function, *arguments, **options):
     return value, out.getvalue().splitlines()
 
 
+def _lives(pid):
+    """Returns True if a process exists and is no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(") ")[2][0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
 class ActionTest(unittest.TestCase):
     def test_a_decorated_function_stays_a_plain_function(self):
         def plain(a, b=2):
@@ -346,6 +355,22 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(caught.exception.returncode, 3)
         self.assertIn("exited with code 3: why", str(caught.exception))
         self.assertEqual(printed(run_command, "exit 3", shell=True, check=False)[0].returncode, 3)
+
+    def test_the_rest_of_its_process_group_ends_with_a_command(self):
+        script = """
+sh -c 'trap "" TERM; echo $$ > pid; while :; do sleep 0.05; done' > /dev/null 2>&1 &
+while [ ! -s pid ]; do sleep 0.01; done
+exec sleep 100
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            with self.assertRaises(CommandTimeout):
+                run_command(script, cwd=folder, timeout=1, start_new_session=True)
+            with open(os.path.join(folder, "pid")) as file:
+                pid = int(file.read())
+            deadline = time.monotonic() + 30
+            while _lives(pid):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.01)
 
     def test_a_command_that_takes_too_long_is_killed(self):
         begin = time.monotonic()

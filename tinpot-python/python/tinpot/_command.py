@@ -33,6 +33,8 @@ _SHOW_INTERVAL = 0.05
 _MAX_UNFINISHED = 16 * 1024
 # The time between the request to end a command and its kill, in seconds.
 _GRACE = 2.0
+# The time that the rest of its process group has after the command itself, in seconds.
+_REST_TIME = 0.2
 # The time and the size of the output that is still read after the end of a command. A process that
 # it left behind may go on writing.
 _DRAIN_TIME = 1.0
@@ -380,6 +382,8 @@ def _end(process: subprocess.Popen[bytes], outputs: Sequence[_Output], has_group
             _signal(process, signal.SIGTERM, has_group)
             # It may print while it ends, more than a pipe holds.
             _drain(process, outputs, time.monotonic() + _GRACE)
+            if has_group and process.poll() is not None:
+                _end_rest(process.pid)
         if process.poll() is None:
             _signal(process, signal.SIGKILL, has_group)
             process.wait()
@@ -390,6 +394,16 @@ def _end(process: subprocess.Popen[bytes], outputs: Sequence[_Output], has_group
                 process.stdin.close()
         for output in outputs:
             output.finish()
+
+
+def _end_rest(group: int) -> None:
+    """Ends what a command that was asked to end has left in its process group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        deadline = time.monotonic() + _REST_TIME
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.005)
+        os.killpg(group, signal.SIGKILL)
 
 
 def _drain(
