@@ -40,8 +40,11 @@ class Control:
 def call(entry: Entry, parameters: dict[str, Any], control: Control, context: Context) -> Any:
     """Calls the function, and runs a coroutine or a generator to its end."""
     if entry.is_async:
-        return _call_async(entry, parameters, control, context)
+        return _run_async(lambda: entry.call(parameters, context), control, context)
     result = entry.call(parameters, context)
+    if isinstance(result, (types.CoroutineType, types.AsyncGeneratorType)):
+        # The function is behind a decorator that does not show it as a coroutine.
+        return _run_async(lambda: result, control, context)
     if isinstance(result, types.GeneratorType):
         return _exhaust(result, context)
     return result
@@ -75,9 +78,7 @@ def _report(value: Any, context: Context) -> None:
         print(value, flush=True)
 
 
-def _call_async(
-    entry: Entry, parameters: dict[str, Any], control: Control, context: Context
-) -> Any:
+def _run_async(start: Callable[[], Any], control: Control, context: Context) -> Any:
     import asyncio
 
     async def main() -> Any:
@@ -86,7 +87,7 @@ def _call_async(
             cancel = task.cancel
             control.hook = lambda: loop.call_soon_threadsafe(cancel)
         try:
-            result = entry.call(parameters, context)
+            result = start()
             if not hasattr(result, "__aiter__"):
                 return await result
             async for value in result:

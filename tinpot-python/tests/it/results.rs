@@ -216,3 +216,29 @@ def positional(a, b=2, /, *rest, c=3, **more): return [a, b, c, more]
     let given = json!({ "a": 1, "c": 4, "d": 5 });
     assert_eq!(run(&pool, "positional", given).await.value(), json!([1, 2, 4, { "d": 5 }]));
 }
+
+#[tokio::test]
+async fn coroutine_of_a_decorator_without_a_trace_of_it_is_run() {
+    let actions = Actions::of(
+        r#"
+import asyncio
+def hide(function):
+    def wrapper(): return function()
+    wrapper.__name__ = function.__name__
+    return wrapper
+@action
+@hide
+async def coroutine():
+    await asyncio.sleep(0)
+    return "ok"
+@action
+@hide
+async def generator():
+    yield "a line"
+"#,
+    );
+    let pool = actions.pool().await;
+    assert_eq!(call(&pool, "coroutine").await.value(), json!("ok"));
+    let generator = call(&pool, "generator").await;
+    assert_eq!((generator.value(), &*generator.lines[0].1), (json!(null), "a line"));
+}
