@@ -33,6 +33,13 @@ class EventLoop(Part):
         return value
 
 
+def leave_running_loop() -> None:
+    """Forgets a loop that counts as running, as after a loop that was stopped from outside."""
+    events: Any = sys.modules.get("asyncio.events")
+    if events is not None and events._get_running_loop() is not None:
+        events._set_running_loop(None)
+
+
 def _read() -> Any:
     policy: Any = getattr(sys.modules.get("asyncio.events"), "_event_loop_policy", None)
     if policy is None:

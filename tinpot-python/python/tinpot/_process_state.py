@@ -71,6 +71,7 @@ class ProcessState:
 
     def put_back_event_loop(self) -> None:
         """Puts back the event loop, which every coroutine changes, if that is possible."""
+        _event_loop.leave_running_loop()
         wanted = self.current.values[self._early]
         if self._event_loop.read() != wanted:
             with contextlib.suppress(OSError):

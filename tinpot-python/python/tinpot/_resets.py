@@ -80,7 +80,7 @@ class Descriptors:
         self._most = sys.maxsize if limit == resource.RLIM_INFINITY else limit // 2
 
     def are_few(self) -> bool:
-        """Returns False if there are so many that the next attempt may find none left."""
+        """Returns False if the next attempt may find none left."""
         try:
             # The lowest number that is free.
             found = os.dup(0)

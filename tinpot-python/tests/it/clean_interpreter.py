@@ -63,6 +63,11 @@ async def coroutine():
 
 
 @action
+def running_loop():
+    asyncio._set_running_loop(asyncio.new_event_loop())
+
+
+@action
 def policy():
     class Policy(asyncio.DefaultEventLoopPolicy):
         def get_event_loop(self):

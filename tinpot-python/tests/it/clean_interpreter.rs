@@ -13,6 +13,7 @@ use crate::support::{AMPLE, Actions, Ended, call, offer, start};
 const PAIRS: &[(&str, &str)] = &[
     ("close_loop", "use_loop"),
     ("coroutine", "use_loop"),
+    ("running_loop", "use_loop"),
     ("policy", "use_loop"),
     ("alarm", "nap"),
     ("interval", "nap"),
