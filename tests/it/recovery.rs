@@ -231,8 +231,9 @@ fn a_restarted_coordinator_has_the_same_catalogue_and_history() {
     texts.sort();
     assert_eq!(texts, ["a", "b", "c", "d", "done"]);
 
-    // A second one on the same store does not start while the first lives.
-    let mut rival = durable.begin(None);
+    // A second one on the same store does not start while the first lives, also on a port of its own.
+    let elsewhere = durable.with([("PORT", "0".to_owned())]);
+    let mut rival = elsewhere.begin(None);
     assert_eq!(rival.wait().code(), Some(1));
     assert!(rival.output().contains("tinpot.db"), "{}", rival.output());
     assert_eq!(api.run("mark", mark("e"))["result"], "e", "{}", coordinator_again.output());
