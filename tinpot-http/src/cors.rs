@@ -35,9 +35,6 @@ pub(crate) async fn allow(
     request: Request,
     next: Next,
 ) -> Response {
-    if origins.is_empty() {
-        return next.run(request).await;
-    }
     let origin = request.headers().get(header::ORIGIN).cloned();
     let origin = origin.filter(|origin| origin.to_str().is_ok_and(|it| contains(&origins, it)));
     let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);

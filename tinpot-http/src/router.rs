@@ -53,24 +53,25 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     let origins: Arc<[String]> =
         config.allow_origins.iter().chain(&config.cors_origins).cloned().collect();
     let root_path = config.root_path.clone();
-    let router = Router::from(api())
+    let mut router = Router::from(api())
         .merge(pages(&config))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(limit)
         .layer(middleware::from_fn_with_state(origins, csrf::guard))
-        .layer(middleware::from_fn(unread_body::read_on))
-        .layer(middleware::from_fn_with_state(cors, cors::allow))
-        .layer(middleware::from_fn(catch_panic))
-        .with_state(Arc::new(App {
-            coordinator,
-            config,
-            searches: Semaphore::new(logs::SEARCHES),
-            instance: ExecutionId::generate().to_string(),
-            log_fanout: LogFanout::default(),
-            change_feed: ChangeFeed::default(),
-            action_stats: ActionStatsCache::default(),
-        }));
+        .layer(middleware::from_fn(unread_body::read_on));
+    if !cors.is_empty() {
+        router = router.layer(middleware::from_fn_with_state(cors, cors::allow));
+    }
+    let router = router.layer(middleware::from_fn(catch_panic)).with_state(Arc::new(App {
+        coordinator,
+        config,
+        searches: Semaphore::new(logs::SEARCHES),
+        instance: ExecutionId::generate().to_string(),
+        log_fanout: LogFanout::default(),
+        change_feed: ChangeFeed::default(),
+        action_stats: ActionStatsCache::default(),
+    }));
     root_path.serve(router)
 }
 
