@@ -31,6 +31,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("tinpot/_connection.py", include_str!("../python/tinpot/_connection.py")),
     ("tinpot/_containers.py", include_str!("../python/tinpot/_containers.py")),
     ("tinpot/_context.py", include_str!("../python/tinpot/_context.py")),
+    ("tinpot/_dict_versions.py", include_str!("../python/tinpot/_dict_versions.py")),
     ("tinpot/_discovery.py", include_str!("../python/tinpot/_discovery.py")),
     ("tinpot/_docstring.py", include_str!("../python/tinpot/_docstring.py")),
     ("tinpot/_embedded.py", include_str!("../python/tinpot/_embedded.py")),

@@ -56,8 +56,13 @@ class State(unittest.TestCase):
             "sys.excepthook = print",
             "import builtins; builtins.open = None",
             "import builtins; builtins.new = None",
+            "vars(sys)['x'] = 1",
+            "del vars(builtins)['open']",
+            "os.environ._data[b'PATH'] = b'x'",
+            "import _signal; _signal.signal(_signal.SIGUSR1, _signal.SIG_IGN)",
             "tinpot.action = None",
             "del sys.modules['tinpot']",
+            "sys.modules['tinpot'] = os",
             "warnings.simplefilter('error')",
             "warnings.filters = []",
             "socket.setdefaulttimeout(1)",
@@ -69,7 +74,7 @@ class State(unittest.TestCase):
             "logging.root.handlers.append(logging.NullHandler())",
             "logging.disable(50)",
             "logging.raiseExceptions = False",
-            "import resource as r; r.setrlimit(r.RLIMIT_CORE, (0, r.getrlimit(r.RLIMIT_CORE)[1]))",
+            "import resource as r; k = r.RLIMIT_NOFILE; r.setrlimit(k, (99, r.getrlimit(k)[1]))",
             "time.sleep = None",
             "sys.setprofile(lambda *_: None)",
             "import gc; gc.set_threshold(3)",
@@ -81,13 +86,14 @@ class State(unittest.TestCase):
                 import gc, locale, builtins
                 state.put_back(); state.put_back()
                 before = (dict(os.environ), os.getcwd(), list(sys.argv), list(sys.path))
-                {change}
-                was = unchanged()
-                failed = state.put_back()
-                now = (dict(os.environ), os.getcwd(), list(sys.argv), list(sys.path))
-                print(was, failed, unchanged(), before == now)
+                for _ in range(2):
+                    {change}
+                    was = unchanged()
+                    failed = state.put_back()
+                    now = (dict(os.environ), os.getcwd(), list(sys.argv), list(sys.path))
+                    print(was, failed, unchanged(), unchanged(), before == now)
                 """
-                self.assertEqual(run(code), "False [] True True")
+                self.assertEqual(run(code), "\n".join(["False [] True True True"] * 2))
 
     def test_what_a_first_import_adds_stays(self) -> None:
         code = """

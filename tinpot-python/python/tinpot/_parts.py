@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, ClassVar
+
+from tinpot import _dict_versions
 
 # Stands for a value that is absent.
 GONE: Any = object()
@@ -37,6 +40,10 @@ class Part:
         """Returns a copy of a value that was read, which later changes do not reach."""
         return value
 
+    def is_as(self, value: Any) -> bool:
+        """Returns True if the present value equals one that was kept; it may fail instead."""
+        return bool(self.quick_read() == value)
+
     def write(self, value: Any) -> Any:
         """Puts back a value that was kept; returns the value to keep from now on."""
         if self._write is None:
@@ -66,9 +73,22 @@ class Table(Part):
         super().__init__(name, lambda: table)
         self._table = table
         self.grows = grows
+        self._version = _dict_versions.reader(table)
+        # What the table was last found to be equal to, and at which version.
+        self._equal: Any = None
+        self._equal_at: object = None
 
     def keep(self, value: Any) -> Any:
         return dict(value)
+
+    def is_as(self, value: Any) -> bool:
+        version = self._version()
+        if value is self._equal and version == self._equal_at:
+            return True
+        if self._table != value:
+            return False
+        self._equal, self._equal_at = value, version
+        return True
 
     def write(self, value: Any) -> Any:
         for key in [key for key in self._table if key not in value]:
@@ -185,18 +205,9 @@ class Noted(Tuple):
         self.others = frozenset(others)
         self._known: tuple[Any, ...] = ()
         self.touched.add(self)
+        note = partial(self.touched.add, self)
         for module, setter in setters:
-            if hasattr(module, setter):
-                setattr(module, setter, self._noting(getattr(module, setter)))
-
-    def _noting(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def note(*args: Any, **options: Any) -> Any:
-            self.touched.add(self)
-            return function(*args, **options)
-
-        note.__name__ = note.__qualname__ = function.__name__
-        note.__module__, note.__doc__ = function.__module__, function.__doc__
-        return note
+            note_calls(module, setter, note)
 
     def _read_if_set(self) -> tuple[Any, ...]:
         if self in self.touched:
@@ -215,6 +226,21 @@ class Noted(Tuple):
         if self._put is None:
             raise OSError(f"{self.name} cannot be put back")
         self._put(at, value)
+
+
+def note_calls(module: Any, name: str, note: Callable[[], object]) -> None:
+    """Makes a function of a module, if it has one, call another first."""
+    function: Any = getattr(module, name, None)
+    if function is None:
+        return
+
+    def noted(*args: Any, **options: Any) -> Any:
+        note()
+        return function(*args, **options)
+
+    noted.__name__ = noted.__qualname__ = function.__name__
+    noted.__module__, noted.__doc__ = function.__module__, function.__doc__
+    setattr(module, name, noted)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import tinpot
@@ -77,8 +78,6 @@ _FRESH = {
 class Environment(Table):
     """The environment: the bytes behind `os.environ`, which need no conversion to compare."""
 
-    late = False
-
     def __init__(self) -> None:
         self._environment = os.environ
         super().__init__("environment", os.environ._data)  # type: ignore[attr-defined]
@@ -115,22 +114,6 @@ class Filters(Lists):
         return value
 
 
-class Handlers(Tuple):
-    """The handlers of all signals that Python knows of."""
-
-    def __init__(self) -> None:
-        # That of C needs no conversion to enums, which takes a microsecond for each.
-        module: Any = sys.modules.get("_signal", signal)
-        getsignal = module.getsignal
-        numbers = range(1, signal.NSIG)
-        super().__init__("signal handlers", lambda: tuple(map(getsignal, numbers)))
-
-    def _set(self, at: int, value: Any) -> None:
-        if value is None:
-            raise OSError(f"the handler of signal {at + 1} was not Python's")
-        signal.signal(at + 1, value)
-
-
 class Attributes(Tuple):
     """Attributes of modules; those of modules that are not imported yet are absent."""
 
@@ -138,27 +121,40 @@ class Attributes(Tuple):
 
     def __init__(self) -> None:
         super().__init__("attributes of modules", self._read)
-        self.quick_read = self._read_loaded
         # Their number says whether modules were imported since.
         self._modules = 0
-        self._loaded: list[tuple[Any, Any, str] | None] = []
+        self._present: Callable[[], tuple[Any, ...]] = tuple
 
-    def _read(self) -> tuple[Any, ...]:
-        self._modules = len(sys.modules)
-        self._loaded = list(map(_holder, _ATTRIBUTES))
-        return self._read_loaded()
+    @staticmethod
+    def _read() -> tuple[Any, ...]:
+        found = [(_holder(attribute), attribute[2]) for attribute in _ATTRIBUTES]
+        return tuple(vars(one).get(name, GONE) if one is not None else GONE for one, name in found)
 
-    def _read_loaded(self) -> tuple[Any, ...]:
+    def is_as(self, value: Any) -> bool:
         if len(sys.modules) != self._modules:
-            return self._read()
-        return tuple([GONE if one is None else one[1].get(one[2], GONE) for one in self._loaded])
+            self._modules = len(sys.modules)
+            self._present = self._compiled()
+        return self._present() == value
+
+    def _compiled(self) -> Callable[[], tuple[Any, ...]]:
+        """Returns a function that reads the attributes of the modules that are imported.
+
+        One expression takes a quarter of the time of a loop.
+        """
+        names: dict[str, Any] = {"gone": GONE}
+        reads = []
+        for at, (attribute, value) in enumerate(zip(_ATTRIBUTES, self._read())):
+            names[f"holder{at}"] = _holder(attribute)
+            reads.append("gone" if value is GONE else f"holder{at}.{attribute[2]}")
+        found: Callable[[], tuple[Any, ...]] = eval(f"lambda: ({', '.join(reads)},)", names)
+        return found
 
     def _set(self, at: int, value: Any) -> None:
         holder = _holder(_ATTRIBUTES[at])
         if value is GONE:
             value = _FRESH.get(_ATTRIBUTES[at], GONE)
         if holder is not None and value is not GONE:
-            setattr(holder[0], holder[2], value)
+            setattr(holder, _ATTRIBUTES[at][2], value)
 
     def additions(self, old: Any, new: Any) -> Any:
         found = {}
@@ -168,13 +164,26 @@ class Attributes(Tuple):
         return found or None
 
 
-def _holder(attribute: tuple[str, str, str]) -> tuple[Any, Any, str] | None:
-    """Returns the holder of an attribute and its dictionary; None if it is not imported."""
-    module, inner, name = attribute
+def _holder(attribute: tuple[str, str, str]) -> Any:
+    """Returns the holder of an attribute; None if it is not imported."""
+    module, inner, _name = attribute
     holder: Any = sys.modules.get(module)
-    if inner:
-        holder = getattr(holder, inner, None)
-    return None if holder is None else (holder, vars(holder), name)
+    return getattr(holder, inner, None) if inner else holder
+
+
+def _handlers() -> Noted:
+    # The module in C: `signal` calls it for each change, and its results need no conversion to
+    # enums, which takes a microsecond for each.
+    module: Any = sys.modules.get("_signal", signal)
+    get, put, numbers = module.getsignal, module.signal, range(1, signal.NSIG)
+
+    def put_back(at: int, value: Any) -> None:
+        if value is None:
+            raise OSError(f"the handler of signal {at + 1} was not Python's")
+        put(at + 1, value)
+
+    setters = [(module, "signal")]
+    return Noted("signal handlers", lambda: tuple(map(get, numbers)), put_back, setters)
 
 
 def _resource_limits() -> Noted:
@@ -258,13 +267,6 @@ class Directory(Part):
         return value
 
 
-def _trace_memory(is_on: bool) -> None:
-    if is_on:
-        _tracemalloc.start()
-    else:
-        _tracemalloc.stop()
-
-
 def find() -> list[Part]:
     """Returns all parts, in the order in which they are put back."""
     main_thread = threading.main_thread()
@@ -274,32 +276,18 @@ def find() -> list[Part]:
         Table("attributes of tinpot", vars(tinpot), grows=True),
         Attributes(),
         Environment(),
-        Part("time zone", lambda: (time.tzname, time.timezone), lambda _: time.tzset()),
         Directory(),
-        Handlers(),
+        _handlers(),
         Lists("sys.argv", lambda: sys.argv),
         Lists("sys.path", lambda: sys.path),
         Lists("sys.meta_path", lambda: sys.meta_path, grows=True),
         Lists("sys.path_hooks", lambda: sys.path_hooks, grows=True),
         Filters(),
+        *_settings(),
         _umask(),
-        Part("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
-        Part("switch interval", sys.getswitchinterval, sys.setswitchinterval),
         Part("profile function", sys.getprofile, sys.setprofile),
         Part("trace function", sys.gettrace, sys.settrace),
-        Part("hooks of generators", sys.get_asyncgen_hooks, lambda v: sys.set_asyncgen_hooks(*v)),
-        Part("timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
-        Part("stack size of threads", threading.stack_size, threading.stack_size),
-        Part("state of gc", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
-        Part("thresholds of gc", gc.get_threshold, lambda value: gc.set_threshold(*value)),
-        Part("debug flags of gc", gc.get_debug, gc.set_debug),
         Lists("callbacks of gc", lambda: gc.callbacks),
-        Part("tracemalloc", _tracemalloc.is_tracing, _trace_memory),
-        Part(
-            "depth of origins",
-            sys.get_coroutine_origin_tracking_depth,
-            sys.set_coroutine_origin_tracking_depth,
-        ),
         Part("thread name", lambda: main_thread.name, lambda v: setattr(main_thread, "name", v)),
         DecimalDefaults(),
         _resource_limits(),
@@ -307,6 +295,72 @@ def find() -> list[Part]:
     ]
     parts.extend(_parts_of_some_systems())
     return parts
+
+
+def _settings() -> list[Noted]:
+    """Returns the settings that one function reads and another one sets."""
+    pairs = (
+        ("recursion limit", sys, "getrecursionlimit", "setrecursionlimit"),
+        ("switch interval", sys, "getswitchinterval", "setswitchinterval"),
+        ("digits of int", sys, "get_int_max_str_digits", "set_int_max_str_digits"),
+        (
+            "depth of origins",
+            sys,
+            "get_coroutine_origin_tracking_depth",
+            "set_coroutine_origin_tracking_depth",
+        ),
+        ("timeout of sockets", socket, "getdefaulttimeout", "setdefaulttimeout"),
+        ("stack size of threads", threading, "stack_size", "stack_size"),
+        ("debug flags of gc", gc, "get_debug", "set_debug"),
+    )
+    found = [
+        _setting(name, getattr(module, get), getattr(module, put), (module, put))
+        for name, module, get, put in pairs
+        if hasattr(module, get)
+    ]
+    set_zone, enable, disable, set_threshold = time.tzset, gc.enable, gc.disable, gc.set_threshold
+    set_hooks, trace, stop_tracing = sys.set_asyncgen_hooks, _tracemalloc.start, _tracemalloc.stop
+    both = (_tracemalloc, sys.modules.get("tracemalloc"))
+    return [
+        *found,
+        _setting(
+            "time zone",
+            lambda: (time.tzname, time.timezone),
+            lambda _: set_zone(),
+            (time, "tzset"),
+        ),
+        _setting(
+            "hooks of generators",
+            sys.get_asyncgen_hooks,
+            lambda hooks: set_hooks(*hooks),
+            (sys, "set_asyncgen_hooks"),
+        ),
+        _setting(
+            "state of gc",
+            gc.isenabled,
+            lambda is_on: enable() if is_on else disable(),
+            (gc, "enable"),
+            (gc, "disable"),
+        ),
+        _setting(
+            "thresholds of gc",
+            gc.get_threshold,
+            lambda values: set_threshold(*values),
+            (gc, "set_threshold"),
+        ),
+        _setting(
+            "tracemalloc",
+            _tracemalloc.is_tracing,
+            lambda is_on: trace() if is_on else stop_tracing(),
+            *[(module, name) for module in both for name in ("start", "stop")],
+        ),
+    ]
+
+
+def _setting(
+    name: str, read: Callable[[], Any], write: Callable[[Any], object], *setters: tuple[Any, str]
+) -> Noted:
+    return Noted(name, lambda: (read(),), lambda _, value: write(value), setters)
 
 
 def _umask() -> Noted:
@@ -379,8 +433,6 @@ def _parts_of_some_systems() -> list[Part]:
         found.append(_processors())
         setters = [(os, "sched_setscheduler"), (os, "sched_setparam")]
         found.append(Noted("scheduler", lambda: (os.sched_getscheduler(0),), None, setters))
-    if hasattr(sys, "get_int_max_str_digits"):
-        found.append(Part("digits of int", sys.get_int_max_str_digits, sys.set_int_max_str_digits))
     monitoring: Any = getattr(sys, "monitoring", None)
     if monitoring is not None:
 

@@ -10,37 +10,51 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-# As a plain number, which needs no conversion.
-_REAL = int(signal.ITIMER_REAL)
+from tinpot._parts import note_calls
+
+# The number of times that timers are stopped which a handler of the action sets again.
+_MAX_TRIES = 5
 
 
 class Timers:
-    """The timers that send a signal or end the process later."""
+    """The timers that send a signal, wake a loop or end the process later.
+
+    They are known by the functions that set them: to stop them all, set or not, takes longer than
+    half of what else is put back.
+    """
 
     def __init__(self) -> None:
-        self._stop = signal.setitimer
-        # The others are known by the function that sets them: a system call for each takes longer
-        # than everything else here.
         self._may_run = False
         module: Any = signal
-        module.setitimer = self._set
+        self._set_timer, self._set_wakeup = module.setitimer, module.set_wakeup_fd
+        for name in ("alarm", "setitimer", "set_wakeup_fd"):
+            for holder in (module, sys.modules.get("_signal")):
+                note_calls(holder, name, self._note)
+        self._faulthandler: Any = sys.modules.get("faulthandler")
+        note_calls(self._faulthandler, "dump_traceback_later", self._note)
 
-    def _set(self, which: int, *times: float) -> Any:
-        if which != signal.ITIMER_REAL:
-            self._may_run = True
-        return self._stop(which, *times)
+    def _note(self) -> None:
+        self._may_run = True
 
     def stop(self) -> None:
         """Stops all timers."""
-        self._stop(_REAL, 0)
-        if self._may_run:
+        for _ in range(_MAX_TRIES):
+            if not self._may_run:
+                return
+            # First: a handler of the action may run at any point below, and set timers again.
             self._may_run = False
-            self._stop(signal.ITIMER_VIRTUAL, 0)
-            self._stop(signal.ITIMER_PROF, 0)
-        signal.set_wakeup_fd(-1)
-        faulthandler: Any = sys.modules.get("faulthandler")
-        if faulthandler is not None:
-            faulthandler.cancel_dump_traceback_later()
+            try:
+                self._stop_all()
+            except BaseException:
+                self._may_run = True
+                raise
+
+    def _stop_all(self) -> None:
+        for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            self._set_timer(which, 0)
+        self._set_wakeup(-1)
+        if self._faulthandler is not None:
+            self._faulthandler.cancel_dump_traceback_later()
 
 
 class Environment:

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tinpot import _channel, _streams
+from tinpot._parts import note_calls
 
 
-def _flush_nothing(_stream: Any) -> None:
-    """Stands in for `fflush` where the C library cannot be loaded."""
+def _do_nothing(_argument: Any) -> None:
+    """Stands in for a function of C that is not there."""
 
 
 class StandardStreams:
@@ -36,14 +37,25 @@ class StandardStreams:
         sys.stderr = sys.__stderr__ = self._stderr  # type: ignore[misc]
         self._attributes = [dict(vars(self._stdout)), dict(vars(self._stderr))]
         self._flush_c_stdio = _open_c_stdio()
-        self._faulthandler: Any = None
+        self._has_faulthandler_changed = False
+        self._enable_faulthandler = self._enabled_faulthandler()
+
+    def _enabled_faulthandler(self) -> Any:
+        """Makes crashes print a traceback, if that is possible; returns the function for that."""
         try:
             import faulthandler
 
-            faulthandler.enable(2)
-            self._faulthandler = faulthandler
+            enable = faulthandler.enable
+            enable(2)
         except (ImportError, OSError):
-            pass
+            return _do_nothing
+
+        def note() -> None:
+            self._has_faulthandler_changed = True
+
+        for name in ("enable", "disable"):
+            note_calls(faulthandler, name, note)
+        return enable
 
     def _configured(self, stream: Any) -> Any:
         _configure(stream)
@@ -93,8 +105,9 @@ class StandardStreams:
             for stream in (self._stdout, self._stderr):
                 _configure(stream)
             self._is_configured = True
-        if self._faulthandler is not None:
-            self._faulthandler.enable(2)
+        if self._has_faulthandler_changed:
+            self._has_faulthandler_changed = False
+            self._enable_faulthandler(2)
         return is_safe
 
     def take_reopened(self) -> dict[str, Any]:
@@ -174,4 +187,4 @@ def _open_c_stdio() -> Callable[[Any], object]:
         flush.argtypes = (ctypes.c_void_p,)  # type: ignore[attr-defined]
         return flush
     except (ImportError, OSError, ValueError, AttributeError):
-        return _flush_nothing
+        return _do_nothing
