@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import select
 import threading
 from socket import socket as Socket
 from typing import Any, Optional
@@ -13,6 +15,26 @@ from tinpot._errors import ActionError
 Result = tuple[Optional[str], Any]
 
 
+class _Reading(io.RawIOBase):
+    """Reads from a socket, and sleeps until there is something to read.
+
+    A thread that sleeps in `recv` also wakes up when the worker reads a reply, because a socket of
+    Unix has one queue of sleepers. In `poll` it does not.
+    """
+
+    def __init__(self, socket: Socket) -> None:
+        poll = select.poll()
+        poll.register(socket, select.POLLIN)
+        self._wait, self._read = poll.poll, socket.recv_into
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._wait()
+        return self._read(buffer)
+
+
 class Connection:
     """Lines of JSON in both directions.
 
@@ -21,7 +43,7 @@ class Connection:
     """
 
     def __init__(self, socket: Socket) -> None:
-        self._lines = socket.makefile("rb", 65536)
+        self._lines = io.BufferedReader(_Reading(socket), 65536)
         self.send = socket.sendall
         self._turn = threading.Condition(threading.Lock())
         self._reading = False

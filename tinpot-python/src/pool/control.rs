@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use tinpot_core::Context;
 use tinpot_core::executor::Attempt;
 use tokio::io::Interest;
-use tokio::net::UnixStream;
+use tokio::io::unix::AsyncFd;
 use tokio::task::JoinSet;
 
 use super::extra_slots::ExtraSlot;
@@ -26,7 +26,8 @@ const KEEP_BYTES: usize = 256 * 1024;
 /// The worker's end of the socket.
 #[derive(Debug)]
 pub(super) struct Control {
-    socket: UnixStream,
+    /// Watched for reading only: with both, the runtime also wakes up when the interpreter reads.
+    socket: AsyncFd<StdUnixStream>,
     request: Vec<u8>,
     received: Vec<u8>,
     max_line_bytes: usize,
@@ -42,7 +43,7 @@ impl Control {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let control = Self {
-            socket: UnixStream::from_std(ours)?,
+            socket: watch(ours, Interest::READABLE)?,
             request: Vec::new(),
             received: Vec::new(),
             max_line_bytes: usize::MAX,
@@ -150,13 +151,8 @@ impl Control {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    self.socket.writable().await?;
-                    let send = || Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?);
-                    match self.socket.try_io(Interest::WRITABLE, send) {
-                        Ok(sent) => bytes = &bytes[sent..],
-                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(e) => return Err(e),
-                    }
+                    let socket = self.socket.get_ref().try_clone()?;
+                    let _ = watch(socket, Interest::WRITABLE)?.writable().await?;
                 }
                 Err(e) => return Err(e.into()),
             }
@@ -176,7 +172,7 @@ impl Control {
                 let message = format!("sent a message of more than {} bytes", self.max_line_bytes);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
-            self.socket.readable().await?;
+            let _ = self.socket.readable().await?;
             self.received.reserve(READ_BYTES);
             let room = self.received.capacity() - self.received.len();
             let received = &mut self.received;
@@ -203,17 +199,25 @@ impl Control {
     }
 }
 
+/// Makes the runtime watch one direction of a socket.
+#[allow(unsafe_code, reason = "there is no safe way to watch one direction only")]
+fn watch(socket: StdUnixStream, interest: Interest) -> io::Result<AsyncFd<StdUnixStream>> {
+    // SAFETY: the stream owns its descriptor, and has the same one until it is dropped.
+    let watched = unsafe { AsyncFd::register_with_interest(socket, interest) };
+    Ok(watched?)
+}
+
 /// Reads once; returns `None` if there was no data.
 ///
 /// A read of less than `room` has emptied the socket, so that the next wait can skip a read that
 /// would fail.
 fn read_ready(
-    socket: &UnixStream,
+    socket: &AsyncFd<StdUnixStream>,
     room: usize,
     read: impl FnOnce() -> Result<usize, Errno>,
 ) -> Result<Option<usize>, Errno> {
     let mut result = Ok(None);
-    let _ = socket.try_io(Interest::READABLE, || {
+    let _ = socket.try_io(Interest::READABLE, |_| {
         result = match read() {
             Ok(read) => Ok(Some(read)),
             Err(Errno::AGAIN | Errno::INTR) => Ok(None),
