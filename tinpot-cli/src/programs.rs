@@ -5,6 +5,7 @@ mod init;
 mod servers;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 
 use clap::{Args, ValueHint};
 
@@ -27,8 +28,10 @@ pub(crate) struct ConfigArgs {
 }
 
 /// Runs a server to its end.
-fn run(program: impl Future<Output = tinpot_core::Result<()>>) -> Done {
+fn run(program: impl Future<Output = tinpot_core::Result<()>> + 'static) -> Done {
     tinpot_server::init_tracing();
+    // Boxed, because `block_on` is compiled for two kinds of runtimes, each with all of the future.
+    let program: Pin<Box<dyn Future<Output = tinpot_core::Result<()>>>> = Box::pin(program);
     runtime()?.block_on(program)?;
     Ok(Code::Success)
 }

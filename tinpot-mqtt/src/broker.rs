@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use mqtt5::broker::auth::PasswordAuthProvider;
 use mqtt5::broker::config::{AuthConfig, BrokerConfig, StorageConfig};
 use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
@@ -63,8 +64,10 @@ impl BrokerBuilder {
     /// # Errors
     /// `InvalidInput` for an address that other machines can reach without any user, or for a user
     /// name that is not possible; `Unavailable` if the address cannot be bound.
-    pub async fn start(self) -> Result<Broker> {
-        Ok(self.serve().await?)
+    // A future of a function that is not inlined is compiled here, and not again in each program.
+    #[inline(never)]
+    pub fn start(self) -> BoxFuture<'static, Result<Broker>> {
+        Box::pin(async { Ok(self.serve().await?) })
     }
 
     async fn serve(self) -> Result<Broker, MqttError> {

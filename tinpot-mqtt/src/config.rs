@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tinpot_core::{Result, WorkerId};
 
 use crate::address::BrokerAddress;
@@ -138,9 +139,13 @@ impl MqttTransportBuilder {
     ///
     /// # Errors
     /// `InvalidInput` for a URL, certificate or option that can never work.
-    pub async fn connect(self) -> Result<MqttTransport> {
-        let (connection, namespace, sender) = self.check()?;
-        Ok(MqttTransport::start(connection, &namespace, &sender).await)
+    // A future of a function that is not inlined is compiled here, and not again in each program.
+    #[inline(never)]
+    pub fn connect(self) -> BoxFuture<'static, Result<MqttTransport>> {
+        Box::pin(async {
+            let (connection, namespace, sender) = self.check()?;
+            Ok(MqttTransport::start(connection, &namespace, &sender).await)
+        })
     }
 
     fn check(self) -> Result<(ConnectionConfig, String, WorkerId), MqttError> {

@@ -27,6 +27,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{Context, Executor, Outcome, Result};
 use tokio::sync::watch;
@@ -271,7 +272,13 @@ impl PythonPoolBuilder {
     ///   cannot be read.
     /// - [`Other`](tinpot_core::ErrorKind::Other) if the interpreter does not start. The message
     ///   has its output.
-    pub async fn start(self) -> Result<PythonPool> {
+    // A future of a function that is not inlined is compiled here, and not again in each program.
+    #[inline(never)]
+    pub fn start(self) -> BoxFuture<'static, Result<PythonPool>> {
+        Box::pin(self.start_pool())
+    }
+
+    async fn start_pool(self) -> Result<PythonPool> {
         let root = actions_dir(&self.root)?;
         let python = python::choose(self.python.as_deref());
         let python = match python {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tinpot_core::{Coordinator, Error, ErrorKind, Result, Transport};
 use tinpot_mqtt::broker::Broker;
 
@@ -166,7 +167,13 @@ impl CoordinatorSettings {
     /// # Errors
     /// Fails if the settings do not fit together, an address cannot be bound, a certificate cannot
     /// be read, the store cannot be opened, or the coordinator stops by itself.
-    pub async fn serve(mut self, shutdown: Shutdown) -> Result<()> {
+    // A future of a function that is not inlined is compiled here, and not again in each program.
+    #[inline(never)]
+    pub fn serve(self, shutdown: Shutdown) -> BoxFuture<'static, Result<()>> {
+        Box::pin(self.serve_until(shutdown))
+    }
+
+    async fn serve_until(mut self, shutdown: Shutdown) -> Result<()> {
         self.check()?;
         // First of all: a port in use must not leave a store behind. The listener is closed again,
         // so that clients are refused until this coordinator can answer.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tinpot_core::executor::ActionSet;
 use tinpot_core::{Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Worker};
 use tinpot_http::HttpConfig;
@@ -105,7 +106,13 @@ impl LocalServerBuilder {
     /// # Errors
     /// Fails if the directory or the interpreter does not exist, or the store cannot be opened;
     /// [`ErrorKind::TimedOut`] if the coordinator does not learn of the actions.
-    pub async fn start(self, listener: TcpListener) -> Result<LocalServer> {
+    // A future of a function that is not inlined is compiled here, and not again in each program.
+    #[inline(never)]
+    pub fn start(self, listener: TcpListener) -> BoxFuture<'static, Result<LocalServer>> {
+        Box::pin(self.start_all(listener))
+    }
+
+    async fn start_all(self, listener: TcpListener) -> Result<LocalServer> {
         let address = crate::serve::local_address(&listener)?;
         let mut builder = PythonPool::builder(&self.dir)
             .size(self.concurrency as usize)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tinpot_core::{Error, ErrorKind, Result, Worker, WorkerId};
 
 use crate::incarnation::Incarnation;
@@ -69,7 +70,13 @@ impl WorkerSettings {
     /// # Errors
     /// Fails if the directory of the actions or the interpreter does not exist, a certificate
     /// cannot be read, or the state directory cannot be used.
-    pub async fn serve(self, default_dir: &Path, shutdown: Shutdown) -> Result<()> {
+    // A future of a function that is not inlined is compiled here, and not again in each program.
+    #[inline(never)]
+    pub fn serve(self, default_dir: &Path, shutdown: Shutdown) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.serve_until(default_dir, shutdown))
+    }
+
+    async fn serve_until(self, default_dir: &Path, shutdown: Shutdown) -> Result<()> {
         let (executor, containment) = self.actions.executor(default_dir).await?;
         let id = WorkerId::generate(&self.name);
         let begin = |directory: &PathBuf| {

@@ -54,7 +54,7 @@ pub(crate) fn dev(arguments: DevArgs) -> Done {
         "warn,tinpot_python::output=info,tinpot_python::pool::reload=error",
     );
     let runtime = super::runtime()?;
-    runtime.block_on(serve(arguments))
+    runtime.block_on(Box::pin(serve(arguments)))
 }
 
 async fn serve(arguments: DevArgs) -> Done {

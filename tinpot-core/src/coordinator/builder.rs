@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
 use super::changes::Recorder;
@@ -106,7 +107,13 @@ impl CoordinatorBuilder {
     /// # Errors
     /// `InvalidInput` for times that are inconsistent, `Conflict` when another coordinator has
     /// the store open, and the errors of store and transport.
-    pub async fn start(self) -> Result<Coordinator> {
+    // A future of a function that is not inlined is compiled here, and not again in each program.
+    #[inline(never)]
+    pub fn start(self) -> BoxFuture<'static, Result<Coordinator>> {
+        Box::pin(self.start_tasks())
+    }
+
+    async fn start_tasks(self) -> Result<Coordinator> {
         self.config.check()?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let (opened, session) = store.open().await?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::Worker;
@@ -167,7 +168,13 @@ impl WorkerBuilder {
     /// # Errors
     /// `InvalidInput` for slots, queues, groups or times that are invalid, and for a worker
     /// without an executor; the errors of the transport.
-    pub async fn start(self) -> Result<Worker> {
+    // A future of a function that is not inlined is compiled here, and not again in each program.
+    #[inline(never)]
+    pub fn start(self) -> BoxFuture<'static, Result<Worker>> {
+        Box::pin(self.start_tasks())
+    }
+
+    async fn start_tasks(self) -> Result<Worker> {
         self.config.check()?;
         if !(1..=SLOTS_MAX).contains(&self.slots) {
             let message = format!("a worker has 1 to {SLOTS_MAX} slots, not {}", self.slots);
