@@ -59,6 +59,7 @@ use crate::model::log::LogChunk;
 use crate::model::page::ListOptions;
 use crate::model::status::Status;
 use crate::protocol::{CancelOutcome, Catalogue, QueueInfo, WorkerInfo};
+use crate::refusals::{Refusal, Refusals};
 use crate::store::{Session, Store};
 use crate::transport::{Link, Transport};
 use crate::watcher::Watcher;
@@ -74,6 +75,7 @@ struct Shared {
     commits: Commits,
     catalogue: watch::Receiver<Arc<Catalogue>>,
     changes: changes::Source,
+    refusals: Refusals,
     stats: Arc<stats::Recent>,
     max_parameters_bytes: usize,
 }
@@ -311,6 +313,11 @@ impl Coordinator {
     /// `Closed` after the shutdown.
     pub async fn queues(&self) -> Result<Vec<QueueInfo>> {
         self.ask(Command::Queues).await
+    }
+
+    /// Returns the number of frames and messages that were not taken for this reason.
+    pub fn refused(&self, reason: Refusal) -> u64 {
+        self.shared.refusals.count(reason)
     }
 
     /// Watches the link to the workers.

@@ -31,6 +31,7 @@ pub mod protocol;
 #[cfg(not(feature = "unstable"))]
 #[allow(dead_code, unreachable_pub, unused_imports)]
 mod protocol;
+mod refusals;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -68,6 +69,7 @@ pub use self::model::violation::Violation;
 pub use self::protocol::{
     CancelOutcome, Catalogue, CatalogueEntry, ProtocolConfig, QueueInfo, RunningAttempt, WorkerInfo,
 };
+pub use self::refusals::Refusal;
 pub use self::store::{MemoryStore, Store};
 pub use self::transport::{Link, MemoryNetwork, MemoryTransport, Transport};
 pub use self::watcher::Watcher;

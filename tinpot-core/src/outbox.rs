@@ -143,8 +143,8 @@ mod tests {
         outbox.flush(&transport, Lane::Logs, None).await;
         let mut seqs = Vec::new();
         while let Some(Some(bytes)) = frames.next().now_or_never() {
-            let (frame, _) = Frame::decode(&bytes).expect("a frame");
-            assert!(bytes.len() <= FRAME_BYTES || frame.messages.len() == 1);
+            let (frame, _) = Frame::decode(&bytes.bytes).expect("a frame");
+            assert!(bytes.bytes.len() <= FRAME_BYTES || frame.messages.len() == 1);
             for message in frame.messages {
                 let Message::Log(log) = message else { panic!("{message:?}") };
                 seqs.push(log.chunk.first_seq);

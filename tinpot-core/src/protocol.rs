@@ -5,6 +5,7 @@ mod call;
 mod config;
 mod coordinator;
 mod frame;
+mod holder;
 mod log;
 mod message;
 mod tick;
@@ -18,6 +19,7 @@ pub use self::coordinator::{
 };
 pub(crate) use self::frame::encode;
 pub use self::frame::{FRAME_VERSION, Frame, FrameError};
+pub(crate) use self::holder::{Heard, heard};
 pub use self::log::{LogReceiver, LogSender};
 pub use self::message::{
     Accept, Beat, BeatAck, Cancel, Dispatch, Drain, Goodbye, Hello, Log, LogAck, Message, Probe,

@@ -24,7 +24,7 @@ pub use self::lane_links::LaneLinks;
 pub use self::listener_queue::{ListenerSender, ListenerStream, listener_queue};
 pub use self::memory::{MemoryNetwork, MemoryTransport};
 pub use self::reconnecting::{Command, Connect, Connection, Reconnecting, ReconnectingBuilder};
-pub use crate::model::address::{Address, Lane};
+pub use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::Result;
 
 /// The status of a transport's connection.
@@ -49,6 +49,22 @@ impl Link {
     }
 }
 
+/// A frame that has arrived, and the channel by which it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The participant that could write the frame.
+    pub channel: Channel,
+    /// The frame.
+    pub bytes: Bytes,
+}
+
+impl Received {
+    /// Creates a frame that came by this channel.
+    pub fn new(channel: Channel, bytes: Bytes) -> Self {
+        Self { channel, bytes }
+    }
+}
+
 /// Moves frames between the coordinator and the workers of one namespace.
 ///
 /// # Contract
@@ -57,6 +73,10 @@ impl Link {
 ///   each frame once, and in order per sender, lane and address.
 /// - **Content**: opaque bytes, from none to at least 4 MiB, delivered unchanged. Frames are never
 ///   split or merged.
+/// - **Channel**: each frame comes with the participant that could write it where it was received.
+///   An implementation that cannot tell says [`Channel::Unknown`]. It never reads the channel from
+///   the frame, and drops a frame whose place it cannot assign to any participant. The receiver
+///   drops a frame whose `from` disagrees with a known channel.
 /// - **Bounds**: every buffer is bounded, that of a listener that does not read included. `send`
 ///   never waits for a peer: without room or link it returns a retryable error (`Overloaded` or
 ///   `Unavailable`) at once.
@@ -92,7 +112,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Closed` after [`close`](Transport::close), `InvalidInput` for an address that this
     /// transport cannot express.
-    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>>;
+    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>>;
 
     /// Returns a receiver of the link's status and its changes.
     fn status(&self) -> watch::Receiver<Link>;

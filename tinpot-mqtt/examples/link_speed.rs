@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tinpot_core::transport::{Address, Lane};
+use tinpot_core::transport::{Address, Lane, Received};
 use tinpot_core::{Error, Result, Transport, WorkerId};
 use tinpot_mqtt::MqttTransport;
 
@@ -64,7 +64,7 @@ async fn main() -> Result<()> {
 async fn stream(
     sender: &MqttTransport,
     to: &Address,
-    receiver: &mut BoxStream<'static, Bytes>,
+    receiver: &mut BoxStream<'static, Received>,
     frame: &Bytes,
     frames: usize,
 ) -> Result<usize> {

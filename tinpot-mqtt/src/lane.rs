@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, Publish, SubscribeReasonCode};
-use tinpot_core::transport::{Address, Lane, LaneLinks};
+use tinpot_core::transport::{Address, Lane, LaneLinks, Received};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::MqttError;
@@ -207,9 +207,13 @@ impl LaneState {
         if publish.retain {
             return;
         }
-        if let Ok(topic) = std::str::from_utf8(&publish.topic) {
-            self.listeners().dispatch(self.topics.filter_of(topic), publish.payload);
-        }
+        let Ok(topic) = std::str::from_utf8(&publish.topic) else { return };
+        let mut listeners = self.listeners();
+        let Some(channel) = listeners.channel(topic, &self.topics) else {
+            return tracing::debug!(topic, "a frame of a topic that no participant may write to");
+        };
+        let received = Received::new(channel, publish.payload);
+        listeners.dispatch(self.topics.filter_of(topic), received);
     }
 
     /// Ends every stream, and refuses frames from now on.

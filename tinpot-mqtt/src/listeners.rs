@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::Stream;
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, RetainForwardRule, SubscribeReasonCode};
+use tinpot_core::transport::{Channel, Received};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::lane::LaneState;
+use crate::topics::Topics;
 
 /// Frames that wait at one stream. A frame carries many messages and the protocol keeps few in
 /// flight: only a reader that does not read reaches this, and then frames are dropped here, where
@@ -22,6 +23,9 @@ const STREAM_FRAMES: usize = 4096;
 
 /// Bytes that wait at one stream, for large frames; one frame is always let in.
 const STREAM_BYTES: usize = 64 * 1024 * 1024;
+
+/// Topics whose channels are in memory: one of each worker that lives at one time.
+const CHANNELS: usize = 10_000;
 
 /// A subscription that the broker refused.
 pub(crate) struct Refusal {
@@ -40,6 +44,8 @@ pub(crate) struct Listeners {
     in_flight: Option<Vec<(String, u64)>>,
     /// Filters to unsubscribe that found no room in the queue of requests.
     leaving: Vec<String>,
+    /// The channels of the topics from which frames came, so that no frame has its topic parsed.
+    channels: HashMap<String, Channel>,
     next_id: u64,
 }
 
@@ -55,14 +61,14 @@ struct Subscription {
 #[derive(Debug)]
 struct Sender {
     id: u64,
-    frames: mpsc::Sender<Bytes>,
+    frames: mpsc::Sender<Received>,
     bytes: Arc<AtomicUsize>,
     dropped: u64,
 }
 
 impl Sender {
-    fn push(&mut self, filter: &str, frame: Bytes) {
-        let size = frame.len();
+    fn push(&mut self, filter: &str, frame: Received) {
+        let size = frame.bytes.len();
         let before = self.bytes.fetch_add(size, Ordering::Relaxed);
         let fits = before == 0 || before + size <= STREAM_BYTES;
         if fits && self.frames.try_send(frame).is_ok() {
@@ -233,8 +239,21 @@ impl Listeners {
         refusal
     }
 
+    /// Returns the participant that may write to a topic. `None` if none of this protocol may.
+    pub(crate) fn channel(&mut self, topic: &str, topics: &Topics) -> Option<Channel> {
+        if let Some(channel) = self.channels.get(topic) {
+            return Some(channel.clone());
+        }
+        let channel = topics.channel(topic)?;
+        if self.channels.len() >= CHANNELS {
+            self.channels.clear();
+        }
+        self.channels.insert(topic.to_owned(), channel.clone());
+        Some(channel)
+    }
+
     /// Passes a frame to every stream of `filter`.
-    pub(crate) fn dispatch(&mut self, filter: &str, frame: Bytes) {
+    pub(crate) fn dispatch(&mut self, filter: &str, frame: Received) {
         let Some(subscription) = self.wanted.get_mut(filter) else {
             // Mostly a frame that was in flight while the last stream was dropped. Asking again is
             // harmless, and mends an unsubscribe that was lost.
@@ -253,7 +272,7 @@ impl Listeners {
 /// The frames of one listener; dropping it ends the subscription.
 #[derive(Debug)]
 pub(crate) struct FrameStream {
-    frames: mpsc::Receiver<Bytes>,
+    frames: mpsc::Receiver<Received>,
     bytes: Arc<AtomicUsize>,
     #[expect(dead_code, reason = "ends the subscription when it is dropped")]
     subscription: SubscriptionGuard,
@@ -267,12 +286,12 @@ struct SubscriptionGuard {
 }
 
 impl Stream for FrameStream {
-    type Item = Bytes;
+    type Item = Received;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
         let frame = self.frames.poll_recv(context);
         if let Poll::Ready(Some(frame)) = &frame {
-            self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+            self.bytes.fetch_sub(frame.bytes.len(), Ordering::Relaxed);
         }
         frame
     }

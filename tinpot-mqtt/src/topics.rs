@@ -1,7 +1,7 @@
 //! Addresses as topics. The table is in the docs of the crate.
 
 use tinpot_core::WorkerId;
-use tinpot_core::transport::{Address, Lane};
+use tinpot_core::transport::{Address, Channel, Lane};
 
 use crate::error::MqttError;
 
@@ -17,15 +17,6 @@ pub(crate) struct Topics {
     /// The end of every topic of frames to the coordinator.
     up_suffix: String,
     all_workers: String,
-}
-
-/// Returns the worker's name: its id without the random part at the end, so that access lists can
-/// name it in advance.
-fn name_of(worker: &WorkerId) -> &str {
-    match worker.as_str().rsplit_once('-') {
-        Some((name, _)) if !name.is_empty() => name,
-        _ => worker.as_str(),
-    }
 }
 
 pub(crate) fn lane_name(lane: Lane) -> &'static str {
@@ -50,7 +41,7 @@ pub(crate) fn check_namespace(namespace: &str) -> Result<(), MqttError> {
 impl Topics {
     pub(crate) fn new(namespace: &str, lane: Lane, sender: &WorkerId) -> Self {
         let lane = lane_name(lane);
-        let name = name_of(sender);
+        let name = sender.name();
         Self {
             up: format!("{namespace}/worker/{name}/{sender}/up/{lane}"),
             every_up: format!("{namespace}/worker/+/+/up/{lane}"),
@@ -62,7 +53,7 @@ impl Topics {
     }
 
     fn down(&self, worker: &WorkerId) -> String {
-        let (namespace, lane, name) = (&self.namespace, self.lane, name_of(worker));
+        let (namespace, lane, name) = (&self.namespace, self.lane, worker.name());
         format!("{namespace}/worker/{name}/{worker}/down/{lane}")
     }
 
@@ -90,12 +81,22 @@ impl Topics {
     pub(crate) fn filter_of<'a>(&'a self, topic: &'a str) -> &'a str {
         if topic.ends_with(&self.up_suffix) { &self.every_up } else { topic }
     }
+
+    /// Returns the participant that may write to this topic. `None` if none of this protocol may.
+    pub(crate) fn channel(&self, topic: &str) -> Option<Channel> {
+        let Some(below) = topic.strip_suffix(&self.up_suffix) else {
+            return Some(Channel::Coordinator);
+        };
+        let levels = below.strip_prefix(&self.namespace)?.strip_prefix("/worker/")?;
+        let (name, id) = levels.split_once('/')?;
+        Some(Channel::Worker { name: name.into(), id: WorkerId::new(id).ok()? })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use tinpot_core::WorkerId;
-    use tinpot_core::transport::{Address, Lane};
+    use tinpot_core::transport::{Address, Channel, Lane};
 
     use super::{Topics, check_namespace};
 
@@ -108,8 +109,16 @@ mod tests {
         assert_eq!(topics.filter_of(&up), "prod/eu/worker/+/+/up/control");
         let down = topics.topic(&Address::Worker(web.clone())).unwrap();
         assert_eq!(down, "prod/eu/worker/web/web-1f2e3d4c/down/control");
-        assert_eq!(topics.filter_of(&down), topics.filter(&Address::Worker(web)).unwrap());
+        assert_eq!(topics.filter_of(&down), topics.filter(&Address::Worker(web.clone())).unwrap());
         assert_eq!(topics.topic(&Address::AllWorkers).unwrap(), "prod/eu/workers/control");
+        let by = |topic: &str| topics.channel(topic);
+        assert_eq!(by(&up), Some(Channel::of(&Address::Worker(web.clone()))));
+        assert_eq!(by(&down), Some(Channel::Coordinator));
+        let foreign = by("prod/eu/worker/db/web-1f2e3d4c/up/control").unwrap();
+        assert!(!foreign.admits(Some(&web)), "an id under another worker's name: {foreign}");
+        for bad in ["web/%/up/control", "web/a/b/up/control", "web/up/control"] {
+            assert_eq!(by(&format!("prod/eu/worker/{bad}")), None, "{bad}");
+        }
         let plain = Topics::new("tinpot", Lane::Logs, &WorkerId::new("-web").unwrap());
         assert_eq!(plain.topic(&Address::Coordinator).unwrap(), "tinpot/worker/-web/-web/up/logs");
     }

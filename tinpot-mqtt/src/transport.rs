@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tinpot_core::transport::{Address, Lane, LaneLinks};
+use tinpot_core::transport::{Address, Lane, LaneLinks, Received};
 use tinpot_core::{Link, Result, Transport, WorkerId};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -94,7 +94,7 @@ impl Transport for MqttTransport {
         Ok(self.lane(lane).send(to, frame)?)
     }
 
-    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>> {
+    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>> {
         Ok(self.lane(lane).listen(at).await?.boxed())
     }
 

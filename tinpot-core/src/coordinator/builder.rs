@@ -18,6 +18,7 @@ use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
 use crate::model::time::Timestamp;
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
+use crate::refusals::Refusals;
 use crate::store::{MemoryStore, Store};
 use crate::transport::Transport;
 
@@ -127,6 +128,7 @@ impl CoordinatorBuilder {
             session,
             transport: self.transport,
             registry: Arc::new(Registry::default()),
+            refusals: Refusals::default(),
             log_sinks,
             commits: Commits::default(),
             catalogue: catalogue_receiver,

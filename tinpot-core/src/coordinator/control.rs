@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::mpsc::error::TrySendError;
@@ -21,13 +20,14 @@ use super::replies::{Replies, Reply};
 use super::watch_registry::LogEnd;
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
-use crate::inbox::read_frame;
+use crate::inbox::{read_frame, refuse_message};
 use crate::model::address::Lane;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
 use crate::protocol::{Catalogue, Message};
-use crate::transport::Link;
+use crate::refusals::Refusal;
+use crate::transport::{Link, Received};
 
 /// The maximum number of inputs in one turn, which are committed together: enough to amortise a
 /// commit, few enough to answer within milliseconds.
@@ -88,7 +88,7 @@ impl Control {
 
     pub(super) async fn run(
         mut self,
-        mut frames: BoxStream<'static, Bytes>,
+        mut frames: BoxStream<'static, Received>,
         mut commands: mpsc::Receiver<Command>,
     ) {
         let mut link = self.shared.transport.status();
@@ -169,17 +169,20 @@ impl Control {
         }
     }
 
-    fn take_frame(&mut self, bytes: &[u8]) {
-        let Some(frame) = read_frame(Lane::Control, bytes) else { return };
+    fn take_frame(&mut self, received: &Received) {
+        let refusals = &self.shared.refusals;
+        let Some(frame) = read_frame(refusals, received) else { return };
         let Some(from) = frame.from else {
-            return tracing::warn!("a frame without a sender is dropped");
+            return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };
         let now = self.clock.now();
         for message in frame.messages {
-            if let Message::Unknown(key) = &message {
-                tracing::warn!(%from, "a message of unknown type {key:?} is ignored");
+            match message {
+                Message::Unknown(_) | Message::Log(_) | Message::Progress(_) => {
+                    refuse_message(refusals, from.as_str(), &message, Lane::Control);
+                }
+                message => self.core.receive(now, &from, message),
             }
-            self.core.receive(now, &from, message);
         }
     }
 
@@ -291,8 +294,12 @@ impl Control {
         let registry = &self.shared.registry;
         for output in self.outputs.drain(..) {
             match output {
-                Output::Granted { execution, fence, attempt } => {
-                    registry.open_log(execution, fence, attempt);
+                Output::Granted { execution, fence, attempt, worker } => {
+                    registry.open_log(execution, fence, attempt, worker);
+                }
+                Output::Refused { from, reason, fence } => {
+                    let detail = fence.map(|fence| fence.to_string()).unwrap_or_default();
+                    self.shared.refusals.note(reason, from.as_str(), &detail);
                 }
                 Output::Send(to, message @ Message::ResultAck(_)) => {
                     // Well before the worker would resend its report.

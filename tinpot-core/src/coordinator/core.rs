@@ -293,9 +293,11 @@ impl Core {
         for effect in self.effects.drain(..) {
             match effect {
                 CoordinatorEffect::Persist(transition) => {
-                    if let Transition::Grant { execution, fence, attempt, .. } = &transition {
+                    if let Transition::Grant { execution, fence, attempt, worker, .. } = &transition
+                    {
                         let (execution, fence, attempt) = (*execution, *fence, *attempt);
-                        self.outputs.push(Output::Granted { execution, fence, attempt });
+                        let worker = worker.clone();
+                        self.outputs.push(Output::Granted { execution, fence, attempt, worker });
                     }
                     self.batch.push(transition);
                 }
@@ -303,6 +305,9 @@ impl Core {
                     self.outputs.push(Output::Send(to, message));
                 }
                 CoordinatorEffect::Superseded(epoch) => self.superseded = Some(epoch),
+                CoordinatorEffect::Refused { from, reason, fence } => {
+                    self.outputs.push(Output::Refused { from, reason, fence });
+                }
                 effect => self.after.push(effect),
             }
         }
@@ -333,7 +338,9 @@ impl Core {
                     self.stored_children.push_back((execution, parent));
                     continue;
                 }
-                CoordinatorEffect::Persist(_) | CoordinatorEffect::Superseded(_) => continue,
+                CoordinatorEffect::Persist(_)
+                | CoordinatorEffect::Superseded(_)
+                | CoordinatorEffect::Refused { .. } => continue,
             });
         }
         self.outputs.extend(self.batch.drain(..).map(Output::Committed));

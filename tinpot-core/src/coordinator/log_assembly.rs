@@ -12,7 +12,7 @@ use crate::model::id::WorkerId;
 use crate::model::log::LogBatch;
 use crate::model::log::{Level, LogChunk, Stream};
 use crate::model::time::Timestamp;
-use crate::protocol::{Log, LogAck, Tick};
+use crate::protocol::{Heard, Log, LogAck, Tick};
 
 /// The time to wait for the missing end of a log once its attempt has ended: several resends.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -68,24 +68,25 @@ impl LogIntake {
         self.ends.iter().map(|(at, _)| *at).min()
     }
 
-    /// Returns the execution of an attempt if its stored lines have to be counted before new ones
-    /// can be accepted.
-    pub(crate) fn uncounted(&self, fence: Fence) -> Option<Arc<Live>> {
-        self.registry.by_fence(fence).filter(|live| live.lock_log().last_seq.is_none())
+    /// Finds the execution that a worker sends lines of.
+    pub(crate) fn hears(&self, from: &WorkerId, fence: Fence) -> Heard<Arc<Live>> {
+        self.registry.hears(from, fence)
     }
 
-    /// Accepts the new lines of a message. Lines of an attempt whose execution is
-    /// [`uncounted`](Self::uncounted) are left out: they will be resent.
-    pub(crate) fn take(&mut self, from: &WorkerId, log: Log) {
-        let Log { fence, chunk } = log;
-        if fence.epoch.is_after(self.epoch) {
-            // A later epoch of this store waits for these lines.
-            return;
+    /// Answers lines of an attempt that is unknown here, or not known any more: the worker may
+    /// forget them.
+    pub(crate) fn take_unknown(&mut self, from: &WorkerId, fence: Fence) {
+        // A later epoch of this store may wait for these lines.
+        if !fence.epoch.is_after(self.epoch) {
+            self.acks.push((from.clone(), LogAck { fence, seq: u64::MAX }));
         }
-        let Some(live) = self.registry.by_fence(fence) else {
-            // The log does not accept these lines any more: the worker may forget them.
-            return self.acks.push((from.clone(), LogAck { fence, seq: u64::MAX }));
-        };
+    }
+
+    /// Accepts the new lines of a message from the [holder](Self::hears) of the attempt. Lines of
+    /// an execution whose stored lines are not [counted](Live::is_counted) are left out: they will
+    /// be resent.
+    pub(crate) fn take(&mut self, from: &WorkerId, live: Arc<Live>, log: Log) {
+        let Log { fence, chunk } = log;
         let mut state = live.lock_log();
         let place = state.open.iter().position(|open| open.fence == fence);
         let (Some(place), Some(stored)) = (place, state.last_seq) else { return };

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::mpsc;
@@ -15,16 +14,18 @@ use super::watch_registry::Live;
 use super::watch_registry::LogEnd;
 use crate::clock::{Clock, until};
 use crate::failpoint::failpoint;
-use crate::inbox::read_frame;
+use crate::inbox::{read_frame, refuse_message};
 use crate::model::address::{Address, Lane};
 use crate::model::error::ErrorKind;
 use crate::model::execution::Execution;
-use crate::model::fence::Epoch;
+use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::log::LogBatch;
 use crate::model::time::Timestamp;
 use crate::outbox::Outbox;
-use crate::protocol::{Log, Message};
+use crate::protocol::{Heard, Log, Message};
+use crate::refusals::Refusal;
+use crate::transport::Received;
 
 /// The maximum number of frames in one turn, which are stored together.
 const TURN_FRAMES: usize = 16;
@@ -55,7 +56,7 @@ impl LogPipeline {
 
     pub(super) async fn run(
         mut self,
-        mut frames: BoxStream<'static, Bytes>,
+        mut frames: BoxStream<'static, Received>,
         mut ends: mpsc::Receiver<LogEnd>,
     ) {
         loop {
@@ -91,33 +92,46 @@ impl LogPipeline {
         }
     }
 
-    async fn take_frame(&mut self, bytes: &[u8]) {
-        let Some(frame) = read_frame(Lane::Logs, bytes) else { return };
+    async fn take_frame(&mut self, received: &Received) {
+        let refusals = &self.shared.refusals;
+        let Some(frame) = read_frame(refusals, received) else { return };
         let Some(from) = frame.from else {
-            return tracing::warn!("dropped a frame on the logs lane that names no sender");
+            return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };
         for message in frame.messages {
             match message {
-                Message::Log(log) => self.take_lines(&from, log).await,
+                Message::Log(log) => match self.hears(&from, log.fence) {
+                    Heard::Holder(live) => self.take_lines(&from, live, log).await,
+                    Heard::NotHolder => {}
+                    Heard::Unknown => self.intake.take_unknown(&from, log.fence),
+                },
                 Message::Progress(report) => {
-                    if let Some(live) = self.shared.registry.by_fence(report.fence) {
+                    if let Heard::Holder(live) = self.hears(&from, report.fence) {
                         live.state
                             .send_modify(|state| state.progress = Some(Arc::new(report.progress)));
                     }
                 }
                 other => {
-                    let message = other.key();
-                    tracing::warn!(%from, message, "dropped a message that is not for the logs lane");
+                    refuse_message(&self.shared.refusals, from.as_str(), &other, Lane::Logs);
                 }
             }
         }
     }
 
-    async fn take_lines(&mut self, from: &WorkerId, log: Log) {
-        if let Some(live) = self.intake.uncounted(log.fence) {
+    /// Finds the execution that a worker sends something of, and counts those that are not heard.
+    fn hears(&self, from: &WorkerId, fence: Fence) -> Heard<Arc<Live>> {
+        let heard = self.intake.hears(from, fence);
+        if matches!(heard, Heard::NotHolder) {
+            self.shared.refusals.note(Refusal::NotHolder, from.as_str(), &fence);
+        }
+        heard
+    }
+
+    async fn take_lines(&mut self, from: &WorkerId, live: Arc<Live>, log: Log) {
+        if !live.is_counted() {
             self.count(&live).await;
         }
-        self.intake.take(from, log);
+        self.intake.take(from, live, log);
     }
 
     /// Counts the stored lines of an execution. Returns false if the store cannot be read now.

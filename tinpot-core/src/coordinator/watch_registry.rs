@@ -7,12 +7,12 @@ use tokio::sync::watch;
 
 use crate::model::execution::Execution;
 use crate::model::fence::Fence;
-use crate::model::id::ExecutionId;
+use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::log::Progress;
 use crate::model::outcome::Outcome;
 use crate::model::status::Status;
 use crate::model::transition::Transition;
-use crate::protocol::LogReceiver;
+use crate::protocol::{Heard, LogReceiver, heard};
 
 /// The end of an attempt whose log has not ended yet.
 #[derive(Debug)]
@@ -92,6 +92,11 @@ impl Live {
         self.lock_log().last_seq.get_or_insert(lines);
     }
 
+    /// Returns true if the number of its lines in the store is known.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.lock_log().last_seq.is_some()
+    }
+
     /// Returns true if the state here is newer than the store's.
     pub(super) fn is_known(&self) -> bool {
         self.state.borrow().known
@@ -131,7 +136,8 @@ impl Live {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     executions: Mutex<HashMap<ExecutionId, Weak<Live>>>,
-    fences: Mutex<HashMap<Fence, Arc<Live>>>,
+    /// The attempts whose log has not ended, each with the worker that it was granted to.
+    fences: Mutex<HashMap<Fence, (WorkerId, Arc<Live>)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -179,12 +185,24 @@ impl Registry {
         }
     }
 
-    pub(crate) fn by_fence(&self, fence: Fence) -> Option<Arc<Live>> {
-        lock(&self.fences).get(&fence).cloned()
+    /// Returns the execution of an attempt whose log is open if this worker is heard on it.
+    pub(crate) fn hears(&self, from: &WorkerId, fence: Fence) -> Heard<Arc<Live>> {
+        let fences = lock(&self.fences);
+        match heard(fences.get(&fence).map(|(worker, live)| (worker, live)), from) {
+            Heard::Holder(live) => Heard::Holder(live.clone()),
+            Heard::NotHolder => Heard::NotHolder,
+            Heard::Unknown => Heard::Unknown,
+        }
     }
 
     /// Opens the log of an attempt.
-    pub(crate) fn open_log(self: &Arc<Self>, id: ExecutionId, fence: Fence, attempt: u32) {
+    pub(crate) fn open_log(
+        self: &Arc<Self>,
+        id: ExecutionId,
+        fence: Fence,
+        attempt: u32,
+        worker: WorkerId,
+    ) {
         let live = self.live(id);
         let mut log = live.lock_log();
         if attempt == 1 {
@@ -195,7 +213,7 @@ impl Registry {
         if !live.is_known() {
             live.set_status(Status::Queued);
         }
-        lock(&self.fences).insert(fence, live);
+        lock(&self.fences).insert(fence, (worker, live));
     }
 
     /// Restores an execution of an earlier epoch whose lines may still arrive: those of its live
@@ -208,7 +226,8 @@ impl Registry {
             if lives || attempt.log_is_open() {
                 let (fence, receiver) = (attempt.fence, LogReceiver::after(attempt.log_lines));
                 log.open.push(OpenLog { fence, attempt: attempt.number, receiver });
-                lock(&self.fences).insert(fence, live.clone());
+                let holder = (attempt.worker.clone(), live.clone());
+                lock(&self.fences).insert(fence, holder);
             }
         }
         drop(log);

@@ -1,6 +1,7 @@
 //! The ends of a transport, and the two lanes between them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::id::WorkerId;
 
@@ -22,6 +23,58 @@ impl fmt::Display for Address {
             Address::Coordinator => f.write_str("coordinator"),
             Address::Worker(id) => write!(f, "worker {id}"),
             Address::AllWorkers => f.write_str("all workers"),
+        }
+    }
+}
+
+/// The participant that could write a frame at the place where it was received, as far as the
+/// transport knows: by the topic of a broker with an access list, or by the end of a connection.
+///
+/// It is never taken from the frame, and never guessed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Channel {
+    /// The transport cannot tell participants apart.
+    Unknown,
+    /// The coordinator.
+    Coordinator,
+    /// One worker.
+    Worker {
+        /// The name under which the worker may write.
+        name: Arc<str>,
+        /// The id that the worker wrote under.
+        id: WorkerId,
+    },
+}
+
+impl Channel {
+    /// Returns the channel of a participant.
+    pub fn of(participant: &Address) -> Self {
+        match participant {
+            Address::Coordinator => Self::Coordinator,
+            Address::Worker(id) => Self::Worker { name: id.name().into(), id: id.clone() },
+            Address::AllWorkers => Self::Unknown,
+        }
+    }
+
+    /// Returns true if a frame that names this sender may come by this channel. `None` is the
+    /// coordinator.
+    pub fn admits(&self, from: Option<&WorkerId>) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Coordinator => from.is_none(),
+            Self::Worker { name, id } => from == Some(id) && id.name() == &**name,
+        }
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Channel::Unknown => f.write_str("unknown"),
+            Channel::Coordinator => f.write_str("coordinator"),
+            Channel::Worker { name, id } if id.name() == &**name => write!(f, "worker {id}"),
+            Channel::Worker { name, id } => write!(f, "worker {id} as {name}"),
         }
     }
 }

@@ -88,6 +88,15 @@ impl WorkerId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the worker's name: the id without the random part at its end, so that access lists
+    /// can name the worker in advance.
+    pub fn name(&self) -> &str {
+        match self.0.rsplit_once('-') {
+            Some((name, _)) if !name.is_empty() => name,
+            _ => &self.0,
+        }
+    }
 }
 
 impl fmt::Display for WorkerId {

@@ -42,6 +42,7 @@ use crate::model::outcome::Outcome;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::refusals::Refusal;
 
 /// An effect that the machine requests. Effects are performed in order. Those after a `Persist` of
 /// the same call may be performed only once it is committed.
@@ -70,6 +71,15 @@ pub enum CoordinatorEffect {
         execution: ExecutionId,
         /// The execution that called it.
         parent: ExecutionId,
+    },
+    /// Count and log a message that was not taken.
+    Refused {
+        /// The sender of the message.
+        from: WorkerId,
+        /// The reason.
+        reason: Refusal,
+        /// The attempt that the message is about.
+        fence: Option<Fence>,
     },
     /// Stop: a later epoch of the same store is at work.
     Superseded(Epoch),

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::random::Random;
 use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
-use crate::transport::{Link, Transport};
+use crate::transport::{Link, Received, Transport};
 
 /// The faults of a [`FaultyTransport`].
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ impl<T: Transport> Transport for FaultyTransport<T> {
         Ok(())
     }
 
-    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>> {
+    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>> {
         self.inner.listen(at, lane).await
     }
 

@@ -18,6 +18,7 @@ mod delivery;
 mod lifecycle;
 mod listening;
 mod reconnect;
+mod senders;
 mod support;
 
 use std::fmt;
@@ -46,6 +47,7 @@ pub use self::reconnect::{
     close_while_down_ends, link_says_why_it_is_down, listeners_survive_a_cut,
     listening_while_down_takes_effect_later, send_while_down_is_unavailable,
 };
+pub use self::senders::frames_come_by_the_channel_of_their_sender;
 use crate::model::address::Address;
 use crate::transport::Transport;
 
@@ -93,6 +95,7 @@ macro_rules! transport_conformance {
             frames_for_the_coordinator_arrive
             frames_for_a_worker_reach_only_that_worker
             frames_for_all_workers_reach_each_of_them
+            frames_come_by_the_channel_of_their_sender
             bytes_are_unchanged
             empty_frame_arrives
             large_frame_arrives

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use tokio::sync::watch;
 
-use super::{Address, Lane, Link, Transport};
+use super::{Address, Lane, Link, Received, Transport};
 use crate::model::error::Result;
 
 macro_rules! forward {
@@ -19,7 +19,11 @@ macro_rules! forward {
                 (**self).send(to, lane, frame).await
             }
 
-            async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>> {
+            async fn listen(
+                &self,
+                at: &Address,
+                lane: Lane,
+            ) -> Result<BoxStream<'static, Received>> {
                 (**self).listen(at, lane).await
             }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::Stream;
 use tokio::sync::mpsc;
+
+use super::Received;
 
 /// Frames that wait at one listener. A frame carries many messages and the protocol keeps few in
 /// flight, so only a listener that does not read reaches this. Then its frames are dropped here,
@@ -36,7 +37,7 @@ pub fn listener_queue(
 /// The end of a listener's queue that the transport fills.
 #[derive(Debug)]
 pub struct ListenerSender {
-    frames: mpsc::Sender<Bytes>,
+    frames: mpsc::Sender<Received>,
     bytes: Arc<AtomicUsize>,
     dropped: u64,
 }
@@ -44,8 +45,8 @@ pub struct ListenerSender {
 impl ListenerSender {
     /// Queues a frame, or drops it if there is no room. A warning counts dropped frames; `topic`
     /// names the listener in it.
-    pub fn push(&mut self, topic: &str, frame: Bytes) {
-        let size = frame.len();
+    pub fn push(&mut self, topic: &str, frame: Received) {
+        let size = frame.bytes.len();
         let before = self.bytes.fetch_add(size, Ordering::Relaxed);
         let fits = before == 0 || before + size <= QUEUE_BYTES;
         if fits && self.frames.try_send(frame).is_ok() {
@@ -62,18 +63,18 @@ impl ListenerSender {
 
 /// The frames of one listener. Dropping the stream ends the subscription.
 pub struct ListenerStream {
-    frames: mpsc::Receiver<Bytes>,
+    frames: mpsc::Receiver<Received>,
     bytes: Arc<AtomicUsize>,
     unsubscribe: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Stream for ListenerStream {
-    type Item = Bytes;
+    type Item = Received;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
         let frame = self.frames.poll_recv(context);
         if let Poll::Ready(Some(frame)) = &frame {
-            self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+            self.bytes.fetch_sub(frame.bytes.len(), Ordering::Relaxed);
         }
         frame
     }

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::{mpsc, watch};
 
-use super::{Address, Lane, Link, Transport};
+use super::{Address, Channel, Lane, Link, Received, Transport};
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// Frames that wait at one listener. A frame carries many messages and the protocol keeps few in
 /// flight, so this is never reached by a peer that reads.
 const LISTENER_FRAMES: usize = 4096;
 
-type Listeners = HashMap<(Address, Lane), Vec<mpsc::Sender<Bytes>>>;
+type Listeners = HashMap<(Address, Lane), Vec<mpsc::Sender<Received>>>;
 
 #[derive(Debug, Default)]
 struct Hub {
@@ -35,9 +35,20 @@ impl MemoryNetwork {
         Self::default()
     }
 
-    /// Returns a new participant's end.
+    /// Returns the end of a new participant that the others cannot tell from another: its frames
+    /// come by [`Channel::Unknown`].
     pub fn transport(&self) -> MemoryTransport {
-        MemoryTransport { hub: self.hub.clone(), link: Arc::new(watch::channel(Link::Up).0) }
+        self.end(Channel::Unknown)
+    }
+
+    /// Returns the end of this participant: its frames come by its channel.
+    pub fn transport_of(&self, participant: &Address) -> MemoryTransport {
+        self.end(Channel::of(participant))
+    }
+
+    fn end(&self, channel: Channel) -> MemoryTransport {
+        let link = Arc::new(watch::channel(Link::Up).0);
+        MemoryTransport { hub: self.hub.clone(), link, channel }
     }
 }
 
@@ -48,11 +59,12 @@ impl MemoryNetwork {
 pub struct MemoryTransport {
     hub: Arc<Hub>,
     link: Arc<watch::Sender<Link>>,
+    channel: Channel,
 }
 
 impl Clone for MemoryTransport {
     fn clone(&self) -> Self {
-        MemoryNetwork { hub: self.hub.clone() }.transport()
+        MemoryNetwork { hub: self.hub.clone() }.end(self.channel.clone())
     }
 }
 
@@ -78,7 +90,8 @@ impl Transport for MemoryTransport {
         let mut full = false;
         let mut listeners = self.hub.lock();
         if let Some(at) = listeners.get_mut(&(to.clone(), lane)) {
-            at.retain(|listener| match listener.try_send(frame.clone()) {
+            let received = Received::new(self.channel.clone(), frame);
+            at.retain(|listener| match listener.try_send(received.clone()) {
                 Ok(()) => true,
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     full = true;
@@ -99,7 +112,7 @@ impl Transport for MemoryTransport {
         Ok(())
     }
 
-    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>> {
+    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>> {
         self.check_open()?;
         let (sender, receiver) = mpsc::channel(LISTENER_FRAMES);
         self.hub.lock().entry((at.clone(), lane)).or_default().push(sender);

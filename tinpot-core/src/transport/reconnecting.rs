@@ -20,7 +20,7 @@ pub use self::connection::{Command, Connect, Connection};
 use self::lane::LaneState;
 use self::serving::keep_connected;
 use super::lane_links::LaneLinks;
-use super::{Link, Transport};
+use super::{Link, Received, Transport};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
 
@@ -50,6 +50,8 @@ struct Settings {
 /// - It detects half-open connections. Once per heartbeat it publishes a frame to itself; if
 ///   nothing arrives until the next heartbeat, it reconnects. So a link whose peer is gone shows as
 ///   `Down` within two heartbeats.
+/// - Every participant may publish to every topic, so its frames come by
+///   [`Channel::Unknown`](super::Channel::Unknown).
 /// - It fans a topic out to any number of listeners, each with a bounded queue.
 /// - It bounds what waits to be sent: 4,096 frames and 64 MiB of frames above 16 KiB per lane. A
 ///   full queue is `Overloaded`.
@@ -199,7 +201,7 @@ impl<C: Connect> Transport for Reconnecting<C> {
         self.lane(lane).send(to, frame)
     }
 
-    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>> {
+    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>> {
         Ok(self.lane(lane).listen(at).await?.boxed())
     }
 

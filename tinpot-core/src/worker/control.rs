@@ -5,7 +5,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,7 +19,7 @@ use crate::executor::{
     Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, LogWriter,
     grace_expired, stop_channel,
 };
-use crate::inbox::read_frame;
+use crate::inbox::{is_for, read_frame, refuse_message};
 use crate::model::address::{Address, Lane};
 use crate::model::error::Error;
 use crate::model::failure::{Failure, FailureCode};
@@ -29,7 +28,8 @@ use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::outbox::Outbox;
 use crate::protocol::{Call, CallId, CallState, Dispatch, Message, WorkerEffect, WorkerMachine};
-use crate::transport::{Link, Transport};
+use crate::refusals::Refusals;
+use crate::transport::{Link, Received, Transport};
 
 /// The most of a failure's message, and of its traceback, that travels. Each parent that passes on the
 /// failure of its child repeats both, so that without a bound the texts double at every level.
@@ -86,6 +86,7 @@ pub(super) struct Control {
     effects: Vec<WorkerEffect>,
     outbox: Outbox,
     drain_requested: watch::Sender<bool>,
+    refusals: Refusals,
 }
 
 impl Control {
@@ -114,12 +115,13 @@ impl Control {
             effects: Vec::new(),
             outbox: Outbox::default(),
             drain_requested,
+            refusals: Refusals::default(),
         }
     }
 
     pub(super) async fn run(
         mut self,
-        mut frames: BoxStream<'static, Bytes>,
+        mut frames: BoxStream<'static, Received>,
         mut commands: mpsc::Receiver<Command>,
     ) {
         let (finished_sender, mut finished) = mpsc::channel::<Finished>(FINISHED);
@@ -183,20 +185,19 @@ impl Control {
         }
     }
 
-    fn take_frame(&mut self, bytes: &[u8]) {
-        let Some(frame) = read_frame(Lane::Control, bytes) else { return };
-        if frame.from.is_some() {
-            return tracing::warn!(from = ?frame.from, "a frame that is not the coordinator's is dropped");
-        }
-        if frame.to.as_ref().is_some_and(|to| to != self.machine.id()) {
-            return tracing::warn!(to = ?frame.to, "a frame for another worker is dropped");
+    fn take_frame(&mut self, received: &Received) {
+        let Some(frame) = read_frame(&self.refusals, received) else { return };
+        if !is_for(&self.refusals, &frame, self.machine.id()) {
+            return;
         }
         let now = self.clock.now();
         for message in frame.messages {
-            if let Message::Unknown(key) = &message {
-                tracing::warn!("a message of unknown type {key:?} is ignored");
+            match message {
+                Message::Unknown(_) | Message::LogAck(_) => {
+                    refuse_message(&self.refusals, "coordinator", &message, Lane::Control);
+                }
+                message => self.machine.receive(now, message, &mut self.effects),
             }
-            self.machine.receive(now, message, &mut self.effects);
         }
     }
 

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, until};
 use crate::executor::LogBuffer;
-use crate::inbox::read_frame;
+use crate::inbox::{is_for, read_frame, refuse_message};
 use crate::model::address::{Address, Lane};
 use crate::model::fence::Fence;
 use crate::model::id::WorkerId;
 use crate::model::log::Progress;
 use crate::outbox::Outbox;
 use crate::protocol::{Log, LogAck, LogSender, Message, ProgressReport, Tick};
-use crate::transport::Transport;
+use crate::refusals::Refusals;
+use crate::transport::{Received, Transport};
 
 /// The number of bytes in flight per attempt: what a connection carries in a few milliseconds.
 const WINDOW_BYTES: usize = 512 * 1024;
@@ -124,6 +124,7 @@ pub(super) struct LogPump {
     resend_interval: Duration,
     entries: LogEntries,
     outbox: Outbox,
+    refusals: Refusals,
 }
 
 impl LogPump {
@@ -135,14 +136,15 @@ impl LogPump {
         ready: Arc<Notify>,
     ) -> Self {
         let entries = LogEntries { shared: Arc::default(), ready };
-        Self { id, transport, clock, resend_interval, entries, outbox: Outbox::default() }
+        let refusals = Refusals::default();
+        Self { id, transport, clock, resend_interval, entries, outbox: Outbox::default(), refusals }
     }
 
     pub(super) fn entries(&self) -> LogEntries {
         self.entries.clone()
     }
 
-    pub(super) async fn run(mut self, mut frames: BoxStream<'static, Bytes>) {
+    pub(super) async fn run(mut self, mut frames: BoxStream<'static, Received>) {
         let ready = self.entries.ready();
         let mut link = self.transport.status();
         let mut wake: Option<Tick> = None;
@@ -162,17 +164,15 @@ impl LogPump {
         }
     }
 
-    fn take_frame(&mut self, bytes: &[u8]) {
-        let Some(frame) = read_frame(Lane::Logs, bytes) else { return };
+    fn take_frame(&mut self, received: &Received) {
+        let Some(frame) = read_frame(&self.refusals, received) else { return };
+        if !is_for(&self.refusals, &frame, &self.id) {
+            return;
+        }
         for message in frame.messages {
             match message {
                 Message::LogAck(ack) => self.acknowledged(ack),
-                other => {
-                    tracing::warn!(
-                        "a message of type {:?} does not belong on lane Logs",
-                        other.key()
-                    )
-                }
+                other => refuse_message(&self.refusals, "coordinator", &other, Lane::Logs),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod children;
+mod claims;
 mod cluster;
 mod documentation;
 mod draining;

@@ -87,5 +87,5 @@ async fn a_frame_over_the_limit_is_refused_and_harms_nothing() {
     assert_eq!(error.expect_err("it is too large").kind(), ErrorKind::InvalidInput);
     let sent = transport.send(&Address::Coordinator, Lane::Control, "small".into()).await;
     sent.expect("the link is up");
-    assert_eq!(frames.next().await.expect("a frame"), "small");
+    assert_eq!(frames.next().await.expect("a frame").bytes, "small");
 }

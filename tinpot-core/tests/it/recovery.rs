@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tinpot_core::store::{ListOptions, Transition};
-use tinpot_core::transport::{Address, Lane};
+use tinpot_core::transport::{Address, Lane, Received};
 use tinpot_core::{CatalogueEntry, Epoch, Fence, ProtocolConfig};
 use tinpot_core::{
     Context, Coordinator, ErrorKind, Event, ExecutionHandle, FunctionExecutor, Json, Level, Link,
@@ -289,7 +289,7 @@ impl Transport for OneLogFrame {
         &self,
         at: &Address,
         lane: Lane,
-    ) -> tinpot_core::Result<BoxStream<'static, Bytes>> {
+    ) -> tinpot_core::Result<BoxStream<'static, Received>> {
         let frames = self.0.listen(at, lane).await?;
         Ok(match lane {
             Lane::Control => frames,

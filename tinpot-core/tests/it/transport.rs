@@ -22,8 +22,8 @@ impl InMemory {
 
 #[async_trait]
 impl Network for InMemory {
-    async fn join(&self, _who: &Address) -> Arc<dyn Transport> {
-        (self.wrap)(self.here.transport())
+    async fn join(&self, who: &Address) -> Arc<dyn Transport> {
+        (self.wrap)(self.here.transport_of(who))
     }
 
     async fn join_elsewhere(&self, _who: &Address) -> Arc<dyn Transport> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde_json::json;
 use tinpot_core::executor::{ActionSet, ScopedExecutor};
-use tinpot_core::transport::{Address, Lane};
+use tinpot_core::transport::{Address, Lane, Received};
 use tinpot_core::{
     Coordinator, Link, LoadError, MemoryNetwork, MemoryTransport, Outcome, Transport, Worker,
 };
@@ -33,7 +33,7 @@ impl Transport for Switch {
         &self,
         at: &Address,
         lane: Lane,
-    ) -> tinpot_core::Result<BoxStream<'static, Bytes>> {
+    ) -> tinpot_core::Result<BoxStream<'static, Received>> {
         self.inner.listen(at, lane).await
     }
 

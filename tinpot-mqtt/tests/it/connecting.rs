@@ -145,10 +145,10 @@ async fn one_access_list_holds_every_worker_to_its_own_topics() {
         }
         worker.send(&Address::AllWorkers, lane, "a lie, too".into()).await.unwrap();
         worker.send(&Address::Coordinator, lane, "the truth".into()).await.unwrap();
-        assert_eq!(within("up", at_coordinator.next()).await.unwrap(), "the truth");
+        assert_eq!(within("up", at_coordinator.next()).await.unwrap().bytes, "the truth");
         coordinator.send(&down, lane, "do it".into()).await.unwrap();
-        assert_eq!(within("down", at_worker.next()).await.unwrap(), "do it");
+        assert_eq!(within("down", at_worker.next()).await.unwrap().bytes, "do it");
         coordinator.send(&Address::AllWorkers, lane, "who is there?".into()).await.unwrap();
-        assert_eq!(within("broadcast", broadcasts.next()).await.unwrap(), "who is there?");
+        assert_eq!(within("broadcast", broadcasts.next()).await.unwrap().bytes, "who is there?");
     }
 }

@@ -81,7 +81,7 @@ async fn a_frame_over_a_limit_is_refused_and_harms_nothing() {
         assert!(error.message().contains(limited_by), "{error}");
     }
     transport.send(&Address::Coordinator, Lane::Control, "small".into()).await.unwrap();
-    assert_eq!(within("the small one", frames.next()).await.unwrap(), "small");
+    assert_eq!(within("the small one", frames.next()).await.unwrap().bytes, "small");
     assert!(transport.status().borrow().is_up());
 }
 

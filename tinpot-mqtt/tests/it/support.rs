@@ -55,9 +55,9 @@ pub(crate) async fn assert_frames_move(builder: &MqttTransportBuilder, bytes: us
         let mut at_worker = worker.listen(&down, lane).await.unwrap();
         let mut at_coordinator = coordinator.listen(&Address::Coordinator, lane).await.unwrap();
         coordinator.send(&down, lane, frame.clone()).await.unwrap();
-        assert!(within("down", at_worker.next()).await.unwrap() == frame);
+        assert!(within("down", at_worker.next()).await.unwrap().bytes == frame);
         worker.send(&Address::Coordinator, lane, frame.clone()).await.unwrap();
-        assert!(within("up", at_coordinator.next()).await.unwrap() == frame);
+        assert!(within("up", at_coordinator.next()).await.unwrap().bytes == frame);
     }
     worker.close().await;
     coordinator.close().await;

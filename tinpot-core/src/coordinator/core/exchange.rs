@@ -6,10 +6,11 @@ use crate::model::address::Address;
 use crate::model::error::{Error, Result};
 use crate::model::execution::Execution;
 use crate::model::fence::Fence;
-use crate::model::id::ExecutionId;
+use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::page::QueuePage;
 use crate::model::transition::Transition;
 use crate::protocol::{CancelOutcome, Cascade, Message, PendingCall, Read};
+use crate::refusals::Refusal;
 
 /// Identifies a request, for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +49,13 @@ pub(crate) enum Output {
         execution: ExecutionId,
         fence: Fence,
         attempt: u32,
+        worker: WorkerId,
+    },
+    /// A message was not taken.
+    Refused {
+        from: WorkerId,
+        reason: Refusal,
+        fence: Option<Fence>,
     },
     Send(Address, Message),
     /// The log of an attempt ends with this line; `None` means with the last line that arrived.

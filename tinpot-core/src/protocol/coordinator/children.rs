@@ -18,6 +18,7 @@ use crate::model::execution::{Execution, Parent};
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
+use crate::protocol::Heard;
 use crate::protocol::call::{Call, CallId, CallState, Called};
 use crate::protocol::message::Message;
 use crate::protocol::tick::Tick;
@@ -96,11 +97,10 @@ impl Children {
 impl CoordinatorMachine {
     /// Returns the execution of an attempt that runs on that worker and was not asked to end.
     fn caller(&self, from: &WorkerId, fence: Fence) -> Option<&Arc<Execution>> {
-        let active = self.active.get(self.granted.get(&fence)?)?;
+        let Heard::Holder(id) = self.hears(from, fence) else { return None };
+        let active = self.active.get(&id)?;
         match &active.state {
-            ActiveState::Granted(grant) if grant.worker == *from && grant.cancel.is_none() => {
-                Some(&active.execution)
-            }
+            ActiveState::Granted(grant) if grant.cancel.is_none() => Some(&active.execution),
             _ => None,
         }
     }

@@ -12,6 +12,8 @@ use crate::protocol::message::{
     Accept, Message, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport,
 };
 use crate::protocol::tick::Tick;
+use crate::protocol::{Heard, heard};
+use crate::refusals::Refusal;
 
 impl CoordinatorMachine {
     /// Handles one message of lane Control from a worker.
@@ -34,6 +36,12 @@ impl CoordinatorMachine {
         if self.notice(fence.map(|fence| fence.epoch), out) {
             return;
         }
+        if let Some(fence) = fence
+            && self.hears(from, fence) == Heard::NotHolder
+        {
+            let (from, reason) = (from.clone(), Refusal::NotHolder);
+            return out.push(CoordinatorEffect::Refused { from, reason, fence: Some(fence) });
+        }
         match message {
             Message::Hello(hello) => self.hello(now, from, hello, out),
             Message::Beat(beat) => self.beat(now, from, beat, out),
@@ -48,13 +56,25 @@ impl CoordinatorMachine {
         }
     }
 
+    /// Returns the live attempt with this fence.
+    fn granted(&self, fence: Fence) -> Option<(ExecutionId, &Grant)> {
+        let id = *self.granted.get(&fence)?;
+        match &self.active.get(&id)?.state {
+            ActiveState::Granted(grant) if grant.fence == fence => Some((id, grant)),
+            _ => None,
+        }
+    }
+
+    /// Returns the execution of a fence if this worker is heard on it.
+    pub(super) fn hears(&self, from: &WorkerId, fence: Fence) -> Heard<ExecutionId> {
+        heard(self.granted(fence).map(|(id, grant)| (&grant.worker, id)), from)
+    }
+
     /// Returns the execution of a fence on which this worker may report.
     fn held_by(&mut self, from: &WorkerId, fence: Fence) -> Option<(ExecutionId, &mut Grant)> {
-        let id = *self.granted.get(&fence)?;
+        let Heard::Holder(id) = self.hears(from, fence) else { return None };
         match &mut self.active.get_mut(&id)?.state {
-            ActiveState::Granted(grant) if grant.fence == fence && grant.worker == *from => {
-                Some((id, grant))
-            }
+            ActiveState::Granted(grant) => Some((id, grant)),
             _ => None,
         }
     }

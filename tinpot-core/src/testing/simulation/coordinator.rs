@@ -332,9 +332,10 @@ impl World {
         for output in outputs.drain(..) {
             let process = &mut self.coordinators[index];
             match output {
-                Output::Granted { execution, fence, attempt } => {
-                    process.registry.open_log(execution, fence, attempt);
+                Output::Granted { execution, fence, attempt, worker } => {
+                    process.registry.open_log(execution, fence, attempt, worker);
                 }
+                Output::Refused { .. } => {}
                 Output::Send(Address::Worker(to), message @ Message::ResultAck(_)) => {
                     let lazy = &mut process.lazy;
                     match lazy.iter_mut().find(|(address, ..)| *address == to) {

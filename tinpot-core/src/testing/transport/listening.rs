@@ -104,7 +104,7 @@ pub async fn dropped_futures_lose_nothing_else(network: &impl Network) {
         while seen != Some(n) {
             // A future that is polled once and dropped must not take a frame with it.
             let frame = match frames.next().now_or_never() {
-                Some(frame) => frame.expect("the stream goes on"),
+                Some(frame) => frame.expect("the stream goes on").bytes,
                 None => next(&mut frames, "the number").await,
             };
             if frame != "maybe" {

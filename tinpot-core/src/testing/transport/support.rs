@@ -12,9 +12,9 @@ use crate::model::address::{Address, Lane};
 use crate::model::id::WorkerId;
 use crate::testing::case::pause;
 pub(super) use crate::testing::case::{at_once, eventually, within};
-use crate::transport::{Link, Transport};
+use crate::transport::{Link, Received, Transport};
 
-pub(super) type Frames = BoxStream<'static, Bytes>;
+pub(super) type Frames = BoxStream<'static, Received>;
 
 pub(super) fn worker(name: &str) -> Address {
     Address::Worker(WorkerId::new(name).expect("a good name"))
@@ -65,6 +65,10 @@ pub(super) async fn send(
 }
 
 pub(super) async fn next(frames: &mut Frames, what: &str) -> Bytes {
+    next_received(frames, what).await.bytes
+}
+
+pub(super) async fn next_received(frames: &mut Frames, what: &str) -> Received {
     within(what, frames.next()).await.unwrap_or_else(|| panic!("{what}: the stream ended"))
 }
 
@@ -84,7 +88,7 @@ pub(super) async fn drain(
         loop {
             let _ = sender.send(to, lane, Bytes::from_static(MARK)).await;
             while let Ok(frame) = tokio::time::timeout(NEXT_MARK, frames.next()).await {
-                let frame = frame.expect("the stream goes on");
+                let frame = frame.expect("the stream goes on").bytes;
                 if frame == MARK {
                     return;
                 }

@@ -15,6 +15,7 @@ use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::transport::lane_links::LaneLinks;
 use crate::transport::listener_queue::{ListenerStream, listener_queue};
+use crate::transport::{Channel, Received};
 
 /// Frames that wait to be written. Enough for a burst of a busy coordinator.
 const QUEUE_FRAMES: usize = 4096;
@@ -200,7 +201,8 @@ impl LaneState {
             };
             pulse.received.fetch_add(1, Ordering::Relaxed);
             if topic != echo_topic {
-                self.subscriptions().dispatch(&topic, frame);
+                let received = Received::new(Channel::Unknown, frame);
+                self.subscriptions().dispatch(&topic, received);
             } else if let Ok(number) = <[u8; 8]>::try_from(&*frame) {
                 let number = u64::from_be_bytes(number);
                 self.subscriptions().confirm(number);

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Command;
+use crate::transport::Received;
 use crate::transport::listener_queue::ListenerSender;
 
 /// The state of one subscription on the current connection.
@@ -132,7 +132,7 @@ impl Subscriptions {
     }
 
     /// Passes a frame to every listener of its topic.
-    pub(super) fn dispatch(&mut self, topic: &str, frame: Bytes) {
+    pub(super) fn dispatch(&mut self, topic: &str, frame: Received) {
         // A frame without a listener was on its way when the last one was dropped.
         let Some(subscription) = self.topics.get_mut(topic) else { return };
         if let Some(((_, last), others)) = subscription.listeners.split_last_mut() {

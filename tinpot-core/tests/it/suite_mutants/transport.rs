@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use tinpot_core::testing::transport::{Faults, Network};
-use tinpot_core::transport::{Address, Lane, Link, Reconnecting};
-use tinpot_core::{Error, ErrorKind, Result, Transport};
+use tinpot_core::transport::{Address, Channel, Lane, Link, Received, Reconnecting};
+use tinpot_core::{Error, ErrorKind, Result, Transport, WorkerId};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::caught;
@@ -42,6 +42,9 @@ enum Fault {
     SendsAfterClose,
     SecondCloseHangs,
     ErrorsArePermanent,
+    TakesTheChannelFromTheFrame,
+    TakesWorkersForTheCoordinator,
+    SwapsWorkers,
 }
 
 #[derive(Debug)]
@@ -79,7 +82,7 @@ struct Mutant {
     /// Frames that a task sends later.
     later: mpsc::Sender<(Address, Lane, Bytes)>,
     /// The stream of the first listener, for the next one.
-    kept: Mutex<Option<BoxStream<'static, Bytes>>>,
+    kept: Mutex<Option<BoxStream<'static, Received>>>,
     link: watch::Sender<Link>,
     closed: AtomicU64,
 }
@@ -130,8 +133,24 @@ impl Mutant {
     }
 }
 
+fn guessed(fault: Fault, frame: &[u8]) -> Channel {
+    let frame = String::from_utf8_lossy(frame);
+    let says = |name: &str| frame.contains(name);
+    match fault {
+        Fault::TakesTheChannelFromTheFrame if says("db-1") => Channel::of(&worker("db-1")),
+        Fault::TakesTheChannelFromTheFrame if says("web-1") => Channel::of(&worker("web-1")),
+        Fault::TakesWorkersForTheCoordinator => Channel::Coordinator,
+        Fault::SwapsWorkers => Channel::of(&worker("db-1")),
+        _ => Channel::Unknown,
+    }
+}
+
+fn worker(id: &str) -> Address {
+    Address::Worker(WorkerId::new(id).expect("an id"))
+}
+
 /// Reads a stream into a queue without a bound.
-fn unbounded(mut frames: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
+fn unbounded(mut frames: BoxStream<'static, Received>) -> BoxStream<'static, Received> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(frame) = frames.next().await {
@@ -200,7 +219,7 @@ impl Transport for Mutant {
         }
     }
 
-    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Bytes>> {
+    async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>> {
         let at = match (self.fault, at) {
             (Fault::DeliversToAllWorkers, Address::Worker(_)) => &Address::AllWorkers,
             _ => at,
@@ -246,6 +265,14 @@ impl Transport for Mutant {
                     let _ = status.wait_for(|link| !link.is_up()).await;
                 });
                 frames.take_until(cut).boxed()
+            }
+            Fault::TakesTheChannelFromTheFrame
+            | Fault::TakesWorkersForTheCoordinator
+            | Fault::SwapsWorkers => {
+                let fault = self.fault;
+                let guess =
+                    move |Received { bytes, .. }| Received::new(guessed(fault, &bytes), bytes);
+                frames.map(guess).boxed()
             }
             Fault::CloseKeepsStreams => frames.chain(stream::pending()).boxed(),
             _ => frames,
@@ -301,5 +328,10 @@ caught! {
     streams_that_survive_close(Fault::CloseKeepsStreams) by close_ends_streams;
     frames_accepted_after_close(Fault::SendsAfterClose) by closed_answers_closed;
     second_close_that_hangs(Fault::SecondCloseHangs) by close_is_idempotent;
+    channels_read_from_frames(Fault::TakesTheChannelFromTheFrame)
+        by frames_come_by_the_channel_of_their_sender;
+    workers_taken_for_the_coordinator(Fault::TakesWorkersForTheCoordinator)
+        by frames_come_by_the_channel_of_their_sender;
+    swapped_workers(Fault::SwapsWorkers) by frames_come_by_the_channel_of_their_sender;
     permanent_errors(Fault::ErrorsArePermanent) by send_while_down_is_unavailable;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::coordinator::{LogEnd, LogIntake, Registry};
 use crate::model::address::{Address, Lane};
 use crate::model::fence::Epoch;
-use crate::protocol::{Frame, Message};
+use crate::protocol::{Frame, Heard, Message};
 use crate::testing::simulation::clock::{Moment, NEVER};
 use crate::testing::simulation::events::{Event, Happening, Host};
 use crate::testing::simulation::world::{Checked, World, broken};
@@ -65,10 +65,16 @@ impl World {
             };
             for message in messages {
                 let Message::Log(log) = message else { continue };
-                if let Some(live) = logs.intake.uncounted(log.fence) {
-                    live.counted(count(live.id, &self.store));
+                match logs.intake.hears(&from, log.fence) {
+                    Heard::Holder(live) => {
+                        if !live.is_counted() {
+                            live.counted(count(live.id, &self.store));
+                        }
+                        logs.intake.take(&from, live, log);
+                    }
+                    Heard::NotHolder => {}
+                    Heard::Unknown => logs.intake.take_unknown(&from, log.fence),
                 }
-                logs.intake.take(&from, log);
             }
         }
         while let Some(live) = logs.intake.give_up(now, wall) {

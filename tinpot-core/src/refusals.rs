@@ -1,0 +1,192 @@
+//! What peers sent and was not taken: counted by reason, and logged at a bounded rate.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The time between two log lines about the same peer for the same reason.
+const REPEAT: Duration = Duration::from_secs(10);
+/// The maximum number of log lines about all peers in a second.
+const LINES_PER_SECOND: u32 = 20;
+/// The maximum number of peers and reasons in memory; further ones are only counted.
+const KNOWN: usize = 1_024;
+/// The maximum length of a text that comes from a peer, in bytes.
+const TEXT_BYTES: usize = 200;
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = $key:literal, $what:literal;)*) => {
+        /// The reason why something that a peer sent was not taken.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Refusal {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Refusal {
+            /// All reasons.
+            pub const ALL: &'static [Refusal] = &[$(Refusal::$name,)*];
+
+            /// Returns the name of the reason in counters.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Refusal::$name => $key,)*
+                }
+            }
+
+            /// Returns a sentence for the log.
+            fn sentence(self) -> &'static str {
+                match self {
+                    $(Refusal::$name => $what,)*
+                }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// A frame or a message that cannot be read.
+    Unreadable = "unreadable", "what cannot be read is dropped";
+    /// A frame whose sender is not the participant that could write it, or that names no sender.
+    Sender = "sender", "a frame is dropped: it does not come from its sender";
+    /// A frame that is addressed to another worker.
+    Addressee = "addressee", "a frame for another worker is dropped";
+    /// A message of a type that this version does not know.
+    UnknownMessage = "unknown_message", "a message of unknown type is ignored";
+    /// A message that does not belong on its lane.
+    Lane = "lane", "a message that does not belong on this lane is dropped";
+    /// A message about an attempt that was granted to another worker.
+    NotHolder = "not_holder", "a worker is not heard on an attempt of another worker";
+}
+
+/// Counts what is refused, and logs it at most once per reason and peer in 10 s.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    counts: [AtomicU64; Refusal::ALL.len()],
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    known: HashMap<(Refusal, String), Said>,
+    second: Option<Instant>,
+    lines: u32,
+}
+
+/// The last log line about a peer, and the number of refusals since.
+#[derive(Debug)]
+struct Said {
+    at: Instant,
+    more: u64,
+}
+
+impl Log {
+    /// Returns the number of refusals since the last line if there may be another one now.
+    fn may_say(&mut self, reason: Refusal, peer: &str, now: Instant) -> Option<u64> {
+        let key = (reason, peer.to_owned());
+        if let Some(said) = self.known.get_mut(&key)
+            && now.duration_since(said.at) < REPEAT
+        {
+            said.more += 1;
+            return None;
+        }
+        if self.second.is_none_or(|second| now.duration_since(second) >= Duration::from_secs(1)) {
+            (self.second, self.lines) = (Some(now), 0);
+        }
+        if self.lines >= LINES_PER_SECOND {
+            return None;
+        }
+        self.lines += 1;
+        if self.known.len() >= KNOWN {
+            self.known.retain(|_, said| now.duration_since(said.at) < REPEAT);
+        }
+        if self.known.len() >= KNOWN {
+            return None;
+        }
+        let before = self.known.insert(key, Said { at: now, more: 0 });
+        Some(before.map_or(0, |said| said.more))
+    }
+}
+
+impl Refusals {
+    /// Counts a refusal, and logs it unless there was a line about it a moment ago. `peer` and
+    /// `detail` may be texts from outside.
+    pub(crate) fn note(&self, reason: Refusal, peer: &str, detail: &dyn fmt::Display) {
+        self.counts[reason as usize].fetch_add(1, Ordering::Relaxed);
+        let more = {
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.may_say(reason, peer, Instant::now())
+        };
+        let Some(more) = more else { return };
+        let (peer, detail, kind) = (shown(peer), shown(&detail.to_string()), reason.as_str());
+        match more {
+            0 => tracing::warn!(peer, detail, reason = kind, "{}", reason.sentence()),
+            more => tracing::warn!(
+                peer,
+                detail,
+                reason = kind,
+                "{}, and {more} more since the last time",
+                reason.sentence()
+            ),
+        }
+    }
+
+    /// Returns the number of refusals for this reason.
+    pub(crate) fn count(&self, reason: Refusal) -> u64 {
+        self.counts[reason as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// Returns a text from outside for the log: escaped, and cut after 200 bytes.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(TEXT_BYTES));
+    for character in text.chars() {
+        if shown.len() >= TEXT_BYTES {
+            shown.push('…');
+            break;
+        }
+        match character {
+            // A terminal or a log viewer may act on these.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                shown.extend(character.escape_unicode());
+            }
+            character if character.is_control() => shown.extend(character.escape_default()),
+            character => shown.push(character),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{LINES_PER_SECOND, Log, Refusal, shown};
+
+    #[test]
+    fn one_peer_is_logged_once_in_ten_seconds_and_all_of_them_twenty_times_a_second() {
+        let mut log = Log::default();
+        let start = Instant::now();
+        assert_eq!(log.may_say(Refusal::NotHolder, "a", start), Some(0));
+        for _ in 0..7 {
+            assert_eq!(log.may_say(Refusal::NotHolder, "a", start), None);
+        }
+        assert_eq!(log.may_say(Refusal::Sender, "a", start), Some(0));
+        let later = start + Duration::from_secs(10);
+        assert_eq!(log.may_say(Refusal::NotHolder, "a", later), Some(7));
+        let all = (0..1_000).filter_map(|n| log.may_say(Refusal::Lane, &n.to_string(), later));
+        assert_eq!(all.count() as u32, LINES_PER_SECOND - 1);
+        assert!(log.known.len() < 100);
+    }
+
+    #[test]
+    fn text_of_peers_is_escaped_and_cut() {
+        assert_eq!(shown("a\n\u{1b}[31m\u{9b}\u{202e}ä"), "a\\n\\u{1b}[31m\\u{9b}\\u{202e}ä");
+        assert!(shown(&"x".repeat(1_000)).len() < 210);
+    }
+}
