@@ -58,6 +58,12 @@ refusals! {
     UnknownMessage = "unknown_message", "a message of unknown type is ignored";
     /// A message that does not belong on its lane.
     Lane = "lane", "a message that does not belong on this lane is dropped";
+    /// A message of a worker that claims to follow a later epoch of this store.
+    LaterEpoch = "later_epoch", "a worker claims that a later coordinator is at work on this store";
+    /// The claim of a worker that another one, of another name or alive, is dead.
+    CleanSlate = "clean_slate", "a worker claims that another one is dead, which is not believed";
+    /// A message of a worker that was declared dead by its successor.
+    Excluded = "excluded", "a worker is not heard: its successor has declared it dead";
     /// A message about an attempt that was granted to another worker.
     NotHolder = "not_holder", "a worker is not heard on an attempt of another worker";
 }

@@ -20,6 +20,7 @@ pub use self::write_cache::{CachedExecution, WriteCache};
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 pub use crate::model::execution::Standing;
+use crate::model::fence::Epoch;
 use crate::model::id::ExecutionId;
 pub use crate::model::log::LogBatch;
 use crate::model::log::LogChunk;
@@ -116,6 +117,13 @@ pub trait Session: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Malformed` if a record cannot be read, `Closed`.
     async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>>;
+
+    /// Returns the epoch of the latest session of the store, as the store itself has it: a later
+    /// one than that of this session if another coordinator has opened the store since.
+    ///
+    /// # Errors
+    /// `Malformed` if it cannot be read, `Closed` if this session has ended.
+    async fn current(&self) -> Result<Epoch>;
 
     /// Ends the session: writes what is outstanding, and lets the store be opened again. Closing
     /// twice is harmless.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use tinpot_core::store::{QueueOrder, QueuePage};
-use tinpot_core::{Error, ErrorKind, Execution, ExecutionId, LogChunk};
+use tinpot_core::{Epoch, Error, ErrorKind, Execution, ExecutionId, LogChunk};
 
 use crate::error::Result;
 use crate::log_codec;
@@ -26,6 +26,13 @@ pub(crate) fn execution(
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([id_bytes(id)])?;
     rows.next()?.map(|row| record::read(row).map(Arc::new)).transpose()
+}
+
+/// Returns the epoch of the latest session.
+pub(crate) fn current(connection: &Connection) -> Result<Epoch> {
+    let mut epoch = connection.prepare_cached("SELECT instance, epoch FROM store")?;
+    let read = |row: &Row<'_>| Ok(Epoch { instance: row.get(0)?, number: row.get(1)? });
+    Ok(epoch.query_row([], read)?)
 }
 
 /// Returns one page of executions that are queued without a live attempt.

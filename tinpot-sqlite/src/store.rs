@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Store, Transition};
-use tinpot_core::{Error, Execution, ExecutionId, LogChunk, Result, Timestamp};
+use tinpot_core::{Epoch, Error, Execution, ExecutionId, LogChunk, Result, Timestamp};
 
 use crate::config::{Config, SqliteStoreBuilder};
 use crate::error::Problem;
@@ -199,6 +199,10 @@ impl Session for SqliteSession {
     async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
         let page = page.clone();
         self.read(move |connection| reads::queued(connection, &page)).await
+    }
+
+    async fn current(&self) -> Result<Epoch> {
+        self.read(reads::current).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -297,8 +297,7 @@ impl Control {
                 Output::Granted { execution, fence, attempt, worker } => {
                     registry.open_log(execution, fence, attempt, worker);
                 }
-                Output::Refused { from, reason, fence } => {
-                    let detail = fence.map(|fence| fence.to_string()).unwrap_or_default();
+                Output::Refused { from, reason, detail } => {
                     self.shared.refusals.note(reason, from.as_str(), &detail);
                 }
                 Output::Send(to, message @ Message::ResultAck(_)) => {

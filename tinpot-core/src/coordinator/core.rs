@@ -100,7 +100,7 @@ impl Core {
         self.commits
     }
 
-    /// Returns the later epoch of this store that ended ours.
+    /// Returns the later epoch of this store that ended ours, as the store has it.
     pub(crate) fn superseded(&self) -> Option<Epoch> {
         self.superseded
     }
@@ -245,6 +245,9 @@ impl Core {
             Answer::Children(cascade, children) => {
                 self.machine.children_read(now, cascade, &children, effects);
             }
+            Answer::Epoch(epoch) => {
+                self.superseded = epoch.filter(|epoch| *epoch != self.machine.epoch());
+            }
         }
     }
 
@@ -304,9 +307,8 @@ impl Core {
                 CoordinatorEffect::Send(to, message) if keeps_alive(&message) => {
                     self.outputs.push(Output::Send(to, message));
                 }
-                CoordinatorEffect::Superseded(epoch) => self.superseded = Some(epoch),
-                CoordinatorEffect::Refused { from, reason, fence } => {
-                    self.outputs.push(Output::Refused { from, reason, fence });
+                CoordinatorEffect::Refused { from, reason, detail } => {
+                    self.outputs.push(Output::Refused { from, reason, detail });
                 }
                 effect => self.after.push(effect),
             }
@@ -338,9 +340,7 @@ impl Core {
                     self.stored_children.push_back((execution, parent));
                     continue;
                 }
-                CoordinatorEffect::Persist(_)
-                | CoordinatorEffect::Superseded(_)
-                | CoordinatorEffect::Refused { .. } => continue,
+                CoordinatorEffect::Persist(_) | CoordinatorEffect::Refused { .. } => continue,
             });
         }
         self.outputs.extend(self.batch.drain(..).map(Output::Committed));

@@ -76,6 +76,8 @@ async fn answer(shared: &Shared, read: Read, commits: u64) -> Answer {
             let found = find(shared, &call).await;
             Answer::Call(Box::new(CallAnswer { call: *call, commits, found }))
         }
+        // If it cannot be read, the next claim asks again.
+        Read::Epoch => Answer::Epoch(shared.session.current().await.ok()),
         Read::Outcome(id) => loop {
             match store.execution(id).await {
                 Ok(execution) => return Answer::Outcome(id, execution),

@@ -78,11 +78,9 @@ pub enum CoordinatorEffect {
         from: WorkerId,
         /// The reason.
         reason: Refusal,
-        /// The attempt that the message is about.
-        fence: Option<Fence>,
+        /// What the message was about.
+        detail: String,
     },
-    /// Stop: a later epoch of the same store is at work.
-    Superseded(Epoch),
 }
 
 /// The effect of a cancel.
@@ -118,6 +116,8 @@ enum Timer {
     Expiry(u64),
     /// The worker with this number may have missed its beats.
     Silence(u64),
+    /// The worker with this number, which was declared dead, may have been silent for long enough.
+    DeclaredDead(u64),
     /// A message to the worker with this number may have to be resent.
     Resend(u64),
     /// The execution has expired.
@@ -208,6 +208,8 @@ pub struct CoordinatorMachine {
     settled: VecDeque<Fence>,
     settled_set: std::collections::HashSet<Fence>,
     version: u64,
+    /// The last time at which the store was asked for its epoch.
+    asked_at: Option<Tick>,
 }
 
 impl CoordinatorMachine {
@@ -238,6 +240,7 @@ impl CoordinatorMachine {
             settled: VecDeque::new(),
             settled_set: std::collections::HashSet::new(),
             version: 0,
+            asked_at: None,
         }
     }
 
@@ -361,6 +364,7 @@ impl CoordinatorMachine {
             match timer {
                 Timer::Expiry(number) => self.check_expiry(now, number, out),
                 Timer::Silence(number) => self.check_silence(now, number),
+                Timer::DeclaredDead(number) => self.check_declared_dead(now, number, out),
                 Timer::Resend(number) => self.resend(now, number, out),
                 Timer::Retry(id) => self.ready(now, id, out),
                 Timer::Expired(id) => self.expired(now, id, out),

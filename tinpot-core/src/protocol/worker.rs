@@ -289,16 +289,20 @@ impl WorkerMachine {
             Message::Dispatch(dispatch) => self.dispatched(now, dispatch, out),
             Message::BeatAck(ack) => self.heard(now, ack, out),
             // A former coordinator may be out of date. The present one will send the message too.
-            Message::Cancel(cancel) if self.adopt(cancel.epoch) => {
+            Message::Cancel(cancel) if self.follows(cancel.epoch) => {
                 self.cancelled(now, cancel.fence, cancel.force, out);
             }
-            Message::ResultAck(ack) if self.adopt(ack.epoch) => self.acknowledged(ack.fence),
-            Message::Called(called) if self.adopt(called.epoch) => self.call_answered(called, out),
-            Message::Drain(drain) if self.adopt(drain.epoch) => self.asked_to_drain(now, out),
-            Message::Probe(probe) if self.adopt(probe.epoch) => self.probed(now, probe.fence, out),
-            // Also answers coordinators of other stores: the echo of the next beat shows that they
-            // are at work.
-            Message::WhoIsThere(who) if self.adopt(who.epoch) || self.is_strange(who.epoch) => {
+            Message::ResultAck(ack) if self.follows(ack.epoch) => self.acknowledged(ack.fence),
+            Message::Called(called) if self.follows(called.epoch) => {
+                self.call_answered(called, out)
+            }
+            Message::Drain(drain) if self.follows(drain.epoch) => self.asked_to_drain(now, out),
+            Message::Probe(probe) if self.follows(probe.epoch) => {
+                self.probed(now, probe.fence, out)
+            }
+            // Also answers coordinators of later epochs and other stores: the echo of the next beat
+            // shows that they are at work.
+            Message::WhoIsThere(who) if !self.is_past(who.epoch) => {
                 self.hello(now, out);
             }
             // The others are for coordinators, for lane Logs, or unknown. The shell has logged

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::model::error::Result;
 use crate::model::execution::Execution;
+use crate::model::fence::Epoch;
 use crate::model::id::ExecutionId;
 use crate::model::log::LogBatch;
 use crate::model::log::LogChunk;
@@ -56,6 +57,10 @@ macro_rules! forward {
 
             async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
                 (**self).queued(page).await
+            }
+
+            async fn current(&self) -> Result<Epoch> {
+                (**self).current().await
             }
 
             async fn close(&self) -> Result<()> {

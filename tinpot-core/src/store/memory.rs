@@ -12,6 +12,7 @@ pub(crate) use self::state::State;
 use super::{ListOptions, Opened, QueuePage, Session, Store, Transition};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
+use crate::model::fence::Epoch;
 use crate::model::id::ExecutionId;
 use crate::model::log::LogBatch;
 use crate::model::log::LogChunk;
@@ -158,6 +159,10 @@ impl Session for MemorySession {
 
     async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
         Ok(self.lock()?.queued(page))
+    }
+
+    async fn current(&self) -> Result<Epoch> {
+        Ok(lock(&self.state).latest())
     }
 
     async fn close(&self) -> Result<()> {

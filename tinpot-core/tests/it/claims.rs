@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use tinpot_core::protocol::{
-    Accept, Frame, Log, Message, ProgressReport, Released, ReleasedHow, ResultReport,
+    Accept, Beat, Epoch, Frame, Log, Message, ProgressReport, Released, ReleasedHow, ResultReport,
+    WhoIsThere,
 };
 use tinpot_core::transport::{Address, Lane};
 use tinpot_core::{
@@ -135,4 +136,24 @@ async fn a_worker_is_not_heard_on_an_attempt_of_another_on_either_lane() {
     world.lie(&liar, &liar, Lane::Logs, lines(fence)).await;
     world.refused(Refusal::NotHolder, 5).await;
     world.ends_with_the_truth(&handle).await;
+}
+
+#[tokio::test]
+async fn a_claim_of_a_later_epoch_stops_nobody() {
+    let world = World::new().await;
+    let (handle, fence) = world.held().await;
+    let liar = WorkerId::generate("liar");
+    let epoch = Epoch { number: u32::MAX, ..fence.epoch };
+    let beat = Message::Beat(Beat { seq: 1, free: 1, held: vec![], epoch: Some(epoch) });
+    world.lie(&liar, &liar, Lane::Control, vec![beat; 3]).await;
+    world.refused(Refusal::LaterEpoch, 3).await;
+    // The workers do not follow it either.
+    let messages = vec![Message::WhoIsThere(WhoIsThere { epoch })];
+    let broadcast = Frame { from: None, to: None, messages }.encode();
+    let anyone = world.network.transport();
+    anyone.send(&Address::AllWorkers, Lane::Control, broadcast).await.expect("sent");
+    world.ends_with_the_truth(&handle).await;
+    let again = submit(&world.coordinator, "hold", SubmitOptions::new()).await.expect("accepted");
+    world.ends_with_the_truth(&again).await;
+    assert_eq!(world.coordinator.refused(Refusal::LaterEpoch), 3);
 }

@@ -264,6 +264,10 @@ impl Session for SlowSession {
         self.0.queued(page).await
     }
 
+    async fn current(&self) -> tinpot_core::Result<tinpot_core::Epoch> {
+        self.0.current().await
+    }
+
     async fn close(&self) -> tinpot_core::Result<()> {
         self.0.close().await
     }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tinpot_core::executor::ActionSet;
 use tinpot_core::protocol::{
-    Beat, CallState, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Frame, Hello, Message,
-    ProtocolConfig, Released, ReleasedHow, ResultReport, Tick, WorkerMachine, WorkerProfile,
+    Beat, BeatAck, CallState, CoordinatorEffect, CoordinatorMachine, Drain, Epoch, Fence, Frame,
+    Hello, Message, ProtocolConfig, Released, ReleasedHow, ResultReport, Tick, WhoIsThere,
+    WorkerEffect, WorkerMachine, WorkerProfile,
 };
 use tinpot_core::store::Transition;
-use tinpot_core::{Action, ErrorKind, Execution, ExecutionId, Json, Outcome, WorkerId};
+use tinpot_core::{Action, ErrorKind, Execution, ExecutionId, Json, Outcome, Refusal, WorkerId};
 
 fn execution(number: u128) -> Arc<Execution> {
     let id = ExecutionId::from_u128(number);
@@ -249,4 +250,125 @@ fn a_worker_is_asked_to_drain_until_it_confirms() {
     effects.clear();
     machine.tick(Tick(1) + interval * 6, &mut effects);
     assert_eq!(drains(&effects), 0, "{effects:?}");
+}
+
+/// Declares a worker dead in the name of another one.
+fn declares_dead(machine: &mut CoordinatorMachine, now: Tick, by: &str) -> Vec<CoordinatorEffect> {
+    let hello = Hello {
+        name: "w".into(),
+        queues: vec![],
+        groups: vec![],
+        slots: 1,
+        offer: ActionSet::default(),
+        clean_slate: vec![WorkerId::new("w-1").expect("an id")],
+        epoch: None,
+        version: String::new(),
+        started_at: None,
+    };
+    let (by, mut effects) = (WorkerId::new(by).expect("an id"), Vec::new());
+    machine.receive(now, &by, Message::Hello(hello), &mut effects);
+    effects
+}
+
+fn is_lost(effects: &[CoordinatorEffect]) -> bool {
+    let lost = |effect: &CoordinatorEffect| {
+        matches!(
+            effect,
+            CoordinatorEffect::Persist(Transition::Finish { outcome: Outcome::Lost, .. })
+        )
+    };
+    effects.iter().any(lost)
+}
+
+fn refused(effects: &[CoordinatorEffect]) -> Vec<Refusal> {
+    let reason = |effect: &CoordinatorEffect| match effect {
+        CoordinatorEffect::Refused { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    effects.iter().filter_map(reason).collect()
+}
+
+#[test]
+fn a_worker_is_declared_dead_by_its_successor_only_and_only_once_it_is_silent() {
+    let interval = ProtocolConfig::default().beat_interval;
+    let (mut machine, worker) = introduced();
+    let mut effects = Vec::new();
+    machine.submit(Tick(1), execution(1), &mut effects).expect("accepted");
+    let fence = granted(&effects);
+    let foreign = declares_dead(&mut machine, Tick(2), "other-1");
+    assert_eq!(refused(&foreign), [Refusal::CleanSlate]);
+    // Its successor is not believed while it beats.
+    let mut effects = declares_dead(&mut machine, Tick(2), "w-2");
+    for seq in 2..10 {
+        let now = Tick(2) + interval * (seq as u32 - 1);
+        machine.receive(now, &worker, beat(seq, vec![fence]), &mut effects);
+        machine.tick(now, &mut effects);
+    }
+    assert!(!is_lost(&effects));
+    assert_eq!(refused(&effects), [Refusal::CleanSlate]);
+    // It is, once it is silent for three beats.
+    let last = Tick(2) + interval * 8;
+    let mut effects = declares_dead(&mut machine, last + interval, "w-2");
+    machine.tick(last + interval * 3 - Duration::from_millis(1), &mut effects);
+    assert!(!is_lost(&effects));
+    machine.tick(last + interval * 3, &mut effects);
+    assert!(is_lost(&effects));
+    let mut effects = Vec::new();
+    machine.receive(last + interval * 4, &worker, beat(99, vec![fence]), &mut effects);
+    assert_eq!(refused(&effects), [Refusal::Excluded]);
+}
+
+#[test]
+fn a_worker_follows_a_later_epoch_only_by_the_echo_of_its_own_beat() {
+    let profile = WorkerProfile {
+        id: WorkerId::new("w-1").expect("an id"),
+        name: "w".into(),
+        queues: vec![],
+        groups: vec![],
+        slots: 1,
+        clean_slate: vec![],
+        version: String::new(),
+        started_at: None,
+    };
+    let offer = Arc::new(ActionSet::default());
+    let mut machine = WorkerMachine::new(ProtocolConfig::default(), profile, offer);
+    let mut effects = Vec::new();
+    machine.link_up(Tick(0), &mut effects);
+    let followed = |effects: &[WorkerEffect]| {
+        let epoch = |effect: &WorkerEffect| match effect {
+            WorkerEffect::Send(Message::Beat(beat)) => Some(beat.epoch),
+            _ => None,
+        };
+        effects.iter().rev().find_map(epoch).expect("a beat")
+    };
+    let ack = |number, seq_echo| {
+        let epoch = Epoch { instance: 1, number };
+        let (lease, beat_interval) = (None, None);
+        let (drop, cancel) = (vec![], vec![]);
+        Message::BeatAck(BeatAck {
+            epoch,
+            seq_echo,
+            settled: 0,
+            lease,
+            beat_interval,
+            drop,
+            cancel,
+        })
+    };
+    let first = Some(Epoch { instance: 1, number: 1 });
+    machine.receive(Tick(1), ack(1, 1), &mut effects);
+    assert_eq!(followed(&effects), first);
+    let forged = Epoch { instance: 1, number: u32::MAX };
+    let claims = [
+        Message::WhoIsThere(WhoIsThere { epoch: forged }),
+        Message::Drain(Drain { epoch: forged }),
+        ack(u32::MAX, 1_000),
+    ];
+    for claim in claims {
+        machine.receive(Tick(2), claim, &mut effects);
+        assert_eq!(followed(&effects), first);
+    }
+    assert!(!effects.contains(&WorkerEffect::DrainRequested));
+    machine.receive(Tick(3), ack(2, 2), &mut effects);
+    assert_eq!(followed(&effects), Some(Epoch { instance: 1, number: 2 }));
 }

@@ -214,6 +214,10 @@ impl Session for FaultySession {
         self.inner.queued(page).await
     }
 
+    async fn current(&self) -> Result<tinpot_core::Epoch> {
+        self.inner.current().await
+    }
+
     async fn close(&self) -> Result<()> {
         self.inner.close().await
     }

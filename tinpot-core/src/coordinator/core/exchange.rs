@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::address::Address;
 use crate::model::error::{Error, Result};
 use crate::model::execution::Execution;
-use crate::model::fence::Fence;
+use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::page::QueuePage;
 use crate::model::transition::Transition;
@@ -55,7 +55,7 @@ pub(crate) enum Output {
     Refused {
         from: WorkerId,
         reason: Refusal,
-        fence: Option<Fence>,
+        detail: String,
     },
     Send(Address, Message),
     /// The log of an attempt ends with this line; `None` means with the last line that arrived.
@@ -92,6 +92,8 @@ pub(crate) enum Answer {
     Call(Box<CallAnswer>),
     Outcome(ExecutionId, Option<Arc<Execution>>),
     Children(Cascade, Vec<Arc<Execution>>),
+    /// The epoch of the latest session of the store; `None` if it cannot be read now.
+    Epoch(Option<Epoch>),
 }
 
 /// The request to cancel an execution.

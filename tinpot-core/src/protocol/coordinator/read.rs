@@ -21,6 +21,9 @@ pub enum Read {
     /// An execution that an attempt waits for and that is not in memory: it may have ended.
     /// Answered by [`outcome_read`](super::CoordinatorMachine::outcome_read).
     Outcome(ExecutionId),
+    /// The epoch of the latest session of the store: a worker claims that it is later than this
+    /// one. The shell stops if it is; the machine needs no answer.
+    Epoch,
     /// A page of the children of an execution, newest first, without those that have ended.
     /// Answered by [`children_read`](super::CoordinatorMachine::children_read).
     Children(Cascade),

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use super::queue::Wanted;
+use super::read::Read;
 use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant};
 use crate::model::execution::Execution;
 use crate::model::fence::Epoch;
+use crate::model::id::WorkerId;
 use crate::model::opened::Opened;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::protocol::message::Cancel;
 use crate::protocol::tick::Tick;
+use crate::refusals::Refusal;
 
 impl CoordinatorMachine {
     /// Restores the state that earlier epochs left. Attempts count as renewed now, for the longest
@@ -85,11 +88,23 @@ impl CoordinatorMachine {
         worker.expires = worker.expires.max(now + lease);
     }
 
-    /// Stops this coordinator if a worker follows a later epoch of the same store.
-    /// Returns true if it is.
-    pub(super) fn notice(&self, epoch: Option<Epoch>, out: &mut Vec<CoordinatorEffect>) -> bool {
-        let later = epoch.filter(|epoch| epoch.is_after(self.epoch));
-        out.extend(later.map(CoordinatorEffect::Superseded));
-        later.is_some()
+    /// Handles the claim of a worker that a later epoch of this store is at work. It proves
+    /// nothing, so the store is asked, at most once in a resend interval. Returns true if the
+    /// message claims that: it is not for this epoch to judge.
+    pub(super) fn claims_later(
+        &mut self,
+        now: Tick,
+        from: &WorkerId,
+        epoch: Option<Epoch>,
+        out: &mut Vec<CoordinatorEffect>,
+    ) -> bool {
+        let Some(epoch) = epoch.filter(|epoch| epoch.is_after(self.epoch)) else { return false };
+        let (from, reason, detail) = (from.clone(), Refusal::LaterEpoch, epoch.to_string());
+        out.push(CoordinatorEffect::Refused { from, reason, detail });
+        if self.asked_at.is_none_or(|at| now.since(at) >= self.config.resend_interval) {
+            self.asked_at = Some(now);
+            out.push(CoordinatorEffect::Read(Read::Epoch));
+        }
+        true
     }
 }

@@ -33,14 +33,14 @@ impl CoordinatorMachine {
             _ => None,
         };
         // A later epoch granted the attempt, so this one must not judge it.
-        if self.notice(fence.map(|fence| fence.epoch), out) {
+        if self.claims_later(now, from, fence.map(|fence| fence.epoch), out) {
             return;
         }
         if let Some(fence) = fence
             && self.hears(from, fence) == Heard::NotHolder
         {
-            let (from, reason) = (from.clone(), Refusal::NotHolder);
-            return out.push(CoordinatorEffect::Refused { from, reason, fence: Some(fence) });
+            let (from, reason, detail) = (from.clone(), Refusal::NotHolder, fence.to_string());
+            return out.push(CoordinatorEffect::Refused { from, reason, detail });
         }
         match message {
             Message::Hello(hello) => self.hello(now, from, hello, out),

@@ -16,6 +16,7 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::protocol::message::{Beat, BeatAck, Goodbye, Hello, Message, WhoIsThere};
 use crate::protocol::tick::Tick;
+use crate::refusals::Refusal;
 
 #[derive(Debug)]
 pub(super) struct WorkerEntry {
@@ -52,6 +53,10 @@ pub(super) struct WorkerEntry {
     /// If true, the worker has missed beats and may be dead: a new attempt could wait until its
     /// lease ends.
     pub(super) silent: bool,
+    /// The time at which the last beat was received, from any epoch.
+    heard_at: Tick,
+    /// The worker that declared this one dead, and when.
+    declared_dead: Option<(WorkerId, Tick)>,
 }
 
 /// A live worker and its attempts.
@@ -106,6 +111,9 @@ pub struct RunningAttempt {
     /// If true, the attempt waits for a child and takes no slot meanwhile.
     pub waits: bool,
 }
+
+/// The number of beats that a worker must have missed to be declared dead by its successor.
+const BEATS_OF_THE_DEAD: u32 = 3;
 
 /// The maximum length of a stored version, in characters.
 const VERSION_CHARS: usize = 64;
@@ -220,6 +228,8 @@ impl CoordinatorMachine {
                 version: String::new(),
                 started_at: None,
                 silent: false,
+                heard_at: now,
+                declared_dead: None,
             };
             self.workers.insert(id.clone(), worker);
         }
@@ -236,17 +246,15 @@ impl CoordinatorMachine {
         hello: Hello,
         out: &mut Vec<CoordinatorEffect>,
     ) {
-        if self.notice(hello.epoch, out) {
+        if self.claims_later(now, from, hello.epoch, out) {
             return;
         }
         for dead in &hello.clean_slate {
-            if dead != from {
-                self.give_up(now, dead, out);
-                self.departed.add(dead, u64::MAX);
-            }
+            self.declared_dead(now, from, dead, out);
         }
         if self.departed.is_gone(from) {
-            return;
+            let (from, reason, detail) = (from.clone(), Refusal::Excluded, String::new());
+            return out.push(CoordinatorEffect::Refused { from, reason, detail });
         }
         let mut news = Vec::new();
         let mut problems = hello.offer.load_errors;
@@ -292,12 +300,16 @@ impl CoordinatorMachine {
         beat: Beat,
         out: &mut Vec<CoordinatorEffect>,
     ) {
-        if self.notice(beat.epoch, out) {
+        if self.claims_later(now, from, beat.epoch, out) {
             return;
         }
         let lease = self.config.coordinator_lease;
         let epoch = self.epoch;
         let Some(worker) = self.workers.get_mut(from).filter(|worker| worker.introduced) else {
+            if self.departed.is_gone(from) {
+                let (from, reason, detail) = (from.clone(), Refusal::Excluded, String::new());
+                return out.push(CoordinatorEffect::Refused { from, reason, detail });
+            }
             let message = Message::WhoIsThere(WhoIsThere { epoch });
             return out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), message));
         };
@@ -306,6 +318,15 @@ impl CoordinatorMachine {
             return;
         }
         worker.heard = beat.seq;
+        worker.heard_at = now;
+        // A beat may have been on its way when its worker died; one that comes later was not.
+        let beat_interval = self.config.beat_interval;
+        if let Some((by, _)) =
+            worker.declared_dead.take_if(|(_, at)| now.since(*at) >= beat_interval)
+        {
+            let (reason, detail) = (Refusal::CleanSlate, from.to_string());
+            out.push(CoordinatorEffect::Refused { from: by, reason, detail });
+        }
         // The expiry is set before any message is sent that could extend the worker's lease. A beat
         // is sent before it is received, so counting from its receipt is never too early.
         worker.expires = worker.expires.max(now + lease);
@@ -423,6 +444,50 @@ impl CoordinatorMachine {
         } else {
             worker.silent = true;
             self.refresh_catalogue();
+        }
+    }
+
+    /// Handles the claim of `by` that an earlier incarnation is dead, with everything that it
+    /// started. Only a worker of the same name is believed, and only once the other has been silent
+    /// for some beats.
+    fn declared_dead(
+        &mut self,
+        now: Tick,
+        by: &WorkerId,
+        dead: &WorkerId,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        if dead == by || !self.workers.contains_key(dead) {
+            return;
+        }
+        if dead.name() != by.name() {
+            let (from, reason, detail) = (by.clone(), Refusal::CleanSlate, dead.to_string());
+            return out.push(CoordinatorEffect::Refused { from, reason, detail });
+        }
+        if let Some(worker) = self.workers.get_mut(dead)
+            && worker.declared_dead.is_none()
+        {
+            worker.declared_dead = Some((by.clone(), now));
+            let number = worker.number;
+            self.check_declared_dead(now, number, out);
+        }
+    }
+
+    pub(super) fn check_declared_dead(
+        &mut self,
+        now: Tick,
+        number: u64,
+        out: &mut Vec<CoordinatorEffect>,
+    ) {
+        let silence = self.config.beat_interval * BEATS_OF_THE_DEAD;
+        let Some(id) = self.worker_numbers.get(&number).cloned() else { return };
+        let worker = self.workers.get(&id).filter(|worker| worker.declared_dead.is_some());
+        let Some(until) = worker.map(|worker| worker.heard_at + silence) else { return };
+        if until > now {
+            self.timers.insert((until, Timer::DeclaredDead(number)));
+        } else {
+            self.give_up(now, &id, out);
+            self.departed.add(&id, u64::MAX);
         }
     }
 

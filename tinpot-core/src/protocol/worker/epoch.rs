@@ -21,35 +21,38 @@ pub(super) struct Former {
 }
 
 impl WorkerMachine {
-    /// Follows the epoch if it is the first one or a later one of the same store. Returns true if
-    /// the worker follows it now.
-    pub(super) fn adopt(&mut self, epoch: Epoch) -> bool {
-        match self.epoch {
-            Some(known) if known.instance != epoch.instance => return false,
-            Some(known) if known.number >= epoch.number => return known == epoch,
-            _ => {}
-        }
-        self.epoch = Some(epoch);
-        self.seen.clear();
-        self.settled = 0;
-        true
+    /// Returns true if the worker follows the epoch.
+    pub(super) fn follows(&self, epoch: Epoch) -> bool {
+        self.epoch == Some(epoch)
     }
 
-    /// Returns true if the epoch is one of another store.
-    pub(super) fn is_strange(&self, epoch: Epoch) -> bool {
-        self.epoch.is_some_and(|known| known.instance != epoch.instance)
+    /// Returns true if the epoch is earlier than the one of the same store that the worker follows.
+    pub(super) fn is_past(&self, epoch: Epoch) -> bool {
+        self.epoch.is_some_and(|known| known.is_after(epoch))
     }
 
-    /// Does the same as [`adopt`](Self::adopt) for a message that echoes a beat, which may also
-    /// come from another store. A namespace has one coordinator, so if another store's is at work,
-    /// the present one is not. An echo of a recent beat proves that it is at work, if the present
-    /// one has been silent since. Any other message may have been in flight for a long time.
+    /// Follows the epoch of a message that echoes a beat if it is the first one, a later one of the
+    /// same store, or one of another store that has taken over. Returns true if the worker follows
+    /// it now.
+    ///
+    /// An epoch is only a number, which any client of the broker can send to all workers. The echo
+    /// of a recent beat shows that its sender receives what this worker sends to the coordinator.
+    /// A namespace has one coordinator, so if another store's is at work, the present one is not:
+    /// it is followed if the present one has been silent since. Any other message may have been in
+    /// flight for a long time.
     pub(super) fn adopt_echo(&mut self, epoch: Epoch, echo: u64) -> bool {
         let is_ours = self.beats.iter().any(|(seq, _)| *seq == echo);
-        if self.adopt(epoch) {
+        if self.follows(epoch) {
             if is_ours {
                 self.last_echo = self.last_echo.max(echo);
             }
+            return true;
+        }
+        if is_ours && self.epoch.is_none_or(|known| epoch.is_after(known)) {
+            self.epoch = Some(epoch);
+            self.seen.clear();
+            self.settled = 0;
+            self.last_echo = self.last_echo.max(echo);
             return true;
         }
         let Some(known) = self.epoch.filter(|known| known.instance != epoch.instance) else {

@@ -11,6 +11,7 @@ use super::record::{self, LARGE_PARAMETERS_BYTES, Record, decode, encode};
 use super::{KeyValue, KeyValueChange, KeyValueStore, Shared, keys};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
+use crate::model::fence::Epoch;
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::log::LogBatch;
@@ -106,6 +107,16 @@ impl<K: KeyValueStore> Session for KeyValueSession<K> {
             Some(writer) => writer.shared.queued(page).await,
             None => Err(Error::new(ErrorKind::Closed, "this session of the store is closed")),
         }
+    }
+
+    async fn current(&self) -> Result<Epoch> {
+        let closed = || Error::new(ErrorKind::Closed, "this session of the store is closed");
+        let shared = match &*self.writer.lock().await {
+            Some(writer) => writer.shared.clone(),
+            None => return Err(closed()),
+        };
+        let bytes = shared.database.get(&keys::epoch().0).await?;
+        bytes.map_or_else(|| Err(closed()), |bytes| decode(&bytes))
     }
 
     async fn close(&self) -> Result<()> {

@@ -283,6 +283,11 @@ impl State {
         self.open = false;
     }
 
+    /// Returns the epoch of the last session.
+    pub(crate) fn latest(&self) -> Epoch {
+        Epoch { instance: self.instance, number: self.epoch }
+    }
+
     /// Returns true if the session with this epoch is open.
     pub(crate) fn is_open_in(&self, epoch: u32) -> bool {
         self.open && self.epoch == epoch

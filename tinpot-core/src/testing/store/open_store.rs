@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::model::error::Result;
 use crate::model::execution::Execution;
+use crate::model::fence::Epoch;
 use crate::model::id::ExecutionId;
 use crate::model::log::{LogBatch, LogChunk};
 use crate::model::opened::Opened;
@@ -105,6 +106,10 @@ impl<S: Store> Session for OpenStore<S> {
 
     async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
         self.session.queued(page).await
+    }
+
+    async fn current(&self) -> Result<Epoch> {
+        self.session.current().await
     }
 
     async fn close(&self) -> Result<()> {

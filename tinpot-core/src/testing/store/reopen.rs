@@ -113,6 +113,8 @@ pub async fn epochs_grow_within_one_instance<R: Reopen>(store: OpenStore<R>) {
         let (next, opened) = store.next().await;
         assert_eq!(opened.epoch.instance, before.instance);
         assert!(opened.epoch.number > before.number, "{before} and then {}", opened.epoch);
+        let current = next.current().await.expect("an epoch");
+        assert_eq!(current, opened.epoch, "the latest session of the store");
         (store, before) = (next, opened.epoch);
     }
 }

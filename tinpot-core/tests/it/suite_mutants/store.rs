@@ -9,7 +9,8 @@ use tinpot_core::log_sink::LogBatch;
 use tinpot_core::store::{HistoryLimits, ListOptions, Opened, QueuePage, Session, Transition};
 use tinpot_core::testing::store::{OpenStore, RETAINED, Same};
 use tinpot_core::{
-    ErrorKind, Execution, ExecutionId, LogChunk, MemoryStore, Outcome, Result, Store, Timestamp,
+    Epoch, ErrorKind, Execution, ExecutionId, LogChunk, MemoryStore, Outcome, Result, Store,
+    Timestamp,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,7 @@ enum Fault {
     ReadsLogsFromTheStart,
     IgnoresLogEnds,
     RepeatsEpochs,
+    ForgetsItsEpoch,
     OpensTwice,
     WritesAfterClose,
     HoldsDroppedSession,
@@ -228,6 +230,14 @@ impl Session for BrokenSession {
         Ok(queued)
     }
 
+    async fn current(&self) -> Result<Epoch> {
+        let current = self.inner.current().await?;
+        Ok(match self.fault {
+            Fault::ForgetsItsEpoch => Epoch { number: 1, ..current },
+            _ => current,
+        })
+    }
+
     async fn close(&self) -> Result<()> {
         match self.fault {
             Fault::WritesAfterClose => Ok(()),
@@ -315,6 +325,7 @@ caught! {
 caught! {
     closing:
     epochs_repeated_after_a_close(RepeatsEpochs) by epochs_grow_within_one_instance;
+    forgotten_epoch(ForgetsItsEpoch) by epochs_grow_within_one_instance;
     forgotten_paused_queues(ForgetsPausedQueues) by paused_queues_are_remembered;
     forgotten_open_logs(ForgetsOpenLogs) by open_logs_are_returned;
     forgotten_leases(ForgetsLeases) by the_longest_lease_is_that_of_a_live_attempt;

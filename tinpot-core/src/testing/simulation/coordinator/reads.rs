@@ -37,6 +37,7 @@ impl World {
                 let found = self.find(index, &call);
                 Answer::Call(Box::new(CallAnswer { call: *call, commits, found }))
             }
+            Read::Epoch => Answer::Epoch(Some(self.store.synced.latest())),
             Read::Outcome(id) => Answer::Outcome(id, self.store.execution(id).cloned()),
             Read::Children(cascade) => {
                 let options = cascade.options();
