@@ -64,6 +64,10 @@ refusals! {
     CleanSlate = "clean_slate", "a worker claims that another one is dead, which is not believed";
     /// A message of a worker that was declared dead by its successor.
     Excluded = "excluded", "a worker is not heard: its successor has declared it dead";
+    /// A hello that is out of bounds, or one too many.
+    Hello = "hello", "a hello is refused";
+    /// A worker for which there is no room.
+    Workers = "workers", "a worker is refused: there is no room for more";
     /// A message about an attempt that was granted to another worker.
     NotHolder = "not_holder", "a worker is not heard on an attempt of another worker";
 }

@@ -8,6 +8,7 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
 use crate::model::page::ListOptions;
+use crate::protocol::CallId;
 use crate::store::Store;
 
 /// The maximum length of a key or requester, in characters.
@@ -27,6 +28,21 @@ pub(super) fn check_name(what: &str, text: &str) -> Result<()> {
         return Ok(());
     };
     Err(Error::new(ErrorKind::InvalidInput, message))
+}
+
+/// Checks a key that a submitter or an action has chosen: the keys of calls without one are a
+/// namespace of their own.
+pub(crate) fn check_key(key: &str) -> Result<()> {
+    match CallId::is_key(key) {
+        true => {
+            let message = format!(
+                "idempotency_key must not be the key of a call of an attempt (got {key:?}): choose \
+                 another one"
+            );
+            Err(Error::new(ErrorKind::InvalidInput, message))
+        }
+        false => Ok(()),
+    }
 }
 
 /// The number of successful commits of the control loop.

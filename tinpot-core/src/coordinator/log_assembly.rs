@@ -2,6 +2,7 @@
 //!
 //! It has no clock, channels or I/O: the log pipeline and the simulator perform its decisions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,9 @@ pub(crate) struct LogIntake {
     /// The batches to append, each with its origin.
     batches: Vec<LogBatch>,
     origins: Vec<Origin>,
-    acks: Vec<(WorkerId, LogAck)>,
+    /// The last line to acknowledge, for each log and the worker that sends it. An earlier
+    /// acknowledgement of the same turn covers less.
+    acks: BTreeMap<(Fence, WorkerId), u64>,
 }
 
 impl LogIntake {
@@ -78,7 +81,7 @@ impl LogIntake {
     pub(crate) fn take_unknown(&mut self, from: &WorkerId, fence: Fence) {
         // A later epoch of this store may wait for these lines.
         if !fence.epoch.is_after(self.epoch) {
-            self.acks.push((from.clone(), LogAck { fence, seq: u64::MAX }));
+            self.acks.insert((fence, from.clone()), u64::MAX);
         }
     }
 
@@ -101,9 +104,7 @@ impl LogIntake {
             drop(state);
             self.add(live, fence, attempt, chunk, false);
         }
-        // The last acknowledgement counts: an earlier one of this turn covers less.
-        self.acks.retain(|(_, ack)| ack.fence != fence);
-        self.acks.push((from.clone(), LogAck { fence, seq: acknowledge }));
+        self.acks.insert((fence, from.clone()), acknowledge);
     }
 
     fn add(&mut self, live: Arc<Live>, fence: Fence, attempt: u32, chunk: LogChunk, ends: bool) {
@@ -184,7 +185,7 @@ impl LogIntake {
     pub(crate) fn refused(&mut self, place: usize) {
         let Origin { live, fence, .. } = &self.origins[place];
         self.registry.abandon_logs(live);
-        self.acks.retain(|(_, ack)| ack.fence != *fence);
+        self.acks.retain(|(acknowledged, _), _| acknowledged != fence);
     }
 
     /// Notes that everything is appended or refused. Watchers may read it, and complete logs end.
@@ -209,7 +210,8 @@ impl LogIntake {
     }
 
     /// Returns the acknowledgements to send now that everything is stored.
-    pub(crate) fn acks(&mut self) -> impl Iterator<Item = (WorkerId, LogAck)> + '_ {
-        self.acks.drain(..)
+    pub(crate) fn acks(&mut self) -> impl Iterator<Item = (WorkerId, LogAck)> {
+        let acks = std::mem::take(&mut self.acks);
+        acks.into_iter().map(|((fence, worker), seq)| (worker, LogAck { fence, seq }))
     }
 }

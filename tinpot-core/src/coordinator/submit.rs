@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::core::Accepted;
-use super::idempotency::{check_name, same, with_key};
+use super::idempotency::{check_key, check_name, same, with_key};
 use super::{Coordinator, ExecutionHandle};
 use crate::model::action::check_label;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -25,6 +25,7 @@ impl Coordinator {
         parameters: Json,
         options: SubmitOptions,
     ) -> Result<Execution> {
+        options.idempotency_key.as_deref().map_or(Ok(()), check_key)?;
         let catalogue = self.shared.catalogue.borrow().clone();
         let most = self.shared.max_parameters_bytes;
         let (id, now) = (ExecutionId::generate(), Timestamp::now());
@@ -125,6 +126,11 @@ pub(crate) fn prepare(
     let expires_in = options.expires_in.or(action.expires_in);
     check_duration("expires_in", expires_in)?;
     let after = |wait: Duration| Timestamp(now.0 + wait.as_micros() as u64);
+    let latest = after(DURATION_MAX);
+    if let Some(at) = options.not_before.filter(|at| *at > latest) {
+        let message = format!("not_before must be at most 100 years from now (got {at})");
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     execution.not_before = options.not_before.filter(|at| *at > now).or_else(|| delay.map(after));
     execution.expires_at = expires_in.map(after);
     if let Some(key) = options.idempotency_key {

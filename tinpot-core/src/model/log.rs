@@ -102,7 +102,7 @@ impl LogChunk {
 
     /// Returns the number of the last line, or `first_seq - 1` if the chunk is empty.
     pub fn last_seq(&self) -> u64 {
-        (self.first_seq + self.lines.len() as u64).saturating_sub(1)
+        self.first_seq.saturating_add(self.lines.len() as u64).saturating_sub(1)
     }
 
     /// Returns the size of the chunk in a buffer: its text and an allowance per line, in bytes.
@@ -128,10 +128,11 @@ impl LogChunk {
         if self.last_seq() <= seq || self.lines.is_empty() {
             return None;
         }
-        let skip = (seq + 1).saturating_sub(self.first_seq) as usize;
+        let skip = seq.saturating_add(1).saturating_sub(self.first_seq) as usize;
+        let lines = self.lines.get(skip..)?.to_vec();
         Some(LogChunk {
             first_seq: self.first_seq + skip as u64,
-            lines: self.lines[skip..].to_vec(),
+            lines,
             fields: self.fields.clone(),
             ..*self
         })

@@ -1,7 +1,7 @@
 //! Timestamps of the wall clock, for people. The protocol never compares them.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,12 @@ impl Timestamp {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_micros() as u64),
         )
+    }
+
+    /// Returns the time after this duration, or the last one that can be expressed.
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
     }
 
     /// Microseconds since the Unix epoch.

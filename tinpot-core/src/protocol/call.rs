@@ -53,6 +53,18 @@ impl fmt::Display for CallId {
     }
 }
 
+impl CallId {
+    /// Returns true if a key is one that a call without a key of its own has. Nobody else may use
+    /// it: it would take the place of the child, or become it.
+    pub(crate) fn is_key(key: &str) -> bool {
+        let parse = || {
+            let (fence, number) = key.strip_prefix("call ")?.split_once(' ')?;
+            Some((fence.parse::<Fence>().ok()?, number.parse::<u64>().ok()?))
+        };
+        parse().is_some()
+    }
+}
+
 impl Call {
     /// Returns the identity of the call.
     pub fn id(&self) -> CallId {

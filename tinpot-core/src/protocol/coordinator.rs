@@ -1,9 +1,11 @@
 //! The coordinator's side of the protocol, as a state machine.
 
+mod availability;
 mod cascade;
 mod catalogue;
 mod children;
 mod drain;
+mod introduction;
 mod pause;
 mod queue;
 mod queue_head;
@@ -124,6 +126,8 @@ enum Timer {
     Expired(ExecutionId),
     /// The execution's next attempt may start.
     Retry(ExecutionId),
+    /// The availability of the actions has to be computed again.
+    Refresh,
     /// Executions that are only in the store may have expired.
     Sweep,
 }
@@ -200,6 +204,12 @@ pub struct CoordinatorMachine {
     sweeping: bool,
     workers: BTreeMap<WorkerId, WorkerEntry>,
     worker_numbers: BTreeMap<u64, WorkerId>,
+    /// The number of workers of each name.
+    names: HashMap<String, usize>,
+    /// The size of what all workers say of themselves, in bytes.
+    workers_bytes: usize,
+    /// The time at which the availability of the actions may be computed again.
+    refresh_at: Tick,
     last_worker_number: u64,
     departed: Departed,
     actions: KnownActions,
@@ -232,6 +242,9 @@ impl CoordinatorMachine {
             sweeping: false,
             workers: BTreeMap::new(),
             worker_numbers: BTreeMap::new(),
+            names: HashMap::new(),
+            workers_bytes: 0,
+            refresh_at: Tick(0),
             last_worker_number: 0,
             departed: Departed::default(),
             actions: KnownActions::default(),
@@ -368,6 +381,7 @@ impl CoordinatorMachine {
                 Timer::Resend(number) => self.resend(now, number, out),
                 Timer::Retry(id) => self.ready(now, id, out),
                 Timer::Expired(id) => self.expired(now, id, out),
+                Timer::Refresh => self.refresh_catalogue(now),
                 Timer::Sweep => self.sweep(now),
             }
         }
@@ -447,8 +461,7 @@ impl CoordinatorMachine {
         let Some(active) = self.active.remove(&id) else { return };
         let (ran, log_end) = end.as_ref().map_or((None, None), |end| (end.ran, end.log_end));
         let outcome = end.map(|end| end.outcome);
-        let not_before =
-            (!delay.is_zero()).then(|| Timestamp(self.time(now).0 + delay.as_micros() as u64));
+        let not_before = (!delay.is_zero()).then(|| self.time(now).after(delay));
         out.push(CoordinatorEffect::Persist(Transition::Requeue {
             execution: id,
             fence,

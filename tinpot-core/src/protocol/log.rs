@@ -82,10 +82,11 @@ impl LogReceiver {
     /// Returns the new lines of a chunk. `None` if there are none, or if lines before the chunk are
     /// missing: those will be resent.
     pub fn receive(&mut self, chunk: Arc<LogChunk>) -> Option<LogChunk> {
-        if chunk.first_seq > self.last_seq + 1 {
+        let next = self.last_seq.saturating_add(1);
+        if chunk.first_seq > next {
             return None;
         }
-        let new = if chunk.first_seq == self.last_seq + 1 && !chunk.lines.is_empty() {
+        let new = if chunk.first_seq == next && !chunk.lines.is_empty() {
             Arc::unwrap_or_clone(chunk)
         } else {
             chunk.after(self.last_seq)?

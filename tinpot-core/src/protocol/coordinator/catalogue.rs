@@ -3,18 +3,46 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::introduction::size_bytes;
 use crate::model::action::{Action, LoadError, Schema};
 use crate::model::error::Result;
 use crate::model::json::Json;
 
-/// The maximum number of known actions. Further offers, as from a faulty worker, are ignored.
+/// The maximum number of known actions. Actions that no worker offers make room for new ones, those
+/// that were offered longest ago first.
 const ACTIONS_MAX: usize = 20_000;
+/// The maximum size of all known actions, in bytes.
+const ACTIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The actions that are forgotten at once, so that many new ones do not cost a search each.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
 
-/// The usual reason why an action is not available.
-pub(super) const NOT_OFFERED: &str = "no live worker offers it";
-/// The reason if live workers have the action, or may have it, and cannot start it.
-pub(super) const NOT_STARTABLE: &str =
-    "no live worker can start it now; the problems of the workers have the reason";
+/// What the workers say of an action, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    NotOffered,
+    /// Live workers have the action, or may have it, and cannot start it.
+    NotStartable,
+    NotServed,
+    Draining,
+    Silent,
+    Available,
+}
+
+impl Standing {
+    /// Returns the reason why the action is not available; `None` if it is.
+    fn why_not(self) -> Option<&'static str> {
+        match self {
+            Self::NotOffered => Some("no live worker offers it"),
+            Self::NotStartable => {
+                Some("no live worker can start it now; the problems of the workers have the reason")
+            }
+            Self::NotServed => Some("no live worker that offers it serves its queue"),
+            Self::Draining => Some("all workers that offer it are draining"),
+            Self::Silent => Some("all workers that offer it have missed heartbeats"),
+            Self::Available => None,
+        }
+    }
+}
 
 /// One action of a [`Catalogue`].
 #[derive(Clone, Debug)]
@@ -26,6 +54,10 @@ pub struct CatalogueEntry {
     /// The reason why the action is not available, for people.
     pub unavailable: Option<&'static str>,
     schema: Arc<Schema>,
+    standing: Standing,
+    /// The number of the hello that offered it last.
+    offered: u64,
+    bytes: usize,
 }
 
 impl CatalogueEntry {
@@ -50,6 +82,10 @@ pub type Catalogue = BTreeMap<Arc<str>, CatalogueEntry>;
 #[derive(Debug, Default)]
 pub(super) struct KnownActions {
     entries: Catalogue,
+    /// The size of all entries.
+    bytes: usize,
+    /// The number of hellos so far.
+    hellos: u64,
     /// The usual duration of an attempt, in microseconds: an exponentially weighted mean.
     usual_us: BTreeMap<Arc<str>, u64>,
 }
@@ -70,19 +106,28 @@ impl KnownActions {
     ) -> Vec<Arc<str>> {
         let mut names = Vec::with_capacity(actions.len());
         let mut left_out = 0_usize;
+        self.hellos += 1;
         for action in actions {
+            let hello = self.hellos;
+            let same = self.entries.get_mut(action.name.as_str()).is_some_and(|entry| {
+                entry.offered = hello;
+                entry.action == *action
+            });
             let name = match self.entries.get_key_value(action.name.as_str()) {
-                Some((name, entry)) if entry.action == *action => {
+                Some((name, _)) if same => {
                     names.push(name.clone());
                     continue;
                 }
                 Some((name, _)) => name.clone(),
-                None if self.entries.len() >= ACTIONS_MAX => {
-                    left_out += 1;
-                    continue;
-                }
                 None => Arc::from(action.name.as_str()),
             };
+            let bytes = size_bytes(action);
+            let before = self.entries.get(&name).map_or(0, |entry| entry.bytes);
+            // Once there is no room, the rest of the offer needs no search for it.
+            if left_out > 0 || !self.make_room(before == 0, bytes.saturating_sub(before)) {
+                left_out += 1;
+                continue;
+            }
             let schema = match Schema::compile(&action.schema) {
                 Ok(schema) => Arc::new(schema),
                 Err(error) => {
@@ -93,20 +138,48 @@ impl KnownActions {
             let entry = CatalogueEntry {
                 action: action.clone(),
                 available: false,
-                unavailable: Some(NOT_OFFERED),
+                unavailable: Standing::NotOffered.why_not(),
                 schema,
+                standing: Standing::NotOffered,
+                offered: self.hellos,
+                bytes,
             };
+            self.bytes = self.bytes - before + bytes;
             news.push(action.clone());
             self.entries.insert(name.clone(), entry);
             names.push(name);
         }
         if left_out > 0 {
             let message = format!(
-                "{left_out} new actions are not offered: the coordinator knows {ACTIONS_MAX} already"
+                "{left_out} actions are not offered: the coordinator knows at most {ACTIONS_MAX} \
+                 actions with {ACTIONS_BYTES_MAX} bytes"
             );
             load_errors.push(LoadError::new("actions", message));
         }
         names
+    }
+
+    /// Makes room for an action, if need be by forgetting actions that no worker offers. Returns
+    /// false if there is none.
+    fn make_room(&mut self, is_new: bool, bytes: usize) -> bool {
+        let fits = |known: &Self| {
+            known.entries.len() + usize::from(is_new) <= ACTIONS_MAX
+                && known.bytes + bytes <= ACTIONS_BYTES_MAX
+        };
+        if fits(self) {
+            return true;
+        }
+        let idle = |entry: &CatalogueEntry| {
+            entry.standing == Standing::NotOffered && entry.offered < self.hellos
+        };
+        let idle = self.entries.iter().filter(|(_, entry)| idle(entry));
+        let mut oldest: Vec<_> = idle.map(|(name, entry)| (entry.offered, name.clone())).collect();
+        oldest.sort_unstable();
+        for (_, name) in oldest.into_iter().take(FORGOTTEN_AT_ONCE) {
+            self.usual_us.remove(&name);
+            self.bytes -= self.entries.remove(&name).map_or(0, |entry| entry.bytes);
+        }
+        fits(self)
     }
 
     /// Restores the actions that earlier epochs knew.
@@ -122,14 +195,28 @@ impl KnownActions {
         }
     }
 
-    /// Updates the availability of all actions. `why_not` returns the reason why an action is not
-    /// available, or `None` if it is.
-    pub(super) fn set_available(
-        &mut self,
-        why_not: impl Fn(&str, &Action) -> Option<&'static str>,
-    ) {
-        for (name, entry) in &mut self.entries {
-            entry.unavailable = why_not(name, &entry.action);
+    /// Begins to collect what the workers say of the actions.
+    pub(super) fn begin_standings(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.standing = Standing::NotOffered;
+        }
+    }
+
+    /// Takes what one worker says of an action.
+    pub(super) fn stands(&mut self, name: &str, standing: impl FnOnce(&Action) -> Standing) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.standing = entry.standing.max(standing(&entry.action));
+        }
+    }
+
+    /// Updates the availability of all actions. `may_have` returns true if a worker that cannot
+    /// start anything may have the actions of this queue.
+    pub(super) fn end_standings(&mut self, may_have: impl Fn(&str) -> bool) {
+        for entry in self.entries.values_mut() {
+            if entry.standing == Standing::NotOffered && may_have(&entry.action.queue) {
+                entry.standing = Standing::NotStartable;
+            }
+            entry.unavailable = entry.standing.why_not();
             entry.available = entry.unavailable.is_none();
         }
     }
@@ -137,7 +224,7 @@ impl KnownActions {
     /// Records the duration of an attempt.
     pub(super) fn took(&mut self, action: &Arc<str>, us: u64) {
         if let Some(usual) = self.usual_us.get_mut(action) {
-            *usual = (*usual * 7 + us) / 8;
+            *usual = usual.saturating_mul(7).saturating_add(us) / 8;
         } else if self.usual_us.len() < ACTIONS_MAX {
             self.usual_us.insert(action.clone(), us);
         }

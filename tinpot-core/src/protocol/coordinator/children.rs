@@ -153,6 +153,11 @@ impl CoordinatorMachine {
             );
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
+        if let Some(key) = call.options.idempotency_key.as_deref().filter(|key| CallId::is_key(key))
+        {
+            let message = format!("idempotency_key must not be the key of a call (got {key:?})");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         if self.children.counts.get(&fence).is_some_and(|open| *open >= OPEN_CALLS_MAX) {
             let message = format!(
                 "an attempt may have at most {OPEN_CALLS_MAX} open calls: wait for some to end"

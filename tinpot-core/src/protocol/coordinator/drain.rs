@@ -28,7 +28,7 @@ impl CoordinatorMachine {
         };
         if !std::mem::replace(&mut worker.draining, true) {
             self.ask_to_drain(now, id, out);
-            self.refresh_catalogue();
+            self.refresh_catalogue(now);
         }
         Ok(())
     }

@@ -15,6 +15,10 @@ use crate::protocol::tick::Tick;
 use crate::protocol::{Heard, heard};
 use crate::refusals::Refusal;
 
+/// The longest duration of an attempt that is taken from a report: about 285 years, which is also
+/// the largest whole number that JSON carries safely.
+const RAN_US_MAX: u64 = 1 << 53;
+
 impl CoordinatorMachine {
     /// Handles one message of lane Control from a worker.
     pub fn receive(
@@ -117,7 +121,7 @@ impl CoordinatorMachine {
                 _ => worker.paused = true,
             }
         }
-        self.refresh_catalogue();
+        self.refresh_catalogue(now);
         self.released(now, from, reject.fence, id, out);
     }
 
@@ -156,13 +160,14 @@ impl CoordinatorMachine {
             let recorded = self.recorded_before(fence);
             return self.acknowledge(from, fence, recorded, out);
         };
+        let ran_us = report.ran_us.min(RAN_US_MAX);
         if let Some(active) = self.active.get(&execution)
             && matches!(report.outcome, Outcome::Succeeded(_) | Outcome::Failed(_))
         {
-            self.actions.took(&active.execution.action, report.ran_us);
+            self.actions.took(&active.execution.action, ran_us);
         }
         self.settle_without_fill(fence, from);
-        let (ran, log_end) = (Duration::from_micros(report.ran_us), report.last_log_seq);
+        let (ran, log_end) = (Duration::from_micros(ran_us), report.last_log_seq);
         let end =
             End { outcome: report.outcome.into_reported(), ran: Some(ran), log_end: Some(log_end) };
         if report.killed {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::catalogue::{NOT_OFFERED, NOT_STARTABLE};
+use super::introduction::{ACTIONS, DEAD, HelloRate, cut_problems, said_bytes};
 use super::worker_load::Load;
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine, Timer};
 use crate::model::action::LoadError;
@@ -57,6 +57,9 @@ pub(super) struct WorkerEntry {
     heard_at: Tick,
     /// The worker that declared this one dead, and when.
     declared_dead: Option<(WorkerId, Tick)>,
+    pub(super) hello_rate: HelloRate,
+    /// The size of what the worker says of itself, in bytes.
+    pub(super) bytes: usize,
 }
 
 /// A live worker and its attempts.
@@ -112,6 +115,8 @@ pub struct RunningAttempt {
     pub waits: bool,
 }
 
+/// The most attempts of a beat that are looked at: more than any worker holds.
+const HELD: usize = 4_096;
 /// The number of beats that a worker must have missed to be declared dead by its successor.
 const BEATS_OF_THE_DEAD: u32 = 3;
 
@@ -129,9 +134,12 @@ impl WorkerEntry {
     /// Returns true if the worker has the action and cannot start it. A worker that offers nothing
     /// may have any action: the coordinator may have been restarted since it offered some.
     pub(super) fn may_withhold(&self, action: &str, queue: &str) -> bool {
-        let offers_nothing = self.actions.is_empty() && self.why_withheld().is_some();
-        self.withheld.contains(action)
-            || (offers_nothing && self.withheld.is_empty() && self.serves(queue))
+        self.withheld.contains(action) || (self.is_blank() && self.serves(queue))
+    }
+
+    /// Returns true if the worker offers nothing because it cannot start anything.
+    pub(super) fn is_blank(&self) -> bool {
+        self.actions.is_empty() && self.withheld.is_empty() && self.why_withheld().is_some()
     }
 
     /// Returns the reason why the worker cannot start actions that it has.
@@ -230,8 +238,11 @@ impl CoordinatorMachine {
                 silent: false,
                 heard_at: now,
                 declared_dead: None,
+                hello_rate: HelloRate::new(now),
+                bytes: 0,
             };
             self.workers.insert(id.clone(), worker);
+            *self.names.entry(id.name().to_owned()).or_default() += 1;
         }
         match self.workers.get_mut(id) {
             Some(worker) => worker,
@@ -243,22 +254,26 @@ impl CoordinatorMachine {
         &mut self,
         now: Tick,
         from: &WorkerId,
-        hello: Hello,
+        mut hello: Hello,
         out: &mut Vec<CoordinatorEffect>,
     ) {
         if self.claims_later(now, from, hello.epoch, out) {
             return;
         }
-        for dead in &hello.clean_slate {
+        for dead in hello.clean_slate.iter().take(DEAD) {
             self.declared_dead(now, from, dead, out);
         }
         if self.departed.is_gone(from) {
             let (from, reason, detail) = (from.clone(), Refusal::Excluded, String::new());
             return out.push(CoordinatorEffect::Refused { from, reason, detail });
         }
+        if !self.admit(now, from, &mut hello, out) {
+            return;
+        }
         let mut news = Vec::new();
         let mut problems = hello.offer.load_errors;
         let actions = self.actions.offer(&hello.offer.actions, &mut news, &mut problems);
+        cut_problems(&mut problems);
         let limit = |action: &Arc<crate::Action>| {
             Some((Arc::from(action.name.as_str()), action.concurrency?))
         };
@@ -275,11 +290,18 @@ impl CoordinatorMachine {
         if problems.iter().any(|problem| problem.blocking) {
             worker.withheld.extend(offered);
             worker.withheld.retain(|action| !worker.actions.contains(action));
+            while worker.withheld.len() > ACTIONS {
+                worker.withheld.pop_first();
+            }
         } else {
             worker.withheld.clear();
         }
         worker.load.offered(limits);
         worker.load_errors = problems;
+        let labels = worker.queues.iter().chain(&worker.groups);
+        let names = worker.actions.len() + worker.withheld.len();
+        let bytes = said_bytes(labels, &worker.load_errors, names);
+        let before = std::mem::replace(&mut worker.bytes, bytes);
         worker.paused = false;
         worker.version = shortened(hello.version);
         worker.started_at = hello.started_at;
@@ -288,8 +310,9 @@ impl CoordinatorMachine {
         for id in in_flight {
             self.send_again(now, id, out);
         }
+        self.workers_bytes = self.workers_bytes - before + bytes;
         self.ask_to_drain(now, from, out);
-        self.refresh_catalogue();
+        self.refresh_catalogue(now);
         self.fill(now, from, out);
     }
 
@@ -318,6 +341,10 @@ impl CoordinatorMachine {
             return;
         }
         worker.heard = beat.seq;
+        if std::mem::take(&mut worker.hello_rate.missed) {
+            let message = Message::WhoIsThere(WhoIsThere { epoch });
+            out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), message));
+        }
         worker.heard_at = now;
         // A beat may have been on its way when its worker died; one that comes later was not.
         let beat_interval = self.config.beat_interval;
@@ -344,7 +371,7 @@ impl CoordinatorMachine {
         worker.paused = false;
         let back = std::mem::take(&mut worker.silent).then_some(worker.number);
         let (mut drop, mut cancel) = (Vec::new(), Vec::new());
-        for fence in beat.held {
+        for fence in beat.held.into_iter().take(HELD) {
             match worker
                 .load
                 .in_flight
@@ -374,7 +401,7 @@ impl CoordinatorMachine {
         out.push(CoordinatorEffect::Send(to, Message::BeatAck(ack)));
         if let Some(number) = back {
             self.timers.insert((now + self.config.beat_interval * 2, Timer::Silence(number)));
-            self.refresh_catalogue();
+            self.refresh_catalogue(now);
         }
         self.fill(now, from, out);
     }
@@ -443,7 +470,7 @@ impl CoordinatorMachine {
             self.timers.insert((at, Timer::Silence(number)));
         } else {
             worker.silent = true;
-            self.refresh_catalogue();
+            self.refresh_catalogue(now);
         }
     }
 
@@ -492,38 +519,22 @@ impl CoordinatorMachine {
     }
 
     /// Gives up a worker that is dead or silent: the attempts that it held are lost.
-    fn give_up(&mut self, now: Tick, id: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
+    pub(super) fn give_up(&mut self, now: Tick, id: &WorkerId, out: &mut Vec<CoordinatorEffect>) {
         let Some(worker) = self.workers.remove(id) else { return };
         self.worker_numbers.remove(&worker.number);
+        self.workers_bytes -= worker.bytes;
+        if let Some(count) = self.names.get_mut(id.name()) {
+            *count -= 1;
+            if *count == 0 {
+                self.names.remove(id.name());
+            }
+        }
         self.departed.add(id, worker.heard);
         for (fence, execution) in worker.load.in_flight {
             self.granted.remove(&fence);
             self.end_attempt(now, execution, fence, Outcome::Lost.into(), out);
             out.push(CoordinatorEffect::LogEnds { execution, fence, last_seq: None });
         }
-        self.refresh_catalogue();
-    }
-
-    pub(super) fn refresh_catalogue(&mut self) {
-        let workers = &self.workers;
-        self.actions.set_available(|name, action| {
-            let offering = || workers.values().filter(|worker| worker.actions.contains(name));
-            let serving = || offering().filter(|worker| worker.serves(&action.queue));
-            let staying = || serving().filter(|worker| worker.slots > 0 && !worker.draining);
-            if staying().any(|worker| !worker.silent) {
-                None
-            } else if staying().next().is_some() {
-                Some("all workers that offer it have missed heartbeats")
-            } else if serving().next().is_some() {
-                Some("all workers that offer it are draining")
-            } else if offering().next().is_some() {
-                Some("no live worker that offers it serves its queue")
-            } else if workers.values().any(|worker| worker.may_withhold(name, &action.queue)) {
-                Some(NOT_STARTABLE)
-            } else {
-                Some(NOT_OFFERED)
-            }
-        });
-        self.version += 1;
+        self.refresh_catalogue(now);
     }
 }

@@ -1,0 +1,181 @@
+//! Workers that say more of themselves than there is room for.
+
+use tinpot_core::action::{ActionSet, LoadError};
+use tinpot_core::protocol::{
+    Beat, CallId, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Frame, Goodbye, Hello, Log,
+    Message, ProtocolConfig, ResultReport, Tick,
+};
+use tinpot_core::store::Transition;
+use tinpot_core::{
+    Action, Coordinator, ErrorKind, Execution, ExecutionId, FunctionExecutor, Json, MemoryNetwork,
+    Outcome, Refusal, SubmitOptions, Timestamp, Worker, WorkerId,
+};
+
+use crate::support::{Nothing, available, submit};
+
+const EPOCH: Epoch = Epoch { instance: 1, number: 1 };
+
+fn machine() -> CoordinatorMachine {
+    CoordinatorMachine::new(ProtocolConfig::default(), EPOCH)
+}
+
+fn hello(offer: ActionSet) -> Hello {
+    Hello {
+        name: "w".into(),
+        queues: vec![],
+        groups: vec![],
+        slots: 1,
+        offer,
+        clean_slate: vec![],
+        epoch: None,
+        version: String::new(),
+        started_at: None,
+    }
+}
+
+fn named(prefix: &str, number: usize) -> ActionSet {
+    let action = |n| Action::new(format!("{prefix}{n}")).expect("a name");
+    ActionSet::new((0..number).map(action))
+}
+
+fn says(machine: &mut CoordinatorMachine, now: Tick, from: &str, hello: Hello) -> Vec<Refusal> {
+    let (from, mut effects) = (WorkerId::new(from).expect("an id"), Vec::new());
+    machine.receive(now, &from, Message::Hello(hello), &mut effects);
+    let reason = |effect: CoordinatorEffect| match effect {
+        CoordinatorEffect::Refused { reason, .. } => Some(reason),
+        _ => None,
+    };
+    effects.into_iter().filter_map(reason).collect()
+}
+
+#[test]
+fn an_offer_out_of_bounds_is_cut_and_says_so() {
+    let mut machine = machine();
+    let mut offer = named("a", 3_000);
+    let large = |name: &str| Action::new(name).expect("a name").description("x".repeat(9_000));
+    offer.actions.insert(0, large("large").into());
+    let mut slash = Action::new("slash").expect("a name");
+    slash.name = "../b\n".into();
+    offer.actions.insert(0, slash.into());
+    for number in 0..500 {
+        offer = offer.load_error(LoadError::new(format!("{number}.py"), "x".repeat(100_000)));
+    }
+    assert_eq!(says(&mut machine, Tick(0), "w-1", hello(offer)), []);
+    let worker = &machine.workers(Tick(0))[0];
+    assert_eq!(worker.actions.len(), 2_000);
+    assert_eq!(machine.catalogue().len(), 2_000);
+    let problems = &worker.load_errors;
+    assert_eq!(problems.len(), 100);
+    let starts = |n: usize, text: &str| assert!(problems[n].message.contains(text), "{problems:?}");
+    starts(0, "must not have '/'");
+    starts(1, "description must have at most 8192 bytes (got 9000)");
+    starts(2, "1000 actions are not offered: a worker may offer at most 2000");
+    starts(99, "404 more problems");
+    assert!(problems.iter().all(|problem| problem.message.len() < 2_100));
+}
+
+#[test]
+fn a_hello_with_labels_that_are_none_or_too_often_is_refused() {
+    let mut machine = machine();
+    let mut bad = hello(named("a", 1));
+    bad.queues = vec!["a\nb".into()];
+    assert_eq!(says(&mut machine, Tick(0), "w-1", bad), [Refusal::Hello]);
+    assert!(machine.workers(Tick(0)).is_empty());
+    let refused: Vec<_> =
+        (0..20).flat_map(|_| says(&mut machine, Tick(0), "w-1", hello(named("a", 1)))).collect();
+    assert_eq!(refused, [Refusal::Hello; 14]);
+    // It is asked again at its next beat.
+    let (from, mut effects) = (WorkerId::new("w-1").expect("an id"), Vec::new());
+    let beat = Beat { seq: 1, free: 1, held: vec![], epoch: Some(EPOCH) };
+    machine.receive(Tick(1), &from, Message::Beat(beat), &mut effects);
+    let asks = |effect: &CoordinatorEffect| {
+        matches!(effect, CoordinatorEffect::Send(_, Message::WhoIsThere(_)))
+    };
+    assert!(effects.iter().any(asks));
+}
+
+#[test]
+fn workers_of_one_name_are_bounded() {
+    let mut machine = machine();
+    for number in 0..1_000 {
+        assert_eq!(says(&mut machine, Tick(0), &format!("w-{number}"), hello(named("a", 1))), []);
+    }
+    let refused = says(&mut machine, Tick(0), "w-1000", hello(named("a", 1)));
+    assert_eq!(refused, [Refusal::Workers]);
+    assert_eq!(says(&mut machine, Tick(0), "other-1", hello(named("a", 1))), []);
+}
+
+#[test]
+fn new_actions_take_the_room_of_those_that_nobody_offers() {
+    let mut machine = machine();
+    let step = 100_000;
+    for number in 0..12 {
+        let (id, now) = (format!("w-{number}"), Tick(number * step));
+        let offer = named(&format!("a{number}-"), 2_000);
+        assert_eq!(says(&mut machine, now, &id, hello(offer)), []);
+        machine.tick(now, &mut Vec::new());
+        if number > 0 {
+            let (id, mut effects) = (WorkerId::new(&id).expect("an id"), Vec::new());
+            machine.receive(now, &id, Message::Goodbye(Goodbye::default()), &mut effects);
+        }
+    }
+    let known = machine.catalogue();
+    assert!(known.len() <= 20_000);
+    assert!(known["a0-1999"].available, "what is offered stays");
+    assert!(known.contains_key("a11-0") && !known.contains_key("a1-0"));
+}
+
+#[test]
+fn numbers_and_texts_of_the_wire_do_no_harm() {
+    let mut machine = machine();
+    let (from, mut effects) = (WorkerId::new("w-1").expect("an id"), Vec::new());
+    says(&mut machine, Tick(0), "w-1", hello(named("a", 1)));
+    for number in 1..=3 {
+        let beat = Beat { seq: number, free: 1, held: vec![], epoch: Some(EPOCH) };
+        machine.receive(Tick(number), &from, Message::Beat(beat), &mut effects);
+        let id = ExecutionId::from_u128(number.into());
+        let execution = Execution::new(id, "a0", Json::empty_object());
+        machine.submit(Tick(number), execution.into(), &mut effects).expect("accepted");
+        let fence = Fence { epoch: EPOCH, number };
+        let outcome = Outcome::Succeeded(Json::null());
+        let (last_log_seq, ran_us) = (u64::MAX, u64::MAX);
+        let report = ResultReport { fence, outcome, last_log_seq, ran_us, killed: false };
+        machine.receive(Tick(number), &from, Message::Result(report), &mut effects);
+    }
+    let ran = |effect: &CoordinatorEffect| match effect {
+        CoordinatorEffect::Persist(Transition::Finish { ran, .. }) => *ran,
+        _ => None,
+    };
+    let ran: Vec<_> = effects.iter().filter_map(ran).collect();
+    assert_eq!(ran.len(), 3);
+    assert!(ran.iter().all(|ran| ran.as_micros() == 1 << 53));
+    let log = r#"{"v":1,"from":"w-1","messages":[{"log":{"fence":"1.1.1","first_seq":18446744073709551615,
+        "time":0,"stream":"stdout","level":"info","lines":["a\nb","c"]}}]}"#;
+    let (frame, _) = Frame::decode(log.as_bytes()).expect("a frame");
+    let Message::Log(Log { chunk, .. }) = &frame.messages[0] else { panic!("{frame:?}") };
+    assert_eq!(chunk.lines, ["a\\nb", "c"]);
+    assert_eq!((chunk.last_seq(), chunk.after(7).is_some()), (u64::MAX - 1, true));
+}
+
+#[tokio::test]
+async fn nobody_can_submit_under_the_key_of_a_call() {
+    let network = MemoryNetwork::new();
+    let coordinator = Coordinator::builder(network.transport()).start().await.expect("it starts");
+    let executor = FunctionExecutor::builder()
+        .action("nothing", |_, Nothing {}| async { Ok::<_, String>(()) })
+        .build()
+        .expect("an executor");
+    let worker = Worker::builder(network.transport()).executor(executor);
+    let _worker = worker.start().await.expect("a worker");
+    available(&coordinator, "nothing").await;
+    let key = CallId { fence: Fence { epoch: EPOCH, number: 7 }, number: 1 }.to_string();
+    let refused = submit(&coordinator, "nothing", SubmitOptions::new().idempotency_key(&key)).await;
+    let error = refused.expect_err("the key of a call");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.message().contains("the key of a call"), "{error}");
+    let other = SubmitOptions::new().idempotency_key("call me tomorrow");
+    submit(&coordinator, "nothing", other).await.expect("accepted");
+    let far = SubmitOptions::new().not_before(Timestamp(u64::MAX));
+    let error = submit(&coordinator, "nothing", far).await.expect_err("too far");
+    assert!(error.message().contains("at most 100 years from now"), "{error}");
+}
