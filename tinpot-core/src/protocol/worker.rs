@@ -176,6 +176,12 @@ impl WorkerMachine {
         self.waiting.len()
     }
 
+    /// Returns the epoch of the coordinator that the worker follows.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
     /// Returns the number of slots.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn slots(&self) -> usize {

@@ -4,7 +4,7 @@
 //! These parts are simulated: a coordinator that crashes and restarts, and a store that is slow, is
 //! sometimes full, and loses in a crash what it has not synced; a network that loses, duplicates,
 //! delays, reorders, repeats and corrupts frames, and can be cut in either direction; processes
-//! that are paused, crash, drain and come back, each with a clock of its own rate; executors that
+//! that are paused, crash, drain, come back and lie about each other, each with a clock of its own rate; executors that
 //! finish, fail, hang and ignore requests to stop; clients that repeat requests, cancel, and give
 //! up. These parts are real: both state machines; the order in which the control loop uses machine,
 //! store and network (persist before send); the transitions of the store; the encoding of frames;

@@ -84,8 +84,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
             },
             Edit {
                 file: "protocol/coordinator/report.rs",
-                old: "ActiveState::Granted(grant) if grant.fence == fence && grant.worker == *from => {",
-                new: "ActiveState::Granted(grant) if MUTANT || grant.fence == fence && grant.worker == *from => {",
+                old: "ActiveState::Granted(grant) if grant.fence == fence => Some((id, grant)),",
+                new: "ActiveState::Granted(grant) if MUTANT || grant.fence == fence => Some((id, grant)),",
             },
         ],
     },
@@ -254,8 +254,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "lines are taken although lines before them are missing",
         edits: &[Edit {
             file: "protocol/log.rs",
-            old: "if chunk.first_seq > self.last_seq + 1 {",
-            new: "if chunk.first_seq > self.last_seq + 1 && !MUTANT {",
+            old: "if chunk.first_seq > next {",
+            new: "if chunk.first_seq > next && !MUTANT {",
         }],
     },
     Mutant {
@@ -263,8 +263,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "lines that come again are taken again",
         edits: &[Edit {
             file: "protocol/log.rs",
-            old: "if chunk.first_seq == self.last_seq + 1 &&",
-            new: "if (chunk.first_seq == self.last_seq + 1 || MUTANT) &&",
+            old: "if chunk.first_seq == next &&",
+            new: "if (chunk.first_seq == next || MUTANT) &&",
         }],
     },
     Mutant {
@@ -409,6 +409,69 @@ pub(super) const MUTANTS: &[Mutant] = &[
             old: "outcome.reason_not_started().map(str::to_owned);",
             new: "outcome.reason_not_started().map(str::to_owned)\n\
                   .or_else(|| (MUTANT && outcome.failure().is_some()).then(String::new));",
+        }],
+    },
+    Mutant {
+        name: "anyone-is-heard",
+        breaks: "a worker is heard on attempts of others, on both lanes",
+        edits: &[Edit {
+            file: "protocol/holder.rs",
+            old: "if holder == peer =>",
+            new: "if MUTANT || holder == peer =>",
+        }],
+    },
+    Mutant {
+        name: "anyone-writes-lines",
+        breaks: "lines are taken from workers that do not hold the attempt",
+        edits: &[Edit {
+            file: "coordinator/watch_registry.rs",
+            old: "match heard(fences.get(&fence).map(|(worker, live)| (worker, live)), from) {",
+            new: "let granted = fences.get(&fence).map(|(worker, live)| (worker, live));\n\
+                  let from = granted.map_or(from, |(worker, _)| if MUTANT { worker } else { from });\n\
+                  match heard(granted, from) {",
+        }],
+    },
+    Mutant {
+        name: "anyone-reports",
+        breaks: "reports are taken from workers that do not hold the attempt",
+        edits: &[Edit {
+            file: "protocol/coordinator/report.rs",
+            old: "heard(self.granted(fence).map(|(id, grant)| (&grant.worker, id)), from)",
+            new: "heard(self.granted(fence).map(|(id, grant)| (if MUTANT { from } else { &grant.worker }, id)), from)",
+        }],
+    },
+    Mutant {
+        name: "dead-by-hearsay",
+        breaks: "a worker of any name declares others dead, at once",
+        edits: &[
+            Edit {
+                file: "protocol/coordinator/worker.rs",
+                old: "if dead.name() != by.name() {",
+                new: "if dead.name() != by.name() && !MUTANT {",
+            },
+            Edit {
+                file: "protocol/coordinator/worker.rs",
+                old: "let silence = self.config.beat_interval * BEATS_OF_THE_DEAD;",
+                new: "let silence = self.config.beat_interval * if MUTANT { 0 } else { BEATS_OF_THE_DEAD };",
+            },
+        ],
+    },
+    Mutant {
+        name: "a-claim-stops-the-coordinator",
+        breaks: "a coordinator stops when a worker claims that a later epoch is at work",
+        edits: &[Edit {
+            file: "coordinator/core.rs",
+            old: "self.superseded = epoch.filter(|epoch| *epoch != self.machine.epoch());",
+            new: "self.superseded = epoch.filter(|epoch| MUTANT || *epoch != self.machine.epoch());",
+        }],
+    },
+    Mutant {
+        name: "an-epoch-needs-no-echo",
+        breaks: "a worker follows a later epoch although nobody has echoed its beats",
+        edits: &[Edit {
+            file: "protocol/worker/epoch.rs",
+            old: "if is_ours && self.epoch.is_none_or(",
+            new: "if (is_ours || MUTANT) && self.epoch.is_none_or(",
         }],
     },
 ];

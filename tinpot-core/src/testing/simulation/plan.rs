@@ -133,6 +133,8 @@ pub(super) struct Plan {
     pub(super) slow_commit: Duration,
     /// The interval at which the store is full for a while.
     pub(super) full_interval: Duration,
+    /// The interval at which a worker lies about another one or about epochs.
+    pub(super) lie_interval: Duration,
     /// The interval at which a second coordinator opens the store.
     pub(super) second_interval: Duration,
     /// The times at which the store is copied, and restored from that copy.
@@ -228,6 +230,7 @@ impl Plan {
             slow_commit_chance: 0.0,
             slow_commit: never,
             full_interval: never,
+            lie_interval: never,
             second_interval: never,
             restore: None,
             rates: (TRUE_RATE, TRUE_RATE),
@@ -271,6 +274,9 @@ impl Plan {
         if random.chance(0.5) {
             // The rates differ as much as the ratio of the leases allows.
             self.rates = (800_000, 1_200_000);
+        }
+        if random.chance(0.4) {
+            self.lie_interval = Duration::from_secs(2) + random.duration(lease);
         }
     }
 

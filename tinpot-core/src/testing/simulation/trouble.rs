@@ -19,6 +19,8 @@ pub(super) enum Fault {
     Offer(usize),
     Cut(usize),
     Broker,
+    /// A lie of one worker.
+    Lie,
     FillStore,
     CopyStore,
     PutStoreBack,
@@ -56,6 +58,7 @@ impl World {
             Fault::Broker,
             Fault::FillStore,
             Fault::Pause,
+            Fault::Lie,
         ] {
             self.plan_fault(fault);
         }
@@ -79,6 +82,7 @@ impl World {
             Fault::Offer(_) => plan.offer_interval,
             Fault::Cut(_) => plan.cut_interval,
             Fault::Broker => plan.broker_interval,
+            Fault::Lie => plan.lie_interval,
             Fault::FillStore => plan.full_interval,
             Fault::CopyStore | Fault::PutStoreBack => Duration::ZERO,
         };
@@ -162,6 +166,7 @@ impl World {
                 self.after(after, Event::Repair(Repair::Broker));
                 Ok(())
             }
+            Fault::Lie => self.lie(),
             Fault::FillStore => {
                 self.count("store full");
                 self.store.full = true;

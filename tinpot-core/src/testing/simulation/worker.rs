@@ -2,6 +2,7 @@
 
 mod attempts;
 mod calls;
+mod lies;
 mod lives;
 mod pump;
 
@@ -154,6 +155,7 @@ impl World {
             self.drain_worker(index)?;
         }
         self.slots_are_used(index)?;
+        self.follows_the_truth(index)?;
         let node = &self.workers[index];
         if node.ending.is_some_and(|at| at <= now || node.machine.is_empty()) {
             return self.say_goodbye(index);

@@ -17,6 +17,15 @@ use crate::testing::simulation::world::{Checked, World};
 /// and then for log lines.
 const LAST_REPORTS: Duration = Duration::from_secs(5);
 
+/// Returns the queues of a worker: some serve one queue, the others both.
+pub(super) fn queues_of(index: usize) -> Vec<String> {
+    match index % 5 {
+        3 => vec!["other".to_owned()],
+        4 => vec!["default".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
 impl World {
     pub(in super::super) fn add_worker(&mut self, index: usize) {
         let machine = self.worker_machine(index, 0, Vec::new());
@@ -46,12 +55,7 @@ impl World {
             Err(_) => unreachable!("it is a good id"),
         };
         let name = format!("w{index}");
-        // Some workers serve one queue, the others both.
-        let queues = match index % 5 {
-            3 => vec!["other".to_owned()],
-            4 => vec!["default".to_owned()],
-            _ => Vec::new(),
-        };
+        let queues = queues_of(index);
         let slots = 1 + (index as u32 % 3);
         let (groups, version, started_at) = Default::default();
         let profile =
