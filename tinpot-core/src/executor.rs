@@ -2,6 +2,7 @@
 
 mod calls;
 mod context;
+mod event_limits;
 mod forward;
 mod function;
 mod log_reader;

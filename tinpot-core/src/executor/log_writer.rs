@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::event_limits::{self, DATA_BYTES_MAX, EVENT_BYTES_MIN, EVENTS_MAX};
 use super::masks::Masks;
 use crate::model::json::Json;
 use crate::model::log::{Level, LogChunk, LogEvent, SpanId, Stream};
@@ -30,6 +31,8 @@ struct State {
     written_bytes: u64,
     dropped_lines: u64,
     events: u32,
+    event_bytes: u64,
+    data_bytes: u64,
     abandoned: bool,
 }
 
@@ -46,9 +49,6 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Events of one attempt: steps, mostly. Later ones are dropped, and a line says so.
-const EVENTS_MAX: u32 = 100_000;
 
 /// Lines of one stream and level, written by one step.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +101,8 @@ pub struct LogBuffer {
 
 impl LogWriter {
     /// Returns a writer and its buffer. `ready` is notified when there are lines to take. After
-    /// `limit_bytes` of text, a marker replaces all further lines.
+    /// `limit_bytes` of text with fields, a marker replaces all further lines, and after as many of
+    /// events all further events.
     pub fn channel(ready: Arc<Notify>, limit_bytes: u64) -> (LogWriter, LogBuffer) {
         let (state, space, masks) = Default::default();
         let shared = Arc::new(Shared { state, space, ready, limit_bytes, masks });
@@ -125,6 +126,12 @@ impl LogWriter {
         }
         lines.fields = lines.fields.map(|fields| self.shared.masks.json(&fields));
         lines.lines.iter_mut().for_each(cut);
+        if let Some(fields) = lines.fields.take_if(|fields| fields.as_str().len() > LINE_BYTES)
+            && let Some(line) = lines.lines.last_mut()
+        {
+            let bytes = fields.as_str().len();
+            line.push_str(&format!(" … [tinpot] {bytes} bytes of fields are not kept"));
+        }
         loop {
             let space = self.shared.space.notified();
             tokio::pin!(space);
@@ -138,19 +145,30 @@ impl LogWriter {
 
     /// Writes an event without waiting; the number of events is bounded.
     pub fn event(&self, event: &LogEvent) {
-        let Ok(line) = serde_json::to_string(&self.shared.masks.event(event)) else { return };
+        let mut event = self.shared.masks.event(event);
+        let checked = event_limits::check(&mut event);
+        let Ok(line) = serde_json::to_string(&event) else { return };
+        let is_artifact = matches!(event, LogEvent::Artifact(_));
         let mut state = self.shared.lock();
         if state.abandoned || state.events > EVENTS_MAX {
             return;
         }
         state.events += 1;
-        if state.events > EVENTS_MAX {
-            let marker =
-                format!("[tinpot] steps must be at most {EVENTS_MAX}: the rest is not kept");
-            let lines = LogLines::new(Stream::System, Level::Warning, vec![marker]);
-            state.push(lines, 64);
+        let bytes = line.len() + 8;
+        let limit_bytes = self.shared.limit_bytes.max(EVENT_BYTES_MIN);
+        state.event_bytes += bytes as u64;
+        if state.events > EVENTS_MAX || state.event_bytes > limit_bytes {
+            state.events = EVENTS_MAX + 1;
+            state.mark(format!(
+                "[tinpot] steps must be at most {EVENTS_MAX} with {limit_bytes} bytes: the rest \
+                 is not kept"
+            ));
+        } else if let Err(why) = checked {
+            state.mark(format!("[tinpot] {why}"));
+        } else if is_artifact && state.data_bytes > DATA_BYTES_MAX {
+            // Some of its bytes are missing, which a line has said.
+            return;
         } else {
-            let bytes = line.len() + 8;
             state.push(LogLines::new(Stream::Event, Level::Info, vec![line]), bytes);
         }
         drop(state);
@@ -167,7 +185,23 @@ impl LogWriter {
         if state.bytes >= BUFFER_BYTES {
             return false;
         }
-        let bytes: usize = lines.lines.iter().map(|line| line.len() + 8).sum();
+        let fields = lines.fields.as_ref().map_or(0, |fields| fields.as_str().len());
+        let bytes = fields + lines.lines.iter().map(|line| line.len() + 8).sum::<usize>();
+        if lines.stream == Stream::Data {
+            let before = state.data_bytes;
+            state.data_bytes += bytes as u64;
+            if state.data_bytes > DATA_BYTES_MAX {
+                if before <= DATA_BYTES_MAX {
+                    state.mark(format!(
+                        "[tinpot] artifacts have more than {DATA_BYTES_MAX} bytes in base64: the \
+                         rest is not kept"
+                    ));
+                    drop(state);
+                    self.shared.ready.notify_one();
+                }
+                return true;
+            }
+        }
         // Artifacts have a bound of their own.
         let is_counted = lines.stream.is_text();
         if is_counted && state.dropped_lines > 0 {
@@ -176,11 +210,10 @@ impl LogWriter {
         }
         if is_counted && state.written_bytes + bytes as u64 > self.shared.limit_bytes {
             state.dropped_lines = count;
-            let marker = format!(
+            state.mark(format!(
                 "[tinpot] the log is longer than {} bytes: the rest is not kept",
                 self.shared.limit_bytes
-            );
-            state.push(LogLines::new(Stream::System, Level::Warning, vec![marker]), 64);
+            ));
         } else {
             if is_counted {
                 state.written_bytes += bytes as u64;
@@ -221,6 +254,11 @@ impl LogWriter {
 }
 
 impl State {
+    /// Writes a line that says what is not kept.
+    fn mark(&mut self, marker: String) {
+        self.push(LogLines::new(Stream::System, Level::Warning, vec![marker]), 64);
+    }
+
     fn push(&mut self, lines: LogLines, bytes: usize) {
         let LogLines { stream, level, span, fields, lines } = lines;
         let now = Timestamp::now();
@@ -267,7 +305,8 @@ impl LogBuffer {
         while bytes < max_bytes
             && let Some(chunk) = state.chunks.pop_front()
         {
-            bytes += chunk.lines.iter().map(|line| line.len() + 8).sum::<usize>();
+            let fields = chunk.fields.as_ref().map_or(0, |fields| fields.as_str().len());
+            bytes += fields + chunk.lines.iter().map(|line| line.len() + 8).sum::<usize>();
             taken.push(chunk);
         }
         state.bytes = if state.chunks.is_empty() { 0 } else { state.bytes.saturating_sub(bytes) };

@@ -1,5 +1,6 @@
 //! Integration tests of tinpot-core: one binary, one module per subject.
 
+mod attempt_limits;
 mod budgets;
 mod changes;
 mod children;
