@@ -115,7 +115,7 @@ def _serve(
     clean: CleanInterpreter,
 ) -> None:
     entries = found.entries()
-    next_request, send = connection.request, connection.send
+    next_request, send = connection.next_attempt, connection.reply
     exits = clean.exit_handlers
     children, copies, own_pid = Children(), Copies(), os.getpid()
     is_clean = True

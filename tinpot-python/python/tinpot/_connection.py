@@ -11,6 +11,9 @@ from typing import Any, Optional
 from tinpot import _text
 from tinpot._errors import ActionError
 
+# The length of the number of an attempt, with which every line from and to it begins.
+_NONCE_BYTES = 32
+
 # An execution id, and the result if the request waits for one.
 Result = tuple[Optional[str], Any]
 
@@ -45,6 +48,8 @@ class Connection:
     def __init__(self, socket: Socket) -> None:
         self._lines = io.BufferedReader(_Reading(socket), 65536)
         self.send = socket.sendall
+        # The number of the attempt. The worker takes no line of another one.
+        self._nonce = b""
         self._turn = threading.Condition(threading.Lock())
         self._reading = False
         self._number = 0
@@ -58,6 +63,18 @@ class Connection:
             if not line.startswith(b'{"called"'):
                 return line or None
 
+    def next_attempt(self) -> bytes | None:
+        """Returns the next request to run an attempt; None at the end."""
+        line = self.request()
+        if line is None:
+            return None
+        self._nonce = line[:_NONCE_BYTES]
+        return line[_NONCE_BYTES:]
+
+    def reply(self, line: bytes) -> None:
+        """Sends the reply of the attempt."""
+        self.send(self._nonce + line)
+
     def call(self, request: dict[str, Any]) -> Result:
         """Submits another action, and waits for its result if the request says so."""
         with self._turn:
@@ -66,7 +83,7 @@ class Connection:
             self._answers[number] = None
         request["number"] = number
         try:
-            self.send(b'{"call":' + _text.dumps(request, allow_nan=False).encode() + b"}\n")
+            self.reply(b'{"call":' + _text.dumps(request, allow_nan=False).encode() + b"}\n")
             answer = self._answer(number)
         finally:
             with self._turn:

@@ -12,6 +12,7 @@ use tinpot_core::{Context, Failure, FailureCode, Outcome, Stop};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::control::ExchangeReply;
 use super::fleet::Fleet;
 use super::interpreter::{Interpreter, describe, exited, kill};
 use super::limit_enforcer::LimitEnforcer;
@@ -131,10 +132,10 @@ impl Interpreter {
     }
 }
 
-fn reply(line: io::Result<Option<&[u8]>>) -> Step {
-    match line {
-        Ok(Some(line)) => match child_text::read(line) {
-            Ok(reply) => Step::Reply(reply),
+fn reply(reply: io::Result<Option<ExchangeReply<'_>>>) -> Step {
+    match reply {
+        Ok(Some(ExchangeReply { line, has_foreign })) => match child_text::read::<Reply>(line) {
+            Ok(reply) => Step::Reply(Reply { left: reply.left || has_foreign, ..reply }),
             Err(e) => Step::Broken(e.to_string()),
         },
         Ok(None) => Step::Broken("the interpreter closed it".to_owned()),

@@ -12,6 +12,7 @@ use tinpot_core::executor::Attempt;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::extra_slots::ExtraSlot;
 use super::fleet::Fleet;
@@ -20,8 +21,20 @@ use crate::isolation::Isolation;
 
 /// The size of one read of a reply.
 const READ_BYTES: usize = 16 * 1024;
+/// The characters at the beginning of every line of an attempt: 128 random bits.
+const NONCE_BYTES: usize = 32;
+/// The lines of other attempts, or of none, after which an interpreter is given up.
+const FOREIGN_MAX: usize = 1_000;
 /// The buffer size to keep. A larger one, after a large request or reply, is freed.
 const KEEP_BYTES: usize = 256 * 1024;
+
+/// The reply of an attempt.
+pub(super) struct ExchangeReply<'a> {
+    pub(super) line: &'a [u8],
+    /// If true, the interpreter also sent lines without the number of the attempt, which were left
+    /// out. Code in it writes to the socket, so it must not be used again.
+    pub(super) has_foreign: bool,
+}
 
 /// The worker's end of the socket.
 #[derive(Debug)]
@@ -30,6 +43,9 @@ pub(super) struct Control {
     socket: AsyncFd<StdUnixStream>,
     request: Vec<u8>,
     received: Vec<u8>,
+    /// The number of the attempt that the interpreter repeats in each line. Code of another attempt
+    /// that writes to the socket cannot guess it.
+    nonce: [u8; NONCE_BYTES],
     max_line_bytes: usize,
     /// True if the interpreter ended with something unread, which is the request unless an answer
     /// was sent after it.
@@ -46,6 +62,7 @@ impl Control {
             socket: watch(ours, Interest::READABLE)?,
             request: Vec::new(),
             received: Vec::new(),
+            nonce: [0; NONCE_BYTES],
             max_line_bytes: usize::MAX,
             left_unread: false,
             has_answered: false,
@@ -58,9 +75,13 @@ impl Control {
         self.max_line_bytes = bytes;
     }
 
-    /// Returns true if the interpreter is connected and has sent nothing: it may have died since
-    /// its last use.
+    /// Returns true if the interpreter is connected and has sent nothing after its last reply: it
+    /// may have died since its last use, or code that an attempt left behind may have written.
     pub(super) fn is_quiet(&self) -> bool {
+        let reply = memchr::memchr(b'\n', &self.received).map_or(0, |end| end + 1);
+        if self.received.len() > reply {
+            return false;
+        }
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         matches!(rustix::net::recv(&self.socket, &mut [0; 1], flags), Err(Errno::AGAIN))
     }
@@ -83,6 +104,8 @@ impl Control {
         self.request.clear();
         self.request.shrink_to(KEEP_BYTES);
         self.received.shrink_to(KEEP_BYTES);
+        Uuid::new_v4().simple().encode_lower(&mut self.nonce);
+        self.request.extend_from_slice(&self.nonce);
         self.request.push(b'{');
         if isolation == Isolation::Fresh {
             self.request.extend_from_slice(b"\"fresh\":true,");
@@ -97,7 +120,7 @@ impl Control {
         &mut self,
         context: &Context,
         fleet: &Arc<Fleet>,
-    ) -> io::Result<Option<&[u8]>> {
+    ) -> io::Result<Option<ExchangeReply<'_>>> {
         let request = std::mem::take(&mut self.request);
         let sent = self.send(&request).await;
         self.request = request;
@@ -109,6 +132,7 @@ impl Control {
             }
             Err(e) => return Err(e),
         }
+        let (nonce, mut foreign) = (self.nonce, 0_usize);
         // Dropping this future aborts the calls.
         let mut calls = JoinSet::new();
         let (mut waiting, mut extra_slot) = (0_usize, None);
@@ -118,6 +142,15 @@ impl Control {
                 Some(answered) = calls.join_next() => answered.ok(),
                 line = self.line() => {
                     let Some(line) = line? else { return Ok(None) };
+                    let Some(line) = line.strip_prefix(&nonce) else {
+                        self.consume();
+                        foreign += 1;
+                        if foreign > FOREIGN_MAX {
+                            let message = "it sent many messages that belong to no attempt";
+                            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+                        }
+                        continue;
+                    };
                     if !CallRequest::is_in(line) {
                         break;
                     }
@@ -141,7 +174,9 @@ impl Control {
             self.send(&answer).await?;
         }
         // The line is in the buffer.
-        self.line().await
+        let line = self.line().await?;
+        let line = line.and_then(|line| line.strip_prefix(&nonce));
+        Ok(line.map(|line| ExchangeReply { line, has_foreign: foreign > 0 }))
     }
 
     pub(super) async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {

@@ -9,6 +9,7 @@ mod discovery;
 #[cfg(feature = "embed")]
 mod embedded;
 mod files;
+mod forged_replies;
 mod healing;
 mod interpreters;
 mod isolation;
