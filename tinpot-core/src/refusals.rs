@@ -1,4 +1,4 @@
-//! What peers sent and was not taken: counted by reason, and logged at a bounded rate.
+//! The frames and messages of peers that are not taken: counted by reason, and logged at a bounded rate.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What an attempt may store besides its text: events and the bytes of artifacts.
+//! The limits of what an attempt stores in addition to its text: events and the bytes of artifacts.
 
 use crate::model::log::{Artifact, LogEvent};
 

@@ -54,8 +54,8 @@ impl fmt::Display for CallId {
 }
 
 impl CallId {
-    /// Returns true if a key is one that a call without a key of its own has. Nobody else may use
-    /// it: it would take the place of the child, or become it.
+    /// Returns true if a key is that of a call without a key of its own. No submission may use it:
+    /// it would take the place of the child, or become it.
     pub(crate) fn is_key(key: &str) -> bool {
         let parse = || {
             let (fence, number) = key.strip_prefix("call ")?.split_once(' ')?;

@@ -80,7 +80,7 @@ pub enum CoordinatorEffect {
         from: WorkerId,
         /// The reason.
         reason: Refusal,
-        /// What the message was about.
+        /// The subject of the message.
         detail: String,
     },
 }

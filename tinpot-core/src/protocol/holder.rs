@@ -1,4 +1,4 @@
-//! Who is heard on an attempt.
+//! The right of a worker to be heard on an attempt.
 
 use crate::model::id::WorkerId;
 

@@ -308,7 +308,7 @@ impl<'de> Deserialize<'de> for Log {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let LogFields { fence, first_seq, time, stream, level, span, fields, mut lines } =
             LogFields::<Vec<String>>::deserialize(deserializer)?;
-        // A line is one row for whoever reads it.
+        // A line is one row of the log.
         for line in lines.iter_mut().filter(|line| line.contains('\n')) {
             *line = line.replace('\n', "\\n");
         }

@@ -1,4 +1,4 @@
-//! What one attempt may store, whatever the code in it sends.
+//! The limits of what one attempt stores, whatever the code in it sends.
 
 use std::sync::Arc;
 

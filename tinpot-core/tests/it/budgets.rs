@@ -52,6 +52,7 @@ fn says(machine: &mut CoordinatorMachine, now: Tick, from: &str, hello: Hello) -
 fn an_offer_out_of_bounds_is_cut_and_says_so() {
     let mut machine = machine();
     let mut offer = named("a", 3_000);
+    let name = "\u{1b}[2J".to_owned();
     let large = |name: &str| Action::new(name).expect("a name").description("x".repeat(9_000));
     offer.actions.insert(0, large("large").into());
     let mut slash = Action::new("slash").expect("a name");
@@ -60,8 +61,12 @@ fn an_offer_out_of_bounds_is_cut_and_says_so() {
     for number in 0..500 {
         offer = offer.load_error(LoadError::new(format!("{number}.py"), "x".repeat(100_000)));
     }
-    assert_eq!(says(&mut machine, Tick(0), "w-1", hello(offer)), []);
+    let version = format!("1\n{}", "0".repeat(1_000));
+    let hello = Hello { name, version, ..hello(offer) };
+    assert_eq!(says(&mut machine, Tick(0), "w-1", hello), []);
     let worker = &machine.workers(Tick(0))[0];
+    assert_eq!((worker.name.as_str(), worker.version.len()), ("w", 64));
+    assert!(!worker.version.contains('\n'));
     assert_eq!(worker.actions.len(), 2_000);
     assert_eq!(machine.catalogue().len(), 2_000);
     let problems = &worker.load_errors;
@@ -70,7 +75,7 @@ fn an_offer_out_of_bounds_is_cut_and_says_so() {
     starts(0, "must not have '/'");
     starts(1, "description must have at most 8192 bytes (got 9000)");
     starts(2, "1000 actions are not offered: a worker may offer at most 2000");
-    starts(99, "404 more problems");
+    starts(99, "405 more problems");
     assert!(problems.iter().all(|problem| problem.message.len() < 2_100));
 }
 
@@ -106,7 +111,7 @@ fn workers_of_one_name_are_bounded() {
 }
 
 #[test]
-fn new_actions_take_the_room_of_those_that_nobody_offers() {
+fn new_actions_take_the_room_of_those_that_no_worker_offers() {
     let mut machine = machine();
     let step = 100_000;
     for number in 0..12 {
@@ -158,7 +163,7 @@ fn numbers_and_texts_of_the_wire_do_no_harm() {
 }
 
 #[tokio::test]
-async fn nobody_can_submit_under_the_key_of_a_call() {
+async fn the_key_of_a_call_cannot_be_submitted() {
     let network = MemoryNetwork::new();
     let coordinator = Coordinator::builder(network.transport()).start().await.expect("it starts");
     let executor = FunctionExecutor::builder()

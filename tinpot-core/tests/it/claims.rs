@@ -1,5 +1,5 @@
-//! Workers that claim to be others, or to know something about them: nobody is believed beyond
-//! what a channel and a grant prove.
+//! Workers that claim to be others, or to know something about them: none is believed beyond what
+//! a channel and a grant prove.
 
 use std::sync::Arc;
 

@@ -467,7 +467,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an-epoch-needs-no-echo",
-        breaks: "a worker follows a later epoch although nobody has echoed its beats",
+        breaks: "a worker follows a later epoch although none of its beats was echoed",
         edits: &[Edit {
             file: "protocol/worker/epoch.rs",
             old: "if is_ours && self.epoch.is_none_or(",

@@ -16,7 +16,7 @@ const ACTIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The actions that are forgotten at once, so that many new ones do not cost a search each.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
 
-/// What the workers say of an action, from the least to the most.
+/// The word of the workers about an action, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     NotOffered,

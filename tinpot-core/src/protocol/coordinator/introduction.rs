@@ -73,7 +73,7 @@ fn check_labels(hello: &Hello) -> Result<(), String> {
         }
         labels.iter().try_for_each(|label| check_label(what, label)).map_err(|e| e.to_string())?;
     }
-    check_label("worker name", &hello.name).map_err(|error| error.to_string())
+    Ok(())
 }
 
 fn check_action(action: &Action) -> Result<(), String> {
@@ -101,8 +101,13 @@ pub(super) fn size_bytes(action: &Action) -> usize {
     size_of::<Action>() + texts + action.schema.as_str().len() + result_schema
 }
 
-/// Leaves out the actions of a hello that are out of bounds, with a load error.
-fn cut(hello: &mut Hello) {
+/// Leaves out the actions of a hello that are out of bounds, with a load error, and replaces a name
+/// that is none by the one in the worker's id.
+fn cut(from: &WorkerId, hello: &mut Hello) {
+    if let Err(error) = check_label("worker name", &hello.name) {
+        hello.name = from.name().to_owned();
+        hello.offer.load_errors.push(LoadError::new("worker", error.to_string()));
+    }
     let (mut number, mut bytes, mut beyond) = (0, 0, 0_usize);
     let load_errors = &mut hello.offer.load_errors;
     let mut left_out = Vec::new();
@@ -187,7 +192,7 @@ impl CoordinatorMachine {
         {
             return refuse(Refusal::Hello, "it says hello too often".to_owned());
         }
-        cut(hello);
+        cut(from, hello);
         cut_problems(&mut hello.offer.load_errors);
         let labels = hello.queues.iter().chain(&hello.groups);
         let bytes = said_bytes(labels, &hello.offer.load_errors, hello.offer.actions.len());

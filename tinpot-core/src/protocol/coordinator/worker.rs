@@ -123,11 +123,8 @@ const BEATS_OF_THE_DEAD: u32 = 3;
 /// The maximum length of a stored version, in characters.
 const VERSION_CHARS: usize = 64;
 
-fn shortened(version: String) -> String {
-    match version.char_indices().nth(VERSION_CHARS) {
-        Some((end, _)) => version[..end].to_owned(),
-        None => version,
-    }
+fn shortened(version: &str) -> String {
+    version.chars().filter(|character| !character.is_control()).take(VERSION_CHARS).collect()
 }
 
 impl WorkerEntry {
@@ -303,7 +300,7 @@ impl CoordinatorMachine {
         let bytes = said_bytes(labels, &worker.load_errors, names);
         let before = std::mem::replace(&mut worker.bytes, bytes);
         worker.paused = false;
-        worker.version = shortened(hello.version);
+        worker.version = shortened(&hello.version);
         worker.started_at = hello.started_at;
         // Messages that were in flight when the connection broke may be lost.
         let in_flight: Vec<ExecutionId> = worker.load.in_flight.values().copied().collect();

@@ -1,4 +1,4 @@
-//! A worker that says anything about anybody, in its own name. Nothing of it may have an effect.
+//! A worker that says anything about other workers, in its own name. Nothing of it may have an effect.
 
 use std::sync::Arc;
 
