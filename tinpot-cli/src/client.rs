@@ -198,6 +198,17 @@ impl Client {
 
     fn refusal(&self, response: Response<ureq::Body>) -> RequestError {
         let status = response.status();
+        if status == StatusCode::MISDIRECTED_REQUEST {
+            // The server says nothing about its names to strangers.
+            let host = self.base.split_once("://").map_or(&*self.base, |(_, rest)| rest);
+            let host = host.split('/').next().unwrap_or(host);
+            let detail = format!(
+                "server {} refuses requests to {host:?}: start it with --allow-host {host}, or set \
+                 TINPOT_ALLOW_HOSTS there",
+                self.base
+            );
+            return RequestError { status: Some(status), detail, errors: Vec::new() };
+        }
         let body = response.into_body().into_with_config().limit(1024 * 1024).read_to_string();
         let body = body.ok().and_then(|text| serde_json::from_str::<ErrorBody>(&text).ok());
         let Some(body) = body else {

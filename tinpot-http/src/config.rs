@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
+use crate::hosts::AllowedHost;
 use crate::root_path::RootPath;
 
 /// The configuration of the API.
@@ -43,6 +44,9 @@ pub struct HttpConfig {
     pub cors_origins: Vec<String>,
     /// The path below which clients find the router, where a proxy does not say it. Default: none.
     pub root_path: RootPath,
+    /// The hosts that requests may name, in addition to `localhost` and the addresses of loopback:
+    /// those by which others reach the server, through a proxy for example. Default: none.
+    pub hosts: Vec<AllowedHost>,
     shutdown: Shared<BoxFuture<'static, ()>>,
 }
 
@@ -56,6 +60,7 @@ impl Default for HttpConfig {
             allow_origins: Vec::new(),
             cors_origins: Vec::new(),
             root_path: RootPath::default(),
+            hosts: Vec::new(),
             shutdown: futures::future::pending().boxed().shared(),
         }
     }
@@ -116,6 +121,14 @@ impl HttpConfig {
         self
     }
 
+    /// Adds hosts that requests may name, as in `tinpot.example.org`. All others are answered with 421,
+    /// and each is logged once.
+    #[must_use]
+    pub fn hosts(mut self, hosts: impl IntoIterator<Item = AllowedHost>) -> Self {
+        self.hosts.extend(hosts);
+        self
+    }
+
     /// Ends open streams, and answers requests that wait for an execution with 503, once `signal`
     /// resolves. Executions continue.
     ///
@@ -143,6 +156,7 @@ impl fmt::Debug for HttpConfig {
             .field("allow_origins", &self.allow_origins)
             .field("cors_origins", &self.cors_origins)
             .field("root_path", &self.root_path)
+            .field("hosts", &self.hosts)
             .finish_non_exhaustive()
     }
 }

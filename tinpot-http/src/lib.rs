@@ -26,6 +26,10 @@
 //! `X-Forwarded-Prefix`. [`HttpConfig::root_path`] is for proxies that do not send it, or leave the
 //! prefix in the path.
 //!
+//! Requests have to name a host that is allowed: `localhost` and the addresses of loopback are, and
+//! [`HttpConfig::hosts`] adds the names by which others reach the server. Without that check, a page of
+//! any site could read everything by letting its own name resolve to the server (DNS rebinding).
+//!
 //! `nest` works too, but does not pass on `/automation/` with a slash at its end.
 //!
 //! # The web UI
@@ -96,6 +100,7 @@
 //! | 404, 405 | unknown path, action, execution, queue or worker; unknown method |
 //! | 409 | cancelling an execution that has ended; an idempotency key that was used for something else |
 //! | 413, 415 | the body is too large; a browser does not declare it as JSON |
+//! | 421 | the header `Host` names a host that is not allowed |
 //! | 422 | invalid parameters, options or query |
 //! | 503 | the coordinator is overloaded, unavailable or shutting down; with `Retry-After` |
 //! | 504 | the execution has not ended within the timeout, and continues |
@@ -124,6 +129,8 @@ mod csrf;
 mod error;
 mod extract;
 mod feed;
+mod front;
+mod hosts;
 mod model;
 mod openapi;
 mod params;
@@ -137,6 +144,7 @@ pub mod testing;
 mod unread_body;
 
 pub use self::config::HttpConfig;
+pub use self::hosts::AllowedHost;
 pub use self::root_path::RootPath;
 pub use self::router::router;
 

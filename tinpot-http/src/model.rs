@@ -72,12 +72,6 @@ pub(crate) fn json_response<T: Serialize + ?Sized>(status: StatusCode, body: &T)
 
 /// Returns `body`, which is JSON already, as a response.
 pub(crate) fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        // Every answer changes at any time.
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        // Results and log lines may contain HTML: no browser may guess that they are pages.
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ];
-    (status, headers, body).into_response()
+    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    (status, [content_type], body).into_response()
 }

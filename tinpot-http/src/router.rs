@@ -1,15 +1,12 @@
 //! Puts the routes together.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::middleware;
 use axum::routing::any;
-use futures::FutureExt;
 use tinpot_core::{Coordinator, ExecutionId};
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
@@ -19,6 +16,8 @@ use utoipa_axum::routes;
 use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::feed::{self, ChangeFeed, LogFanout};
+use crate::front::{self, Front};
+use crate::hosts::Hosts;
 use crate::routes::stats::ActionStatsCache;
 use crate::routes::{
     actions, bulk, details, executions, health, logs, queues, rerun, stats, stream, version,
@@ -53,6 +52,7 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     let origins: Arc<[String]> =
         config.allow_origins.iter().chain(&config.cors_origins).cloned().collect();
     let root_path = config.root_path.clone();
+    let front = Arc::new(Front::new(Hosts::new(config.hosts.clone())));
     let mut router = Router::from(api())
         .merge(pages(&config))
         .fallback(unknown_route)
@@ -63,7 +63,8 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     if !cors.is_empty() {
         router = router.layer(middleware::from_fn_with_state(cors, cors::allow));
     }
-    let router = router.layer(middleware::from_fn(catch_panic)).with_state(Arc::new(App {
+    let router = router.layer(middleware::from_fn_with_state(front, front::layer));
+    let router = router.with_state(Arc::new(App {
         coordinator,
         config,
         searches: Semaphore::new(logs::SEARCHES),
@@ -131,22 +132,4 @@ async fn unknown_method(method: Method) -> ApiError {
     let detail =
         format!("method {method} is not allowed here; the header Allow names those that are");
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-}
-
-/// A bug in one request, or in a store of the host's, is answered in the API's own form and ends nothing else.
-async fn catch_panic(request: Request, next: Next) -> Response {
-    let uri = request.uri().clone();
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<&str>()
-                .copied()
-                .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            tracing::error!(path = uri.path(), message, "a request panicked");
-            let detail =
-                "internal error, which the server logged; the request may have had an effect";
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
-        }
-    }
 }

@@ -187,7 +187,8 @@ impl CoordinatorSettings {
             .store(self.store.store("./tinpot.db"))
             .start()
             .await?;
-        let config = self.pages.config().shutdown_signal(shutdown.clone().begun());
+        let config = self.pages.config().hosts([self.http.host.into()]);
+        let config = config.shutdown_signal(shutdown.clone().begun());
         let router = tinpot_http::router(coordinator.clone(), config);
         let server = crate::serve::serve(&self.http, router, shutdown.clone()).await?;
         tokio::select! {

@@ -16,7 +16,7 @@ mod value;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use tinpot_http::{HttpConfig, RootPath};
+use tinpot_http::{AllowedHost, HttpConfig, RootPath};
 
 pub use self::actions::{ActionsSettings, LimitSettings, SelectionSettings};
 pub use self::broker::BrokerSettings;
@@ -104,6 +104,21 @@ pub struct PageSettings {
         )
     )]
     pub cors_origins: Vec<String>,
+    /// The hosts by which people and programs reach the server, separated by commas: names like
+    /// tinpot.example.org, with a port or without, and patterns like `*.example.org`. localhost and
+    /// the address to listen on are always allowed; `*` allows every host, and with it pages of other
+    /// sites whose names resolve to this server.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long = "allow-host",
+            env = "TINPOT_ALLOW_HOSTS",
+            value_name = "HOST",
+            value_delimiter = ',',
+            value_parser = self::value::allowed_host
+        )
+    )]
+    pub allow_hosts: Vec<String>,
     /// The path below which a reverse proxy shows the server, like /tinpot. The proxy may remove it
     /// from requests or not, with the header X-Forwarded-Prefix or without.
     #[cfg_attr(
@@ -137,6 +152,7 @@ impl Default for PageSettings {
             no_ui: false,
             embed_parents: Vec::new(),
             cors_origins: Vec::new(),
+            allow_hosts: Vec::new(),
             root_path: RootPath::default(),
             limit_request: HttpConfig::default().max_body_bytes as u64,
         }
@@ -150,8 +166,14 @@ impl PageSettings {
             .ui(!self.no_ui)
             .embed_parents(trimmed(&self.embed_parents))
             .cors_origins(trimmed(&self.cors_origins))
+            .hosts(self.allowed_hosts())
             .root_path(self.root_path.clone())
             .max_body_bytes(self.limit_request_bytes())
+    }
+
+    /// Returns the hosts, without those that are none; a command line refuses them.
+    fn allowed_hosts(&self) -> Vec<AllowedHost> {
+        trimmed(&self.allow_hosts).iter().filter_map(|host| host.parse().ok()).collect()
     }
 
     /// Returns the largest body of a request, and so the largest parameters, in bytes.

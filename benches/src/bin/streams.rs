@@ -180,7 +180,7 @@ async fn watch(streams: usize, rate: u64, seconds: u64) -> Result<(), AnyError> 
     let mut watchers = Vec::new();
     for number in 0..streams {
         let mut connection = TcpStream::connect(server.address).await?;
-        let request = format!("GET /api/stream?log={id} HTTP/1.1\r\nhost: bench\r\n\r\n");
+        let request = format!("GET /api/stream?log={id} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         connection.write_all(request.as_bytes()).await?;
         let received = received.clone();
         watchers.push(tokio::spawn(count(connection, received, number)));

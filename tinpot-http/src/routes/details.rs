@@ -19,6 +19,9 @@ use crate::model::{Time, json_response};
 use crate::openapi::scalars;
 use crate::router::App;
 
+/// The content security policy of artifacts, whose content is anything: no browser may run it here.
+const ARTIFACT_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
+
 /// One step.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Span {
@@ -210,8 +213,7 @@ pub(crate) async fn artifact(
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
         // A cut or damaged artifact has fewer bytes, which the client reports as an error.
         (header::CONTENT_LENGTH, HeaderValue::from(artifact.size_bytes)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(ARTIFACT_POLICY)),
         (header::CONTENT_DISPOSITION, HeaderValue::try_from(disposition).unwrap_or(attachment)),
     ];
     Ok((headers, Body::from_stream(bytes)).into_response())

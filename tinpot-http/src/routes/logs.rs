@@ -163,8 +163,6 @@ fn download(coordinator: Coordinator, id: ExecutionId, after: u64, filter: Filte
     let name = format!("attachment; filename=\"{id}.log\"");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (
             header::CONTENT_DISPOSITION,
             // An id consists of hexadecimal digits and hyphens, so this never fails.

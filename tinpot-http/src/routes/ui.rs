@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Path};
-use axum::http::header::{self, HeaderMap, HeaderName};
+use axum::http::header::{self, HeaderMap};
 use axum::http::{HeaderValue, StatusCode, Uri, request::Parts};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -159,8 +159,8 @@ async fn file(
     let headers = response.headers_mut();
     common(headers, file.etag());
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    let resources = HeaderName::from_static("cross-origin-resource-policy");
-    headers.insert(resources, HeaderValue::from_static("same-origin"));
+    // The policy of a worker is that of its file, not that of its page.
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy("'none'"));
     Ok(response)
 }
 
@@ -171,7 +171,6 @@ fn common(headers: &mut HeaderMap, etag: &str) {
         headers.insert(header::ETAG, etag);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// Returns true if the client has this content already.

@@ -51,7 +51,7 @@ impl Client {
         within(async {
             let mut connection = TcpStream::connect(address).await.unwrap();
             let request =
-                format!("{}\r\nhost: test\r\n\r\n", request.trim_end().replace('\n', "\r\n"));
+                format!("{}\r\nhost: localhost\r\n\r\n", request.trim_end().replace('\n', "\r\n"));
             connection.write_all(request.as_bytes()).await.unwrap();
             let mut connection = BufReader::new(connection);
             let mut head = String::new();

@@ -13,7 +13,8 @@ async fn ask(cluster: &Cluster, method: Method, headers: &[(&str, &str)]) -> Ans
         Method::GET => "/api/actions",
         _ => "/api/queues/default/resume",
     };
-    let mut request = Request::builder().method(method).uri(path).header("host", "tinpot.example");
+    let mut request =
+        Request::builder().method(method).uri(path).header("host", "tinpot.localhost");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -225,7 +225,9 @@ impl Session for FaultySession {
 
 #[tokio::test]
 async fn pages_of_other_sites_change_nothing() {
-    let config = HttpConfig::default().allow_origins(["https://wiki.example.org"]);
+    let config = HttpConfig::default()
+        .allow_origins(["https://wiki.example.org"])
+        .hosts(["tinpot.example.org".parse().unwrap()]);
     let cluster = Cluster::with(config).await;
     let ask = async |path: &str, headers: &[(&str, &str)]| {
         let mut request = Request::post(path).header("host", "tinpot.example.org:8000");

@@ -214,7 +214,7 @@ async fn a_client_that_writes_its_whole_body_first_reads_the_refusal() {
     let server = serve(cluster.router.clone(), stopped).await;
     let size = 40 << 20;
     let head = |path: &str, header: &str| {
-        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n\r\n")
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{header}\r\n\r\n")
     };
     let length = format!("content-length: {size}");
     for (path, header, status) in [
@@ -273,14 +273,14 @@ async fn json_is_read_under_any_type_unless_a_browser_sends_it() {
         ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"];
     let of_browsers = [
         ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)"),
-        ("origin", "http://tinpot.example"),
-        ("referer", "http://tinpot.example/page"),
+        ("origin", "http://tinpot.localhost"),
+        ("referer", "http://tinpot.localhost/page"),
         ("sec-fetch-site", "same-origin"),
     ];
     for kind in forms {
         for (name, value) in of_browsers {
             let mut request = with_type(kind).unwrap();
-            request.headers_mut().insert("host", "tinpot.example".parse().unwrap());
+            request.headers_mut().insert("host", "tinpot.localhost".parse().unwrap());
             request.headers_mut().insert(name, value.parse().unwrap());
             let detail = cluster.request(request).await.detail(415);
             assert!(detail.contains("application/json"), "{detail}");

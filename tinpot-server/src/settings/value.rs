@@ -76,6 +76,17 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses a host of requests. Lists in variables may have empty entries.
+pub(super) fn allowed_host(text: &str) -> Result<String, String> {
+    let host = text.trim();
+    match host.is_empty() || host.parse::<tinpot_http::AllowedHost>().is_ok() {
+        true => Ok(host.to_owned()),
+        false => Err("must be a host like tinpot.example.org, *.example.org:8443 or *, without \
+                      http:// and without a path"
+            .to_owned()),
+    }
+}
+
 /// Parses a source of frames, which stands in a header: an origin, with `*.` in front of its host for
 /// those below it. Lists in variables may have empty entries.
 pub(super) fn frame_source(text: &str) -> Result<String, String> {

@@ -1,0 +1,112 @@
+//! The outermost layer: the host of a request, its id, panics, and the headers of every answer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use tinpot_core::ExecutionId;
+
+use crate::error::ApiError;
+use crate::hosts::Hosts;
+
+/// The header with the id of a request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id of a client that is logged.
+const CLIENT_ID_BYTES: usize = 64;
+/// The headers of every answer that does not set them itself. Data is never a page, a frame or a file
+/// that another site can load.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// The state of the layer.
+#[derive(Debug)]
+pub(crate) struct Front {
+    hosts: Hosts,
+    /// The first part of every id, which differs between starts.
+    start: String,
+    requests: AtomicU64,
+}
+
+impl Front {
+    pub(crate) fn new(hosts: Hosts) -> Self {
+        // The end of a random id: its beginning is the time.
+        let start: String = ExecutionId::generate().to_string().chars().rev().take(8).collect();
+        Self { hosts, start, requests: AtomicU64::new(0) }
+    }
+
+    fn next_id(&self) -> HeaderValue {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        // Hexadecimal digits and a hyphen, so this never fails.
+        HeaderValue::try_from(format!("{}-{number:x}", self.start))
+            .unwrap_or(HeaderValue::from_static("0"))
+    }
+}
+
+/// Answers requests to hosts that are not allowed, before anything of them is read, and gives every
+/// answer its id and its headers.
+pub(crate) async fn layer(
+    State(front): State<Arc<Front>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let client_id = request.headers_mut().remove(REQUEST_ID);
+    let id = front.next_id();
+    let mut response = if front.hosts.admit(request.uri(), request.headers()) {
+        handled(request, next, &id, client_id.as_ref()).await
+    } else {
+        // No more: the client may be a page of another site.
+        ApiError::new(StatusCode::MISDIRECTED_REQUEST, "misdirected request").into_response()
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.insert(REQUEST_ID, id);
+    response
+}
+
+/// Runs the rest. A bug in one request, or in a store of the host's, is answered in the API's own form
+/// and ends nothing else.
+async fn handled(
+    request: Request,
+    next: Next,
+    id: &HeaderValue,
+    client_id: Option<&HeaderValue>,
+) -> Response {
+    let uri = request.uri().clone();
+    let client_id = client_id.and_then(printable);
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => {
+            if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(request_id = ?id, client_id, path = uri.path(), "request answered with 500");
+            }
+            response
+        }
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            tracing::error!(request_id = ?id, client_id, path = uri.path(), message, "a request panicked");
+            let detail =
+                "internal error, which the server logged; the request may have had an effect";
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+        }
+    }
+}
+
+/// Returns an id that may stand in a log line.
+fn printable(id: &HeaderValue) -> Option<&str> {
+    id.to_str().ok().filter(|id| id.len() <= CLIENT_ID_BYTES)
+}
