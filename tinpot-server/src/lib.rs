@@ -14,7 +14,7 @@ pub use self::coordinator::CoordinatorSettings;
 pub use self::error::{error_chain, exit};
 pub use self::incarnation::Incarnation;
 pub use self::local::{LocalServer, LocalServerBuilder};
-pub use self::serve::{listen, serve, serve_on};
+pub use self::serve::{ConnectionLimits, listen, serve, serve_on};
 pub use self::shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use self::trace::{init_tracing, init_tracing_with};
 pub use self::worker::WorkerSettings;

@@ -150,7 +150,12 @@ impl LocalServerBuilder {
             }
         };
         let router = tinpot_http::router(coordinator.clone(), self.http.shutdown_signal(ended()));
-        let server = crate::serve::serve_on(listener, router, ended());
+        let server = crate::serve::serve_on(
+            listener,
+            router,
+            crate::serve::ConnectionLimits::default(),
+            ended(),
+        );
         let names: Vec<_> =
             actions.borrow().actions.iter().map(|action| action.name.clone()).collect();
         let mut catalogue = coordinator.watch_catalogue();

@@ -1,13 +1,17 @@
 //! Listening and serving HTTP.
 
+mod accept;
+mod activity;
+mod limits;
+
 use std::future::Future;
 use std::net::SocketAddr;
 
-use axum::serve::ListenerExt;
 use tinpot_core::{Error, ErrorKind, Result};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use self::limits::ConnectionLimits;
 use crate::settings::HttpSettings;
 use crate::shutdown::Shutdown;
 
@@ -25,7 +29,7 @@ pub async fn serve(
 ) -> Result<JoinHandle<()>> {
     let listener = listen(settings).await?;
     println!("Tinpot listens on http://{}", local_address(&listener)?);
-    Ok(serve_on(listener, app, shutdown.begun()))
+    Ok(serve_on(listener, app, ConnectionLimits::default(), shutdown.begun()))
 }
 
 /// Binds the address that the settings name.
@@ -50,25 +54,18 @@ pub async fn listen(settings: &HttpSettings) -> Result<TcpListener> {
 
 /// Serves `app` on a bound listener until `end` resolves, then answers the open requests and ends.
 ///
-/// Sets `TCP_NODELAY` on every connection, which server-sent events need.
+/// Clients that are slow, silent or too many are sent away, within `limits`. Sets `TCP_NODELAY` on
+/// every connection, which server-sent events need.
 pub fn serve_on(
     listener: TcpListener,
     app: axum::Router,
+    limits: ConnectionLimits,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<()> {
-    // With Nagle's algorithm, the second event of a stream waits for the client's delayed
-    // acknowledgement: a run of a no-op took either 7 or 50 ms (November 2026).
-    let listener = listener.tap_io(|connection| {
-        let _ = connection.set_nodelay(true);
-    });
-    tokio::spawn(async move {
-        // axum sets up a bare router again for each connection, which costs every stream 20 KB and
-        // more (heaptrack, 2026-11-21).
-        let app = app.into_make_service();
-        if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(end).await {
-            tracing::error!(%error, "the HTTP server failed");
-        }
-    })
+    // Once, not for each connection, which would cost every stream 20 KB and more (heaptrack,
+    // 2026-11-21).
+    let app = app.with_state(());
+    tokio::spawn(accept::run(listener, app, limits, end))
 }
 
 pub(crate) fn local_address(listener: &TcpListener) -> Result<SocketAddr> {

@@ -21,7 +21,7 @@
 
 #[doc(inline)]
 pub use tinpot_server::{
-    CoordinatorSettings, Incarnation, LocalServer, LocalServerBuilder, Shutdown, ShutdownTrigger,
-    WorkerSettings, error_chain, exit, init_tracing, init_tracing_with, listen, serve, serve_on,
-    settings, shutdown,
+    ConnectionLimits, CoordinatorSettings, Incarnation, LocalServer, LocalServerBuilder, Shutdown,
+    ShutdownTrigger, WorkerSettings, error_chain, exit, init_tracing, init_tracing_with, listen,
+    serve, serve_on, settings, shutdown,
 };
