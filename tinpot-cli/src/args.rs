@@ -456,6 +456,9 @@ pub(crate) struct CheckArgs {
     /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
     #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
     pub(crate) python: Option<PathBuf>,
+    /// Variables that actions get, separated by commas: names, or their beginnings like AWS_*
+    #[arg(long, env = "TINPOT_ENV", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) env: Vec<String>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -14,8 +14,11 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
         let message = format!("no directory {}: name the directory of the actions", dir.display());
         return Err(CliError::new(Code::NotFound, message));
     }
-    let mut builder =
-        PythonPool::builder(dir).size(1).reload(false).containment(ContainmentMode::ProcessGroup);
+    let mut builder = PythonPool::builder(dir)
+        .size(1)
+        .reload(false)
+        .pass_env(&arguments.env)
+        .containment(ContainmentMode::ProcessGroup);
     if let Some(python) = &arguments.python {
         builder = builder.python(python);
     }

@@ -47,6 +47,8 @@ pub(crate) fn exec(target: &Target) -> Done {
     let builder = LocalServer::builder(folder.unwrap_or(Path::new(".")))
         .python(python(target))
         .concurrency(1)
+        // As a script of the user's own.
+        .pass_env(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
         .only(file_name);
     let runtime = runtime()?;
     let server = runtime.block_on(async {

@@ -34,7 +34,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
-use tinpot_server::settings::{accept_old_names, old_name_warnings};
+use tinpot_server::settings::{accept_old_names, old_name_warnings, password_in_arguments};
 
 use crate::args::{Cli, Command, Global};
 use crate::commands::Target;
@@ -103,6 +103,9 @@ fn dispatch(arguments: &[OsString]) -> Done {
     let old_names = old_name_warnings(&command, &matches, arguments);
     for warning in old_names.iter().chain(&file.warnings).chain(&ignored) {
         output::say(&format!("{} {warning}", output::Paint::stderr().yellow("warning:")));
+    }
+    if let Some(why) = password_in_arguments(&command, &matches) {
+        return Err(CliError::usage(why));
     }
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     if config::wants_settings(&cli.command) {

@@ -29,6 +29,7 @@ pub(crate) struct ConfigArgs {
 
 /// Runs a server to its end.
 fn run(program: impl Future<Output = tinpot_core::Result<()>> + 'static) -> Done {
+    tinpot_server::keep_private();
     tinpot_server::init_tracing();
     // Boxed, because `block_on` is compiled for two kinds of runtimes, each with all of the future.
     let program: Pin<Box<dyn Future<Output = tinpot_core::Result<()>>>> = Box::pin(program);

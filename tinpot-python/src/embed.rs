@@ -19,9 +19,11 @@ use tokio::sync::{Semaphore, watch};
 use self::attempt::Job;
 use self::interpreter::{Actions, Interpreter};
 use self::threads::Threads;
+use crate::environment::Environment;
 use crate::error::PythonError;
 use crate::pool::actions_dir;
 use crate::python;
+use crate::surroundings::{Base, Surroundings};
 
 /// The time that `close` waits for the end of attempts.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -146,7 +148,11 @@ impl PythonExecutorBuilder {
     pub async fn start(self) -> Result<PythonExecutor> {
         let root = actions_dir(&self.root)?;
         let python = match python::choose(self.python.as_deref()) {
-            Some(path) => Some(python::probe(path).await?),
+            Some(path) => {
+                let environment = Environment::of_this_process(&[]);
+                let base = Base::new(environment, Vec::new(), Surroundings::default());
+                Some(python::probe(path, &base).await?)
+            }
             None => None,
         };
         let (interpreter, actions, action_set) =

@@ -37,6 +37,7 @@ mod containment;
 mod discovered;
 #[cfg(feature = "embed")]
 mod embed;
+mod environment;
 mod error;
 mod isolation;
 mod limits;
@@ -47,6 +48,7 @@ mod package;
 mod pool;
 mod python;
 mod reply;
+mod surroundings;
 
 pub use self::containment::{Containment, ContainmentMode};
 #[cfg(feature = "embed")]
@@ -54,3 +56,4 @@ pub use self::embed::{PythonExecutor, PythonExecutorBuilder};
 pub use self::isolation::Isolation;
 pub use self::limits::Limits;
 pub use self::pool::{PythonPool, PythonPoolBuilder};
+pub use self::surroundings::Surroundings;

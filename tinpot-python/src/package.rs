@@ -1,14 +1,14 @@
 //! The Python package `tinpot`, which this crate contains: users need not install it.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File};
-use std::io;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use tempfile::TempDir;
 
 use crate::cgroup;
@@ -78,6 +78,8 @@ const PREFIX: &str = "tinpot-python-";
 const LOCK: &str = "in-use";
 /// A file with the path of the pool's cgroup, whose name is that of the directory.
 const CGROUP: &str = "cgroup";
+/// The longest path in it.
+const NOTE_BYTES: u64 = 4096;
 
 /// The package in a private directory, which is removed with this value.
 ///
@@ -115,7 +117,7 @@ impl Package {
         }
         tracing::warn!("files of {} are gone; unpacking them again", path.display());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        private_dir(path)?;
         state.lock = write(path)?;
         match &state.cgroup {
             Some(cgroup) => write_cgroup(path, cgroup),
@@ -143,18 +145,28 @@ impl Package {
 /// Writes the files of the package, and returns the locked file.
 fn write(directory: &Path) -> io::Result<File> {
     let locked_first = directory.join("locked");
-    let lock = File::create(&locked_first)?;
+    let lock = private_file(&locked_first)?;
     flock(&lock, FlockOperation::LockExclusive)?;
     std::fs::rename(locked_first, directory.join(LOCK))?;
-    std::fs::create_dir_all(directory.join("tinpot"))?;
+    private_dir(&directory.join("tinpot"))?;
     for (name, text) in FILES {
-        std::fs::write(directory.join(name), text)?;
+        private_file(&directory.join(name))?.write_all(text.as_bytes())?;
     }
     Ok(lock)
 }
 
 fn write_cgroup(directory: &Path, cgroup: &Path) -> io::Result<()> {
-    std::fs::write(directory.join(CGROUP), cgroup.as_os_str().as_bytes())
+    private_file(&directory.join(CGROUP))?.write_all(cgroup.as_os_str().as_bytes())
+}
+
+/// Creates a directory, and those above it, for this user alone, unless it exists.
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Creates or empties a file for this user alone. The umask of actions may allow more.
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn name_of(path: &Path) -> String {
@@ -171,8 +183,8 @@ fn remove_unused(temporary: &Path) {
         if !name_of(&path).starts_with(PREFIX) {
             continue;
         }
-        // A file that cannot be opened belongs to another user.
-        if let Ok(lock) = File::open(path.join(LOCK))
+        if is_own_directory(&path)
+            && let Ok(lock) = open_file(&path.join(LOCK))
             && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
             && noted_cgroup(&path).is_none_or(|cgroup| cgroup::clear(&cgroup))
         {
@@ -181,21 +193,36 @@ fn remove_unused(temporary: &Path) {
     }
 }
 
+/// Returns true if this user made the directory. Other users can make directories of any name beside
+/// it, with anything in them.
+fn is_own_directory(path: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own)
+}
+
+/// Opens a regular file to read, without waiting for anything: not for the writer of a named pipe,
+/// and not through a link.
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
 /// Returns the cgroup that the user of the package in `directory` noted.
 fn noted_cgroup(directory: &Path) -> Option<PathBuf> {
-    // Other users can make directories here and note any cgroup: trust this user's only.
-    let metadata = directory.symlink_metadata().ok()?;
-    if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
-        return None;
-    }
-    let cgroup = PathBuf::from(OsString::from_vec(std::fs::read(directory.join(CGROUP)).ok()?));
+    let mut noted = Vec::new();
+    open_file(&directory.join(CGROUP)).ok()?.take(NOTE_BYTES).read_to_end(&mut noted).ok()?;
+    let cgroup = PathBuf::from(OsString::from_vec(noted));
     (cgroup.file_name() == directory.file_name()).then_some(cgroup)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{FILES, LOCK, PREFIX, remove_unused};
-    use rustix::fs::{FlockOperation, flock};
+    use rustix::fs::{FlockOperation, OFlags, flock};
     use std::fs::File;
 
     #[test]
@@ -213,6 +240,41 @@ mod tests {
         flock(lock, FlockOperation::LockExclusive).expect("locked");
         remove_unused(temporary.path());
         assert_eq!((used.0.exists(), unused.0.exists(), young.0.exists()), (true, false, true));
+    }
+
+    /// Runs what a worker does at its start, which must end.
+    fn starts(temporary: std::path::PathBuf) {
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            remove_unused(&temporary);
+            let _ = done.send(());
+        });
+        let ended = ended.recv_timeout(std::time::Duration::from_secs(30));
+        ended.expect("a worker starts whatever others put into the temporary folder");
+    }
+
+    #[test]
+    fn nothing_that_others_make_of_a_package_is_waited_for_or_followed() {
+        use std::os::unix::fs::symlink;
+
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let temporary = tempfile::tempdir().expect("a directory");
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        File::create(elsewhere.path().join(LOCK)).expect("a file");
+        let package = |name: &str| temporary.path().join(format!("{PREFIX}{name}"));
+        let pipe = |path: &std::path::Path| {
+            mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        };
+        std::fs::create_dir(package("pipe")).expect("a directory");
+        pipe(&package("pipe").join(LOCK));
+        std::fs::create_dir(package("noted")).expect("a directory");
+        File::create(package("noted").join(LOCK)).expect("a file");
+        pipe(&package("noted").join(super::CGROUP));
+        symlink(elsewhere.path(), package("link")).expect("a link");
+        pipe(&package("itself"));
+        starts(temporary.path().to_owned());
+        assert!(elsewhere.path().join(LOCK).exists(), "a link is not followed");
     }
 
     #[test]

@@ -45,11 +45,13 @@ use self::shared_interpreter::SharedInterpreter;
 use self::sources::Sources;
 use self::spawn_context::SpawnContext;
 use crate::containment::{Containment, ContainmentMode};
+use crate::environment::Environment;
 use crate::error::PythonError;
 use crate::isolation::Isolation;
 use crate::limits::Limits;
 use crate::package::Package;
 use crate::python;
+use crate::surroundings::{Base, Surroundings};
 
 /// The number of interpreters that an attempt tries, if signals from outside end each of them
 /// before it starts.
@@ -120,7 +122,9 @@ pub struct PythonPoolBuilder {
     python: Option<PathBuf>,
     size: usize,
     spare: usize,
+    pass_env: Vec<String>,
     environment: Vec<(OsString, Option<OsString>)>,
+    surroundings: Surroundings,
     start_timeout: Duration,
     result_limit_bytes: usize,
     containment: ContainmentMode,
@@ -138,7 +142,9 @@ impl PythonPool {
             python: None,
             size: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             spare: 1,
+            pass_env: Vec::new(),
             environment: Vec::new(),
+            surroundings: Surroundings::default(),
             start_timeout: Duration::from_secs(30),
             result_limit_bytes: 16 * 1024 * 1024,
             containment: ContainmentMode::Auto,
@@ -182,15 +188,35 @@ impl PythonPoolBuilder {
         self
     }
 
-    /// Sets a variable in the environment of the interpreters, which inherit the worker's
-    /// environment.
+    /// Passes on variables of this process: names, or their beginnings with a `*`. `*` alone selects
+    /// all, except those that end with `_TOKEN` or `_PASSWORD`, which need their whole names.
+    ///
+    /// Without it, interpreters and everything that they start have only the variables that programs
+    /// need: `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `TERM`, `TMPDIR`, `TZ`, the locale, proxies,
+    /// `SSL_CERT_FILE`, `SSL_CERT_DIR`, `LD_LIBRARY_PATH`, `LD_PRELOAD`, `VIRTUAL_ENV` and `PYTHON*`,
+    /// and the secrets of actions (`TINPOT_SECRET_*`, `TINPOT_SECRETS_DIR`). Other variables that begin
+    /// with `TINPOT_`, `MQTT_` or `BROKER_` are settings of the worker and never passed.
+    #[must_use]
+    pub fn pass_env(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.pass_env.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Gives interpreters back what the program has changed for itself.
+    #[must_use]
+    pub fn surroundings(mut self, surroundings: Surroundings) -> Self {
+        self.surroundings = surroundings;
+        self
+    }
+
+    /// Sets a variable in the environment of the interpreters.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), Some(value.into())));
         self
     }
 
-    /// Removes a variable of the worker from the environment of the interpreters.
+    /// Removes a variable that would be passed from the environment of the interpreters.
     #[must_use]
     pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), None));
@@ -289,11 +315,13 @@ impl PythonPoolBuilder {
             Some(name) => name,
             None => PathBuf::from("python3"),
         };
+        let environment = Environment::of_this_process(&self.pass_env);
+        let base = Base::new(environment, self.environment, self.surroundings);
         let spawn = SpawnContext {
-            python: RwLock::new(python::probe(python.clone()).await?.executable),
+            python: RwLock::new(python::probe(python.clone(), &base).await?.executable),
             chosen: python,
             package: unpack().await.map_err(PythonError::io("cannot unpack the Python package"))?,
-            environment: self.environment,
+            base,
             mark: format!("{}-", uuid::Uuid::new_v4().simple()),
             count: AtomicU64::new(0),
             lifeline: Lifeline::open().map_err(PythonError::io("cannot open a pipe"))?,

@@ -8,9 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
-use tokio::process::Command;
 
 use crate::error::PythonError;
+use crate::surroundings::Base;
 
 const OLDEST: (u32, u32) = (3, 9);
 /// The time for an interpreter to print its version.
@@ -103,8 +103,8 @@ pub(crate) fn choose(chosen: Option<&Path>) -> Option<PathBuf> {
 }
 
 /// Runs an interpreter to learn its version and paths.
-pub(crate) async fn probe(path: PathBuf) -> Result<Python, PythonError> {
-    let mut command = Command::new(&path);
+pub(crate) async fn probe(path: PathBuf, base: &Base) -> Result<Python, PythonError> {
+    let mut command = base.command(&path);
     let mark = format!("tinpot-{} ", uuid::Uuid::new_v4().simple());
     command.args(["-c", PROBE, &mark]).stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(PROBE_TIMEOUT, command.output()).await {

@@ -1,6 +1,7 @@
 //! A coordinator as a program: the HTTP API in front of workers that connect through MQTT.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tinpot_mqtt::broker::Broker;
 
 use crate::error::error_chain;
 use crate::settings::{
-    BrokerSettings, HttpSettings, PageSettings, ProtocolSettings, StoreSettings,
+    BrokerSettings, HttpSettings, PageSettings, ProtocolSettings, StoreSettings, secrets,
 };
 use crate::shutdown::Shutdown;
 
@@ -56,6 +57,9 @@ pub struct CoordinatorSettings {
         arg(long, env = "BROKER_USER", value_name = "NAME:PASSWORD", hide_env_values = true)
     )]
     pub broker_user: Option<BrokerUser>,
+    /// The file with that user as NAME:PASSWORD, in one line. On the command line it is refused.
+    #[cfg_attr(feature = "clap", arg(long, env = "BROKER_USER_FILE", value_name = "FILE"))]
+    pub broker_user_file: Option<PathBuf>,
 }
 
 /// The address of the embedded broker.
@@ -119,12 +123,27 @@ impl CoordinatorSettings {
     /// Checks that the settings fit together.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if there is a user for an embedded broker that is off.
+    /// [`ErrorKind::InvalidInput`] if there is a user for an embedded broker that is off, or a
+    /// password in several places.
     pub fn check(&self) -> Result<()> {
-        if !self.embeds_broker() && self.broker_user.is_some() {
+        let invalid = |message: &str| Err(Error::new(ErrorKind::InvalidInput, message));
+        if self.broker_user.is_some() && self.broker_user_file.is_some() {
+            return invalid(
+                "--broker-user (BROKER_USER) and --broker-user-file (BROKER_USER_FILE) exclude each \
+                 other: set one",
+            );
+        }
+        if self.embeds_broker() && self.broker.password_file.is_some() {
+            return invalid(
+                "--broker-password-file (MQTT_BROKER_PASSWORD_FILE) is for a broker elsewhere: name \
+                 the user of the embedded broker with --broker-user-file (BROKER_USER_FILE)",
+            );
+        }
+        let has_user = self.broker_user.is_some() || self.broker_user_file.is_some();
+        if !self.embeds_broker() && has_user {
             let message = "--broker-user (BROKER_USER) applies to the embedded broker only: add --embedded-broker, or \
                            put name and password into the URL of --broker";
-            return Err(Error::new(ErrorKind::InvalidInput, message));
+            return invalid(message);
         }
         Ok(())
     }
@@ -147,7 +166,7 @@ impl CoordinatorSettings {
         let broker = builder.start().await.map_err(|error| {
             let hint = match error.kind() {
                 ErrorKind::InvalidInput if self.broker_user.is_none() => {
-                    " (--broker-user, BROKER_USER)"
+                    " (--broker-user-file, BROKER_USER)"
                 }
                 ErrorKind::InvalidInput => "",
                 _ => "; choose another address with --embedded-broker or --broker",
@@ -175,6 +194,15 @@ impl CoordinatorSettings {
 
     async fn serve_until(mut self, shutdown: Shutdown) -> Result<()> {
         self.check()?;
+        if let Some(file) = &self.broker_user_file {
+            let text = secrets::read(file, "--broker-user-file, BROKER_USER_FILE")?;
+            let user = text.parse().map_err(|why| {
+                let message =
+                    format!("{} (--broker-user-file, BROKER_USER_FILE) {why}", file.display());
+                Error::new(ErrorKind::InvalidInput, message)
+            })?;
+            self.broker_user = Some(user);
+        }
         // First of all: a port in use must not leave a store behind. The listener is closed again,
         // so that clients are refused until this coordinator can answer.
         drop(crate::serve::listen(&self.http).await?);

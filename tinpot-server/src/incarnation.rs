@@ -5,16 +5,20 @@
 //! attempts elsewhere, unless it learns that nothing of that worker is alive. A worker that starts
 //! again on the same machine can prove that.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use tinpot_core::WorkerId;
 use tinpot_python::Containment;
 
 /// The longest wait for processes that are being killed to be gone.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The largest record.
+const RECORD_BYTES: u64 = 16 << 10;
 /// The extension of a record; older programs wrote the same.
 const EXTENSION: &str = "life";
 
@@ -51,7 +55,7 @@ impl Incarnation {
         id: &WorkerId,
         containment: Option<&Containment>,
     ) -> io::Result<(Self, Vec<WorkerId>)> {
-        fs::create_dir_all(directory)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let surroundings = surroundings(containment);
         let mut ended = Vec::new();
         for entry in fs::read_dir(directory)?.flatten() {
@@ -69,7 +73,8 @@ impl Incarnation {
         }
         let (new, path) =
             (directory.join(format!("{id}.new")), directory.join(format!("{id}.{EXTENSION}")));
-        let mut file = File::create(&new)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.lock()?;
         let cgroup = match containment {
             Some(Containment::Cgroup { path }) => path.to_str(),
@@ -109,9 +114,15 @@ fn surroundings(containment: Option<&Containment>) -> Option<String> {
 /// Returns `Some(true)` if the incarnation has provably ended, `Some(false)` if its process is gone
 /// but the rest cannot be judged, and `None` if it may be alive.
 fn has_ended(record: &Path, here: Option<&str>) -> Option<bool> {
-    let file = File::open(record).ok()?;
+    // Not through a link, and without a wait for the writer of a named pipe.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(record).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
     file.try_lock().ok()?;
-    let text = fs::read_to_string(record).ok()?;
+    let mut text = String::new();
+    (&mut file).take(RECORD_BYTES).read_to_string(&mut text).ok()?;
     let mut lines = text.lines();
     let (there, cgroup) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     if here != Some(there) || !Path::new(cgroup).is_absolute() {

@@ -46,6 +46,7 @@ pub struct LocalServerBuilder {
     concurrency: u32,
     reload: bool,
     only: Option<String>,
+    pass_env: Vec<String>,
     containment: ContainmentMode,
     store: Box<dyn Store>,
     http: HttpConfig,
@@ -77,6 +78,13 @@ impl LocalServerBuilder {
     #[must_use]
     pub fn only(mut self, file: impl Into<String>) -> Self {
         self.only = Some(file.into());
+        self
+    }
+
+    /// Passes on variables of this process to actions: names, or their beginnings with a `*`.
+    #[must_use]
+    pub fn pass_env(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.pass_env.extend(names.into_iter().map(Into::into));
         self
     }
 
@@ -116,6 +124,8 @@ impl LocalServerBuilder {
         let address = crate::serve::local_address(&listener)?;
         let mut builder = PythonPool::builder(&self.dir)
             .size(self.concurrency as usize)
+            .pass_env(self.pass_env)
+            .surroundings(crate::process::found())
             .containment(self.containment)
             .reload(self.reload);
         if let Some(file) = self.only {
@@ -181,6 +191,7 @@ impl LocalServer {
             concurrency: 2,
             reload: true,
             only: None,
+            pass_env: Vec::new(),
             containment: ContainmentMode::Auto,
             store: Box::new(tinpot_core::MemoryStore::new()),
             http: HttpConfig::default(),

@@ -8,6 +8,7 @@ mod limits;
 #[cfg(feature = "clap")]
 mod old_names;
 mod protocol;
+pub(crate) mod secrets;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTE
 #[cfg(feature = "clap")]
 pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warnings, parse};
 pub use self::protocol::{ProtocolSettings, WorkerProtocolSettings};
+#[cfg(feature = "clap")]
+pub use self::secrets::password_in_arguments;
 pub use self::store::StoreSettings;
 #[cfg(feature = "clap")]
 pub use self::value::{host, seconds};

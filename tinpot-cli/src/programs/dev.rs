@@ -41,6 +41,10 @@ pub(crate) struct DevArgs {
     /// Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default
     #[arg(long, env = "TINPOT_PYTHON", value_name = "PATH")]
     python: Option<PathBuf>,
+    /// Variables of this shell that actions get, separated by commas: names, or their beginnings
+    /// like AWS_*; PATH, HOME and some more are always there
+    #[arg(long, env = "TINPOT_ENV", value_name = "NAME", value_delimiter = ',')]
+    env: Vec<String>,
     #[command(flatten)]
     store: StoreSettings,
     #[command(flatten)]
@@ -63,9 +67,12 @@ async fn serve(arguments: DevArgs) -> Done {
     // Listen before anything is written or imported: a port in use ends the program.
     let listener = tinpot_server::listen(&http).await?;
     let written = write_examples(&arguments.dir).map_err(|why| CliError::new(Code::Failed, why))?;
+    // The examples are the user's own; everything from here on is the server's.
+    tinpot_server::keep_private();
     let builder = LocalServer::builder(&arguments.dir)
         .python(arguments.python.clone())
         .concurrency(arguments.concurrency)
+        .pass_env(arguments.env.clone())
         .store(arguments.store.store("memory"))
         .http(arguments.pages.config());
     let server = tokio::select! {

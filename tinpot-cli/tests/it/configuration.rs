@@ -148,12 +148,14 @@ fn a_wrong_file_is_refused_with_key_line_and_remedy() {
 #[test]
 fn settings_that_depend_on_each_other_are_required_together() {
     for (arguments, said) in [
-        (&["coordinator", "--broker-user", "a:b"][..], "--embedded-broker"),
-        (&["coordinator", "--broker-user", "a"], "a name, a colon and a password"),
-        (&["coordinator", "--embedded-broker", "here"], "127.0.0.1:1883"),
+        (&[("BROKER_USER", "a:b")][..], "--embedded-broker"),
+        (&[("BROKER_USER_FILE", "/x")], "--embedded-broker"),
+        (&[("BROKER_USER", "a")], "a name, a colon and a password"),
+        (&[("BROKER_USER", "a:b"), ("BROKER_USER_FILE", "/x")], "exclude each other"),
+        (&[("TINPOT_EMBEDDED_BROKER", "here")], "127.0.0.1:1883"),
     ] {
         let mut command = tinpot();
-        command.args(arguments);
+        command.arg("coordinator").envs(arguments.iter().copied());
         assert!(Ran::of(command).failed(2).contains(said), "{arguments:?}");
     }
     let mut command = tinpot();

@@ -12,6 +12,7 @@ mod ids;
 mod interrupts;
 mod local;
 mod pipes;
+mod privacy;
 mod reference;
 mod run;
 mod steering;

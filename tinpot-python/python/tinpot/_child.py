@@ -51,6 +51,7 @@ def main(control_fd: int, lifeline_fd: int) -> None:
     """Runs the interpreter until the worker closes the connection."""
     for fd in (control_fd, lifeline_fd):
         os.set_inheritable(fd, False)
+    _context.take_secrets()
     signal.signal(signal.SIGTERM, _on_terminate)
     _tie_to_worker(lifeline_fd)
     end = socket.socket(fileno=control_fd)

@@ -52,6 +52,14 @@ current_context: contextvars.ContextVar[Context | None] = contextvars.ContextVar
 # The context of a process that runs one attempt at a time. Threads of the action find it here:
 # they do not inherit context variables.
 _running: Context | None = None
+# The secrets of the worker by variable, taken from the environment.
+_secrets: dict[str, str] = {}
+
+
+def take_secrets() -> None:
+    """Takes the secrets out of the environment, which everything that an action starts inherits."""
+    for name in [name for name in os.environ if name.startswith("TINPOT_SECRET_")]:
+        _secrets[name] = os.environ.pop(name)
 
 
 def enter(attempt: Attempt) -> Context:
@@ -258,7 +266,7 @@ class Context:
         from tinpot._secret import Secret
 
         variable = "TINPOT_SECRET_" + name.upper().replace("-", "_")
-        text = os.environ.get(variable)
+        text = os.environ.get(variable, _secrets.get(variable))
         folder = os.environ.get("TINPOT_SECRETS_DIR")
         is_file_name = os.path.basename(name) == name and name not in (".", "..")
         if text is None and folder and is_file_name:

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::package::{private_dir, private_file};
 
 /// The maximum size of all files together: copies of two or three generations are kept.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -192,9 +194,9 @@ impl Scanner {
                 self.copies += 1;
                 let copy = self.store.join(format!("{}.py", self.copies));
                 if !self.store.exists() {
-                    fs::create_dir_all(&self.store)?;
+                    private_dir(&self.store)?;
                 }
-                fs::write(&copy, text)?;
+                private_file(&copy)?.write_all(&text)?;
                 Some(copy)
             }
         };

@@ -1,6 +1,5 @@
 //! The context in which a pool starts its processes.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -12,6 +11,7 @@ use super::lifeline::Lifeline;
 use crate::error::PythonError;
 use crate::package::Package;
 use crate::python;
+use crate::surroundings::Base;
 
 /// The program, package and environment that all processes of a pool share.
 #[derive(Debug)]
@@ -21,8 +21,7 @@ pub(super) struct SpawnContext {
     /// Its own path: a shim in front of it would start again with each interpreter.
     pub(super) python: RwLock<PathBuf>,
     pub(super) package: Package,
-    /// Changes of the worker's environment; `None` removes a variable.
-    pub(super) environment: Vec<(OsString, Option<OsString>)>,
+    pub(super) base: Base,
     /// The first characters of the cookies of this pool's interpreters, which are unique.
     pub(super) mark: String,
     /// The number of interpreters that were started.
@@ -46,7 +45,7 @@ impl SpawnContext {
             .and_then(|checked| checked)
             .map_err(PythonError::io("cannot unpack the Python package"))?;
         if !is_there {
-            let found = python::probe(self.chosen.clone()).await?.executable;
+            let found = python::probe(self.chosen.clone(), &self.base).await?.executable;
             tracing::info!("the Python interpreter is now {}", found.display());
             *self.python.write().unwrap_or_else(PoisonError::into_inner) = found;
         }
@@ -60,13 +59,7 @@ impl SpawnContext {
 
     /// Returns the command that runs a program of the package, with options for Python.
     pub(super) fn command(&self, options: &[&str], program: &str) -> Command {
-        let mut command = Command::new(self.python());
-        for (name, value) in &self.environment {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        let mut command = self.base.command(&self.python());
         command.args(options).arg(self.package.path().join(program));
         command
     }

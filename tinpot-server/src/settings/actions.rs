@@ -35,6 +35,15 @@ pub struct ActionsSettings {
     /// The Python interpreter or virtual environment; VIRTUAL_ENV or python3 by default.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_PYTHON", value_name = "PATH"))]
     pub python: Option<PathBuf>,
+    /// The variables of the worker's environment that actions get, separated by commas: names, or
+    /// their beginnings like `AWS_*`. `*` stands for all but those that end with _TOKEN or _PASSWORD,
+    /// which need their whole names. PATH, HOME, the locale and some more are always there, and
+    /// settings of the worker never.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, env = "TINPOT_ENV", value_name = "NAME", value_delimiter = ',')
+    )]
+    pub env: Vec<String>,
     /// The means to hold all processes that actions start: cgroup, process-group, or auto for the
     /// first that is available.
     #[cfg_attr(
@@ -78,6 +87,7 @@ impl Default for ActionsSettings {
             dir: None,
             concurrency: 2,
             python: None,
+            env: Vec::new(),
             containment: ContainmentMode::Auto,
             isolation: Isolation::Reuse,
             no_reload: false,
@@ -114,6 +124,8 @@ impl ActionsSettings {
         }
         let mut builder = PythonPool::builder(dir)
             .size(self.concurrency as usize)
+            .pass_env(trimmed(&self.env))
+            .surroundings(crate::process::found())
             .containment(self.containment)
             .isolation(self.isolation)
             .reload(!self.no_reload)

@@ -24,6 +24,13 @@ pub struct BrokerSettings {
         )
     )]
     pub url: String,
+    /// The file with the password of the user in --broker, in one line. A password on the command
+    /// line is refused.
+    #[cfg_attr(
+        feature = "clap",
+        arg(long = "broker-password-file", env = "MQTT_BROKER_PASSWORD_FILE", value_name = "FILE")
+    )]
+    pub password_file: Option<PathBuf>,
     /// The time after which an idle connection to the broker is checked, at least 5; a dead one is
     /// noticed after twice that time.
     #[cfg_attr(
@@ -55,6 +62,7 @@ impl Default for BrokerSettings {
     fn default() -> Self {
         Self {
             url: Self::DEFAULT_URL.to_owned(),
+            password_file: None,
             keep_alive: 10,
             namespace: "tinpot".to_owned(),
             ca: None,
@@ -68,6 +76,7 @@ impl std::fmt::Debug for BrokerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BrokerSettings")
             .field("url", &self.url_without_password())
+            .field("password_file", &self.password_file)
             .field("keep_alive", &self.keep_alive)
             .field("namespace", &self.namespace)
             .field("ca", &self.ca)
@@ -131,6 +140,16 @@ impl BrokerSettings {
         }
         if let Some((name, password)) = user {
             builder = builder.user(name).password(password);
+        }
+        if let Some(file) = &self.password_file {
+            let setting = "--broker-password-file, MQTT_BROKER_PASSWORD_FILE";
+            if super::secrets::has_password(&self.url) {
+                let message = "the URL of --broker (MQTT_BROKER) has a password, and \
+                               --broker-password-file (MQTT_BROKER_PASSWORD_FILE) names another: \
+                               leave out that of the URL";
+                return Err(invalid(message.to_owned()));
+            }
+            builder = builder.password(super::secrets::read(file, setting)?);
         }
         if let Some(ca) = &self.ca {
             builder = builder.ca_certificate(read(ca)?);

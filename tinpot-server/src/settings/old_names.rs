@@ -148,14 +148,17 @@ fn told_by_coordinator(arg: &Arg) -> String {
     )
 }
 
-/// Parses the command line of this process as `Parser::parse` does, and accepts old names with a
-/// warning.
+/// Parses the command line of this process as `Parser::parse` does, accepts old names with a warning,
+/// and refuses passwords.
 pub fn parse<P: Parser>() -> P {
     let words: Vec<OsString> = std::env::args_os().collect();
     let command = accept_old_names(P::command());
     let matches = command.clone().get_matches_from(&words);
     for warning in old_name_warnings(&command, &matches, &words) {
         eprintln!("warning: {warning}");
+    }
+    if let Some(why) = super::password_in_arguments(&command, &matches) {
+        command.clone().error(clap::error::ErrorKind::ValueValidation, why).exit();
     }
     P::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }

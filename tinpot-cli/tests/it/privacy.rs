@@ -1,0 +1,219 @@
+//! What a server keeps to itself: its settings, its files, and enough of its descriptors.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{PATIENCE, Process, Ran, file, tinpot};
+
+const ACTIONS: &str = r#"
+import os
+import resource
+import subprocess
+
+from tinpot import Context, action
+
+
+@action
+def look(ctx: Context):
+    """Give what an action sees of its worker."""
+    mask = os.umask(0)
+    os.umask(mask)
+    child = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
+    return {
+        "variables": dict(os.environ),
+        "child": child,
+        "umask": mask,
+        "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "secret": ctx.secret("db").reveal() == "canary-of-a-secret",
+    }
+"#;
+
+/// Returns `tinpot` as a shell starts it after these commands.
+fn after(commands: &str) -> Command {
+    let usual = tinpot();
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{commands}; exec \"$@\""), "sh"]);
+    command.arg(usual.get_program()).args(usual.get_args());
+    for (name, value) in usual.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+/// Starts a server with the actions of this file.
+fn start(mut command: Command, folder: &Path) -> (Process, String) {
+    std::fs::create_dir(folder.join("actions")).expect("a folder");
+    file(&folder.join("actions"), "look.py", ACTIONS);
+    command.env("TINPOT_SECRET_DB", "canary-of-a-secret");
+    command.current_dir(folder).args(["dev", "--port", "0", "--store", "tinpot.db"]);
+    let mut process = Process::start(command);
+    let url = process.url();
+    (process, url)
+}
+
+fn look(url: &str) -> Value {
+    let mut command = tinpot();
+    command.env("TINPOT_SERVER", url).args(["run", "look", "--json"]);
+    Ran::of(command).json()["result"].clone()
+}
+
+#[test]
+fn actions_see_what_the_operator_names_and_no_setting_of_the_worker() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = tinpot();
+    command.envs([
+        ("MQTT_BROKER", "tcp://me:canary-of-mqtt@host"),
+        ("BROKER_USER", "me:canary-of-the-broker"),
+        ("TINPOT_PROFILES_KEY", "canary-of-tinpot"),
+        ("GITHUB_TOKEN", "canary-of-a-token"),
+        ("DATABASE_URL", "canary-of-a-database"),
+        ("TINPOT_ENV", "NAMED,APP_*"),
+        ("NAMED", "named"),
+        ("APP_MODE", "mode"),
+    ]);
+    let (_process, url) = start(command, folder.path());
+    let seen = look(&url);
+    let text = seen.to_string();
+    assert!(!text.contains("canary"), "{text}");
+    let variables = &seen["variables"];
+    assert_eq!((&variables["NAMED"], &variables["APP_MODE"]), (&"named".into(), &"mode".into()));
+    assert!(variables["PATH"].is_string() && variables["HOME"].is_string(), "{variables}");
+    assert_eq!(seen["secret"], true, "it is there for those who ask: {seen}");
+}
+
+#[test]
+fn files_are_of_their_user_alone_whatever_the_umask_of_the_shell() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let temporary = folder.path().join("tmp");
+    std::fs::create_dir(&temporary).expect("a folder");
+    let mut command = after("umask 000");
+    command.env("TMPDIR", &temporary);
+    let (_process, url) = start(command, folder.path());
+    let seen = look(&url);
+    assert_eq!(seen["umask"], 0, "actions get the umask of the shell back");
+    let mut paths: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
+    assert!(paths.len() >= 3, "database, log and lock: {paths:?}");
+    let mut folders = vec![temporary];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            }
+            // Python writes these with the umask of actions, into a folder of its user alone.
+            let of_python = |end: &str| entry.file_name().to_string_lossy().ends_with(end);
+            if !of_python("__pycache__") && !of_python(".pyc") {
+                paths.push(entry.path());
+            }
+        }
+    }
+    for path in paths {
+        let mode = path.symlink_metadata().expect("metadata").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn idle_connections_leave_descriptors_for_actions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The soft limit is lower, and raised to the hard one.
+    let (_process, url) = start(after("ulimit -Hn 400; ulimit -Sn 128"), folder.path());
+    let address = url.trim_start_matches("http://");
+    let begin = |_| {
+        let mut connection = TcpStream::connect(address).expect("a connection");
+        // The server may have closed it.
+        let _ = connection.write_all(b"GET /api/stream HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        connection
+    };
+    let idle: Vec<TcpStream> = (0..350).map(begin).collect();
+    // A new interpreter, a call and an answer need some. This client waits for a place.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    drop(idle.into_iter().take(5).collect::<Vec<_>>());
+    let seen = loop {
+        let mut command = tinpot();
+        command.env("TINPOT_SERVER", &url).args(["run", "look", "--json"]);
+        let ran = Ran::of(command);
+        if ran.code == Some(0) {
+            break ran.json()["result"].clone();
+        }
+        assert!(std::time::Instant::now() < deadline, "{ran:?}");
+    };
+    assert_eq!(seen["open_files"], 128, "actions get the limit of the shell back");
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused_with_a_place_for_it() {
+    for (arguments, said) in [
+        (["worker", "--broker", "mqtt://me:canary@host"], "--broker-password-file"),
+        (
+            ["coordinator", "--broker=mqtt://me:canary@host", "--show-config"],
+            "MQTT_BROKER_PASSWORD_FILE",
+        ),
+        (["coordinator", "--embedded-broker", "--broker-user=me:canary"], "--broker-user-file"),
+    ] {
+        let mut command = tinpot();
+        command.args(arguments);
+        let ran = Ran::of(command);
+        assert!(ran.failed(2).contains(said) && !ran.stderr.contains("canary"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_password_comes_from_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let user = file(folder.path(), "user", "worker:canary\n");
+    let password = file(folder.path(), "password", "canary\n");
+    let broker = crate::support::free_port();
+    let mut coordinator = tinpot();
+    coordinator
+        .args(["coordinator", "--port", "0", "--store", "memory"])
+        .arg(format!("--embedded-broker=127.0.0.1:{broker}"))
+        .arg("--broker-user-file")
+        .arg(&user);
+    let mut coordinator = Process::start(coordinator);
+    let url = coordinator.url();
+    std::fs::create_dir(folder.path().join("actions")).expect("a folder");
+    file(&folder.path().join("actions"), "look.py", ACTIONS);
+    let mut worker = tinpot();
+    worker
+        .current_dir(folder.path())
+        .env("TINPOT_SECRET_DB", "canary-of-a-secret")
+        .arg("worker")
+        .arg(format!("--broker=mqtt://worker@127.0.0.1:{broker}"))
+        .arg("--broker-password-file")
+        .arg(&password);
+    let mut worker = Process::start(worker);
+    worker.line("reaches its coordinator");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let mut command = tinpot();
+        command.env("TINPOT_SERVER", &url).args(["actions", "list", "--json"]);
+        if Ran::of(command).ok().contains("look") {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "the worker is not admitted");
+    }
+    assert_eq!(look(&url)["secret"], true);
+    let mut command = tinpot();
+    command.args([
+        "worker",
+        "--broker",
+        "mqtt://me@host",
+        "--broker-password-file",
+        "/nonexistent",
+    ]);
+    command.current_dir(folder.path());
+    assert!(Ran::of(command).failed(1).contains("/nonexistent"));
+}

@@ -1,0 +1,99 @@
+//! What every process of a pool starts with, whatever the program has done for itself.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::process::Command;
+
+use crate::environment::Environment;
+
+/// Properties that a program found when it started and changed for itself, and that the processes of
+/// a pool get back. The default changes nothing.
+///
+/// ```
+/// use tinpot_python::Surroundings;
+///
+/// let found = Surroundings::default().umask(0o022).open_files(1024);
+/// assert_eq!(found.umask, Some(0o022));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Surroundings {
+    /// The file mode creation mask.
+    pub umask: Option<u32>,
+    /// The soft limit of open files. The hard limit stays.
+    pub open_files: Option<u64>,
+}
+
+impl Surroundings {
+    /// Sets the file mode creation mask.
+    #[must_use]
+    pub fn umask(mut self, mask: u32) -> Self {
+        self.umask = Some(mask);
+        self
+    }
+
+    /// Sets the soft limit of open files.
+    #[must_use]
+    pub fn open_files(mut self, number: u64) -> Self {
+        self.open_files = Some(number);
+        self
+    }
+}
+
+/// The part that the commands of a pool have in common.
+#[derive(Debug)]
+pub(crate) struct Base {
+    environment: Environment,
+    /// Changes of the environment; `None` removes a variable.
+    changes: Vec<(OsString, Option<OsString>)>,
+    surroundings: Surroundings,
+}
+
+impl Base {
+    pub(crate) fn new(
+        environment: Environment,
+        changes: Vec<(OsString, Option<OsString>)>,
+        surroundings: Surroundings,
+    ) -> Self {
+        Self { environment, changes, surroundings }
+    }
+
+    /// Returns a command with the environment and the surroundings.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        self.environment.replace(&mut command);
+        for (name, value) in &self.changes {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if self.surroundings != Surroundings::default() {
+            restore(&mut command, self.surroundings);
+        }
+        command
+    }
+}
+
+/// Makes the process begin with these surroundings.
+#[allow(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
+fn restore(command: &mut Command, surroundings: Surroundings) {
+    let between_fork_and_exec = move || {
+        if let Some(mask) = surroundings.umask {
+            rustix::process::umask(Mode::from_raw_mode(mask));
+        }
+        if let Some(number) = surroundings.open_files {
+            let maximum = getrlimit(Resource::Nofile).maximum;
+            setrlimit(Resource::Nofile, Rlimit { current: Some(number), maximum })?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only. It neither allocates nor takes a lock, which
+    // must not happen between fork and exec in a process with threads.
+    unsafe {
+        command.pre_exec(between_fork_and_exec);
+    }
+}

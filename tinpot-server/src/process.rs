@@ -1,0 +1,41 @@
+//! The process of a server.
+
+use std::sync::OnceLock;
+
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use tinpot_python::Surroundings;
+
+/// The open files that a server asks for: more than all connections and workers need.
+const OPEN_FILES: u64 = 1 << 20;
+
+/// A process has these once, so that the record of what they were is one, too.
+static FOUND: OnceLock<Surroundings> = OnceLock::new();
+
+/// Prepares this process to be a server: files that it creates are its user's alone, and it may open
+/// as many files as the system allows. The processes that actions start get back what was there.
+///
+/// Call it first in `main`.
+pub fn keep_private() {
+    FOUND.get_or_init(|| {
+        let found = Surroundings::default().umask(umask(Mode::RWXG | Mode::RWXO).as_raw_mode());
+        let limit = getrlimit(Resource::Nofile);
+        let wanted = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
+        match limit.current {
+            Some(current) if current < wanted => {
+                let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+                match setrlimit(Resource::Nofile, raised) {
+                    Ok(()) => found.open_files(current),
+                    // It goes on with what it has.
+                    Err(_) => found,
+                }
+            }
+            _ => found,
+        }
+    });
+}
+
+/// Returns what [`keep_private`] has changed.
+pub(crate) fn found() -> Surroundings {
+    FOUND.get().copied().unwrap_or_default()
+}
