@@ -60,7 +60,7 @@ use crate::model::page::ListOptions;
 use crate::model::status::Status;
 use crate::protocol::{CancelOutcome, Catalogue, QueueInfo, WorkerInfo};
 use crate::refusals::{Refusal, Refusals};
-use crate::store::{Session, Store};
+use crate::store::{Session, Store, StoreProblem};
 use crate::transport::{Link, Transport};
 use crate::watcher::Watcher;
 
@@ -323,6 +323,11 @@ impl Coordinator {
     /// Watches the link to the workers.
     pub fn link(&self) -> Watcher<Link> {
         Watcher::new(self.shared.transport.status())
+    }
+
+    /// Returns the known problems of the store, for monitoring.
+    pub fn store_problems(&self) -> Vec<StoreProblem> {
+        self.shared.store.problems()
     }
 
     /// Shuts the coordinator down: it accepts nothing more and closes the store. Attempts that run

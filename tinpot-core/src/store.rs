@@ -75,6 +75,36 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         after: u64,
         max_bytes: usize,
     ) -> Result<Vec<Arc<LogChunk>>>;
+
+    /// Returns the known problems of the store: that it is full or damaged, for example. A store that
+    /// knows of none returns nothing.
+    fn problems(&self) -> Vec<StoreProblem> {
+        Vec::new()
+    }
+}
+
+/// A known problem of a store, for monitoring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreProblem {
+    /// The problem in words that anybody may read: without paths, and without content of the store.
+    pub message: String,
+    /// True if nothing new can be relied on until the problem is gone.
+    pub is_blocking: bool,
+}
+
+impl StoreProblem {
+    /// A problem in words, with which the store goes on.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_blocking: false }
+    }
+
+    /// Makes it one with which nothing new can be relied on.
+    #[must_use]
+    pub fn blocking(mut self) -> Self {
+        self.is_blocking = true;
+        self
+    }
 }
 
 /// A store that one coordinator holds open: it alone may write.

@@ -222,7 +222,7 @@ fn noted_cgroup(directory: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::{FILES, LOCK, PREFIX, remove_unused};
-    use rustix::fs::{FlockOperation, OFlags, flock};
+    use rustix::fs::{FlockOperation, flock};
     use std::fs::File;
 
     #[test]

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::connection;
 use crate::error::{Problem, Result};
 use crate::location::{self, sibling};
+use crate::private;
 
 /// A file that is removed on drop.
 struct Draft(PathBuf);
@@ -34,6 +35,8 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
         let why = "its name is not UTF-8, which SQLite needs".to_owned();
         Problem::Place { path: to.clone(), why }
     })?;
+    // SQLite fills a file that is empty, and keeps its mode.
+    drop(private::open(&draft.0, "backing up to")?);
     connection::reader(from)?.execute("VACUUM INTO ?1", [name])?;
     let copy = connection::plain(&draft.0)?;
     copy.execute("UPDATE store SET instance = ?1, file = ''", [number])?;

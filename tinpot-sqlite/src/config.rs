@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::damage::Damage;
 use crate::store::SqliteStore;
 
 /// Bounds of the ended executions that are kept. `None` is no bound.
@@ -96,6 +98,7 @@ pub(crate) struct Config {
     pub(crate) path: PathBuf,
     pub(crate) retention: Retention,
     pub(crate) max_bytes: Option<NonZeroU64>,
+    pub(crate) damage: Arc<Damage>,
 }
 
 /// Builds a [`SqliteStore`].
@@ -107,7 +110,14 @@ pub struct SqliteStoreBuilder {
 
 impl SqliteStoreBuilder {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { config: Config { path, retention: Retention::default(), max_bytes: None } }
+        Self {
+            config: Config {
+                path,
+                retention: Retention::default(),
+                max_bytes: None,
+                damage: Arc::default(),
+            },
+        }
     }
 
     /// Sets the ended executions that are kept.

@@ -36,15 +36,20 @@ pub(crate) fn keep_wal_on_close(connection: &Connection, keep: bool) -> rusqlite
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
 }
 
-/// Opens the database for writing, after checking that it is a store. Creates it if it does not
-/// exist.
-pub(crate) fn writer(path: &Path, max_bytes: Option<NonZeroU64>) -> Result<Connection> {
+/// Opens the database for writing, after checking that it is a store, and what `check` does. Nothing
+/// is written before.
+pub(crate) fn writer(
+    path: &Path,
+    max_bytes: Option<NonZeroU64>,
+    check: impl FnOnce(&Connection) -> Result<()>,
+) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     prepare(&connection, WRITER_CACHE_KIB)?;
     schema::check(&connection, path)?;
+    check(&connection)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {

@@ -22,6 +22,16 @@ pub(crate) enum Problem {
     Newer { path: PathBuf, found: i64, known: i64 },
     #[error("{} is not a store of Tinpot: {why}; it was not changed", path.display())]
     Foreign { path: PathBuf, why: String },
+    #[error(
+        "the store {} is damaged ({found}), and was not changed: restore a backup, or recover what can be read with \"sqlite3 {} .recover\"",
+        path.display(), path.display()
+    )]
+    Damaged { path: PathBuf, found: String },
+    #[error(
+        "the store {} has lost what its last coordinator wrote: the file {}-wal is missing; put it back, or empty the file {}-lock to go on without it",
+        path.display(), path.display(), path.display()
+    )]
+    Lost { path: PathBuf },
     #[error("a record of the store cannot be read: {0}")]
     Record(String),
     #[error("the store {} is not open", path.display())]
@@ -101,9 +111,11 @@ impl Problem {
         match self {
             Problem::Place { .. } => ErrorKind::InvalidInput,
             Problem::Held { .. } => ErrorKind::Conflict,
-            Problem::Newer { .. } | Problem::Foreign { .. } | Problem::Record(_) => {
-                ErrorKind::Malformed
-            }
+            Problem::Newer { .. }
+            | Problem::Foreign { .. }
+            | Problem::Damaged { .. }
+            | Problem::Lost { .. }
+            | Problem::Record(_) => ErrorKind::Malformed,
             Problem::Closed { .. } => ErrorKind::Closed,
             Problem::Busy { .. } => ErrorKind::Overloaded,
             Problem::Io { source, .. } => match source.kind() {

@@ -3,10 +3,12 @@
 mod backup;
 mod config;
 mod connection;
+mod damage;
 mod error;
 mod location;
 mod lock;
 mod log_codec;
+mod private;
 mod readers;
 mod reads;
 mod record;

@@ -1,6 +1,6 @@
-//! The lock of a store: an operating system lock on a file next to the database.
+//! The lock of a store: operating system locks on the database, and on a file next to it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,25 @@ use tinpot_core::Epoch;
 
 use crate::error::{Problem, Result};
 use crate::location::sibling;
+use crate::private;
 
-/// The content of the lock file: for people, and to detect a database that was restored in place.
+/// The content of the lock file: for people, and to detect a database that was restored in place, or
+/// that has lost its write-ahead log.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Note {
     process: u32,
     epoch: Option<Epoch>,
+    /// True from the opening of the store to its close.
+    #[serde(default)]
+    open: bool,
+}
+
+/// What the lock file says of the last session.
+#[derive(Debug)]
+pub(crate) struct Last {
+    pub(crate) epoch: Epoch,
+    /// True if the session did not close the store.
+    pub(crate) is_open: bool,
 }
 
 /// A lock that is held until it is dropped or the process dies.
@@ -24,43 +37,65 @@ struct Note {
 pub(crate) struct Lock {
     file: File,
     path: PathBuf,
-    last: Option<Epoch>,
+    last: Option<Last>,
+    is_emptied: bool,
+    /// The lock of the database itself: a hard link to it has another lock file. SQLite has locks of
+    /// another kind, which end when this process closes any descriptor of the file: this one is closed
+    /// after all of SQLite's.
+    _database: File,
 }
 
 impl Lock {
-    /// Locks the store at `store`, without waiting.
+    /// Locks the store at `store`, without waiting. Creates the files for this user alone.
     pub(crate) fn take(store: &Path) -> Result<Self> {
         let path = sibling(store, "-lock");
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true);
-        let mut file = options.open(&path).map_err(|source| Problem::Io {
-            path: path.clone(),
-            doing: "creating the lock file",
-            source,
-        })?;
+        let existed = path.symlink_metadata().is_ok();
+        let mut file = private::open(&path, "creating the lock file")?;
         let locked = file.try_lock();
         let mut text = String::new();
         // An unreadable note was left by an earlier version or a crash, and is overwritten.
         let _ = (&mut file as &mut dyn Read).take(4096).read_to_string(&mut text);
-        let note: Option<Note> = serde_json::from_str(&text).ok();
-        match locked {
-            Ok(()) => Ok(Self { file, path, last: note.and_then(|note| note.epoch) }),
-            Err(TryLockError::WouldBlock) => {
-                Err(Problem::Held { path: store.to_owned(), by: note.map(|note| note.process) })
-            }
-            Err(TryLockError::Error(source)) => Err(Problem::Io { path, doing: "locking", source }),
-        }
+        let note: Note = serde_json::from_str(&text).unwrap_or_default();
+        let held = |by| Problem::Held { path: store.to_owned(), by };
+        let failed = |source| Problem::Io { path: path.clone(), doing: "locking", source };
+        locked.map_err(|error| match error {
+            TryLockError::WouldBlock => held((note.process != 0).then_some(note.process)),
+            TryLockError::Error(source) => failed(source),
+        })?;
+        let database = private::open(store, "opening")?;
+        database.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => held(None),
+            TryLockError::Error(source) => failed(source),
+        })?;
+        private::tighten(store);
+        let of_epoch = |epoch| Last { epoch, is_open: note.open };
+        let last = note.epoch.map(of_epoch);
+        let is_emptied = existed && last.is_none();
+        Ok(Self { file, path, last, is_emptied, _database: database })
     }
 
-    /// Returns the epoch of the last session, if the file names one.
-    pub(crate) fn last(&self) -> Option<Epoch> {
-        self.last
+    /// Returns what the file says of the last session.
+    pub(crate) fn last(&self) -> Option<&Last> {
+        self.last.as_ref()
+    }
+
+    /// Returns true if the file was there and says nothing: an operator has emptied it, or a crash.
+    pub(crate) fn is_emptied(&self) -> bool {
+        self.is_emptied
     }
 
     /// Writes the process that holds the lock and the current epoch to the file.
     pub(crate) fn note(&mut self, epoch: Epoch) -> Result<()> {
-        let note = Note { process: std::process::id(), epoch: Some(epoch) };
-        let text = serde_json::to_string(&note).unwrap_or_default();
+        self.write(&Note { process: std::process::id(), epoch: Some(epoch), open: true })
+    }
+
+    /// Writes that the store is closed, and needs no write-ahead log from now on.
+    pub(crate) fn note_close(&mut self, epoch: Epoch) -> Result<()> {
+        self.write(&Note { process: std::process::id(), epoch: Some(epoch), open: false })
+    }
+
+    fn write(&mut self, note: &Note) -> Result<()> {
+        let text = serde_json::to_string(note).unwrap_or_default();
         let mut write = || {
             self.file.rewind()?;
             self.file.set_len(0)?;

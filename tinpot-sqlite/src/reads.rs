@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use tinpot_core::store::{QueueOrder, QueuePage};
 use tinpot_core::{Epoch, Error, ErrorKind, Execution, ExecutionId, LogChunk};
 
+use crate::damage::Damage;
 use crate::error::Result;
 use crate::log_codec;
 use crate::record::{self, COLUMNS, id_bytes, micros};
@@ -35,9 +36,26 @@ pub(crate) fn current(connection: &Connection) -> Result<Epoch> {
     Ok(epoch.query_row([], read)?)
 }
 
+/// Returns the executions with these ids that are there and can be read; notes the others.
+pub(crate) fn of_ids<'a>(
+    connection: &'a Connection,
+    ids: impl IntoIterator<Item = ExecutionId> + 'a,
+    damage: &'a Damage,
+) -> impl Iterator<Item = Result<Arc<Execution>>> + 'a {
+    let found = ids.into_iter().map(move |id| match execution(connection, id) {
+        Err(problem) => record::skip(&id.to_string(), problem, damage).map(|()| None),
+        found => found,
+    });
+    found.filter_map(Result::transpose)
+}
+
 /// Returns one page of executions that are queued without a live attempt.
-pub(crate) fn queued(connection: &Connection, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
-    let limit = page.limit;
+pub(crate) fn queued(
+    connection: &Connection,
+    page: &QueuePage,
+    damage: &Damage,
+) -> Result<Vec<Arc<Execution>>> {
+    let (limit, max_bytes) = (page.limit, page.max_bytes);
     match &page.order {
         QueueOrder::Ready { queue, action, after } => {
             let mut route = connection
@@ -50,7 +68,7 @@ pub(crate) fn queued(connection: &Connection, page: &QueuePage) -> Result<Vec<Ar
                 "SELECT {COLUMNS} FROM executions AS e INDEXED BY ready JOIN routes AS r ON r.route = e.route \
                  WHERE e.state = 0 AND e.route = ?1 AND (e.rank, e.id) > (?2, ?3) ORDER BY e.rank, e.id"
             );
-            select(connection, &sql, params![route, rank, id], limit, page.max_bytes)
+            select(connection, &sql, params![route, rank, id], (limit, max_bytes), damage)
         }
         QueueOrder::Delayed { after } => {
             let (time, id) =
@@ -59,14 +77,14 @@ pub(crate) fn queued(connection: &Connection, page: &QueuePage) -> Result<Vec<Ar
                 "SELECT {COLUMNS} FROM executions AS e INDEXED BY delayed JOIN routes AS r ON r.route = e.route \
                  WHERE e.state = 1 AND (e.not_before, e.id) > (?1, ?2) ORDER BY e.not_before, e.id"
             );
-            select(connection, &sql, params![time, id], limit, page.max_bytes)
+            select(connection, &sql, params![time, id], (limit, max_bytes), damage)
         }
         QueueOrder::Expired { at } => {
             let sql = format!(
                 "SELECT {COLUMNS} FROM executions AS e INDEXED BY expiring JOIN routes AS r ON r.route = e.route \
                  WHERE e.expires_at IS NOT NULL AND e.state <= 1 AND e.expires_at <= ?1 ORDER BY e.expires_at, e.id"
             );
-            select(connection, &sql, [micros(*at)], limit, page.max_bytes)
+            select(connection, &sql, [micros(*at)], (limit, max_bytes), damage)
         }
         order => Err(Error::new(
             ErrorKind::InvalidInput,
@@ -76,13 +94,14 @@ pub(crate) fn queued(connection: &Connection, page: &QueuePage) -> Result<Vec<Ar
     }
 }
 
-/// Reads rows until there are `limit` of them, or until their parameters exceed `max_bytes`.
+/// Reads rows until there are `limit` of them, or until their parameters exceed `max_bytes`. Rows that
+/// cannot be read are left out, and noted.
 pub(crate) fn select(
     connection: &Connection,
     sql: &str,
     params: impl Params,
-    limit: usize,
-    max_bytes: usize,
+    (limit, max_bytes): (usize, usize),
+    damage: &Damage,
 ) -> Result<Vec<Arc<Execution>>> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
@@ -90,7 +109,7 @@ pub(crate) fn select(
     let mut bytes = 0;
     while found.len() < limit && bytes <= max_bytes {
         let Some(row) = rows.next()? else { break };
-        let execution = record::read(row)?;
+        let Some(execution) = record::readable(row, damage)? else { continue };
         bytes += execution.parameters.as_str().len();
         found.push(Arc::new(execution));
     }

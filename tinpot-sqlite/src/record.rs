@@ -12,6 +12,7 @@ use tinpot_core::{
     Status, Timestamp,
 };
 
+use crate::damage::Damage;
 use crate::error::{Problem, Result};
 
 /// The state of an execution, as lists and queues need it. The numbers are stored: never change
@@ -218,6 +219,32 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     };
     execution.attempts = rest.attempts;
     Ok(execution)
+}
+
+/// Reads an execution as [`read`] does; `None` if the row cannot be read, which is noted.
+pub(crate) fn readable(row: &Row<'_>, damage: &Damage) -> Result<Option<Execution>> {
+    match read(row) {
+        Ok(execution) => Ok(Some(execution)),
+        Err(problem) => {
+            let id = execution_id(row, 0).map_or_else(|_| "?".to_owned(), |id| id.to_string());
+            skip(&id, problem, damage).map(|()| None)
+        }
+    }
+}
+
+/// Notes a record that cannot be read; returns any other problem.
+pub(crate) fn skip(id: &str, problem: Problem, damage: &Damage) -> Result<()> {
+    // The pages of the database are another matter than the content of one row.
+    let is_of_record = match &problem {
+        Problem::Record(_) => true,
+        Problem::Sqlite(error) => error.sqlite_error_code().is_none(),
+        _ => false,
+    };
+    if !is_of_record {
+        return Err(problem);
+    }
+    damage.skip(id, &problem);
+    Ok(())
 }
 
 /// Reads an id from its 16 bytes.

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tinpot_core::log_sink::LogBatch;
-use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Store, Transition};
+use tinpot_core::store::{
+    ListOptions, Opened, QueuePage, Session, Store, StoreProblem, Transition,
+};
 use tinpot_core::{Epoch, Error, Execution, ExecutionId, LogChunk, Result, Timestamp};
 
 use crate::config::{Config, SqliteStoreBuilder};
@@ -69,7 +71,9 @@ impl SqliteStore {
         SqliteStoreBuilder::new(path.into())
     }
 
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(mut config: Config) -> Self {
+        // A builder can be used again.
+        config.damage = Arc::default();
         Self { config, session: Mutex::new(Weak::new()) }
     }
 
@@ -132,7 +136,8 @@ impl Store for SqliteStore {
 
     async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
         let (session, options) = (self.session()?, options.clone());
-        session.read(move |connection| reads::executions(connection, &options)).await
+        let damage = self.config.damage.clone();
+        session.read(move |connection| reads::executions(connection, &options, &damage)).await
     }
 
     async fn logs(
@@ -143,6 +148,10 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Arc<LogChunk>>> {
         let session = self.session()?;
         session.read(move |connection| reads::logs(connection, id, after, max_bytes)).await
+    }
+
+    fn problems(&self) -> Vec<StoreProblem> {
+        self.config.damage.problems()
     }
 }
 
@@ -197,8 +206,8 @@ impl Session for SqliteSession {
     }
 
     async fn queued(&self, page: &QueuePage) -> Result<Vec<Arc<Execution>>> {
-        let page = page.clone();
-        self.read(move |connection| reads::queued(connection, &page)).await
+        let (page, damage) = (page.clone(), self.config.damage.clone());
+        self.read(move |connection| reads::queued(connection, &page, &damage)).await
     }
 
     async fn current(&self) -> Result<Epoch> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{
     KeyValue, KeyValueChange, KeyValueStore, ListOptions, Opened, QueuePage, Session, Store,
-    Transition,
+    StoreProblem, Transition,
 };
 use crate::model::error::Result;
 use crate::model::execution::Execution;
@@ -41,6 +41,10 @@ macro_rules! forward {
                 max_bytes: usize,
             ) -> Result<Vec<Arc<LogChunk>>> {
                 (**self).logs(id, after, max_bytes).await
+            }
+
+            fn problems(&self) -> Vec<StoreProblem> {
+                (**self).problems()
             }
         }
 

@@ -6,13 +6,17 @@ use rusqlite::{Connection, params};
 use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId, Timestamp};
 
-use super::{FROM, execution, select};
+use super::{FROM, of_ids, select};
+use crate::damage::Damage;
 use crate::error::Result;
 use crate::record::{COLUMNS, State, execution_id, id_bytes, micros};
 
 /// The most time between the creation of an id and the acceptance of its execution. Both use the
 /// same clock, so only a clock that is set can exceed it.
 pub(super) const ID_TO_ACCEPTANCE_MILLIS: u64 = 60_000;
+
+/// The further rows that a page looks for, in place of those that cannot be read.
+pub(super) const SPARE: usize = 8;
 
 /// The range of ids and times of a page. Ids begin with their millisecond of creation and are in
 /// every index, so a query reads only the rows between two times.
@@ -52,14 +56,15 @@ pub(super) fn made_at(millis: u64) -> [u8; 16] {
 pub(crate) fn executions(
     connection: &Connection,
     options: &ListOptions,
+    damage: &Damage,
 ) -> Result<Vec<Arc<Execution>>> {
     if let Some(key) = &options.idempotency_key {
         let sql = format!("SELECT {COLUMNS} {FROM} WHERE e.idempotency_key = ?1");
-        return select(connection, &sql, [key], usize::MAX, usize::MAX);
+        return select(connection, &sql, [key], (usize::MAX, usize::MAX), damage);
     }
     let search = options.search.as_deref().map(Search::new);
     if let Some(search) = search.filter(|search| !search.parts().is_empty()) {
-        return super::search::executions(connection, options, &search);
+        return super::search::executions(connection, options, &search, damage);
     }
     let limit = options.page_size();
     let Stretch { first, before, since, until } = Stretch::of(options);
@@ -84,12 +89,17 @@ pub(crate) fn executions(
         let parent = options.parent.map(id_bytes);
         let (action, queue, who) = (&options.action, &options.queue, &options.requested_by);
         let params = params![first, before, since, until, action, queue, parent, who];
-        return select(connection, &sql, params, limit, usize::MAX);
+        return select(connection, &sql, params, (limit, usize::MAX), damage);
     }
     if options.statuses.is_empty() && (&options.action, &options.queue) == (&None, &None) {
-        let sql =
-            format!("SELECT {COLUMNS} {FROM} WHERE {within} ORDER BY e.id DESC LIMIT {limit}");
-        return select(connection, &sql, params![first, before, since, until], limit, usize::MAX);
+        let sql = format!("SELECT {COLUMNS} {FROM} WHERE {within} ORDER BY e.id DESC");
+        return select(
+            connection,
+            &sql,
+            params![first, before, since, until],
+            (limit, usize::MAX),
+            damage,
+        );
     }
     // With any filters, the rows are ranges of one index, each in the order of ids. The newest of
     // each range are merged.
@@ -106,22 +116,23 @@ pub(crate) fn executions(
          ORDER BY id DESC LIMIT ?5"
     ))?;
     let mut ids: Vec<ExecutionId> = Vec::new();
+    // Some that cannot be read are left out.
+    let wanted = limit + SPARE;
     for route in routes {
         for state in &states {
-            let params = params![route, state.code(), first, before, limit as i64, since, until];
+            let params = params![route, state.code(), first, before, wanted as i64, since, until];
             let mut rows = newest.query(params)?;
             while let Some(row) = rows.next()? {
                 ids.push(execution_id(row, 0)?);
             }
         }
         // At most two pages of ids are kept at a time.
-        if ids.len() > 2 * limit {
+        if ids.len() > 2 * wanted {
             ids.sort_unstable_by(|a, b| b.cmp(a));
-            ids.truncate(limit);
+            ids.truncate(wanted);
         }
     }
     ids.sort_unstable_by(|a, b| b.cmp(a));
-    ids.truncate(limit);
-    let found = ids.into_iter().map(|id| execution(connection, id));
-    found.filter_map(Result::transpose).collect()
+    ids.truncate(wanted);
+    of_ids(connection, ids, damage).take(limit).collect()
 }

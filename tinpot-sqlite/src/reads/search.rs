@@ -11,8 +11,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId};
 
-use super::lists::{ID_TO_ACCEPTANCE_MILLIS, Stretch, made_at};
-use super::{FROM, execution, select};
+use super::lists::{ID_TO_ACCEPTANCE_MILLIS, SPARE, Stretch, made_at};
+use super::{FROM, of_ids, select};
+use crate::damage::Damage;
 use crate::error::Result;
 use crate::record::{COLUMNS, State, execution_id, id_bytes};
 
@@ -26,15 +27,16 @@ pub(super) fn executions(
     connection: &Connection,
     options: &ListOptions,
     search: &Search,
+    damage: &Damage,
 ) -> Result<Vec<Arc<Execution>>> {
     // All reads are of one moment.
     let _moment = connection.unchecked_transaction()?;
     let filter = Filter::of(connection, options)?;
-    let mut page = Page { ids: BTreeSet::new(), limit: options.page_size() };
-    by_id(connection, options, search, &filter, &mut page)?;
+    let mut page = Page { ids: BTreeSet::new(), limit: options.page_size() + SPARE };
+    by_id(connection, options, search, &filter, &mut page, damage)?;
     by_words(connection, search, &filter, &mut page)?;
-    let found = page.ids.into_iter().rev().map(|id| execution(connection, id));
-    found.filter_map(Result::transpose).collect()
+    let ids = page.ids.into_iter().rev();
+    of_ids(connection, ids, damage).take(options.page_size()).collect()
 }
 
 /// The newest ids that were found.
@@ -171,13 +173,14 @@ fn by_id(
     search: &Search,
     filter: &Filter<'_>,
     page: &mut Page,
+    damage: &Damage,
 ) -> Result<()> {
     let sql = format!(
         "SELECT {COLUMNS} {FROM} WHERE e.id >= ?1 AND e.id <= ?2 AND e.id < ?3 ORDER BY e.id DESC LIMIT {BY_ID_MAX}"
     );
     for (first, last) in search.parts().iter().filter_map(|part| part.ids) {
         let params = params![id_bytes(first), id_bytes(last), filter.stretch.before];
-        for found in select(connection, &sql, params, BY_ID_MAX, usize::MAX)? {
+        for found in select(connection, &sql, params, (BY_ID_MAX, usize::MAX), damage)? {
             if options.filters_match(&found) && search.matches(&found) {
                 page.add(found.id);
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tinpot_core::Epoch;
 use tinpot_core::store::{Opened, WaitingCount};
 use tinpot_core::{Action, Execution, Timestamp};
@@ -13,18 +13,21 @@ use uuid::Uuid;
 
 use super::queue_actions::QueueActions;
 use super::records::Records;
+use crate::damage::Damage;
 use crate::error::{Problem, Result};
 use crate::location;
+use crate::lock::Last;
 use crate::record::{self, COLUMNS, State};
 
 /// Durably increments the epoch. A file that is a copy or was restored gets a new instance.
 ///
-/// `last` is the epoch in the lock file: a database that was restored into the same file is behind
-/// it.
+/// `last` is what the lock file says of the last session: a database that was restored into the same
+/// file is behind it. `is_doubtful` is true if its changes may be lost.
 pub(super) fn begin(
     connection: &mut Connection,
     path: &Path,
-    last: Option<Epoch>,
+    last: Option<&Last>,
+    is_doubtful: bool,
 ) -> Result<Epoch> {
     let file = location::identity(path)?;
     let change = connection.transaction()?;
@@ -36,10 +39,10 @@ pub(super) fn begin(
         .optional()?;
     let new_instance = || Uuid::new_v4().as_u128() as u32;
     let mut epoch = known.map_or(Epoch { instance: new_instance(), number: 0 }, |known| known.0);
-    let is_behind =
-        last.is_some_and(|last| last.instance == epoch.instance && last.number > epoch.number);
+    let same = last.map(|last| last.epoch).filter(|last| last.instance == epoch.instance);
+    let is_behind = same.is_some_and(|last| last.number > epoch.number);
     if let Some((_, is_same_file)) = known
-        && (!is_same_file || is_behind)
+        && (!is_same_file || is_behind || is_doubtful)
     {
         tracing::warn!(path = %path.display(), "the store is a copy, or was restored: what workers still hold of its past is not its own");
         epoch.instance = new_instance();
@@ -52,20 +55,53 @@ pub(super) fn begin(
     Ok(epoch)
 }
 
+/// Refuses a database without the last changes: its write-ahead log is gone, although the last session
+/// did not close it. Returns true if that cannot be told.
+pub(super) fn check_loss(
+    connection: &Connection,
+    path: &Path,
+    last: Option<&Last>,
+    had_log: bool,
+) -> Result<bool> {
+    let Some(last) = last.filter(|last| last.is_open && !had_log) else { return Ok(false) };
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'store')";
+    let exists: bool = connection.query_row(exists, [], |row| row.get(0))?;
+    let epoch = |row: &Row<'_>| Ok(Epoch { instance: row.get(0)?, number: row.get(1)? });
+    let found = match exists {
+        true => connection.query_row("SELECT instance, epoch FROM store", [], epoch).optional()?,
+        false => None,
+    };
+    match found {
+        // SQLite's own programs move the log to the database, and remove it.
+        Some(found) if found == last.epoch => {
+            tracing::warn!(path = %path.display(), "the write-ahead log of the last session is gone: if no other program moved it to the database, the latest changes are lost");
+            Ok(true)
+        }
+        // Another file was put into the place of this one.
+        Some(found) if found.instance != last.epoch.instance => Ok(false),
+        _ => Err(Problem::Lost { path: path.to_owned() }),
+    }
+}
+
 /// Reads the state that the writer and the coordinator resume from: executions with a live attempt
 /// or an open log, and counts.
-pub(super) fn load(connection: &Connection, epoch: Epoch) -> Result<(Records, Opened)> {
+pub(super) fn load(
+    connection: &Connection,
+    epoch: Epoch,
+    damage: &Damage,
+) -> Result<(Records, Opened)> {
     let queue_actions = QueueActions::load(connection)?;
     let mut opened = Opened::new(epoch);
-    opened.actions = actions(connection)?;
+    opened.actions = actions(connection, damage)?;
     opened.paused = paused(connection)?;
     opened.granted = executions(
         connection,
         "e.route IN (SELECT route FROM routes) AND e.state IN (2, 3, 4)",
         "listed",
+        damage,
     )?;
     opened.open_logs =
-        executions(connection, "e.log_open = 1 AND e.state NOT IN (2, 3, 4)", "open_logs")?;
+        executions(connection, "e.log_open = 1 AND e.state NOT IN (2, 3, 4)", "open_logs", damage)?;
     let leases = "SELECT max(lease) FROM executions INDEXED BY listed WHERE route IN (SELECT route FROM routes) AND state IN (2, 3, 4)";
     let lease: Option<i64> = connection.query_row(leases, [], |row| row.get(0))?;
     opened.longest_lease = Duration::from_micros(lease.unwrap_or_default().max(0) as u64);
@@ -97,17 +133,21 @@ pub(super) fn load(connection: &Connection, epoch: Epoch) -> Result<(Records, Op
     Ok((Records::new(queue_actions, largest + 1, ended), opened))
 }
 
-fn actions(connection: &Connection) -> Result<Vec<Arc<Action>>> {
+fn actions(connection: &Connection, damage: &Damage) -> Result<Vec<Arc<Action>>> {
     let mut statement = connection.prepare("SELECT action, name FROM actions ORDER BY name")?;
     let mut rows = statement.query([])?;
     let mut actions = Vec::new();
     while let Some(row) = rows.next()? {
         let text = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-        let action: Action = serde_json::from_str(text).map_err(|error| {
-            let name = row.get::<_, String>(1).unwrap_or_default();
-            Problem::Record(format!("action {name:?}: {error}"))
-        })?;
-        actions.push(Arc::new(action));
+        match serde_json::from_str::<Action>(text) {
+            Ok(action) => actions.push(Arc::new(action)),
+            // Its workers offer it again.
+            Err(error) => {
+                let name = row.get::<_, String>(1).unwrap_or_default();
+                let problem = Problem::Record(error.to_string());
+                damage.skip(&format!("action {name:?}"), &problem);
+            }
+        }
     }
     Ok(actions)
 }
@@ -126,6 +166,7 @@ fn executions(
     connection: &Connection,
     condition: &str,
     index: &str,
+    damage: &Damage,
 ) -> Result<Vec<Arc<Execution>>> {
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS} FROM executions AS e INDEXED BY {index} JOIN routes AS r ON r.route = e.route WHERE {condition} ORDER BY e.row"
@@ -133,7 +174,7 @@ fn executions(
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(Arc::new(record::read(row)?));
+        found.extend(record::readable(row, damage)?.map(Arc::new));
     }
     Ok(found)
 }

@@ -1,12 +1,14 @@
 //! The loop of the writer thread.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tinpot_core::store::Opened;
-use tinpot_core::{Error, ErrorKind};
+use tinpot_core::{Epoch, Error, ErrorKind};
 
 use super::checkpoint::Checkpointer;
 use super::records::Records;
@@ -14,8 +16,9 @@ use super::retention::Sweeper;
 use super::{Request, Work, logs, opening, search_index};
 use crate::config::Config;
 use crate::connection;
+use crate::damage::{self, Damage};
 use crate::error::{Problem, Result};
-use crate::location;
+use crate::location::{self, sibling};
 use crate::lock::Lock;
 use crate::readers::Readers;
 
@@ -26,6 +29,10 @@ const GROUP: usize = super::REQUESTS;
 const QUIET: Duration = Duration::from_millis(100);
 /// The same pause while a long history is indexed, which takes steps of some ten milliseconds.
 const BREATH: Duration = Duration::from_millis(10);
+/// The interval at which a full store is tried.
+const PROBE: Duration = Duration::from_secs(1);
+/// The size up to which a database is checked before it is served, which takes about a second.
+const CHECKED_BYTES: u64 = 256 << 20;
 /// The interval at which ages are checked without requests.
 const TICK: Duration = Duration::from_secs(60);
 
@@ -37,7 +44,9 @@ pub(super) struct WriterLoop {
     records: Records,
     sweeper: Sweeper,
     path: PathBuf,
-    _lock: Lock,
+    damage: Arc<Damage>,
+    epoch: Epoch,
+    lock: Lock,
 }
 
 impl WriterLoop {
@@ -54,17 +63,33 @@ impl WriterLoop {
         path: &Path,
         mut lock: Lock,
     ) -> Result<(Self, Readers, Opened)> {
-        let mut connection = connection::writer(path, config.max_bytes)?;
-        let epoch = opening::begin(&mut connection, path, lock.last())?;
+        let damage = config.damage.clone();
+        damage.begin();
+        // Before SQLite makes one.
+        let had_log = fs::metadata(sibling(path, "-wal")).is_ok_and(|log| log.len() > 0);
+        let size = fs::metadata(path).map_or(0, |database| database.len());
+        let mut is_doubtful = lock.is_emptied();
+        let mut connection = connection::writer(path, config.max_bytes, |connection| {
+            if size <= CHECKED_BYTES {
+                damage::refuse(connection, path)?;
+            }
+            is_doubtful |= opening::check_loss(connection, path, lock.last(), had_log)?;
+            Ok(())
+        })
+        .map_err(|problem| damage::explained(problem, path))?;
+        if size > CHECKED_BYTES {
+            damage::check_in_background(path, &damage);
+        }
+        let epoch = opening::begin(&mut connection, path, lock.last(), is_doubtful)?;
         lock.note(epoch)?;
-        let (records, opened) = opening::load(&connection, epoch)?;
+        let (records, opened) = opening::load(&connection, epoch, &damage)?;
         let readers = Readers::open(path)?;
         let has_unindexed = search_index::has_backlog(&connection)?;
         let sweeper = Sweeper::new(config.retention.clone(), has_unindexed);
         let checkpointer = Checkpointer::start(&mut connection, path)?;
         let path = path.to_owned();
         Ok((
-            Self { checkpointer, connection, records, sweeper, path, _lock: lock },
+            Self { checkpointer, connection, records, sweeper, path, damage, epoch, lock },
             readers,
             opened,
         ))
@@ -75,6 +100,7 @@ impl WriterLoop {
         loop {
             let next = inbox.try_recv().map_err(drop).or_else(|()| {
                 let wait = match self.sweeper.has_work(&self.records) {
+                    _ if self.damage.is_full() => PROBE,
                     true if self.sweeper.is_catching_up() => BREATH,
                     true => QUIET,
                     false => TICK,
@@ -84,6 +110,9 @@ impl WriterLoop {
             let first = match next {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
+                    if self.damage.is_full() {
+                        self.probe();
+                    }
                     self.tidy_up();
                     continue;
                 }
@@ -109,8 +138,12 @@ impl WriterLoop {
 
     /// Moves the write-ahead log to the database and closes it. Everything is written already.
     fn close(self) -> Result<()> {
-        let Self { checkpointer, connection, _lock: lock, path, .. } = self;
+        let Self { checkpointer, connection, mut lock, path, epoch, .. } = self;
         drop(checkpointer);
+        // Before the log goes away. A failure only makes the next opening ask for it.
+        if let Err(problem) = lock.note_close(epoch) {
+            tracing::warn!(error = %Error::from(problem), "the close of the store is not recorded");
+        }
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
         let result = connection
             .query_row(checkpoint, [], |_| Ok(()))
@@ -124,6 +157,7 @@ impl WriterLoop {
     fn serve(&mut self, group: Vec<Request>) {
         match self.transaction(&group) {
             Ok(answers) => {
+                self.damage.full(false);
                 for (request, answer) in group.into_iter().zip(answers) {
                     // The caller may have been dropped.
                     let _ = request.answer.send(answer);
@@ -133,6 +167,9 @@ impl WriterLoop {
             Err(problem) => match <[Request; 1]>::try_from(group) {
                 Ok([request]) => {
                     let is_full = problem.kind() == ErrorKind::StorageFull;
+                    if is_full {
+                        self.damage.full(true);
+                    }
                     let _ = request.answer.send(Err(located(problem, &self.path)));
                     // Removing old executions makes room for the next try.
                     if is_full && self.sweeper.has_work(&self.records) {
@@ -178,6 +215,19 @@ impl WriterLoop {
         self.sweeper.step_if_urgent(&change, records)?;
         change.commit()?;
         Ok(answers)
+    }
+
+    /// Tries if a full store can be written again. Without submissions, nothing else would notice.
+    fn probe(&mut self) {
+        let mut write = || -> Result<()> {
+            let change =
+                self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            change.execute("UPDATE store SET epoch = epoch", [])?;
+            Ok(change.commit()?)
+        };
+        if write().is_ok() {
+            self.damage.full(false);
+        }
     }
 
     /// Makes one step of maintenance.

@@ -3,6 +3,7 @@
 mod child;
 mod conformance;
 mod copies;
+mod damage;
 mod full;
 mod opening;
 mod retention;

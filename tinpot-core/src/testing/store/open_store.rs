@@ -14,7 +14,7 @@ use crate::model::opened::Opened;
 use crate::model::page::{ListOptions, QueuePage};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::store::{Session, Store};
+use crate::store::{Session, Store, StoreProblem};
 
 /// A store with an open session, for tests: it can be read and written through one value.
 ///
@@ -91,6 +91,10 @@ impl<S: Store> Store for OpenStore<S> {
         max_bytes: usize,
     ) -> Result<Vec<Arc<LogChunk>>> {
         self.store.logs(id, after, max_bytes).await
+    }
+
+    fn problems(&self) -> Vec<StoreProblem> {
+        self.store.problems()
     }
 }
 
