@@ -18,6 +18,9 @@ use crate::openapi::scalars;
 /// that long.
 const RETRY_AFTER_SECONDS: &str = "1";
 
+/// The message of errors that the log alone explains.
+const INTERNAL: &str = "internal error, which the server logged";
+
 /// The longest message: it repeats parts of the request, which may be a megabyte.
 const DETAIL_BYTES: usize = 4096;
 
@@ -121,6 +124,8 @@ impl From<Error> for ApiError {
         let status = status_of(error.kind());
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(?error, "a request failed");
+            // It may name paths of the server.
+            return Self::new(status, INTERNAL);
         }
         Self { errors: error.violations().to_vec(), ..Self::new(status, error.to_string()) }
     }

@@ -25,7 +25,7 @@ const REASON_CHARS: usize = 300;
 pub(crate) struct Health {
     status: &'static str,
     workers: usize,
-    /// The live workers that offer less than they have, with the reasons.
+    /// The known problems of the store, and of live workers that offer less than they have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     problems: Vec<String>,
@@ -40,7 +40,9 @@ pub(crate) struct Health {
 )]
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?.len();
-    let health = Health { status: "healthy", workers, problems: Vec::new() };
+    let problems = app.coordinator.store_problems();
+    let problems = problems.into_iter().map(|problem| problem.message).collect();
+    let health = Health { status: "healthy", workers, problems };
     Ok(json_response(StatusCode::OK, &health))
 }
 
@@ -49,10 +51,14 @@ pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiE
     get,
     path = "/ready",
     tag = "server",
-    responses((status = 200, description = "a worker is live", body = Health)),
+    responses((status = 200, description = "executions can be stored, and a worker is live", body = Health)),
 )]
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?;
+    let of_store = app.coordinator.store_problems();
+    if let Some(problem) = of_store.iter().find(|problem| problem.is_blocking) {
+        return Err(ApiError::unavailable(&problem.message));
+    }
     if workers.is_empty() {
         return Err(ApiError::unavailable("no worker is live; start one"));
     }
@@ -70,6 +76,8 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiEr
         return Err(ApiError::unavailable(message));
     }
     let workers = workers.len();
+    let of_store = of_store.into_iter().map(|problem| problem.message);
+    let problems = of_store.chain(problems).collect();
     Ok(json_response(StatusCode::OK, &Health { status: "ready", workers, problems }))
 }
 

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use tinpot_core::ProtocolConfig;
 use tinpot_core::log_sink::LogBatch;
-use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, Transition};
+use tinpot_core::store::{ListOptions, Opened, QueuePage, Session, StoreProblem, Transition};
 use tinpot_core::{
     Coordinator, Error, ErrorKind, Execution, ExecutionId, LogChunk, MemoryNetwork, MemoryStore,
     Result, Store, Timestamp,
@@ -127,10 +127,18 @@ async fn a_full_store_answers_507_and_a_broken_one_fails_only_the_request() {
     store.fault.store(FULL, Ordering::SeqCst);
     let full = cluster.post("/api/actions/gate/execute", "").await;
     assert!(full.detail(507).contains("disk"));
+    assert_eq!(cluster.get("/ready").await.detail(503), "store is full");
+    let health = cluster.get("/health").await;
+    assert_eq!(
+        (health.status.as_u16(), &health.json()["problems"][0]),
+        (200, &"store is full".into())
+    );
 
     store.fault.store(BROKEN, Ordering::SeqCst);
-    assert!(cluster.get(&format!("/api/executions/{id}")).await.detail(500).contains("a bad page"));
-    assert!(cluster.get("/api/executions").await.detail(500).contains("a bad page"));
+    for path in [format!("/api/executions/{id}"), "/api/executions".to_owned()] {
+        let detail = cluster.get(&path).await.detail(500);
+        assert!(detail.contains("logged") && !detail.contains("a bad page"), "{detail}");
+    }
 
     store.fault.store(PANICS, Ordering::SeqCst);
     for path in ["/status", ""] {
@@ -188,6 +196,13 @@ impl Store for Faulty {
         max_bytes: usize,
     ) -> Result<Vec<Arc<LogChunk>>> {
         self.inner.logs(id, after, max_bytes).await
+    }
+
+    fn problems(&self) -> Vec<StoreProblem> {
+        match self.fault.load(Ordering::SeqCst) {
+            FULL => vec![StoreProblem::new("store is full").blocking()],
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -828,7 +828,7 @@ export interface components {
         Format: "json" | "text";
         /** @description The answer to `health` and `ready`. */
         Health: {
-            /** @description The live workers that offer less than they have, with the reasons. */
+            /** @description The known problems of the store, and of live workers that offer less than they have. */
             problems?: string[];
             status: string;
             workers: number;
@@ -3438,7 +3438,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description a worker is live */
+            /** @description executions can be stored, and a worker is live */
             200: {
                 headers: {
                     [name: string]: unknown;
