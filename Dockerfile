@@ -15,7 +15,8 @@ RUN groupadd --system --gid 10001 tinpot \
     && useradd --system --uid 10001 --gid tinpot --home-dir /var/lib/tinpot tinpot \
     && install -d -o tinpot -g tinpot /var/lib/tinpot /srv/actions
 COPY --from=build /out/tinpot /usr/local/bin/tinpot
-# Loopback inside a container admits nothing: publish the port to the addresses that may use it.
+# Loopback inside a container admits nothing: publish the port to the addresses that may use it, and
+# set TINPOT_INSECURE_NO_AUTH=true, without which a coordinator refuses to listen there.
 ENV HOST=0.0.0.0 \
     PORT=8000 \
     TINPOT_STORE=/var/lib/tinpot/tinpot.db \

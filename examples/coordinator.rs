@@ -19,6 +19,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tinpot_server::keep_private();
     tinpot_server::init_tracing();
     tinpot_server::exit(run(settings::parse::<Arguments>().settings).await)
 }

@@ -36,6 +36,7 @@ struct Settings {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tinpot_server::keep_private();
     tinpot_examples::init_tracing();
     tinpot_examples::exit(run(Settings::parse()).await)
 }
@@ -61,7 +62,8 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
         .start()
         .await?;
 
-    let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
+    let config = HttpConfig::default().hosts([settings.http.host.into()]);
+    let router = tinpot_http::router(coordinator.clone(), config);
     let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;
 
     let (patience, ending) = (Duration::from_secs(settings.grace), shutdown.clone());

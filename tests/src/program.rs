@@ -70,6 +70,11 @@ fn command(example: &str) -> Command {
         "TINPOT_LIMIT_OUTPUT",
         "TINPOT_LIMIT_RESULT",
         "TINPOT_FAILPOINT",
+        "TINPOT_ALLOW_HOSTS",
+        "TINPOT_ENV",
+        "TINPOT_INSECURE_NO_AUTH",
+        "BROKER_USER_FILE",
+        "MQTT_BROKER_PASSWORD_FILE",
     ] {
         command.env_remove(variable);
     }

@@ -123,10 +123,11 @@ impl CoordinatorSettings {
     /// Checks that the settings fit together.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if there is a user for an embedded broker that is off, or a
-    /// password in several places.
+    /// [`ErrorKind::InvalidInput`] if there is a user for an embedded broker that is off, a password
+    /// in several places, or an address that other machines reach without `insecure_no_auth`.
     pub fn check(&self) -> Result<()> {
         let invalid = |message: &str| Err(Error::new(ErrorKind::InvalidInput, message));
+        self.http.check()?;
         if self.broker_user.is_some() && self.broker_user_file.is_some() {
             return invalid(
                 "--broker-user (BROKER_USER) and --broker-user-file (BROKER_USER_FILE) exclude each \

@@ -21,13 +21,17 @@ use crate::shutdown::Shutdown;
 /// closed; a caller that does not want to wait for slow clients puts a timeout around it.
 ///
 /// # Errors
-/// [`ErrorKind::Unavailable`] if the address cannot be bound; the message names it.
+/// Those of [`listen`].
 pub async fn serve(
     settings: &HttpSettings,
     app: axum::Router,
     shutdown: Shutdown,
 ) -> Result<JoinHandle<()>> {
     let listener = listen(settings).await?;
+    if !settings.is_local() {
+        let host = settings.host;
+        tracing::warn!(%host, "everybody who reaches the port runs actions (--insecure-no-auth)");
+    }
     println!("Tinpot listens on http://{}", local_address(&listener)?);
     Ok(serve_on(listener, app, ConnectionLimits::default(), shutdown.begun()))
 }
@@ -35,8 +39,10 @@ pub async fn serve(
 /// Binds the address that the settings name.
 ///
 /// # Errors
-/// [`ErrorKind::Unavailable`] if the address cannot be bound; the message names it.
+/// [`ErrorKind::InvalidInput`] if other machines reach the address and the settings do not accept
+/// that; [`ErrorKind::Unavailable`] if it cannot be bound. The message names it.
 pub async fn listen(settings: &HttpSettings) -> Result<TcpListener> {
+    settings.check()?;
     let address = SocketAddr::new(settings.host, settings.port);
     TcpListener::bind(address).await.map_err(|e| {
         let advice = match e.kind() {

@@ -15,8 +15,9 @@ mod tests;
 #[cfg(feature = "clap")]
 mod value;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use tinpot_core::{Error, ErrorKind, Result};
 use tinpot_http::{AllowedHost, HttpConfig, RootPath};
 
 pub use self::actions::{ActionsSettings, LimitSettings, SelectionSettings};
@@ -58,6 +59,9 @@ pub struct HttpSettings {
         )
     )]
     pub port: u16,
+    /// Listen on an address that other machines reach, although the API has no authentication.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_INSECURE_NO_AUTH"))]
+    pub insecure_no_auth: bool,
 }
 
 impl Default for HttpSettings {
@@ -69,7 +73,30 @@ impl Default for HttpSettings {
 impl HttpSettings {
     /// That address and port.
     pub fn new(host: IpAddr, port: u16) -> Self {
-        Self { host, port }
+        Self { host, port, insecure_no_auth: false }
+    }
+
+    /// Checks that only this machine reaches the address, or that the settings accept others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if they do not.
+    pub fn check(&self) -> Result<()> {
+        if self.insecure_no_auth || self.is_local() {
+            return Ok(());
+        }
+        let message = format!(
+            "refusing to listen on {} without authentication, which the API does not have: listen \
+             on 127.0.0.1, with a proxy that authenticates in front, or accept with \
+             --insecure-no-auth (TINPOT_INSECURE_NO_AUTH) that everybody who reaches the port runs \
+             actions",
+            SocketAddr::new(self.host, self.port)
+        );
+        Err(Error::new(ErrorKind::InvalidInput, message))
+    }
+
+    /// Returns true if only this machine reaches the address.
+    pub(crate) fn is_local(&self) -> bool {
+        self.host.to_canonical().is_loopback()
     }
 }
 

@@ -154,6 +154,34 @@ fn idle_connections_leave_descriptors_for_actions() {
 }
 
 #[test]
+fn an_address_of_the_network_is_refused_without_authentication() {
+    for host in ["0.0.0.0", "::", "10.255.255.1"] {
+        let mut command = tinpot();
+        command.args(["coordinator", "--store", "memory", "--port", "0", "--host", host]);
+        let ran = Ran::of(command);
+        let said = ran.failed(2);
+        assert!(said.contains("--insecure-no-auth") && said.contains("refusing"), "{ran:?}");
+    }
+    let mut command = tinpot();
+    command.args(["coordinator", "--store", "memory", "--port", "0", "--host", "0.0.0.0"]);
+    command.args(["--insecure-no-auth", "--embedded-broker=127.0.0.1:0"]);
+    let mut process = Process::start(command);
+    let url = process.url();
+    // Every address of the machine, and no name but those that are allowed.
+    let port = url.rsplit(':').next().expect("a port");
+    for (host, status) in [("127.0.0.1", 200), ("10.1.2.3", 200), ("evil.example", 421)] {
+        let mut connection = TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+        let head =
+            format!("GET /health HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n\r\n");
+        connection.write_all(head.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut connection, &mut answer).expect("it answers");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
+    }
+    assert!(process.line("evil.example").contains("--allow-host"), "the log names the setting");
+}
+
+#[test]
 fn a_password_on_the_command_line_is_refused_with_a_place_for_it() {
     for (arguments, said) in [
         (["worker", "--broker", "mqtt://me:canary@host"], "--broker-password-file"),
