@@ -35,6 +35,14 @@ pub fn keep_private() {
     });
 }
 
+/// Gives this process its umask back, for actions that run in it.
+#[cfg(feature = "embed")]
+pub(crate) fn share_umask() {
+    if let Some(mask) = found().umask {
+        umask(Mode::from_raw_mode(mask));
+    }
+}
+
 /// Returns what [`keep_private`] has changed.
 pub(crate) fn found() -> Surroundings {
     FOUND.get().copied().unwrap_or_default()

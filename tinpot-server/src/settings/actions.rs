@@ -116,6 +116,8 @@ impl ActionsSettings {
         let dir = dir.unwrap_or(default_dir);
         #[cfg(feature = "embed")]
         if self.in_process {
+            // What the worker itself writes is private by its own modes.
+            crate::process::share_umask();
             let mut builder = tinpot_python::PythonExecutor::builder(dir);
             if let Some(python) = &self.python {
                 builder = builder.python(python);
