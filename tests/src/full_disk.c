@@ -1,5 +1,5 @@
-/* Preloaded into a program, it fills the disk under the files whose path begins with TINPOT_TEST_DISK: as many more bytes can be written to them
- * as the file TINPOT_TEST_ROOM says now. What is beyond is not written, as on any disk: a part of it may be. */
+/* Preloaded into a program, it fills the disk under the files whose path begins with TEST_DISK: as many more bytes can be written to them
+ * as the file TEST_ROOM says now. What is beyond is not written, as on any disk: a part of it may be. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@ static _Atomic long *room;
 static _Atomic char kinds[FILES];
 
 __attribute__((constructor)) static void find(void) {
-  const char *path = getenv("TINPOT_TEST_ROOM");
+  const char *path = getenv("TEST_ROOM");
   int file = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
   void *page = file < 0 ? MAP_FAILED : mmap(NULL, sizeof *room, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   if (page == MAP_FAILED) abort();
@@ -29,7 +29,7 @@ __attribute__((constructor)) static void find(void) {
 static int is_ours(int fd) {
   if (!room || fd < 0 || fd >= FILES) return 0;
   if (!kinds[fd]) {
-    const char *disk = getenv("TINPOT_TEST_DISK");
+    const char *disk = getenv("TEST_DISK");
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::preload::{compile, preload, text};
+use crate::preload::{compile, passed_on, preload, text};
 
 /// Limits what programs that are started with its environment can write to some files.
 #[derive(Debug)]
@@ -31,10 +31,11 @@ impl FullDisk {
     }
 
     /// Returns the environment in which the disk is full for files whose paths have this prefix.
-    pub fn environment(&self, files: &Path) -> [(&'static str, String); 3] {
+    pub fn environment(&self, files: &Path) -> [(&'static str, String); 4] {
         let library = compile("full_disk", self.directory.path());
         let room = self.directory.path().join("room");
-        [preload(&library), ("TINPOT_TEST_DISK", text(files)), ("TINPOT_TEST_ROOM", text(&room))]
+        let files = ("TEST_DISK", text(files));
+        [preload(&library), files, ("TEST_ROOM", text(&room)), passed_on()]
     }
 }
 

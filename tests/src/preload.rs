@@ -21,6 +21,11 @@ pub(crate) fn preload(library: &Path) -> (&'static str, String) {
     ("LD_PRELOAD", text(library))
 }
 
+/// The setting by which interpreters get the variables of such libraries, which they inherit.
+pub(crate) fn passed_on() -> (&'static str, String) {
+    ("TINPOT_ENV", "TEST_*".to_owned())
+}
+
 /// A path as a variable has it.
 pub(crate) fn text(path: &Path) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()

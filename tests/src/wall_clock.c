@@ -1,4 +1,4 @@
-/* Preloaded into a program, it moves the program's wall clock by as many seconds as the file in TINPOT_TEST_CLOCK says now. */
+/* Preloaded into a program, it moves the program's wall clock by as many seconds as the file in TEST_CLOCK says now. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 static const volatile long *moved;
 
 __attribute__((constructor)) static void find(void) {
-  const char *path = getenv("TINPOT_TEST_CLOCK");
+  const char *path = getenv("TEST_CLOCK");
   int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
   void *page = file < 0 ? MAP_FAILED : mmap(NULL, sizeof *moved, PROT_READ, MAP_SHARED, file, 0);
   if (page == MAP_FAILED) abort();

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use tempfile::TempDir;
 
-use crate::preload::{compile, preload, text};
+use crate::preload::{compile, passed_on, preload, text};
 
 /// Moves the wall clock of the programs that are started with its environment, and of their
 /// children; no other clock, and no other program's.
@@ -32,10 +32,10 @@ impl WallClock {
     }
 
     /// Returns the environment to start a program with.
-    pub fn environment(&self) -> [(&'static str, String); 2] {
+    pub fn environment(&self) -> [(&'static str, String); 3] {
         let library = compile("wall_clock", self.directory.path());
         let file = self.directory.path().join("moved");
-        [preload(&library), ("TINPOT_TEST_CLOCK", text(&file))]
+        [preload(&library), ("TEST_CLOCK", text(&file)), passed_on()]
     }
 }
 
