@@ -86,9 +86,17 @@ fn a_full_disk_stops_what_is_new_and_nothing_else() {
     }
     let (status, _) = api.post(&format!("/api/executions/{}/cancel", held[0]), &json!({}));
     assert_eq!(status, 507, "a cancel cannot be recorded either");
+    wait_for("monitoring to see it", || match api.get("/ready") {
+        (503, body) if body.to_string().contains("store is full") => Ok(()),
+        other => Err(other),
+    });
 
     disk.set_room(i64::MAX);
     wait_for("an acceptance", || match api.post("/api/actions/mark/execute", &mark("later")) {
+        (200, _) => Ok(()),
+        other => Err(other),
+    });
+    wait_for("monitoring to see it", || match api.get("/ready") {
         (200, _) => Ok(()),
         other => Err(other),
     });

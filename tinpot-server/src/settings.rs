@@ -59,7 +59,7 @@ pub struct HttpSettings {
         )
     )]
     pub port: u16,
-    /// Listen on an address that other machines reach, although the API has no authentication.
+    /// Serve an address that other machines reach, although the API has no authentication.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_INSECURE_NO_AUTH"))]
     pub insecure_no_auth: bool,
 }
