@@ -87,7 +87,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreProblem {
-    /// The problem in words that anybody may read: without paths, and without content of the store.
+    /// The problem in words that any client may read: without paths, and without content of the store.
     pub message: String,
     /// True if nothing new can be relied on until the problem is gone.
     pub is_blocking: bool,

@@ -19,7 +19,7 @@ use tinpot_core::{Error, ErrorKind};
 const HOST_BYTES: usize = 262;
 /// The refused hosts that are remembered, so that each is logged once.
 const REMEMBERED: usize = 64;
-/// The bound of log lines: so many in each period.
+/// The number of log lines in each period.
 const LINES: u32 = 8;
 const PERIOD: Duration = Duration::from_secs(60);
 /// The part of a refused host that is logged.

@@ -66,7 +66,7 @@
 //! | `GET /api/stream` | server-sent events of all changes, and of the logs of several executions |
 //! | `GET /api/version` | `{version, api}` |
 //! | `GET /health` | 503 while the transport is down or the coordinator does not answer |
-//! | `GET /ready` | 503 as well while no worker is live |
+//! | `GET /ready` | 503 as well while no worker is live, or the store is full or damaged |
 //!
 //! A submission is `{"parameters": {…}, "options": {…}}`. Both fields are optional, and so is the
 //! body. The action decides about options that are omitted or null:

@@ -193,8 +193,8 @@ fn remove_unused(temporary: &Path) {
     }
 }
 
-/// Returns true if this user made the directory. Other users can make directories of any name beside
-/// it, with anything in them.
+/// Returns true if this user made the directory. Other users can make directories of any name next
+/// to it, with anything in them.
 fn is_own_directory(path: &Path) -> bool {
     let own = rustix::process::geteuid().as_raw();
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own)

@@ -1,4 +1,4 @@
-//! What every process of a pool starts with, whatever the program has done for itself.
+//! Properties that every process of a pool starts with, whatever the program has changed for itself.
 
 use std::ffi::OsString;
 use std::path::Path;

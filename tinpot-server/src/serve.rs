@@ -30,7 +30,7 @@ pub async fn serve(
     let listener = listen(settings).await?;
     if !settings.is_local() {
         let host = settings.host;
-        tracing::warn!(%host, "everybody who reaches the port runs actions (--insecure-no-auth)");
+        tracing::warn!(%host, "all clients that reach the port may run actions (--insecure-no-auth)");
     }
     println!("Tinpot listens on http://{}", local_address(&listener)?);
     Ok(serve_on(listener, app, ConnectionLimits::default(), shutdown.begun()))

@@ -87,8 +87,8 @@ impl HttpSettings {
         let message = format!(
             "refusing to listen on {} without authentication, which the API does not have: listen \
              on 127.0.0.1, with a proxy that authenticates in front, or accept with \
-             --insecure-no-auth (TINPOT_INSECURE_NO_AUTH) that everybody who reaches the port runs \
-             actions",
+             --insecure-no-auth (TINPOT_INSECURE_NO_AUTH) that all clients that reach the port \
+             may run actions",
             SocketAddr::new(self.host, self.port)
         );
         Err(Error::new(ErrorKind::InvalidInput, message))

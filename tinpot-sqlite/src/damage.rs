@@ -19,7 +19,7 @@ pub(crate) struct Damage(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// What a check of the database found.
+    /// The fault that a check of the database found.
     structure: Option<String>,
     unreadable: BTreeSet<String>,
     is_full: bool,
@@ -91,7 +91,7 @@ pub(crate) fn check(connection: &Connection) -> Result<Option<String>> {
 
 /// Checks a large database while it is served.
 pub(crate) fn check_in_background(path: &Path, damage: &Arc<Damage>) {
-    // Ends with the store: nobody waits for the result then.
+    // The store may be closed before it ends.
     let (path, damage) = (path.to_owned(), Arc::downgrade(damage));
     let run = move || match connection::reader(&path).and_then(|reader| check(&reader)) {
         Ok(None) => {}

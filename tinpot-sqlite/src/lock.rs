@@ -22,7 +22,7 @@ struct Note {
     open: bool,
 }
 
-/// What the lock file says of the last session.
+/// The last session, as the lock file has it.
 #[derive(Debug)]
 pub(crate) struct Last {
     pub(crate) epoch: Epoch,

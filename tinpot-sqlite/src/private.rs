@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use crate::error::{Problem, Result};
 use crate::location::sibling;
 
-/// The files of a store beside the database.
+/// The files of a store next to the database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-lock"];
 
 /// Opens a file, or creates it for its user alone. Never follows a link, and never waits.

@@ -1,4 +1,4 @@
-//! What a server keeps to itself: its settings, its files, and enough of its descriptors.
+//! Settings, files and descriptors that a server keeps to itself.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -134,7 +134,7 @@ async fn serve(
             let timer =
                 timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
             // A timer that is early wakes this task once for nothing, which is cheaper than to set
-            // it anew for each request.
+            // it again for each request.
             if timer.deadline().into_std() > deadline {
                 timer.as_mut().reset(deadline.into());
             }
