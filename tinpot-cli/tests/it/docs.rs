@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The port in the pages.
 const PORT: &str = "8000";
+/// How a page runs the program before it is installed; the tests have just built it.
+const BUILT_AND_RUN: &str = "cargo run --release -p tinpot-cli --";
 
 #[derive(Debug)]
 struct Block {
@@ -115,7 +117,8 @@ impl Page {
         let mut path = vec![program.parent().expect("a folder").to_owned()];
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         let mut command = Command::new("bash");
-        command.args(["-euo", "pipefail", "-c", &text.replace(PORT, &self.port.to_string())]);
+        let text = text.replace(BUILT_AND_RUN, "tinpot").replace(PORT, &self.port.to_string());
+        command.args(["-euo", "pipefail", "-c", &text]);
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("PATH", std::env::join_paths(path).expect("a path"));
         command.env("PORT", self.port.to_string());
