@@ -5,23 +5,20 @@
 //! `Host` tells such requests apart, so that each name needs an allowance. Names that mean this
 //! machine to every browser cannot be rebound, and need none.
 
-use std::collections::HashSet;
+mod refused;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, Uri, header};
 use tinpot_core::{Error, ErrorKind};
 
+use self::refused::Refused;
+
 /// The longest host that is compared: that of a DNS name, with a port.
 const HOST_BYTES: usize = 262;
-/// The refused hosts that are remembered, so that each is logged once.
-const REMEMBERED: usize = 64;
-/// The number of log lines in each period.
-const LINES: u32 = 8;
-const PERIOD: Duration = Duration::from_secs(60);
 /// The part of a refused host that is logged.
 const LOGGED_CHARS: usize = 100;
 
@@ -215,35 +212,6 @@ impl Hosts {
     }
 }
 
-/// The refused hosts that were logged.
-#[derive(Debug, Default)]
-struct Refused {
-    hosts: HashSet<String>,
-    since: Option<Instant>,
-    lines: u32,
-}
-
-impl Refused {
-    /// Returns true if the host is to be logged. Clients choose the names, so that names and lines are
-    /// bounded.
-    fn is_news(&mut self, host: &str) -> bool {
-        if self.hosts.contains(host) {
-            return false;
-        }
-        if self.since.is_none_or(|since| since.elapsed() > PERIOD) {
-            (self.since, self.lines) = (Some(Instant::now()), 0);
-        }
-        if self.lines >= LINES {
-            return false;
-        }
-        self.lines += 1;
-        if self.hosts.len() >= REMEMBERED {
-            self.hosts.clear();
-        }
-        self.hosts.insert(host.to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,14 +287,5 @@ mod tests {
             let error = text.parse::<AllowedHost>().expect_err(text);
             assert!(error.to_string().contains("allowed host must be a name"), "{error}");
         }
-    }
-
-    #[test]
-    fn each_refused_host_is_logged_once_and_many_are_logged_in_part() {
-        let mut refused = Refused::default();
-        assert!(refused.is_news("a") && !refused.is_news("a"));
-        let logged = (0..10_000).filter(|number| refused.is_news(&number.to_string())).count();
-        assert_eq!(logged, LINES as usize - 1);
-        assert!(refused.hosts.len() <= REMEMBERED);
     }
 }
