@@ -139,7 +139,7 @@ async fn a_worker_is_not_heard_on_an_attempt_of_another_on_either_lane() {
 }
 
 #[tokio::test]
-async fn a_claim_of_a_later_epoch_stops_nobody() {
+async fn a_claim_of_a_later_epoch_stops_no_coordinator() {
     let world = World::new().await;
     let (handle, fence) = world.held().await;
     let liar = WorkerId::generate("liar");

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::worker::WorkerEntry;
 use super::{CoordinatorEffect, CoordinatorMachine};
 use crate::model::action::{Action, LoadError, check_label};
 use crate::model::id::WorkerId;
@@ -34,6 +33,8 @@ const WORKERS: usize = 10_000;
 const WORKERS_OF_A_NAME: usize = 1_000;
 /// The maximum size of what all workers say of themselves, in bytes, without the actions themselves.
 const WORKERS_BYTES: usize = 64 * 1024 * 1024;
+/// The size of the entry of a worker, rounded up.
+const WORKER_BYTES: usize = 1024;
 /// The size of the name of an action in the set of a worker: a pointer and its share of a tree.
 const NAME_BYTES: usize = 40;
 
@@ -167,7 +168,7 @@ pub(super) fn said_bytes<'a>(
     let labels: usize = labels.map(|label| label.len() + NAME_BYTES).sum();
     let problem = |problem: &LoadError| problem.place.len() + problem.message.len() + NAME_BYTES;
     let problems: usize = problems.iter().map(problem).sum();
-    size_of::<WorkerEntry>() + labels + problems + actions * NAME_BYTES
+    WORKER_BYTES + labels + problems + actions * NAME_BYTES
 }
 
 impl CoordinatorMachine {
@@ -216,8 +217,8 @@ impl CoordinatorMachine {
 
     /// Forgets a worker that is silent and holds nothing, to make room.
     fn forget_silent(&mut self, now: Tick) -> bool {
-        let is_idle = |worker: &WorkerEntry| worker.silent && worker.load.in_flight.is_empty();
-        let silent = self.workers.iter().find(|(_, worker)| is_idle(worker));
+        let mut workers = self.workers.iter();
+        let silent = workers.find(|(_, worker)| worker.silent && worker.load.in_flight.is_empty());
         let Some(id) = silent.map(|(id, _)| id.clone()) else { return false };
         self.give_up(now, &id, &mut Vec::new());
         true
