@@ -1,7 +1,8 @@
 //! The environment of interpreters: the part of the worker's own that actions may see.
 //!
-//! The settings of a worker may have passwords in them, and so may the shell that started it. Everything that an action starts inherits what the action has, so that interpreters
-//! begin with the variables that programs need, and with those that the operator names.
+//! The settings of a worker may have passwords in them, and so may the shell that started it.
+//! Everything that an action starts inherits what the action has. So interpreters begin with the
+//! variables that programs need, and with those that the operator names.
 
 use std::ffi::{OsStr, OsString};
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The port in the pages.
 const PORT: &str = "8000";
-/// How a page runs the program before it is installed; the tests have just built it.
+/// The command by which a page runs the program before it is installed; the tests have just built it.
 const BUILT_AND_RUN: &str = "cargo run --release -p tinpot-cli --";
 
 #[derive(Debug)]
