@@ -31,14 +31,14 @@ def _is_counted() -> bool:
     table: dict[Any, Any] = {"": 0}
     read = _reader(table)
     seen = [read()]
-    for change in (
-        lambda: table.update({"": 1}),
-        lambda: table.__setitem__("a", 1),
-        lambda: table.__delitem__("a"),
-        lambda: table.__delitem__(""),
-    ):
-        change()
-        seen.append(read())
+    table[""] = 1
+    seen.append(read())
+    table["a"] = 1
+    seen.append(read())
+    del table["a"]
+    seen.append(read())
+    table.clear()
+    seen.append(read())
     return len(set(seen)) == len(seen) and read() == seen[-1]
 
 

@@ -134,7 +134,7 @@ class Attributes(Tuple):
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._present = self._compiled()
-        return self._present() == value
+        return bool(self._present() == value)
 
     def _compiled(self) -> Callable[[], tuple[Any, ...]]:
         """Returns a function that reads the attributes of the modules that are imported.
