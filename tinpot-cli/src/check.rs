@@ -24,7 +24,7 @@ pub(crate) fn check(arguments: &CheckArgs, global: &Global) -> Done {
     }
     let action_set = runtime()?.block_on(async {
         let pool = builder.start().await?;
-        let action_set = pool.actions().borrow().clone();
+        let action_set = pool.actions().current();
         pool.close().await?;
         Ok::<_, tinpot_core::Error>(action_set)
     })?;

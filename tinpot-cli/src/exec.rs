@@ -62,7 +62,7 @@ pub(crate) fn exec(target: &Target) -> Done {
 
 fn run(server: &LocalServer, path: &Path, name: &str, target: &Target) -> Done {
     let client = Client::new(&server.url())?;
-    let action_set = server.actions().borrow().clone();
+    let action_set = server.actions().current();
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     let of_file = |place: &str| {
         place.rsplit_once(':').map_or(place, |(file, _)| file) == file_name || place == file_name

@@ -296,7 +296,7 @@ impl Coordinator {
 
     /// Watches the catalogue.
     pub fn watch_catalogue(&self) -> Watcher<Arc<Catalogue>> {
-        Watcher::new(self.shared.catalogue.clone())
+        self.shared.catalogue.clone().into()
     }
 
     /// Returns the live workers and the attempts that they hold.
@@ -322,7 +322,7 @@ impl Coordinator {
 
     /// Watches the link to the workers.
     pub fn link(&self) -> Watcher<Link> {
-        Watcher::new(self.shared.transport.status())
+        self.shared.transport.status()
     }
 
     /// Returns the known problems of the store, for monitoring.

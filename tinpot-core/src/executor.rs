@@ -14,7 +14,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
 
 pub use self::calls::{CallReceiver, CallRequest, CallSender, CallUpdate};
 pub(crate) use self::context::grace_expired;
@@ -26,6 +25,7 @@ pub use crate::model::action::ActionSet;
 use crate::model::error::Result;
 use crate::model::outcome::Outcome;
 pub use crate::model::stop::{Stop, StopReason};
+use crate::watcher::Watcher;
 
 /// Runs attempts at actions.
 ///
@@ -52,8 +52,8 @@ pub use crate::model::stop::{Stop, StopReason};
 ///   implementation can.
 #[async_trait]
 pub trait Executor: fmt::Debug + Send + Sync + 'static {
-    /// Returns a receiver of the offered actions and their changes.
-    fn actions(&self) -> watch::Receiver<Arc<ActionSet>>;
+    /// Returns the offered actions, as they change.
+    fn actions(&self) -> Watcher<Arc<ActionSet>>;
 
     /// Runs one attempt to its end.
     ///

@@ -186,7 +186,7 @@ impl Local {
             changes.next().await;
         };
         for executor in executors {
-            let actions = executor.actions().borrow().actions.clone();
+            let actions = executor.actions().current().actions.clone();
             for action in actions {
                 if !load_errors.iter().any(|error| error.place == action.name) {
                     self.coordinator.action_available(&action.name).await?;

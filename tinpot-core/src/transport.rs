@@ -17,7 +17,6 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use tokio::sync::watch;
 
 pub use self::backoff::ReconnectBackoff;
 pub use self::lane_links::LaneLinks;
@@ -26,6 +25,7 @@ pub use self::memory::{MemoryNetwork, MemoryTransport};
 pub use self::reconnecting::{Command, Connect, Connection, Reconnecting, ReconnectingBuilder};
 pub use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::Result;
+use crate::watcher::Watcher;
 
 /// The status of a transport's connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,8 +114,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// transport cannot express.
     async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>>;
 
-    /// Returns a receiver of the link's status and its changes.
-    fn status(&self) -> watch::Receiver<Link>;
+    /// Returns the status of the link, as it changes.
+    fn status(&self) -> Watcher<Link>;
 
     /// Sends what was handed over, as far as that takes a short, bounded time; then ends every
     /// stream and the link. Idempotent.

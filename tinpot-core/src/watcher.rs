@@ -16,13 +16,16 @@ pub struct Watcher<T> {
 }
 
 impl<T: Clone> Watcher<T> {
-    pub(crate) fn new(receiver: watch::Receiver<T>) -> Self {
-        Self { receiver, fresh: true }
-    }
-
     /// Returns the current value.
     pub fn current(&self) -> T {
         self.receiver.borrow().clone()
+    }
+
+    /// Returns a value that this watcher has not returned yet, if there is one, without waiting.
+    pub fn try_next(&mut self) -> Option<T> {
+        let is_new =
+            std::mem::take(&mut self.fresh) || self.receiver.has_changed().unwrap_or(false);
+        is_new.then(|| self.receiver.borrow_and_update().clone())
     }
 
     /// Waits for a value that this watcher has not returned yet: the first call returns the current
@@ -48,6 +51,13 @@ impl<T: Clone> Watcher<T> {
                 Err(Error::new(ErrorKind::Closed, "the watched value cannot change any more"))
             }
         }
+    }
+}
+
+/// Watches what a sender of tokio sends.
+impl<T> From<watch::Receiver<T>> for Watcher<T> {
+    fn from(receiver: watch::Receiver<T>) -> Self {
+        Self { receiver, fresh: true }
     }
 }
 

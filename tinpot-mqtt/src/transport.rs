@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tinpot_core::transport::{Address, Lane, LaneLinks, Received};
-use tinpot_core::{Link, Result, Transport, WorkerId};
+use tinpot_core::{Link, Result, Transport, Watcher, WorkerId};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
@@ -98,7 +98,7 @@ impl Transport for MqttTransport {
         Ok(self.lane(lane).listen(at).await?.boxed())
     }
 
-    fn status(&self) -> watch::Receiver<Link> {
+    fn status(&self) -> Watcher<Link> {
         self.links.subscribe()
     }
 

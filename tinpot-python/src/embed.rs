@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tinpot_core::executor::{ActionSet, Attempt};
-use tinpot_core::{Context, Error, ErrorKind, Executor, Outcome, Result};
+use tinpot_core::{Context, Error, ErrorKind, Executor, Outcome, Result, Watcher};
 use tokio::sync::{Semaphore, watch};
 
 use self::attempt::Job;
@@ -187,8 +187,8 @@ impl Drop for Counted {
 
 #[async_trait]
 impl Executor for PythonExecutor {
-    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
-        self.action_set.subscribe()
+    fn actions(&self) -> Watcher<Arc<ActionSet>> {
+        self.action_set.subscribe().into()
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {

@@ -29,8 +29,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use tinpot_core::executor::{ActionSet, Attempt};
-use tinpot_core::{Context, Executor, Outcome, Result};
-use tokio::sync::watch;
+use tinpot_core::{Context, Executor, Outcome, Result, Watcher};
 use tokio::task::JoinSet;
 
 use self::action_set_publisher::ActionSetPublisher;
@@ -404,7 +403,7 @@ pub(crate) fn actions_dir(root: &Path) -> Result<PathBuf, PythonError> {
 
 #[async_trait]
 impl Executor for PythonPool {
-    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
+    fn actions(&self) -> Watcher<Arc<ActionSet>> {
         self.publisher.subscribe()
     }
 

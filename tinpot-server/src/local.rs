@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tinpot_core::executor::ActionSet;
-use tinpot_core::{Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Worker};
+use tinpot_core::{
+    Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Watcher, Worker,
+};
 use tinpot_http::HttpConfig;
 use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::net::TcpListener;
@@ -29,7 +31,7 @@ const DRAIN: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct LocalServer {
     address: SocketAddr,
-    actions: watch::Receiver<Arc<ActionSet>>,
+    actions: Watcher<Arc<ActionSet>>,
     coordinator: Coordinator,
     worker: JoinHandle<()>,
     server: JoinHandle<()>,
@@ -167,7 +169,7 @@ impl LocalServerBuilder {
             ended(),
         );
         let names: Vec<_> =
-            actions.borrow().actions.iter().map(|action| action.name.clone()).collect();
+            actions.current().actions.iter().map(|action| action.name.clone()).collect();
         let mut catalogue = coordinator.watch_catalogue();
         let known =
             catalogue.wait_for(|known| names.iter().all(|name| known.contains_key(&**name)));
@@ -209,7 +211,7 @@ impl LocalServer {
     }
 
     /// The imported actions; a reload changes them.
-    pub fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
+    pub fn actions(&self) -> Watcher<Arc<ActionSet>> {
         self.actions.clone()
     }
 

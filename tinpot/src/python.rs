@@ -16,7 +16,7 @@
 //! // `actions` is a directory with Python files; the pool imports each.
 //! let pool = PythonPool::builder(actions).size(1).reload(false).start().await?;
 //! let names: Vec<String> =
-//!     pool.actions().borrow().actions.iter().map(|action| action.name.to_string()).collect();
+//!     pool.actions().current().actions.iter().map(|action| action.name.to_string()).collect();
 //! assert_eq!(names, ["hello"]);
 //! pool.close().await?;
 //! # Ok(())

@@ -214,7 +214,7 @@ pub(super) async fn broker(settings: &BrokerSettings) -> Finding {
     // Down without a reason means that the first attempt is not over.
     let known = |link: &Link| !matches!(link, Link::Down { reason } if reason.is_empty());
     let _ = tokio::time::timeout(BROKER, status.wait_for(known)).await;
-    let link = transport.status().borrow().clone();
+    let link = transport.status().current();
     transport.close().await;
     if link == Link::Up {
         return Finding::ok("broker", format!("{place} accepts connections"));

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
@@ -84,8 +85,7 @@ async fn serve(arguments: DevArgs) -> Done {
     // The server runs even if nothing reads its output.
     let _ = crate::output::print(&text);
     let mut action_set = server.actions();
-    action_set.mark_unchanged();
-    let mut known = action_set.borrow().clone();
+    let mut known = action_set.current();
     let mut ending = std::pin::pin!(shutdown.begun());
     loop {
         tokio::select! {
@@ -94,13 +94,12 @@ async fn serve(arguments: DevArgs) -> Done {
                 let message = "the coordinator stopped; the log above has the reason";
                 return Err(CliError::new(Code::Failed, message));
             }
-            changed = action_set.changed() => {
-                if changed.is_err() {
-                    break;
+            now = action_set.next() => {
+                let Some(now) = now else { break };
+                if !Arc::ptr_eq(&known, &now) {
+                    crate::output::say(&news(&known, &now));
+                    known = now;
                 }
-                let now = action_set.borrow_and_update().clone();
-                crate::output::say(&news(&known, &now));
-                known = now;
             }
         }
     }
@@ -116,7 +115,7 @@ fn welcome(
     history: &str,
     paint: Paint,
 ) -> String {
-    let action_set = server.actions().borrow().clone();
+    let action_set = server.actions().current();
     let url = server.url();
     let mut text = format!("Tinpot listens on {}\n", paint.bold(&url));
     for name in written {

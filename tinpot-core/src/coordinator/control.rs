@@ -92,7 +92,6 @@ impl Control {
         mut commands: mpsc::Receiver<Command>,
     ) {
         let mut link = self.shared.transport.status();
-        link.mark_changed();
         let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
         let log_ends = self.log_ends.clone();
         let mut shutdown = None;
@@ -106,8 +105,8 @@ impl Control {
                     None => break,
                 },
                 answer = self.reads.next() => self.core.answer(self.clock.now(), answer),
-                Ok(()) = link.changed() => {
-                    if *link.borrow_and_update() == Link::Up {
+                Some(link) = link.next() => {
+                    if link == Link::Up {
                         self.core.link_up();
                     }
                 }

@@ -20,6 +20,7 @@ use crate::model::log::{Level, LogEvent, Progress, SpanId, SpanOutcome, Stream};
 use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::model::time::Timestamp;
+use crate::watcher::Watcher;
 
 /// Children with a key that an attempt remembers to have logged: 64 KiB. Beyond that, a child may
 /// be logged twice.
@@ -75,21 +76,27 @@ pub fn stop_channel() -> (watch::Sender<Option<Stop>>, watch::Receiver<Option<St
 }
 
 /// Waits until the grace period of a request to end is over.
-pub(crate) async fn grace_expired(mut stops: watch::Receiver<Option<Stop>>) {
+pub(crate) async fn grace_expired(mut stops: Watcher<Option<Stop>>) {
+    let mut stop = requested(&mut stops).await;
     loop {
-        let stop = *stops.borrow_and_update();
-        let Some(stop) = stop else {
-            if stops.changed().await.is_err() {
-                // The sender is gone: no request can come.
-                std::future::pending::<()>().await;
-            }
-            continue;
-        };
         // A later, shorter request starts this wait again.
-        match tokio::time::timeout(stop.grace, stops.changed()).await {
+        match tokio::time::timeout(stop.grace, stops.next()).await {
             Err(_) => return,
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return tokio::time::sleep(stop.grace).await,
+            Ok(Some(Some(shorter))) => stop = shorter,
+            Ok(Some(None)) => {}
+            Ok(None) => return tokio::time::sleep(stop.grace).await,
+        }
+    }
+}
+
+/// Waits for a request to end.
+async fn requested(stops: &mut Watcher<Option<Stop>>) -> Stop {
+    loop {
+        match stops.next().await {
+            Some(Some(stop)) => return stop,
+            Some(None) => {}
+            // The sender is gone: no request can come.
+            None => std::future::pending().await,
         }
     }
 }
@@ -100,8 +107,8 @@ pub(crate) async fn grace_expired(mut stops: watch::Receiver<Option<Stop>>) {
 pub struct ContextParts {
     /// The writer of the attempt's log.
     pub logs: LogWriter,
-    /// The receiver of requests to end the attempt.
-    pub stop: watch::Receiver<Option<Stop>>,
+    /// The requests to end the attempt.
+    pub stop: Watcher<Option<Stop>>,
     /// The sender of the attempt's progress; the last report counts.
     pub progress: watch::Sender<Option<Progress>>,
     /// The sender of the attempt's calls of other actions; without it, calls fail.
@@ -114,10 +121,10 @@ impl ContextParts {
     /// Returns the required parts, for a first attempt.
     pub fn new(
         logs: LogWriter,
-        stop: watch::Receiver<Option<Stop>>,
+        stop: impl Into<Watcher<Option<Stop>>>,
         progress: watch::Sender<Option<Progress>>,
     ) -> Self {
-        Self { logs, stop, progress, calls: None, attempt: 1 }
+        Self { logs, stop: stop.into(), progress, calls: None, attempt: 1 }
     }
 
     /// Sets the sender of calls of other actions.
@@ -139,7 +146,7 @@ impl ContextParts {
 #[derive(Clone, Debug)]
 pub struct Context {
     logs: LogWriter,
-    stop: watch::Receiver<Option<Stop>>,
+    stop: Watcher<Option<Stop>>,
     shared: Arc<SharedParts>,
     /// The step of this context.
     span: Option<SpanId>,
@@ -328,16 +335,7 @@ impl Context {
 
     /// Resolves when the attempt is asked to end, at once if it already was.
     pub async fn stopped(&self) -> Stop {
-        let mut stop = self.stop.clone();
-        loop {
-            if let Some(stop) = *stop.borrow_and_update() {
-                return stop;
-            }
-            if stop.changed().await.is_err() {
-                // The sender is gone: no request can come.
-                std::future::pending::<()>().await;
-            }
-        }
+        requested(&mut self.stop.clone()).await
     }
 
     /// Resolves when the grace period of the request to end has passed; never before a request.
@@ -350,11 +348,11 @@ impl Context {
 
     /// Returns the request to end, if there is one.
     pub fn stop_requested(&self) -> Option<Stop> {
-        *self.stop.borrow()
+        self.stop.current()
     }
 
-    /// Returns a receiver of all requests to end: a shorter one may follow the first.
-    pub fn stop_requests(&self) -> watch::Receiver<Option<Stop>> {
+    /// Returns all requests to end: a shorter one may follow the first.
+    pub fn stop_requests(&self) -> Watcher<Option<Stop>> {
         self.stop.clone()
     }
 }

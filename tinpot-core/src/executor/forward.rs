@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
 
 use super::{Attempt, Context, Executor};
 use crate::model::action::ActionSet;
 use crate::model::error::Result;
 use crate::model::outcome::Outcome;
+use crate::watcher::Watcher;
 
 macro_rules! forward {
     ($pointer:ident) => {
         #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: Executor + ?Sized> Executor for $pointer<T> {
-            fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
+            fn actions(&self) -> Watcher<Arc<ActionSet>> {
                 (**self).actions()
             }
 

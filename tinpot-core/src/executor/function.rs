@@ -20,6 +20,7 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::json::Json;
 use crate::model::outcome::Outcome;
+use crate::watcher::Watcher;
 
 type Call = dyn Fn(Context, Json) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync;
 
@@ -158,8 +159,8 @@ impl<S: Clone + Send + Sync + 'static> FunctionExecutorBuilder<S> {
 
 #[async_trait]
 impl Executor for FunctionExecutor {
-    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
-        self.offer.subscribe()
+    fn actions(&self) -> Watcher<Arc<ActionSet>> {
+        self.offer.subscribe().into()
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {
@@ -174,7 +175,7 @@ impl Executor for FunctionExecutor {
             biased;
             _ = closed.wait_for(|closed| *closed) => Outcome::failed("the executor was closed"),
             outcome = running => match outcome {
-                Ok(Outcome::Failed(_)) if asked.borrow().is_some() => Outcome::Cancelled,
+                Ok(Outcome::Failed(_)) if asked.current().is_some() => Outcome::Cancelled,
                 Ok(outcome) => outcome,
                 Err(panic) => Outcome::Failed(panicked(&*panic)),
             },

@@ -12,6 +12,7 @@ use super::{Attempt, Context, Executor};
 use crate::model::action::ActionSet;
 use crate::model::error::Result;
 use crate::model::outcome::Outcome;
+use crate::watcher::Watcher;
 
 /// An [`Executor`] out of one async function that runs attempts.
 ///
@@ -46,8 +47,8 @@ where
     F: Fn(Attempt, Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Outcome> + Send,
 {
-    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
-        self.actions.subscribe()
+    fn actions(&self) -> Watcher<Arc<ActionSet>> {
+        self.actions.subscribe().into()
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {

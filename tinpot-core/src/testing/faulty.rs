@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use tokio::sync::watch;
 
 use super::random::Random;
 use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
 use crate::transport::{Link, Received, Transport};
+use crate::watcher::Watcher;
 
 /// The faults of a [`FaultyTransport`].
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +71,7 @@ impl<T: Transport> Transport for FaultyTransport<T> {
         self.inner.listen(at, lane).await
     }
 
-    fn status(&self) -> watch::Receiver<Link> {
+    fn status(&self) -> Watcher<Link> {
         self.inner.status()
     }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use tokio::sync::watch;
 
 use super::{Address, Lane, Link, Received, Transport};
 use crate::model::error::Result;
+use crate::watcher::Watcher;
 
 macro_rules! forward {
     ($pointer:ident) => {
@@ -27,7 +27,7 @@ macro_rules! forward {
                 (**self).listen(at, lane).await
             }
 
-            fn status(&self) -> watch::Receiver<Link> {
+            fn status(&self) -> Watcher<Link> {
                 (**self).status()
             }
 

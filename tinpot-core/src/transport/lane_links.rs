@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::Link;
 use crate::model::address::Lane;
+use crate::watcher::Watcher;
 
 /// The reason why one lane is down; `None` while it is up.
 type Reason = Option<String>;
@@ -31,9 +32,9 @@ impl LaneLinks {
         Self { lanes: Mutex::new([Some(String::new()), Some(String::new())]), link }
     }
 
-    /// Returns a receiver of the status.
-    pub fn subscribe(&self) -> watch::Receiver<Link> {
-        self.link.subscribe()
+    /// Returns the status as it changes.
+    pub fn subscribe(&self) -> Watcher<Link> {
+        self.link.subscribe().into()
     }
 
     /// Records that `lane` is up.
@@ -99,17 +100,17 @@ mod tests {
         let links = LaneLinks::new();
         let status = links.subscribe();
         links.up(Lane::Logs);
-        assert!(!status.borrow().is_up());
+        assert!(!status.current().is_up());
         links.up(Lane::Control);
-        assert!(status.borrow().is_up());
+        assert!(status.current().is_up());
         links.down(Lane::Logs, "cut".to_owned());
-        assert_eq!(*status.borrow(), Link::Down { reason: "cut".to_owned() });
+        assert_eq!(status.current(), Link::Down { reason: "cut".to_owned() });
         assert_eq!(
             (links.reason(Lane::Logs), links.reason(Lane::Control)),
             ("cut".into(), "".into())
         );
         links.close();
         links.up(Lane::Logs);
-        assert_eq!(*status.borrow(), Link::Closed);
+        assert_eq!(status.current(), Link::Closed);
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Address, Channel, Lane, Link, Received, Transport};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::watcher::Watcher;
 
 /// Frames that wait at one listener. A frame carries many messages and the protocol keeps few in
 /// flight, so this is never reached by a peer that reads.
@@ -126,8 +127,8 @@ impl Transport for MemoryTransport {
         Ok(frames.take_until(Box::pin(closed)).boxed())
     }
 
-    fn status(&self) -> watch::Receiver<Link> {
-        self.link.subscribe()
+    fn status(&self) -> Watcher<Link> {
+        self.link.subscribe().into()
     }
 
     async fn close(&self) {

@@ -23,6 +23,7 @@ use super::lane_links::LaneLinks;
 use super::{Link, Received, Transport};
 use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::watcher::Watcher;
 
 /// The time that `connect` waits; longer than one attempt may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(6);
@@ -187,7 +188,7 @@ impl<C> Drop for Reconnecting<C> {
 
 impl<C: fmt::Debug> fmt::Debug for Reconnecting<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let link = self.links.subscribe().borrow().clone();
+        let link = self.links.subscribe().current();
         f.debug_struct("Reconnecting")
             .field("connect", &self.connect)
             .field("link", &link)
@@ -205,7 +206,7 @@ impl<C: Connect> Transport for Reconnecting<C> {
         Ok(self.lane(lane).listen(at).await?.boxed())
     }
 
-    fn status(&self) -> watch::Receiver<Link> {
+    fn status(&self) -> Watcher<Link> {
         self.links.subscribe()
     }
 

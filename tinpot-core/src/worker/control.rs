@@ -126,7 +126,6 @@ impl Control {
     ) {
         let (finished_sender, mut finished) = mpsc::channel::<Finished>(FINISHED);
         let mut link = self.transport.status();
-        link.mark_changed();
         let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
         let mut ending: Option<(Instant, oneshot::Sender<()>)> = None;
         loop {
@@ -145,8 +144,8 @@ impl Control {
                 Some(frame) = frames.next() => self.take_frame(&frame),
                 Some(end) = finished.recv() => self.take_end(end),
                 Some(request) = self.call_requests.recv() => self.take_call(request),
-                Ok(()) = link.changed() => {
-                    if *link.borrow_and_update() == Link::Up {
+                Some(link) = link.next() => {
+                    if link == Link::Up {
                         self.machine.link_up(self.clock.now(), &mut self.effects);
                     }
                 }
@@ -276,7 +275,6 @@ impl Control {
         }
         let reported = logs.clone();
         let (stop, stop_receiver) = stop_channel();
-        let stops = stop_receiver.clone();
         let (progress, progress_receiver) = watch::channel(None);
         self.stops.insert(fence, stop);
         self.logs.insert(fence, LogEntry::new(buffer, progress_receiver));
@@ -285,6 +283,7 @@ impl Control {
                 .calls(self.call_sender.for_attempt(fence))
                 .attempt(dispatch.attempt),
         );
+        let stops = context.stop_requests();
         let executor = self.offers.executor(&dispatch.action);
         let attempt = Attempt::new(dispatch.execution, fence, dispatch.action, dispatch.parameters)
             .number(dispatch.attempt)

@@ -156,10 +156,10 @@ impl LogPump {
                     None => return,
                 },
                 () = ready.notified() => {}
-                Ok(()) = link.changed() => link.mark_unchanged(),
+                Some(_) = link.next() => {}
                 () = until(due) => {}
             }
-            let up = link.borrow().is_up();
+            let up = link.current().is_up();
             wake = self.pump(up).await;
         }
     }

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::future::select_all;
-use tokio::sync::watch;
 
 use crate::executor::Executor;
 use crate::model::action::{ActionSet, LoadError, SecretParts};
 use crate::model::json::Json;
+use crate::watcher::Watcher;
 
 #[derive(Debug)]
 pub(super) struct Offers {
     executors: Vec<Arc<dyn Executor>>,
-    watches: Vec<watch::Receiver<Arc<ActionSet>>>,
+    watches: Vec<Watcher<Arc<ActionSet>>>,
     groups: Vec<String>,
     /// The index of each action's executor.
     places: HashMap<String, usize>,
@@ -27,6 +27,8 @@ impl Offers {
         let watches = executors.iter().map(|executor| executor.actions()).collect();
         let (places, secrets, merged) = Default::default();
         let mut offers = Self { executors, watches, groups, places, secrets, merged };
+        // Takes what the watches begin with.
+        offers.refresh();
         offers.merge();
         offers
     }
@@ -51,13 +53,13 @@ impl Offers {
     /// Waits until an executor changes its offer. Cancel safe.
     pub(super) async fn changed(&mut self) {
         loop {
-            let changes = self.watches.iter_mut().map(|watch| Box::pin(watch.changed()));
-            let (result, place, _) = select_all(changes).await;
-            match result {
-                Ok(()) => return self.merge(),
+            let changes = self.watches.iter_mut().map(|watch| Box::pin(watch.next()));
+            let (change, place, _) = select_all(changes).await;
+            match change {
+                Some(_) => return self.merge(),
                 // That executor is gone, and will never change its offer again.
-                Err(_) if self.watches.len() > 1 => drop(self.watches.remove(place)),
-                Err(_) => std::future::pending::<()>().await,
+                None if self.watches.len() > 1 => drop(self.watches.remove(place)),
+                None => std::future::pending::<()>().await,
             }
         }
     }
@@ -66,10 +68,7 @@ impl Offers {
     pub(super) fn refresh(&mut self) -> bool {
         let mut changed = false;
         for watch in &mut self.watches {
-            if watch.has_changed().unwrap_or(false) {
-                watch.mark_unchanged();
-                changed = true;
-            }
+            changed |= watch.try_next().is_some();
         }
         if changed {
             self.merge();
@@ -82,7 +81,7 @@ impl Offers {
         self.places.clear();
         self.secrets.clear();
         for (place, executor) in self.executors.iter().enumerate() {
-            let offer = executor.actions().borrow().clone();
+            let offer = executor.actions().current();
             merged.load_errors.extend(offer.load_errors.iter().cloned());
             for action in &offer.actions {
                 if !self.groups.is_empty() && !self.groups.contains(&action.group) {

@@ -126,7 +126,7 @@ async fn a_shutdown_closes_the_transport_it_was_given_and_no_clone_of_it() {
     assert_eq!(coordinator.link().current(), Link::Up);
     coordinator.shutdown().await;
     assert_eq!(coordinator.link().current(), Link::Closed);
-    assert_eq!(*transport.status().borrow(), Link::Up);
+    assert_eq!(transport.status().current(), Link::Up);
 }
 
 /// Collects the names of spans and the messages of events.

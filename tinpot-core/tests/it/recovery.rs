@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tinpot_core::store::{ListOptions, Transition};
 use tinpot_core::transport::{Address, Lane, Received};
-use tinpot_core::{CatalogueEntry, Epoch, Fence, ProtocolConfig};
+use tinpot_core::{CatalogueEntry, Epoch, Fence, ProtocolConfig, Watcher};
 use tinpot_core::{
     Context, Coordinator, ErrorKind, Event, ExecutionHandle, FunctionExecutor, Json, Level, Link,
     MemoryNetwork, MemoryTransport, Outcome, RetryPolicy, Status, SubmitOptions, Timestamp,
@@ -297,7 +297,7 @@ impl Transport for OneLogFrame {
         })
     }
 
-    fn status(&self) -> watch::Receiver<Link> {
+    fn status(&self) -> Watcher<Link> {
         self.0.status()
     }
 

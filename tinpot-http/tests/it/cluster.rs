@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tinpot_core::executor::{ActionSet, Attempt};
 use tinpot_core::{
     Action, Context, Coordinator, Executor, Failure, FunctionExecutor, Json, Level, LoadError,
-    MemoryNetwork, Outcome, Stream, Worker,
+    MemoryNetwork, Outcome, Stream, Watcher, Worker,
 };
 use tinpot_http::HttpConfig;
 use tokio::sync::watch;
@@ -309,8 +309,8 @@ fn special_offer() -> ActionSet {
 
 #[async_trait]
 impl Executor for Special {
-    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
-        self.0.subscribe()
+    fn actions(&self) -> Watcher<Arc<ActionSet>> {
+        self.0.subscribe().into()
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {

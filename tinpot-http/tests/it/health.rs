@@ -9,7 +9,8 @@ use serde_json::json;
 use tinpot_core::executor::{ActionSet, ScopedExecutor};
 use tinpot_core::transport::{Address, Lane, Received};
 use tinpot_core::{
-    Coordinator, Link, LoadError, MemoryNetwork, MemoryTransport, Outcome, Transport, Worker,
+    Coordinator, Link, LoadError, MemoryNetwork, MemoryTransport, Outcome, Transport, Watcher,
+    Worker,
 };
 use tinpot_http::HttpConfig;
 use tokio::sync::watch;
@@ -37,8 +38,8 @@ impl Transport for Switch {
         self.inner.listen(at, lane).await
     }
 
-    fn status(&self) -> watch::Receiver<Link> {
-        self.link.clone()
+    fn status(&self) -> Watcher<Link> {
+        self.link.clone().into()
     }
 
     async fn close(&self) {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tinpot_core::executor::{ActionSet, Attempt};
-use tinpot_core::{Action, Context, Executor, Failure, Json, Level, Outcome, Stream, Worker};
+use tinpot_core::{
+    Action, Context, Executor, Failure, Json, Level, Outcome, Stream, Watcher, Worker,
+};
 use tinpot_core::{Coordinator, MemoryNetwork};
 use tinpot_http::HttpConfig;
 use tokio::sync::watch;
@@ -32,8 +34,8 @@ impl Chatterbox {
 
 #[async_trait::async_trait]
 impl Executor for Chatterbox {
-    fn actions(&self) -> watch::Receiver<std::sync::Arc<ActionSet>> {
-        self.0.subscribe()
+    fn actions(&self) -> Watcher<std::sync::Arc<ActionSet>> {
+        self.0.subscribe().into()
     }
 
     async fn execute(&self, attempt: Attempt, context: Context) -> Outcome {

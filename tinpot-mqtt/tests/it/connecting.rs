@@ -45,7 +45,7 @@ async fn tls_with_a_client_certificate() {
     assert_frames_move(&connect.clone().client_certificate(client.pem, client.key), LARGE).await;
 
     let without = connect.connect().await.unwrap();
-    assert!(!without.status().borrow().is_up(), "the broker wants a certificate");
+    assert!(!without.status().current().is_up(), "the broker wants a certificate");
     let other = Authority::new();
     let stranger = MqttTransport::builder(&url).ca_certificate(other.pem).connect().await.unwrap();
     down_because(&stranger, &["invalid peer certificate"]).await;

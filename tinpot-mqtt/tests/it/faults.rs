@@ -82,7 +82,7 @@ async fn a_frame_over_a_limit_is_refused_and_harms_nothing() {
     }
     transport.send(&Address::Coordinator, Lane::Control, "small".into()).await.unwrap();
     assert_eq!(within("the small one", frames.next()).await.unwrap().bytes, "small");
-    assert!(transport.status().borrow().is_up());
+    assert!(transport.status().current().is_up());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

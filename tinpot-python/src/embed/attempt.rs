@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use tinpot_core::Fence;
 use tinpot_core::executor::Attempt;
-use tinpot_core::{Context, ExecutionId, Json, Outcome, Stop};
+use tinpot_core::{Context, ExecutionId, Json, Outcome, Stop, Watcher};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -160,7 +160,6 @@ impl JobHandle {
         alone: bool,
     ) -> Outcome {
         let mut stops = context.stop_requests();
-        stops.mark_changed();
         let (mut asked, mut closing) = (false, false);
         // A short attempt ends before this thread would be asleep. With other attempts, this thread
         // has other work.
@@ -222,7 +221,7 @@ impl Drop for JobHandle {
     }
 }
 
-async fn next_stop(stops: &mut watch::Receiver<Option<Stop>>) {
+async fn next_stop(stops: &mut Watcher<Option<Stop>>) {
     if stops.wait_for(Option::is_some).await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tinpot_core::executor::ActionSet;
-use tinpot_core::{FailureCode, LoadError, Outcome};
+use tinpot_core::{FailureCode, LoadError, Outcome, Watcher};
 use tokio::sync::watch;
 
 use super::spawn_context::SpawnContext;
@@ -71,8 +71,8 @@ impl ActionSetPublisher {
         Arc::new(Self { action_set: watch::Sender::new(found), state })
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<ActionSet>> {
-        self.action_set.subscribe()
+    pub(super) fn subscribe(&self) -> Watcher<Arc<ActionSet>> {
+        self.action_set.subscribe().into()
     }
 
     /// Replaces the discovered actions, all at once.

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tinpot_core::{Context, Failure, FailureCode, Outcome, Stop};
-use tokio::sync::watch;
+use tinpot_core::{Context, Failure, FailureCode, Outcome, Stop, Watcher};
 use tokio::time::{Instant, timeout};
 
 use super::control::ExchangeReply;
@@ -163,16 +162,13 @@ pub(super) enum StopRequest {
 /// The requests to end one attempt. A later, shorter grace period replaces an earlier one.
 #[derive(Debug)]
 pub(super) struct StopRequests {
-    stops: watch::Receiver<Option<Stop>>,
+    stops: Watcher<Option<Stop>>,
     kill_at: Option<Instant>,
 }
 
 impl StopRequests {
     pub(super) fn of(context: &Context) -> Self {
-        let mut stops = context.stop_requests();
-        // A request from before this subscription counts too.
-        stops.mark_changed();
-        Self { stops, kill_at: None }
+        Self { stops: context.stop_requests(), kill_at: None }
     }
 
     /// Returns the next request. Cancel safe.
@@ -198,13 +194,12 @@ impl StopRequests {
     }
 }
 
-async fn next_stop(stops: &mut watch::Receiver<Option<Stop>>) -> Stop {
+async fn next_stop(stops: &mut Watcher<Option<Stop>>) -> Stop {
     loop {
-        if stops.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        if let Some(stop) = *stops.borrow_and_update() {
-            return stop;
+        match stops.next().await {
+            Some(Some(stop)) => return stop,
+            Some(None) => {}
+            None => std::future::pending().await,
         }
     }
 }

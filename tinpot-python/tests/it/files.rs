@@ -11,7 +11,7 @@ use tinpot_core::Executor;
 use tinpot_core::executor::ActionSet;
 use tinpot_python::PythonPool;
 
-use crate::support::{Actions, call, names, offer, until};
+use crate::support::{Actions, call, names, offer, until, within};
 
 /// A file with one action, which returns a value.
 fn returning(name: &str, value: &str) -> String {
@@ -119,10 +119,10 @@ async fn moved_link_leads_to_the_new_files() {
     let pool = Arc::new(builder.start().await.expect("a pool"));
     assert_eq!(call(&pool, "version").await.value(), json!("old"));
     let mut offers = pool.actions();
-    offers.mark_unchanged();
+    offers.try_next();
     symlink("2", releases.path("next")).expect("a link");
     fs::rename(releases.path("next"), &current).expect("a moved link");
-    until("the new release", || offers.has_changed().is_ok_and(|changed| changed)).await;
+    within("the new release", offers.next()).await.expect("an offer");
     assert_eq!(call(&pool, "version").await.value(), json!("new"));
     let place = call(&pool, "place").await.value();
     assert!(place.as_str().is_some_and(|place| place.ends_with("2/same.py")), "{place}");
@@ -140,10 +140,10 @@ async fn link_to_equal_files_elsewhere_is_noticed() {
     let builder = PythonPool::builder(&current).size(1).spare(0);
     let pool = Arc::new(builder.start().await.expect("a pool"));
     let mut offers = pool.actions();
-    offers.mark_unchanged();
+    offers.try_next();
     fs::remove_file(&current).expect("removed");
     symlink("2", &current).expect("a link");
-    until("the new release", || offers.has_changed().is_ok_and(|changed| changed)).await;
+    within("the new release", offers.next()).await.expect("an offer");
     let place = call(&pool, "place").await.value();
     assert!(place.as_str().is_some_and(|place| place.ends_with("2/jobs.py")), "{place}");
 }

@@ -30,7 +30,7 @@ async fn offered(
     so: impl FnMut(&Arc<ActionSet>) -> bool,
 ) -> Arc<ActionSet> {
     let mut actions = pool.actions();
-    within(what, actions.wait_for(so)).await.expect("an offer").clone()
+    within(what, actions.wait_for(so)).await.expect("an offer")
 }
 
 /// Waits for a problem at `place` whose message has all parts.
@@ -309,7 +309,7 @@ async fn interpreters_stay_when_nothing_has_changed() {
     let pool = Arc::new(builder.start().await.expect("a pool"));
     let pid = call(&pool, "a").await.value();
     let mut offers = pool.actions();
-    offers.mark_unchanged();
+    offers.try_next();
     fs::create_dir(actions.path("__pycache__")).expect("a directory");
     for file in ["__pycache__/a.py", "a.pyc", ".hidden.py", ".#a.py", "a.py~", "#a.py#", "a.txt"] {
         fs::write(actions.path(file), one("x", "1")).expect("a file");
@@ -317,7 +317,7 @@ async fn interpreters_stay_when_nothing_has_changed() {
     fs::write(actions.path("a.py"), one("a", "os.getpid()")).expect("a file");
     // Scans happen at intervals, and each scan sees all earlier changes.
     assert_eq!(call(&pool, "a").await.value(), pid);
-    assert!(!offers.has_changed().expect("an offer"));
+    assert!(offers.try_next().is_none());
     fs::write(actions.path("b.py"), one("b", "2")).expect("a file");
     returns(&pool, "b", json!(2)).await;
     assert_eq!(names(&offer(&pool)), ["a", "b"]);

@@ -190,7 +190,7 @@ pub(crate) async fn call(executor: &Arc<impl Executor>, action: &str) -> Ended {
 }
 
 pub(crate) fn offer(executor: &Arc<impl Executor>) -> Arc<ActionSet> {
-    executor.actions().borrow().clone()
+    executor.actions().current()
 }
 
 pub(crate) fn names(offer: &ActionSet) -> Vec<&str> {

@@ -9,7 +9,7 @@ use crate::model::outcome::Outcome;
 
 /// The actions of the suite are offered, with their parameters in order.
 pub async fn set_of_actions_is_offered(subject: &Subject) {
-    let offer = subject.executor.actions().borrow().clone();
+    let offer = subject.executor.actions().current();
     assert_eq!(offer.load_errors, [], "there are load errors");
     let mut found: Vec<String> = offer
         .actions

@@ -108,7 +108,7 @@ pub async fn large_frame_arrives(network: &impl Network) {
         assert!(got == sent, "4 MiB arrived as other {} bytes", got.len());
         assert_eq!(next(&mut frames, "the frame after it").await, "the next");
     }
-    assert_eq!(*sender.status().borrow(), Link::Up);
+    assert_eq!(sender.status().current(), Link::Up);
 }
 
 /// Frames of one lane for one address arrive once each, in the order in which they were sent.

@@ -12,9 +12,9 @@ use crate::transport::Link;
 /// The link of a participant comes up, and a later receiver of its status sees that.
 pub async fn status_is_up(network: &impl Network) {
     let transport = join(network, &worker("web-1")).await;
-    assert_eq!(*transport.status().borrow(), Link::Up);
+    assert_eq!(transport.status().current(), Link::Up);
     let _frames = listen(&*transport, &worker("web-1"), Lane::Control).await;
-    assert_eq!(*transport.status().borrow(), Link::Up, "listening leaves the link up");
+    assert_eq!(transport.status().current(), Link::Up, "listening leaves the link up");
 }
 
 /// `close` ends every stream, and the status is `Closed`.
@@ -31,7 +31,7 @@ pub async fn close_ends_streams(network: &impl Network) {
     for frames in &mut streams {
         assert_eq!(within("the stream ends", frames.next()).await, None);
     }
-    assert_eq!(*transport.status().borrow(), Link::Closed);
+    assert_eq!(transport.status().current(), Link::Closed);
     let seen = within(
         "the status is closed for an earlier receiver",
         status.wait_for(|link| *link == Link::Closed),
@@ -53,7 +53,7 @@ pub async fn close_leaves_others_alone(network: &impl Network) {
     assert_eq!(next(&mut last_words, "the last words").await, "goodbye");
     send(&*coordinator, &web, Lane::Control, "still here").await;
     assert_eq!(next(&mut frames, "a frame for another").await, "still here");
-    assert_eq!(*receiver.status().borrow(), Link::Up);
+    assert_eq!(receiver.status().current(), Link::Up);
 }
 
 /// Frames that were handed over before `close` arrive.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tinpot_core::executor::{ActionSet, Attempt, ContextParts, stop_channel};
 use tinpot_core::testing::executor::{Subject, functions};
 use tinpot_core::{
-    Context, Executor, Failure, FunctionExecutor, Json, LogWriter, Outcome, Result, Stop,
+    Context, Executor, Failure, FunctionExecutor, Json, LogWriter, Outcome, Result, Stop, Watcher,
 };
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -64,7 +64,7 @@ fn never_stopped(context: &Context) -> Context {
     context_with(context.logs().clone(), stops)
 }
 
-fn context_with(logs: LogWriter, stops: watch::Receiver<Option<Stop>>) -> Context {
+fn context_with(logs: LogWriter, stops: impl Into<Watcher<Option<Stop>>>) -> Context {
     let (progress, _) = watch::channel(None);
     Context::new(ContextParts::new(logs, stops, progress))
 }
@@ -144,10 +144,10 @@ impl Mutant {
             Fault::IgnoresStopBeforeTheStart => {
                 let (stop, stops) = stop_channel();
                 let mut requests = context.stop_requests();
-                requests.mark_unchanged();
+                requests.try_next();
                 let forward = async {
-                    while requests.changed().await.is_ok() {
-                        stop.send_replace(*requests.borrow_and_update());
+                    while let Some(request) = requests.next().await {
+                        stop.send_replace(request);
                     }
                     std::future::pending::<()>().await
                 };
@@ -229,9 +229,9 @@ impl Mutant {
 
 #[async_trait]
 impl Executor for Mutant {
-    fn actions(&self) -> watch::Receiver<Arc<ActionSet>> {
+    fn actions(&self) -> Watcher<Arc<ActionSet>> {
         match self.fault {
-            Fault::OffersNothing => self.nothing.subscribe(),
+            Fault::OffersNothing => self.nothing.subscribe().into(),
             _ => self.inner.actions(),
         }
     }

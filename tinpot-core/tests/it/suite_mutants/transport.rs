@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use tinpot_core::testing::transport::{Faults, Network};
 use tinpot_core::transport::{Address, Channel, Lane, Link, Received, Reconnecting};
-use tinpot_core::{Error, ErrorKind, Result, Transport, WorkerId};
+use tinpot_core::{Error, ErrorKind, Result, Transport, Watcher, WorkerId};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::caught;
@@ -110,16 +110,12 @@ impl Mutant {
         tokio::spawn({
             let (mut status, link) = (inner.status(), link.clone());
             async move {
-                loop {
-                    let now = status.borrow_and_update().clone();
+                while let Some(now) = status.next().await {
                     link.send_replace(match now {
                         Link::Down { .. } if fault == Fault::HidesTheCut => Link::Up,
                         Link::Down { .. } => Link::Down { reason: String::new() },
                         link => link,
                     });
-                    if status.changed().await.is_err() {
-                        return;
-                    }
                 }
             }
         });
@@ -279,9 +275,9 @@ impl Transport for Mutant {
         })
     }
 
-    fn status(&self) -> watch::Receiver<Link> {
+    fn status(&self) -> Watcher<Link> {
         match self.fault {
-            Fault::HidesTheReason | Fault::HidesTheCut => self.link.subscribe(),
+            Fault::HidesTheReason | Fault::HidesTheCut => self.link.subscribe().into(),
             _ => self.inner.status(),
         }
     }
