@@ -21,7 +21,8 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("dispatch");
 
     let network = MemoryNetwork::new();
-    let participants = (Arc::new(network.transport()) as _, Arc::new(network.transport()) as _);
+    let coordinator = Arc::new(network.transport());
+    let participants = (coordinator as _, Arc::new(network.transport()) as _, worker_id());
     measure(&mut group, &runtime, "memory", participants);
 
     let broker = runtime.block_on(Broker::builder().start()).expect("a broker");
@@ -44,14 +45,19 @@ pub(crate) fn benches(criterion: &mut Criterion) {
     group.finish();
 }
 
-type Participants = (Arc<dyn Transport>, Arc<dyn Transport>);
+/// The transports of coordinator and worker, and the id of the worker.
+type Participants = (Arc<dyn Transport>, Arc<dyn Transport>, WorkerId);
+
+fn worker_id() -> WorkerId {
+    WorkerId::generate("bench")
+}
 
 fn over_mqtt(runtime: &Runtime, url: &str) -> Participants {
-    let id = WorkerId::generate("bench");
+    let id = worker_id();
     runtime.block_on(async {
         let coordinator = MqttTransport::builder(url).connect().await.expect("a transport");
         let worker = MqttTransport::builder(url).worker(&id).connect().await.expect("a transport");
-        (Arc::new(coordinator) as _, Arc::new(worker) as _)
+        (Arc::new(coordinator) as _, Arc::new(worker) as _, id)
     })
 }
 
@@ -86,12 +92,12 @@ fn measure(
     drop((coordinator, worker));
 }
 
-async fn cluster((coordinator, worker): Participants) -> (Coordinator, Worker) {
+async fn cluster((coordinator, worker, id): Participants) -> (Coordinator, Worker) {
     let noop = |_, _: BTreeMap<String, String>| async { Ok::<_, String>(()) };
     let executor = FunctionExecutor::builder().action("noop", noop).build().expect("an executor");
     let coordinator = Coordinator::builder(coordinator).start().await.expect("a coordinator");
-    let worker =
-        Worker::builder(worker).executor(executor).slots(2).start().await.expect("a worker");
+    let worker = Worker::builder(worker).id(id).executor(executor).slots(2).start().await;
+    let worker = worker.expect("a worker");
     let mut catalogue = coordinator.watch_catalogue();
     catalogue.wait_for(|known| known.contains_key("noop")).await.expect("a catalogue");
     drop(catalogue);
