@@ -51,7 +51,7 @@ fn says(machine: &mut CoordinatorMachine, now: Tick, from: &str, hello: Hello) -
 #[test]
 fn an_offer_out_of_bounds_is_cut_and_says_so() {
     let mut machine = machine();
-    let mut offer = named("a", 3_000);
+    let mut offer = named("a", 6_000);
     let name = "\u{1b}[2J".to_owned();
     let large = |name: &str| Action::new(name).expect("a name").description("x".repeat(9_000));
     offer.actions.insert(0, large("large").into());
@@ -67,14 +67,14 @@ fn an_offer_out_of_bounds_is_cut_and_says_so() {
     let worker = &machine.workers(Tick(0))[0];
     assert_eq!((worker.name.as_str(), worker.version.len()), ("w", 64));
     assert!(!worker.version.contains('\n'));
-    assert_eq!(worker.actions.len(), 2_000);
-    assert_eq!(machine.catalogue().len(), 2_000);
+    assert_eq!(worker.actions.len(), 5_000);
+    assert_eq!(machine.catalogue().len(), 5_000);
     let problems = &worker.load_errors;
     assert_eq!(problems.len(), 100);
     let starts = |n: usize, text: &str| assert!(problems[n].message.contains(text), "{problems:?}");
     starts(0, "must not have '/'");
     starts(1, "description must have at most 8192 bytes (got 9000)");
-    starts(2, "1000 actions are not offered: a worker may offer at most 2000");
+    starts(2, "1000 actions are not offered: a worker may offer at most 5000");
     starts(99, "405 more problems");
     assert!(problems.iter().all(|problem| problem.message.len() < 2_100));
 }

@@ -9,7 +9,7 @@ import { cluster, front, type Server, standalone } from "./servers";
 let server: Server;
 
 test.beforeAll(async () => {
-  server = await standalone();
+  server = await standalone({ args: ["--allow-host", "plain.test"] });
 });
 
 test.afterAll(async () => server.stop());

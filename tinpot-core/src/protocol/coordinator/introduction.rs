@@ -10,9 +10,9 @@ use crate::protocol::tick::Tick;
 use crate::refusals::Refusal;
 
 /// The maximum number of actions of a worker.
-pub(super) const ACTIONS: usize = 2_000;
+pub(super) const ACTIONS: usize = 5_000;
 /// The maximum size of all actions of a worker together, in bytes.
-const ACTIONS_BYTES: usize = 1024 * 1024;
+const ACTIONS_BYTES: usize = 4 * 1024 * 1024;
 /// The maximum size of a schema, in bytes.
 const SCHEMA_BYTES: usize = 64 * 1024;
 /// The maximum size of the description of an action, in bytes.
