@@ -208,6 +208,8 @@ pub struct CoordinatorMachine {
     names: HashMap<String, usize>,
     /// The size of what all workers say of themselves, in bytes.
     workers_bytes: usize,
+    /// The workers without an entry whose hello was refused, and when.
+    refused: BTreeMap<WorkerId, Tick>,
     /// The time at which the availability of the actions may be computed again.
     refresh_at: Tick,
     last_worker_number: u64,
@@ -244,6 +246,7 @@ impl CoordinatorMachine {
             worker_numbers: BTreeMap::new(),
             names: HashMap::new(),
             workers_bytes: 0,
+            refused: BTreeMap::new(),
             refresh_at: Tick(0),
             last_worker_number: 0,
             departed: Departed::default(),

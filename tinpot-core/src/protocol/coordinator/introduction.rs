@@ -28,6 +28,8 @@ pub(super) const DEAD: usize = 64;
 /// The maximum number of hellos in a second, and the number that may come at once.
 const HELLOS_PER_SECOND: u32 = 1;
 const HELLOS_AT_ONCE: u32 = 5;
+/// The maximum number of refused workers in memory.
+const REFUSED: usize = 1_024;
 /// The maximum number of workers, and of those that share a name.
 const WORKERS: usize = 10_000;
 const WORKERS_OF_A_NAME: usize = 1_000;
@@ -44,7 +46,7 @@ pub(super) struct HelloRate {
     left: u32,
     at: Tick,
     /// If true, a hello was refused: the worker is asked for another one.
-    pub(super) missed: bool,
+    missed: bool,
 }
 
 impl HelloRate {
@@ -54,14 +56,26 @@ impl HelloRate {
 
     /// Returns true if another hello may be taken, and counts it.
     fn take(&mut self, now: Tick) -> bool {
+        self.missed = !self.has_room(now);
+        self.left = self.left.saturating_sub(1);
+        !self.missed
+    }
+
+    /// Returns true if a hello was refused, and another one may be taken now.
+    pub(super) fn asks_again(&mut self, now: Tick) -> bool {
+        let asks = self.missed && self.has_room(now);
+        self.missed &= !asks;
+        asks
+    }
+
+    /// Returns true if another hello may be taken.
+    pub(super) fn has_room(&mut self, now: Tick) -> bool {
         let more = now.since(self.at).as_secs().min(u64::from(HELLOS_AT_ONCE)) as u32;
         if more > 0 {
             self.left = (self.left + more * HELLOS_PER_SECOND).min(HELLOS_AT_ONCE);
             self.at = now;
         }
-        self.missed = self.left == 0;
-        self.left = self.left.saturating_sub(1);
-        !self.missed
+        self.left > 0
     }
 }
 
@@ -213,6 +227,27 @@ impl CoordinatorMachine {
             }
         }
         true
+    }
+
+    /// Remembers for a while that a worker without an entry was refused, if there is room.
+    pub(super) fn note_refused(&mut self, now: Tick, from: &WorkerId) {
+        let interval = self.config.beat_interval;
+        self.refused.retain(|_, at| now.since(*at) < interval);
+        if !self.workers.contains_key(from) && self.refused.len() < REFUSED {
+            self.refused.insert(from.clone(), now);
+        }
+    }
+
+    /// Returns true if a worker may be asked who it is: its answer could be taken. Without this,
+    /// question and answer would follow each other as fast as the transport allows.
+    pub(super) fn may_ask(&mut self, now: Tick, from: &WorkerId) -> bool {
+        match self.workers.get_mut(from) {
+            Some(worker) => worker.hello_rate.has_room(now),
+            None => {
+                let interval = self.config.beat_interval;
+                self.refused.get(from).is_none_or(|at| now.since(*at) >= interval)
+            }
+        }
     }
 
     /// Forgets a worker that is silent and holds nothing, to make room.

@@ -265,7 +265,7 @@ impl CoordinatorMachine {
             return out.push(CoordinatorEffect::Refused { from, reason, detail });
         }
         if !self.admit(now, from, &mut hello, out) {
-            return;
+            return self.note_refused(now, from);
         }
         let mut news = Vec::new();
         let mut problems = hello.offer.load_errors;
@@ -330,15 +330,18 @@ impl CoordinatorMachine {
                 let (from, reason, detail) = (from.clone(), Refusal::Excluded, String::new());
                 return out.push(CoordinatorEffect::Refused { from, reason, detail });
             }
-            let message = Message::WhoIsThere(WhoIsThere { epoch });
-            return out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), message));
+            if self.may_ask(now, from) {
+                let message = Message::WhoIsThere(WhoIsThere { epoch });
+                out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), message));
+            }
+            return;
         };
         if beat.seq <= worker.heard {
             // The beat is a duplicate, or was overtaken by a later one.
             return;
         }
         worker.heard = beat.seq;
-        if std::mem::take(&mut worker.hello_rate.missed) {
+        if worker.hello_rate.asks_again(now) {
             let message = Message::WhoIsThere(WhoIsThere { epoch });
             out.push(CoordinatorEffect::Send(Address::Worker(from.clone()), message));
         }
