@@ -1,11 +1,12 @@
 //! The outermost layer: the host of a request, its id, panics, and the headers of every answer.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -20,14 +21,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CLIENT_ID_BYTES: usize = 64;
 /// The headers of every answer that does not set them itself. Data is never a page, a frame or a file
 /// that another site can load.
-const HEADERS: [(HeaderName, &str); 6] = [
+const HEADERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
 ];
+
+/// The header that keeps pages of other sites from holding a window of ours.
+const OPENERS: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const PROTOCOL: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The state of the layer.
 #[derive(Debug)]
@@ -62,6 +66,7 @@ pub(crate) async fn layer(
 ) -> Response {
     let client_id = request.headers_mut().remove(REQUEST_ID);
     let id = front.next_id();
+    let is_trustworthy = is_trustworthy(request.headers());
     let mut response = if front.hosts.admit(request.uri(), request.headers()) {
         handled(request, next, &id, client_id.as_ref()).await
     } else {
@@ -72,8 +77,25 @@ pub(crate) async fn layer(
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    if is_trustworthy {
+        headers.insert(OPENERS, HeaderValue::from_static("same-origin"));
+    }
     headers.insert(REQUEST_ID, id);
     response
+}
+
+/// Returns true if browsers trust the origin: a loopback name, or HTTPS in front of a proxy. They
+/// ignore the policy of openers elsewhere, and complain about it.
+fn is_trustworthy(headers: &HeaderMap) -> bool {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(host) = text(&header::HOST) else { return false };
+    let name = host.rfind(':').filter(|colon| !host[*colon..].contains(']'));
+    let name = name.map_or(host, |colon| &host[..colon]).to_ascii_lowercase();
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    text(&PROTOCOL) == Some("https")
+        || name == "localhost"
+        || name.ends_with(".localhost")
+        || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Runs the rest. A bug in one request, or in a store of the host's, is answered in the API's own form
@@ -109,4 +131,29 @@ async fn handled(
 /// Returns an id that may stand in a log line.
 fn printable(id: &HeaderValue) -> Option<&str> {
     id.to_str().ok().filter(|id| id.len() <= CLIENT_ID_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderValue, header};
+
+    use super::{PROTOCOL, is_trustworthy};
+
+    #[test]
+    fn loopback_names_and_https_are_trustworthy() {
+        let headers = |host: &str, protocol: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_str(host).expect("a host"));
+            headers.insert(PROTOCOL, HeaderValue::from_str(protocol).expect("a protocol"));
+            is_trustworthy(&headers)
+        };
+        for host in
+            ["localhost", "LOCALHOST:80", "a.localhost:1", "127.0.0.2:8000", "[::1]:8000", "[::1]"]
+        {
+            assert!(headers(host, "http"), "{host}");
+        }
+        for host in ["example.org", "localhost.example.org", "192.0.2.1:80", "[2001:db8::1]:80"] {
+            assert!(!headers(host, "http") && headers(host, "https"), "{host}");
+        }
+    }
 }
