@@ -89,14 +89,26 @@ fn a_hello_with_labels_that_are_none_or_too_often_is_refused() {
     let refused: Vec<_> =
         (0..20).flat_map(|_| says(&mut machine, Tick(0), "w-1", hello(named("a", 1)))).collect();
     assert_eq!(refused, [Refusal::Hello; 14]);
-    // It is asked again at its next beat.
-    let (from, mut effects) = (WorkerId::new("w-1").expect("an id"), Vec::new());
-    let beat = Beat { seq: 1, free: 1, held: vec![], epoch: Some(EPOCH) };
-    machine.receive(Tick(1), &from, Message::Beat(beat), &mut effects);
-    let asks = |effect: &CoordinatorEffect| {
-        matches!(effect, CoordinatorEffect::Send(_, Message::WhoIsThere(_)))
+    // It is asked again at its next beat, but not before its answer could be taken.
+    let is_asked = |machine: &mut CoordinatorMachine, now: Tick, from: &str, seq: u64| {
+        let (from, mut effects) = (WorkerId::new(from).expect("an id"), Vec::new());
+        let beat = Beat { seq, free: 1, held: vec![], epoch: Some(EPOCH) };
+        machine.receive(now, &from, Message::Beat(beat), &mut effects);
+        let asks = |effect: &CoordinatorEffect| {
+            matches!(effect, CoordinatorEffect::Send(_, Message::WhoIsThere(_)))
+        };
+        effects.iter().any(asks)
     };
-    assert!(effects.iter().any(asks));
+    assert!(!is_asked(&mut machine, Tick(999_999), "w-1", 1));
+    assert!(is_asked(&mut machine, Tick(1_000_000), "w-1", 2));
+    assert_eq!(says(&mut machine, Tick(1_000_001), "w-1", hello(named("a", 1))), []);
+    // Nor is one that was refused as a whole, for a while.
+    let mut bad = hello(named("a", 1));
+    bad.queues = vec!["a\nb".into()];
+    assert!(is_asked(&mut machine, Tick(0), "w-2", 1));
+    assert_eq!(says(&mut machine, Tick(0), "w-2", bad), [Refusal::Hello]);
+    assert!(!is_asked(&mut machine, Tick(1), "w-2", 2));
+    assert!(is_asked(&mut machine, Tick(60_000_000), "w-2", 3));
 }
 
 #[test]
