@@ -18,6 +18,7 @@ pub(crate) mod search;
 pub(crate) mod serde_millis;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod transition;
 pub(crate) mod violation;

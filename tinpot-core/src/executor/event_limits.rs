@@ -1,6 +1,7 @@
 //! The limits of what an attempt stores in addition to its text: events and the bytes of artifacts.
 
 use crate::model::log::{Artifact, LogEvent};
+use crate::model::text::cut;
 
 /// The maximum number of events of an attempt: steps, mostly.
 pub(super) const EVENTS_MAX: u32 = 100_000;
@@ -38,12 +39,4 @@ fn check_artifact(artifact: &Artifact) -> Result<(), String> {
         "the name of an artifact must be that of a file, with 1 to {ARTIFACT_NAME_BYTES} bytes and \
          without control characters (got {shown:?}): it is not kept"
     ))
-}
-
-fn cut(text: &mut String, max_bytes: usize) {
-    if text.len() > max_bytes {
-        let end = (0..=max_bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-        text.push_str(" … (cut)");
-    }
 }

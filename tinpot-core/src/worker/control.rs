@@ -26,6 +26,7 @@ use crate::model::failure::{Failure, FailureCode};
 use crate::model::fence::Fence;
 use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
+use crate::model::text::cut;
 use crate::outbox::Outbox;
 use crate::protocol::{Call, CallId, CallState, Dispatch, Message, WorkerEffect, WorkerMachine};
 use crate::refusals::Refusals;
@@ -372,13 +373,5 @@ fn within(outcome: Outcome, max_bytes: usize) -> Outcome {
             Outcome::Failed(failure)
         }
         outcome => outcome,
-    }
-}
-
-fn cut(text: &mut String, max_bytes: usize) {
-    if text.len() > max_bytes {
-        let end = (0..=max_bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-        text.push_str(" … (cut)");
     }
 }

@@ -11,26 +11,13 @@ use tinpot_core::{
     Outcome, Refusal, SubmitOptions, Timestamp, Worker, WorkerId,
 };
 
+use crate::machine::hello;
 use crate::support::{Nothing, available, submit};
 
 const EPOCH: Epoch = Epoch { instance: 1, number: 1 };
 
 fn machine() -> CoordinatorMachine {
     CoordinatorMachine::new(ProtocolConfig::default(), EPOCH)
-}
-
-fn hello(offer: ActionSet) -> Hello {
-    Hello {
-        name: "w".into(),
-        queues: vec![],
-        groups: vec![],
-        slots: 1,
-        offer,
-        clean_slate: vec![],
-        epoch: None,
-        version: String::new(),
-        started_at: None,
-    }
 }
 
 fn named(prefix: &str, number: usize) -> ActionSet {

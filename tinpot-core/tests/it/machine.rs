@@ -17,12 +17,8 @@ fn execution(number: u128) -> Arc<Execution> {
     Arc::new(Execution::new(id, "noop", Json::empty_object()))
 }
 
-fn introduced() -> (CoordinatorMachine, WorkerId) {
-    let mut machine =
-        CoordinatorMachine::new(ProtocolConfig::default(), Epoch { instance: 1, number: 1 });
-    let worker = WorkerId::new("w-1").expect("an id");
-    let offer = ActionSet::new([Action::new("noop").expect("a name")]);
-    let hello = Hello {
+pub(crate) fn hello(offer: ActionSet) -> Hello {
+    Hello {
         name: "w".into(),
         queues: vec![],
         groups: vec![],
@@ -32,9 +28,29 @@ fn introduced() -> (CoordinatorMachine, WorkerId) {
         epoch: None,
         version: String::new(),
         started_at: None,
-    };
+    }
+}
+
+fn profile() -> WorkerProfile {
+    WorkerProfile {
+        id: WorkerId::new("w-1").expect("an id"),
+        name: "w".into(),
+        queues: vec![],
+        groups: vec![],
+        slots: 1,
+        clean_slate: vec![],
+        version: String::new(),
+        started_at: None,
+    }
+}
+
+fn introduced() -> (CoordinatorMachine, WorkerId) {
+    let mut machine =
+        CoordinatorMachine::new(ProtocolConfig::default(), Epoch { instance: 1, number: 1 });
+    let worker = WorkerId::new("w-1").expect("an id");
+    let offer = ActionSet::new([Action::new("noop").expect("a name")]);
     let mut effects = Vec::new();
-    machine.receive(Tick(0), &worker, Message::Hello(hello), &mut effects);
+    machine.receive(Tick(0), &worker, Message::Hello(hello(offer)), &mut effects);
     machine.receive(Tick(0), &worker, beat(1, vec![]), &mut effects);
     (machine, worker)
 }
@@ -105,18 +121,8 @@ fn a_worker_uses_the_lease_of_its_coordinator_or_its_own() {
         ("", own.beat_interval),
         (r#","lease_ms":6000,"beat_ms":1500"#, Duration::from_millis(1_500)),
     ] {
-        let profile = WorkerProfile {
-            id: WorkerId::new("w-1").expect("an id"),
-            name: "w".into(),
-            queues: vec![],
-            groups: vec![],
-            slots: 1,
-            clean_slate: vec![],
-            version: String::new(),
-            started_at: None,
-        };
         let offer = Arc::new(ActionSet::new([Action::new("noop").expect("a name")]));
-        let mut machine = WorkerMachine::new(own.clone(), profile, offer);
+        let mut machine = WorkerMachine::new(own.clone(), profile(), offer);
         let mut effects = Vec::new();
         machine.link_up(Tick(0), &mut effects);
         machine.receive(Tick(1), ack(terms), &mut effects);
@@ -320,18 +326,8 @@ fn a_worker_is_declared_dead_by_its_successor_only_and_only_once_it_is_silent() 
 
 #[test]
 fn a_worker_follows_a_later_epoch_only_by_the_echo_of_its_own_beat() {
-    let profile = WorkerProfile {
-        id: WorkerId::new("w-1").expect("an id"),
-        name: "w".into(),
-        queues: vec![],
-        groups: vec![],
-        slots: 1,
-        clean_slate: vec![],
-        version: String::new(),
-        started_at: None,
-    };
     let offer = Arc::new(ActionSet::default());
-    let mut machine = WorkerMachine::new(ProtocolConfig::default(), profile, offer);
+    let mut machine = WorkerMachine::new(ProtocolConfig::default(), profile(), offer);
     let mut effects = Vec::new();
     machine.link_up(Tick(0), &mut effects);
     let followed = |effects: &[WorkerEffect]| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{CoordinatorEffect, CoordinatorMachine};
 use crate::model::action::{Action, LoadError, check_label};
 use crate::model::id::WorkerId;
+use crate::model::text;
 use crate::protocol::message::Hello;
 use crate::protocol::tick::Tick;
 use crate::refusals::Refusal;
@@ -159,16 +160,8 @@ pub(super) fn cut_problems(load_errors: &mut Vec<LoadError>) {
         load_errors.push(rest);
     }
     for problem in load_errors {
-        cut_text(&mut problem.place);
-        cut_text(&mut problem.message);
-    }
-}
-
-fn cut_text(text: &mut String) {
-    if text.len() > PROBLEM_BYTES {
-        let end = (0..=PROBLEM_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-        text.push_str(" … (cut)");
+        text::cut(&mut problem.place, PROBLEM_BYTES);
+        text::cut(&mut problem.message, PROBLEM_BYTES);
     }
 }
 

@@ -1,0 +1,10 @@
+//! Bounds of texts that others send.
+
+/// Cuts a longer text at the end of a character, and says so in it.
+pub(crate) fn cut(text: &mut String, max_bytes: usize) {
+    if text.len() > max_bytes {
+        let end = (0..=max_bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str(" … (cut)");
+    }
+}
