@@ -1,6 +1,7 @@
 //! Steps: what they run, how they report, and the table at the end.
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -46,29 +47,44 @@ impl Step {
     }
 }
 
+/// The number of its last lines that a failed step shows again below all steps.
+const LAST_LINES: usize = 80;
+
 /// Runs the steps in order and prints the table; true when all went well.
 ///
 /// It goes on after a failure unless told otherwise: one run should tell everything that is wrong.
+/// Where no terminal keeps the output, the end of each failed step is repeated before the table.
 pub(crate) fn run(prefix: &str, steps: &[Step], stop_at_failure: bool) -> bool {
+    if let [step] = steps {
+        return run_step(prefix, step);
+    }
+    let keeps_output = io::stdout().is_terminal();
     let started = Instant::now();
     let mut rows = Vec::new();
+    let mut ends = Vec::new();
     for step in steps {
-        println!("\n── {}: {}", step.name, step.about);
         let step_started = Instant::now();
-        let failure = step.work.iter().find_map(|work| perform(work).err());
-        let took = step_started.elapsed();
-        match &failure {
-            None => println!("── {}: ok, {}", step.name, seconds(took)),
-            Some(failure) => {
-                println!("── {}: FAILED, {}\n{failure}", step.name, seconds(took));
-                println!("   the whole step: {prefix} {}", step.name);
+        let succeeded = if keeps_output {
+            run_step(prefix, step)
+        } else {
+            let mut end = VecDeque::new();
+            let succeeded = run_step_apart(step.name, &mut end).unwrap_or_else(|error| {
+                println!("── {}: cannot run it apart: {error}", step.name);
+                false
+            });
+            if !succeeded {
+                ends.push((step.name, end));
             }
-        }
-        let failed = failure.is_some();
-        rows.push((step.name, failed, took));
-        if failed && stop_at_failure {
+            succeeded
+        };
+        rows.push((step.name, !succeeded, step_started.elapsed()));
+        if !succeeded && stop_at_failure {
             break;
         }
+    }
+    for (name, end) in &ends {
+        println!("\n── the end of {name} again:");
+        end.iter().for_each(|line| println!("{line}"));
     }
     println!("\n{:<16} {:<8} {:>9}", "step", "result", "time");
     for (name, failed, took) in &rows {
@@ -80,6 +96,42 @@ pub(crate) fn run(prefix: &str, steps: &[Step], stop_at_failure: bool) -> bool {
     }
     println!("{:<16} {:<8} {:>9}", "all", "", seconds(started.elapsed()));
     rows.len() == steps.len() && rows.iter().all(|(_, failed, _)| !failed)
+}
+
+fn run_step(prefix: &str, step: &Step) -> bool {
+    println!("\n── {}: {}", step.name, step.about);
+    let started = Instant::now();
+    let failure = step.work.iter().find_map(|work| perform(work).err());
+    let took = seconds(started.elapsed());
+    match &failure {
+        None => println!("── {}: ok, {took}", step.name),
+        Some(failure) => {
+            println!("── {}: FAILED, {took}\n{failure}", step.name);
+            println!("   the whole step: {prefix} {}", step.name);
+        }
+    }
+    failure.is_none()
+}
+
+/// Runs a step in a process of its own and passes its output on, of which it keeps the last lines.
+fn run_step_apart(name: &str, end: &mut VecDeque<String>) -> io::Result<bool> {
+    let (reader, writer) = io::pipe()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["ci", name]).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // It holds the writing half, and the output ends when the last holder has closed it.
+    drop(command);
+    let mut stdout = io::stdout().lock();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        stdout.write_all(&line)?;
+        stdout.write_all(b"\n")?;
+        if end.len() == LAST_LINES {
+            end.pop_front();
+        }
+        end.push_back(String::from_utf8_lossy(&line).into_owned());
+    }
+    Ok(child.wait()?.success())
 }
 
 fn perform(work: &Work) -> Result<(), String> {
@@ -174,18 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_step_fails_the_run_and_the_next_one_still_runs() {
-        fn bad() -> Result<String, String> {
-            Err("no".to_owned())
-        }
-        fn good() -> Result<String, String> {
-            Ok("yes".to_owned())
-        }
-        let steps = || vec![Step::new("a", "").check(bad), Step::new("b", "").check(good)];
-        assert!(!run("x", &steps(), false));
-        assert!(!run("x", &steps(), true));
-        assert!(run("x", &steps()[1..], true));
+    fn a_failed_step_fails_the_run_and_a_missing_program_is_a_failure() {
+        let bad = Step::new("a", "").check(|| Err("no".to_owned()));
+        let good = Step::new("b", "").check(|| Ok("yes".to_owned()));
         let missing = Step::new("c", "").command("no-such-program-anywhere");
+        assert!(!run("x", &[bad], false));
+        assert!(run("x", &[good], false));
         assert!(!run("x", &[missing], false));
     }
 }
