@@ -81,6 +81,17 @@ const TAG_TITLES: Record<string, string> = {
   ERR: "log, level error",
 };
 
+/**
+ * Returns the time from which relative times count, in milliseconds.
+ *
+ * Lines have times of the worker's clock and the start one of the coordinator's, so the first line
+ * counts where it is the earlier one.
+ */
+export function zeroOf(startedAt: string | null, first: LogLine | undefined): number {
+  const known = [startedAt, first?.timestamp].map((time) => Date.parse(time ?? ""));
+  return Math.min(...known.filter((time) => !Number.isNaN(time)));
+}
+
 export function timeText(line: LogLine, times: Times, from: number): string {
   const at = Date.parse(line.timestamp);
   if (Number.isNaN(at)) return line.timestamp;
@@ -89,15 +100,14 @@ export function timeText(line: LogLine, times: Times, from: number): string {
     const two = (value: number, width = 2) => String(value).padStart(width, "0");
     return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${two(date.getMilliseconds(), 3)}`;
   }
-  const seconds = (at - from) / 1000;
-  const sign = seconds < 0 ? "-" : "+";
-  const size = Math.abs(seconds);
-  if (size < 60) return `${sign}${size.toFixed(3)}`;
-  const [hours, minutes] = [Math.floor(size / 3600), Math.floor(size / 60) % 60];
-  const rest = (size % 60).toFixed(1).padStart(4, "0");
+  // Threads of an action may hand over their lines a little out of order.
+  const seconds = Math.max(0, at - from) / 1000;
+  if (seconds < 60) return `+${seconds.toFixed(3)}`;
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const rest = (seconds % 60).toFixed(1).padStart(4, "0");
   return hours > 0
-    ? `${sign}${hours}:${String(minutes).padStart(2, "0")}:${rest}`
-    : `${sign}${minutes}:${rest}`;
+    ? `+${hours}:${String(minutes).padStart(2, "0")}:${rest}`
+    : `+${minutes}:${rest}`;
 }
 
 export interface LogRowProps {

@@ -11,7 +11,7 @@ import { parseAnsi } from "./ansi";
 import { patternOf } from "./highlight";
 import { useLogKeys } from "./keys";
 import { parseLines } from "./line-links";
-import { LogRow, SHOWN_CHARS, SHOWN_STEP, type Times } from "./log-row";
+import { LogRow, SHOWN_CHARS, SHOWN_STEP, type Times, zeroOf } from "./log-row";
 import { LogModel } from "./model";
 import { Pace } from "./pace";
 import { LogSearch, NO_SEARCH } from "./search";
@@ -219,7 +219,7 @@ export function LogViewer(props: LogViewerProps) {
   const searched = search.query.value;
   const pattern = useMemo(() => patternOf(searched), [searched]);
   const current = search.matches.value[search.current.value]?.seq ?? null;
-  const from = startedAt === null ? Date.parse(lines[0]?.timestamp ?? "") : Date.parse(startedAt);
+  const from = zeroOf(startedAt, lines[0]);
   const announcement = useAnnouncement(model, live);
   const error = model.error.value;
   const opening = model.opening.value;
