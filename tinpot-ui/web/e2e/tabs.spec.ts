@@ -100,9 +100,7 @@ test("30 tabs share one stream, and the 30th runs and cancels", async ({ context
   expect(errors).toEqual([]);
 });
 
-test("a tab has one stream on every page, and none for an execution that has ended", async ({
-  page,
-}) => {
+test("a tab has one stream on every page, whose header shows the server", async ({ page }) => {
   test.setTimeout(60_000);
   const ended = await run(server.url, "colourful");
   const { id, open } = await ticking();
@@ -119,7 +117,10 @@ test("a tab has one stream on every page, and none for an execution that has end
   open();
   await page.goto(`${between.url}/executions/${ended}`);
   await expect(line(page, "the end")).toBeVisible();
-  // The worker of the page before ends when the browser gets to it.
+  await expect(page.locator(".stream")).toHaveAttribute("data-state", "live");
+  // The browser may keep the stream of the page before for a moment.
+  await expect.poll(() => between.streams(), { timeout: BUSY_MS }).toBe(1);
+  await page.goto("about:blank");
   await expect.poll(() => between.streams(), { timeout: BUSY_MS }).toBe(0);
 });
 
