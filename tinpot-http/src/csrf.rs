@@ -5,12 +5,9 @@
 //! answer. Requests that change something are refused if the browser says that they come from a page
 //! of another site. Programs other than browsers send no such headers, and are not refused.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::cors;
@@ -18,14 +15,14 @@ use crate::error::ApiError;
 
 /// Refuses requests that change something and come from a page of another origin than this server's
 /// or one of `allowed`.
-pub(crate) async fn guard(
-    State(allowed): State<Arc<[String]>>,
+pub(crate) async fn guard<F: Future<Output = Response>>(
+    allowed: &[String],
     request: Request,
-    next: Next,
+    next: impl FnOnce(Request) -> F,
 ) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads || is_ours(request.headers(), &allowed) {
-        return next.run(request).await;
+    if reads || is_ours(request.headers(), allowed) {
+        return next(request).await;
     }
     let origin = text(request.headers(), header::ORIGIN.as_str())
         .map_or("of another site".to_owned(), |origin| format!("{origin:?}"));

@@ -12,8 +12,10 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tinpot_core::ExecutionId;
 
+use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::hosts::Hosts;
+use crate::{cors, csrf, unread_body};
 
 /// The header with the id of a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,16 +39,26 @@ const PROTOCOL: HeaderName = HeaderName::from_static("x-forwarded-proto");
 #[derive(Debug)]
 pub(crate) struct Front {
     hosts: Hosts,
+    /// The origins whose pages may read answers.
+    cors: Vec<String>,
+    /// The origins whose pages may change something, those of `cors` included.
+    origins: Vec<String>,
     /// The first part of every id, which differs between starts.
     start: String,
     requests: AtomicU64,
 }
 
 impl Front {
-    pub(crate) fn new(hosts: Hosts) -> Self {
+    pub(crate) fn new(config: &HttpConfig) -> Self {
         // The end of a random id: its beginning is the time.
         let start: String = ExecutionId::generate().to_string().chars().rev().take(8).collect();
-        Self { hosts, start, requests: AtomicU64::new(0) }
+        Self {
+            hosts: Hosts::new(config.hosts.clone()),
+            cors: config.cors_origins.clone(),
+            origins: config.allow_origins.iter().chain(&config.cors_origins).cloned().collect(),
+            start,
+            requests: AtomicU64::new(0),
+        }
     }
 
     fn next_id(&self) -> HeaderValue {
@@ -68,12 +80,13 @@ pub(crate) async fn layer(
     let id = front.next_id();
     let is_trustworthy = is_trustworthy(request.headers());
     let mut response = if front.hosts.admit(request.uri(), request.headers()) {
-        handled(request, next, &id, client_id.as_ref()).await
+        handled(&front, request, next, &id, client_id.as_ref()).await
     } else {
         // No more: the client may be a page of another site.
         ApiError::new(StatusCode::MISDIRECTED_REQUEST, "misdirected request").into_response()
     };
     let headers = response.headers_mut();
+    headers.reserve(HEADERS.len() + 2);
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -90,17 +103,18 @@ fn is_trustworthy(headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(host) = text(&header::HOST) else { return false };
     let name = host.rfind(':').filter(|colon| !host[*colon..].contains(']'));
-    let name = name.map_or(host, |colon| &host[..colon]).to_ascii_lowercase();
+    let name = name.map_or(host, |colon| &host[..colon]);
     let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    let last = name.rsplit('.').next().unwrap_or_default();
     text(&PROTOCOL) == Some("https")
-        || name == "localhost"
-        || name.ends_with(".localhost")
+        || last.eq_ignore_ascii_case("localhost")
         || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Runs the rest. A bug in one request, or in a store of the host's, is answered in the API's own form
 /// and ends nothing else.
 async fn handled(
+    front: &Front,
     request: Request,
     next: Next,
     id: &HeaderValue,
@@ -108,7 +122,12 @@ async fn handled(
 ) -> Response {
     let uri = request.uri().clone();
     let client_id = client_id.and_then(printable);
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+    let answer = cors::allow(&front.cors, request, |request| {
+        unread_body::read_on(request, |request| {
+            csrf::guard(&front.origins, request, |request| next.run(request))
+        })
+    });
+    match AssertUnwindSafe(answer).catch_unwind().await {
         Ok(response) => {
             if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::error!(request_id = ?id, client_id, path = uri.path(), "request answered with 500");

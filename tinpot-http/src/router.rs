@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::routing::any;
@@ -17,13 +16,12 @@ use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::feed::{self, ChangeFeed, LogFanout};
 use crate::front::{self, Front};
-use crate::hosts::Hosts;
+use crate::openapi;
 use crate::routes::stats::ActionStatsCache;
 use crate::routes::{
     actions, bulk, details, executions, health, logs, queues, rerun, stats, stream, version,
     workers,
 };
-use crate::{cors, csrf, openapi, unread_body};
 
 /// The state that all requests share.
 #[derive(Debug)]
@@ -47,32 +45,23 @@ pub(crate) struct App {
 /// The router answers unknown paths itself. Nest it, or merge it, into a router that has no fallback
 /// of its own at the same level.
 pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
-    let limit = DefaultBodyLimit::max(config.max_body_bytes);
-    let cors: Arc<[String]> = config.cors_origins.clone().into();
-    let origins: Arc<[String]> =
-        config.allow_origins.iter().chain(&config.cors_origins).cloned().collect();
     let root_path = config.root_path.clone();
-    let front = Arc::new(Front::new(Hosts::new(config.hosts.clone())));
-    let mut router = Router::from(api())
+    let front = Arc::new(Front::new(&config));
+    let router = Router::from(api())
         .merge(pages(&config))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
-        .layer(limit)
-        .layer(middleware::from_fn_with_state(origins, csrf::guard))
-        .layer(middleware::from_fn(unread_body::read_on));
-    if !cors.is_empty() {
-        router = router.layer(middleware::from_fn_with_state(cors, cors::allow));
-    }
-    let router = router.layer(middleware::from_fn_with_state(front, front::layer));
-    let router = router.with_state(Arc::new(App {
-        coordinator,
-        config,
-        searches: Semaphore::new(logs::SEARCHES),
-        instance: ExecutionId::generate().to_string(),
-        log_fanout: LogFanout::default(),
-        change_feed: ChangeFeed::default(),
-        action_stats: ActionStatsCache::default(),
-    }));
+        // One layer for everything that all requests share: each allocates, and moves the request.
+        .layer(middleware::from_fn_with_state(front, front::layer))
+        .with_state(Arc::new(App {
+            coordinator,
+            config,
+            searches: Semaphore::new(logs::SEARCHES),
+            instance: ExecutionId::generate().to_string(),
+            log_fanout: LogFanout::default(),
+            change_feed: ChangeFeed::default(),
+            action_stats: ActionStatsCache::default(),
+        }));
     root_path.serve(router)
 }
 

@@ -7,14 +7,13 @@ mod options;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tinpot_core::{Json, SubmitOptions};
 use utoipa::{PartialSchema, ToSchema};
 
-use self::document::Entries;
 use self::options::{OptionsBody, options};
 use crate::error::ApiError;
 use crate::openapi::scalars;
@@ -91,12 +90,11 @@ where
     T: serde::de::DeserializeOwned + PartialSchema,
 {
     let text = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
-    let entries: Entries<'_> = serde_json::from_str(text).map_err(|e| unreadable(text, &e))?;
-    entries.check::<T>("")?;
-    serde_json::from_str(text).map_err(|error| match error.is_data() {
+    let invalid = |error: &serde_json::Error| match error.is_data() {
         true => ApiError::unprocessable(format!("body is invalid: {error}")),
-        false => unreadable(text, &error),
-    })
+        false => unreadable(text, error),
+    };
+    document::read(text, "", |error| unreadable(text, error), invalid)
 }
 
 /// Reads the body of a request as [`json_body`] does; `None` if it is empty.
@@ -118,13 +116,16 @@ pub(crate) fn requester(headers: &HeaderMap) -> Result<Option<String>, ApiError>
 }
 
 /// Reads a request to its end, within the limits.
-async fn read_request(request: Request, app: &Arc<App>) -> Result<(HeaderMap, Bytes), ApiError> {
+async fn read_request(
+    mut request: Request,
+    app: &Arc<App>,
+) -> Result<(HeaderMap, Bytes), ApiError> {
     let limit = app.config.max_body_bytes;
     check_type(request.headers())?;
     check_length(request.headers(), limit)?;
     let headers = request.headers().clone();
-    // The router's `DefaultBodyLimit` cuts a body that is longer than its `Content-Length`, or that
-    // has none.
+    // For a body that is longer than its `Content-Length`, or that has none.
+    DefaultBodyLimit::max(limit).apply(&mut request);
     let body = Bytes::from_request(request, app).await.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             too_large(limit)
@@ -202,9 +203,8 @@ where
         return Ok(None);
     }
     let text = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
-    let entries: Entries<'_> = serde_json::from_str(text).map_err(|e| unreadable(text, &e))?;
-    entries.check::<T>("")?;
-    serde_json::from_str(text).map(Some).map_err(|e| unreadable(text, &e))
+    let unreadable = |error: &serde_json::Error| unreadable(text, error);
+    document::read(text, "", unreadable, unreadable).map(Some)
 }
 
 /// Reads a value, keeping null.

@@ -10,7 +10,6 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::Next;
 use axum::response::Response;
 use futures::{StreamExt, stream};
 
@@ -20,10 +19,13 @@ const BYTES_MAX: usize = 64 << 20;
 const TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Reads what is left of the body of a request that was refused, within bounds, before the answer.
-pub(crate) async fn read_on(request: Request, next: Next) -> Response {
+pub(crate) async fn read_on<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     // A client that waits for permission sends nothing after a refusal.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
-        return next.run(request).await;
+        return next(request).await;
     }
     let (parts, body) = request.into_parts();
     let unread = Arc::new(Mutex::new(Some(body.into_data_stream())));
@@ -32,7 +34,7 @@ pub(crate) async fn read_on(request: Request, next: Next) -> Response {
         Some(body) => body.poll_next_unpin(cx),
         None => Poll::Ready(None),
     });
-    let response = next.run(Request::from_parts(parts, Body::from_stream(body))).await;
+    let response = next(Request::from_parts(parts, Body::from_stream(body))).await;
     let refused = response.status().is_client_error() || response.status().is_server_error();
     let rest = lock(&unread).take();
     if let Some(rest) = rest.filter(|_| refused) {

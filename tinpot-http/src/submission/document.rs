@@ -13,8 +13,29 @@ use crate::error::ApiError;
 /// The largest number of unknown fields that an error names.
 const UNKNOWN_MAX: usize = 10;
 
+/// Reads an object as `T`, which has to deny unknown fields. Errors of the text itself are worded by
+/// `unreadable`, those of a value by `invalid`.
+pub(super) fn read<'a, T: Deserialize<'a> + PartialSchema>(
+    text: &'a str,
+    path: &str,
+    unreadable: impl FnOnce(&serde_json::Error) -> ApiError,
+    invalid: impl FnOnce(&serde_json::Error) -> ApiError,
+) -> Result<T, ApiError> {
+    // An array would be taken for the fields in their order.
+    if text.trim_start().starts_with('{')
+        && let Ok(object) = serde_json::from_str(text)
+    {
+        return Ok(object);
+    }
+    // What is wrong is looked for only now: the names of the fields are those of a document that takes
+    // longer to make than most bodies to read.
+    let entries: Entries<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    entries.check::<T>(path)?;
+    serde_json::from_str(text).map_err(|error| invalid(&error))
+}
+
 /// The fields of an object, in their order, with the raw text of each value.
-pub(super) struct Entries<'a>(pub(super) Vec<(String, &'a RawValue)>);
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -41,7 +62,7 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 impl Entries<'_> {
     /// Refuses fields that `T` does not have, since a mistyped `parameters` must not run the action
     /// with its defaults, and fields that are given twice, which parsers treat differently.
-    pub(super) fn check<T: PartialSchema>(&self, path: &str) -> Result<(), ApiError> {
+    fn check<T: PartialSchema>(&self, path: &str) -> Result<(), ApiError> {
         let names = names_of::<T>();
         let unknown: Vec<String> = self
             .0

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tinpot_core::{Backoff, SubmitOptions, Timestamp};
 use utoipa::ToSchema;
 
-use super::document::Entries;
+use super::document;
 use crate::error::ApiError;
 use crate::model::Time;
 use crate::params::{SECONDS, seconds};
@@ -95,9 +95,8 @@ pub(crate) enum NotBefore<'a> {
 /// Reads the object `options`.
 pub(super) fn options(value: &RawValue) -> Result<SubmitOptions, ApiError> {
     let invalid = || ApiError::unprocessable(format!("options must be an object (got {value})"));
-    let entries: Entries<'_> = serde_json::from_str(value.get()).map_err(|_| invalid())?;
-    entries.check::<OptionsBody<'_>>("options.")?;
-    let body: OptionsBody<'_> = serde_json::from_str(value.get()).map_err(|_| invalid())?;
+    let body: OptionsBody<'_> =
+        document::read(value.get(), "options.", |_| invalid(), |_| invalid())?;
     body.submit_options()
 }
 
