@@ -8,6 +8,7 @@
 //! | [`Coordinator`], [`Worker`] | the two halves of a deployment, with their builders |
 //! | [`FunctionExecutor`] | Rust closures as actions |
 //! | [`Transport`], [`Executor`], [`LogSink`], [`Store`] | the four traits, each with an in-memory implementation |
+//! | [`Policy`], [`Caller`], [`Right`] | which caller may do what |
 //! | [`executor`], [`transport`], [`store`], [`log_sink`] | the types for implementations of the traits |
 //! | `protocol` (feature `unstable`) | messages, frames and both sides as state machines, outside semver |
 
@@ -16,6 +17,7 @@
 #[doc = include_str!("../../README.md")]
 struct WorkspaceReadme;
 
+mod access;
 mod clock;
 mod coordinator;
 pub mod executor;
@@ -39,6 +41,7 @@ pub mod transport;
 mod watcher;
 mod worker;
 
+pub use self::access::{AllowAll, Caller, Decision, Policy, Right};
 pub use self::coordinator::{
     Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle, MinuteStats, Stats,
     Submission,
@@ -60,12 +63,14 @@ pub use self::model::json::Json;
 pub use self::model::log::{
     Artifact, Level, LogChunk, LogEvent, Progress, SpanId, SpanOutcome, Stream,
 };
+pub use self::model::names::{NamePattern, Names};
 pub use self::model::outcome::Outcome;
 pub use self::model::page::ListOptions;
 pub use self::model::retry::{Backoff, RetryPolicy};
 pub use self::model::status::Status;
 pub use self::model::time::Timestamp;
 pub use self::model::violation::Violation;
+pub use self::model::visible::{DEFAULT_TEAM, Target, Visible, VisiblePart};
 pub use self::protocol::{
     CancelOutcome, Catalogue, CatalogueEntry, ProtocolConfig, QueueInfo, RunningAttempt, WorkerInfo,
 };

@@ -1,4 +1,4 @@
-//! Conformance suites for the four traits, and doubles for tests. Outside semver.
+//! Conformance suites for the traits, and doubles for tests. Outside semver.
 //!
 //! Each suite is a macro that takes a factory and emits one named test per case, in a module of its
 //! own. An implementation runs the whole suite: a capability that it lacks is asserted to be
@@ -9,12 +9,15 @@ pub mod executor;
 mod faulty;
 pub mod fuzz;
 pub mod log_sink;
+pub mod policy;
 mod random;
 mod simulated_time;
 pub mod simulation;
 pub mod store;
+mod test_policy;
 pub mod transport;
 
 pub use self::faulty::{Faults, FaultyTransport};
 pub use self::random::Random;
 pub use self::simulated_time::with_simulated_time;
+pub use self::test_policy::{Grant, TestPolicy};

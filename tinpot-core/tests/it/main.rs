@@ -19,6 +19,7 @@ mod log_sink;
 mod machine;
 mod options;
 mod parameters;
+mod policy;
 mod queues;
 mod reconnecting;
 mod recovery;

@@ -2,6 +2,7 @@
 
 mod executor;
 mod log_sink;
+mod policy;
 mod store;
 mod transport;
 
