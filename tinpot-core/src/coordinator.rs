@@ -46,14 +46,14 @@ pub(crate) use self::log_assembly::LogIntake;
 pub use self::stats::{MinuteStats, Stats};
 pub use self::submission::Submission;
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use self::submit::prepare;
+pub(crate) use self::submit::prepare_call;
 #[cfg(not(any(test, feature = "testing")))]
 use self::watch_registry::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::watch_registry::{LogEnd, Registry};
 use crate::log_sink::LogSinkFeeds;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::Execution;
+use crate::model::execution::{Execution, Owner};
 use crate::model::id::ExecutionId;
 use crate::model::log::LogChunk;
 use crate::model::page::ListOptions;
@@ -203,8 +203,7 @@ impl Coordinator {
         let live = self.shared.registry.live(id);
         if !live.is_known() {
             let Some(execution) = self.shared.store.execution(id).await? else {
-                let message = format!("execution {id} not found");
-                return Err(Error::new(ErrorKind::NotFound, message));
+                return Err(unknown_execution(id));
             };
             live.learn(&execution);
         }
@@ -243,18 +242,18 @@ impl Coordinator {
     ) -> Result<CancelOutcome> {
         let outcome = self.ask(|reply| Command::Cancel { id, requested, reply }).await?;
         match outcome {
-            Err(error) if error.kind() == ErrorKind::NotFound => match self
-                .shared
-                .store
-                .execution(id)
-                .await?
-            {
-                Some(execution) => Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("execution {id} has ended already: it {}", described(execution.status)),
-                )),
-                None => Err(Error::new(ErrorKind::NotFound, format!("execution {id} not found"))),
-            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                match self.shared.store.execution(id).await? {
+                    Some(execution) => Err(Error::new(
+                        ErrorKind::Conflict,
+                        format!(
+                            "execution {id} has ended already: it {}",
+                            described(execution.status)
+                        ),
+                    )),
+                    None => Err(unknown_execution(id)),
+                }
+            }
             outcome => outcome,
         }
     }
@@ -272,7 +271,15 @@ impl Coordinator {
     /// # Errors
     /// The errors of [`Store::executions`].
     pub async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
-        self.shared.store.executions(options).await
+        match &options.idempotency_key {
+            // That of a submission by the handle: callers have keys of their own.
+            Some(given) => {
+                let key = Owner::unknown().idempotency_key(given);
+                let found = idempotency::with_key(&*self.shared.store, &key).await?;
+                Ok(found.into_iter().collect())
+            }
+            None => self.shared.store.executions(options).await,
+        }
     }
 
     /// Returns log chunks with lines numbered above `after`, about `max_bytes` of them. The first
@@ -354,6 +361,11 @@ impl Coordinator {
         self.commands.send(command(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())
     }
+}
+
+/// Returns the error for an execution that is unknown, or that is hidden from the caller.
+fn unknown_execution(id: ExecutionId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("execution {id} not found"))
 }
 
 fn described(status: Status) -> &'static str {

@@ -55,7 +55,9 @@ pub use self::log_sink::{LogSink, MemoryLogSink, TeeLogSink, TracingLogSink};
 pub use self::model::action;
 pub use self::model::action::{Action, LoadError};
 pub use self::model::error::{Error, ErrorKind, Result};
-pub use self::model::execution::{AttemptRecord, CancelRequest, Execution, Parent, SubmitOptions};
+pub use self::model::execution::{
+    AttemptRecord, CancelRequest, Execution, Owner, Parent, SubmitOptions,
+};
 pub use self::model::failure::{Failure, FailureCode};
 pub use self::model::fence::{Epoch, Fence};
 pub use self::model::id::{ExecutionId, WorkerId};

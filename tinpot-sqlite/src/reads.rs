@@ -13,6 +13,7 @@ use crate::record::{self, COLUMNS, id_bytes, micros};
 
 mod lists;
 mod search;
+mod visible;
 
 pub(crate) use self::lists::executions;
 

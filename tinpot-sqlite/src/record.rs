@@ -2,6 +2,7 @@
 //!
 //! Conditions, orders and filters have columns; one JSON document has the rest.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Row;
@@ -102,6 +103,8 @@ struct RestOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<Parent>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cancel_request: Option<&'a CancelRequest>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     secrets: &'a [String],
@@ -121,6 +124,8 @@ struct RestIn {
     started_at: Option<Timestamp>,
     #[serde(default)]
     parent: Option<Parent>,
+    #[serde(default)]
+    on_behalf_of: Option<Arc<str>>,
     #[serde(default)]
     cancel_request: Option<CancelRequest>,
     #[serde(default)]
@@ -160,6 +165,7 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
         retry: (execution.retry != RetryPolicy::never()).then_some(&execution.retry),
         started_at: execution.started_at,
         parent: execution.parent,
+        on_behalf_of: execution.on_behalf_of.as_deref(),
         cancel_request: execution.cancel_request.as_ref(),
         secrets: &execution.secrets,
         attempts: &execution.attempts,
@@ -172,14 +178,14 @@ pub(crate) fn rest_of(execution: &Execution) -> Result<String> {
 /// The columns that [`read`] needs, of `executions AS e` and `routes AS r`.
 pub(crate) const COLUMNS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, e.finished_at, \
      e.idempotency_key, e.rest, \
-     coalesce(e.parameters, (SELECT l.parameters FROM large_parameters AS l WHERE l.row = e.row)), e.requested_by";
+     coalesce(e.parameters, (SELECT l.parameters FROM large_parameters AS l WHERE l.row = e.row)), e.requested_by, e.team, e.caller";
 
 /// The same, without the parameters.
 pub(crate) const COLUMNS_WITHOUT_PARAMETERS: &str = "e.id, r.queue, r.action, e.state, e.rank, e.accepted_at, e.not_before, e.expires_at, \
-     e.finished_at, e.idempotency_key, e.rest, '{}', e.requested_by";
+     e.finished_at, e.idempotency_key, e.rest, '{}', e.requested_by, e.team, e.caller";
 
 /// The number of these columns, and the position of the document.
-pub(crate) const COLUMN_COUNT: usize = 13;
+pub(crate) const COLUMN_COUNT: usize = 15;
 pub(crate) const REST_COLUMN: usize = 10;
 
 /// Reads an execution from a row that begins with [`COLUMNS`].
@@ -206,6 +212,9 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Execution> {
     execution.finished_at = row.get::<_, Option<i64>>(8)?.map(timestamp);
     execution.idempotency_key = row.get::<_, Option<String>>(9)?.map(Into::into);
     execution.requested_by = row.get::<_, Option<String>>(12)?.map(Into::into);
+    execution.team = row.get::<_, Option<String>>(13)?.unwrap_or_default().into();
+    execution.caller = row.get::<_, Option<String>>(14)?.unwrap_or_default().into();
+    execution.on_behalf_of = rest.on_behalf_of;
     execution.cancel_request = rest.cancel_request;
     execution.secrets = rest.secrets;
     execution.timeout = rest.timeout;

@@ -18,6 +18,7 @@ const VERSIONS: &[&str] = &[
     include_str!("schema/V4__paused_queues.sql"),
     include_str!("schema/V5__requested_by.sql"),
     include_str!("schema/V6__search.sql"),
+    include_str!("schema/V7__callers.sql"),
 ];
 
 /// SQLite's `application_id` of a store: "TPOT".

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::Execution;
+use crate::model::execution::{Execution, Owner};
 use crate::model::id::ExecutionId;
 use crate::model::page::ListOptions;
-use crate::protocol::CallId;
 use crate::store::Store;
 
 /// The maximum length of a key or requester, in characters.
@@ -28,21 +27,6 @@ pub(super) fn check_name(what: &str, text: &str) -> Result<()> {
         return Ok(());
     };
     Err(Error::new(ErrorKind::InvalidInput, message))
-}
-
-/// Checks a key that a submitter or an action has chosen: the keys of calls without one are a
-/// namespace of their own.
-pub(crate) fn check_key(key: &str) -> Result<()> {
-    match CallId::is_key(key) {
-        true => {
-            let message = format!(
-                "idempotency_key must not be the key of a call of an attempt (got {key:?}): choose \
-                 another one"
-            );
-            Err(Error::new(ErrorKind::InvalidInput, message))
-        }
-        false => Ok(()),
-    }
 }
 
 /// The number of successful commits of the control loop.
@@ -101,10 +85,20 @@ impl RecentKeys {
     }
 }
 
-/// Returns the execution that was submitted with an idempotency key.
+/// Returns the execution that was submitted with an idempotency key, in its stored form.
 pub(super) async fn with_key(store: &dyn Store, key: &str) -> Result<Option<Arc<Execution>>> {
-    let options = ListOptions { idempotency_key: Some(key.to_owned()), ..ListOptions::default() };
-    Ok(store.executions(&options).await?.pop())
+    let find = async |key: &str| -> Result<Option<Arc<Execution>>> {
+        Ok(store.executions(&ListOptions::new().idempotency_key(key)).await?.pop())
+    };
+    let found = find(key).await?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    match Owner::earlier_key(key) {
+        // Earlier versions did not know callers.
+        Some(earlier) => Ok(find(&earlier).await?.filter(|found| found.caller.is_empty())),
+        None => Ok(None),
+    }
 }
 
 /// Returns the id of the execution that was submitted earlier with the same key, if the new

@@ -1,8 +1,8 @@
 //! Re-running a recorded execution.
 
-use super::{Coordinator, ExecutionHandle};
-use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::SubmitOptions;
+use super::{Coordinator, ExecutionHandle, unknown_execution};
+use crate::model::error::Result;
+use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
 
 impl Coordinator {
@@ -16,9 +16,17 @@ impl Coordinator {
     /// `NotFound` if the execution or its action is unknown, and the errors of
     /// [`submit`](Self::submit): the action's schema may have changed.
     pub async fn rerun(&self, id: ExecutionId, options: SubmitOptions) -> Result<ExecutionHandle> {
-        let Some(recorded) = self.execution(id).await? else {
-            return Err(Error::new(ErrorKind::NotFound, format!("execution {id} not found")));
-        };
+        let Some(recorded) = self.execution(id).await? else { return Err(unknown_execution(id)) };
+        self.rerun_recorded(&recorded, options, Owner::unknown()).await
+    }
+
+    /// Submits a recorded execution again, as one of this owner.
+    pub(super) async fn rerun_recorded(
+        &self,
+        recorded: &Execution,
+        options: SubmitOptions,
+        owner: Owner,
+    ) -> Result<ExecutionHandle> {
         let given = options.clone();
         let mut merged = options;
         merged.queue.get_or_insert_with(|| recorded.queue.to_string());
@@ -27,7 +35,8 @@ impl Coordinator {
         merged.retries.get_or_insert(retry.retries);
         merged.backoff.get_or_insert(retry.backoff);
         merged.max_lost_attempts.get_or_insert(retry.max_lost_attempts);
-        let mut execution = self.prepare(&recorded.action, recorded.parameters.clone(), merged)?;
+        let mut execution =
+            self.prepare(&recorded.action, recorded.parameters.clone(), merged, owner)?;
         if given.timeout.is_none() {
             // Even if it is none: the action's default may have changed since.
             execution.timeout = recorded.timeout;

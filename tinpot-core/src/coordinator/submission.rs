@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Coordinator, ExecutionHandle};
 use crate::model::error::Result;
-use crate::model::execution::SubmitOptions;
+use crate::model::execution::{Owner, SubmitOptions};
 use crate::model::json::Json;
 use crate::model::retry::Backoff;
 use crate::model::time::Timestamp;
@@ -105,7 +105,7 @@ impl<'a> IntoFuture for Submission<'a> {
     fn into_future(self) -> Self::IntoFuture {
         let Submission { coordinator, action, parameters, options } = self;
         async move {
-            let execution = coordinator.prepare(action, parameters?, options)?;
+            let execution = coordinator.prepare(action, parameters?, options, Owner::unknown())?;
             coordinator.submit_prepared(execution).await
         }
         .boxed()

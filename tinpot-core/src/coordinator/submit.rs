@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::core::Accepted;
-use super::idempotency::{check_key, check_name, same, with_key};
+use super::idempotency::{check_name, same, with_key};
 use super::{Coordinator, ExecutionHandle};
 use crate::model::action::check_label;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::execution::{Execution, SubmitOptions};
+use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::retry::{DURATION_MAX, RetryPolicy};
 use crate::model::time::Timestamp;
-use crate::protocol::Catalogue;
+use crate::protocol::{Catalogue, PendingCall};
 
 impl Coordinator {
     /// Checks a submission against catalogue and bounds, on the caller's own thread.
@@ -24,12 +24,12 @@ impl Coordinator {
         action: &str,
         parameters: Json,
         options: SubmitOptions,
+        owner: Owner,
     ) -> Result<Execution> {
-        options.idempotency_key.as_deref().map_or(Ok(()), check_key)?;
         let catalogue = self.shared.catalogue.borrow().clone();
         let most = self.shared.max_parameters_bytes;
-        let (id, now) = (ExecutionId::generate(), Timestamp::now());
-        prepare(&catalogue, most, action, parameters, options, id, now)
+        let identity = Identity { id: ExecutionId::generate(), now: Timestamp::now(), owner };
+        prepare(&catalogue, most, action, parameters, options, identity)
     }
 
     pub(super) async fn submit_prepared(&self, execution: Execution) -> Result<ExecutionHandle> {
@@ -71,26 +71,56 @@ impl Coordinator {
     }
 }
 
-/// Checks a submission against the catalogue, and returns the execution that it asks for, with the
-/// given `id`, as accepted at `now`.
+/// The identity of an execution that is prepared.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) id: ExecutionId,
+    /// The time of acceptance.
+    pub(crate) now: Timestamp,
+    pub(crate) owner: Owner,
+}
+
+/// Checks a call against the catalogue, and returns the execution that it asks for.
+pub(crate) fn prepare_call(
+    catalogue: &Catalogue,
+    max_parameters_bytes: usize,
+    call: &PendingCall,
+    id: ExecutionId,
+    now: Timestamp,
+) -> Result<Execution> {
+    let (parameters, mut options) = (call.parameters.clone(), call.options.clone());
+    // The code of an action does not say who it is.
+    options.requested_by = None;
+    let identity = Identity { id, now, owner: call.owner.clone() };
+    let most = max_parameters_bytes;
+    let mut execution = prepare(catalogue, most, &call.action, parameters, options, identity)?;
+    execution.parent = Some(call.parent);
+    execution.on_behalf_of.clone_from(&call.owner.on_behalf_of);
+    // However often the call is sent, it has one key, and so it makes one execution.
+    execution.idempotency_key.get_or_insert_with(|| call.id.to_string().into());
+    Ok(execution)
+}
+
+/// Checks a submission against the catalogue, and returns the execution that it asks for.
 pub(crate) fn prepare(
     catalogue: &Catalogue,
     max_parameters_bytes: usize,
     action: &str,
     parameters: Json,
     options: SubmitOptions,
-    id: ExecutionId,
-    now: Timestamp,
+    identity: Identity,
 ) -> Result<Execution> {
+    let Identity { id, now, owner } = identity;
+    // First of all, so that the answer tells nothing else of an action that there may be.
+    let Some((name, entry)) = catalogue.get_key_value(action) else {
+        return Err(unknown_action(action));
+    };
     let bytes = parameters.as_str().len();
     if bytes > max_parameters_bytes {
         let message =
             format!("parameters must have at most {max_parameters_bytes} bytes (got {bytes})");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    let Some((name, entry)) = catalogue.get_key_value(action) else {
-        return Err(Error::new(ErrorKind::NotFound, format!("action {action:?} not found")));
-    };
     let secrets = entry.check(&parameters)?;
     let action = &entry.action;
     let mut execution = Execution::new(id, name.clone(), parameters);
@@ -135,14 +165,24 @@ pub(crate) fn prepare(
     execution.expires_at = expires_in.map(after);
     if let Some(key) = options.idempotency_key {
         check_name("idempotency_key", &key)?;
-        execution.idempotency_key = Some(Arc::from(key));
+        execution.idempotency_key = Some(owner.idempotency_key(&key));
     }
-    if let Some(who) = options.requested_by {
-        check_name("requested_by", &who)?;
-        execution.requested_by = Some(Arc::from(who));
+    if let Some(who) = &options.requested_by {
+        check_name("requested_by", who)?;
     }
+    let given = options.requested_by.map(Arc::from);
+    match owner.name {
+        Some(name) => (execution.requested_by, execution.on_behalf_of) = (Some(name), given),
+        None => execution.requested_by = given,
+    }
+    (execution.team, execution.caller) = (owner.team, owner.caller);
     execution.accepted_at = now;
     Ok(execution)
+}
+
+/// Returns the error for an action that is not in the catalogue, or that is hidden from the caller.
+pub(super) fn unknown_action(action: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("action {action:?} not found"))
 }
 
 /// Checks that a clock can count a duration.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::options::SubmitOptions;
+pub use self::owner::Owner;
 use crate::model::action::DEFAULT_QUEUE;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -16,8 +17,10 @@ use crate::model::retry::RetryPolicy;
 use crate::model::serde_millis::optional_millis;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
+use crate::model::visible::{DEFAULT_TEAM, Target};
 
 mod options;
+mod owner;
 
 /// The standing of an execution, as conditions see it: its status and its live attempt.
 pub type Standing = (Status, Option<Fence>);
@@ -62,12 +65,26 @@ pub struct Execution {
     /// The execution that called this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
-    /// The key under which it was submitted: a second submission with this key is this execution.
+    /// The team that it belongs to; empty for the default team. [`team_name`](Self::team_name) has
+    /// the name.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub team: Arc<str>,
+    /// The id of the caller who submitted it, or the execution from which it was called in the end;
+    /// empty if it is not known.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub caller: Arc<str>,
+    /// The key under which it was submitted, in the form of
+    /// [`Owner::idempotency_key`]: a second submission with this key is this execution.
+    /// [`given_idempotency_key`](Self::given_idempotency_key) has the submitter's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Arc<str>>,
-    /// The name of the requester, as given by the submitter; not verified.
+    /// The name of the caller. If it is not known, the name of the requester, as given by the
+    /// submitter; not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<Arc<str>>,
+    /// The name of the requester that a known caller has given; not verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Arc<str>>,
     /// The request to cancel it, if there was one. It may have ended otherwise nevertheless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_request: Option<CancelRequest>,
@@ -100,8 +117,11 @@ impl Execution {
             not_before: None,
             expires_at: None,
             parent: None,
+            team: "".into(),
+            caller: "".into(),
             idempotency_key: None,
             requested_by: None,
+            on_behalf_of: None,
             cancel_request: None,
             status: Status::Queued,
             outcome: None,
@@ -139,6 +159,24 @@ impl Execution {
             return self.parameters.clone();
         }
         crate::model::json::mask::at_places(&self.parameters, &self.secrets)
+    }
+
+    /// Returns the name of the team that it belongs to.
+    pub fn team_name(&self) -> &str {
+        if self.team.is_empty() { DEFAULT_TEAM } else { &self.team }
+    }
+
+    /// Returns the idempotency key as the submitter gave it. A call without a key of its own has
+    /// none.
+    pub fn given_idempotency_key(&self) -> Option<&str> {
+        Owner::given_key(self.idempotency_key.as_deref()?)
+    }
+
+    /// Returns the target of rights that it is, given the group of its action if that is known.
+    pub fn target<'a>(&'a self, group: Option<&'a str>) -> Target<'a> {
+        let target = Target::team(self.team_name()).action(&self.action).queue(&self.queue);
+        let target = target.group(group);
+        if self.caller.is_empty() { target } else { target.owner(&self.caller) }
     }
 
     /// Returns the attempt that a worker holds.
@@ -186,6 +224,10 @@ impl Execution {
         let lost = |attempt: &&AttemptRecord| attempt.outcome == Some(Outcome::Lost);
         self.attempts.iter().filter(lost).count() as u32
     }
+}
+
+fn is_empty(text: &Arc<str>) -> bool {
+    text.is_empty()
 }
 
 /// The request to cancel an execution.

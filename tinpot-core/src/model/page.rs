@@ -6,6 +6,7 @@ use super::execution::Execution;
 use super::id::ExecutionId;
 use super::status::Status;
 use super::time::Timestamp;
+use super::visible::Visible;
 
 /// The selection and order of executions without a live attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +81,9 @@ pub struct ListOptions {
     pub until: Option<Timestamp>,
     /// The words to find, as [`Search`](crate::store::Search) reads them.
     pub search: Option<String>,
-    /// The idempotency key to find. No other filter applies then.
+    /// The executions that a caller may read: only these are listed. Its parts name no groups.
+    pub visible: Option<Visible>,
+    /// The idempotency key to find, for a store in its stored form. No other filter applies then.
     pub idempotency_key: Option<String>,
     /// The last execution of the page before: only older ones are listed.
     pub before: Option<ExecutionId>,
@@ -154,6 +157,13 @@ impl ListOptions {
         self
     }
 
+    /// Lists only executions that a caller may read.
+    #[must_use]
+    pub fn visible(mut self, visible: Visible) -> Self {
+        self.visible = Some(visible);
+        self
+    }
+
     /// Lists only the execution with this idempotency key. No other filter applies then.
     #[must_use]
     pub fn idempotency_key(mut self, idempotency_key: impl Into<String>) -> Self {
@@ -195,6 +205,7 @@ impl ListOptions {
             && self.parent.is_none_or(|parent| {
                 execution.parent.is_some_and(|origin| origin.execution == parent)
             })
+            && self.visible.as_ref().is_none_or(|visible| visible.shows(&execution.target(None)))
     }
 
     /// Returns the effective page size.

@@ -47,21 +47,10 @@ pub struct CallId {
 }
 
 impl fmt::Display for CallId {
-    /// Writes the idempotency key of a call that has none of its own.
+    /// Writes the idempotency key of a call that has none of its own. The keys that submitters
+    /// choose begin differently, see [`Owner`](crate::Owner).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "call {} {}", self.fence, self.number)
-    }
-}
-
-impl CallId {
-    /// Returns true if a key is that of a call without a key of its own. No submission may use it:
-    /// it would take the place of the child, or become it.
-    pub(crate) fn is_key(key: &str) -> bool {
-        let parse = || {
-            let (fence, number) = key.strip_prefix("call ")?.split_once(' ')?;
-            Some((fence.parse::<Fence>().ok()?, number.parse::<u64>().ok()?))
-        };
-        parse().is_some()
+        write!(f, "c/{}/{}", self.fence, self.number)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use tinpot_core::action::{ActionSet, LoadError};
 use tinpot_core::protocol::{
-    Beat, CallId, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Frame, Goodbye, Hello, Log,
-    Message, ProtocolConfig, ResultReport, Tick,
+    Beat, CoordinatorEffect, CoordinatorMachine, Epoch, Fence, Frame, Goodbye, Hello, Log, Message,
+    ProtocolConfig, ResultReport, Tick,
 };
 use tinpot_core::store::Transition;
 use tinpot_core::{
-    Action, Coordinator, ErrorKind, Execution, ExecutionId, FunctionExecutor, Json, MemoryNetwork,
-    Outcome, Refusal, SubmitOptions, Timestamp, Worker, WorkerId,
+    Action, Coordinator, Execution, ExecutionId, FunctionExecutor, Json, MemoryNetwork, Outcome,
+    Refusal, SubmitOptions, Timestamp, Worker, WorkerId,
 };
 
 use crate::machine::hello;
@@ -162,7 +162,7 @@ fn numbers_and_texts_of_the_wire_do_no_harm() {
 }
 
 #[tokio::test]
-async fn the_key_of_a_call_cannot_be_submitted() {
+async fn a_start_beyond_a_century_is_refused() {
     let network = MemoryNetwork::new();
     let coordinator = Coordinator::builder(network.transport()).start().await.expect("it starts");
     let executor = FunctionExecutor::builder()
@@ -172,13 +172,6 @@ async fn the_key_of_a_call_cannot_be_submitted() {
     let worker = Worker::builder(network.transport()).executor(executor);
     let _worker = worker.start().await.expect("a worker");
     available(&coordinator, "nothing").await;
-    let key = CallId { fence: Fence { epoch: EPOCH, number: 7 }, number: 1 }.to_string();
-    let refused = submit(&coordinator, "nothing", SubmitOptions::new().idempotency_key(&key)).await;
-    let error = refused.expect_err("the key of a call");
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(error.message().contains("the key of a call"), "{error}");
-    let other = SubmitOptions::new().idempotency_key("call me tomorrow");
-    submit(&coordinator, "nothing", other).await.expect("accepted");
     let far = SubmitOptions::new().not_before(Timestamp(u64::MAX));
     let error = submit(&coordinator, "nothing", far).await.expect_err("too far");
     assert!(error.message().contains("at most 100 years from now"), "{error}");

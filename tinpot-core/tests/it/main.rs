@@ -2,6 +2,7 @@
 
 mod attempt_limits;
 mod budgets;
+mod callers;
 mod changes;
 mod children;
 mod claims;

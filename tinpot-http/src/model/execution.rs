@@ -283,7 +283,7 @@ impl<'a> ExecutionView<'a> {
             max_lost_attempts: execution.retry.max_lost_attempts,
             not_before: execution.not_before.map(Time),
             expires_at: execution.expires_at.map(Time),
-            idempotency_key: execution.idempotency_key.as_deref(),
+            idempotency_key: execution.given_idempotency_key(),
             requested_by: execution.requested_by.as_deref(),
             parent: execution.parent.map(ParentLink::of),
             parameters: execution.shown_parameters(),

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId, Timestamp};
 
+use super::visible::VisibleRoutes;
 use super::{FROM, of_ids, select};
 use crate::damage::Damage;
 use crate::error::Result;
@@ -52,6 +53,15 @@ pub(super) fn made_at(millis: u64) -> [u8; 16] {
     id_bytes(ExecutionId::from_u128(u128::from(millis.min((1 << 48) - 1)) << 80))
 }
 
+/// Returns the condition for visible rows, with the team and the caller as the parameters from this
+/// number on.
+fn condition(visible: Option<&VisibleRoutes>, first: usize) -> String {
+    match visible {
+        Some(visible) => visible.condition(first, first + 1),
+        None => format!("(?{first} IS NULL OR ?{} IS NOT NULL)", first + 1),
+    }
+}
+
 /// Returns one page of executions, newest first.
 pub(crate) fn executions(
     connection: &Connection,
@@ -66,6 +76,13 @@ pub(crate) fn executions(
     if let Some(search) = search.filter(|search| !search.parts().is_empty()) {
         return super::search::executions(connection, options, &search, damage);
     }
+    let visible = VisibleRoutes::of(connection, options)?;
+    let seen = visible.as_ref();
+    if seen.is_some_and(VisibleRoutes::is_empty) {
+        return Ok(Vec::new());
+    }
+    // Without conditions on them, the two parameters are there as well.
+    let (team, caller) = seen.map_or((&None, ""), |seen| (&seen.team, seen.caller.as_str()));
     let limit = options.page_size();
     let Stretch { first, before, since, until } = Stretch::of(options);
     let of_status = |state: &State| options.has_status(state.status());
@@ -76,10 +93,11 @@ pub(crate) fn executions(
     if options.parent.is_some() || options.requested_by.is_some() {
         // Either filter leaves few rows.
         let index = if options.parent.is_some() { "children" } else { "requested" };
+        let visible = condition(seen, 9);
         let sql = format!(
             "SELECT {COLUMNS} FROM executions AS e INDEXED BY {index} JOIN routes AS r ON r.route = e.route \
              WHERE {within} AND (?5 IS NULL OR r.action = ?5) AND (?6 IS NULL OR r.queue = ?6) \
-             AND e.state IN ({codes}) AND {} ORDER BY e.id DESC",
+             AND e.state IN ({codes}) AND {visible} AND {} ORDER BY e.id DESC",
             match (&options.parent, &options.requested_by) {
                 (Some(_), Some(_)) => "e.parent = ?7 AND e.requested_by = ?8",
                 (Some(_), None) => "e.parent = ?7 AND ?8 IS NULL",
@@ -88,15 +106,20 @@ pub(crate) fn executions(
         );
         let parent = options.parent.map(id_bytes);
         let (action, queue, who) = (&options.action, &options.queue, &options.requested_by);
-        let params = params![first, before, since, until, action, queue, parent, who];
+        let params = params![first, before, since, until, action, queue, parent, who, team, caller];
         return select(connection, &sql, params, (limit, usize::MAX), damage);
     }
-    if options.statuses.is_empty() && (&options.action, &options.queue) == (&None, &None) {
-        let sql = format!("SELECT {COLUMNS} {FROM} WHERE {within} ORDER BY e.id DESC");
+    let is_selective = seen.is_some_and(VisibleRoutes::are_few);
+    let is_unfiltered =
+        options.statuses.is_empty() && (&options.action, &options.queue) == (&None, &None);
+    if is_unfiltered && !is_selective {
+        let visible = condition(seen, 5);
+        let sql =
+            format!("SELECT {COLUMNS} {FROM} WHERE {within} AND {visible} ORDER BY e.id DESC");
         return select(
             connection,
             &sql,
-            params![first, before, since, until],
+            params![first, before, since, until, team, caller],
             (limit, usize::MAX),
             damage,
         );
@@ -107,12 +130,14 @@ pub(crate) fn executions(
         "SELECT route FROM routes WHERE (?1 IS NULL OR action = ?1) AND (?2 IS NULL OR queue = ?2)",
     )?;
     let routes = routes.query_map(params![options.action, options.queue], |row| row.get(0))?;
-    let routes: Vec<i64> = routes.collect::<rusqlite::Result<_>>()?;
+    let mut routes: Vec<i64> = routes.collect::<rusqlite::Result<_>>()?;
+    routes.retain(|route| seen.is_none_or(|seen| seen.may_show(*route)));
+    let visible = condition(seen, 8);
     // Without a time filter, the index alone answers.
     let timed = options.since.is_some() || options.until.is_some();
     let times = if timed { "accepted_at >= ?6 AND accepted_at <= ?7" } else { "?6 <= ?7" };
     let mut newest = connection.prepare_cached(&format!(
-        "SELECT id FROM executions INDEXED BY listed WHERE route = ?1 AND state = ?2 AND id >= ?3 AND id < ?4 AND {times} \
+        "SELECT id FROM executions AS e INDEXED BY listed WHERE route = ?1 AND state = ?2 AND id >= ?3 AND id < ?4 AND {times} AND {visible} \
          ORDER BY id DESC LIMIT ?5"
     ))?;
     let mut ids: Vec<ExecutionId> = Vec::new();
@@ -120,7 +145,8 @@ pub(crate) fn executions(
     let wanted = limit + SPARE;
     for route in routes {
         for state in &states {
-            let params = params![route, state.code(), first, before, wanted as i64, since, until];
+            let (state, wanted) = (state.code(), wanted as i64);
+            let params = params![route, state, first, before, wanted, since, until, team, caller];
             let mut rows = newest.query(params)?;
             while let Some(row) = rows.next()? {
                 ids.push(execution_id(row, 0)?);

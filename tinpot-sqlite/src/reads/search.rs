@@ -12,6 +12,7 @@ use tinpot_core::store::{ListOptions, Search};
 use tinpot_core::{Execution, ExecutionId};
 
 use super::lists::{ID_TO_ACCEPTANCE_MILLIS, SPARE, Stretch, made_at};
+use super::visible::VisibleRoutes;
 use super::{FROM, of_ids, select};
 use crate::damage::Damage;
 use crate::error::Result;
@@ -67,6 +68,7 @@ struct Filter<'a> {
     states: Vec<State>,
     /// The pairs of queue and action; `None` for all.
     routes: Option<Vec<i64>>,
+    visible: Option<VisibleRoutes>,
     /// The rows between which all rows of the stretch are.
     after_row: i64,
     before_row: i64,
@@ -102,6 +104,7 @@ impl<'a> Filter<'a> {
             options,
             states: State::ALL.into_iter().filter(of_status).collect(),
             routes,
+            visible: VisibleRoutes::of(connection, options)?,
             after_row: row(after, stretch.first)?.unwrap_or(i64::MIN),
             before_row: row(before, end)?.unwrap_or(i64::MAX),
             stretch,
@@ -203,7 +206,7 @@ fn by_words(
         "SELECT rowid FROM search WHERE search MATCH ?1 AND rowid > ?2 AND rowid < ?3 ORDER BY rowid DESC",
     )?;
     let mut columns = connection.prepare_cached(
-        "SELECT id, route, state, accepted_at, parent, requested_by FROM executions WHERE row = ?1",
+        "SELECT id, route, state, accepted_at, parent, requested_by, team, caller FROM executions WHERE row = ?1",
     )?;
     let Filter { options, stretch, .. } = filter;
     let parent = options.parent.map(id_bytes);
@@ -229,6 +232,14 @@ fn by_words(
             && parent.is_none_or(|parent| found.get(4) == Ok(Some(parent)))
             && options.requested_by.as_deref().is_none_or(|who| {
                 found.get_ref(5).is_ok_and(|by| by.as_str_or_null() == Ok(Some(who)))
+            })
+            && filter.visible.as_ref().is_none_or(|visible| {
+                let text =
+                    |column| found.get_ref(column).and_then(|text| Ok(text.as_str_or_null()?));
+                match (text(6), text(7)) {
+                    (Ok(team), Ok(caller)) => visible.shows(route, team, caller),
+                    _ => false,
+                }
             });
         if passes {
             page.add(id);

@@ -242,8 +242,8 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
     let is_large = parameters.len() > LARGE_PARAMETERS_BYTES;
     let mut statement = connection.prepare_cached(
         "INSERT INTO executions (row, id, route, state, rank, accepted_at, not_before, expires_at, finished_at, lease, log_lines, \
-         log_open, idempotency_key, parameters, rest, parent, requested_by) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+         log_open, idempotency_key, parameters, rest, parent, requested_by, team, caller) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     )?;
     statement.execute(params![
         entry.row.row,
@@ -263,6 +263,8 @@ fn insert(connection: &Connection, entry: &Entry, state: State, rest: &str) -> R
         rest,
         execution.parent.map(|parent| record::id_bytes(parent.execution)),
         execution.requested_by.as_deref(),
+        Some(&*execution.team).filter(|team| !team.is_empty()),
+        Some(&*execution.caller).filter(|caller| !caller.is_empty()),
     ])?;
     if is_large {
         let sql = "INSERT INTO large_parameters (row, parameters) VALUES (?1, ?2)";

@@ -280,10 +280,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "calls-have-many-keys",
         breaks: "a call that is sent again has another key, and makes another child",
         edits: &[Edit {
-            file: "protocol/coordinator/children.rs",
-            old: "options.idempotency_key.get_or_insert_with(|| id.to_string());",
-            new: "let salt = if MUTANT { self.last_number + self.unfinished as u64 } else { 0 };\n\
-                  options.idempotency_key.get_or_insert_with(|| if salt > 0 { format!(\"{id} {salt}\") } else { id.to_string() });",
+            file: "coordinator/submit.rs",
+            old: "execution.idempotency_key.get_or_insert_with(|| call.id.to_string().into());",
+            new: "let salt = if MUTANT { id.as_u128() } else { 0 };\n\
+                  execution.idempotency_key.get_or_insert_with(|| if salt > 0 { format!(\"{} {salt}\", call.id).into() } else { call.id.to_string().into() });",
         }],
     },
     Mutant {

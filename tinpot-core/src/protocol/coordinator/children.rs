@@ -14,7 +14,7 @@ use super::read::{Cascade, PendingCall, Read};
 use super::{ActiveState, CoordinatorEffect, CoordinatorMachine};
 use crate::model::address::Address;
 use crate::model::error::{Error, ErrorKind};
-use crate::model::execution::{Execution, Parent};
+use crate::model::execution::{Execution, Owner, Parent};
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::outcome::Outcome;
@@ -125,20 +125,18 @@ impl CoordinatorMachine {
             }
             return;
         }
-        let parent = match self.may_call(from, &call) {
-            Ok(parent) => parent,
+        let (parent, owner) = match self.may_call(from, &call) {
+            Ok(found) => found,
             Err(error) => return self.answer(from, id, CallState::refused(&error), out),
         };
         let open = OpenCall { worker: from.clone(), wait: call.wait, child: None, low_rank: false };
         self.children.insert(id, open);
-        let Call { action, parameters, mut options, .. } = call;
-        // However often the call is sent, it has one key, and so it makes one execution.
-        options.idempotency_key.get_or_insert_with(|| id.to_string());
-        let pending = PendingCall { id, action, parameters, options, parent, known: None };
+        let Call { action, parameters, options, .. } = call;
+        let pending = PendingCall { id, action, parameters, options, parent, owner, known: None };
         out.push(CoordinatorEffect::Read(Read::Call(Box::new(pending))));
     }
 
-    fn may_call(&self, from: &WorkerId, call: &Call) -> Result<Parent, Error> {
+    fn may_call(&self, from: &WorkerId, call: &Call) -> Result<(Parent, Owner), Error> {
         let fence = call.fence;
         let Some(caller) = self.caller(from, fence) else {
             let message = "the attempt that calls has ended, or was asked to end";
@@ -153,18 +151,15 @@ impl CoordinatorMachine {
             );
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        if let Some(key) = call.options.idempotency_key.as_deref().filter(|key| CallId::is_key(key))
-        {
-            let message = format!("idempotency_key must not be the key of a call (got {key:?})");
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
         if self.children.counts.get(&fence).is_some_and(|open| *open >= OPEN_CALLS_MAX) {
             let message = format!(
                 "an attempt may have at most {OPEN_CALLS_MAX} open calls: wait for some to end"
             );
             return Err(Error::new(ErrorKind::Overloaded, message));
         }
-        Ok(Parent { execution: caller.id, fence, span: call.span, depth, waits: call.wait })
+        let parent =
+            Parent { execution: caller.id, fence, span: call.span, depth, waits: call.wait };
+        Ok((parent, Owner::of(caller)))
     }
 
     /// Refuses a call that waits for its read.

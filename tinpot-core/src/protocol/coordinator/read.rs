@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::execution::{Parent, SubmitOptions};
+use crate::model::execution::{Owner, Parent, SubmitOptions};
 use crate::model::fence::Fence;
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
@@ -38,10 +38,12 @@ pub struct PendingCall {
     pub action: Arc<str>,
     /// Its parameters.
     pub parameters: Json,
-    /// The options of the submission. The idempotency key is always set.
+    /// The options of the submission.
     pub options: SubmitOptions,
     /// The calling execution.
     pub parent: Parent,
+    /// The owner of the calling execution, who owns the called one, too.
+    pub owner: Owner,
     /// The execution that was accepted with the same key a moment ago: read it instead of looking
     /// up the key.
     pub known: Option<ExecutionId>,

@@ -12,12 +12,14 @@ use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
 use crate::model::log::{Level, LogBatch, LogChunk, Stream};
+use crate::model::names::Names;
 use crate::model::opened::Opened;
 use crate::model::outcome::Outcome;
 use crate::model::page::{ListOptions, QueueOrder, QueuePage};
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::model::visible::{DEFAULT_TEAM, Visible, VisiblePart};
 use crate::store::{MemoryStore, Session, Store};
 use crate::testing::Random;
 
@@ -82,7 +84,28 @@ impl<R: Reopen> Pair<R> {
             self.random.chance(0.3).then(|| format!("key {}", self.random.number() % 9).into());
         new.requested_by =
             self.random.chance(0.3).then(|| format!("who {}", self.random.number() % 3).into());
+        new.on_behalf_of = self.random.chance(0.1).then(|| "another".into());
+        new.team = if self.random.chance(0.2) { "team 1" } else { "" }.into();
+        new.caller = ["", "caller 1", "caller 2"][self.below(3) as usize].into();
         new
+    }
+
+    fn visible(&mut self) -> Visible {
+        let team = if self.random.chance(0.2) { "team 1" } else { DEFAULT_TEAM };
+        let caller = format!("caller {}", 1 + self.random.number() % 2);
+        let mut visible = Visible::nothing(team, caller);
+        for _ in 0..self.below(3) {
+            let mut part = VisiblePart::all();
+            if self.random.chance(0.5) {
+                part = part
+                    .actions(Names::of([format!("act {}", self.random.number() % 3), "*0".into()]));
+            }
+            if self.random.chance(0.3) {
+                part = part.queues(Names::exactly([format!("queue {}", self.random.number() % 3)]));
+            }
+            visible = visible.part(if self.random.chance(0.4) { part.own_only() } else { part });
+        }
+        visible
     }
 
     /// The live attempt, most often; else any.
@@ -206,6 +229,7 @@ impl<R: Reopen> Pair<R> {
         options.queue =
             self.random.chance(0.3).then(|| format!("queue {}", self.random.number() % 3));
         options.before = self.random.chance(0.3).then(|| self.id());
+        options.visible = self.random.chance(0.4).then(|| self.visible());
         options.limit = self.below(6) as usize;
         let (memory, store) =
             (self.memory.executions(&options).await, self.store.executions(&options).await);

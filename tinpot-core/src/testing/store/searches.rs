@@ -5,11 +5,13 @@ use crate::model::execution::{Execution, Parent};
 use crate::model::failure::Failure;
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
+use crate::model::names::Names;
 use crate::model::outcome::Outcome;
 use crate::model::page::ListOptions;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::model::visible::{DEFAULT_TEAM, Visible, VisiblePart};
 use crate::store::{Session, Store};
 
 fn parameters(text: &str) -> Json {
@@ -104,6 +106,7 @@ pub async fn searches_are_filtered_and_paged(store: impl Store) {
             new.action = if second % 3 == 0 { "third" } else { "other" }.into();
             new.queue = if *second < 30 { "early" } else { "late" }.into();
             new.requested_by = (second % 2 == 0).then(|| "me".into());
+            new.caller = if second % 7 == 0 { "ada" } else { "" }.into();
             new.parameters = parameters(&format!("{{\"word\": \"w{}\"}}", second % 4));
             new.parent =
                 (*second >= 50).then(|| Parent::new(ExecutionId::from_u128(1), super::fence(1)));
@@ -143,6 +146,12 @@ pub async fn searches_are_filtered_and_paged(store: impl Store) {
     find(w1().requested_by("me"), &|_| false).await;
     let children = w2.parent(ExecutionId::from_u128(1));
     find(children, &|second| second % 4 == 2 && second >= 50).await;
+    let part = VisiblePart::all().actions(Names::of(["th*"]));
+    let third = Visible::nothing(DEFAULT_TEAM, "ada").part(part);
+    find(w1().visible(third), &|second| second % 4 == 1 && second % 3 == 0).await;
+    let own = Visible::nothing(DEFAULT_TEAM, "ada").part(VisiblePart::all().own_only());
+    find(w1().visible(own.clone()), &|second| second % 4 == 1 && second % 7 == 0).await;
+    find(ListOptions::new().visible(own).limit(100), &|second| second % 7 == 0).await;
     let accepted = |second: u64| 2 + (second ^ 1);
     find(w1().since(at(20)), &|second| second % 4 == 1 && accepted(second) >= 20).await;
     find(w1().until(at(20)), &|second| second % 4 == 1 && accepted(second) <= 20).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Input;
-use crate::coordinator::{Answer, CallAnswer, CallFound, prepare};
+use crate::coordinator::{Answer, CallAnswer, CallFound, prepare_call};
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
@@ -51,18 +51,10 @@ impl World {
     }
 
     fn find(&mut self, index: usize, call: &PendingCall) -> Result<CallFound> {
-        let earlier = match (call.known, &call.options.idempotency_key) {
-            (Some(known), _) => Some(known),
-            (None, Some(key)) => self.store.with_key(key),
-            (None, None) => None,
-        };
-        let earlier = earlier.and_then(|id| self.store.execution(id)).cloned();
         let (id, wall) = (self.new_id(), self.wall(index));
         let catalogue = self.coordinators[index].core.catalogue();
-        let (parameters, options) = (call.parameters.clone(), call.options.clone());
-        let most = MAX_PARAMETERS_BYTES;
-        let prepared = prepare(catalogue, most, &call.action, parameters, options, id, wall);
-        let mut execution = match prepared {
+        let prepared = prepare_call(catalogue, MAX_PARAMETERS_BYTES, call, id, wall);
+        let execution = match prepared {
             Ok(execution) => execution,
             Err(error) => {
                 // The checks index their records by id.
@@ -70,7 +62,12 @@ impl World {
                 return Err(error);
             }
         };
-        execution.parent = Some(call.parent);
+        let earlier = match (call.known, &execution.idempotency_key) {
+            (Some(known), _) => Some(known),
+            (None, Some(key)) => self.store.with_key(key),
+            (None, None) => None,
+        };
+        let earlier = earlier.and_then(|id| self.store.execution(id)).cloned();
         self.checks.submitted(&execution);
         Ok(CallFound { execution, earlier })
     }

@@ -1,0 +1,98 @@
+//! The executions that a caller may read, as conditions of queries.
+//!
+//! Names and patterns are about queues and actions, which are pairs in a small table: a route is
+//! visible as a whole, or as far as the caller owns its executions, or not at all.
+
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+use tinpot_core::store::ListOptions;
+use tinpot_core::{DEFAULT_TEAM, Execution, ExecutionId, Json, Visible};
+
+use crate::error::Result;
+
+/// The most routes for which an index of routes is faster than reading all rows.
+const FEW: usize = 16;
+
+/// The visible routes.
+#[derive(Debug)]
+pub(super) struct VisibleRoutes {
+    /// The team; `None` for the default team.
+    pub(super) team: Option<String>,
+    pub(super) caller: String,
+    /// The routes whose executions are all visible, and those of which the caller's own are.
+    all: HashSet<i64>,
+    own: HashSet<i64>,
+}
+
+impl VisibleRoutes {
+    /// Returns the routes that a list may show; `None` if it shows all.
+    pub(super) fn of(connection: &Connection, options: &ListOptions) -> Result<Option<Self>> {
+        let Some(visible) = &options.visible else { return Ok(None) };
+        let team = Some(visible.team.to_string()).filter(|team| team != DEFAULT_TEAM);
+        let caller = visible.caller.to_string();
+        let (mut all, mut own) = (HashSet::new(), HashSet::new());
+        let mut routes = connection.prepare_cached("SELECT route, queue, action FROM routes")?;
+        let mut rows = routes.query([])?;
+        while let Some(row) = rows.next()? {
+            let (route, queue, action): (i64, String, String) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            let mut probe = Execution::new(ExecutionId::from_u128(0), action, Json::empty_object());
+            probe.queue = queue.into();
+            probe.team = visible.team.clone();
+            if shows(visible, &probe) {
+                all.insert(route);
+                continue;
+            }
+            probe.caller = visible.caller.clone();
+            if shows(visible, &probe) {
+                own.insert(route);
+            }
+        }
+        Ok(Some(Self { team, caller, all, own }))
+    }
+
+    /// Returns true if an execution with these columns is visible.
+    pub(super) fn shows(&self, route: i64, team: Option<&str>, caller: Option<&str>) -> bool {
+        team == self.team.as_deref()
+            && (self.all.contains(&route)
+                || (caller == Some(&self.caller) && self.own.contains(&route)))
+    }
+
+    /// Returns true if some execution of the route may be visible.
+    pub(super) fn may_show(&self, route: i64) -> bool {
+        self.all.contains(&route) || self.own.contains(&route)
+    }
+
+    /// Returns true if no route is visible. A condition on no route is one that no index can answer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.own.is_empty()
+    }
+
+    /// Returns true if few routes are visible.
+    pub(super) fn are_few(&self) -> bool {
+        self.all.len() + self.own.len() <= FEW
+    }
+
+    /// Returns the condition for rows of `executions AS e`, with the team and the caller as these
+    /// parameters. A condition on the caller alone lets the index of owners answer.
+    pub(super) fn condition(&self, team: usize, caller: usize) -> String {
+        let list = |routes: &HashSet<i64>| {
+            let mut routes: Vec<i64> = routes.iter().copied().collect();
+            routes.sort_unstable();
+            let numbers: Vec<String> = routes.iter().map(i64::to_string).collect();
+            numbers.join(", ")
+        };
+        let own = format!("(e.caller = ?{caller} AND +e.route IN ({}))", list(&self.own));
+        match self.all.is_empty() {
+            true => format!("+e.team IS ?{team} AND {own}"),
+            false => {
+                format!("+e.team IS ?{team} AND (+e.route IN ({}) OR {own})", list(&self.all))
+            }
+        }
+    }
+}
+
+fn shows(visible: &Visible, execution: &Execution) -> bool {
+    visible.shows(&execution.target(None))
+}
