@@ -16,6 +16,7 @@ mod logs;
 mod reads;
 mod replies;
 mod rerun;
+mod scoped;
 mod stats;
 mod submission;
 mod submit;
@@ -43,6 +44,7 @@ pub use self::handle::ExecutionHandle;
 use self::idempotency::Commits;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::log_assembly::LogIntake;
+pub use self::scoped::{Readable, Scoped, Sight};
 pub use self::stats::{MinuteStats, Stats};
 pub use self::submission::Submission;
 #[cfg(any(test, feature = "testing"))]
@@ -51,6 +53,7 @@ pub(crate) use self::submit::prepare_call;
 use self::watch_registry::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::watch_registry::{LogEnd, Registry};
+use crate::access::Policy;
 use crate::log_sink::LogSinkFeeds;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner};
@@ -78,6 +81,7 @@ struct Shared {
     refusals: Refusals,
     stats: Arc<stats::Recent>,
     max_parameters_bytes: usize,
+    policy: Arc<dyn Policy>,
 }
 
 /// Ends the tasks when the last handle is dropped.

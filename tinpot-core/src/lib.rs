@@ -43,8 +43,8 @@ mod worker;
 
 pub use self::access::{AllowAll, Caller, Decision, Policy, Right};
 pub use self::coordinator::{
-    Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle, MinuteStats, Stats,
-    Submission,
+    Changed, Changes, Coordinator, CoordinatorBuilder, Event, ExecutionHandle, MinuteStats,
+    Readable, Scoped, Sight, Stats, Submission,
 };
 pub use self::executor::{
     Context, Executor, FunctionExecutor, FunctionExecutorBuilder, LogWriter, State, Stop,

@@ -17,6 +17,7 @@ pub use self::coordinator::{
     CancelOutcome, Cascade, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine,
     PendingCall, QueueInfo, Read, RunningAttempt, WorkerInfo,
 };
+pub(crate) use self::coordinator::{unknown_queue, unknown_worker};
 pub(crate) use self::frame::encode;
 pub use self::frame::{FRAME_VERSION, Frame, FrameError};
 pub(crate) use self::holder::{Heard, heard};

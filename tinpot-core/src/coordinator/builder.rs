@@ -12,6 +12,7 @@ use super::idempotency::Commits;
 use super::logs::LogPipeline;
 use super::watch_registry::Registry;
 use super::{Coordinator, Shared, Tasks, stats};
+use crate::access::{AllowAll, Policy};
 use crate::clock::Clock;
 use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
@@ -52,6 +53,7 @@ pub struct CoordinatorBuilder {
     config: ProtocolConfig,
     max_parameters_bytes: usize,
     max_depth: Option<u32>,
+    policy: Arc<dyn Policy>,
 }
 
 impl CoordinatorBuilder {
@@ -63,6 +65,7 @@ impl CoordinatorBuilder {
             config: ProtocolConfig::default(),
             max_parameters_bytes: 1024 * 1024,
             max_depth: None,
+            policy: Arc::new(AllowAll),
         }
     }
 
@@ -103,6 +106,14 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Sets the policy that decides what callers may do: those of [`Coordinator::scoped`], and those
+    /// whose executions call others. The default allows everything.
+    #[must_use]
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
     /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
     ///
     /// # Errors
@@ -135,6 +146,7 @@ impl CoordinatorBuilder {
             changes: changed,
             stats: Arc::new(stats::Recent::new(Timestamp::now())),
             max_parameters_bytes: self.max_parameters_bytes,
+            policy: self.policy,
         });
         let clock = Clock::start();
         let epoch = opened.epoch;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::Shared;
 use super::core::{Answer, CallAnswer, CallFound};
 use super::idempotency::with_key;
+use super::scoped::may_call;
 use super::submit::prepare_call;
 use crate::model::error::{Error, Result};
 use crate::model::id::ExecutionId;
@@ -99,6 +100,7 @@ async fn answer(shared: &Shared, read: Read, commits: u64) -> Answer {
 async fn find(shared: &Shared, call: &PendingCall) -> Result<CallFound> {
     let catalogue = shared.catalogue.borrow().clone();
     let (most, id, now) = (shared.max_parameters_bytes, ExecutionId::generate(), Timestamp::now());
+    may_call(&*shared.policy, &catalogue, call)?;
     let execution = prepare_call(&catalogue, most, call, id, now)?;
     let earlier = match (call.known, &execution.idempotency_key) {
         (Some(known), _) => shared.store.execution(known).await?,

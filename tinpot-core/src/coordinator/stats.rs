@@ -110,9 +110,15 @@ impl Recent {
 
     /// Counts the executions that the store has of the last day, the newest first.
     pub(super) async fn load(&self, store: &dyn Store) {
+        self.count(store, ListOptions::new().limit(LOAD_PAGE), LOAD_PAGES_MAX).await;
+    }
+
+    /// Counts the executions of the last day that a list has, the newest first, up to a number of
+    /// pages.
+    pub(super) async fn count(&self, store: &dyn Store, list: ListOptions, pages: usize) {
         let start = self.lock().start();
-        let mut page = ListOptions::new().since(start).limit(LOAD_PAGE);
-        for _ in 0..LOAD_PAGES_MAX {
+        let mut page = list.since(start);
+        for _ in 0..pages {
             let begun = Instant::now();
             let executions = match store.executions(&page).await {
                 Ok(executions) => executions,
@@ -123,7 +129,7 @@ impl Recent {
                     return;
                 }
             };
-            let last = executions.last().filter(|_| executions.len() == LOAD_PAGE);
+            let last = executions.last().filter(|_| executions.len() == page.page_size());
             self.recorded(&executions, last.map_or(start, |last| last.accepted_at));
             let Some(last) = last else { return };
             page.before = Some(last.id);

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     /// The action, execution or queue does not exist.
     #[serde(alias = "NotFound")]
     NotFound,
+    /// The caller may see it, but not do this to it.
+    Forbidden,
     /// The current state forbids it, such as cancelling an execution that has ended.
     #[serde(alias = "Conflict")]
     Conflict,
@@ -59,6 +61,7 @@ impl ErrorKind {
             ErrorKind::InvalidInput => "invalid input",
             ErrorKind::InvalidParameters => "invalid parameters",
             ErrorKind::NotFound => "not found",
+            ErrorKind::Forbidden => "forbidden",
             ErrorKind::Conflict => "conflict",
             ErrorKind::Overloaded => "overloaded",
             ErrorKind::Unavailable => "unavailable",

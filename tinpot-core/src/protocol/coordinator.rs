@@ -25,6 +25,8 @@ use std::time::Duration;
 use self::catalogue::KnownActions;
 pub use self::catalogue::{Catalogue, CatalogueEntry};
 use self::children::Children;
+pub(crate) use self::drain::unknown_worker;
+pub(crate) use self::pause::unknown_queue;
 use self::queue::{DelayedKey, WaitingKey, Wanted};
 use self::queue_head::Window;
 pub use self::queue_info::QueueInfo;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use tinpot_core::protocol::CallId;
 use tinpot_core::store::Transition;
+use tinpot_core::testing::{Grant, TestPolicy};
 use tinpot_core::{
-    Action, Context, Coordinator, Execution, ExecutionId, FunctionExecutor, Json, ListOptions,
-    MemoryNetwork, MemoryStore, Store, SubmitOptions, Timestamp, Worker,
+    Action, Caller, Context, Coordinator, ErrorKind, Execution, ExecutionId, FunctionExecutor,
+    Json, ListOptions, MemoryNetwork, MemoryStore, Right, Scoped, Store, SubmitOptions, Timestamp,
+    Worker,
 };
 use tokio::sync::Notify;
 
@@ -82,4 +84,148 @@ async fn keys_of_earlier_versions_work_on() {
     let found = coordinator.executions(&ListOptions::new().idempotency_key("nightly")).await;
     assert_eq!(found.expect("a list")[0].given_idempotency_key(), Some("nightly"));
     coordinator.shutdown().await;
+}
+
+const OPERATOR: &[Right] = &[Right::SeeAction, Right::Read, Right::Run, Right::Cancel];
+
+/// A coordinator with a worker that offers `child`, `parent`, which calls it in a queue if one is
+/// named, and `secret`.
+async fn cluster(policy: TestPolicy) -> (Coordinator, Worker) {
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct Call {
+        action: String,
+        queue: Option<String>,
+    }
+    let network = MemoryNetwork::new();
+    let coordinator = Coordinator::builder(network.transport()).policy(policy);
+    let coordinator = coordinator.start().await.expect("it starts");
+    let executor = FunctionExecutor::builder()
+        .action("child", |_, Nothing {}| async { Ok::<_, String>(()) })
+        .action("secret", |_, Nothing {}| async { Ok::<_, String>(()) })
+        .action("parent", |context: Context, Call { action, queue }| async move {
+            let mut options = SubmitOptions::new().requested_by("the mayor");
+            options.queue = queue;
+            let called = context.submit(&action, Json::empty_object(), options).await;
+            Ok::<_, String>(called.map_or_else(|error| error.to_string(), |id| id.to_string()))
+        })
+        .build()
+        .expect("an executor");
+    let worker = Worker::builder(network.transport()).executor(executor);
+    let worker = worker.start().await.expect("a worker");
+    available(&coordinator, "parent").await;
+    (coordinator, worker)
+}
+
+#[tokio::test]
+async fn a_call_has_the_owner_of_its_root_and_needs_the_rights_of_today() {
+    let policy = TestPolicy::new([Grant::new("ada", OPERATOR).actions(&["child", "parent"])]);
+    let (coordinator, _worker) = cluster(policy.clone()).await;
+    let ada = coordinator.scoped(Caller::new("ada").name("Ada"));
+    let call = async |parameters: &str| -> String {
+        let parameters = Json::parse(parameters).expect("JSON");
+        let options = SubmitOptions::new().requested_by("Anna");
+        let parent = ada.submit("parent", parameters, options).await.expect("accepted");
+        outcome(&parent).await.value().expect("a result").deserialize().expect("a text")
+    };
+    let child = call(r#"{"action": "child"}"#).await.parse().expect("an id");
+    let child = coordinator.execution(child).await.expect("a read").expect("a record");
+    assert_eq!((&*child.caller, child.team_name()), ("ada", "default"));
+    let who = (child.requested_by.as_deref(), child.on_behalf_of.as_deref());
+    assert_eq!(who, (Some("Ada"), Some("Anna")));
+    let never = call(r#"{"action": "never was"}"#).await;
+    assert_eq!(call(r#"{"action": "secret"}"#).await, never.replace("never was", "secret"));
+    let queue = call(r#"{"action": "child", "queue": "fast"}"#).await;
+    assert!(queue.contains("may not use queue \"fast\""), "{queue}");
+    policy.revoke("ada");
+    policy.change(|grants| grants.push(Grant::new("ada", OPERATOR).actions(&["parent"])));
+    assert_eq!(call(r#"{"action": "child"}"#).await, never.replace("never was", "child"));
+}
+
+#[tokio::test]
+async fn keys_of_callers_never_meet() {
+    let policy = TestPolicy::new(["ada", "bob"].map(|who| Grant::new(who, OPERATOR)));
+    let (coordinator, _worker) = cluster(policy).await;
+    let submit = async |who: &str| {
+        let options = SubmitOptions::new().idempotency_key("nightly");
+        let scoped = coordinator.scoped(Caller::new(who));
+        scoped.submit("child", Json::empty_object(), options).await.expect("accepted").id()
+    };
+    let (ada, bob) = (submit("ada").await, submit("bob").await);
+    assert!(ada != bob);
+    assert_eq!((submit("ada").await, submit("bob").await), (ada, bob));
+}
+
+#[tokio::test]
+async fn what_is_hidden_looks_like_what_never_was() {
+    let policy = TestPolicy::new([
+        Grant::new("ada", OPERATOR).actions(&["child"]),
+        Grant::new("bob", OPERATOR),
+        Grant::new("eve", OPERATOR).own_only(),
+    ]);
+    let (coordinator, worker) = cluster(policy.clone()).await;
+    let scoped = |who: &str| coordinator.scoped(Caller::new(who));
+    let (ada, bob, eve) = (scoped("ada"), scoped("bob"), scoped("eve"));
+    let empty = Json::empty_object;
+    let secret = bob.submit("secret", empty(), SubmitOptions::new()).await.expect("accepted").id();
+    let own = eve.submit("child", empty(), SubmitOptions::new()).await.expect("accepted").id();
+    let unknown = ExecutionId::from_u128(7);
+    let big = || Json::parse(format!("\"{}\"", "x".repeat(2 << 20))).expect("JSON");
+    let error = |result: tinpot_core::Result<()>| {
+        let error = result.expect_err("hidden");
+        (error.kind(), error.message().replace("never was", "secret"))
+    };
+    for parameters in [empty, big] {
+        let hidden = ada.submit("secret", parameters(), SubmitOptions::new()).await.map(drop);
+        let never = ada.submit("never was", parameters(), SubmitOptions::new()).await.map(drop);
+        assert_eq!(error(hidden), error(never));
+    }
+    assert_eq!(error(ada.action("secret").map(drop)), error(ada.action("never was").map(drop)));
+    let named = |(kind, message): (ErrorKind, String)| {
+        (kind, message.replace(&unknown.to_string(), &secret.to_string()))
+    };
+    for who in [&ada, &eve] {
+        let (id, options) = (secret, SubmitOptions::new);
+        let hidden = error(who.execution(id).await.map(drop));
+        assert_eq!(hidden, named(error(who.execution(unknown).await.map(drop))));
+        let hidden = error(who.cancel(id, false, None).await.map(drop));
+        assert_eq!(hidden, named(error(who.cancel(unknown, false, None).await.map(drop))));
+        let hidden = error(who.rerun(id, options()).await.map(drop));
+        assert_eq!(hidden, named(error(who.rerun(unknown, options()).await.map(drop))));
+    }
+    assert!(ada.catalogue().keys().map(|name| &**name).eq(["child"]));
+    let list = async |scoped: &Scoped| -> Vec<ExecutionId> {
+        let page = scoped.executions(&ListOptions::new()).await.expect("a page");
+        page.iter().map(|execution| execution.id).collect()
+    };
+    assert_eq!((list(&bob).await, list(&ada).await), (vec![own, secret], vec![own]));
+    assert_eq!(list(&eve).await, [own]);
+    let counts = async |scoped: &Scoped| -> u64 {
+        scoped.stats(2).await.minutes.iter().map(|minute| minute.accepted).sum()
+    };
+    assert_eq!((counts(&bob).await, counts(&ada).await), (2, 1));
+    // A right that is missing where the target is seen.
+    let denied = ada.rerun(own, SubmitOptions::new()).await.expect_err("not granted");
+    assert_eq!(denied.kind(), ErrorKind::Forbidden);
+    assert!(ada.workers().await.expect("a list").is_empty());
+    let id = bob.workers().await.map(|workers| workers.len());
+    assert_eq!(id.expect("a list"), 0);
+    drop(worker);
+}
+
+#[tokio::test]
+async fn an_open_execution_is_lost_with_the_right_to_read_it() {
+    let policy = TestPolicy::new([Grant::new("ada", OPERATOR)]);
+    let (coordinator, _worker) = cluster(policy.clone()).await;
+    let ada = coordinator.scoped(Caller::new("ada"));
+    let submitted = ada.submit("child", Json::empty_object(), SubmitOptions::new()).await;
+    let id = submitted.expect("accepted").id();
+    let opened = ada.execution(id).await.expect("a record");
+    opened.logs(0, 1_000).await.expect("a log");
+    let lost = opened.sight().lost(&opened.execution);
+    policy.change(|grants| grants.push(Grant::new("bob", OPERATOR)));
+    assert!(opened.sight().shows(&opened.execution), "another grant took the right away");
+    policy.revoke("ada");
+    in_time("the loss", lost).await;
+    let error = opened.logs(0, 1_000).await.expect_err("lost");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }

@@ -22,10 +22,7 @@ impl CoordinatorMachine {
         out: &mut Vec<CoordinatorEffect>,
     ) -> Result<()> {
         let worker = self.workers.get_mut(id).filter(|worker| worker.introduced);
-        let Some(worker) = worker else {
-            let message = format!("worker {:?} not found", id.as_str());
-            return Err(Error::new(ErrorKind::NotFound, message));
-        };
+        let Some(worker) = worker else { return Err(unknown_worker(id)) };
         if !std::mem::replace(&mut worker.draining, true) {
             self.ask_to_drain(now, id, out);
             self.refresh_catalogue(now);
@@ -46,4 +43,9 @@ impl CoordinatorMachine {
             self.arm_resend(now, id);
         }
     }
+}
+
+/// Returns the error for a worker that is not live, or that is hidden from the caller.
+pub(crate) fn unknown_worker(id: &WorkerId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("worker {:?} not found", id.as_str()))
 }

@@ -59,10 +59,13 @@ impl CoordinatorMachine {
     fn check_known(&self, queue: &str) -> Result<()> {
         match self.queue_names().contains(queue) {
             true => Ok(()),
-            false => {
-                let message = format!("queue {queue:?} not found: no action or worker names it");
-                Err(Error::new(ErrorKind::NotFound, message))
-            }
+            false => Err(unknown_queue(queue)),
         }
     }
+}
+
+/// Returns the error for a queue that is unknown, or that is hidden from the caller.
+pub(crate) fn unknown_queue(queue: &str) -> Error {
+    let message = format!("queue {queue:?} not found: no action or worker names it");
+    Error::new(ErrorKind::NotFound, message)
 }

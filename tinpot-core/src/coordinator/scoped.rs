@@ -1,0 +1,385 @@
+//! A coordinator as one caller may use it: the only place that asks the policy.
+//!
+//! A target that is hidden from a caller has the answers of one that never was, word for word.
+
+mod readable;
+mod sight;
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+
+pub use self::readable::Readable;
+pub use self::sight::Sight;
+use super::core::RequestedCancel;
+use super::stats::{Recent, Stats};
+use super::submit::unknown_action;
+use super::{Changes, Coordinator, ExecutionHandle, unknown_execution};
+use crate::access::{Caller, Decision, Policy, Right};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::execution::{Execution, Owner, SubmitOptions};
+use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::json::Json;
+use crate::model::page::ListOptions;
+use crate::model::time::Timestamp;
+use crate::model::visible::{DEFAULT_TEAM, Target};
+use crate::protocol::{
+    CancelOutcome, Catalogue, CatalogueEntry, PendingCall, QueueInfo, WorkerInfo,
+};
+
+/// The pages of executions that are counted for a caller who does not see all: the latest 10,000.
+const STATS_PAGES: usize = 10;
+
+/// A coordinator as one caller may use it: every method asks the coordinator's
+/// [policy](super::CoordinatorBuilder::policy).
+///
+/// A name that is hidden from the caller has the same answer as a name that never was: `NotFound`
+/// with the same message, or its absence from a list. `Forbidden` is the answer where the caller
+/// may see the target, but not do this.
+///
+/// ```
+/// use tinpot_core::{Caller, Coordinator, MemoryNetwork};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> tinpot_core::Result<()> {
+/// let coordinator = Coordinator::builder(MemoryNetwork::new().transport()).start().await?;
+/// let scoped = coordinator.scoped(Caller::new("user:7").name("Ada"));
+/// assert!(scoped.catalogue().is_empty());
+/// # coordinator.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Scoped {
+    coordinator: Coordinator,
+    caller: Arc<Caller>,
+}
+
+impl Coordinator {
+    /// Returns this coordinator as a caller may use it. The coordinator itself is for the program
+    /// that runs it: it asks no policy.
+    pub fn scoped(&self, caller: impl Into<Arc<Caller>>) -> Scoped {
+        Scoped { coordinator: self.clone(), caller: caller.into() }
+    }
+}
+
+impl Scoped {
+    /// Returns the caller.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Returns the executions that the caller may read, kept up to date.
+    pub fn sight(&self) -> Sight {
+        let shared = &self.coordinator.shared;
+        Sight::new(shared.policy.clone(), self.caller.clone(), shared.catalogue.clone())
+    }
+
+    /// Returns the actions that the caller may see, by name.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        let all = self.coordinator.catalogue();
+        if all.values().all(|entry| self.sees(entry)) {
+            return all;
+        }
+        let seen = all.iter().filter(|(_, entry)| self.sees(entry));
+        Arc::new(seen.map(|(name, entry)| (name.clone(), entry.clone())).collect())
+    }
+
+    /// Returns an action.
+    ///
+    /// # Errors
+    /// `NotFound` if it is unknown or hidden.
+    pub fn action(&self, name: &str) -> Result<CatalogueEntry> {
+        let catalogue = self.coordinator.catalogue();
+        let entry = catalogue.get(name).filter(|entry| self.sees(entry));
+        entry.cloned().ok_or_else(|| unknown_action(name))
+    }
+
+    fn sees(&self, entry: &CatalogueEntry) -> bool {
+        self.allows(Right::SeeAction, &target_of(entry))
+    }
+
+    fn policy(&self) -> &dyn Policy {
+        &*self.coordinator.shared.policy
+    }
+
+    fn allows(&self, right: Right, target: &Target<'_>) -> bool {
+        self.policy().decide(&self.caller, right, target) == Decision::Allow
+    }
+
+    /// Submits an execution of an action, as one of the caller's.
+    ///
+    /// # Errors
+    /// `NotFound` if the action is unknown or hidden; `Forbidden` if the caller may not run it, or
+    /// not in this queue; and the errors of [`Coordinator::submit`].
+    pub async fn submit(
+        &self,
+        action: &str,
+        parameters: Json,
+        options: SubmitOptions,
+    ) -> Result<ExecutionHandle> {
+        let catalogue = self.coordinator.catalogue();
+        let queue = options.queue.as_deref();
+        may_run(self.policy(), &self.caller, &catalogue, action, queue)?;
+        let execution = self.coordinator.prepare(action, parameters, options, self.owner())?;
+        self.coordinator.submit_prepared(execution).await
+    }
+
+    fn owner(&self) -> Owner {
+        let Caller { id, team, .. } = &*self.caller;
+        let team = if **team == *DEFAULT_TEAM { "".into() } else { team.clone() };
+        Owner { team, caller: id.clone(), name: self.name(), on_behalf_of: None }
+    }
+
+    /// Opens an execution for reading.
+    ///
+    /// # Errors
+    /// `NotFound` if the execution is unknown, hidden or was removed; the errors of the store.
+    pub async fn execution(&self, id: ExecutionId) -> Result<Readable> {
+        let sight = self.sight();
+        match self.coordinator.execution(id).await? {
+            Some(execution) if sight.shows(&execution) => {
+                Ok(Readable::new(self.coordinator.clone(), sight, execution))
+            }
+            _ => Err(unknown_execution(id)),
+        }
+    }
+
+    /// Returns one page of the executions that the caller may read, newest first.
+    ///
+    /// # Errors
+    /// The errors of [`Store::executions`](crate::Store::executions).
+    pub async fn executions(&self, options: &ListOptions) -> Result<Vec<Arc<Execution>>> {
+        let mut options = options.clone();
+        // No caller looks executions up by keys: those of others are not told.
+        options.idempotency_key = None;
+        options.visible = self.sight().filter();
+        self.coordinator.executions(&options).await
+    }
+
+    /// Cancels an execution, as [`Coordinator::cancel`] does. The name of the requester is that of
+    /// the caller, if it is known.
+    ///
+    /// # Errors
+    /// `NotFound` if the execution is unknown or hidden; `Forbidden` if the caller may not cancel
+    /// it; and the errors of [`Coordinator::cancel_by`].
+    pub async fn cancel(
+        &self,
+        id: ExecutionId,
+        force: bool,
+        requester: Option<&str>,
+    ) -> Result<CancelOutcome> {
+        self.may(Right::Cancel, &self.execution(id).await?.execution, "cancel")?;
+        if let Some(requester) = requester {
+            super::idempotency::check_name("requested_by", requester)?;
+        }
+        let by = self.name().or(requester.map(Arc::from));
+        self.coordinator.cancel_requested(id, RequestedCancel { by, force }).await
+    }
+
+    fn name(&self) -> Option<Arc<str>> {
+        Some(self.caller.name.clone()).filter(|name| !name.is_empty())
+    }
+
+    /// Checks a right on an execution that the caller may read.
+    fn may(&self, right: Right, execution: &Execution, verb: &str) -> Result<()> {
+        let catalogue = self.coordinator.catalogue();
+        let target = execution.target(group_of(&catalogue, &execution.action));
+        match self.policy().decide(&self.caller, right, &target) {
+            Decision::Allow => Ok(()),
+            Decision::Deny => {
+                Err(forbidden(&self.caller, &format!("{verb} execution {}", execution.id)))
+            }
+            Decision::Hide => Err(unknown_execution(execution.id)),
+        }
+    }
+
+    /// Submits a recorded execution again, as [`Coordinator::rerun`] does, as one of the caller's.
+    ///
+    /// # Errors
+    /// `NotFound` if the execution or its action is unknown or hidden; `Forbidden` if the caller
+    /// may not submit it again, or not run the action in its queue; and the errors of
+    /// [`Coordinator::rerun`].
+    pub async fn rerun(&self, id: ExecutionId, options: SubmitOptions) -> Result<ExecutionHandle> {
+        let recorded = self.execution(id).await?.execution;
+        self.may(Right::Rerun, &recorded, "rerun")?;
+        let catalogue = self.coordinator.catalogue();
+        let queue = options.queue.as_deref().unwrap_or(&recorded.queue);
+        may_run(self.policy(), &self.caller, &catalogue, &recorded.action, Some(queue))?;
+        self.coordinator.rerun_recorded(&recorded, options, self.owner()).await
+    }
+
+    /// Returns the queues that the caller may see.
+    ///
+    /// # Errors
+    /// `Closed` after the shutdown.
+    pub async fn queues(&self) -> Result<Vec<QueueInfo>> {
+        let everything = self.sight().is_everything();
+        let mut queues = self.coordinator.queues().await?;
+        queues.retain(|queue| self.allows(Right::SeeQueue, &self.queue(&queue.name)));
+        if !everything {
+            // It names actions and workers.
+            queues.iter_mut().for_each(|queue| queue.reason = None);
+        }
+        Ok(queues)
+    }
+
+    fn queue<'a>(&'a self, name: &'a str) -> Target<'a> {
+        Target::team(&self.caller.team).queue(name)
+    }
+
+    /// Pauses a queue, as [`Coordinator::pause_queue`] does.
+    ///
+    /// # Errors
+    /// `NotFound` if the queue is unknown or hidden; `Forbidden` if the caller may not pause it;
+    /// and the errors of [`Coordinator::pause_queue`].
+    pub async fn pause_queue(&self, queue: &str) -> Result<QueueInfo> {
+        self.may_pause(queue)?;
+        self.coordinator.pause_queue(queue).await
+    }
+
+    /// Resumes a queue, as [`Coordinator::resume_queue`] does.
+    ///
+    /// # Errors
+    /// The errors of [`pause_queue`](Self::pause_queue).
+    pub async fn resume_queue(&self, queue: &str) -> Result<QueueInfo> {
+        self.may_pause(queue)?;
+        self.coordinator.resume_queue(queue).await
+    }
+
+    fn may_pause(&self, queue: &str) -> Result<()> {
+        match self.policy().decide(&self.caller, Right::PauseQueue, &self.queue(queue)) {
+            Decision::Allow => Ok(()),
+            Decision::Deny => Err(forbidden(&self.caller, &format!("pause queue {queue:?}"))),
+            Decision::Hide => Err(crate::protocol::unknown_queue(queue)),
+        }
+    }
+
+    /// Returns the live workers that the caller may see, with the actions and executions among
+    /// theirs that the caller may see.
+    ///
+    /// # Errors
+    /// `Closed` after the shutdown; the errors of the store.
+    pub async fn workers(&self) -> Result<Vec<WorkerInfo>> {
+        if !self.allows(Right::SeeWorker, &Target::team(&self.caller.team)) {
+            return Ok(Vec::new());
+        }
+        let mut workers = self.coordinator.workers().await?;
+        let (sight, catalogue) = (self.sight(), self.catalogue());
+        if sight.is_everything() {
+            return Ok(workers);
+        }
+        for worker in &mut workers {
+            worker.actions.retain(|action| catalogue.contains_key(action));
+            // They quote the code of actions.
+            worker.load_errors.clear();
+            worker.queues.retain(|queue| self.allows(Right::SeeQueue, &self.queue(queue)));
+            let read = stream::iter(worker.executions.clone()).filter_map(|id| {
+                let sight = &sight;
+                async move {
+                    let execution = self.coordinator.execution(id).await.ok().flatten()?;
+                    sight.shows(&execution).then_some(id)
+                }
+            });
+            worker.executions = read.collect().await;
+            let WorkerInfo { executions, running, .. } = worker;
+            running.retain(|attempt| executions.contains(&attempt.execution));
+        }
+        Ok(workers)
+    }
+
+    /// Drains a worker, as [`Coordinator::drain_worker`] does.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such live worker, or it is hidden; `Forbidden` if the caller may
+    /// not drain it; `Closed` after the shutdown.
+    pub async fn drain_worker(&self, worker: &WorkerId) -> Result<()> {
+        let team = Target::team(&self.caller.team);
+        match self.policy().decide(&self.caller, Right::DrainWorker, &team) {
+            Decision::Allow => self.coordinator.drain_worker(worker).await,
+            Decision::Deny => {
+                Err(forbidden(&self.caller, &format!("drain worker {:?}", worker.as_str())))
+            }
+            Decision::Hide => Err(crate::protocol::unknown_worker(worker)),
+        }
+    }
+
+    /// Returns the counts of each of the last `minutes`, as [`Coordinator::stats`] does. For a
+    /// caller who does not see everything, they are counted from the latest 10,000 executions that
+    /// the caller may read.
+    pub async fn stats(&self, minutes: usize) -> Stats {
+        let Some(visible) = self.sight().filter() else {
+            return self.coordinator.stats(minutes);
+        };
+        let now = Timestamp::now();
+        let counted = Recent::new(now);
+        let page = ListOptions::new().visible(visible).limit(ListOptions::LIMIT_MAX);
+        counted.count(&*self.coordinator.shared.store, page, STATS_PAGES).await;
+        counted.stats(now, minutes)
+    }
+
+    /// Returns a feed of changes from now on, as [`Coordinator::changes`] does. It names executions
+    /// by id only: read them to learn more, or ask [`sight`](Self::sight).
+    pub fn changes(&self) -> Changes {
+        self.coordinator.changes()
+    }
+}
+
+/// Checks a call of an action, whose root is `owner`: today's rights of the caller count. Without a
+/// known caller, the program itself has submitted the root.
+pub(super) fn may_call(
+    policy: &dyn Policy,
+    catalogue: &Catalogue,
+    call: &PendingCall,
+) -> Result<()> {
+    let Owner { team, caller, name, .. } = &call.owner;
+    if caller.is_empty() {
+        return Ok(());
+    }
+    let mut root = Caller::new(caller.clone()).name(name.clone().unwrap_or_else(|| "".into()));
+    if !team.is_empty() {
+        root = root.team(team.clone());
+    }
+    may_run(policy, &root, catalogue, &call.action, call.options.queue.as_deref())
+}
+
+/// Checks that a caller may run an action, in a queue if it is not that of the action.
+fn may_run(
+    policy: &dyn Policy,
+    caller: &Caller,
+    catalogue: &Catalogue,
+    action: &str,
+    queue: Option<&str>,
+) -> Result<()> {
+    let Some(entry) = catalogue.get(action) else { return Err(unknown_action(action)) };
+    let own_queue = &*entry.action.queue;
+    match policy.decide(caller, Right::Run, &target_of(entry)) {
+        Decision::Allow => {}
+        Decision::Deny => return Err(forbidden(caller, &format!("run action {action:?}"))),
+        Decision::Hide => return Err(unknown_action(action)),
+    }
+    let Some(queue) = queue.filter(|queue| *queue != own_queue) else { return Ok(()) };
+    let target = Target::team(&caller.team).queue(queue);
+    match policy.decide(caller, Right::UseQueue, &target) {
+        Decision::Allow => Ok(()),
+        // The same for a queue that there is and one that there is not.
+        Decision::Deny | Decision::Hide => {
+            Err(forbidden(caller, &format!("use queue {queue:?}, which is not that of the action")))
+        }
+    }
+}
+
+/// Returns the target that an action is. Actions belong to the default team.
+fn target_of(entry: &CatalogueEntry) -> Target<'_> {
+    let action = &entry.action;
+    let group = Some(&*action.group);
+    Target::team(DEFAULT_TEAM).action(&action.name).group(group).queue(&action.queue)
+}
+
+fn group_of<'a>(catalogue: &'a Catalogue, action: &str) -> Option<&'a str> {
+    catalogue.get(action).map(|entry| &*entry.action.group)
+}
+
+fn forbidden(caller: &Caller, what: &str) -> Error {
+    let who = if caller.name.is_empty() { &caller.id } else { &caller.name };
+    Error::new(ErrorKind::Forbidden, format!("caller {who:?} may not {what}"))
+}

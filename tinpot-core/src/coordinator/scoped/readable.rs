@@ -1,0 +1,75 @@
+//! An execution that a caller has opened for reading.
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+
+use super::Sight;
+use crate::coordinator::{Coordinator, Event, unknown_execution};
+use crate::model::error::Result;
+use crate::model::execution::Execution;
+use crate::model::id::ExecutionId;
+use crate::model::log::{Artifact, LogChunk, LogEvent};
+
+/// An execution that a caller may read, with its log.
+///
+/// Reads end with `NotFound` once the caller may not read the execution any more. Streams do not
+/// end by themselves: watch [`Sight::lost`].
+#[derive(Clone, Debug)]
+pub struct Readable {
+    coordinator: Coordinator,
+    sight: Sight,
+    /// The record, as it was when the execution was opened.
+    pub execution: Arc<Execution>,
+}
+
+impl Readable {
+    pub(super) fn new(coordinator: Coordinator, sight: Sight, execution: Arc<Execution>) -> Self {
+        Self { coordinator, sight, execution }
+    }
+
+    /// Returns the id of the execution.
+    pub fn id(&self) -> ExecutionId {
+        self.execution.id
+    }
+
+    /// Returns the executions that the caller may read, kept up to date.
+    pub fn sight(&self) -> &Sight {
+        &self.sight
+    }
+
+    /// Returns log chunks, as [`Coordinator::logs`] does.
+    ///
+    /// # Errors
+    /// `NotFound` if the execution is hidden now; the errors of the store.
+    pub async fn logs(&self, after: u64, max_bytes: usize) -> Result<Vec<Arc<LogChunk>>> {
+        self.check()?;
+        self.coordinator.logs(self.id(), after, max_bytes).await
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.sight.shows(&self.execution) {
+            return Ok(());
+        }
+        Err(unknown_execution(self.id()))
+    }
+
+    /// Returns every event in the log, as [`Coordinator::log_events`] does.
+    pub fn log_events(&self) -> BoxStream<'static, Result<LogEvent>> {
+        self.coordinator.log_events(self.id())
+    }
+
+    /// Returns the bytes of an artifact, as [`Coordinator::artifact_pieces`] does.
+    pub fn artifact_pieces(&self, artifact: &Artifact) -> BoxStream<'static, Result<String>> {
+        self.coordinator.artifact_pieces(self.id(), artifact)
+    }
+
+    /// Returns the stream of its events, as [`ExecutionHandle::events`](super::super::ExecutionHandle::events)
+    /// does.
+    ///
+    /// # Errors
+    /// `NotFound` if the execution was removed; the errors of the store.
+    pub async fn events(&self, after: u64) -> Result<BoxStream<'static, Event>> {
+        Ok(self.coordinator.handle(self.id()).await?.events(after))
+    }
+}

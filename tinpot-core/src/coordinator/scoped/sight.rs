@@ -1,0 +1,105 @@
+//! The executions that a caller may read, kept up to date with the policy.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::group_of;
+use crate::access::{Caller, Policy};
+use crate::model::execution::Execution;
+use crate::model::names::Names;
+use crate::model::visible::{DEFAULT_TEAM, Visible};
+use crate::protocol::Catalogue;
+use crate::watcher::Watcher;
+
+/// The executions that a caller may read. It asks the policy once per revision, and so is cheap to
+/// ask about each event of a stream.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    policy: Arc<dyn Policy>,
+    caller: Arc<Caller>,
+    catalogue: watch::Receiver<Arc<Catalogue>>,
+    revision: Watcher<u64>,
+    known: Arc<Mutex<(u64, Arc<Visible>)>>,
+}
+
+impl Sight {
+    pub(super) fn new(
+        policy: Arc<dyn Policy>,
+        caller: Arc<Caller>,
+        catalogue: watch::Receiver<Arc<Catalogue>>,
+    ) -> Self {
+        let revision = policy.revision();
+        let known = (revision.current(), Arc::new(policy.visible(&caller)));
+        Self { policy, caller, catalogue, revision, known: Arc::new(Mutex::new(known)) }
+    }
+
+    fn visible(&self) -> Arc<Visible> {
+        let revision = self.revision.current();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 != revision {
+            *known = (revision, Arc::new(self.policy.visible(&self.caller)));
+        }
+        known.1.clone()
+    }
+
+    /// Returns true if the caller may read the execution now.
+    pub fn shows(&self, execution: &Execution) -> bool {
+        let visible = self.visible();
+        if visible.is_everything() {
+            return *visible.team == *execution.team_name();
+        }
+        let catalogue = self.catalogue.borrow().clone();
+        visible.shows(&execution.target(group_of(&catalogue, &execution.action)))
+    }
+
+    /// Returns true if the caller may read everything: all executions of the default team, of which
+    /// all actions are.
+    pub fn is_everything(&self) -> bool {
+        let visible = self.visible();
+        visible.is_everything() && *visible.team == *DEFAULT_TEAM
+    }
+
+    /// Waits until the caller may not read the execution any more.
+    pub async fn lost(&self, execution: &Execution) {
+        let mut revision = self.revision.clone();
+        while self.shows(execution) {
+            if revision.next().await.is_none() {
+                // It cannot change any more.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until the policy has changed.
+    pub async fn changed(&mut self) {
+        let seen = self.known.lock().unwrap_or_else(PoisonError::into_inner).0;
+        if self.revision.wait_for(|revision| *revision != seen).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.visible();
+    }
+
+    /// Returns the filter of lists; `None` if they need none. Stores do not know groups, so these
+    /// are replaced by the actions that are in them now.
+    pub(super) fn filter(&self) -> Option<Visible> {
+        let mut visible = (*self.visible()).clone();
+        if self.is_everything() {
+            return None;
+        }
+        let catalogue = self.catalogue.borrow().clone();
+        for part in &mut visible.parts {
+            if !part.groups.is_any() {
+                let groups = std::mem::replace(&mut part.groups, Names::any());
+                let entries = catalogue.values().map(|entry| &entry.action);
+                let names: BTreeSet<&str> = entries
+                    .filter(|action| groups.has(&action.group))
+                    .map(|action| &*action.name)
+                    .collect();
+                part.actions = part.actions.and(&Names::exactly(names));
+            }
+        }
+        Some(visible)
+    }
+}
