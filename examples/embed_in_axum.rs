@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tinpot_core::{Coordinator, Failure, FunctionExecutor, local};
 use tinpot_examples::{AnyError, HttpSettings};
-use tinpot_http::HttpConfig;
+use tinpot_http::{Anonymous, HttpConfig};
 
 /// An application with Tinpot in it.
 #[derive(Debug, Parser)]
@@ -45,7 +45,9 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
         .build()?;
     let tinpot = local(executor).await?;
 
-    let config = HttpConfig::default().shutdown_signal(shutdown.clone().begun());
+    // Only this machine reaches it. An application with users has an authenticator of its own.
+    let config = HttpConfig::default().authenticator(Anonymous::default());
+    let config = config.shutdown_signal(shutdown.clone().begun());
     let app = axum::Router::new()
         .route("/", get(home))
         .with_state(tinpot.coordinator().clone())

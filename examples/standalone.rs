@@ -14,7 +14,7 @@ use tinpot_examples::{
     ActionsSettings, AnyError, HttpSettings, ProtocolSettings, RESULT_BYTES, SelectionSettings,
     StoreSettings,
 };
-use tinpot_http::HttpConfig;
+use tinpot_http::{Anonymous, HttpConfig};
 
 /// Runs Python actions, and lets people and programs trigger and watch them, in one process.
 #[derive(Debug, Parser)]
@@ -62,7 +62,9 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
         .start()
         .await?;
 
-    let config = HttpConfig::default().hosts([settings.http.host.into()]);
+    // As `tinpot standalone`, it lets in all who reach it.
+    let config = HttpConfig::default().authenticator(Anonymous::default());
+    let config = config.hosts([settings.http.host.into()]);
     let router = tinpot_http::router(coordinator.clone(), config);
     let server = tinpot_examples::serve(&settings.http, router, shutdown.clone()).await?;
 

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
+use crate::authenticator::Authenticator;
 use crate::hosts::AllowedHost;
 use crate::root_path::RootPath;
 
@@ -47,6 +49,8 @@ pub struct HttpConfig {
     /// The hosts that requests may name, in addition to `localhost` and the addresses of loopback:
     /// those by which others reach the server, through a proxy for example. Default: none.
     pub hosts: Vec<AllowedHost>,
+    /// The authenticator. Without one, every request below `/api` is answered with 401. Default: none.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
     shutdown: Shared<BoxFuture<'static, ()>>,
 }
 
@@ -61,6 +65,7 @@ impl Default for HttpConfig {
             cors_origins: Vec::new(),
             root_path: RootPath::default(),
             hosts: Vec::new(),
+            authenticator: None,
             shutdown: futures::future::pending().boxed().shared(),
         }
     }
@@ -129,6 +134,14 @@ impl HttpConfig {
         self
     }
 
+    /// Sets the authenticator, which says whose request it is. Without one, every request below `/api`
+    /// is answered with 401.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
     /// Ends open streams, and answers requests that wait for an execution with 503, once `signal`
     /// resolves. Executions continue.
     ///
@@ -157,6 +170,7 @@ impl fmt::Debug for HttpConfig {
             .field("cors_origins", &self.cors_origins)
             .field("root_path", &self.root_path)
             .field("hosts", &self.hosts)
+            .field("authenticator", &self.authenticator)
             .finish_non_exhaustive()
     }
 }

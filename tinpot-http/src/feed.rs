@@ -15,10 +15,10 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::future::{BoxFuture, Shared};
 use futures::stream::{self, BoxStream, SelectAll};
-use tinpot_core::ExecutionId;
+use futures::{FutureExt, StreamExt};
+use tinpot_core::{ErrorKind, ExecutionId};
 
 pub(crate) use self::change_feed::ChangeFeed;
 use self::change_feed::Topic;
@@ -26,6 +26,7 @@ pub(crate) use self::event::FeedEvent;
 use self::event::Server;
 pub(crate) use self::log_fanout::LogFanout;
 use crate::error::ApiError;
+use crate::gate::{Entered, Watch};
 use crate::params::Params;
 use crate::router::App;
 use crate::sse::{self, Heartbeat, encoded};
@@ -49,7 +50,12 @@ const LOGS_MAX: usize = 32;
     ),
     responses((status = 200, description = "server-sent events; the data of each is a `PageEvent`", body = String, content_type = "text/event-stream")),
 )]
-pub(crate) async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn open(
+    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
+    watch: Watch,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["executions", "workers", "queues", "catalogue", "log"])?;
     let mut topics = Vec::new();
     for topic in Topic::ALL {
@@ -63,7 +69,7 @@ pub(crate) async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let logs = params.read("log", &expected, logs)?.unwrap_or_default();
     let mut streams: SelectAll<BoxStream<'static, Option<Bytes>>> = SelectAll::new();
     // Subscribe before `connected` is sent: the client misses no change after it.
-    let changes = app.change_feed.subscribe(&app.coordinator, topics);
+    let changes = app.change_feed.subscribe(scoped.clone(), topics);
     streams.push(
         stream::unfold(Some(changes), |changes| async move {
             let mut changes = changes?;
@@ -77,22 +83,30 @@ pub(crate) async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     );
     let server = Server { version: env!("CARGO_PKG_VERSION"), instance: &app.instance };
     let mut first = vec![encoded("connected", &FeedEvent::Connected { server })];
+    let mut followed = Vec::new();
     for (id, after) in logs {
-        match app.log_fanout.follow(&app.coordinator, id, after).await? {
-            Some(follower) => streams.push(
-                stream::unfold(follower, |mut follower| async move {
-                    let bytes = follower.next().await?;
-                    Some((Some(bytes), follower))
-                })
-                .boxed(),
-            ),
-            None => {
+        match scoped.execution(id).await {
+            Ok(readable) => {
+                followed.push(readable.execution.clone());
+                let follower = app.log_fanout.follow(readable, after);
+                streams.push(
+                    stream::unfold(follower, |mut follower| async move {
+                        let bytes = follower.next().await?;
+                        Some((Some(bytes), follower))
+                    })
+                    .boxed(),
+                );
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 first.push(encoded(&format!("{id}:0"), &FeedEvent::Missing { execution_id: id }));
             }
+            Err(error) => return Err(error.into()),
         }
     }
+    let denied = watch.denied(followed).boxed();
     let heartbeat = Heartbeat::every(app.config.heartbeat);
-    let feed = Feed { streams, heartbeat, shutdown: app.config.shutdown() };
+    let shutdown = app.config.shutdown();
+    let feed = Feed { streams, heartbeat, shutdown, denied: Some(denied) };
     let first = stream::iter(first.into_iter().map(Ok::<_, Infallible>));
     let rest = stream::unfold(feed, |mut feed| async move {
         let bytes = feed.next().await?;
@@ -118,13 +132,20 @@ struct Feed {
     streams: SelectAll<BoxStream<'static, Option<Bytes>>>,
     heartbeat: Heartbeat,
     shutdown: Shared<BoxFuture<'static, ()>>,
+    /// Resolves when the caller may not read it any more; `None` after that.
+    denied: Option<BoxFuture<'static, ()>>,
 }
 
 impl Feed {
     async fn next(&mut self) -> Option<Bytes> {
+        let denied = self.denied.as_mut()?;
         let bytes = tokio::select! {
             biased;
             () = &mut self.shutdown => return None,
+            () = denied => {
+                self.denied = None;
+                return Some(sse::DENIED);
+            }
             next = self.streams.next() => next??,
             () = &mut self.heartbeat => Bytes::from_static(b": heartbeat\n\n"),
         };

@@ -14,6 +14,7 @@ use tinpot_core::ExecutionId;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
+use crate::gate::{self, Gate};
 use crate::hosts::Hosts;
 use crate::{cors, csrf, unread_body};
 
@@ -43,19 +44,21 @@ pub(crate) struct Front {
     cors: Vec<String>,
     /// The origins whose pages may change something, those of `cors` included.
     origins: Vec<String>,
+    gate: Arc<Gate>,
     /// The first part of every id, which differs between starts.
     start: String,
     requests: AtomicU64,
 }
 
 impl Front {
-    pub(crate) fn new(config: &HttpConfig) -> Self {
+    pub(crate) fn new(config: &HttpConfig, gate: Arc<Gate>) -> Self {
         // The end of a random id: its beginning is the time.
         let start: String = ExecutionId::generate().to_string().chars().rev().take(8).collect();
         Self {
             hosts: Hosts::new(config.hosts.clone()),
             cors: config.cors_origins.clone(),
             origins: config.allow_origins.iter().chain(&config.cors_origins).cloned().collect(),
+            gate,
             start,
             requests: AtomicU64::new(0),
         }
@@ -124,7 +127,9 @@ async fn handled(
     let client_id = client_id.and_then(printable);
     let answer = cors::allow(&front.cors, request, |request| {
         unread_body::read_on(request, |request| {
-            csrf::guard(&front.origins, request, |request| next.run(request))
+            csrf::guard(&front.origins, request, |request| {
+                gate::authenticate(&front.gate, request, |request| next.run(request))
+            })
         })
     });
     match AssertUnwindSafe(answer).catch_unwind().await {

@@ -6,21 +6,34 @@
 //! use axum::body::Body;
 //! use axum::http::Request;
 //! use tinpot_core::{Coordinator, MemoryNetwork};
-//! use tinpot_http::HttpConfig;
+//! use tinpot_http::{Anonymous, HttpConfig};
 //! use tower::ServiceExt;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let coordinator = Coordinator::builder(MemoryNetwork::new().transport()).start().await?;
+//! // Only trusted clients reach this application.
+//! let config = HttpConfig::default().authenticator(Anonymous::default());
 //! let app = axum::Router::new()
 //!     .route("/", axum::routing::get(|| async { "the application's own page" }))
-//!     .nest_service("/automation", tinpot_http::router(coordinator, HttpConfig::default()));
+//!     .nest_service("/automation", tinpot_http::router(coordinator, config));
 //!
 //! let request = Request::get("/automation/api/version").body(Body::empty())?;
 //! assert_eq!(app.oneshot(request).await?.status(), 200);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Callers
+//!
+//! An [`Authenticator`] says whose request it is, and the coordinator's
+//! [policy](tinpot_core::CoordinatorBuilder::policy) what that caller may do. Without an authenticator,
+//! every request below `/api` is answered with 401: an application that has users of its own
+//! implements one, and one that only trusted clients reach passes [`Anonymous`]. What a caller may not
+//! know has the answers of what does not exist. In `/openapi.json`, `x-rights` names the rights that
+//! each operation needs.
+//!
+//! # Paths and hosts
 //!
 //! Behind a proxy that removes a prefix from paths, answers have the prefix of the header
 //! `X-Forwarded-Prefix`. [`HttpConfig::root_path`] is for proxies that do not send it, or leave the
@@ -96,7 +109,8 @@
 //! | status | cause |
 //! | --- | --- |
 //! | 400 | the body is not JSON |
-//! | 403 | a page of another site requests a change |
+//! | 401 | the request is not authenticated |
+//! | 403 | a page of another site requests a change; the caller may not do this |
 //! | 404, 405 | unknown path, action, execution, queue or worker; unknown method |
 //! | 409 | cancelling an execution that has ended; an idempotency key that was used for something else |
 //! | 413, 415 | the body is too large; a browser does not declare it as JSON |
@@ -119,9 +133,11 @@
 //! client that returns with it receives 204, which ends an `EventSource` for good.
 //!
 //! A silent stream has a comment every 15 seconds ([`HttpConfig::heartbeat`]). Open streams end when
-//! the coordinator shuts down or the host requests it ([`HttpConfig::shutdown_signal`]), so that they
+//! the caller may not read what they show any more, or the identity has expired: after an event of the
+//! name `denied`. They also end when the coordinator shuts down or the host requests it ([`HttpConfig::shutdown_signal`]), so that they
 //! do not delay a graceful shutdown. Clients reconnect and resume.
 
+mod authenticator;
 mod base_path;
 mod config;
 mod cors;
@@ -130,6 +146,7 @@ mod error;
 mod extract;
 mod feed;
 mod front;
+mod gate;
 mod hosts;
 mod model;
 mod openapi;
@@ -143,6 +160,7 @@ mod submission;
 pub mod testing;
 mod unread_body;
 
+pub use self::authenticator::{Anonymous, Authenticator, Identity, PeerAddress, Presented};
 pub use self::config::HttpConfig;
 pub use self::hosts::AllowedHost;
 pub use self::root_path::RootPath;

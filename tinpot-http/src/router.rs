@@ -10,23 +10,24 @@ use tinpot_core::{Coordinator, ExecutionId};
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
-use crate::feed::{self, ChangeFeed, LogFanout};
+use crate::feed::{ChangeFeed, LogFanout};
 use crate::front::{self, Front};
+use crate::gate::Gate;
 use crate::openapi;
+use crate::routes::logs;
 use crate::routes::stats::ActionStatsCache;
-use crate::routes::{
-    actions, bulk, details, executions, health, logs, queues, rerun, stats, stream, version,
-    workers,
-};
+
+mod table;
+
+pub(crate) use self::table::{Need, ROUTES, Route, need_of};
 
 /// The state that all requests share.
 #[derive(Debug)]
 pub(crate) struct App {
-    pub(crate) coordinator: Coordinator,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) config: HttpConfig,
     /// The permits for log searches.
     pub(crate) searches: Semaphore,
@@ -46,7 +47,10 @@ pub(crate) struct App {
 /// of its own at the same level.
 pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
     let root_path = config.root_path.clone();
-    let front = Arc::new(Front::new(&config));
+    let (change_feed, log_fanout) =
+        (ChangeFeed::new(coordinator.clone()), LogFanout::new(coordinator.clone()));
+    let gate = Arc::new(Gate::new(coordinator, config.authenticator.clone()));
+    let front = Arc::new(Front::new(&config, gate.clone()));
     let router = Router::from(api())
         .merge(pages(&config))
         .fallback(unknown_route)
@@ -54,12 +58,12 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
         // One layer for everything that all requests share: each allocates, and moves the request.
         .layer(middleware::from_fn_with_state(front, front::layer))
         .with_state(Arc::new(App {
-            coordinator,
+            gate,
             config,
             searches: Semaphore::new(logs::SEARCHES),
             instance: ExecutionId::generate().to_string(),
-            log_fanout: LogFanout::default(),
-            change_feed: ChangeFeed::default(),
+            log_fanout,
+            change_feed,
             action_stats: ActionStatsCache::default(),
         }));
     root_path.serve(router)
@@ -67,37 +71,9 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
 
 /// The routes of the API, and the document that describes them.
 pub(crate) fn api() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::with_openapi(openapi::Document::openapi())
-        .routes(routes!(actions::list))
-        .routes(routes!(actions::show))
-        .routes(routes!(actions::execute))
-        .routes(routes!(actions::sync_execute))
-        .routes(routes!(executions::list))
-        .routes(routes!(executions::show))
-        .routes(routes!(executions::status))
-        .routes(routes!(executions::cancel))
-        .routes(routes!(rerun::rerun))
-        .routes(routes!(bulk::cancel))
-        .routes(routes!(bulk::rerun))
-        .routes(routes!(logs::show))
-        .routes(routes!(logs::search))
-        .routes(routes!(details::spans))
-        .routes(routes!(details::summary))
-        .routes(routes!(details::artifacts))
-        .routes(routes!(details::artifact))
-        .routes(routes!(stream::open))
-        .routes(routes!(workers::workers))
-        .routes(routes!(workers::drain))
-        .routes(routes!(queues::list))
-        .routes(routes!(queues::pause))
-        .routes(routes!(queues::resume))
-        .routes(routes!(stats::stats))
-        .routes(routes!(stats::actions))
-        .routes(routes!(feed::open))
-        .routes(routes!(version::version))
-        .routes(routes!(openapi::show))
-        .routes(routes!(health::health))
-        .routes(routes!(health::ready))
+    let described = OpenApiRouter::with_openapi(openapi::Document::openapi());
+    let routes = ROUTES.iter().fold(described, |router, route| router.routes((route.handler)()));
+    routes
         // A fallback is lost when the router that this one is nested in is nested itself; a route
         // is not.
         .route("/api/{*rest}", any(unknown_route))

@@ -12,11 +12,17 @@ mod resume;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 
 pub(crate) use self::buffer::{EventBuffer, encoded};
 pub(crate) use self::event::{Connected, ExecutionEvent, Flat};
 pub(crate) use self::heartbeat::Heartbeat;
 pub(crate) use self::resume::{END, Resume, resume};
+
+/// The last event of a stream whose caller may not read it any more. It has a name, so that pages
+/// which do not know it ignore it.
+pub(crate) const DENIED: Bytes =
+    Bytes::from_static(b"event: denied\ndata: {\"type\":\"denied\"}\n\n");
 
 /// Returns a response that streams `body` as server-sent events.
 pub(crate) fn response(body: Body) -> Response {

@@ -1,9 +1,23 @@
 //! Entry points for fuzzing: the readers of untrusted input.
 
 use axum::http::{HeaderMap, HeaderValue, Uri};
+use tinpot_core::Right;
 
+use crate::router::{Need, ROUTES};
 use crate::sse::resume;
 use crate::submission::Submission;
+
+/// Returns the routes: method, path, and the rights that a caller needs; `None` if no caller is needed.
+pub fn routes() -> impl Iterator<Item = (String, &'static str, Option<&'static [Right]>)> {
+    ROUTES.iter().map(|route| {
+        let rights: Option<&[Right]> = match route.need {
+            Need::Nothing => None,
+            Need::Identity => Some(&[]),
+            Need::Rights(rights) => Some(rights),
+        };
+        (route.method.to_string(), route.path, rights)
+    })
+}
 
 /// Reads the body of a submission. It is valid, or refused with a reason.
 pub fn submission(bytes: &[u8]) {

@@ -10,7 +10,7 @@ use tinpot_core::executor::ActionSet;
 use tinpot_core::{
     Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Watcher, Worker,
 };
-use tinpot_http::HttpConfig;
+use tinpot_http::{Anonymous, HttpConfig};
 use tinpot_python::{ContainmentMode, PythonPool};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -196,7 +196,7 @@ impl LocalServer {
             pass_env: Vec::new(),
             containment: ContainmentMode::Auto,
             store: Box::new(tinpot_core::MemoryStore::new()),
-            http: HttpConfig::default(),
+            http: HttpConfig::default().authenticator(Anonymous::default()),
         }
     }
 

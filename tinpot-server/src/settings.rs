@@ -18,7 +18,7 @@ mod value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tinpot_core::{Error, ErrorKind, Result};
-use tinpot_http::{AllowedHost, HttpConfig, RootPath};
+use tinpot_http::{AllowedHost, Anonymous, HttpConfig, RootPath};
 
 pub use self::actions::{ActionsSettings, LimitSettings, SelectionSettings};
 pub use self::broker::BrokerSettings;
@@ -193,6 +193,7 @@ impl PageSettings {
     /// Returns the configuration of the router.
     pub fn config(&self) -> HttpConfig {
         HttpConfig::default()
+            .authenticator(Anonymous::default())
             .ui(!self.no_ui)
             .embed_parents(trimmed(&self.embed_parents))
             .cors_origins(trimmed(&self.cors_origins))

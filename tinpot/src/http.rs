@@ -5,12 +5,14 @@
 //! ```
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use tinpot::http::{self, HttpConfig};
+//! use tinpot::http::{self, Anonymous, HttpConfig};
 //! use tinpot::{Coordinator, MemoryNetwork};
 //!
 //! let coordinator = Coordinator::builder(MemoryNetwork::new().transport()).start().await?;
+//! // Only trusted clients reach it.
+//! let config = HttpConfig::default().authenticator(Anonymous::default());
 //! let app: axum::Router = axum::Router::new()
-//!     .nest_service("/automation", http::router(coordinator.clone(), HttpConfig::default()));
+//!     .nest_service("/automation", http::router(coordinator.clone(), config));
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let server = tokio::spawn(async { axum::serve(listener, app).await });
@@ -21,4 +23,6 @@
 //! ```
 
 #[doc(inline)]
-pub use tinpot_http::{HttpConfig, router};
+pub use tinpot_http::{
+    Anonymous, Authenticator, HttpConfig, Identity, PeerAddress, Presented, router,
+};

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tinpot_core::{
     Context, Coordinator, Event, FunctionExecutor, Json, Level, MemoryNetwork, Stream, Worker,
 };
-use tinpot_http::HttpConfig;
+use tinpot_http::{Anonymous, HttpConfig};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
@@ -28,7 +28,10 @@ pub(crate) fn benches(criterion: &mut Criterion) {
         bencher.to_async(&runtime).iter(|| watch(&coordinator));
     });
     let id = runtime.block_on(finished(&coordinator));
-    let router = tinpot_http::router(coordinator.clone(), HttpConfig::default());
+    let router = tinpot_http::router(
+        coordinator.clone(),
+        HttpConfig::default().authenticator(Anonymous::default()),
+    );
     for viewers in [1, 16] {
         group.throughput(Throughput::Elements(LINES * viewers));
         group.bench_function(format!("store to {viewers} streams"), |bencher| {

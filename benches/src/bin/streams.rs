@@ -23,7 +23,7 @@ use tinpot_benches::http::{Client, Request};
 use tinpot_benches::process::{Process, resident_mb};
 use tinpot_benches::stats::median;
 use tinpot_core::{Context, Coordinator, FunctionExecutor, Level, MemoryNetwork, Stream, Worker};
-use tinpot_http::HttpConfig;
+use tinpot_http::{Anonymous, HttpConfig};
 use tinpot_sqlite::SqliteStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -86,7 +86,8 @@ async fn serve(store: PathBuf) -> Result<(), AnyError> {
     let _worker = Worker::builder(network.transport()).executor(executor).start().await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
-    let router = tinpot_http::router(coordinator, HttpConfig::default());
+    let router =
+        tinpot_http::router(coordinator, HttpConfig::default().authenticator(Anonymous::default()));
     // As the programs serve it.
     axum::serve(listener, router.into_make_service()).await?;
     Ok(())

@@ -138,6 +138,7 @@ impl Scoped {
         let sight = self.sight();
         match self.coordinator.execution(id).await? {
             Some(execution) if sight.shows(&execution) => {
+                let execution = self.without_hidden_parent(&sight, execution).await?;
                 Ok(Readable::new(self.coordinator.clone(), sight, execution))
             }
             _ => Err(unknown_execution(id)),
@@ -152,8 +153,29 @@ impl Scoped {
         let mut options = options.clone();
         // No caller looks executions up by keys: those of others are not told.
         options.idempotency_key = None;
-        options.visible = self.sight().filter();
-        self.coordinator.executions(&options).await
+        let sight = self.sight();
+        options.visible = sight.filter();
+        let mut page = self.coordinator.executions(&options).await?;
+        for execution in &mut page {
+            *execution = self.without_hidden_parent(&sight, execution.clone()).await?;
+        }
+        Ok(page)
+    }
+
+    /// Returns the execution without its parent, if the caller may not read that.
+    async fn without_hidden_parent(
+        &self,
+        sight: &Sight,
+        mut execution: Arc<Execution>,
+    ) -> Result<Arc<Execution>> {
+        let Some(parent) = execution.parent.filter(|_| !sight.is_everything()) else {
+            return Ok(execution);
+        };
+        let parent = self.coordinator.execution(parent.execution).await?;
+        if !parent.is_some_and(|parent| sight.shows(&parent)) {
+            Arc::make_mut(&mut execution).parent = None;
+        }
+        Ok(execution)
     }
 
     /// Cancels an execution, as [`Coordinator::cancel`] does. The name of the requester is that of

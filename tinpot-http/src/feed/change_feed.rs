@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tinpot_core::{Changes, Coordinator, ExecutionId};
+use tinpot_core::{Changes, Coordinator, Execution, ExecutionId, Scoped, Sight};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinHandle;
 
@@ -62,13 +62,25 @@ impl Topic {
 #[derive(Clone, Debug)]
 enum Message {
     Changed(Topic, Bytes),
+    Executions(Arc<ChangedExecutions>),
     /// The coordinator has shut down.
     End,
 }
 
+/// Executions that changed, and their event for clients who see everything.
+#[derive(Debug)]
+struct ChangedExecutions {
+    executions: Vec<Arc<Execution>>,
+    more: bool,
+    event: Bytes,
+}
+
 /// The source of changes. It reads while at least one client is subscribed.
-#[derive(Debug, Default)]
-pub(crate) struct ChangeFeed(Mutex<Weak<Reader>>);
+#[derive(Debug)]
+pub(crate) struct ChangeFeed {
+    coordinator: Coordinator,
+    reader: Mutex<Weak<Reader>>,
+}
 
 /// The task that reads changes. The subscriptions own it, so it ends with the last one.
 #[derive(Debug)]
@@ -84,10 +96,15 @@ impl Drop for Reader {
 }
 
 impl ChangeFeed {
-    /// Subscribes to all changes from now on.
-    pub(super) fn subscribe(&self, coordinator: &Coordinator, topics: Vec<Topic>) -> Subscription {
+    pub(crate) fn new(coordinator: Coordinator) -> Self {
+        Self { coordinator, reader: Mutex::default() }
+    }
+
+    /// Subscribes to all changes from now on that the caller may see.
+    pub(super) fn subscribe(&self, scoped: Scoped, topics: Vec<Topic>) -> Subscription {
+        let coordinator = &self.coordinator;
         // The lock is held while the reader starts, so that two clients never start two.
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let reader = current.upgrade().unwrap_or_else(|| {
             let messages = broadcast::channel(KEPT).0;
             // Subscribe here: the task may run much later, and would miss changes until then.
@@ -98,7 +115,8 @@ impl ChangeFeed {
             reader
         });
         let messages = reader.messages.subscribe();
-        Subscription { _reader: reader, messages, topics, ready: Vec::new() }
+        let sight = scoped.sight();
+        Subscription { _reader: reader, messages, scoped, sight, topics, ready: Vec::new() }
     }
 }
 
@@ -131,9 +149,9 @@ async fn read(
             }
         }
         if !changed.executions.is_empty() || changed.missed {
-            let event = executions_event(&coordinator, &changed.executions, changed.missed).await;
+            let changed = changed_executions(&coordinator, &changed.executions, changed.missed);
             // Sending fails only if the last subscription has just been dropped.
-            let _ = messages.send(Message::Changed(Topic::Executions, event));
+            let _ = messages.send(Message::Executions(Arc::new(changed.await)));
         }
         even = !even;
         if !even {
@@ -146,8 +164,12 @@ async fn read(
     let _ = messages.send(Message::End);
 }
 
-/// Encodes the latest of the executions that changed.
-async fn executions_event(coordinator: &Coordinator, ids: &[ExecutionId], missed: bool) -> Bytes {
+/// Reads and encodes the latest of the executions that changed.
+async fn changed_executions(
+    coordinator: &Coordinator,
+    ids: &[ExecutionId],
+    missed: bool,
+) -> ChangedExecutions {
     let skipped = ids.len().saturating_sub(EXECUTIONS);
     let mut executions = Vec::with_capacity(ids.len() - skipped);
     for id in &ids[skipped..] {
@@ -156,8 +178,13 @@ async fn executions_event(coordinator: &Coordinator, ids: &[ExecutionId], missed
             Err(error) => tracing::warn!(execution = %id, %error, "cannot read an execution"),
         }
     }
+    let more = missed || skipped > 0;
+    ChangedExecutions { event: executions_event(&executions, more), executions, more }
+}
+
+fn executions_event(executions: &[Arc<Execution>], more: bool) -> Bytes {
     let summaries = executions.iter().map(|execution| ExecutionSummary::of(execution)).collect();
-    encoded(ID, &FeedEvent::Executions { executions: summaries, more: missed || skipped > 0 })
+    encoded(ID, &FeedEvent::Executions { executions: summaries, more })
 }
 
 /// The changes that one client subscribed to.
@@ -165,6 +192,8 @@ async fn executions_event(coordinator: &Coordinator, ids: &[ExecutionId], missed
 pub(super) struct Subscription {
     _reader: Arc<Reader>,
     messages: broadcast::Receiver<Message>,
+    scoped: Scoped,
+    sight: Sight,
     topics: Vec<Topic>,
     ready: Vec<Bytes>,
 }
@@ -180,7 +209,12 @@ impl Subscription {
                 Ok(Message::Changed(topic, bytes)) if self.topics.contains(&topic) => {
                     return Some(bytes);
                 }
-                Ok(Message::Changed(..)) => {}
+                Ok(Message::Executions(changed)) if self.topics.contains(&Topic::Executions) => {
+                    if let Some(bytes) = self.seen(&changed).await {
+                        return Some(bytes);
+                    }
+                }
+                Ok(Message::Changed(..) | Message::Executions(_)) => {}
                 Ok(Message::End) | Err(RecvError::Closed) => return None,
                 // The client missed events: it requests everything again.
                 Err(RecvError::Lagged(_)) => {
@@ -188,5 +222,19 @@ impl Subscription {
                 }
             }
         }
+    }
+
+    /// Returns the event of the executions among these that the caller may read, if there are any.
+    async fn seen(&self, changed: &ChangedExecutions) -> Option<Bytes> {
+        if self.sight.is_everything() {
+            return Some(changed.event.clone());
+        }
+        let mut seen = Vec::new();
+        for execution in changed.executions.iter().filter(|execution| self.sight.shows(execution)) {
+            // As the caller may read it: without a hidden parent.
+            let read = self.scoped.execution(execution.id).await;
+            seen.extend(read.ok().map(|readable| readable.execution));
+        }
+        (changed.more || !seen.is_empty()).then(|| executions_event(&seen, changed.more))
     }
 }

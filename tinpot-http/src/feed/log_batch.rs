@@ -19,6 +19,8 @@ pub(super) fn execution_event(id: ExecutionId, at: u64, event: ExecutionEvent<'_
 /// An encoder of lines, and of the events between them.
 pub(super) struct LogBatch {
     id: ExecutionId,
+    /// If true, calls of other actions are among the events.
+    calls: bool,
     buffer: EventBuffer,
     /// If true, an event with lines was begun and not ended.
     open: bool,
@@ -27,9 +29,10 @@ pub(super) struct LogBatch {
 }
 
 impl LogBatch {
-    /// Returns an empty batch that begins after the line with this number.
-    pub(super) fn new(id: ExecutionId, after: u64) -> Self {
-        Self { id, buffer: EventBuffer::default(), open: false, first: None, last: after }
+    /// Returns an empty batch that begins after the line with this number, with calls of other actions
+    /// among its events or without.
+    pub(super) fn new(id: ExecutionId, after: u64, calls: bool) -> Self {
+        Self { id, calls, buffer: EventBuffer::default(), open: false, first: None, last: after }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,6 +66,9 @@ impl LogBatch {
             }
         } else {
             for (seq, event) in ExecutionEvent::in_chunk(chunk).filter(|(seq, _)| is_new(*seq)) {
+                if event.called().is_some() && !self.calls {
+                    continue;
+                }
                 self.end();
                 let event = FeedEvent::Event { execution_id: self.id, event };
                 self.buffer.event(&format!("{}:{seq}", self.id), &event);

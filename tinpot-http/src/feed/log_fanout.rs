@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
-use tinpot_core::{Coordinator, Event, ExecutionId};
+use tinpot_core::{Coordinator, Event, ExecutionId, Readable};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinHandle;
 
@@ -29,9 +29,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// An execution that is followed, with its calls of other actions or without.
+type Key = (ExecutionId, bool);
+
 /// The executions that have followers.
-#[derive(Debug, Default)]
-pub(crate) struct LogFanout(Mutex<HashMap<ExecutionId, Weak<Followed>>>);
+#[derive(Debug)]
+pub(crate) struct LogFanout {
+    coordinator: Coordinator,
+    followed: Mutex<HashMap<Key, Weak<Followed>>>,
+}
 
 /// Encoded events for all followers.
 #[derive(Clone, Debug)]
@@ -56,6 +62,7 @@ struct Head {
 #[derive(Debug)]
 struct Shared {
     id: ExecutionId,
+    calls: bool,
     head: Mutex<Head>,
     batches: broadcast::Sender<Batch>,
 }
@@ -74,32 +81,33 @@ impl Drop for Followed {
 }
 
 impl LogFanout {
-    /// Follows an execution from a line on; `None` if the execution is unknown.
-    pub(super) async fn follow(
-        &self,
-        coordinator: &Coordinator,
-        id: ExecutionId,
-        after: u64,
-    ) -> tinpot_core::Result<Option<Follower>> {
-        let Some(execution) = coordinator.execution(id).await? else { return Ok(None) };
-        let mut all = lock(&self.0);
+    pub(crate) fn new(coordinator: Coordinator) -> Self {
+        Self { coordinator, followed: Mutex::default() }
+    }
+
+    /// Follows an execution from a line on. A caller who does not see everything receives nothing of
+    /// the actions that it calls.
+    pub(super) fn follow(&self, readable: Readable, after: u64) -> Follower {
+        let key = (readable.id(), readable.sight().is_everything());
+        let mut all = lock(&self.followed);
         all.retain(|_, followed| followed.strong_count() > 0);
-        let known = all.get(&id).and_then(Weak::upgrade);
+        let known = all.get(&key).and_then(Weak::upgrade);
         let followed = known.unwrap_or_else(|| {
-            let followed = Arc::new(Followed::start(coordinator, id, execution.log_lines()));
-            all.insert(id, Arc::downgrade(&followed));
+            let position = readable.execution.log_lines();
+            let followed = Arc::new(Followed::start(&self.coordinator, key, position));
+            all.insert(key, Arc::downgrade(&followed));
             followed
         });
         drop(all);
-        Ok(Some(Follower::of(followed, coordinator.clone(), after)))
+        Follower::of(followed, readable, after)
     }
 }
 
 impl Followed {
-    fn start(coordinator: &Coordinator, id: ExecutionId, position: u64) -> Self {
+    fn start(coordinator: &Coordinator, (id, calls): Key, position: u64) -> Self {
         let head = Head { position, status: None, progress: None, end: None };
         let batches = broadcast::channel(KEPT).0;
-        let shared = Arc::new(Shared { id, head: Mutex::new(head), batches });
+        let shared = Arc::new(Shared { id, calls, head: Mutex::new(head), batches });
         let task = tokio::spawn(read(shared.clone(), coordinator.clone(), position));
         Self { shared, task }
     }
@@ -154,7 +162,7 @@ impl Shared {
 
 /// Reads an execution for all its followers.
 async fn read(shared: Arc<Shared>, coordinator: Coordinator, mut position: u64) {
-    let id = shared.id;
+    let (id, calls) = (shared.id, shared.calls);
     let mut events = match coordinator.handle(id).await {
         Ok(handle) => handle.events(position),
         Err(error) => {
@@ -163,7 +171,7 @@ async fn read(shared: Arc<Shared>, coordinator: Coordinator, mut position: u64) 
         }
     };
     loop {
-        let mut batch = LogBatch::new(id, position);
+        let mut batch = LogBatch::new(id, position, calls);
         let mut event = Some(events.next().await);
         // Events that are ready now are sent together.
         while let Some(next) = event.take() {
@@ -177,7 +185,7 @@ async fn read(shared: Arc<Shared>, coordinator: Coordinator, mut position: u64) 
                     batch.append(&chunk, u64::MAX);
                     position = batch.last();
                     if batch.len() >= BATCH_BYTES {
-                        let next = LogBatch::new(id, position);
+                        let next = LogBatch::new(id, position, calls);
                         shared.send_lines(std::mem::replace(&mut batch, next));
                     }
                 }
@@ -185,7 +193,7 @@ async fn read(shared: Arc<Shared>, coordinator: Coordinator, mut position: u64) 
                     if let Some(event) = ExecutionEvent::of(&event) {
                         let last = event.is_last();
                         if last {
-                            let next = LogBatch::new(id, position);
+                            let next = LogBatch::new(id, position, calls);
                             shared.send_lines(std::mem::replace(&mut batch, next));
                         }
                         shared.send_event(position, event);
@@ -211,7 +219,7 @@ async fn read(shared: Arc<Shared>, coordinator: Coordinator, mut position: u64) 
 #[derive(Debug)]
 pub(super) struct Follower {
     followed: Arc<Followed>,
-    coordinator: Coordinator,
+    readable: Readable,
     batches: broadcast::Receiver<Batch>,
     /// The last line that was returned.
     after: u64,
@@ -224,11 +232,11 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    fn of(followed: Arc<Followed>, coordinator: Coordinator, after: u64) -> Self {
+    fn of(followed: Arc<Followed>, readable: Readable, after: u64) -> Self {
         let batches = followed.shared.batches.subscribe();
         let mut follower = Self {
             followed,
-            coordinator,
+            readable,
             batches,
             after,
             until: 0,
@@ -252,8 +260,13 @@ impl Follower {
         self.then = head.progress.iter().chain(&head.end).cloned().collect();
     }
 
-    /// Returns the next events; `None` after the end.
+    /// Returns the next events; `None` after the end, and once the caller may not read them.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
+        let bytes = self.next_of_all().await?;
+        self.readable.sight().shows(&self.readable.execution).then_some(bytes)
+    }
+
+    async fn next_of_all(&mut self) -> Option<Bytes> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
                 return Some(bytes);
@@ -289,8 +302,8 @@ impl Follower {
     /// Reads one portion of the lines that it lacks.
     async fn read_missing(&mut self) {
         let id = self.followed.shared.id;
-        let mut batch = LogBatch::new(id, self.after);
-        match self.coordinator.logs(id, self.after, READ_BYTES).await {
+        let mut batch = LogBatch::new(id, self.after, self.followed.shared.calls);
+        match self.readable.logs(self.after, READ_BYTES).await {
             Ok(chunks) => chunks.iter().for_each(|chunk| batch.append(chunk, self.until)),
             Err(error) if error.is_retryable() => {
                 tracing::warn!(execution = %id, %error, "followed lines wait for the store");

@@ -1,6 +1,9 @@
 //! Rules of the whole document, which would otherwise be repeated at each of a hundred places.
 
 use serde_json::{Value, json};
+use tinpot_core::Right;
+
+use crate::router::{Need, ROUTES, Route};
 
 /// The errors of every operation.
 const ALWAYS: &[(&str, &str)] = &[
@@ -10,7 +13,8 @@ const ALWAYS: &[(&str, &str)] = &[
 ];
 
 /// The errors of operations that change something, in addition to these.
-const CHANGES: &[(&str, &str)] = &[("403", "The request comes from a page of another site.")];
+const CHANGES: &[(&str, &str)] =
+    &[("403", "The request comes from a page of another site, or the caller may not do this.")];
 
 /// The errors of submissions, in addition to these.
 const SUBMITTED: &[(&str, &str)] = &[
@@ -35,8 +39,11 @@ pub(super) fn completed(mut document: Value) -> Value {
         }
     }
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
-        let operations = paths.values_mut().filter_map(Value::as_object_mut);
-        for (method, operation) in operations.flatten() {
+        for (path, method, operation) in paths.iter_mut().flat_map(|(path, operations)| {
+            let operations = operations.as_object_mut().into_iter().flatten();
+            operations.map(move |(method, operation)| (path, method, operation))
+        }) {
+            add_rights(path, method, operation);
             // Handlers of different resources have the same names.
             if let (Some(tag), Some(name)) =
                 (operation["tags"][0].as_str(), operation["operationId"].as_str())
@@ -139,6 +146,22 @@ fn name_body(operation: &mut Value) {
     if let Some(shape) = shape {
         *schema = shape;
     }
+}
+
+/// Names the rights that an operation needs, and the errors without them.
+fn add_rights(path: &str, method: &str, operation: &mut Value) {
+    let is =
+        |route: &&Route| route.path == path && route.method.as_str().eq_ignore_ascii_case(method);
+    let Some(route) = ROUTES.iter().find(is).filter(|route| route.need != Need::Nothing) else {
+        return;
+    };
+    let rights: &[Right] = match route.need {
+        Need::Rights(rights) => rights,
+        Need::Identity | Need::Nothing => &[],
+    };
+    let names: Vec<&str> = rights.iter().map(|right| right.as_str()).collect();
+    operation["x-rights"] = names.into();
+    operation["responses"]["401"] = json!({ "description": "The request is not authenticated." });
 }
 
 fn add_errors(method: &str, operation: &mut Value) {

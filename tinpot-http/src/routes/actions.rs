@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::base_path::BasePath;
 use crate::error::ApiError;
 use crate::extract::ActionName;
+use crate::gate::Entered;
 use crate::model::{ActionView, Actions, SyncResult, json_response};
 use crate::openapi::scalars;
 use crate::params::{Params, SECONDS, seconds};
@@ -36,8 +37,8 @@ pub(crate) struct Submitted<'a> {
     tag = "actions",
     responses((status = 200, description = "all actions", body = std::collections::BTreeMap<String, ActionView>)),
 )]
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
-    json_response(StatusCode::OK, &Actions(&app.coordinator.catalogue()))
+pub(crate) async fn list(Entered { scoped, .. }: Entered) -> Response {
+    json_response(StatusCode::OK, &Actions(&scoped.catalogue()))
 }
 
 /// Returns one action.
@@ -49,13 +50,10 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
     responses((status = 200, description = "the action", body = ActionView), (status = 404, description = "Action not found.")),
 )]
 pub(crate) async fn show(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     ActionName(name): ActionName,
 ) -> Result<Response, ApiError> {
-    let catalogue = app.coordinator.catalogue();
-    let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("action {name:?} not found"));
-    let entry = catalogue.get(name.as_str()).ok_or_else(missing)?;
-    Ok(json_response(StatusCode::OK, &ActionView::of(entry)))
+    Ok(json_response(StatusCode::OK, &ActionView::of(&scoped.action(&name)?)))
 }
 
 /// Submits an execution.
@@ -68,13 +66,13 @@ pub(crate) async fn show(
     responses((status = 200, description = "the execution is accepted", body = Submitted), (status = 404, description = "Action not found.")),
 )]
 pub(crate) async fn execute(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     ActionName(action): ActionName,
     base_path: BasePath,
     submission: Submission,
 ) -> Result<Response, ApiError> {
     let Submission { parameters, options } = submission;
-    let id = app.coordinator.submit(&action, parameters).options(options).await?.id();
+    let id = scoped.submit(&action, parameters, options).await?.id();
     Ok(submitted(StatusCode::OK, id, &action, &base_path))
 }
 
@@ -105,6 +103,7 @@ pub(crate) fn submitted(
 )]
 pub(crate) async fn sync_execute(
     State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     ActionName(action): ActionName,
     uri: Uri,
     submission: Submission,
@@ -112,7 +111,7 @@ pub(crate) async fn sync_execute(
     let timeout = Params::of(&uri, &["timeout"])?
         .read("timeout", SECONDS, |text| text.parse().ok().and_then(seconds))?;
     let Submission { parameters, options } = submission;
-    let handle = app.coordinator.submit(&action, parameters).options(options).await?;
+    let handle = scoped.submit(&action, parameters, options).await?;
     let id = handle.id();
     let outcome = tokio::select! {
         biased;

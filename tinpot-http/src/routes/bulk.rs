@@ -12,6 +12,7 @@ use tinpot_core::{Execution, ExecutionId};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorBody};
+use crate::gate::Entered;
 use crate::model::{ExecutionSummary, json_response};
 use crate::openapi::scalars;
 use crate::router::App;
@@ -76,14 +77,15 @@ pub(crate) struct BulkResult<'a> {
 )]
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     request: Request,
 ) -> Result<Response, ApiError> {
     let by = requester(request.headers())?;
     let BulkCancel { ids, force } = json_body(request, &app).await?;
-    let (app, by) = (&app, by.as_deref());
+    let (scoped, by) = (&scoped, by.as_deref());
     each(&ids, |id| async move {
-        app.cancel(id, force, by).await?;
-        app.execution(id).await
+        scoped.cancel(id, force, by).await?;
+        Ok(scoped.execution(id).await?.execution)
     })
     .await
 }
@@ -99,16 +101,17 @@ pub(crate) async fn cancel(
 )]
 pub(crate) async fn rerun(
     State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     request: Request,
 ) -> Result<Response, ApiError> {
     let by = requester(request.headers())?;
     let BulkRerun { ids } = json_body(request, &app).await?;
-    let (app, by) = (&app, &by);
+    let (scoped, by) = (&scoped, &by);
     each(&ids, |id| async move {
         let mut options = tinpot_core::SubmitOptions::default();
         options.requested_by.clone_from(by);
-        let copy = app.coordinator.rerun(id, options).await?.id();
-        app.execution(copy).await
+        let copy = scoped.rerun(id, options).await?.id();
+        Ok(scoped.execution(copy).await?.execution)
     })
     .await
 }

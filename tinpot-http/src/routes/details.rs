@@ -1,23 +1,22 @@
 //! The steps, children, artifacts and summary of an execution.
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
-use tinpot_core::{Artifact, Error, ErrorKind, ExecutionId, LogEvent, SpanId, SpanOutcome};
+use tinpot_core::{
+    Artifact, Error, ErrorKind, ExecutionId, LogEvent, Readable, SpanId, SpanOutcome,
+};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::{PathArtifact, PathExecution};
+use crate::gate::Entered;
 use crate::model::{Time, json_response};
 use crate::openapi::scalars;
-use crate::router::App;
 
 /// The content security policy of artifacts, whose content is anything: no browser may run it here.
 const ARTIFACT_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
@@ -86,13 +85,13 @@ pub(crate) struct Summary {
     responses((status = 200, description = "steps and children", body = Steps), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn spans(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
 ) -> Result<Response, ApiError> {
-    app.execution(id).await?;
+    let readable = scoped.execution(id).await?;
     let mut steps = Steps::default();
     let mut places = std::collections::HashMap::new();
-    let mut events = app.coordinator.log_events(id);
+    let mut events = readable.log_events();
     while let Some(event) = events.next().await {
         match event? {
             LogEvent::SpanStarted { span, parent, name, at } => {
@@ -108,7 +107,9 @@ pub(crate) async fn spans(
                     span.error = error;
                 }
             }
-            LogEvent::Child { execution, action, span } => {
+            LogEvent::Child { execution, action, span }
+                if readable.sight().shows_call(&readable.execution, &action) =>
+            {
                 let child = ChildLink { execution_id: execution, action_name: action, span };
                 steps.children.push(child);
             }
@@ -127,11 +128,11 @@ pub(crate) async fn spans(
     responses((status = 200, description = "the summary", body = Summary), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn summary(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
 ) -> Result<Response, ApiError> {
-    app.execution(id).await?;
-    let last = app.coordinator.log_events(id).try_fold(None, |last, event| async move {
+    let readable = scoped.execution(id).await?;
+    let last = readable.log_events().try_fold(None, |last, event| async move {
         Ok(match event {
             LogEvent::Summary { markdown } => Some(markdown),
             _ => last,
@@ -140,17 +141,14 @@ pub(crate) async fn summary(
     Ok(json_response(StatusCode::OK, &Summary { summary: last.await? }))
 }
 
-impl App {
-    async fn artifacts(&self, id: ExecutionId) -> Result<Vec<Artifact>, ApiError> {
-        self.execution(id).await?;
-        let artifacts = self.coordinator.log_events(id).try_filter_map(|event| async move {
-            Ok(match event {
-                LogEvent::Artifact(artifact) => Some(artifact),
-                _ => None,
-            })
-        });
-        Ok(artifacts.try_collect().await?)
-    }
+async fn kept(readable: &Readable) -> Result<Vec<Artifact>, ApiError> {
+    let artifacts = readable.log_events().try_filter_map(|event| async move {
+        Ok(match event {
+            LogEvent::Artifact(artifact) => Some(artifact),
+            _ => None,
+        })
+    });
+    Ok(artifacts.try_collect().await?)
 }
 
 /// Lists the files that an execution kept.
@@ -162,7 +160,7 @@ impl App {
     responses((status = 200, description = "the artifacts", body = Artifacts), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn artifacts(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
 ) -> Result<Response, ApiError> {
     let link = |artifact: Artifact| ArtifactLink {
@@ -172,7 +170,8 @@ pub(crate) async fn artifacts(
         media_type: artifact.media_type,
         attempt: artifact.attempt,
     };
-    let artifacts = app.artifacts(id).await?.into_iter().map(link).collect();
+    let readable = scoped.execution(id).await?;
+    let artifacts = kept(&readable).await?.into_iter().map(link).collect();
     Ok(json_response(StatusCode::OK, &Artifacts { artifacts }))
 }
 
@@ -188,18 +187,19 @@ pub(crate) async fn artifacts(
     responses((status = 200, description = "its bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 404, description = "Artifact not found.")),
 )]
 pub(crate) async fn artifact(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathArtifact(id, SpanId { attempt, number }): PathArtifact,
 ) -> Result<Response, ApiError> {
-    let found = app.artifacts(id).await?.into_iter();
-    let artifact = found
+    let readable = scoped.execution(id).await?;
+    let artifact = kept(&readable)
+        .await?
         .into_iter()
         .find(|artifact| (artifact.attempt, artifact.number) == (attempt, number))
         .ok_or_else(|| {
             let detail = format!("artifact {attempt}.{number} of execution {id} not found");
             ApiError::new(StatusCode::NOT_FOUND, detail)
         })?;
-    let bytes = app.coordinator.artifact_pieces(id, &artifact).map(|piece| {
+    let bytes = readable.artifact_pieces(&artifact).map(|piece| {
         let damaged = |e| Error::new(ErrorKind::Malformed, "artifact is damaged").with_source(e);
         STANDARD.decode(piece?).map_err(damaged)
     });

@@ -8,11 +8,12 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tinpot_core::store::{ListOptions, Search};
-use tinpot_core::{CancelOutcome, Execution, ExecutionId, Status};
+use tinpot_core::{ExecutionId, Status};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::PathExecution;
+use crate::gate::Entered;
 use crate::model::{
     ExecutionPage, ExecutionStatus, ExecutionSummary, ExecutionView, json_response,
 };
@@ -27,29 +28,6 @@ pub(crate) struct CancelAnswer {
     #[schema(value_type = scalars::ExecutionId)]
     execution_id: ExecutionId,
     status: &'static str,
-}
-
-impl App {
-    /// Cancels an execution for a requester.
-    pub(crate) async fn cancel(
-        &self,
-        id: ExecutionId,
-        force: bool,
-        by: Option<&str>,
-    ) -> Result<CancelOutcome, ApiError> {
-        Ok(match by {
-            Some(by) => self.coordinator.cancel_by(id, force, by).await?,
-            None => self.coordinator.cancel(id, force).await?,
-        })
-    }
-
-    /// Returns an execution, or the error 404.
-    pub(crate) async fn execution(&self, id: ExecutionId) -> Result<Arc<Execution>, ApiError> {
-        let execution = self.coordinator.execution(id).await?;
-        execution.ok_or_else(|| {
-            ApiError::new(StatusCode::NOT_FOUND, format!("execution {id} not found"))
-        })
-    }
 }
 
 /// The longest search, in characters.
@@ -84,7 +62,7 @@ fn words(text: &str) -> Option<String> {
     ),
     responses((status = 200, description = "one page", body = ExecutionPage)),
 )]
-pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn list(Entered { scoped, .. }: Entered, uri: Uri) -> Result<Response, ApiError> {
     let known = [
         "status",
         "action",
@@ -113,7 +91,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     options.parent = params.read("parent", "the id of an execution", |text| text.parse().ok())?;
     options.before = params.read("before", "the id of an execution", |text| text.parse().ok())?;
     options.limit = params.limit(ListOptions::LIMIT_MAX)?.unwrap_or_default();
-    let executions = app.coordinator.executions(&options).await?;
+    let executions = scoped.executions(&options).await?;
     let full = executions.len() >= options.page_size();
     let page = ExecutionPage {
         executions: executions.iter().map(|execution| ExecutionSummary::of(execution)).collect(),
@@ -131,10 +109,10 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     responses((status = 200, description = "the execution", body = ExecutionView), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn show(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
 ) -> Result<Response, ApiError> {
-    let execution = app.execution(id).await?;
+    let execution = scoped.execution(id).await?.execution;
     Ok(json_response(StatusCode::OK, &ExecutionView::of(&execution)))
 }
 
@@ -147,10 +125,10 @@ pub(crate) async fn show(
     responses((status = 200, description = "its state", body = ExecutionStatus), (status = 404, description = "Execution not found.")),
 )]
 pub(crate) async fn status(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
 ) -> Result<Response, ApiError> {
-    let execution = app.execution(id).await?;
+    let execution = scoped.execution(id).await?.execution;
     Ok(json_response(StatusCode::OK, &ExecutionStatus::of(&execution)))
 }
 
@@ -180,6 +158,7 @@ pub(crate) struct CancelBody {
 )]
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -187,6 +166,6 @@ pub(crate) async fn cancel(
     let by = requester(request.headers())?;
     let body = optional_json_body::<CancelBody>(request, &app).await?;
     let force = by_query || body.is_some_and(|body| body.force);
-    let status = app.cancel(id, force, by.as_deref()).await?.status().as_str();
+    let status = scoped.cancel(id, force, by.as_deref()).await?.status().as_str();
     Ok(json_response(StatusCode::OK, &CancelAnswer { execution_id: id, status }))
 }

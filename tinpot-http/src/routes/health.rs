@@ -40,7 +40,7 @@ pub(crate) struct Health {
 )]
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?.len();
-    let problems = app.coordinator.store_problems();
+    let problems = app.gate.probe().store_problems();
     let problems = problems.into_iter().map(|problem| problem.message).collect();
     let health = Health { status: "healthy", workers, problems };
     Ok(json_response(StatusCode::OK, &health))
@@ -55,7 +55,7 @@ pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiE
 )]
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?;
-    let of_store = app.coordinator.store_problems();
+    let of_store = app.gate.probe().store_problems();
     if let Some(problem) = of_store.iter().find(|problem| problem.is_blocking) {
         return Err(ApiError::unavailable(&problem.message));
     }
@@ -63,7 +63,7 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiEr
         return Err(ApiError::unavailable("no worker is live; start one"));
     }
     // Actions can be submitted once they are in the catalogue, which is when the store has them.
-    let catalogue = app.coordinator.catalogue();
+    let catalogue = app.gate.probe().catalogue();
     if !workers.iter().flat_map(|worker| &worker.actions).all(|name| catalogue.contains_key(name)) {
         return Err(ApiError::unavailable(
             "catalogue lacks the actions of a new worker; retry in a moment",
@@ -91,10 +91,10 @@ fn blocked(worker: &WorkerInfo) -> Option<String> {
 impl App {
     /// Returns the live workers, if the coordinator answers and has its link.
     async fn checked(&self) -> Result<Vec<WorkerInfo>, ApiError> {
-        let workers = tokio::time::timeout(PATIENCE, self.coordinator.workers())
+        let workers = tokio::time::timeout(PATIENCE, self.gate.probe().workers())
             .await
             .map_err(|_| ApiError::unavailable("coordinator does not answer"))??;
-        match self.coordinator.link().current() {
+        match self.gate.probe().link() {
             Link::Up => Ok(workers),
             Link::Down { reason } if reason.is_empty() => {
                 Err(ApiError::unavailable("transport is not connected"))

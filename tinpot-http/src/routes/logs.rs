@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
 use serde::Deserialize;
-use tinpot_core::{Coordinator, Error, ExecutionId};
+use tinpot_core::{Error, Readable};
 use utoipa::ToSchema;
 
 use self::filter::Filter;
@@ -24,6 +24,7 @@ use self::search::Search;
 use self::search::{LogMatches, PATIENCE};
 use crate::error::ApiError;
 use crate::extract::PathExecution;
+use crate::gate::Entered;
 use crate::openapi::scalars;
 use crate::params::{Params, word};
 use crate::router::App;
@@ -66,7 +67,7 @@ const DOWNLOAD_BYTES: usize = 256 * 1024;
     ),
 )]
 pub(crate) async fn show(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
     uri: Uri,
 ) -> Result<Response, ApiError> {
@@ -81,13 +82,13 @@ pub(crate) async fn show(
             )));
         }
         let after = params.line("after")?.unwrap_or(0);
-        app.execution(id).await?;
-        return Ok(download(app.coordinator.clone(), id, after, filter));
+        return Ok(download(scoped.execution(id).await?, after, filter));
     }
     let part = part(&params)?;
     let limit = params.limit(LINES_MAX)?.unwrap_or(LINES_DEFAULT);
-    let last_seq = app.execution(id).await?.log_lines();
-    Pages { coordinator: &app.coordinator, id, filter, limit, last_seq }.page(part).await
+    let readable = scoped.execution(id).await?;
+    let last_seq = readable.execution.log_lines();
+    Pages { readable, filter, limit, last_seq }.page(part).await
 }
 
 fn part(params: &Params) -> Result<Part, ApiError> {
@@ -124,23 +125,25 @@ fn part(params: &Params) -> Result<Part, ApiError> {
 )]
 pub(crate) async fn search(
     State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let search = Search::of(&Params::of(&uri, &Search::NAMES)?)?;
-    app.execution(id).await?;
+    let readable = scoped.execution(id).await?;
     let _permit = tokio::time::timeout(PATIENCE, app.searches.acquire()).await.map_err(|_| {
         ApiError::unavailable(format!("search must wait for {SEARCHES} others; retry in a moment"))
     })?;
-    search.run(&app.coordinator, id).await
+    search.run(&readable).await
 }
 
 /// Streams the whole log as text.
-fn download(coordinator: Coordinator, id: ExecutionId, after: u64, filter: Filter) -> Response {
+fn download(readable: Readable, after: u64, filter: Filter) -> Response {
+    let id = readable.id();
     let lines = stream::try_unfold(after, move |after| {
-        let (coordinator, filter) = (coordinator.clone(), filter.clone());
+        let (readable, filter) = (readable.clone(), filter.clone());
         async move {
-            let chunks = coordinator.logs(id, after, DOWNLOAD_BYTES).await?;
+            let chunks = readable.logs(after, DOWNLOAD_BYTES).await?;
             let (mut last, mut text) = (after, Vec::new());
             for chunk in &chunks {
                 if !filter.passes(chunk) {

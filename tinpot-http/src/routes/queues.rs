@@ -1,15 +1,12 @@
 //! `/api/queues`: the queues, and pausing them.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::error::ApiError;
 use crate::extract::QueueName;
+use crate::gate::Entered;
 use crate::model::{QueueJson, Queues, json_response};
-use crate::router::App;
 
 /// Lists the queues, with the number of waiting executions.
 #[utoipa::path(
@@ -18,8 +15,8 @@ use crate::router::App;
     tag = "queues",
     responses((status = 200, description = "the queues", body = Queues)),
 )]
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let queues = app.coordinator.queues().await?;
+pub(crate) async fn list(Entered { scoped, .. }: Entered) -> Result<Response, ApiError> {
+    let queues = scoped.queues().await?;
     Ok(json_response(StatusCode::OK, &Queues::of(&queues)))
 }
 
@@ -32,10 +29,10 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, ApiErr
     responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "Queue not found."), (status = 507, description = "The store is full.")),
 )]
 pub(crate) async fn pause(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     QueueName(name): QueueName,
 ) -> Result<Response, ApiError> {
-    let queue = app.coordinator.pause_queue(&name).await?;
+    let queue = scoped.pause_queue(&name).await?;
     Ok(json_response(StatusCode::OK, &QueueJson::of(&queue)))
 }
 
@@ -48,9 +45,9 @@ pub(crate) async fn pause(
     responses((status = 200, description = "the queue", body = QueueJson), (status = 404, description = "Queue not found."), (status = 507, description = "The store is full.")),
 )]
 pub(crate) async fn resume(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     QueueName(name): QueueName,
 ) -> Result<Response, ApiError> {
-    let queue = app.coordinator.resume_queue(&name).await?;
+    let queue = scoped.resume_queue(&name).await?;
     Ok(json_response(StatusCode::OK, &QueueJson::of(&queue)))
 }

@@ -1,9 +1,6 @@
 //! `/api/executions/{id}/rerun`: re-running a recorded execution. Its parameters never leave the
 //! server.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
@@ -11,8 +8,8 @@ use super::actions::{Submitted, submitted};
 use crate::base_path::BasePath;
 use crate::error::ApiError;
 use crate::extract::PathExecution;
+use crate::gate::Entered;
 use crate::openapi::scalars;
-use crate::router::App;
 use crate::submission::{RerunBody, RerunOptions};
 
 /// Submits a recorded execution again, with its parameters.
@@ -25,12 +22,12 @@ use crate::submission::{RerunBody, RerunOptions};
     responses((status = 202, description = "the execution is accepted", body = Submitted), (status = 404, description = "Execution or action not found.")),
 )]
 pub(crate) async fn rerun(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathExecution(id): PathExecution,
     base_path: BasePath,
     RerunOptions(options): RerunOptions,
 ) -> Result<Response, ApiError> {
-    let action = app.execution(id).await?.action.clone();
-    let handle = app.coordinator.rerun(id, options).await?;
+    let action = scoped.execution(id).await?.execution.action.clone();
+    let handle = scoped.rerun(id, options).await?;
     Ok(submitted(StatusCode::ACCEPTED, handle.id(), &action, &base_path))
 }

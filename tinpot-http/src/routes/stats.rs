@@ -7,13 +7,14 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use tinpot_core::Coordinator;
+use tinpot_core::Scoped;
 use tinpot_core::store::ListOptions;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
+use crate::gate::Entered;
 use crate::model::{ActionStats, ActionsStats, StatsJson, json_bytes, json_response};
 use crate::params::{Params, word};
 use crate::router::App;
@@ -60,7 +61,7 @@ impl Window {
     ),
     responses((status = 200, description = "each minute", body = StatsJson)),
 )]
-pub(crate) async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn stats(Entered { scoped, .. }: Entered, uri: Uri) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["minutes", "window"])?;
     let minutes = params.integer("minutes", MINUTES_MAX)?;
     let window = params.read("window", "1h, 6h or 24h", |text| word::<Window>(text))?;
@@ -68,7 +69,7 @@ pub(crate) async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Respo
         return Err(ApiError::unprocessable("minutes and window exclude each other; give one"));
     }
     let minutes = minutes.or(window.map(Window::minutes)).unwrap_or(MINUTES);
-    Ok(json_response(StatusCode::OK, &StatsJson::of(&app.coordinator.stats(minutes))))
+    Ok(json_response(StatusCode::OK, &StatsJson::of(&scoped.stats(minutes).await)))
 }
 
 /// Returns the latest executions of each action.
@@ -79,8 +80,11 @@ pub(crate) async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Respo
     operation_id = "action_stats",
     responses((status = 200, description = "all actions", body = ActionsStats)),
 )]
-pub(crate) async fn actions(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let body = app.action_stats.read(&app.coordinator).await?;
+pub(crate) async fn actions(
+    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
+) -> Result<Response, ApiError> {
+    let body = app.action_stats.read(&scoped).await?;
     Ok(json_bytes(StatusCode::OK, body.to_vec()))
 }
 
@@ -90,7 +94,8 @@ pub(crate) struct ActionStatsCache(Mutex<Option<Cached>>);
 
 #[derive(Debug)]
 struct Cached {
-    begun: Instant,
+    /// The begin of the reading, if all callers who see everything may share the body.
+    begun: Option<Instant>,
     /// The time before which the store is not read again.
     next: Instant,
     body: Bytes,
@@ -99,21 +104,23 @@ struct Cached {
 impl ActionStatsCache {
     /// Returns statistics that are not older than the call. That may take up to two seconds, if many
     /// ask and the store has much to read.
-    async fn read(&self, coordinator: &Coordinator) -> Result<Bytes, ApiError> {
+    async fn read(&self, scoped: &Scoped) -> Result<Bytes, ApiError> {
         let called = Instant::now();
+        // Callers who do not see everything have statistics of their own, and wait for their turn.
+        let is_shared = scoped.sight().is_everything();
         let mut cached = self.0.lock().await;
         if let Some(cached) = &*cached {
-            if cached.begun >= called {
+            if is_shared && cached.begun.is_some_and(|begun| begun >= called) {
                 return Ok(cached.body.clone());
             }
             tokio::time::sleep_until(cached.next).await;
         }
         let begun = Instant::now();
-        let catalogue = coordinator.catalogue();
+        let catalogue = scoped.catalogue();
         let mut actions = Vec::with_capacity(catalogue.len());
         for name in catalogue.keys() {
             let latest = ListOptions::new().action(&**name).limit(RECENT);
-            actions.push(ActionStats::of(name, &coordinator.executions(&latest).await?));
+            actions.push(ActionStats::of(name, &scoped.executions(&latest).await?));
         }
         let body = serde_json::to_vec(&ActionsStats { actions });
         let body = Bytes::from(body.map_err(|error| {
@@ -122,6 +129,7 @@ impl ActionStatsCache {
         })?);
         let now = Instant::now();
         let next = now + ((now - begun) * IDLE_TIMES).min(WAIT_MAX);
+        let begun = is_shared.then_some(begun);
         *cached = Some(Cached { begun, next, body: body.clone() });
         Ok(body)
     }

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, Shared};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
-use tinpot_core::{Event, LogChunk};
+use tinpot_core::{Event, LogChunk, Readable};
 
 use crate::error::ApiError;
 use crate::extract::PathExecution;
+use crate::gate::{Entered, Watch};
 use crate::model::{LineEncoder, State as ExecutionState};
 use crate::openapi::scalars;
 use crate::router::App;
@@ -47,16 +48,19 @@ const EVENT_OVERHEAD_BYTES: usize = 176;
 )]
 pub(crate) async fn open(
     State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
+    watch: Watch,
     PathExecution(id): PathExecution,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let resume = sse::resume(&headers, &uri)?;
-    let handle = app.coordinator.handle(id).await?;
+    let readable = scoped.execution(id).await?;
+    let status = readable.execution.status;
     let after = match resume {
         Resume::After(after) => after,
         // The status 204 tells an `EventSource` not to reconnect.
-        Resume::End if handle.status().is_terminal() => {
+        Resume::End if status.is_terminal() => {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
         // The execution has no end yet: the client sent the id of another stream.
@@ -65,12 +69,14 @@ pub(crate) async fn open(
     let mut stream = ExecutionStream {
         buffer: EventBuffer::default(),
         position: after,
-        events: handle.events(after),
+        events: readable.events(after).await?,
+        denied: watch.denied(vec![readable.execution.clone()]).boxed(),
+        readable,
         heartbeat: Heartbeat::every(app.config.heartbeat),
         shutdown: app.config.shutdown(),
         ended: false,
     };
-    let state = ExecutionState::of(handle.status());
+    let state = ExecutionState::of(status);
     stream.append(&ExecutionEvent::Connected(Connected { execution_id: id, state, after }));
     let body = stream::unfold(stream, |mut stream| async move {
         let bytes = stream.next().await?;
@@ -86,6 +92,9 @@ struct ExecutionStream {
     /// The number of the last encoded line: the position at which the client would resume.
     position: u64,
     events: BoxStream<'static, Event>,
+    readable: Readable,
+    /// Resolves when the caller may not read it any more.
+    denied: BoxFuture<'static, ()>,
     heartbeat: Heartbeat,
     shutdown: Shared<BoxFuture<'static, ()>>,
     ended: bool,
@@ -100,6 +109,10 @@ impl ExecutionStream {
             tokio::select! {
                 biased;
                 () = &mut self.shutdown => self.ended = true,
+                () = &mut self.denied => {
+                    self.ended = true;
+                    return Some(sse::DENIED);
+                }
                 event = self.events.next() => self.take(event),
                 () = &mut self.heartbeat => self.buffer.heartbeat(),
             }
@@ -114,6 +127,10 @@ impl ExecutionStream {
     }
 
     fn take(&mut self, event: Option<Event>) {
+        if !self.readable.sight().shows(&self.readable.execution) {
+            // The event `denied` follows in its time.
+            return;
+        }
         match event {
             // The coordinator has shut down.
             None => self.ended = true,
@@ -142,6 +159,11 @@ impl ExecutionStream {
         if !chunk.stream.is_text() {
             for (seq, event) in ExecutionEvent::in_chunk(chunk) {
                 self.position = self.position.max(seq);
+                let is_hidden =
+                    |action| !self.readable.sight().shows_call(&self.readable.execution, action);
+                if event.called().is_some_and(is_hidden) {
+                    continue;
+                }
                 self.append(&event);
             }
             self.position = self.position.max(chunk.last_seq());

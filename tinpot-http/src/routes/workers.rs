@@ -1,15 +1,12 @@
 //! `/api/workers`: the workers, and draining them.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::error::ApiError;
 use crate::extract::PathWorker;
+use crate::gate::Entered;
 use crate::model::{DrainAnswer, Workers, json_response};
-use crate::router::App;
 
 /// Lists the live workers.
 #[utoipa::path(
@@ -18,8 +15,8 @@ use crate::router::App;
     tag = "workers",
     responses((status = 200, description = "the live workers", body = Workers)),
 )]
-pub(crate) async fn workers(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let workers = app.coordinator.workers().await?;
+pub(crate) async fn workers(Entered { scoped, .. }: Entered) -> Result<Response, ApiError> {
+    let workers = scoped.workers().await?;
     Ok(json_response(StatusCode::OK, &Workers::of(&workers)))
 }
 
@@ -32,10 +29,10 @@ pub(crate) async fn workers(State(app): State<Arc<App>>) -> Result<Response, Api
     responses((status = 202, description = "the worker is draining", body = DrainAnswer), (status = 404, description = "No live worker has this id.")),
 )]
 pub(crate) async fn drain(
-    State(app): State<Arc<App>>,
+    Entered { scoped, .. }: Entered,
     PathWorker(id): PathWorker,
 ) -> Result<Response, ApiError> {
-    app.coordinator.drain_worker(&id).await?;
+    scoped.drain_worker(&id).await?;
     let answer = DrainAnswer { worker_id: id, status: "draining" };
     Ok(json_response(StatusCode::ACCEPTED, &answer))
 }

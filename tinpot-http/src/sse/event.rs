@@ -157,6 +157,14 @@ impl<'a> ExecutionEvent<'a> {
         })
     }
 
+    /// Returns the name of the action that was called, if the event is a call.
+    pub(crate) fn called(&self) -> Option<&str> {
+        match self {
+            Self::Child(child) => Some(&child.action),
+            _ => None,
+        }
+    }
+
     fn in_log(event: LogEvent) -> Option<Self> {
         Some(match event {
             LogEvent::SpanStarted { span, parent, name, at } => {

@@ -15,7 +15,7 @@ use tinpot_core::{
     Action, Context, Coordinator, Executor, Failure, FunctionExecutor, Json, Level, LoadError,
     MemoryNetwork, Outcome, Stream, Watcher, Worker,
 };
-use tinpot_http::HttpConfig;
+use tinpot_http::{Anonymous, HttpConfig};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -95,6 +95,10 @@ impl Cluster {
         let mut catalogue = coordinator.watch_catalogue();
         let available = catalogue.wait_for(|known| known.get("gate").is_some_and(|e| e.available));
         within(available).await.unwrap();
+        let config = match config.authenticator {
+            Some(_) => config,
+            None => config.authenticator(Anonymous::default()),
+        };
         let router = tinpot_http::router(coordinator.clone(), config);
         Self { coordinator, router, worker: Some(worker), gate }
     }

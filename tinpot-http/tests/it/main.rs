@@ -21,6 +21,7 @@ mod messages;
 mod openapi;
 mod operations;
 mod parameters;
+mod rights;
 mod secrets;
 mod stream;
 mod stream_live;

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,6 +17,7 @@ use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tinpot_http::PeerAddress;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::Service;
@@ -59,7 +61,8 @@ pub(super) async fn run(
         };
         match places.take(peer.ip()) {
             Ok(place) => {
-                let serving = serve(stream, app.clone(), limits.clone(), ending.subscribe());
+                let serving =
+                    serve((stream, peer), app.clone(), limits.clone(), ending.subscribe());
                 tokio::spawn(async move {
                     serving.await;
                     drop(place);
@@ -86,7 +89,7 @@ fn is_of_client(error: &std::io::Error) -> bool {
 
 /// Answers the requests of one connection, until either side closes it or a time is over.
 async fn serve(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, SocketAddr),
     app: Router,
     limits: Arc<ConnectionLimits>,
     mut ending: watch::Receiver<bool>,
@@ -97,7 +100,8 @@ async fn serve(
     let activity = Activity::new();
     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         let in_progress = activity.request();
-        let request = request.map(|body| Body::new(Arriving::new(body, limits.body)));
+        let mut request = request.map(|body| Body::new(Arriving::new(body, limits.body)));
+        request.extensions_mut().insert(PeerAddress(peer));
         let answering = app.clone().call(request);
         async move {
             let answer = answering.await.unwrap_or_else(|never: Infallible| match never {});

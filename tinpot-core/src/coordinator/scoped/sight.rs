@@ -54,6 +54,17 @@ impl Sight {
         visible.shows(&execution.target(group_of(&catalogue, &execution.action)))
     }
 
+    /// Returns true if the caller may know that the execution has called the action. The queue of the
+    /// called execution is not known, so where queues count, the answer is no.
+    pub fn shows_call(&self, parent: &Execution, action: &str) -> bool {
+        let visible = self.visible();
+        let catalogue = self.catalogue.borrow().clone();
+        let mut target = parent.target(group_of(&catalogue, action));
+        target.action = Some(action);
+        target.queue = None;
+        visible.shows(&target)
+    }
+
     /// Returns true if the caller may read everything: all executions of the default team, of which
     /// all actions are.
     pub fn is_everything(&self) -> bool {

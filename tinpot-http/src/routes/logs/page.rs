@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use tinpot_core::{Coordinator, ExecutionId};
+use tinpot_core::Readable;
 use utoipa::ToSchema;
 
 use super::filter::Filter;
@@ -51,9 +51,8 @@ pub(crate) struct LogPage<'a> {
 
 /// A reader of pages.
 #[derive(Debug)]
-pub(super) struct Pages<'a> {
-    pub(super) coordinator: &'a Coordinator,
-    pub(super) id: ExecutionId,
+pub(super) struct Pages {
+    pub(super) readable: Readable,
     pub(super) filter: Filter,
     pub(super) limit: usize,
     /// The number of the last stored line.
@@ -86,7 +85,7 @@ impl Lines {
     }
 }
 
-impl Pages<'_> {
+impl Pages {
     pub(super) async fn page(&self, part: Part) -> Result<Response, ApiError> {
         match part {
             Part::After(after) => self.forwards(after).await,
@@ -99,7 +98,7 @@ impl Pages<'_> {
         let mut last = after;
         let room = |page: &Lines| !page.is_full(self.limit) && page.scanned < SCAN_BYTES;
         while room(&page) {
-            let chunks = self.coordinator.logs(self.id, last, READ_BYTES).await?;
+            let chunks = self.readable.logs(last, READ_BYTES).await?;
             let before = last;
             for chunk in &chunks {
                 if !room(&page) {
@@ -122,7 +121,7 @@ impl Pages<'_> {
                 break;
             }
         }
-        let more = !room(&page) && !self.coordinator.logs(self.id, last, 1).await?.is_empty();
+        let more = !room(&page) && !self.readable.logs(last, 1).await?.is_empty();
         let previous = (after > 0 && self.last_seq > 0).then(|| after.min(self.last_seq) + 1);
         Ok(self.answer(&page, more.then_some(last), previous, last))
     }
@@ -163,7 +162,7 @@ impl Pages<'_> {
     ) -> Result<(Lines, bool), ApiError> {
         let (mut window, mut dropped, mut last) = (Lines::default(), false, start - 1);
         while last + 1 < end {
-            let chunks = self.coordinator.logs(self.id, last, READ_BYTES).await?;
+            let chunks = self.readable.logs(last, READ_BYTES).await?;
             let before = last;
             for chunk in chunks.iter().filter(|chunk| chunk.first_seq < end) {
                 window.scanned += chunk.size_bytes();

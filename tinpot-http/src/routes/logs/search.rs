@@ -11,7 +11,7 @@ use axum::response::Response;
 use regex::{Regex, RegexBuilder};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tinpot_core::{Coordinator, ExecutionId, LogChunk};
+use tinpot_core::{LogChunk, Readable};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -105,23 +105,19 @@ impl Search {
         })
     }
 
-    pub(super) async fn run(
-        self,
-        coordinator: &Coordinator,
-        id: ExecutionId,
-    ) -> Result<Response, ApiError> {
+    pub(super) async fn run(self, readable: &Readable) -> Result<Response, ApiError> {
         let deadline = Instant::now() + TIME;
         let mut pass = Pass::of(self);
         // The context of the first match may start below `after`.
         let mut last = pass.search.after.saturating_sub(pass.search.context as u64 * 2);
-        let mut chunks = coordinator.logs(id, last, READ_BYTES).await?;
+        let mut chunks = readable.logs(last, READ_BYTES).await?;
         while let Some(end) = chunks.last().map(|chunk| chunk.last_seq()).filter(|end| *end > last)
         {
             let search = tokio::task::spawn_blocking(move || {
                 let flow = pass.portion(&chunks, last);
                 (pass, flow)
             });
-            let (searched, next) = tokio::join!(search, coordinator.logs(id, end, READ_BYTES));
+            let (searched, next) = tokio::join!(search, readable.logs(end, READ_BYTES));
             let flow;
             (pass, flow) = searched.map_err(|error| {
                 tracing::error!(%error, "a search panicked");

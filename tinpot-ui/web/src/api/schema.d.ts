@@ -1329,6 +1329,15 @@ export interface operations {
                     };
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
@@ -1379,6 +1388,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ActionView"];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description Action not found. */
@@ -1455,7 +1473,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request comes from a page of another site. */
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1577,7 +1604,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request comes from a page of another site. */
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1710,6 +1746,15 @@ export interface operations {
                     "application/json": components["schemas"]["ExecutionPage"];
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
@@ -1772,7 +1817,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request comes from a page of another site. */
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1879,7 +1933,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request comes from a page of another site. */
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1975,6 +2038,15 @@ export interface operations {
                     "application/json": components["schemas"]["ExecutionView"];
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description Execution not found. */
             404: {
                 headers: {
@@ -2033,6 +2105,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Artifacts"];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description Execution not found. */
@@ -2094,6 +2175,15 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": number[];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description Artifact not found. */
@@ -2176,7 +2266,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request comes from a page of another site. */
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2297,6 +2396,15 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description Execution not found. */
             404: {
                 headers: {
@@ -2374,6 +2482,15 @@ export interface operations {
                     "application/json": components["schemas"]["LogMatches"];
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description Execution not found. */
             404: {
                 headers: {
@@ -2447,7 +2564,16 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request comes from a page of another site. */
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2552,6 +2678,15 @@ export interface operations {
                     "application/json": components["schemas"]["Steps"];
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description Execution not found. */
             404: {
                 headers: {
@@ -2610,6 +2745,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ExecutionStatus"];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description Execution not found. */
@@ -2694,6 +2838,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description Execution not found. */
             404: {
                 headers: {
@@ -2754,6 +2907,15 @@ export interface operations {
                     "application/json": components["schemas"]["Summary"];
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description Execution not found. */
             404: {
                 headers: {
@@ -2812,6 +2974,15 @@ export interface operations {
                     "application/json": components["schemas"]["Queues"];
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
@@ -2864,7 +3035,16 @@ export interface operations {
                     "application/json": components["schemas"]["Queue"];
                 };
             };
-            /** @description The request comes from a page of another site. */
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2943,7 +3123,16 @@ export interface operations {
                     "application/json": components["schemas"]["Queue"];
                 };
             };
-            /** @description The request comes from a page of another site. */
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3024,6 +3213,15 @@ export interface operations {
                     "application/json": components["schemas"]["Stats"];
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
@@ -3071,6 +3269,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ActionsStats"];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description The request is invalid; `detail` says why. */
@@ -3133,6 +3340,15 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
@@ -3182,6 +3398,15 @@ export interface operations {
                     "application/json": components["schemas"]["Version"];
                 };
             };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description The request is invalid; `detail` says why. */
             422: {
                 headers: {
@@ -3229,6 +3454,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Workers"];
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description The request is invalid; `detail` says why. */
@@ -3283,7 +3517,16 @@ export interface operations {
                     "application/json": components["schemas"]["DrainAnswer"];
                 };
             };
-            /** @description The request comes from a page of another site. */
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The request comes from a page of another site, or the caller may not do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3396,6 +3639,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request is not authenticated. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             /** @description The request is invalid; `detail` says why. */

@@ -1,0 +1,112 @@
+//! Authenticators: the caller of a request.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::http::{HeaderMap, Method};
+use tinpot_core::{Caller, Result, Timestamp};
+
+/// The parts of a request by which it can be authenticated.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Presented<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path, without a prefix of the router.
+    pub path: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The address of the other end of the connection, if the server has added it to the extensions
+    /// of the request as a [`PeerAddress`].
+    pub peer: Option<SocketAddr>,
+}
+
+impl<'a> Presented<'a> {
+    /// Creates the parts of a request from an unknown address.
+    pub fn new(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
+        Self { method, path, headers, peer: None }
+    }
+
+    /// Sets the address of the other end of the connection.
+    #[must_use]
+    pub fn peer(mut self, peer: Option<SocketAddr>) -> Self {
+        self.peer = peer;
+        self
+    }
+}
+
+/// The address of the other end of a connection, as a server adds it to the extensions of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// The answer of an authenticator.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Identity {
+    /// The request is one of this caller.
+    Known {
+        /// The caller.
+        caller: Arc<Caller>,
+        /// The end of the identity, at which open streams end; `None` if it has none.
+        valid_until: Option<Timestamp>,
+    },
+    /// The request presents nothing by which a caller could be known.
+    Unknown,
+    /// The request presents something that is not valid, for this reason, which the client receives.
+    Refused(String),
+}
+
+/// Finds out whose request it is.
+///
+/// # Contract
+/// - **Closed**: a credential that is unknown, expired, revoked, malformed or there twice is
+///   `Refused`, and never taken for another. Without a credential, the answer is `Unknown`.
+/// - **Errors** mean that the authenticator cannot tell now. The request is answered with 503.
+/// - **Fast**: it is asked about every request below `/api`.
+#[async_trait]
+pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
+    /// Returns the caller of a request.
+    ///
+    /// # Errors
+    /// Any, if it cannot be known now.
+    async fn authenticate(&self, request: &Presented<'_>) -> Result<Identity>;
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: Authenticator + ?Sized> Authenticator for Arc<T> {
+    async fn authenticate(&self, request: &Presented<'_>) -> Result<Identity> {
+        (**self).authenticate(request).await
+    }
+}
+
+/// The authenticator that takes every request for one of the same caller: for servers that only
+/// trusted clients can reach.
+#[derive(Clone, Debug)]
+pub struct Anonymous {
+    caller: Arc<Caller>,
+}
+
+impl Anonymous {
+    /// Takes every request for one of this caller. Executions of a caller without a name keep the
+    /// name of the requester that the client gives.
+    pub fn acting_as(caller: Caller) -> Self {
+        Self { caller: Arc::new(caller) }
+    }
+}
+
+/// The caller `anonymous`, without a name.
+impl Default for Anonymous {
+    fn default() -> Self {
+        Self::acting_as(Caller::new("anonymous").name(""))
+    }
+}
+
+#[async_trait]
+impl Authenticator for Anonymous {
+    async fn authenticate(&self, _: &Presented<'_>) -> Result<Identity> {
+        Ok(Identity::Known { caller: self.caller.clone(), valid_until: None })
+    }
+}

@@ -1,0 +1,197 @@
+//! The gate: the only part of the API that holds the coordinator itself. Handlers receive it as the
+//! caller of their request may use it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tinpot_core::store::StoreProblem;
+use tinpot_core::{Catalogue, Coordinator, Execution, Link, Result, Scoped, Timestamp, WorkerInfo};
+
+use crate::authenticator::{Authenticator, Identity, PeerAddress, Presented};
+use crate::error::ApiError;
+use crate::router::{Need, need_of};
+
+/// The times between checks of an open stream: if its identity has expired, as clocks may be set, and
+/// after changes of the policy, of which many may follow each other.
+const CHECK: Duration = Duration::from_millis(500);
+const GATHER: Duration = Duration::from_millis(200);
+
+/// The coordinator behind the authenticator.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    coordinator: Coordinator,
+    authenticator: Option<Arc<dyn Authenticator>>,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        coordinator: Coordinator,
+        authenticator: Option<Arc<dyn Authenticator>>,
+    ) -> Self {
+        if authenticator.is_none() {
+            tracing::warn!(
+                "the API has no authenticator and refuses all requests: pass one to \
+                 HttpConfig::authenticator"
+            );
+        }
+        Self { coordinator, authenticator }
+    }
+
+    /// Returns the state of the coordinator that monitoring sees, which needs no caller.
+    pub(crate) fn probe(&self) -> Probe<'_> {
+        Probe(&self.coordinator)
+    }
+
+    async fn enter(&self, request: &Presented<'_>) -> std::result::Result<Entered, ApiError> {
+        let unauthorized = |detail: &str| ApiError::new(StatusCode::UNAUTHORIZED, detail);
+        let unknown = || unauthorized("request needs authentication");
+        let Some(authenticator) = &self.authenticator else { return Err(unknown()) };
+        match authenticator.authenticate(request).await {
+            Ok(Identity::Known { valid_until: Some(end), .. }) if end <= Timestamp::now() => {
+                Err(unauthorized("identity has expired"))
+            }
+            Ok(Identity::Known { caller, valid_until }) => {
+                Ok(Entered { scoped: self.coordinator.scoped(caller), valid_until })
+            }
+            Ok(Identity::Refused(why)) => Err(unauthorized(&why)),
+            Ok(Identity::Unknown) => Err(unknown()),
+            Err(error) => {
+                tracing::error!(?error, "a request cannot be authenticated");
+                Err(ApiError::unavailable("authentication is not available now; retry in a moment"))
+            }
+        }
+    }
+}
+
+/// Authenticates every request below `/api`, known or not, and all others whose route needs it.
+pub(crate) async fn authenticate<F: Future<Output = Response>>(
+    gate: &Arc<Gate>,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
+    if need_of(request.method(), request.uri().path()) != Need::Nothing {
+        let peer = request.extensions().get().map(|PeerAddress(peer)| *peer);
+        let presented =
+            Presented::new(request.method(), request.uri().path(), request.headers()).peer(peer);
+        match gate.enter(&presented).await {
+            Ok(entered) => drop(request.extensions_mut().insert(entered)),
+            Err(error) => return error.into_response(),
+        }
+        request.extensions_mut().insert(gate.clone());
+    }
+    next(request).await
+}
+
+/// The coordinator as the caller of the request may use it, for as long as the identity is valid.
+#[derive(Clone, Debug)]
+pub(crate) struct Entered {
+    pub(crate) scoped: Scoped,
+    valid_until: Option<Timestamp>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Entered {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, ApiError> {
+        parts.extensions.get().cloned().ok_or_else(missing)
+    }
+}
+
+/// Returns the error of a handler that needs a caller, below a route that was declared to need
+/// nothing.
+fn missing() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "request needs authentication")
+}
+
+/// The authentication of an open stream, which is repeated while the stream is open.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    entered: Entered,
+    gate: Arc<Gate>,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    peer: Option<PeerAddress>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Watch {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> std::result::Result<Self, ApiError> {
+        let entered = Entered::from_request_parts(parts, state).await?;
+        let gate = parts.extensions.get().cloned().ok_or_else(missing)?;
+        Ok(Self {
+            entered,
+            gate,
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+            headers: parts.headers.clone(),
+            peer: parts.extensions.get().copied(),
+        })
+    }
+}
+
+impl Watch {
+    /// Waits until the identity has ended, or the caller may not read one of the executions any
+    /// more.
+    pub(crate) async fn denied(self, executions: Vec<Arc<Execution>>) {
+        let mut sight = self.entered.scoped.sight();
+        loop {
+            if !executions.iter().all(|execution| sight.shows(execution)) {
+                return;
+            }
+            tokio::select! {
+                () = self.expired() => return,
+                () = sight.changed() => {}
+            }
+            tokio::time::sleep(GATHER).await;
+            if !self.is_known_still().await {
+                return;
+            }
+        }
+    }
+
+    async fn expired(&self) {
+        let Some(end) = self.entered.valid_until else { return std::future::pending().await };
+        while Timestamp::now() < end {
+            tokio::time::sleep(CHECK).await;
+        }
+    }
+
+    /// Returns true if what the request presents is still good for the same caller.
+    async fn is_known_still(&self) -> bool {
+        let presented = Presented::new(&self.method, &self.path, &self.headers)
+            .peer(self.peer.map(|PeerAddress(peer)| peer));
+        let entered = self.gate.enter(&presented).await;
+        entered.is_ok_and(|entered| entered.scoped.caller() == self.entered.scoped.caller())
+    }
+}
+
+/// The state of the coordinator that monitoring sees.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe<'a>(&'a Coordinator);
+
+impl Probe<'_> {
+    pub(crate) async fn workers(&self) -> Result<Vec<WorkerInfo>> {
+        self.0.workers().await
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        self.0.link().current()
+    }
+
+    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
+        self.0.catalogue()
+    }
+
+    pub(crate) fn store_problems(&self) -> Vec<StoreProblem> {
+        self.0.store_problems()
+    }
+}

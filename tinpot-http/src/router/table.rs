@@ -1,0 +1,102 @@
+//! The routes, each with the rights that it needs.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use tinpot_core::Right;
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::routes;
+
+use super::App;
+use crate::routes::{
+    actions, bulk, details, executions, health, logs, queues, rerun, stats, stream, version,
+    workers,
+};
+use crate::{feed, openapi};
+
+/// The needs of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Any request is answered.
+    Nothing,
+    /// The caller is known. The answer has what the caller may see.
+    Identity,
+    /// The caller is known, and has all of these rights on the target, which
+    /// [`Scoped`](tinpot_core::Scoped) checks.
+    Rights(&'static [Right]),
+}
+
+/// One route.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) need: Need,
+    pub(super) handler: fn() -> UtoipaMethodRouter<Arc<App>>,
+}
+
+macro_rules! table {
+    ($($method:ident $path:literal $need:expr => $handler:path;)*) => {
+        /// All routes but those of pages.
+        pub(crate) static ROUTES: &[Route] = &[$(
+            Route {
+                method: Method::$method,
+                path: $path,
+                need: $need,
+                handler: || routes!($handler),
+            },
+        )*];
+    };
+}
+
+const SEE: Need = Need::Rights(&[Right::SeeAction]);
+const RUN: Need = Need::Rights(&[Right::SeeAction, Right::Run]);
+const READ: Need = Need::Rights(&[Right::Read]);
+const CANCEL: Need = Need::Rights(&[Right::Read, Right::Cancel]);
+const RERUN: Need = Need::Rights(&[Right::Read, Right::Rerun, Right::SeeAction, Right::Run]);
+const PAUSE: Need = Need::Rights(&[Right::SeeQueue, Right::PauseQueue]);
+
+table! {
+    GET "/api/actions" SEE => actions::list;
+    GET "/api/actions/{name}" SEE => actions::show;
+    POST "/api/actions/{name}/execute" RUN => actions::execute;
+    POST "/api/actions/{name}/sync_execute" RUN => actions::sync_execute;
+    GET "/api/executions" READ => executions::list;
+    GET "/api/executions/{id}" READ => executions::show;
+    GET "/api/executions/{id}/status" READ => executions::status;
+    POST "/api/executions/{id}/cancel" CANCEL => executions::cancel;
+    POST "/api/executions/{id}/rerun" RERUN => rerun::rerun;
+    POST "/api/executions/cancel" CANCEL => bulk::cancel;
+    POST "/api/executions/rerun" RERUN => bulk::rerun;
+    GET "/api/executions/{id}/logs" READ => logs::show;
+    GET "/api/executions/{id}/logs/search" READ => logs::search;
+    GET "/api/executions/{id}/spans" READ => details::spans;
+    GET "/api/executions/{id}/summary" READ => details::summary;
+    GET "/api/executions/{id}/artifacts" READ => details::artifacts;
+    GET "/api/executions/{id}/artifacts/{artifact}" READ => details::artifact;
+    GET "/api/executions/{id}/stream" READ => stream::open;
+    GET "/api/workers" Need::Rights(&[Right::SeeWorker]) => workers::workers;
+    POST "/api/workers/{id}/drain" Need::Rights(&[Right::SeeWorker, Right::DrainWorker]) => workers::drain;
+    GET "/api/queues" Need::Rights(&[Right::SeeQueue]) => queues::list;
+    POST "/api/queues/{name}/pause" PAUSE => queues::pause;
+    POST "/api/queues/{name}/resume" PAUSE => queues::resume;
+    GET "/api/stats" Need::Identity => stats::stats;
+    GET "/api/stats/actions" Need::Identity => stats::actions;
+    GET "/api/stream" Need::Identity => feed::open;
+    GET "/api/version" Need::Identity => version::version;
+    GET "/openapi.json" Need::Identity => openapi::show;
+    GET "/health" Need::Nothing => health::health;
+    GET "/ready" Need::Nothing => health::ready;
+}
+
+/// Returns the need of a request before its route is known: anything below `/api` needs a caller,
+/// even to learn that there is no such route.
+pub(crate) fn need_of(method: &Method, path: &str) -> Need {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let is = |route: &&Route| route.path == path && route.method == *method;
+    let is_of_the_api = path == "/api" || path.starts_with("/api/");
+    match ROUTES.iter().find(is) {
+        Some(route) => route.need,
+        None if is_of_the_api => Need::Identity,
+        None => Need::Nothing,
+    }
+}
