@@ -107,6 +107,8 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-http")
             .command("cargo check -p tinpot-http --no-default-features")
             .command("cargo check -p tinpot-sqlite")
+            .command("cargo check -p tinpot-access")
+            .command("cargo check -p tinpot-access --no-default-features")
             .command("cargo check -p tinpot-ui")
             .command("cargo check -p tinpot-server")
             .command("cargo check -p tinpot")

@@ -31,6 +31,8 @@ const PLUGGED_IN: &[&str] = &[
     "http",
     "tower",
     "reqwest",
+    // passwords
+    "argon2",
     // databases
     "rusqlite",
     "libsqlite3-sys",
@@ -72,6 +74,7 @@ const RULES: &[Rule] = &[
     Rule {
         krate: "tinpot-mqtt",
         forbidden: &[
+            "tinpot-access",
             "tinpot-python",
             "tinpot-http",
             "tinpot-sqlite",
@@ -85,6 +88,7 @@ const RULES: &[Rule] = &[
     Rule {
         krate: "tinpot-python",
         forbidden: &[
+            "tinpot-access",
             "tinpot-mqtt",
             "tinpot-http",
             "tinpot-sqlite",
@@ -112,12 +116,29 @@ const RULES: &[Rule] = &[
     Rule {
         krate: "tinpot-sqlite",
         forbidden: &[
+            "tinpot-access",
             "tinpot-mqtt",
             "tinpot-python",
             "tinpot-http",
             "rumqttc",
             "pyo3",
             "axum",
+            "mio",
+            "clap",
+        ],
+        direct: None,
+    },
+    Rule {
+        krate: "tinpot-access",
+        forbidden: &[
+            "tinpot-mqtt",
+            "tinpot-python",
+            "tinpot-http",
+            "tinpot-sqlite",
+            "rumqttc",
+            "pyo3",
+            "axum",
+            "rusqlite",
             "mio",
             "clap",
         ],

@@ -7,8 +7,14 @@ use std::process::Command;
 use crate::run::{execute, output, target_folder};
 
 /// The crates that a program depends on.
-const CRATES: &[&str] =
-    &["tinpot-core", "tinpot-http", "tinpot-mqtt", "tinpot-python", "tinpot-sqlite"];
+const CRATES: &[&str] = &[
+    "tinpot-access",
+    "tinpot-core",
+    "tinpot-http",
+    "tinpot-mqtt",
+    "tinpot-python",
+    "tinpot-sqlite",
+];
 
 /// Compiles with that version, or with the oldest newer one that can be had. With `TINPOT_MSRV` set,
 /// only that version counts.
