@@ -1,7 +1,11 @@
-//! Callers, their rights, and the policies that decide on them.
+//! Access control: callers, rights and policies, and what is kept about them: records and audit.
 
+mod audit;
 mod caller;
 mod policy;
+pub mod records;
 
+pub use self::audit::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho};
 pub use self::caller::{Caller, Right};
 pub use self::policy::{AllowAll, Decision, Policy};
+pub use self::records::{MemoryRecords, Records};

@@ -17,7 +17,7 @@
 #[doc = include_str!("../../README.md")]
 struct WorkspaceReadme;
 
-mod access;
+pub mod access;
 mod clock;
 mod coordinator;
 pub mod executor;

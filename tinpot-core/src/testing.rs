@@ -4,6 +4,7 @@
 //! own. An implementation runs the whole suite: a capability that it lacks is asserted to be
 //! missing, never skipped. The factory says how long a condition may take on a slow machine.
 
+pub mod audit;
 pub mod case;
 pub mod executor;
 mod faulty;
@@ -11,6 +12,7 @@ pub mod fuzz;
 pub mod log_sink;
 pub mod policy;
 mod random;
+pub mod records;
 mod simulated_time;
 pub mod simulation;
 pub mod store;

@@ -1,5 +1,6 @@
 //! Integration tests of tinpot-core: one binary, one module per subject.
 
+mod access_records;
 mod attempt_limits;
 mod budgets;
 mod callers;
