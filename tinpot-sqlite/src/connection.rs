@@ -16,6 +16,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// operating system caches files as well.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
 const READER_CACHE_KIB: i64 = 4 * 1024;
+/// Pages in the write-ahead log beyond which a call about records moves them: 64 MiB.
+const LOG_PAGES: i64 = 16_384;
 /// Prepared statements kept: more than there are.
 const STATEMENTS: usize = 64;
 
@@ -50,21 +52,45 @@ pub(crate) fn writer(
     prepare(&connection, WRITER_CACHE_KIB)?;
     schema::check(&connection, path)?;
     check(&connection)?;
+    write_ahead(&connection, path)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    schema::migrate(&mut connection, path)?;
+    limit(&connection, max_bytes)?;
+    Ok(connection)
+}
+
+/// Opens the database for one call about records. Its file must exist.
+pub(crate) fn of_records(path: &Path, max_bytes: Option<NonZeroU64>) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    prepare(&connection, READER_CACHE_KIB)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // A coordinator moves the log to the database itself. Without one, this bounds the log.
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    limit(&connection, max_bytes)?;
+    Ok(connection)
+}
+
+/// Switches the database to a write-ahead log.
+pub(crate) fn write_ahead(connection: &Connection, path: &Path) -> Result<()> {
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let why = "its file system cannot share memory between processes, which SQLite needs";
         return Err(Problem::Place { path: path.to_owned(), why: why.to_owned() });
     }
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    schema::migrate(&mut connection, path)?;
+    Ok(())
+}
+
+/// Sets the largest size of the database.
+fn limit(connection: &Connection, max_bytes: Option<NonZeroU64>) -> Result<()> {
     if let Some(max_bytes) = max_bytes {
         let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let pages = i64::try_from(max_bytes.get()).unwrap_or(i64::MAX) / page_bytes;
         // SQLite answers with the bound that it has set, which is at least the current size.
         connection.pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))?;
     }
-    Ok(connection)
+    Ok(())
 }
 
 /// Opens the database for checkpoints.

@@ -12,9 +12,11 @@ mod private;
 mod readers;
 mod reads;
 mod record;
+mod records;
 mod schema;
 mod store;
 mod writer;
 
 pub use self::config::{Keep, Retention, SqliteStoreBuilder};
+pub use self::records::SqliteRecords;
 pub use self::store::SqliteStore;

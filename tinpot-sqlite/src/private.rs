@@ -28,6 +28,18 @@ pub(crate) fn open(path: &Path, doing: &'static str) -> Result<File> {
     Ok(file)
 }
 
+/// Creates an empty file for its user alone, unless there is one.
+///
+/// Never opens one that is there: closing it would release SQLite's locks on it.
+pub(crate) fn create(path: &Path) -> Result<()> {
+    let failed = |source| Problem::Io { path: path.to_owned(), doing: "creating", source };
+    let mut options = OpenOptions::new();
+    match options.create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created.map(drop).map_err(failed),
+    }
+}
+
 /// Takes the rights of others away from the files of the store, as far as they are this user's.
 pub(crate) fn tighten(store: &Path) {
     let companions = COMPANIONS.map(|suffix| sibling(store, suffix));

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::{Problem, Result};
 
@@ -19,6 +19,7 @@ const VERSIONS: &[&str] = &[
     include_str!("schema/V5__requested_by.sql"),
     include_str!("schema/V6__search.sql"),
     include_str!("schema/V7__callers.sql"),
+    include_str!("schema/V8__records.sql"),
 ];
 
 /// SQLite's `application_id` of a store: "TPOT".
@@ -27,6 +28,8 @@ const APPLICATION: i64 = 0x5450_4f54;
 /// Refuses a database of another program and a schema of a later version, without changing
 /// anything.
 pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
+    // One state of the file: another process may be creating it now.
+    let connection = &connection.unchecked_transaction()?;
     let application: i64 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -44,20 +47,28 @@ pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Migrates the database to the version of this program, one transaction per version.
+/// Migrates the database to the version of this program, one transaction per version. Other
+/// processes may do the same at the same time.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     migrate_to(connection, path, VERSIONS.len())
 }
 
+fn version(connection: &Connection) -> Result<u32> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
 pub(crate) fn migrate_to(connection: &mut Connection, path: &Path, to: usize) -> Result<()> {
-    let from: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for (version, sql) in (1..).zip(VERSIONS).take(to).skip(from as usize) {
-        let step = connection.transaction()?;
+    let from = version(connection)?;
+    for (number, sql) in (1..).zip(VERSIONS).take(to).skip(from as usize) {
+        let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if version(&step)? >= number {
+            continue;
+        }
         step.execute_batch(sql)?;
-        step.pragma_update(None, "user_version", version)?;
+        step.pragma_update(None, "user_version", number)?;
         step.commit()?;
         if from > 0 {
-            tracing::info!(path = %path.display(), version, "the store was brought to a newer schema");
+            tracing::info!(path = %path.display(), version = number, "the store was brought to a newer schema");
         }
     }
     Ok(())

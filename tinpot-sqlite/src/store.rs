@@ -16,6 +16,7 @@ use tinpot_core::{Epoch, Error, Execution, ExecutionId, LogChunk, Result, Timest
 use crate::config::{Config, SqliteStoreBuilder};
 use crate::error::Problem;
 use crate::readers::Readers;
+use crate::records::SqliteRecords;
 use crate::writer::{self, Writer};
 use crate::{backup, reads};
 
@@ -94,6 +95,11 @@ impl SqliteStore {
         task.await
             .unwrap_or_else(|_| Err(self.config.closed()))
             .map_err(|problem| self.config.located(problem))
+    }
+
+    /// Returns the records of access control in the file of this store. They need no session.
+    pub fn records(&self) -> SqliteRecords {
+        SqliteRecords::with_max_bytes(self.config.path.clone(), self.config.max_bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, Weak<SqliteSession>> {

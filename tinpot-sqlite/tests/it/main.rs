@@ -6,6 +6,7 @@ mod copies;
 mod damage;
 mod full;
 mod opening;
+mod records;
 mod retention;
 mod support;
 mod upgrade;
