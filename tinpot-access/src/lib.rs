@@ -1,1 +1,25 @@
 #![doc = include_str!("../README.md")]
+
+mod clock;
+mod directory;
+mod documents;
+#[cfg(feature = "passwords")]
+mod login;
+#[cfg(feature = "passwords")]
+mod passwords;
+mod rules;
+mod scopes;
+mod secret;
+mod throttle;
+mod tokens;
+
+pub use self::clock::{Clock, SystemClock};
+pub use self::directory::{Directory, DirectoryBuilder, Known, NewToken, NewUser, Rejection};
+pub use self::documents::{Grant, Grantee, Group, Program, Role, SignIn, Ticket, Token, User};
+#[cfg(feature = "passwords")]
+pub use self::login::{Login, LoginRefused};
+#[cfg(feature = "passwords")]
+pub use self::passwords::{PasswordCost, PasswordMatch, Passwords};
+pub use self::rules::Rules;
+pub use self::secret::Secret;
+pub use self::throttle::Throttle;

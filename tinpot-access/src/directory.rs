@@ -1,0 +1,339 @@
+//! [`Directory`]: users, programs, groups, grants, tokens and sign-ins.
+
+mod grants;
+mod sign_ins;
+mod state;
+mod tickets;
+mod tokens;
+mod users;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use tinpot_core::access::records::Change;
+use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, Records};
+use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
+
+pub(crate) use self::state::State;
+use self::state::{Effect, KINDS};
+pub use self::tokens::NewToken;
+pub use self::users::NewUser;
+use crate::clock::{Clock, SystemClock};
+use crate::rules::{Environments, Rules};
+
+/// Tries of one change while others change the same documents.
+const TRIES: usize = 16;
+/// Documents of one page while the directory is read.
+const PAGE: usize = 1_000;
+/// The interval at which the last use of a token or sign-in is written.
+const NOTED: Duration = Duration::from_secs(5 * 60);
+
+/// A caller who was authenticated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Known {
+    /// The caller.
+    pub caller: Caller,
+    /// The time until which this holds, if nothing changes; `None` for no end.
+    pub valid_until: Option<Timestamp>,
+}
+
+/// The reason for which a credential is not accepted, in words that its sender may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The text is no credential: it was cut or mistyped.
+    Malformed(String),
+    /// There is no such credential, or no longer.
+    Unknown,
+    /// It has ended.
+    Expired {
+        /// The id of the token; `None` for sign-ins.
+        token: Option<Arc<str>>,
+        /// The time at which it ended.
+        at: Timestamp,
+    },
+    /// Its principal is disabled or was removed.
+    Disabled,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rejection::Malformed(why) => f.write_str(why),
+            Rejection::Unknown => f.write_str("the credential is not known, or was revoked"),
+            Rejection::Expired { token: Some(id), at } => {
+                write!(f, "token {id} expired at {at}: run \"tinpot tokens rotate {id}\"")
+            }
+            Rejection::Expired { token: None, at } => {
+                write!(f, "the sign-in ended at {at}: sign in again")
+            }
+            Rejection::Disabled => f.write_str("the account is disabled"),
+        }
+    }
+}
+
+/// Users, programs, groups, grants, tokens and sign-ins, kept in [`Records`].
+///
+/// All of it is in memory, too, so that requests are authenticated without I/O. Changes are made by
+/// comparing versions, so that several processes can share the records;
+/// [`refresh`](Self::refresh) takes in what the others have changed. Clones are the same directory.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    records: Arc<dyn Records>,
+    clock: Arc<dyn Clock>,
+    audit: Option<Arc<dyn AuditSink>>,
+    environments: Environments,
+    state: RwLock<State>,
+    /// Held while changes are taken in, so that an older answer never follows a newer one.
+    refreshing: tokio::sync::Mutex<()>,
+    rules: Rules,
+}
+
+/// Builds a [`Directory`].
+#[derive(Debug)]
+#[must_use]
+pub struct DirectoryBuilder {
+    records: Arc<dyn Records>,
+    clock: Arc<dyn Clock>,
+    audit: Option<Arc<dyn AuditSink>>,
+    environments: Environments,
+}
+
+impl DirectoryBuilder {
+    /// Sets the clock; that of the system by default.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets the sink for changes of rights and credentials. A change fails if it cannot be recorded.
+    pub fn audit(mut self, audit: Arc<dyn AuditSink>) -> Self {
+        self.audit = Some(audit);
+        self
+    }
+
+    /// Sets the patterns of the queues of an environment.
+    pub fn environment(mut self, name: impl Into<String>, queues: &[&str]) -> Self {
+        let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
+        self.environments.insert(name.into(), queues);
+        self
+    }
+
+    /// Reads the records.
+    ///
+    /// # Errors
+    /// Those of [`Records::changed`] and [`Records::list`].
+    pub async fn open(self) -> Result<Directory> {
+        let Self { records, clock, audit, environments } = self;
+        let inner = Inner {
+            records,
+            clock,
+            audit,
+            environments,
+            state: RwLock::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            rules: Rules::new(),
+        };
+        let directory = Directory { inner: Arc::new(inner) };
+        directory.refresh().await?;
+        Ok(directory)
+    }
+}
+
+/// A change that is ready to be made, and its entry in the audit.
+struct Plan<T> {
+    changes: Vec<Change>,
+    target: AuditTarget,
+    detail: String,
+    answer: T,
+}
+
+impl<T> Plan<T> {
+    fn new(changes: Vec<Change>, target: AuditTarget, answer: T) -> Self {
+        Self { changes, target, detail: String::new(), answer }
+    }
+
+    fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+}
+
+impl Directory {
+    /// Describes a directory in these records.
+    pub fn builder(records: Arc<dyn Records>) -> DirectoryBuilder {
+        let (clock, environments) = (Arc::new(SystemClock), Environments::new());
+        DirectoryBuilder { records, clock, audit: None, environments }
+    }
+
+    /// Returns the policy of the grants.
+    pub fn rules(&self) -> Rules {
+        self.inner.rules.clone()
+    }
+
+    /// Takes in the changes of other processes. Once a second is enough; it costs one look at an
+    /// index if there are none.
+    ///
+    /// # Errors
+    /// Those of [`Records::changed`] and [`Records::list`].
+    pub async fn refresh(&self) -> Result<()> {
+        let Inner { records, rules, environments, .. } = &*self.inner;
+        let _turn = self.inner.refreshing.lock().await;
+        loop {
+            let from = self.state().revision;
+            let changed = records.changed(from).await?;
+            let mut effect = Effect::None;
+            let mut listed = None;
+            if changed.is_reset {
+                listed = Some(self.list(changed.revision).await?);
+                effect = Effect::Rights;
+            }
+            let is_first = from == 0;
+            let is_end = changed.revision == from;
+            if is_end && !is_first {
+                return Ok(());
+            }
+            {
+                let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+                if let Some(listed) = listed {
+                    *state = listed;
+                }
+                for (kind, id) in &changed.removed {
+                    effect = effect.max(state.remove(kind, id));
+                }
+                for record in &changed.records {
+                    effect = effect.max(state.put(record));
+                }
+                state.revision = changed.revision;
+                // Before the lock is released: a caller that the new state
+                // authenticates is also judged by it.
+                match effect {
+                    Effect::Rights => rules.compile(&state, environments),
+                    Effect::Identity => rules.wake(),
+                    Effect::None => {}
+                }
+            }
+            if is_end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads everything, as of this revision or later.
+    async fn list(&self, revision: u64) -> Result<State> {
+        let mut state = State::default();
+        for kind in KINDS {
+            let mut after = String::new();
+            loop {
+                let page = self.inner.records.list(kind, &after, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after = last.id.to_string();
+                page.iter().for_each(|record| {
+                    state.put(record);
+                });
+            }
+        }
+        state.revision = revision;
+        Ok(state)
+    }
+
+    /// Returns the time of the directory's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.inner.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change. The plan is made again if another process changes the same documents
+    /// meanwhile.
+    async fn change<T>(
+        &self,
+        by: &AuditWho,
+        what: &'static str,
+        plan: impl Fn(&State, Timestamp) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        let mut is_recorded = false;
+        for _ in 0..TRIES {
+            self.refresh().await?;
+            let now = self.now();
+            let Plan { changes, target, detail, answer } = plan(&self.state(), now)?;
+            let event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
+            if !is_recorded {
+                self.record(event.clone()).await?;
+                is_recorded = true;
+            }
+            match self.inner.records.change(&changes).await {
+                Ok(_) => {
+                    self.refresh().await?;
+                    return Ok(answer);
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => {
+                    let failed = event.decided(AuditDecision::Failed, error.to_string());
+                    // The first entry says that it was tried.
+                    let _ = self.record(failed).await;
+                    return Err(error);
+                }
+            }
+        }
+        let message = "the users and grants are being changed by others: try again";
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    pub(crate) async fn record(&self, event: AuditEvent) -> Result<()> {
+        let Some(audit) = &self.inner.audit else { return Ok(()) };
+        let recorded = audit.record(&[event]).await;
+        recorded.map_err(|error| error.with_context("nothing was changed, since the audit failed"))
+    }
+
+    /// Does the work that waits: takes in changes, writes last uses, and removes what has ended. The
+    /// host calls it about once a minute.
+    ///
+    /// # Errors
+    /// Those of [`Records`].
+    pub async fn maintain(&self) -> Result<()> {
+        self.refresh().await?;
+        self.write_uses().await?;
+        self.remove_ended().await?;
+        self.refresh().await
+    }
+
+    /// Makes changes that may fail one by one: another process is doing the same, then.
+    async fn change_each(&self, changes: Vec<Change>) -> Result<()> {
+        for change in changes {
+            match self.inner.records.change(&[change]).await {
+                Err(error) if error.kind() != ErrorKind::Conflict => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn not_found(what: &str, name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("no {what} {name:?}"))
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}
+
+/// Checks a name that people read and type.
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let is_odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, ':' | '/' | '"');
+    if name.is_empty() || name.len() > 64 || name.chars().any(is_odd) {
+        let rule =
+            "must have 1 to 64 bytes, without blanks, control characters, \":\", \"/\" and quotes";
+        return Err(invalid(format!("{what} {rule} (got {name:?})")));
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The state of the directory in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tinpot_core::access::records::{Change, Record};
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+
+use crate::documents::{Grant, Group, Program, ServerAdmins, SignIn, Token, User};
+use crate::secret::Digest;
+
+pub(super) const USER: &str = "user";
+/// Names of users in lower case, each with the id of its user: so a name is unique.
+pub(super) const USER_NAME: &str = "user_name";
+pub(super) const PROGRAM: &str = "program";
+pub(super) const GROUP: &str = "group";
+pub(super) const GRANT: &str = "grant";
+pub(super) const TOKEN: &str = "token";
+pub(super) const SIGN_IN: &str = "sign_in";
+pub(super) const ADMINS: &str = "server_admins";
+/// The name of the one document of its kind.
+pub(super) const ONE: &str = "one";
+/// Tickets are not part of the state: each is read once.
+pub(super) const TICKET: &str = "ticket";
+
+/// The kinds of documents of the state.
+pub(super) const KINDS: [&str; 8] =
+    [USER, USER_NAME, PROGRAM, GROUP, GRANT, TOKEN, SIGN_IN, ADMINS];
+
+/// The effect of a changed document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Effect {
+    None,
+    /// A credential has gone: streams ask who their caller is.
+    Identity,
+    /// Rights may have changed.
+    Rights,
+}
+
+/// A document with its version.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored<T> {
+    pub(crate) version: u64,
+    pub(crate) value: T,
+}
+
+/// A credential, and the time of its last use in this process.
+#[derive(Debug)]
+pub(crate) struct Used<T> {
+    pub(crate) stored: Stored<T>,
+    used: AtomicU64,
+}
+
+impl<T> Used<T> {
+    fn new(stored: Stored<T>, used: Timestamp) -> Self {
+        Self { stored, used: AtomicU64::new(used.0) }
+    }
+
+    /// Notes a use.
+    pub(super) fn note(&self, now: Timestamp) {
+        self.used.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn last(&self) -> Timestamp {
+        Timestamp(self.used.load(Ordering::Relaxed))
+    }
+}
+
+/// All documents, and the indexes of their secrets.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) revision: u64,
+    pub(crate) users: HashMap<Arc<str>, Stored<User>>,
+    pub(super) names: HashMap<Arc<str>, Stored<Arc<str>>>,
+    pub(crate) programs: BTreeMap<Arc<str>, Stored<Program>>,
+    pub(crate) groups: BTreeMap<Arc<str>, Stored<Group>>,
+    pub(crate) grants: BTreeMap<Arc<str>, Stored<Grant>>,
+    pub(crate) tokens: BTreeMap<Arc<str>, Used<Token>>,
+    /// The ids of tokens, by each of their valid digests.
+    pub(super) token_ids: HashMap<Digest, Arc<str>>,
+    pub(super) sign_ins: HashMap<Digest, Used<SignIn>>,
+    pub(crate) admins: Stored<ServerAdmins>,
+}
+
+impl State {
+    /// Takes a document in.
+    pub(super) fn put(&mut self, record: &Record) -> Effect {
+        let (kind, id) = (&*record.kind, &record.id);
+        let taken = match kind {
+            USER => read(record).map(|user| {
+                self.users.insert(id.clone(), user);
+                Effect::Rights
+            }),
+            USER_NAME => read(record).map(|name| {
+                self.names.insert(id.clone(), name);
+                Effect::None
+            }),
+            PROGRAM => read(record).map(|program| {
+                self.programs.insert(id.clone(), program);
+                Effect::Rights
+            }),
+            GROUP => read(record).map(|group| {
+                self.groups.insert(id.clone(), group);
+                Effect::Rights
+            }),
+            GRANT => read(record).map(|grant| {
+                self.grants.insert(id.clone(), grant);
+                Effect::Rights
+            }),
+            TOKEN => read(record).map(|token| self.put_token(id, token)),
+            SIGN_IN => read(record).map(|stored: Stored<SignIn>| {
+                let digest = stored.value.hash;
+                let seen = self.sign_ins.get(&digest).map(Used::last);
+                let seen = seen.unwrap_or_default().max(stored.value.seen);
+                self.sign_ins.insert(digest, Used::new(stored, seen));
+                Effect::None
+            }),
+            ADMINS => read(record).map(|admins| {
+                self.admins = admins;
+                Effect::Rights
+            }),
+            _ => Ok(Effect::None),
+        };
+        taken.unwrap_or_else(|error| {
+            // No caller has more rights without it.
+            tracing::error!(kind, %id, %error, "skipped a record of access that cannot be read");
+            self.remove(kind, id)
+        })
+    }
+
+    fn put_token(&mut self, id: &Arc<str>, stored: Stored<Token>) -> Effect {
+        let before = self.tokens.remove(id);
+        let mut used = stored.value.last_used.unwrap_or_default();
+        let mut effect = Effect::Rights;
+        if let Some(before) = before {
+            used = used.max(before.last());
+            let (old, new) = (&before.stored.value, &stored.value);
+            old.hashes.iter().for_each(|hash| drop(self.token_ids.remove(&hash.hash)));
+            if (&old.scopes, &old.principal, &old.hashes, old.expires)
+                == (&new.scopes, &new.principal, &new.hashes, new.expires)
+            {
+                effect = Effect::None;
+            }
+        }
+        for hash in &stored.value.hashes {
+            self.token_ids.insert(hash.hash, id.clone());
+        }
+        self.tokens.insert(id.clone(), Used::new(stored, used));
+        effect
+    }
+
+    /// Forgets a document.
+    pub(super) fn remove(&mut self, kind: &str, id: &str) -> Effect {
+        match kind {
+            USER => self.users.remove(id).map(|_| Effect::Rights),
+            USER_NAME => self.names.remove(id).map(|_| Effect::None),
+            PROGRAM => self.programs.remove(id).map(|_| Effect::Rights),
+            GROUP => self.groups.remove(id).map(|_| Effect::Rights),
+            GRANT => self.grants.remove(id).map(|_| Effect::Rights),
+            TOKEN => self.tokens.remove(id).map(|token| {
+                for hash in &token.stored.value.hashes {
+                    self.token_ids.remove(&hash.hash);
+                }
+                Effect::Rights
+            }),
+            SIGN_IN => Digest::from_hex(id)
+                .and_then(|digest| self.sign_ins.remove(&digest))
+                .map(|_| Effect::Identity),
+            ADMINS => {
+                self.admins = Stored::default();
+                Some(Effect::Rights)
+            }
+            _ => None,
+        }
+        .unwrap_or(Effect::None)
+    }
+}
+
+fn read<T: DeserializeOwned>(record: &Record) -> Result<Stored<T>, serde_json::Error> {
+    let value = serde_json::from_slice(&record.document)?;
+    Ok(Stored { version: record.version, value })
+}
+
+/// Returns the change that writes a document in place of this version.
+pub(super) fn write<T: Serialize>(
+    kind: &'static str,
+    id: &str,
+    version: u64,
+    value: &T,
+) -> Result<Change> {
+    let document = serde_json::to_vec(value).map_err(|error| {
+        Error::new(ErrorKind::Other, format!("writing the {kind} {id:?}")).with_source(error)
+    })?;
+    Ok(Change::replace(kind, id, version, document))
+}

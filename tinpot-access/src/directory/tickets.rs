@@ -1,0 +1,121 @@
+//! Tickets: one use of one path, for clients that can send no header.
+
+use std::time::Duration;
+
+use tinpot_core::access::records::Change;
+use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
+
+use super::state::{TICKET, write};
+use super::{Directory, Known, Rejection, invalid};
+use crate::clock::after;
+use crate::documents::Ticket;
+use crate::secret::{Digest, Secret, new_secret};
+
+/// The longest life of a ticket.
+const LONGEST: Duration = Duration::from_secs(3_600);
+/// The longest path in bytes.
+const PATH_BYTES: usize = 2_048;
+/// Tickets of one page while ended ones are looked for.
+const PAGE: usize = 1_000;
+/// The most tickets that have not ended, as of the last time that they were counted.
+const MOST: usize = 100_000;
+
+impl Directory {
+    /// Creates a ticket with which the caller may use this path once, within this time.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a longer life than an hour, and a longer path than 2,048 bytes; those of
+    /// [`Records`](tinpot_core::access::Records).
+    pub async fn create_ticket(
+        &self,
+        caller: &Caller,
+        path: &str,
+        life: Duration,
+    ) -> Result<Secret> {
+        if life > LONGEST || path.len() > PATH_BYTES {
+            let (most, got) = (LONGEST.as_secs(), life.as_secs());
+            let message = format!(
+                "a ticket must be for at most {most} s (got {got}) and a path of at most {PATH_BYTES} bytes (got {})",
+                path.len()
+            );
+            return Err(invalid(message));
+        }
+        let secret = new_secret()?;
+        let ticket = Ticket {
+            principal: caller.id.clone(),
+            via: caller.via.clone(),
+            path: path.to_owned(),
+            expires: after(self.now(), life),
+        };
+        let id = Digest::of(secret.expose().as_bytes()).to_hex();
+        self.inner.records.change(&[write(TICKET, &id, 0, &ticket)?]).await?;
+        Ok(secret)
+    }
+
+    /// Uses a ticket up, whatever the answer is. Of several uses at a time, one succeeds.
+    ///
+    /// # Errors
+    /// Those of [`Records`](tinpot_core::access::Records). The inner error is the reason for which it
+    /// is not accepted.
+    pub async fn use_ticket(&self, secret: &str, path: &str) -> Result<Result<Known, Rejection>> {
+        let id = Digest::of(secret.as_bytes()).to_hex();
+        let records = &self.inner.records;
+        let Some(found) = records.get(TICKET, &id).await? else {
+            return Ok(Err(Rejection::Unknown));
+        };
+        match records.change(&[Change::remove(TICKET, &*id, found.version)]).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                return Ok(Err(Rejection::Unknown));
+            }
+            Err(error) => return Err(error),
+        }
+        let ticket: Ticket = serde_json::from_slice(&found.document).map_err(|error| {
+            Error::new(ErrorKind::Malformed, "a ticket cannot be read").with_source(error)
+        })?;
+        if ticket.path != path {
+            return Ok(Err(Rejection::Unknown));
+        }
+        if ticket.expires <= self.now() {
+            return Ok(Err(Rejection::Expired { token: None, at: ticket.expires }));
+        }
+        Ok(self.holder(&ticket))
+    }
+
+    /// Returns the caller of a ticket, if its principal still is one.
+    fn holder(&self, ticket: &Ticket) -> Result<Known, Rejection> {
+        let state = self.state();
+        let caller = Caller::new(ticket.principal.clone()).via(ticket.via.clone());
+        let caller = if let Some(user) = state.users.get(&ticket.principal) {
+            if user.value.is_disabled {
+                return Err(Rejection::Disabled);
+            }
+            caller.name(user.value.name.clone())
+        } else if let Some(program) = state.programs.get(&ticket.principal) {
+            caller.name(program.value.name.clone()).team(program.value.team.clone())
+        } else {
+            return Err(Rejection::Disabled);
+        };
+        Ok(Known { caller, valid_until: None })
+    }
+
+    /// Removes tickets that have ended, and the first of too many.
+    pub(super) async fn remove_ended_tickets(&self, now: Timestamp) -> Result<()> {
+        let (mut after, mut kept) = (String::new(), 0);
+        loop {
+            let page = self.inner.records.list(TICKET, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.id.to_string();
+            let mut ended = Vec::new();
+            for record in &page {
+                let ticket = serde_json::from_slice::<Ticket>(&record.document);
+                if ticket.is_ok_and(|ticket| ticket.expires > now) && kept < MOST {
+                    kept += 1;
+                } else {
+                    ended.push(Change::remove(TICKET, record.id.clone(), record.version));
+                }
+            }
+            self.change_each(ended).await?;
+        }
+    }
+}

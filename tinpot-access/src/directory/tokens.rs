@@ -1,0 +1,259 @@
+//! API tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinpot_core::access::records::Change;
+use tinpot_core::access::{AuditTarget, AuditWho};
+use tinpot_core::{Caller, DEFAULT_TEAM, Result, Timestamp};
+
+use super::state::{State, Stored, TOKEN, write};
+use super::{Directory, Known, NOTED, Plan, Rejection, invalid, not_found};
+use crate::clock::{after, between};
+use crate::documents::{Token, TokenHash};
+use crate::rules::VIA_TOKEN;
+use crate::scopes;
+use crate::secret::{Secret, new_id};
+use crate::tokens;
+
+/// The lifetime by default.
+const LIFETIME: Duration = Duration::from_secs(90 * 86_400);
+/// The longest lifetime, of tokens that end.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+/// The longest time for which both secrets of a rotated token are valid.
+const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
+/// The most tokens of one principal.
+const MOST: usize = 100;
+/// The longest name in bytes.
+const NAME_BYTES: usize = 100;
+
+/// A token to create.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NewToken {
+    name: String,
+    principal: Arc<str>,
+    scopes: Vec<String>,
+    lifetime: Option<Duration>,
+}
+
+impl NewToken {
+    /// Describes a token with all rights of a user or program, for 90 days.
+    pub fn new(name: impl Into<String>, principal: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            principal: principal.into(),
+            scopes: vec!["all".to_owned()],
+            lifetime: Some(LIFETIME),
+        }
+    }
+
+    /// Limits it to these scopes, such as `read` and `run:deploy-*`.
+    #[must_use]
+    pub fn scopes(mut self, scopes: &[&str]) -> Self {
+        self.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        self
+    }
+
+    /// Sets the time for which it is valid.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// Makes it valid until it is revoked. The caller of this method must have checked that the
+    /// person who asks may manage the server.
+    #[must_use]
+    pub fn without_end(mut self) -> Self {
+        self.lifetime = None;
+        self
+    }
+}
+
+impl Directory {
+    /// Creates a token, and returns its secret: the only time that anything has it.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown principal; `InvalidInput` for unknown scopes and beyond the bounds;
+    /// those of [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn create_token(&self, by: &AuditWho, new: NewToken) -> Result<(Secret, Token)> {
+        let NewToken { name, principal, scopes, lifetime } = new;
+        scopes::parse(&scopes)?;
+        if name.is_empty() || name.len() > NAME_BYTES || name.chars().any(char::is_control) {
+            let message = format!(
+                "the name of a token must have 1 to {NAME_BYTES} bytes, without control characters (got {name:?})"
+            );
+            return Err(invalid(message));
+        }
+        if let Some(got) = lifetime.filter(|lifetime| lifetime.is_zero() || *lifetime > LONGEST) {
+            let (days, got) = (LONGEST.as_secs() / 86_400, got.as_secs());
+            let message = format!("a token must be valid for at most {days} days (got {got} s)");
+            return Err(invalid(message));
+        }
+        let (secret, hash) = new_hash()?;
+        let id: Arc<str> = new_id()?.into();
+        let token = self
+            .change(by, "token.create", |state, now| {
+                let team = team_of(state, &principal)?;
+                let tokens = state.tokens.values().map(|token| &token.stored.value);
+                if tokens.filter(|token| token.principal == principal).count() >= MOST {
+                    return Err(invalid(format!("a user or program has at most {MOST} tokens")));
+                }
+                let token = Token {
+                    id: id.clone(),
+                    name: name.as_str().into(),
+                    principal: principal.clone(),
+                    scopes: scopes.clone(),
+                    created: now,
+                    expires: lifetime.map(|lifetime| after(now, lifetime)),
+                    last_used: None,
+                    lifetime: lifetime.map(|lifetime| lifetime.as_micros() as u64),
+                    hashes: vec![hash.clone()],
+                };
+                let changes = vec![write(TOKEN, &id, 0, &token)?];
+                let target = AuditTarget::new("token", id.clone()).team(team);
+                let detail = format!("{name}: {}", scopes.join(", "));
+                Ok(Plan::new(changes, target, token).detail(detail))
+            })
+            .await?;
+        Ok((secret, token))
+    }
+
+    /// Returns all tokens, by id.
+    pub fn tokens(&self) -> Vec<Token> {
+        self.state().tokens.values().map(|token| token.stored.value.clone()).collect()
+    }
+
+    /// Gives a token another secret, and a new lifetime as long as its first. The secret before is
+    /// valid for `overlap`; one before that ends at once.
+    ///
+    /// # Errors
+    /// `NotFound`; `InvalidInput` for an overlap of more than 30 days; those of
+    /// [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn rotate_token(
+        &self,
+        by: &AuditWho,
+        id: &str,
+        overlap: Duration,
+    ) -> Result<(Secret, Token)> {
+        if overlap > LONGEST_OVERLAP {
+            let (days, got) = (LONGEST_OVERLAP.as_secs() / 86_400, overlap.as_secs());
+            return Err(invalid(format!("an overlap must be at most {days} days (got {got} s)")));
+        }
+        let (secret, hash) = new_hash()?;
+        let token = self
+            .change(by, "token.rotate", |state, now| {
+                let Stored { version, value } = find(state, id)?;
+                let mut token = value.clone();
+                // The latest one, unless it has ended.
+                let former = token.hashes.pop().map(|former| {
+                    let ends = [former.until, token.expires, Some(after(now, overlap))];
+                    TokenHash { until: ends.into_iter().flatten().min(), ..former }
+                });
+                let former = former.filter(|former| former.until.is_some_and(|until| until > now));
+                token.hashes = former.into_iter().chain([hash.clone()]).collect();
+                token.expires =
+                    token.lifetime.map(|micros| after(now, Duration::from_micros(micros)));
+                let changes = vec![write(TOKEN, id, *version, &token)?];
+                Ok(Plan::new(changes, target(state, &token), token))
+            })
+            .await?;
+        Ok((secret, token))
+    }
+
+    /// Revokes a token. When this returns, no request of this process is accepted with it.
+    ///
+    /// # Errors
+    /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn revoke_token(&self, by: &AuditWho, id: &str) -> Result<()> {
+        self.change(by, "token.revoke", |state, _| {
+            let Stored { version, value } = find(state, id)?;
+            let changes = vec![Change::remove(TOKEN, id, *version)];
+            Ok(Plan::new(changes, target(state, value), ()).detail(&*value.name))
+        })
+        .await
+    }
+
+    /// Returns the caller of a token. Takes microseconds, and no I/O.
+    ///
+    /// # Errors
+    /// The reason for which it is not accepted.
+    pub fn authenticate_token(&self, text: &str) -> Result<Known, Rejection> {
+        let digest =
+            tokens::digest(text).map_err(|error| Rejection::Malformed(error.to_string()))?;
+        let now = self.now();
+        let state = self.state();
+        let id = state.token_ids.get(&digest).ok_or(Rejection::Unknown)?;
+        let token = state.tokens.get(id).ok_or(Rejection::Unknown)?;
+        let value = &token.stored.value;
+        let hash = value.hashes.iter().find(|hash| hash.hash == digest);
+        let hash = hash.ok_or(Rejection::Unknown)?;
+        let valid_until = [hash.until, value.expires].into_iter().flatten().min();
+        if let Some(at) = valid_until.filter(|at| *at <= now) {
+            return Err(Rejection::Expired { token: Some(id.clone()), at });
+        }
+        let caller = match (state.users.get(&value.principal), state.programs.get(&value.principal))
+        {
+            (Some(user), _) if user.value.is_disabled => return Err(Rejection::Disabled),
+            (Some(user), _) => Caller::new(value.principal.clone()).name(user.value.name.clone()),
+            (None, Some(program)) => Caller::new(value.principal.clone())
+                .name(program.value.name.clone())
+                .team(program.value.team.clone()),
+            (None, None) => return Err(Rejection::Disabled),
+        };
+        token.note(now);
+        Ok(Known { caller: caller.via(format!("{VIA_TOKEN}{id}")), valid_until })
+    }
+
+    /// Returns true if the caller may make tokens of its own: a token may only with the scope
+    /// `tokens`.
+    pub fn may_make_tokens(&self, caller: &Caller) -> bool {
+        let Some(id) = caller.via.strip_prefix(VIA_TOKEN) else { return true };
+        let state = self.state();
+        let token = state.tokens.get(id).map(|token| &token.stored.value);
+        token.is_some_and(|token| token.scopes.iter().any(|scope| scope == scopes::TOKENS))
+    }
+
+    /// Returns the changes that write the last uses of tokens.
+    pub(super) fn uses_of_tokens(&self) -> Result<Vec<Change>> {
+        let state = self.state();
+        let mut changes = Vec::new();
+        for token in state.tokens.values() {
+            let Stored { version, value } = &token.stored;
+            let last = token.last();
+            if last > Timestamp(0)
+                && value.last_used.is_none_or(|noted| between(noted, last) >= NOTED)
+            {
+                let value = Token { last_used: Some(last), ..value.clone() };
+                changes.push(write(TOKEN, &value.id, *version, &value)?);
+            }
+        }
+        Ok(changes)
+    }
+}
+
+fn new_hash() -> Result<(Secret, TokenHash)> {
+    let secret = tokens::generate()?;
+    let hash = tokens::digest(secret.expose()).map_err(|error| invalid(error.to_string()))?;
+    Ok((secret, TokenHash { hash, until: None }))
+}
+
+fn find<'a>(state: &'a State, id: &str) -> Result<&'a Stored<Token>> {
+    let token = state.tokens.get(id).ok_or_else(|| not_found("token", id))?;
+    Ok(&token.stored)
+}
+
+/// Returns the team in which a principal acts.
+fn team_of(state: &State, principal: &str) -> Result<Arc<str>> {
+    match state.programs.get(principal) {
+        Some(program) => Ok(program.value.team.clone()),
+        None if state.users.contains_key(principal) => Ok(DEFAULT_TEAM.into()),
+        None => Err(not_found("user or program", principal)),
+    }
+}
+
+fn target(state: &State, token: &Token) -> AuditTarget {
+    let team = team_of(state, &token.principal).unwrap_or_else(|_| DEFAULT_TEAM.into());
+    AuditTarget::new("token", token.id.clone()).team(team)
+}

@@ -1,0 +1,317 @@
+//! Users and programs.
+
+use std::sync::Arc;
+
+use tinpot_core::access::records::Change;
+use tinpot_core::access::{AuditTarget, AuditWho};
+use tinpot_core::{Error, ErrorKind, Result};
+
+use super::state::{ADMINS, ONE, PROGRAM, State, Stored, TOKEN, USER, USER_NAME, write};
+use super::{Directory, Plan, check_name, invalid, not_found};
+use crate::documents::{PasswordHash, Program, ServerAdmins, User};
+use crate::secret::new_id;
+
+/// The most users, and the most programs.
+const MOST: usize = 100_000;
+
+/// A user to add.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NewUser {
+    name: String,
+    password: Option<PasswordHash>,
+    is_server_admin: bool,
+}
+
+impl NewUser {
+    /// Describes a user with this name, who cannot sign in with a password.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), password: None, is_server_admin: false }
+    }
+
+    /// Sets the hash of the password, as a text of the PHC format.
+    #[must_use]
+    pub fn password_hash(mut self, hash: impl Into<String>) -> Self {
+        self.password = Some(PasswordHash(hash.into()));
+        self
+    }
+
+    /// Makes the user an admin of the server.
+    #[must_use]
+    pub fn server_admin(mut self) -> Self {
+        self.is_server_admin = true;
+        self
+    }
+}
+
+impl Directory {
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// `Conflict` if the name is taken, in whatever case; `InvalidInput` for a wrong name; those of
+    /// [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn add_user(&self, by: &AuditWho, new: NewUser) -> Result<User> {
+        let NewUser { name, password, is_server_admin } = new;
+        check_name("the name of a user", &name)?;
+        let id: Arc<str> = format!("user:{}", new_id()?).into();
+        let key = name.to_lowercase();
+        self.change(by, "user.add", |state, now| {
+            if state.names.contains_key(&*key) {
+                let message = format!("there is a user {name:?} already");
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+            check_room("users", state.users.len())?;
+            let user = User {
+                id: id.clone(),
+                name: name.as_str().into(),
+                password: password.clone(),
+                generation: 0,
+                is_disabled: false,
+                created: now,
+            };
+            let mut changes =
+                vec![write(USER, &id, 0, &user)?, write(USER_NAME, &key, 0, &user.id)?];
+            let mut detail = name.clone();
+            if is_server_admin {
+                let mut admins = state.admins.clone();
+                admins.value.users.insert(id.clone());
+                changes.push(write_admins(&admins)?);
+                detail.push_str(", server admin");
+            }
+            Ok(Plan::new(changes, AuditTarget::new("user", id.clone()), user).detail(detail))
+        })
+        .await
+    }
+
+    /// Returns all users, by name.
+    pub fn users(&self) -> Vec<User> {
+        let mut users: Vec<User> =
+            self.state().users.values().map(|user| user.value.clone()).collect();
+        users.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        users
+    }
+
+    /// Returns the user with this name, in whatever case.
+    pub fn user(&self, name: &str) -> Option<User> {
+        let state = self.state();
+        let id = state.names.get(name.to_lowercase().as_str())?;
+        state.users.get(&id.value).map(|user| user.value.clone())
+    }
+
+    /// Returns true if the user manages the server.
+    pub fn is_server_admin(&self, id: &str) -> bool {
+        self.state().admins.value.users.contains(id)
+    }
+
+    /// Sets the hash of a user's password, and ends all sign-ins of the user.
+    ///
+    /// # Errors
+    /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn set_password_hash(&self, by: &AuditWho, id: &str, hash: &str) -> Result<()> {
+        self.change_user(by, "user.password", id, |user| {
+            user.password = Some(PasswordHash(hash.to_owned()));
+            user.generation += 1;
+        })
+        .await
+    }
+
+    /// Ends all sign-ins of a user.
+    ///
+    /// # Errors
+    /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn sign_out_everywhere(&self, by: &AuditWho, id: &str) -> Result<()> {
+        self.change_user(by, "user.sign_out", id, |user| user.generation += 1).await
+    }
+
+    /// Replaces the hash of the same password by one of another cost.
+    #[cfg(feature = "passwords")]
+    pub(crate) async fn renew_password_hash(
+        &self,
+        by: &AuditWho,
+        id: &str,
+        old: &str,
+        new: &str,
+    ) -> Result<()> {
+        self.change_user(by, "user.password_cost", id, |user| {
+            if user.password.as_ref().is_some_and(|stored| stored.0 == old) {
+                user.password = Some(PasswordHash(new.to_owned()));
+            }
+        })
+        .await
+    }
+
+    /// Disables a user, which ends all sign-ins and takes all rights away; or enables the user again.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for the last admin of the server; those of
+    /// [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn set_disabled(&self, by: &AuditWho, id: &str, is_disabled: bool) -> Result<()> {
+        let what = if is_disabled { "user.disable" } else { "user.enable" };
+        self.change(by, what, |state, _| {
+            let Stored { version, value } = find(state, id)?;
+            let mut user = value.clone();
+            user.is_disabled = is_disabled;
+            user.generation += 1;
+            let mut changes = vec![write(USER, id, *version, &user)?];
+            if is_disabled && state.admins.value.users.contains(id) {
+                // The same document for all of them: two admins cannot disable each other.
+                check_others(state, id)?;
+                changes.push(write_admins(&state.admins)?);
+            }
+            Ok(Plan::new(changes, AuditTarget::new("user", id), ()).detail(&*user.name))
+        })
+        .await
+    }
+
+    /// Makes a user an admin of the server, or no longer.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for the last admin of the server; those of
+    /// [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn set_server_admin(&self, by: &AuditWho, id: &str, is_admin: bool) -> Result<()> {
+        let what = if is_admin { "user.promote" } else { "user.demote" };
+        self.change(by, what, |state, _| {
+            let user = &find(state, id)?.value;
+            let mut admins = state.admins.clone();
+            if is_admin {
+                admins.value.users.insert(user.id.clone());
+            } else {
+                check_others(state, id)?;
+                admins.value.users.remove(id);
+            }
+            let changes = vec![write_admins(&admins)?];
+            Ok(Plan::new(changes, AuditTarget::new("user", id), ()).detail(&*user.name))
+        })
+        .await
+    }
+
+    /// Removes a user with all tokens. Grants for the user have no effect any more.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for the last admin of the server; those of
+    /// [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn remove_user(&self, by: &AuditWho, id: &str) -> Result<()> {
+        self.change(by, "user.remove", |state, _| {
+            let Stored { version, value } = find(state, id)?;
+            let mut changes = vec![Change::remove(USER, id, *version)];
+            let key = value.name.to_lowercase();
+            if let Some(name) = state.names.get(key.as_str()) {
+                changes.push(Change::remove(USER_NAME, key, name.version));
+            }
+            if state.admins.value.users.contains(id) {
+                check_others(state, id)?;
+                let mut admins = state.admins.clone();
+                admins.value.users.remove(id);
+                changes.push(write_admins(&admins)?);
+            }
+            changes.extend(tokens_of(state, id));
+            Ok(Plan::new(changes, AuditTarget::new("user", id), ()).detail(&*value.name))
+        })
+        .await
+    }
+
+    /// Adds a program, which is a service account of one team.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a wrong name; `Conflict` if the team has one with this name; those of
+    /// [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn add_program(&self, by: &AuditWho, team: &str, name: &str) -> Result<Program> {
+        check_name("the name of a program", name)?;
+        let id: Arc<str> = format!("program:{}", new_id()?).into();
+        self.change(by, "program.add", |state, created| {
+            let mut programs = state.programs.values().map(|program| &program.value);
+            if programs.any(|known| *known.team == *team && *known.name == *name) {
+                let message = format!("there is a program {name:?} already");
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+            check_room("programs", state.programs.len())?;
+            let program = Program { id: id.clone(), name: name.into(), team: team.into(), created };
+            let changes = vec![write(PROGRAM, &id, 0, &program)?];
+            let target = AuditTarget::new("program", id.clone()).team(team);
+            Ok(Plan::new(changes, target, program).detail(name))
+        })
+        .await
+    }
+
+    /// Returns all programs, by id.
+    pub fn programs(&self) -> Vec<Program> {
+        self.state().programs.values().map(|program| program.value.clone()).collect()
+    }
+
+    /// Removes a program with its tokens.
+    ///
+    /// # Errors
+    /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn remove_program(&self, by: &AuditWho, id: &str) -> Result<()> {
+        self.change(by, "program.remove", |state, _| {
+            let found = state.programs.get(id).ok_or_else(|| not_found("program", id))?;
+            let mut changes = vec![Change::remove(PROGRAM, id, found.version)];
+            changes.extend(tokens_of(state, id));
+            let target = AuditTarget::new("program", id).team(found.value.team.clone());
+            Ok(Plan::new(changes, target, ()).detail(&*found.value.name))
+        })
+        .await
+    }
+
+    async fn change_user(
+        &self,
+        by: &AuditWho,
+        what: &'static str,
+        id: &str,
+        change: impl Fn(&mut User),
+    ) -> Result<()> {
+        self.change(by, what, |state, _| {
+            let Stored { version, value } = find(state, id)?;
+            let mut user = value.clone();
+            change(&mut user);
+            let changes = vec![write(USER, id, *version, &user)?];
+            Ok(Plan::new(changes, AuditTarget::new("user", id), ()).detail(&*user.name))
+        })
+        .await
+    }
+}
+
+fn find<'a>(state: &'a State, id: &str) -> Result<&'a Stored<User>> {
+    state.users.get(id).ok_or_else(|| not_found("user", id))
+}
+
+fn tokens_of<'a>(state: &'a State, id: &'a str) -> impl Iterator<Item = Change> + 'a {
+    let tokens = state.tokens.values().map(|token| &token.stored);
+    tokens
+        .filter(move |token| *token.value.principal == *id)
+        .map(|token| Change::remove(TOKEN, token.value.id.clone(), token.version))
+}
+
+fn write_admins(admins: &Stored<ServerAdmins>) -> Result<Change> {
+    write(ADMINS, ONE, admins.version, &admins.value)
+}
+
+/// Checks that the server has an admin without this one.
+fn check_others(state: &State, id: &str) -> Result<()> {
+    let is_enabled = |id: &str| state.users.get(id).is_some_and(|user| !user.value.is_disabled);
+    if state.admins.value.users.iter().any(|other| **other != *id && is_enabled(other)) {
+        return Ok(());
+    }
+    let message = "the server needs an admin: make another user one first";
+    Err(Error::new(ErrorKind::Conflict, message))
+}
+
+fn check_room(what: &str, number: usize) -> Result<()> {
+    if number >= MOST {
+        return Err(invalid(format!("a server has at most {MOST} {what}")));
+    }
+    Ok(())
+}
+
+impl User {
+    /// Returns true if the user can sign in.
+    pub(super) fn is_valid(&self, generation: u64) -> bool {
+        !self.is_disabled && self.generation == generation
+    }
+
+    /// Returns the stored hash of the password.
+    #[cfg(feature = "passwords")]
+    pub(crate) fn stored_password(&self) -> Option<&str> {
+        self.password.as_ref().map(|hash| &*hash.0)
+    }
+}

@@ -1,0 +1,254 @@
+//! The documents of the directory, as they are stored.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tinpot_core::{DEFAULT_TEAM, Timestamp};
+
+use crate::secret::Digest;
+
+/// The stored hash of a password. `Debug` prints `***`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct PasswordHash(pub(crate) String);
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct User {
+    /// The id, such as `user:4fzK1…`. It is never used again.
+    pub id: Arc<str>,
+    /// The name to sign in with.
+    pub name: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<PasswordHash>,
+    /// A number that ends all sign-ins of the user when it grows.
+    #[serde(default)]
+    pub generation: u64,
+    /// True if the user cannot sign in, and has no rights.
+    #[serde(default)]
+    pub is_disabled: bool,
+    /// The time at which the user was added.
+    pub created: Timestamp,
+}
+
+/// A service account of one team.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Program {
+    /// The id, such as `program:4fzK1…`. It is never used again.
+    pub id: Arc<str>,
+    /// The name, for people.
+    pub name: Arc<str>,
+    /// The team.
+    pub team: Arc<str>,
+    /// The time at which it was added.
+    pub created: Timestamp,
+}
+
+/// Users with the same grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Group {
+    /// The name.
+    pub name: Arc<str>,
+    /// The ids of the users.
+    pub members: Vec<Arc<str>>,
+}
+
+/// A role: the rights of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Role {
+    /// Sees actions, executions, queues and workers.
+    Viewer,
+    /// Also runs, cancels and runs again.
+    Operator,
+    /// Also chooses and pauses queues, drains workers, and sets secrets.
+    Developer,
+    /// Also manages the team: members, grants, tokens, workers and audit.
+    Admin,
+}
+
+/// The principals that a grant is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Grantee {
+    /// A user or a program, by its id.
+    Principal(Arc<str>),
+    /// The members of a group, by its name.
+    Group(Arc<str>),
+}
+
+/// A grant: a role, and where it holds. All conditions must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Grant {
+    /// The id.
+    #[serde(default)]
+    pub id: Arc<str>,
+    /// The team.
+    pub team: Arc<str>,
+    /// The principals.
+    pub to: Grantee,
+    /// The role.
+    pub role: Role,
+    /// Names and patterns of actions; `None` is every action, and an empty list is no action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions: Option<Vec<String>>,
+    /// Names and patterns of groups of actions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    /// Names and patterns of queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queues: Option<Vec<String>>,
+    /// Names of environments, which stand for patterns of queues in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environments: Option<Vec<String>>,
+    /// If true, it holds only for executions that the principal has submitted.
+    #[serde(default)]
+    pub own_only: bool,
+}
+
+impl Grant {
+    /// Creates a grant for everything in the default team.
+    pub fn new(to: Grantee, role: Role) -> Self {
+        Self {
+            id: "".into(),
+            team: DEFAULT_TEAM.into(),
+            to,
+            role,
+            actions: None,
+            groups: None,
+            queues: None,
+            environments: None,
+            own_only: false,
+        }
+    }
+
+    /// Sets the team.
+    #[must_use]
+    pub fn team(mut self, team: impl Into<Arc<str>>) -> Self {
+        self.team = team.into();
+        self
+    }
+
+    /// Limits it to these actions, each a name or a pattern.
+    #[must_use]
+    pub fn actions(mut self, actions: &[&str]) -> Self {
+        self.actions = Some(owned(actions));
+        self
+    }
+
+    /// Limits it to these groups of actions, each a name or a pattern.
+    #[must_use]
+    pub fn groups(mut self, groups: &[&str]) -> Self {
+        self.groups = Some(owned(groups));
+        self
+    }
+
+    /// Limits it to these queues, each a name or a pattern.
+    #[must_use]
+    pub fn queues(mut self, queues: &[&str]) -> Self {
+        self.queues = Some(owned(queues));
+        self
+    }
+
+    /// Limits it to the queues of these environments.
+    #[must_use]
+    pub fn environments(mut self, environments: &[&str]) -> Self {
+        self.environments = Some(owned(environments));
+        self
+    }
+
+    /// Limits it to the principal's own executions.
+    #[must_use]
+    pub fn own_only(mut self) -> Self {
+        self.own_only = true;
+        self
+    }
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// One of the secrets of a token: the second is there while it is rotated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenHash {
+    pub(crate) hash: Digest,
+    /// The time at which this one ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// An API token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Token {
+    /// The id, by which it is named everywhere.
+    pub id: Arc<str>,
+    /// The name, for people.
+    pub name: Arc<str>,
+    /// The id of the user or program whose rights it has.
+    pub principal: Arc<str>,
+    /// The scopes: the token has only rights of its principal that one of them has.
+    pub scopes: Vec<String>,
+    /// The time at which it was created.
+    pub created: Timestamp,
+    /// The time at which it ends; `None` for never.
+    pub expires: Option<Timestamp>,
+    /// The time of a use, at most 5 minutes before the last one.
+    #[serde(default)]
+    pub last_used: Option<Timestamp>,
+    /// The microseconds for which it is valid after its creation or a rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lifetime: Option<u64>,
+    pub(crate) hashes: Vec<TokenHash>,
+}
+
+/// A sign-in of a user, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SignIn {
+    /// The id, for lists and the audit. It is not the secret.
+    pub id: Arc<str>,
+    /// The id of the user.
+    pub user: Arc<str>,
+    /// The generation of the user at that time.
+    pub generation: u64,
+    /// The time at which the user signed in.
+    pub created: Timestamp,
+    /// The time of a use, at most 5 minutes before the last one.
+    pub seen: Timestamp,
+    pub(crate) hash: Digest,
+}
+
+/// A ticket: its principal may use one path once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Ticket {
+    /// The id of the user or program.
+    pub principal: Arc<str>,
+    /// The id of the token or sign-in by which it was known.
+    pub via: Arc<str>,
+    /// The path.
+    pub path: String,
+    /// The time at which it ends.
+    pub expires: Timestamp,
+}
+
+/// The users who manage the server: one document, so that two of them cannot leave it without any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServerAdmins {
+    pub(crate) users: std::collections::BTreeSet<Arc<str>>,
+}

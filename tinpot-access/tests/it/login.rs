@@ -1,0 +1,79 @@
+//! Sign-in with a password.
+
+use std::net::IpAddr;
+
+use tinpot_access::{Login, LoginRefused, NewUser, PasswordCost, Passwords, Secret};
+
+use crate::passwords::cheap;
+use crate::support::{World, by};
+
+const RIGHT: &str = "correct horse battery";
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+async fn with_ada(passwords: &Passwords) -> World {
+    let world = World::new().await;
+    let hash = passwords.hash("ada", Secret::new(RIGHT)).await.expect("a hash");
+    let ada = NewUser::new("ada").password_hash(hash);
+    world.directory.add_user(&by(), ada).await.expect("a user");
+    world
+}
+
+async fn refused(login: &Login, name: &str, password: &str) -> LoginRefused {
+    let answer = login.sign_in(name, Secret::new(password), HOME, false).await;
+    answer.expect("an answer").expect_err("it is refused")
+}
+
+#[tokio::test]
+async fn the_right_password_signs_in_and_every_other_answer_is_the_same() {
+    let world = with_ada(&cheap()).await;
+    world.user("bob").await;
+    let login = Login::new(world.directory.clone(), cheap());
+    for (name, password) in [("ada", "wrong"), ("bob", RIGHT), ("eve", RIGHT)] {
+        assert_eq!(refused(&login, name, password).await, LoginRefused::Wrong, "{name}");
+    }
+    let signed_in = login.sign_in("Ada", Secret::new(RIGHT), HOME, false).await;
+    let (secret, _) = signed_in.expect("an answer").expect("a sign-in");
+    let known = world.directory.authenticate_sign_in(secret.expose()).expect("a caller");
+    assert_eq!(&*known.caller.name, "ada");
+    let ada = world.directory.user("ada").expect("a user");
+    world.directory.set_disabled(&by(), &ada.id, true).await.expect("a change");
+    assert_eq!(refused(&login, "ada", RIGHT).await, LoginRefused::Wrong);
+}
+
+#[tokio::test]
+async fn guesses_have_to_wait() {
+    let world = with_ada(&cheap()).await;
+    let login = Login::new(world.directory.clone(), cheap());
+    for _ in 0..6 {
+        assert_eq!(refused(&login, "ada", "wrong").await, LoginRefused::Wrong);
+    }
+    let wait = std::time::Duration::from_secs(1);
+    assert_eq!(refused(&login, "ada", RIGHT).await, LoginRefused::Wait(wait));
+    world.clock.pass(wait);
+    login.sweep();
+    let signed_in = login.sign_in("ada", Secret::new(RIGHT), HOME, false).await;
+    signed_in.expect("an answer").expect("a sign-in");
+    for _ in 0..6 {
+        assert_eq!(refused(&login, "ada", "wrong").await, LoginRefused::Wrong);
+    }
+}
+
+#[tokio::test]
+async fn an_outdated_hash_is_renewed_at_the_next_sign_in() {
+    let costly = Passwords::new(PasswordCost::default().memory_kib(128)).expect("a hasher");
+    let world = with_ada(&costly).await;
+    let stored = async || {
+        let ada = world.directory.user("ada").expect("a user");
+        let found = world.records.get("user", &ada.id).await.expect("a read").expect("a record");
+        String::from_utf8(found.document.to_vec()).expect("UTF-8")
+    };
+    assert!(stored().await.contains("m=128"));
+    let login = Login::new(world.directory.clone(), cheap());
+    for _ in 0..2 {
+        let signed_in = login.sign_in("ada", Secret::new(RIGHT), HOME, false).await;
+        signed_in.expect("an answer").expect("a sign-in");
+        let stored = stored().await;
+        assert!(stored.contains("m=64"), "{stored}");
+        assert!(stored.contains("\"generation\":0"), "the password is the same: {stored}");
+    }
+}

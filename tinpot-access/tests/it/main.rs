@@ -1,0 +1,13 @@
+//! Tests of access control, seen from outside.
+
+mod directory;
+#[cfg(feature = "passwords")]
+mod login;
+#[cfg(feature = "passwords")]
+mod passwords;
+mod rules;
+mod sign_ins;
+mod support;
+mod throttle;
+mod tickets;
+mod tokens;

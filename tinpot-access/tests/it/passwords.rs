@@ -1,0 +1,90 @@
+//! Passwords.
+
+use futures::future::join_all;
+use tinpot_access::{PasswordCost, PasswordMatch, Passwords, Secret};
+use tinpot_core::ErrorKind;
+
+use crate::support::refused;
+
+pub(crate) fn cheap() -> Passwords {
+    Passwords::new(PasswordCost::default().memory_kib(64).passes(1)).expect("a hasher")
+}
+
+const RIGHT: &str = "correct horse battery";
+
+async fn compare(passwords: &Passwords, password: &str, stored: Option<&str>) -> PasswordMatch {
+    passwords.compare(Secret::new(password), stored).await.expect("a comparison")
+}
+
+#[tokio::test]
+async fn a_password_is_known_by_its_hash_and_no_other_is() {
+    let passwords = cheap();
+    let hash = passwords.hash("ada", Secret::new(RIGHT)).await.expect("a hash");
+    assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
+    assert_eq!(compare(&passwords, RIGHT, Some(&hash)).await, PasswordMatch::Right);
+    for wrong in ["", "correct horse batterY", "correct horse battery "] {
+        assert_eq!(compare(&passwords, wrong, Some(&hash)).await, PasswordMatch::Wrong);
+    }
+    assert_eq!(compare(&passwords, RIGHT, None).await, PasswordMatch::Wrong);
+    let again = passwords.hash("ada", Secret::new(RIGHT)).await.expect("a hash");
+    assert_ne!(hash, again, "no salt");
+}
+
+#[tokio::test]
+async fn a_hash_of_another_cost_is_outdated() {
+    let costly = Passwords::new(PasswordCost::default().memory_kib(128).passes(2));
+    let costly = costly.expect("a hasher");
+    let hash = costly.hash("ada", Secret::new(RIGHT)).await.expect("a hash");
+    assert_eq!(compare(&cheap(), RIGHT, Some(&hash)).await, PasswordMatch::Outdated);
+    assert_eq!(compare(&cheap(), "wrong", Some(&hash)).await, PasswordMatch::Wrong);
+    assert_eq!(compare(&costly, RIGHT, Some(&hash)).await, PasswordMatch::Right);
+}
+
+#[tokio::test]
+async fn the_rules_are_length_and_not_the_name() {
+    let passwords = cheap();
+    let longest = "é".repeat(512);
+    for (password, says) in [
+        ("", "at least 12 bytes (got 0)"),
+        ("eleven byte", "at least 12 bytes (got 11)"),
+        (&*format!("{longest}x"), "at most 1024 bytes (got 1025)"),
+        ("Ada.Lovelace", "name of its user"),
+    ] {
+        let hashed = passwords.hash("ada.lovelace", Secret::new(password)).await;
+        refused(hashed, ErrorKind::InvalidInput, says);
+    }
+    for password in ["aaaaaaaaaaaa", &longest] {
+        passwords.hash("ada", Secret::new(password)).await.expect("a hash");
+    }
+    let stored = passwords.hash("ada", Secret::new(&*longest)).await.expect("a hash");
+    let longer = format!("{longest}x");
+    assert_eq!(compare(&passwords, &longer, Some(&stored)).await, PasswordMatch::Wrong);
+}
+
+#[tokio::test]
+async fn hashes_that_cannot_be_read_or_cost_too_much_are_refused() {
+    let passwords = cheap();
+    let salt = "c29tZXNhbHRzb21lc2FsdA";
+    let most = format!("$argon2id$v=19$m=4194304,t=1,p=1${salt}$c29tZXNhbHRzb21lc2FsdA");
+    for stored in ["", "plain text", "$2b$12$abcdefghijklmnopqrstuv", &*most] {
+        let compared = passwords.compare(Secret::new(RIGHT), Some(stored)).await;
+        refused(compared, ErrorKind::Malformed, "stored hash");
+    }
+    let cost = PasswordCost::default().memory_kib(1 << 30);
+    refused(Passwords::new(cost), ErrorKind::InvalidInput, "at most 262144 KiB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_passwords_is_turned_away() {
+    // Costly enough that none ends before all have come.
+    let passwords = Passwords::new(PasswordCost::default()).expect("a hasher");
+    let storm = (0..200).map(|_| passwords.compare(Secret::new(RIGHT), None));
+    let answers = join_all(storm).await;
+    let errors: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+    assert!(errors.len() >= 100, "only {} of 200 were turned away", errors.len());
+    for error in &errors {
+        assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
+        assert!(error.is_retryable());
+    }
+    assert_eq!(compare(&passwords, RIGHT, None).await, PasswordMatch::Wrong, "it goes on");
+}
