@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod audit;
 mod clock;
 mod directory;
 mod documents;
@@ -13,6 +14,9 @@ mod secret;
 mod throttle;
 mod tokens;
 
+pub use self::audit::{
+    AUDIT_LOG, AuditEntry, AuditFault, AuditReport, ChainAudit, RUNS_LOG, verify_audit,
+};
 pub use self::clock::{Clock, SystemClock};
 pub use self::directory::{Directory, DirectoryBuilder, Known, NewToken, NewUser, Rejection};
 pub use self::documents::{Grant, Grantee, Group, Program, Role, SignIn, Ticket, Token, User};

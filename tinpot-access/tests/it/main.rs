@@ -1,5 +1,6 @@
 //! Tests of access control, seen from outside.
 
+mod audit;
 mod directory;
 #[cfg(feature = "passwords")]
 mod login;

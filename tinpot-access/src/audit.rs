@@ -1,0 +1,157 @@
+//! [`ChainAudit`]: an audit in which each entry has the digest of the one before.
+
+mod entry;
+mod verify;
+mod writer;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tinpot_core::access::records::{Change, Records};
+use tinpot_core::access::{AuditEvent, AuditSink, AuditWho};
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::entry::AuditEntry;
+pub use self::verify::{AuditFault, AuditReport, verify_audit};
+use self::writer::{Request, Writer};
+use crate::secret::Digest;
+
+/// The log of runs and calls, which are many.
+pub const RUNS_LOG: &str = "audit.runs";
+/// The log of everything else.
+pub const AUDIT_LOG: &str = "audit";
+
+/// Calls that wait for the writer. Beyond it, callers wait.
+const WAITING: usize = 1_024;
+/// The kind of the documents about what was trimmed.
+const ANCHOR: &str = "audit_anchor";
+/// Entries of one page.
+const PAGE: usize = 1_000;
+
+/// An audit in [`Records`]: two logs, in which each entry has the digest of the one before.
+///
+/// Calls that wait become one write. Several processes can write to the same logs: each entry names
+/// the one that it follows. A task writes; it ends when the last clone is dropped, after what it has
+/// taken.
+///
+/// Every 1,000 entries, and with the first entry after an hour, the number and the digest of the
+/// last entry go to `tracing`, so that a log that was cut at its end does not agree with them.
+#[derive(Clone, Debug)]
+pub struct ChainAudit {
+    records: Arc<dyn Records>,
+    requests: mpsc::Sender<Request>,
+}
+
+/// The last of the entries that were trimmed: the first one that is left has its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Anchor {
+    up_to: u64,
+    digest: Digest,
+}
+
+impl ChainAudit {
+    /// Starts the task that writes to these records, on the current runtime of tokio. `node` is the
+    /// name of this process in each entry.
+    pub fn start(records: Arc<dyn Records>, node: &str) -> Self {
+        let (requests, inbox) = mpsc::channel(WAITING);
+        let writer = Writer::new(records.clone(), node);
+        drop(tokio::spawn(writer.run(inbox)));
+        Self { records, requests }
+    }
+
+    /// Removes the entries of a log that are older than this time, from the front. The digest of the
+    /// last one stays, and an entry says what was removed.
+    ///
+    /// Returns the number of the last entry that was removed; `None` if there was nothing to remove.
+    ///
+    /// # Errors
+    /// Those of [`Records`].
+    pub async fn trim(&self, by: &AuditWho, log: &str, before: Timestamp) -> Result<Option<u64>> {
+        let Some(last) = self.last_before(log, before).await? else { return Ok(None) };
+        let now = Timestamp::now();
+        let event = AuditEvent::new(now, by.clone(), "audit.trim").detail(format!(
+            "{log} up to {}, digest {}",
+            last.up_to,
+            last.digest.to_hex()
+        ));
+        self.record(&[event]).await?;
+        let found = self.records.get(ANCHOR, log).await?;
+        let version = found.map_or(0, |found| found.version);
+        let document = serde_json::to_vec(&last).map_err(|error| unreadable(&error))?;
+        self.records.change(&[Change::replace(ANCHOR, log, version, document)]).await?;
+        // After a crash here, the entries are still there, and the next trim removes them.
+        self.records.trim(log, last.up_to).await?;
+        Ok(Some(last.up_to))
+    }
+
+    /// Returns the last of the entries at the front that are older than this time.
+    async fn last_before(&self, log: &str, before: Timestamp) -> Result<Option<Anchor>> {
+        let (mut after, mut last) = (0, None);
+        loop {
+            let page = self.records.entries(log, after, PAGE).await?;
+            let Some((end, _)) = page.last() else { return Ok(last) };
+            after = *end;
+            for (number, bytes) in &page {
+                if entry::parse(bytes)?.event.time >= before {
+                    return Ok(last);
+                }
+                last = Some(Anchor { up_to: *number, digest: Digest::of(bytes) });
+            }
+        }
+    }
+
+    /// Returns entries of a log with numbers above `after`, in order, at most `limit` of them.
+    ///
+    /// # Errors
+    /// `Malformed` if an entry cannot be read; those of [`Records`].
+    pub async fn entries(&self, log: &str, after: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+        let page = self.records.entries(log, after, limit).await?;
+        page.iter().map(|(_, bytes)| entry::parse(bytes)).collect()
+    }
+}
+
+#[async_trait]
+impl AuditSink for ChainAudit {
+    async fn record(&self, events: &[AuditEvent]) -> Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let (answer, answered) = oneshot::channel();
+        let request = Request { events: events.to_vec(), answer };
+        let closed = || Error::new(ErrorKind::Closed, "the audit was shut down");
+        self.requests.send(request).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+}
+
+/// Returns what was trimmed of a log.
+async fn anchor(records: &dyn Records, log: &str) -> Result<Option<Anchor>> {
+    let Some(found) = records.get(ANCHOR, log).await? else { return Ok(None) };
+    serde_json::from_slice(&found.document).map(Some).map_err(|error| unreadable(&error))
+}
+
+/// Returns the number of the last entry of a log and its digest, also if it was trimmed.
+async fn tail(records: &dyn Records, log: &str) -> Result<(u64, Digest)> {
+    let last = records.append(log, None, &[]).await?;
+    if last == 0 {
+        return Ok((0, Digest::default()));
+    }
+    let found: Vec<(u64, Bytes)> = records.entries(log, last - 1, 1).await?;
+    if let Some((number, bytes)) = found.first() {
+        return Ok((*number, Digest::of(bytes)));
+    }
+    match anchor(records, log).await?.filter(|anchor| anchor.up_to == last) {
+        Some(anchor) => Ok((last, anchor.digest)),
+        None => {
+            let message = format!("entry {last}, the last of the log {log:?}, is missing");
+            Err(Error::new(ErrorKind::Malformed, message))
+        }
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> Error {
+    Error::new(ErrorKind::Malformed, format!("a record of the audit cannot be read: {error}"))
+}

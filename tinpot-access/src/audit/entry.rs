@@ -1,0 +1,82 @@
+//! Entries, as they are stored.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tinpot_core::Result;
+use tinpot_core::access::AuditEvent;
+
+use super::unreadable;
+use crate::secret::Digest;
+
+/// The largest entry in bytes. Longer texts are cut.
+const MOST_BYTES: usize = 2_048;
+/// The bounds of the texts of an entry, in bytes, from the first try to the last. The last one fits,
+/// whatever the texts are: in JSON a byte takes at most 6.
+const BOUNDS: [usize; 5] = [1_024, 512, 128, 32, 12];
+
+/// An event with its place in the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AuditEntry {
+    /// The number of the entry in its log.
+    pub n: u64,
+    /// The digest of the entry before.
+    prev: Digest,
+    /// The event.
+    #[serde(flatten)]
+    pub event: AuditEvent,
+}
+
+impl AuditEntry {
+    pub(super) fn prev(&self) -> Digest {
+        self.prev
+    }
+}
+
+/// Writes an event as the entry with this number, after the one with this digest.
+pub(super) fn write(n: u64, prev: Digest, event: &AuditEvent) -> Result<Bytes> {
+    let mut entry = AuditEntry { n, prev, event: event.clone() };
+    let mut bytes = serde_json::to_vec(&entry).map_err(|error| unreadable(&error))?;
+    for bound in BOUNDS {
+        if bytes.len() <= MOST_BYTES {
+            break;
+        }
+        cut(&mut entry.event, bound);
+        bytes = serde_json::to_vec(&entry).map_err(|error| unreadable(&error))?;
+    }
+    Ok(bytes.into())
+}
+
+pub(super) fn parse(bytes: &[u8]) -> Result<AuditEntry> {
+    serde_json::from_slice(bytes).map_err(|error| unreadable(&error))
+}
+
+fn cut(event: &mut AuditEvent, bound: usize) {
+    let end = |text: &str| {
+        (text.len() > bound).then(|| (0..=bound).rev().find(|at| text.is_char_boundary(*at)))?
+    };
+    let AuditEvent { who, what, target, detail, why, from, request_id, node, .. } = event;
+    for text in [detail, why, from, request_id, node] {
+        if let Some(end) = end(text) {
+            text.truncate(end);
+        }
+    }
+    let names: [&mut Arc<str>; 9] = [
+        &mut who.id,
+        &mut who.name,
+        &mut who.team,
+        &mut who.via,
+        &mut who.kind,
+        what,
+        &mut target.kind,
+        &mut target.id,
+        &mut target.team,
+    ];
+    for name in names {
+        if let Some(end) = end(name) {
+            *name = name[..end].into();
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The task that writes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tinpot_core::access::AuditEvent;
+use tinpot_core::access::records::Records;
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{AUDIT_LOG, RUNS_LOG, entry, tail};
+use crate::clock::between;
+use crate::secret::Digest;
+
+/// The most calls of one write.
+const CALLS: usize = 256;
+/// The most entries of one append: a quarter of what records take.
+const ENTRIES: usize = 1_024;
+/// Tries of one append while other processes append to the same log.
+const TRIES: usize = 64;
+/// Entries after which the end of a log goes to `tracing`.
+const HEAD_ENTRIES: u64 = 1_000;
+/// The time after which it does so with the next entry.
+const HEAD_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// A call that waits for its events to be written.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) events: Vec<AuditEvent>,
+    pub(super) answer: oneshot::Sender<Result<()>>,
+}
+
+/// The end of a log, and what `tracing` knows of it.
+#[derive(Debug)]
+struct End {
+    number: u64,
+    digest: Digest,
+    told: u64,
+    told_at: Timestamp,
+}
+
+pub(super) struct Writer {
+    records: Arc<dyn Records>,
+    node: String,
+    ends: HashMap<&'static str, End>,
+}
+
+impl Writer {
+    pub(super) fn new(records: Arc<dyn Records>, node: &str) -> Self {
+        Self { records, node: node.to_owned(), ends: HashMap::new() }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        let mut calls = Vec::with_capacity(CALLS);
+        while inbox.recv_many(&mut calls, CALLS).await > 0 {
+            let events = calls.iter_mut().flat_map(|call| std::mem::take(&mut call.events));
+            let written = self.write(events.collect()).await;
+            for call in calls.drain(..) {
+                let answer = match &written {
+                    Ok(()) => Ok(()),
+                    Err(error) => Err(Error::new(error.kind(), error.to_string())),
+                };
+                // The caller may have been dropped.
+                let _ = call.answer.send(answer);
+            }
+        }
+    }
+
+    /// Writes events to their logs, in order.
+    async fn write(&mut self, events: Vec<AuditEvent>) -> Result<()> {
+        let is_run = |event: &AuditEvent| matches!(&*event.what, "run" | "call");
+        let (runs, others): (Vec<_>, Vec<_>) = events.into_iter().partition(is_run);
+        for (log, mut events) in [(AUDIT_LOG, others), (RUNS_LOG, runs)] {
+            for event in &mut events {
+                if event.node.is_empty() {
+                    event.node.clone_from(&self.node);
+                }
+            }
+            for part in events.chunks(ENTRIES) {
+                self.append(log, part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn append(&mut self, log: &'static str, events: &[AuditEvent]) -> Result<()> {
+        for _ in 0..TRIES {
+            let (number, digest) = match self.ends.get(log) {
+                Some(end) => (end.number, end.digest),
+                None => tail(&*self.records, log).await?,
+            };
+            let mut last = digest;
+            let mut entries: Vec<Bytes> = Vec::with_capacity(events.len());
+            for (n, event) in (number + 1..).zip(events) {
+                let bytes = entry::write(n, last, event)?;
+                last = Digest::of(&bytes);
+                entries.push(bytes);
+            }
+            match self.records.append(log, Some(number), &entries).await {
+                Ok(number) => {
+                    self.end(log, number, last);
+                    return Ok(());
+                }
+                Err(error) => {
+                    // Another process has appended; or the write may have happened.
+                    if let Some(end) = self.ends.get_mut(log) {
+                        (end.number, end.digest) = tail(&*self.records, log).await?;
+                    }
+                    if error.kind() != ErrorKind::Conflict {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        let message = format!("other processes write to the log {log:?} all the time");
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    /// Notes the end of a log, and tells `tracing` about it from time to time.
+    fn end(&mut self, log: &'static str, number: u64, digest: Digest) {
+        let now = Timestamp::now();
+        let new = End { number, digest, told: number, told_at: now };
+        let end = self.ends.entry(log).or_insert(new);
+        (end.number, end.digest) = (number, digest);
+        let is_due = number.saturating_sub(end.told) >= HEAD_ENTRIES
+            || between(end.told_at, now) >= HEAD_INTERVAL;
+        if is_due {
+            (end.told, end.told_at) = (number, now);
+            tracing::info!(log, number, digest = digest.to_hex(), "the end of the audit log");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The chain of the audit.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tinpot_access::{AUDIT_LOG, AuditReport, ChainAudit, RUNS_LOG, verify_audit};
+use tinpot_core::access::records::{Change, Changed, Record};
+use tinpot_core::access::{
+    AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, MemoryRecords, Records,
+};
+use tinpot_core::testing::audit::Subject;
+use tinpot_core::{Result, Timestamp};
+
+use crate::support::by;
+
+#[derive(Debug)]
+struct Chain {
+    audit: ChainAudit,
+}
+
+#[async_trait]
+impl Subject for Chain {
+    fn sink(&self) -> Arc<dyn AuditSink> {
+        Arc::new(self.audit.clone())
+    }
+
+    async fn events(&self) -> Vec<AuditEvent> {
+        let entries = self.audit.entries(AUDIT_LOG, 0, 1_000).await.expect("entries");
+        let event = |mut event: AuditEvent| {
+            // The chain adds its own name where there is none.
+            if event.node == "here" {
+                event.node.clear();
+            }
+            event
+        };
+        entries.into_iter().map(|entry| event(entry.event)).collect()
+    }
+}
+
+fn records() -> Arc<dyn Records> {
+    Arc::new(MemoryRecords::new())
+}
+
+#[allow(clippy::unused_async, reason = "it starts a task")]
+async fn chain() -> Chain {
+    Chain { audit: ChainAudit::start(records(), "here") }
+}
+
+tinpot_core::audit_conformance!(chain);
+
+fn event(number: u64, what: &str) -> AuditEvent {
+    AuditEvent::new(Timestamp(number), AuditWho::new("user", "user:1", "ada"), what)
+}
+
+async fn record(audit: &ChainAudit, times: std::ops::Range<u64>) {
+    let events: Vec<AuditEvent> = times.map(|time| event(time, "token.create")).collect();
+    audit.record(&events).await.expect("a record");
+}
+
+async fn verify(records: &Arc<dyn Records>) -> AuditReport {
+    verify_audit(records, AUDIT_LOG).await.expect("a report")
+}
+
+/// Records of which one entry is another, or the last ones are missing.
+#[derive(Debug)]
+struct Forged {
+    records: Arc<dyn Records>,
+    entry: u64,
+    by: Option<(&'static str, &'static str)>,
+}
+
+#[async_trait]
+impl Records for Forged {
+    async fn change(&self, changes: &[Change]) -> Result<u64> {
+        self.records.change(changes).await
+    }
+
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Record>> {
+        self.records.get(kind, id).await
+    }
+
+    async fn list(&self, kind: &str, after: &str, limit: usize) -> Result<Vec<Record>> {
+        self.records.list(kind, after, limit).await
+    }
+
+    async fn changed(&self, after: u64) -> Result<Changed> {
+        self.records.changed(after).await
+    }
+
+    async fn append(&self, log: &str, after: Option<u64>, entries: &[Bytes]) -> Result<u64> {
+        self.records.append(log, after, entries).await
+    }
+
+    async fn entries(&self, log: &str, after: u64, limit: usize) -> Result<Vec<(u64, Bytes)>> {
+        let mut entries = self.records.entries(log, after, limit).await?;
+        match self.by {
+            Some((text, other)) => {
+                for (_, bytes) in entries.iter_mut().filter(|(number, _)| *number == self.entry) {
+                    let forged = String::from_utf8_lossy(bytes).replace(text, other);
+                    assert_ne!(forged.as_bytes(), &bytes[..], "{text} is not there");
+                    *bytes = forged.into();
+                }
+            }
+            None => entries.retain(|(number, _)| *number != self.entry),
+        }
+        Ok(entries)
+    }
+
+    async fn trim(&self, log: &str, up_to: u64) -> Result<()> {
+        self.records.trim(log, up_to).await
+    }
+}
+
+#[tokio::test]
+async fn a_whole_chain_is_verified_and_every_change_of_it_is_found() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    let empty = verify(&records).await;
+    assert_eq!((empty.entries, empty.last, empty.fault), (0, 0, None));
+    record(&audit, 100..110).await;
+    let whole = verify(&records).await;
+    assert_eq!((whole.entries, whole.first, whole.last), (10, 1, 10));
+    assert_eq!((whole.digest.len(), &whole.fault), (64, &None));
+    for (entry, by, found_at) in [
+        (4, Some(("\"time\":103", "\"time\":203")), 5),
+        (4, Some(("\"n\":4", "\"n\":40")), 4),
+        (4, Some(("\"ada\"", "\"eve\"")), 5),
+        (4, Some(("{", "")), 4),
+        (1, Some(("prev\":\"0", "prev\":\"1")), 1),
+        (4, None, 5),
+        (1, None, 2),
+        (10, None, 10),
+    ] {
+        let forged: Arc<dyn Records> = Arc::new(Forged { records: records.clone(), entry, by });
+        let report = verify(&forged).await;
+        let fault = report.fault.unwrap_or_else(|| panic!("{entry} {by:?} was not found"));
+        assert_eq!(fault.entry, found_at, "{entry} {by:?}: {fault:?}");
+    }
+    // The last entry can only be compared with what was logged outside.
+    let by = Some(("\"ada\"", "\"eve\""));
+    let forged: Arc<dyn Records> = Arc::new(Forged { records: records.clone(), entry: 10, by });
+    assert_ne!(verify(&forged).await.digest, whole.digest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_make_one_chain() {
+    let records = records();
+    let nodes: Vec<ChainAudit> =
+        (0..4).map(|node| ChainAudit::start(records.clone(), &format!("node-{node}"))).collect();
+    let mut tasks = Vec::new();
+    for audit in nodes {
+        tasks.push(tokio::spawn(async move {
+            for call in 0..20 {
+                record(&audit, call..call + 2).await;
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    let report = verify(&records).await;
+    assert_eq!((report.entries, report.last, report.fault), (160, 160, None));
+}
+
+#[tokio::test]
+async fn a_chain_goes_on_after_a_restart() {
+    let records = records();
+    record(&ChainAudit::start(records.clone(), "here"), 0..3).await;
+    record(&ChainAudit::start(records.clone(), "here"), 3..6).await;
+    let report = verify(&records).await;
+    assert_eq!((report.entries, report.fault), (6, None));
+}
+
+#[tokio::test]
+async fn a_trim_from_the_front_leaves_a_chain_and_says_what_went() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    record(&audit, 0..10).await;
+    let trim =
+        async |before| audit.trim(&by(), AUDIT_LOG, Timestamp(before)).await.expect("a trim");
+    assert_eq!(trim(0).await, None);
+    assert_eq!(trim(4).await, Some(4));
+    let report = verify(&records).await;
+    assert_eq!((report.entries, report.first, report.last, report.fault), (7, 5, 11, None));
+    let entries = audit.entries(AUDIT_LOG, 10, 10).await.expect("entries");
+    let said = &entries[0].event;
+    assert_eq!((&*said.what, &*said.who.kind), ("audit.trim", "operator"));
+    assert!(said.detail.starts_with("audit up to 4, digest "), "{}", said.detail);
+    // What is cut without a trim is found: of the rest at the front, and at the end.
+    records.trim(AUDIT_LOG, 6).await.expect("a cut");
+    let fault = verify(&records).await.fault.expect("a fault");
+    assert_eq!((fault.entry, fault.why), (7, "entries before it are missing"));
+}
+
+#[tokio::test]
+async fn a_trim_of_everything_and_one_that_did_not_end_leave_a_chain() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    audit.record(&[event(1, "run"), event(2, "call")]).await.expect("a record");
+    let trimmed = audit.trim(&by(), RUNS_LOG, Timestamp(9)).await.expect("a trim");
+    assert_eq!(trimmed, Some(2));
+    let verify_runs = async || verify_audit(&records, RUNS_LOG).await.expect("a report");
+    let report = verify_runs().await;
+    assert_eq!((report.entries, report.last, report.fault), (0, 2, None));
+    let again = ChainAudit::start(records.clone(), "here");
+    again.record(&[event(10, "run"), event(11, "run"), event(12, "run")]).await.expect("more");
+    let report = verify_runs().await;
+    assert_eq!((report.entries, report.first, report.last, report.fault), (3, 3, 5, None));
+    // The document about a trim is there, and the entries are, too.
+    let before = records.get("audit_anchor", RUNS_LOG).await.expect("a read").expect("an anchor");
+    let copy = MemoryRecords::new();
+    let entries = records.entries(RUNS_LOG, 0, 10).await.expect("entries");
+    again.trim(&by(), RUNS_LOG, Timestamp(12)).await.expect("a trim");
+    let after = records.get("audit_anchor", RUNS_LOG).await.expect("a read").expect("an anchor");
+    assert_ne!(before.document, after.document);
+    // As after a crash: the numbers of the entries begin at 3.
+    copy.append(RUNS_LOG, None, &[Bytes::from_static(b"1"), Bytes::from_static(b"2")])
+        .await
+        .expect("an append");
+    let entries: Vec<Bytes> = entries.into_iter().map(|(_, bytes)| bytes).collect();
+    copy.append(RUNS_LOG, None, &entries).await.expect("an append");
+    copy.trim(RUNS_LOG, 2).await.expect("a trim");
+    copy.change(&[Change::create("audit_anchor", RUNS_LOG, after.document)]).await.expect("one");
+    let copy: Arc<dyn Records> = Arc::new(copy);
+    let report = verify_audit(&copy, RUNS_LOG).await.expect("a report");
+    assert_eq!((report.entries, report.first, report.fault), (3, 3, None));
+}
+
+#[tokio::test]
+async fn runs_have_a_log_of_their_own() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    let all = ["run", "token.create", "call", "cancel"].map(|what| event(1, what));
+    audit.record(&all).await.expect("a record");
+    let whats = async |log| {
+        let entries = audit.entries(log, 0, 10).await.expect("entries");
+        entries.iter().map(|entry| entry.event.what.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(whats(AUDIT_LOG).await, ["token.create", "cancel"]);
+    assert_eq!(whats(RUNS_LOG).await, ["run", "call"]);
+}
+
+#[tokio::test]
+async fn long_texts_are_cut_and_the_entry_stays_small() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), &"n".repeat(5_000));
+    // In JSON each of these bytes takes six.
+    let long = "\u{1}".repeat(70_000);
+    let who = AuditWho::new(&*long, &*long, &*long).team(&*long).via(&*long);
+    let event = AuditEvent::new(Timestamp(1), who, &*long)
+        .target(AuditTarget::new(&*long, &*long).team(&*long))
+        .detail("é".repeat(70_000))
+        .decided(AuditDecision::Refused, &*long)
+        .request(&*long, &*long);
+    audit.record(&[event]).await.expect("a record");
+    let entries = records.entries(AUDIT_LOG, 0, 10).await.expect("entries");
+    assert!(entries[0].1.len() <= 2_048, "{}", entries[0].1.len());
+    assert_eq!(verify(&records).await.fault, None);
+}
