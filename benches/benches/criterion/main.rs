@@ -1,5 +1,6 @@
 //! The parts of one execution, measured one by one. See `benches/README.md` for how to read them.
 
+mod access;
 mod dispatch;
 mod logs;
 mod protocol;
@@ -10,6 +11,7 @@ use criterion::{Criterion, criterion_main};
 
 fn benches() {
     let mut criterion = Criterion::default().configure_from_args();
+    access::benches(&mut criterion);
     protocol::benches(&mut criterion);
     dispatch::benches(&mut criterion);
     python::benches(&mut criterion);
