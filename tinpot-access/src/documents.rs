@@ -170,6 +170,12 @@ impl Grant {
         self
     }
 
+    /// Returns true if it is for everything in its team.
+    pub fn is_for_all(&self) -> bool {
+        let lists = [&self.actions, &self.groups, &self.queues, &self.environments];
+        !self.own_only && lists.iter().all(|list| list.is_none())
+    }
+
     /// Limits it to the principal's own executions.
     #[must_use]
     pub fn own_only(mut self) -> Self {

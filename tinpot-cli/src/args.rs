@@ -1,9 +1,12 @@
 //! The tree of commands. Its texts are those of `--help`, of the completions and of `docs/cli.md`.
 
+mod access;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(crate) use self::access::{Audit, RoleName, StoreFile, Tokens, Users};
 use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
 use crate::times::{Clock, Moment, since, until};
@@ -88,6 +91,15 @@ pub(crate) enum Command {
     /// Manage queues
     #[command(subcommand)]
     Queues(Queues),
+    /// Manage users in the file of a store
+    #[command(subcommand)]
+    Users(Users),
+    /// Manage API tokens in the file of a store
+    #[command(subcommand)]
+    Tokens(Tokens),
+    /// Check the audit in the file of a store
+    #[command(subcommand)]
+    Audit(Audit),
     /// Write example actions into a new directory
     Init(InitArgs),
     /// Import the actions of a directory as a worker would, and report errors

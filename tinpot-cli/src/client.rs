@@ -307,14 +307,19 @@ fn tls() -> TlsConfig {
         .build()
 }
 
-/// Returns `user@host`, or the host if the user has no name, in characters that a header can have.
-fn requested_by() -> String {
+/// Returns the name of the user of this process.
+pub(crate) fn user_name() -> Option<String> {
     let filled = |name: &&str| std::env::var(name).ok().filter(|user| !user.is_empty());
-    let user = ["USER", "LOGNAME"].iter().find_map(filled).or_else(|| {
+    ["USER", "LOGNAME"].iter().find_map(filled).or_else(|| {
         // Neither variable is set under systemd, cron and in containers.
         let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok()?;
         Some(user?.name)
-    });
+    })
+}
+
+/// Returns `user@host`, or the host if the user has no name, in characters that a header can have.
+fn requested_by() -> String {
+    let user = user_name();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let plain = |c: char| if c.is_ascii_graphic() { c } else { '?' };
     let who = user.map_or_else(|| host.clone(), |user| format!("{user}@{host}"));

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod args;
 mod check;
 mod client;
@@ -126,6 +127,9 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Executions(command) => commands::executions(&command, global),
         Command::Workers(command) => commands::workers(&command, global),
         Command::Queues(command) => commands::queues(&command, global),
+        Command::Users(command) => access::users(&command, global),
+        Command::Tokens(command) => access::tokens(&command, global),
+        Command::Audit(command) => access::audit(&command, global),
         Command::Init(arguments) => programs::init(&arguments, global),
         Command::Check(arguments) => check::check(&arguments, global),
         Command::Doctor(arguments) => doctor::doctor(&arguments, global),

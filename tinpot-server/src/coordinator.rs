@@ -196,7 +196,7 @@ impl CoordinatorSettings {
     async fn serve_until(mut self, shutdown: Shutdown) -> Result<()> {
         self.check()?;
         if let Some(file) = &self.broker_user_file {
-            let text = secrets::read(file, "--broker-user-file, BROKER_USER_FILE")?;
+            let text = secrets::read_password(file, "--broker-user-file, BROKER_USER_FILE")?;
             let user = text.parse().map_err(|why| {
                 let message =
                     format!("{} (--broker-user-file, BROKER_USER_FILE) {why}", file.display());

@@ -28,6 +28,7 @@ pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warning
 pub use self::protocol::{ProtocolSettings, WorkerProtocolSettings};
 #[cfg(feature = "clap")]
 pub use self::secrets::password_in_arguments;
+pub use self::secrets::read_password;
 pub use self::store::StoreSettings;
 #[cfg(feature = "clap")]
 pub use self::value::{host, seconds};

@@ -1,5 +1,6 @@
 //! The command as a process, with a terminal and without.
 
+mod access;
 mod away;
 mod clients;
 mod codes;

@@ -149,7 +149,7 @@ impl BrokerSettings {
                                leave out that of the URL";
                 return Err(invalid(message.to_owned()));
             }
-            builder = builder.password(super::secrets::read(file, setting)?);
+            builder = builder.password(super::secrets::read_password(file, setting)?);
         }
         if let Some(ca) = &self.ca {
             builder = builder.ca_certificate(read(ca)?);

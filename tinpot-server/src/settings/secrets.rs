@@ -9,8 +9,12 @@ use tinpot_core::{Error, ErrorKind, Result};
 /// The largest file with a password.
 const BYTES: u64 = 4096;
 
-/// Reads a password from the first line of a file, as systemd and Docker provide it.
-pub(crate) fn read(path: &Path, setting: &str) -> Result<String> {
+/// Reads a password from the one line of a file, as systemd and Docker provide it. `setting` is the
+/// name of the setting that names the file, for the error.
+///
+/// # Errors
+/// `InvalidInput` if the file cannot be read, is empty, or has more than one line.
+pub fn read_password(path: &Path, setting: &str) -> Result<String> {
     let invalid = |why: String| {
         let message = format!("cannot read a password from {} ({setting}): {why}", path.display());
         Error::new(ErrorKind::InvalidInput, message)

@@ -1,0 +1,87 @@
+//! The commands about users, tokens and the audit. They work on the file of a store, without a
+//! server; one that has the file open sees the changes within a second.
+
+mod audit;
+mod tokens;
+mod users;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tinpot_access::{ChainAudit, Directory, User};
+use tinpot_core::ErrorKind;
+use tinpot_core::access::{AuditWho, Records};
+use tinpot_sqlite::SqliteRecords;
+
+pub(crate) use self::audit::audit;
+pub(crate) use self::tokens::tokens;
+pub(crate) use self::users::users;
+use crate::args::StoreFile;
+use crate::client::user_name;
+use crate::exit::{CliError, Code};
+use crate::suggest;
+
+/// The directory in the file of a store.
+struct Store {
+    directory: Directory,
+    /// The person who changes it: an operator of this machine.
+    by: AuditWho,
+}
+
+/// Runs a future that works on a store.
+fn run<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let failed = |error| CliError::new(Code::Failed, format!("cannot start a runtime: {error}"));
+    runtime.map_err(failed)?.block_on(work)
+}
+
+/// Opens the records of a store. A file is created only by the first user.
+fn records(file: &StoreFile, may_create: bool) -> Result<Arc<dyn Records>, CliError> {
+    let path = &file.store;
+    check_path(path)?;
+    if !may_create && !path.exists() {
+        let message = format!("no store {}: name its file with --store", path.display());
+        return Err(CliError::new(Code::NotFound, message));
+    }
+    Ok(Arc::new(SqliteRecords::open(path)))
+}
+
+fn check_path(path: &Path) -> Result<(), CliError> {
+    if path == Path::new("memory") || path == PathBuf::new() {
+        let message = "--store (TINPOT_STORE) must name a file: a store in memory has no users";
+        return Err(CliError::usage(message));
+    }
+    Ok(())
+}
+
+impl Store {
+    async fn open(file: &StoreFile, may_create: bool) -> Result<Self, CliError> {
+        let records = records(file, may_create)?;
+        let audit = Arc::new(ChainAudit::start(records.clone(), "command"));
+        let directory = Directory::builder(records).audit(audit).open().await?;
+        let by = AuditWho::new("operator", "", user_name().unwrap_or_default());
+        Ok(Self { directory, by })
+    }
+
+    /// Returns the user with this name.
+    fn user(&self, name: &str) -> Result<User, CliError> {
+        self.directory.user(name).ok_or_else(|| {
+            let users = self.directory.users();
+            let known = users.iter().map(|user| &*user.name);
+            let message = format!("no user {name:?}{}", suggest::or_list(name, known));
+            CliError::new(Code::NotFound, message)
+        })
+    }
+}
+
+/// Returns an error of the directory with its exit code.
+fn refused(error: tinpot_core::Error) -> CliError {
+    let code = match error.kind() {
+        ErrorKind::InvalidInput => Code::Usage,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Conflict => Code::Conflict,
+        _ => Code::Failed,
+    };
+    CliError { code, ..CliError::from(error) }
+}
