@@ -24,6 +24,8 @@ use crate::rules::{Environments, Rules};
 
 /// Tries of one change while others change the same documents.
 const TRIES: usize = 16;
+/// Changes of one write, of those that may fail one by one.
+const TOGETHER: usize = 100;
 /// Documents of one page while the directory is read.
 const PAGE: usize = 1_000;
 /// The interval at which the last use of a token or sign-in is written.
@@ -307,12 +309,18 @@ impl Directory {
         self.refresh().await
     }
 
-    /// Makes changes that may fail one by one: another process is doing the same, then.
+    /// Makes changes of which each may fail: then another process is doing the same.
     async fn change_each(&self, changes: Vec<Change>) -> Result<()> {
-        for change in changes {
-            match self.inner.records.change(&[change]).await {
-                Err(error) if error.kind() != ErrorKind::Conflict => return Err(error),
-                _ => {}
+        let make = async |changes: &[Change]| match self.inner.records.change(changes).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+            Err(error) => Err(error),
+        };
+        for together in changes.chunks(TOGETHER) {
+            if !make(together).await? {
+                for one in together.chunks(1) {
+                    make(one).await?;
+                }
             }
         }
         Ok(())
