@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "access")]
+pub mod access;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "mqtt")]

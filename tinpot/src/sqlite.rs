@@ -20,4 +20,4 @@
 //! ```
 
 #[doc(inline)]
-pub use tinpot_sqlite::{Keep, Retention, SqliteStore, SqliteStoreBuilder};
+pub use tinpot_sqlite::{Keep, Retention, SqliteRecords, SqliteStore, SqliteStoreBuilder};

@@ -113,6 +113,7 @@ fn steps() -> Vec<Step> {
             .command("cargo check -p tinpot-server")
             .command("cargo check -p tinpot")
             .command("cargo check -p tinpot --features http")
+            .command("cargo check -p tinpot --features access")
             .command("cargo check -p tinpot-cli"),
         Step::new("msrv", "the stated minimum version of Rust, where it is installed")
             .check(msrv::check),
