@@ -8,6 +8,7 @@ mod frame;
 mod holder;
 mod log;
 mod message;
+pub mod seal;
 mod tick;
 mod worker;
 

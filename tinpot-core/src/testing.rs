@@ -17,9 +17,11 @@ mod simulated_time;
 pub mod simulation;
 pub mod store;
 mod test_policy;
+mod toy_suite;
 pub mod transport;
 
 pub use self::faulty::{Faults, FaultyTransport};
 pub use self::random::Random;
 pub use self::simulated_time::with_simulated_time;
 pub use self::test_policy::{Grant, TestPolicy};
+pub use self::toy_suite::ToySuite;

@@ -28,6 +28,7 @@ mod recovery;
 mod rerun;
 #[cfg(feature = "validation")]
 mod schema_oracle;
+mod sealing;
 mod secrets;
 mod session_probe;
 mod simulation;
