@@ -2,14 +2,29 @@
 //! authenticated.
 //!
 //! No clock, no I/O, and no cipher: time is passed, frames are returned, and a [`Suite`] has the
-//! cryptography. The bytes are specified in `docs/protocol.md`.
+//! cryptography. [`WorkerSessions`] is the half of a worker, [`CoordinatorSessions`] that of a
+//! coordinator. The bytes are specified in `docs/protocol.md`.
 
+mod budget;
+mod coordinator;
+mod grant;
+mod handshake;
 mod header;
+mod refused;
 mod session;
 mod suite;
 mod window;
+mod worker;
 
+pub use self::coordinator::{
+    Admission, Answered, CoordinatorFrame, CoordinatorOptions, CoordinatorSessions, Handshake,
+    Peer, PlainFrames,
+};
+pub use self::grant::{Enrolled, EnrolledKeys, WorkerGrant};
+pub use self::handshake::{Accept, Hex, Init, KeyId, Notice, Signed};
 pub use self::header::{FrameKind, HEADER_BYTES, Header, TAG_BYTES, is_plain};
+pub use self::refused::Refused;
 pub use self::session::{Opening, Sealing, Session, SessionId, Side};
 pub use self::suite::{Digest, Ephemeral, PublicKey, SecretKey, SessionKeys, Signature, Suite};
 pub use self::window::{WINDOW, Window};
+pub use self::worker::{Opened, Pins, WorkerFrame, WorkerSessions};

@@ -1,7 +1,8 @@
 //! A suite for tests: small, fast, without security.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Random;
 use crate::model::error::Result;
@@ -23,14 +24,36 @@ const GENERATOR: u64 = 37;
 pub struct ToySuite {
     public: PublicKey,
     random: Arc<AtomicU64>,
+    sealed: Arc<Mutex<Sealed>>,
+}
+
+/// The nonces that were used.
+#[derive(Debug, Default)]
+struct Sealed {
+    nonces: HashSet<([u8; 32], u64)>,
+    is_one_reused: bool,
 }
 
 impl ToySuite {
     /// Creates the suite of the owner of this identity. `seed` determines its randomness.
     pub fn new(identity: u64, seed: u64) -> Self {
-        let public = PublicKey(hash(&[b"identity", &identity.to_be_bytes()]));
-        Self { public, random: Arc::new(AtomicU64::new(seed)) }
+        let (random, sealed) = (Arc::new(AtomicU64::new(seed)), Default::default());
+        Self { public: public(identity), random, sealed }
     }
+
+    /// Returns the suite of the owner of another identity, with the same source of randomness.
+    pub fn owned_by(&self, identity: u64) -> Self {
+        Self { public: public(identity), ..self.clone() }
+    }
+
+    /// Returns true if any of the owners has sealed two frames with the same key and counter.
+    pub fn has_reused_a_nonce(&self) -> bool {
+        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).is_one_reused
+    }
+}
+
+fn public(identity: u64) -> PublicKey {
+    PublicKey(hash(&[b"identity", &identity.to_be_bytes()]))
 }
 
 impl Suite for ToySuite {
@@ -62,6 +85,9 @@ impl Suite for ToySuite {
     }
 
     fn seal(&self, key: &SecretKey, counter: u64, header: &[u8], body: &mut [u8]) -> [u8; 16] {
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        sealed.is_one_reused |= !sealed.nonces.insert((key.0, counter));
+        drop(sealed);
         encrypt(key, counter, body);
         tag(key, counter, header, body)
     }

@@ -15,6 +15,7 @@ mod faults;
 mod front_door;
 mod fuzzed;
 mod given_back;
+mod handshakes;
 mod hub;
 mod log_delivery;
 mod log_sink;

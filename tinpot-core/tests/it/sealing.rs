@@ -1,5 +1,7 @@
 //! Sealed frames, as both ends of a session see them.
 
+use std::time::Duration;
+
 use tinpot_core::protocol::Tick;
 use tinpot_core::protocol::seal::{
     FrameKind, HEADER_BYTES, Header, SecretKey, Session, Side, Suite, TAG_BYTES, is_plain,
@@ -106,6 +108,7 @@ fn frames_may_overtake_each_other_within_the_window() {
 fn a_session_is_worn_after_a_day() {
     let suite = ToySuite::new(1, 1);
     let (worker, _) = session(&suite, 7, 1);
-    assert!(!worker.is_worn(Tick(86_399_999_999)));
-    assert!(worker.is_worn(Tick(86_400_000_000)));
+    let age = Duration::from_secs(24 * 3600);
+    assert!(!worker.is_worn(Tick(86_399_999_999), age));
+    assert!(worker.is_worn(Tick(86_400_000_000), age));
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::header::{FrameKind, HEADER_BYTES, Header, TAG_BYTES};
 use super::suite::{SecretKey, SessionKeys, Suite};
@@ -16,8 +17,6 @@ pub type SessionId = u64;
 const FRAMES: u64 = 1 << 40;
 /// The number of frames after which a session carries no more.
 const LAST_FRAME: u64 = 1 << 48;
-/// The age at which a session gets new keys.
-const AGE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 /// The two ends of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +57,9 @@ impl Session {
         self.id
     }
 
-    /// Returns true if the session needs new keys: after 24 hours or 2^40 frames.
-    pub fn is_worn(&self, now: Tick) -> bool {
-        now.since(self.began) >= AGE || self.sent.iter().any(|sent| *sent >= FRAMES)
+    /// Returns true if the session needs new keys: at this age, or after 2^40 frames.
+    pub fn is_worn(&self, now: Tick, age: Duration) -> bool {
+        now.since(self.began) >= age || self.sent.iter().any(|sent| *sent >= FRAMES)
     }
 
     /// Assigns the next counter of a lane. `None` after 2^48 frames.

@@ -1,0 +1,320 @@
+//! The sessions of a coordinator.
+
+mod peers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::peers::Peers;
+pub use self::peers::{Answered, Peer};
+use super::budget::Budget;
+use super::grant::{Enrolled, WorkerGrant};
+use super::handshake::{Accept, Hex, Init, KeyId, Notice, SUITE, Signed, VERSION, salt};
+use super::header::{FrameKind, Header, is_plain};
+use super::refused::Refused;
+use super::session::{Opening, Sealing, Session, Side};
+use super::suite::{Digest, Suite};
+use crate::model::address::{Channel, Lane};
+use crate::model::fence::Epoch;
+use crate::model::id::WorkerId;
+use crate::protocol::tick::Tick;
+
+/// The only shard.
+const SHARD: u32 = 0;
+/// The maximum number of handshakes in a second.
+const INITS: u32 = 200;
+/// The maximum number of notices in a second that answer unknown sessions.
+const NOTICES: u32 = 100;
+/// The time between two notices to one worker.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The treatment of plain frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlainFrames {
+    /// They are dropped.
+    #[default]
+    Refuse,
+    /// They are taken from workers whose names were never enrolled: for a migration.
+    Allow,
+}
+
+/// The settings of a coordinator's sessions.
+#[derive(Clone, Debug)]
+pub struct CoordinatorOptions {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The keys of workers.
+    pub enrolled: Arc<dyn Enrolled>,
+    /// The treatment of plain frames.
+    pub plain: PlainFrames,
+}
+
+/// The sessions of a coordinator with its workers.
+///
+/// A handshake has three steps, so that an owner that shares the sessions holds no lock while
+/// signatures are made and verified: [`admit`](Self::admit), [`Handshake::answer`] and
+/// [`pend`](Self::pend).
+#[derive(Debug)]
+pub struct CoordinatorSessions {
+    suite: Arc<dyn Suite>,
+    key: KeyId,
+    epoch: Epoch,
+    options: CoordinatorOptions,
+    peers: Peers,
+    inits: Budget,
+    notices: Budget,
+    /// The last notice to each worker of the last second.
+    noticed: Vec<(Option<WorkerId>, Tick)>,
+}
+
+/// The handling of a frame that has arrived at a coordinator.
+#[derive(Debug)]
+pub enum CoordinatorFrame {
+    /// Open it.
+    Sealed(Opening),
+    /// Pass it to [`CoordinatorSessions::admit`].
+    Init,
+    /// Read it, and take it if [`CoordinatorSessions::takes_plain`] says so of its sender.
+    Plain,
+}
+
+/// The answer to an init, or the way to it.
+#[derive(Debug)]
+pub enum Admission {
+    /// Its accept, which was sent before.
+    Again(Vec<u8>),
+    /// A handshake to answer.
+    New(Box<Handshake>),
+}
+
+/// An init that is to be verified and answered.
+#[derive(Debug)]
+pub struct Handshake {
+    init: Init,
+    frame: Vec<u8>,
+    digest: Digest,
+    grant: Arc<WorkerGrant>,
+    key: KeyId,
+    epoch: Epoch,
+}
+
+impl Handshake {
+    /// Verifies the init and makes the session, which takes about 0.1 ms.
+    ///
+    /// # Errors
+    /// The reason why it is not answered.
+    pub fn answer(self, now: Tick, suite: &dyn Suite) -> Result<Answered, Refused> {
+        let signed = Signed::parts(FrameKind::Init, &self.frame).ok_or(Refused::Malformed)?;
+        if !signed.is_by(suite, &self.grant.key) {
+            return Err(Refused::Forged);
+        }
+        let ephemeral = suite.ephemeral().map_err(|_| Refused::NoRandomness)?;
+        let e = ephemeral.public();
+        // Both halves are new in every handshake, so the id is.
+        let id: [u8; 8] =
+            suite.digest(&[e, self.init.e.0].concat()).first_chunk().copied().unwrap_or_default();
+        let accept = Accept {
+            v: VERSION,
+            namespace: self.init.namespace,
+            worker: self.init.worker.clone(),
+            worker_key: self.init.key,
+            key: self.key,
+            chain: Vec::new(),
+            epoch: self.epoch,
+            shard: SHARD,
+            session: Hex(id),
+            e: Hex(e),
+            suite: SUITE.to_owned(),
+            init: Hex(self.digest),
+        };
+        let accept = Signed::frame(suite, FrameKind::Accept, &accept);
+        let shared = ephemeral.agree(&self.init.e.0).ok_or(Refused::Forged)?;
+        let payload =
+            Signed::parts(FrameKind::Accept, &accept).ok_or(Refused::Malformed)?.payload();
+        let keys = suite.derive(&shared, &salt(suite, &self.digest, payload));
+        let session = Session::new(now, u64::from_be_bytes(id), Side::Coordinator, keys);
+        let peer = Peer { worker: self.init.worker, key: self.init.key, grant: self.grant };
+        Ok(Answered { session, peer: Arc::new(peer), init: self.digest, accept })
+    }
+}
+
+impl CoordinatorSessions {
+    /// Creates the half of a coordinator, whose key is that of the suite.
+    pub fn new(suite: Arc<dyn Suite>, epoch: Epoch, options: CoordinatorOptions) -> Self {
+        Self {
+            key: KeyId::of(&*suite, &suite.public()),
+            suite,
+            epoch,
+            options,
+            peers: Peers::default(),
+            inits: Budget::new(INITS),
+            notices: Budget::new(NOTICES),
+            noticed: Vec::new(),
+        }
+    }
+
+    /// Returns the suite.
+    pub fn suite(&self) -> &Arc<dyn Suite> {
+        &self.suite
+    }
+
+    /// Looks at an init that came by this channel, without verifying it.
+    ///
+    /// # Errors
+    /// The reason why it is not answered.
+    pub fn admit(
+        &mut self,
+        now: Tick,
+        channel: &Channel,
+        frame: &[u8],
+    ) -> Result<Admission, Refused> {
+        self.expire(now);
+        let signed = Signed::parts(FrameKind::Init, frame).ok_or(Refused::Malformed)?;
+        let init: Init = signed.read().ok_or(Refused::Malformed)?;
+        if init.v != VERSION
+            || *init.namespace != *self.options.namespace
+            || init.to != self.key
+            || init.shard != SHARD
+            || !init.suites.iter().any(|suite| suite == SUITE)
+        {
+            return Err(Refused::Foreign);
+        }
+        if !channel.admits(Some(&init.worker)) {
+            return Err(Refused::Misplaced);
+        }
+        let grant = self.options.enrolled.find(&init.key).ok_or(Refused::NotEnrolled)?;
+        if !grant.covers(init.worker.name()) {
+            return Err(Refused::Name);
+        }
+        let digest = self.suite.digest(signed.payload());
+        if let Some(accept) = self.peers.accept_of(&digest) {
+            return Ok(Admission::Again(accept));
+        }
+        if self.peers.has_answered(&digest, &init.worker) {
+            return Err(Refused::Repeated);
+        }
+        if !self.peers.may_ask(now, &init.key) || !self.inits.take(now) {
+            return Err(Refused::Budget);
+        }
+        let (key, epoch, frame) = (self.key, self.epoch, frame.to_vec());
+        Ok(Admission::New(Box::new(Handshake { init, frame, digest, grant, key, epoch })))
+    }
+
+    /// Keeps a session until its worker uses it, or for 10 s. Returns the accept to send to the
+    /// worker on the control lane.
+    ///
+    /// # Errors
+    /// `Budget` if there are too many sessions.
+    pub fn pend(&mut self, now: Tick, answered: Answered) -> Result<Vec<u8>, Refused> {
+        self.expire(now);
+        self.peers.pend(now, answered)
+    }
+
+    /// Returns the announcement of this coordinator to all workers.
+    pub fn notice(&self) -> Vec<u8> {
+        self.notice_about(None)
+    }
+
+    fn notice_about(&self, session: Option<u64>) -> Vec<u8> {
+        let notice = Notice {
+            v: VERSION,
+            namespace: self.options.namespace.to_string(),
+            key: self.key,
+            epoch: self.epoch,
+            shard: SHARD,
+            shards: 1,
+            session: session.map(|id| Hex(id.to_be_bytes())),
+        };
+        Signed::frame(&*self.suite, FrameKind::Notice, &notice)
+    }
+
+    /// Returns the answer to a frame of an unknown session that came from this worker, or from one
+    /// that the channel does not tell. `None` if one was sent a moment ago.
+    pub fn answer_unknown(
+        &mut self,
+        now: Tick,
+        worker: Option<&WorkerId>,
+        session: u64,
+    ) -> Option<Vec<u8>> {
+        // At most as many as may be sent in a second.
+        self.noticed.retain(|(_, at)| now.since(*at) < NOTICE_INTERVAL);
+        let before = self.noticed.iter().any(|(to, _)| to.as_ref() == worker);
+        if before || !self.notices.take(now) {
+            return None;
+        }
+        self.noticed.push((worker.cloned(), now));
+        Some(self.notice_about(Some(session)))
+    }
+
+    /// Returns true if a worker of this name may be heard by plain frames.
+    pub fn takes_plain(&self, worker: &WorkerId) -> bool {
+        self.options.plain == PlainFrames::Allow
+            && !self.options.enrolled.is_reserved(worker.name())
+    }
+
+    /// Returns true if some workers may be heard by plain frames.
+    pub fn allows_plain(&self) -> bool {
+        self.options.plain == PlainFrames::Allow
+    }
+
+    /// Returns true if a worker has a session.
+    pub fn is_open(&self, worker: &WorkerId) -> bool {
+        self.peers.is_open(worker)
+    }
+
+    /// Assigns a counter for a frame to a worker. `None` if it has no session.
+    pub fn sealing(&mut self, now: Tick, worker: &WorkerId, lane: Lane) -> Option<Sealing> {
+        self.expire(now);
+        self.peers.current(worker)?.sealing(lane)
+    }
+
+    /// Returns what is to be done with a frame that arrived on a lane and by a channel.
+    ///
+    /// # Errors
+    /// The reason why it counts for nothing.
+    pub fn look(
+        &mut self,
+        now: Tick,
+        channel: &Channel,
+        lane: Lane,
+        frame: &[u8],
+    ) -> Result<CoordinatorFrame, Refused> {
+        if is_plain(frame) {
+            return match self.options.plain {
+                PlainFrames::Allow => Ok(CoordinatorFrame::Plain),
+                PlainFrames::Refuse => Err(Refused::Plain),
+            };
+        }
+        let header = Header::decode(frame).ok_or(Refused::Malformed)?;
+        match header.kind {
+            FrameKind::Sealed if header.lane == lane => {
+                self.expire(now);
+                let found = self.peers.find(header.session);
+                let (session, peer) = found.ok_or(Refused::UnknownSession)?;
+                if !channel.admits(Some(&peer.worker)) {
+                    return Err(Refused::Misplaced);
+                }
+                session.opening(header).map(CoordinatorFrame::Sealed).ok_or(Refused::Repeated)
+            }
+            FrameKind::Init if lane == Lane::Control => Ok(CoordinatorFrame::Init),
+            _ => Err(Refused::Misplaced),
+        }
+    }
+
+    /// Notes a frame that was opened, and returns the worker that sent it. The first frame of a
+    /// session makes it the one to seal with.
+    ///
+    /// # Errors
+    /// The reason why it counts for nothing.
+    pub fn opened(&mut self, now: Tick, opening: &Opening) -> Result<Arc<Peer>, Refused> {
+        self.peers.opened(now, opening.header())
+    }
+
+    /// Ends sessions that are over, and those of keys that were revoked.
+    fn expire(&mut self, now: Tick) {
+        self.peers.expire(now);
+        let enrolled = &self.options.enrolled;
+        self.peers.revised(enrolled.revision(), |key| enrolled.find(key));
+    }
+}

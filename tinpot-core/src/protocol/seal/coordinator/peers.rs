@@ -1,0 +1,280 @@
+//! The sessions of a coordinator by their ids, workers and keys.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::id::WorkerId;
+use crate::protocol::frame::Frame;
+use crate::protocol::message::Message;
+use crate::protocol::seal::budget::Budget;
+use crate::protocol::seal::grant::WorkerGrant;
+use crate::protocol::seal::handshake::KeyId;
+use crate::protocol::seal::header::Header;
+use crate::protocol::seal::refused::Refused;
+use crate::protocol::seal::session::{Session, SessionId};
+use crate::protocol::seal::suite::Digest;
+use crate::protocol::tick::Tick;
+
+/// The time for which a session waits for the first frame of its worker.
+const PENDING: Duration = Duration::from_secs(10);
+/// The time for which frames of a session are read after another one has replaced it.
+const FORMER: Duration = Duration::from_secs(10);
+/// The maximum number of sessions of one key that wait for their first frame. A further one
+/// displaces the oldest: it may be a repeated init.
+const PENDING_PER_KEY: usize = 2;
+/// The maximum number of all sessions that wait for their first frame.
+const PENDING_ALL: usize = 1024;
+/// The maximum number of workers with a session, of one key and of all.
+const WORKERS_PER_KEY: usize = 1_000;
+const WORKERS: usize = 10_000;
+/// The maximum number of handshakes of one key in a second.
+const INITS_PER_KEY: u32 = 5;
+/// The time after which a session is given up if nothing was heard in it. Its worker asks for
+/// another one when it comes back.
+const SILENCE: Duration = Duration::from_secs(600);
+/// The time between two searches for silent sessions.
+const SEARCH: Duration = Duration::from_secs(60);
+
+/// A worker that has proven its key.
+#[derive(Debug)]
+pub struct Peer {
+    /// The id of the worker.
+    pub worker: WorkerId,
+    /// Its key.
+    pub key: KeyId,
+    /// The grant of the key.
+    pub grant: Arc<WorkerGrant>,
+}
+
+impl Peer {
+    /// Limits a frame that was opened in a session of the worker: hellos to the grant. One that
+    /// the grant does not allow is left out.
+    ///
+    /// # Errors
+    /// `Foreign` if the frame names another sender or addressee.
+    pub fn limit(&self, frame: &mut Frame) -> Result<(), Refused> {
+        if frame.from.as_ref() != Some(&self.worker) || frame.to.is_some() {
+            return Err(Refused::Foreign);
+        }
+        frame.messages.retain_mut(|message| match message {
+            Message::Hello(hello) => self.grant.cut(hello),
+            _ => true,
+        });
+        Ok(())
+    }
+}
+
+/// A handshake that was verified, with the session that it makes.
+#[derive(Debug)]
+pub struct Answered {
+    pub(super) session: Session,
+    pub(super) peer: Arc<Peer>,
+    pub(super) init: Digest,
+    pub(super) accept: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    session: Session,
+    peer: Arc<Peer>,
+    init: Digest,
+    state: State,
+    heard: Tick,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No frame was opened yet. It has the accept, in case the init is repeated.
+    Pending { until: Tick, accept: Vec<u8> },
+    /// It is read and written.
+    Current,
+    /// It is only read.
+    Former { until: Tick },
+}
+
+/// The sessions and handshakes of one key.
+#[derive(Debug)]
+struct KeyState {
+    inits: Budget,
+    pending: VecDeque<SessionId>,
+    workers: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    entries: HashMap<SessionId, Entry>,
+    current: HashMap<WorkerId, SessionId>,
+    keys: HashMap<KeyId, KeyState>,
+    /// The pending sessions by the inits that they answer.
+    answered: HashMap<Digest, SessionId>,
+    /// The ends of pending and former sessions, in order.
+    ends: VecDeque<(Tick, SessionId)>,
+    searched: Tick,
+    revision: u64,
+}
+
+impl Peers {
+    /// Returns the accept that answers this init, if its session is pending.
+    pub(super) fn accept_of(&self, init: &Digest) -> Option<Vec<u8>> {
+        match &self.entries.get(self.answered.get(init)?)?.state {
+            State::Pending { accept, .. } => Some(accept.clone()),
+            State::Current | State::Former { .. } => None,
+        }
+    }
+
+    /// Returns true if this init has made the session that the worker uses.
+    pub(super) fn has_answered(&self, init: &Digest, worker: &WorkerId) -> bool {
+        let session = self.current.get(worker).and_then(|id| self.entries.get(id));
+        session.is_some_and(|entry| entry.init == *init)
+    }
+
+    /// Counts a handshake of a key. Returns false if there were too many.
+    pub(super) fn may_ask(&mut self, now: Tick, key: &KeyId) -> bool {
+        self.key(*key).inits.take(now)
+    }
+
+    fn key(&mut self, key: KeyId) -> &mut KeyState {
+        self.keys.entry(key).or_insert_with(|| KeyState {
+            inits: Budget::new(INITS_PER_KEY),
+            pending: VecDeque::new(),
+            workers: 0,
+        })
+    }
+
+    pub(super) fn pend(&mut self, now: Tick, answered: Answered) -> Result<Vec<u8>, Refused> {
+        let Answered { session, peer, init, accept } = answered;
+        let (id, is_known) = (session.id(), self.current.contains_key(&peer.worker));
+        let key = self.key(peer.key);
+        if !is_known && key.workers >= WORKERS_PER_KEY {
+            return Err(Refused::Budget);
+        }
+        let displaced = match key.pending.len() >= PENDING_PER_KEY {
+            true => key.pending.front().copied(),
+            false => None,
+        };
+        if let Some(displaced) = displaced {
+            self.remove(displaced);
+        }
+        if self.answered.len() >= PENDING_ALL
+            || !is_known && self.current.len() >= WORKERS
+            || self.entries.contains_key(&id)
+        {
+            return Err(Refused::Budget);
+        }
+        let until = now + PENDING;
+        self.key(peer.key).pending.push_back(id);
+        self.answered.insert(init, id);
+        self.ends.push_back((until, id));
+        let state = State::Pending { until, accept: accept.clone() };
+        self.entries.insert(id, Entry { session, peer, init, state, heard: now });
+        Ok(accept)
+    }
+
+    pub(super) fn is_open(&self, worker: &WorkerId) -> bool {
+        self.current.contains_key(worker)
+    }
+
+    /// Returns the session to seal with.
+    pub(super) fn current(&mut self, worker: &WorkerId) -> Option<&mut Session> {
+        let id = self.current.get(worker)?;
+        self.entries.get_mut(id).map(|entry| &mut entry.session)
+    }
+
+    /// Returns a session that may be read, and its worker.
+    pub(super) fn find(&self, id: SessionId) -> Option<(&Session, &Peer)> {
+        self.entries.get(&id).map(|entry| (&entry.session, &*entry.peer))
+    }
+
+    pub(super) fn opened(&mut self, now: Tick, header: &Header) -> Result<Arc<Peer>, Refused> {
+        let entry = self.entries.get_mut(&header.session).ok_or(Refused::UnknownSession)?;
+        if !entry.session.opened(header) {
+            return Err(Refused::Repeated);
+        }
+        entry.heard = now;
+        let peer = entry.peer.clone();
+        if matches!(entry.state, State::Pending { .. }) {
+            self.promote(now, header.session);
+        }
+        Ok(peer)
+    }
+
+    /// Makes a pending session the one to seal with. The one before it is read for a while.
+    fn promote(&mut self, now: Tick, id: SessionId) {
+        self.not_pending(id);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.state = State::Current;
+        let peer = entry.peer.clone();
+        match self.current.insert(peer.worker.clone(), id) {
+            Some(before) => {
+                let until = now + FORMER;
+                if let Some(before) = self.entries.get_mut(&before) {
+                    before.state = State::Former { until };
+                }
+                self.ends.push_back((until, before));
+            }
+            None => self.key(peer.key).workers += 1,
+        }
+    }
+
+    /// Takes a session off the lists of pending ones.
+    fn not_pending(&mut self, id: SessionId) {
+        let Some(entry) = self.entries.get(&id) else { return };
+        self.answered.remove(&entry.init);
+        if let Some(key) = self.keys.get_mut(&entry.peer.key) {
+            key.pending.retain(|pending| *pending != id);
+        }
+    }
+
+    fn remove(&mut self, id: SessionId) {
+        self.not_pending(id);
+        let Some(entry) = self.entries.remove(&id) else { return };
+        let peer = &entry.peer;
+        if self.current.get(&peer.worker) == Some(&id) {
+            self.current.remove(&peer.worker);
+            if let Some(key) = self.keys.get_mut(&peer.key) {
+                key.workers = key.workers.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Ends the sessions whose time is over.
+    pub(super) fn expire(&mut self, now: Tick) {
+        while let Some((_, id)) = self.ends.front().copied().filter(|(until, _)| *until <= now) {
+            self.ends.pop_front();
+            let over = self.entries.get(&id).is_some_and(|entry| match entry.state {
+                State::Pending { until, .. } | State::Former { until } => until <= now,
+                State::Current => false,
+            });
+            if over {
+                self.remove(id);
+            }
+        }
+        if now.since(self.searched) < SEARCH {
+            return;
+        }
+        self.searched = now;
+        let silent = |entry: &Entry| now.since(entry.heard) >= SILENCE;
+        self.remove_all(silent);
+        self.keys
+            .retain(|_, key| key.workers > 0 || !key.pending.is_empty() || !key.inits.is_idle(now));
+    }
+
+    /// Ends the sessions of keys that were revoked or changed since the last look.
+    pub(super) fn revised(
+        &mut self,
+        revision: u64,
+        find: impl Fn(&KeyId) -> Option<Arc<WorkerGrant>>,
+    ) {
+        if std::mem::replace(&mut self.revision, revision) != revision {
+            self.remove_all(|entry| find(&entry.peer.key).as_ref() != Some(&entry.peer.grant));
+        }
+    }
+
+    fn remove_all(&mut self, is_over: impl Fn(&Entry) -> bool) {
+        let over = self.entries.iter().filter(|(_, entry)| is_over(entry)).map(|(id, _)| *id);
+        for id in over.collect::<Vec<_>>() {
+            self.remove(id);
+        }
+    }
+}

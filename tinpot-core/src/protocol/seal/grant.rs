@@ -1,0 +1,169 @@
+//! The grants of worker keys.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::handshake::KeyId;
+use super::suite::{PublicKey, Suite};
+use crate::protocol::message::Hello;
+
+/// The names and offers that workers of one enrolled key may have. `None` means no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerGrant {
+    /// The public key.
+    pub key: PublicKey,
+    /// The names, as a pattern with `*`.
+    pub names: String,
+    /// The queues.
+    pub queues: Option<Vec<String>>,
+    /// The groups of actions.
+    pub groups: Option<Vec<String>>,
+    /// The actions, as patterns with `*`.
+    pub actions: Option<Vec<String>>,
+    /// The maximum number of slots.
+    pub slots: Option<u32>,
+}
+
+impl WorkerGrant {
+    /// Grants everything to workers of these names.
+    pub fn new(key: PublicKey, names: impl Into<String>) -> Self {
+        let (queues, groups, actions, slots) = Default::default();
+        Self { key, names: names.into(), queues, groups, actions, slots }
+    }
+
+    /// Returns true if a worker of the key may have this name.
+    pub fn covers(&self, name: &str) -> bool {
+        matches(&self.names, name)
+    }
+
+    /// Limits a hello to the grant. Returns false if it names only queues that are not granted, or
+    /// another name: it is refused then.
+    pub fn cut(&self, hello: &mut Hello) -> bool {
+        if let Some(granted) = &self.queues {
+            if hello.queues.is_empty() {
+                hello.queues.clone_from(granted);
+            }
+            hello.queues.retain(|queue| granted.contains(queue));
+            // An empty list would mean all.
+            if hello.queues.is_empty() {
+                return false;
+            }
+        }
+        let actions = &mut hello.offer.actions;
+        if let Some(granted) = &self.groups {
+            actions.retain(|action| granted.contains(&action.group));
+        }
+        if let Some(granted) = &self.actions {
+            actions.retain(|action| granted.iter().any(|name| matches(name, &action.name)));
+        }
+        hello.slots = hello.slots.min(self.slots.unwrap_or(u32::MAX));
+        self.covers(&hello.name)
+    }
+}
+
+/// The worker keys that a coordinator hears.
+///
+/// # Contract
+/// - Nothing waits: an implementation keeps a snapshot in memory.
+/// - `revision` changes after every change of what the other methods return. Sessions of keys that
+///   are gone end with the next frame.
+pub trait Enrolled: fmt::Debug + Send + Sync + 'static {
+    /// Returns the grant of a key; `None` if it is not enrolled, or revoked.
+    fn find(&self, key: &KeyId) -> Option<Arc<WorkerGrant>>;
+
+    /// Returns true if a key is or was enrolled for this name. A worker of the name is never heard
+    /// by plain frames.
+    fn is_reserved(&self, name: &str) -> bool;
+
+    /// Returns the number of changes so far.
+    fn revision(&self) -> u64;
+}
+
+/// Enrolled keys in memory.
+#[derive(Debug, Default)]
+pub struct EnrolledKeys {
+    keys: RwLock<Keys>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    grants: BTreeMap<KeyId, Arc<WorkerGrant>>,
+    reserved: Vec<String>,
+    revision: u64,
+}
+
+impl EnrolledKeys {
+    /// Enrols a key, or changes its grant. Returns its id.
+    pub fn enrol(&self, suite: &dyn Suite, grant: WorkerGrant) -> KeyId {
+        let id = KeyId::of(suite, &grant.key);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if !keys.reserved.contains(&grant.names) {
+            keys.reserved.push(grant.names.clone());
+        }
+        keys.grants.insert(id, Arc::new(grant));
+        keys.revision += 1;
+        id
+    }
+
+    /// Revokes a key. Returns false if it was not enrolled.
+    pub fn revoke(&self, key: &KeyId) -> bool {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.revision += 1;
+        keys.grants.remove(key).is_some()
+    }
+}
+
+impl Enrolled for EnrolledKeys {
+    fn find(&self, key: &KeyId) -> Option<Arc<WorkerGrant>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).grants.get(key).cloned()
+    }
+
+    fn is_reserved(&self, name: &str) -> bool {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.reserved.iter().any(|names| matches(names, name))
+    }
+
+    fn revision(&self) -> u64 {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).revision
+    }
+}
+
+/// Returns true if a text fits a pattern, in which `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return text.ends_with(part);
+        }
+        // The first place is as good as any: later parts find more room behind it.
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text, fits) in [
+            ("web", "web", true),
+            ("web", "web-1", false),
+            ("web-*", "web-", true),
+            ("web-*", "we", false),
+            ("*", "", true),
+            ("*-a-*", "x-a-b-a-c", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "acb", false),
+            ("a*a", "a", false),
+            ("*ab", "aab", true),
+        ] {
+            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+}

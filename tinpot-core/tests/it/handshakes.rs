@@ -1,0 +1,439 @@
+//! Handshakes of sealed frames, as workers, coordinators and those between them see them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinpot_core::protocol::seal::{
+    Admission, CoordinatorFrame, CoordinatorOptions, CoordinatorSessions, EnrolledKeys, FrameKind,
+    HEADER_BYTES, Notice, Pins, PlainFrames, Refused, Signed, Suite, WorkerFrame, WorkerGrant,
+    WorkerSessions,
+};
+use tinpot_core::protocol::{Beat, Frame, Hello, Message, Tick};
+use tinpot_core::testing::ToySuite;
+use tinpot_core::transport::{Address, Channel, Lane};
+use tinpot_core::{Epoch, WorkerId};
+
+const FIRST: Epoch = Epoch { instance: 1, number: 1 };
+
+/// A namespace with its keys.
+struct Namespace {
+    suite: ToySuite,
+    enrolled: Arc<EnrolledKeys>,
+}
+
+impl Namespace {
+    fn new() -> Self {
+        Self { suite: ToySuite::new(1_000, 5), enrolled: Arc::default() }
+    }
+
+    /// Starts a coordinator.
+    fn coordinator(&self, epoch: Epoch) -> CoordinatorSessions {
+        self.coordinator_with(epoch, PlainFrames::Refuse)
+    }
+
+    fn coordinator_with(&self, epoch: Epoch, plain: PlainFrames) -> CoordinatorSessions {
+        let enrolled = self.enrolled.clone();
+        let options = CoordinatorOptions { namespace: "tinpot".into(), enrolled, plain };
+        CoordinatorSessions::new(Arc::new(self.suite.clone()), epoch, options)
+    }
+
+    /// Enrols a key for workers of this name, and starts one.
+    fn worker(&self, name: &str, identity: u64) -> WorkerSessions {
+        let suite = self.suite.owned_by(identity);
+        self.enrolled.enrol(&suite, WorkerGrant::new(suite.public(), name));
+        self.start(name, identity)
+    }
+
+    fn start(&self, name: &str, identity: u64) -> WorkerSessions {
+        let suite = self.suite.owned_by(identity);
+        let pins = Pins::new("tinpot", [self.suite.public()]);
+        WorkerSessions::new(Arc::new(suite), id(name), pins)
+    }
+}
+
+fn id(name: &str) -> WorkerId {
+    WorkerId::new(&format!("{name}-1")).expect("an id")
+}
+
+fn channel(name: &str) -> Channel {
+    Channel::of(&Address::Worker(id(name)))
+}
+
+fn at(seconds: f64) -> Tick {
+    Tick((seconds * 1e6) as u64)
+}
+
+/// Returns the accept for an init that arrived by this channel.
+fn answer(
+    coordinator: &mut CoordinatorSessions,
+    now: Tick,
+    channel: &Channel,
+    init: &[u8],
+) -> Result<Vec<u8>, Refused> {
+    assert!(matches!(
+        coordinator.look(now, channel, Lane::Control, init),
+        Ok(CoordinatorFrame::Init)
+    ));
+    match coordinator.admit(now, channel, init)? {
+        Admission::Again(accept) => Ok(accept),
+        Admission::New(handshake) => {
+            let answered = handshake.answer(now, &*coordinator.suite().clone())?;
+            coordinator.pend(now, answered)
+        }
+    }
+}
+
+fn frame_of(name: &str, messages: Vec<Message>) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    bytes.extend_from_slice(&Frame { from: Some(id(name)), to: None, messages }.encode());
+    bytes
+}
+
+/// Seals a frame in the last session of a worker.
+fn seal(worker: &mut WorkerSessions, lane: Lane, mut frame: Vec<u8>) -> Vec<u8> {
+    let sealing = worker.sealings(lane).last().expect("a session");
+    sealing.seal(&**worker.suite(), &mut frame);
+    frame
+}
+
+fn beat(worker: &mut WorkerSessions, name: &str) -> Vec<u8> {
+    let beat = Beat { seq: 1, free: 1, held: Vec::new(), epoch: None };
+    seal(worker, Lane::Control, frame_of(name, vec![Message::Beat(beat)]))
+}
+
+/// Opens a frame of a worker.
+fn open(
+    coordinator: &mut CoordinatorSessions,
+    now: Tick,
+    channel: &Channel,
+    frame: &[u8],
+) -> Result<Frame, Refused> {
+    let look = coordinator.look(now, channel, Lane::Control, frame)?;
+    let CoordinatorFrame::Sealed(opening) = look else { panic!("{look:?}") };
+    let mut bytes = frame.to_vec();
+    let place = opening.open(&**coordinator.suite(), &mut bytes).ok_or(Refused::Forged)?;
+    let peer = coordinator.opened(now, &opening)?;
+    let (mut frame, _) = Frame::decode(&bytes[place]).expect("a frame");
+    peer.limit(&mut frame)?;
+    Ok(frame)
+}
+
+/// Opens a frame of the coordinator.
+fn open_at_worker(worker: &mut WorkerSessions, now: Tick, frame: &[u8]) -> Result<(), Refused> {
+    let look = worker.look(Lane::Control, frame)?;
+    let WorkerFrame::Sealed(opening) = look else { panic!("{look:?}") };
+    let mut bytes = frame.to_vec();
+    opening.open(&**worker.suite(), &mut bytes).ok_or(Refused::Forged)?;
+    worker.opened(now, &opening)
+}
+
+/// Seals a frame for a worker; `None` if it has no session.
+fn down(coordinator: &mut CoordinatorSessions, now: Tick, name: &str) -> Option<Vec<u8>> {
+    let mut frame = frame_of(name, Vec::new());
+    let sealing = coordinator.sealing(now, &id(name), Lane::Control)?;
+    sealing.seal(&**coordinator.suite(), &mut frame);
+    Some(frame)
+}
+
+/// Opens a session and uses it.
+fn connect(
+    coordinator: &mut CoordinatorSessions,
+    worker: &mut WorkerSessions,
+    now: Tick,
+    name: &str,
+) {
+    let init = worker.tick(now).expect("an init");
+    let accept = answer(coordinator, now, &channel(name), &init).expect("an accept");
+    worker.accepted(now, &accept).expect("a session");
+    let beat = beat(worker, name);
+    open(coordinator, now, &channel(name), &beat).expect("a beat");
+}
+
+#[test]
+fn a_handshake_opens_a_session_that_both_use() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let init = worker.tick(at(0.0)).expect("an init");
+    let accept = answer(&mut coordinator, at(0.1), &channel("web"), &init).expect("an accept");
+    // A repeated init gets the same answer, and the worker takes it once.
+    assert_eq!(answer(&mut coordinator, at(0.1), &channel("web"), &init), Ok(accept.clone()));
+    let opened = worker.accepted(at(0.2), &accept).expect("a session");
+    assert_eq!((opened.epoch, opened.is_new), (FIRST, true));
+    assert_eq!(worker.accepted(at(0.2), &accept), Err(Refused::Unasked));
+    assert_eq!(worker.wake_at(), None);
+    assert!(down(&mut coordinator, at(0.2), "web").is_none(), "nothing was heard in it yet");
+    let beat = beat(&mut worker, "web");
+    assert!(open(&mut coordinator, at(0.3), &channel("web"), &beat).is_ok());
+    assert_eq!(
+        open(&mut coordinator, at(0.3), &channel("web"), &beat).err(),
+        Some(Refused::Repeated)
+    );
+    let down = down(&mut coordinator, at(0.3), "web").expect("a session");
+    assert_eq!(open_at_worker(&mut worker, at(0.4), &down), Ok(()));
+    assert_eq!(open_at_worker(&mut worker, at(0.4), &down), Err(Refused::Repeated));
+}
+
+#[test]
+fn an_init_is_answered_only_to_an_enrolled_key_under_its_name_and_channel() {
+    let namespace = Namespace::new();
+    let mut coordinator = namespace.coordinator(FIRST);
+    let init = |mut worker: WorkerSessions| worker.tick(at(0.0)).expect("an init");
+    let stranger = init(namespace.start("web", 9));
+    let refused = answer(&mut coordinator, at(0.0), &Channel::Unknown, &stranger);
+    assert_eq!(refused, Err(Refused::NotEnrolled));
+    drop(namespace.worker("web", 1));
+    let other_name = init(namespace.start("db", 1));
+    let refused = answer(&mut coordinator, at(0.0), &Channel::Unknown, &other_name);
+    assert_eq!(refused, Err(Refused::Name));
+    let good = init(namespace.start("web", 1));
+    assert_eq!(answer(&mut coordinator, at(0.0), &channel("db"), &good), Err(Refused::Misplaced));
+    let mut forged = good.clone();
+    forged[HEADER_BYTES] ^= 1;
+    assert_eq!(answer(&mut coordinator, at(0.0), &channel("web"), &forged), Err(Refused::Forged));
+    // For another coordinator, or in another namespace.
+    for (namespace_name, pinned) in [("tinpot", 77), ("other", 1_000)] {
+        let suite = namespace.suite.owned_by(1);
+        let pins = Pins::new(namespace_name, [namespace.suite.owned_by(pinned).public()]);
+        let foreign = init(WorkerSessions::new(Arc::new(suite), id("web"), pins));
+        let refused = answer(&mut coordinator, at(0.0), &channel("web"), &foreign);
+        assert_eq!(refused, Err(Refused::Foreign));
+    }
+    assert!(answer(&mut coordinator, at(0.0), &channel("web"), &good).is_ok());
+}
+
+#[test]
+fn an_accept_opens_a_session_only_if_a_pinned_key_signed_it_for_this_init() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let first = worker.tick(at(0.0)).expect("an init");
+    let old = answer(&mut coordinator, at(0.0), &channel("web"), &first).expect("an accept");
+    // The answer is withheld until the worker has begun again.
+    let second = worker.tick(at(11.0)).expect("an init");
+    assert_ne!(first, second);
+    assert_eq!(worker.accepted(at(11.0), &old), Err(Refused::Unasked));
+    // A coordinator of another namespace key signs an accept for the same init.
+    let signed = Signed::parts(FrameKind::Accept, &old).expect("a frame");
+    let value: serde_json::Value = signed.read().expect("a payload");
+    let stranger = namespace.suite.owned_by(77);
+    let forged = Signed::frame(&stranger, FrameKind::Accept, &value);
+    assert_eq!(worker.accepted(at(11.0), &forged), Err(Refused::Forged));
+    let good = answer(&mut coordinator, at(11.0), &channel("web"), &second).expect("an accept");
+    assert!(worker.accepted(at(11.0), &good).is_ok());
+}
+
+#[test]
+fn a_repeated_init_displaces_nothing() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let old = worker.tick(at(0.0)).expect("an init");
+    worker.tick(at(11.0)).expect("an init");
+    connect(&mut coordinator, &mut worker, at(15.0), "web");
+    for second in 16..100 {
+        let now = at(f64::from(second));
+        answer(&mut coordinator, now, &channel("web"), &old).expect("an accept");
+        let down = down(&mut coordinator, now, "web").expect("a session");
+        assert_eq!(open_at_worker(&mut worker, now, &down), Ok(()));
+    }
+}
+
+#[test]
+fn handshakes_are_bounded_by_key() {
+    let namespace = Namespace::new();
+    let (mut coordinator, _) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let answered = (0..20).filter(|_| {
+        let init = namespace.start("web", 1).tick(at(1.0)).expect("an init");
+        answer(&mut coordinator, at(1.0), &channel("web"), &init).is_ok()
+    });
+    assert_eq!(answered.count(), 5);
+    let init = namespace.start("web", 1).tick(at(1.0)).expect("an init");
+    assert!(answer(&mut coordinator, at(2.0), &channel("web"), &init).is_ok());
+}
+
+#[test]
+fn new_keys_replace_worn_ones_and_frames_on_the_way_are_still_read() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    connect(&mut coordinator, &mut worker, at(0.0), "web");
+    let day = 24.0 * 3600.0;
+    assert!(worker.tick(at(500.0)).is_none());
+    for second in (0..24 * 3600).step_by(300) {
+        let beat = beat(&mut worker, "web");
+        let now = at(f64::from(second));
+        open(&mut coordinator, now, &channel("web"), &beat).expect("a beat");
+    }
+    let before_up = beat(&mut worker, "web");
+    let before_down = down(&mut coordinator, at(day), "web").expect("a session");
+    let later_down = down(&mut coordinator, at(day), "web").expect("a session");
+    let init = worker.tick(at(day)).expect("an init");
+    let accept = answer(&mut coordinator, at(day), &channel("web"), &init).expect("an accept");
+    let opened = worker.accepted(at(day), &accept).expect("a session");
+    assert!(!opened.is_new);
+    let beat = beat(&mut worker, "web");
+    open(&mut coordinator, at(day), &channel("web"), &beat).expect("a beat");
+    open(&mut coordinator, at(day + 9.0), &channel("web"), &before_up).expect("a beat");
+    assert_eq!(open_at_worker(&mut worker, at(day + 9.0), &before_down), Ok(()));
+    worker.tick(at(day + 10.0));
+    assert_eq!(
+        open_at_worker(&mut worker, at(day + 10.0), &later_down),
+        Err(Refused::UnknownSession)
+    );
+    assert!(!namespace.suite.has_reused_a_nonce());
+}
+
+#[test]
+fn a_worker_follows_a_restarted_coordinator_and_never_an_earlier_one() {
+    let namespace = Namespace::new();
+    let (mut first, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    connect(&mut first, &mut worker, at(0.0), "web");
+    let later = Epoch { number: 2, ..FIRST };
+    let mut second = namespace.coordinator(later);
+    // The announcement makes it ask, and nothing else.
+    worker.noticed(at(5.0), &second.notice()).expect("a notice");
+    assert!(worker.held().all(|(_, epoch)| epoch == FIRST));
+    let init = worker.tick(at(7.0)).expect("an init");
+    let early = answer(&mut first, at(7.0), &channel("web"), &init).expect("an accept");
+    assert_eq!(worker.accepted(at(7.0), &early), Err(Refused::Epoch));
+    let accept = answer(&mut second, at(7.0), &channel("web"), &init).expect("an accept");
+    let opened = worker.accepted(at(7.0), &accept).expect("a session");
+    assert_eq!((opened.epoch, opened.is_new), (later, true));
+    assert!(worker.held().all(|(_, epoch)| epoch == later));
+    worker.noticed(at(8.0), &first.notice()).expect("a notice");
+    assert_eq!(worker.tick(at(20.0)), None, "an earlier epoch is nothing to ask for");
+}
+
+#[test]
+fn a_notice_counts_only_with_the_signature_of_a_pinned_key() {
+    let namespace = Namespace::new();
+    let (mut first, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    connect(&mut first, &mut worker, at(0.0), "web");
+    let later = namespace.coordinator(Epoch { number: 2, ..FIRST });
+    let notice = later.notice();
+    let value: Notice =
+        Signed::parts(FrameKind::Notice, &notice).and_then(|parts| parts.read()).expect("one");
+    let forged = Signed::frame(&namespace.suite.owned_by(77), FrameKind::Notice, &value);
+    assert_eq!(worker.noticed(at(1.0), &forged), Err(Refused::Forged));
+    assert_eq!(worker.wake_at(), None);
+}
+
+#[test]
+fn two_stores_have_a_session_each_until_one_is_silent() {
+    let namespace = Namespace::new();
+    let (mut first, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    connect(&mut first, &mut worker, at(0.0), "web");
+    let other = Epoch { instance: 2, number: 1 };
+    let mut second = namespace.coordinator(other);
+    worker.noticed(at(1.0), &second.notice()).expect("a notice");
+    let init = worker.tick(at(3.0)).expect("an init");
+    // Both hear the init. It was sent for the other one.
+    let accept = answer(&mut first, at(3.0), &channel("web"), &init).expect("an accept");
+    assert_eq!(worker.accepted(at(3.0), &accept), Err(Refused::Epoch));
+    let accept = answer(&mut second, at(3.0), &channel("web"), &init).expect("an accept");
+    worker.accepted(at(3.0), &accept).expect("a session");
+    let epochs =
+        |worker: &WorkerSessions| worker.held().map(|(_, epoch)| epoch).collect::<Vec<_>>();
+    assert_eq!(epochs(&worker), [FIRST, other]);
+    worker.tick(at(62.0));
+    assert_eq!(epochs(&worker), [other]);
+}
+
+#[test]
+fn a_session_that_the_coordinator_does_not_have_is_replaced() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let init = worker.tick(at(0.0)).expect("an init");
+    let accept = answer(&mut coordinator, at(0.0), &channel("web"), &init).expect("an accept");
+    worker.accepted(at(0.0), &accept).expect("a session");
+    // Nothing of the worker arrives until the coordinator has given the session up.
+    let beat = beat(&mut worker, "web");
+    let refused = open(&mut coordinator, at(10.0), &channel("web"), &beat).err();
+    assert_eq!(refused, Some(Refused::UnknownSession));
+    let (session, _) = worker.held().next().expect("a session");
+    let notice = coordinator.answer_unknown(at(10.0), Some(&id("web")), session);
+    assert!(coordinator.answer_unknown(at(10.9), Some(&id("web")), session).is_none());
+    worker.noticed(at(10.0), &notice.expect("a notice")).expect("a notice");
+    connect(&mut coordinator, &mut worker, at(12.0), "web");
+}
+
+#[test]
+fn sessions_of_a_revoked_key_end_at_once() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    connect(&mut coordinator, &mut worker, at(0.0), "web");
+    let suite = namespace.suite.owned_by(1);
+    let key = namespace.enrolled.enrol(&suite, WorkerGrant::new(suite.public(), "web"));
+    let first = beat(&mut worker, "web");
+    open(&mut coordinator, at(1.0), &channel("web"), &first).expect("the grant is the same");
+    assert!(namespace.enrolled.revoke(&key));
+    let second = beat(&mut worker, "web");
+    let refused = open(&mut coordinator, at(1.0), &channel("web"), &second).err();
+    assert_eq!(refused, Some(Refused::UnknownSession));
+    assert!(down(&mut coordinator, at(1.0), "web").is_none());
+}
+
+#[test]
+fn a_worker_speaks_for_itself_and_within_its_grant() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let suite = namespace.suite.owned_by(1);
+    let mut grant = WorkerGrant::new(suite.public(), "web");
+    grant.queues = Some(vec!["web".to_owned()]);
+    grant.slots = Some(2);
+    namespace.enrolled.enrol(&suite, grant);
+    connect(&mut coordinator, &mut worker, at(0.0), "web");
+    let as_another = seal(&mut worker, Lane::Control, frame_of("db", Vec::new()));
+    let refused = open(&mut coordinator, at(1.0), &channel("web"), &as_another).err();
+    assert_eq!(refused, Some(Refused::Foreign));
+    let mut hears = |queues: &[&str]| {
+        let queues: Vec<_> = queues.iter().map(|queue| (*queue).to_owned()).collect();
+        let text = r#"{"name":"web","slots":9,"offer":{"actions":[]}}"#;
+        let hello = Hello { queues, ..serde_json::from_str(text).expect("a hello") };
+        let frame = frame_of("web", vec![Message::Hello(hello)]);
+        let frame = seal(&mut worker, Lane::Control, frame);
+        let frame = open(&mut coordinator, at(1.0), &channel("web"), &frame).expect("a frame");
+        frame.messages.into_iter().map(|message| match message {
+            Message::Hello(hello) => (hello.queues.join(","), hello.slots),
+            other => panic!("{other:?}"),
+        })
+    };
+    assert!(hears(&[]).eq([("web".to_owned(), 2)]));
+    assert!(hears(&["db", "web"]).eq([("web".to_owned(), 2)]));
+    assert_eq!(hears(&["db"]).count(), 0);
+}
+
+#[test]
+fn plain_frames_are_taken_only_from_names_that_no_key_has() {
+    let namespace = Namespace::new();
+    let worker = namespace.worker("web", 1);
+    let plain = &frame_of("db", Vec::new())[HEADER_BYTES..];
+    assert!(matches!(worker.look(Lane::Control, plain), Err(Refused::Plain)));
+    let mut coordinator = namespace.coordinator(FIRST);
+    let look = coordinator.look(at(0.0), &Channel::Unknown, Lane::Control, plain);
+    assert!(matches!(look, Err(Refused::Plain)));
+    let mut coordinator = namespace.coordinator_with(FIRST, PlainFrames::Allow);
+    let look = coordinator.look(at(0.0), &Channel::Unknown, Lane::Control, plain);
+    assert!(matches!(look, Ok(CoordinatorFrame::Plain)));
+    assert!(coordinator.takes_plain(&id("db")) && !coordinator.takes_plain(&id("web")));
+}
+
+#[test]
+fn a_worker_without_an_answer_asks_again_and_of_each_pinned_key() {
+    let namespace = Namespace::new();
+    let suite = Arc::new(namespace.suite.owned_by(1));
+    let keys = [77, 1_000].map(|identity| namespace.suite.owned_by(identity).public());
+    let mut worker = WorkerSessions::new(suite.clone(), id("web"), Pins::new("tinpot", keys));
+    namespace.enrolled.enrol(&*suite, WorkerGrant::new(suite.public(), "web"));
+    let mut coordinator = namespace.coordinator(FIRST);
+    let mut now = at(0.0);
+    let mut inits = 0;
+    loop {
+        if let Some(init) = worker.tick(now) {
+            inits += 1;
+            if let Ok(accept) = answer(&mut coordinator, now, &channel("web"), &init) {
+                worker.accepted(now, &accept).expect("a session");
+                break;
+            }
+        }
+        now = worker.wake_at().expect("it tries again").max(Tick(now.0 + 1));
+        assert!(now.since(at(0.0)) < Duration::from_secs(20) && inits < 12, "{inits} until {now}");
+    }
+}
