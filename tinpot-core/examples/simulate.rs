@@ -15,6 +15,7 @@ Runs simulated histories of a cluster and checks the promises of protocol.md in 
   --start S      the seed of the first; 0
   --profile P    which kinds of trouble (see below); by default each seed chooses
   --workers N    how many workers; 5
+  --sealed YES   yes: frames are sealed in every history; no: in none; by default in every fourth
   --minutes N    how long things go wrong in each history; 10
   --threads N    how many at once; as many as there are cores
   --traces       print the trace hash of each history
@@ -72,8 +73,16 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             arguments.traces = true;
             continue;
         }
-        let known =
-            ["--seeds", "--start", "--profile", "--workers", "--minutes", "--threads", "--replay"];
+        let known = [
+            "--seeds",
+            "--start",
+            "--profile",
+            "--sealed",
+            "--workers",
+            "--minutes",
+            "--threads",
+            "--replay",
+        ];
         if !known.contains(&word.as_str()) {
             return Err(format!("unknown option {word:?}"));
         }
@@ -82,6 +91,11 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             let named = Profile::ALL.into_iter().find(|profile| profile.name() == value);
             let profile = named.ok_or_else(|| format!("unknown profile {value:?}"))?;
             arguments.scenario = arguments.scenario.profile(profile);
+        } else if word == "--sealed" {
+            if !["yes", "no"].contains(&value.as_str()) {
+                return Err(format!("--sealed needs yes or no, not {value:?}"));
+            }
+            arguments.scenario = arguments.scenario.sealed(value == "yes");
         } else {
             let number: u64 =
                 value.parse().map_err(|_| format!("{word} needs a number, not {value:?}"))?;
@@ -97,7 +111,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
                 _ => arguments.replay = Some(number),
             }
         }
-        if matches!(word.as_str(), "--profile" | "--workers" | "--minutes") {
+        if matches!(word.as_str(), "--profile" | "--sealed" | "--workers" | "--minutes") {
             arguments.shown.extend([word, value]);
         }
     }

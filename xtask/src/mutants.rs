@@ -4,16 +4,15 @@
 //! sources know nothing of mutants, one build is enough, and an edit whose place is gone is an error.
 
 mod list;
+mod sealed;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use self::list::MUTANTS;
-
 const HELP: &str = "\
-Break the protocol in every way on the list (xtask/src/mutants/list.rs), and check that the simulator sees each.
+Break the protocol in every way on the list (xtask/src/mutants/), and check that the simulator sees each.
 
 Usage: cargo xtask mutants [NAME]...
 
@@ -47,16 +46,21 @@ pub(crate) fn is(number: usize) -> bool {
 }
 ";
 
+/// Returns all mutants.
+fn all() -> impl Iterator<Item = &'static Mutant> {
+    list::MUTANTS.iter().chain(sealed::MUTANTS)
+}
+
 /// Runs the mutants that are named.
 pub(crate) fn mutants(arguments: &[String]) -> Result<bool, String> {
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         print!("{HELP}");
-        for mutant in MUTANTS {
+        for mutant in all() {
             println!("  {:<34} {}", mutant.name, mutant.breaks);
         }
         return Ok(true);
     }
-    if let Some(wrong) = arguments.iter().find(|name| !MUTANTS.iter().any(|m| m.name == **name)) {
+    if let Some(wrong) = arguments.iter().find(|name| !all().any(|m| m.name == **name)) {
         return Err(format!("unknown mutant `{wrong}`; --help lists them"));
     }
     match check_named(arguments) {
@@ -83,7 +87,7 @@ fn check_named(names: &[String]) -> Result<String, String> {
     run(&program, None).map_err(|told| format!("without a mutant:\n{told}"))?;
     let mut report = String::new();
     let mut survivors = 0;
-    for (number, mutant) in MUTANTS.iter().enumerate() {
+    for (number, mutant) in all().enumerate() {
         if !names.is_empty() && !names.iter().any(|name| name == mutant.name) {
             continue;
         }
@@ -100,7 +104,7 @@ fn check_named(names: &[String]) -> Result<String, String> {
         report.push_str(&format!("{:<34} {line}\n", mutant.name));
     }
     let seconds = started.elapsed().as_secs_f64();
-    report.push_str(&format!("{} mutants, {survivors} survived, {seconds:.1} s", MUTANTS.len()));
+    report.push_str(&format!("{} mutants, {survivors} survived, {seconds:.1} s", all().count()));
     if survivors == 0 { Ok(report) } else { Err(report) }
 }
 
@@ -133,7 +137,7 @@ fn build() -> Result<std::path::PathBuf, String> {
     fs::write(sources.join("Cargo.toml"), without_dev_dependencies(&package)).map_err(told)?;
     fs::copy("Cargo.lock", folder.join("Cargo.lock")).map_err(told)?;
     fs::write(folder.join("Cargo.toml"), manifest()?).map_err(told)?;
-    for (number, mutant) in MUTANTS.iter().enumerate() {
+    for (number, mutant) in all().enumerate() {
         for edit in mutant.edits {
             apply(&sources.join("src"), edit, number)
                 .map_err(|why| format!("mutant {}: {why}", mutant.name))?;
@@ -223,15 +227,15 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::list::MUTANTS;
+    use super::all;
 
     #[test]
     fn the_list_has_many_mutants_of_different_names() {
-        let mut names: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+        let mut names: Vec<_> = all().map(|mutant| mutant.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert!(names.len() >= 10 && names.len() == MUTANTS.len());
-        let edits = MUTANTS.iter().flat_map(|mutant| mutant.edits);
-        assert!(edits.into_iter().all(|edit| edit.new.contains("MUTANT")));
+        assert!(names.len() >= 10 && names.len() == all().count());
+        let mut edits = all().flat_map(|mutant| mutant.edits);
+        assert!(edits.all(|edit| edit.new.contains("MUTANT")));
     }
 }

@@ -8,12 +8,14 @@
 //! finish, fail, hang and ignore requests to stop; clients that repeat requests, cancel, and give
 //! up. These parts are real: both state machines; the order in which the control loop uses machine,
 //! store and network (persist before send); the transitions of the store; the encoding of frames;
-//! and both ends of the log lanes.
+//! both ends of the log lanes; and in every fourth history the sessions of sealed frames, with an
+//! adversary that owns the network.
 //!
 //! One seed gives one history and one trace hash. The invariants of `protocol.md` are checked after
 //! every step. A violation names the invariant, the seed and the simulated time, and [`replay`]
 //! prints the events that led to it.
 
+mod adversary;
 mod checks;
 mod client;
 mod clock;
@@ -21,6 +23,7 @@ mod coordinator;
 mod events;
 mod network;
 mod plan;
+mod sealing;
 mod store;
 mod trouble;
 mod worker;
@@ -71,7 +74,7 @@ pub struct Violation {
     pub seed: u64,
     /// The time since the beginning of the history.
     pub at: Duration,
-    /// The broken invariant: `I1` to `I13` of `protocol.md`, or a word for one that follows from
+    /// The broken invariant: `I1` to `I19` of `protocol.md`, or a word for one that follows from
     /// them.
     pub invariant: &'static str,
     /// A description of the violation.

@@ -34,3 +34,12 @@ fn every_promise_holds_under_random_faults() {
         }
     }
 }
+
+#[test]
+fn sealed_frames_keep_every_promise_against_an_adversary_that_owns_the_network() {
+    for seed in 0..20 {
+        if let Err(violation) = run(seed, &scenario().sealed(true)) {
+            panic!("{violation}");
+        }
+    }
+}

@@ -21,6 +21,7 @@ use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::protocol::seal::CoordinatorSessions;
 use crate::protocol::{CoordinatorEffect, CoordinatorMachine, Frame, Message, Tick};
 
 /// The same bound as in the control loop.
@@ -43,11 +44,13 @@ enum Input {
 pub(super) struct Process {
     pub(super) up: bool,
     pub(super) life: u64,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// The time that its wall clock showed at its start.
     started: u64,
     wake: Moment,
     core: Core,
+    /// The sessions of this start, if frames are sealed.
+    pub(super) sessions: Option<CoordinatorSessions>,
     inbox: VecDeque<Input>,
     /// The moment at which it began to wait for the store.
     committing: Option<Moment>,
@@ -62,7 +65,7 @@ pub(super) struct Process {
     /// The fraction of frames that do not reach it.
     pub(super) deaf: f64,
     /// The events that happen when it resumes, if it is paused.
-    paused: Option<Vec<Happening>>,
+    pub(super) paused: Option<Vec<Happening>>,
     /// The end of its last pause that was longer than a heartbeat interval.
     at_work_since: Tick,
     /// The time of the last tick of its machine.

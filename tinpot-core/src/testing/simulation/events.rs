@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use super::client::Request;
 use super::clock::Moment;
+use super::sealing::Parcel;
 use super::trouble::{Fault, Repair};
 use crate::model::address::Lane;
 use crate::model::fence::Fence;
@@ -28,6 +29,15 @@ pub(super) enum Event {
         frame: Box<Frame>,
         again: Option<u64>,
     },
+    /// The bytes of a frame that is not plain arrive.
+    Parcel {
+        to: Host,
+        parcel: Parcel,
+    },
+    /// The adversary acts.
+    Adversary,
+    /// Every worker has a session.
+    Sessions,
     /// An event for one start of a process. Later starts ignore it.
     To(Host, u64, Happening),
     Submit {

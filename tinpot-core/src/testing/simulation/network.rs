@@ -15,6 +15,9 @@ const ENCODED: u64 = 64;
 impl World {
     /// Hands a frame to the network.
     pub(super) fn send(&mut self, from: Host, to: &Address, lane: Lane, frame: Frame) -> Checked {
+        if self.sealing.is_some() {
+            return self.send_sealed(from, to, lane, &frame);
+        }
         match to {
             Address::Worker(id) => self.transmit(from, Host::Worker(index_of(id)), lane, frame),
             Address::AllWorkers => (0..self.workers.len()).try_for_each(|worker| {
@@ -34,20 +37,7 @@ impl World {
         if self.report.frames.is_multiple_of(ENCODED) {
             encoded(&frame)?;
         }
-        let cut = match (from, to) {
-            (Host::Worker(worker), _) => self.workers[worker].cut_up,
-            (_, Host::Worker(worker)) => self.workers[worker].cut_down,
-            _ => false,
-        };
-        let deaf = match to {
-            Host::Coordinator(index) => self.coordinators[index].deaf,
-            Host::Worker(_) => 0.0,
-        };
-        if cut || self.broker_down || (deaf > 0.0 && self.random.chance(deaf)) {
-            return Ok(());
-        }
-        if self.plan.loss > 0.0 && self.random.chance(self.plan.loss) {
-            self.count("frame lost");
+        if self.is_lost(from, to) {
             return Ok(());
         }
         if self.plan.duplicate > 0.0 && self.random.chance(self.plan.duplicate) {
@@ -64,12 +54,38 @@ impl World {
         Ok(())
     }
 
-    fn put_on_its_way(&mut self, to: Host, lane: Lane, frame: Frame) {
+    /// Returns true if the network loses this frame.
+    pub(super) fn is_lost(&mut self, from: Host, to: Host) -> bool {
+        let cut = match (from, to) {
+            (Host::Worker(worker), _) => self.workers[worker].cut_up,
+            (_, Host::Worker(worker)) => self.workers[worker].cut_down,
+            _ => false,
+        };
+        let deaf = match to {
+            Host::Coordinator(index) => self.coordinators[index].deaf,
+            Host::Worker(_) => 0.0,
+        };
+        if cut || self.broker_down || (deaf > 0.0 && self.random.chance(deaf)) {
+            return true;
+        }
+        let lost = self.plan.loss > 0.0 && self.random.chance(self.plan.loss);
+        if lost {
+            self.count("frame lost");
+        }
+        lost
+    }
+
+    /// Draws the time that a frame takes.
+    pub(super) fn delay(&mut self) -> Duration {
         let slow = self.plan.slow_chance > 0.0 && self.random.chance(self.plan.slow_chance);
-        let after = match slow {
+        match slow {
             true => self.random.duration(self.plan.slow),
             false => Duration::from_micros(100) + self.random.duration(self.plan.quick),
-        };
+        }
+    }
+
+    fn put_on_its_way(&mut self, to: Host, lane: Lane, frame: Frame) {
+        let after = self.delay();
         let frame = Box::new(frame);
         self.after(after, Event::Frame { to, lane, frame, again: None });
     }
@@ -136,7 +152,7 @@ impl World {
         }
     }
 
-    fn note_frame(&mut self, to: Host, frame: &Frame, again: Option<u64>) {
+    pub(super) fn note_frame(&mut self, to: Host, frame: &Frame, again: Option<u64>) {
         for message in &frame.messages {
             let (what, detail) = digest(message);
             self.trace(what, detail);

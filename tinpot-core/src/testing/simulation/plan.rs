@@ -52,6 +52,9 @@ pub struct Scenario {
     pub profile: Option<Profile>,
     /// The number of workers.
     pub workers: usize,
+    /// True if frames are sealed, and an adversary owns the network. With `None`, they are in every
+    /// fourth history.
+    pub sealed: Option<bool>,
     /// The time during which clients submit and faults occur. Afterwards everything has to come to
     /// an end.
     pub length: Duration,
@@ -60,7 +63,7 @@ pub struct Scenario {
 impl Default for Scenario {
     /// Returns five workers, ten minutes, and a profile that the seed chooses.
     fn default() -> Self {
-        Self { profile: None, workers: 5, length: Duration::from_secs(600) }
+        Self { profile: None, workers: 5, sealed: None, length: Duration::from_secs(600) }
     }
 }
 
@@ -76,6 +79,13 @@ impl Scenario {
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.clamp(1, 99);
+        self
+    }
+
+    /// Sets whether frames are sealed.
+    #[must_use]
+    pub fn sealed(mut self, sealed: bool) -> Self {
+        self.sealed = Some(sealed);
         self
     }
 

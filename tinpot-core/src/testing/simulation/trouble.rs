@@ -263,6 +263,7 @@ impl World {
             }
             self.change_offer(index, 0)?;
         }
+        self.plan_sessions();
         let current = self.coordinators.len() - 1;
         for index in 0..=current {
             self.resume_coordinator(index, self.coordinators[index].life);

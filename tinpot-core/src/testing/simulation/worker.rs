@@ -11,8 +11,10 @@ use self::pump::Entry;
 pub(super) use self::pump::line;
 use super::clock::{Clock, Moment, NEVER};
 use super::events::{Happening, Host};
+use super::sealing::Parcel;
 use super::world::{Checked, World};
 use crate::model::address::{Address, Lane};
+use crate::protocol::seal::WorkerSessions;
 use crate::protocol::{Frame, Message, Tick, WorkerEffect, WorkerMachine};
 
 /// One process. Every start of it is a new incarnation.
@@ -21,11 +23,13 @@ pub(super) struct Node {
     pub(super) up: bool,
     pub(super) life: u64,
     pub(super) machine: WorkerMachine,
+    /// The sessions of this start, if frames are sealed.
+    pub(super) sessions: Option<WorkerSessions>,
     /// True if no frame from it arrives.
     pub(super) cut_up: bool,
     /// True if no frame reaches it.
     pub(super) cut_down: bool,
-    clock: Clock,
+    pub(super) clock: Clock,
     wake: Moment,
     running: Vec<Running>,
     entries: Vec<Entry>,
@@ -33,9 +37,9 @@ pub(super) struct Node {
     /// The time by which it says goodbye, if it drains.
     ending: Option<Tick>,
     /// True if it has said goodbye and only its log pump still runs.
-    gone: bool,
+    pub(super) gone: bool,
     /// The pause, if the process is paused.
-    paused: Option<Pause>,
+    pub(super) paused: Option<Pause>,
     /// The earliest moment of the next pause.
     may_pause: Moment,
 }
@@ -48,17 +52,18 @@ impl Node {
 }
 
 #[derive(Debug)]
-struct Pause {
+pub(super) struct Pause {
     since: Moment,
     /// True if the attempts are paused too.
     all: bool,
     /// The events that happen when the process resumes.
-    later: Vec<Later>,
+    pub(super) later: Vec<Later>,
 }
 
 #[derive(Debug)]
-enum Later {
+pub(super) enum Later {
     Frame(Lane, Frame),
+    Parcel(Parcel),
     Happening(Happening),
 }
 
@@ -78,6 +83,9 @@ impl World {
         match happening {
             Happening::Wake if node.wake <= self.now => self.work(index, |_, _, _| {}),
             Happening::LinkUp => {
+                if let Some(sessions) = &mut node.sessions {
+                    sessions.link_up(node.clock.tick(self.now));
+                }
                 self.pump(index)?;
                 self.work(index, |machine, now, out| machine.link_up(now, out))
             }
@@ -117,7 +125,7 @@ impl World {
     }
 
     /// Runs one turn of the control loop.
-    fn work(
+    pub(super) fn work(
         &mut self,
         index: usize,
         act: impl FnOnce(&mut WorkerMachine, Tick, &mut Vec<WorkerEffect>),
@@ -127,6 +135,7 @@ impl World {
             return Ok(());
         }
         let now = node.clock.tick(self.now);
+        let init = node.sessions.as_mut().and_then(|sessions| sessions.tick(now));
         let mut effects = Vec::new();
         act(&mut node.machine, now, &mut effects);
         node.machine.tick(now, &mut effects);
@@ -146,6 +155,9 @@ impl World {
                     self.workers[index].entries.retain(|entry| entry.fence != fence);
                 }
             }
+        }
+        if let Some(init) = init {
+            self.send_init(index, init);
         }
         if !messages.is_empty() {
             self.send_from(index, Lane::Control, messages)?;
@@ -170,11 +182,11 @@ impl World {
         self.send(Host::Worker(index), &Address::Coordinator, lane, frame)
     }
 
-    fn arm_worker(&mut self, index: usize) {
+    pub(super) fn arm_worker(&mut self, index: usize) {
         let node = &mut self.workers[index];
-        let Some(tick) = node.machine.wake_at().into_iter().chain(node.ending).min() else {
-            return;
-        };
+        let session = node.sessions.as_ref().and_then(WorkerSessions::wake_at);
+        let due = node.machine.wake_at().into_iter().chain(node.ending).chain(session);
+        let Some(tick) = due.min() else { return };
         let wake = node.clock.moment(tick).max(self.now + 1);
         if wake < node.wake || node.wake <= self.now {
             node.wake = wake;

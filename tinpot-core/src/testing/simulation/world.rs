@@ -10,6 +10,7 @@ use super::clock::Moment;
 use super::coordinator::Process;
 use super::events::{Event, Events, Happening, Host};
 use super::plan::{Plan, Scenario};
+use super::sealing::Sealing;
 use super::store::SimulatedStore;
 use super::worker::Node;
 use super::{Report, Violation};
@@ -50,6 +51,8 @@ pub(super) struct World {
     pub(super) store: SimulatedStore,
     pub(super) client: Client,
     pub(super) checks: Checks,
+    /// The keys, and the frames on their way, if frames are sealed.
+    pub(super) sealing: Option<Sealing>,
     /// The action sets of workers: everything, and less.
     pub(super) offers: [Arc<ActionSet>; 2],
     /// True if the broker cannot be reached.
@@ -70,6 +73,8 @@ impl World {
     pub(super) fn new(seed: u64, scenario: &Scenario, tell: Option<Tell>) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random, scenario);
+        let sealed = scenario.sealed.unwrap_or(seed % 4 == 3);
+        let sealing = sealed.then(|| Sealing::new(seed));
         Self {
             seed,
             random,
@@ -82,6 +87,7 @@ impl World {
             store: SimulatedStore::default(),
             client: Client::default(),
             checks: Checks::default(),
+            sealing,
             offers: [
                 offer(&["parent", "quick", "rare", "slow"]),
                 offer(&["parent", "quick", "slow"]),
@@ -116,6 +122,7 @@ impl World {
         }
         self.plan_submissions();
         self.plan_faults();
+        self.plan_adversary();
         let calm_at = self.plan.length.as_micros() as Moment;
         while let Some((at, event)) = self.events.pop(calm_at) {
             self.now = at;
@@ -137,6 +144,9 @@ impl World {
         self.report.events += 1;
         match event {
             Event::Frame { to, lane, frame, again } => self.arrive(to, lane, *frame, again),
+            Event::Parcel { to, parcel } => self.parcel_arrives(to, parcel),
+            Event::Adversary => self.adversary_acts(),
+            Event::Sessions => self.all_have_sessions(),
             Event::To(Host::Coordinator(index), life, happening) => {
                 self.at_coordinator(index, life, happening)
             }

@@ -33,6 +33,7 @@ impl World {
             up: false,
             life: 0,
             machine,
+            sessions: None,
             cut_up: false,
             cut_down: false,
             clock: Clock::new(0, 1),
@@ -75,11 +76,13 @@ impl World {
         self.trace(3, life);
         let machine = self.worker_machine(index, life, clean_slate);
         let clock = Clock::new(self.now, self.random.rate(self.plan.rates));
+        let sessions = self.sealing.as_ref().map(|sealing| sealing.worker(index, machine.id()));
         let node = &mut self.workers[index];
         *node = Node {
             up: true,
             life,
             machine,
+            sessions,
             cut_up: node.cut_up,
             cut_down: node.cut_down,
             clock,
@@ -200,6 +203,7 @@ impl World {
         for later in pause.later {
             match later {
                 Later::Frame(lane, frame) => self.take_frame_at_worker(index, lane, frame)?,
+                Later::Parcel(parcel) => self.parcel_arrives(Host::Worker(index), parcel)?,
                 Later::Happening(happening) => self.at_worker(index, life, happening)?,
             }
             if !self.workers[index].up {
