@@ -4,10 +4,12 @@ mod audit;
 mod clock;
 mod directory;
 mod documents;
+mod identity_key;
 #[cfg(feature = "passwords")]
 mod login;
 #[cfg(feature = "passwords")]
 mod passwords;
+mod ring_suite;
 mod rules;
 mod scopes;
 mod secret;
@@ -20,10 +22,12 @@ pub use self::audit::{
 pub use self::clock::{Clock, SystemClock};
 pub use self::directory::{Directory, DirectoryBuilder, Known, NewToken, NewUser, Rejection};
 pub use self::documents::{Grant, Grantee, Group, Program, Role, SignIn, Ticket, Token, User};
+pub use self::identity_key::IdentityKey;
 #[cfg(feature = "passwords")]
 pub use self::login::{Login, LoginRefused};
 #[cfg(feature = "passwords")]
 pub use self::passwords::{PasswordCost, PasswordMatch, Passwords};
+pub use self::ring_suite::RingSuite;
 pub use self::rules::Rules;
 pub use self::secret::Secret;
 pub use self::throttle::Throttle;

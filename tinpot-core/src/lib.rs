@@ -10,6 +10,7 @@
 //! | [`Transport`], [`Executor`], [`LogSink`], [`Store`] | the four traits, each with an in-memory implementation |
 //! | [`Policy`], [`Caller`], [`Right`] | which caller may do what |
 //! | [`executor`], [`transport`], [`store`], [`log_sink`] | the types for implementations of the traits |
+//! | [`seal`] | keys and cryptography for frames that a broker cannot read |
 //! | `protocol` (feature `unstable`) | messages, frames and both sides as state machines, outside semver |
 
 /// Compiles the programs of the workspace's README.
@@ -34,6 +35,7 @@ pub mod protocol;
 #[allow(dead_code, unreachable_pub, unused_imports)]
 mod protocol;
 mod refusals;
+pub mod seal;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -8,7 +8,7 @@
 use crate::run::{Step, run};
 use crate::{
     api, dependencies, deploy, language, layers, licences, messages, msrv, mutants, publish,
-    python, spelling, tools, ui,
+    python, spelling, tools, ui, vectors,
 };
 
 const TEST_HELP: &str = "\
@@ -125,6 +125,8 @@ fn steps() -> Vec<Step> {
         Step::new("examples", "the examples build").command("cargo build --workspace --examples"),
         Step::new("tests", "unit, integration and end-to-end tests; each benchmark once")
             .command("cargo test --workspace --tests --benches"),
+        Step::new("vectors", "the test vectors of sealed frames, in Rust, Python and Node")
+            .check(vectors::check),
         Step::new("api", "the API's description, tried on a real server with generated requests")
             .check(api::check),
         Step::new("browser", "the web UI in a browser, against real programs")

@@ -19,6 +19,7 @@ mod run;
 mod spelling;
 mod tools;
 mod ui;
+mod vectors;
 mod venv;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ Commands:
   ui         Build the web UI: what is committed and embedded
   simulate   Whole clusters in simulated time, with every fault at once
   mutants    The protocol broken on purpose: the simulator has to see it
+  vectors    Write the test vectors of sealed frames
   soak       Real programs, killed at random for ten minutes, then an audit of what was promised
   help       Print this text
 
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         "bench" => bench::bench(rest),
         "ui" => ui::ui(rest),
         "mutants" => mutants::mutants(rest),
+        "vectors" => vectors::write(),
         "simulate" => hand_over(ci::SIMULATE, rest),
         "soak" => soak(rest),
         "help" | "--help" | "-h" => {
@@ -64,7 +67,7 @@ fn main() -> ExitCode {
             Ok(true)
         }
         other => Err(format!(
-            "unknown command `{other}`; the commands are: test, ci, bench, ui, simulate, mutants, soak, help"
+            "unknown command `{other}`; the commands are: test, ci, bench, ui, simulate, mutants, vectors, soak, help"
         )),
     };
     match result {

@@ -40,7 +40,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "virtual environments of python3 (3.11 or newer)",
-        why: "the `api`, `deploy` and `python-lint` steps install their programs into one, with pip",
+        why: "the `api`, `deploy`, `python-lint` and `vectors` steps install their programs into one, with pip",
         found: crate::api::venv,
         packages: &["python3-venv"],
         elsewhere: "part of python3 elsewhere",

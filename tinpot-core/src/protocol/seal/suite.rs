@@ -1,8 +1,9 @@
 //! The cryptography that sessions need, as an interface.
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::model::error::Result;
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// A public key that verifies the signatures of a worker or of a coordinator.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,9 +28,37 @@ pub struct SessionKeys {
     pub down: [SecretKey; 2],
 }
 
-impl fmt::Debug for PublicKey {
+impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = Error;
+
+    /// Reads 64 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self> {
+        let digits = text.as_bytes();
+        let mut key = [0; 32];
+        let mut read = digits.len() == 64;
+        for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
+            let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'));
+            match pair.map(|pair| u8::from_str_radix(pair, 16)) {
+                Some(Ok(value)) => *byte = value,
+                _ => read = false,
+            }
+        }
+        read.then_some(Self(key)).ok_or_else(|| {
+            let message = format!("a public key must be 64 hexadecimal digits (got {text:?})");
+            Error::new(ErrorKind::InvalidInput, message)
+        })
     }
 }
 

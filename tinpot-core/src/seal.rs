@@ -1,0 +1,12 @@
+//! Sealed frames: the keys and the cryptography that the builders of coordinators and workers
+//! take.
+//!
+//! With them, frames are encrypted and authenticated: a broker can drop and delay them, and can
+//! neither read nor forge nor repeat them. A worker hears only the coordinators whose keys it has
+//! pinned; a coordinator hears only workers whose keys are enrolled, within their grants. The crate
+//! `tinpot-access` has the cryptography.
+
+pub use crate::protocol::seal::{
+    CoordinatorOptions, Digest, Enrolled, EnrolledKeys, Ephemeral, KeyId, Pins, PlainFrames,
+    PublicKey, SecretKey, SessionKeys, Signature, Suite, WorkerGrant,
+};
