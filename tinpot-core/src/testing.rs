@@ -13,6 +13,7 @@ pub mod log_sink;
 pub mod policy;
 mod random;
 pub mod records;
+pub mod seal_suite;
 mod simulated_time;
 pub mod simulation;
 pub mod store;

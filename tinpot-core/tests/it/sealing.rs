@@ -1,5 +1,7 @@
 //! Sealed frames, as both ends of a session see them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tinpot_core::protocol::Tick;
@@ -10,6 +12,14 @@ use tinpot_core::testing::ToySuite;
 use tinpot_core::transport::Lane;
 
 const NOW: Tick = Tick(0);
+
+fn toy_suite(identity: u8) -> Arc<dyn Suite> {
+    static SEED: AtomicU64 = AtomicU64::new(0);
+    let seed = SEED.fetch_add(1 << 32, Ordering::Relaxed);
+    Arc::new(ToySuite::new(identity.into(), seed))
+}
+
+tinpot_core::seal_suite_conformance!(toy_suite);
 
 /// Returns the worker's and the coordinator's end of a session.
 fn session(suite: &ToySuite, id: u64, secret: u8) -> (Session, Session) {
