@@ -66,6 +66,7 @@ use crate::refusals::{Refusal, Refusals};
 use crate::store::{Session, Store, StoreProblem};
 use crate::transport::{Link, Transport};
 use crate::watcher::Watcher;
+use crate::wire::Wire;
 
 /// The state that handles and tasks share.
 #[derive(Debug)]
@@ -73,6 +74,7 @@ struct Shared {
     store: Arc<dyn Store>,
     session: Arc<dyn Session>,
     transport: Arc<dyn Transport>,
+    wire: Wire,
     registry: Arc<Registry>,
     log_sinks: LogSinkFeeds,
     commits: Commits,

@@ -41,6 +41,7 @@ pub mod store;
 pub mod testing;
 pub mod transport;
 mod watcher;
+mod wire;
 mod worker;
 
 pub use self::access::{AllowAll, Caller, Decision, Policy, Right};

@@ -6,13 +6,15 @@ use tokio::time::Instant;
 
 use crate::model::address::{Address, Lane};
 use crate::model::id::WorkerId;
+use crate::protocol::seal::TAG_BYTES;
 use crate::protocol::{Message, encode};
-use crate::transport::Transport;
+use crate::wire::Wire;
 
 /// The number of messages at which a frame is sent: far below every transport's limit.
 const FRAME_MESSAGES: usize = 512;
-/// The size above which a frame is split if possible: every transport can carry this much.
-const FRAME_BYTES: usize = 4 * 1024 * 1024;
+/// The size above which a frame is split if possible: every transport can carry this much, with
+/// the tag of a sealed frame.
+const FRAME_BYTES: usize = 4 * 1024 * 1024 - TAG_BYTES;
 /// The maximum number of lazy messages per address.
 const LAZY_MESSAGES: usize = 64;
 
@@ -65,12 +67,7 @@ impl Outbox {
 
     /// Encodes and sends everything. Frames that a transport refuses are dropped: the protocol
     /// resends their messages.
-    pub(crate) async fn flush(
-        &mut self,
-        transport: &dyn Transport,
-        lane: Lane,
-        from: Option<&WorkerId>,
-    ) {
+    pub(crate) async fn flush(&mut self, wire: &Wire, lane: Lane, from: Option<&WorkerId>) {
         self.add_company();
         for (to, messages) in self.frames.drain(..) {
             let addressee = match &to {
@@ -79,13 +76,13 @@ impl Outbox {
             };
             let mut parts = vec![&*messages];
             while let Some(messages) = parts.pop() {
-                let frame = encode(from, addressee, messages);
+                let frame = encode(wire.head_bytes(), from, addressee, messages);
                 if frame.len() > FRAME_BYTES && messages.len() > 1 {
                     let (first, rest) = messages.split_at(messages.len() / 2);
                     parts.extend([rest, first]);
                     continue;
                 }
-                if let Err(error) = transport.send(&to, lane, frame).await {
+                if let Err(error) = wire.send(&to, lane, frame).await {
                     tracing::debug!(%to, ?lane, %error, "a frame was not sent: its messages will be resent");
                 }
             }
@@ -119,12 +116,14 @@ mod tests {
     use futures::{FutureExt, StreamExt};
 
     use super::{FRAME_BYTES, Outbox};
+    use crate::clock::Clock;
     use crate::model::address::{Address, Lane};
     use crate::model::fence::{Epoch, Fence};
     use crate::model::log::{Level, LogChunk, Stream};
     use crate::model::time::Timestamp;
     use crate::protocol::{Frame, Log, Message};
     use crate::transport::{MemoryNetwork, Transport};
+    use crate::wire::Wire;
 
     #[tokio::test]
     async fn more_than_a_frame_carries_travels_in_several_in_order() {
@@ -140,7 +139,8 @@ mod tests {
             let fence = Fence { epoch: Epoch { instance: 1, number: 1 }, number: 1 };
             outbox.push(Address::AllWorkers, Message::Log(Log { fence, chunk: Arc::new(chunk) }));
         }
-        outbox.flush(&transport, Lane::Logs, None).await;
+        let wire = Wire::plain(Arc::new(transport.clone()), Clock::start());
+        outbox.flush(&wire, Lane::Logs, None).await;
         let mut seqs = Vec::new();
         while let Some(Some(bytes)) = frames.next().now_or_never() {
             let (frame, _) = Frame::decode(&bytes.bytes).expect("a frame");

@@ -70,6 +70,16 @@ refusals! {
     Workers = "workers", "a worker is refused: there is no room for more";
     /// A message about an attempt that was granted to another worker.
     NotHolder = "not_holder", "a worker is not heard on an attempt of another worker";
+    /// A plain frame where frames must be sealed.
+    Plain = "plain", "a plain frame is dropped: frames must be sealed here";
+    /// A sealed or signed frame whose tag or signature is wrong.
+    Forged = "forged", "a frame is dropped: its tag or signature is wrong";
+    /// A sealed frame of a session that is not open, as after a restart.
+    Session = "session", "a frame of a session that is not open is dropped";
+    /// A sealed frame that has arrived before, or is too late.
+    Repeated = "repeated", "a repeated frame is dropped";
+    /// A handshake that is not answered.
+    Handshake = "handshake", "a handshake is refused";
 }
 
 /// Counts what is refused, and logs it at most once per reason and peer in 10 s.
@@ -142,6 +152,11 @@ impl Refusals {
                 reason.sentence()
             ),
         }
+    }
+
+    /// Counts a refusal that says nothing about its peer.
+    pub(crate) fn count_quietly(&self, reason: Refusal) {
+        self.counts[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns the number of refusals for this reason.

@@ -18,10 +18,12 @@ use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
 use crate::model::time::Timestamp;
+use crate::protocol::seal::{CoordinatorOptions, CoordinatorSessions, Suite};
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::refusals::Refusals;
 use crate::store::{MemoryStore, Store};
 use crate::transport::Transport;
+use crate::wire::{CoordinatorEnd, Wire};
 
 /// The maximum number of requests that wait for the control loop: one or two turns of it.
 const COMMANDS: usize = 1024;
@@ -54,6 +56,7 @@ pub struct CoordinatorBuilder {
     max_parameters_bytes: usize,
     max_depth: Option<u32>,
     policy: Arc<dyn Policy>,
+    sealed: Option<(Arc<dyn Suite>, CoordinatorOptions)>,
 }
 
 impl CoordinatorBuilder {
@@ -66,6 +69,7 @@ impl CoordinatorBuilder {
             max_parameters_bytes: 1024 * 1024,
             max_depth: None,
             policy: Arc::new(AllowAll),
+            sealed: None,
         }
     }
 
@@ -114,6 +118,14 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Seals all frames: with the namespace's key in the suite, for the workers whose keys are
+    /// enrolled. By default, frames are plain.
+    #[must_use]
+    pub fn sealed(mut self, suite: impl Suite, options: CoordinatorOptions) -> Self {
+        self.sealed = Some((Arc::new(suite), options));
+        self
+    }
+
     /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
     ///
     /// # Errors
@@ -134,10 +146,21 @@ impl CoordinatorBuilder {
         let (catalogue, catalogue_receiver) = watch::channel(Arc::new(Catalogue::new()));
         let (changes, changed) = Recorder::new();
         let (log_sinks, deliveries) = LogSinkFeeds::new(self.sinks);
+        let clock = Clock::start();
+        let transport = self.transport;
+        let (wire, handshakes) = match self.sealed {
+            Some((suite, options)) => {
+                let sessions = CoordinatorSessions::new(suite, opened.epoch, options);
+                let (end, handshakes) = CoordinatorEnd::new(sessions);
+                (Wire::of_coordinator(transport.clone(), clock, end), Some(handshakes))
+            }
+            None => (Wire::plain(transport.clone(), clock), None),
+        };
         let shared = Arc::new(Shared {
+            wire,
             store,
             session,
-            transport: self.transport,
+            transport: transport.clone(),
             registry: Arc::new(Registry::default()),
             refusals: Refusals::default(),
             log_sinks,
@@ -148,7 +171,6 @@ impl CoordinatorBuilder {
             max_parameters_bytes: self.max_parameters_bytes,
             policy: self.policy,
         });
-        let clock = Clock::start();
         let epoch = opened.epoch;
         let config = ProtocolConfig {
             max_depth: self.max_depth.unwrap_or(self.config.max_depth),
@@ -170,6 +192,10 @@ impl CoordinatorBuilder {
         let published = Published { catalogue, changes };
         let (stats, store) = (shared.stats.clone(), shared.store.clone());
         tasks.spawn(async move { stats.load(&*store).await });
+        if let Some(handshakes) = handshakes {
+            let shared = shared.clone();
+            tasks.spawn(async move { handshakes.run(&*transport, clock, &shared.refusals).await });
+        }
         let control = Control::new(shared, core, clock, published, log_ends);
         tasks.spawn(control.run(control_frames, command_receiver));
         tasks.spawn(pipeline.run(log_frames, log_end_receiver));

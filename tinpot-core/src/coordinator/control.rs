@@ -20,7 +20,7 @@ use super::replies::{Replies, Reply};
 use super::watch_registry::LogEnd;
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
-use crate::inbox::{read_frame, refuse_message};
+use crate::inbox::refuse_message;
 use crate::model::address::Lane;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::Timestamp;
@@ -28,6 +28,7 @@ use crate::outbox::Outbox;
 use crate::protocol::{Catalogue, Message};
 use crate::refusals::Refusal;
 use crate::transport::{Link, Received};
+use crate::wire::Incoming;
 
 /// The maximum number of inputs in one turn, which are committed together: enough to amortise a
 /// commit, few enough to answer within milliseconds.
@@ -99,7 +100,7 @@ impl Control {
             self.arm(sleep.as_mut());
             tokio::select! {
                 biased;
-                Some(frame) = frames.next() => self.take_frame(&frame),
+                Some(frame) = frames.next() => self.take_frame(frame),
                 command = commands.recv() => match command {
                     Some(command) => shutdown = self.take_command(command),
                     None => break,
@@ -128,7 +129,7 @@ impl Control {
                     self.core.answer(self.clock.now(), answer);
                 }
                 if let Some(frame) = frame {
-                    self.take_frame(&frame);
+                    self.take_frame(frame);
                 }
                 if let Some(command) = command
                     && let Some(reply) = self.take_command(command)
@@ -168,9 +169,10 @@ impl Control {
         }
     }
 
-    fn take_frame(&mut self, received: &Received) {
+    fn take_frame(&mut self, received: Received) {
         let refusals = &self.shared.refusals;
-        let Some(frame) = read_frame(refusals, received) else { return };
+        let read = self.shared.wire.read(refusals, Lane::Control, received);
+        let Some(Incoming::Frame(frame)) = read else { return };
         let Some(from) = frame.from else {
             return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };
@@ -280,7 +282,7 @@ impl Control {
             self.core.committed();
         }
         self.perform();
-        self.outbox.flush(&*self.shared.transport, Lane::Control, None).await;
+        self.outbox.flush(&self.shared.wire, Lane::Control, None).await;
         failpoint("coordinator.after-send");
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::watch_registry::Live;
 use super::watch_registry::LogEnd;
 use crate::clock::{Clock, until};
 use crate::failpoint::failpoint;
-use crate::inbox::{read_frame, refuse_message};
+use crate::inbox::refuse_message;
 use crate::model::address::{Address, Lane};
 use crate::model::error::ErrorKind;
 use crate::model::execution::Execution;
@@ -26,6 +26,7 @@ use crate::outbox::Outbox;
 use crate::protocol::{Heard, Log, Message};
 use crate::refusals::Refusal;
 use crate::transport::Received;
+use crate::wire::Incoming;
 
 /// The maximum number of frames in one turn, which are stored together.
 const TURN_FRAMES: usize = 16;
@@ -66,10 +67,10 @@ impl LogPipeline {
                 Some(end) = ends.recv() => self.intake.begin_end(self.clock.now(), end),
                 frame = frames.next() => match frame {
                     Some(frame) => {
-                        self.take_frame(&frame).await;
+                        self.take_frame(frame).await;
                         for _ in 1..TURN_FRAMES {
                             let Some(frame) = frames.next().now_or_never().flatten() else { break };
-                            self.take_frame(&frame).await;
+                            self.take_frame(frame).await;
                         }
                     }
                     None => return,
@@ -87,14 +88,15 @@ impl LogPipeline {
                 self.outbox.push(Address::Worker(worker), Message::LogAck(ack));
             }
             if !self.outbox.is_empty() {
-                self.outbox.flush(&*self.shared.transport, Lane::Logs, None).await;
+                self.outbox.flush(&self.shared.wire, Lane::Logs, None).await;
             }
         }
     }
 
-    async fn take_frame(&mut self, received: &Received) {
+    async fn take_frame(&mut self, received: Received) {
         let refusals = &self.shared.refusals;
-        let Some(frame) = read_frame(refusals, received) else { return };
+        let read = self.shared.wire.read(refusals, Lane::Logs, received);
+        let Some(Incoming::Frame(frame)) = read else { return };
         let Some(from) = frame.from else {
             return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };

@@ -75,7 +75,7 @@ struct IncomingRaw<'a> {
 impl Frame {
     /// Returns the encoded frame.
     pub fn encode(&self) -> Bytes {
-        encode(self.from.as_ref(), self.to.as_ref(), &self.messages)
+        encode(0, self.from.as_ref(), self.to.as_ref(), &self.messages).into()
     }
 
     /// Reads a frame. A message that cannot be read is left out and reported in the second part;
@@ -112,17 +112,19 @@ impl Frame {
     }
 }
 
-/// Encodes a frame from borrowed parts.
+/// Encodes a frame from borrowed parts, behind `head` bytes that are free for a header.
 pub(crate) fn encode(
+    head: usize,
     from: Option<&WorkerId>,
     to: Option<&WorkerId>,
     messages: &[Message],
-) -> Bytes {
-    let mut bytes = Vec::with_capacity(64 + messages.len() * 192);
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(head + 64 + messages.len() * 192);
+    bytes.resize(head, 0);
     // Every message consists of strings, numbers and JSON that was checked on creation, so encoding
     // cannot fail.
     let written =
         serde_json::to_writer(&mut bytes, &Outgoing { v: FRAME_VERSION, from, to, messages });
     debug_assert!(written.is_ok(), "a frame always has a JSON form");
-    bytes.into()
+    bytes
 }

@@ -16,11 +16,15 @@ use crate::model::address::{Address, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::WorkerId;
 use crate::model::time::Timestamp;
+use crate::protocol::seal::{Pins, Suite, WorkerSessions};
 use crate::protocol::{ProtocolConfig, WorkerMachine, WorkerProfile};
 use crate::transport::Transport;
+use crate::wire::{Wire, WorkerEnd};
 
 /// The maximum number of slots of a worker.
 const SLOTS_MAX: u32 = 10_000;
+/// The maximum number of keys of a namespace: the present and the next one.
+const PINNED_MAX: usize = 2;
 
 /// The options of a [`Worker`].
 ///
@@ -57,6 +61,7 @@ pub struct WorkerBuilder {
     log_limit_bytes: u64,
     max_result_bytes: usize,
     version: String,
+    sealed: Option<(Arc<dyn Suite>, Pins)>,
 }
 
 impl WorkerBuilder {
@@ -74,6 +79,7 @@ impl WorkerBuilder {
             log_limit_bytes: 64 * 1024 * 1024,
             max_result_bytes: 1024 * 1024,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            sealed: None,
         }
     }
 
@@ -162,11 +168,19 @@ impl WorkerBuilder {
         self
     }
 
+    /// Seals all frames: with the worker's key in the suite, for the coordinators that are pinned.
+    /// By default, frames are plain.
+    #[must_use]
+    pub fn sealed(mut self, suite: impl Suite, pins: Pins) -> Self {
+        self.sealed = Some((Arc::new(suite), pins));
+        self
+    }
+
     /// Listens, and starts the worker's tasks on the current tokio runtime. It says hello as soon
     /// as the transport is up.
     ///
     /// # Errors
-    /// `InvalidInput` for slots, queues, groups or times that are invalid, and for a worker
+    /// `InvalidInput` for slots, queues, groups, times or pins that are invalid, and for a worker
     /// without an executor; the errors of the transport.
     // A future of a function that is not inlined is compiled here, and not again in each program.
     #[inline(never)]
@@ -178,6 +192,11 @@ impl WorkerBuilder {
         self.config.check()?;
         if !(1..=SLOTS_MAX).contains(&self.slots) {
             let message = format!("a worker has 1 to {SLOTS_MAX} slots, not {}", self.slots);
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let pinned = self.sealed.as_ref().map_or(1, |(_, pins)| pins.keys.len());
+        if !(1..=PINNED_MAX).contains(&pinned) {
+            let message = format!("pins must have 1 or {PINNED_MAX} keys (got {pinned})");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         if self.executors.is_empty() {
@@ -203,22 +222,23 @@ impl WorkerBuilder {
             started_at: Some(Timestamp::now()),
         };
         let clock = Clock::start();
+        let wire = match self.sealed {
+            Some((suite, pins)) => {
+                let sessions = WorkerSessions::new(suite, id.clone(), pins);
+                Wire::of_worker(self.transport, clock, WorkerEnd::new(sessions))
+            }
+            None => Wire::plain(self.transport, clock),
+        };
         let resend_interval = self.config.resend_interval;
         let machine = WorkerMachine::new(self.config, profile, offers.current());
-        let pump = LogPump::new(
-            id.clone(),
-            self.transport.clone(),
-            clock,
-            resend_interval,
-            Arc::new(Notify::new()),
-        );
+        let pump =
+            LogPump::new(id.clone(), wire.clone(), clock, resend_interval, Arc::new(Notify::new()));
         // One shutdown is enough.
         let (commands, command_receiver) = mpsc::channel(1);
         let limits =
             Limits { log_bytes: self.log_limit_bytes, result_bytes: self.max_result_bytes };
         let (drain, drain_requested) = watch::channel(false);
-        let control =
-            Control::new(self.transport, machine, clock, offers, pump.entries(), limits, drain);
+        let control = Control::new(wire, machine, clock, offers, pump.entries(), limits, drain);
         let frames = futures::stream::select(control_frames, broadcasts);
         let tasks = vec![
             tokio::spawn(control.run(Box::pin(frames), command_receiver)),

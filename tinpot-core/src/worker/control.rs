@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -19,7 +18,7 @@ use crate::executor::{
     Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, LogWriter,
     grace_expired, stop_channel,
 };
-use crate::inbox::{is_for, read_frame, refuse_message};
+use crate::inbox::{is_for, refuse_message};
 use crate::model::address::{Address, Lane};
 use crate::model::error::Error;
 use crate::model::failure::{Failure, FailureCode};
@@ -28,9 +27,12 @@ use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::model::text::cut;
 use crate::outbox::Outbox;
-use crate::protocol::{Call, CallId, CallState, Dispatch, Message, WorkerEffect, WorkerMachine};
+use crate::protocol::{
+    Call, CallId, CallState, Dispatch, Message, WhoIsThere, WorkerEffect, WorkerMachine,
+};
 use crate::refusals::Refusals;
-use crate::transport::{Link, Received, Transport};
+use crate::transport::{Link, Received};
+use crate::wire::{Incoming, Wire};
 
 /// The most of a failure's message, and of its traceback, that travels. Each parent that passes on the
 /// failure of its child repeats both, so that without a bound the texts double at every level.
@@ -71,7 +73,7 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 pub(super) struct Control {
-    transport: Arc<dyn Transport>,
+    wire: Wire,
     machine: WorkerMachine,
     clock: Clock,
     offers: Offers,
@@ -92,7 +94,7 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new(
-        transport: Arc<dyn Transport>,
+        wire: Wire,
         machine: WorkerMachine,
         clock: Clock,
         offers: Offers,
@@ -102,7 +104,7 @@ impl Control {
     ) -> Self {
         let (call_sender, call_requests) = CallSender::channel();
         Self {
-            transport,
+            wire,
             machine,
             clock,
             offers,
@@ -126,14 +128,16 @@ impl Control {
         mut commands: mpsc::Receiver<Command>,
     ) {
         let (finished_sender, mut finished) = mpsc::channel::<Finished>(FINISHED);
-        let mut link = self.transport.status();
+        let mut link = self.wire.transport().status();
         let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
         let mut ending: Option<(Instant, oneshot::Sender<()>)> = None;
         loop {
             let wake = self.machine.wake_at().map(|tick| self.clock.instant(tick));
+            let handshake = self.wire.wake_at();
             let deadline = ending.as_ref().map(|(deadline, _)| *deadline);
             let at = wake
                 .into_iter()
+                .chain(handshake)
                 .chain(deadline)
                 .min()
                 .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
@@ -142,11 +146,12 @@ impl Control {
             }
             tokio::select! {
                 biased;
-                Some(frame) = frames.next() => self.take_frame(&frame),
+                Some(frame) = frames.next() => self.take_frame(frame),
                 Some(end) = finished.recv() => self.take_end(end),
                 Some(request) = self.call_requests.recv() => self.take_call(request),
                 Some(link) = link.next() => {
                     if link == Link::Up {
+                        self.wire.link_up();
                         self.machine.link_up(self.clock.now(), &mut self.effects);
                     }
                 }
@@ -167,13 +172,14 @@ impl Control {
                     break;
                 }
                 if let Some(frame) = frame {
-                    self.take_frame(&frame);
+                    self.take_frame(frame);
                 }
                 if let Some(end) = end {
                     self.take_end(end);
                 }
             }
             self.machine.tick(self.clock.now(), &mut self.effects);
+            self.wire.tick().await;
             self.turn(&finished_sender).await;
             while self.attempts.try_join_next().is_some() {}
             let over = |(deadline, _): &(Instant, _)| {
@@ -185,12 +191,20 @@ impl Control {
         }
     }
 
-    fn take_frame(&mut self, received: &Received) {
-        let Some(frame) = read_frame(&self.refusals, received) else { return };
+    fn take_frame(&mut self, received: Received) {
+        let now = self.clock.now();
+        let frame = match self.wire.read(&self.refusals, Lane::Control, received) {
+            Some(Incoming::Frame(frame)) => frame,
+            Some(Incoming::Session(opened)) if opened.is_new => {
+                let who = Message::WhoIsThere(WhoIsThere { epoch: opened.epoch });
+                self.machine.receive(now, who, &mut self.effects);
+                return self.machine.link_up(now, &mut self.effects);
+            }
+            Some(Incoming::Session(_)) | None => return,
+        };
         if !is_for(&self.refusals, &frame, self.machine.id()) {
             return;
         }
-        let now = self.clock.now();
         for message in frame.messages {
             match message {
                 Message::Unknown(_) | Message::LogAck(_) => {
@@ -264,7 +278,7 @@ impl Control {
             }
         }
         if !self.outbox.is_empty() {
-            self.outbox.flush(&*self.transport, Lane::Control, Some(self.machine.id())).await;
+            self.outbox.flush(&self.wire, Lane::Control, Some(self.machine.id())).await;
         }
     }
 
@@ -336,7 +350,7 @@ impl Control {
     /// Says goodbye and closes everything.
     async fn end(mut self, reply: Option<oneshot::Sender<()>>) {
         self.outbox.push(Address::Coordinator, self.machine.goodbye());
-        self.outbox.flush(&*self.transport, Lane::Control, Some(self.machine.id())).await;
+        self.outbox.flush(&self.wire, Lane::Control, Some(self.machine.id())).await;
         self.attempts.shutdown().await;
         for executor in self.offers.executors() {
             if let Err(error) = executor.close().await {
@@ -344,7 +358,7 @@ impl Control {
             }
         }
         self.logs.drained(LAST_REPORTS).await;
-        self.transport.close().await;
+        self.wire.transport().close().await;
         if let Some(reply) = reply {
             let _ = reply.send(());
         }

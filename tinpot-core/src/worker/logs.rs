@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, until};
 use crate::executor::LogBuffer;
-use crate::inbox::{is_for, read_frame, refuse_message};
+use crate::inbox::{is_for, refuse_message};
 use crate::model::address::{Address, Lane};
 use crate::model::fence::Fence;
 use crate::model::id::WorkerId;
@@ -17,7 +17,8 @@ use crate::model::log::Progress;
 use crate::outbox::Outbox;
 use crate::protocol::{Log, LogAck, LogSender, Message, ProgressReport, Tick};
 use crate::refusals::Refusals;
-use crate::transport::{Received, Transport};
+use crate::transport::Received;
+use crate::wire::{Incoming, Wire};
 
 /// The number of bytes in flight per attempt: what a connection carries in a few milliseconds.
 const WINDOW_BYTES: usize = 512 * 1024;
@@ -119,7 +120,7 @@ impl LogEntries {
 #[derive(Debug)]
 pub(super) struct LogPump {
     id: WorkerId,
-    transport: Arc<dyn Transport>,
+    wire: Wire,
     clock: Clock,
     resend_interval: Duration,
     entries: LogEntries,
@@ -130,14 +131,14 @@ pub(super) struct LogPump {
 impl LogPump {
     pub(super) fn new(
         id: WorkerId,
-        transport: Arc<dyn Transport>,
+        wire: Wire,
         clock: Clock,
         resend_interval: Duration,
         ready: Arc<Notify>,
     ) -> Self {
         let entries = LogEntries { shared: Arc::default(), ready };
         let refusals = Refusals::default();
-        Self { id, transport, clock, resend_interval, entries, outbox: Outbox::default(), refusals }
+        Self { id, wire, clock, resend_interval, entries, outbox: Outbox::default(), refusals }
     }
 
     pub(super) fn entries(&self) -> LogEntries {
@@ -146,13 +147,13 @@ impl LogPump {
 
     pub(super) async fn run(mut self, mut frames: BoxStream<'static, Received>) {
         let ready = self.entries.ready();
-        let mut link = self.transport.status();
+        let mut link = self.wire.transport().status();
         let mut wake: Option<Tick> = None;
         loop {
             let due = wake.map(|tick| self.clock.instant(tick));
             tokio::select! {
                 frame = frames.next() => match frame {
-                    Some(frame) => self.take_frame(&frame),
+                    Some(frame) => self.take_frame(frame),
                     None => return,
                 },
                 () = ready.notified() => {}
@@ -164,8 +165,9 @@ impl LogPump {
         }
     }
 
-    fn take_frame(&mut self, received: &Received) {
-        let Some(frame) = read_frame(&self.refusals, received) else { return };
+    fn take_frame(&mut self, received: Received) {
+        let read = self.wire.read(&self.refusals, Lane::Logs, received);
+        let Some(Incoming::Frame(frame)) = read else { return };
         if !is_for(&self.refusals, &frame, &self.id) {
             return;
         }
@@ -221,7 +223,7 @@ impl LogPump {
             if self.outbox.is_empty() {
                 return wake;
             }
-            self.outbox.flush(&*self.transport, Lane::Logs, Some(&self.id)).await;
+            self.outbox.flush(&self.wire, Lane::Logs, Some(&self.id)).await;
             if !full {
                 return wake;
             }

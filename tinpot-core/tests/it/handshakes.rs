@@ -32,8 +32,7 @@ impl Namespace {
     }
 
     fn coordinator_with(&self, epoch: Epoch, plain: PlainFrames) -> CoordinatorSessions {
-        let enrolled = self.enrolled.clone();
-        let options = CoordinatorOptions { namespace: "tinpot".into(), enrolled, plain };
+        let options = CoordinatorOptions::new("tinpot", self.enrolled.clone()).plain(plain);
         CoordinatorSessions::new(Arc::new(self.suite.clone()), epoch, options)
     }
 
@@ -75,7 +74,7 @@ fn answer(
         Ok(CoordinatorFrame::Init)
     ));
     match coordinator.admit(now, channel, init)? {
-        Admission::Again(accept) => Ok(accept),
+        Admission::Again { accept, .. } => Ok(accept),
         Admission::New(handshake) => {
             let answered = handshake.answer(now, &*coordinator.suite().clone())?;
             coordinator.pend(now, answered)

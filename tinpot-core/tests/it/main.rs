@@ -29,6 +29,7 @@ mod recovery;
 mod rerun;
 #[cfg(feature = "validation")]
 mod schema_oracle;
+mod sealed_cluster;
 mod sealing;
 mod secrets;
 mod session_probe;

@@ -9,5 +9,6 @@ mod connecting;
 mod faults;
 mod fuzzed;
 mod mosquitto;
+mod sealed;
 mod support;
 mod urls;

@@ -41,6 +41,7 @@ pub enum PlainFrames {
 
 /// The settings of a coordinator's sessions.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CoordinatorOptions {
     /// The namespace.
     pub namespace: Arc<str>,
@@ -48,6 +49,20 @@ pub struct CoordinatorOptions {
     pub enrolled: Arc<dyn Enrolled>,
     /// The treatment of plain frames.
     pub plain: PlainFrames,
+}
+
+impl CoordinatorOptions {
+    /// Hears the workers of these keys in a namespace, and refuses plain frames.
+    pub fn new(namespace: impl Into<Arc<str>>, enrolled: Arc<dyn Enrolled>) -> Self {
+        Self { namespace: namespace.into(), enrolled, plain: PlainFrames::Refuse }
+    }
+
+    /// Sets the treatment of plain frames.
+    #[must_use]
+    pub fn plain(mut self, plain: PlainFrames) -> Self {
+        self.plain = plain;
+        self
+    }
 }
 
 /// The sessions of a coordinator with its workers.
@@ -83,7 +98,12 @@ pub enum CoordinatorFrame {
 #[derive(Debug)]
 pub enum Admission {
     /// Its accept, which was sent before.
-    Again(Vec<u8>),
+    Again {
+        /// The worker that it is for.
+        worker: WorkerId,
+        /// The frame.
+        accept: Vec<u8>,
+    },
     /// A handshake to answer.
     New(Box<Handshake>),
 }
@@ -189,7 +209,7 @@ impl CoordinatorSessions {
         }
         let digest = self.suite.digest(signed.payload());
         if let Some(accept) = self.peers.accept_of(&digest) {
-            return Ok(Admission::Again(accept));
+            return Ok(Admission::Again { worker: init.worker, accept });
         }
         if self.peers.has_answered(&digest, &init.worker) {
             return Err(Refused::Repeated);

@@ -10,6 +10,7 @@ use crate::protocol::message::Hello;
 
 /// The names and offers that workers of one enrolled key may have. `None` means no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WorkerGrant {
     /// The public key.
     pub key: PublicKey,

@@ -16,8 +16,8 @@ use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
 use crate::protocol::seal::{
     Accept, Admission, CoordinatorFrame, CoordinatorOptions, CoordinatorSessions, EnrolledKeys,
-    FrameKind, HEADER_BYTES, Header, KeyId, Pins, PlainFrames, Refused, SessionId, Side, Signed,
-    Suite, WorkerFrame, WorkerGrant, WorkerSessions,
+    FrameKind, HEADER_BYTES, Header, KeyId, Pins, Refused, SessionId, Side, Signed, Suite,
+    WorkerFrame, WorkerGrant, WorkerSessions,
 };
 use crate::protocol::{Frame, Message, WhoIsThere};
 use crate::testing::{Random, ToySuite};
@@ -126,8 +126,7 @@ impl Sealing {
 
     /// Returns the sessions of a new start of a coordinator.
     pub(super) fn coordinator(&self, epoch: Epoch) -> CoordinatorSessions {
-        let (enrolled, plain) = (self.enrolled.clone(), PlainFrames::Refuse);
-        let options = CoordinatorOptions { namespace: NAMESPACE.into(), enrolled, plain };
+        let options = CoordinatorOptions::new(NAMESPACE, self.enrolled.clone());
         CoordinatorSessions::new(Arc::new(self.suite.clone()), epoch, options)
     }
 
@@ -422,7 +421,7 @@ impl World {
         let Some(sessions) = &mut process.sessions else { return Ok(()) };
         let suite = sessions.suite().clone();
         let accept = match sessions.admit(now, &parcel.channel, &parcel.bytes) {
-            Ok(Admission::Again(accept)) => accept,
+            Ok(Admission::Again { accept, .. }) => accept,
             Ok(Admission::New(handshake)) => {
                 let Ok(answered) = handshake.answer(now, &*suite) else { return Ok(()) };
                 let Ok(accept) = sessions.pend(now, answered) else { return Ok(()) };

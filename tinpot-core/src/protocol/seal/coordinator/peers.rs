@@ -74,6 +74,13 @@ pub struct Answered {
     pub(super) accept: Vec<u8>,
 }
 
+impl Answered {
+    /// Returns the worker that the answer is for.
+    pub fn worker(&self) -> &WorkerId {
+        &self.peer.worker
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     session: Session,

@@ -1,0 +1,166 @@
+//! The way of frames between the tasks of a participant and its transport: plain, or sealed.
+
+mod coordinator;
+mod worker;
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+pub(crate) use self::coordinator::CoordinatorEnd;
+pub(crate) use self::worker::WorkerEnd;
+use crate::clock::Clock;
+use crate::inbox::read_frame;
+use crate::model::address::{Address, Channel, Lane};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::protocol::Frame;
+use crate::protocol::seal::{HEADER_BYTES, Opened, Opening, Refused, Suite};
+use crate::refusals::{Refusal, Refusals};
+use crate::transport::{Received, Transport};
+
+/// Something that has arrived.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A frame from its sender. With sealed frames, it is within the sender's grant.
+    Frame(Frame),
+    /// A session of a worker was opened.
+    Session(Opened),
+}
+
+/// The end of a participant: its transport, and its sessions if frames are sealed.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    transport: Arc<dyn Transport>,
+    clock: Clock,
+    end: End,
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Plain,
+    Worker(Arc<WorkerEnd>),
+    Coordinator(Arc<CoordinatorEnd>),
+}
+
+impl Wire {
+    /// Creates the end of a participant whose frames are plain.
+    pub(crate) fn plain(transport: Arc<dyn Transport>, clock: Clock) -> Self {
+        Self { transport, clock, end: End::Plain }
+    }
+
+    /// Creates the end of a worker whose frames are sealed.
+    pub(crate) fn of_worker(transport: Arc<dyn Transport>, clock: Clock, end: WorkerEnd) -> Self {
+        Self { transport, clock, end: End::Worker(Arc::new(end)) }
+    }
+
+    /// Creates the end of a coordinator whose frames are sealed.
+    pub(crate) fn of_coordinator(
+        transport: Arc<dyn Transport>,
+        clock: Clock,
+        end: Arc<CoordinatorEnd>,
+    ) -> Self {
+        Self { transport, clock, end: End::Coordinator(end) }
+    }
+
+    pub(crate) fn transport(&self) -> &dyn Transport {
+        &*self.transport
+    }
+
+    /// Returns the number of bytes to leave free in front of each frame.
+    pub(crate) fn head_bytes(&self) -> usize {
+        match self.end {
+            End::Plain => 0,
+            End::Worker(_) | End::Coordinator(_) => HEADER_BYTES,
+        }
+    }
+
+    /// Sends a frame: a document behind [`head_bytes`](Self::head_bytes) bytes. It is sealed in
+    /// place.
+    ///
+    /// # Errors
+    /// Those of the transport, and `Unavailable` without a session.
+    pub(crate) async fn send(&self, to: &Address, lane: Lane, frame: Vec<u8>) -> Result<()> {
+        let now = self.clock.now();
+        match &self.end {
+            End::Plain => self.transport.send(to, lane, frame.into()).await,
+            End::Worker(end) => {
+                for sealed in end.seal(lane, frame)? {
+                    self.transport.send(to, lane, sealed).await?;
+                }
+                Ok(())
+            }
+            End::Coordinator(end) => {
+                for sealed in end.seal(now, to, lane, frame)? {
+                    self.transport.send(to, lane, sealed).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads what has arrived on a lane; `None` if it counts for nothing here.
+    pub(crate) fn read(
+        &self,
+        refusals: &Refusals,
+        lane: Lane,
+        received: Received,
+    ) -> Option<Incoming> {
+        let now = self.clock.now();
+        match &self.end {
+            End::Plain => read_frame(refusals, &received).map(Incoming::Frame),
+            End::Worker(end) => end.read(refusals, now, lane, received),
+            End::Coordinator(end) => end.read(refusals, now, lane, received).map(Incoming::Frame),
+        }
+    }
+
+    /// Returns when to call [`tick`](Self::tick) at the latest.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        let End::Worker(end) = &self.end else { return None };
+        end.wake_at().map(|tick| self.clock.instant(tick))
+    }
+
+    /// Asks for a session at once if there is none.
+    pub(crate) fn link_up(&self) {
+        if let End::Worker(end) = &self.end {
+            end.link_up(self.clock.now());
+        }
+    }
+
+    /// Continues the handshakes of a worker.
+    pub(crate) async fn tick(&self) {
+        let End::Worker(end) = &self.end else { return };
+        if let Some(init) = end.tick(self.clock.now())
+            && let Err(error) =
+                self.transport.send(&Address::Coordinator, Lane::Control, init.into()).await
+        {
+            tracing::debug!(%error, "a handshake was not sent: it will be repeated");
+        }
+    }
+}
+
+/// Opens a frame, in place where it is the only one with its bytes. `None` if its tag is wrong.
+fn open(suite: &dyn Suite, opening: &Opening, frame: Bytes) -> Option<Bytes> {
+    let mut frame = frame.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    let place = opening.open(suite, &mut frame)?;
+    Some(frame.freeze().slice(place))
+}
+
+fn no_session(with: &Address) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("no session with {with} yet"))
+}
+
+/// Counts a frame that is refused, and logs it if that says something about its sender.
+fn refuse(refusals: &Refusals, channel: &Channel, why: Refused) {
+    let reason = match why {
+        Refused::Plain => Refusal::Plain,
+        Refused::Malformed => Refusal::Unreadable,
+        Refused::Forged => Refusal::Forged,
+        Refused::Foreign => Refusal::Sender,
+        // These happen by themselves: after a restart, and where a network repeats frames.
+        Refused::UnknownSession => return refusals.count_quietly(Refusal::Session),
+        Refused::Repeated | Refused::Unasked => return refusals.count_quietly(Refusal::Repeated),
+        _ => Refusal::Handshake,
+    };
+    refusals.note(reason, &channel.to_string(), &why);
+}

@@ -1,0 +1,102 @@
+//! The sealed end of a worker.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::{Incoming, no_session, open, refuse};
+use crate::inbox::read_frame;
+use crate::model::address::{Address, Channel, Lane};
+use crate::model::error::Result;
+use crate::protocol::Tick;
+use crate::protocol::seal::{Refused, Sealing, Suite, WorkerFrame, WorkerSessions};
+use crate::refusals::Refusals;
+use crate::transport::Received;
+
+/// The sessions of a worker, shared by its control loop and its log pump. The lock is never held
+/// while a frame is sealed or opened.
+#[derive(Debug)]
+pub(crate) struct WorkerEnd {
+    suite: Arc<dyn Suite>,
+    sessions: Mutex<WorkerSessions>,
+}
+
+impl WorkerEnd {
+    pub(crate) fn new(sessions: WorkerSessions) -> Self {
+        Self { suite: sessions.suite().clone(), sessions: Mutex::new(sessions) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WorkerSessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Tick> {
+        self.lock().wake_at()
+    }
+
+    pub(super) fn link_up(&self, now: Tick) {
+        self.lock().link_up(now);
+    }
+
+    pub(super) fn tick(&self, now: Tick) -> Option<Vec<u8>> {
+        self.lock().tick(now)
+    }
+
+    /// Seals a frame for each coordinator that the worker has a session with. There is one, unless
+    /// another one is taking over.
+    pub(super) fn seal(&self, lane: Lane, frame: Vec<u8>) -> Result<Vec<Bytes>> {
+        let mut sealings: Vec<Sealing> = self.lock().sealings(lane).collect();
+        let last = sealings.pop().ok_or_else(|| no_session(&Address::Coordinator))?;
+        let seal = |sealing: Sealing, mut frame: Vec<u8>| {
+            sealing.seal(&*self.suite, &mut frame);
+            Bytes::from(frame)
+        };
+        let mut sealed: Vec<Bytes> =
+            sealings.into_iter().map(|sealing| seal(sealing, frame.clone())).collect();
+        sealed.push(seal(last, frame));
+        Ok(sealed)
+    }
+
+    pub(super) fn read(
+        &self,
+        refusals: &Refusals,
+        now: Tick,
+        lane: Lane,
+        received: Received,
+    ) -> Option<Incoming> {
+        let channel = received.channel.clone();
+        self.take(refusals, now, lane, received).unwrap_or_else(|why| {
+            refuse(refusals, &channel, why);
+            None
+        })
+    }
+
+    fn take(
+        &self,
+        refusals: &Refusals,
+        now: Tick,
+        lane: Lane,
+        received: Received,
+    ) -> Result<Option<Incoming>, Refused> {
+        if !matches!(received.channel, Channel::Unknown | Channel::Coordinator) {
+            return Err(Refused::Misplaced);
+        }
+        let bytes = received.bytes;
+        let looked = self.lock().look(lane, &bytes)?;
+        match looked {
+            WorkerFrame::Sealed(opening) => {
+                let document = open(&*self.suite, &opening, bytes).ok_or(Refused::Forged)?;
+                self.lock().opened(now, &opening)?;
+                let opened = Received::new(Channel::Coordinator, document);
+                Ok(read_frame(refusals, &opened).map(Incoming::Frame))
+            }
+            // Signatures are verified under the lock: at most 20 in a second.
+            WorkerFrame::Accept => {
+                let opened = self.lock().accepted(now, &bytes)?;
+                tracing::debug!(epoch = %opened.epoch, "a session is open");
+                Ok(Some(Incoming::Session(opened)))
+            }
+            WorkerFrame::Notice => self.lock().noticed(now, &bytes).map(|()| None),
+        }
+    }
+}

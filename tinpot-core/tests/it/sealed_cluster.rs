@@ -1,0 +1,192 @@
+//! Coordinators and workers whose frames are sealed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use serde_json::json;
+use tinpot_core::protocol::{Frame, Goodbye, Message};
+use tinpot_core::seal::{CoordinatorOptions, EnrolledKeys, Pins, PlainFrames, Suite, WorkerGrant};
+use tinpot_core::testing::ToySuite;
+use tinpot_core::transport::{Address, Lane};
+use tinpot_core::{
+    Coordinator, ErrorKind, Failure, FunctionExecutor, Level, MemoryNetwork, MemoryStore, Refusal,
+    Store, Stream, Transport, Worker, WorkerId,
+};
+
+use crate::support::{available, in_time};
+
+const CANARY: &str = "canary-in-every-place";
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Text {
+    text: String,
+}
+
+/// A network with its keys.
+struct Deployment {
+    network: MemoryNetwork,
+    suite: ToySuite,
+    enrolled: Arc<EnrolledKeys>,
+}
+
+impl Deployment {
+    fn new() -> Self {
+        let network = MemoryNetwork::new();
+        Self { network, suite: ToySuite::new(1_000, 1), enrolled: Arc::default() }
+    }
+
+    async fn coordinator(&self, store: impl Store, plain: PlainFrames) -> Coordinator {
+        let options = CoordinatorOptions::new("tinpot", self.enrolled.clone()).plain(plain);
+        let transport = self.network.transport_of(&Address::Coordinator);
+        let builder = Coordinator::builder(transport).store(store);
+        builder.sealed(self.suite.clone(), options).start().await.expect("a coordinator")
+    }
+
+    fn enrol(&self, identity: u64, names: &str) -> ToySuite {
+        let suite = self.suite.owned_by(identity);
+        self.enrolled.enrol(&suite, WorkerGrant::new(suite.public(), names));
+        suite
+    }
+
+    /// Starts a worker with a key. Its action writes its text, and returns it.
+    async fn worker(&self, id: &WorkerId, suite: ToySuite, action: &str) -> Worker {
+        let pins = Pins::new("tinpot", [self.suite.public()]);
+        let transport = self.network.transport_of(&Address::Worker(id.clone()));
+        let builder = Worker::builder(transport).id(id.clone()).name(id.name());
+        builder.executor(echo(action)).sealed(suite, pins).start().await.expect("a worker")
+    }
+}
+
+fn echo(action: &str) -> FunctionExecutor {
+    FunctionExecutor::builder()
+        .action(action, |context, Text { text }| async move {
+            context.logs().write(Stream::Stdout, Level::Info, vec![text.clone()]).await;
+            Ok::<_, Failure>(text)
+        })
+        .build()
+        .expect("an action")
+}
+
+async fn runs(coordinator: &Coordinator, action: &str) {
+    available(coordinator, action).await;
+    let called = coordinator.call::<String>(action, json!({ "text": CANARY }));
+    assert_eq!(in_time("a result", called).await.expect("a result"), CANARY);
+}
+
+#[tokio::test]
+async fn an_execution_runs_and_those_who_listen_see_nothing_of_it() {
+    let deployment = Deployment::new();
+    let web = WorkerId::generate("web");
+    let spy = deployment.network.transport();
+    let mut heard = Vec::new();
+    for address in [Address::Coordinator, Address::Worker(web.clone()), Address::AllWorkers] {
+        for lane in Lane::ALL {
+            heard.push(spy.listen(&address, lane).await.expect("frames"));
+        }
+    }
+    let coordinator = deployment.coordinator(MemoryStore::new(), PlainFrames::Refuse).await;
+    let suite = deployment.enrol(1, "web");
+    let worker = deployment.worker(&web, suite, "echo").await;
+    runs(&coordinator, "echo").await;
+    worker.shutdown(Duration::from_secs(5)).await;
+    coordinator.shutdown().await;
+    let mut frames = 0;
+    for mut stream in heard {
+        while let Some(Some(frame)) = stream.next().now_or_never() {
+            frames += 1;
+            assert!(frame.bytes.starts_with(b"TPF1"), "{frame:?}");
+            let text = String::from_utf8_lossy(&frame.bytes);
+            assert!(!text.contains(CANARY) && !text.contains("echo"), "{text}");
+        }
+    }
+    assert!(frames >= 8, "only {frames} frames");
+    assert!(!deployment.suite.has_reused_a_nonce());
+}
+
+#[tokio::test]
+async fn plain_frames_of_others_have_no_effect() {
+    let deployment = Deployment::new();
+    let coordinator = deployment.coordinator(MemoryStore::new(), PlainFrames::Refuse).await;
+    let web = WorkerId::generate("web");
+    let suite = deployment.enrol(1, "web");
+    let worker = deployment.worker(&web, suite, "echo").await;
+    runs(&coordinator, "echo").await;
+    let messages = vec![Message::Goodbye(Goodbye { held: Vec::new() })];
+    let forged = Frame { from: Some(web.clone()), to: None, messages }.encode();
+    let other = deployment.network.transport();
+    let (to, lane) = (Address::Coordinator, Lane::Control);
+    other.send(&to, lane, forged).await.expect("it is sent");
+    runs(&coordinator, "echo").await;
+    assert_eq!(coordinator.refused(Refusal::Plain), 1);
+    // A worker with plain frames is not even seen.
+    let legacy = Worker::builder(deployment.network.transport()).executor(echo("legacy"));
+    let legacy = legacy.start().await.expect("a worker");
+    while coordinator.refused(Refusal::Plain) < 3 {
+        in_time("a hello", tokio::task::yield_now()).await;
+    }
+    let error = coordinator.submit("legacy", json!({ "text": "" })).await.expect_err("unknown");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    legacy.shutdown(Duration::ZERO).await;
+    worker.shutdown(Duration::from_secs(5)).await;
+    coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_key_is_not_enrolled_is_not_heard() {
+    let deployment = Deployment::new();
+    let coordinator = deployment.coordinator(MemoryStore::new(), PlainFrames::Refuse).await;
+    let stranger = deployment.suite.owned_by(9);
+    let stranger = deployment.worker(&WorkerId::generate("web"), stranger, "echo").await;
+    while coordinator.refused(Refusal::Handshake) == 0 {
+        in_time("an init", tokio::task::yield_now()).await;
+    }
+    let error = coordinator.submit("echo", json!({ "text": "" })).await.expect_err("unknown");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    stranger.shutdown(Duration::ZERO).await;
+    coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn during_a_migration_plain_workers_run_under_names_that_no_key_has() {
+    let deployment = Deployment::new();
+    let coordinator = deployment.coordinator(MemoryStore::new(), PlainFrames::Allow).await;
+    let suite = deployment.enrol(1, "web");
+    let worker = deployment.worker(&WorkerId::generate("web"), suite, "sealed").await;
+    let plain = |name: &str, action: &str| {
+        let builder = Worker::builder(deployment.network.transport()).name(name);
+        builder.executor(echo(action)).start()
+    };
+    let legacy = plain("legacy", "plain").await.expect("a worker");
+    let thief = plain("web", "stolen").await.expect("a worker");
+    runs(&coordinator, "sealed").await;
+    runs(&coordinator, "plain").await;
+    while coordinator.refused(Refusal::Plain) < 1 {
+        in_time("a hello", tokio::task::yield_now()).await;
+    }
+    let error = coordinator.submit("stolen", json!({ "text": "" })).await.expect_err("unknown");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    for worker in [worker, legacy, thief] {
+        worker.shutdown(Duration::ZERO).await;
+    }
+    coordinator.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_follows_a_coordinator_that_starts_again() {
+    let deployment = Deployment::new();
+    let store = Arc::new(MemoryStore::new());
+    let first = deployment.coordinator(store.clone(), PlainFrames::Refuse).await;
+    let suite = deployment.enrol(1, "web");
+    let worker = deployment.worker(&WorkerId::generate("web"), suite, "echo").await;
+    runs(&first, "echo").await;
+    first.shutdown().await;
+    let second = deployment.coordinator(store, PlainFrames::Refuse).await;
+    runs(&second, "echo").await;
+    // Another store in the same namespace, with the same keys.
+    second.shutdown().await;
+    let other = deployment.coordinator(MemoryStore::new(), PlainFrames::Refuse).await;
+    runs(&other, "echo").await;
+    worker.shutdown(Duration::from_secs(5)).await;
+    other.shutdown().await;
+}
