@@ -15,7 +15,7 @@ use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::protocol::Frame;
-use crate::protocol::seal::{HEADER_BYTES, Opened, Opening, Refused, Suite};
+use crate::protocol::seal::{HEADER_BYTES, Opening, Refused, Suite};
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
 
@@ -24,8 +24,8 @@ use crate::transport::{Received, Transport};
 pub(crate) enum Incoming {
     /// A frame from its sender. With sealed frames, it is within the sender's grant.
     Frame(Frame),
-    /// A session of a worker was opened.
-    Session(Opened),
+    /// The worker has a session, or another one: it introduces itself in it.
+    Session,
 }
 
 /// The end of a participant: its transport, and its sessions if frames are sealed.

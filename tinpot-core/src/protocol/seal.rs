@@ -27,4 +27,4 @@ pub use self::refused::Refused;
 pub use self::session::{Opening, Sealing, Session, SessionId, Side};
 pub use self::suite::{Digest, Ephemeral, PublicKey, SecretKey, SessionKeys, Signature, Suite};
 pub use self::window::{WINDOW, Window};
-pub use self::worker::{Opened, Pins, WorkerFrame, WorkerSessions};
+pub use self::worker::{Pins, WorkerFrame, WorkerSessions};

@@ -90,11 +90,11 @@ impl WorkerEnd {
                 let opened = Received::new(Channel::Coordinator, document);
                 Ok(read_frame(refusals, &opened).map(Incoming::Frame))
             }
-            // Signatures are verified under the lock: at most 20 in a second.
+            // Signatures are verified under the lock: at most 40 in a second.
             WorkerFrame::Accept => {
-                let opened = self.lock().accepted(now, &bytes)?;
-                tracing::debug!(epoch = %opened.epoch, "a session is open");
-                Ok(Some(Incoming::Session(opened)))
+                let epoch = self.lock().accepted(now, &bytes)?;
+                tracing::debug!(%epoch, "a session is open");
+                Ok(Some(Incoming::Session))
             }
             WorkerFrame::Notice => self.lock().noticed(now, &bytes).map(|()| None),
         }

@@ -27,9 +27,7 @@ use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::model::text::cut;
 use crate::outbox::Outbox;
-use crate::protocol::{
-    Call, CallId, CallState, Dispatch, Message, WhoIsThere, WorkerEffect, WorkerMachine,
-};
+use crate::protocol::{Call, CallId, CallState, Dispatch, Message, WorkerEffect, WorkerMachine};
 use crate::refusals::Refusals;
 use crate::transport::{Link, Received};
 use crate::wire::{Incoming, Wire};
@@ -195,12 +193,9 @@ impl Control {
         let now = self.clock.now();
         let frame = match self.wire.read(&self.refusals, Lane::Control, received) {
             Some(Incoming::Frame(frame)) => frame,
-            Some(Incoming::Session(opened)) if opened.is_new => {
-                let who = Message::WhoIsThere(WhoIsThere { epoch: opened.epoch });
-                self.machine.receive(now, who, &mut self.effects);
-                return self.machine.link_up(now, &mut self.effects);
-            }
-            Some(Incoming::Session(_)) | None => return,
+            // The coordinator seals with it only once it has opened a frame in it.
+            Some(Incoming::Session) => return self.machine.link_up(now, &mut self.effects),
+            None => return,
         };
         if !is_for(&self.refusals, &frame, self.machine.id()) {
             return;

@@ -156,8 +156,7 @@ fn a_handshake_opens_a_session_that_both_use() {
     let accept = answer(&mut coordinator, at(0.1), &channel("web"), &init).expect("an accept");
     // A repeated init gets the same answer, and the worker takes it once.
     assert_eq!(answer(&mut coordinator, at(0.1), &channel("web"), &init), Ok(accept.clone()));
-    let opened = worker.accepted(at(0.2), &accept).expect("a session");
-    assert_eq!((opened.epoch, opened.is_new), (FIRST, true));
+    assert_eq!(worker.accepted(at(0.2), &accept), Ok(FIRST));
     assert_eq!(worker.accepted(at(0.2), &accept), Err(Refused::Unasked));
     assert_eq!(worker.wake_at(), None);
     assert!(down(&mut coordinator, at(0.2), "web").is_none(), "nothing was heard in it yet");
@@ -265,8 +264,7 @@ fn new_keys_replace_worn_ones_and_frames_on_the_way_are_still_read() {
     let later_down = down(&mut coordinator, at(day), "web").expect("a session");
     let init = worker.tick(at(day)).expect("an init");
     let accept = answer(&mut coordinator, at(day), &channel("web"), &init).expect("an accept");
-    let opened = worker.accepted(at(day), &accept).expect("a session");
-    assert!(!opened.is_new);
+    assert_eq!(worker.accepted(at(day), &accept), Ok(FIRST));
     let beat = beat(&mut worker, "web");
     open(&mut coordinator, at(day), &channel("web"), &beat).expect("a beat");
     open(&mut coordinator, at(day + 9.0), &channel("web"), &before_up).expect("a beat");
@@ -293,8 +291,7 @@ fn a_worker_follows_a_restarted_coordinator_and_never_an_earlier_one() {
     let early = answer(&mut first, at(7.0), &channel("web"), &init).expect("an accept");
     assert_eq!(worker.accepted(at(7.0), &early), Err(Refused::Epoch));
     let accept = answer(&mut second, at(7.0), &channel("web"), &init).expect("an accept");
-    let opened = worker.accepted(at(7.0), &accept).expect("a session");
-    assert_eq!((opened.epoch, opened.is_new), (later, true));
+    assert_eq!(worker.accepted(at(7.0), &accept), Ok(later));
     assert!(worker.held().all(|(_, epoch)| epoch == later));
     worker.noticed(at(8.0), &first.notice()).expect("a notice");
     assert_eq!(worker.tick(at(20.0)), None, "an earlier epoch is nothing to ask for");

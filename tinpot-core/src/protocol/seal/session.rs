@@ -57,9 +57,11 @@ impl Session {
         self.id
     }
 
-    /// Returns true if the session needs new keys: at this age, or after 2^40 frames.
+    /// Returns true if the session needs new keys: at this age, or after 2^40 frames on a lane, in
+    /// either direction.
     pub fn is_worn(&self, now: Tick, age: Duration) -> bool {
-        now.since(self.began) >= age || self.sent.iter().any(|sent| *sent >= FRAMES)
+        let received = self.received.iter().map(Window::highest);
+        now.since(self.began) >= age || received.chain(self.sent).any(|frames| frames >= FRAMES)
     }
 
     /// Assigns the next counter of a lane. `None` after 2^48 frames.

@@ -22,6 +22,11 @@ impl Default for Window {
 }
 
 impl Window {
+    /// Returns the highest counter that was seen.
+    pub fn highest(&self) -> u64 {
+        self.highest
+    }
+
     /// Returns true if a frame with this counter is new, as far as the window reaches. A lower
     /// counter is lost.
     pub fn is_fresh(&self, counter: u64) -> bool {

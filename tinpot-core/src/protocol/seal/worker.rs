@@ -29,7 +29,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// The maximum number of coordinators that a worker has sessions with at once: one that takes over,
 /// and the one before it.
 const SIDE_BY_SIDE: usize = 2;
-/// The maximum number of signatures that a worker verifies in a second.
+/// The maximum number of accepts, and of notices, whose signatures a worker verifies in a second.
 const SIGNATURES: u32 = 20;
 
 /// The coordinators that a worker believes.
@@ -92,7 +92,9 @@ pub struct WorkerSessions {
     tries: u32,
     /// The epoch that a notice announced, which the next handshake is for.
     wanted: Option<Epoch>,
-    signatures: Budget,
+    /// The accepts and notices whose signatures may still be verified in this second.
+    accepts: Budget,
+    notices: Budget,
     jitter: u64,
 }
 
@@ -136,7 +138,8 @@ impl WorkerSessions {
             asked: None,
             tries: 0,
             wanted: None,
-            signatures: Budget::new(SIGNATURES),
+            accepts: Budget::new(SIGNATURES),
+            notices: Budget::new(SIGNATURES),
             jitter,
         }
     }
@@ -250,7 +253,7 @@ impl WorkerSessions {
     /// The reason why the frame counts for nothing.
     pub fn noticed(&mut self, now: Tick, frame: &[u8]) -> Result<(), Refused> {
         let signed = Signed::parts(FrameKind::Notice, frame).ok_or(Refused::Malformed)?;
-        if !self.signatures.take(now) {
+        if !self.notices.take(now) {
             return Err(Refused::Budget);
         }
         if !self.pins.iter().any(|(_, key)| signed.is_by(&*self.suite, key)) {
@@ -283,15 +286,16 @@ impl WorkerSessions {
         Ok(())
     }
 
-    /// Takes in an accept, and returns the epoch of the session that it opens. If it is a new one,
-    /// the worker introduces itself.
+    /// Takes in an accept, and returns the epoch of the session that it opens. The worker then
+    /// introduces itself: the coordinator seals with the session only once it has opened a frame in
+    /// it.
     ///
     /// # Errors
     /// The reason why the frame counts for nothing.
-    pub fn accepted(&mut self, now: Tick, frame: &[u8]) -> Result<Opened, Refused> {
+    pub fn accepted(&mut self, now: Tick, frame: &[u8]) -> Result<Epoch, Refused> {
         let signed = Signed::parts(FrameKind::Accept, frame).ok_or(Refused::Malformed)?;
         let handshake = self.handshake.as_ref().ok_or(Refused::Unasked)?;
-        if !self.signatures.take(now) {
+        if !self.accepts.take(now) {
             return Err(Refused::Budget);
         }
         let (coordinator, key) = self.pins[handshake.to];
@@ -327,15 +331,15 @@ impl WorkerSessions {
         let keys = self.suite.derive(&shared, &salt);
         let id = u64::from_be_bytes(accept.session.0);
         let session = Session::new(now, id, Side::Worker, keys);
-        Ok(self.open(now, epoch, session))
+        self.open(now, epoch, session);
+        Ok(epoch)
     }
 
-    fn open(&mut self, now: Tick, epoch: Epoch, session: Session) -> Opened {
+    fn open(&mut self, now: Tick, epoch: Epoch, session: Session) {
         let mut held = Held { epoch, session, former: None, heard: now };
         let place = self.held.iter().position(|held| held.epoch.instance == epoch.instance);
         let before = place.map(|place| self.held.remove(place));
-        let is_new = before.as_ref().is_none_or(|before| before.epoch != epoch);
-        if let Some(before) = before.filter(|_| !is_new) {
+        if let Some(before) = before.filter(|before| before.epoch == epoch) {
             held.former = Some((before.session, now + FORMER));
         }
         if self.held.len() >= SIDE_BY_SIDE
@@ -344,7 +348,6 @@ impl WorkerSessions {
             self.held.remove(silent);
         }
         self.held.push(held);
-        Opened { epoch, is_new }
     }
 
     /// Assigns a counter for a frame to each coordinator that the worker has a session with.
@@ -389,13 +392,4 @@ impl WorkerSessions {
             self.jitter.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         RETRY * (self.jitter >> 54) as u32 / 1024
     }
-}
-
-/// A session that was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// The epoch of its coordinator.
-    pub epoch: Epoch,
-    /// True if the worker had no session with that epoch before.
-    pub is_new: bool,
 }

@@ -19,7 +19,7 @@ use crate::protocol::seal::{
     FrameKind, HEADER_BYTES, Header, KeyId, Pins, Refused, SessionId, Side, Signed, Suite,
     WorkerFrame, WorkerGrant, WorkerSessions,
 };
-use crate::protocol::{Frame, Message, WhoIsThere};
+use crate::protocol::{Frame, Message};
 use crate::testing::{Random, ToySuite};
 
 const NAMESPACE: &str = "tinpot";
@@ -421,17 +421,18 @@ impl World {
         let Some(sessions) = &mut process.sessions else { return Ok(()) };
         let suite = sessions.suite().clone();
         let accept = match sessions.admit(now, &parcel.channel, &parcel.bytes) {
+            // Whatever its signature is: the init that it repeats was signed.
             Ok(Admission::Again { accept, .. }) => accept,
             Ok(Admission::New(handshake)) => {
                 let Ok(answered) = handshake.answer(now, &*suite) else { return Ok(()) };
                 let Ok(accept) = sessions.pend(now, answered) else { return Ok(()) };
+                if parcel.origin == Origin::Forged {
+                    return broken("I11", "a forged init is answered");
+                }
                 accept
             }
             Err(_) => return Ok(()),
         };
-        if parcel.origin == Origin::Forged {
-            return broken("I11", "a forged init is answered");
-        }
         let read = Signed::parts(FrameKind::Accept, &accept).and_then(|parts| parts.read());
         let Some(Accept { worker, session, init, .. }) = read else {
             return broken("encoding", "an accept cannot be read");
@@ -476,18 +477,14 @@ impl World {
                 self.arm_worker(index);
             }
             Ok(WorkerFrame::Accept) => {
-                let Ok(opened) = sessions.accepted(now, &parcel.bytes) else { return Ok(()) };
+                if sessions.accepted(now, &parcel.bytes).is_err() {
+                    return Ok(());
+                }
                 if parcel.origin == Origin::Forged {
                     return broken("I11", "a forged accept opens a session");
                 }
                 self.session_opened(index)?;
-                if opened.is_new {
-                    let who = Message::WhoIsThere(WhoIsThere { epoch: opened.epoch });
-                    self.work(index, |machine, now, out| {
-                        machine.receive(now, who, out);
-                        machine.link_up(now, out);
-                    })?;
-                }
+                self.work(index, |machine, now, out| machine.link_up(now, out))?;
                 self.arm_worker(index);
             }
             Err(why) => sealing.check_refused(parcel, Side::Coordinator, why)?,
