@@ -3,6 +3,7 @@
 mod executor;
 mod log_sink;
 mod policy;
+mod records;
 mod store;
 mod transport;
 
