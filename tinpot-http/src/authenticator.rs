@@ -97,10 +97,10 @@ impl Anonymous {
     }
 }
 
-/// The caller `anonymous`, without a name.
+/// Takes every request for one of [`Caller::anonymous`].
 impl Default for Anonymous {
     fn default() -> Self {
-        Self::acting_as(Caller::new("anonymous").name(""))
+        Self::acting_as(Caller::anonymous())
     }
 }
 

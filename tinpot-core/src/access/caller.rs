@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::execution::ANONYMOUS;
 use crate::model::visible::DEFAULT_TEAM;
 
 /// A principal, as the coordinator sees it: plain data about who asks.
@@ -33,6 +34,13 @@ impl Caller {
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         let id = id.into();
         Self { team: DEFAULT_TEAM.into(), name: id.clone(), via: "".into(), id }
+    }
+
+    /// Creates the caller of a server that asks no caller for a name. Its executions keep the name of
+    /// the requester that each submission gives, and its idempotency keys are found among those of
+    /// versions that did not know callers.
+    pub fn anonymous() -> Self {
+        Self::new(ANONYMOUS).name("")
     }
 
     /// Sets the team in which the caller acts.

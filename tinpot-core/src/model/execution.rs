@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::options::SubmitOptions;
+pub(crate) use self::owner::ANONYMOUS;
 pub use self::owner::Owner;
 use crate::model::action::DEFAULT_QUEUE;
 use crate::model::fence::Fence;

@@ -118,8 +118,12 @@ pub(crate) struct ExecutionSummary<'a> {
     state: State,
     error: Option<String>,
     attempts: usize,
-    /// The requester, as the submitter stated it.
+    /// The name of the caller; if that is not known, the requester, as the submitter stated it.
     requested_by: Option<&'a str>,
+    /// The requester, as a known caller stated it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    on_behalf_of: Option<&'a str>,
     /// The parameters as short text, with `***` in place of secrets; null if there are none.
     parameters_preview: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,8 +151,12 @@ pub(crate) struct ExecutionView<'a> {
     /// The time at which it fails if it has not started.
     expires_at: Option<Time>,
     idempotency_key: Option<&'a str>,
-    /// The requester, as the submitter stated it.
+    /// The name of the caller; if that is not known, the requester, as the submitter stated it.
     requested_by: Option<&'a str>,
+    /// The requester, as a known caller stated it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    on_behalf_of: Option<&'a str>,
     parent: Option<ParentLink>,
     /// The parameters, with `"***"` in place of secrets.
     #[schema(value_type = scalars::Json)]
@@ -256,6 +264,7 @@ impl<'a> ExecutionSummary<'a> {
             error: error.map(shortened),
             attempts: execution.attempts.len(),
             requested_by: execution.requested_by.as_deref(),
+            on_behalf_of: execution.on_behalf_of.as_deref(),
             parameters_preview: parameters_preview(execution),
             parent: execution.parent.map(|parent| parent.execution),
             accepted_at: Time(execution.accepted_at),
@@ -285,6 +294,7 @@ impl<'a> ExecutionView<'a> {
             expires_at: execution.expires_at.map(Time),
             idempotency_key: execution.given_idempotency_key(),
             requested_by: execution.requested_by.as_deref(),
+            on_behalf_of: execution.on_behalf_of.as_deref(),
             parent: execution.parent.map(ParentLink::of),
             parameters: execution.shown_parameters(),
             status: execution.status,

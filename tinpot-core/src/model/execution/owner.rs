@@ -8,6 +8,9 @@ use super::Execution;
 const OF_CALLERS: &str = "u/";
 const OF_CALLS: &str = "c/";
 
+/// The id of the caller of a server that asks no caller for a name.
+pub(crate) const ANONYMOUS: &str = "anonymous";
+
 /// The owner of an execution: the caller who submitted it, and the caller's team.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -59,10 +62,13 @@ impl Owner {
             let (fence, number) = call.rsplit_once('/')?;
             return Some(format!("call {fence} {number}"));
         }
-        let given = stored.strip_prefix(OF_CALLERS)?.strip_prefix('/')?.split_once('/')?.1;
+        let (caller, given) =
+            stored.strip_prefix(OF_CALLERS)?.strip_prefix('/')?.split_once('/')?;
+        // Those of earlier versions were submitted by unknown callers of the default team.
+        let is_unknown = caller.is_empty() || caller == ANONYMOUS;
         // Texts in the present form are those of other owners.
         let is_other = [OF_CALLERS, OF_CALLS, "call "].iter().any(|start| given.starts_with(start));
-        (!is_other).then(|| given.to_owned())
+        (is_unknown && !is_other).then(|| given.to_owned())
     }
 }
 
@@ -96,14 +102,16 @@ mod tests {
     }
 
     #[test]
-    fn earlier_keys_are_found_for_the_default_team_and_for_calls() {
-        let key = |given: &str| owner("", "ada").idempotency_key(given);
+    fn earlier_keys_are_those_of_unknown_callers_and_of_calls() {
+        let key = |given: &str| owner("", ANONYMOUS).idempotency_key(given);
+        assert_eq!(Owner::earlier_key(&owner("", "").idempotency_key("k")).as_deref(), Some("k"));
+        assert_eq!(Owner::earlier_key(&owner("", "ada").idempotency_key("k")), None);
         assert_eq!(Owner::earlier_key(&key("nightly/1")).as_deref(), Some("nightly/1"));
         assert_eq!(Owner::earlier_key("c/1.2.3/4").as_deref(), Some("call 1.2.3 4"));
         for given in ["call 1.2.3 4", "u//bob/x", "c/1.2.3/4"] {
             assert_eq!(Owner::earlier_key(&key(given)), None);
         }
-        assert_eq!(Owner::earlier_key(&owner("b", "ada").idempotency_key("k")), None);
+        assert_eq!(Owner::earlier_key(&owner("b", "").idempotency_key("k")), None);
         assert_eq!(Owner::given_key("nightly"), Some("nightly"));
         assert_eq!(Owner::given_key("c/1.2.3/4"), None);
     }

@@ -765,13 +765,15 @@ export interface components {
             error: string | null;
             execution_id: components["schemas"]["ExecutionId"];
             finished_at: components["schemas"]["Time"] | null;
+            /** @description The requester, as a known caller stated it. */
+            on_behalf_of?: string;
             /** @description The parameters as short text, with `***` in place of secrets; null if there are none. */
             parameters_preview: string | null;
             parent?: components["schemas"]["ExecutionId"];
             /** Format: int32 */
             priority: number;
             queue: string;
-            /** @description The requester, as the submitter stated it. */
+            /** @description The name of the caller; if that is not known, the requester, as the submitter stated it. */
             requested_by: string | null;
             started_at: components["schemas"]["Time"] | null;
             state: components["schemas"]["State"];
@@ -796,6 +798,8 @@ export interface components {
             /** Format: uint32 */
             max_lost_attempts: number;
             not_before: components["schemas"]["Time"] | null;
+            /** @description The requester, as a known caller stated it. */
+            on_behalf_of?: string;
             outcome: components["schemas"]["Outcome"] | null;
             /** @description The parameters, with `"***"` in place of secrets. */
             parameters: components["schemas"]["Json"];
@@ -803,7 +807,7 @@ export interface components {
             /** Format: int32 */
             priority: number;
             queue: string;
-            /** @description The requester, as the submitter stated it. */
+            /** @description The name of the caller; if that is not known, the requester, as the submitter stated it. */
             requested_by: string | null;
             /** Format: uint32 */
             retries: number;
