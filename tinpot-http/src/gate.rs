@@ -144,15 +144,16 @@ impl Watch {
     pub(crate) async fn denied(self, executions: Vec<Arc<Execution>>) {
         let mut sight = self.entered.scoped.sight();
         loop {
-            if !executions.iter().all(|execution| sight.shows(execution)) {
-                return;
-            }
             tokio::select! {
                 () = self.expired() => return,
+                // At once for the first time: it may have changed since the request was
+                // authenticated.
                 () = sight.changed() => {}
             }
             tokio::time::sleep(GATHER).await;
-            if !self.is_known_still().await {
+            if !self.is_known_still().await
+                || !executions.iter().all(|execution| sight.shows(execution))
+            {
                 return;
             }
         }

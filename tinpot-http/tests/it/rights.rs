@@ -2,6 +2,8 @@
 //! too few, and canaries of what is hidden in every answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,9 +25,11 @@ use crate::cluster::{Answer, Cluster, within};
 /// A word of everything that is hidden from callers of one action.
 const CANARY: &str = "canary";
 
-/// Names the caller in the header `x-caller`.
-#[derive(Debug)]
-struct Named;
+/// Names the caller in the header `x-caller`. The caller `leaving` is refused once it has gone.
+#[derive(Clone, Debug, Default)]
+struct Named {
+    gone: Arc<AtomicBool>,
+}
 
 #[async_trait]
 impl Authenticator for Named {
@@ -43,6 +47,9 @@ impl Authenticator for Named {
         match name {
             _ if second.is_some() => Ok(Identity::Refused("two callers".to_owned())),
             "" => Ok(Identity::Unknown),
+            "leaving" if self.gone.load(Ordering::Relaxed) => {
+                Ok(Identity::Refused("caller is gone".to_owned()))
+            }
             "garbage" | "revoked" => Ok(Identity::Refused("caller is unknown".to_owned())),
             "broken" => Err(Error::new(ErrorKind::Unavailable, "canary: the directory is down")),
             "expired" => known(name, Some(Timestamp(1))),
@@ -55,6 +62,7 @@ impl Authenticator for Named {
 struct Setting {
     cluster: Cluster,
     policy: TestPolicy,
+    callers: Named,
     /// Executions that are hidden: of a hidden action, and of another team.
     hidden: [ExecutionId; 2],
 }
@@ -71,7 +79,7 @@ fn planted(team: &str, action: &str) -> Execution {
 }
 
 async fn setting() -> Setting {
-    let store = std::sync::Arc::new(MemoryStore::new());
+    let store = Arc::new(MemoryStore::new());
     let (_, session) = store.open().await.unwrap();
     let action = |name: &str| Action::new(name).unwrap().group(format!("{CANARY}-group"));
     let hidden = [planted("", "canary-action"), planted("b", "gate")];
@@ -87,9 +95,10 @@ async fn setting() -> Setting {
     let (network, policy) = (MemoryNetwork::new(), TestPolicy::new([]));
     let coordinator = Coordinator::builder(network.transport()).store(store);
     let coordinator = coordinator.policy(policy.clone()).start().await.unwrap();
-    let config = HttpConfig::default().authenticator(Named);
+    let callers = Named::default();
+    let config = HttpConfig::default().authenticator(callers.clone());
     let cluster = Cluster::on(network, coordinator, config).await;
-    Setting { cluster, policy, hidden: hidden.map(|execution| execution.id) }
+    Setting { cluster, policy, callers, hidden: hidden.map(|execution| execution.id) }
 }
 
 impl Setting {
@@ -346,15 +355,17 @@ async fn streams_end_with_the_right_to_read_them_and_with_the_identity() {
     let setting = setting().await;
     setting.grant(Grant::new("admin", Right::ALL));
     let id = setting.gate().await;
-    for caller in ["ada", "brief"] {
+    for caller in ["ada", "brief", "leaving"] {
         for path in [format!("/api/executions/{id}/stream"), format!("/api/stream?log={id}")] {
+            setting.callers.gone.store(false, Ordering::Relaxed);
             setting.grant(Grant::new(caller, &[Right::Read]));
             let request = setting.of(caller, "GET", &path, "");
             let answer = setting.cluster.router.clone().oneshot(request).await.unwrap();
             assert_eq!(answer.status(), 200, "{path}");
             let mut frames = answer.into_body().into_data_stream();
             frames.next().await.unwrap().unwrap();
-            // Another grant ends nothing, a lost one does within a second.
+            // Another grant ends nothing by itself, a lost right or identity ends the stream.
+            setting.callers.gone.store(caller == "leaving", Ordering::Relaxed);
             setting.grant(Grant::new("bob", &[Right::Read]));
             if caller == "ada" {
                 setting.policy.revoke("ada");

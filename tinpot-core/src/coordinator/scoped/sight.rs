@@ -83,13 +83,12 @@ impl Sight {
         }
     }
 
-    /// Waits until the policy has changed.
+    /// Waits until the policy has changed since the last call. The first call returns at once.
     pub async fn changed(&mut self) {
-        let seen = self.known.lock().unwrap_or_else(PoisonError::into_inner).0;
-        if self.revision.wait_for(|revision| *revision != seen).await.is_err() {
-            std::future::pending::<()>().await;
+        if self.revision.next().await.is_none() {
+            // It cannot change any more.
+            std::future::pending().await
         }
-        self.visible();
     }
 
     /// Returns the filter of lists; `None` if they need none. Stores do not know groups, so these
