@@ -5,6 +5,7 @@
 mod readable;
 mod sight;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -155,6 +156,12 @@ impl Scoped {
         options.idempotency_key = None;
         let sight = self.sight();
         options.visible = sight.filter();
+        if let (Some(parent), false) = (options.parent, sight.is_everything()) {
+            let parent = self.coordinator.execution(parent).await?;
+            if !parent.is_some_and(|parent| sight.shows(&parent)) {
+                return Ok(Vec::new());
+            }
+        }
         let mut page = self.coordinator.executions(&options).await?;
         for execution in &mut page {
             *execution = self.without_hidden_parent(&sight, execution.clone()).await?;
@@ -290,11 +297,22 @@ impl Scoped {
         if sight.is_everything() {
             return Ok(workers);
         }
+        let groups: BTreeSet<&str> = catalogue.values().map(|entry| &*entry.action.group).collect();
+        // A worker without queues or groups serves all of them.
+        let is_hidden = |names: &[String], seen: &dyn Fn(&str) -> bool| {
+            !names.is_empty() && !names.iter().any(|name| seen(name))
+        };
+        let sees_queue = |queue: &str| self.allows(Right::SeeQueue, &self.queue(queue));
+        let sees_group = |group: &str| groups.contains(group);
+        workers.retain(|worker| {
+            !is_hidden(&worker.queues, &sees_queue) && !is_hidden(&worker.groups, &sees_group)
+        });
         for worker in &mut workers {
+            worker.groups.retain(|group| sees_group(group));
+            worker.queues.retain(|queue| sees_queue(queue));
             worker.actions.retain(|action| catalogue.contains_key(action));
             // They quote the code of actions.
             worker.load_errors.clear();
-            worker.queues.retain(|queue| self.allows(Right::SeeQueue, &self.queue(queue)));
             let read = stream::iter(worker.executions.clone()).filter_map(|id| {
                 let sight = &sight;
                 async move {

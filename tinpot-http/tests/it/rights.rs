@@ -14,8 +14,9 @@ use serde_json::Value;
 use tinpot_core::store::Transition;
 use tinpot_core::testing::{Grant, TestPolicy};
 use tinpot_core::{
-    Action, Caller, Coordinator, Error, ErrorKind, Execution, ExecutionId, Failure, Json,
-    MemoryNetwork, MemoryStore, Outcome, Result, Right, Store, Timestamp,
+    Action, Caller, Coordinator, Error, ErrorKind, Execution, ExecutionId, Failure,
+    FunctionExecutor, Json, MemoryNetwork, MemoryStore, Outcome, Result, Right, Store, Timestamp,
+    Worker,
 };
 use tinpot_http::{Authenticator, HttpConfig, Identity, Presented};
 use tower::ServiceExt;
@@ -60,6 +61,8 @@ impl Authenticator for Named {
 }
 
 struct Setting {
+    /// A worker for hidden executions. Held so that it lives.
+    _other: Worker,
     cluster: Cluster,
     policy: TestPolicy,
     callers: Named,
@@ -97,8 +100,24 @@ async fn setting() -> Setting {
     let coordinator = coordinator.policy(policy.clone()).start().await.unwrap();
     let callers = Named::default();
     let config = HttpConfig::default().authenticator(callers.clone());
+    let executor = FunctionExecutor::builder()
+        .action_with(
+            "canary-action",
+            |action| action.group(format!("{CANARY}-group")),
+            |_, ()| async { Ok::<_, String>(()) },
+        )
+        .build()
+        .unwrap();
+    let other = Worker::builder(network.transport()).name("canary-worker").executor(executor);
+    let other = other.queues(["canary-queue"]).start().await.unwrap();
     let cluster = Cluster::on(network, coordinator, config).await;
-    Setting { cluster, policy, callers, hidden: hidden.map(|execution| execution.id) }
+    Setting {
+        _other: other,
+        cluster,
+        policy,
+        callers,
+        hidden: hidden.map(|execution| execution.id),
+    }
 }
 
 impl Setting {
@@ -145,7 +164,9 @@ impl Setting {
     }
 
     async fn worker(&self) -> String {
-        self.cluster.coordinator.workers().await.unwrap()[0].id.as_str().to_owned()
+        let workers = self.cluster.coordinator.workers().await.unwrap();
+        let worker = workers.iter().find(|worker| worker.name == "tester").unwrap();
+        worker.id.as_str().to_owned()
     }
 }
 
