@@ -73,7 +73,6 @@ use crate::wire::Wire;
 struct Shared {
     store: Arc<dyn Store>,
     session: Arc<dyn Session>,
-    transport: Arc<dyn Transport>,
     wire: Wire,
     registry: Arc<Registry>,
     log_sinks: LogSinkFeeds,
@@ -335,7 +334,7 @@ impl Coordinator {
 
     /// Watches the link to the workers.
     pub fn link(&self) -> Watcher<Link> {
-        self.shared.transport.status()
+        self.shared.wire.transport().status()
     }
 
     /// Returns the known problems of the store, for monitoring.
@@ -352,7 +351,7 @@ impl Coordinator {
         self.tasks.shut_down.store(true, Ordering::Relaxed);
         let _ = self.ask(Command::Shutdown).await;
         self.shared.log_sinks.close().await;
-        self.shared.transport.close().await;
+        self.shared.wire.transport().close().await;
     }
 
     /// Waits until the coordinator has ended: after [`shutdown`](Self::shutdown), or because

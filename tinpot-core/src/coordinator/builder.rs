@@ -160,7 +160,6 @@ impl CoordinatorBuilder {
             wire,
             store,
             session,
-            transport: transport.clone(),
             registry: Arc::new(Registry::default()),
             refusals: Refusals::default(),
             log_sinks,

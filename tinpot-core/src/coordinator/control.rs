@@ -92,7 +92,7 @@ impl Control {
         mut frames: BoxStream<'static, Received>,
         mut commands: mpsc::Receiver<Command>,
     ) {
-        let mut link = self.shared.transport.status();
+        let mut link = self.shared.wire.transport().status();
         let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
         let log_ends = self.log_ends.clone();
         let mut shutdown = None;

@@ -15,7 +15,7 @@ use crate::protocol::seal::{
     Admission, CoordinatorFrame, CoordinatorSessions, HEADER_BYTES, Header, Refused, SessionId,
     Suite,
 };
-use crate::protocol::{Frame, Tick};
+use crate::protocol::{Frame, Message, Tick};
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
 
@@ -121,6 +121,9 @@ impl CoordinatorEnd {
                 let Some(mut frame) = read_frame(refusals, &opened) else { return Ok(None) };
                 let before = frame.messages.len();
                 peer.limit(&mut frame)?;
+                if frame.messages.iter().any(|message| matches!(message, Message::Hello(_))) {
+                    self.lock().keep_own_claims(&peer, &mut frame);
+                }
                 if frame.messages.len() < before {
                     let detail = "its key is not granted this name, or any of these queues";
                     refusals.note(Refusal::Hello, peer.worker.as_str(), &detail);

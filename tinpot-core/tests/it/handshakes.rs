@@ -397,6 +397,28 @@ fn a_worker_speaks_for_itself_and_within_its_grant() {
 }
 
 #[test]
+fn a_worker_declares_no_worker_of_another_key_dead() {
+    let namespace = Namespace::new();
+    let mut coordinator = namespace.coordinator(FIRST);
+    let (mut web, mut db) = (namespace.worker("web", 1), namespace.worker("db", 2));
+    connect(&mut coordinator, &mut web, at(0.0), "web");
+    connect(&mut coordinator, &mut db, at(0.0), "db");
+    let unknown = WorkerId::new("web-0").expect("an id");
+    let mut hello: Hello = serde_json::from_str(r#"{"name":"web","slots":1}"#).expect("a hello");
+    hello.clean_slate = vec![unknown.clone(), id("web"), id("db")];
+    let frame = seal(&mut web, Lane::Control, frame_of("web", vec![Message::Hello(hello)]));
+    let look = coordinator.look(at(1.0), &channel("web"), Lane::Control, &frame).expect("one");
+    let CoordinatorFrame::Sealed(opening) = look else { panic!("{look:?}") };
+    let mut bytes = frame.clone();
+    let place = opening.open(&**coordinator.suite(), &mut bytes).expect("a document");
+    let peer = coordinator.opened(at(1.0), &opening).expect("a peer");
+    let (mut frame, _) = Frame::decode(&bytes[place]).expect("a frame");
+    coordinator.keep_own_claims(&peer, &mut frame);
+    let Message::Hello(hello) = &frame.messages[0] else { panic!("{frame:?}") };
+    assert_eq!(hello.clean_slate, [unknown, id("web")]);
+}
+
+#[test]
 fn plain_frames_are_taken_only_from_names_that_no_key_has() {
     let namespace = Namespace::new();
     let worker = namespace.worker("web", 1);

@@ -17,6 +17,8 @@ use super::suite::{Digest, Suite};
 use crate::model::address::{Channel, Lane};
 use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
+use crate::protocol::frame::Frame;
+use crate::protocol::message::Message;
 use crate::protocol::tick::Tick;
 
 /// The only shard.
@@ -329,6 +331,17 @@ impl CoordinatorSessions {
     /// The reason why it counts for nothing.
     pub fn opened(&mut self, now: Tick, opening: &Opening) -> Result<Arc<Peer>, Refused> {
         self.peers.opened(now, opening.header())
+    }
+
+    /// Leaves out of a frame of a peer what it says about workers of other keys: that they are dead.
+    pub fn keep_own_claims(&self, peer: &Peer, frame: &mut Frame) {
+        for message in &mut frame.messages {
+            if let Message::Hello(hello) = message {
+                hello
+                    .clean_slate
+                    .retain(|dead| self.peers.key_of(dead).is_none_or(|key| key == peer.key));
+            }
+        }
     }
 
     /// Ends sessions that are over, and those of keys that were revoked.

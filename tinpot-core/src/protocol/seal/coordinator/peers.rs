@@ -182,6 +182,12 @@ impl Peers {
         self.current.contains_key(worker)
     }
 
+    /// Returns the key of a worker that has a session.
+    pub(super) fn key_of(&self, worker: &WorkerId) -> Option<KeyId> {
+        let entry = self.entries.get(self.current.get(worker)?)?;
+        Some(entry.peer.key)
+    }
+
     /// Returns the session to seal with.
     pub(super) fn current(&mut self, worker: &WorkerId) -> Option<&mut Session> {
         let id = self.current.get(worker)?;
