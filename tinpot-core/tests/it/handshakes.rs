@@ -434,6 +434,20 @@ fn plain_frames_are_taken_only_from_names_that_no_key_has() {
 }
 
 #[test]
+fn a_link_that_comes_up_is_used_at_once_unless_there_is_a_session() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let lost = worker.tick(at(0.0)).expect("an init");
+    assert_eq!(worker.tick(at(0.1)), None);
+    worker.link_up(at(0.2));
+    assert_eq!(worker.tick(at(0.2)), Some(lost));
+    worker.link_up(at(0.3));
+    connect(&mut coordinator, &mut worker, at(0.3), "web");
+    worker.link_up(at(0.4));
+    assert_eq!(worker.wake_at(), None);
+}
+
+#[test]
 fn a_worker_without_an_answer_asks_again_and_of_each_pinned_key() {
     let namespace = Namespace::new();
     let suite = Arc::new(namespace.suite.owned_by(1));

@@ -179,10 +179,11 @@ impl WorkerSessions {
         }
     }
 
-    /// Asks for a session at once if there is none: the link is up again.
+    /// Asks for a session at once if there is none: the link is up again, and what was sent before
+    /// may be lost.
     pub fn link_up(&mut self, now: Tick) {
         if self.held.is_empty() {
-            self.due = Some(self.earliest(now));
+            self.due = Some(now);
         }
     }
 
