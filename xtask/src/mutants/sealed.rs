@@ -146,7 +146,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 new: "let (old, none) = (crate::protocol::seal::SecretKey([0; 32]), [0; 32]);\nlet keys = match MUTANT {\ntrue => self.suite.derive(&old, &none),\nfalse => self.suite.derive(&shared, &salt),\n};",
             },
             Edit {
-                file: "protocol/seal/coordinator.rs",
+                file: "protocol/seal/coordinator/handshake.rs",
                 old: "let keys = suite.derive(&shared, &salt(suite, &self.digest, payload));",
                 new: "let (old, none) = (crate::protocol::seal::SecretKey([0; 32]), [0; 32]);\nlet keys = match MUTANT {\ntrue => suite.derive(&old, &none),\nfalse => suite.derive(&shared, &salt(suite, &self.digest, payload)),\n};",
             },

@@ -1,19 +1,21 @@
 //! The sessions of a coordinator.
 
+mod handshake;
 mod peers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::handshake::Handshake;
 use self::peers::Peers;
 pub use self::peers::{Answered, Peer};
 use super::budget::Budget;
-use super::grant::{Enrolled, WorkerGrant};
-use super::handshake::{Accept, Hex, Init, KeyId, Notice, SUITE, Signed, VERSION, salt};
+use super::grant::Enrolled;
+use super::handshake::{Hex, Init, KeyId, Notice, SUITE, Signed, VERSION};
 use super::header::{FrameKind, Header, is_plain};
 use super::refused::Refused;
-use super::session::{Opening, Sealing, Session, Side};
-use super::suite::{Digest, Suite};
+use super::session::{Opening, Sealing};
+use super::suite::Suite;
 use crate::model::address::{Channel, Lane};
 use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
@@ -108,57 +110,6 @@ pub enum Admission {
     },
     /// A handshake to answer.
     New(Box<Handshake>),
-}
-
-/// An init that is to be verified and answered.
-#[derive(Debug)]
-pub struct Handshake {
-    init: Init,
-    frame: Vec<u8>,
-    digest: Digest,
-    grant: Arc<WorkerGrant>,
-    key: KeyId,
-    epoch: Epoch,
-}
-
-impl Handshake {
-    /// Verifies the init and makes the session, which takes about 0.1 ms.
-    ///
-    /// # Errors
-    /// The reason why it is not answered.
-    pub fn answer(self, now: Tick, suite: &dyn Suite) -> Result<Answered, Refused> {
-        let signed = Signed::parts(FrameKind::Init, &self.frame).ok_or(Refused::Malformed)?;
-        if !signed.is_by(suite, &self.grant.key) {
-            return Err(Refused::Forged);
-        }
-        let ephemeral = suite.ephemeral().map_err(|_| Refused::NoRandomness)?;
-        let e = ephemeral.public();
-        // Both halves are new in every handshake, so the id is.
-        let id: [u8; 8] =
-            suite.digest(&[e, self.init.e.0].concat()).first_chunk().copied().unwrap_or_default();
-        let accept = Accept {
-            v: VERSION,
-            namespace: self.init.namespace,
-            worker: self.init.worker.clone(),
-            worker_key: self.init.key,
-            key: self.key,
-            chain: Vec::new(),
-            epoch: self.epoch,
-            shard: SHARD,
-            session: Hex(id),
-            e: Hex(e),
-            suite: SUITE.to_owned(),
-            init: Hex(self.digest),
-        };
-        let accept = Signed::frame(suite, FrameKind::Accept, &accept);
-        let shared = ephemeral.agree(&self.init.e.0).ok_or(Refused::Forged)?;
-        let payload =
-            Signed::parts(FrameKind::Accept, &accept).ok_or(Refused::Malformed)?.payload();
-        let keys = suite.derive(&shared, &salt(suite, &self.digest, payload));
-        let session = Session::new(now, u64::from_be_bytes(id), Side::Coordinator, keys);
-        let peer = Peer { worker: self.init.worker, key: self.init.key, grant: self.grant };
-        Ok(Answered { session, peer: Arc::new(peer), init: self.digest, accept })
-    }
 }
 
 impl CoordinatorSessions {
