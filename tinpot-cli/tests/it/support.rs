@@ -271,10 +271,19 @@ impl Drop for Process {
     }
 }
 
-/// Returns a port that is free now.
+/// Returns a port that is free now, and that stays free while a server restarts: the system gives
+/// outgoing connections those from 32768 on.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    // Other processes of tests begin elsewhere.
+    let begin = std::process::id().wrapping_mul(97);
+    loop {
+        let number = begin.wrapping_add(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let port = 15_000 + (number % 17_000) as u16;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Writes a file.
