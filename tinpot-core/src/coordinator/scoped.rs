@@ -2,6 +2,7 @@
 //!
 //! A target that is hidden from a caller has the answers of one that never was, word for word.
 
+mod checks;
 mod readable;
 mod sight;
 
@@ -10,6 +11,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 
+pub(super) use self::checks::may_call;
+use self::checks::{forbidden, group_of, may_run, target_of};
 pub use self::readable::Readable;
 pub use self::sight::Sight;
 use super::core::RequestedCancel;
@@ -17,16 +20,14 @@ use super::stats::{Recent, Stats};
 use super::submit::unknown_action;
 use super::{Changes, Coordinator, ExecutionHandle, unknown_execution};
 use crate::access::{Caller, Decision, Policy, Right};
-use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::error::Result;
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
 use crate::model::page::ListOptions;
 use crate::model::time::Timestamp;
 use crate::model::visible::{DEFAULT_TEAM, Target};
-use crate::protocol::{
-    CancelOutcome, Catalogue, CatalogueEntry, PendingCall, QueueInfo, WorkerInfo,
-};
+use crate::protocol::{CancelOutcome, Catalogue, CatalogueEntry, QueueInfo, WorkerInfo};
 
 /// The pages of executions that are counted for a caller who does not see all: the latest 10,000.
 const STATS_PAGES: usize = 10;
@@ -362,64 +363,4 @@ impl Scoped {
     pub fn changes(&self) -> Changes {
         self.coordinator.changes()
     }
-}
-
-/// Checks a call of an action, whose root is `owner`: today's rights of the caller count. Without a
-/// known caller, the program itself has submitted the root.
-pub(super) fn may_call(
-    policy: &dyn Policy,
-    catalogue: &Catalogue,
-    call: &PendingCall,
-) -> Result<()> {
-    let Owner { team, caller, name, .. } = &call.owner;
-    if caller.is_empty() {
-        return Ok(());
-    }
-    let mut root = Caller::new(caller.clone()).name(name.clone().unwrap_or_else(|| "".into()));
-    if !team.is_empty() {
-        root = root.team(team.clone());
-    }
-    may_run(policy, &root, catalogue, &call.action, call.options.queue.as_deref())
-}
-
-/// Checks that a caller may run an action, in a queue if it is not that of the action.
-fn may_run(
-    policy: &dyn Policy,
-    caller: &Caller,
-    catalogue: &Catalogue,
-    action: &str,
-    queue: Option<&str>,
-) -> Result<()> {
-    let Some(entry) = catalogue.get(action) else { return Err(unknown_action(action)) };
-    let own_queue = &*entry.action.queue;
-    match policy.decide(caller, Right::Run, &target_of(entry)) {
-        Decision::Allow => {}
-        Decision::Deny => return Err(forbidden(caller, &format!("run action {action:?}"))),
-        Decision::Hide => return Err(unknown_action(action)),
-    }
-    let Some(queue) = queue.filter(|queue| *queue != own_queue) else { return Ok(()) };
-    let target = Target::team(&caller.team).queue(queue);
-    match policy.decide(caller, Right::UseQueue, &target) {
-        Decision::Allow => Ok(()),
-        // The same for a queue that there is and one that there is not.
-        Decision::Deny | Decision::Hide => {
-            Err(forbidden(caller, &format!("use queue {queue:?}, which is not that of the action")))
-        }
-    }
-}
-
-/// Returns the target that an action is. Actions belong to the default team.
-fn target_of(entry: &CatalogueEntry) -> Target<'_> {
-    let action = &entry.action;
-    let group = Some(&*action.group);
-    Target::team(DEFAULT_TEAM).action(&action.name).group(group).queue(&action.queue)
-}
-
-fn group_of<'a>(catalogue: &'a Catalogue, action: &str) -> Option<&'a str> {
-    catalogue.get(action).map(|entry| &*entry.action.group)
-}
-
-fn forbidden(caller: &Caller, what: &str) -> Error {
-    let who = if caller.name.is_empty() { &caller.id } else { &caller.name };
-    Error::new(ErrorKind::Forbidden, format!("caller {who:?} may not {what}"))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::group_of;
+use super::checks::group_of;
 use crate::access::{Caller, Policy};
 use crate::model::execution::Execution;
 use crate::model::names::Names;
