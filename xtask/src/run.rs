@@ -53,12 +53,14 @@ const LAST_LINES: usize = 80;
 /// Runs the steps in order and prints the table; true when all went well.
 ///
 /// It goes on after a failure unless told otherwise: one run should tell everything that is wrong.
-/// Where no terminal keeps the output, the end of each failed step is repeated before the table.
+/// Where no terminal keeps the output, and steps are those of `ci`, the end of each failed one is
+/// repeated before the table.
 pub(crate) fn run(prefix: &str, steps: &[Step], stop_at_failure: bool) -> bool {
     if let [step] = steps {
         return run_step(prefix, step);
     }
-    let keeps_output = io::stdout().is_terminal();
+    let is_ci = matches!(prefix, "cargo xtask ci" | "cargo xtask test");
+    let keeps_output = !is_ci || io::stdout().is_terminal();
     let started = Instant::now();
     let mut rows = Vec::new();
     let mut ends = Vec::new();
