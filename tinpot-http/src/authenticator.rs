@@ -1,5 +1,8 @@
 //! Authenticators: the caller of a request.
 
+#[cfg(feature = "access")]
+mod directory;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +10,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Method};
 use tinpot_core::{Caller, Result, Timestamp};
+
+#[cfg(feature = "access")]
+pub use self::directory::DirectoryAuthenticator;
 
 /// The parts of a request by which it can be authenticated.
 #[derive(Clone, Copy, Debug)]

@@ -29,7 +29,8 @@
 //! An [`Authenticator`] says whose request it is, and the coordinator's
 //! [policy](tinpot_core::CoordinatorBuilder::policy) what that caller may do. Without an authenticator,
 //! every request below `/api` is answered with 401: an application that has users of its own
-//! implements one, and one that only trusted clients reach passes [`Anonymous`]. What a caller may not
+//! implements one, and one that only trusted clients reach passes [`Anonymous`]. With the default
+//! feature `access`, `DirectoryAuthenticator` takes the API tokens of the crate tinpot-access. What a caller may not
 //! know has the answers of what does not exist. In `/openapi.json`, `x-rights` names the rights that
 //! each operation needs.
 //!
@@ -160,6 +161,8 @@ mod submission;
 pub mod testing;
 mod unread_body;
 
+#[cfg(feature = "access")]
+pub use self::authenticator::DirectoryAuthenticator;
 pub use self::authenticator::{Anonymous, Authenticator, Identity, PeerAddress, Presented};
 pub use self::config::HttpConfig;
 pub use self::hosts::AllowedHost;

@@ -23,6 +23,8 @@
 //! ```
 
 #[doc(inline)]
+#[cfg(feature = "access")]
+pub use tinpot_http::DirectoryAuthenticator;
 pub use tinpot_http::{
     Anonymous, Authenticator, HttpConfig, Identity, PeerAddress, Presented, router,
 };

@@ -28,5 +28,7 @@ mod stream;
 mod stream_live;
 mod submissions;
 mod sync_execute;
+#[cfg(feature = "access")]
+mod tokens;
 #[cfg(feature = "ui")]
 mod ui;
