@@ -51,6 +51,17 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) profile: Option<String>,
+    /// The file with the API token to send to the server, which only its owner may read; without one,
+    /// TINPOT_TOKEN has the token
+    #[arg(
+        long,
+        global = true,
+        env = "TINPOT_TOKEN_FILE",
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        help_heading = "Global options"
+    )]
+    pub(crate) token_file: Option<PathBuf>,
     /// Print JSON for programs; one line per event when following
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,

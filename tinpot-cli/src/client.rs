@@ -4,17 +4,19 @@ mod events;
 mod model;
 mod wait_reason;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, RequestBuilder};
 
 use crate::exit::{CliError, Code};
+use crate::token::Token;
 
 pub(crate) use self::events::{Follow, Input};
 pub(crate) use self::model::{ActionView, Completion, Line, LogPage, Matches, Submitted};
@@ -25,6 +27,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(45);
 /// The size from which a server is asked before a body is sent.
 const LARGE_BYTES: usize = 256 * 1024;
+/// The longest URL of another server to show, in characters.
+const SHOWN: usize = 200;
 /// The largest answer to read into memory; the API sends far less.
 const ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -33,6 +37,7 @@ const ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) struct Client {
     agent: Agent,
     base: String,
+    token: Option<Token>,
 }
 
 /// A request that failed.
@@ -102,7 +107,35 @@ impl Client {
             config = config.tls_config(tls());
         }
         let agent = config.build().new_agent();
-        Ok(Self { agent, base: base.to_owned() })
+        Ok(Self { agent, base: base.to_owned(), token: None })
+    }
+
+    /// Sends a token with each request.
+    ///
+    /// # Errors
+    /// Fails if others could read it on its way.
+    pub(crate) fn with_token(self, token: Option<Token>) -> Result<Self, CliError> {
+        let by_plain = self.base.strip_prefix("http://").filter(|host| !is_here(host));
+        if let (Some(token), Some(_)) = (&token, by_plain) {
+            let message = format!(
+                "refusing to send the token of {} to {} over plain HTTP, where others can read it: \
+                 use https://",
+                token.source, self.base
+            );
+            return Err(CliError::usage(message));
+        }
+        Ok(Self { token, ..self })
+    }
+
+    /// Adds the token to a request, which then follows no redirect: another server must not get it.
+    fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
+            Some(token) => {
+                let request = request.header("authorization", token.header.clone());
+                request.config().max_redirects(0).build()
+            }
+            None => request,
+        }
     }
 
     /// The URL of the server.
@@ -112,7 +145,8 @@ impl Client {
 
     /// Sends a GET request, and returns the body.
     pub(crate) fn get(&self, path: &str) -> Result<String, RequestError> {
-        self.text(self.agent.get(self.url(path)).header("accept", "application/json").call())
+        let request = self.agent.get(self.url(path)).header("accept", "application/json");
+        self.text(self.signed(request).call())
     }
 
     /// Sends a GET request, and parses the body.
@@ -123,6 +157,7 @@ impl Client {
     /// Sends a POST request with an optional JSON body, and returns the answer's.
     pub(crate) fn post(&self, path: &str, body: Option<&str>) -> Result<String, RequestError> {
         let request = self.agent.post(self.url(path)).header("x-requested-by", requested_by());
+        let request = self.signed(request);
         let Some(body) = body else { return self.text(request.send_empty()) };
         let request = request.header("content-type", "application/json");
         if body.len() < LARGE_BYTES {
@@ -172,7 +207,7 @@ impl Client {
         if !last_id.is_empty() {
             request = request.header("last-event-id", last_id);
         }
-        let response = request.call().map_err(|e| self.unreachable(&e))?;
+        let response = self.signed(request).call().map_err(|e| self.unreachable(&e))?;
         match response.status() {
             StatusCode::NO_CONTENT => Ok(None),
             status if status.is_success() => Ok(Some(response.into_body().into_reader())),
@@ -209,6 +244,16 @@ impl Client {
             );
             return RequestError { status: Some(status), detail, errors: Vec::new() };
         }
+        if status.is_redirection() && self.token.is_some() {
+            let to = response.headers().get("location").and_then(|to| to.to_str().ok());
+            let to: String = to.unwrap_or("another place").chars().take(SHOWN).collect();
+            let detail = format!(
+                "server {} redirects to {to}, and the token is not sent there: name the server \
+                 that answers with --server or TINPOT_SERVER",
+                self.base
+            );
+            return RequestError { status: Some(status), detail, errors: Vec::new() };
+        }
         let body = response.into_body().into_with_config().limit(1024 * 1024).read_to_string();
         let body = body.ok().and_then(|text| serde_json::from_str::<ErrorBody>(&text).ok());
         let Some(body) = body else {
@@ -216,7 +261,27 @@ impl Client {
             return RequestError { status: Some(status), ..refused };
         };
         let errors = body.errors.into_iter().map(|error| (error.path, error.message)).collect();
-        RequestError { status: Some(status), detail: body.detail, errors }
+        let detail = match status {
+            StatusCode::UNAUTHORIZED => self.unauthorized(&body.detail),
+            _ => body.detail,
+        };
+        RequestError { status: Some(status), detail, errors }
+    }
+
+    /// Returns the remedy of a request without a token, or with one that the server refuses.
+    fn unauthorized(&self, why: &str) -> String {
+        let server = &self.base;
+        let another = "\"tinpot tokens create\" makes one in the store of the server";
+        match &self.token {
+            Some(token) => format!(
+                "server {server} refuses the token of {}: {why}\nanother one may help: {another}",
+                token.source
+            ),
+            None => format!(
+                "server {server} requires an API token ({why}): name its file with --token-file or \
+                 TINPOT_TOKEN_FILE; {another}"
+            ),
+        }
     }
 
     fn not_tinpot(&self, what: &str) -> RequestError {
@@ -258,6 +323,7 @@ impl RequestError {
     pub(crate) fn code(&self) -> Code {
         match self.status {
             Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Code::NotAuthorised,
+            Some(status) if status.is_redirection() => Code::Usage,
             Some(StatusCode::NOT_FOUND | StatusCode::GONE) => Code::NotFound,
             Some(StatusCode::CONFLICT) => Code::Conflict,
             Some(status) if status.is_client_error() => Code::Usage,
@@ -288,8 +354,13 @@ fn is_cut(error: &ureq::Error) -> bool {
 
 /// Returns true if the host is this machine.
 fn is_here(host: &str) -> bool {
-    let host = host.split('/').next().unwrap_or_default();
-    host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]")
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    let bare = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(bare, _)| bare),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let address = bare.parse().map(|address: IpAddr| address.is_loopback());
+    address.unwrap_or_else(|_| bare.eq_ignore_ascii_case("localhost"))
 }
 
 /// Returns the certificates of this system. Only HTTPS needs them, and reading them takes longer
@@ -346,7 +417,26 @@ pub(crate) fn query(pairs: &[(&str, String)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, query};
+    use super::{Client, is_here, query};
+
+    #[test]
+    fn only_names_of_loopback_are_this_machine() {
+        for here in ["127.0.0.1:80/x", "127.9.9.9", "localhost:8000", "LOCALHOST", "[::1]:8000/x"] {
+            assert!(is_here(here), "{here}");
+        }
+        for away in [
+            "localhost.example.org",
+            "127.example.org:80",
+            "127.0.0.1.example.org",
+            "10.0.0.1",
+            "[::2]",
+            "[fe80::1]",
+            "example.org/localhost",
+            "",
+        ] {
+            assert!(!is_here(away), "{away}");
+        }
+    }
 
     #[test]
     fn an_invalid_url_is_refused_with_an_example() {

@@ -111,7 +111,7 @@ struct Known {
 impl Known {
     fn client(&self) -> Option<Client> {
         let server = profile::server(&self.global).ok()?;
-        Client::with_patience(&server.url, PATIENCE, PATIENCE).ok()
+        server.patient_client(PATIENCE).ok()
     }
 
     fn actions(&self) -> Option<BTreeMap<String, ActionView>> {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::args::{DoctorArgs, Global};
-use crate::client::Client;
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint};
 use crate::programs::runtime;
@@ -53,9 +52,7 @@ impl Finding {
 
 pub(crate) fn doctor(arguments: &DoctorArgs, global: &Global) -> Done {
     let server = crate::profile::server(global)?;
-    // The URL is checked here, with its source.
-    server.client()?;
-    let client = Client::with_patience(&server.url, PATIENCE, PATIENCE)?;
+    let client = server.patient_client(PATIENCE)?;
     let runtime = runtime()?;
     // Each check waits for something else.
     let findings: Vec<Finding> = thread::scope(|scope| {

@@ -28,6 +28,7 @@ mod shell;
 mod suggest;
 mod table;
 mod times;
+mod token;
 mod toml_span;
 mod usage_errors;
 

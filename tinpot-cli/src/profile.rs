@@ -1,14 +1,16 @@
-//! The server to talk to: named by a flag, a variable or a profile, otherwise the one on this
+//! The server to talk to, and the token for it: named by a flag, a variable or a profile, otherwise the one on this
 //! machine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::args::Global;
 use crate::client::Client;
 use crate::exit::{CliError, Code};
+use crate::token::Token;
 use crate::{suggest, toml_span};
 
 /// The address at which `tinpot dev` and a coordinator listen by default.
@@ -29,17 +31,28 @@ struct Profile {
     server: String,
 }
 
-/// A server, and the setting that names it.
+/// A server, the setting that names it, and the token for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) source: String,
+    token: Option<Token>,
 }
 
 impl Server {
     /// Returns a client of the server.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
-        Client::new(&self.url)
+        self.with_token(Client::new(&self.url))
+    }
+
+    /// Returns a client of the server with this time limit for connections and answers.
+    pub(crate) fn patient_client(&self, patience: Duration) -> Result<Client, CliError> {
+        self.with_token(Client::with_patience(&self.url, patience, patience))
+    }
+
+    fn with_token(&self, client: Result<Client, CliError>) -> Result<Client, CliError> {
+        client
+            .and_then(|client| client.with_token(self.token.clone()))
             .map_err(|failure| CliError::new(failure.code, format!("{failure} ({})", self.source)))
     }
 }
@@ -52,6 +65,12 @@ pub(crate) fn client(global: &Global) -> Result<Client, CliError> {
 /// Returns the server that the options name. A profile from a flag wins over a server from a
 /// variable.
 pub(crate) fn server(global: &Global) -> Result<Server, CliError> {
+    let (url, source) = named(global)?;
+    Ok(Server { url, source, token: Token::of(global)? })
+}
+
+/// Returns the URL of the server, and the setting that names it.
+fn named(global: &Global) -> Result<(String, String), CliError> {
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let (url, name) = (filled(&global.server), filled(&global.profile));
     let variable = |name: &str| std::env::var(name).ok();
@@ -63,14 +82,14 @@ pub(crate) fn server(global: &Global) -> Result<Server, CliError> {
                 || !profile_by_flag
                 || by_flag(&Some(url.clone()), "TINPOT_SERVER") =>
         {
-            Ok(Server { url, source: "--server or TINPOT_SERVER".to_owned() })
+            Ok((url, "--server or TINPOT_SERVER".to_owned()))
         }
         (_, Some(name)) => from_profile(&name, config_path().as_deref()),
-        _ => Ok(Server { url: DEFAULT.to_owned(), source: "the default".to_owned() }),
+        _ => Ok((DEFAULT.to_owned(), "the default".to_owned())),
     }
 }
 
-fn from_profile(name: &str, path: Option<&Path>) -> Result<Server, CliError> {
+fn from_profile(name: &str, path: Option<&Path>) -> Result<(String, String), CliError> {
     let Some(path) = path else {
         let message =
             format!("profile {name:?}: cannot find the profiles: set XDG_CONFIG_HOME or HOME");
@@ -93,7 +112,7 @@ fn from_profile(name: &str, path: Option<&Path>) -> Result<Server, CliError> {
         let message = format!("no profile {name:?} in {shown}{}", suggest::or_list(name, known));
         return Err(CliError::new(Code::NotFound, message));
     };
-    Ok(Server { url: profile.server.clone(), source: format!("profile {name:?} in {shown}") })
+    Ok((profile.server.clone(), format!("profile {name:?} in {shown}")))
 }
 
 /// Returns the names of the profiles; none if they cannot be read.

@@ -10,12 +10,15 @@ use futures::future::BoxFuture;
 use tinpot_core::{Coordinator, Error, ErrorKind, Result, Transport};
 use tinpot_mqtt::broker::Broker;
 
+use crate::access::Access;
 use crate::error::error_chain;
 use crate::settings::{
-    BrokerSettings, HttpSettings, PageSettings, ProtocolSettings, StoreSettings, secrets,
+    Auth, BrokerSettings, HttpSettings, PageSettings, ProtocolSettings, StoreSettings, secrets,
 };
 use crate::shutdown::Shutdown;
 
+/// The file of the store, if the settings name none.
+const STORE: &str = "./tinpot.db";
 /// The longest wait for open requests once the shutdown has begun.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -124,10 +127,14 @@ impl CoordinatorSettings {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if there is a user for an embedded broker that is off, a password
-    /// in several places, or an address that other machines reach without `insecure_no_auth`.
+    /// in several places, users of a store in memory, or an address that other machines reach
+    /// without authentication or `insecure_no_auth`.
     pub fn check(&self) -> Result<()> {
         let invalid = |message: &str| Err(Error::new(ErrorKind::InvalidInput, message));
         self.http.check()?;
+        if self.http.auth == Auth::Users {
+            Access::check(&self.store, STORE)?;
+        }
         if self.broker_user.is_some() && self.broker_user_file.is_some() {
             return invalid(
                 "--broker-user (BROKER_USER) and --broker-user-file (BROKER_USER_FILE) exclude each \
@@ -210,13 +217,20 @@ impl CoordinatorSettings {
         let broker = self.start_broker().await?;
         let user = self.broker_user.take().map(|user| (user.name, user.password));
         let transport = Arc::new(self.broker.connect(None, user).await?);
-        let coordinator = Coordinator::builder(transport.clone())
+        let mut builder = Coordinator::builder(transport.clone())
             .config(self.protocol.config())
             .max_parameters_bytes(self.pages.limit_request_bytes())
-            .store(self.store.store("./tinpot.db"))
-            .start()
-            .await?;
-        let config = self.pages.config().hosts([self.http.host.into()]);
+            .store(self.store.store(STORE));
+        let mut config = self.pages.config().hosts([self.http.host.into()]);
+        let access = match self.http.auth {
+            Auth::None => None,
+            Auth::Users => Some(Access::open(&self.store, STORE).await?),
+        };
+        if let Some(access) = &access {
+            builder = builder.policy(access.rules());
+            config = config.authenticator(access.authenticator());
+        }
+        let coordinator = builder.start().await?;
         let config = config.shutdown_signal(shutdown.clone().begun());
         let router = tinpot_http::router(coordinator.clone(), config);
         let server = crate::serve::serve(&self.http, router, shutdown.clone()).await?;

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use self::limits::ConnectionLimits;
-use crate::settings::HttpSettings;
+use crate::settings::{Auth, HttpSettings};
 use crate::shutdown::Shutdown;
 
 /// Serves `app` until `shutdown` begins, then answers the open requests and ends.
@@ -28,7 +28,7 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> Result<JoinHandle<()>> {
     let listener = listen(settings).await?;
-    if !settings.is_local() {
+    if !settings.is_local() && settings.auth == Auth::None {
         let host = settings.host;
         tracing::warn!(%host, "all clients that reach the port may run actions (--insecure-no-auth)");
     }

@@ -3,6 +3,7 @@
 //! `Default` gives the values that an empty command line gives.
 
 mod actions;
+mod auth;
 mod broker;
 mod limits;
 #[cfg(feature = "clap")]
@@ -21,6 +22,7 @@ use tinpot_core::{Error, ErrorKind, Result};
 use tinpot_http::{AllowedHost, Anonymous, HttpConfig, RootPath};
 
 pub use self::actions::{ActionsSettings, LimitSettings, SelectionSettings};
+pub use self::auth::Auth;
 pub use self::broker::BrokerSettings;
 pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, limits};
 #[cfg(feature = "clap")]
@@ -60,7 +62,19 @@ pub struct HttpSettings {
         )
     )]
     pub port: u16,
-    /// Serve an address that other machines reach, although the API has no authentication.
+    /// The callers that the API admits: `users` admits those with an API token of the users in the
+    /// store, `none` everyone who reaches the port.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_AUTH",
+            value_name = "METHOD",
+            default_value_t = HttpSettings::default().auth
+        )
+    )]
+    pub auth: Auth,
+    /// Serve an address that other machines reach without authentication.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_INSECURE_NO_AUTH"))]
     pub insecure_no_auth: bool,
 }
@@ -74,21 +88,22 @@ impl Default for HttpSettings {
 impl HttpSettings {
     /// That address and port.
     pub fn new(host: IpAddr, port: u16) -> Self {
-        Self { host, port, insecure_no_auth: false }
+        Self { host, port, auth: Auth::None, insecure_no_auth: false }
     }
 
-    /// Checks that only this machine reaches the address, or that the settings accept others.
+    /// Checks that only this machine reaches the address, that callers are authenticated, or that the
+    /// settings accept all.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if they do not.
     pub fn check(&self) -> Result<()> {
-        if self.insecure_no_auth || self.is_local() {
+        if self.insecure_no_auth || self.is_local() || self.auth != Auth::None {
             return Ok(());
         }
         let message = format!(
-            "refusing to listen on {} without authentication, which the API does not have: listen \
-             on 127.0.0.1, with a proxy that authenticates in front, or accept with \
-             --insecure-no-auth (TINPOT_INSECURE_NO_AUTH) that all clients that reach the port \
+            "refusing to listen on {} without authentication: ask for API tokens with --auth users \
+             (TINPOT_AUTH), listen on 127.0.0.1 with a proxy that authenticates in front, or accept \
+             with --insecure-no-auth (TINPOT_INSECURE_NO_AUTH) that all clients that reach the port \
              may run actions",
             SocketAddr::new(self.host, self.port)
         );

@@ -63,15 +63,14 @@ pub(crate) fn global_of(words: &[OsString]) -> Global {
         if text == "--" {
             break;
         }
-        if text == "--server" || text == "--profile" {
-            known.push(word.clone());
+        let Some(option) = text.strip_prefix("--") else { continue };
+        let (long, has_value) =
+            option.split_once('=').map_or((option, false), |(long, _)| (long, true));
+        let arg = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+        let Some(arg) = arg else { continue };
+        known.push(word.clone());
+        if arg.get_action().takes_values() && !has_value {
             known.extend(words.next().cloned());
-        } else if text == "--json"
-            || text == "--utc"
-            || text.starts_with("--server=")
-            || text.starts_with("--profile=")
-        {
-            known.push(word.clone());
         }
     }
     let matches = command.try_get_matches_from(known);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::args::Global;
-use crate::client::Client;
 use crate::exit::{Code, Done};
 use crate::output;
 use crate::{json, profile};
@@ -22,7 +21,7 @@ struct Version {
 pub(crate) fn version(global: &Global) -> Done {
     let own = env!("CARGO_PKG_VERSION");
     let server = profile::server(global)?;
-    let client = Client::with_patience(&server.url, PATIENCE, PATIENCE)?;
+    let client = server.patient_client(PATIENCE)?;
     let theirs = client.read::<Version>("/api/version").map(|version| version.version);
     if global.json {
         let theirs = theirs.ok();

@@ -21,3 +21,4 @@ mod support;
 mod tables;
 mod terminal;
 mod tls;
+mod tokens;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tinpot_core::{MemoryStore, Store};
-use tinpot_sqlite::{Retention, SqliteStore};
+use tinpot_sqlite::{Retention, SqliteRecords, SqliteStore};
 
 /// The store of the executions, and its retention.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +49,7 @@ impl Default for StoreSettings {
 impl StoreSettings {
     /// Returns the store that the settings name, or that at `default`; a coordinator opens it.
     pub fn store(&self, default: &str) -> Box<dyn Store> {
-        // An environment variable that is set to nothing counts as not set.
-        let named = self.store.clone().filter(|path| !path.as_os_str().is_empty());
-        match named.unwrap_or_else(|| default.into()) {
+        match self.path(default) {
             path if path.as_os_str() == "memory" => Box::new(MemoryStore::new()),
             path => {
                 let days = Duration::from_secs(self.keep_days * 86_400);
@@ -59,5 +57,17 @@ impl StoreSettings {
                 Box::new(SqliteStore::builder(path).retention(retention).build())
             }
         }
+    }
+
+    /// Returns the records of access control in the file of the store; `None` if it is in memory.
+    pub(crate) fn records(&self, default: &str) -> Option<SqliteRecords> {
+        let path = self.path(default);
+        (path.as_os_str() != "memory").then(|| SqliteRecords::open(path))
+    }
+
+    pub(crate) fn path(&self, default: &str) -> PathBuf {
+        // An environment variable that is set to nothing counts as not set.
+        let named = self.store.clone().filter(|path| !path.as_os_str().is_empty());
+        named.unwrap_or_else(|| default.into())
     }
 }
