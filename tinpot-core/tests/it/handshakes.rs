@@ -367,6 +367,41 @@ fn sessions_of_a_revoked_key_end_at_once() {
 }
 
 #[test]
+fn a_key_that_changes_during_a_handshake_or_a_delivery_is_heard_by_its_new_grant() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut web) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let suite = namespace.suite.owned_by(1);
+    let enrol = |queues: Option<Vec<String>>| {
+        let mut grant = WorkerGrant::new(suite.public(), "web");
+        grant.queues = queues;
+        namespace.enrolled.enrol(&suite, grant)
+    };
+    let key = enrol(None);
+    let init = web.tick(at(0.0)).expect("an init");
+    let begin = |coordinator: &mut CoordinatorSessions| {
+        let admitted = coordinator.admit(at(0.0), &channel("web"), &init);
+        let Ok(Admission::New(handshake)) = admitted else { panic!("{admitted:?}") };
+        handshake.answer(at(0.0), &namespace.suite).expect("an answer")
+    };
+    let answered = begin(&mut coordinator);
+    enrol(Some(vec!["web".to_owned()]));
+    assert_eq!(coordinator.pend(at(0.0), answered), Err(Refused::Grant));
+    let answered = begin(&mut coordinator);
+    assert!(namespace.enrolled.revoke(&key));
+    assert_eq!(coordinator.pend(at(0.0), answered), Err(Refused::NotEnrolled));
+    enrol(None);
+    let answered = begin(&mut coordinator);
+    let accept = coordinator.pend(at(0.0), answered).expect("an accept");
+    web.accepted(at(0.0), &accept).expect("a session");
+    // The frame is being opened while the key is revoked.
+    let beat = beat(&mut web, "web");
+    let look = coordinator.look(at(1.0), &channel("web"), Lane::Control, &beat).expect("one");
+    let CoordinatorFrame::Sealed(opening) = look else { panic!("{look:?}") };
+    assert!(namespace.enrolled.revoke(&key));
+    assert_eq!(coordinator.opened(at(1.0), &opening).err(), Some(Refused::UnknownSession));
+}
+
+#[test]
 fn a_worker_speaks_for_itself_and_within_its_grant() {
     let namespace = Namespace::new();
     let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));

@@ -178,9 +178,16 @@ impl CoordinatorSessions {
     /// worker on the control lane.
     ///
     /// # Errors
+    /// `NotEnrolled` or `Grant` if its key was revoked or changed since the init was admitted;
     /// `Budget` if there are too many sessions.
     pub fn pend(&mut self, now: Tick, answered: Answered) -> Result<Vec<u8>, Refused> {
         self.expire(now);
+        // `expire` compares only the grants of sessions that it knows. This one is not among them.
+        let Peer { key, grant, .. } = answered.peer();
+        let current = self.options.enrolled.find(key).ok_or(Refused::NotEnrolled)?;
+        if current != *grant {
+            return Err(Refused::Grant);
+        }
         self.peers.pend(now, answered)
     }
 
@@ -281,6 +288,8 @@ impl CoordinatorSessions {
     /// # Errors
     /// The reason why it counts for nothing.
     pub fn opened(&mut self, now: Tick, opening: &Opening) -> Result<Arc<Peer>, Refused> {
+        // The key may have been revoked since `look`.
+        self.expire(now);
         self.peers.opened(now, opening.header())
     }
 

@@ -79,6 +79,10 @@ impl Answered {
     pub fn worker(&self) -> &WorkerId {
         &self.peer.worker
     }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
 }
 
 #[derive(Debug)]
