@@ -248,6 +248,31 @@ fn handshakes_are_bounded_by_key() {
 }
 
 #[test]
+fn workers_that_share_a_key_displace_none_of_each_other() {
+    let namespace = Namespace::new();
+    let mut coordinator = namespace.coordinator(FIRST);
+    let names = ["web-a", "web-b", "web-c"];
+    let suite = namespace.suite.owned_by(1);
+    namespace.enrolled.enrol(&suite, WorkerGrant::new(suite.public(), "web-*"));
+    let mut waiting = names.map(|name| {
+        let mut worker = namespace.start(name, 1);
+        let init = worker.tick(at(0.0)).expect("an init");
+        (worker, answer(&mut coordinator, at(0.0), &channel(name), &init).expect("an accept"))
+    });
+    // A worker itself has two: the last one displaces its first.
+    for _ in 0..2 {
+        let init = namespace.start("web-a", 1).tick(at(0.0)).expect("an init");
+        answer(&mut coordinator, at(0.0), &channel("web-a"), &init).expect("an accept");
+    }
+    let taken = names.iter().zip(&mut waiting).map(|(name, (worker, accept))| {
+        worker.accepted(at(0.1), accept).expect("a session");
+        let beat = beat(worker, name);
+        open(&mut coordinator, at(0.2), &channel(name), &beat).is_ok()
+    });
+    assert_eq!(taken.collect::<Vec<_>>(), [false, true, true]);
+}
+
+#[test]
 fn new_keys_replace_worn_ones_and_frames_on_the_way_are_still_read() {
     let namespace = Namespace::new();
     let (mut coordinator, mut worker) = (namespace.coordinator(FIRST), namespace.worker("web", 1));

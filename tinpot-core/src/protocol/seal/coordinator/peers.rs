@@ -20,9 +20,10 @@ use crate::protocol::tick::Tick;
 const PENDING: Duration = Duration::from_secs(10);
 /// The time for which frames of a session are read after another one has replaced it.
 const FORMER: Duration = Duration::from_secs(10);
-/// The maximum number of sessions of one key that wait for their first frame. A further one
-/// displaces the oldest: it may be a repeated init.
-const PENDING_PER_KEY: usize = 2;
+/// The maximum number of sessions of one worker that wait for their first frame. A further one
+/// displaces the oldest: it may be a repeated init. Workers that share a key displace nothing of
+/// each other. [`INITS_PER_KEY`] bounds what waits of one key.
+const PENDING_PER_WORKER: usize = 2;
 /// The maximum number of all sessions that wait for their first frame.
 const PENDING_ALL: usize = 1024;
 /// The maximum number of workers with a session, of one key and of all.
@@ -157,18 +158,15 @@ impl Peers {
         let Answered { session, peer, init, accept } = answered;
         let (id, is_known) = (session.id(), self.current.contains_key(&peer.worker));
         let key = self.key(peer.key);
-        if !is_known && key.workers >= WORKERS_PER_KEY {
+        // Those that wait may be of further workers.
+        if !is_known && key.workers + key.pending.len() >= WORKERS_PER_KEY {
             return Err(Refused::Budget);
         }
-        let displaced = match key.pending.len() >= PENDING_PER_KEY {
-            true => key.pending.front().copied(),
-            false => None,
-        };
-        if let Some(displaced) = displaced {
+        if let Some(displaced) = self.displaced(&peer) {
             self.remove(displaced);
         }
         if self.answered.len() >= PENDING_ALL
-            || !is_known && self.current.len() >= WORKERS
+            || !is_known && self.current.len() + self.answered.len() >= WORKERS
             || self.entries.contains_key(&id)
         {
             return Err(Refused::Budget);
@@ -180,6 +178,15 @@ impl Peers {
         let state = State::Pending { until, accept: accept.clone() };
         self.entries.insert(id, Entry { session, peer, init, state, heard: now });
         Ok(accept)
+    }
+
+    /// Returns the oldest pending session of a worker, if it has as many as it may have.
+    fn displaced(&self, peer: &Peer) -> Option<SessionId> {
+        let pending = &self.keys.get(&peer.key)?.pending;
+        let worker = |id: &SessionId| self.entries.get(id).map(|entry| &entry.peer.worker);
+        let mut own = pending.iter().filter(|id| worker(id) == Some(&peer.worker));
+        let oldest = own.next().copied();
+        oldest.filter(|_| 1 + own.count() >= PENDING_PER_WORKER)
     }
 
     pub(super) fn is_open(&self, worker: &WorkerId) -> bool {
