@@ -24,6 +24,9 @@ use crate::transport::{Received, Transport};
 pub(crate) enum Incoming {
     /// A frame from its sender. With sealed frames, it is within the sender's grant.
     Frame(Frame),
+    /// A frame of a worker that has not introduced itself since it was granted something else: what
+    /// it said of itself before counts no more.
+    Unintroduced(Frame),
     /// The worker has a session, or another one: it introduces itself in it.
     Session,
 }
@@ -110,7 +113,7 @@ impl Wire {
         match &self.end {
             End::Plain => read_frame(refusals, &received).map(Incoming::Frame),
             End::Worker(end) => end.read(refusals, now, lane, received),
-            End::Coordinator(end) => end.read(refusals, now, lane, received).map(Incoming::Frame),
+            End::Coordinator(end) => end.read(refusals, now, lane, received),
         }
     }
 

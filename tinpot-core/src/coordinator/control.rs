@@ -172,11 +172,18 @@ impl Control {
     fn take_frame(&mut self, received: Received) {
         let refusals = &self.shared.refusals;
         let read = self.shared.wire.read(refusals, Lane::Control, received);
-        let Some(Incoming::Frame(frame)) = read else { return };
+        let (frame, is_introduced) = match read {
+            Some(Incoming::Frame(frame)) => (frame, true),
+            Some(Incoming::Unintroduced(frame)) => (frame, false),
+            Some(Incoming::Session) | None => return,
+        };
         let Some(from) = frame.from else {
             return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };
         let now = self.clock.now();
+        if !is_introduced {
+            self.core.expect_hello(&from);
+        }
         for message in frame.messages {
             match message {
                 Message::Unknown(_) | Message::Log(_) | Message::Progress(_) => {

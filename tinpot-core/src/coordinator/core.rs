@@ -145,6 +145,11 @@ impl Core {
         self.machine.receive(now, from, message, &mut self.effects);
     }
 
+    /// Forgets what a worker may do until its next hello.
+    pub(crate) fn expect_hello(&mut self, from: &WorkerId) {
+        self.machine.expect_hello(from);
+    }
+
     /// Notes that the transport is up.
     pub(crate) fn link_up(&mut self) {
         self.machine.link_up(&mut self.effects);

@@ -96,7 +96,8 @@ impl LogPipeline {
     async fn take_frame(&mut self, received: Received) {
         let refusals = &self.shared.refusals;
         let read = self.shared.wire.read(refusals, Lane::Logs, received);
-        let Some(Incoming::Frame(frame)) = read else { return };
+        // Attempts are heard by their fences, whatever their worker may offer now.
+        let Some(Incoming::Frame(frame) | Incoming::Unintroduced(frame)) = read else { return };
         let Some(from) = frame.from else {
             return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };

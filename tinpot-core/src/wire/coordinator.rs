@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{no_session, open, refuse};
+use super::{Incoming, no_session, open, refuse};
 use crate::clock::Clock;
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
@@ -15,7 +15,7 @@ use crate::protocol::seal::{
     Admission, CoordinatorFrame, CoordinatorSessions, HEADER_BYTES, Header, Refused, SessionId,
     Suite,
 };
-use crate::protocol::{Frame, Message, Tick};
+use crate::protocol::{Message, Tick};
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
 
@@ -95,7 +95,7 @@ impl CoordinatorEnd {
         now: Tick,
         lane: Lane,
         received: Received,
-    ) -> Option<Frame> {
+    ) -> Option<Incoming> {
         let channel = received.channel.clone();
         self.take(refusals, now, lane, received).unwrap_or_else(|why| {
             refuse(refusals, &channel, why);
@@ -109,7 +109,7 @@ impl CoordinatorEnd {
         now: Tick,
         lane: Lane,
         received: Received,
-    ) -> Result<Option<Frame>, Refused> {
+    ) -> Result<Option<Incoming>, Refused> {
         let looked = self.lock().look(now, &received.channel, lane, &received.bytes);
         match looked {
             Ok(CoordinatorFrame::Sealed(opening)) => {
@@ -120,7 +120,7 @@ impl CoordinatorEnd {
                 let opened = Received::new(Channel::of(&worker), document);
                 let Some(mut frame) = read_frame(refusals, &opened) else { return Ok(None) };
                 let before = frame.messages.len();
-                peer.limit(&mut frame)?;
+                let is_introduced = peer.limit(lane, &mut frame)?;
                 if frame.messages.iter().any(|message| matches!(message, Message::Hello(_))) {
                     self.lock().keep_own_claims(&peer, &mut frame);
                 }
@@ -128,7 +128,10 @@ impl CoordinatorEnd {
                     let detail = "its key is not granted this name, or any of these queues";
                     refusals.note(Refusal::Hello, peer.worker.as_str(), &detail);
                 }
-                Ok(Some(frame))
+                Ok(Some(match is_introduced {
+                    true => Incoming::Frame(frame),
+                    false => Incoming::Unintroduced(frame),
+                }))
             }
             Ok(CoordinatorFrame::Init) => self.ask(Request::Init(received)),
             Ok(CoordinatorFrame::Plain) => {
@@ -136,7 +139,7 @@ impl CoordinatorEnd {
                 let is_taken = |from: &WorkerId| self.lock().takes_plain(from);
                 match frame.as_ref().and_then(|frame| frame.from.as_ref()) {
                     Some(from) if !is_taken(from) => Err(Refused::Plain),
-                    _ => Ok(frame),
+                    _ => Ok(frame.map(Incoming::Frame)),
                 }
             }
             Err(Refused::UnknownSession) => {
@@ -152,7 +155,7 @@ impl CoordinatorEnd {
         }
     }
 
-    fn ask(&self, request: Request) -> Result<Option<Frame>, Refused> {
+    fn ask(&self, request: Request) -> Result<Option<Incoming>, Refused> {
         self.requests.try_send(request).map_err(|_| Refused::Budget).map(|()| None)
     }
 }

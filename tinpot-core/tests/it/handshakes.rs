@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tinpot_core::protocol::seal::{
     Admission, CoordinatorFrame, CoordinatorOptions, CoordinatorSessions, EnrolledKeys, FrameKind,
-    HEADER_BYTES, Notice, Pins, PlainFrames, Refused, Signed, Suite, WorkerFrame, WorkerGrant,
-    WorkerSessions,
+    HEADER_BYTES, KeyId, Notice, Pins, PlainFrames, Refused, Signed, Suite, WorkerFrame,
+    WorkerGrant, WorkerSessions,
 };
 use tinpot_core::protocol::{Beat, Frame, Hello, Message, Tick};
 use tinpot_core::testing::ToySuite;
@@ -113,7 +113,7 @@ fn open(
     let place = opening.open(&**coordinator.suite(), &mut bytes).ok_or(Refused::Forged)?;
     let peer = coordinator.opened(now, &opening)?;
     let (mut frame, _) = Frame::decode(&bytes[place]).expect("a frame");
-    peer.limit(&mut frame)?;
+    peer.limit(Lane::Control, &mut frame)?;
     Ok(frame)
 }
 
@@ -454,6 +454,65 @@ fn a_worker_speaks_for_itself_and_within_its_grant() {
     assert!(hears(&[]).eq([("web".to_owned(), 2)]));
     assert!(hears(&["db", "web"]).eq([("web".to_owned(), 2)]));
     assert_eq!(hears(&["db"]).count(), 0);
+}
+
+#[test]
+fn a_worker_id_in_use_is_taken_over_by_no_other_key() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut web) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let mut other = namespace.worker("web", 2);
+    let init = other.tick(at(0.0)).expect("an init");
+    let accept = answer(&mut coordinator, at(0.0), &channel("web"), &init).expect("an accept");
+    other.accepted(at(0.0), &accept).expect("a session");
+    // Neither a session that waited nor a further one displaces that of the worker.
+    connect(&mut coordinator, &mut web, at(1.0), "web");
+    let stolen = beat(&mut other, "web");
+    let refused = open(&mut coordinator, at(2.0), &channel("web"), &stolen).err();
+    assert_eq!(refused, Some(Refused::Taken));
+    let init = namespace.start("web", 2).tick(at(3.0)).expect("an init");
+    let refused = answer(&mut coordinator, at(3.0), &channel("web"), &init);
+    assert_eq!(refused, Err(Refused::Taken));
+    let down = down(&mut coordinator, at(3.0), "web").expect("a session");
+    assert_eq!(open_at_worker(&mut web, at(3.0), &down), Ok(()));
+    // It is free once its key is revoked.
+    let key = namespace.suite.owned_by(1).public();
+    assert!(namespace.enrolled.revoke(&KeyId::of(&namespace.suite, &key)));
+    connect(&mut coordinator, &mut namespace.start("web", 2), at(4.0), "web");
+}
+
+#[test]
+fn a_worker_introduces_itself_once_for_its_key_and_grant() {
+    let namespace = Namespace::new();
+    let (mut coordinator, mut web) = (namespace.coordinator(FIRST), namespace.worker("web", 1));
+    let hello: Hello = serde_json::from_str(r#"{"name":"web","slots":1}"#).expect("a hello");
+    let hello = || vec![Message::Hello(hello.clone())];
+    let limited = |coordinator: &mut CoordinatorSessions, web: &mut WorkerSessions, lane, said| {
+        let now = at(2.0);
+        let frame = seal(web, lane, frame_of("web", said));
+        let look = coordinator.look(now, &channel("web"), lane, &frame).expect("a frame");
+        let CoordinatorFrame::Sealed(opening) = look else { panic!("{look:?}") };
+        let mut bytes = frame.clone();
+        let place = opening.open(&**coordinator.suite(), &mut bytes).expect("a document");
+        let peer = coordinator.opened(now, &opening).expect("a peer");
+        let (mut frame, _) = Frame::decode(&bytes[place]).expect("a frame");
+        peer.limit(lane, &mut frame).expect("a frame of its own")
+    };
+    connect(&mut coordinator, &mut web, at(0.0), "web");
+    assert!(!limited(&mut coordinator, &mut web, Lane::Logs, hello()));
+    assert!(!limited(&mut coordinator, &mut web, Lane::Control, Vec::new()));
+    assert!(!limited(&mut coordinator, &mut web, Lane::Control, hello()));
+    assert!(limited(&mut coordinator, &mut web, Lane::Control, Vec::new()));
+    // New keys change nothing, and another grant does.
+    let mut renewed = namespace.start("web", 1);
+    connect(&mut coordinator, &mut renewed, at(1.0), "web");
+    assert!(limited(&mut coordinator, &mut renewed, Lane::Control, Vec::new()));
+    let suite = namespace.suite.owned_by(1);
+    let mut grant = WorkerGrant::new(suite.public(), "web");
+    grant.slots = Some(1);
+    namespace.enrolled.enrol(&suite, grant);
+    let mut narrowed = namespace.start("web", 1);
+    connect(&mut coordinator, &mut narrowed, at(2.0), "web");
+    assert!(!limited(&mut coordinator, &mut narrowed, Lane::Control, Vec::new()));
 }
 
 #[test]

@@ -108,6 +108,26 @@ fn a_worker_that_misses_its_beats_is_given_nothing_and_its_actions_are_unavailab
 }
 
 #[test]
+fn a_worker_that_has_to_introduce_itself_again_is_given_nothing_until_it_does() {
+    let (mut machine, worker) = introduced();
+    let mut effects = Vec::new();
+    machine.expect_hello(&worker);
+    machine.submit(Tick(1), execution(1), &mut effects).expect("accepted");
+    machine.receive(Tick(2), &worker, beat(2, vec![]), &mut effects);
+    let grants = |effects: &[CoordinatorEffect]| {
+        let is_grant = |e: &&_| matches!(e, CoordinatorEffect::Persist(Transition::Grant { .. }));
+        effects.iter().filter(is_grant).count()
+    };
+    assert_eq!(grants(&effects), 0, "{effects:?}");
+    let asks = |e: &_| matches!(e, CoordinatorEffect::Send(_, Message::WhoIsThere(_)));
+    assert!(effects.iter().any(asks), "{effects:?}");
+    let offer = ActionSet::new([Action::new("noop").expect("a name")]);
+    machine.receive(Tick(3), &worker, Message::Hello(hello(offer)), &mut effects);
+    machine.receive(Tick(4), &worker, beat(3, vec![]), &mut effects);
+    assert_eq!(grants(&effects), 1, "{effects:?}");
+}
+
+#[test]
 fn a_worker_uses_the_lease_of_its_coordinator_or_its_own() {
     let own = ProtocolConfig::default();
     let ack = |terms: &str| {

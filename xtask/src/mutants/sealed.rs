@@ -97,7 +97,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: "protocol/seal/coordinator/peers.rs",
             old: "        self.entries.insert(id, Entry { session, peer, init, state, heard: now });\n",
-            new: "        self.entries.insert(id, Entry { session, peer, init, state, heard: now });\n        if MUTANT {\n            self.promote(now, id);\n        }\n",
+            new: "        self.entries.insert(id, Entry { session, peer, init, state, heard: now });\n        if MUTANT {\n            let _ = self.promote(now, id);\n        }\n",
         }],
     },
     Mutant {

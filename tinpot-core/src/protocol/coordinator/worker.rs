@@ -313,6 +313,14 @@ impl CoordinatorMachine {
         self.fill(now, from, out);
     }
 
+    /// Grants a worker nothing until its next hello, because what it said of itself may not hold
+    /// any more. Its attempts stay.
+    pub fn expect_hello(&mut self, from: &WorkerId) {
+        if let Some(worker) = self.workers.get_mut(from) {
+            (worker.introduced, worker.beat) = (false, 0);
+        }
+    }
+
     pub(super) fn beat(
         &mut self,
         now: Tick,

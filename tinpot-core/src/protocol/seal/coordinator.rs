@@ -160,6 +160,9 @@ impl CoordinatorSessions {
         if !grant.covers(init.worker.name()) {
             return Err(Refused::Name);
         }
+        if self.peers.is_taken(&init.worker, &init.key) {
+            return Err(Refused::Taken);
+        }
         let digest = self.suite.digest(signed.payload());
         if let Some(accept) = self.peers.accept_of(&digest) {
             return Ok(Admission::Again { worker: init.worker, accept });

@@ -32,6 +32,9 @@ pub enum Refused {
     /// The key of a worker is not enrolled for this name.
     #[error("its key is enrolled for another name")]
     Name,
+    /// The worker has a session of another key.
+    #[error("another key uses its worker id")]
+    Taken,
     /// The grant of the key was changed during the handshake. The worker asks again.
     #[error("the grant of its key was changed meanwhile")]
     Grant,

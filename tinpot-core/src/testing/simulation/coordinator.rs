@@ -34,6 +34,8 @@ enum Input {
     Frame(Frame),
     /// A frame that has arrived before, in that epoch.
     Again(Frame, u64),
+    /// The worker of the next frame has not introduced itself in its session.
+    ExpectHello(WorkerId),
     Request(Request),
     Answer(Answer),
     LinkUp,
@@ -80,6 +82,11 @@ impl Process {
     pub(super) fn close(&mut self, ticket: Ticket, taken_back: Option<ExecutionId>) {
         taken_back.inspect(|id| self.registry.refuse(*id));
         self.open.retain(|open| *open != ticket);
+    }
+
+    /// Notes that the frame after it is of a worker that has not introduced itself.
+    pub(super) fn expect_hello(&mut self, worker: WorkerId) {
+        self.inbox.push_back(Input::ExpectHello(worker));
     }
 
     pub(super) fn machine(&self) -> &CoordinatorMachine {
@@ -194,6 +201,7 @@ impl World {
                         core.receive(now, &from, message);
                     }
                 }
+                Some(Input::ExpectHello(worker)) => core.expect_hello(&worker),
                 Some(Input::Again(frame, life)) => {
                     let Some(from) = frame.from else { continue };
                     let before = core.effects().len();

@@ -1,6 +1,7 @@
 //! The answer to an init.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::SHARD;
 use super::peers::{Answered, Peer};
@@ -60,7 +61,8 @@ impl Handshake {
             Signed::parts(FrameKind::Accept, &accept).ok_or(Refused::Malformed)?.payload();
         let keys = suite.derive(&shared, &salt(suite, &self.digest, payload));
         let session = Session::new(now, u64::from_be_bytes(id), Side::Coordinator, keys);
-        let peer = Peer { worker: self.init.worker, key: self.init.key, grant: self.grant };
+        let (worker, key, introduced) = (self.init.worker, self.init.key, AtomicBool::new(false));
+        let peer = Peer { worker, key, grant: self.grant, introduced };
         Ok(Answered { session, peer: Arc::new(peer), init: self.digest, accept })
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::model::address::Lane;
 use crate::model::id::WorkerId;
 use crate::protocol::frame::Frame;
 use crate::protocol::message::Message;
@@ -46,15 +48,18 @@ pub struct Peer {
     pub key: KeyId,
     /// The grant of the key.
     pub grant: Arc<WorkerGrant>,
+    /// If true, the worker has said hello in this session, or in one that it has replaced.
+    pub(super) introduced: AtomicBool,
 }
 
 impl Peer {
-    /// Limits a frame that was opened in a session of the worker: hellos to the grant. One that
-    /// the grant does not allow is left out.
+    /// Limits a frame that was opened on a lane in a session of the worker: hellos to the grant.
+    /// One that the grant does not allow is left out. Returns false if the worker has not
+    /// introduced itself before this frame: what it said under another grant counts no more.
     ///
     /// # Errors
     /// `Foreign` if the frame names another sender or addressee.
-    pub fn limit(&self, frame: &mut Frame) -> Result<(), Refused> {
+    pub fn limit(&self, lane: Lane, frame: &mut Frame) -> Result<bool, Refused> {
         if frame.from.as_ref() != Some(&self.worker) || frame.to.is_some() {
             return Err(Refused::Foreign);
         }
@@ -62,7 +67,12 @@ impl Peer {
             Message::Hello(hello) => self.grant.cut(hello),
             _ => true,
         });
-        Ok(())
+        let is_hello = |message: &Message| matches!(message, Message::Hello(_));
+        // A hello on another lane reaches nobody.
+        Ok(match lane == Lane::Control && frame.messages.iter().any(is_hello) {
+            true => self.introduced.swap(true, Ordering::Relaxed),
+            false => self.introduced.load(Ordering::Relaxed),
+        })
     }
 }
 
@@ -218,27 +228,41 @@ impl Peers {
         entry.heard = now;
         let peer = entry.peer.clone();
         if matches!(entry.state, State::Pending { .. }) {
-            self.promote(now, header.session);
+            self.promote(now, header.session)?;
         }
         Ok(peer)
     }
 
+    /// Returns true if a worker has a session of another key. Its id is that of one start of one
+    /// process, so that nobody else has a reason to use it.
+    pub(super) fn is_taken(&self, worker: &WorkerId, key: &KeyId) -> bool {
+        self.key_of(worker).is_some_and(|holder| holder != *key)
+    }
+
     /// Makes a pending session the one to seal with. The one before it is read for a while.
-    fn promote(&mut self, now: Tick, id: SessionId) {
+    fn promote(&mut self, now: Tick, id: SessionId) -> Result<(), Refused> {
         self.not_pending(id);
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let entry = self.entries.get_mut(&id).ok_or(Refused::UnknownSession)?;
         entry.state = State::Current;
         let peer = entry.peer.clone();
+        if self.is_taken(&peer.worker, &peer.key) {
+            self.remove(id);
+            return Err(Refused::Taken);
+        }
         match self.current.insert(peer.worker.clone(), id) {
             Some(before) => {
                 let until = now + FORMER;
                 if let Some(before) = self.entries.get_mut(&before) {
                     before.state = State::Former { until };
+                    // It is of the same key and grant, or it would have ended before.
+                    let introduced = before.peer.introduced.load(Ordering::Relaxed);
+                    peer.introduced.store(introduced, Ordering::Relaxed);
                 }
                 self.ends.push_back((until, before));
             }
             None => self.key(peer.key).workers += 1,
         }
+        Ok(())
     }
 
     /// Takes a session off the lists of pending ones.

@@ -209,13 +209,14 @@ impl World {
             return broken("revoked", "a frame of a revoked key is taken");
         }
         let Ok((mut frame, _)) = Frame::decode(document) else { return Ok(()) };
-        if peer.limit(&mut frame).is_err() {
-            return Ok(());
-        }
+        let Ok(is_introduced) = peer.limit(parcel.lane, &mut frame) else { return Ok(()) };
         if frame.from.as_ref() != from {
             return broken("I11", format!("{from:?} speaks as {:?}", frame.from));
         }
         self.note_frame(Host::Coordinator(index), &frame, None);
+        if !is_introduced && parcel.lane == Lane::Control {
+            self.coordinators[index].expect_hello(peer.worker.clone());
+        }
         self.take_frame(index, parcel.lane, frame, None)
     }
 
