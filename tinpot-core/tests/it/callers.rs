@@ -68,21 +68,34 @@ async fn the_key_of_a_call_can_be_submitted_and_is_another_one() {
 async fn keys_of_earlier_versions_work_on() {
     let store = Arc::new(MemoryStore::new());
     let (_, session) = store.open().await.expect("a session");
-    let mut earlier = Execution::new(ExecutionId::generate(), "act", Json::empty_object());
-    earlier.idempotency_key = Some("nightly".into());
     let action = Arc::new(Action::new("act").expect("a name"));
-    let batch = [Transition::Offer(action), Transition::Accept(Arc::new(earlier.clone()))];
+    let mut batch = vec![Transition::Offer(action)];
+    let mut earlier = Vec::new();
+    // As they were stored, or moved by an upgrade.
+    for (given, key) in
+        [("nightly", "nightly"), ("u/x", "u///u/x"), ("c/x", "u///c/x"), ("u///u/x", "u///u///u/x")]
+    {
+        let mut execution = Execution::new(ExecutionId::generate(), "act", Json::empty_object());
+        execution.idempotency_key = Some(key.into());
+        earlier.push((given, execution.id));
+        batch.push(Transition::Accept(Arc::new(execution)));
+    }
     session.commit(&batch, Timestamp::now()).await.expect("a commit");
     session.close().await.expect("closed");
 
     let network = MemoryNetwork::new();
     let coordinator = Coordinator::builder(network.transport()).store(store);
     let coordinator = coordinator.start().await.expect("it starts");
-    let nightly = || SubmitOptions::new().idempotency_key("nightly");
-    let again = submit(&coordinator, "act", nightly()).await.expect("accepted");
-    assert_eq!(again.id(), earlier.id);
-    let found = coordinator.executions(&ListOptions::new().idempotency_key("nightly")).await;
-    assert_eq!(found.expect("a list")[0].given_idempotency_key(), Some("nightly"));
+    let anonymous = coordinator.scoped(Caller::anonymous());
+    for (given, id) in earlier {
+        let options = || SubmitOptions::new().idempotency_key(given);
+        let again = submit(&coordinator, "act", options()).await.expect("accepted");
+        assert_eq!(again.id(), id, "{given}");
+        let again = anonymous.submit("act", Json::empty_object(), options()).await;
+        assert_eq!(again.expect("accepted").id(), id, "{given}, over HTTP");
+        let found = coordinator.executions(&ListOptions::new().idempotency_key(given)).await;
+        assert_eq!(found.expect("a list")[0].given_idempotency_key(), Some(given));
+    }
     coordinator.shutdown().await;
 }
 

@@ -14,7 +14,7 @@ use tinpot_core::{
     Action, Backoff, Execution, Failure, Json, Level, LogChunk, MemoryStore, Outcome, Parent,
     RetryPolicy, Store, Stream, Timestamp, WorkerId,
 };
-use tinpot_core::{Epoch, Fence};
+use tinpot_core::{Epoch, Fence, Owner};
 
 use crate::support::{accept as accept_plain, commit, id, log, place, store, wait_for};
 
@@ -207,4 +207,26 @@ async fn a_store_of_version_0_1_0_opens_and_keeps_everything() {
     let Step::Append(more) = lines(10, 1, 4, 2) else { panic!("lines") };
     stored.append_logs(&[more]).await.expect("lines");
     commit(&stored, &[finish(7, Some(7), Outcome::Cancelled), accept_plain(14)]).await;
+}
+
+#[tokio::test]
+async fn keys_of_earlier_versions_that_look_like_present_ones_are_kept_apart() {
+    let (_directory, path) = place();
+    fs::write(&path, include_bytes!("../data/v0.1.0.db")).expect("a copy");
+    let earlier = ["u/x", "u///u/x", "c/x", "u///c/x", "u///u///u/x"];
+    let connection = rusqlite::Connection::open(&path).expect("a connection");
+    for (number, key) in (1..).zip(earlier) {
+        let set = "UPDATE executions SET idempotency_key = ?1 WHERE id = \
+                   (SELECT id FROM executions ORDER BY id LIMIT 1 OFFSET ?2)";
+        assert_eq!(connection.execute(set, (key, number)).expect("a change"), 1);
+    }
+    drop(connection);
+    let store = open(store(&path)).await;
+    for (number, given) in (1..).zip(earlier) {
+        let key = Owner::unknown().idempotency_key(given);
+        let found = store.executions(&ListOptions::new().idempotency_key(&*key)).await;
+        let found: Vec<u128> =
+            found.expect("a list").iter().map(|found| found.id.as_u128()).collect();
+        assert_eq!(found, [number + 1], "{given}");
+    }
 }

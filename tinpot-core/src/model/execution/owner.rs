@@ -65,10 +65,16 @@ impl Owner {
         let (caller, given) =
             stored.strip_prefix(OF_CALLERS)?.strip_prefix('/')?.split_once('/')?;
         // Those of earlier versions were submitted by unknown callers of the default team.
-        let is_unknown = caller.is_empty() || caller == ANONYMOUS;
-        // Texts in the present form are those of other owners.
-        let is_other = [OF_CALLERS, OF_CALLS, "call "].iter().any(|start| given.starts_with(start));
-        (is_unknown && !is_other).then(|| given.to_owned())
+        if !caller.is_empty() && caller != ANONYMOUS {
+            return None;
+        }
+        if [OF_CALLERS, OF_CALLS].iter().any(|start| given.starts_with(start)) {
+            // Texts in the present form are those of other owners. Stores have moved those of
+            // earlier versions to the space of unknown callers.
+            let moved = Self::unknown().idempotency_key(given);
+            return (*moved != *stored).then(|| moved.to_string());
+        }
+        (!given.starts_with("call ")).then(|| given.to_owned())
     }
 }
 
@@ -108,8 +114,11 @@ mod tests {
         assert_eq!(Owner::earlier_key(&owner("", "ada").idempotency_key("k")), None);
         assert_eq!(Owner::earlier_key(&key("nightly/1")).as_deref(), Some("nightly/1"));
         assert_eq!(Owner::earlier_key("c/1.2.3/4").as_deref(), Some("call 1.2.3 4"));
-        for given in ["call 1.2.3 4", "u//bob/x", "c/1.2.3/4"] {
-            assert_eq!(Owner::earlier_key(&key(given)), None);
+        assert_eq!(Owner::earlier_key(&key("call 1.2.3 4")), None);
+        for given in ["u//bob/x", "u/x", "c/1.2.3/4"] {
+            let moved = format!("u///{given}");
+            assert_eq!(Owner::earlier_key(&key(given)), Some(moved.clone()));
+            assert_eq!(Owner::earlier_key(&moved), None);
         }
         assert_eq!(Owner::earlier_key(&owner("b", "").idempotency_key("k")), None);
         assert_eq!(Owner::given_key("nightly"), Some("nightly"));
