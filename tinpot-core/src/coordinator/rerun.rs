@@ -4,6 +4,7 @@ use super::{Coordinator, ExecutionHandle, unknown_execution};
 use crate::model::error::Result;
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
+use crate::protocol::Catalogue;
 
 impl Coordinator {
     /// Submits a recorded execution again, as a new execution without a parent.
@@ -17,12 +18,13 @@ impl Coordinator {
     /// [`submit`](Self::submit): the action's schema may have changed.
     pub async fn rerun(&self, id: ExecutionId, options: SubmitOptions) -> Result<ExecutionHandle> {
         let Some(recorded) = self.execution(id).await? else { return Err(unknown_execution(id)) };
-        self.rerun_recorded(&recorded, options, Owner::unknown()).await
+        self.rerun_recorded(&self.catalogue(), &recorded, options, Owner::unknown()).await
     }
 
     /// Submits a recorded execution again, as one of this owner.
     pub(super) async fn rerun_recorded(
         &self,
+        catalogue: &Catalogue,
         recorded: &Execution,
         options: SubmitOptions,
         owner: Owner,
@@ -35,8 +37,8 @@ impl Coordinator {
         merged.retries.get_or_insert(retry.retries);
         merged.backoff.get_or_insert(retry.backoff);
         merged.max_lost_attempts.get_or_insert(retry.max_lost_attempts);
-        let mut execution =
-            self.prepare(&recorded.action, recorded.parameters.clone(), merged, owner)?;
+        let parameters = recorded.parameters.clone();
+        let mut execution = self.prepare(catalogue, &recorded.action, parameters, merged, owner)?;
         if given.timeout.is_none() {
             // Even if it is none: the action's default may have changed since.
             execution.timeout = recorded.timeout;

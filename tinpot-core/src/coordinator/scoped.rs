@@ -122,7 +122,9 @@ impl Scoped {
         let catalogue = self.coordinator.catalogue();
         let queue = options.queue.as_deref();
         may_run(self.policy(), &self.caller, &catalogue, action, queue)?;
-        let execution = self.coordinator.prepare(action, parameters, options, self.owner())?;
+        // From the same catalogue: the queue of the action may have changed since.
+        let owner = self.owner();
+        let execution = self.coordinator.prepare(&catalogue, action, parameters, options, owner)?;
         self.coordinator.submit_prepared(execution).await
     }
 
@@ -235,7 +237,7 @@ impl Scoped {
         let catalogue = self.coordinator.catalogue();
         let queue = options.queue.as_deref().unwrap_or(&recorded.queue);
         may_run(self.policy(), &self.caller, &catalogue, &recorded.action, Some(queue))?;
-        self.coordinator.rerun_recorded(&recorded, options, self.owner()).await
+        self.coordinator.rerun_recorded(&catalogue, &recorded, options, self.owner()).await
     }
 
     /// Returns the queues that the caller may see.

@@ -105,7 +105,13 @@ impl<'a> IntoFuture for Submission<'a> {
     fn into_future(self) -> Self::IntoFuture {
         let Submission { coordinator, action, parameters, options } = self;
         async move {
-            let execution = coordinator.prepare(action, parameters?, options, Owner::unknown())?;
+            let execution = coordinator.prepare(
+                &coordinator.catalogue(),
+                action,
+                parameters?,
+                options,
+                Owner::unknown(),
+            )?;
             coordinator.submit_prepared(execution).await
         }
         .boxed()

@@ -21,15 +21,15 @@ impl Coordinator {
     /// Checks a submission against catalogue and bounds, on the caller's own thread.
     pub(super) fn prepare(
         &self,
+        catalogue: &Catalogue,
         action: &str,
         parameters: Json,
         options: SubmitOptions,
         owner: Owner,
     ) -> Result<Execution> {
-        let catalogue = self.shared.catalogue.borrow().clone();
         let most = self.shared.max_parameters_bytes;
         let identity = Identity { id: ExecutionId::generate(), now: Timestamp::now(), owner };
-        prepare(&catalogue, most, action, parameters, options, identity)
+        prepare(catalogue, most, action, parameters, options, identity)
     }
 
     pub(super) async fn submit_prepared(&self, execution: Execution) -> Result<ExecutionHandle> {

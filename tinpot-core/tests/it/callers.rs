@@ -6,9 +6,9 @@ use tinpot_core::protocol::CallId;
 use tinpot_core::store::Transition;
 use tinpot_core::testing::{Grant, TestPolicy};
 use tinpot_core::{
-    Action, Caller, Context, Coordinator, ErrorKind, Execution, ExecutionId, FunctionExecutor,
-    Json, ListOptions, MemoryNetwork, MemoryStore, Right, Scoped, Store, SubmitOptions, Timestamp,
-    Worker,
+    Action, Caller, Context, Coordinator, Decision, ErrorKind, Execution, ExecutionId,
+    FunctionExecutor, Json, ListOptions, MemoryNetwork, MemoryStore, Policy, Right, Scoped, Store,
+    SubmitOptions, Target, Timestamp, Visible, Watcher, Worker,
 };
 use tokio::sync::Notify;
 
@@ -241,4 +241,72 @@ async fn an_open_execution_is_lost_with_the_right_to_read_it() {
     in_time("the loss", lost).await;
     let error = opened.logs(0, 1_000).await.expect_err("lost");
     assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+/// Says that it was asked for the right to run, and answers when it is told to.
+#[derive(Debug)]
+struct Slow {
+    asked: tokio::sync::mpsc::UnboundedSender<()>,
+    go: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Policy for Slow {
+    fn decide(&self, _: &Caller, right: Right, _: &Target<'_>) -> Decision {
+        if right == Right::Run {
+            self.asked.send(()).expect("a test");
+            self.go.lock().expect("a lock").recv().expect("an answer");
+        }
+        match right {
+            Right::UseQueue => Decision::Hide,
+            _ => Decision::Allow,
+        }
+    }
+
+    fn visible(&self, caller: &Caller) -> Visible {
+        Visible::nothing(caller.team.clone(), caller.id.clone())
+    }
+
+    fn revision(&self) -> Watcher<u64> {
+        tokio::sync::watch::channel(1).1.into()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submission_is_made_with_the_queue_that_was_checked() {
+    let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+    let (answer, go) = std::sync::mpsc::channel();
+    let network = MemoryNetwork::new();
+    let policy = Slow { asked, go: std::sync::Mutex::new(go) };
+    let coordinator = Coordinator::builder(network.transport()).policy(policy);
+    let coordinator = coordinator.start().await.expect("it starts");
+    let worker = async |queue: &'static str| {
+        let executor = FunctionExecutor::builder()
+            .action_with(
+                "act",
+                |action| action.queue(queue),
+                |_, Nothing {}| async { Ok::<_, String>(()) },
+            )
+            .build()
+            .expect("an executor");
+        let worker = Worker::builder(network.transport()).executor(executor);
+        worker.start().await.expect("a worker")
+    };
+    let _first = worker("open").await;
+    available(&coordinator, "act").await;
+    let ada = coordinator.scoped(Caller::new("ada"));
+    let submitting = tokio::spawn(async move {
+        ada.submit("act", Json::empty_object(), SubmitOptions::new()).await.map(|made| made.id())
+    });
+    in_time("the question", asks.recv()).await;
+    let _second = worker("secret").await;
+    let moved = async {
+        while coordinator.catalogue()["act"].action.queue != "secret" {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("the other queue", moved).await;
+    answer.send(()).expect("a policy");
+    let id = submitting.await.expect("no panic").expect("accepted");
+    let execution = coordinator.execution(id).await.expect("a read").expect("a record");
+    assert_eq!(&*execution.queue, "open");
 }
