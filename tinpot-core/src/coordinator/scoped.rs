@@ -3,13 +3,12 @@
 //! A target that is hidden from a caller has the answers of one that never was, word for word.
 
 mod checks;
+mod queues;
 mod readable;
 mod sight;
+mod workers;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-
-use futures::{StreamExt, stream};
 
 pub(super) use self::checks::may_call;
 use self::checks::{forbidden, group_of, may_run, target_of};
@@ -22,15 +21,15 @@ use super::{Changes, Coordinator, ExecutionHandle, unknown_execution};
 use crate::access::{Caller, Decision, Policy, Right};
 use crate::model::error::Result;
 use crate::model::execution::{Execution, Owner, SubmitOptions};
-use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::page::ListOptions;
 use crate::model::time::Timestamp;
 use crate::model::visible::{DEFAULT_TEAM, Target};
-use crate::protocol::{CancelOutcome, Catalogue, CatalogueEntry, QueueInfo, WorkerInfo};
+use crate::protocol::{CancelOutcome, Catalogue, CatalogueEntry};
 
 /// The pages of executions that are counted for a caller who does not see all: the latest 10,000.
-const STATS_PAGES: usize = 10;
+const COUNTED_PAGES: usize = 10;
 
 /// A coordinator as one caller may use it: every method asks the coordinator's
 /// [policy](super::CoordinatorBuilder::policy).
@@ -240,112 +239,6 @@ impl Scoped {
         self.coordinator.rerun_recorded(&catalogue, &recorded, options, self.owner()).await
     }
 
-    /// Returns the queues that the caller may see.
-    ///
-    /// # Errors
-    /// `Closed` after the shutdown.
-    pub async fn queues(&self) -> Result<Vec<QueueInfo>> {
-        let everything = self.sight().is_everything();
-        let mut queues = self.coordinator.queues().await?;
-        queues.retain(|queue| self.allows(Right::SeeQueue, &self.queue(&queue.name)));
-        if !everything {
-            // It names actions and workers.
-            queues.iter_mut().for_each(|queue| queue.reason = None);
-        }
-        Ok(queues)
-    }
-
-    fn queue<'a>(&'a self, name: &'a str) -> Target<'a> {
-        Target::team(&self.caller.team).queue(name)
-    }
-
-    /// Pauses a queue, as [`Coordinator::pause_queue`] does.
-    ///
-    /// # Errors
-    /// `NotFound` if the queue is unknown or hidden; `Forbidden` if the caller may not pause it;
-    /// and the errors of [`Coordinator::pause_queue`].
-    pub async fn pause_queue(&self, queue: &str) -> Result<QueueInfo> {
-        self.may_pause(queue)?;
-        self.coordinator.pause_queue(queue).await
-    }
-
-    /// Resumes a queue, as [`Coordinator::resume_queue`] does.
-    ///
-    /// # Errors
-    /// The errors of [`pause_queue`](Self::pause_queue).
-    pub async fn resume_queue(&self, queue: &str) -> Result<QueueInfo> {
-        self.may_pause(queue)?;
-        self.coordinator.resume_queue(queue).await
-    }
-
-    fn may_pause(&self, queue: &str) -> Result<()> {
-        match self.policy().decide(&self.caller, Right::PauseQueue, &self.queue(queue)) {
-            Decision::Allow => Ok(()),
-            Decision::Deny => Err(forbidden(&self.caller, &format!("pause queue {queue:?}"))),
-            Decision::Hide => Err(crate::protocol::unknown_queue(queue)),
-        }
-    }
-
-    /// Returns the live workers that the caller may see, with the actions and executions among
-    /// theirs that the caller may see.
-    ///
-    /// # Errors
-    /// `Closed` after the shutdown; the errors of the store.
-    pub async fn workers(&self) -> Result<Vec<WorkerInfo>> {
-        if !self.allows(Right::SeeWorker, &Target::team(&self.caller.team)) {
-            return Ok(Vec::new());
-        }
-        let mut workers = self.coordinator.workers().await?;
-        let (sight, catalogue) = (self.sight(), self.catalogue());
-        if sight.is_everything() {
-            return Ok(workers);
-        }
-        let groups: BTreeSet<&str> = catalogue.values().map(|entry| &*entry.action.group).collect();
-        // A worker without queues or groups serves all of them.
-        let is_hidden = |names: &[String], seen: &dyn Fn(&str) -> bool| {
-            !names.is_empty() && !names.iter().any(|name| seen(name))
-        };
-        let sees_queue = |queue: &str| self.allows(Right::SeeQueue, &self.queue(queue));
-        let sees_group = |group: &str| groups.contains(group);
-        workers.retain(|worker| {
-            !is_hidden(&worker.queues, &sees_queue) && !is_hidden(&worker.groups, &sees_group)
-        });
-        for worker in &mut workers {
-            worker.groups.retain(|group| sees_group(group));
-            worker.queues.retain(|queue| sees_queue(queue));
-            worker.actions.retain(|action| catalogue.contains_key(action));
-            // They quote the code of actions.
-            worker.load_errors.clear();
-            let read = stream::iter(worker.executions.clone()).filter_map(|id| {
-                let sight = &sight;
-                async move {
-                    let execution = self.coordinator.execution(id).await.ok().flatten()?;
-                    sight.shows(&execution).then_some(id)
-                }
-            });
-            worker.executions = read.collect().await;
-            let WorkerInfo { executions, running, .. } = worker;
-            running.retain(|attempt| executions.contains(&attempt.execution));
-        }
-        Ok(workers)
-    }
-
-    /// Drains a worker, as [`Coordinator::drain_worker`] does.
-    ///
-    /// # Errors
-    /// `NotFound` if there is no such live worker, or it is hidden; `Forbidden` if the caller may
-    /// not drain it; `Closed` after the shutdown.
-    pub async fn drain_worker(&self, worker: &WorkerId) -> Result<()> {
-        let team = Target::team(&self.caller.team);
-        match self.policy().decide(&self.caller, Right::DrainWorker, &team) {
-            Decision::Allow => self.coordinator.drain_worker(worker).await,
-            Decision::Deny => {
-                Err(forbidden(&self.caller, &format!("drain worker {:?}", worker.as_str())))
-            }
-            Decision::Hide => Err(crate::protocol::unknown_worker(worker)),
-        }
-    }
-
     /// Returns the counts of each of the last `minutes`, as [`Coordinator::stats`] does. For a
     /// caller who does not see everything, they are counted from the latest 10,000 executions that
     /// the caller may read.
@@ -356,7 +249,7 @@ impl Scoped {
         let now = Timestamp::now();
         let counted = Recent::new(now);
         let page = ListOptions::new().visible(visible).limit(ListOptions::LIMIT_MAX);
-        counted.count(&*self.coordinator.shared.store, page, STATS_PAGES).await;
+        counted.count(&*self.coordinator.shared.store, page, COUNTED_PAGES).await;
         counted.stats(now, minutes)
     }
 

@@ -8,7 +8,7 @@ use tinpot_core::testing::{Grant, TestPolicy};
 use tinpot_core::{
     Action, Caller, Context, Coordinator, Decision, ErrorKind, Execution, ExecutionId,
     FunctionExecutor, Json, ListOptions, MemoryNetwork, MemoryStore, Policy, Right, Scoped, Store,
-    SubmitOptions, Target, Timestamp, Visible, Watcher, Worker,
+    SubmitOptions, Target, Timestamp, Visible, Watcher, Worker, WorkerId,
 };
 use tokio::sync::Notify;
 
@@ -241,6 +241,67 @@ async fn an_open_execution_is_lost_with_the_right_to_read_it() {
     in_time("the loss", lost).await;
     let error = opened.logs(0, 1_000).await.expect_err("lost");
     assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_neither_counted_in_queues_nor_drained() {
+    const RIGHTS: &[Right] = &[
+        Right::SeeAction,
+        Right::Read,
+        Right::Run,
+        Right::SeeQueue,
+        Right::PauseQueue,
+        Right::SeeWorker,
+        Right::DrainWorker,
+    ];
+    let policy = TestPolicy::new([
+        Grant::new("ada", RIGHTS).actions(&["child"]).queues(&["default"]),
+        Grant::new("bob", Right::ALL),
+        Grant::new("eve", &[Right::SeeWorker]),
+    ]);
+    let network = MemoryNetwork::new();
+    let coordinator = Coordinator::builder(network.transport()).policy(policy);
+    let coordinator = coordinator.start().await.expect("it starts");
+    let worker = async |queue: &str| {
+        let executor = FunctionExecutor::builder()
+            .action("child", |_, Nothing {}| async { Ok::<_, String>(()) })
+            .action("secret", |_, Nothing {}| async { Ok::<_, String>(()) })
+            .build()
+            .expect("an executor");
+        let worker = Worker::builder(network.transport()).executor(executor).queues([queue]);
+        worker.start().await.expect("a worker")
+    };
+    let (open, hidden) = (worker("default").await, worker("hidden").await);
+    available(&coordinator, "secret").await;
+    let scoped = |who: &str| coordinator.scoped(Caller::new(who));
+    let (ada, bob, eve) = (scoped("ada"), scoped("bob"), scoped("eve"));
+    coordinator.pause_queue("default").await.expect("paused");
+    for action in ["secret", "child", "secret"] {
+        let submitted = bob.submit(action, Json::empty_object(), SubmitOptions::new()).await;
+        submitted.expect("accepted");
+    }
+    let later = SubmitOptions::new().delay(std::time::Duration::from_secs(60));
+    ada.submit("child", Json::empty_object(), later).await.expect("accepted");
+    let counts = async |who: &Scoped| {
+        let queues = who.queues().await.expect("a list");
+        let queue = queues.into_iter().find(|queue| &*queue.name == "default");
+        queue.map(|queue| (queue.waiting, queue.delayed, queue.granted, queue.workers))
+    };
+    assert_eq!(counts(&bob).await, Some((3, 1, 0, 1)));
+    assert_eq!(counts(&ada).await, Some((1, 1, 0, 1)));
+    let paused = ada.pause_queue("default").await.expect("paused");
+    assert_eq!((paused.waiting, paused.reason), (1, None));
+
+    let never = WorkerId::new("never").expect("an id");
+    let refused = async |who: &Scoped, id: &WorkerId| {
+        let error = who.drain_worker(id).await.expect_err("refused");
+        (error.kind(), error.message().replace(id.as_str(), "never"))
+    };
+    assert_eq!(refused(&ada, hidden.id()).await, refused(&ada, &never).await);
+    assert_eq!(refused(&ada, &never).await.0, ErrorKind::NotFound);
+    assert_eq!(refused(&eve, &never).await.0, ErrorKind::NotFound);
+    bob.drain_worker(hidden.id()).await.expect("it lives");
+    ada.drain_worker(open.id()).await.expect("it lives");
 }
 
 /// Says that it was asked for the right to run, and answers when it is told to.

@@ -1,0 +1,126 @@
+//! The queues, as one caller may see and pause them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::checks::forbidden;
+use super::{COUNTED_PAGES, Scoped};
+use crate::access::{Decision, Right};
+use crate::model::error::Result;
+use crate::model::execution::Execution;
+use crate::model::page::ListOptions;
+use crate::model::status::Status;
+use crate::model::time::Timestamp;
+use crate::model::visible::Target;
+use crate::protocol::QueueInfo;
+
+/// The counts of the executions in a queue that a caller may read.
+#[derive(Debug, Default)]
+struct Counts {
+    waiting: usize,
+    granted: usize,
+    delayed: usize,
+    oldest_accepted_at: Option<Timestamp>,
+}
+
+impl Counts {
+    fn add(&mut self, execution: &Execution) {
+        if execution.attempts.last().is_some_and(|attempt| attempt.ended_at.is_none()) {
+            self.granted += 1;
+            return;
+        }
+        let count =
+            if execution.not_before.is_some() { &mut self.delayed } else { &mut self.waiting };
+        *count += 1;
+        let accepted = execution.accepted_at;
+        let oldest = self.oldest_accepted_at.get_or_insert(accepted);
+        *oldest = accepted.min(*oldest);
+    }
+}
+
+impl Scoped {
+    /// Returns the queues that the caller may see. For a caller who does not see everything, they
+    /// count the live workers that the caller may see, and the executions among the latest 10,000
+    /// unfinished ones that the caller may read; the reason is left out.
+    ///
+    /// # Errors
+    /// `Closed` after the shutdown; the errors of the store.
+    pub async fn queues(&self) -> Result<Vec<QueueInfo>> {
+        let mut queues = self.coordinator.queues().await?;
+        queues.retain(|queue| self.allows(Right::SeeQueue, &self.queue(&queue.name)));
+        self.count_visible(&mut queues, None).await?;
+        Ok(queues)
+    }
+
+    /// Replaces the counts of queues by those of what the caller may see.
+    async fn count_visible(&self, queues: &mut [QueueInfo], only: Option<&str>) -> Result<()> {
+        let Some(visible) = self.sight().filter() else { return Ok(()) };
+        let workers = self.visible_workers().await?;
+        let unfinished = Status::ALL.into_iter().filter(|status| !status.is_terminal());
+        let mut page = ListOptions::new().statuses(unfinished).visible(visible);
+        page.queue = only.map(str::to_owned);
+        page.limit = ListOptions::LIMIT_MAX;
+        let mut counts = HashMap::<Arc<str>, Counts>::new();
+        for _ in 0..COUNTED_PAGES {
+            let executions = self.coordinator.executions(&page).await?;
+            for execution in &executions {
+                counts.entry(execution.queue.clone()).or_default().add(execution);
+            }
+            let last = executions.last().filter(|_| executions.len() == page.page_size());
+            let Some(last) = last else { break };
+            page.before = Some(last.id);
+        }
+        for queue in queues {
+            let Counts { waiting, granted, delayed, oldest_accepted_at } =
+                counts.remove(&queue.name).unwrap_or_default();
+            let serves = |names: &[String]| {
+                names.is_empty() || names.iter().any(|name| **name == *queue.name)
+            };
+            queue.workers = workers.iter().filter(|worker| serves(&worker.queues)).count();
+            (queue.waiting, queue.granted, queue.delayed) = (waiting, granted, delayed);
+            queue.oldest_accepted_at = oldest_accepted_at;
+            // It names actions and workers.
+            queue.reason = None;
+        }
+        Ok(())
+    }
+
+    pub(super) fn queue<'a>(&'a self, name: &'a str) -> Target<'a> {
+        Target::team(&self.caller.team).queue(name)
+    }
+
+    /// Pauses a queue, as [`Coordinator::pause_queue`](crate::Coordinator::pause_queue) does.
+    ///
+    /// # Errors
+    /// `NotFound` if the queue is unknown or hidden; `Forbidden` if the caller may not pause it;
+    /// and the errors of [`Coordinator::pause_queue`](crate::Coordinator::pause_queue).
+    pub async fn pause_queue(&self, queue: &str) -> Result<QueueInfo> {
+        self.may_pause(queue)?;
+        let paused = self.coordinator.pause_queue(queue).await?;
+        self.counted(paused).await
+    }
+
+    /// Resumes a queue, as [`Coordinator::resume_queue`](crate::Coordinator::resume_queue) does.
+    ///
+    /// # Errors
+    /// The errors of [`pause_queue`](Self::pause_queue).
+    pub async fn resume_queue(&self, queue: &str) -> Result<QueueInfo> {
+        self.may_pause(queue)?;
+        let resumed = self.coordinator.resume_queue(queue).await?;
+        self.counted(resumed).await
+    }
+
+    async fn counted(&self, mut queue: QueueInfo) -> Result<QueueInfo> {
+        let name = queue.name.clone();
+        self.count_visible(std::slice::from_mut(&mut queue), Some(&name)).await?;
+        Ok(queue)
+    }
+
+    fn may_pause(&self, queue: &str) -> Result<()> {
+        match self.policy().decide(&self.caller, Right::PauseQueue, &self.queue(queue)) {
+            Decision::Allow => Ok(()),
+            Decision::Deny => Err(forbidden(&self.caller, &format!("pause queue {queue:?}"))),
+            Decision::Hide => Err(crate::protocol::unknown_queue(queue)),
+        }
+    }
+}
