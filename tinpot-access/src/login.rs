@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::Result;
 use tinpot_core::access::{AuditDecision, AuditWho};
+use tinpot_core::{ErrorKind, Result};
 
 use crate::directory::Directory;
 use crate::documents::SignIn;
@@ -72,9 +72,20 @@ impl Login {
                 self.directory.renew_password_hash(&by, &user.id, old, &new).await?;
             }
         }
-        let signed_in = self.directory.sign_in(&by, &user.id).await?;
-        self.throttle.succeeded(name, address);
-        Ok(Ok(signed_in))
+        // The password was compared with a copy: it may have been changed since, even by another
+        // process.
+        let signed_in = self.directory.sign_in_at(&by, &user.id, Some(user.generation)).await;
+        match signed_in {
+            Ok(signed_in) => {
+                self.throttle.succeeded(name, address);
+                Ok(Ok(signed_in))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {
+                self.directory.record_refusal(name, address).await?;
+                Ok(Err(LoginRefused::Wrong))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Forgets attempts that have no effect any more. Once a minute is enough.

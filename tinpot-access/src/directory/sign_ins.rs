@@ -29,6 +29,19 @@ impl Directory {
     /// `NotFound`; `Conflict` if the user is disabled; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn sign_in(&self, by: &AuditWho, user: &str) -> Result<(Secret, SignIn)> {
+        self.sign_in_at(by, user, None).await
+    }
+
+    /// Signs a user in, who was authenticated with what was valid in this generation.
+    ///
+    /// # Errors
+    /// `Conflict` also if the user is in another generation now.
+    pub(crate) async fn sign_in_at(
+        &self,
+        by: &AuditWho,
+        user: &str,
+        authenticated: Option<u64>,
+    ) -> Result<(Secret, SignIn)> {
         let secret = new_secret()?;
         let hash = Digest::of(secret.expose().as_bytes());
         let id: Arc<str> = new_id()?.into();
@@ -40,6 +53,11 @@ impl Directory {
                     return Err(Error::new(ErrorKind::Conflict, message));
                 }
                 let generation = found.value.generation;
+                if authenticated.is_some_and(|authenticated| authenticated != generation) {
+                    let name = &found.value.name;
+                    let message = format!("the user {name:?} was changed during the sign-in");
+                    return Err(Error::new(ErrorKind::Conflict, message));
+                }
                 let user = found.value.id.clone();
                 let sign_in =
                     SignIn { id: id.clone(), user, generation, created: now, seen: now, hash };

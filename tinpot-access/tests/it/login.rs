@@ -41,6 +41,22 @@ async fn the_right_password_signs_in_and_every_other_answer_is_the_same() {
 }
 
 #[tokio::test]
+async fn a_password_that_was_changed_during_the_sign_in_is_refused() {
+    let world = with_ada(&cheap()).await;
+    let ada = world.directory.user("ada").expect("a user");
+    let login = Login::new(world.directory.clone(), cheap());
+    // Another process changes it, and this one compares with what it knew before.
+    let new = "another horse battery";
+    let hash = cheap().hash("ada", Secret::new(new)).await.expect("a hash");
+    world.other().await.set_password_hash(&by(), &ada.id, &hash).await.expect("a change");
+    assert_eq!(refused(&login, "ada", RIGHT).await, LoginRefused::Wrong);
+    assert!(world.directory.sign_ins(&ada.id).is_empty());
+    let signed_in = login.sign_in("ada", Secret::new(new), HOME, false).await;
+    let (secret, _) = signed_in.expect("an answer").expect("a sign-in");
+    world.directory.authenticate_sign_in(secret.expose()).expect("a caller");
+}
+
+#[tokio::test]
 async fn guesses_have_to_wait() {
     let world = with_ada(&cheap()).await;
     let login = Login::new(world.directory.clone(), cheap());
