@@ -10,6 +10,7 @@ const LONGEST: usize = 200;
 /// A scope of a token, such as `run:deploy-*`.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
+    name: &'static str,
     pub(crate) rights: RightSet,
     pub(crate) shown: VisiblePart,
 }
@@ -41,7 +42,7 @@ const SEE: [Right; 4] = [Right::SeeAction, Right::Read, Right::SeeQueue, Right::
 
 /// The names of scopes, and their rights. Those with `true` take actions behind a colon.
 const SCOPES: &[(&str, bool, &[Right])] = &[
-    ("all", false, Right::ALL),
+    (ALL, false, Right::ALL),
     ("read", true, &SEE),
     ("run", true, &[Right::SeeAction, Right::Run, Right::Read, Right::UseQueue, Right::SeeQueue]),
     ("cancel", true, &[Right::SeeAction, Right::Read, Right::Cancel]),
@@ -62,11 +63,13 @@ const SCOPES: &[(&str, bool, &[Right])] = &[
     ("secrets", false, &[Right::UseSecretStore]),
     ("team", false, &[Right::ManageTeam, Right::ReadAudit]),
     ("server", false, &[Right::ManageServer]),
-    // Without a right of the core: see `Directory::create_token`.
+    // Without a right of the core: see `Directory::may_make_tokens`.
     (TOKENS, false, &[]),
     ("metrics", false, &[]),
 ];
 
+/// The scope of every right of the core.
+const ALL: &str = "all";
 /// The scope with which a token can make other tokens.
 pub(crate) const TOKENS: &str = "tokens";
 
@@ -95,7 +98,8 @@ fn one(text: &str) -> Result<Scope> {
         Some((name, actions)) => (name, Some(actions)),
         None => (text, None),
     };
-    let Some((_, takes_actions, rights)) = SCOPES.iter().find(|(known, ..)| *known == name) else {
+    let Some((name, takes_actions, rights)) = SCOPES.iter().find(|(known, ..)| *known == name)
+    else {
         let known: Vec<&str> = SCOPES.iter().map(|(name, ..)| *name).collect();
         return Err(invalid(format!("no scope {name:?}; there are {}", known.join(", "))));
     };
@@ -107,5 +111,37 @@ fn one(text: &str) -> Result<Scope> {
         }
         Some(actions) => VisiblePart::all().actions(Names::of([actions])),
     };
-    Ok(Scope { rights: RightSet::of(rights), shown })
+    Ok(Scope { name, rights: RightSet::of(rights), shown })
+}
+
+/// Returns the first of the scopes that are asked for that gives more than each of those held.
+///
+/// # Errors
+/// `InvalidInput` for unknown scopes.
+pub(crate) fn first_beyond<'a>(asked: &'a [String], held: &[String]) -> Result<Option<&'a str>> {
+    let held = parse(held)?;
+    for text in asked {
+        let wanted = one(text)?;
+        if !held.iter().any(|scope| scope.gives(&wanted, text)) {
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
+}
+
+impl Scope {
+    /// Returns true if this scope gives all that another one does, which was read from `text`.
+    fn gives(&self, other: &Scope, text: &str) -> bool {
+        let gives_rights = if other.rights == RightSet::default() {
+            self.name == other.name || self.name == ALL
+        } else {
+            self.rights.and(other.rights) == other.rights
+        };
+        let gives_actions = match text.split_once(':') {
+            // Only a `*` matches a `*`, and so all that it stands for.
+            Some((_, actions)) => self.shown.actions.has(actions),
+            None => self.shown.actions.is_any(),
+        };
+        gives_rights && gives_actions
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
-use tinpot_core::{Caller, DEFAULT_TEAM, Result, Timestamp};
+use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
 
 use super::state::{State, Stored, TOKEN, write};
 use super::{Directory, Known, NOTED, Plan, Rejection, invalid, not_found};
@@ -35,6 +35,7 @@ pub struct NewToken {
     principal: Arc<str>,
     scopes: Vec<String>,
     lifetime: Option<Duration>,
+    asked_by: Option<Caller>,
 }
 
 impl NewToken {
@@ -45,6 +46,7 @@ impl NewToken {
             principal: principal.into(),
             scopes: vec!["all".to_owned()],
             lifetime: Some(LIFETIME),
+            asked_by: None,
         }
     }
 
@@ -62,6 +64,14 @@ impl NewToken {
         self
     }
 
+    /// Sets the caller who asks for it. With a token, a caller makes no token of more scopes or of a
+    /// later end than that one has.
+    #[must_use]
+    pub fn asked_by(mut self, caller: Caller) -> Self {
+        self.asked_by = Some(caller);
+        self
+    }
+
     /// Makes it valid until it is revoked. The caller of this method must have checked that the
     /// person who asks may manage the server.
     #[must_use]
@@ -76,9 +86,9 @@ impl Directory {
     ///
     /// # Errors
     /// `NotFound` for an unknown principal; `InvalidInput` for unknown scopes and beyond the bounds;
-    /// those of [`Records`](tinpot_core::access::Records) and of the audit.
+    /// `Forbidden` for more than the token of the [caller](NewToken::asked_by) gives; those of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn create_token(&self, by: &AuditWho, new: NewToken) -> Result<(Secret, Token)> {
-        let NewToken { name, principal, scopes, lifetime } = new;
+        let NewToken { name, principal, scopes, lifetime, asked_by } = new;
         scopes::parse(&scopes)?;
         if name.is_empty() || name.len() > NAME_BYTES || name.chars().any(char::is_control) {
             let message = format!(
@@ -95,6 +105,10 @@ impl Directory {
         let id: Arc<str> = new_id()?.into();
         let token = self
             .change(by, "token.create", |state, now| {
+                let expires = lifetime.map(|lifetime| after(now, lifetime));
+                if let Some(caller) = &asked_by {
+                    check_maker(state, caller, &scopes, expires)?;
+                }
                 let team = team_of(state, &principal)?;
                 let tokens = state.tokens.values().map(|token| &token.stored.value);
                 if tokens.filter(|token| token.principal == principal).count() >= MOST {
@@ -106,7 +120,7 @@ impl Directory {
                     principal: principal.clone(),
                     scopes: scopes.clone(),
                     created: now,
-                    expires: lifetime.map(|lifetime| after(now, lifetime)),
+                    expires,
                     last_used: None,
                     lifetime: lifetime.map(|lifetime| lifetime.as_micros() as u64),
                     hashes: vec![hash.clone()],
@@ -210,9 +224,7 @@ impl Directory {
     /// `tokens`.
     pub fn may_make_tokens(&self, caller: &Caller) -> bool {
         let Some(id) = caller.via.strip_prefix(VIA_TOKEN) else { return true };
-        let state = self.state();
-        let token = state.tokens.get(id).map(|token| &token.stored.value);
-        token.is_some_and(|token| token.scopes.iter().any(|scope| scope == scopes::TOKENS))
+        maker(&self.state(), id).is_some()
     }
 
     /// Returns the changes that write the last uses of tokens.
@@ -230,6 +242,42 @@ impl Directory {
             }
         }
         Ok(changes)
+    }
+}
+
+/// Returns the token with this id, if it can make others.
+fn maker<'a>(state: &'a State, id: &str) -> Option<&'a Token> {
+    let token = state.tokens.get(id).map(|token| &token.stored.value);
+    token.filter(|token| token.scopes.iter().any(|scope| scope == scopes::TOKENS))
+}
+
+/// Checks that a caller with a token makes none that gives more.
+fn check_maker(
+    state: &State,
+    caller: &Caller,
+    asked: &[String],
+    expires: Option<Timestamp>,
+) -> Result<()> {
+    let Some(id) = caller.via.strip_prefix(VIA_TOKEN) else { return Ok(()) };
+    let forbidden = |why: String| Err(Error::new(ErrorKind::Forbidden, why));
+    let Some(maker) = maker(state, id) else {
+        let scope = scopes::TOKENS;
+        return forbidden(format!("token {id} makes no tokens: it needs the scope {scope:?}"));
+    };
+    if let Some(scope) = scopes::first_beyond(asked, &maker.scopes)? {
+        let held = maker.scopes.join(", ");
+        return forbidden(format!(
+            "a token that is made with token {id} has its scopes, {held}, or parts of them (got {scope:?})"
+        ));
+    }
+    match maker.expires {
+        Some(end) if expires.is_none_or(|expires| expires > end) => {
+            let got = expires.map_or_else(|| "no end".to_owned(), |at| at.to_string());
+            forbidden(format!(
+                "a token that is made with token {id} must end by {end}, as that does (got {got})"
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tinpot_access::{NewToken, Rejection};
-use tinpot_core::ErrorKind;
+use tinpot_core::{Caller, Error, ErrorKind};
 
 use crate::support::{DAY, HOUR, MINUTE, World, by, refused};
 
@@ -137,6 +137,48 @@ async fn a_token_without_end_has_none_and_makes_tokens_only_with_its_scope() {
     let person = world.directory.authenticate_sign_in(cookie.expose()).expect("a caller");
     let may = |known: &tinpot_access::Known| world.directory.may_make_tokens(&known.caller);
     assert_eq!((may(&all), may(&tokens), may(&person)), (false, true, true));
+}
+
+#[tokio::test]
+async fn a_token_makes_none_that_gives_more_or_lasts_longer() {
+    let world = World::new().await;
+    let ada = world.user("ada").await;
+    let make = async |caller: Option<Caller>, scopes: &[&str], days: Option<u32>| {
+        let mut new = NewToken::new("x", ada.id.clone()).scopes(scopes).without_end();
+        if let Some(days) = days {
+            new = new.lifetime(days * DAY);
+        }
+        if let Some(caller) = caller {
+            new = new.asked_by(caller);
+        }
+        let (secret, _) = world.directory.create_token(&by(), new).await?;
+        let known = world.directory.authenticate_token(secret.expose());
+        Ok::<_, Error>(known.expect("a caller").caller)
+    };
+    let held = ["read", "run:deploy-*", "tokens"];
+    let maker = make(None, &held, Some(30)).await.expect("a token");
+    let reader = make(None, &["all"], None).await.expect("a token");
+    let makers = make(None, &["all", "tokens"], None).await.expect("a token");
+    let beyond = "has its scopes, read, run:deploy-*, tokens, or parts of them";
+    for (caller, scopes, days, says) in [
+        (&maker, ["all"], Some(1), beyond),
+        (&maker, ["run"], Some(1), beyond),
+        (&maker, ["run:*"], Some(1), beyond),
+        (&maker, ["run:restore"], Some(1), beyond),
+        (&maker, ["metrics"], Some(1), beyond),
+        (&maker, ["read"], Some(31), "must end by 2027-02-14T"),
+        (&maker, ["read"], None, "(got no end)"),
+        (&reader, ["read"], Some(1), "it needs the scope \"tokens\""),
+    ] {
+        refused(make(Some(caller.clone()), &scopes, days).await, ErrorKind::Forbidden, says);
+    }
+    for scope in ["read", "read:deploy-*", "run:deploy-web", "run:deploy-*-eu", "tokens"] {
+        make(Some(maker.clone()), &[scope], Some(30)).await.expect(scope);
+    }
+    make(Some(makers), &["all", "metrics", "run:*"], None).await.expect("all");
+    let (cookie, _) = world.directory.sign_in(&by(), &ada.id).await.expect("a sign-in");
+    let person = world.directory.authenticate_sign_in(cookie.expose()).expect("a caller");
+    make(Some(person.caller), &["all"], Some(90)).await.expect("a person has all rights");
 }
 
 #[tokio::test]
