@@ -15,20 +15,27 @@ use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::protocol::Frame;
-use crate::protocol::seal::{HEADER_BYTES, Opening, Refused, Suite};
+use crate::protocol::seal::{HEADER_BYTES, Opening, Refused, Suite, WorkerGrant};
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
 
 /// Something that has arrived.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// A frame from its sender. With sealed frames, it is within the sender's grant.
+    /// A frame.
     Frame(Frame),
-    /// A frame of a worker that has not introduced itself since it was granted something else: what
-    /// it said of itself before counts no more.
-    Unintroduced(Frame),
+    /// A frame of a session of a worker. It is within the sender's grant.
+    Sealed(Frame, Sender),
     /// The worker has a session, or another one: it introduces itself in it.
     Session,
+}
+
+/// The sender of a sealed frame.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) grant: Arc<WorkerGrant>,
+    /// If false, what the worker said of itself before counts no more: its grant is another one.
+    pub(crate) is_introduced: bool,
 }
 
 /// The end of a participant: its transport, and its sessions if frames are sealed.

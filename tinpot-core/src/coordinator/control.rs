@@ -172,16 +172,16 @@ impl Control {
     fn take_frame(&mut self, received: Received) {
         let refusals = &self.shared.refusals;
         let read = self.shared.wire.read(refusals, Lane::Control, received);
-        let (frame, is_introduced) = match read {
-            Some(Incoming::Frame(frame)) => (frame, true),
-            Some(Incoming::Unintroduced(frame)) => (frame, false),
+        let (frame, sender) = match read {
+            Some(Incoming::Frame(frame)) => (frame, None),
+            Some(Incoming::Sealed(frame, sender)) => (frame, Some(sender)),
             Some(Incoming::Session) | None => return,
         };
         let Some(from) = frame.from else {
             return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };
         let now = self.clock.now();
-        if !is_introduced {
+        if sender.as_ref().is_some_and(|sender| !sender.is_introduced) {
             self.core.expect_hello(&from);
         }
         for message in frame.messages {
@@ -189,7 +189,14 @@ impl Control {
                 Message::Unknown(_) | Message::Log(_) | Message::Progress(_) => {
                     refuse_message(refusals, from.as_str(), &message, Lane::Control);
                 }
-                message => self.core.receive(now, &from, message),
+                mut message => {
+                    if let (Message::Hello(hello), Some(sender)) = (&mut message, &sender) {
+                        let known = self.core.catalogue();
+                        let known = |name: &str| known.get(name).map(|entry| &*entry.action);
+                        sender.grant.keep_known(hello, known);
+                    }
+                    self.core.receive(now, &from, message);
+                }
             }
         }
     }

@@ -97,7 +97,7 @@ impl LogPipeline {
         let refusals = &self.shared.refusals;
         let read = self.shared.wire.read(refusals, Lane::Logs, received);
         // Attempts are heard by their fences, whatever their worker may offer now.
-        let Some(Incoming::Frame(frame) | Incoming::Unintroduced(frame)) = read else { return };
+        let Some(Incoming::Frame(frame) | Incoming::Sealed(frame, _)) = read else { return };
         let Some(from) = frame.from else {
             return refusals.note(Refusal::Sender, "unknown", &"it names no sender");
         };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Incoming, no_session, open, refuse};
+use super::{Incoming, Sender, no_session, open, refuse};
 use crate::clock::Clock;
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
@@ -128,10 +128,8 @@ impl CoordinatorEnd {
                     let detail = "its key is not granted this name, or any of these queues";
                     refusals.note(Refusal::Hello, peer.worker.as_str(), &detail);
                 }
-                Ok(Some(match is_introduced {
-                    true => Incoming::Frame(frame),
-                    false => Incoming::Unintroduced(frame),
-                }))
+                let sender = Sender { grant: peer.grant.clone(), is_introduced };
+                Ok(Some(Incoming::Sealed(frame, sender)))
             }
             Ok(CoordinatorFrame::Init) => self.ask(Request::Init(received)),
             Ok(CoordinatorFrame::Plain) => {

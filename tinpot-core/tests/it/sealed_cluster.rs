@@ -10,8 +10,8 @@ use tinpot_core::seal::{CoordinatorOptions, EnrolledKeys, Pins, PlainFrames, Sui
 use tinpot_core::testing::ToySuite;
 use tinpot_core::transport::{Address, Lane};
 use tinpot_core::{
-    Coordinator, ErrorKind, Failure, FunctionExecutor, Level, MemoryNetwork, MemoryStore, Refusal,
-    Store, Stream, Transport, Worker, WorkerId,
+    Action, Coordinator, ErrorKind, Failure, FunctionExecutor, Json, Level, MemoryNetwork,
+    MemoryStore, Outcome, Refusal, Store, Stream, Transport, Worker, WorkerId,
 };
 
 use crate::support::{available, in_time};
@@ -144,6 +144,64 @@ async fn a_worker_whose_key_is_not_enrolled_is_not_heard() {
     let error = coordinator.submit("echo", json!({ "text": "" })).await.expect_err("unknown");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     stranger.shutdown(Duration::ZERO).await;
+    coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_worker_neither_offers_nor_moves_an_action_outside_its_grant() {
+    let deployment = Deployment::new();
+    let coordinator = deployment.coordinator(MemoryStore::new(), PlainFrames::Refuse).await;
+    let action = |name: &str, group: &str, queue: &str| {
+        Action::new(name).expect("a name").group(group).queue(queue)
+    };
+    let start = async |identity, name: &str, actions: Vec<Action>| {
+        let mut executor = FunctionExecutor::builder();
+        for action in actions {
+            executor =
+                executor.raw_action(action, |_, _| async { Outcome::Succeeded(Json::null()) });
+        }
+        let id = WorkerId::generate(name);
+        let pins = Pins::new("tinpot", [deployment.suite.public()]);
+        let transport = deployment.network.transport_of(&Address::Worker(id.clone()));
+        let builder = Worker::builder(transport).id(id).name(name);
+        let builder = builder.executor(executor.build().expect("actions"));
+        let suite = deployment.suite.owned_by(identity);
+        builder.sealed(suite, pins).start().await.expect("a worker")
+    };
+    deployment.enrol(1, "web");
+    let web = start(1, "web", vec![action("pay", "money", "web")]).await;
+    available(&coordinator, "pay").await;
+    let suite = deployment.suite.owned_by(2);
+    let mut grant = WorkerGrant::new(suite.public(), "lab");
+    grant.queues = Some(vec!["lab".to_owned()]);
+    grant.groups = Some(vec!["lab".to_owned()]);
+    deployment.enrolled.enrol(&suite, grant);
+    let offers = [("pay", "lab", "lab"), ("far", "lab", "web"), ("strange", "money", "lab")];
+    let offers = offers.map(|(name, group, queue)| action(name, group, queue));
+    let lab = start(2, "lab", [&offers[..], &[action("own", "lab", "lab")]].concat()).await;
+    available(&coordinator, "own").await;
+    assert_eq!(coordinator.catalogue()["pay"].action.group, "money");
+    let workers = coordinator.workers().await.expect("workers");
+    let lab_info = workers.iter().find(|worker| worker.name == "lab").expect("the worker");
+    assert_eq!(lab_info.actions.iter().map(|name| &**name).collect::<Vec<_>>(), ["own"]);
+    let problems = lab_info.load_errors.iter();
+    let mut problems: Vec<_> =
+        problems.map(|problem| (&*problem.place, &*problem.message)).collect();
+    problems.sort_unstable();
+    let not_granted = "it is not offered: the worker's key is not granted";
+    let known = "it is not offered: it is known with group \"money\" and queue \"web\", and the \
+                 worker's key is not granted both";
+    assert_eq!(
+        problems,
+        [
+            ("far", &*format!("{not_granted} queue \"web\"")),
+            ("pay", known),
+            ("strange", &*format!("{not_granted} group \"money\"")),
+        ]
+    );
+    for worker in [web, lab] {
+        worker.shutdown(Duration::ZERO).await;
+    }
     coordinator.shutdown().await;
 }
 

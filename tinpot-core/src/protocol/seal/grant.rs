@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::handshake::KeyId;
 use super::suite::{PublicKey, Suite};
+use crate::model::action::{Action, ActionSet, LoadError};
 use crate::protocol::message::Hello;
 
 /// The names and offers that workers of one enrolled key may have. `None` means no limit.
@@ -51,16 +52,56 @@ impl WorkerGrant {
                 return false;
             }
         }
-        let actions = &mut hello.offer.actions;
-        if let Some(granted) = &self.groups {
-            actions.retain(|action| granted.contains(&action.group));
-        }
-        if let Some(granted) = &self.actions {
-            actions.retain(|action| granted.iter().any(|name| matches(name, &action.name)));
-        }
+        leave_out(&mut hello.offer, |action| {
+            let name = &action.name;
+            if lacks(&self.queues, &action.queue) {
+                Some(format!("the worker's key is not granted queue {:?}", action.queue))
+            } else if lacks(&self.groups, &action.group) {
+                Some(format!("the worker's key is not granted group {:?}", action.group))
+            } else {
+                let granted = self.actions.as_ref();
+                let lacks =
+                    granted.is_some_and(|granted| !granted.iter().any(|g| matches(g, name)));
+                lacks.then(|| "the worker's key is not granted this name".to_owned())
+            }
+        });
         hello.slots = hello.slots.min(self.slots.unwrap_or(u32::MAX));
         self.covers(&hello.name)
     }
+
+    /// Leaves out of a hello the actions that are known with another group or queue which the grant
+    /// does not cover. Callers' rights depend on the group, so that no worker moves an action of
+    /// others.
+    pub fn keep_known<'a>(&self, hello: &mut Hello, known: impl Fn(&str) -> Option<&'a Action>) {
+        leave_out(&mut hello.offer, |action| {
+            let known = known(&action.name)?;
+            let (group, queue) = (&known.group, &known.queue);
+            let is_same = (group, queue) == (&action.group, &action.queue);
+            (!is_same && (lacks(&self.groups, group) || lacks(&self.queues, queue))).then(|| {
+                format!(
+                    "it is known with group {group:?} and queue {queue:?}, and the worker's key \
+                     is not granted both"
+                )
+            })
+        });
+    }
+}
+
+/// Returns true if a list is limited and does not have the label.
+fn lacks(granted: &Option<Vec<String>>, label: &String) -> bool {
+    granted.as_ref().is_some_and(|granted| !granted.contains(label))
+}
+
+/// Leaves out the actions for which there is a reason, which becomes a load error.
+fn leave_out(offer: &mut ActionSet, why: impl Fn(&Action) -> Option<String>) {
+    let ActionSet { actions, load_errors, .. } = offer;
+    actions.retain(|action| {
+        let why = why(action);
+        if let Some(why) = &why {
+            load_errors.push(LoadError::new(&*action.name, format!("it is not offered: {why}")));
+        }
+        why.is_none()
+    });
 }
 
 /// The worker keys that a coordinator hears.
