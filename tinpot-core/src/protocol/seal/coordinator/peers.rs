@@ -68,7 +68,7 @@ impl Peer {
             _ => true,
         });
         let is_hello = |message: &Message| matches!(message, Message::Hello(_));
-        // A hello on another lane reaches nobody.
+        // The coordinator ignores a hello on another lane.
         Ok(match lane == Lane::Control && frame.messages.iter().any(is_hello) {
             true => self.introduced.swap(true, Ordering::Relaxed),
             false => self.introduced.load(Ordering::Relaxed),
@@ -233,8 +233,8 @@ impl Peers {
         Ok(peer)
     }
 
-    /// Returns true if a worker has a session of another key. Its id is that of one start of one
-    /// process, so that nobody else has a reason to use it.
+    /// Returns true if a worker has a session of another key. A worker id belongs to one start of
+    /// one process, so another key has no reason to use it.
     pub(super) fn is_taken(&self, worker: &WorkerId, key: &KeyId) -> bool {
         self.key_of(worker).is_some_and(|holder| holder != *key)
     }
