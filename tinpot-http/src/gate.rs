@@ -141,7 +141,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Watch {
 impl Watch {
     /// Waits until the identity has ended, or the caller may not read one of the executions any
     /// more.
-    pub(crate) async fn denied(self, executions: Vec<Arc<Execution>>) {
+    pub(crate) async fn denied(mut self, executions: Vec<Arc<Execution>>) {
         let mut sight = self.entered.scoped.sight();
         loop {
             tokio::select! {
@@ -166,12 +166,14 @@ impl Watch {
         }
     }
 
-    /// Returns true if what the request presents is still good for the same caller.
-    async fn is_known_still(&self) -> bool {
+    /// Returns true if what the request presents is still good for the same caller, and takes the
+    /// new end of the identity.
+    async fn is_known_still(&mut self) -> bool {
         let presented = Presented::new(&self.method, &self.path, &self.headers)
             .peer(self.peer.map(|PeerAddress(peer)| peer));
-        let entered = self.gate.enter(&presented).await;
-        entered.is_ok_and(|entered| entered.scoped.caller() == self.entered.scoped.caller())
+        let Ok(entered) = self.gate.enter(&presented).await else { return false };
+        self.entered.valid_until = entered.valid_until;
+        entered.scoped.caller() == self.entered.scoped.caller()
     }
 }
 

@@ -26,7 +26,9 @@ use crate::cluster::{Answer, Cluster, within};
 /// A word of everything that is hidden from callers of one action.
 const CANARY: &str = "canary";
 
-/// Names the caller in the header `x-caller`. The caller `leaving` is refused once it has gone.
+/// Names the caller in the header `x-caller`. The caller `leaving` is refused once it has
+/// gone,
+/// and the identity of `ending` has an end then.
 #[derive(Clone, Debug, Default)]
 struct Named {
     gone: Arc<AtomicBool>,
@@ -50,6 +52,10 @@ impl Authenticator for Named {
             "" => Ok(Identity::Unknown),
             "leaving" if self.gone.load(Ordering::Relaxed) => {
                 Ok(Identity::Refused("caller is gone".to_owned()))
+            }
+            // As a secret after its token was rotated.
+            "ending" if self.gone.load(Ordering::Relaxed) => {
+                known(name, Some(Timestamp(Timestamp::now().0 + 300_000)))
             }
             "garbage" | "revoked" => Ok(Identity::Refused("caller is unknown".to_owned())),
             "broken" => Err(Error::new(ErrorKind::Unavailable, "canary: the directory is down")),
@@ -376,7 +382,7 @@ async fn streams_end_with_the_right_to_read_them_and_with_the_identity() {
     let setting = setting().await;
     setting.grant(Grant::new("admin", Right::ALL));
     let id = setting.gate().await;
-    for caller in ["ada", "brief", "leaving"] {
+    for caller in ["ada", "brief", "ending", "leaving"] {
         for path in [format!("/api/executions/{id}/stream"), format!("/api/stream?log={id}")] {
             setting.callers.gone.store(false, Ordering::Relaxed);
             setting.grant(Grant::new(caller, &[Right::Read]));
@@ -386,7 +392,7 @@ async fn streams_end_with_the_right_to_read_them_and_with_the_identity() {
             let mut frames = answer.into_body().into_data_stream();
             frames.next().await.unwrap().unwrap();
             // Another grant ends nothing by itself, a lost right or identity ends the stream.
-            setting.callers.gone.store(caller == "leaving", Ordering::Relaxed);
+            setting.callers.gone.store(matches!(caller, "ending" | "leaving"), Ordering::Relaxed);
             setting.grant(Grant::new("bob", &[Right::Read]));
             if caller == "ada" {
                 setting.policy.revoke("ada");
