@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, Method};
 use tinpot_core::{Caller, Result, Timestamp};
 
 #[cfg(feature = "access")]
 pub use self::directory::DirectoryAuthenticator;
 
 /// The parts of a request by which it can be authenticated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Presented<'a> {
     /// The method.
@@ -27,6 +27,20 @@ pub struct Presented<'a> {
     /// The address of the other end of the connection, if the server has added it to the extensions
     /// of the request as a [`PeerAddress`].
     pub peer: Option<SocketAddr>,
+}
+
+/// Shows the names of the headers only: their values are credentials.
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, path, headers, peer } = self;
+        let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        f.debug_struct("Presented")
+            .field("method", method)
+            .field("path", path)
+            .field("headers", &names)
+            .field("peer", peer)
+            .finish()
+    }
 }
 
 impl<'a> Presented<'a> {

@@ -1,6 +1,7 @@
 //! The gate: the only part of the API that holds the coordinator itself. Handlers receive it as the
 //! caller of their request may use it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,7 +109,6 @@ fn missing() -> ApiError {
 }
 
 /// The authentication of an open stream, which is repeated while the stream is open.
-#[derive(Debug)]
 pub(crate) struct Watch {
     entered: Entered,
     gate: Arc<Gate>,
@@ -138,7 +138,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Watch {
     }
 }
 
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("entered", &self.entered)
+            .field("presented", &self.presented())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Watch {
+    fn presented(&self) -> Presented<'_> {
+        Presented::new(&self.method, &self.path, &self.headers)
+            .peer(self.peer.map(|PeerAddress(peer)| peer))
+    }
+
     /// Waits until the identity has ended, or the caller may not read one of the executions any
     /// more.
     pub(crate) async fn denied(mut self, executions: Vec<Arc<Execution>>) {
@@ -169,9 +183,7 @@ impl Watch {
     /// Returns true if what the request presents is still good for the same caller, and takes the
     /// new end of the identity.
     async fn is_known_still(&mut self) -> bool {
-        let presented = Presented::new(&self.method, &self.path, &self.headers)
-            .peer(self.peer.map(|PeerAddress(peer)| peer));
-        let Ok(entered) = self.gate.enter(&presented).await else { return false };
+        let Ok(entered) = self.gate.enter(&self.presented()).await else { return false };
         self.entered.valid_until = entered.valid_until;
         entered.scoped.caller() == self.entered.scoped.caller()
     }

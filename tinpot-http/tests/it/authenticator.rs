@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use tinpot_core::{Caller, Result};
 use tinpot_http::testing::authenticator::Subject;
 use tinpot_http::{Authenticator, Identity, Presented};
@@ -57,3 +57,12 @@ fn subject() -> Ready<OneToken> {
 }
 
 tinpot_http::authenticator_conformance!(subject);
+
+#[test]
+fn what_is_presented_never_shows_its_credentials() {
+    let mut headers = header("Bearer s3cret");
+    headers.insert("cookie", "__Host-tinpot=s3cret".parse().unwrap());
+    let shown = format!("{:?}", Presented::new(&Method::GET, "/api/queues", &headers));
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert!(shown.contains("/api/queues") && shown.contains("\"cookie\""), "{shown}");
+}
