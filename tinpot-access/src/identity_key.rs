@@ -65,7 +65,7 @@ impl IdentityKey {
             .and_then(|rest| rest.strip_suffix(END))
             .ok_or_else(|| wrong("it must begin and end with the lines of a private key"))?;
         let digits: String = inside.split_whitespace().collect();
-        let pkcs8 = STANDARD.decode(digits).map_err(|_| wrong("it is no base64"))?;
+        let pkcs8 = STANDARD.decode(digits).map_err(|_| wrong("it is not valid base64"))?;
         let key = Self { pkcs8 };
         key.pair().ok_or_else(|| wrong("it is damaged, or a key of another kind"))?;
         Ok(key)
@@ -79,7 +79,7 @@ impl IdentityKey {
     /// Reads a key from a file.
     ///
     /// # Errors
-    /// `InvalidInput` if the file is no key or if others may read it; `NotFound` if it does not
+    /// `InvalidInput` if the file is not a key or if others may read it; `NotFound` if it does not
     /// exist; `Unavailable` if it cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
         let (text, mode) = read(path).map_err(|error| failed("read", path, &error))?;
@@ -99,7 +99,7 @@ impl IdentityKey {
         write_new(path, self.to_pem().as_bytes()).map_err(|error| failed("create", path, &error))
     }
 
-    /// Returns the pair; `None` if this is no key.
+    /// Returns the pair; `None` if this is not a key.
     pub(crate) fn pair(&self) -> Option<Ed25519KeyPair> {
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(&self.pkcs8).ok()
     }
@@ -119,7 +119,7 @@ fn read(path: &Path) -> io::Result<(String, u32)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut text = String::new();
     file.take(FILE_BYTES).read_to_string(&mut text)?;

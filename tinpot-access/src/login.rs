@@ -60,7 +60,7 @@ impl Login {
         let stored = user.as_ref().and_then(|user| user.stored_password());
         let again = Secret::new(password.expose());
         let found = self.passwords.compare(password, stored).await?;
-        let Some(user) = user.filter(|user| found != PasswordMatch::Wrong && !user.is_disabled)
+        let Some(user) = user.filter(|user| found != PasswordMatch::Mismatch && !user.is_disabled)
         else {
             self.directory.record_refusal(name, address).await?;
             return Ok(Err(LoginRefused::Wrong));

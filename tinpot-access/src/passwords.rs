@@ -60,9 +60,9 @@ impl PasswordCost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordMatch {
     /// It is another password, or there is none.
-    Wrong,
+    Mismatch,
     /// It is the password.
-    Right,
+    Matches,
     /// It is the password, and its hash has another cost than new ones: hash it again.
     Outdated,
 }
@@ -127,13 +127,13 @@ impl Passwords {
     /// `Malformed` if the hash cannot be read, `Overloaded`.
     pub async fn compare(&self, password: Secret, stored: Option<&str>) -> Result<PasswordMatch> {
         if password.expose().len() > *LENGTH.end() {
-            return Ok(PasswordMatch::Wrong);
+            return Ok(PasswordMatch::Mismatch);
         }
         let is_known = stored.is_some();
         let stored: Arc<str> = stored.map_or_else(|| self.dummy.clone(), Arc::from);
         let (hasher, cost) = (self.hasher.clone(), self.cost);
         let found = self.run(move || compare(&hasher, cost, password.expose(), &stored)).await??;
-        Ok(if is_known { found } else { PasswordMatch::Wrong })
+        Ok(if is_known { found } else { PasswordMatch::Mismatch })
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
@@ -198,9 +198,9 @@ fn compare(
     let is_current = hash.algorithm.as_str() == "argon2id"
         && (params.m_cost(), params.t_cost()) == (cost.memory_kib, cost.passes);
     match hasher.verify_password(password.as_bytes(), &hash) {
-        Ok(()) if is_current => Ok(PasswordMatch::Right),
+        Ok(()) if is_current => Ok(PasswordMatch::Matches),
         Ok(()) => Ok(PasswordMatch::Outdated),
-        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(PasswordMatch::Wrong),
+        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(PasswordMatch::Mismatch),
         Err(error) => Err(malformed(&error)),
     }
 }

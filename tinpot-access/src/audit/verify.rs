@@ -70,7 +70,7 @@ pub async fn verify_audit(records: &dyn Records, log: &str) -> Result<AuditRepor
             let found = entry::parse(&bytes).ok();
             why = why.or(match &found {
                 None => Some("it cannot be read"),
-                Some(found) if found.n != n => Some("it is at the place of another"),
+                Some(found) if found.n != n => Some("it is in another entry's place"),
                 Some(found) if digest.is_some_and(|digest| digest != found.prev()) => {
                     Some("it does not follow the entry before it: one of the two was changed")
                 }

@@ -75,7 +75,7 @@ impl NewToken {
     /// Makes it valid until it is revoked. The caller of this method must have checked that the
     /// person who asks may manage the server.
     #[must_use]
-    pub fn without_end(mut self) -> Self {
+    pub fn never_expires(mut self) -> Self {
         self.lifetime = None;
         self
     }

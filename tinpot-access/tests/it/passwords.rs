@@ -21,11 +21,11 @@ async fn a_password_is_known_by_its_hash_and_no_other_is() {
     let passwords = cheap();
     let hash = passwords.hash("ada", Secret::new(RIGHT)).await.expect("a hash");
     assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
-    assert_eq!(compare(&passwords, RIGHT, Some(&hash)).await, PasswordMatch::Right);
+    assert_eq!(compare(&passwords, RIGHT, Some(&hash)).await, PasswordMatch::Matches);
     for wrong in ["", "correct horse batterY", "correct horse battery "] {
-        assert_eq!(compare(&passwords, wrong, Some(&hash)).await, PasswordMatch::Wrong);
+        assert_eq!(compare(&passwords, wrong, Some(&hash)).await, PasswordMatch::Mismatch);
     }
-    assert_eq!(compare(&passwords, RIGHT, None).await, PasswordMatch::Wrong);
+    assert_eq!(compare(&passwords, RIGHT, None).await, PasswordMatch::Mismatch);
     let again = passwords.hash("ada", Secret::new(RIGHT)).await.expect("a hash");
     assert_ne!(hash, again, "no salt");
 }
@@ -36,8 +36,8 @@ async fn a_hash_of_another_cost_is_outdated() {
     let costly = costly.expect("a hasher");
     let hash = costly.hash("ada", Secret::new(RIGHT)).await.expect("a hash");
     assert_eq!(compare(&cheap(), RIGHT, Some(&hash)).await, PasswordMatch::Outdated);
-    assert_eq!(compare(&cheap(), "wrong", Some(&hash)).await, PasswordMatch::Wrong);
-    assert_eq!(compare(&costly, RIGHT, Some(&hash)).await, PasswordMatch::Right);
+    assert_eq!(compare(&cheap(), "wrong", Some(&hash)).await, PasswordMatch::Mismatch);
+    assert_eq!(compare(&costly, RIGHT, Some(&hash)).await, PasswordMatch::Matches);
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn the_rules_are_length_and_not_the_name() {
     }
     let stored = passwords.hash("ada", Secret::new(&*longest)).await.expect("a hash");
     let longer = format!("{longest}x");
-    assert_eq!(compare(&passwords, &longer, Some(&stored)).await, PasswordMatch::Wrong);
+    assert_eq!(compare(&passwords, &longer, Some(&stored)).await, PasswordMatch::Mismatch);
 }
 
 #[tokio::test]
@@ -86,5 +86,5 @@ async fn a_storm_of_passwords_is_turned_away() {
         assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
         assert!(error.is_retryable());
     }
-    assert_eq!(compare(&passwords, RIGHT, None).await, PasswordMatch::Wrong, "it goes on");
+    assert_eq!(compare(&passwords, RIGHT, None).await, PasswordMatch::Mismatch, "it goes on");
 }

@@ -125,7 +125,7 @@ async fn a_token_without_end_has_none_and_makes_tokens_only_with_its_scope() {
     let world = World::new().await;
     let ada = world.user("ada").await;
     let create = async |scopes: &[&str]| {
-        let new = NewToken::new("x", ada.id.clone()).scopes(scopes).without_end();
+        let new = NewToken::new("x", ada.id.clone()).scopes(scopes).never_expires();
         let (secret, _) = world.directory.create_token(&by(), new).await.expect("a token");
         world.directory.authenticate_token(secret.expose()).expect("a caller")
     };
@@ -144,7 +144,7 @@ async fn a_token_makes_none_that_gives_more_or_lasts_longer() {
     let world = World::new().await;
     let ada = world.user("ada").await;
     let make = async |caller: Option<Caller>, scopes: &[&str], days: Option<u32>| {
-        let mut new = NewToken::new("x", ada.id.clone()).scopes(scopes).without_end();
+        let mut new = NewToken::new("x", ada.id.clone()).scopes(scopes).never_expires();
         if let Some(days) = days {
             new = new.lifetime(days * DAY);
         }

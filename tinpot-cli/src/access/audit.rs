@@ -45,7 +45,9 @@ async fn verify(global: &Global, file: &StoreFile) -> Done {
         let AuditReport { entries, last, digest, .. } = report;
         output::println(&match entries {
             0 => format!("{log}: no entries"),
-            _ => format!("{log}: {entries} entries, whole; entry {last} has the SHA-256 {digest}"),
+            _ => format!(
+                "{log}: {entries} entries, chain intact; entry {last} has the SHA-256 {digest}"
+            ),
         })?;
     }
     match faults.is_empty() {

@@ -41,7 +41,7 @@ async fn create(
     }
     new = match lifetime {
         Some(lifetime) => new.lifetime(lifetime),
-        None => new.without_end(),
+        None => new.never_expires(),
     };
     let (secret, token) = store.directory.create_token(&store.by, new).await.map_err(refused)?;
     shown(global, &secret, &token)

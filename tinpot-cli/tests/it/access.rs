@@ -125,7 +125,7 @@ fn the_audit_says_who_did_what_and_shows_a_forged_entry() {
     place.add("ada", &["--admin"]).ok();
     place.run(&["tokens", "create", "ci", "--user", "ada"]).ok();
     let verified = place.run(&["audit", "verify"]);
-    assert!(verified.ok().starts_with("audit: 3 entries, whole; entry 3 has the SHA-256 "));
+    assert!(verified.ok().starts_with("audit: 3 entries, chain intact; entry 3 has the SHA-256 "));
     assert!(verified.ok().contains("audit.runs: no entries"), "{verified:?}");
     forge(&place.path("tinpot.db"));
     let says = "audit: entry 2 of 3: it does not follow the entry before it";

@@ -36,9 +36,9 @@ impl Caller {
         Self { team: DEFAULT_TEAM.into(), name: id.clone(), via: "".into(), id }
     }
 
-    /// Creates the caller of a server that asks no caller for a name. Its executions keep the name of
-    /// the requester that each submission gives, and its idempotency keys are found among those of
-    /// versions that did not know callers.
+    /// Creates the caller of a server that does not ask who its callers are. Its executions keep
+    /// the name of the requester that each submission gives, and its idempotency keys are found
+    /// among those of versions that did not know callers.
     pub fn anonymous() -> Self {
         Self::new(ANONYMOUS).name("")
     }

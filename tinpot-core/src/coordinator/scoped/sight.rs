@@ -65,8 +65,8 @@ impl Sight {
         visible.shows(&target)
     }
 
-    /// Returns true if the caller may read everything: all executions of the default team, of which
-    /// all actions are.
+    /// Returns true if the caller may read everything: all executions of the default team, to which
+    /// all actions belong.
     pub fn is_everything(&self) -> bool {
         let visible = self.visible();
         visible.is_everything() && *visible.team == *DEFAULT_TEAM

@@ -8,7 +8,7 @@ use super::Execution;
 const OF_CALLERS: &str = "u/";
 const OF_CALLS: &str = "c/";
 
-/// The id of the caller of a server that asks no caller for a name.
+/// The id of the caller of a server that does not ask who its callers are.
 pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// The owner of an execution: the caller who submitted it, and the caller's team.
