@@ -304,7 +304,7 @@ async fn what_is_hidden_is_neither_counted_in_queues_nor_drained() {
     ada.drain_worker(open.id()).await.expect("it lives");
 }
 
-/// Says that it was asked for the right to run, and answers when it is told to.
+/// Reports each question about the right to run, and answers after a signal.
 #[derive(Debug)]
 struct Slow {
     asked: tokio::sync::mpsc::UnboundedSender<()>,
