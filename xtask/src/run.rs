@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// One line of the table: a name and what has to go well.
@@ -49,6 +51,8 @@ impl Step {
 
 /// The number of its last lines that a failed step shows again below all steps.
 const LAST_LINES: usize = 80;
+/// The time without a line after which a step that has ended is left, if its output is still open.
+const LEFT_OPEN: Duration = Duration::from_secs(1);
 
 /// Runs the steps in order and prints the table; true when all went well.
 ///
@@ -69,10 +73,9 @@ pub(crate) fn run(prefix: &str, steps: &[Step], stop_at_failure: bool) -> bool {
         let succeeded = if keeps_output {
             run_step(prefix, step)
         } else {
-            let mut end = VecDeque::new();
-            let succeeded = run_step_apart(step.name, &mut end).unwrap_or_else(|error| {
+            let (succeeded, end) = run_step_apart(step.name).unwrap_or_else(|error| {
                 println!("── {}: cannot run it apart: {error}", step.name);
-                false
+                (false, VecDeque::new())
             });
             if !succeeded {
                 ends.push((step.name, end));
@@ -116,16 +119,32 @@ fn run_step(prefix: &str, step: &Step) -> bool {
 }
 
 /// Runs a step in a process of its own and passes its output on, of which it keeps the last lines.
-fn run_step_apart(name: &str, end: &mut VecDeque<String>) -> io::Result<bool> {
+///
+/// Ends with the step, also if a process that it left behind keeps its output open.
+fn run_step_apart(name: &str) -> io::Result<(bool, VecDeque<String>)> {
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["ci", name]).stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn()?;
     // It holds the writing half, and the output ends when the last holder has closed it.
     drop(command);
-    let mut stdout = io::stdout().lock();
-    for line in BufReader::new(reader).split(b'\n') {
-        let line = line?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(reader).split(b'\n').map_while(Result::ok);
+        lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
+    });
+    let mut end = VecDeque::new();
+    let mut status = None;
+    loop {
+        let line = match lines.recv_timeout(LEFT_OPEN) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) if status.is_none() => {
+                status = child.try_wait()?;
+                continue;
+            }
+            Err(_) => break,
+        };
+        let mut stdout = io::stdout().lock();
         stdout.write_all(&line)?;
         stdout.write_all(b"\n")?;
         if end.len() == LAST_LINES {
@@ -133,7 +152,8 @@ fn run_step_apart(name: &str, end: &mut VecDeque<String>) -> io::Result<bool> {
         }
         end.push_back(String::from_utf8_lossy(&line).into_owned());
     }
-    Ok(child.wait()?.success())
+    let status = status.map_or_else(|| child.wait(), Ok)?;
+    Ok((status.success(), end))
 }
 
 fn perform(work: &Work) -> Result<(), String> {

@@ -9,8 +9,8 @@ from tinpot import action
 
 CHILD = """
 touch "$1/child_started"
-while ! [ -e "$1/release" ]; do sleep 0.01; done
-touch "$1/child_ended"
+while [ -d "$1" ] && ! [ -e "$1/release" ]; do sleep 0.01; done
+[ -d "$1" ] && touch "$1/child_ended"
 """
 
 
