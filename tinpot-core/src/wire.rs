@@ -91,22 +91,16 @@ impl Wire {
     /// # Errors
     /// Those of the transport, and `Unavailable` without a session.
     pub(crate) async fn send(&self, to: &Address, lane: Lane, frame: Vec<u8>) -> Result<()> {
-        let now = self.clock.now();
-        match &self.end {
-            End::Plain => self.transport.send(to, lane, frame.into()).await,
-            End::Worker(end) => {
-                for sealed in end.seal(lane, frame)? {
-                    self.transport.send(to, lane, sealed).await?;
-                }
-                Ok(())
-            }
-            End::Coordinator(end) => {
-                for sealed in end.seal(now, to, lane, frame)? {
-                    self.transport.send(to, lane, sealed).await?;
-                }
-                Ok(())
-            }
+        // The clock is read for sealed frames only: plain ones have no use for it.
+        let sealed = match &self.end {
+            End::Plain => return self.transport.send(to, lane, frame.into()).await,
+            End::Worker(end) => end.seal(lane, frame)?,
+            End::Coordinator(end) => end.seal(self.clock.now(), to, lane, frame)?,
+        };
+        for frame in sealed {
+            self.transport.send(to, lane, frame).await?;
         }
+        Ok(())
     }
 
     /// Reads what has arrived on a lane; `None` if it counts for nothing here.
@@ -116,12 +110,16 @@ impl Wire {
         lane: Lane,
         received: Received,
     ) -> Option<Incoming> {
-        let now = self.clock.now();
-        match &self.end {
-            End::Plain => read_frame(refusals, &received).map(Incoming::Frame),
-            End::Worker(end) => end.read(refusals, now, lane, received),
-            End::Coordinator(end) => end.read(refusals, now, lane, received),
-        }
+        let channel = received.channel.clone();
+        let read = match &self.end {
+            End::Plain => return read_frame(refusals, &received).map(Incoming::Frame),
+            End::Worker(end) => end.read(refusals, self.clock.now(), lane, received),
+            End::Coordinator(end) => end.read(refusals, self.clock.now(), lane, received),
+        };
+        read.unwrap_or_else(|why| {
+            refuse(refusals, &channel, why);
+            None
+        })
     }
 
     /// Returns when to call [`tick`](Self::tick) at the latest.

@@ -57,8 +57,8 @@ const LEFT_OPEN: Duration = Duration::from_secs(1);
 /// Runs the steps in order and prints the table; true when all went well.
 ///
 /// It goes on after a failure unless told otherwise: one run should tell everything that is wrong.
-/// Where no terminal keeps the output, and steps are those of `ci`, the end of each failed one is
-/// repeated before the table.
+/// The end of each failed step of `ci` is repeated before the table where no terminal keeps the
+/// output.
 pub(crate) fn run(prefix: &str, steps: &[Step], stop_at_failure: bool) -> bool {
     if let [step] = steps {
         return run_step(prefix, step);

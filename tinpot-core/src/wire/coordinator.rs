@@ -95,20 +95,6 @@ impl CoordinatorEnd {
         now: Tick,
         lane: Lane,
         received: Received,
-    ) -> Option<Incoming> {
-        let channel = received.channel.clone();
-        self.take(refusals, now, lane, received).unwrap_or_else(|why| {
-            refuse(refusals, &channel, why);
-            None
-        })
-    }
-
-    fn take(
-        &self,
-        refusals: &Refusals,
-        now: Tick,
-        lane: Lane,
-        received: Received,
     ) -> Result<Option<Incoming>, Refused> {
         let looked = self.lock().look(now, &received.channel, lane, &received.bytes);
         match looked {

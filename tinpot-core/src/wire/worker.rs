@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::{Incoming, no_session, open, refuse};
+use super::{Incoming, no_session, open};
 use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::Result;
@@ -58,20 +58,6 @@ impl WorkerEnd {
     }
 
     pub(super) fn read(
-        &self,
-        refusals: &Refusals,
-        now: Tick,
-        lane: Lane,
-        received: Received,
-    ) -> Option<Incoming> {
-        let channel = received.channel.clone();
-        self.take(refusals, now, lane, received).unwrap_or_else(|why| {
-            refuse(refusals, &channel, why);
-            None
-        })
-    }
-
-    fn take(
         &self,
         refusals: &Refusals,
         now: Tick,
