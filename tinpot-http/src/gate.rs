@@ -14,7 +14,7 @@ use tinpot_core::{Catalogue, Coordinator, Execution, Link, Result, Scoped, Times
 
 use crate::authenticator::{Authenticator, Identity, PeerAddress, Presented};
 use crate::error::ApiError;
-use crate::router::{Need, need_of};
+use crate::router::{App, Need, need_of};
 
 /// The times between checks of an open stream: if its identity has expired, as clocks may be set, and
 /// after changes of the policy, of which many may follow each other.
@@ -48,9 +48,7 @@ impl Gate {
     }
 
     async fn enter(&self, request: &Presented<'_>) -> std::result::Result<Entered, ApiError> {
-        let unauthorized = |detail: &str| ApiError::new(StatusCode::UNAUTHORIZED, detail);
-        let unknown = || unauthorized("request needs authentication");
-        let Some(authenticator) = &self.authenticator else { return Err(unknown()) };
+        let Some(authenticator) = &self.authenticator else { return Err(missing()) };
         match authenticator.authenticate(request).await {
             Ok(Identity::Known { valid_until: Some(end), .. }) if end <= Timestamp::now() => {
                 Err(unauthorized("identity has expired"))
@@ -59,7 +57,7 @@ impl Gate {
                 Ok(Entered { scoped: self.coordinator.scoped(caller), valid_until })
             }
             Ok(Identity::Refused(why)) => Err(unauthorized(&why)),
-            Ok(Identity::Unknown) => Err(unknown()),
+            Ok(Identity::Unknown) => Err(missing()),
             Err(error) => {
                 tracing::error!(?error, "a request cannot be authenticated");
                 Err(ApiError::unavailable("authentication is not available now; retry in a moment"))
@@ -70,7 +68,7 @@ impl Gate {
 
 /// Authenticates every request below `/api`, known or not, and all others whose route needs it.
 pub(crate) async fn authenticate<F: Future<Output = Response>>(
-    gate: &Arc<Gate>,
+    gate: &Gate,
     mut request: Request,
     next: impl FnOnce(Request) -> F,
 ) -> Response {
@@ -82,7 +80,6 @@ pub(crate) async fn authenticate<F: Future<Output = Response>>(
             Ok(entered) => drop(request.extensions_mut().insert(entered)),
             Err(error) => return error.into_response(),
         }
-        request.extensions_mut().insert(gate.clone());
     }
     next(request).await
 }
@@ -102,10 +99,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Entered {
     }
 }
 
-/// Returns the error of a handler that needs a caller, below a route that was declared to need
-/// nothing.
+/// Returns the answer to a request without a caller.
 fn missing() -> ApiError {
-    ApiError::new(StatusCode::UNAUTHORIZED, "request needs authentication")
+    unauthorized("request needs authentication")
+}
+
+fn unauthorized(detail: &str) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, detail)
 }
 
 /// The authentication of an open stream, which is repeated while the stream is open.
@@ -118,18 +118,16 @@ pub(crate) struct Watch {
     peer: Option<PeerAddress>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Watch {
+impl FromRequestParts<Arc<App>> for Watch {
     type Rejection = ApiError;
 
     async fn from_request_parts(
         parts: &mut Parts,
-        state: &S,
+        app: &Arc<App>,
     ) -> std::result::Result<Self, ApiError> {
-        let entered = Entered::from_request_parts(parts, state).await?;
-        let gate = parts.extensions.get().cloned().ok_or_else(missing)?;
         Ok(Self {
-            entered,
-            gate,
+            entered: Entered::from_request_parts(parts, app).await?,
+            gate: app.gate.clone(),
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             headers: parts.headers.clone(),
