@@ -123,7 +123,7 @@ async fn read_request(
     let limit = app.config.max_body_bytes;
     check_type(request.headers())?;
     check_length(request.headers(), limit)?;
-    let headers = request.headers().clone();
+    let headers = std::mem::take(request.headers_mut());
     // For a body that is longer than its `Content-Length`, or that has none.
     DefaultBodyLimit::max(limit).apply(&mut request);
     let body = Bytes::from_request(request, app).await.map_err(|rejection| {

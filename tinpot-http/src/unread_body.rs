@@ -10,9 +10,13 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
 use axum::http::header;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 
+use crate::error::ApiError;
+
+/// The size up to which a body is read before anything else looks at the request.
+const SMALL_BYTES: usize = 8 << 10;
 /// The bounds of reading on: a size, which a client on the same machine sends within milliseconds,
 /// and a time.
 const BYTES_MAX: usize = 64 << 20;
@@ -27,7 +31,16 @@ pub(crate) async fn read_on<F: Future<Output = Response>>(
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return next(request).await;
     }
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let (parts, body) = request.into_parts();
+    if length.is_some_and(|length: usize| length <= SMALL_BYTES) {
+        // Nothing is left to read on then, and nothing has to watch what is read.
+        return match axum::body::to_bytes(body, SMALL_BYTES).await {
+            Ok(body) => next(Request::from_parts(parts, Body::from(body))).await,
+            Err(_) => ApiError::bad_request("body could not be read to its end").into_response(),
+        };
+    }
     let unread = Arc::new(Mutex::new(Some(body.into_data_stream())));
     let reader = unread.clone();
     let body = stream::poll_fn(move |cx| match &mut *lock(&reader) {
