@@ -1,6 +1,7 @@
 //! [`ChainAudit`]: an audit in which each entry has the digest of the one before.
 
 mod entry;
+mod query;
 mod verify;
 mod writer;
 
@@ -15,6 +16,7 @@ use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::entry::AuditEntry;
+pub use self::query::{AuditPage, AuditQuery, read_audit};
 pub use self::verify::{AuditFault, AuditReport, verify_audit};
 use self::writer::{Request, Writer};
 use crate::secret::Digest;
@@ -110,6 +112,14 @@ impl ChainAudit {
     pub async fn entries(&self, log: &str, after: u64, limit: usize) -> Result<Vec<AuditEntry>> {
         let page = self.records.entries(log, after, limit).await?;
         page.iter().map(|(_, bytes)| entry::parse(bytes)).collect()
+    }
+
+    /// Returns entries of a log, newest first, as [`read_audit`] does.
+    ///
+    /// # Errors
+    /// Those of [`Records`].
+    pub async fn page(&self, log: &str, query: &AuditQuery) -> Result<AuditPage> {
+        read_audit(&*self.records, log, query).await
     }
 }
 

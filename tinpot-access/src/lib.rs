@@ -17,7 +17,8 @@ mod throttle;
 mod tokens;
 
 pub use self::audit::{
-    AUDIT_LOG, AuditEntry, AuditFault, AuditReport, ChainAudit, RUNS_LOG, verify_audit,
+    AUDIT_LOG, AuditEntry, AuditFault, AuditPage, AuditQuery, AuditReport, ChainAudit, RUNS_LOG,
+    read_audit, verify_audit,
 };
 pub use self::clock::{Clock, SystemClock};
 pub use self::directory::{Directory, DirectoryBuilder, Known, NewToken, NewUser, Rejection};

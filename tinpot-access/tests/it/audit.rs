@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tinpot_access::{AUDIT_LOG, AuditReport, ChainAudit, RUNS_LOG, verify_audit};
+use tinpot_access::{AUDIT_LOG, AuditQuery, AuditReport, ChainAudit, RUNS_LOG, verify_audit};
 use tinpot_core::access::records::{Change, Changed, Record};
 use tinpot_core::access::{
     AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, MemoryRecords, Records,
@@ -257,4 +257,70 @@ async fn long_texts_are_cut_and_the_entry_stays_small() {
     let entries = records.entries(AUDIT_LOG, 0, 10).await.expect("entries");
     assert!(entries[0].1.len() <= 2_048, "{}", entries[0].1.len());
     assert_eq!(verify(&records).await.fault, None);
+}
+
+#[tokio::test]
+async fn pages_are_read_from_the_newest_entry_to_the_oldest() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    let read = async |query: &AuditQuery| audit.page(AUDIT_LOG, query).await.expect("a page");
+    assert_eq!(read(&AuditQuery::new()).await.next, None);
+    record(&audit, 1..2_501).await;
+    let (mut numbers, mut query, mut pages) = (Vec::new(), AuditQuery::new().limit(900), 0);
+    loop {
+        let page = read(&query).await;
+        numbers.extend(page.entries.iter().map(|entry| entry.n));
+        pages += 1;
+        query.before = page.next;
+        if page.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, 3);
+    assert!(numbers.iter().copied().eq((1..=2_500).rev()));
+    // The limit may end with the oldest entry.
+    let mut query = AuditQuery::new().limit(2);
+    query.before = Some(3);
+    let page = read(&query).await;
+    assert_eq!((page.entries[1].n, page.next), (1, None));
+    records.trim(AUDIT_LOG, 2_000).await.expect("a trim");
+    query.before = Some(2_002);
+    let page = read(&query).await;
+    assert_eq!((page.entries.len(), page.next), (1, None));
+}
+
+#[tokio::test]
+async fn pages_have_only_what_is_asked_for() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    let eve = AuditWho::new("user", "user:2", "eve").team("red");
+    let of_eve = AuditEvent::new(Timestamp(3), eve, "token.revoke");
+    let events = [event(1, "cancel"), event(2, "token.create"), of_eve, event(4, "queue.pause")];
+    audit.record(&events).await.expect("a record");
+    let numbers = async |change: &dyn Fn(&mut AuditQuery)| {
+        let mut query = AuditQuery::new();
+        change(&mut query);
+        let page = audit.page(AUDIT_LOG, &query).await.expect("a page");
+        assert_eq!(page.next, None);
+        page.entries.iter().map(|entry| entry.n).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&|query| query.who = Some("eve".into())).await, [3]);
+    assert_eq!(numbers(&|query| query.who = Some("user:1".into())).await, [4, 2, 1]);
+    assert_eq!(numbers(&|query| query.what = Some("token.*".into())).await, [3, 2]);
+    assert_eq!(numbers(&|query| query.what = Some("token".into())).await, [0; 0]);
+    assert_eq!(numbers(&|query| query.team = Some("red".into())).await, [3]);
+    assert_eq!(numbers(&|query| query.since = Some(Timestamp(3))).await, [4, 3]);
+    assert_eq!(numbers(&|query| query.until = Some(Timestamp(3))).await, [2, 1]);
+}
+
+#[tokio::test]
+async fn a_page_leaves_out_what_cannot_be_read_and_counts_it() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    record(&audit, 1..5).await;
+    let by = Some(("{", ""));
+    let forged: Arc<dyn Records> = Arc::new(Forged { records, entry: 3, by });
+    let page = ChainAudit::start(forged, "here").page(AUDIT_LOG, &AuditQuery::new()).await;
+    let page = page.expect("a page");
+    assert_eq!((page.entries.len(), page.unreadable), (3, 1));
 }
