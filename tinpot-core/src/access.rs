@@ -4,8 +4,10 @@ mod audit;
 mod caller;
 mod policy;
 pub mod records;
+mod sealer;
 
 pub use self::audit::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho};
 pub use self::caller::{Caller, Right};
 pub use self::policy::{AllowAll, Decision, Policy};
 pub use self::records::{MemoryRecords, Records};
+pub use self::sealer::{SealedPlace, SecretSealer};

@@ -4,6 +4,7 @@ mod conditions;
 mod forward;
 mod key_value;
 mod memory;
+mod sealing;
 mod write_cache;
 
 use std::fmt;
@@ -16,6 +17,7 @@ pub use self::key_value::{KeyValue, KeyValueAdapter, KeyValueChange, KeyValueSto
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::memory::State;
 pub use self::memory::{HistoryLimits, MemoryStore};
+pub use self::sealing::{SealingStore, reseal_secrets, seal_secrets};
 pub use self::write_cache::{CachedExecution, WriteCache};
 use crate::model::error::Result;
 use crate::model::execution::Execution;

@@ -14,6 +14,7 @@ pub mod policy;
 mod random;
 pub mod records;
 pub mod seal_suite;
+pub mod secret_sealer;
 mod simulated_time;
 pub mod simulation;
 pub mod store;

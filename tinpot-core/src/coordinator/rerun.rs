@@ -1,7 +1,7 @@
 //! Re-running a recorded execution.
 
 use super::{Coordinator, ExecutionHandle, unknown_execution};
-use crate::model::error::Result;
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
 use crate::protocol::Catalogue;
@@ -29,6 +29,14 @@ impl Coordinator {
         options: SubmitOptions,
         owner: Owner,
     ) -> Result<ExecutionHandle> {
+        if recorded.has_lost_secrets {
+            let message = format!(
+                "the secrets of execution {} cannot be read, since the key of the store is lost or \
+                 was replaced: submit it again with the secrets",
+                recorded.id
+            );
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
         let given = options.clone();
         let mut merged = options;
         merged.queue.get_or_insert_with(|| recorded.queue.to_string());

@@ -45,6 +45,10 @@ pub struct Execution {
     /// no later schema reveals them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// If true, the store has the secrets sealed under a key that is lost: sealed texts stand in
+    /// their place, and the execution cannot run.
+    #[serde(skip)]
+    pub has_lost_secrets: bool,
     /// The priority: higher runs first.
     pub priority: i32,
     /// The maximum run time of an attempt.
@@ -112,6 +116,7 @@ impl Execution {
             queue: DEFAULT_QUEUE.into(),
             parameters,
             secrets: Vec::new(),
+            has_lost_secrets: false,
             priority: 0,
             timeout: None,
             retry: RetryPolicy::never(),

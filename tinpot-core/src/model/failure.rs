@@ -21,6 +21,9 @@ pub enum FailureCode {
     /// The execution is not tried again, because too many of its attempts were lost with their
     /// workers. Only the coordinator says so.
     Poisoned,
+    /// The secrets among the parameters cannot be read, since the key of the store is lost. Only the
+    /// coordinator says so.
+    SecretsLost,
     /// The result exceeds the size limit.
     ResultTooLarge,
     /// The attempt exceeded a resource limit of its action.
@@ -45,11 +48,12 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code that this version knows.
-    pub const ALL: [FailureCode; 13] = [
+    pub const ALL: [FailureCode; 14] = [
         FailureCode::ActionError,
         FailureCode::InvalidParameters,
         FailureCode::Expired,
         FailureCode::Poisoned,
+        FailureCode::SecretsLost,
         FailureCode::ResultTooLarge,
         FailureCode::LimitExceeded,
         FailureCode::Crashed,
@@ -68,6 +72,7 @@ impl FailureCode {
             FailureCode::InvalidParameters => "invalid_parameters",
             FailureCode::Expired => "expired",
             FailureCode::Poisoned => "poisoned",
+            FailureCode::SecretsLost => "secrets_lost",
             FailureCode::ResultTooLarge => "result_too_large",
             FailureCode::LimitExceeded => "limit_exceeded",
             FailureCode::Crashed => "crashed",

@@ -30,6 +30,13 @@ impl Outcome {
         Outcome::Failed(Failure::new(message).code(FailureCode::Expired).kind("Expired"))
     }
 
+    /// Returns the outcome of an execution whose secrets cannot be read any more.
+    pub fn secrets_lost() -> Self {
+        let message = "its secrets cannot be read, since the key of the store is lost or was \
+                       replaced: submit it again with the secrets";
+        Outcome::Failed(Failure::new(message).code(FailureCode::SecretsLost).kind("SecretsLost"))
+    }
+
     /// Returns the outcome of an execution that repeatedly killed its workers: `lost` attempts
     /// ended with them.
     pub fn poisoned(lost: u32) -> Self {

@@ -30,6 +30,7 @@ mod rerun;
 #[cfg(feature = "validation")]
 mod schema_oracle;
 mod sealed_cluster;
+mod sealed_secrets;
 mod sealing;
 mod secrets;
 mod session_probe;

@@ -15,22 +15,43 @@ const MASK_JSON: &str = "\"***\"";
 /// Returns the document with `"***"` in place of the values at these JSON pointers. The rest keeps
 /// its text. Pointers that lead nowhere are ignored.
 pub(crate) fn at_places(document: &Json, pointers: &[String]) -> Json {
-    let places: Vec<Vec<String>> = pointers.iter().map(|pointer| segments(pointer)).collect();
-    let places: Vec<&[String]> = places.iter().map(Vec::as_slice).collect();
-    let mut out = String::with_capacity(document.as_str().len());
-    write_masked(document.as_str(), &places, &mut out);
+    let out = each_place(document, pointers, |_, _| Some(MASK_JSON.to_owned()));
     // The text consists of valid parts. If it is invalid nevertheless, show nothing rather than a
     // secret.
     Json::parse(out).unwrap_or_else(|_| Json::constant(MASK_JSON))
 }
 
+/// Returns the text of the document with what `with` returns in place of the values at these JSON
+/// pointers, of which it gets each with its value. Where it returns nothing, the value stays. The
+/// rest keeps its text. Pointers that lead nowhere are ignored, as are those below others.
+pub(crate) fn each_place(
+    document: &Json,
+    pointers: &[String],
+    mut with: impl FnMut(&str, &str) -> Option<String>,
+) -> String {
+    let segments: Vec<Vec<String>> = pointers.iter().map(|pointer| segments(pointer)).collect();
+    let pointers = pointers.iter().map(String::as_str);
+    let places: Vec<Place<'_>> = pointers.zip(segments.iter().map(Vec::as_slice)).collect();
+    let mut out = String::with_capacity(document.as_str().len());
+    write(document.as_str(), &places, &mut out, &mut with);
+    out
+}
+
+/// A pointer, and its segments below the present value.
+type Place<'a> = (&'a str, &'a [String]);
+
 fn segments(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect()
 }
 
-fn write_masked(text: &str, places: &[&[String]], out: &mut String) {
-    if places.iter().any(|place| place.is_empty()) {
-        return out.push_str(MASK_JSON);
+fn write(
+    text: &str,
+    places: &[Place<'_>],
+    out: &mut String,
+    with: &mut impl FnMut(&str, &str) -> Option<String>,
+) {
+    if let Some((pointer, _)) = places.iter().find(|(_, rest)| rest.is_empty()) {
+        return out.push_str(with(pointer, text).as_deref().unwrap_or(text));
     }
     let children = match (places.is_empty(), serde_json::from_str(text)) {
         (false, Ok(Children(Some(children)))) => children,
@@ -46,12 +67,13 @@ fn write_masked(text: &str, places: &[&[String]], out: &mut String) {
             out.push_str(&serde_json::Value::from(name.as_str()).to_string());
             out.push(':');
         }
-        let below: Vec<&[String]> = places
+        let below: Vec<Place<'_>> = places
             .iter()
-            .filter_map(|place| place.split_first().filter(|(first, _)| *first == name))
-            .map(|(_, rest)| rest)
+            .filter_map(|(pointer, place)| Some((*pointer, place.split_first()?)))
+            .filter(|(_, (first, _))| *first == name)
+            .map(|(pointer, (_, rest))| (pointer, rest))
             .collect();
-        write_masked(value.get(), &below, out);
+        write(value.get(), &below, out, with);
     }
     out.push(if is_list { ']' } else { '}' });
 }

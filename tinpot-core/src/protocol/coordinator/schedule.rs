@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 
 use super::queue_head::Window;
 use super::worker::WorkerEntry;
-use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, Grant, Timer};
+use super::{Active, ActiveState, CoordinatorEffect, CoordinatorMachine, End, Grant, Timer};
 use crate::model::address::Address;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
+use crate::model::outcome::Outcome;
 use crate::model::transition::Transition;
 use crate::protocol::message::{Dispatch, Message, Probe};
 use crate::protocol::tick::Tick;
@@ -130,6 +131,9 @@ impl CoordinatorMachine {
             // It is in memory, so this cannot fail. Its own children end with it.
             let _ = self.cancel(now, id, false, out);
             return;
+        }
+        if self.active.get(&id).is_some_and(|active| active.execution.has_lost_secrets) {
+            return self.finish(now, id, None, End::from(Outcome::secrets_lost()), out);
         }
         let Some(mut active) = self.active.remove(&id) else { return };
         self.dequeue(&active);
