@@ -20,6 +20,7 @@ mod scoped;
 mod stats;
 mod submission;
 mod submit;
+mod trail;
 mod watch_registry;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,6 +84,7 @@ struct Shared {
     stats: Arc<stats::Recent>,
     max_parameters_bytes: usize,
     policy: Arc<dyn Policy>,
+    audit: Option<trail::Trail>,
 }
 
 /// Ends the tasks when the last handle is dropped.
@@ -337,6 +339,11 @@ impl Coordinator {
         self.shared.wire.transport().status()
     }
 
+    /// Returns the reason for which the audit cannot be written now, for monitoring.
+    pub fn audit_problem(&self) -> Option<String> {
+        self.shared.audit.as_ref()?.problem()
+    }
+
     /// Returns the known problems of the store, for monitoring.
     pub fn store_problems(&self) -> Vec<StoreProblem> {
         self.shared.store.problems()
@@ -345,11 +352,14 @@ impl Coordinator {
     /// Shuts the coordinator down: it accepts nothing more and closes the store. Attempts that run
     /// on workers continue, and are reported to the next coordinator.
     ///
-    /// Then the log sinks receive the remaining lines, flush and close, within 5 s in total, and
-    /// the transport is closed.
+    /// Then the audit is written, within 5 s; the log sinks receive the remaining lines, flush and
+    /// close, within 5 s in total; and the transport is closed.
     pub async fn shutdown(&self) {
         self.tasks.shut_down.store(true, Ordering::Relaxed);
         let _ = self.ask(Command::Shutdown).await;
+        if let Some(audit) = &self.shared.audit {
+            audit.flush().await;
+        }
         self.shared.log_sinks.close().await;
         self.shared.wire.transport().close().await;
     }

@@ -24,6 +24,7 @@ use crate::inbox::refuse_message;
 use crate::model::address::Lane;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
 use crate::outbox::Outbox;
 use crate::protocol::{Catalogue, Message};
 use crate::refusals::Refusal;
@@ -332,7 +333,14 @@ impl Control {
                         self.late_log_ends.push_back(end);
                     }
                 }
-                Output::Committed(transition) => registry.committed(transition),
+                Output::Committed(transition) => {
+                    if let (Some(audit), Transition::Accept(execution)) =
+                        (&self.shared.audit, &transition)
+                    {
+                        audit.called(execution);
+                    }
+                    registry.committed(transition);
+                }
                 Output::Reply(ticket, response) => self.replies.send(registry, ticket, response),
                 Output::Read(read) => self.reads.start(read),
             }

@@ -100,7 +100,10 @@ async fn answer(shared: &Shared, read: Read, commits: u64) -> Answer {
 async fn find(shared: &Shared, call: &PendingCall) -> Result<CallFound> {
     let catalogue = shared.catalogue.borrow().clone();
     let (most, id, now) = (shared.max_parameters_bytes, ExecutionId::generate(), Timestamp::now());
-    may_call(&*shared.policy, &catalogue, call)?;
+    may_call(shared, &catalogue, call)?;
+    if let Some(audit) = &shared.audit {
+        audit.room().await?;
+    }
     let execution = prepare_call(&catalogue, most, call, id, now)?;
     let earlier = match (call.known, &execution.idempotency_key) {
         (Some(known), _) => shared.store.execution(known).await?,

@@ -18,17 +18,19 @@ impl Coordinator {
     /// [`submit`](Self::submit): the action's schema may have changed.
     pub async fn rerun(&self, id: ExecutionId, options: SubmitOptions) -> Result<ExecutionHandle> {
         let Some(recorded) = self.execution(id).await? else { return Err(unknown_execution(id)) };
-        self.rerun_recorded(&self.catalogue(), &recorded, options, Owner::unknown()).await
+        let catalogue = self.catalogue();
+        let execution = self.prepare_rerun(&catalogue, &recorded, options, Owner::unknown())?;
+        self.submit_prepared(execution).await
     }
 
-    /// Submits a recorded execution again, as one of this owner.
-    pub(super) async fn rerun_recorded(
+    /// Checks the submission of a recorded execution again, as one of this owner.
+    pub(super) fn prepare_rerun(
         &self,
         catalogue: &Catalogue,
         recorded: &Execution,
         options: SubmitOptions,
         owner: Owner,
-    ) -> Result<ExecutionHandle> {
+    ) -> Result<Execution> {
         if recorded.has_lost_secrets {
             let message = format!(
                 "the secrets of execution {} cannot be read, since the key of the store is lost or \
@@ -57,6 +59,6 @@ impl Coordinator {
                 execution.secrets.push(place.clone());
             }
         }
-        self.submit_prepared(execution).await
+        Ok(execution)
     }
 }

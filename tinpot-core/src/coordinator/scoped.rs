@@ -17,8 +17,9 @@ pub use self::sight::Sight;
 use super::core::RequestedCancel;
 use super::stats::{Recent, Stats};
 use super::submit::unknown_action;
-use super::{Changes, Coordinator, ExecutionHandle, unknown_execution};
-use crate::access::{Caller, Decision, Policy, Right};
+use super::trail::{self, Entry, Object, Particulars};
+use super::{Changes, Coordinator, ExecutionHandle, Shared, unknown_execution};
+use crate::access::{Caller, Decision, Right};
 use crate::model::error::Result;
 use crate::model::execution::{Execution, Owner, SubmitOptions};
 use crate::model::id::ExecutionId;
@@ -91,20 +92,41 @@ impl Scoped {
     /// `NotFound` if it is unknown or hidden.
     pub fn action(&self, name: &str) -> Result<CatalogueEntry> {
         let catalogue = self.coordinator.catalogue();
-        let entry = catalogue.get(name).filter(|entry| self.sees(entry));
-        entry.cloned().ok_or_else(|| unknown_action(name))
+        let Some(entry) = catalogue.get(name) else { return Err(unknown_action(name)) };
+        let see = || format!("see action {name:?}");
+        match self.decide(Right::SeeAction, &target_of(entry), see) {
+            Decision::Allow => Ok(entry.clone()),
+            Decision::Deny | Decision::Hide => Err(unknown_action(name)),
+        }
     }
 
     fn sees(&self, entry: &CatalogueEntry) -> bool {
         self.allows(Right::SeeAction, &target_of(entry))
     }
 
-    fn policy(&self) -> &dyn Policy {
-        &*self.coordinator.shared.policy
+    fn shared(&self) -> &Shared {
+        &self.coordinator.shared
     }
 
+    /// Returns true if the caller has a right: for what is shown of what there is.
     fn allows(&self, right: Right, target: &Target<'_>) -> bool {
-        self.policy().decide(&self.caller, right, target) == Decision::Allow
+        self.shared().policy.decide(&self.caller, right, target) == Decision::Allow
+    }
+
+    /// Asks the policy about an act. A refusal is counted in the audit.
+    fn decide(&self, right: Right, target: &Target<'_>, act: impl FnOnce() -> String) -> Decision {
+        self.shared().decide(&self.caller, right, target, act)
+    }
+
+    /// Begins a note in the audit about an act that must not wait for it.
+    fn note(
+        &self,
+        what: &'static str,
+        object: Object,
+        particulars: Particulars,
+    ) -> Option<Entry<'_>> {
+        let audit = self.shared().audit.as_ref()?;
+        Some(audit.begin_now(&self.caller, what).about(object, particulars))
     }
 
     /// Submits an execution of an action, as one of the caller's.
@@ -120,11 +142,41 @@ impl Scoped {
     ) -> Result<ExecutionHandle> {
         let catalogue = self.coordinator.catalogue();
         let queue = options.queue.as_deref();
-        may_run(self.policy(), &self.caller, &catalogue, action, queue)?;
+        may_run(self.shared(), &self.caller, &catalogue, action, queue)?;
         // From the same catalogue: the queue of the action may have changed since.
         let owner = self.owner();
         let execution = self.coordinator.prepare(&catalogue, action, parameters, options, owner)?;
-        self.coordinator.submit_prepared(execution).await
+        self.submit_noted(execution, None).await
+    }
+
+    /// Submits an execution, and notes it in the audit.
+    async fn submit_noted(
+        &self,
+        execution: Execution,
+        of: Option<ExecutionId>,
+    ) -> Result<ExecutionHandle> {
+        let Some(audit) = &self.shared().audit else {
+            return self.coordinator.submit_prepared(execution).await;
+        };
+        let (id, what) = (execution.id, if of.is_some() { "rerun" } else { "run" });
+        let particulars = audit.particulars(&execution, of);
+        let note = audit.begin(&self.caller, what).await?;
+        // If the caller does not wait for the answer, the note is written nevertheless.
+        let note = note.about(Object::Execution(id), particulars);
+        match self.coordinator.submit_prepared(execution).await {
+            Ok(handle) if handle.id() == id => {
+                note.done();
+                Ok(handle)
+            }
+            Ok(earlier) => {
+                note.repeated(earlier.id());
+                Ok(earlier)
+            }
+            Err(error) => {
+                note.withdraw();
+                Err(error)
+            }
+        }
     }
 
     fn owner(&self) -> Owner {
@@ -144,7 +196,12 @@ impl Scoped {
                 let execution = self.without_hidden_parent(&sight, execution).await?;
                 Ok(Readable::new(self.coordinator.clone(), sight, execution))
             }
-            _ => Err(unknown_execution(id)),
+            Some(_) => {
+                let read = || format!("read execution {id}");
+                self.shared().refused(&self.caller, Decision::Hide, read);
+                Err(unknown_execution(id))
+            }
+            None => Err(unknown_execution(id)),
         }
     }
 
@@ -204,7 +261,11 @@ impl Scoped {
             super::idempotency::check_name("requested_by", requester)?;
         }
         let by = self.name().or(requester.map(Arc::from));
-        self.coordinator.cancel_requested(id, RequestedCancel { by, force }).await
+        let how = if force { Particulars::Text("by force") } else { Particulars::None };
+        let note = self.note("cancel", Object::Execution(id), how);
+        let outcome = self.coordinator.cancel_requested(id, RequestedCancel { by, force }).await;
+        trail::ended(note, &outcome);
+        outcome
     }
 
     fn name(&self) -> Option<Arc<str>> {
@@ -215,11 +276,10 @@ impl Scoped {
     fn may(&self, right: Right, execution: &Execution, verb: &str) -> Result<()> {
         let catalogue = self.coordinator.catalogue();
         let target = execution.target(group_of(&catalogue, &execution.action));
-        match self.policy().decide(&self.caller, right, &target) {
+        let act = || format!("{verb} execution {}", execution.id);
+        match self.decide(right, &target, act) {
             Decision::Allow => Ok(()),
-            Decision::Deny => {
-                Err(forbidden(&self.caller, &format!("{verb} execution {}", execution.id)))
-            }
+            Decision::Deny => Err(forbidden(&self.caller, &act())),
             Decision::Hide => Err(unknown_execution(execution.id)),
         }
     }
@@ -235,8 +295,10 @@ impl Scoped {
         self.may(Right::Rerun, &recorded, "rerun")?;
         let catalogue = self.coordinator.catalogue();
         let queue = options.queue.as_deref().unwrap_or(&recorded.queue);
-        may_run(self.policy(), &self.caller, &catalogue, &recorded.action, Some(queue))?;
-        self.coordinator.rerun_recorded(&catalogue, &recorded, options, self.owner()).await
+        may_run(self.shared(), &self.caller, &catalogue, &recorded.action, Some(queue))?;
+        let execution =
+            self.coordinator.prepare_rerun(&catalogue, &recorded, options, self.owner())?;
+        self.submit_noted(execution, Some(id)).await
     }
 
     /// Returns the counts of each of the last `minutes`, as [`Coordinator::stats`] does. For a

@@ -2,6 +2,7 @@
 
 mod access_records;
 mod attempt_limits;
+mod audit;
 mod budgets;
 mod callers;
 mod changes;

@@ -1,6 +1,9 @@
 //! The checks of submissions and calls, and their errors.
 
-use crate::access::{Caller, Decision, Policy, Right};
+use std::sync::Arc;
+
+use crate::access::{Caller, Decision, Right};
+use crate::coordinator::Shared;
 use crate::coordinator::submit::unknown_action;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::Owner;
@@ -10,7 +13,7 @@ use crate::protocol::{Catalogue, CatalogueEntry, PendingCall};
 /// Checks a call of an action, whose root is `owner`: today's rights of the caller count. Without a
 /// known caller, the program itself has submitted the root.
 pub(in crate::coordinator) fn may_call(
-    policy: &dyn Policy,
+    shared: &Shared,
     catalogue: &Catalogue,
     call: &PendingCall,
 ) -> Result<()> {
@@ -22,31 +25,61 @@ pub(in crate::coordinator) fn may_call(
     if !team.is_empty() {
         root = root.team(team.clone());
     }
-    may_run(policy, &root, catalogue, &call.action, call.options.queue.as_deref())
+    may_run(shared, &Arc::new(root), catalogue, &call.action, call.options.queue.as_deref())
 }
 
 /// Checks that a caller may run an action, in a queue if it is not that of the action.
 pub(super) fn may_run(
-    policy: &dyn Policy,
-    caller: &Caller,
+    shared: &Shared,
+    caller: &Arc<Caller>,
     catalogue: &Catalogue,
     action: &str,
     queue: Option<&str>,
 ) -> Result<()> {
     let Some(entry) = catalogue.get(action) else { return Err(unknown_action(action)) };
     let own_queue = &*entry.action.queue;
-    match policy.decide(caller, Right::Run, &target_of(entry)) {
+    let run = || format!("run action {action:?}");
+    match shared.decide(caller, Right::Run, &target_of(entry), run) {
         Decision::Allow => {}
-        Decision::Deny => return Err(forbidden(caller, &format!("run action {action:?}"))),
+        Decision::Deny => return Err(forbidden(caller, &run())),
         Decision::Hide => return Err(unknown_action(action)),
     }
     let Some(queue) = queue.filter(|queue| *queue != own_queue) else { return Ok(()) };
     let target = Target::team(&caller.team).queue(queue);
-    match policy.decide(caller, Right::UseQueue, &target) {
+    let use_it = || format!("use queue {queue:?}, which is not that of the action");
+    match shared.decide(caller, Right::UseQueue, &target, use_it) {
         Decision::Allow => Ok(()),
         // The same for a queue that there is and one that there is not.
-        Decision::Deny | Decision::Hide => {
-            Err(forbidden(caller, &format!("use queue {queue:?}, which is not that of the action")))
+        Decision::Deny | Decision::Hide => Err(forbidden(caller, &use_it())),
+    }
+}
+
+impl Shared {
+    /// Asks the policy if a caller may do this to a target that there is. A refusal is counted in the
+    /// audit.
+    pub(super) fn decide(
+        &self,
+        caller: &Arc<Caller>,
+        right: Right,
+        target: &Target<'_>,
+        act: impl FnOnce() -> String,
+    ) -> Decision {
+        let decision = self.policy.decide(caller, right, target);
+        if decision != Decision::Allow {
+            self.refused(caller, decision, act);
+        }
+        decision
+    }
+
+    /// Counts a refusal in the audit.
+    pub(super) fn refused(
+        &self,
+        caller: &Arc<Caller>,
+        decision: Decision,
+        act: impl FnOnce() -> String,
+    ) {
+        if let Some(audit) = &self.audit {
+            audit.refused(caller, act(), decision == Decision::Hide);
         }
     }
 }

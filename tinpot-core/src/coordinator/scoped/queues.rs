@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::checks::forbidden;
 use super::{COUNTED_PAGES, Scoped};
 use crate::access::{Decision, Right};
+use crate::coordinator::trail::{self, Object, Particulars};
 use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::page::ListOptions;
@@ -96,8 +97,10 @@ impl Scoped {
     /// and the errors of [`Coordinator::pause_queue`](crate::Coordinator::pause_queue).
     pub async fn pause_queue(&self, queue: &str) -> Result<QueueInfo> {
         self.may_pause(queue)?;
-        let paused = self.coordinator.pause_queue(queue).await?;
-        self.counted(paused).await
+        let note = self.note("queue.pause", Object::Queue(queue.into()), Particulars::None);
+        let paused = self.coordinator.pause_queue(queue).await;
+        trail::ended(note, &paused);
+        self.counted(paused?).await
     }
 
     /// Resumes a queue, as [`Coordinator::resume_queue`](crate::Coordinator::resume_queue) does.
@@ -106,8 +109,10 @@ impl Scoped {
     /// The errors of [`pause_queue`](Self::pause_queue).
     pub async fn resume_queue(&self, queue: &str) -> Result<QueueInfo> {
         self.may_pause(queue)?;
-        let resumed = self.coordinator.resume_queue(queue).await?;
-        self.counted(resumed).await
+        let note = self.note("queue.resume", Object::Queue(queue.into()), Particulars::None);
+        let resumed = self.coordinator.resume_queue(queue).await;
+        trail::ended(note, &resumed);
+        self.counted(resumed?).await
     }
 
     async fn counted(&self, mut queue: QueueInfo) -> Result<QueueInfo> {
@@ -117,9 +122,10 @@ impl Scoped {
     }
 
     fn may_pause(&self, queue: &str) -> Result<()> {
-        match self.policy().decide(&self.caller, Right::PauseQueue, &self.queue(queue)) {
+        let act = || format!("pause queue {queue:?}");
+        match self.decide(Right::PauseQueue, &self.queue(queue), act) {
             Decision::Allow => Ok(()),
-            Decision::Deny => Err(forbidden(&self.caller, &format!("pause queue {queue:?}"))),
+            Decision::Deny => Err(forbidden(&self.caller, &act())),
             Decision::Hide => Err(crate::protocol::unknown_queue(queue)),
         }
     }

@@ -7,6 +7,7 @@ use futures::{StreamExt, stream};
 use super::Scoped;
 use super::checks::forbidden;
 use crate::access::{Decision, Right};
+use crate::coordinator::trail::{self, Object, Particulars};
 use crate::model::error::Result;
 use crate::model::id::WorkerId;
 use crate::model::visible::Target;
@@ -76,14 +77,22 @@ impl Scoped {
     /// not drain it; `Closed` after the shutdown.
     pub async fn drain_worker(&self, worker: &WorkerId) -> Result<()> {
         let team = Target::team(&self.caller.team);
-        let decision = self.policy().decide(&self.caller, Right::DrainWorker, &team);
+        let decision = self.shared().policy.decide(&self.caller, Right::DrainWorker, &team);
         let workers = self.visible_workers().await?;
+        let act = || format!("drain worker {:?}", worker.as_str());
+        if decision != Decision::Allow {
+            self.shared().refused(&self.caller, decision, act);
+        }
         if decision == Decision::Hide || workers.iter().all(|seen| seen.id != *worker) {
             return Err(unknown_worker(worker));
         }
         if decision == Decision::Deny {
-            return Err(forbidden(&self.caller, &format!("drain worker {:?}", worker.as_str())));
+            return Err(forbidden(&self.caller, &act()));
         }
-        self.coordinator.drain_worker(worker).await
+        let note =
+            self.note("worker.drain", Object::Worker(worker.as_str().into()), Particulars::None);
+        let drained = self.coordinator.drain_worker(worker).await;
+        trail::ended(note, &drained);
+        drained
     }
 }
