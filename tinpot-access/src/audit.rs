@@ -1,7 +1,9 @@
 //! [`ChainAudit`]: an audit in which each entry has the digest of the one before.
 
 mod entry;
+mod heads;
 mod query;
+mod retention;
 mod verify;
 mod writer;
 
@@ -10,9 +12,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tinpot_core::access::records::{Change, Records};
-use tinpot_core::access::{AuditEvent, AuditSink, AuditWho};
-use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+use tinpot_core::access::records::Records;
+use tinpot_core::access::{AuditEvent, AuditSink};
+use tinpot_core::seal::Suite;
+use tinpot_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::entry::AuditEntry;
@@ -40,7 +43,8 @@ const PAGE: usize = 1_000;
 /// taken.
 ///
 /// Every 1,000 entries, and with the first entry after an hour, the number and the digest of the
-/// last entry go to `tracing`, so that a log that was cut at its end does not agree with them.
+/// last entry go into the audit as its head, and to `tracing`. A log that was cut at its end does not
+/// agree with them.
 #[derive(Clone, Debug)]
 pub struct ChainAudit {
     records: Arc<dyn Records>,
@@ -58,51 +62,20 @@ impl ChainAudit {
     /// Starts the task that writes to these records, on the current runtime of tokio. `node` is the
     /// name of this process in each entry.
     pub fn start(records: Arc<dyn Records>, node: &str) -> Self {
+        Self::start_signed(records, node, None)
+    }
+
+    /// Starts the task, as [`start`](Self::start) does. The key of the suite, which should be that of
+    /// the namespace, signs the heads of the logs.
+    pub fn start_signed(
+        records: Arc<dyn Records>,
+        node: &str,
+        signer: Option<Arc<dyn Suite>>,
+    ) -> Self {
         let (requests, inbox) = mpsc::channel(WAITING);
-        let writer = Writer::new(records.clone(), node);
+        let writer = Writer::new(records.clone(), node, signer);
         drop(tokio::spawn(writer.run(inbox)));
         Self { records, requests }
-    }
-
-    /// Removes the entries of a log that are older than this time, from the front. The digest of the
-    /// last one stays, and an entry says what was removed.
-    ///
-    /// Returns the number of the last entry that was removed; `None` if there was nothing to remove.
-    ///
-    /// # Errors
-    /// Those of [`Records`].
-    pub async fn trim(&self, by: &AuditWho, log: &str, before: Timestamp) -> Result<Option<u64>> {
-        let Some(last) = self.last_before(log, before).await? else { return Ok(None) };
-        let now = Timestamp::now();
-        let event = AuditEvent::new(now, by.clone(), "audit.trim").detail(format!(
-            "{log} up to {}, digest {}",
-            last.up_to,
-            last.digest.to_hex()
-        ));
-        self.record(&[event]).await?;
-        let found = self.records.get(ANCHOR, log).await?;
-        let version = found.map_or(0, |found| found.version);
-        let document = serde_json::to_vec(&last).map_err(|error| unreadable(&error))?;
-        self.records.change(&[Change::replace(ANCHOR, log, version, document)]).await?;
-        // After a crash here, the entries are still there, and the next trim removes them.
-        self.records.trim(log, last.up_to).await?;
-        Ok(Some(last.up_to))
-    }
-
-    /// Returns the last of the entries at the front that are older than this time.
-    async fn last_before(&self, log: &str, before: Timestamp) -> Result<Option<Anchor>> {
-        let (mut after, mut last) = (0, None);
-        loop {
-            let page = self.records.entries(log, after, PAGE).await?;
-            let Some((end, _)) = page.last() else { return Ok(last) };
-            after = *end;
-            for (number, bytes) in &page {
-                if entry::parse(bytes)?.event.time >= before {
-                    return Ok(last);
-                }
-                last = Some(Anchor { up_to: *number, digest: Digest::of(bytes) });
-            }
-        }
     }
 
     /// Returns entries of a log with numbers above `after`, in order, at most `limit` of them.

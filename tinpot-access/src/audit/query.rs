@@ -49,7 +49,8 @@ impl AuditQuery {
         self
     }
 
-    fn matches(&self, entry: &AuditEntry) -> bool {
+    /// Returns true if the entry is one that the query asks for, on any page.
+    pub fn matches(&self, entry: &AuditEntry) -> bool {
         let event = &entry.event;
         let is = |wanted: &Option<String>, found: &[&str]| {
             wanted.as_deref().is_none_or(|wanted| found.contains(&wanted))

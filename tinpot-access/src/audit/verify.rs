@@ -3,7 +3,7 @@
 use tinpot_core::Result;
 use tinpot_core::access::records::Records;
 
-use super::{PAGE, anchor, entry};
+use super::{PAGE, anchor, entry, heads};
 use crate::secret::Digest;
 
 /// The result of [`verify_audit`].
@@ -19,6 +19,10 @@ pub struct AuditReport {
     /// The SHA-256 of the last entry, in hexadecimal digits: compare it with those that `tracing`
     /// has logged.
     pub digest: String,
+    /// The number of heads in the audit that the entries agree with.
+    pub heads: usize,
+    /// The public keys that have signed heads, in base64: compare them with that of the namespace.
+    pub signers: Vec<String>,
     /// The first fault; `None` if the chain is whole.
     pub fault: Option<AuditFault>,
 }
@@ -34,15 +38,26 @@ pub struct AuditFault {
 }
 
 /// Checks that each entry of a log has the digest of the one before, from the first that is there,
-/// and that the entries before it were trimmed.
+/// and that the entries before it were trimmed; and that the log agrees with its heads.
 ///
 /// # Errors
 /// Those of [`Records`].
 pub async fn verify_audit(records: &dyn Records, log: &str) -> Result<AuditReport> {
     let anchor = anchor(records, log).await?;
-    let last = records.append(log, None, &[]).await?;
     let trimmed = anchor.map_or(0, |anchor| anchor.up_to);
-    let mut report = AuditReport { entries: 0, first: 0, last, digest: String::new(), fault: None };
+    // Before the last entry is looked up: later heads may be those of later entries.
+    let heads = heads::of(records, log).await?;
+    let last = records.append(log, None, &[]).await?;
+    let mut report = AuditReport {
+        entries: 0,
+        first: 0,
+        last,
+        digest: String::new(),
+        heads: 0,
+        signers: heads.signers,
+        fault: None,
+    };
+    let heads = heads.heads;
     // The number and the digest of the entry before; `None` while only a later one can tell.
     let mut number = 0;
     let mut digest = Some(Digest::default());
@@ -80,6 +95,14 @@ pub async fn verify_audit(records: &dyn Records, log: &str) -> Result<AuditRepor
             if anchor.is_some_and(|anchor| anchor.up_to == n && anchor.digest != own) {
                 why = why.or(Some("it is another than the one that was trimmed"));
             }
+            if let Some(head) = heads.get(&n) {
+                why = why.or(match head.digest == own {
+                    true if head.is_valid => None,
+                    true => Some("the signature of its head is wrong"),
+                    false => Some("it is another than the one that its head names"),
+                });
+                report.heads += 1;
+            }
             if let Some(why) = why {
                 report.fault = Some(AuditFault { entry: n, why });
                 return Ok(report);
@@ -94,6 +117,9 @@ pub async fn verify_audit(records: &dyn Records, log: &str) -> Result<AuditRepor
     report.digest = digest.unwrap_or_default().to_hex();
     if number < last {
         report.fault = Some(AuditFault { entry: last, why: "it is missing" });
+    }
+    if let Some((head, _)) = heads.last_key_value().filter(|(head, _)| **head > last) {
+        report.fault = Some(AuditFault { entry: *head, why: "it is missing, and was there once" });
     }
     Ok(report)
 }

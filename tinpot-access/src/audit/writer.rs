@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tinpot_core::access::AuditEvent;
 use tinpot_core::access::records::Records;
+use tinpot_core::seal::Suite;
 use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AUDIT_LOG, RUNS_LOG, entry, tail};
+use super::{AUDIT_LOG, RUNS_LOG, entry, heads, tail};
 use crate::clock::between;
 use crate::secret::Digest;
 
@@ -20,7 +21,7 @@ const CALLS: usize = 256;
 const ENTRIES: usize = 1_024;
 /// Tries of one append while other processes append to the same log.
 const TRIES: usize = 64;
-/// Entries after which the end of a log goes to `tracing`.
+/// Entries after which the end of a log is written as a head.
 const HEAD_ENTRIES: u64 = 1_000;
 /// The time after which it does so with the next entry.
 const HEAD_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -44,12 +45,17 @@ struct End {
 pub(super) struct Writer {
     records: Arc<dyn Records>,
     node: String,
+    signer: Option<Arc<dyn Suite>>,
     ends: HashMap<&'static str, End>,
 }
 
 impl Writer {
-    pub(super) fn new(records: Arc<dyn Records>, node: &str) -> Self {
-        Self { records, node: node.to_owned(), ends: HashMap::new() }
+    pub(super) fn new(
+        records: Arc<dyn Records>,
+        node: &str,
+        signer: Option<Arc<dyn Suite>>,
+    ) -> Self {
+        Self { records, node: node.to_owned(), signer, ends: HashMap::new() }
     }
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
@@ -70,7 +76,7 @@ impl Writer {
 
     /// Writes events to their logs, in order.
     async fn write(&mut self, events: Vec<AuditEvent>) -> Result<()> {
-        let is_run = |event: &AuditEvent| matches!(&*event.what, "run" | "call");
+        let is_run = |event: &AuditEvent| matches!(&*event.what, "run" | "rerun" | "call");
         let (runs, others): (Vec<_>, Vec<_>) = events.into_iter().partition(is_run);
         for (log, mut events) in [(AUDIT_LOG, others), (RUNS_LOG, runs)] {
             for event in &mut events {
@@ -81,6 +87,35 @@ impl Writer {
             for part in events.chunks(ENTRIES) {
                 self.append(log, part).await?;
             }
+        }
+        self.write_heads().await
+    }
+
+    /// Writes the heads that are due to the audit, and tells `tracing` about them, where nobody can
+    /// cut them off with the log.
+    async fn write_heads(&mut self) -> Result<()> {
+        let now = Timestamp::now();
+        let mut due = Vec::new();
+        for (log, end) in &mut self.ends {
+            if end.number.saturating_sub(end.told) >= HEAD_ENTRIES
+                || (end.number > end.told && between(end.told_at, now) >= HEAD_INTERVAL)
+            {
+                (end.told, end.told_at) = (end.number, now);
+                due.push((*log, end.number, end.digest));
+            }
+        }
+        for (log, number, digest) in due {
+            let mut head = heads::event(self.signer.as_ref(), log, number, digest, now);
+            head.node.clone_from(&self.node);
+            let detail = &head.detail;
+            tracing::info!(
+                log,
+                number,
+                digest = digest.to_hex(),
+                detail,
+                "the end of the audit log"
+            );
+            self.append(AUDIT_LOG, &[head]).await?;
         }
         Ok(())
     }
@@ -118,17 +153,11 @@ impl Writer {
         Err(Error::new(ErrorKind::Unavailable, message))
     }
 
-    /// Notes the end of a log, and tells `tracing` about it from time to time.
+    /// Notes the end of a log.
     fn end(&mut self, log: &'static str, number: u64, digest: Digest) {
         let now = Timestamp::now();
         let new = End { number, digest, told: number, told_at: now };
         let end = self.ends.entry(log).or_insert(new);
         (end.number, end.digest) = (number, digest);
-        let is_due = number.saturating_sub(end.told) >= HEAD_ENTRIES
-            || between(end.told_at, now) >= HEAD_INTERVAL;
-        if is_due {
-            (end.told, end.told_at) = (number, now);
-            tracing::info!(log, number, digest = digest.to_hex(), "the end of the audit log");
-        }
     }
 }

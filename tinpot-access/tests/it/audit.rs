@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tinpot_access::{AUDIT_LOG, AuditQuery, AuditReport, ChainAudit, RUNS_LOG, verify_audit};
+use tinpot_access::{
+    AUDIT_LOG, AuditQuery, AuditReport, ChainAudit, IdentityKey, RUNS_LOG, RingSuite, verify_audit,
+};
 use tinpot_core::access::records::{Change, Changed, Record};
 use tinpot_core::access::{
     AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, MemoryRecords, Records,
 };
+use tinpot_core::seal::Suite;
 use tinpot_core::testing::audit::Subject;
 use tinpot_core::{Result, Timestamp};
 
@@ -277,7 +280,8 @@ async fn pages_are_read_from_the_newest_entry_to_the_oldest() {
         }
     }
     assert_eq!(pages, 3);
-    assert!(numbers.iter().copied().eq((1..=2_500).rev()));
+    // The last one is a head.
+    assert!(numbers.iter().copied().eq((1..=2_501).rev()));
     // The limit may end with the oldest entry.
     let mut query = AuditQuery::new().limit(2);
     query.before = Some(3);
@@ -323,4 +327,101 @@ async fn a_page_leaves_out_what_cannot_be_read_and_counts_it() {
     let page = ChainAudit::start(forged, "here").page(AUDIT_LOG, &AuditQuery::new()).await;
     let page = page.expect("a page");
     assert_eq!((page.entries.len(), page.unreadable), (3, 1));
+}
+
+#[tokio::test]
+async fn heads_are_signed_and_show_that_the_end_of_a_log_was_cut() {
+    let records = records();
+    let key = IdentityKey::generate().expect("a key");
+    let suite: Arc<dyn Suite> = Arc::new(RingSuite::new(&key));
+    let audit = ChainAudit::start_signed(records.clone(), "here", Some(suite));
+    for part in 0..3 {
+        let runs: Vec<AuditEvent> = (0..1_000).map(|n| event(part * 1_000 + n, "run")).collect();
+        audit.record(&runs).await.expect("a record");
+    }
+    let verify =
+        async |records: &Arc<dyn Records>, log| verify_audit(records, log).await.expect("a report");
+    let report = verify(&records, RUNS_LOG).await;
+    assert_eq!((report.entries, report.heads, &report.fault), (3_000, 2, &None));
+    assert_eq!(report.signers.len(), 1);
+    assert_eq!(verify(&records, AUDIT_LOG).await.fault, None);
+
+    // The runs were cut at the end, and the log says that it never had more.
+    let cut: Arc<dyn Records> = Arc::new(MemoryRecords::new());
+    for (log, number) in [(AUDIT_LOG, 1_000), (RUNS_LOG, 2_500)] {
+        let entries = records.entries(log, 0, number).await.expect("entries");
+        let entries: Vec<Bytes> = entries.into_iter().map(|(_, bytes)| bytes).collect();
+        cut.append(log, None, &entries).await.expect("an append");
+    }
+    let fault = verify(&cut, RUNS_LOG).await.fault.expect("a fault");
+    assert_eq!((fault.entry, fault.why), (3_000, "it is missing, and was there once"));
+
+    // A head that was written by another, with another digest or key.
+    let entries = records.entries(AUDIT_LOG, 0, 10).await.expect("entries");
+    let head = String::from_utf8_lossy(&entries[0].1).into_owned();
+    let detail = head.split("\"detail\":\"").nth(1).expect("a detail");
+    let parts: Vec<&str> = detail.split('"').next().expect("its end").split(' ').collect();
+    for part in &parts[1..] {
+        let other = part.replacen(|c: char| c.is_ascii_lowercase(), "0", 1);
+        let by: (&'static str, &'static str) = (part.to_string().leak(), other.leak());
+        let forged: Arc<dyn Records> = Arc::new(ForgedLog { records: records.clone(), by });
+        let fault = verify(&forged, RUNS_LOG).await.fault.expect("a fault");
+        assert_eq!(fault.entry, 2_000, "{by:?}");
+    }
+}
+
+/// Records in whose audit a text is another.
+#[derive(Debug)]
+struct ForgedLog {
+    records: Arc<dyn Records>,
+    by: (&'static str, &'static str),
+}
+
+#[async_trait]
+impl Records for ForgedLog {
+    async fn change(&self, changes: &[Change]) -> Result<u64> {
+        self.records.change(changes).await
+    }
+
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Record>> {
+        self.records.get(kind, id).await
+    }
+
+    async fn list(&self, kind: &str, after: &str, limit: usize) -> Result<Vec<Record>> {
+        self.records.list(kind, after, limit).await
+    }
+
+    async fn changed(&self, after: u64) -> Result<Changed> {
+        self.records.changed(after).await
+    }
+
+    async fn append(&self, log: &str, after: Option<u64>, entries: &[Bytes]) -> Result<u64> {
+        self.records.append(log, after, entries).await
+    }
+
+    async fn entries(&self, log: &str, after: u64, limit: usize) -> Result<Vec<(u64, Bytes)>> {
+        let mut entries = self.records.entries(log, after, limit).await?;
+        for (_, bytes) in entries.iter_mut().filter(|_| log == AUDIT_LOG) {
+            *bytes = String::from_utf8_lossy(bytes).replace(self.by.0, self.by.1).into();
+        }
+        Ok(entries)
+    }
+
+    async fn trim(&self, log: &str, up_to: u64) -> Result<()> {
+        self.records.trim(log, up_to).await
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_trimmed_to_a_size() {
+    let records = records();
+    let audit = ChainAudit::start(records.clone(), "here");
+    record(&audit, 1..901).await;
+    let bytes = records.entries(AUDIT_LOG, 0, 1).await.expect("entries")[0].1.len() as u64;
+    let trim = async |bytes| audit.trim_bytes(&by(), AUDIT_LOG, bytes).await.expect("a trim");
+    assert_eq!(trim(1_000 * bytes).await, None);
+    let up_to = trim(300 * bytes).await.expect("entries");
+    assert!((580..=620).contains(&up_to), "{up_to}");
+    let report = verify(&records).await;
+    assert_eq!((report.first, report.last, report.fault), (up_to + 1, 901, None));
 }
