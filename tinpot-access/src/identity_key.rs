@@ -1,8 +1,6 @@
 //! The private keys of workers and namespaces, and their files.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
 use std::path::Path;
 
 use base64::Engine;
@@ -11,12 +9,12 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::Ed25519KeyPair;
 use tinpot_core::{Error, ErrorKind, Result};
 
+use crate::private_file;
+
 /// The bytes before the seed in PKCS#8 version 1, which every library reads.
 const PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
-/// More than any key file has.
-const FILE_BYTES: u64 = 4096;
 
 /// The private key of a worker or of a namespace: Ed25519.
 ///
@@ -82,12 +80,7 @@ impl IdentityKey {
     /// `InvalidInput` if the file is not a key or if others may read it; `NotFound` if it does not
     /// exist; `Unavailable` if it cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
-        let (text, mode) = read(path).map_err(|error| failed("read", path, &error))?;
-        if mode & 0o077 != 0 {
-            let path = path.display();
-            let message = format!("{path} may be read by others ({mode:04o}): chmod 600 it");
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
+        let text = private_file::load(path)?;
         Self::from_pem(&text).map_err(|error| error.with_context(path.display().to_string()))
     }
 
@@ -96,61 +89,12 @@ impl IdentityKey {
     /// # Errors
     /// `Conflict` if the file exists; `Unavailable` if it cannot be written.
     pub fn create(&self, path: &Path) -> Result<()> {
-        write_new(path, self.to_pem().as_bytes()).map_err(|error| failed("create", path, &error))
+        private_file::create(path, self.to_pem().as_bytes())
     }
 
     /// Returns the pair; `None` if this is not a key.
     pub(crate) fn pair(&self) -> Option<Ed25519KeyPair> {
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(&self.pkcs8).ok()
-    }
-}
-
-fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound => ErrorKind::NotFound,
-        io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
-        _ => ErrorKind::Unavailable,
-    };
-    Error::new(kind, format!("cannot {what} the key {}: {error}", path.display()))
-}
-
-/// Returns the text of a file, and its permissions.
-fn read(path: &Path) -> io::Result<(String, u32)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    let mut text = String::new();
-    file.take(FILE_BYTES).read_to_string(&mut text)?;
-    #[cfg(unix)]
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    #[cfg(not(unix))]
-    let mode = 0;
-    Ok((text, mode))
-}
-
-/// Writes a file next to its place, and then gives it its name: the file is whole, or it is not
-/// there. A file of that name stays.
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let draft = path.with_file_name(name);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&draft).and_then(|mut file| {
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::hard_link(&draft, path)
-    });
-    let removed = fs::remove_file(&draft);
-    written?;
-    removed?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
     }
 }
 

@@ -9,10 +9,12 @@ mod identity_key;
 mod login;
 #[cfg(feature = "passwords")]
 mod passwords;
+mod private_file;
 mod ring_suite;
 mod rules;
 mod scopes;
 mod secret;
+mod store_key;
 mod throttle;
 mod tokens;
 
@@ -31,4 +33,5 @@ pub use self::passwords::{PasswordCost, PasswordMatch, Passwords};
 pub use self::ring_suite::RingSuite;
 pub use self::rules::Rules;
 pub use self::secret::Secret;
+pub use self::store_key::{RingSealer, StoreKeys};
 pub use self::throttle::Throttle;

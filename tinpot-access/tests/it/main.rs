@@ -8,6 +8,7 @@ mod login;
 mod passwords;
 mod rules;
 mod sign_ins;
+mod store_key;
 mod support;
 mod throttle;
 mod tickets;
