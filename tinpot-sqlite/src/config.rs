@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tinpot_core::{Execution, Json};
+
 use crate::damage::Damage;
 use crate::store::SqliteStore;
+use crate::writer::Rewrite;
 
 /// Bounds of the ended executions that are kept. `None` is no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +101,7 @@ pub(crate) struct Config {
     pub(crate) path: PathBuf,
     pub(crate) retention: Retention,
     pub(crate) max_bytes: Option<NonZeroU64>,
+    pub(crate) rewrite: Option<Rewrite>,
     pub(crate) damage: Arc<Damage>,
 }
 
@@ -115,6 +119,7 @@ impl SqliteStoreBuilder {
                 path,
                 retention: Retention::default(),
                 max_bytes: None,
+                rewrite: None,
                 damage: Arc::default(),
             },
         }
@@ -130,6 +135,20 @@ impl SqliteStoreBuilder {
     /// that needs more fails as on a full disk. No bound by default.
     pub fn max_bytes(mut self, max_bytes: NonZeroU64) -> Self {
         self.config.max_bytes = Some(max_bytes);
+        self
+    }
+
+    /// Gives other parameters to all stored executions that have secrets, when the store is opened
+    /// and before it is served; `None` leaves those of an execution as they are. The file is then
+    /// written anew, so that nothing of the former parameters is left in it.
+    ///
+    /// This is done once for each `mark`, such as the id of the key that seals the secrets now.
+    pub fn rewrite_secrets(
+        mut self,
+        mark: impl Into<String>,
+        with: impl Fn(&Execution) -> tinpot_core::Result<Option<Json>> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.rewrite = Some(Rewrite { mark: mark.into(), with: Arc::new(with) });
         self
     }
 

@@ -20,6 +20,7 @@ const VERSIONS: &[&str] = &[
     include_str!("schema/V6__search.sql"),
     include_str!("schema/V7__callers.sql"),
     include_str!("schema/V8__records.sql"),
+    include_str!("schema/V9__rewritten_parameters.sql"),
 ];
 
 /// SQLite's `application_id` of a store: "TPOT".

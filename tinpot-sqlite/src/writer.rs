@@ -7,6 +7,7 @@ mod opening;
 mod queue_actions;
 mod records;
 mod retention;
+mod rewrite;
 mod search_index;
 mod writer_loop;
 
@@ -21,6 +22,7 @@ use tinpot_core::store::{Opened, Transition};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::logs::Lines;
+pub(crate) use self::rewrite::Rewrite;
 use self::writer_loop::WriterLoop;
 use crate::config::Config;
 use crate::error::{Problem, Result};

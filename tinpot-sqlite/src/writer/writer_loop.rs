@@ -13,7 +13,7 @@ use tinpot_core::{Epoch, Error, ErrorKind};
 use super::checkpoint::Checkpointer;
 use super::records::Records;
 use super::retention::Sweeper;
-use super::{Request, Work, logs, opening, search_index};
+use super::{Request, Work, logs, opening, rewrite, search_index};
 use crate::config::Config;
 use crate::connection;
 use crate::damage::{self, Damage};
@@ -79,6 +79,9 @@ impl WriterLoop {
         .map_err(|problem| damage::explained(problem, path))?;
         if size > CHECKED_BYTES {
             damage::check_in_background(path, &damage);
+        }
+        if let Some(rewrite) = &config.rewrite {
+            rewrite::run(&mut connection, rewrite, &damage)?;
         }
         let epoch = opening::begin(&mut connection, path, lock.last(), is_doubtful)?;
         lock.note(epoch)?;

@@ -8,5 +8,6 @@ mod full;
 mod opening;
 mod records;
 mod retention;
+mod secrets;
 mod support;
 mod upgrade;
