@@ -5,9 +5,11 @@ mod caller;
 mod policy;
 pub mod records;
 mod sealer;
+mod secret_source;
 
 pub use self::audit::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho};
 pub use self::caller::{Caller, Right};
 pub use self::policy::{AllowAll, Decision, Policy};
 pub use self::records::{MemoryRecords, Records};
 pub use self::sealer::{SealedPlace, SecretSealer};
+pub use self::secret_source::{SecretRequest, SecretSource};

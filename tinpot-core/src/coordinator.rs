@@ -54,7 +54,7 @@ pub(crate) use self::submit::prepare_call;
 use self::watch_registry::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::watch_registry::{LogEnd, Registry};
-use crate::access::Policy;
+use crate::access::{Policy, SecretSource};
 use crate::log_sink::LogSinkFeeds;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::execution::{Execution, Owner};
@@ -85,6 +85,9 @@ struct Shared {
     max_parameters_bytes: usize,
     policy: Arc<dyn Policy>,
     audit: Option<trail::Trail>,
+    secrets: Option<Arc<dyn SecretSource>>,
+    /// If true, secrets are also sent in plain frames.
+    plain_secrets: bool,
 }
 
 /// Ends the tasks when the last handle is dropped.

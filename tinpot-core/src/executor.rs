@@ -9,6 +9,7 @@ mod log_reader;
 mod log_writer;
 mod masks;
 mod scoped;
+mod secrets;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use self::context::{Attempt, Context, ContextParts, stop_channel};
 pub use self::function::{FunctionExecutor, FunctionExecutorBuilder, State};
 pub use self::log_writer::{LogBuffer, LogLines, LogWriter};
 pub use self::scoped::ScopedExecutor;
+pub use self::secrets::{SecretAsk, SecretReceiver, SecretSender};
 pub use crate::model::action::ActionSet;
 use crate::model::error::Result;
 use crate::model::outcome::Outcome;

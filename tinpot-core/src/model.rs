@@ -16,6 +16,7 @@ pub(crate) mod page;
 mod result;
 pub(crate) mod retry;
 pub(crate) mod search;
+pub(crate) mod secret;
 pub(crate) mod serde_millis;
 pub(crate) mod status;
 pub(crate) mod stop;

@@ -9,6 +9,7 @@ mod holder;
 mod log;
 mod message;
 pub mod seal;
+mod secret;
 mod tick;
 mod worker;
 
@@ -16,7 +17,7 @@ pub use self::call::{Call, CallId, CallState, Called};
 pub use self::config::ProtocolConfig;
 pub use self::coordinator::{
     CancelOutcome, Cascade, Catalogue, CatalogueEntry, CoordinatorEffect, CoordinatorMachine,
-    PendingCall, QueueInfo, Read, RunningAttempt, WorkerInfo,
+    PendingCall, PendingSecret, QueueInfo, Read, RunningAttempt, WorkerInfo,
 };
 pub(crate) use self::coordinator::{unknown_queue, unknown_worker};
 pub(crate) use self::frame::encode;
@@ -28,6 +29,8 @@ pub use self::message::{
     ProgressReport, Recorded, Reject, RejectReason, Released, ReleasedHow, ResultAck, ResultReport,
     WhoIsThere,
 };
+pub use self::secret::{SecretAnswer, SecretGet, SecretState};
 pub use self::tick::Tick;
 pub use self::worker::{WorkerEffect, WorkerMachine, WorkerProfile};
 pub use crate::model::fence::{Epoch, Fence};
+pub use crate::model::secret::{GivenSecret, SECRET_BYTES, SECRET_NAME_BYTES};

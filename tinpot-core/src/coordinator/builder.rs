@@ -13,7 +13,7 @@ use super::logs::LogPipeline;
 use super::trail::Trail;
 use super::watch_registry::Registry;
 use super::{Coordinator, Shared, Tasks, stats};
-use crate::access::{AllowAll, AuditSink, Policy, SecretSealer};
+use crate::access::{AllowAll, AuditSink, Policy, SecretSealer, SecretSource};
 use crate::clock::Clock;
 use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
@@ -59,6 +59,8 @@ pub struct CoordinatorBuilder {
     policy: Arc<dyn Policy>,
     audit: Option<Arc<dyn AuditSink>>,
     audit_digests: Option<Arc<dyn SecretSealer>>,
+    secrets: Option<Arc<dyn SecretSource>>,
+    plain_secrets: bool,
     sealed: Option<(Arc<dyn Suite>, CoordinatorOptions)>,
 }
 
@@ -74,6 +76,8 @@ impl CoordinatorBuilder {
             policy: Arc::new(AllowAll),
             audit: None,
             audit_digests: None,
+            secrets: None,
+            plain_secrets: false,
             sealed: None,
         }
     }
@@ -143,6 +147,22 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Sets the source of the secrets that attempts may ask for. They are sent in sealed frames only,
+    /// unless [`plain_secrets`](Self::plain_secrets) accepts others. By default there are none.
+    #[must_use]
+    pub fn secrets(mut self, source: impl SecretSource) -> Self {
+        self.secrets = Some(Arc::new(source));
+        self
+    }
+
+    /// If true, secrets are sent in plain frames, too: to workers of this process, or through a
+    /// transport on which nobody else reads.
+    #[must_use]
+    pub fn plain_secrets(mut self, accepted: bool) -> Self {
+        self.plain_secrets = accepted;
+        self
+    }
+
     /// Seals all frames: with the namespace's key in the suite, for the workers whose keys are
     /// enrolled. By default, frames are plain.
     #[must_use]
@@ -197,6 +217,8 @@ impl CoordinatorBuilder {
             max_parameters_bytes: self.max_parameters_bytes,
             policy: self.policy,
             audit,
+            secrets: self.secrets,
+            plain_secrets: self.plain_secrets,
         });
         let epoch = opened.epoch;
         let config = ProtocolConfig {

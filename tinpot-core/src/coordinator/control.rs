@@ -190,6 +190,13 @@ impl Control {
                 Message::Unknown(_) | Message::Log(_) | Message::Progress(_) => {
                     refuse_message(refusals, from.as_str(), &message, Lane::Control);
                 }
+                Message::SecretGet(get) if sender.is_none() && !self.shared.plain_secrets => {
+                    let message = "this worker gets no secrets, since its frames are not sealed: \
+                                   give the worker a key, or start the coordinator with \
+                                   --insecure-plain-secrets";
+                    let error = Error::new(ErrorKind::Forbidden, message);
+                    self.core.refuse_secret(&from, get, &error);
+                }
                 mut message => {
                     if let (Message::Hello(hello), Some(sender)) = (&mut message, &sender) {
                         let known = self.core.catalogue();

@@ -28,7 +28,7 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::protocol::{
     CallId, CancelOutcome, Catalogue, CoordinatorEffect, CoordinatorMachine, Message,
-    ProtocolConfig, QueueInfo, Read, Tick, WorkerInfo,
+    ProtocolConfig, QueueInfo, Read, SecretGet, Tick, WorkerInfo,
 };
 
 /// A reply that waits for a commit.
@@ -239,6 +239,11 @@ impl Core {
         self.reply(ticket, Response::Done(asked));
     }
 
+    /// Refuses a request for a secret.
+    pub(crate) fn refuse_secret(&mut self, from: &WorkerId, get: SecretGet, error: &Error) {
+        self.machine.refuse_secret(from, get, error, &mut self.effects);
+    }
+
     /// Takes the answer to a read.
     pub(crate) fn answer(&mut self, now: Tick, answer: Answer) {
         let effects = &mut self.effects;
@@ -246,6 +251,9 @@ impl Core {
             Answer::Call(answer) => self.call_read(now, *answer),
             Answer::Outcome(id, execution) => {
                 self.machine.outcome_read(id, execution.as_deref(), effects);
+            }
+            Answer::Secret(pending, state) => {
+                self.machine.secret_read(*pending, state, effects);
             }
             Answer::Children(cascade, children) => {
                 self.machine.children_read(now, cascade, &children, effects);

@@ -11,10 +11,11 @@ use super::core::{Answer, CallAnswer, CallFound};
 use super::idempotency::with_key;
 use super::scoped::may_call;
 use super::submit::prepare_call;
-use crate::model::error::{Error, Result};
+use crate::access::SecretRequest;
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::ExecutionId;
 use crate::model::time::Timestamp;
-use crate::protocol::{PendingCall, Read};
+use crate::protocol::{PendingCall, PendingSecret, Read, SECRET_BYTES, SecretState};
 
 /// The most reads at once. The others wait; there are as many as attempts have open calls.
 const CONCURRENT: usize = 64;
@@ -77,6 +78,10 @@ async fn answer(shared: &Shared, read: Read, commits: u64) -> Answer {
             let found = find(shared, &call).await;
             Answer::Call(Box::new(CallAnswer { call: *call, commits, found }))
         }
+        Read::Secret(pending) => {
+            let state = secret(shared, &pending).await;
+            Answer::Secret(pending, state)
+        }
         // If it cannot be read, the next claim asks again.
         Read::Epoch => Answer::Epoch(shared.session.current().await.ok()),
         Read::Outcome(id) => loop {
@@ -94,6 +99,29 @@ async fn answer(shared: &Shared, read: Read, commits: u64) -> Answer {
                 }
             }
         }
+    }
+}
+
+async fn secret(shared: &Shared, pending: &PendingSecret) -> SecretState {
+    let PendingSecret { worker, name, execution, .. } = pending;
+    let Some(source) = &shared.secrets else {
+        let message = "this coordinator has no secrets: set them in the file of its store";
+        return SecretState::refused(&Error::new(ErrorKind::NotFound, message));
+    };
+    let catalogue = shared.catalogue.borrow().clone();
+    let mut request = SecretRequest::new(name.clone(), execution.clone(), worker.clone());
+    let entry = catalogue.get(&execution.action);
+    request.group = entry.map(|entry| entry.action.group.as_str().into());
+    match source.secret(&request).await {
+        Ok(given) if given.value.len() > SECRET_BYTES => {
+            let message = format!(
+                "a secret must have at most {SECRET_BYTES} bytes ({name:?} has {})",
+                given.value.len()
+            );
+            SecretState::refused(&Error::new(ErrorKind::InvalidInput, message))
+        }
+        Ok(given) => SecretState::Given(given),
+        Err(error) => SecretState::refused(&error),
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::calls::{CallSender, Child};
 use super::log_writer::{LogLines, LogWriter};
+use super::secrets::SecretSender;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::execution::SubmitOptions;
 use crate::model::fence::Fence;
@@ -113,6 +114,8 @@ pub struct ContextParts {
     pub progress: watch::Sender<Option<Progress>>,
     /// The sender of the attempt's calls of other actions; without it, calls fail.
     pub calls: Option<CallSender>,
+    /// The sender of the attempt's requests for secrets; without it, there are none.
+    pub secrets: Option<SecretSender>,
     /// The number of the attempt.
     pub attempt: u32,
 }
@@ -124,13 +127,20 @@ impl ContextParts {
         stop: impl Into<Watcher<Option<Stop>>>,
         progress: watch::Sender<Option<Progress>>,
     ) -> Self {
-        Self { logs, stop: stop.into(), progress, calls: None, attempt: 1 }
+        Self { logs, stop: stop.into(), progress, calls: None, secrets: None, attempt: 1 }
     }
 
     /// Sets the sender of calls of other actions.
     #[must_use]
     pub fn calls(mut self, calls: CallSender) -> Self {
         self.calls = Some(calls);
+        self
+    }
+
+    /// Sets the sender of requests for secrets.
+    #[must_use]
+    pub fn secrets(mut self, secrets: SecretSender) -> Self {
+        self.secrets = Some(secrets);
         self
     }
 
@@ -156,6 +166,7 @@ pub struct Context {
 struct SharedParts {
     progress: watch::Sender<Option<Progress>>,
     calls: Option<CallSender>,
+    secrets: Option<SecretSender>,
     attempt: u32,
     spans: AtomicU32,
     /// Children that were called with a key, so that calling them again does not log them again.
@@ -165,10 +176,10 @@ struct SharedParts {
 impl Context {
     /// Returns a context of these parts. Workers make one per attempt, and tests of executors do.
     pub fn new(parts: ContextParts) -> Self {
-        let ContextParts { logs, stop, progress, calls, attempt } = parts;
+        let ContextParts { logs, stop, progress, calls, secrets, attempt } = parts;
         let spans = AtomicU32::new(0);
         let logged = Mutex::default();
-        let shared = Arc::new(SharedParts { progress, calls, attempt, spans, logged });
+        let shared = Arc::new(SharedParts { progress, calls, secrets, attempt, spans, logged });
         Self { logs, stop, shared, span: None }
     }
 
@@ -319,6 +330,23 @@ impl Context {
             logged.clear();
         }
         logged.insert(child)
+    }
+
+    /// Returns a secret that the coordinator keeps for the action's team, and masks it from now on.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such secret, or the action may not have it; `Forbidden` if the
+    /// coordinator sends no secrets to this worker; `Unavailable` outside of a worker; `Closed` if
+    /// the attempt has ended.
+    pub async fn secret(&self, name: &str) -> Result<Arc<str>, Error> {
+        let Some(secrets) = &self.shared.secrets else {
+            let message = "there are no secrets here: this attempt runs outside of a worker";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        };
+        let value = secrets.ask(name).await?.value;
+        // Before the action has it.
+        self.mask(&*value);
+        Ok(value)
     }
 
     /// Masks `text` from now on: log lines, fields, progress, the summary, the result and the

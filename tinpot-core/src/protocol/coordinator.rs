@@ -14,6 +14,7 @@ mod read;
 mod recovery;
 mod report;
 mod schedule;
+mod secrets;
 mod tombstones;
 mod worker;
 mod worker_load;
@@ -30,7 +31,8 @@ pub(crate) use self::pause::unknown_queue;
 use self::queue::{DelayedKey, WaitingKey, Wanted};
 use self::queue_head::Window;
 pub use self::queue_info::QueueInfo;
-pub use self::read::{Cascade, PendingCall, Read};
+pub use self::read::{Cascade, PendingCall, PendingSecret, Read};
+use self::secrets::SecretReads;
 use self::tombstones::Departed;
 use self::worker::WorkerEntry;
 pub use self::worker::{RunningAttempt, WorkerInfo};
@@ -218,6 +220,7 @@ pub struct CoordinatorMachine {
     departed: Departed,
     actions: KnownActions,
     children: Children,
+    secret_reads: SecretReads,
     timers: BTreeSet<(Tick, Timer)>,
     settled: VecDeque<Fence>,
     settled_set: std::collections::HashSet<Fence>,
@@ -254,6 +257,7 @@ impl CoordinatorMachine {
             departed: Departed::default(),
             actions: KnownActions::default(),
             children: Children::default(),
+            secret_reads: SecretReads::default(),
             timers: BTreeSet::new(),
             settled: VecDeque::new(),
             settled_set: std::collections::HashSet::new(),

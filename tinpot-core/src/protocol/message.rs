@@ -8,6 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::call::{Call, Called};
+use super::secret::{SecretAnswer, SecretGet};
 use crate::model::action::ActionSet;
 use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
@@ -459,6 +460,10 @@ messages! {
     Call(Box<Call>) = "call",
     /// See [`Called`].
     Called(Called) = "called",
+    /// See [`SecretGet`].
+    SecretGet(SecretGet) = "secret_get",
+    /// See [`SecretAnswer`].
+    Secret(Box<SecretAnswer>) = "secret",
     /// See [`WhoIsThere`].
     WhoIsThere(WhoIsThere) = "who_is_there",
 }

@@ -6,6 +6,7 @@ mod drain;
 mod epoch;
 mod holds;
 mod lease;
+mod secrets;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,6 +17,7 @@ use self::children::Children;
 use self::epoch::Former;
 use self::holds::Holds;
 use self::lease::LeaseTerms;
+use self::secrets::SecretRequests;
 use self::slots::concurrency_of;
 use super::call::{CallId, CallState};
 use super::config::ProtocolConfig;
@@ -23,6 +25,7 @@ use super::message::{
     Beat, BeatAck, Dispatch, Hello, Message, Reject, RejectReason, Released, ReleasedHow,
     ResultReport,
 };
+use super::secret::SecretState;
 use super::tick::Tick;
 use crate::model::action::ActionSet;
 use crate::model::failure::{Failure, FailureCode};
@@ -47,6 +50,8 @@ pub enum WorkerEffect {
     /// Pass the state of a call to its attempt. The last update of a call is `Ended` or `Refused`,
     /// or `Accepted` if the attempt does not wait.
     CallUpdate(CallId, CallState),
+    /// Pass a secret, or the reason for which there is none, to the attempt that asked for it.
+    SecretUpdate(Fence, Arc<str>, SecretState),
     /// The coordinator asks the worker to drain: its host should shut it down. The machine accepts
     /// nothing new from now on.
     DrainRequested,
@@ -106,6 +111,8 @@ pub struct WorkerMachine {
     /// The attempts that wait for children and have freed their slots.
     parked: BTreeSet<Fence>,
     children: Children,
+    /// The secrets that attempts have asked for.
+    secrets: SecretRequests,
     /// Fences of this epoch above `settled` that were handled, with the rejection to repeat if
     /// there was one. A cancel that arrives before its dispatch leaves its fence here too, so the
     /// dispatch starts nothing.
@@ -147,6 +154,7 @@ impl WorkerMachine {
             unslotted: BTreeMap::new(),
             parked: BTreeSet::new(),
             children: Children::default(),
+            secrets: SecretRequests::default(),
             seen: BTreeMap::new(),
             settled: 0,
             last_echo: 0,
@@ -218,6 +226,7 @@ impl WorkerMachine {
             self.timeouts.first().map(|due| due.0),
             self.waiting_until(),
             self.children.wake_at(),
+            self.secrets.wake_at(),
             self.holds.wake_at(),
             self.fence_at(),
             self.draining.filter(|at| at.0 < u64::MAX && self.runs_anything()),
@@ -302,6 +311,9 @@ impl WorkerMachine {
             Message::Called(called) if self.follows(called.epoch) => {
                 self.call_answered(called, out)
             }
+            Message::Secret(answer) if self.follows(answer.epoch) => {
+                self.secret_answered(*answer, out);
+            }
             Message::Drain(drain) if self.follows(drain.epoch) => self.asked_to_drain(now, out),
             Message::Probe(probe) if self.follows(probe.epoch) => {
                 self.probed(now, probe.fence, out)
@@ -373,6 +385,7 @@ impl WorkerMachine {
             self.release(now, fence, ReleasedHow::NeverRan, out);
         }
         self.resend_calls(now, out);
+        self.resend_secrets(now, out);
         self.offer_again(now, out);
         if self.next_beat_at <= now {
             self.beat(now, out);
@@ -444,6 +457,7 @@ impl WorkerMachine {
             Phase::Waiting | Phase::Ended(_) => return,
         };
         self.forget_calls(fence);
+        self.forget_secrets(fence);
         let Some(held) = self.held.get_mut(&fence) else { return };
         let action = held.dispatch.action.clone();
         match self.unslotted.get_mut(&action).filter(|_| held.unslotted) {

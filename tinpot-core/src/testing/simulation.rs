@@ -74,7 +74,7 @@ pub struct Violation {
     pub seed: u64,
     /// The time since the beginning of the history.
     pub at: Duration,
-    /// The broken invariant: `I1` to `I19` of `protocol.md`, or a word for one that follows from
+    /// The broken invariant: `I1` to `I20` of `protocol.md`, or a word for one that follows from
     /// them.
     pub invariant: &'static str,
     /// A description of the violation.

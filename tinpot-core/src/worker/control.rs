@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -16,18 +17,21 @@ use super::offers::Offers;
 use crate::clock::Clock;
 use crate::executor::{
     Attempt, CallReceiver, CallRequest, CallSender, CallUpdate, Context, ContextParts, LogWriter,
-    grace_expired, stop_channel,
+    SecretAsk, SecretReceiver, SecretSender, grace_expired, stop_channel,
 };
 use crate::inbox::{is_for, refuse_message};
 use crate::model::address::{Address, Lane};
-use crate::model::error::Error;
+use crate::model::error::{Error, Result};
 use crate::model::failure::{Failure, FailureCode};
 use crate::model::fence::Fence;
 use crate::model::outcome::Outcome;
 use crate::model::stop::Stop;
 use crate::model::text::cut;
 use crate::outbox::Outbox;
-use crate::protocol::{Call, CallId, CallState, Dispatch, Message, WorkerEffect, WorkerMachine};
+use crate::protocol::{
+    Call, CallId, CallState, Dispatch, GivenSecret, Message, SecretState, WorkerEffect,
+    WorkerMachine,
+};
 use crate::refusals::Refusals;
 use crate::transport::{Link, Received};
 use crate::wire::{Incoming, Wire};
@@ -55,6 +59,9 @@ struct Finished {
     killed: bool,
 }
 
+/// What gets the secret that an attempt has asked for.
+type SecretWaiter = oneshot::Sender<Result<GivenSecret>>;
+
 /// A call of an attempt that awaits further answers.
 #[derive(Debug)]
 struct OpenCall {
@@ -81,6 +88,10 @@ pub(super) struct Control {
     call_requests: CallReceiver,
     /// The attempts that wait for an answer to a call.
     open_calls: BTreeMap<CallId, OpenCall>,
+    secret_sender: SecretSender,
+    secret_requests: SecretReceiver,
+    /// The attempts that wait for a secret.
+    open_secrets: BTreeMap<(Fence, Arc<str>), Vec<SecretWaiter>>,
     limits: Limits,
     stops: HashMap<Fence, watch::Sender<Option<Stop>>>,
     attempts: JoinSet<()>,
@@ -101,6 +112,7 @@ impl Control {
         drain_requested: watch::Sender<bool>,
     ) -> Self {
         let (call_sender, call_requests) = CallSender::channel();
+        let (secret_sender, secret_requests) = SecretSender::channel();
         Self {
             wire,
             machine,
@@ -110,6 +122,9 @@ impl Control {
             call_sender,
             call_requests,
             open_calls: BTreeMap::new(),
+            secret_sender,
+            secret_requests,
+            open_secrets: BTreeMap::new(),
             limits,
             stops: HashMap::new(),
             attempts: JoinSet::new(),
@@ -147,6 +162,7 @@ impl Control {
                 Some(frame) = frames.next() => self.take_frame(frame),
                 Some(end) = finished.recv() => self.take_end(end),
                 Some(request) = self.call_requests.recv() => self.take_call(request),
+                Some(request) = self.secret_requests.recv() => self.take_secret_ask(request),
                 Some(link) = link.next() => {
                     if link == Link::Up {
                         self.wire.link_up();
@@ -220,6 +236,25 @@ impl Control {
         }
     }
 
+    fn take_secret_ask(&mut self, request: SecretAsk) {
+        let SecretAsk { fence, name, answer, .. } = request;
+        // Dropping the sender tells an attempt that ended meanwhile that nothing will come.
+        if self.machine.ask_secret(self.clock.now(), fence, name.clone(), &mut self.effects) {
+            self.open_secrets.entry((fence, name)).or_default().push(answer);
+        }
+    }
+
+    fn update_secret(&mut self, fence: Fence, name: Arc<str>, state: SecretState) {
+        for answer in self.open_secrets.remove(&(fence, name)).unwrap_or_default() {
+            let state = match &state {
+                SecretState::Given(given) => Ok(given.clone()),
+                SecretState::Refused { kind, message } => Err(Error::new(*kind, message.clone())),
+            };
+            // The attempt may not wait any more.
+            let _ = answer.send(state);
+        }
+    }
+
     fn update_call(&mut self, id: CallId, state: CallState) {
         let Some(OpenCall { wait, updates }) = self.open_calls.get(&id) else { return };
         let update = match state {
@@ -243,6 +278,7 @@ impl Control {
         for id in self.open_calls.range(calls).map(|(id, _)| *id).collect::<Vec<_>>() {
             self.open_calls.remove(&id);
         }
+        self.open_secrets.retain(|(of, _), _| *of != fence);
         let last_seq = self.logs.finish(fence);
         let outcome = within(outcome, self.limits.result_bytes);
         if outcome.reason_not_started().is_some() && self.offers.refresh() {
@@ -265,6 +301,9 @@ impl Control {
                     }
                 }
                 WorkerEffect::CallUpdate(id, state) => self.update_call(id, state),
+                WorkerEffect::SecretUpdate(fence, name, state) => {
+                    self.update_secret(fence, name, state);
+                }
                 WorkerEffect::Forget(fence) => self.logs.forget(fence),
                 WorkerEffect::DrainRequested => {
                     tracing::info!("the coordinator asks this worker to drain");
@@ -291,6 +330,7 @@ impl Control {
         let context = Context::new(
             ContextParts::new(logs, stop_receiver, progress)
                 .calls(self.call_sender.for_attempt(fence))
+                .secrets(self.secret_sender.for_attempt(fence))
                 .attempt(dispatch.attempt),
         );
         let stops = context.stop_requests();

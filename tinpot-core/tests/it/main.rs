@@ -33,6 +33,7 @@ mod schema_oracle;
 mod sealed_cluster;
 mod sealed_secrets;
 mod sealing;
+mod secret_requests;
 mod secrets;
 mod session_probe;
 mod simulation;

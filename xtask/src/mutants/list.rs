@@ -474,4 +474,27 @@ pub(super) const MUTANTS: &[Mutant] = &[
             new: "if (is_ours || MUTANT) && self.epoch.is_none_or(",
         }],
     },
+    Mutant {
+        name: "secrets-for-anybody",
+        breaks: "a worker gets the secrets of attempts that another worker holds",
+        edits: &[
+            Edit {
+                file: "protocol/coordinator/report.rs",
+                old: "Message::SecretGet(get) => Some(get.fence),",
+                new: "Message::SecretGet(get) => Some(get.fence).filter(|_| !MUTANT),",
+            },
+            Edit {
+                file: "protocol/coordinator/secrets.rs",
+                old: "let Some(execution) = self.caller(from, fence).cloned() else {",
+                new: "let held = self.granted.get(&fence).and_then(|id| self.active.get(id));\n\
+                      let held = held.map(|active| active.execution.clone()).filter(|_| MUTANT);\n\
+                      let Some(execution) = held.or(self.caller(from, fence).cloned()) else {",
+            },
+            Edit {
+                file: "protocol/coordinator/secrets.rs",
+                old: "if self.caller(&worker, fence).is_some() {\n            self.answer_secret(&worker, fence, name, state, out);",
+                new: "if MUTANT || self.caller(&worker, fence).is_some() {\n            self.answer_secret(&worker, fence, name, state, out);",
+            },
+        ],
+    },
 ];

@@ -1,6 +1,8 @@
 //! Kinds of effects of the machine: those that wait for a commit, repeat others, or concern an
 //! execution.
 
+use std::sync::Arc;
+
 use crate::model::address::Address;
 use crate::model::fence::Fence;
 use crate::model::id::{ExecutionId, WorkerId};
@@ -17,6 +19,7 @@ pub(super) enum Repeated {
     Drain(WorkerId),
     ResultAck(Fence),
     Called(CallId),
+    Secret(Fence, Arc<str>),
 }
 
 impl Repeated {
@@ -30,6 +33,7 @@ impl Repeated {
             Message::Drain(_) => Some(Self::Drain(to.clone())),
             Message::ResultAck(ack) => Some(Self::ResultAck(ack.fence)),
             Message::Called(called) => Some(Self::Called(called.id())),
+            Message::Secret(answer) => Some(Self::Secret(answer.fence, answer.name.clone())),
             _ => None,
         }
     }

@@ -9,7 +9,9 @@ use crate::model::fence::{Epoch, Fence};
 use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::page::QueuePage;
 use crate::model::transition::Transition;
-use crate::protocol::{CancelOutcome, Cascade, Message, PendingCall, Read};
+use crate::protocol::{
+    CancelOutcome, Cascade, Message, PendingCall, PendingSecret, Read, SecretState,
+};
 use crate::refusals::Refusal;
 
 /// Identifies a request, for its reply.
@@ -91,6 +93,7 @@ pub(crate) struct CallAnswer {
 pub(crate) enum Answer {
     Call(Box<CallAnswer>),
     Outcome(ExecutionId, Option<Arc<Execution>>),
+    Secret(Box<PendingSecret>, SecretState),
     Children(Cascade, Vec<Arc<Execution>>),
     /// The epoch of the latest session of the store; `None` if it cannot be read now.
     Epoch(Option<Epoch>),

@@ -96,7 +96,7 @@ impl Children {
 
 impl CoordinatorMachine {
     /// Returns the execution of an attempt that runs on that worker and was not asked to end.
-    fn caller(&self, from: &WorkerId, fence: Fence) -> Option<&Arc<Execution>> {
+    pub(super) fn caller(&self, from: &WorkerId, fence: Fence) -> Option<&Arc<Execution>> {
         let Heard::Holder(id) = self.hears(from, fence) else { return None };
         let active = self.active.get(&id)?;
         match &active.state {

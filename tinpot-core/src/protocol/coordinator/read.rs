@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::execution::{Owner, Parent, SubmitOptions};
+use crate::model::execution::{Execution, Owner, Parent, SubmitOptions};
 use crate::model::fence::Fence;
-use crate::model::id::ExecutionId;
+use crate::model::id::{ExecutionId, WorkerId};
 use crate::model::json::Json;
 use crate::model::page::ListOptions;
 use crate::model::status::Status;
@@ -24,6 +24,9 @@ pub enum Read {
     /// The epoch of the latest session of the store: a worker claims that it is later than this
     /// one. The shell stops if it is; the machine needs no answer.
     Epoch,
+    /// A secret for an attempt. Answered by
+    /// [`secret_read`](super::CoordinatorMachine::secret_read).
+    Secret(Box<PendingSecret>),
     /// A page of the children of an execution, newest first, without those that have ended.
     /// Answered by [`children_read`](super::CoordinatorMachine::children_read).
     Children(Cascade),
@@ -47,6 +50,19 @@ pub struct PendingCall {
     /// The execution that was accepted with the same key a moment ago: read it instead of looking
     /// up the key.
     pub known: Option<ExecutionId>,
+}
+
+/// A request for a secret that waits for [`Read::Secret`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct PendingSecret {
+    /// The worker that asks, which holds the attempt.
+    pub worker: WorkerId,
+    /// The attempt.
+    pub fence: Fence,
+    /// The name of the secret.
+    pub name: Arc<str>,
+    /// The execution of the attempt.
+    pub execution: Arc<Execution>,
 }
 
 /// A cancel that passes from an execution to its children, page by page.

@@ -34,6 +34,7 @@ impl CoordinatorMachine {
             Message::Result(report) => Some(report.fence),
             Message::Released(released) => Some(released.fence),
             Message::Call(call) => Some(call.fence),
+            Message::SecretGet(get) => Some(get.fence),
             _ => None,
         };
         // A later epoch granted the attempt, so this one must not judge it.
@@ -55,6 +56,7 @@ impl CoordinatorMachine {
             Message::Result(report) => self.result(now, from, report, out),
             Message::Released(released) => self.given_back(now, from, released, out),
             Message::Call(call) => self.called(from, *call, out),
+            Message::SecretGet(get) => self.secret_asked(from, get, out),
             // The others are for workers, for lane Logs, or unknown. The shell has logged them.
             _ => {}
         }

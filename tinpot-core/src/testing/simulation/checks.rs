@@ -24,7 +24,9 @@ use crate::model::retry::RetryPolicy;
 use crate::model::status::Status;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
-use crate::protocol::{BeatAck, CallId, CoordinatorEffect, Message, Recorded, ResultAck};
+use crate::protocol::{
+    BeatAck, CallId, CoordinatorEffect, Message, Recorded, ResultAck, SecretState,
+};
 
 /// The known facts about one execution.
 #[derive(Debug)]
@@ -238,6 +240,20 @@ impl Checks {
             Message::Called(called) => self.told_caller(called, store),
             Message::BeatAck(BeatAck { drop, .. }) => {
                 drop.iter().try_for_each(|fence| self.end_of(*fence, store).map(|_| ()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks I20 for a message to a worker: only the worker to which an attempt was granted gets its
+    /// secrets.
+    pub(super) fn given_to(&self, worker: &WorkerId, message: &Message) -> Checked {
+        let Message::Secret(answer) = message else { return Ok(()) };
+        let is_given = matches!(answer.state, SecretState::Given(_));
+        let fence = answer.fence;
+        match self.attempts.get(&fence) {
+            Some(attempt) if is_given && attempt.worker != *worker => {
+                broken("I20", format!("{worker} gets a secret of {fence}, which it does not hold"))
             }
             _ => Ok(()),
         }

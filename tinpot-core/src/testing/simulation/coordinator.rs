@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use self::logs::Pipeline;
+pub(super) use self::reads::secret_of;
 use super::checks::changes_nothing;
 use super::client::Request;
 use super::clock::{Clock, Moment, NEVER};

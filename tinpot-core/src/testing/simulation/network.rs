@@ -196,6 +196,8 @@ fn digest(message: &Message) -> (u64, u64) {
         Message::Call(call) => (27, call.number),
         Message::Called(called) => (28, called.number),
         Message::Drain(drain) => (29, u64::from(drain.epoch.number)),
+        Message::SecretGet(get) => (30, get.fence.number),
+        Message::Secret(answer) => (31, answer.fence.number),
     }
 }
 

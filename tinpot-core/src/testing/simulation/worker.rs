@@ -116,6 +116,7 @@ impl World {
         }
         for message in &frame.messages {
             self.checks.told_worker(message, &self.store)?;
+            self.checks.given_to(self.workers[index].machine.id(), message)?;
         }
         self.work(index, |machine, now, out| {
             for message in frame.messages {
@@ -150,6 +151,9 @@ impl World {
                 WorkerEffect::Start(dispatch) => self.start(index, &dispatch)?,
                 WorkerEffect::Stop(fence, stop) => self.stop(index, fence, stop),
                 WorkerEffect::CallUpdate(id, state) => self.call_updated(index, id, &state),
+                WorkerEffect::SecretUpdate(fence, _, state) => {
+                    self.secret_updated(index, fence, &state)?;
+                }
                 WorkerEffect::DrainRequested => asked_to_end = true,
                 WorkerEffect::Forget(fence) => {
                     self.workers[index].entries.retain(|entry| entry.fence != fence);

@@ -8,7 +8,7 @@ use crate::model::error::Result;
 use crate::model::execution::Execution;
 use crate::model::id::ExecutionId;
 use crate::model::json::Json;
-use crate::protocol::{PendingCall, Read};
+use crate::protocol::{GivenSecret, PendingCall, Read, SecretState};
 use crate::testing::simulation::events::{Event, Happening, Host};
 use crate::testing::simulation::world::{Checked, World};
 
@@ -16,6 +16,11 @@ use crate::testing::simulation::world::{Checked, World};
 const QUICK: Duration = Duration::from_millis(2);
 /// A size above the parameters of any simulated call.
 const MAX_PARAMETERS_BYTES: usize = 1024;
+
+/// Returns the secret that attempts at an execution get.
+pub(in super::super) fn secret_of(execution: ExecutionId) -> String {
+    format!("the secret of {execution}")
+}
 
 impl World {
     /// Starts a read. It may miss what is committed from now on.
@@ -36,6 +41,10 @@ impl World {
             Read::Call(call) => {
                 let found = self.find(index, &call);
                 Answer::Call(Box::new(CallAnswer { call: *call, commits, found }))
+            }
+            Read::Secret(pending) => {
+                let value = secret_of(pending.execution.id);
+                Answer::Secret(pending, SecretState::Given(GivenSecret::new(1, value)))
             }
             Read::Epoch => Answer::Epoch(Some(self.store.synced.latest())),
             Read::Outcome(id) => Answer::Outcome(id, self.store.execution(id).cloned()),

@@ -9,11 +9,12 @@ use crate::model::id::ExecutionId;
 use crate::model::json::Json;
 use crate::model::outcome::Outcome;
 use crate::model::retry::Backoff;
-use crate::protocol::{Call, CallId, CallState};
+use crate::protocol::{Call, CallId, CallState, SecretState};
 use crate::testing::Random;
 use crate::testing::simulation::clock::Moment;
+use crate::testing::simulation::coordinator::secret_of;
 use crate::testing::simulation::events::{Happening, Host};
-use crate::testing::simulation::world::{Checked, World};
+use crate::testing::simulation::world::{Checked, World, broken};
 
 /// The number of keys that attempts of different executions share to ask for the same execution.
 const SHARED_KEYS: u64 = 6;
@@ -125,7 +126,11 @@ impl World {
         };
         self.report.calls += step.len() as u64;
         let mut open = BTreeMap::new();
+        let asks = self.random.chance(0.3);
         self.work(index, |machine, now, out| {
+            if asks {
+                machine.ask_secret(now, fence, "token".into(), out);
+            }
             for PlannedCall { action, options, wait } in step {
                 let (action, parameters) = (action.into(), Json::empty_object());
                 let call = Call { fence, number: 0, action, parameters, options, span: None, wait };
@@ -140,6 +145,24 @@ impl World {
             script.open = open;
         }
         self.slots_are_used(index)
+    }
+
+    /// Checks I20 for the answer to a request for a secret: an attempt gets the secret of its own
+    /// execution.
+    pub(super) fn secret_updated(
+        &mut self,
+        index: usize,
+        fence: Fence,
+        state: &SecretState,
+    ) -> Checked {
+        let SecretState::Given(given) = state else { return Ok(()) };
+        self.count("secret");
+        let running = self.workers[index].running.iter().find(|running| running.fence == fence);
+        let Some(running) = running else { return Ok(()) };
+        match *given.value == *secret_of(running.execution) {
+            true => Ok(()),
+            false => broken("I20", format!("{fence} got {}", given.value)),
+        }
     }
 
     /// Handles the answer to a call of an attempt.

@@ -11,7 +11,7 @@ use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use crate::protocol::{
     Accept, Beat, BeatAck, Frame, Hello, Log, Message, Reject, RejectReason, Released, ReleasedHow,
-    ResultReport, WhoIsThere,
+    ResultReport, SecretGet, WhoIsThere,
 };
 use crate::testing::simulation::events::Host;
 use crate::testing::simulation::world::{Checked, World, broken};
@@ -69,10 +69,11 @@ impl World {
     }
 
     fn false_report(&mut self, fence: Fence) -> Message {
-        match self.random.below(4) {
+        match self.random.below(5) {
             0 => Message::Accept(Accept { fence, running: true }),
             1 => Message::Reject(Reject { fence, why: RejectReason::Busy }),
             2 => Message::Released(Released { fence, how: ReleasedHow::NeverRan }),
+            3 => Message::SecretGet(SecretGet { fence, name: "token".into() }),
             _ => {
                 let outcome = Outcome::Succeeded(Json::null());
                 let (last_log_seq, ran_us) = (u64::MAX, u64::MAX);
