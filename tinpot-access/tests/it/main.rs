@@ -7,6 +7,7 @@ mod login;
 #[cfg(feature = "passwords")]
 mod passwords;
 mod rules;
+mod secret_store;
 mod sign_ins;
 mod store_key;
 mod support;
