@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 /// More than any key file has.
 const BYTES: u64 = 4096;
 
-/// Reads a file that nobody but its owner may read.
+/// Reads a file that only its owner may read.
 ///
 /// # Errors
 /// `InvalidInput` if others may read it; `NotFound` if it does not exist; `Unavailable` if it cannot

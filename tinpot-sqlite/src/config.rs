@@ -140,7 +140,7 @@ impl SqliteStoreBuilder {
 
     /// Gives other parameters to all stored executions that have secrets, when the store is opened
     /// and before it is served; `None` leaves those of an execution as they are. The file is then
-    /// written anew, so that nothing of the former parameters is left in it.
+    /// written again, so that nothing of the former parameters is left in it.
     ///
     /// This is done once for each `mark`, such as the id of the key that seals the secrets now.
     pub fn rewrite_secrets(

@@ -14,7 +14,7 @@ use tinpot_core::{Result, Timestamp};
 use super::{AUDIT_LOG, PAGE, entry};
 use crate::secret::Digest;
 
-/// What the entries of heads are called.
+/// The name of the entries of heads.
 const HEAD: &str = "audit.head";
 /// The most heads that a check of a log remembers: those of the latest million of entries.
 const HEADS: usize = 1_000;

@@ -27,7 +27,7 @@ pub struct AuditQuery {
     pub until: Option<Timestamp>,
     /// The id or the name of the principal.
     pub who: Option<String>,
-    /// What was done. At its end, a `*` stands for any text: `token.*`.
+    /// The act. At its end, a `*` stands for any text: `token.*`.
     pub what: Option<String>,
     /// The id of the target.
     pub target: Option<String>,

@@ -91,8 +91,8 @@ impl Writer {
         self.write_heads().await
     }
 
-    /// Writes the heads that are due to the audit, and tells `tracing` about them, where nobody can
-    /// cut them off with the log.
+    /// Writes the heads that are due to the audit, and tells `tracing` about them, where they are not
+    /// cut off with the log.
     async fn write_heads(&mut self) -> Result<()> {
         let now = Timestamp::now();
         let mut due = Vec::new();

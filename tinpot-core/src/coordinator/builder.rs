@@ -156,7 +156,7 @@ impl CoordinatorBuilder {
     }
 
     /// If true, secrets are sent in plain frames, too: to workers of this process, or through a
-    /// transport on which nobody else reads.
+    /// transport that no other program reads.
     #[must_use]
     pub fn plain_secrets(mut self, accepted: bool) -> Self {
         self.plain_secrets = accepted;

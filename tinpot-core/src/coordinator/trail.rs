@@ -73,7 +73,7 @@ enum Item {
     Flush(oneshot::Sender<()>),
 }
 
-/// What a caller did.
+/// An act of a caller.
 #[derive(Debug)]
 struct Note {
     time: Timestamp,

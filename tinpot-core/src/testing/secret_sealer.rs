@@ -128,26 +128,26 @@ pub fn another_key_does_not_open_and_a_rotated_one_does(subject: &dyn Subject) {
     let rotated = subject.rotated();
     assert_eq!(rotated.open(&PLACE, &sealed).expect("opened"), b"hunter2");
     assert!(!rotated.is_current(&sealed));
-    let anew = rotated.seal(&PLACE, b"hunter2").expect("sealed");
-    assert!(rotated.is_current(&anew));
-    assert!(subject.sealer().open(&PLACE, &anew).is_err());
+    let again = rotated.seal(&PLACE, b"hunter2").expect("sealed");
+    assert!(rotated.is_current(&again));
+    assert!(subject.sealer().open(&PLACE, &again).is_err());
 }
 
 /// Digests are equal for equal texts, and differ for other texts, purposes and keys.
 pub fn digests_are_those_of_a_purpose_and_a_key(subject: &dyn Subject) {
     let sealer = subject.sealer();
-    let first = sealer.digest("audit", b"hunter2");
-    assert_eq!(first, sealer.digest("audit", b"hunter2"));
+    let first = sealer.digest("audit", b"pin");
+    assert_eq!(first, sealer.digest("audit", b"pin"));
     let others = [
-        sealer.digest("audit", b"hunter3"),
-        sealer.digest("other", b"hunter2"),
-        sealer.digest("audith", b"unter2"),
-        subject.stranger().digest("audit", b"hunter2"),
+        sealer.digest("audit", b"pan"),
+        sealer.digest("other", b"pin"),
+        sealer.digest("auditp", b"in"),
+        subject.stranger().digest("audit", b"pin"),
     ];
     assert!(others.iter().all(|other| *other != first));
 }
 
-/// A sealer for tests: it hides values from a search, and from nobody else.
+/// A sealer for tests: it hides values from a search only.
 #[derive(Debug)]
 pub struct ToySealer {
     key: u64,

@@ -59,7 +59,7 @@ struct Finished {
     killed: bool,
 }
 
-/// What gets the secret that an attempt has asked for.
+/// The sender of a secret to the attempt that has asked for it.
 type SecretWaiter = oneshot::Sender<Result<GivenSecret>>;
 
 /// A call of an attempt that awaits further answers.

@@ -167,7 +167,7 @@ async fn refusals_are_one_entry_a_minute_for_each_caller() {
         format!("run action \"child\" (100 times), cancel execution {id}, pause queue \"default\"")
     );
     assert_eq!(eve.why, "0 denied, 101 hidden");
-    // The next minute begins anew.
+    // The next minute begins with none.
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(recorder.events().len(), 2);
     coordinator.shutdown().await;

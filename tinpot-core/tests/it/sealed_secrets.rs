@@ -153,8 +153,8 @@ async fn without_the_key_executions_are_readable_and_do_not_run() {
     let problems = coordinator.store_problems();
     assert!(problems[0].message.contains("the key of the store is lost"), "{problems:?}");
     // What is submitted now has the new key.
-    let anew = coordinator.submit("login", parameters()).await.expect("a run");
-    assert!(outcome(&anew).await.value().is_some());
+    let later = coordinator.submit("login", parameters()).await.expect("a run");
+    assert!(outcome(&later).await.value().is_some());
     coordinator.shutdown().await;
 }
 

@@ -475,7 +475,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }],
     },
     Mutant {
-        name: "secrets-for-anybody",
+        name: "secrets-for-any-worker",
         breaks: "a worker gets the secrets of attempts that another worker holds",
         edits: &[
             Edit {

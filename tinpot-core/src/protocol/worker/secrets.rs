@@ -62,7 +62,7 @@ impl WorkerMachine {
         true
     }
 
-    /// Handles the coordinator's answer. One that nobody waits for is dropped.
+    /// Handles the coordinator's answer. One that no attempt waits for is dropped.
     pub(super) fn secret_answered(&mut self, answer: SecretAnswer, out: &mut Vec<WorkerEffect>) {
         let SecretAnswer { fence, name, state, .. } = answer;
         let id = (fence, name);
