@@ -297,6 +297,14 @@ impl SecretStore {
         Ok(lost)
     }
 
+    /// Records in the audit that the key of the store was replaced.
+    ///
+    /// # Errors
+    /// Those of the audit.
+    pub async fn record_rotation(&self, by: &AuditWho) -> Result<()> {
+        self.record(by, "store.rotate_key", "", "", String::new()).await
+    }
+
     async fn record(
         &self,
         by: &AuditWho,

@@ -59,6 +59,11 @@ impl StoreKeys {
         Ok(Self { keys })
     }
 
+    /// Returns true if there is a key from before the last rotation, which another rotation forgets.
+    pub fn has_former(&self) -> bool {
+        self.keys.len() > 1
+    }
+
     /// Reads the keys of a file.
     ///
     /// # Errors

@@ -56,6 +56,16 @@ impl SqliteRecords {
         Self { shared: Arc::new(Shared { path, max_bytes, turn, is_prepared }) }
     }
 
+    /// Returns the mark of the last rewrite of the store's secrets, see
+    /// [`SqliteStoreBuilder::rewrite_secrets`](crate::SqliteStoreBuilder::rewrite_secrets); `None`
+    /// before the first.
+    ///
+    /// # Errors
+    /// Those of [`Records::get`].
+    pub async fn secrets_mark(&self) -> tinpot_core::Result<Option<String>> {
+        self.run(|connection| crate::writer::mark(connection)).await
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         call: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,

@@ -22,7 +22,7 @@ use tinpot_core::store::{Opened, Transition};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::logs::Lines;
-pub(crate) use self::rewrite::Rewrite;
+pub(crate) use self::rewrite::{Rewrite, mark};
 use self::writer_loop::WriterLoop;
 use crate::config::Config;
 use crate::error::{Problem, Result};

@@ -31,6 +31,17 @@ impl fmt::Debug for Rewrite {
     }
 }
 
+/// Returns the mark of the last rewrite of a store that ended; `None` if there was none.
+pub(crate) fn mark(connection: &Connection) -> Result<Option<String>> {
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'rewritten_parameters')";
+    if !connection.query_row(exists, [], |row| row.get::<_, bool>(0))? {
+        return Ok(None);
+    }
+    let mark = "SELECT mark FROM rewritten_parameters";
+    let mark: Option<String> = connection.query_row(mark, [], |row| row.get(0)).optional()?;
+    Ok(mark.filter(|mark| !mark.starts_with(UNCLEAN)))
+}
+
 /// Rewrites the parameters, unless the last rewrite has this mark.
 pub(super) fn run(connection: &mut Connection, rewrite: &Rewrite, damage: &Damage) -> Result<()> {
     let Rewrite { mark, with } = rewrite;
@@ -101,7 +112,7 @@ fn part(
     Ok(last.map(|last| (last, others.len())))
 }
 
-/// Writes the file anew, without what was written over.
+/// Writes the file again, without what was written over.
 fn clean(connection: &Connection) -> Result<()> {
     // The copy would be in memory otherwise, and a store can be larger.
     connection.pragma_update(None, "temp_store", "FILE")?;

@@ -93,6 +93,8 @@ async fn secrets_of_an_old_store_are_sealed_and_leave_no_trace() {
         assert_eq!(files_with(folder.path(), CANARY), [""; 0], "{mark}");
         session.close().await.expect("closed");
         assert_eq!(files_with(folder.path(), CANARY), [""; 0], "{mark}");
+        let found = rewritten.records().secrets_mark().await.expect("a read");
+        assert_eq!(found.as_deref(), Some(mark));
     }
     let sealed = SealingStore::new(store(&path), ToySealer::new(2, &[]));
     let (_, session) = sealed.open().await.expect("a session");
