@@ -1,21 +1,27 @@
-//! Calls of other actions: the requests of an interpreter, and the answers.
+//! Calls of other actions and requests for secrets: those of an interpreter, and the answers.
 
 use serde::{Deserialize, Serialize};
 use tinpot_core::{Context, Error, ExecutionId, Failure, Json, Outcome, SpanId, SubmitOptions};
 
 use crate::child_text;
 
-/// A call that an interpreter requests.
+/// A call that an interpreter requests, or a secret.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CallRequest {
     number: u64,
+    /// The name of a secret: then it is no call.
+    #[serde(default)]
+    secret: Option<String>,
+    #[serde(default)]
     action: String,
+    #[serde(default = "Json::empty_object")]
     parameters: Json,
     #[serde(default)]
     options: SubmitOptions,
     #[serde(default)]
     span: u32,
     /// If true, the attempt waits for the end of the child.
+    #[serde(default)]
     pub(crate) wait: bool,
 }
 
@@ -60,10 +66,15 @@ impl CallRequest {
 
     /// Runs the call, and returns the line to answer with.
     pub(crate) async fn answer(self, context: &Context) -> Vec<u8> {
-        let CallRequest { number, action, parameters, options, span, wait } = self;
+        let CallRequest { number, secret, action, parameters, options, span, wait } = self;
         let span = (span > 0).then(|| SpanId { attempt: context.attempt(), number: span });
         let context = context.within(span);
-        let answer = if wait {
+        let answer = if let Some(name) = secret {
+            context.secret(&name).await.and_then(|value| {
+                let value = Some(Json::serialize(&*value)?);
+                Ok(CallAnswer { value, ..CallAnswer::default() })
+            })
+        } else if wait {
             context.run(&action, parameters, options).await.map(|(execution, outcome)| {
                 let (status, error) = (outcome.status().as_str(), outcome.error());
                 let (value, failure) = match outcome {

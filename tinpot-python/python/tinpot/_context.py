@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tinpot import _log_records, _text
 from tinpot._channel import Attempt, Channel
-from tinpot._errors import Cancelled, LimitError
+from tinpot._errors import ActionError, Cancelled, LimitError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -258,28 +258,38 @@ class Context:
             raise Cancelled("the attempt was asked to end")
 
     def secret(self, name: str) -> Secret:
-        """Returns a secret of the worker, and masks it in the log.
+        """Returns a secret, and masks it in the log.
 
-        It comes from the variable TINPOT_SECRET_<NAME>, or a file of that name in
-        TINPOT_SECRETS_DIR.
+        It comes from the variable TINPOT_SECRET_<NAME> of the worker, a file of that name in
+        TINPOT_SECRETS_DIR, or the secrets that the coordinator keeps: `tinpot secrets set NAME`.
+        Only this attempt gets it. A coroutine that shares its interpreter with others uses
+        `await ctx.secret_async(name)`.
         """
+        from tinpot import _secret
+
+        text = _secret.find_local(name, _secrets)
+        if text is None:
+            try:
+                text = self._attempt.channel.call({"secret": name})[1]
+            except ActionError as error:
+                raise _secret.missing(name, error) from None
+        return self._masked(text)
+
+    async def secret_async(self, name: str) -> Secret:
+        """Returns a secret without blocking the event loop."""
+        from tinpot import _secret
+
+        text = _secret.find_local(name, _secrets)
+        if text is None:
+            try:
+                text = (await self._attempt.channel.call_async({"secret": name}))[1]
+            except ActionError as error:
+                raise _secret.missing(name, error) from None
+        return self._masked(text)
+
+    def _masked(self, text: str) -> Secret:
         from tinpot._secret import Secret
 
-        variable = "TINPOT_SECRET_" + name.upper().replace("-", "_")
-        text = os.environ.get(variable, _secrets.get(variable))
-        folder = os.environ.get("TINPOT_SECRETS_DIR")
-        is_file_name = os.path.basename(name) == name and name not in (".", "..")
-        if text is None and folder and is_file_name:
-            try:
-                with open(os.path.join(folder, name), encoding="utf-8") as file:
-                    text = file.read().rstrip("\r\n")
-            except FileNotFoundError:
-                pass
-        if text is None:
-            raise KeyError(
-                f"there is no secret {name!r}: set {variable}, or put a file {name!r} into"
-                " the folder TINPOT_SECRETS_DIR"
-            )
         self._mask(text)
         return Secret(text)
 

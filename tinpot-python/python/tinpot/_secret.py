@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from _operator import _compare_digest
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinpot._errors import ActionError
 
 
 class Secret:
@@ -52,3 +58,37 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(("tinpot.Secret", self._text))
+
+
+def find_local(name: str, taken: Mapping[str, str]) -> str | None:
+    """Returns a secret of the worker's own; None if it has none of that name.
+
+    taken: the secrets that were variables of the process, by variable.
+    """
+    variable = _variable(name)
+    text = os.environ.get(variable, taken.get(variable))
+    folder = os.environ.get("TINPOT_SECRETS_DIR")
+    is_file_name = os.path.basename(name) == name and name not in (".", "..")
+    if text is None and folder and is_file_name:
+        try:
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                text = file.read().rstrip("\r\n")
+        except FileNotFoundError:
+            pass
+    return text
+
+
+def missing(name: str, error: ActionError) -> Exception:
+    """Returns the exception for a secret that the worker lacks and the coordinator does not give."""
+    if error.kind not in ("NotFound", "Unavailable", "Forbidden"):
+        return error
+    # Without a worker, the reason is of no help.
+    why = "" if error.kind == "Unavailable" else f". The coordinator says: {error}"
+    return KeyError(
+        f"there is no secret {name!r}: set {_variable(name)}, put a file {name!r} into the folder"
+        f" TINPOT_SECRETS_DIR, or run `tinpot secrets set {name}`{why}"
+    )
+
+
+def _variable(name: str) -> str:
+    return "TINPOT_SECRET_" + name.upper().replace("-", "_")
