@@ -1,7 +1,8 @@
-//! The commands about users, tokens and the audit. They work on the file of a store, without a
+//! The commands about users, tokens, secrets and the audit. They work on the file of a store, without a
 //! server; one that has the file open sees the changes within a second.
 
 mod audit;
+mod secrets;
 mod tokens;
 mod users;
 
@@ -15,6 +16,7 @@ use tinpot_core::access::{AuditWho, Records};
 use tinpot_sqlite::SqliteRecords;
 
 pub(crate) use self::audit::audit;
+pub(crate) use self::secrets::secrets;
 pub(crate) use self::tokens::tokens;
 pub(crate) use self::users::users;
 use crate::args::StoreFile;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-pub(crate) use self::access::{Audit, RoleName, StoreFile, Tokens, Users};
+pub(crate) use self::access::{
+    Audit, AuditFilter, AuditLog, RoleName, SecretFile, Secrets, StoreFile, Tokens, Users,
+};
 use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
 use crate::times::{Clock, Moment, since, until};
@@ -108,6 +110,9 @@ pub(crate) enum Command {
     /// Manage API tokens in the file of a store
     #[command(subcommand)]
     Tokens(Tokens),
+    /// Set, list and remove secrets of actions in the file of a store
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Check the audit in the file of a store
     #[command(subcommand)]
     Audit(Audit),

@@ -130,6 +130,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Queues(command) => commands::queues(&command, global),
         Command::Users(command) => access::users(&command, global),
         Command::Tokens(command) => access::tokens(&command, global),
+        Command::Secrets(command) => access::secrets(&command, global),
         Command::Audit(command) => access::audit(&command, global),
         Command::Init(arguments) => programs::init(&arguments, global),
         Command::Check(arguments) => check::check(&arguments, global),

@@ -204,6 +204,10 @@ impl Probe<'_> {
         self.0.catalogue()
     }
 
+    pub(crate) fn audit_problem(&self) -> Option<String> {
+        self.0.audit_problem()
+    }
+
     pub(crate) fn store_problems(&self) -> Vec<StoreProblem> {
         self.0.store_problems()
     }

@@ -1,28 +1,39 @@
 //! Users, tokens and grants in the file of a store, while a server runs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_access::{ChainAudit, Directory, Rules};
-use tinpot_core::{Error, ErrorKind, Result};
+use tinpot_access::{AUDIT_LOG, ChainAudit, Directory, RUNS_LOG, Rules, SecretStore};
+use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho};
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 use tinpot_http::DirectoryAuthenticator;
 use tinpot_sqlite::SqliteRecords;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::coordinator::CoordinatorSettings;
 use crate::error::error_chain;
-use crate::settings::StoreSettings;
+use crate::settings::{HttpSettings, StoreSettings};
 
 /// The interval at which changes of other processes are taken in. What they revoke ends open streams
 /// within a second: half of it is for the streams, which gather changes before they look.
 const REFRESH: Duration = Duration::from_millis(500);
 /// The interval of the work that can wait.
 const MAINTAIN: Duration = Duration::from_secs(60);
+/// The interval at which old entries of the audit are removed.
+const TRIM: Duration = Duration::from_secs(3_600);
+/// The age and the size of the oldest runs in the audit.
+const RUNS_DAYS: u64 = 90;
+const RUNS_BYTES: u64 = 1 << 30;
+/// The name of this process in the audit.
+const NODE: &str = "coordinator";
 
 /// The directory of a server. Its task ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Access {
     directory: Directory,
+    audit: ChainAudit,
     upkeep: JoinHandle<()>,
 }
 
@@ -41,8 +52,9 @@ impl Access {
     /// `InvalidInput` for a store in memory; those of the records.
     pub(crate) async fn open(store: &StoreSettings, default: &str) -> Result<Self> {
         let records = Arc::new(records(store, default)?);
-        let audit = Arc::new(ChainAudit::start(records.clone(), "coordinator"));
-        let directory = Directory::builder(records).audit(audit).open().await?;
+        let audit = ChainAudit::start(records.clone(), NODE);
+        let builder = Directory::builder(records).audit(Arc::new(audit.clone()));
+        let directory = builder.open().await?;
         if directory.users().is_empty() {
             let path = store.path(default);
             tracing::warn!(
@@ -51,12 +63,16 @@ impl Access {
                 path.display()
             );
         }
-        let upkeep = tokio::spawn(keep_up(directory.clone()));
-        Ok(Self { directory, upkeep })
+        let upkeep = tokio::spawn(keep_up(directory.clone(), audit.clone(), store.audit_days));
+        Ok(Self { directory, audit, upkeep })
     }
 
     pub(crate) fn rules(&self) -> Rules {
         self.directory.rules()
+    }
+
+    pub(crate) fn audit(&self) -> ChainAudit {
+        self.audit.clone()
     }
 
     pub(crate) fn authenticator(&self) -> DirectoryAuthenticator {
@@ -78,11 +94,78 @@ fn records(store: &StoreSettings, default: &str) -> Result<SqliteRecords> {
     })
 }
 
-/// Takes in changes and writes last uses. Without the records, the directory stays as it was.
-async fn keep_up(directory: Directory) {
+/// Seals the secrets again that an earlier key has sealed.
+pub(crate) async fn reseal(secrets: SecretStore) {
+    match secrets.reseal().await {
+        Ok(0) => {}
+        Ok(lost) => tracing::error!(
+            "{lost} secrets cannot be opened, since the key of the store is another: set them \
+             again with \"tinpot secrets set NAME\""
+        ),
+        Err(error) => {
+            let why = error_chain(&error);
+            tracing::warn!("secrets are not sealed under the present key: {why}");
+        }
+    }
+}
+
+/// Records the start of a coordinator, and the settings on which the safety of all others rests. One
+/// without authentication is recorded if it accepts strangers.
+///
+/// # Errors
+/// Those of the records.
+pub(crate) async fn note_start(
+    settings: &CoordinatorSettings,
+    access: Option<&Access>,
+    default: &str,
+) -> Result<()> {
+    let audit = match access {
+        Some(access) => access.audit(),
+        None if settings.http.insecure_no_auth => match settings.store.records(default) {
+            Some(records) => ChainAudit::start(Arc::new(records), NODE),
+            None => return Ok(()),
+        },
+        None => return Ok(()),
+    };
+    let HttpSettings { host, port, auth, insecure_no_auth } = &settings.http;
+    let mut detail = format!(
+        "version {}, address {}, auth {auth}, namespace {}",
+        env!("CARGO_PKG_VERSION"),
+        SocketAddr::new(*host, *port),
+        settings.broker.namespace
+    );
+    if *insecure_no_auth {
+        detail.push_str(", --insecure-no-auth");
+    }
+    if settings.insecure_plain_secrets {
+        detail.push_str(", --insecure-plain-secrets");
+    }
+    let who = AuditWho::new("coordinator", "", "");
+    let target = AuditTarget::new("store", settings.store.path(default).display().to_string());
+    let event = AuditEvent::new(Timestamp::now(), who, "server.start").target(target);
+    audit.record(&[event.detail(detail)]).await
+}
+
+/// Removes old entries of the audit.
+async fn trim(audit: &ChainAudit, days: u64) -> Result<()> {
+    let by = AuditWho::new("coordinator", "", "");
+    let before = |days: u64| {
+        let age = Duration::from_secs(days * 86_400).as_micros() as u64;
+        Timestamp(Timestamp::now().0.saturating_sub(age))
+    };
+    audit.trim(&by, AUDIT_LOG, before(days)).await?;
+    audit.trim(&by, RUNS_LOG, before(days.min(RUNS_DAYS))).await?;
+    audit.trim_bytes(&by, RUNS_LOG, RUNS_BYTES).await?;
+    Ok(())
+}
+
+/// Takes in changes, writes last uses, and removes old entries of the audit. Without the records, the
+/// directory stays as it was.
+async fn keep_up(directory: Directory, audit: ChainAudit, audit_days: u64) {
     let mut turns = interval(REFRESH);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut maintained = Instant::now();
+    let mut trimmed: Option<Instant> = None;
     let mut is_failing = false;
     loop {
         turns.tick().await;
@@ -90,7 +173,15 @@ async fn keep_up(directory: Directory) {
             directory.refresh().await
         } else {
             maintained = Instant::now();
-            directory.maintain().await
+            let done = directory.maintain().await;
+            if trimmed.is_none_or(|at| at.elapsed() >= TRIM) {
+                trimmed = Some(Instant::now());
+                if let Err(error) = trim(&audit, audit_days).await {
+                    let why = error_chain(&error);
+                    tracing::warn!("old entries of the audit are not removed: {why}");
+                }
+            }
+            done
         };
         match done {
             Ok(()) => is_failing = false,

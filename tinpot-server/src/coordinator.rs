@@ -63,6 +63,10 @@ pub struct CoordinatorSettings {
     /// The file with that user as NAME:PASSWORD, in one line. On the command line it is refused.
     #[cfg_attr(feature = "clap", arg(long, env = "BROKER_USER_FILE", value_name = "FILE"))]
     pub broker_user_file: Option<PathBuf>,
+    /// Send secrets that actions ask for to workers whose frames are not sealed: everyone who can
+    /// read the broker's messages can read them.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_INSECURE_PLAIN_SECRETS"))]
+    pub insecure_plain_secrets: bool,
 }
 
 /// The address of the embedded broker.
@@ -220,17 +224,35 @@ impl CoordinatorSettings {
         let mut builder = Coordinator::builder(transport.clone())
             .config(self.protocol.config())
             .max_parameters_bytes(self.pages.limit_request_bytes())
-            .store(self.store.store(STORE));
+            .store(self.store.store(STORE)?);
         let mut config = self.pages.config().hosts([self.http.host.into()]);
         let access = match self.http.auth {
             Auth::None => None,
             Auth::Users => Some(Access::open(&self.store, STORE).await?),
         };
         if let Some(access) = &access {
-            builder = builder.policy(access.rules());
+            builder = builder.policy(access.rules()).audit(access.audit());
+            if let Some(sealer) = self.store.sealer(STORE)? {
+                builder = builder.audit_digests(sealer);
+            }
             config = config.authenticator(access.authenticator());
         }
+        if self.insecure_plain_secrets {
+            tracing::warn!("secrets are sent to workers unencrypted: --insecure-plain-secrets");
+            builder = builder.plain_secrets(true);
+        }
+        let mut secrets = self.store.secrets(STORE)?;
+        if let Some(access) = &access {
+            secrets = secrets.map(|secrets| secrets.audit(Arc::new(access.audit())));
+        }
+        if let Some(secrets) = &secrets {
+            builder = builder.secrets(secrets.clone());
+        }
         let coordinator = builder.start().await?;
+        if let Some(secrets) = secrets {
+            crate::access::reseal(secrets).await;
+        }
+        crate::access::note_start(&self, access.as_ref(), STORE).await?;
         let config = config.shutdown_signal(shutdown.clone().begun());
         let router = tinpot_http::router(coordinator.clone(), config);
         let server = crate::serve::serve(&self.http, router, shutdown.clone()).await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tinpot_core::access::SecretSource;
 use tinpot_core::executor::ActionSet;
 use tinpot_core::{
     Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Watcher, Worker,
@@ -51,6 +52,7 @@ pub struct LocalServerBuilder {
     pass_env: Vec<String>,
     containment: ContainmentMode,
     store: Box<dyn Store>,
+    secrets: Option<Arc<dyn SecretSource>>,
     http: HttpConfig,
 }
 
@@ -104,6 +106,13 @@ impl LocalServerBuilder {
         self
     }
 
+    /// Sets the source of the secrets that actions may ask for; none by default.
+    #[must_use]
+    pub fn secrets(mut self, source: Option<Arc<dyn SecretSource>>) -> Self {
+        self.secrets = source;
+        self
+    }
+
     /// Sets the configuration of the router. Its shutdown signal is replaced.
     #[must_use]
     pub fn http(mut self, config: HttpConfig) -> Self {
@@ -139,11 +148,14 @@ impl LocalServerBuilder {
         let pool = builder.start().await?;
         let actions = pool.actions();
         let network = MemoryNetwork::new();
-        let coordinator = Coordinator::builder(network.transport())
+        let mut builder = Coordinator::builder(network.transport())
             .store(self.store)
-            .max_parameters_bytes(self.http.max_body_bytes)
-            .start()
-            .await?;
+            .max_parameters_bytes(self.http.max_body_bytes);
+        if let Some(secrets) = self.secrets {
+            // They do not leave this process.
+            builder = builder.secrets(secrets).plain_secrets(true);
+        }
+        let coordinator = builder.start().await?;
         let worker = Worker::builder(network.transport())
             .name("dev")
             .executor(pool)
@@ -196,6 +208,7 @@ impl LocalServer {
             pass_env: Vec::new(),
             containment: ContainmentMode::Auto,
             store: Box::new(tinpot_core::MemoryStore::new()),
+            secrets: None,
             http: HttpConfig::default().authenticator(Anonymous::default()),
         }
     }

@@ -1,8 +1,10 @@
-//! The commands about users, tokens and the audit.
+//! The commands about users, tokens, secrets and the audit.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
+
+use crate::times::{Moment, since, until};
 
 /// The file of the store that a command works on, without a server.
 #[derive(Args, Clone, Debug)]
@@ -137,8 +139,113 @@ pub(crate) enum Tokens {
     },
 }
 
+/// The file of a store, and that of the key of its secrets.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SecretFile {
+    #[command(flatten)]
+    pub(crate) store: StoreFile,
+    /// File with the key that seals secrets in the store; store.key next to the store by default
+    #[arg(long, env = "TINPOT_STORE_KEY_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) store_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// Set a secret that actions may ask for, from standard input; nothing shows it afterwards
+    #[command(after_help = "Example: tinpot secrets set db-password --action 'backup-*' < FILE")]
+    Set {
+        /// Name of the secret, as in ctx.secret("NAME")
+        name: String,
+        /// Action that may have the secret: a name, or a pattern with *; all by default
+        #[arg(long = "action", value_name = "NAME")]
+        actions: Vec<String>,
+        /// Group of actions that may have the secret
+        #[arg(long = "group", value_name = "NAME")]
+        groups: Vec<String>,
+        /// Queue in which actions may have the secret
+        #[arg(long = "queue", value_name = "NAME")]
+        queues: Vec<String>,
+        #[command(flatten)]
+        store: SecretFile,
+    },
+    /// Give the store another key, under which the next start of the coordinator seals all secrets
+    RotateKey {
+        #[command(flatten)]
+        store: SecretFile,
+    },
+    /// List secrets, without their values
+    List {
+        #[command(flatten)]
+        store: SecretFile,
+    },
+    /// Remove a secret
+    Remove {
+        /// Name of the secret
+        name: String,
+        #[command(flatten)]
+        store: SecretFile,
+    },
+}
+
+/// The logs of the audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditLog {
+    /// Runs, reruns and calls
+    Runs,
+    /// Everything else
+    Others,
+}
+
+/// The entries of the audit that a command is about.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AuditFilter {
+    /// Log to read; both by default
+    #[arg(long, value_name = "LOG")]
+    pub(crate) log: Option<AuditLog>,
+    /// Earliest time: an age like 30m, 1h or 2d, today, yesterday, a date, or a time like 18:00,
+    /// 2026-12-24T18:00 or 2026-12-24T18:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<Moment>,
+    /// Latest time, in the same forms; a day is meant to its end
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    pub(crate) until: Option<Moment>,
+    /// Name or id of the principal
+    #[arg(long, value_name = "NAME")]
+    pub(crate) who: Option<String>,
+    /// Act, such as run, cancel, refused or token.*
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) what: Option<String>,
+    /// Id of the object, such as that of an execution
+    #[arg(long, value_name = "ID")]
+    pub(crate) target: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
+    /// List entries of the audit, newest first
+    List {
+        #[command(flatten)]
+        filter: AuditFilter,
+        /// Maximum number to list
+        #[arg(
+            long,
+            short = 'n',
+            value_name = "NUMBER",
+            default_value_t = 50,
+            value_parser = clap::value_parser!(u32).range(1..=100_000),
+            allow_negative_numbers = true
+        )]
+        limit: u32,
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// Print entries of the audit as JSON, one a line, as they are stored
+    Export {
+        #[command(flatten)]
+        filter: AuditFilter,
+        #[command(flatten)]
+        store: StoreFile,
+    },
     /// Check that no entry of the audit was changed or cut out
     Verify {
         #[command(flatten)]

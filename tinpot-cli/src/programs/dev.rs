@@ -70,11 +70,13 @@ async fn serve(arguments: DevArgs) -> Done {
     let written = write_examples(&arguments.dir).map_err(|why| CliError::new(Code::Failed, why))?;
     // The examples are the user's own; everything from here on is the server's.
     tinpot_server::keep_private();
+    let secrets = arguments.store.secrets("memory")?;
     let builder = LocalServer::builder(&arguments.dir)
         .python(arguments.python.clone())
         .concurrency(arguments.concurrency)
         .pass_env(arguments.env.clone())
-        .store(arguments.store.store("memory"))
+        .store(arguments.store.store("memory")?)
+        .secrets(secrets.map(|secrets| Arc::new(secrets) as _))
         .http(arguments.pages.config());
     let server = tokio::select! {
         server = builder.start(listener) => server?,

@@ -8,6 +8,13 @@ use jiff::{Span, Timestamp, ToSpan, Zoned};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moment(Timestamp);
 
+impl Moment {
+    /// Returns the time as the core counts it.
+    pub(crate) fn timestamp(&self) -> tinpot_core::Timestamp {
+        tinpot_core::Timestamp(self.0.as_microsecond().try_into().unwrap_or_default())
+    }
+}
+
 impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)

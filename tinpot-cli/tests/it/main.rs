@@ -16,6 +16,7 @@ mod pipes;
 mod privacy;
 mod reference;
 mod run;
+mod secrets;
 mod steering;
 mod support;
 mod tables;

@@ -41,7 +41,8 @@ pub(crate) struct Health {
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let workers = app.checked().await?.len();
     let problems = app.gate.probe().store_problems();
-    let problems = problems.into_iter().map(|problem| problem.message).collect();
+    let audit = app.gate.probe().audit_problem().map(audit_away);
+    let problems = problems.into_iter().map(|problem| problem.message).chain(audit).collect();
     let health = Health { status: "healthy", workers, problems };
     Ok(json_response(StatusCode::OK, &health))
 }
@@ -58,6 +59,9 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     let of_store = app.gate.probe().store_problems();
     if let Some(problem) = of_store.iter().find(|problem| problem.is_blocking) {
         return Err(ApiError::unavailable(&problem.message));
+    }
+    if let Some(why) = app.gate.probe().audit_problem() {
+        return Err(ApiError::unavailable(audit_away(why)));
     }
     if workers.is_empty() {
         return Err(ApiError::unavailable("no worker is live; start one"));
@@ -79,6 +83,10 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     let of_store = of_store.into_iter().map(|problem| problem.message);
     let problems = of_store.chain(problems).collect();
     Ok(json_response(StatusCode::OK, &Health { status: "ready", workers, problems }))
+}
+
+fn audit_away(why: String) -> String {
+    format!("the audit cannot be written: {why}")
 }
 
 /// Returns the reason why a worker offers less than it has.

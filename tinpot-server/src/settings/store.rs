@@ -1,9 +1,12 @@
 //! The store of the executions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::{MemoryStore, Store};
+use tinpot_access::{RingSealer, SecretStore, StoreKeys};
+use tinpot_core::store::{SealingStore, reseal_secrets};
+use tinpot_core::{Error, ErrorKind, MemoryStore, Result, Store};
 use tinpot_sqlite::{Retention, SqliteRecords, SqliteStore};
 
 /// The store of the executions, and its retention.
@@ -38,25 +41,130 @@ pub struct StoreSettings {
         )
     )]
     pub keep_executions: u64,
+    /// The number of days for which the file keeps the audit; runs and calls in it are kept for 90
+    /// days at most, and for 1 GiB.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "TINPOT_AUDIT_DAYS",
+            value_name = "DAYS",
+            default_value_t = 365,
+            value_parser = clap::value_parser!(u64).range(1..=36_500)
+        )
+    )]
+    pub audit_days: u64,
+    /// The file with the key that seals secrets in the store, created if missing; store.key next
+    /// to the store by default. Without it, secrets cannot be read: keep a copy of it, apart from those
+    /// of the store.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_STORE_KEY_FILE", value_name = "FILE"))]
+    pub store_key_file: Option<PathBuf>,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { store: None, keep_days: 30, keep_executions: 1_000_000 }
+        Self {
+            store: None,
+            keep_days: 30,
+            keep_executions: 1_000_000,
+            audit_days: 365,
+            store_key_file: None,
+        }
     }
 }
 
 impl StoreSettings {
-    /// Returns the store that the settings name, or that at `default`; a coordinator opens it.
-    pub fn store(&self, default: &str) -> Box<dyn Store> {
-        match self.path(default) {
-            path if path.as_os_str() == "memory" => Box::new(MemoryStore::new()),
-            path => {
-                let days = Duration::from_secs(self.keep_days * 86_400);
-                let retention = Retention::default().age(days).executions(self.keep_executions);
-                Box::new(SqliteStore::builder(path).retention(retention).build())
+    /// Returns the store that the settings name, or that at `default`; a coordinator opens it. One in
+    /// a file has the secrets of executions sealed.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the key file is not one, or others may read it; `Unavailable` if it cannot
+    /// be read or created.
+    pub fn store(&self, default: &str) -> Result<Box<dyn Store>> {
+        let path = self.path(default);
+        if path.as_os_str() == "memory" {
+            return Ok(Box::new(MemoryStore::new()));
+        }
+        let days = Duration::from_secs(self.keep_days * 86_400);
+        let retention = Retention::default().age(days).executions(self.keep_executions);
+        let mut builder = SqliteStore::builder(path).retention(retention);
+        Ok(match self.sealer(default)? {
+            Some(sealer) => {
+                let again = sealer.clone();
+                let mark = sealer.key_id().to_owned();
+                builder = builder.rewrite_secrets(mark, move |found| reseal_secrets(&again, found));
+                Box::new(SealingStore::new(builder.build(), sealer))
+            }
+            None => Box::new(builder.build()),
+        })
+    }
+
+    /// Returns what seals the secrets in the file of the store, whose key is created if there is
+    /// none; `None` for a store in memory, and for one that cannot be opened.
+    ///
+    /// # Errors
+    /// Those of [`store`](Self::store).
+    pub fn sealer(&self, default: &str) -> Result<Option<RingSealer>> {
+        let path = self.path(default);
+        let Some(key) = self.key_file(&path) else { return Ok(None) };
+        let is_new = !key.exists();
+        let keys = StoreKeys::load_or_create(&key)?;
+        if is_new {
+            let key = key.display();
+            tracing::info!("created {key}, which seals secrets in the store: keep a copy of it");
+        }
+        Ok(Some(keys.sealer()))
+    }
+
+    /// Returns the secrets in the file of the store; `None` for a store in memory.
+    ///
+    /// # Errors
+    /// Those of [`store`](Self::store).
+    pub fn secrets(&self, default: &str) -> Result<Option<SecretStore>> {
+        let (Some(records), Some(sealer)) = (self.records(default), self.sealer(default)?) else {
+            return Ok(None);
+        };
+        Ok(Some(SecretStore::new(Arc::new(records), sealer)))
+    }
+
+    /// Gives the store another key, which seals from the next start of its coordinator on. The former
+    /// key stays in the file, so that what it has sealed can be read, and sealed again by that start.
+    /// Returns the path of the file.
+    ///
+    /// # Errors
+    /// `Conflict` if the coordinator was not started since the last rotation; `NotFound` without a
+    /// key; those of [`store`](Self::store).
+    pub async fn rotate_key(&self, default: &str) -> Result<PathBuf> {
+        let path = self.path(default);
+        let key = self.key_file(&path).unwrap_or_else(|| path.clone());
+        let keys = StoreKeys::load(&key)?;
+        if keys.has_former() {
+            let present = keys.sealer().key_id().to_owned();
+            let mark = match self.records(default) {
+                Some(records) => records.secrets_mark().await?,
+                None => None,
+            };
+            if mark != Some(present) {
+                let message = "the coordinator of the store was not started since the last rotation: \
+                               start it first, since it seals everything under the present key then";
+                return Err(Error::new(ErrorKind::Conflict, message));
             }
         }
+        keys.rotated()?.replace(&key)?;
+        Ok(key)
+    }
+
+    /// Returns the path of the key; `None` without a file or a folder to put it in.
+    fn key_file(&self, store: &Path) -> Option<PathBuf> {
+        if store.as_os_str() == "memory" {
+            return None;
+        }
+        let named = self.store_key_file.clone().filter(|path| !path.as_os_str().is_empty());
+        let folder = match store.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        named.or_else(|| folder.is_dir().then(|| folder.join("store.key")))
     }
 
     /// Returns the records of access control in the file of the store; `None` if it is in memory.
