@@ -1,6 +1,8 @@
 //! [`Directory`]: users, programs, groups, grants, tokens and sign-ins.
 
 mod grants;
+mod names;
+mod set_up;
 mod sign_ins;
 mod state;
 mod tickets;
@@ -15,6 +17,7 @@ use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, Records};
 use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
 
+use self::names::check_name;
 pub(crate) use self::state::State;
 use self::state::{Effect, KINDS};
 pub use self::tokens::NewToken;
@@ -84,6 +87,8 @@ impl fmt::Display for Rejection {
 #[derive(Clone, Debug)]
 pub struct Directory {
     inner: Arc<Inner>,
+    /// The address from which changes by this handle are asked for, for the audit.
+    asked_from: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -143,7 +148,7 @@ impl DirectoryBuilder {
             refreshing: tokio::sync::Mutex::default(),
             rules: Rules::new(),
         };
-        let directory = Directory { inner: Arc::new(inner) };
+        let directory = Directory { inner: Arc::new(inner), asked_from: None };
         directory.refresh().await?;
         Ok(directory)
     }
@@ -173,6 +178,13 @@ impl Directory {
     pub fn builder(records: Arc<dyn Records>) -> DirectoryBuilder {
         let (clock, environments) = (Arc::new(SystemClock), Environments::new());
         DirectoryBuilder { records, clock, audit: None, environments }
+    }
+
+    /// Returns the same directory for changes that are asked for from this address: their entries in
+    /// the audit name it.
+    #[must_use]
+    pub fn asked_from(&self, address: impl Into<Arc<str>>) -> Self {
+        Self { inner: self.inner.clone(), asked_from: Some(address.into()) }
     }
 
     /// Returns the policy of the grants.
@@ -268,7 +280,10 @@ impl Directory {
             self.refresh().await?;
             let now = self.now();
             let Plan { changes, target, detail, answer } = plan(&self.state(), now)?;
-            let event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
+            let mut event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
+            if let Some(address) = &self.asked_from {
+                event = event.request(&**address, "");
+            }
             if !is_recorded {
                 self.record(event.clone()).await?;
                 is_recorded = true;
@@ -333,15 +348,4 @@ fn not_found(what: &str, name: &str) -> Error {
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, message)
-}
-
-/// Checks a name that people read and type.
-fn check_name(what: &str, name: &str) -> Result<()> {
-    let is_odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, ':' | '/' | '"');
-    if name.is_empty() || name.len() > 64 || name.chars().any(is_odd) {
-        let rule =
-            "must have 1 to 64 bytes, without blanks, control characters, \":\", \"/\" and quotes";
-        return Err(invalid(format!("{what} {rule} (got {name:?})")));
-    }
-    Ok(())
 }

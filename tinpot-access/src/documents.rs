@@ -195,6 +195,9 @@ pub(crate) struct TokenHash {
     /// The time at which this one ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) until: Option<Timestamp>,
+    /// The last characters of the secret, which are digits of its checksum.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) hint: String,
 }
 
 /// An API token, without its secret.
@@ -220,6 +223,13 @@ pub struct Token {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lifetime: Option<u64>,
     pub(crate) hashes: Vec<TokenHash>,
+}
+
+impl Token {
+    /// Returns the last characters of the latest secret, by which people know it; may be empty.
+    pub fn hint(&self) -> &str {
+        self.hashes.last().map_or("", |hash| &hash.hint)
+    }
 }
 
 /// A sign-in of a user, without its secret.

@@ -1,40 +1,58 @@
-//! Sign-in with a name and a password.
+//! Sign-in with a name and a password, or with a ticket.
+
+mod refusals;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_core::access::{AuditDecision, AuditWho};
-use tinpot_core::{ErrorKind, Result};
+use tinpot_core::access::AuditWho;
+use tinpot_core::{Error, ErrorKind, Result};
 
-use crate::directory::Directory;
-use crate::documents::SignIn;
+use self::refusals::Refusals;
+use crate::directory::{Directory, NewUser, Rejection};
+use crate::documents::{SignIn, User};
 use crate::passwords::{PasswordMatch, Passwords};
 use crate::secret::Secret;
 use crate::throttle::Throttle;
 
 /// The reason for which a sign-in is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginRefused {
     /// The name or the password is wrong, or the user cannot sign in. Nothing says which.
     Wrong,
+    /// The ticket is not accepted, for this reason.
+    Ticket(Rejection),
     /// There were too many attempts: wait this long.
     Wait(Duration),
 }
 
-/// Signs users in by their passwords, as often as the throttle allows. Clones share the throttle.
+/// The answer to an attempt to sign in: the secret for a cookie, or the refusal.
+type Answer = Result<(Secret, SignIn), LoginRefused>;
+
+/// Signs users in, as often as the throttle allows, and sets their passwords. Clones share the
+/// throttle.
+///
+/// A sign-in that is refused is recorded in the audit: for one network, at most once a second, and
+/// the entry has the number of those before it that are not recorded.
 #[derive(Clone, Debug)]
 pub struct Login {
     directory: Directory,
     passwords: Passwords,
     throttle: Arc<Throttle>,
+    refusals: Arc<Refusals>,
 }
 
 impl Login {
     /// Creates the sign-in for the users of a directory.
     pub fn new(directory: Directory, passwords: Passwords) -> Self {
-        Self { directory, passwords, throttle: Arc::default() }
+        Self { directory, passwords, throttle: Arc::default(), refusals: Arc::default() }
+    }
+
+    /// Returns the directory.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Signs a user in, and returns the secret for a cookie. `is_known_device` is true if the client
@@ -51,7 +69,7 @@ impl Login {
         password: Secret,
         address: IpAddr,
         is_known_device: bool,
-    ) -> Result<Result<(Secret, SignIn), LoginRefused>> {
+    ) -> Result<Answer> {
         let now = self.directory.now();
         if let Err(wait) = self.throttle.attempt(now, name, address, is_known_device) {
             return Ok(Err(LoginRefused::Wait(wait)));
@@ -62,46 +80,172 @@ impl Login {
         let found = self.passwords.compare(password, stored).await?;
         let Some(user) = user.filter(|user| found != PasswordMatch::Mismatch && !user.is_disabled)
         else {
-            self.directory.record_refusal(name, address).await?;
-            return Ok(Err(LoginRefused::Wrong));
+            return self.refuse(name, address).await;
         };
-        let by = AuditWho::new("user", user.id.clone(), user.name.clone());
+        let directory = self.directory.asked_from(address.to_string());
+        let by = who(&user);
         if let (PasswordMatch::Outdated, Some(old)) = (found, user.stored_password()) {
             // It was set under the rules of its time: a rule of today must not refuse the sign-in.
             if let Ok(new) = self.passwords.hash(&user.name, again).await {
-                self.directory.renew_password_hash(&by, &user.id, old, &new).await?;
+                directory.renew_password_hash(&by, &user.id, old, &new).await?;
             }
         }
         // The password was compared with a copy: it may have been changed since, even by another
         // process.
-        let signed_in = self.directory.sign_in_at(&by, &user.id, Some(user.generation)).await;
-        match signed_in {
+        match directory.sign_in_at(&by, &user.id, Some(user.generation)).await {
             Ok(signed_in) => {
                 self.throttle.succeeded(name, address);
                 Ok(Ok(signed_in))
             }
             Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {
-                self.directory.record_refusal(name, address).await?;
-                Ok(Err(LoginRefused::Wrong))
+                self.refuse(name, address).await
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Forgets attempts that have no effect any more. Once a minute is enough.
-    pub fn sweep(&self) {
-        self.throttle.sweep(self.directory.now());
+    async fn refuse(&self, name: &str, address: IpAddr) -> Result<Answer> {
+        self.record_refusal(name, "wrong name or password", address).await?;
+        Ok(Err(LoginRefused::Wrong))
+    }
+
+    /// Signs the user of a [ticket](Directory::create_sign_in_ticket) in, and uses the ticket up.
+    ///
+    /// # Errors
+    /// Those of [`Directory::sign_in_by_ticket`]. The inner error is the refusal.
+    pub async fn sign_in_by_ticket(&self, ticket: &str, address: IpAddr) -> Result<Answer> {
+        if let Err(wait) = self.throttle.attempt_from(self.directory.now(), address) {
+            return Ok(Err(LoginRefused::Wait(wait)));
+        }
+        let directory = self.directory.asked_from(address.to_string());
+        let answer = directory.sign_in_by_ticket(ticket).await?;
+        self.ticket_answer(answer, address).await
+    }
+
+    /// Uses a [ticket](Directory::create_set_up_ticket) up to make the first user, an admin, who is
+    /// signed in.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a wrong name or password; those of [`Directory::set_up`]. The inner error is
+    /// the refusal.
+    pub async fn set_up(
+        &self,
+        ticket: &str,
+        name: &str,
+        password: Secret,
+        address: IpAddr,
+    ) -> Result<Answer> {
+        if let Err(wait) = self.throttle.attempt_from(self.directory.now(), address) {
+            return Ok(Err(LoginRefused::Wait(wait)));
+        }
+        let hash = self.passwords.hash(name, password).await?;
+        let directory = self.directory.asked_from(address.to_string());
+        let answer = directory.set_up(ticket, NewUser::new(name).password_hash(hash)).await?;
+        self.ticket_answer(answer, address).await
+    }
+
+    async fn ticket_answer(
+        &self,
+        answer: Result<(Secret, SignIn), Rejection>,
+        address: IpAddr,
+    ) -> Result<Answer> {
+        match answer {
+            Ok(signed_in) => Ok(Ok(signed_in)),
+            Err(rejection) => {
+                self.record_refusal("", &format!("ticket: {rejection}"), address).await?;
+                Ok(Err(LoginRefused::Ticket(rejection)))
+            }
+        }
+    }
+
+    /// Adds a user with a password.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the password is too short or too long, or is the name; `Overloaded`; those
+    /// of [`Directory::add_user`].
+    pub async fn add_user(
+        &self,
+        by: &AuditWho,
+        new: NewUser,
+        password: Secret,
+        address: IpAddr,
+    ) -> Result<User> {
+        new.check()?;
+        let hash = self.passwords.hash(new.name(), password).await?;
+        let directory = self.directory.asked_from(address.to_string());
+        directory.add_user(by, new.password_hash(hash)).await
+    }
+
+    /// Sets the password of a user, and ends all sign-ins of the user.
+    ///
+    /// # Errors
+    /// As [`add_user`](Self::add_user); `NotFound`.
+    pub async fn set_password(
+        &self,
+        by: &AuditWho,
+        id: &str,
+        password: Secret,
+        address: IpAddr,
+    ) -> Result<()> {
+        let user = self.directory.user_by_id(id);
+        let name = user.map_or_else(|| "".into(), |user| user.name);
+        let hash = self.passwords.hash(&name, password).await?;
+        let directory = self.directory.asked_from(address.to_string());
+        directory.set_password_hash(by, id, &hash).await
+    }
+
+    /// Sets another password of a user who knows the current one. All sign-ins end, and the user is
+    /// signed in again. A wrong current password counts as one at a sign-in.
+    ///
+    /// # Errors
+    /// As [`set_password`](Self::set_password). The inner error is the refusal.
+    pub async fn change_password(
+        &self,
+        id: &str,
+        current: Secret,
+        new: Secret,
+        address: IpAddr,
+    ) -> Result<Answer> {
+        let Some(user) = self.directory.user_by_id(id) else {
+            return Err(Error::new(ErrorKind::NotFound, "the user was removed"));
+        };
+        let now = self.directory.now();
+        // Its owner is signed in here: others cannot lock it.
+        if let Err(wait) = self.throttle.attempt(now, &user.name, address, true) {
+            return Ok(Err(LoginRefused::Wait(wait)));
+        }
+        let found = self.passwords.compare(current, user.stored_password()).await?;
+        if found == PasswordMatch::Mismatch {
+            return self.refuse(&user.name, address).await;
+        }
+        self.throttle.succeeded(&user.name, address);
+        let by = who(&user);
+        self.set_password(&by, id, new, address).await?;
+        self.directory.asked_from(address.to_string()).sign_in(&by, id).await.map(Ok)
+    }
+
+    /// Forgets attempts that have no effect any more, and records refusals that were not yet. Once a
+    /// minute is enough.
+    ///
+    /// # Errors
+    /// Those of the audit.
+    pub async fn sweep(&self) -> Result<()> {
+        let now = self.directory.now();
+        self.throttle.sweep(now);
+        for event in self.refusals.left(now) {
+            self.directory.record(event).await?;
+        }
+        Ok(())
+    }
+
+    async fn record_refusal(&self, name: &str, why: &str, address: IpAddr) -> Result<()> {
+        match self.refusals.event(self.directory.now(), name, why, address) {
+            Some(event) => self.directory.record(event).await,
+            None => Ok(()),
+        }
     }
 }
 
-impl Directory {
-    /// Records a wrong password. The throttle bounds how often.
-    async fn record_refusal(&self, name: &str, address: IpAddr) -> Result<()> {
-        let who = AuditWho::default();
-        let event = tinpot_core::access::AuditEvent::new(self.now(), who, "sign_in")
-            .detail(name.chars().take(64).collect::<String>())
-            .decided(AuditDecision::Refused, "wrong name or password")
-            .request(address.to_string(), "");
-        self.record(event).await
-    }
+fn who(user: &User) -> AuditWho {
+    AuditWho::new("user", user.id.clone(), user.name.clone())
 }

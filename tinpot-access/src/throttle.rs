@@ -46,7 +46,7 @@ struct Tables {
 
 /// A digest of the name: any text that a client sends has the same size.
 type Account = Digest;
-type Network = [u8; 8];
+pub(crate) type Network = [u8; 8];
 
 #[derive(Clone, Copy, Debug)]
 struct Failures {
@@ -137,6 +137,26 @@ impl Throttle {
         Ok(())
     }
 
+    /// Allows an attempt from this address with something that cannot be guessed; otherwise returns
+    /// the time to wait.
+    ///
+    /// # Errors
+    /// The time after which another attempt is allowed.
+    pub fn attempt_from(&self, now: Timestamp, address: IpAddr) -> Result<(), Duration> {
+        let network = network_of(address);
+        let mut tables = self.tables();
+        let networks = &mut tables.networks;
+        let bucket = networks.get(&network).copied().unwrap_or(Bucket { full: now });
+        match bucket.wait(NETWORK, now) {
+            Duration::ZERO => {
+                room(networks, now, |bucket| bucket.full);
+                networks.entry(network).or_insert(bucket).take(NETWORK, now);
+                Ok(())
+            }
+            wait => Err(wait),
+        }
+    }
+
     /// Forgets the failures for an account from a network, after a success.
     pub fn succeeded(&self, account: &str, address: IpAddr) {
         self.tables().failures.remove(&(account_of(account), network_of(address)));
@@ -178,7 +198,7 @@ fn account_of(name: &str) -> Account {
 }
 
 /// Returns the /24 of an IPv4 address, or the /64 of an IPv6 address.
-fn network_of(address: IpAddr) -> Network {
+pub(crate) fn network_of(address: IpAddr) -> Network {
     let mut network = [0; 8];
     match address.to_canonical() {
         IpAddr::V4(address) => network[1..4].copy_from_slice(&address.octets()[..3]),

@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 /// The most sign-ins of one user; the oldest ends first.
 const MOST: usize = 50;
 /// The beginning of [`Caller::via`] for sign-ins, before their id.
-const VIA_SIGN_IN: &str = "sign-in:";
+pub(super) const VIA_SIGN_IN: &str = "sign-in:";
 
 impl Directory {
     /// Signs a user in, who has been authenticated, and returns the secret for a cookie.
@@ -153,6 +153,17 @@ impl Directory {
         };
         self.change_each(ended).await?;
         self.remove_ended_tickets(now).await
+    }
+}
+
+impl State {
+    /// Returns the end of a valid sign-in of a user, by its id.
+    pub(super) fn end_of_sign_in(&self, id: &str, user: &str) -> Option<Timestamp> {
+        let mut of_user = self.sign_ins.values().filter(|found| {
+            let sign_in = &found.stored.value;
+            *sign_in.id == *id && *sign_in.user == *user
+        });
+        of_user.find(|found| is_valid(self, found)).map(end)
     }
 }
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 use tinpot_core::access::records::Change;
 use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
 
-use super::state::{TICKET, write};
+use super::sign_ins::VIA_SIGN_IN;
+use super::state::{State, TICKET, write};
 use super::{Directory, Known, Rejection, invalid};
 use crate::clock::after;
 use crate::documents::Ticket;
+use crate::rules::VIA_TOKEN;
 use crate::secret::{Digest, Secret, new_secret};
 
 /// The longest life of a ticket.
@@ -21,7 +23,8 @@ const PAGE: usize = 1_000;
 const MOST: usize = 100_000;
 
 impl Directory {
-    /// Creates a ticket with which the caller may use this path once, within this time.
+    /// Creates a ticket with which the caller may use this path once, within this time. It ends with
+    /// the token or sign-in by which the caller is known.
     ///
     /// # Errors
     /// `InvalidInput` for a longer life than an hour, and a longer path than 2,048 bytes; those of
@@ -40,13 +43,17 @@ impl Directory {
             );
             return Err(invalid(message));
         }
-        let secret = new_secret()?;
-        let ticket = Ticket {
+        self.write_ticket(Ticket {
             principal: caller.id.clone(),
             via: caller.via.clone(),
             path: path.to_owned(),
             expires: after(self.now(), life),
-        };
+        })
+        .await
+    }
+
+    pub(super) async fn write_ticket(&self, ticket: Ticket) -> Result<Secret> {
+        let secret = new_secret()?;
         let id = Digest::of(secret.expose().as_bytes()).to_hex();
         self.inner.records.change(&[write(TICKET, &id, 0, &ticket)?]).await?;
         Ok(secret)
@@ -58,6 +65,21 @@ impl Directory {
     /// Those of [`Records`](tinpot_core::access::Records). The inner error is the reason for which it
     /// is not accepted.
     pub async fn use_ticket(&self, secret: &str, path: &str) -> Result<Result<Known, Rejection>> {
+        let ticket = match self.take_ticket(secret, path).await? {
+            Ok(ticket) => ticket,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        // Its holder may have been disabled by another process since.
+        self.refresh().await?;
+        Ok(self.holder(&ticket))
+    }
+
+    /// Removes a ticket, and returns it if it is for this path and has not ended.
+    pub(super) async fn take_ticket(
+        &self,
+        secret: &str,
+        path: &str,
+    ) -> Result<Result<Ticket, Rejection>> {
         let id = Digest::of(secret.as_bytes()).to_hex();
         let records = &self.inner.records;
         let Some(found) = records.get(TICKET, &id).await? else {
@@ -79,12 +101,13 @@ impl Directory {
         if ticket.expires <= self.now() {
             return Ok(Err(Rejection::Expired { token: None, at: ticket.expires }));
         }
-        Ok(self.holder(&ticket))
+        Ok(Ok(ticket))
     }
 
     /// Returns the caller of a ticket, if its principal still is one.
     fn holder(&self, ticket: &Ticket) -> Result<Known, Rejection> {
         let state = self.state();
+        let valid_until = end_of_maker(&state, ticket, self.now())?;
         let caller = Caller::new(ticket.principal.clone()).via(ticket.via.clone());
         let caller = if let Some(user) = state.users.get(&ticket.principal) {
             if user.value.is_disabled {
@@ -96,7 +119,7 @@ impl Directory {
         } else {
             return Err(Rejection::Disabled);
         };
-        Ok(Known { caller, valid_until: None })
+        Ok(Known { caller, valid_until })
     }
 
     /// Removes tickets that have ended, and the first of too many.
@@ -117,5 +140,27 @@ impl Directory {
             }
             self.change_each(ended).await?;
         }
+    }
+}
+
+/// Returns the end of the token or sign-in that a ticket was made with, if it is still valid.
+fn end_of_maker(
+    state: &State,
+    ticket: &Ticket,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Rejection> {
+    let end = if let Some(id) = ticket.via.strip_prefix(VIA_TOKEN) {
+        let token = state.tokens.get(id).map(|token| &token.stored.value);
+        let token = token.filter(|token| token.principal == ticket.principal);
+        token.ok_or(Rejection::Unknown)?.expires
+    } else if let Some(id) = ticket.via.strip_prefix(VIA_SIGN_IN) {
+        let end = state.end_of_sign_in(id, &ticket.principal);
+        Some(end.ok_or(Rejection::Unknown)?)
+    } else {
+        None
+    };
+    match end.filter(|end| *end <= now) {
+        Some(at) => Err(Rejection::Expired { token: None, at }),
+        None => Ok(end),
     }
 }

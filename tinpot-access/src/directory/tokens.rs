@@ -26,6 +26,8 @@ const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 const MOST: usize = 100;
 /// The longest name in bytes.
 const NAME_BYTES: usize = 100;
+/// The last characters of a secret that are kept: digits of its checksum.
+const HINT: usize = 4;
 
 /// A token to create.
 #[derive(Clone, Debug)]
@@ -132,6 +134,23 @@ impl Directory {
             })
             .await?;
         Ok((secret, token))
+    }
+
+    /// Returns the token with this id.
+    pub fn token(&self, id: &str) -> Option<Token> {
+        self.state().tokens.get(id).map(|token| token.stored.value.clone())
+    }
+
+    /// Checks that a caller may rotate a token: with a token, only one of no more scopes than that
+    /// one has. A secret of another one would give more.
+    ///
+    /// # Errors
+    /// `NotFound`; `Forbidden`.
+    pub fn check_rotation(&self, caller: &Caller, id: &str) -> Result<()> {
+        let (now, state) = (self.now(), self.state());
+        let token = &find(&state, id)?.value;
+        let expires = token.lifetime.map(|micros| after(now, Duration::from_micros(micros)));
+        check_maker(&state, caller, &token.scopes, expires)
     }
 
     /// Returns all tokens, by id.
@@ -284,7 +303,9 @@ fn check_maker(
 fn new_hash() -> Result<(Secret, TokenHash)> {
     let secret = tokens::generate()?;
     let hash = tokens::digest(secret.expose()).map_err(|error| invalid(error.to_string()))?;
-    Ok((secret, TokenHash { hash, until: None }))
+    let text = secret.expose();
+    let hint = text[text.len().saturating_sub(HINT)..].to_owned();
+    Ok((secret, TokenHash { hash, until: None, hint }))
 }
 
 fn find<'a>(state: &'a State, id: &str) -> Result<&'a Stored<Token>> {

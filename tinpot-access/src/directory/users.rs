@@ -18,6 +18,7 @@ const MOST: usize = 100_000;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NewUser {
+    id: Option<Arc<str>>,
     name: String,
     password: Option<PasswordHash>,
     is_server_admin: bool,
@@ -26,7 +27,15 @@ pub struct NewUser {
 impl NewUser {
     /// Describes a user with this name, who cannot sign in with a password.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), password: None, is_server_admin: false }
+        Self { id: None, name: name.into(), password: None, is_server_admin: false }
+    }
+
+    /// Sets the id, such as `user:local`, for a user who is the same in each store. It must not have
+    /// been that of another user.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.id = Some(id.into());
+        self
     }
 
     /// Sets the hash of the password, as a text of the PHC format.
@@ -42,6 +51,15 @@ impl NewUser {
         self.is_server_admin = true;
         self
     }
+
+    #[cfg(feature = "passwords")]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        check_name("the name of a user", &self.name)
+    }
 }
 
 impl Directory {
@@ -51,9 +69,12 @@ impl Directory {
     /// `Conflict` if the name is taken, in whatever case; `InvalidInput` for a wrong name; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn add_user(&self, by: &AuditWho, new: NewUser) -> Result<User> {
-        let NewUser { name, password, is_server_admin } = new;
-        check_name("the name of a user", &name)?;
-        let id: Arc<str> = format!("user:{}", new_id()?).into();
+        new.check()?;
+        let NewUser { id, name, password, is_server_admin } = new;
+        let id = match id {
+            Some(id) => id,
+            None => format!("user:{}", new_id()?).into(),
+        };
         let key = name.to_lowercase();
         self.change(by, "user.add", |state, now| {
             if state.names.contains_key(&*key) {
@@ -89,6 +110,11 @@ impl Directory {
             self.state().users.values().map(|user| user.value.clone()).collect();
         users.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         users
+    }
+
+    /// Returns the user with this id.
+    pub fn user_by_id(&self, id: &str) -> Option<User> {
+        self.state().users.get(id).map(|user| user.value.clone())
     }
 
     /// Returns the user with this name, in whatever case.

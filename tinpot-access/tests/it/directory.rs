@@ -190,3 +190,17 @@ async fn a_change_is_recorded_or_not_made() {
     let text = format!("{recorded:?}");
     assert!(!text.contains(secret.expose()) && !text.contains("tpt_"), "{text}");
 }
+
+#[tokio::test]
+async fn names_that_look_like_others_are_refused() {
+    let world = World::new().await;
+    for name in
+        ["ad\u{200b}a", "\u{202e}ada", "ada\u{ad}", "a\u{2060}da", "ada\u{fe0f}", "\u{3164}"]
+    {
+        let added = world.directory.add_user(&by(), NewUser::new(name)).await;
+        refused(added, ErrorKind::InvalidInput, "characters that are not seen");
+    }
+    for name in ["ada", "zo\u{eb}", "\u{7530}\u{4e2d}", "ada.l-2@example.org"] {
+        world.directory.add_user(&by(), NewUser::new(name)).await.expect("a user");
+    }
+}

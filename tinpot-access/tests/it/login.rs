@@ -1,11 +1,16 @@
 //! Sign-in with a password.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tinpot_access::{Login, LoginRefused, NewUser, PasswordCost, Passwords, Secret};
+use tinpot_access::{
+    AUDIT_LOG, ChainAudit, Directory, Login, LoginRefused, NewUser, PasswordCost, Passwords, Secret,
+};
+use tinpot_core::access::{MemoryRecords, Records};
 
 use crate::passwords::cheap;
-use crate::support::{World, by};
+use crate::support::{Hand, World, by};
 
 const RIGHT: &str = "correct horse battery";
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -66,7 +71,7 @@ async fn guesses_have_to_wait() {
     let wait = std::time::Duration::from_secs(1);
     assert_eq!(refused(&login, "ada", RIGHT).await, LoginRefused::Wait(wait));
     world.clock.pass(wait);
-    login.sweep();
+    login.sweep().await.expect("swept");
     let signed_in = login.sign_in("ada", Secret::new(RIGHT), HOME, false).await;
     signed_in.expect("an answer").expect("a sign-in");
     for _ in 0..6 {
@@ -92,4 +97,52 @@ async fn an_outdated_hash_is_renewed_at_the_next_sign_in() {
         assert!(stored.contains("m=64"), "{stored}");
         assert!(stored.contains("\"generation\":0"), "the password is the same: {stored}");
     }
+}
+
+#[tokio::test]
+async fn a_password_is_changed_by_who_knows_the_current_one() {
+    let world = with_ada(&cheap()).await;
+    let login = Login::new(world.directory.clone(), cheap());
+    let signed_in = login.sign_in("ada", Secret::new(RIGHT), HOME, false).await;
+    let (old, sign_in) = signed_in.expect("an answer").expect("a sign-in");
+    let change = async |current: &str, new: &str| {
+        let (current, new) = (Secret::new(current), Secret::new(new));
+        login.change_password(&sign_in.user, current, new, HOME).await
+    };
+    let new = "another horse battery";
+    let wrong = change("wrong", new).await.expect("an answer");
+    assert_eq!(wrong.map(|_| ()), Err(LoginRefused::Wrong));
+    assert!(change(RIGHT, "short").await.is_err());
+    world.directory.authenticate_sign_in(old.expose()).expect("nothing has changed");
+    let (secret, _) = change(RIGHT, new).await.expect("an answer").expect("a sign-in");
+    world.directory.authenticate_sign_in(old.expose()).expect_err("it has ended");
+    world.directory.authenticate_sign_in(secret.expose()).expect("a caller");
+    assert_eq!(refused(&login, "ada", RIGHT).await, LoginRefused::Wrong);
+    let signed_in = login.sign_in("ada", Secret::new(new), HOME, false).await;
+    signed_in.expect("an answer").expect("a sign-in");
+}
+
+#[tokio::test]
+async fn a_storm_of_refusals_is_few_entries_in_the_audit() {
+    let records: Arc<dyn Records> = Arc::new(MemoryRecords::new());
+    let audit = Arc::new(ChainAudit::start(records.clone(), "test"));
+    let clock = Hand::new();
+    let directory = Directory::builder(records).clock(clock.clone()).audit(audit.clone());
+    let login = Login::new(directory.open().await.expect("a directory"), cheap());
+    let whys = async || {
+        let entries = audit.entries(AUDIT_LOG, 0, 100).await.expect("entries");
+        entries.into_iter().map(|entry| entry.event.why).collect::<Vec<_>>()
+    };
+    for number in 0..10 {
+        let name = format!("guess-{number}");
+        assert_eq!(refused(&login, &name, "wrong").await, LoginRefused::Wrong);
+    }
+    assert_eq!(whys().await, ["wrong name or password"]);
+    clock.pass(Duration::from_secs(1));
+    refused(&login, "guess", "wrong").await;
+    refused(&login, "guess", "wrong").await;
+    assert_eq!(whys().await[1], "wrong name or password; 9 more from this network");
+    clock.pass(Duration::from_secs(1));
+    login.sweep().await.expect("swept");
+    assert_eq!(whys().await[2..], ["1 more from this network"]);
 }

@@ -1,0 +1,91 @@
+//! Tickets of the operator: the first admin, and sign-in without a password.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinpot_core::access::AuditWho;
+use tinpot_core::{Caller, Error, ErrorKind, Result};
+
+use super::{Directory, NewUser, Rejection};
+use crate::clock::after;
+use crate::documents::{Grant, Grantee, Role, SignIn, Ticket, User};
+use crate::secret::Secret;
+
+/// The paths of tickets, which no other ticket may have.
+const SET_UP: &str = "set-up";
+const SIGN_IN: &str = "sign-in";
+/// The life of a ticket for the first admin.
+const LIFE: Duration = Duration::from_secs(3_600);
+
+impl Directory {
+    /// Returns true if there is a user. Without one, a ticket makes the first.
+    pub fn has_users(&self) -> bool {
+        !self.state().users.is_empty()
+    }
+
+    /// Creates a ticket that makes the first user, within an hour.
+    ///
+    /// # Errors
+    /// Those of [`Records`](tinpot_core::access::Records).
+    pub async fn create_set_up_ticket(&self) -> Result<Secret> {
+        let expires = after(self.now(), LIFE);
+        let (principal, via): (Arc<str>, Arc<str>) = ("".into(), "".into());
+        self.write_ticket(Ticket { principal, via, path: SET_UP.to_owned(), expires }).await
+    }
+
+    /// Uses a ticket up to make the first user: an admin of the server and of its team, who is
+    /// signed in.
+    ///
+    /// # Errors
+    /// `Conflict` if there is a user, and `InvalidInput` for a wrong name: neither uses the ticket
+    /// up. Those of [`Records`](tinpot_core::access::Records) and of the audit. The inner error is
+    /// the reason for which the ticket is not accepted.
+    pub async fn set_up(
+        &self,
+        ticket: &str,
+        first: NewUser,
+    ) -> Result<Result<(Secret, SignIn), Rejection>> {
+        first.check()?;
+        self.refresh().await?;
+        if self.has_users() {
+            let message = "the server has users already: sign in as one of them";
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        if let Err(rejection) = self.take_ticket(ticket, SET_UP).await? {
+            return Ok(Err(rejection));
+        }
+        let by = AuditWho::new("ticket", "", "set-up");
+        let User { id, name, .. } = self.add_user(&by, first.server_admin()).await?;
+        let grant = Grant::new(Grantee::Principal(id.clone()), Role::Admin);
+        self.add_grant(&by, grant).await?;
+        self.sign_in(&AuditWho::new("user", id.clone(), name), &id).await.map(Ok)
+    }
+
+    /// Creates a ticket with which a user signs in once, within this time.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a longer life than an hour; those of
+    /// [`Records`](tinpot_core::access::Records).
+    pub async fn create_sign_in_ticket(&self, user: &str, life: Duration) -> Result<Secret> {
+        self.create_ticket(&Caller::new(user), SIGN_IN, life).await
+    }
+
+    /// Uses a ticket up to sign its user in.
+    ///
+    /// # Errors
+    /// Those of [`sign_in`](Self::sign_in). The inner error is the reason for which the ticket is
+    /// not accepted.
+    pub async fn sign_in_by_ticket(
+        &self,
+        ticket: &str,
+    ) -> Result<Result<(Secret, SignIn), Rejection>> {
+        match self.use_ticket(ticket, SIGN_IN).await? {
+            Ok(known) => {
+                let Caller { id, name, .. } = known.caller;
+                let by = AuditWho::new("user", id.clone(), name).via("ticket");
+                self.sign_in(&by, &id).await.map(Ok)
+            }
+            Err(rejection) => Ok(Err(rejection)),
+        }
+    }
+}
