@@ -10,6 +10,7 @@ mod tokens;
 mod users;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -100,6 +101,8 @@ struct Inner {
     state: RwLock<State>,
     /// Held while changes are taken in, so that an older answer never follows a newer one.
     refreshing: tokio::sync::Mutex<()>,
+    /// The stamp of the records before they were last read.
+    stamp: AtomicU64,
     rules: Rules,
 }
 
@@ -146,6 +149,8 @@ impl DirectoryBuilder {
             environments,
             state: RwLock::default(),
             refreshing: tokio::sync::Mutex::default(),
+            // No revision.
+            stamp: AtomicU64::new(u64::MAX),
             rules: Rules::new(),
         };
         let directory = Directory { inner: Arc::new(inner), asked_from: None };
@@ -198,8 +203,48 @@ impl Directory {
     /// # Errors
     /// Those of [`Records::changed`] and [`Records::list`].
     pub async fn refresh(&self) -> Result<()> {
-        let Inner { records, rules, environments, .. } = &*self.inner;
         let _turn = self.inner.refreshing.lock().await;
+        self.take_in().await
+    }
+
+    /// Takes in the changes of other processes if the [stamp](Records::stamp) of the records says
+    /// that there are some. Called before each request is authenticated, none is by what was revoked
+    /// before.
+    ///
+    /// # Errors
+    /// Those of [`refresh`](Self::refresh).
+    pub async fn keep_current(&self) -> Result<()> {
+        if self.is_current() {
+            return Ok(());
+        }
+        let _turn = self.inner.refreshing.lock().await;
+        // Others may have waited for the same.
+        if self.is_current() { Ok(()) } else { self.take_in().await }
+    }
+
+    fn is_current(&self) -> bool {
+        let stamp = self.inner.records.stamp();
+        stamp.is_none_or(|stamp| stamp == self.inner.stamp.load(Ordering::Acquire))
+    }
+
+    /// Takes in changes, in the turn of the caller.
+    async fn take_in(&self) -> Result<()> {
+        let Inner { records, rules, environments, .. } = &*self.inner;
+        // What changes from now on differs from it, even if it is taken in, too.
+        let stamp = records.stamp();
+        self.take_in_from(&**records, rules, environments).await?;
+        if let Some(stamp) = stamp {
+            self.inner.stamp.store(stamp, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    async fn take_in_from(
+        &self,
+        records: &dyn Records,
+        rules: &Rules,
+        environments: &Environments,
+    ) -> Result<()> {
         loop {
             let from = self.state().revision;
             let changed = records.changed(from).await?;

@@ -11,7 +11,7 @@ use crate::error::{Problem, Result};
 use crate::location::sibling;
 
 /// The files of a store next to the database.
-const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-lock"];
+const COMPANIONS: [&str; 4] = ["-wal", "-shm", "-lock", "-access"];
 
 /// Opens a file, or creates it for its user alone. Never follows a link, and never waits.
 pub(crate) fn open(path: &Path, doing: &'static str) -> Result<File> {

@@ -2,6 +2,7 @@
 
 mod documents;
 mod logs;
+mod stamp;
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use tinpot_core::access::records::{Change, Changed, Record, check_changes, check
 use tinpot_core::{Error, ErrorKind};
 use tokio::sync::Semaphore;
 
+use self::stamp::Stamp;
 use crate::error::Result;
 use crate::{connection, damage, location, private, schema};
 
@@ -43,6 +45,7 @@ struct Shared {
     /// One call at a time: SQLite has one writer, and reads are rare.
     turn: Arc<Semaphore>,
     is_prepared: AtomicBool,
+    stamp: Stamp,
 }
 
 impl SqliteRecords {
@@ -53,7 +56,8 @@ impl SqliteRecords {
 
     pub(crate) fn with_max_bytes(path: PathBuf, max_bytes: Option<NonZeroU64>) -> Self {
         let (turn, is_prepared) = (Arc::new(Semaphore::new(1)), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { path, max_bytes, turn, is_prepared }) }
+        let shared = Shared { path, max_bytes, turn, is_prepared, stamp: Stamp::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Returns the mark of the last rewrite of the store's secrets, see
@@ -100,6 +104,7 @@ impl Shared {
         let mut connection = connection::of_records(path, self.max_bytes)?;
         if !is_prepared {
             prepare(&mut connection, path).map_err(|problem| damage::explained(problem, path))?;
+            self.stamp.open(path)?;
             private::tighten(path);
             self.is_prepared.store(true, Ordering::Release);
         }
@@ -133,7 +138,18 @@ impl Records for SqliteRecords {
     async fn change(&self, changes: &[Change]) -> tinpot_core::Result<u64> {
         check_changes(changes)?;
         let changes = changes.to_vec();
-        self.run(move |connection| documents::change(connection, &changes)).await
+        let shared = self.shared.clone();
+        self.run(move |connection| {
+            let revision = documents::change(connection, &changes)?;
+            if !changes.is_empty()
+                && let Err(error) = shared.stamp.write(&shared.path, revision)
+            {
+                // Others notice the change when they look for changes the next time.
+                tracing::error!(?error, "other processes learn of changes late");
+            }
+            Ok(revision)
+        })
+        .await
     }
 
     async fn get(&self, kind: &str, id: &str) -> tinpot_core::Result<Option<Record>> {
@@ -153,6 +169,10 @@ impl Records for SqliteRecords {
 
     async fn changed(&self, after: u64) -> tinpot_core::Result<Changed> {
         self.run(move |connection| documents::changed(connection, after)).await
+    }
+
+    fn stamp(&self) -> Option<u64> {
+        self.shared.stamp.read()
     }
 
     async fn append(

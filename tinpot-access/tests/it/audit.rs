@@ -91,6 +91,10 @@ impl Records for Forged {
         self.records.changed(after).await
     }
 
+    fn stamp(&self) -> Option<u64> {
+        self.records.stamp()
+    }
+
     async fn append(&self, log: &str, after: Option<u64>, entries: &[Bytes]) -> Result<u64> {
         self.records.append(log, after, entries).await
     }

@@ -121,6 +121,8 @@ pub struct Changed {
 /// - **Nothing is missed**: a reader that lists all kinds, and then asks `changed` from the revision
 ///   before the lists on, knows every document. A store may forget which documents were
 ///   removed long ago; then it says `is_reset`.
+/// - **Stamps**: once a `change` that changes something has resolved, each `stamp` differs from every
+///   one before it, in each process.
 /// - **Logs**: entries are numbered from 1 on, without gaps. The numbers go on after a trim, and
 ///   after the log is empty.
 /// - **Bounds**: calls beyond the constants of this module fail with `InvalidInput`.
@@ -154,6 +156,11 @@ pub trait Records: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Malformed` if a document cannot be read, `Unavailable`.
     async fn changed(&self, after: u64) -> Result<Changed>;
+
+    /// Returns a number by which a reader notices changes, also those of other processes, between
+    /// two calls of `changed`. Takes a microsecond, and waits for nothing. `None` if the store cannot
+    /// tell.
+    fn stamp(&self) -> Option<u64>;
 
     /// Appends entries to a log, in order, and returns the number of the last one. Without entries
     /// it returns the number of the last entry so far; 0 if there never was one.

@@ -60,6 +60,7 @@ macro_rules! records_conformance {
             a_reader_of_changes_misses_nothing
             revisions_that_are_not_known_reset_the_reader
             many_changes_come_in_pages
+            stamps_tell_of_changes
             entries_are_numbered_in_order
             logs_are_kept_apart
             an_end_is_compared_before_an_append

@@ -29,6 +29,10 @@ macro_rules! forward {
                 (**self).changed(after).await
             }
 
+            fn stamp(&self) -> Option<u64> {
+                (**self).stamp()
+            }
+
             async fn append(
                 &self,
                 log: &str,

@@ -202,6 +202,10 @@ impl Records for MemoryRecords {
         Ok(self.state().changed(after))
     }
 
+    fn stamp(&self) -> Option<u64> {
+        Some(self.state().revision)
+    }
+
     async fn append(&self, log: &str, after: Option<u64>, entries: &[Bytes]) -> Result<u64> {
         check_entries(log, entries)?;
         let mut state = self.state();

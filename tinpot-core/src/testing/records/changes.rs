@@ -160,3 +160,22 @@ pub async fn many_changes_come_in_pages(subject: &dyn Subject) {
     let stale = records.change(&[Change::create("user", "0-0000", "x")]).await;
     assert_eq!(stale.expect_err("it is there").kind(), ErrorKind::Conflict);
 }
+
+/// A reader notices changes of others by the stamp, if there is one.
+pub async fn stamps_tell_of_changes(subject: &dyn Subject) {
+    let (records, other) = (subject.open().await, subject.open().await);
+    // Stores that are opened by their first call have a stamp from then on.
+    records.changed(0).await.expect("changes");
+    other.changed(0).await.expect("changes");
+    let mut version = 0;
+    let mut seen = vec![records.stamp()];
+    for number in 0..4 {
+        let writer = if number % 2 == 0 { &other } else { &records };
+        let change = Change::replace("user", "ada", version, "x");
+        version = writer.change(&[change]).await.expect("a change");
+        let stamp = records.stamp();
+        assert!(stamp.is_none() || !seen.contains(&stamp), "{stamp:?} was there: {seen:?}");
+        assert_eq!(stamp, records.stamp(), "nothing has changed");
+        seen.push(stamp);
+    }
+}

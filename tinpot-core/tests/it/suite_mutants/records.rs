@@ -24,6 +24,7 @@ enum Fault {
     SkipsAChange,
     TearsRevisions,
     NeverResets,
+    KeepsItsStamp,
     KeepsNothing,
     MixesLogs,
     IgnoresTheEnd,
@@ -127,6 +128,10 @@ impl Records for Faulty {
         Ok(changed)
     }
 
+    fn stamp(&self) -> Option<u64> {
+        if self.is(Fault::KeepsItsStamp) { Some(7) } else { self.records.stamp() }
+    }
+
     async fn append(&self, log: &str, after: Option<u64>, entries: &[Bytes]) -> Result<u64> {
         let after = after.filter(|_| !self.is(Fault::IgnoresTheEnd));
         let less = self.is(Fault::AppendsAnEntryLess) && entries.len() > 1;
@@ -168,7 +173,8 @@ caught! {
     never_resets(Fault::NeverResets) by revisions_that_are_not_known_reset_the_reader;
     keeps_nothing(Fault::KeepsNothing)
         by documents_are_there_after_a_reopening logs_are_there_after_a_reopening
-            changes_of_other_processes_are_told;
+            changes_of_other_processes_are_told stamps_tell_of_changes;
+    keeps_its_stamp(Fault::KeepsItsStamp) by stamps_tell_of_changes;
     mixes_logs(Fault::MixesLogs) by logs_are_kept_apart;
     ignores_the_end(Fault::IgnoresTheEnd)
         by an_end_is_compared_before_an_append one_chain_has_one_writer_at_a_time;
