@@ -1,5 +1,6 @@
 //! [`Directory`]: users, programs, groups, grants, tokens and sign-ins.
 
+mod devices;
 mod grants;
 mod names;
 mod set_up;

@@ -71,6 +71,9 @@ pub enum Identity {
         caller: Arc<Caller>,
         /// The end of the identity, at which open streams end; `None` if it has none.
         valid_until: Option<Timestamp>,
+        /// True if a browser has sent the credential by itself, as it does with cookies. A request
+        /// that changes something must then come from a page of this server.
+        by_cookie: bool,
     },
     /// The request presents nothing by which a caller could be known.
     Unknown,
@@ -92,6 +95,12 @@ pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Any, if it cannot be known now.
     async fn authenticate(&self, request: &Presented<'_>) -> Result<Identity>;
+
+    /// Returns true if every request is one of a known caller, so that there is nothing to sign in
+    /// to.
+    fn admits_everyone(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]
@@ -99,6 +108,10 @@ pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
 impl<T: Authenticator + ?Sized> Authenticator for Arc<T> {
     async fn authenticate(&self, request: &Presented<'_>) -> Result<Identity> {
         (**self).authenticate(request).await
+    }
+
+    fn admits_everyone(&self) -> bool {
+        (**self).admits_everyone()
     }
 }
 
@@ -127,6 +140,10 @@ impl Default for Anonymous {
 #[async_trait]
 impl Authenticator for Anonymous {
     async fn authenticate(&self, _: &Presented<'_>) -> Result<Identity> {
-        Ok(Identity::Known { caller: self.caller.clone(), valid_until: None })
+        Ok(Identity::Known { caller: self.caller.clone(), valid_until: None, by_cookie: false })
+    }
+
+    fn admits_everyone(&self) -> bool {
+        true
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
+#[cfg(feature = "access")]
+use crate::accounts::Accounts;
 use crate::authenticator::Authenticator;
 use crate::hosts::AllowedHost;
 use crate::root_path::RootPath;
@@ -51,6 +53,10 @@ pub struct HttpConfig {
     pub hosts: Vec<AllowedHost>,
     /// The authenticator. Without one, every request below `/api` is answered with 401. Default: none.
     pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// If true, the UI warns that everybody who reaches the server may do everything. Default: false.
+    pub insecure: bool,
+    #[cfg(feature = "access")]
+    pub(crate) accounts: Option<Accounts>,
     shutdown: Shared<BoxFuture<'static, ()>>,
 }
 
@@ -66,6 +72,9 @@ impl Default for HttpConfig {
             root_path: RootPath::default(),
             hosts: Vec::new(),
             authenticator: None,
+            insecure: false,
+            #[cfg(feature = "access")]
+            accounts: None,
             shutdown: futures::future::pending().boxed().shared(),
         }
     }
@@ -139,6 +148,25 @@ impl HttpConfig {
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Sets the users who sign in, and the routes with which they do. Their tokens and sign-ins are
+    /// known by a [`DirectoryAuthenticator`](crate::DirectoryAuthenticator), until
+    /// [`authenticator`](Self::authenticator) sets another one.
+    #[cfg(feature = "access")]
+    #[must_use]
+    pub fn accounts(mut self, accounts: Accounts) -> Self {
+        let known = crate::DirectoryAuthenticator::new(accounts.directory().clone());
+        self.authenticator = Some(Arc::new(known.local(accounts.is_local())));
+        self.accounts = Some(accounts);
+        self
+    }
+
+    /// If true, the UI warns that everybody who reaches the server may do everything.
+    #[must_use]
+    pub fn insecure(mut self, yes: bool) -> Self {
+        self.insecure = yes;
         self
     }
 

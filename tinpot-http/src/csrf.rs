@@ -20,16 +20,37 @@ pub(crate) async fn guard<F: Future<Output = Response>>(
     request: Request,
     next: impl FnOnce(Request) -> F,
 ) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads || is_ours(request.headers(), allowed) {
+    if only_reads(request.method()) || is_ours(request.headers(), allowed) {
         return next(request).await;
     }
-    let origin = text(request.headers(), header::ORIGIN.as_str())
+    refused(request.headers()).into_response()
+}
+
+fn only_reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Returns true unless a request changes something with the cookie of a browser, and may be one of
+/// another site: a browser says where it comes from, and a form has another type than JSON. No other
+/// origin is allowed here: a page of another origin has credentials of its own.
+pub(crate) fn admits_cookie(method: &Method, headers: &HeaderMap) -> bool {
+    let says_origin = ["sec-fetch-site", "origin"].iter().any(|name| headers.contains_key(*name));
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let is_json = types.all(|kind| {
+        let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("application/json")
+    });
+    only_reads(method) || (says_origin && is_json && is_ours(headers, &[]))
+}
+
+/// Returns the answer to a request that may come from a page of another site.
+pub(crate) fn refused(headers: &HeaderMap) -> ApiError {
+    let origin = text(headers, header::ORIGIN.as_str())
         .map_or("of another site".to_owned(), |origin| format!("{origin:?}"));
     let detail = format!(
         "origin {origin} must be that of this server, or one that it allows; a proxy must pass on the header Host"
     );
-    ApiError::new(StatusCode::FORBIDDEN, detail).into_response()
+    ApiError::new(StatusCode::FORBIDDEN, detail)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -31,6 +31,8 @@ pub(crate) struct ApiError {
     detail: String,
     errors: Vec<Violation>,
     execution: Option<ExecutionId>,
+    /// The seconds after which a client may retry, if they are known.
+    retry_after: Option<u64>,
 }
 
 /// The reason why a request failed.
@@ -50,7 +52,13 @@ pub(crate) struct ErrorBody<'a> {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: shortened(detail.into()), errors: Vec::new(), execution: None }
+        Self {
+            status,
+            detail: shortened(detail.into()),
+            errors: Vec::new(),
+            execution: None,
+            retry_after: None,
+        }
     }
 
     /// Returns the error of an invalid request.
@@ -69,6 +77,16 @@ impl ApiError {
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// Returns the error of a client that has to wait.
+    #[cfg(feature = "access")]
+    pub(crate) fn too_many(detail: impl Into<String>, wait: std::time::Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self {
+            retry_after: Some(seconds.max(1)),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        }
     }
 
     /// Returns the message.
@@ -138,6 +156,9 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
             // HTTP asks for it. Browsers show no dialog for this scheme.

@@ -1,5 +1,8 @@
 //! Extractors of names in the path of a request.
 
+#[cfg(feature = "access")]
+pub(crate) mod accounts;
+
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;

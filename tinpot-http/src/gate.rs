@@ -9,10 +9,13 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+#[cfg(feature = "access")]
+use tinpot_core::Caller;
 use tinpot_core::store::StoreProblem;
 use tinpot_core::{Catalogue, Coordinator, Execution, Link, Result, Scoped, Timestamp, WorkerInfo};
 
 use crate::authenticator::{Authenticator, Identity, PeerAddress, Presented};
+use crate::csrf;
 use crate::error::ApiError;
 use crate::router::{App, Need, need_of};
 
@@ -42,6 +45,17 @@ impl Gate {
         Self { coordinator, authenticator }
     }
 
+    /// Returns the coordinator for a caller who has just signed in.
+    #[cfg(feature = "access")]
+    pub(crate) fn entered(&self, caller: Caller, valid_until: Option<Timestamp>) -> Entered {
+        Entered { scoped: self.coordinator.scoped(caller), valid_until }
+    }
+
+    /// Returns true if every request is one of a known caller.
+    pub(crate) fn admits_everyone(&self) -> bool {
+        self.authenticator.as_ref().is_some_and(|one| one.admits_everyone())
+    }
+
     /// Returns the state of the coordinator that monitoring sees, which needs no caller.
     pub(crate) fn probe(&self) -> Probe<'_> {
         Probe(&self.coordinator)
@@ -53,7 +67,12 @@ impl Gate {
             Ok(Identity::Known { valid_until: Some(end), .. }) if end <= Timestamp::now() => {
                 Err(unauthorized("identity has expired"))
             }
-            Ok(Identity::Known { caller, valid_until }) => {
+            Ok(Identity::Known { by_cookie: true, .. })
+                if !csrf::admits_cookie(request.method, request.headers) =>
+            {
+                Err(csrf::refused(request.headers))
+            }
+            Ok(Identity::Known { caller, valid_until, .. }) => {
                 Ok(Entered { scoped: self.coordinator.scoped(caller), valid_until })
             }
             Ok(Identity::Refused(why)) => Err(unauthorized(&why)),
@@ -88,7 +107,7 @@ pub(crate) async fn authenticate<F: Future<Output = Response>>(
 #[derive(Clone, Debug)]
 pub(crate) struct Entered {
     pub(crate) scoped: Scoped,
-    valid_until: Option<Timestamp>,
+    pub(crate) valid_until: Option<Timestamp>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Entered {

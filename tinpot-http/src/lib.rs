@@ -138,9 +138,13 @@
 //! name `denied`. They also end when the coordinator shuts down or the host requests it ([`HttpConfig::shutdown_signal`]), so that they
 //! do not delay a graceful shutdown. Clients reconnect and resume.
 
+#[cfg(feature = "access")]
+mod accounts;
 mod authenticator;
 mod base_path;
 mod config;
+#[cfg(feature = "access")]
+mod cookies;
 mod cors;
 mod csrf;
 mod error;
@@ -161,6 +165,8 @@ mod submission;
 pub mod testing;
 mod unread_body;
 
+#[cfg(feature = "access")]
+pub use self::accounts::Accounts;
 #[cfg(feature = "access")]
 pub use self::authenticator::DirectoryAuthenticator;
 pub use self::authenticator::{Anonymous, Authenticator, Identity, PeerAddress, Presented};

@@ -22,7 +22,7 @@ use crate::routes::stats::ActionStatsCache;
 
 mod table;
 
-pub(crate) use self::table::{Need, ROUTES, Route, need_of};
+pub(crate) use self::table::{Need, Route, is_about_users, need_of, routes};
 
 /// The state that all requests share.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub fn router(coordinator: Coordinator, config: HttpConfig) -> Router {
 /// The routes of the API, and the document that describes them.
 pub(crate) fn api() -> OpenApiRouter<Arc<App>> {
     let described = OpenApiRouter::with_openapi(openapi::Document::openapi());
-    let routes = ROUTES.iter().fold(described, |router, route| router.routes((route.handler)()));
+    let routes = self::routes().fold(described, |router, route| router.routes((route.handler)()));
     routes
         // A fallback is lost when the router that this one is nested in is nested itself; a route
         // is not.

@@ -6,13 +6,13 @@ pub mod authenticator;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use tinpot_core::Right;
 
-use crate::router::{Need, ROUTES};
+use crate::router::Need;
 use crate::sse::resume;
 use crate::submission::Submission;
 
 /// Returns the routes: method, path, and the rights that a caller needs; `None` if no caller is needed.
 pub fn routes() -> impl Iterator<Item = (String, &'static str, Option<&'static [Right]>)> {
-    ROUTES.iter().map(|route| {
+    crate::router::routes().map(|route| {
         let rights: Option<&[Right]> = match route.need {
             Need::Nothing => None,
             Need::Identity => Some(&[]),

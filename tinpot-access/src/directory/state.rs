@@ -1,6 +1,7 @@
 //! The state of the directory in memory.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,8 @@ pub(super) const GROUP: &str = "group";
 pub(super) const GRANT: &str = "grant";
 pub(super) const TOKEN: &str = "token";
 pub(super) const SIGN_IN: &str = "sign_in";
+/// The key of proofs that a browser has signed in before: one document.
+pub(super) const DEVICE_KEY: &str = "device_key";
 pub(super) const ADMINS: &str = "server_admins";
 /// The name of the one document of its kind.
 pub(super) const ONE: &str = "one";
@@ -27,8 +30,8 @@ pub(super) const ONE: &str = "one";
 pub(super) const TICKET: &str = "ticket";
 
 /// The kinds of documents of the state.
-pub(super) const KINDS: [&str; 8] =
-    [USER, USER_NAME, PROGRAM, GROUP, GRANT, TOKEN, SIGN_IN, ADMINS];
+pub(super) const KINDS: [&str; 9] =
+    [USER, USER_NAME, PROGRAM, GROUP, GRANT, TOKEN, SIGN_IN, ADMINS, DEVICE_KEY];
 
 /// The effect of a changed document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +86,22 @@ pub(crate) struct State {
     pub(super) token_ids: HashMap<Digest, Arc<str>>,
     pub(super) sign_ins: HashMap<Digest, Used<SignIn>>,
     pub(crate) admins: Stored<ServerAdmins>,
+    pub(super) device_key: Option<DeviceKey>,
+}
+
+/// A secret key. `Debug` prints `***`.
+pub(super) struct DeviceKey(String);
+
+impl DeviceKey {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl State {
@@ -121,6 +140,10 @@ impl State {
             ADMINS => read(record).map(|admins| {
                 self.admins = admins;
                 Effect::Rights
+            }),
+            DEVICE_KEY => read(record).map(|key: Stored<String>| {
+                self.device_key = Some(DeviceKey(key.value));
+                Effect::None
             }),
             _ => Ok(Effect::None),
         };
@@ -172,6 +195,10 @@ impl State {
             ADMINS => {
                 self.admins = Stored::default();
                 Some(Effect::Rights)
+            }
+            DEVICE_KEY => {
+                self.device_key = None;
+                None
             }
             _ => None,
         }

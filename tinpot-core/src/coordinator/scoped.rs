@@ -5,6 +5,7 @@
 mod checks;
 mod queues;
 mod readable;
+mod rights;
 mod sight;
 mod workers;
 

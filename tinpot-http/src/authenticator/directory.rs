@@ -1,47 +1,74 @@
-//! [`DirectoryAuthenticator`]: the users and tokens of a directory.
+//! [`DirectoryAuthenticator`]: the tokens and sign-ins of a directory.
 
 use async_trait::async_trait;
 use axum::http::header;
-use tinpot_access::Directory;
+use tinpot_access::{Directory, Known, Rejection};
 use tinpot_core::Result;
 
 use super::{Authenticator, Identity, Presented};
+use crate::cookies;
 
 /// The longest header, in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
 /// The scheme of tokens, in RFC 6750.
 const SCHEME: &str = "bearer";
 
-/// The authenticator of a [`Directory`]: takes API tokens, as `Authorization: Bearer tpt_…`.
+/// The authenticator of a [`Directory`]: takes API tokens, as `Authorization: Bearer tpt_…`, and the
+/// cookies of sign-ins. Of a request with both, the token counts.
 ///
-/// It asks the directory in memory. The host calls [`Directory::refresh`] and
+/// It asks the directory in memory, and whether another process has changed it. The host calls [`Directory::refresh`] and
 /// [`Directory::maintain`], and gives [`Directory::rules`] to the coordinator.
 #[derive(Clone, Debug)]
 pub struct DirectoryAuthenticator {
     directory: Directory,
+    is_local: bool,
 }
 
 impl DirectoryAuthenticator {
-    /// Takes the tokens of this directory.
+    /// Takes the tokens and sign-ins of this directory.
     pub fn new(directory: Directory) -> Self {
-        Self { directory }
+        Self { directory, is_local: false }
+    }
+
+    /// Says that the only user is the person at this machine: executions keep the name of the
+    /// requester that the client gives.
+    #[must_use]
+    pub(crate) fn local(self, is_local: bool) -> Self {
+        Self { is_local, ..self }
+    }
+
+    fn identity(&self, known: std::result::Result<Known, Rejection>, by_cookie: bool) -> Identity {
+        match known {
+            Ok(Known { mut caller, valid_until, .. }) => {
+                if self.is_local {
+                    caller = caller.name("");
+                }
+                Identity::Known { caller: caller.into(), valid_until, by_cookie }
+            }
+            Err(rejection) => Identity::Refused(rejection.to_string()),
+        }
     }
 }
 
 #[async_trait]
 impl Authenticator for DirectoryAuthenticator {
     async fn authenticate(&self, request: &Presented<'_>) -> Result<Identity> {
-        let token = match token(request) {
-            Ok(Some(token)) => token,
-            Ok(None) => return Ok(Identity::Unknown),
-            Err(why) => return Ok(Identity::Refused(why)),
-        };
-        Ok(match self.directory.authenticate_token(token) {
-            Ok(known) => {
-                Identity::Known { caller: known.caller.into(), valid_until: known.valid_until }
+        match token(request) {
+            Ok(Some(token)) => {
+                self.directory.keep_current().await?;
+                return Ok(self.identity(self.directory.authenticate_token(token), false));
             }
-            Err(rejection) => Identity::Refused(rejection.to_string()),
-        })
+            Ok(None) => {}
+            Err(why) => return Ok(Identity::Refused(why)),
+        }
+        match cookies::read(request.headers) {
+            Ok(Some(secret)) => {
+                self.directory.keep_current().await?;
+                Ok(self.identity(self.directory.authenticate_sign_in(secret), true))
+            }
+            Ok(None) => Ok(Identity::Unknown),
+            Err(why) => Ok(Identity::Refused(why)),
+        }
     }
 }
 

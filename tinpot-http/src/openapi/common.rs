@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tinpot_core::Right;
 
-use crate::router::{Need, ROUTES, Route};
+use crate::router::{Need, Route, is_about_users, routes};
 
 /// The errors of every operation.
 const ALWAYS: &[(&str, &str)] = &[
@@ -16,12 +16,20 @@ const ALWAYS: &[(&str, &str)] = &[
 const CHANGES: &[(&str, &str)] =
     &[("403", "The request comes from a page of another site, or the caller may not do this.")];
 
-/// The errors of submissions, in addition to these.
-const SUBMITTED: &[(&str, &str)] = &[
+/// The errors of operations with a body, in addition to these.
+const WITH_BODY: &[(&str, &str)] = &[
     ("400", "The body is not JSON."),
-    ("409", "The idempotency key was used for something else."),
     ("413", "The body is too large."),
     ("415", "The content type is not JSON."),
+    ("507", "The store is full."),
+];
+
+/// The errors of submissions, in addition to these.
+const SUBMITTED: &[(&str, &str)] = &[("409", "The idempotency key was used for something else.")];
+
+/// The errors of operations about users, in addition to those of all.
+const ABOUT_USERS: &[(&str, &str)] = &[
+    ("404", "The server has no users of its own, or a right is missing."),
     ("507", "The store is full."),
 ];
 
@@ -51,7 +59,7 @@ pub(super) fn completed(mut document: Value) -> Value {
                 operation["operationId"] = format!("{tag}_{name}").into();
             }
             name_body(operation);
-            add_errors(method, operation);
+            add_errors(path, method, operation);
         }
     }
     document
@@ -152,7 +160,7 @@ fn name_body(operation: &mut Value) {
 fn add_rights(path: &str, method: &str, operation: &mut Value) {
     let is =
         |route: &&Route| route.path == path && route.method.as_str().eq_ignore_ascii_case(method);
-    let Some(route) = ROUTES.iter().find(is).filter(|route| route.need != Need::Nothing) else {
+    let Some(route) = routes().find(is).filter(|route| route.need != Need::Nothing) else {
         return;
     };
     let rights: &[Right] = match route.need {
@@ -164,13 +172,19 @@ fn add_rights(path: &str, method: &str, operation: &mut Value) {
     operation["responses"]["401"] = json!({ "description": "The request is not authenticated." });
 }
 
-fn add_errors(method: &str, operation: &mut Value) {
-    let submitted = operation.get("requestBody").is_some();
+fn add_errors(path: &str, method: &str, operation: &mut Value) {
+    let has_body = operation.get("requestBody").is_some();
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
         return;
     };
     let changes = if method == "get" { &[] } else { CHANGES };
-    let extra = if submitted { SUBMITTED } else { &[] };
+    let extra = if has_body { WITH_BODY } else { &[] };
+    let particular = match is_about_users(path) {
+        true => ABOUT_USERS,
+        false if has_body => SUBMITTED,
+        false => &[],
+    };
+    let extra = extra.iter().chain(particular);
     for (status, description) in ALWAYS.iter().chain(changes).chain(extra) {
         responses.entry(*status).or_insert_with(|| json!({ "description": description }));
     }

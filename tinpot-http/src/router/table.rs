@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::http::Method;
 use tinpot_core::Right;
 use utoipa_axum::router::UtoipaMethodRouter;
-use utoipa_axum::routes;
 
 use super::App;
 use crate::routes::{
-    actions, bulk, details, executions, health, logs, queues, rerun, stats, stream, version,
-    workers,
+    actions, bulk, details, executions, health, logs, queues, rerun, session, stats, stream,
+    version, workers,
 };
+#[cfg(feature = "access")]
+use crate::routes::{audit, grants, sign_in, tokens, users};
 use crate::{feed, openapi};
 
 /// The needs of a route.
@@ -35,14 +36,14 @@ pub(crate) struct Route {
 }
 
 macro_rules! table {
-    ($($method:ident $path:literal $need:expr => $handler:path;)*) => {
-        /// All routes but those of pages.
-        pub(crate) static ROUTES: &[Route] = &[$(
+    ($(#[$doc:meta])* $name:ident; $($method:ident $path:literal $need:expr => $handler:path;)*) => {
+        $(#[$doc])*
+        static $name: &[Route] = &[$(
             Route {
                 method: Method::$method,
                 path: $path,
                 need: $need,
-                handler: || routes!($handler),
+                handler: || utoipa_axum::routes!($handler),
             },
         )*];
     };
@@ -55,7 +56,12 @@ const CANCEL: Need = Need::Rights(&[Right::Read, Right::Cancel]);
 const RERUN: Need = Need::Rights(&[Right::Read, Right::Rerun, Right::SeeAction, Right::Run]);
 const PAUSE: Need = Need::Rights(&[Right::SeeQueue, Right::PauseQueue]);
 
+#[cfg(feature = "access")]
+const MANAGE: Need = Need::Rights(&[Right::ManageTeam]);
+
 table! {
+    /// The routes of every server but those of pages.
+    ROUTES;
     GET "/api/actions" SEE => actions::list;
     GET "/api/actions/{name}" SEE => actions::show;
     POST "/api/actions/{name}/execute" RUN => actions::execute;
@@ -82,10 +88,54 @@ table! {
     GET "/api/stats" Need::Identity => stats::stats;
     GET "/api/stats/actions" Need::Identity => stats::actions;
     GET "/api/stream" Need::Identity => feed::open;
+    GET "/api/auth/options" Need::Nothing => session::options;
+    GET "/api/auth/me" Need::Identity => session::me;
     GET "/api/version" Need::Identity => version::version;
     GET "/openapi.json" Need::Identity => openapi::show;
     GET "/health" Need::Nothing => health::health;
     GET "/ready" Need::Nothing => health::ready;
+}
+
+#[cfg(not(feature = "access"))]
+static OF_ACCOUNTS: &[Route] = &[];
+
+#[cfg(feature = "access")]
+table! {
+    /// The routes about users.
+    OF_ACCOUNTS;
+    POST "/api/auth/login" Need::Nothing => sign_in::login;
+    POST "/api/auth/ticket" Need::Nothing => sign_in::ticket;
+    POST "/api/auth/set-up" Need::Nothing => sign_in::set_up;
+    POST "/api/auth/tickets" Need::Identity => sign_in::tickets;
+    POST "/api/auth/logout" Need::Identity => sign_in::logout;
+    POST "/api/auth/password" Need::Identity => sign_in::password;
+    GET "/api/auth/sign-ins" Need::Identity => sign_in::sign_ins;
+    DELETE "/api/auth/sign-ins/{id}" Need::Identity => sign_in::end_sign_in;
+    GET "/api/tokens" Need::Identity => tokens::list;
+    POST "/api/tokens" Need::Identity => tokens::create;
+    POST "/api/tokens/{id}/rotate" Need::Identity => tokens::rotate;
+    DELETE "/api/tokens/{id}" Need::Identity => tokens::revoke;
+    GET "/api/users" MANAGE => users::list;
+    POST "/api/users" MANAGE => users::add;
+    PATCH "/api/users/{id}" MANAGE => users::change;
+    DELETE "/api/users/{id}" MANAGE => users::remove;
+    GET "/api/grants" MANAGE => grants::list;
+    POST "/api/grants" MANAGE => grants::add;
+    DELETE "/api/grants/{id}" MANAGE => grants::remove;
+    GET "/api/groups" MANAGE => grants::groups;
+    PUT "/api/groups/{name}" MANAGE => grants::set_group;
+    DELETE "/api/groups/{name}" MANAGE => grants::remove_group;
+    GET "/api/audit" Need::Rights(&[Right::ReadAudit]) => audit::list;
+}
+
+/// Returns all routes but those of pages.
+pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(OF_ACCOUNTS)
+}
+
+/// Returns true if the routes of a path are about users.
+pub(crate) fn is_about_users(path: &str) -> bool {
+    OF_ACCOUNTS.iter().any(|route| route.path == path)
 }
 
 /// Returns the need of a request before its route is known: anything below `/api` needs a caller,
@@ -94,7 +144,7 @@ pub(crate) fn need_of(method: &Method, path: &str) -> Need {
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let is = |route: &&Route| route.path == path && route.method == *method;
     let is_of_the_api = path == "/api" || path.starts_with("/api/");
-    match ROUTES.iter().find(is) {
+    match routes().find(is) {
         Some(route) => route.need,
         None if is_of_the_api => Need::Identity,
         None => Need::Nothing,

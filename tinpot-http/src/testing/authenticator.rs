@@ -70,7 +70,7 @@ pub async fn a_valid_credential_names_its_caller(subject: &dyn Subject) {
     let (headers, id) = subject.valid();
     for _ in 0..2 {
         let identity = identity(subject, &headers).await;
-        let Identity::Known { caller, valid_until } = identity else { panic!("{identity:?}") };
+        let Identity::Known { caller, valid_until, .. } = identity else { panic!("{identity:?}") };
         assert_eq!(*caller.id, *id);
         assert!(valid_until.is_none_or(|end| end > Timestamp::now()), "{valid_until:?} is over");
     }

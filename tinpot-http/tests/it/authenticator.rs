@@ -24,7 +24,11 @@ impl Authenticator for OneToken {
         if tokens.next().is_some() || !is_good {
             return Ok(Identity::Refused("token is not valid".to_owned()));
         }
-        Ok(Identity::Known { caller: Caller::new("ada").into(), valid_until: None })
+        Ok(Identity::Known {
+            caller: Caller::new("ada").into(),
+            valid_until: None,
+            by_cookie: false,
+        })
     }
 }
 

@@ -18,12 +18,19 @@ mod health;
 mod hosts;
 mod log_parts;
 mod logs;
+#[cfg(feature = "access")]
+mod manage;
 mod messages;
 mod openapi;
 mod operations;
 mod parameters;
+#[cfg(feature = "access")]
+mod people;
+#[cfg(feature = "access")]
 mod rights;
 mod secrets;
+#[cfg(feature = "access")]
+mod sign_in;
 mod stream;
 mod stream_live;
 mod submissions;

@@ -100,12 +100,14 @@ async fn every_path_is_served_and_every_operation_has_a_name_and_a_summary() {
     let document = document(&cluster).await;
     for (path, operations) in document["paths"].as_object().unwrap() {
         // Every path is known to the router: another method is refused, with the right ones named.
-        let request = Request::delete(path.replace(['{', '}'], "")).body(Body::empty()).unwrap();
+        let request = Request::builder().method("TRACE").uri(path.replace(['{', '}'], ""));
+        let request = request.body(Body::empty()).unwrap();
         let answer = cluster.request(request).await;
         assert_eq!(answer.status, 405, "{path}");
-        let methods: Vec<_> = operations.as_object().unwrap().keys().collect();
+        let methods: BTreeSet<_> = operations.as_object().unwrap().keys().cloned().collect();
         let allowed = answer.header("allow").replace(",HEAD", "").to_lowercase();
-        assert_eq!(methods, [&allowed], "{path}");
+        let allowed: BTreeSet<_> = allowed.split(',').map(str::to_owned).collect();
+        assert_eq!(methods, allowed, "{path}");
     }
     let mut names = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().unwrap() {

@@ -1,0 +1,155 @@
+//! Extractors of requests about users: who asks, from where.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
+use serde::Deserialize;
+use tinpot_access::{Directory, Login};
+use tinpot_core::access::AuditWho;
+use tinpot_core::{Right, Scoped};
+
+use crate::accounts::Accounts;
+use crate::authenticator::PeerAddress;
+use crate::error::ApiError;
+use crate::gate::Entered;
+use crate::router::App;
+
+const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// A request without a caller, about users.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) accounts: Accounts,
+    pub(crate) address: IpAddr,
+    pub(crate) headers: HeaderMap,
+}
+
+/// A request of a caller, about users.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) accounts: Accounts,
+    pub(crate) entered: Entered,
+    pub(crate) address: IpAddr,
+    pub(crate) headers: HeaderMap,
+    uri: Uri,
+}
+
+impl FromRequestParts<Arc<App>> for Visit {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let accounts = app.config.accounts.clone().ok_or_else(no_users)?;
+        Ok(Self { accounts, address: address(parts), headers: parts.headers.clone() })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let entered = Entered::from_request_parts(parts, app).await?;
+        let Visit { accounts, address, headers } = Visit::from_request_parts(parts, app).await?;
+        Ok(Self { accounts, entered, address, headers, uri: parts.uri.clone() })
+    }
+}
+
+fn no_users() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "this server has no users of its own")
+}
+
+/// Returns the address of the client. A proxy on this machine names the client that it serves, behind
+/// what that client itself claims.
+fn address(parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get().map(|PeerAddress(peer)| peer.ip().to_canonical());
+    // All clients of an embedding that does not say share one limit.
+    let peer = peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let claims = parts.headers.get_all(FORWARDED).iter().next_back().filter(|_| peer.is_loopback());
+    let last = claims.and_then(|claims| claims.to_str().ok()?.rsplit(',').next());
+    last.and_then(|client| client.trim().parse().ok()).unwrap_or(peer)
+}
+
+impl Asked {
+    pub(crate) fn scoped(&self) -> &Scoped {
+        &self.entered.scoped
+    }
+
+    /// Returns the id of the caller.
+    pub(crate) fn id(&self) -> &str {
+        &self.scoped().caller().id
+    }
+
+    /// Returns the directory, for changes that the caller asks for.
+    pub(crate) fn directory(&self) -> Directory {
+        self.accounts.directory().asked_from(self.address.to_string())
+    }
+
+    pub(crate) fn login(&self) -> &Login {
+        self.accounts.login()
+    }
+
+    /// Returns the caller as the audit names it.
+    pub(crate) fn by(&self) -> AuditWho {
+        let caller = self.scoped().caller();
+        let kind = match self.accounts.directory().user_by_id(&caller.id) {
+            Some(_) => "user",
+            None => "program",
+        };
+        AuditWho::new(kind, caller.id.clone(), caller.name.clone())
+            .team(caller.team.clone())
+            .via(caller.via.clone())
+    }
+
+    /// Checks that the caller has a right over the whole team. Without it, there is no such path.
+    pub(crate) fn needs(&self, right: Right) -> Result<(), ApiError> {
+        if self.scoped().has(right) {
+            return Ok(());
+        }
+        let path = self.uri.path();
+        let detail = format!("path {path:?} not found, or the right {right} is missing");
+        Err(ApiError::new(StatusCode::NOT_FOUND, detail))
+    }
+
+    /// Checks that the caller has power over a user: an admin of the team has none over admins of
+    /// the server.
+    pub(crate) fn needs_power_over(&self, user: &str) -> Result<(), ApiError> {
+        let is_server_admin = self.accounts.directory().is_server_admin(user);
+        if !is_server_admin || self.scoped().has(Right::ManageServer) {
+            return Ok(());
+        }
+        let detail = "an admin of the server can only be changed by another one";
+        Err(ApiError::new(StatusCode::FORBIDDEN, detail))
+    }
+
+    /// Checks that the caller has signed in, or has a token that makes tokens: one that only reads
+    /// must end nothing.
+    pub(crate) fn needs_own_credentials(&self) -> Result<(), ApiError> {
+        if self.accounts.directory().may_make_tokens(self.scoped().caller()) {
+            return Ok(());
+        }
+        let detail = "token cannot manage credentials: it needs the scope \"tokens\"";
+        Err(ApiError::new(StatusCode::FORBIDDEN, detail))
+    }
+}
+
+/// The id in the path, of whatever kind.
+#[derive(Debug)]
+pub(crate) struct PathId(pub(crate) String);
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<Id>::from_request_parts(parts, state).await {
+            Ok(Path(Id { id })) => Ok(Self(id)),
+            Err(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "id not found: it must be UTF-8")),
+        }
+    }
+}

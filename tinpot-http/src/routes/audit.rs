@@ -1,0 +1,165 @@
+//! `/api/audit`: who did what, and what was refused.
+
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde::Serialize;
+use tinpot_access::{AUDIT_LOG, AuditEntry, RUNS_LOG};
+use tinpot_core::Right;
+use tinpot_core::access::{AuditDecision, AuditEvent};
+use utoipa::ToSchema;
+
+use crate::error::ApiError;
+use crate::extract::accounts::Asked;
+use crate::model::{Time, json_response};
+use crate::params::Params;
+
+/// The largest page, and the one by default.
+const PAGE_MAX: usize = 1_000;
+const PAGE: usize = 50;
+/// The entries that one request reads while it looks for those that match.
+const READ_MAX: usize = 20_000;
+const READ: usize = 1_000;
+
+/// A page of the audit, latest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AuditPage {
+    entries: Vec<AuditJson>,
+    /// The `after` of the next page, which has earlier entries; null at the end.
+    next: Option<u64>,
+}
+
+/// An entry of the audit.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub(crate) struct AuditJson {
+    /// The number.
+    n: u64,
+    time: Time,
+    who: AuditWhoJson,
+    /// The name of what was done, such as `token.create`.
+    what: String,
+    target: AuditTargetJson,
+    /// More about it, for people.
+    detail: String,
+    decision: AuditDecisionName,
+    /// The reason of a refusal or failure.
+    why: String,
+    /// The address from which it was asked for.
+    from: String,
+}
+
+/// The principal of an entry.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditWho)]
+pub(crate) struct AuditWhoJson {
+    id: String,
+    name: String,
+    /// The id of the token or sign-in by which it was known.
+    via: String,
+    /// The kind of principal, such as `user`, `program` or `operator`.
+    kind: String,
+}
+
+/// The object of an entry.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditTarget)]
+pub(crate) struct AuditTargetJson {
+    kind: String,
+    id: String,
+}
+
+/// The decision of an entry.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AuditDecision)]
+pub(crate) enum AuditDecisionName {
+    Allowed,
+    Refused,
+    Failed,
+}
+
+impl AuditJson {
+    fn of(entry: AuditEntry) -> Self {
+        let n = entry.n;
+        let AuditEvent { time, who, what, target, detail, decision, why, from, .. } = entry.event;
+        Self {
+            n,
+            time: Time(time),
+            who: AuditWhoJson {
+                id: who.id.to_string(),
+                name: who.name.to_string(),
+                via: who.via.to_string(),
+                kind: who.kind.to_string(),
+            },
+            what: what.to_string(),
+            target: AuditTargetJson { kind: target.kind.to_string(), id: target.id.to_string() },
+            detail,
+            decision: match decision {
+                AuditDecision::Refused => AuditDecisionName::Refused,
+                AuditDecision::Failed => AuditDecisionName::Failed,
+                _ => AuditDecisionName::Allowed,
+            },
+            why,
+            from,
+        }
+    }
+}
+
+/// Lists entries of the audit, latest first.
+#[utoipa::path(
+    get,
+    path = "/api/audit",
+    tag = "audit",
+    params(
+        ("log" = Option<String>, Query, description = "`runs` for runs and calls, which are a log of their own"),
+        ("who" = Option<String>, Query, description = "only entries of the principal with this name or id"),
+        ("what" = Option<String>, Query, description = "only entries of what begins so, such as `token` or `user.add`"),
+        ("since" = Option<String>, Query, description = "only entries of this time or later", format = DateTime),
+        ("after" = Option<u64>, Query, description = "the `next` of the page before"),
+        ("limit" = Option<u64>, Query, description = "the page size, 50 by default", minimum = 1, maximum = 1000),
+    ),
+    responses((status = 200, description = "the entries", body = AuditPage)),
+)]
+pub(crate) async fn list(uri: Uri, asked: Asked) -> Result<Response, ApiError> {
+    asked.needs(Right::ReadAudit)?;
+    let params = Params::of(&uri, &["log", "who", "what", "since", "after", "limit"])?;
+    let log = params.read("log", "runs or audit", |name| match name {
+        "audit" => Some(AUDIT_LOG),
+        "runs" => Some(RUNS_LOG),
+        _ => None,
+    })?;
+    let since = params.time("since")?.unwrap_or_default();
+    let limit = params.limit(PAGE_MAX)?.unwrap_or(PAGE);
+    let mut before = params.read("after", "the number of an entry", |text| text.parse().ok())?;
+    let (who, what) = (params.text("who"), params.text("what"));
+    let is_shown = |event: &AuditEvent| {
+        who.is_none_or(|who| *event.who.name == *who || *event.who.id == *who)
+            && what.is_none_or(|what| event.what.starts_with(what))
+    };
+    let mut page = AuditPage { entries: Vec::new(), next: None };
+    let Some(audit) = asked.accounts.audit_log() else {
+        return Ok(json_response(StatusCode::OK, &page));
+    };
+    for _ in 0..READ_MAX / READ {
+        let entries = audit.latest(log.unwrap_or(AUDIT_LOG), before, READ).await?;
+        let Some(first) = entries.last().map(|entry| entry.n) else {
+            page.next = None;
+            break;
+        };
+        for entry in entries {
+            if entry.event.time < since {
+                page.next = None;
+                return Ok(json_response(StatusCode::OK, &page));
+            }
+            if page.entries.len() == limit {
+                return Ok(json_response(StatusCode::OK, &page));
+            }
+            page.next = Some(entry.n).filter(|n| *n > 1);
+            if is_shown(&entry.event) {
+                page.entries.push(AuditJson::of(entry));
+            }
+        }
+        before = Some(first);
+    }
+    Ok(json_response(StatusCode::OK, &page))
+}

@@ -1,0 +1,143 @@
+//! `/api/auth/options` and `/api/auth/me`: how to sign in, and who is signed in.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::gate::Entered;
+use crate::model::{Time, json_response};
+use crate::router::App;
+
+/// The ways to sign in.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct AuthOptions {
+    /// The ways that need no ticket: `password`.
+    methods: &'static [&'static str],
+    /// True if a ticket signs in.
+    ticket: bool,
+    /// True if there is no user yet. A ticket makes the first.
+    set_up: bool,
+    /// True if there is nothing to sign in to: every request is let in.
+    anonymous: bool,
+    /// True if pages should warn that everybody who reaches the server may do everything.
+    insecure: bool,
+}
+
+/// The means by which a caller is known.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Via {
+    /// A sign-in.
+    SignIn,
+    /// An API token.
+    Token,
+    /// None: every request is let in.
+    Anonymous,
+    /// A sign-in of the only user of a server for this machine.
+    Local,
+    /// The program that this API is part of.
+    Host,
+}
+
+/// The caller of the request.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Me {
+    id: String,
+    name: String,
+    team: String,
+    via: Via,
+    /// True if the caller manages the server.
+    server_admin: bool,
+    /// The rights that the caller has on anything of the team, or over the server.
+    rights: Vec<&'static str>,
+    /// The time at which the caller has to sign in again, or the token ends.
+    valid_until: Option<Time>,
+}
+
+impl Me {
+    pub(crate) fn of(app: &App, entered: &Entered) -> Self {
+        let caller = entered.scoped.caller();
+        let rights = entered.scoped.rights();
+        let via = match caller.via.split_once(':').map(|(kind, _)| kind) {
+            Some("sign-in") if is_local(app) => Via::Local,
+            Some("sign-in") => Via::SignIn,
+            Some("token") => Via::Token,
+            _ if app.gate.admits_everyone() => Via::Anonymous,
+            _ => Via::Host,
+        };
+        Self {
+            id: caller.id.to_string(),
+            name: name_of(app, caller),
+            team: caller.team.to_string(),
+            via,
+            server_admin: rights.contains(&tinpot_core::Right::ManageServer),
+            rights: rights.into_iter().map(tinpot_core::Right::as_str).collect(),
+            valid_until: entered.valid_until.map(Time),
+        }
+    }
+}
+
+/// Returns the ways to sign in.
+#[utoipa::path(
+    get,
+    path = "/api/auth/options",
+    tag = "auth",
+    responses((status = 200, description = "the ways to sign in", body = AuthOptions)),
+)]
+pub(crate) async fn options(State(app): State<Arc<App>>) -> Response {
+    let anonymous = app.gate.admits_everyone();
+    let options = AuthOptions { anonymous, insecure: app.config.insecure, ..of_accounts(&app) };
+    json_response(StatusCode::OK, &options)
+}
+
+/// Returns the caller of the request, with its rights.
+#[utoipa::path(
+    get,
+    path = "/api/auth/me",
+    tag = "auth",
+    responses((status = 200, description = "the caller", body = Me)),
+)]
+pub(crate) async fn me(State(app): State<Arc<App>>, entered: Entered) -> Response {
+    json_response(StatusCode::OK, &Me::of(&app, &entered))
+}
+
+#[cfg(feature = "access")]
+fn of_accounts(app: &App) -> AuthOptions {
+    let Some(accounts) = &app.config.accounts else { return AuthOptions::default() };
+    let methods: &[&str] = if accounts.is_local() { &[] } else { &["password"] };
+    let set_up = !accounts.directory().has_users();
+    AuthOptions { methods, ticket: true, set_up, ..AuthOptions::default() }
+}
+
+#[cfg(feature = "access")]
+fn is_local(app: &App) -> bool {
+    app.config.accounts.as_ref().is_some_and(crate::Accounts::is_local)
+}
+
+#[cfg(not(feature = "access"))]
+fn of_accounts(_: &App) -> AuthOptions {
+    AuthOptions::default()
+}
+
+/// Returns the name of a caller. That of the local user is not known to the coordinator, so that
+/// executions keep the name of the requester that the client gives.
+#[cfg(feature = "access")]
+fn name_of(app: &App, caller: &tinpot_core::Caller) -> String {
+    let accounts = app.config.accounts.as_ref().filter(|accounts| accounts.is_local());
+    let user = accounts.and_then(|accounts| accounts.directory().user_by_id(&caller.id));
+    user.map_or_else(|| caller.name.clone(), |user| user.name).to_string()
+}
+
+#[cfg(not(feature = "access"))]
+fn name_of(_: &App, caller: &tinpot_core::Caller) -> String {
+    caller.name.to_string()
+}
+
+#[cfg(not(feature = "access"))]
+fn is_local(_: &App) -> bool {
+    false
+}
