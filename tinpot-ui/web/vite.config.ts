@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
@@ -50,7 +51,9 @@ export default defineConfig({
       input: { app: "index.html", "stream-worker": "src/stream/worker.ts" },
       output: {
         entryFileNames: "[name].js",
-        chunkFileNames: "[name].js",
+        // Of a folder's `index.tsx`, the folder gives the name.
+        chunkFileNames: ({ name, facadeModuleId }) =>
+          `${name === "index" ? basename(dirname(facadeModuleId ?? "index")) : name}.js`,
         assetFileNames: "app[extname]",
       },
     },

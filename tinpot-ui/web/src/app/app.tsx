@@ -8,9 +8,12 @@ import { NotFoundPage } from "../pages/not-found";
 import { OverviewPage } from "../pages/overview";
 import { QueuesPage } from "../pages/queues";
 import { WorkersPage } from "../pages/workers";
-import { WatchPage } from "../watch";
 import { Layout } from "./layout";
+import { lazy } from "./lazy";
 import { location, match } from "./router";
+
+// Pages that most visits do not need.
+const WatchPage = lazy(async () => (await import("../watch")).WatchPage);
 
 type Page = (names: Record<string, string>) => ComponentChildren;
 

@@ -3,8 +3,7 @@ import type { ExecutionView } from "../api/types";
 import { href } from "../app/base-path";
 import { setQuery } from "../app/router";
 import { isObject, type Json, writeJson } from "../json/lossless-json";
-import { Duration, ExecutionLink, shortId, Time } from "../ui";
-import { CopyButton } from "./call-snippets";
+import { CopyButton, Duration, ExecutionLink, shortId, Time } from "../ui";
 import type { ProgressView } from "./use-execution";
 
 /** The characters of a value and the parameters that chips show. */

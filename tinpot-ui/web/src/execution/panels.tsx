@@ -1,11 +1,13 @@
 import type { ComponentChildren } from "preact";
 import type { ArtifactLink, ExecutionView } from "../api/types";
 import { downloadHref } from "../app/base-path";
+import { lazy } from "../app/lazy";
 import { type Json, writeJson } from "../json/lossless-json";
-import { Duration, Empty, StatusBadge, Time } from "../ui";
-import { CopyAs, CopyButton } from "./call-snippets";
+import { CopyButton, Duration, Empty, StatusBadge, Time } from "../ui";
 import { JsonTree } from "./json-tree";
-import { Summary } from "./markdown-view";
+
+const CopyAs = lazy(async () => (await import("./call-snippets")).CopyAs);
+const Summary = lazy(async () => (await import("./markdown-view")).Summary);
 
 /** A titled part of a panel. */
 export function Section({

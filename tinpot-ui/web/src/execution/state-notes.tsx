@@ -4,8 +4,7 @@ import { api } from "../api/client";
 import type { ExecutionView } from "../api/types";
 import { href } from "../app/base-path";
 import { hub, useResource } from "../stream";
-import { Button, count, Duration, formatDuration, Icon, statusText, Time } from "../ui";
-import { CopyButton } from "./call-snippets";
+import { Button, CopyButton, count, Duration, formatDuration, Icon, statusText, Time } from "../ui";
 
 /** The last lines of a traceback that are shown at first. */
 const TRACEBACK_LINES = 12;

@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, errorText } from "../api/transport";
 import type { ActionView, Violation } from "../api/types";
+import { lazy } from "../app/lazy";
 import { isOtherRequester } from "../app/requester";
 import { type JsonObject, writeJson } from "../json/lossless-json";
 import { Button, count, ErrorBox, Key, Tabs } from "../ui";
@@ -19,7 +20,6 @@ import { JsonView } from "./json-view";
 import { ObjectFields } from "./nested-fields";
 import { NO_OPTIONS, OptionFields, type OptionTexts, readOptions } from "./options";
 import type { Preset } from "./presets";
-import { PresetsDialog } from "./presets-dialog";
 import type { Shape } from "./shape";
 import { type Written, writeForm } from "./submission";
 
@@ -47,6 +47,8 @@ interface ActionFormProps {
   /** Called with the values after each change. */
   onWritten?: (written: Written) => void;
 }
+
+const PresetsDialog = lazy(async () => (await import("./presets-dialog")).PresetsDialog, 0);
 
 const PREFIX = "p";
 

@@ -1,4 +1,5 @@
 export { Button } from "./button";
+export { CopyButton } from "./copy-button";
 export { count } from "./count";
 export { Confirm, Dialog } from "./dialog";
 export { Empty } from "./empty";
@@ -8,7 +9,7 @@ export { Icon } from "./icons";
 export { Key } from "./key";
 export { ActionLink, ExecutionLink, shortId } from "./links";
 export { Loading } from "./loading";
-export { Menu } from "./menu";
+export { Menu, type MenuItem } from "./menu";
 export { PageHead } from "./page-head";
 export { Prose } from "./prose";
 export { StaleBanner } from "./stale-banner";
