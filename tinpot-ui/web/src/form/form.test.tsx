@@ -327,7 +327,7 @@ test("Ctrl-Enter submits the form, once while a request is in progress", async (
   const form = document.querySelector("form") as HTMLFormElement;
   fireEvent.keyDown(form, { key: "Enter", ctrlKey: true });
   await waitFor(() =>
-    expect(screen.getByRole<HTMLButtonElement>("button", { name: "Run" }).disabled).toBe(true),
+    expect(screen.getByRole("button", { name: "Run" }).getAttribute("aria-busy")).toBe("true"),
   );
   fireEvent.keyDown(form, { key: "Enter", ctrlKey: true });
   expect(onSubmit).toHaveBeenCalledTimes(1);

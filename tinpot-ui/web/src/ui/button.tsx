@@ -8,12 +8,14 @@ type ButtonProps = Omit<JSX.IntrinsicElements["button"], "icon" | "class" | "typ
    */
   look?: "primary" | "danger" | "quiet";
   icon?: IconName;
-  /** If true, the button is disabled while its action runs. */
+  /** If true, its action runs, and clicks do nothing. It keeps the focus, unlike a disabled one. */
   busy?: boolean;
   class?: string;
   submit?: boolean;
   children?: ComponentChildren;
 };
+
+const ignore = (event: Event): void => event.preventDefault();
 
 /** A button. Without text it needs an `aria-label`, which becomes its tooltip. */
 export function Button({
@@ -36,7 +38,8 @@ export function Button({
       type={submit ? "submit" : "button"}
       class={classes}
       aria-busy={busy || undefined}
-      disabled={rest.disabled === true || busy}
+      aria-disabled={busy || undefined}
+      onClick={busy ? ignore : rest.onClick}
     >
       {icon !== undefined && <Icon name={icon} />}
       {children}
