@@ -2,12 +2,25 @@ import { render } from "preact";
 import { App } from "./app/app";
 import { startRouter } from "./app/router";
 import { startTheme } from "./app/theme";
+import { identity, takeTicket } from "./identity/identity";
 import { hub } from "./stream";
 import "./styles/index.css";
 
-startTheme();
-startRouter();
-hub.start();
+/** The time for which a page waits to know who uses it: it shows only what they may do. */
+const KNOWN_MS = 400;
 
-const root = document.getElementById("app");
-if (root !== null) render(<App />, root);
+async function start(): Promise<void> {
+  // First of all: nothing may see a ticket in the address.
+  const ticket = takeTicket();
+  startTheme();
+  startRouter();
+  const known = identity.start(ticket);
+  const late = new Promise((done) => setTimeout(done, KNOWN_MS));
+  await (ticket === null ? Promise.race([known, late]) : known);
+  hub.start();
+  hub.onResync(() => void identity.check());
+  const root = document.getElementById("app");
+  if (root !== null) render(<App />, root);
+}
+
+void start();

@@ -67,13 +67,21 @@ async function bodyOf<T>(
 }
 
 /** Sends a request to a route that takes or gives no schema. */
-async function json<T>(path: string, body: unknown, options: SendOptions): Promise<T> {
+export async function json<T>(
+  path: string,
+  body: unknown,
+  options: SendOptions & { method?: string },
+): Promise<T> {
+  const method = options.method ?? (body === null ? "GET" : "POST");
   const request = new Request(serverUrl() + path, {
     headers: { Accept: "application/json", "Content-Type": "application/json" },
     credentials: "same-origin",
-    ...(body === null ? {} : { method: "POST", body: JSON.stringify(body) }),
+    method,
+    body: body === null ? null : JSON.stringify(body),
   });
-  return (await (await send(request, options)).json()) as T;
+  const text = await (await send(request, options)).text();
+  // Routes that only change something answer with nothing.
+  return (text === "" ? null : JSON.parse(text)) as T;
 }
 
 const filterQuery = ({ level, streams }: LogFilter) => ({

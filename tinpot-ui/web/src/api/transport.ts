@@ -1,5 +1,6 @@
 // Requests to the API with a timeout, and the errors that they end with.
 import { serverClock } from "./clock";
+import { gate } from "./gate";
 import type { Violation } from "./types";
 
 /** A request that failed or was refused. `status` is 0 when no response arrived. */
@@ -11,6 +12,8 @@ export class ApiError extends Error {
     readonly errors: readonly Violation[] = [],
     /** The execution that continues although the request failed. */
     readonly executionId: string | null = null,
+    /** The time after which the request may be repeated, in seconds. */
+    readonly retryAfter: number | null = null,
   ) {
     super(detail);
     this.name = "ApiError";
@@ -34,23 +37,52 @@ window.addEventListener("pagehide", () => {
 export interface SendOptions {
   signal?: AbortSignal | undefined;
   timeoutMs?: number;
+  /** If false, the request does not wait for a sign-in. */
+  waits?: boolean;
 }
 
 /**
- * Sends a request and reads its whole response within the timeout.
+ * Sends a request and reads its whole response within the timeout. If it is refused for lack of a
+ * sign-in, waits for one and repeats the request.
  *
  * Rejects with an {@link ApiError} unless the status is 2xx, and with an `AbortError` if the caller
  * aborts.
  */
 export async function send(request: Request, options: SendOptions = {}): Promise<Response> {
+  // A body can be sent once, unless it is a text.
+  const body = request.method === "GET" ? null : (await request.text()) || null;
+  for (;;) {
+    if (gate.closed.peek() && options.waits !== false) await signIn(request, options.signal);
+    const { signIns } = gate;
+    try {
+      return await attempt(body === null ? request : new Request(request, { body }), options);
+    } catch (error) {
+      const isSignedOut = error instanceof ApiError && error.status === 401 && gate.helps;
+      if (!isSignedOut || options.waits === false) throw error;
+      if (gate.signIns === signIns) gate.close();
+    }
+  }
+}
+
+/** Waits for a sign-in. */
+async function signIn(request: Request, signal: AbortSignal | undefined): Promise<void> {
+  // A person who changes something wants to be asked again.
+  if (request.method !== "GET") gate.ask();
+  const leaving = left.signal;
+  if (await gate.wait([signal, leaving])) return;
+  if (signal?.aborted || leaving.aborted) throw aborted();
+  throw new ApiError(401, "You are signed out. Sign in, then try again.");
+}
+
+async function attempt(request: Request, options: SendOptions): Promise<Response> {
   const { signal, timeoutMs = TIMEOUT_MS } = options;
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), timeoutMs);
-  const aborted = (): void => abort.abort();
-  signal?.addEventListener("abort", aborted, { once: true });
+  const stop = (): void => abort.abort();
+  signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted) abort.abort();
   const leaving = left.signal;
-  leaving.addEventListener("abort", aborted, { once: true });
+  leaving.addEventListener("abort", stop, { once: true });
   const sentAt = Date.now();
   try {
     const response = await fetch(request, { signal: abort.signal });
@@ -61,34 +93,36 @@ export async function send(request: Request, options: SendOptions = {}): Promise
     return new Response(body || null, { status: response.status === 204 ? 200 : response.status });
   } catch (error) {
     if (error instanceof ApiError) throw error;
-    if (signal?.aborted || leaving.aborted)
-      throw new DOMException("The request was aborted.", "AbortError");
+    if (signal?.aborted || leaving.aborted) throw aborted();
     const detail = abort.signal.aborted
       ? `The server did not respond within ${timeoutMs / 1000} s.`
       : "The server did not respond. Check that it is running.";
     throw new ApiError(0, detail);
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener("abort", aborted);
-    leaving.removeEventListener("abort", aborted);
+    signal?.removeEventListener("abort", stop);
+    leaving.removeEventListener("abort", stop);
   }
 }
 
+const aborted = () => new DOMException("The request was aborted.", "AbortError");
+
 async function refusal(response: Response): Promise<ApiError> {
   const fallback = `The server responded with ${response.status} ${response.statusText}`.trim();
-  let body: unknown;
+  let body: unknown = null;
   try {
     body = JSON.parse(await response.text());
   } catch {
-    return new ApiError(response.status, fallback);
+    // A response without a body, or of a proxy.
   }
-  if (typeof body !== "object" || body === null) return new ApiError(response.status, fallback);
-  const { detail, errors, execution_id } = body as Record<string, unknown>;
+  const { detail, errors, execution_id } = Object(body) as Record<string, unknown>;
+  const wait = Number(response.headers.get("retry-after") ?? NaN);
   return new ApiError(
     response.status,
     typeof detail === "string" ? detail : fallback,
     Array.isArray(errors) ? errors.filter(isViolation) : [],
     typeof execution_id === "string" ? execution_id : null,
+    wait > 0 ? wait : null,
   );
 }
 

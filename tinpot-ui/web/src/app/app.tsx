@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { EmbedPage } from "../embed";
 import { ExecutionPage } from "../execution";
+import { SignIn } from "../identity/sign-in";
 import { ActionPage } from "../pages/action";
 import { ActionsPage } from "../pages/actions";
 import { HistoryPage } from "../pages/history";
@@ -14,6 +15,11 @@ import { location, match } from "./router";
 
 // Pages that most visits do not need.
 const WatchPage = lazy(async () => (await import("../watch")).WatchPage);
+const people = () => import("../people");
+const YouPage = lazy(async () => (await people()).YouPage);
+const MembersPage = lazy(async () => (await people()).MembersPage);
+const GrantsPage = lazy(async () => (await people()).GrantsPage);
+const AuditPage = lazy(async () => (await people()).AuditPage);
 
 type Page = (names: Record<string, string>) => ComponentChildren;
 
@@ -26,6 +32,10 @@ const PAGES: readonly [string, Page][] = [
   ["/watch", () => <WatchPage />],
   ["/workers", () => <WorkersPage />],
   ["/queues", () => <QueuesPage />],
+  ["/you", () => <YouPage />],
+  ["/members", () => <MembersPage />],
+  ["/grants", () => <GrantsPage />],
+  ["/audit", () => <AuditPage />],
 ];
 
 export function App() {
@@ -33,13 +43,18 @@ export function App() {
   // Pages of other sites show it in a frame, so it has no header and no navigation.
   const embedded = match("/embed/executions/:id", path);
   if (embedded !== null) return <EmbedPage key={embedded.id} id={embedded.id ?? ""} />;
+  return (
+    <>
+      <Layout path={path}>{pageAt(path)}</Layout>
+      <SignIn />
+    </>
+  );
+}
+
+function pageAt(path: string): ComponentChildren {
   for (const [pattern, page] of PAGES) {
     const names = match(pattern, path);
-    if (names !== null) return <Layout path={path}>{page(names)}</Layout>;
+    if (names !== null) return page(names);
   }
-  return (
-    <Layout path={path}>
-      <NotFoundPage />
-    </Layout>
-  );
+  return <NotFoundPage />;
 }

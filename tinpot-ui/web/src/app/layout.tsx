@@ -1,11 +1,14 @@
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, Fragment } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { gate } from "../api/gate";
+import { identity } from "../identity/identity";
+import { YouMenu } from "../identity/you-menu";
 import { hub, type StreamState } from "../stream";
 import { Button, Icon, type IconName, Key, StaleBanner } from "../ui";
 import { href } from "./base-path";
 import { Overlays, openPalette } from "./overlays";
 import { location } from "./router";
-import { SECTIONS } from "./sections";
+import { administration, pages } from "./sections";
 import { setTheme, type Theme, theme } from "./theme";
 
 const STREAM_TEXT: Record<StreamState, [string, string]> = {
@@ -13,11 +16,12 @@ const STREAM_TEXT: Record<StreamState, [string, string]> = {
   connecting: ["Connecting", "Opening the live stream."],
   live: ["Live", "This page updates as things change."],
   stale: ["Disconnected, retrying", "Cannot reach the server. The page may be out of date."],
+  denied: ["Signed out", "Sign in to see what changes."],
   closed: ["Not live", "The server offers no live stream. Reload the page to update it."],
 };
 
 function StreamBadge() {
-  const state = hub.state.value;
+  const state = gate.closed.value ? "denied" : hub.state.value;
   const [text, title] = STREAM_TEXT[state];
   return (
     <span class="stream" data-state={state} role="status" title={title}>
@@ -50,9 +54,12 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
   const at = location.value;
   useEffect(() => setMenu(false), [at]);
   useEffect(() => hub.attend(), []);
-  const section = SECTIONS.filter(
-    (one) => path === one.path || path.startsWith(`${one.path}/`),
-  ).pop();
+  const lists = [pages(), administration()].filter((list) => list.length > 0);
+  const section = lists
+    .flat()
+    .filter((one) => path === one.path || path.startsWith(`${one.path}/`))
+    .pop();
+  const me = identity.signedIn ? identity.me.value : null;
   return (
     <div class="layout" data-menu={menu || undefined}>
       {/* biome-ignore lint/a11y/useValidAnchor: <base> changes the target of the link. */}
@@ -104,18 +111,24 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
           )}
           <StreamBadge />
           <ThemeButton />
+          {me !== null && <YouMenu me={me} />}
         </span>
       </header>
       <nav id="nav" class="side" aria-label="Pages">
-        {SECTIONS.map((one) => (
-          <a
-            key={one.path}
-            href={href(one.path)}
-            aria-current={section === one ? (path === one.path ? "page" : "true") : undefined}
-          >
-            <Icon name={one.icon} />
-            {one.title}
-          </a>
+        {lists.map((list, at) => (
+          <Fragment key={at}>
+            {at > 0 && <p class="side-head">Administration</p>}
+            {list.map((one) => (
+              <a
+                key={one.path}
+                href={href(one.path)}
+                aria-current={section === one ? (path === one.path ? "page" : "true") : undefined}
+              >
+                <Icon name={one.icon} />
+                {one.title}
+              </a>
+            ))}
+          </Fragment>
         ))}
         <p class="side-end">
           {hub.server.value !== null && <span>{hub.server.value.version}</span>}
@@ -125,6 +138,21 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
         </p>
       </nav>
       <main id="main" tabIndex={-1} data-stale={hub.state.value === "stale" || undefined}>
+        {identity.options.value.insecure === true && (
+          <p class="open-banner" role="note">
+            <Icon name="warning" />
+            Authentication is off: every client that reaches this server may do everything.
+          </p>
+        )}
+        {gate.closed.value && !gate.asking.value && (
+          <div class="stale-banner" role="status">
+            <Icon name="warning" />
+            <span>
+              <strong>You are signed out.</strong> This page does not change.
+            </span>
+            <Button onClick={() => gate.ask()}>Sign in</Button>
+          </div>
+        )}
         {hub.state.value === "stale" && <StaleBanner since={hub.lastLive.peek()} />}
         {children}
       </main>

@@ -5,7 +5,7 @@ import { LOG_KEYS } from "../log/keys";
 import { Dialog, Key } from "../ui";
 import { type Entry, Palette } from "./palette";
 import { navigate } from "./router";
-import { SECTIONS } from "./sections";
+import { sections } from "./sections";
 
 export const overlay = signal<"palette" | "shortcuts" | null>(null);
 
@@ -56,7 +56,7 @@ export function startShortcuts(): () => void {
     const chorded = Date.now() - chord < CHORD_MS;
     chord = 0;
     if (chorded) {
-      const section = SECTIONS.find((one) => one.key === event.key);
+      const section = sections().find((one) => one.key === event.key);
       if (section !== undefined) {
         event.preventDefault();
         navigate(section.path);
@@ -99,13 +99,13 @@ const COMMANDS: readonly Entry[] = [
 
 type Keys = readonly [string[], string];
 
-const GROUPS: readonly [string, readonly Keys[]][] = [
+const groups = (): readonly [string, readonly Keys[]][] => [
   [
     "Everywhere",
     [
       [["Ctrl", "K"], "Search actions, pages, commands and executions"],
       [["/"], "Filter or search this page"],
-      ...SECTIONS.map((one): Keys => [["g", one.key], `Go to ${one.title}`]),
+      ...sections().map((one): Keys => [["g", one.key], `Go to ${one.title}`]),
       [["Esc"], "Close the dialog"],
       [["?"], "Show this list"],
     ],
@@ -128,7 +128,7 @@ function Shortcuts() {
   return (
     <Dialog title="Keyboard shortcuts" class="shortcuts" onClose={close}>
       <div class="shortcut-groups">
-        {GROUPS.map(([title, list]) => (
+        {groups().map(([title, list]) => (
           <section key={title} aria-label={title}>
             <h3>{title}</h3>
             <dl>

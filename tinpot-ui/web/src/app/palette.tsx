@@ -7,7 +7,7 @@ import { Dialog, Icon, type IconName, StatusBadge } from "../ui";
 import { catalogue } from "./catalogue";
 import { search } from "./fuzzy-search";
 import { navigate } from "./router";
-import { SECTIONS } from "./sections";
+import { sections } from "./sections";
 import { setTheme, type Theme } from "./theme";
 
 export interface Entry {
@@ -84,7 +84,7 @@ export function entries(
       to: `/executions/${part}`,
     });
   }
-  const pages: Entry[] = SECTIONS.map((one) => ({
+  const pages: Entry[] = sections().map((one) => ({
     id: `p ${one.path}`,
     icon: one.icon,
     title: one.title,

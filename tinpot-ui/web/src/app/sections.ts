@@ -1,10 +1,40 @@
+import { identity, type Right } from "../identity/identity";
 import type { IconName } from "../ui";
 
-/** The pages of the navigation. `g` and then `key` opens one. */
-export const SECTIONS: readonly { path: string; title: string; icon: IconName; key: string }[] = [
+interface Section {
+  path: string;
+  title: string;
+  icon: IconName;
+  /** `g` and then this key opens the page. */
+  key: string;
+  right?: Right;
+}
+
+/** The pages of the navigation. */
+const PAGES: readonly Section[] = [
   { path: "/", title: "Overview", icon: "overview", key: "o" },
-  { path: "/actions", title: "Actions", icon: "actions", key: "a" },
-  { path: "/executions", title: "History", icon: "history", key: "h" },
-  { path: "/workers", title: "Workers", icon: "workers", key: "w" },
-  { path: "/queues", title: "Queues", icon: "queues", key: "q" },
+  { path: "/actions", title: "Actions", icon: "actions", key: "a", right: "see_action" },
+  { path: "/executions", title: "History", icon: "history", key: "h", right: "read" },
+  { path: "/workers", title: "Workers", icon: "workers", key: "w", right: "see_worker" },
+  { path: "/queues", title: "Queues", icon: "queues", key: "q", right: "see_queue" },
 ];
+
+const ADMINISTRATION = [
+  { path: "/members", title: "Members", icon: "members", key: "m", right: "manage_team" },
+  { path: "/grants", title: "Grants", icon: "key", key: "r", right: "manage_team" },
+  { path: "/audit", title: "Audit", icon: "audit", key: "u", right: "read_audit" },
+] as const satisfies readonly Section[];
+
+/** Returns the pages that the person may see. */
+export function pages(): Section[] {
+  return PAGES.filter(({ right }) => right === undefined || identity.may(right));
+}
+
+/** Returns the pages of administration that the person may use. */
+export function administration(): Section[] {
+  return ADMINISTRATION.filter(({ right }) => identity.manages(right));
+}
+
+export function sections(): Section[] {
+  return [...pages(), ...administration()];
+}

@@ -1,6 +1,7 @@
 // The actions as a dense list or as cards.
 import type { ActionStats, ActionView } from "../api/types";
 import { href } from "../app/base-path";
+import { identity } from "../identity/identity";
 import { formatDuration, Icon, Prose, StatusBadge, Time } from "../ui";
 import { TREND_RUNS, Trend } from "./trend";
 
@@ -21,6 +22,7 @@ export function firstLine(text: string): string {
 
 /** The link that opens the form of an action. */
 export function RunLink({ name }: { name: string }) {
+  if (!identity.may("run")) return null;
   return (
     <a class="button small" href={actionHref(name)} aria-label={`Run ${name}`}>
       <Icon name="actions" /> Run

@@ -4,6 +4,7 @@ import { errorText } from "../api/transport";
 import { type Queue, RUNNING } from "../api/types";
 import { href } from "../app/base-path";
 import { useTitle } from "../app/use-title";
+import { identity } from "../identity/identity";
 import { hub, useResource } from "../stream";
 import { Button, count, Empty, ErrorBox, Loading, PageHead, Time } from "../ui";
 
@@ -39,7 +40,7 @@ export function QueuesPage() {
       )}
       {queues !== undefined && queues.length > 0 && (
         <div class="panel table-wrap stale-dim">
-          <table class="queues">
+          <table class="records">
             <thead>
               <tr>
                 <th>Queue</th>
@@ -124,15 +125,17 @@ function QueueRow({ queue, onChanged }: { queue: Queue; onChanged: () => void })
         {queue.waiting > 0 ? <Time at={queue.oldest_accepted_at} /> : <span class="faint">–</span>}
       </td>
       <td class="right">
-        <Button
-          class="small"
-          icon={paused ? "actions" : "pause"}
-          busy={busy}
-          aria-label={`${paused ? "Resume" : "Pause"} ${queue.name}`}
-          onClick={() => void toggle()}
-        >
-          {paused ? "Resume" : "Pause"}
-        </Button>
+        {identity.may("pause_queue") && (
+          <Button
+            class="small"
+            icon={paused ? "actions" : "pause"}
+            busy={busy}
+            aria-label={`${paused ? "Resume" : "Pause"} ${queue.name}`}
+            onClick={() => void toggle()}
+          >
+            {paused ? "Resume" : "Pause"}
+          </Button>
+        )}
       </td>
     </tr>
   );

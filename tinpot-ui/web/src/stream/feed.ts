@@ -98,7 +98,7 @@ export class Feed {
     this.check ??= setInterval(() => this.dropSilent(), timing.checkMs);
     if (this.state === "idle") this.set("connecting", false);
     let began = Infinity;
-    let refused = false;
+    let refused: "closed" | "denied" | null = null;
     try {
       const sent = Date.now();
       const response = await fetch(address, {
@@ -108,7 +108,9 @@ export class Feed {
       });
       this.listener.clock(response.headers.get("date"), sent, Date.now());
       if (!response.ok || response.body === null) {
-        refused = response.status >= 400 && response.status < 500 && response.status !== 429;
+        const { status } = response;
+        if (status === 401) refused = "denied";
+        else if (status >= 400 && status < 500 && status !== 429) refused = "closed";
         throw new Error(`the stream was refused: ${response.status}`);
       }
       began = Date.now();
@@ -119,7 +121,7 @@ export class Feed {
     this.ended(own, Date.now() - began >= timing.goodMs, refused);
   }
 
-  private ended(own: Connection, stable: boolean, refused: boolean): void {
+  private ended(own: Connection, stable: boolean, refused: "closed" | "denied" | null): void {
     // The connection was replaced or closed.
     if (!this.drop(own)) return;
     if (own.live) this.missed = true;
@@ -131,10 +133,11 @@ export class Feed {
     }
     if (stable) this.failures = 0;
     this.failures += 1;
-    if (kept === undefined) this.set(refused ? "closed" : "stale", false);
-    const longest = refused
-      ? timing.closedRetryMs
-      : Math.min(timing.firstRetryMs * 2 ** (this.failures - 1), timing.lastRetryMs);
+    if (kept === undefined) this.set(refused ?? "stale", false);
+    const longest =
+      refused !== null
+        ? timing.closedRetryMs
+        : Math.min(timing.firstRetryMs * 2 ** (this.failures - 1), timing.lastRetryMs);
     // Jitter, so that not all browsers reconnect to a restarted coordinator at the same moment.
     this.schedule(longest * (0.5 + Math.random() / 2));
   }

@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { gate } from "../api/gate";
 import { ApiError, isAbort } from "../api/transport";
 import { hub } from "./hub";
 
@@ -95,13 +96,14 @@ export function useResource<T>(
 }
 
 /**
- * Returns true if an error only repeats the header: the server is unreachable. The data stays, and
- * is loaded again once the server is back.
+ * Returns true if an error only repeats the header: the server is unreachable, or the person is
+ * signed out. The data stays, and is loaded again once that has changed.
  *
  * Reads a signal, so that the calling component renders again when the connection changes.
  */
 export function isOutage(error: unknown, loaded: boolean): boolean {
-  return error instanceof ApiError && error.unreachable && loaded && hub.state.value !== "live";
+  if (!(error instanceof ApiError) || !loaded) return false;
+  return error.status === 401 ? gate.closed.value : error.unreachable && hub.state.value !== "live";
 }
 
 /** Calls a function after the stream was interrupted. */

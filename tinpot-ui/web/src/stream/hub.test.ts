@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { serverClock } from "../api/clock";
+import { gate } from "../api/gate";
 import type { LogLine } from "../api/types";
 import { Broker, LOGS_MAX } from "./broker";
 import { StreamHub } from "./hub";
@@ -255,6 +256,35 @@ test("a server that refuses the stream is asked again later", async () => {
   await vi.advanceTimersByTimeAsync(2_000);
   await last().hello();
   expect(hub.state.value).toBe("live");
+});
+
+test("a stream that ends with the sign-in is opened again after the next one", async () => {
+  let doubts = 0;
+  gate.doubt = () => {
+    doubts += 1;
+    gate.close();
+  };
+  let resynced = 0;
+  hub.onChange("catalogue", () => undefined);
+  hub.onResync(() => {
+    resynced += 1;
+  });
+  await start();
+  await last().hello();
+  status = 401;
+  await last().raw('event: denied\ndata: {"type":"denied"}\n\n');
+  await last().end();
+  await vi.advanceTimersByTimeAsync(600);
+  expect([connections.length, doubts, gate.closed.value]).toEqual([2, 1, true]);
+  // Signed out, the page requests nothing.
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(connections.length).toBe(2);
+  status = 200;
+  gate.open();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(connections.length).toBe(3);
+  await last().hello();
+  expect([hub.state.value, resynced]).toEqual(["live", 1]);
 });
 
 test("a new version of the server is detected", async () => {

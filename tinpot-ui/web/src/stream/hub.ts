@@ -1,7 +1,8 @@
 // The event stream of a page. All parts of a page subscribe here to topics and logs, and all pages
 // of a browser share one connection to the server: see `links.ts` and `broker.ts`.
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { serverClock } from "../api/clock";
+import { gate } from "../api/gate";
 import type { ExecutionEvent, ExecutionSummary, LogLine, StreamMessage } from "../api/types";
 import { serverUrl } from "../app/base-path";
 import { type Link, type LinkListener, ways } from "./links";
@@ -57,6 +58,7 @@ export class StreamHub {
   private hiding: ReturnType<typeof setTimeout> | null = null;
   private probing: ReturnType<typeof setInterval> | null = null;
   private running = false;
+  private unwatch = (): void => undefined;
   /** The state of the connection, which an offline page does not show. */
   private connection: StreamState = "idle";
   private offline = false;
@@ -71,11 +73,15 @@ export class StreamHub {
     window.addEventListener("pageshow", this.changed);
     window.addEventListener("online", this.online);
     window.addEventListener("offline", this.probe);
-    this.changed();
+    this.unwatch = effect(() => {
+      void gate.closed.value;
+      this.changed();
+    });
   }
 
   stop(): void {
     this.running = false;
+    this.unwatch();
     document.removeEventListener("visibilitychange", this.visibilityChanged);
     window.removeEventListener("pagehide", this.leave);
     window.removeEventListener("pageshow", this.changed);
@@ -181,7 +187,9 @@ export class StreamHub {
       logs: [...this.logs].map(([id, { after }]) => [id, after]),
       attend: this.attending > 0,
     };
-    const isNothing = topics.length === 0 && this.logs.size === 0 && !wanted.attend;
+    // A signed-out page opens its stream again after the next sign-in.
+    const isNothing =
+      gate.closed.peek() || (topics.length === 0 && this.logs.size === 0 && !wanted.attend);
     if (isNothing || document.visibilityState === "hidden") {
       if (isNothing) this.leave();
       else this.visibilityChanged();
@@ -322,6 +330,7 @@ export class StreamHub {
         }
         if (message.missed && this.wasLive) this.missed = true;
         this.setConnection(message.state);
+        if (message.state === "denied") gate.doubt();
         this.resync();
         return;
       }

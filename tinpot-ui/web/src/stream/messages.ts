@@ -4,9 +4,9 @@ import type { StreamMessage } from "../api/types";
 /**
  * The state of the stream: `idle` without a subscription, `stale` after the connection was lost,
  * when the page may be out of date, and `closed` if the server refuses the stream, which is
- * requested again from time to time.
+ * requested again from time to time. It is `denied` without a sign-in.
  */
-export type StreamState = "idle" | "connecting" | "live" | "stale" | "closed";
+export type StreamState = "idle" | "connecting" | "live" | "stale" | "closed" | "denied";
 
 export interface ServerInfo {
   version: string;

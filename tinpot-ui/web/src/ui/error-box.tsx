@@ -1,3 +1,4 @@
+import { gate } from "../api/gate";
 import { ApiError, errorText } from "../api/transport";
 import { Button } from "./button";
 import { Icon } from "./icons";
@@ -13,6 +14,11 @@ export function ErrorBox({
   title?: string;
 }) {
   const unreachable = error instanceof ApiError && error.unreachable;
+  const signedOut = error instanceof ApiError && error.status === 401;
+  const again = (): void => {
+    gate.ask();
+    retry?.();
+  };
   return (
     <div class="error-box" role="alert">
       <Icon name="warning" />
@@ -20,7 +26,7 @@ export function ErrorBox({
         <strong>{title ?? (unreachable ? "Cannot reach the server" : "Request failed")}</strong>
         <p>{errorText(error)}</p>
       </div>
-      {retry !== undefined && <Button onClick={retry}>Retry</Button>}
+      {retry !== undefined && <Button onClick={again}>{signedOut ? "Sign in" : "Retry"}</Button>}
     </div>
   );
 }

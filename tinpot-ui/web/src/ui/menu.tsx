@@ -15,6 +15,8 @@ interface MenuProps {
   icon?: IconName;
   disabled?: boolean;
   class?: string;
+  /** What the list begins with, before the commands. */
+  head?: ComponentChildren;
   /** The text of the button; without it, the button is an icon. */
   children?: ComponentChildren;
 }
@@ -26,6 +28,7 @@ export function Menu({
   icon = "more",
   disabled,
   class: extra = "",
+  head,
   children,
 }: MenuProps) {
   const [open, setOpen] = useState(false);
@@ -84,6 +87,11 @@ export function Menu({
       </Button>
       {open && (
         <div class="menu-list" id={id} role="menu" aria-label={label} onKeyDown={pressed}>
+          {head !== undefined && (
+            <p class="menu-head" role="presentation">
+              {head}
+            </p>
+          )}
           {items.map((one) => (
             <button
               key={one.label}

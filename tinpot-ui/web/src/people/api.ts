@@ -1,0 +1,140 @@
+// The routes of people: their sign-ins, tokens, users, grants and the audit.
+import { json, queryText } from "../api/client";
+
+export interface SignInView {
+  id: string;
+  created_at: string;
+  last_used_at: string;
+  /** Is true for the sign-in of this browser. */
+  current: boolean;
+}
+
+export interface Token {
+  id: string;
+  name: string;
+  principal: string;
+  principal_name: string;
+  scopes: string[];
+  created_at: string;
+  expires_at: string | null;
+  last_used_at: string | null;
+  revoked: boolean;
+  /** The last characters of the secret. */
+  hint: string;
+}
+
+/** A token with its secret, which the server never shows again. */
+export interface NewToken {
+  token: Token;
+  secret: string;
+}
+
+export const ROLES = ["viewer", "operator", "developer", "admin"] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface User {
+  id: string;
+  name: string;
+  disabled: boolean;
+  server_admin: boolean;
+  roles: Role[];
+}
+
+/** The kinds of grantees: exactly one is set. */
+export interface Grantee {
+  user?: string;
+  group?: string;
+  program?: string;
+}
+
+export const LIMITS = ["actions", "groups", "queues", "environments"] as const;
+
+/** What a grant is limited to: null is everything, and an empty list is nothing. */
+export type Limits = Record<(typeof LIMITS)[number], string[] | null>;
+
+export interface Grant extends Limits {
+  id: string;
+  to: Grantee;
+  role: Role;
+  own_only: boolean;
+}
+
+export interface Group {
+  name: string;
+  /** The ids of users. */
+  members: string[];
+}
+
+export interface AuditEntry {
+  n: number;
+  time: string;
+  who: { id: string; name: string; via: string; kind: string };
+  /** The name of what was done, such as `token.create`. */
+  what: string;
+  target: { kind: string; id: string };
+  detail: string;
+  decision: "allowed" | "refused" | "failed";
+  /** The reason of a refusal or failure. */
+  why: string;
+  /** The address from which it was asked for. */
+  from: string;
+}
+
+export interface AuditFilter {
+  /** Runs and calls are a log of their own. */
+  log?: "runs";
+  who?: string;
+  /** The beginning of what was done. */
+  what?: string;
+  since?: string;
+  after?: number;
+  limit?: number;
+}
+
+const at = (...parts: string[]): string => `/api/${parts.map(encodeURIComponent).join("/")}`;
+const get = <T>(path: string, signal: AbortSignal, query: object = {}): Promise<T> =>
+  json<T>(path + queryText({ ...query }), null, { signal });
+const post = <T>(path: string, body: object): Promise<T> => json<T>(path, body, {});
+const send = <T>(method: string, path: string, body: object | null = null): Promise<T> =>
+  json<T>(path, body, { method });
+
+export const people = {
+  signIns: (signal: AbortSignal) => get<{ sign_ins: SignInView[] }>("/api/auth/sign-ins", signal),
+  endSignIn: (id: string) => send<null>("DELETE", at("auth", "sign-ins", id)),
+  /** Changes the own password. All other sign-ins end. */
+  setPassword: (current: string, next: string) =>
+    post<null>("/api/auth/password", { current, new: next }),
+
+  tokens: (all: boolean, signal: AbortSignal) =>
+    get<{ tokens: Token[] }>("/api/tokens", signal, all ? { all } : {}),
+  createToken: (token: { name: string; scopes: string[]; days: number }) =>
+    post<NewToken>("/api/tokens", { ...token, principal: null }),
+  /** Makes a new secret. The old one stays valid for `overlap_s` seconds. */
+  rotateToken: (id: string, overlap_s: number) =>
+    post<NewToken>(at("tokens", id, "rotate"), { overlap_s }),
+  revokeToken: (id: string) => send<null>("DELETE", at("tokens", id)),
+
+  users: (signal: AbortSignal) => get<{ users: User[] }>("/api/users", signal),
+  addUser: (user: { name: string; password: string; role: Role | null; server_admin: boolean }) =>
+    post<User>("/api/users", user),
+  changeUser: (
+    id: string,
+    change: { disabled?: boolean; password?: string; server_admin?: boolean },
+  ) => send<User>("PATCH", at("users", id), change),
+  removeUser: (id: string) => send<null>("DELETE", at("users", id)),
+
+  grants: (signal: AbortSignal) => get<{ grants: Grant[] }>("/api/grants", signal),
+  addGrant: (grant: Omit<Grant, "id">) => post<Grant>("/api/grants", grant),
+  removeGrant: (id: string) => send<null>("DELETE", at("grants", id)),
+  groups: (signal: AbortSignal) => get<{ groups: Group[] }>("/api/groups", signal),
+  setGroup: (name: string, members: string[]) =>
+    send<Group>("PUT", at("groups", name), { members }),
+  removeGroup: (name: string) => send<null>("DELETE", at("groups", name)),
+
+  audit: (filter: AuditFilter, signal?: AbortSignal) =>
+    json<{ entries: AuditEntry[]; next: number | null }>(
+      `/api/audit${queryText({ ...filter })}`,
+      null,
+      { signal },
+    ),
+};
