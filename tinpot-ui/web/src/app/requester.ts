@@ -1,15 +1,17 @@
-// The name that this browser gives as the requester, until users sign in.
+// The name that this browser gives as the requester, unless the server knows who is signed in.
 import { ApiError } from "../api/transport";
+import { identity } from "../identity/identity";
 import { recall, remember } from "./storage";
 
 const KEY = "requested-by";
 
 /** Returns the remembered name, or an empty text. */
 export function requester(): string {
-  return recall(KEY) ?? "";
+  return identity.named ? "" : (recall(KEY) ?? "");
 }
 
 export function rememberRequester(name: string): void {
+  if (identity.named) return;
   remember(KEY, name.trim() || null);
 }
 

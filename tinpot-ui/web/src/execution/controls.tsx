@@ -4,6 +4,7 @@ import { errorText } from "../api/transport";
 import { type ExecutionView, isTerminal } from "../api/types";
 import { href } from "../app/base-path";
 import { navigate } from "../app/router";
+import { identity } from "../identity/identity";
 import { Button, Confirm } from "../ui";
 
 interface ControlsProps {
@@ -18,9 +19,9 @@ export function Controls({ view, changed, brief = false }: ControlsProps) {
   const ended = isTerminal(view.status);
   return (
     <>
-      {!ended && <Cancel view={view} changed={changed} />}
-      {ended && !brief && <Rerun id={view.execution_id} />}
-      {!brief && (
+      {!ended && identity.may("cancel") && <Cancel view={view} changed={changed} />}
+      {ended && !brief && identity.may("rerun") && <Rerun id={view.execution_id} />}
+      {!brief && identity.may("run") && (
         <a
           class="button"
           href={`${href(`/actions/${encodeURIComponent(view.action_name)}`)}?from=${encodeURIComponent(view.execution_id)}`}

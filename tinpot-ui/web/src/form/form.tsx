@@ -4,6 +4,7 @@ import { ApiError, errorText } from "../api/transport";
 import type { ActionView, Violation } from "../api/types";
 import { lazy } from "../app/lazy";
 import { isOtherRequester } from "../app/requester";
+import { identity } from "../identity/identity";
 import { type JsonObject, writeJson } from "../json/lossless-json";
 import { Button, count, ErrorBox, Key, Tabs } from "../ui";
 import { Form, type FormContext, idOf } from "./form-context";
@@ -107,7 +108,7 @@ export function ActionForm({
   };
 
   const submit = async (): Promise<void> => {
-    if (busy) return;
+    if (busy || !identity.may("run")) return;
     setFailure(null);
     setState((old) => ({ ...old, tried: true }));
     if (state.textProblem !== null) return;
@@ -249,18 +250,24 @@ export function ActionForm({
         />
         {failure !== null && <ErrorBox error={failure} />}
         <div class="form-foot">
-          <Button
-            look="primary"
-            icon="actions"
-            submit
-            busy={busy}
-            disabled={state.textProblem !== null}
-          >
-            Run
-          </Button>
-          <span class="faint">
-            <Key>Ctrl</Key> <Key>Enter</Key>
-          </span>
+          {identity.may("run") ? (
+            <>
+              <Button
+                look="primary"
+                icon="actions"
+                submit
+                busy={busy}
+                disabled={state.textProblem !== null}
+              >
+                Run
+              </Button>
+              <span class="faint">
+                <Key>Ctrl</Key> <Key>Enter</Key>
+              </span>
+            </>
+          ) : (
+            <span class="soft">Your role does not include running actions.</span>
+          )}
           {state.tried && written.problems.length > 0 && (
             <span class="error-text" role="status">
               {count(written.problems.length, "field needs", "fields need")} attention

@@ -1,6 +1,7 @@
 // The options of an execution. The action's own apply to those left blank.
 
 import type { ActionView } from "../api/types";
+import { identity } from "../identity/identity";
 import { formatDuration } from "../ui";
 import { useForm } from "./form-context";
 import { durationSeconds, parseDuration } from "./formats";
@@ -73,6 +74,12 @@ interface OptionsProps {
   onChange: (texts: OptionTexts) => void;
 }
 
+/** Returns true if the person may set an option. The server knows who is signed in. */
+function isOffered(name: keyof OptionTexts): boolean {
+  if (name === "requested_by") return !identity.named;
+  return name !== "queue" || identity.may("use_queue");
+}
+
 export function OptionFields({
   action,
   texts,
@@ -128,37 +135,39 @@ export function OptionFields({
     <details class="options" open={open} onToggle={(event) => onToggle(event.currentTarget.open)}>
       <summary>Options{set > 0 && <span class="tag">{set} set</span>}</summary>
       <div class="option-grid">
-        {fields.map(({ name, label, hint, placeholder }) => {
-          const id = `${form.prefix}-option-${name}`;
-          const problem = read.problems[name] ?? refused[name];
-          return (
-            <div class="option" key={name}>
-              <label for={id}>{label}</label>
-              <input
-                id={id}
-                value={texts[name]}
-                placeholder={placeholder}
-                autocomplete="off"
-                spellcheck={false}
-                disabled={form.disabled}
-                list={name === "queue" ? `${id}-list` : undefined}
-                aria-describedby={`${id}-hint`}
-                aria-invalid={problem !== undefined || undefined}
-                onInput={(event) => onChange({ ...texts, [name]: event.currentTarget.value })}
-              />
-              {name === "queue" && (
-                <datalist id={`${id}-list`}>
-                  {queues.map((queue) => (
-                    <option key={queue} value={queue} />
-                  ))}
-                </datalist>
-              )}
-              <p id={`${id}-hint`} class={problem === undefined ? "field-hint" : "field-error"}>
-                {problem ?? hint}
-              </p>
-            </div>
-          );
-        })}
+        {fields
+          .filter(({ name }) => isOffered(name))
+          .map(({ name, label, hint, placeholder }) => {
+            const id = `${form.prefix}-option-${name}`;
+            const problem = read.problems[name] ?? refused[name];
+            return (
+              <div class="option" key={name}>
+                <label for={id}>{label}</label>
+                <input
+                  id={id}
+                  value={texts[name]}
+                  placeholder={placeholder}
+                  autocomplete="off"
+                  spellcheck={false}
+                  disabled={form.disabled}
+                  list={name === "queue" ? `${id}-list` : undefined}
+                  aria-describedby={`${id}-hint`}
+                  aria-invalid={problem !== undefined || undefined}
+                  onInput={(event) => onChange({ ...texts, [name]: event.currentTarget.value })}
+                />
+                {name === "queue" && (
+                  <datalist id={`${id}-list`}>
+                    {queues.map((queue) => (
+                      <option key={queue} value={queue} />
+                    ))}
+                  </datalist>
+                )}
+                <p id={`${id}-hint`} class={problem === undefined ? "field-hint" : "field-error"}>
+                  {problem ?? hint}
+                </p>
+              </div>
+            );
+          })}
       </div>
     </details>
   );

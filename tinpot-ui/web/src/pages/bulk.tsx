@@ -4,6 +4,7 @@ import { api } from "../api/client";
 import { errorText } from "../api/transport";
 import { type BulkResult, isTerminal } from "../api/types";
 import { href } from "../app/base-path";
+import { identity } from "../identity/identity";
 import { Button, Confirm, count, Dialog, ExecutionLink, Icon, shortId } from "../ui";
 import { SELECTED_MAX, type Selection } from "./execution-table";
 
@@ -63,22 +64,26 @@ export function BulkBar({ selected, onSelect, onChanged }: BulkBarProps) {
           <span role="status">
             {all.length} selected{all.length === SELECTED_MAX && ` (at most ${SELECTED_MAX})`}
           </span>
-          <Button
-            look="danger"
-            disabled={live.length === 0}
-            onClick={() => setAsking("cancel")}
-            title={live.length === 0 ? "All selected executions have ended" : undefined}
-          >
-            Cancel…
-          </Button>
-          <Button
-            icon="reset"
-            disabled={ended.length === 0}
-            onClick={() => setAsking("rerun")}
-            title={ended.length === 0 ? "No selected execution has ended" : undefined}
-          >
-            Run again…
-          </Button>
+          {identity.may("cancel") && (
+            <Button
+              look="danger"
+              disabled={live.length === 0}
+              onClick={() => setAsking("cancel")}
+              title={live.length === 0 ? "All selected executions have ended" : undefined}
+            >
+              Cancel…
+            </Button>
+          )}
+          {identity.may("rerun") && (
+            <Button
+              icon="reset"
+              disabled={ended.length === 0}
+              onClick={() => setAsking("rerun")}
+              title={ended.length === 0 ? "No selected execution has ended" : undefined}
+            >
+              Run again…
+            </Button>
+          )}
           {all.length <= WATCHED_MAX ? (
             <a
               class="button"

@@ -1,6 +1,7 @@
 import { useLayoutEffect } from "preact/hooks";
 import { href } from "../app/base-path";
 import { catalogue } from "../app/catalogue";
+import { identity } from "../identity/identity";
 import { ErrorBox, Loading, Prose } from "../ui";
 import { actionHref, firstLine, RunLink } from "./action-list";
 import { NoActions } from "./actions";
@@ -15,7 +16,7 @@ export function FirstActions() {
   return (
     <section aria-label="Actions">
       <h2 class="section-head">
-        Run your first action
+        {identity.may("run") ? "Run your first action" : "Actions"}
         {actions !== null && actions.length > LISTED && (
           <a href={href("/actions")}>All {actions.length.toLocaleString("en")} actions</a>
         )}

@@ -4,6 +4,7 @@ import { errorText } from "../api/transport";
 import type { Worker } from "../api/types";
 import { href } from "../app/base-path";
 import { useTitle } from "../app/use-title";
+import { identity } from "../identity/identity";
 import { hub, useResource } from "../stream";
 import {
   Button,
@@ -103,9 +104,11 @@ function WorkerCard({ worker, onChanged }: { worker: Worker; onChanged: () => vo
             not responding
           </span>
         )}
-        <Button class="small" disabled={worker.draining} onClick={() => setAsking(true)}>
-          Drain…
-        </Button>
+        {identity.may("drain_worker") && (
+          <Button class="small" disabled={worker.draining} onClick={() => setAsking(true)}>
+            Drain…
+          </Button>
+        )}
       </div>
       <dl class="facts-grid">
         <div>
