@@ -7,6 +7,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Account } from "./people";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 /** The folder of `tinpot`; the example that embeds Tinpot is in `examples` below it. */
@@ -68,6 +69,17 @@ export class Program {
     clearTimeout(timer);
   }
 
+  /** Waits until the process has written something. Returns its first group. */
+  async wrote(pattern: RegExp): Promise<string> {
+    const deadline = Date.now() + START_MS;
+    while (Date.now() < deadline && !this.gone) {
+      const found = pattern.exec(this.written)?.[1];
+      if (found !== undefined) return found;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    throw new Error(`${this.name} did not write ${pattern}\n${this.output()}`);
+  }
+
   output(): string {
     return `${this.name} wrote:\n${this.written}`;
   }
@@ -86,13 +98,18 @@ export class Program {
 }
 
 /** Waits until a URL responds with a matching body. */
-export async function responds(url: string, program: Program, body = /./): Promise<void> {
+export async function responds(
+  url: string,
+  program: Program,
+  body = /./,
+  headers: Record<string, string> = {},
+): Promise<void> {
   const deadline = Date.now() + START_MS;
   let last = "nothing";
   while (Date.now() < deadline) {
     if (program.gone) break;
     try {
-      const response = await fetch(url);
+      const response = await fetch(url, { headers });
       const text = await response.text();
       last = `${response.status} ${text.slice(0, 300)}`;
       if (response.ok && body.test(text)) return;
@@ -137,6 +154,7 @@ export async function standalone({
     String(port),
     "--concurrency",
     String(concurrency),
+    "--insecure-no-auth",
     ...args,
   ]);
   program.start();
@@ -297,4 +315,68 @@ export async function front(server: Server): Promise<Front> {
       await listen();
     },
   };
+}
+
+export interface NewServer extends Server {
+  /** The ticket that makes the first user. */
+  setUpTicket: string;
+  startWorker: (account: Account) => Promise<void>;
+}
+
+/** Starts a coordinator that knows its callers, and has no user yet. */
+export async function withoutUsers(): Promise<NewServer> {
+  const folder = mkdtempSync(join(tmpdir(), "tinpot-e2e-"));
+  const [port, broker] = [await freePort(), await freePort()];
+  const url = `http://127.0.0.1:${port}`;
+  const address = `tcp://127.0.0.1:${broker}`;
+  const coordinator = new Program([
+    "coordinator",
+    "--port",
+    String(port),
+    "--broker",
+    address,
+    "--embedded-broker",
+    `127.0.0.1:${broker}`,
+    "--store",
+    join(folder, "store.db"),
+    "--auth",
+    "users",
+  ]);
+  const worker = new Program(["worker", "--broker", address, "--actions", ACTIONS]);
+  coordinator.start();
+  const setUpTicket = await coordinator.wrote(/[?]ticket=(\S+)/);
+  await responds(`${url}/health`, coordinator);
+  return {
+    url,
+    setUpTicket,
+    startWorker: async ({ headers }) => {
+      worker.start();
+      await responds(`${url}/api/actions`, worker, /"leaf"/, headers);
+    },
+    stop: async () => {
+      await worker.stop();
+      await coordinator.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts a coordinator and a worker with `ada`, an admin, and other users by their roles. */
+export async function withUsers(roles: Record<string, string>): Promise<Server> {
+  const server = await withoutUsers();
+  const ada = await Account.setUp(server.url, server.setUpTicket, "ada");
+  for (const [name, role] of Object.entries(roles)) await ada.addUser(name, role);
+  await server.startWorker(ada);
+  return server;
+}
+
+/** Starts `tinpot dev` for the person at this machine. Returns it with the ticket that it prints. */
+export async function local(): Promise<Server & { ticket: string }> {
+  const port = await freePort();
+  const program = new Program(["dev", ACTIONS, "--port", String(port)]);
+  program.start();
+  const ticket = await program.wrote(/[?]ticket=(\S+)/);
+  const url = `http://127.0.0.1:${port}`;
+  await responds(`${url}/health`, program);
+  return { url, ticket, stop: () => program.stop() };
 }
