@@ -1,29 +1,11 @@
 // The routes of signing in, which every page needs.
 import { json } from "./client";
+import type { components } from "./schema";
 
-/** The ways to sign in that the server offers. */
-export interface AuthOptions {
-  methods: string[];
-  ticket: boolean;
-  /** If true, the server has no user yet. */
-  set_up: boolean;
-  /** If true, every request is let in. */
-  anonymous: boolean;
-  /** If true, every request is let in, and pages warn of it. */
-  insecure?: boolean;
-}
+type Shapes = components["schemas"];
 
-export interface Me {
-  id: string;
-  name: string;
-  team: string;
-  /** The means by which the caller is known; `host` is the program that the API is part of. */
-  via: "sign_in" | "token" | "anonymous" | "local" | "host";
-  server_admin: boolean;
-  /** Every right that the caller has anywhere in the team. */
-  rights: string[];
-  valid_until: string | null;
-}
+export type AuthOptions = Shapes["AuthOptions"];
+export type Me = Shapes["Me"];
 
 // None of them waits for a sign-in: that is what they are for.
 const NOW = { waits: false };

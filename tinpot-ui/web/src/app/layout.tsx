@@ -138,7 +138,7 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
         </p>
       </nav>
       <main id="main" tabIndex={-1} data-stale={hub.state.value === "stale" || undefined}>
-        {identity.options.value.insecure === true && (
+        {identity.options.value.insecure && (
           <p class="open-banner" role="note">
             <Icon name="warning" />
             Authentication is off: every client that reaches this server may do everything.

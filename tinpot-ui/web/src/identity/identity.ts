@@ -25,7 +25,13 @@ export type Right =
   | "manage_server";
 
 /** The server offers nothing: it is part of another application, or behind a proxy. */
-const NO_OPTIONS: AuthOptions = { methods: [], ticket: false, set_up: false, anonymous: false };
+const NO_OPTIONS: AuthOptions = {
+  methods: [],
+  ticket: false,
+  set_up: false,
+  anonymous: false,
+  insecure: false,
+};
 
 /** The key by which the pages of a browser tell each other of sign-ins and sign-outs. */
 const SIGNED = "signed";

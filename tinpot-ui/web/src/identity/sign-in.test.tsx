@@ -24,6 +24,7 @@ const OPTIONS: AuthOptions = {
   ticket: true,
   set_up: false,
   anonymous: false,
+  insecure: false,
 };
 
 type Answer = [status: number, body: unknown, headers?: Record<string, string>];

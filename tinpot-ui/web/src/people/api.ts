@@ -1,46 +1,27 @@
 // The routes of people: their sign-ins, tokens, users, grants and the audit.
 import { json, queryText } from "../api/client";
+import type { components } from "../api/schema";
 
-export interface SignInView {
-  id: string;
-  created_at: string;
-  last_used_at: string;
-  /** Is true for the sign-in of this browser. */
-  current: boolean;
-}
+type Shapes = components["schemas"];
 
-export interface Token {
-  id: string;
-  name: string;
-  principal: string;
-  principal_name: string;
-  scopes: string[];
-  created_at: string;
-  expires_at: string | null;
-  last_used_at: string | null;
-  revoked: boolean;
-  /** The last characters of the secret. */
-  hint: string;
-}
-
+export type SignInView = Shapes["SignIn"];
+export type Token = Shapes["Token"];
 /** A token with its secret, which the server never shows again. */
-export interface NewToken {
-  token: Token;
-  secret: string;
-}
+export type NewToken = Shapes["TokenSecret"];
+export type User = Shapes["User"];
+export type Group = Shapes["Group"];
+export type AuditEntry = Shapes["AuditEntry"];
 
-export const ROLES = ["viewer", "operator", "developer", "admin"] as const;
-export type Role = (typeof ROLES)[number];
+export type Role = Shapes["Role"];
+/** Every role, from the weakest. */
+export const ROLES = [
+  "viewer",
+  "operator",
+  "developer",
+  "admin",
+] as const satisfies readonly Role[];
 
-export interface User {
-  id: string;
-  name: string;
-  disabled: boolean;
-  server_admin: boolean;
-  roles: Role[];
-}
-
-/** The kinds of grantees: exactly one is set. */
+/** The grantee: exactly one is set. */
 export interface Grantee {
   user?: string;
   group?: string;
@@ -52,32 +33,8 @@ export const LIMITS = ["actions", "groups", "queues", "environments"] as const;
 /** What a grant is limited to: null is everything, and an empty list is nothing. */
 export type Limits = Record<(typeof LIMITS)[number], string[] | null>;
 
-export interface Grant extends Limits {
-  id: string;
+export interface Grant extends Limits, Omit<Required<Shapes["Grant"]>, keyof Limits | "to"> {
   to: Grantee;
-  role: Role;
-  own_only: boolean;
-}
-
-export interface Group {
-  name: string;
-  /** The ids of users. */
-  members: string[];
-}
-
-export interface AuditEntry {
-  n: number;
-  time: string;
-  who: { id: string; name: string; via: string; kind: string };
-  /** The name of what was done, such as `token.create`. */
-  what: string;
-  target: { kind: string; id: string };
-  detail: string;
-  decision: "allowed" | "refused" | "failed";
-  /** The reason of a refusal or failure. */
-  why: string;
-  /** The address from which it was asked for. */
-  from: string;
 }
 
 export interface AuditFilter {
@@ -132,9 +89,5 @@ export const people = {
   removeGroup: (name: string) => send<null>("DELETE", at("groups", name)),
 
   audit: (filter: AuditFilter, signal?: AbortSignal) =>
-    json<{ entries: AuditEntry[]; next: number | null }>(
-      `/api/audit${queryText({ ...filter })}`,
-      null,
-      { signal },
-    ),
+    json<Shapes["AuditPage"]>(`/api/audit${queryText({ ...filter })}`, null, { signal }),
 };
