@@ -399,6 +399,10 @@ impl Records for ForgedLog {
         self.records.changed(after).await
     }
 
+    fn stamp(&self) -> Option<u64> {
+        self.records.stamp()
+    }
+
     async fn append(&self, log: &str, after: Option<u64>, entries: &[Bytes]) -> Result<u64> {
         self.records.append(log, after, entries).await
     }

@@ -3,7 +3,7 @@
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
-use tinpot_access::{AUDIT_LOG, AuditEntry, RUNS_LOG};
+use tinpot_access::{AUDIT_LOG, AuditEntry, AuditQuery, RUNS_LOG};
 use tinpot_core::Right;
 use tinpot_core::access::{AuditDecision, AuditEvent};
 use utoipa::ToSchema;
@@ -16,16 +16,16 @@ use crate::params::Params;
 /// The largest page, and the one by default.
 const PAGE_MAX: usize = 1_000;
 const PAGE: usize = 50;
-/// The entries that one request reads while it looks for those that match.
-const READ_MAX: usize = 20_000;
-const READ: usize = 1_000;
 
 /// A page of the audit, latest first.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct AuditPage {
     entries: Vec<AuditJson>,
-    /// The `after` of the next page, which has earlier entries; null at the end.
+    /// The `after` of the next page, which has earlier entries; null at the end. A page may be short
+    /// and still have a next one.
     next: Option<u64>,
+    /// The number of entries that cannot be read.
+    unreadable: usize,
 }
 
 /// An entry of the audit.
@@ -128,38 +128,19 @@ pub(crate) async fn list(uri: Uri, asked: Asked) -> Result<Response, ApiError> {
         "runs" => Some(RUNS_LOG),
         _ => None,
     })?;
-    let since = params.time("since")?.unwrap_or_default();
-    let limit = params.limit(PAGE_MAX)?.unwrap_or(PAGE);
-    let mut before = params.read("after", "the number of an entry", |text| text.parse().ok())?;
-    let (who, what) = (params.text("who"), params.text("what"));
-    let is_shown = |event: &AuditEvent| {
-        who.is_none_or(|who| *event.who.name == *who || *event.who.id == *who)
-            && what.is_none_or(|what| event.what.starts_with(what))
-    };
-    let mut page = AuditPage { entries: Vec::new(), next: None };
+    let mut query = AuditQuery::new().limit(params.limit(PAGE_MAX)?.unwrap_or(PAGE));
+    query.before = params.read("after", "the number of an entry", |text| text.parse().ok())?;
+    query.since = params.time("since")?;
+    query.who = params.text("who").map(|who| who.to_string());
+    query.what = params.text("what").map(|what| format!("{}*", what.trim_end_matches('*')));
     let Some(audit) = asked.accounts.audit_log() else {
-        return Ok(json_response(StatusCode::OK, &page));
+        return Ok(json_response(StatusCode::OK, &AuditPage::default()));
     };
-    for _ in 0..READ_MAX / READ {
-        let entries = audit.latest(log.unwrap_or(AUDIT_LOG), before, READ).await?;
-        let Some(first) = entries.last().map(|entry| entry.n) else {
-            page.next = None;
-            break;
-        };
-        for entry in entries {
-            if entry.event.time < since {
-                page.next = None;
-                return Ok(json_response(StatusCode::OK, &page));
-            }
-            if page.entries.len() == limit {
-                return Ok(json_response(StatusCode::OK, &page));
-            }
-            page.next = Some(entry.n).filter(|n| *n > 1);
-            if is_shown(&entry.event) {
-                page.entries.push(AuditJson::of(entry));
-            }
-        }
-        before = Some(first);
-    }
+    let found = audit.page(log.unwrap_or(AUDIT_LOG), &query).await?;
+    let page = AuditPage {
+        entries: found.entries.into_iter().map(AuditJson::of).collect(),
+        next: found.next,
+        unreadable: found.unreadable,
+    };
     Ok(json_response(StatusCode::OK, &page))
 }
