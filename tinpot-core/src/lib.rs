@@ -24,6 +24,7 @@ mod coordinator;
 pub mod executor;
 mod failpoint;
 mod inbox;
+mod joining;
 mod local;
 pub mod log_sink;
 mod model;

@@ -72,7 +72,7 @@ impl Outbox {
         for (to, messages) in self.frames.drain(..) {
             let addressee = match &to {
                 Address::Worker(id) => Some(id),
-                Address::Coordinator | Address::AllWorkers => None,
+                _ => None,
             };
             let mut parts = vec![&*messages];
             while let Some(messages) = parts.pop() {

@@ -6,7 +6,9 @@
 //! pinned; a coordinator hears only workers whose keys are enrolled, within their grants. The crate
 //! `tinpot-access` has the cryptography.
 
+pub use crate::joining::{Enroller, Enrolment, join};
 pub use crate::protocol::seal::{
-    CoordinatorOptions, Digest, Enrolled, EnrolledKeys, Ephemeral, KeyId, Pins, PlainFrames,
-    PublicKey, SecretKey, SessionKeys, Signature, Suite, WorkerGrant,
+    Before, BrokerLogin, CoordinatorOptions, Digest, Enrolled, EnrolledKeys, Ephemeral, Hex,
+    JoinClaim, JoinRefusal, JoinRequest, JoinTerms, Joined, KeyId, Pins, PlainFrames, PublicKey,
+    SecretKey, SessionKeys, Signature, Suite, WorkerGrant, WorkerLimits,
 };

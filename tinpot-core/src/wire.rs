@@ -15,7 +15,9 @@ use crate::inbox::read_frame;
 use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::protocol::Frame;
-use crate::protocol::seal::{HEADER_BYTES, Opening, Refused, Suite, WorkerGrant};
+use crate::protocol::seal::{
+    FrameKind, HEADER_BYTES, Notice, Opening, Refused, Signed, Suite, WorkerGrant, is_plain,
+};
 use crate::refusals::{Refusal, Refusals};
 use crate::transport::{Received, Transport};
 
@@ -112,6 +114,14 @@ impl Wire {
     ) -> Option<Incoming> {
         let channel = received.channel.clone();
         let read = match &self.end {
+            End::Plain if !is_plain(&received.bytes) => {
+                if let Some(notice) = Signed::parts(FrameKind::Notice, &received.bytes)
+                    && notice.read::<Notice>().is_some_and(|notice| !notice.plain)
+                {
+                    refusals.note(Refusal::NotEnrolled, "coordinator", &"its frames are sealed");
+                }
+                return None;
+            }
             End::Plain => return read_frame(refusals, &received).map(Incoming::Frame),
             End::Worker(end) => end.read(refusals, self.clock.now(), lane, received),
             End::Coordinator(end) => end.read(refusals, self.clock.now(), lane, received),

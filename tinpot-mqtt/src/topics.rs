@@ -17,7 +17,22 @@ pub(crate) struct Topics {
     /// The end of every topic of frames to the coordinator.
     up_suffix: String,
     all_workers: String,
+    joins: Option<JoinTopics>,
 }
+
+/// The topics of those that join, which travel on the control lane.
+#[derive(Debug)]
+struct JoinTopics {
+    /// The beginning of all of them.
+    prefix: String,
+    /// The topic of this participant's requests.
+    up: String,
+    /// The filter of all requests.
+    every_up: String,
+}
+
+/// The end of every topic of requests to join.
+const JOIN_UP: &str = "/up";
 
 pub(crate) fn lane_name(lane: Lane) -> &'static str {
     match lane {
@@ -40,6 +55,11 @@ pub(crate) fn check_namespace(namespace: &str) -> Result<(), MqttError> {
 
 impl Topics {
     pub(crate) fn new(namespace: &str, lane: Lane, sender: &WorkerId) -> Self {
+        let joins = (lane == Lane::Control).then(|| JoinTopics {
+            prefix: format!("{namespace}/join/"),
+            up: format!("{namespace}/join/{sender}{JOIN_UP}"),
+            every_up: format!("{namespace}/join/+{JOIN_UP}"),
+        });
         let lane = lane_name(lane);
         let name = sender.name();
         Self {
@@ -49,7 +69,16 @@ impl Topics {
             all_workers: format!("{namespace}/workers/{lane}"),
             namespace: namespace.to_owned(),
             lane,
+            joins,
         }
+    }
+
+    fn joins(&self, address: &Address) -> Result<&JoinTopics, MqttError> {
+        self.joins.as_ref().ok_or_else(|| MqttError::Address { address: address.clone() })
+    }
+
+    fn joiner(&self, address: &Address, key: &WorkerId) -> Result<String, MqttError> {
+        Ok(format!("{}{key}/down", self.joins(address)?.prefix))
     }
 
     fn down(&self, worker: &WorkerId) -> String {
@@ -63,6 +92,8 @@ impl Topics {
             Address::Coordinator => Ok(self.up.clone()),
             Address::Worker(worker) => Ok(self.down(worker)),
             Address::AllWorkers => Ok(self.all_workers.clone()),
+            Address::Joins => Ok(self.joins(to)?.up.clone()),
+            Address::Joiner(key) => self.joiner(to, key),
             address => Err(MqttError::Address { address: address.clone() }),
         }
     }
@@ -73,17 +104,33 @@ impl Topics {
             Address::Coordinator => Ok(self.every_up.clone()),
             Address::Worker(worker) => Ok(self.down(worker)),
             Address::AllWorkers => Ok(self.all_workers.clone()),
+            Address::Joins => Ok(self.joins(at)?.every_up.clone()),
+            Address::Joiner(key) => self.joiner(at, key),
             address => Err(MqttError::Address { address: address.clone() }),
         }
     }
 
     /// Returns the filter under which a frame of `topic` arrives.
     pub(crate) fn filter_of<'a>(&'a self, topic: &'a str) -> &'a str {
-        if topic.ends_with(&self.up_suffix) { &self.every_up } else { topic }
+        match self.join_up(topic) {
+            Some(joins) => &joins.every_up,
+            None if topic.ends_with(&self.up_suffix) => &self.every_up,
+            None => topic,
+        }
+    }
+
+    /// Returns the topics of those that join if this is one of their requests.
+    fn join_up(&self, topic: &str) -> Option<&JoinTopics> {
+        let joins = self.joins.as_ref()?;
+        let key = topic.strip_prefix(&joins.prefix)?.strip_suffix(JOIN_UP)?;
+        WorkerId::new(key).is_ok().then_some(joins)
     }
 
     /// Returns the participant that may write to this topic. `None` if none of this protocol may.
     pub(crate) fn channel(&self, topic: &str) -> Option<Channel> {
+        if self.join_up(topic).is_some() {
+            return Some(Channel::Unknown);
+        }
         let Some(below) = topic.strip_suffix(&self.up_suffix) else {
             return Some(Channel::Coordinator);
         };
@@ -119,6 +166,13 @@ mod tests {
         for bad in ["web/%/up/control", "web/a/b/up/control", "web/up/control"] {
             assert_eq!(by(&format!("prod/eu/worker/{bad}")), None, "{bad}");
         }
+        let (joiner, request) = (Address::Joiner(web.clone()), "prod/eu/join/web-1f2e3d4c/up");
+        assert_eq!(topics.topic(&Address::Joins).unwrap(), request);
+        assert_eq!(topics.filter_of(request), topics.filter(&Address::Joins).unwrap());
+        assert_eq!(topics.topic(&joiner).unwrap(), "prod/eu/join/web-1f2e3d4c/down");
+        assert_eq!(by(request), Some(Channel::Unknown));
+        let logs = Topics::new("prod/eu", Lane::Logs, &web);
+        assert!(logs.topic(&Address::Joins).is_err() && logs.filter(&joiner).is_err());
         let plain = Topics::new("tinpot", Lane::Logs, &WorkerId::new("-web").unwrap());
         assert_eq!(plain.topic(&Address::Coordinator).unwrap(), "tinpot/worker/-web/-web/up/logs");
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use tokio::sync::{mpsc, watch};
 
 use super::changes::Recorder;
@@ -15,15 +16,16 @@ use super::watch_registry::Registry;
 use super::{Coordinator, Shared, Tasks, stats};
 use crate::access::{AllowAll, AuditSink, Policy, SecretSealer, SecretSource};
 use crate::clock::Clock;
+use crate::joining::{Enroller, Joins};
 use crate::log_sink::{LogSink, LogSinkFeeds};
 use crate::model::address::{Address, Lane};
 use crate::model::error::Result;
 use crate::model::time::Timestamp;
-use crate::protocol::seal::{CoordinatorOptions, CoordinatorSessions, Suite};
+use crate::protocol::seal::{CoordinatorOptions, CoordinatorSessions, Desk, Suite};
 use crate::protocol::{Catalogue, CoordinatorMachine, ProtocolConfig};
 use crate::refusals::Refusals;
 use crate::store::{MemoryStore, Store};
-use crate::transport::Transport;
+use crate::transport::{Received, Transport};
 use crate::wire::{CoordinatorEnd, Wire};
 
 /// The maximum number of requests that wait for the control loop: one or two turns of it.
@@ -62,6 +64,7 @@ pub struct CoordinatorBuilder {
     secrets: Option<Arc<dyn SecretSource>>,
     plain_secrets: bool,
     sealed: Option<(Arc<dyn Suite>, CoordinatorOptions)>,
+    enroller: Option<Arc<dyn Enroller>>,
 }
 
 impl CoordinatorBuilder {
@@ -79,6 +82,7 @@ impl CoordinatorBuilder {
             secrets: None,
             plain_secrets: false,
             sealed: None,
+            enroller: None,
         }
     }
 
@@ -171,6 +175,14 @@ impl CoordinatorBuilder {
         self
     }
 
+    /// Lets workers join with the tokens that this knows. It has an effect with
+    /// [`sealed`](Self::sealed) frames only.
+    #[must_use]
+    pub fn enroller(mut self, enroller: impl Enroller) -> Self {
+        self.enroller = Some(Arc::new(enroller));
+        self
+    }
+
     /// Opens the store, listens, and starts the coordinator's tasks on the current tokio runtime.
     ///
     /// # Errors
@@ -193,8 +205,15 @@ impl CoordinatorBuilder {
         let (log_sinks, deliveries) = LogSinkFeeds::new(self.sinks);
         let clock = Clock::start();
         let transport = self.transport;
+        let mut joins = None;
         let (wire, handshakes) = match self.sealed {
             Some((suite, options)) => {
+                if let Some(enroller) = self.enroller {
+                    let desk = Desk::new(suite.clone(), options.namespace.clone());
+                    joins = requests(&*transport)
+                        .await
+                        .map(|requests| (Joins::new(desk, enroller, clock), requests));
+                }
                 let sessions = CoordinatorSessions::new(suite, opened.epoch, options);
                 let (end, handshakes) = CoordinatorEnd::new(sessions);
                 (Wire::of_coordinator(transport.clone(), clock, end), Some(handshakes))
@@ -244,6 +263,10 @@ impl CoordinatorBuilder {
         if let Some(writer) = audit_writer {
             tasks.spawn(writer.run());
         }
+        if let Some((joins, requests)) = joins {
+            let (shared, transport) = (shared.clone(), transport.clone());
+            tasks.spawn(async move { joins.run(transport, &shared.refusals, requests).await });
+        }
         if let Some(handshakes) = handshakes {
             let shared = shared.clone();
             tasks.spawn(async move { handshakes.run(&*transport, clock, &shared.refusals).await });
@@ -253,5 +276,17 @@ impl CoordinatorBuilder {
         tasks.spawn(pipeline.run(log_frames, log_end_receiver));
         deliveries.into_iter().for_each(|delivery| tasks.spawn(delivery));
         Ok(coordinator)
+    }
+}
+
+/// Returns the requests to join. Without them, the coordinator works: an access list of a broker may
+/// not allow them, and a transport may not have them.
+async fn requests(transport: &dyn Transport) -> Option<BoxStream<'static, Received>> {
+    match transport.listen(&Address::Joins, Lane::Control).await {
+        Ok(requests) => Some(requests),
+        Err(error) => {
+            tracing::warn!(%error, "workers cannot join here: the coordinator gets no requests");
+            None
+        }
     }
 }

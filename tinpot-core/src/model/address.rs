@@ -15,6 +15,11 @@ pub enum Address {
     Worker(WorkerId),
     /// Every worker that listens.
     AllWorkers,
+    /// The coordinator, for those that ask to join: their keys are not enrolled yet. Frames travel
+    /// on the control lane only. A transport that has no such address says `InvalidInput`.
+    Joins,
+    /// One that asks to join, by the id of its key.
+    Joiner(WorkerId),
 }
 
 impl fmt::Display for Address {
@@ -23,6 +28,8 @@ impl fmt::Display for Address {
             Address::Coordinator => f.write_str("coordinator"),
             Address::Worker(id) => write!(f, "worker {id}"),
             Address::AllWorkers => f.write_str("all workers"),
+            Address::Joins => f.write_str("the desk of those that join"),
+            Address::Joiner(id) => write!(f, "key {id}, which joins"),
         }
     }
 }
@@ -53,7 +60,7 @@ impl Channel {
         match participant {
             Address::Coordinator => Self::Coordinator,
             Address::Worker(id) => Self::Worker { name: id.name().into(), id: id.clone() },
-            Address::AllWorkers => Self::Unknown,
+            Address::AllWorkers | Address::Joins | Address::Joiner(_) => Self::Unknown,
         }
     }
 

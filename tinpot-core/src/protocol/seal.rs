@@ -7,9 +7,11 @@
 
 mod budget;
 mod coordinator;
+mod enrolled_keys;
 mod grant;
 mod handshake;
 mod header;
+mod join;
 mod refused;
 mod session;
 mod suite;
@@ -20,9 +22,14 @@ pub use self::coordinator::{
     Admission, Answered, CoordinatorFrame, CoordinatorOptions, CoordinatorSessions, Handshake,
     Peer, PlainFrames,
 };
-pub use self::grant::{Enrolled, EnrolledKeys, WorkerGrant};
+pub use self::enrolled_keys::EnrolledKeys;
+pub use self::grant::{Enrolled, WorkerGrant, WorkerLimits};
 pub use self::handshake::{Accept, Hex, Init, KeyId, Notice, Signed};
 pub use self::header::{FrameKind, HEADER_BYTES, Header, TAG_BYTES, is_plain};
+pub use self::join::{
+    Before, BrokerLogin, Desk, JoinAdmission, JoinClaim, JoinRefusal, JoinRequest, JoinTerms,
+    Joined,
+};
 pub use self::refused::Refused;
 pub use self::session::{Opening, Sealing, Session, SessionId, Side};
 pub use self::suite::{Digest, Ephemeral, PublicKey, SecretKey, SessionKeys, Signature, Suite};

@@ -15,6 +15,7 @@
 
 mod bounds;
 mod delivery;
+mod joining;
 mod lifecycle;
 mod listening;
 mod reconnect;
@@ -34,6 +35,7 @@ pub use self::delivery::{
     frames_for_the_coordinator_arrive, lanes_are_separate, large_frame_arrives,
     namespaces_are_isolated, order_is_kept,
 };
+pub use self::joining::joins_arrive_or_are_no_addresses;
 pub use self::lifecycle::{
     close_ends_streams, close_is_idempotent, close_leaves_others_alone,
     close_sends_what_was_handed_over, closed_answers_closed, status_is_up,
@@ -96,6 +98,7 @@ macro_rules! transport_conformance {
             frames_for_a_worker_reach_only_that_worker
             frames_for_all_workers_reach_each_of_them
             frames_come_by_the_channel_of_their_sender
+            joins_arrive_or_are_no_addresses
             bytes_are_unchanged
             empty_frame_arrives
             large_frame_arrives

@@ -27,7 +27,7 @@ const HANDSHAKES: usize = 256;
 #[derive(Debug)]
 enum Request {
     Init(Received),
-    Unknown(Option<WorkerId>, SessionId),
+    Unknown(Option<WorkerId>, Option<SessionId>),
 }
 
 /// The sessions of a coordinator, shared by its tasks. The lock is never held while a frame is
@@ -127,13 +127,16 @@ impl CoordinatorEnd {
                 }
             }
             Err(Refused::UnknownSession) => {
-                let session = Header::decode(&received.bytes).map_or(0, |header| header.session);
-                let worker = match received.channel {
-                    Channel::Worker { id, .. } => Some(id),
-                    Channel::Unknown | Channel::Coordinator => None,
-                };
-                self.ask(Request::Unknown(worker, session))?;
+                let session = Header::decode(&received.bytes).map(|header| header.session);
+                self.ask(Request::Unknown(worker_of(received.channel), session))?;
                 Err(Refused::UnknownSession)
+            }
+            Err(Refused::Plain) => {
+                // So that the worker can say why it gets no work.
+                if let Some(worker) = worker_of(received.channel) {
+                    let _ = self.ask(Request::Unknown(Some(worker), None));
+                }
+                Err(Refused::Plain)
             }
             Err(why) => Err(why),
         }
@@ -141,6 +144,14 @@ impl CoordinatorEnd {
 
     fn ask(&self, request: Request) -> Result<Option<Incoming>, Refused> {
         self.requests.try_send(request).map_err(|_| Refused::Budget).map(|()| None)
+    }
+}
+
+/// Returns the worker that a channel tells.
+fn worker_of(channel: Channel) -> Option<WorkerId> {
+    match channel {
+        Channel::Worker { id, .. } => Some(id),
+        Channel::Unknown | Channel::Coordinator => None,
     }
 }
 

@@ -39,7 +39,18 @@ impl WorkerEnd {
     }
 
     pub(super) fn tick(&self, now: Tick) -> Option<Vec<u8>> {
-        self.lock().tick(now)
+        let mut sessions = self.lock();
+        let init = sessions.tick(now)?;
+        // The first time after about 10 s, and then about once a minute.
+        if !sessions.is_open() && sessions.unanswered() % 15 == 4 {
+            let key = sessions.key();
+            tracing::warn!(
+                %key,
+                "no coordinator answers this worker: none is running, or the key is not enrolled (any \
+                 more): ask for a join token, then run \"tinpot worker join\""
+            );
+        }
+        Some(init)
     }
 
     /// Seals a frame for each coordinator that the worker has a session with. There is one, unless

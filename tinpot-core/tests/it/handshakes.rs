@@ -369,8 +369,8 @@ fn a_session_that_the_coordinator_does_not_have_is_replaced() {
     let refused = open(&mut coordinator, at(10.0), &channel("web"), &beat).err();
     assert_eq!(refused, Some(Refused::UnknownSession));
     let (session, _) = worker.held().next().expect("a session");
-    let notice = coordinator.answer_unknown(at(10.0), Some(&id("web")), session);
-    assert!(coordinator.answer_unknown(at(10.9), Some(&id("web")), session).is_none());
+    let notice = coordinator.answer_unknown(at(10.0), Some(&id("web")), Some(session));
+    assert!(coordinator.answer_unknown(at(10.9), Some(&id("web")), Some(session)).is_none());
     worker.noticed(at(10.0), &notice.expect("a notice")).expect("a notice");
     connect(&mut coordinator, &mut worker, at(12.0), "web");
 }

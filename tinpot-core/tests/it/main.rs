@@ -18,6 +18,7 @@ mod fuzzed;
 mod given_back;
 mod handshakes;
 mod hub;
+mod joining;
 mod log_delivery;
 mod log_sink;
 mod machine;

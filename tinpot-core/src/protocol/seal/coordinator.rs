@@ -207,18 +207,20 @@ impl CoordinatorSessions {
             epoch: self.epoch,
             shard: SHARD,
             shards: 1,
+            plain: self.allows_plain(),
             session: session.map(|id| Hex(id.to_be_bytes())),
         };
         Signed::frame(&*self.suite, FrameKind::Notice, &notice)
     }
 
-    /// Returns the answer to a frame of an unknown session that came from this worker, or from one
-    /// that the channel does not tell. `None` if one was sent a moment ago.
+    /// Returns the answer to a frame of an unknown session, or to a plain one that is refused. It
+    /// came from this worker, or from one that the channel does not tell. `None` if one was sent a
+    /// moment ago.
     pub fn answer_unknown(
         &mut self,
         now: Tick,
         worker: Option<&WorkerId>,
-        session: u64,
+        session: Option<u64>,
     ) -> Option<Vec<u8>> {
         // At most as many as may be sent in a second.
         self.noticed.retain(|(_, at)| now.since(*at) < NOTICE_INTERVAL);
@@ -227,7 +229,7 @@ impl CoordinatorSessions {
             return None;
         }
         self.noticed.push((worker.cloned(), now));
-        Some(self.notice_about(Some(session)))
+        Some(self.notice_about(session))
     }
 
     /// Returns true if a worker of this name may be heard by plain frames.

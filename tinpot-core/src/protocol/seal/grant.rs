@@ -1,11 +1,12 @@
 //! The grants of worker keys.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::handshake::KeyId;
-use super::suite::{PublicKey, Suite};
+use super::suite::PublicKey;
 use crate::model::action::{Action, ActionSet, LoadError};
 use crate::protocol::message::Hello;
 
@@ -27,7 +28,41 @@ pub struct WorkerGrant {
     pub slots: Option<u32>,
 }
 
+/// The limits of a [`WorkerGrant`], as they are stored and sent. `None` means no limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WorkerLimits {
+    /// The names, as a pattern with `*`.
+    pub names: String,
+    /// The queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queues: Option<Vec<String>>,
+    /// The groups of actions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    /// The actions, as patterns with `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions: Option<Vec<String>>,
+    /// The maximum number of slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+}
+
+impl WorkerLimits {
+    /// Limits workers to these names.
+    pub fn new(names: impl Into<String>) -> Self {
+        let (queues, groups, actions, slots) = Default::default();
+        Self { names: names.into(), queues, groups, actions, slots }
+    }
+}
+
 impl WorkerGrant {
+    /// Grants what these limits allow.
+    pub fn limited(key: PublicKey, limits: WorkerLimits) -> Self {
+        let WorkerLimits { names, queues, groups, actions, slots } = limits;
+        Self { key, names, queues, groups, actions, slots }
+    }
+
     /// Grants everything to workers of these names.
     pub fn new(key: PublicKey, names: impl Into<String>) -> Self {
         let (queues, groups, actions, slots) = Default::default();
@@ -122,57 +157,8 @@ pub trait Enrolled: fmt::Debug + Send + Sync + 'static {
     fn revision(&self) -> u64;
 }
 
-/// Enrolled keys in memory.
-#[derive(Debug, Default)]
-pub struct EnrolledKeys {
-    keys: RwLock<Keys>,
-}
-
-#[derive(Debug, Default)]
-struct Keys {
-    grants: BTreeMap<KeyId, Arc<WorkerGrant>>,
-    reserved: Vec<String>,
-    revision: u64,
-}
-
-impl EnrolledKeys {
-    /// Enrols a key, or changes its grant. Returns its id.
-    pub fn enrol(&self, suite: &dyn Suite, grant: WorkerGrant) -> KeyId {
-        let id = KeyId::of(suite, &grant.key);
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if !keys.reserved.contains(&grant.names) {
-            keys.reserved.push(grant.names.clone());
-        }
-        keys.grants.insert(id, Arc::new(grant));
-        keys.revision += 1;
-        id
-    }
-
-    /// Revokes a key. Returns false if it was not enrolled.
-    pub fn revoke(&self, key: &KeyId) -> bool {
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        keys.revision += 1;
-        keys.grants.remove(key).is_some()
-    }
-}
-
-impl Enrolled for EnrolledKeys {
-    fn find(&self, key: &KeyId) -> Option<Arc<WorkerGrant>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).grants.get(key).cloned()
-    }
-
-    fn is_reserved(&self, name: &str) -> bool {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.reserved.iter().any(|names| matches(names, name))
-    }
-
-    fn revision(&self) -> u64 {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).revision
-    }
-}
-
 /// Returns true if a text fits a pattern, in which `*` stands for any text.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };
     let mut parts = rest.split('*').peekable();

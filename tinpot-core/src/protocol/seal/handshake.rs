@@ -15,8 +15,8 @@ pub(super) const VERSION: u32 = 1;
 /// The name of the suite that this version speaks.
 pub(super) const SUITE: &str = "TP1";
 /// The largest payload of a signed frame.
-const PAYLOAD_BYTES: usize = 4096;
-const SIGNATURE_BYTES: usize = 64;
+pub(super) const PAYLOAD_BYTES: usize = 4096;
+pub(super) const SIGNATURE_BYTES: usize = 64;
 
 /// Bytes that are written as lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +30,14 @@ impl KeyId {
     pub fn of(suite: &dyn Suite, key: &PublicKey) -> Self {
         let digest = suite.digest(&key.0);
         Hex(digest.first_chunk().copied().unwrap_or_default())
+    }
+
+    /// Returns the id of a participant that joins with this key.
+    pub fn joiner(&self) -> WorkerId {
+        match WorkerId::new(&self.to_string()) {
+            Ok(id) => id,
+            Err(_) => unreachable!("32 hexadecimal digits are an id"),
+        }
     }
 }
 
@@ -136,6 +144,9 @@ pub struct Notice {
     pub shard: u32,
     /// The number of shards.
     pub shards: u32,
+    /// If true, the coordinator takes plain frames, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain: bool,
     /// The session of a frame that the coordinator could not open, because it does not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Hex<8>>,
@@ -194,7 +205,7 @@ impl<'a> Signed<'a> {
 }
 
 /// Returns the text that is signed.
-fn text(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
+pub(super) fn text(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
     [b"tinpot/1 ", kind.name().as_bytes(), b"\0", payload].concat()
 }
 

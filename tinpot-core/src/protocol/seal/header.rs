@@ -20,11 +20,16 @@ pub enum FrameKind {
     Accept,
     /// The announcement of a coordinator, signed by it.
     Notice,
+    /// The request to enrol a key, signed by a join token and by the key.
+    Join,
+    /// The answer to it, signed by the coordinator.
+    Joined,
 }
 
 impl FrameKind {
     /// All kinds, by their number on the wire.
-    const ALL: [FrameKind; 4] = [Self::Sealed, Self::Init, Self::Accept, Self::Notice];
+    const ALL: [FrameKind; 6] =
+        [Self::Sealed, Self::Init, Self::Accept, Self::Notice, Self::Join, Self::Joined];
 
     /// Returns the name in the signature of a signed frame.
     pub fn name(self) -> &'static str {
@@ -33,6 +38,8 @@ impl FrameKind {
             Self::Init => "init",
             Self::Accept => "accept",
             Self::Notice => "notice",
+            Self::Join => "join",
+            Self::Joined => "joined",
         }
     }
 }

@@ -6,7 +6,7 @@
 #[non_exhaustive]
 pub enum Refused {
     /// A plain frame where frames must be sealed.
-    #[error("it is not sealed")]
+    #[error("it is not sealed: a worker of this version joins with \"tinpot worker join\"")]
     Plain,
     /// The frame or its payload cannot be read.
     #[error("it cannot be read")]

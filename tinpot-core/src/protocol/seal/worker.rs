@@ -144,6 +144,16 @@ impl WorkerSessions {
         }
     }
 
+    /// Returns the number of inits since the last answer.
+    pub fn unanswered(&self) -> u32 {
+        self.tries
+    }
+
+    /// Returns the id of the worker's key.
+    pub fn key(&self) -> KeyId {
+        self.key
+    }
+
     /// Returns the suite.
     pub fn suite(&self) -> &Arc<dyn Suite> {
         &self.suite

@@ -29,6 +29,7 @@ impl World {
                 }
                 self.transmit(from, Host::Coordinator(0), lane, frame)
             }
+            Address::Joins | Address::Joiner(_) => Ok(()),
         }
     }
 

@@ -87,6 +87,8 @@ impl LaneState {
             Address::Coordinator => format!("{prefix}/coordinator"),
             Address::Worker(id) => format!("{prefix}/worker/{id}"),
             Address::AllWorkers => format!("{prefix}/workers"),
+            Address::Joins => format!("{prefix}/joins"),
+            Address::Joiner(id) => format!("{prefix}/joiner/{id}"),
         }
     }
 

@@ -192,7 +192,7 @@ impl World {
             Err(Refused::UnknownSession) => {
                 let Channel::Worker { id, .. } = &parcel.channel else { return Ok(()) };
                 let session = Header::decode(&parcel.bytes).map_or(0, |header| header.session);
-                if let Some(notice) = sessions.answer_unknown(now, Some(id), session) {
+                if let Some(notice) = sessions.answer_unknown(now, Some(id), Some(session)) {
                     self.send_to_worker(index, id, Lane::Control, notice.into());
                 }
                 return Ok(());

@@ -1,0 +1,213 @@
+//! Joining through a transport: the desk of a coordinator, and the request of a worker.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Clock;
+use crate::model::address::{Address, Lane};
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::id::WorkerId;
+use crate::model::time::Timestamp;
+use crate::protocol::seal::{
+    BrokerLogin, Desk, EnrolledKeys, JoinAdmission, JoinClaim, JoinRefusal, JoinRequest, Joined,
+    KeyId, PublicKey, Refused, WorkerLimits,
+};
+use crate::refusals::{Refusal, Refusals};
+use crate::transport::{Received, Transport};
+
+/// The time after which a request that was not answered is sent again.
+const RESEND: Duration = Duration::from_secs(1);
+
+/// The error if no coordinator answers.
+const UNANSWERED: &str = "no coordinator answered: is the one that made the token running, and does \
+                          the worker use its broker and namespace?";
+
+/// Enrols the keys of workers that join.
+///
+/// # Contract
+/// - A token enrols at most as many keys as it has uses, whatever happens at the same time and in
+///   other processes.
+/// - A repeated claim of a key that is enrolled gives the same answer, and is no use: the answer
+///   may have been lost.
+/// - The key is enrolled durably when `enrol` resolves.
+#[async_trait]
+pub trait Enroller: fmt::Debug + Send + Sync + 'static {
+    /// Returns the public half of a join token; `None` if there is none with this id.
+    ///
+    /// # Errors
+    /// `Unavailable`: the join is not answered, and the worker asks again.
+    async fn token(&self, token: &KeyId) -> Result<Option<PublicKey>>;
+
+    /// Enrols the key of a claim, which was verified. The inner error is told to the worker.
+    ///
+    /// # Errors
+    /// `Unavailable`: the join is not answered, and the worker asks again.
+    async fn enrol(&self, claim: &JoinClaim) -> Result<Result<Enrolment, JoinRefusal>>;
+}
+
+/// The enrolment of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Enrolment {
+    /// The limits of its worker.
+    pub limits: WorkerLimits,
+    /// The worker's login at the broker, which is sealed for it.
+    pub broker: Option<BrokerLogin>,
+}
+
+impl Enrolment {
+    /// Enrols a worker within these limits.
+    pub fn new(limits: WorkerLimits) -> Self {
+        Self { limits, broker: None }
+    }
+
+    /// Sets the login at the broker.
+    #[must_use]
+    pub fn broker(mut self, login: BrokerLogin) -> Self {
+        self.broker = Some(login);
+        self
+    }
+}
+
+#[async_trait]
+impl Enroller for Arc<EnrolledKeys> {
+    async fn token(&self, token: &KeyId) -> Result<Option<PublicKey>> {
+        Ok(EnrolledKeys::token(self, token))
+    }
+
+    async fn enrol(&self, claim: &JoinClaim) -> Result<Result<Enrolment, JoinRefusal>> {
+        Ok(self.join(Timestamp::now(), claim).map(Enrolment::new))
+    }
+}
+
+/// The task that answers joins.
+#[derive(Debug)]
+pub(crate) struct Joins {
+    desk: Desk,
+    enroller: Arc<dyn Enroller>,
+    clock: Clock,
+}
+
+impl Joins {
+    pub(crate) fn new(desk: Desk, enroller: Arc<dyn Enroller>, clock: Clock) -> Self {
+        Self { desk, enroller, clock }
+    }
+
+    pub(crate) async fn run(
+        mut self,
+        transport: Arc<dyn Transport>,
+        refusals: &Refusals,
+        mut frames: BoxStream<'static, Received>,
+    ) {
+        while let Some(received) = frames.next().await {
+            let (joiner, answer) = match self.answer(&received).await {
+                Ok(answered) => answered,
+                Err(NotAnswered::Refused(why)) => {
+                    refusals.note(Refusal::Join, "a worker that joins", &why);
+                    continue;
+                }
+                Err(NotAnswered::Failed(error)) => {
+                    tracing::error!(%error, "a worker cannot join: it asks again");
+                    continue;
+                }
+            };
+            let to = Address::Joiner(joiner);
+            if let Err(error) = transport.send(&to, Lane::Control, answer.into()).await {
+                tracing::debug!(%to, %error, "a join was not answered: it will be repeated");
+            }
+        }
+    }
+
+    async fn answer(&mut self, received: &Received) -> Result<(WorkerId, Vec<u8>), NotAnswered> {
+        let admission = self.desk.admit(self.clock.now(), &received.bytes)?;
+        let answer = match self.decide(&admission).await? {
+            Ok(Enrolment { limits, broker }) => {
+                self.desk.enrolled(&admission, limits, broker.as_ref())?
+            }
+            Err(why) => {
+                tracing::warn!(token = %admission.token(), "a worker does not join: {why}");
+                self.desk.refused(&admission, why)
+            }
+        };
+        Ok((admission.joiner(), answer))
+    }
+
+    async fn decide(
+        &self,
+        admission: &JoinAdmission,
+    ) -> Result<Result<Enrolment, JoinRefusal>, NotAnswered> {
+        let Some(token) = self.enroller.token(&admission.token()).await? else {
+            return Ok(Err(JoinRefusal::Unknown));
+        };
+        let claim = admission.verify(&**self.desk.suite(), &token)?;
+        Ok(self.enroller.enrol(&claim).await?)
+    }
+}
+
+enum NotAnswered {
+    Refused(Refused),
+    Failed(Error),
+}
+
+impl From<Refused> for NotAnswered {
+    fn from(why: Refused) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<Error> for NotAnswered {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Sends a request to join until it is answered, for at most this long.
+///
+/// The transport must be one of the [joiner](JoinRequest::joiner): its requests go to an address of
+/// its own.
+///
+/// # Errors
+/// `Forbidden` if the coordinator refuses, with its reason; `TimedOut` if none answers; those of the
+/// transport.
+pub async fn join(
+    transport: &dyn Transport,
+    mut request: JoinRequest,
+    patience: Duration,
+) -> Result<Joined> {
+    let at = Address::Joiner(request.joiner());
+    let mut frames = transport.listen(&at, Lane::Control).await?;
+    let deadline = Instant::now() + patience;
+    loop {
+        let frame = request.frame().to_vec().into();
+        let sent = transport.send(&Address::Joins, Lane::Control, frame).await;
+        let sent = match sent {
+            Err(error) if !error.is_retryable() => return Err(error),
+            sent => sent.err(),
+        };
+        let until = (Instant::now() + RESEND).min(deadline);
+        while let Ok(received) = timeout_at(until, frames.next()).await {
+            let Some(received) = received else {
+                return Err(Error::new(ErrorKind::Closed, "the transport was closed"));
+            };
+            match request.answer(&received.bytes) {
+                Ok(Ok(joined)) => return Ok(joined),
+                Ok(Err(why)) => return Err(Error::new(ErrorKind::Forbidden, why.to_string())),
+                Err(why) => tracing::debug!(%why, "a frame is no answer to the join"),
+            }
+        }
+        if until >= deadline {
+            return Err(match sent {
+                None => Error::new(ErrorKind::TimedOut, UNANSWERED),
+                Some(why) => {
+                    Error::new(ErrorKind::TimedOut, "the request was not sent").with_source(why)
+                }
+            });
+        }
+    }
+}
