@@ -295,7 +295,11 @@ impl CoordinatorSessions {
     pub fn opened(&mut self, now: Tick, opening: &Opening) -> Result<Arc<Peer>, Refused> {
         // The key may have been revoked since `look`.
         self.expire(now);
-        self.peers.opened(now, opening.header())
+        let (peer, is_new) = self.peers.opened(now, opening.header())?;
+        if is_new {
+            self.options.enrolled.heard(&[peer.key]);
+        }
+        Ok(peer)
     }
 
     /// Leaves out of a frame of a peer what it says about workers of other keys: that they are dead.
@@ -311,7 +315,10 @@ impl CoordinatorSessions {
 
     /// Ends sessions that are over, and those of keys that were revoked.
     fn expire(&mut self, now: Tick) {
-        self.peers.expire(now);
+        let heard = self.peers.expire(now);
+        if !heard.is_empty() {
+            self.options.enrolled.heard(&heard);
+        }
         let enrolled = &self.options.enrolled;
         self.peers.revised(enrolled.revision(), |key| enrolled.find(key));
     }

@@ -111,4 +111,6 @@ impl Enrolled for EnrolledKeys {
     fn revision(&self) -> u64 {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).revision
     }
+
+    fn heard(&self, _keys: &[KeyId]) {}
 }

@@ -155,6 +155,10 @@ pub trait Enrolled: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the number of changes so far.
     fn revision(&self) -> u64;
+
+    /// Notes that workers of these keys have a session and were heard. The coordinator calls it
+    /// about once a minute, and when a session begins.
+    fn heard(&self, keys: &[KeyId]);
 }
 
 /// Returns true if a text fits a pattern, in which `*` stands for any text.

@@ -1,12 +1,14 @@
 //! The signed messages of handshakes, and their frames.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::header::{FrameKind, HEADER_BYTES, Header};
 use super::suite::{Digest, PublicKey, Signature, Suite};
+use crate::model::error::{Error, ErrorKind};
 use crate::model::fence::Epoch;
 use crate::model::id::WorkerId;
 
@@ -59,9 +61,11 @@ impl<const N: usize> Serialize for Hex<N> {
     }
 }
 
-impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+impl<const N: usize> FromStr for Hex<N> {
+    type Err = Error;
+
+    /// Reads lower-case hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, Error> {
         let digit = |byte: u8| match byte {
             b'0'..=b'9' => Some(byte - b'0'),
             b'a'..=b'f' => Some(byte - b'a' + 10),
@@ -73,8 +77,16 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
             false => None,
         };
         bytes.and_then(|bytes| bytes.try_into().ok()).map(Hex).ok_or_else(|| {
-            serde::de::Error::custom(format_args!("{} hexadecimal digits are expected", 2 * N))
+            let message = format!("{} hexadecimal digits are expected", 2 * N);
+            Error::new(ErrorKind::InvalidInput, message)
         })
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

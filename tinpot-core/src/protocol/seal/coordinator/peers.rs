@@ -220,17 +220,23 @@ impl Peers {
         self.entries.get(&id).map(|entry| (&entry.session, &*entry.peer))
     }
 
-    pub(super) fn opened(&mut self, now: Tick, header: &Header) -> Result<Arc<Peer>, Refused> {
+    /// Notes a frame that was opened. Returns its worker, and true if the session begins with it.
+    pub(super) fn opened(
+        &mut self,
+        now: Tick,
+        header: &Header,
+    ) -> Result<(Arc<Peer>, bool), Refused> {
         let entry = self.entries.get_mut(&header.session).ok_or(Refused::UnknownSession)?;
         if !entry.session.opened(header) {
             return Err(Refused::Repeated);
         }
         entry.heard = now;
         let peer = entry.peer.clone();
-        if matches!(entry.state, State::Pending { .. }) {
+        let is_new = matches!(entry.state, State::Pending { .. });
+        if is_new {
             self.promote(now, header.session)?;
         }
-        Ok(peer)
+        Ok((peer, is_new))
     }
 
     /// Returns true if a worker has a session of another key. A worker id belongs to one start of
@@ -286,8 +292,9 @@ impl Peers {
         }
     }
 
-    /// Ends the sessions whose time is over.
-    pub(super) fn expire(&mut self, now: Tick) {
+    /// Ends the sessions whose time is over. About once a minute, it returns the keys whose workers
+    /// were heard since.
+    pub(super) fn expire(&mut self, now: Tick) -> Vec<KeyId> {
         while let Some((_, id)) = self.ends.front().copied().filter(|(until, _)| *until <= now) {
             self.ends.pop_front();
             let over = self.entries.get(&id).is_some_and(|entry| match entry.state {
@@ -299,13 +306,18 @@ impl Peers {
             }
         }
         if now.since(self.searched) < SEARCH {
-            return;
+            return Vec::new();
         }
-        self.searched = now;
+        let since = std::mem::replace(&mut self.searched, now);
+        let heard = self.entries.values().filter(|entry| entry.heard >= since);
+        let mut heard: Vec<KeyId> = heard.map(|entry| entry.peer.key).collect();
+        heard.sort_unstable();
+        heard.dedup();
         let silent = |entry: &Entry| now.since(entry.heard) >= SILENCE;
         self.remove_all(silent);
         self.keys
             .retain(|_, key| key.workers > 0 || !key.pending.is_empty() || !key.inits.is_idle(now));
+        heard
     }
 
     /// Ends the sessions of keys that were revoked or changed since the last look.

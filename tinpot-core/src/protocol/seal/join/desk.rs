@@ -57,6 +57,19 @@ pub struct JoinClaim {
     pub version: String,
 }
 
+impl JoinClaim {
+    /// Creates a claim, for tests of those that enrol: a coordinator gets it from a join.
+    pub fn new(
+        token: KeyId,
+        key: PublicKey,
+        key_id: KeyId,
+        name: impl Into<String>,
+        version: impl Into<String>,
+    ) -> Self {
+        Self { token, key, key_id, name: name.into(), version: version.into() }
+    }
+}
+
 impl JoinAdmission {
     /// Returns the id of the token that it names.
     pub fn token(&self) -> KeyId {
