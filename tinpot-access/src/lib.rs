@@ -5,6 +5,7 @@ mod clock;
 mod directory;
 mod documents;
 mod identity_key;
+mod join_token;
 #[cfg(feature = "passwords")]
 mod login;
 #[cfg(feature = "passwords")]
@@ -18,6 +19,7 @@ mod secret_store;
 mod store_key;
 mod throttle;
 mod tokens;
+mod worker_keys;
 
 pub use self::audit::{
     AUDIT_LOG, AuditEntry, AuditFault, AuditPage, AuditQuery, AuditReport, ChainAudit, RUNS_LOG,
@@ -27,6 +29,7 @@ pub use self::clock::{Clock, SystemClock};
 pub use self::directory::{Directory, DirectoryBuilder, Known, NewToken, NewUser, Rejection};
 pub use self::documents::{Grant, Grantee, Group, Program, Role, SignIn, Ticket, Token, User};
 pub use self::identity_key::IdentityKey;
+pub use self::join_token::JoinToken;
 #[cfg(feature = "passwords")]
 pub use self::login::{Login, LoginRefused};
 #[cfg(feature = "passwords")]
@@ -37,3 +40,6 @@ pub use self::secret::Secret;
 pub use self::secret_store::{SecretAllow, SecretStore, StoredSecret};
 pub use self::store_key::{RingSealer, StoreKeys};
 pub use self::throttle::Throttle;
+pub use self::worker_keys::{
+    JoinTokenInfo, NewJoinToken, WorkerKey, WorkerKeys, WorkerKeysBuilder,
+};

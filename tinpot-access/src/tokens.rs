@@ -44,7 +44,7 @@ pub(crate) fn digest(text: &str) -> Result<Digest, NoToken> {
     Ok(Digest::of(text.as_bytes()))
 }
 
-fn checksum(text: &str) -> String {
+pub(crate) fn checksum(text: &str) -> String {
     base62(&crc32(text.as_bytes()).to_be_bytes(), CHECKSUM).to_string()
 }
 

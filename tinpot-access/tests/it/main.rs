@@ -14,3 +14,4 @@ mod support;
 mod throttle;
 mod tickets;
 mod tokens;
+mod worker_keys;

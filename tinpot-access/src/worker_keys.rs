@@ -1,0 +1,308 @@
+//! [`WorkerKeys`]: the enrolled keys of workers, and the join tokens by which they are enrolled.
+
+mod documents;
+mod enroller;
+mod state;
+mod tokens;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use tinpot_core::access::records::Change;
+use tinpot_core::access::{AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, Records};
+use tinpot_core::seal::KeyId;
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+
+pub use self::documents::{JoinTokenInfo, WorkerKey};
+use self::documents::{KEY, KINDS, TOKEN};
+use self::state::{State, write};
+pub use self::tokens::NewJoinToken;
+use crate::clock::{Clock, SystemClock, between};
+use crate::ring_suite::RingSuite;
+use crate::secret::{Digest, Secret, base62};
+
+/// Tries of one change while others change the same documents.
+const TRIES: usize = 16;
+/// Documents of one page while they are read.
+const PAGE: usize = 1_000;
+/// Changes of one write.
+const TOGETHER: usize = 100;
+/// The interval at which the time of the last frame of a key is written.
+const NOTED: Duration = Duration::from_secs(5 * 60);
+/// The time for which a temporary key is kept after its last frame.
+const TEMPORARY: Duration = Duration::from_secs(24 * 3_600);
+/// The time for which a token is kept after its end, so that its holder is told that it has ended.
+const ENDED: Duration = Duration::from_secs(30 * 86_400);
+
+/// The keys of workers and the join tokens in [`Records`].
+///
+/// All of it is in memory, too, so that handshakes need no I/O. [`refresh`](Self::refresh) takes in
+/// what other processes have changed. Clones are the same keys.
+#[derive(Clone, Debug)]
+pub struct WorkerKeys {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    records: Arc<dyn Records>,
+    clock: Arc<dyn Clock>,
+    audit: Option<Arc<dyn AuditSink>>,
+    logins: Option<RingSuite>,
+    state: RwLock<State>,
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+/// Builds [`WorkerKeys`].
+#[derive(Debug)]
+#[must_use]
+pub struct WorkerKeysBuilder {
+    records: Arc<dyn Records>,
+    clock: Arc<dyn Clock>,
+    audit: Option<Arc<dyn AuditSink>>,
+    logins: Option<RingSuite>,
+}
+
+impl WorkerKeysBuilder {
+    /// Sets the clock; that of the system by default.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets the sink for changes. A change fails if it cannot be recorded.
+    pub fn audit(mut self, audit: Arc<dyn AuditSink>) -> Self {
+        self.audit = Some(audit);
+        self
+    }
+
+    /// Gives each worker that joins a login at the broker, which follows from the key of this suite:
+    /// that of the namespace.
+    pub fn broker_logins(mut self, namespace: RingSuite) -> Self {
+        self.logins = Some(namespace);
+        self
+    }
+
+    /// Reads the records.
+    ///
+    /// # Errors
+    /// Those of [`Records::changed`] and [`Records::list`].
+    pub async fn open(self) -> Result<WorkerKeys> {
+        let Self { records, clock, audit, logins } = self;
+        let (state, refreshing) = Default::default();
+        let inner = Inner { records, clock, audit, logins, state, refreshing };
+        let keys = WorkerKeys { inner: Arc::new(inner) };
+        keys.refresh().await?;
+        Ok(keys)
+    }
+}
+
+/// A change that is ready to be made, and its entry in the audit.
+struct Plan<T> {
+    changes: Vec<Change>,
+    target: AuditTarget,
+    detail: String,
+    answer: T,
+}
+
+impl WorkerKeys {
+    /// Describes the keys in these records.
+    pub fn builder(records: Arc<dyn Records>) -> WorkerKeysBuilder {
+        WorkerKeysBuilder { records, clock: Arc::new(SystemClock), audit: None, logins: None }
+    }
+
+    /// Returns all keys, by id.
+    pub fn keys(&self) -> Vec<WorkerKey> {
+        self.state().keys.values().map(|key| key.stored.value.clone()).collect()
+    }
+
+    /// Returns all join tokens, by id.
+    pub fn tokens(&self) -> Vec<JoinTokenInfo> {
+        self.state().tokens.values().map(|token| token.value.clone()).collect()
+    }
+
+    /// Takes in the changes of other processes. It costs one look at an index if there are none.
+    ///
+    /// # Errors
+    /// Those of [`Records::changed`] and [`Records::list`].
+    pub async fn refresh(&self) -> Result<()> {
+        let _turn = self.inner.refreshing.lock().await;
+        loop {
+            let from = self.state().revision;
+            let changed = self.inner.records.changed(from).await?;
+            if !changed.is_reset && changed.revision == from {
+                return Ok(());
+            }
+            let listed = match changed.is_reset {
+                true => Some(self.list().await?),
+                false => None,
+            };
+            let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(listed) = listed {
+                state.replace(listed);
+            }
+            changed.removed.iter().for_each(|(kind, id)| state.remove(kind, id));
+            changed.records.iter().for_each(|record| state.put(record));
+            state.revision = changed.revision;
+        }
+    }
+
+    async fn list(&self) -> Result<State> {
+        let mut state = State::default();
+        for kind in KINDS {
+            let mut after = String::new();
+            loop {
+                let page = self.inner.records.list(kind, &after, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after = last.id.to_string();
+                page.iter().for_each(|record| state.put(record));
+            }
+        }
+        Ok(state)
+    }
+
+    /// Revokes a key. When this returns, this process opens no frame of its sessions.
+    ///
+    /// # Errors
+    /// `NotFound`; those of [`Records`] and of the audit.
+    pub async fn revoke_key(&self, by: &AuditWho, id: &KeyId) -> Result<WorkerKey> {
+        self.change(by, "worker.revoke", |state, now| {
+            let stored = state.keys.get(id).map(|key| &key.stored);
+            let stored = stored.ok_or_else(|| not_found("key of a worker", id))?;
+            let revoked = stored.value.revoked.or(Some(now));
+            let key = WorkerKey { revoked, ..stored.value.clone() };
+            let changes = vec![write(KEY, &id.to_string(), stored.version, &key)?];
+            let target = AuditTarget::new("worker_key", id.to_string());
+            let detail = key.limits.names.clone();
+            Ok(Plan { changes, target, detail, answer: key })
+        })
+        .await
+    }
+
+    /// Returns the password of a worker at the broker. It follows from the key of the namespace, so
+    /// that it is not stored, and a repeated join gets the same.
+    pub fn broker_password(namespace: &RingSuite, key: &KeyId) -> Secret {
+        use tinpot_core::seal::Suite;
+        // Ed25519 signatures are deterministic, and without the key nobody knows them.
+        let signature =
+            namespace.sign(&[b"tinpot/1 broker\0", key.to_string().as_bytes()].concat());
+        let digest = namespace.digest(&signature);
+        Secret::new(base62(&digest, 43).to_string())
+    }
+
+    /// Returns the name of the worker whose login at the broker this is: the id of its key, and its
+    /// password. `None` if it is wrong, or the key was revoked.
+    pub fn broker_user(&self, user: &str, password: &str) -> Option<String> {
+        let namespace = self.inner.logins.as_ref()?;
+        let key = user.parse().ok()?;
+        let name = self.name_of(&key)?;
+        let right = Self::broker_password(namespace, &key);
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        (digest(password) == digest(right.expose())).then_some(name)
+    }
+
+    /// Returns the name of the worker with this key, unless it was revoked.
+    pub fn name_of(&self, key: &KeyId) -> Option<String> {
+        let state = self.state();
+        let key = &state.keys.get(key)?.stored.value;
+        key.revoked.is_none().then(|| key.limits.names.clone())
+    }
+
+    /// Does the work that waits: writes when keys were last heard, and removes what has ended. The
+    /// host calls it about once a minute.
+    ///
+    /// # Errors
+    /// Those of [`Records`].
+    pub async fn maintain(&self) -> Result<()> {
+        self.refresh().await?;
+        let now = self.now();
+        let mut changes = Vec::new();
+        {
+            let state = self.state();
+            for key in state.keys.values() {
+                let (stored, last) = (&key.stored, key.last_heard());
+                let id = stored.value.id.to_string();
+                let heard = last.unwrap_or(stored.value.created);
+                if stored.value.is_temporary && between(heard, now) >= TEMPORARY {
+                    changes.push(Change::remove(KEY, id, stored.version));
+                } else if let Some(last) = last
+                    && stored.value.last_heard.is_none_or(|noted| between(noted, last) >= NOTED)
+                {
+                    let value = WorkerKey { last_heard: Some(last), ..stored.value.clone() };
+                    changes.push(write(KEY, &id, stored.version, &value)?);
+                }
+            }
+            for token in state.tokens.values() {
+                if between(token.value.terms.expires, now) >= ENDED {
+                    changes.push(Change::remove(TOKEN, token.value.id.to_string(), token.version));
+                }
+            }
+        }
+        for together in changes.chunks(TOGETHER) {
+            match self.inner.records.change(together).await {
+                Ok(_) => {}
+                // Another process does the same. What is left is for the next time.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.refresh().await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.inner.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change. The plan is made again if another process changes the same documents
+    /// meanwhile.
+    async fn change<T>(
+        &self,
+        by: &AuditWho,
+        what: &'static str,
+        plan: impl Fn(&State, Timestamp) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        let mut is_recorded = false;
+        for _ in 0..TRIES {
+            self.refresh().await?;
+            let now = self.now();
+            let Plan { changes, target, detail, answer } = plan(&self.state(), now)?;
+            if changes.is_empty() {
+                return Ok(answer);
+            }
+            let event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
+            if !is_recorded {
+                self.record(event.clone()).await?;
+                is_recorded = true;
+            }
+            match self.inner.records.change(&changes).await {
+                Ok(_) => {
+                    self.refresh().await?;
+                    return Ok(answer);
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => {
+                    let failed = event.decided(AuditDecision::Failed, error.to_string());
+                    // The first entry says that it was tried.
+                    let _ = self.record(failed).await;
+                    return Err(error);
+                }
+            }
+        }
+        let message = "the keys of workers are being changed by others: try again";
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    async fn record(&self, event: AuditEvent) -> Result<()> {
+        let Some(audit) = &self.inner.audit else { return Ok(()) };
+        let recorded = audit.record(&[event]).await;
+        recorded.map_err(|error| error.with_context("nothing was changed, since the audit failed"))
+    }
+}
+
+fn not_found(what: &str, id: &KeyId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("no {what} {id}"))
+}

@@ -1,0 +1,62 @@
+//! The documents of worker keys, as they are stored.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tinpot_core::Timestamp;
+use tinpot_core::seal::{Hex, JoinTerms, KeyId, WorkerLimits};
+
+pub(super) const KEY: &str = "worker_key";
+pub(super) const TOKEN: &str = "join_token";
+/// Patterns of names that keys had which are removed by themselves.
+pub(super) const NAMES: &str = "worker_names";
+/// The kinds of documents.
+pub(super) const KINDS: [&str; 3] = [KEY, TOKEN, NAMES];
+
+/// The enrolled key of a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WorkerKey {
+    /// The id of the key.
+    pub id: KeyId,
+    /// The public key.
+    pub key: Hex<32>,
+    /// The name and the limits of its worker.
+    pub limits: WorkerLimits,
+    /// The id of the join token that enrolled it.
+    pub token: KeyId,
+    /// The time at which it was enrolled.
+    pub created: Timestamp,
+    /// The time at which its worker was heard, at most 5 minutes before the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heard: Option<Timestamp>,
+    /// The time at which it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
+    /// If true, its worker keeps it in memory, and it is removed a day after it was last heard.
+    #[serde(default)]
+    pub is_temporary: bool,
+    /// The version of the worker's program when it joined.
+    #[serde(default)]
+    pub version: String,
+}
+
+/// A join token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JoinTokenInfo {
+    /// The id of the token.
+    pub id: KeyId,
+    /// The public half, which verifies what workers sign with the token.
+    pub key: Hex<32>,
+    /// The limits of workers, the uses that are left, and the end.
+    pub terms: JoinTerms,
+    /// The time at which it was created.
+    pub created: Timestamp,
+    /// If true, the keys of its workers are removed a day after they were last heard.
+    #[serde(default)]
+    pub is_temporary: bool,
+    /// The operator who created it.
+    #[serde(default)]
+    pub by: Arc<str>,
+}

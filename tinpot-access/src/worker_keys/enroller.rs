@@ -1,0 +1,119 @@
+//! The keys as the coordinator asks for them, and joins.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tinpot_core::access::{AuditDecision, AuditEvent, AuditTarget, AuditWho};
+use tinpot_core::seal::{
+    Before, BrokerLogin, Enrolled, Enroller, Enrolment, Hex, JoinClaim, JoinRefusal, KeyId,
+    PublicKey, WorkerGrant,
+};
+use tinpot_core::{Names, Result};
+
+use super::documents::{KEY, NAMES, TOKEN, WorkerKey};
+use super::state::write;
+use super::{Plan, WorkerKeys};
+
+impl Enrolled for WorkerKeys {
+    fn find(&self, key: &KeyId) -> Option<Arc<WorkerGrant>> {
+        self.state().grants.get(key).cloned()
+    }
+
+    fn is_reserved(&self, name: &str) -> bool {
+        let state = self.state();
+        state.names.contains(name) || Names::of(&state.patterns).has(name)
+    }
+
+    fn revision(&self) -> u64 {
+        self.state().granted
+    }
+
+    fn heard(&self, keys: &[KeyId]) {
+        let now = self.now();
+        let state = self.state();
+        keys.iter().filter_map(|key| state.keys.get(key)).for_each(|key| key.note(now));
+    }
+}
+
+#[async_trait]
+impl Enroller for WorkerKeys {
+    async fn token(&self, token: &KeyId) -> Result<Option<PublicKey>> {
+        let find = || self.state().tokens.get(token).map(|token| PublicKey(token.value.key.0));
+        if let Some(found) = find() {
+            return Ok(Some(found));
+        }
+        // Another process may have made it a moment ago.
+        self.refresh().await?;
+        Ok(find())
+    }
+
+    async fn enrol(&self, claim: &JoinClaim) -> Result<Result<Enrolment, JoinRefusal>> {
+        let id = claim.key_id;
+        let by = AuditWho::new("join_token", claim.token.to_string(), &*claim.name);
+        let target = || AuditTarget::new("worker_key", id.to_string());
+        let decided = self.change(&by, "worker.join", |state, now| {
+            let refused = |why| Plan {
+                changes: Vec::new(),
+                target: target(),
+                detail: claim.name.clone(),
+                answer: Err(why),
+            };
+            let Some(token) = state.tokens.get(&claim.token) else {
+                return Ok(refused(JoinRefusal::Unknown));
+            };
+            let stored = state.keys.get(&id).map(|key| &key.stored);
+            let before = match stored.map(|stored| &stored.value) {
+                Some(key) if key.revoked.is_some() => Before::Revoked,
+                Some(key) if key.token == claim.token => {
+                    Before::Enrolled { name: &key.limits.names }
+                }
+                _ => Before::Unknown,
+            };
+            let (limits, is_use) = match token.value.terms.admit(now, &claim.name, before) {
+                Ok(admitted) => admitted,
+                Err(why) => return Ok(refused(why)),
+            };
+            let mut changes = Vec::new();
+            if is_use {
+                let mut info = token.value.clone();
+                info.terms.uses -= 1;
+                changes.push(write(TOKEN, &claim.token.to_string(), token.version, &info)?);
+                let key = WorkerKey {
+                    id,
+                    key: Hex(claim.key.0),
+                    limits: limits.clone(),
+                    token: claim.token,
+                    created: now,
+                    last_heard: None,
+                    revoked: None,
+                    is_temporary: info.is_temporary,
+                    version: claim.version.clone(),
+                };
+                let version = stored.map_or(0, |stored| stored.version);
+                changes.push(write(KEY, &id.to_string(), version, &key)?);
+                // Its names stay reserved after the key is removed.
+                let names = &*info.terms.limits.names;
+                if info.is_temporary && !state.patterns.contains(names) {
+                    changes.push(write(NAMES, names, 0, &())?);
+                }
+            }
+            Ok(Plan { changes, target: target(), detail: claim.name.clone(), answer: Ok(limits) })
+        });
+        match decided.await? {
+            Ok(limits) => {
+                let mut enrolment = Enrolment::new(limits);
+                if let Some(namespace) = &self.inner.logins {
+                    let password = Self::broker_password(namespace, &id);
+                    let password = password.expose().to_owned();
+                    enrolment = enrolment.broker(BrokerLogin { user: id.to_string(), password });
+                }
+                Ok(Ok(enrolment))
+            }
+            Err(why) => {
+                let event = AuditEvent::new(self.now(), by, "worker.join").target(target());
+                self.record(event.decided(AuditDecision::Refused, why.to_string())).await?;
+                Ok(Err(why))
+            }
+        }
+    }
+}

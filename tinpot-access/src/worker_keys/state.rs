@@ -1,0 +1,136 @@
+//! The keys and tokens in memory.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tinpot_core::access::records::{Change, Record};
+use tinpot_core::seal::{KeyId, PublicKey, WorkerGrant};
+use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+
+use super::documents::{JoinTokenInfo, KEY, NAMES, TOKEN, WorkerKey};
+
+/// A document with its version.
+#[derive(Clone, Debug)]
+pub(super) struct Stored<T> {
+    pub(super) version: u64,
+    pub(super) value: T,
+}
+
+/// A key, and the time at which this process last heard it.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) stored: Stored<WorkerKey>,
+    heard: AtomicU64,
+}
+
+impl Heard {
+    pub(super) fn note(&self, now: Timestamp) {
+        self.heard.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn last_heard(&self) -> Option<Timestamp> {
+        let here = Timestamp(self.heard.load(Ordering::Relaxed));
+        Some(here).filter(|here| here.0 > 0).max(self.stored.value.last_heard)
+    }
+}
+
+/// All documents, and what follows from them.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) revision: u64,
+    /// The number of changes of grants.
+    pub(super) granted: u64,
+    pub(super) keys: BTreeMap<KeyId, Heard>,
+    pub(super) tokens: BTreeMap<KeyId, Stored<JoinTokenInfo>>,
+    pub(super) grants: HashMap<KeyId, Arc<WorkerGrant>>,
+    /// Names that a key has or had.
+    pub(super) names: HashSet<String>,
+    /// Patterns of names that keys had.
+    pub(super) patterns: HashSet<Arc<str>>,
+}
+
+impl State {
+    /// Takes the place of all that was known.
+    pub(super) fn replace(&mut self, listed: State) {
+        let granted = self.granted + listed.granted + 1;
+        *self = State { granted, ..listed };
+    }
+
+    /// Takes a document in.
+    pub(super) fn put(&mut self, record: &Record) {
+        let id = &*record.id;
+        let taken = match &*record.kind {
+            KEY => read(record).map(|stored| self.put_key(stored)),
+            TOKEN => read(record).map(|stored: Stored<JoinTokenInfo>| {
+                self.tokens.insert(stored.value.id, stored);
+            }),
+            NAMES => {
+                self.patterns.insert(record.id.clone());
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = taken {
+            // No worker is heard without it.
+            tracing::error!(kind = &*record.kind, id, %error, "skipped a record of worker keys that cannot be read");
+            self.remove(&record.kind, id);
+        }
+    }
+
+    fn put_key(&mut self, stored: Stored<WorkerKey>) {
+        let key = &stored.value;
+        self.names.insert(key.limits.names.clone());
+        let grant = WorkerGrant::limited(PublicKey(key.key.0), key.limits.clone());
+        let before = match key.revoked {
+            None => self.grants.insert(key.id, Arc::new(grant.clone())),
+            Some(_) => self.grants.remove(&key.id),
+        };
+        if before.as_deref() != Some(&grant) || key.revoked.is_some() {
+            self.granted += 1;
+        }
+        let heard = self.keys.remove(&key.id).map_or_else(AtomicU64::default, |key| key.heard);
+        self.keys.insert(key.id, Heard { stored, heard });
+    }
+
+    /// Forgets a document.
+    pub(super) fn remove(&mut self, kind: &str, id: &str) {
+        let Ok(key) = id.parse::<KeyId>() else {
+            if kind == NAMES {
+                self.patterns.remove(id);
+            }
+            return;
+        };
+        match kind {
+            KEY => {
+                self.keys.remove(&key);
+                if self.grants.remove(&key).is_some() {
+                    self.granted += 1;
+                }
+            }
+            TOKEN => drop(self.tokens.remove(&key)),
+            NAMES => drop(self.patterns.remove(id)),
+            _ => {}
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(record: &Record) -> Result<Stored<T>, serde_json::Error> {
+    let value = serde_json::from_slice(&record.document)?;
+    Ok(Stored { version: record.version, value })
+}
+
+/// Returns the change that writes a document in place of this version.
+pub(super) fn write<T: Serialize>(
+    kind: &'static str,
+    id: &str,
+    version: u64,
+    value: &T,
+) -> Result<Change> {
+    let document = serde_json::to_vec(value).map_err(|error| {
+        Error::new(ErrorKind::Other, format!("writing the {kind} {id:?}")).with_source(error)
+    })?;
+    Ok(Change::replace(kind, id, version, document))
+}

@@ -1,0 +1,277 @@
+//! Enrolled keys of workers, and join tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinpot_access::{
+    ChainAudit, IdentityKey, JoinToken, NewJoinToken, RingSuite, WorkerKeys, verify_audit,
+};
+use tinpot_core::access::{MemoryRecords, Records};
+use tinpot_core::seal::{
+    CoordinatorOptions, Enrolled, Enroller, JoinClaim, JoinRefusal, JoinRequest, KeyId, Pins,
+    Suite, WorkerLimits, join,
+};
+use tinpot_core::transport::Address;
+use tinpot_core::{
+    Coordinator, ErrorKind, Failure, FunctionExecutor, MemoryNetwork, Refusal, Result, Worker,
+};
+
+use crate::support::{DAY, HOUR, Hand, MINUTE, by, refused};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Deployment {
+    records: Arc<dyn Records>,
+    clock: Hand,
+    namespace: RingSuite,
+    keys: WorkerKeys,
+}
+
+fn suite() -> RingSuite {
+    RingSuite::new(&IdentityKey::generate().expect("a key"))
+}
+
+impl Deployment {
+    async fn new() -> Self {
+        let records: Arc<dyn Records> = Arc::new(MemoryRecords::new());
+        let (clock, namespace) = (Hand::new(), suite());
+        let mut deployment =
+            Self { keys: open(&records, &clock, &namespace).await, records, clock, namespace };
+        deployment.keys = deployment.other().await;
+        deployment
+    }
+
+    /// Opens the keys as another process does.
+    async fn other(&self) -> WorkerKeys {
+        open(&self.records, &self.clock, &self.namespace).await
+    }
+
+    async fn token(&self, new: NewJoinToken) -> JoinToken {
+        let created = self.keys.create_token(&by(), self.namespace.public(), new).await;
+        JoinToken::parse(created.expect("a token").0.expose()).expect("a token")
+    }
+}
+
+async fn open(records: &Arc<dyn Records>, clock: &Hand, namespace: &RingSuite) -> WorkerKeys {
+    let keys = WorkerKeys::builder(records.clone()).clock(clock.clone());
+    keys.broker_logins(namespace.clone()).open().await.expect("keys")
+}
+
+fn limits(names: &str) -> WorkerLimits {
+    WorkerLimits::new(names)
+}
+
+/// Returns the claim of a worker, as the coordinator has verified it.
+fn claim(token: &JoinToken, key: &RingSuite, name: &str) -> JoinClaim {
+    let id = KeyId::of(key, &token.public());
+    JoinClaim::new(id, key.public(), KeyId::of(key, &key.public()), name, "1")
+}
+
+#[tokio::test]
+async fn a_token_enrols_as_many_keys_as_it_has_uses_and_no_more_in_all_processes() {
+    let deployment = Deployment::new().await;
+    let token = deployment.token(NewJoinToken::new(limits("web-*")).uses(3)).await;
+    let mut joins = Vec::new();
+    for number in 0..12 {
+        let (keys, key) = (deployment.other().await, suite());
+        let claim = claim(&token, &key, &format!("web-{number}"));
+        joins.push(tokio::spawn(async move { (keys.enrol(&claim).await, claim) }));
+    }
+    let mut joined = 0;
+    for join in joins {
+        match join.await.expect("it ends") {
+            (Ok(Ok(first)), claim) => {
+                joined += 1;
+                // The answer was lost: the other process gives the same.
+                assert_eq!(deployment.keys.enrol(&claim).await.expect("an answer"), Ok(first));
+            }
+            (Ok(Err(why)), _) => assert_eq!(why, JoinRefusal::Used),
+            (Err(error), _) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+        }
+    }
+    assert_eq!(joined, 3);
+    assert_eq!(deployment.keys.keys().len(), 3);
+}
+
+#[tokio::test]
+async fn each_refusal_has_a_reason_of_its_own() {
+    let deployment = Deployment::new().await;
+    let keys = &deployment.keys;
+    let new = || NewJoinToken::new(limits("web-*")).lifetime(HOUR);
+    let (token, key) = (deployment.token(new()).await, suite());
+    let why = async |token: &JoinToken, key: &RingSuite, name: &str| {
+        keys.enrol(&claim(token, key, name)).await.expect("an answer").expect_err("it is refused")
+    };
+    let names = JoinRefusal::Name { names: "web-*".to_owned() };
+    assert_eq!(why(&token, &key, "db-1").await, names);
+    let joined = keys.enrol(&claim(&token, &key, "web-1")).await.expect("an answer");
+    assert_eq!(joined.expect("it joins").limits, limits("web-1"));
+    assert_eq!(why(&token, &suite(), "web-2").await, JoinRefusal::Used);
+    // The same key under another name is another use.
+    assert_eq!(why(&token, &key, "web-2").await, JoinRefusal::Used);
+    let late = deployment.token(new()).await;
+    deployment.clock.pass(HOUR);
+    assert!(matches!(why(&late, &suite(), "web-2").await, JoinRefusal::Expired { .. }));
+    // A worker that repeats its join late has joined.
+    assert!(keys.enrol(&claim(&token, &key, "web-1")).await.expect("an answer").is_ok());
+    let id = KeyId::of(&key, &key.public());
+    keys.revoke_key(&by(), &id).await.expect("it is revoked");
+    assert_eq!(why(&token, &key, "web-1").await, JoinRefusal::Revoked);
+    let fresh = deployment.token(new()).await;
+    assert_eq!(why(&fresh, &key, "web-1").await, JoinRefusal::Revoked);
+    keys.revoke_token(&by(), &KeyId::of(&key, &fresh.public())).await.expect("it is revoked");
+    assert_eq!(why(&fresh, &suite(), "web-1").await, JoinRefusal::Unknown);
+    let stranger = JoinToken::generate(deployment.namespace.public()).expect("a token");
+    assert_eq!(why(&stranger, &suite(), "web-1").await, JoinRefusal::Unknown);
+}
+
+#[tokio::test]
+async fn what_another_process_revokes_is_gone_after_a_refresh() {
+    let deployment = Deployment::new().await;
+    let token = deployment.token(NewJoinToken::new(limits("web"))).await;
+    let key = suite();
+    let id = KeyId::of(&key, &key.public());
+    let joined = deployment.keys.enrol(&claim(&token, &key, "web")).await.expect("an answer");
+    let login = joined.expect("it joins").broker.expect("a login");
+    let other = deployment.other().await;
+    assert_eq!(other.broker_user(&login.user, &login.password).as_deref(), Some("web"));
+    assert_eq!(other.broker_user(&login.user, "guess"), None);
+    let before = other.revision();
+    assert!(other.find(&id).is_some());
+    deployment.keys.revoke_key(&by(), &id).await.expect("it is revoked");
+    other.refresh().await.expect("it is read");
+    assert!(other.find(&id).is_none() && other.revision() > before);
+    assert_eq!(other.broker_user(&login.user, &login.password), None);
+    assert!(other.is_reserved("web") && !other.is_reserved("db"));
+    refused(
+        other.revoke_key(&by(), &"0".repeat(32).parse().unwrap()).await,
+        ErrorKind::NotFound,
+        "no key",
+    );
+}
+
+#[tokio::test]
+async fn a_temporary_key_ends_a_day_after_it_was_heard_and_its_names_stay_reserved() {
+    let deployment = Deployment::new().await;
+    let new = NewJoinToken::new(limits("auto-*")).uses(100).lifetime(30 * DAY).temporary(true);
+    let token = deployment.token(new).await;
+    let key = suite();
+    let id = KeyId::of(&key, &key.public());
+    assert!(deployment.keys.enrol(&claim(&token, &key, "auto-1")).await.unwrap().is_ok());
+    deployment.clock.pass(20 * HOUR);
+    deployment.keys.heard(&[id]);
+    deployment.keys.maintain().await.expect("maintenance");
+    deployment.clock.pass(20 * HOUR);
+    // Another process knows when it was heard.
+    let other = deployment.other().await;
+    other.maintain().await.expect("maintenance");
+    assert!(other.find(&id).is_some());
+    deployment.clock.pass(4 * HOUR);
+    other.maintain().await.expect("maintenance");
+    assert!(other.find(&id).is_none() && other.keys().is_empty());
+    assert!(other.is_reserved("auto-7") && !other.is_reserved("web"));
+}
+
+#[tokio::test]
+async fn tokens_out_of_bounds_are_refused_and_ended_ones_are_removed_in_time() {
+    let deployment = Deployment::new().await;
+    let (keys, public) = (&deployment.keys, deployment.namespace.public());
+    let wide = WorkerLimits::new("a/b");
+    let mut long = limits("web");
+    long.queues =
+        Some((0..100).map(|number| format!("a-queue-with-a-long-name-{number}")).collect());
+    let new = |limits| NewJoinToken::new(limits);
+    for (bad, says) in [
+        (new(wide), "names must be 1 to 64"),
+        (new(limits("web")).uses(0), "uses must be from 1 to 10000 (got 0)"),
+        (new(limits("web")).lifetime(31 * DAY), "valid for 1 to 2592000 s"),
+        (new(long), "at most 2000 bytes"),
+    ] {
+        refused(keys.create_token(&by(), public, bad).await, ErrorKind::InvalidInput, says);
+    }
+    deployment.token(new(limits("web")).lifetime(MINUTE)).await;
+    deployment.clock.pass(30 * DAY);
+    keys.maintain().await.expect("maintenance");
+    assert_eq!(keys.tokens().len(), 1, "its holder is told that it has ended");
+    deployment.clock.pass(MINUTE);
+    keys.maintain().await.expect("maintenance");
+    assert!(keys.tokens().is_empty());
+}
+
+#[tokio::test]
+async fn changes_and_joins_are_in_the_audit() {
+    let records: Arc<dyn Records> = Arc::new(MemoryRecords::new());
+    let audit = Arc::new(ChainAudit::start(records.clone(), "test"));
+    let keys = WorkerKeys::builder(records.clone()).audit(audit).open().await.expect("keys");
+    let (namespace, key) = (suite(), suite());
+    let new = NewJoinToken::new(limits("web"));
+    let (secret, _) = keys.create_token(&by(), namespace.public(), new).await.expect("a token");
+    let token = JoinToken::parse(secret.expose()).expect("a token");
+    assert!(keys.enrol(&claim(&token, &key, "web")).await.expect("an answer").is_ok());
+    assert!(keys.enrol(&claim(&token, &suite(), "web")).await.expect("an answer").is_err());
+    keys.revoke_key(&by(), &KeyId::of(&key, &key.public())).await.expect("it is revoked");
+    let entries = records.entries(tinpot_access::AUDIT_LOG, 0, 100).await.expect("entries");
+    let texts: Vec<_> =
+        entries.iter().map(|(_, entry)| String::from_utf8_lossy(entry).into_owned()).collect();
+    let whats = ["join_token.create", "worker.join", "worker.join", "worker.revoke"];
+    assert_eq!(texts.len(), whats.len(), "{texts:?}");
+    for (text, what) in texts.iter().zip(whats) {
+        assert!(text.contains(what) && !text.contains(&secret.expose()[4..20]), "{text}");
+    }
+    assert!(texts[2].contains("refused") && texts[2].contains("used already"), "{}", texts[2]);
+    assert!(verify_audit(&*records, tinpot_access::AUDIT_LOG).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_worker_joins_runs_and_is_revoked() -> Result<()> {
+    let deployment = Deployment::new().await;
+    let network = MemoryNetwork::new();
+    let options = CoordinatorOptions::new("tinpot", Arc::new(deployment.keys.clone()));
+    let coordinator = Coordinator::builder(network.transport())
+        .sealed(deployment.namespace.clone(), options)
+        .enroller(deployment.keys.clone())
+        .start()
+        .await?;
+    // The clock of the deployment stands still: the token does not end meanwhile.
+    let token = deployment.token(NewJoinToken::new(limits("web"))).await;
+    let key = suite();
+    let request = JoinRequest::new(
+        &token.suite(),
+        Arc::new(key.clone()),
+        token.coordinator(),
+        "tinpot",
+        "web",
+        "1",
+    )?;
+    let transport = network.transport_of(&Address::Joiner(request.joiner()));
+    let joined = join(&transport, request, PATIENCE).await?;
+    let login = joined.broker.expect("a login");
+    assert!(deployment.keys.broker_user(&login.user, &login.password).is_some());
+    let executor =
+        FunctionExecutor::builder().action("tick", |_, ()| async { Ok::<_, Failure>("tock") });
+    let worker = Worker::builder(network.transport())
+        .name("web")
+        .executor(executor.build()?)
+        .sealed(key, Pins::new("tinpot", joined.coordinator_keys))
+        .start()
+        .await?;
+    let ran = async {
+        coordinator.action_available("tick").await?;
+        coordinator.call::<String>("tick", ()).await
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, ran).await.expect("in time")?, "tock");
+    let heard = deployment.keys.keys();
+    deployment.keys.maintain().await?;
+    assert!(heard[0].last_heard.is_none() && deployment.keys.keys()[0].last_heard.is_some());
+    deployment.keys.revoke_key(&by(), &joined.key).await?;
+    // Its frames are of no session from now on, and it gets no other.
+    let refused = async {
+        while coordinator.refused(Refusal::Handshake) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect("in time");
+    worker.shutdown(Duration::ZERO).await;
+    coordinator.shutdown().await;
+    Ok(())
+}
