@@ -4,6 +4,8 @@
 //! plain TCP. A fleet on several machines is better served by a broker that has TLS and access
 //! lists.
 
+mod rights;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
 use tinpot_core::Result;
 use tokio::task::JoinHandle;
 
+use self::rights::Guard;
+pub use self::rights::{BrokerRights, WorkerLogins};
 use crate::error::MqttError;
 
 /// Packets of more than the largest frame of a transport and its topic are refused.
@@ -30,6 +34,7 @@ const CLIENT_FRAMES: usize = 4096;
 pub struct BrokerBuilder {
     address: SocketAddr,
     users: Vec<(String, String)>,
+    rights: Option<BrokerRights>,
 }
 
 impl fmt::Debug for BrokerBuilder {
@@ -38,6 +43,7 @@ impl fmt::Debug for BrokerBuilder {
         f.debug_struct("BrokerBuilder")
             .field("address", &self.address)
             .field("users", &users)
+            .field("rights", &self.rights)
             .finish()
     }
 }
@@ -59,6 +65,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// Gives each client rights of its own. By default, all clients that are admitted may use all
+    /// topics.
+    pub fn rights(mut self, rights: BrokerRights) -> Self {
+        self.rights = Some(rights);
+        self
+    }
+
     /// Binds the address and starts to serve.
     ///
     /// # Errors
@@ -72,7 +85,8 @@ impl BrokerBuilder {
 
     async fn serve(self) -> Result<Broker, MqttError> {
         let address = self.address;
-        if !address.ip().is_loopback() && self.users.is_empty() {
+        let is_open = self.rights.as_ref().is_none_or(BrokerRights::is_open);
+        if !address.ip().is_loopback() && self.users.is_empty() && is_open {
             return Err(MqttError::Option(format!(
                 "a broker at {address} must have a user: other machines can reach it, and clients can run actions; add a user or listen at 127.0.0.1"
             )));
@@ -85,13 +99,17 @@ impl BrokerBuilder {
             .with_max_packet_size(MAX_PACKET_BYTES)
             .with_client_channel_capacity(CLIENT_FRAMES)
             .with_sys_topics_enabled(false)
+            .with_retain_available(false)
+            .with_maximum_qos(0)
             .with_auth(AuthConfig::new().with_allow_anonymous(true));
         // By default it writes to the working directory.
         config.storage_config = StorageConfig { enable_persistence: false, ..StorageConfig::new() };
         let mut broker = MqttBroker::with_config(config)
             .await
             .map_err(|error| MqttError::Bind { address, why: error.to_string() })?;
-        if !self.users.is_empty() {
+        if let Some(rights) = self.rights {
+            broker = broker.with_auth_provider(Arc::new(Guard::new(rights, self.users, address)));
+        } else if !self.users.is_empty() {
             let provider = PasswordAuthProvider::new().with_anonymous(false);
             for (name, password) in &self.users {
                 provider.add_user(name, password).map_err(|error| {
@@ -132,7 +150,8 @@ impl fmt::Debug for Broker {
 impl Broker {
     /// Returns a builder for a broker that only this machine can reach.
     pub fn builder() -> BrokerBuilder {
-        BrokerBuilder { address: (Ipv4Addr::LOCALHOST, 0).into(), users: Vec::new() }
+        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        BrokerBuilder { address, users: Vec::new(), rights: None }
     }
 
     /// Returns the address at which the broker listens, with its port.

@@ -1,10 +1,15 @@
 //! The embedded broker: who may come in, and what it gives back.
 
-use tinpot_core::{ErrorKind, Link};
-use tinpot_mqtt::MqttTransport;
-use tinpot_mqtt::broker::Broker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{LARGE, assert_frames_move, down_because, link_is};
+use futures::{FutureExt, StreamExt};
+use tinpot_core::transport::{Address, Lane};
+use tinpot_core::{ErrorKind, Link, Transport, WorkerId};
+use tinpot_mqtt::MqttTransport;
+use tinpot_mqtt::broker::{Broker, BrokerRights, WorkerLogins};
+
+use crate::support::{LARGE, assert_frames_move, down_because, link_is, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_connect_and_others_do_not() {
@@ -40,4 +45,77 @@ async fn an_address_for_other_machines_needs_a_user() {
     assert!(open.message().contains("other machines"), "{open}");
     let shown = format!("{:?}", Broker::builder().user("web", "s@cret"));
     assert!(shown.contains("web") && !shown.contains("s@cret"), "{shown}");
+}
+
+/// The login of one worker.
+#[derive(Debug)]
+struct OneLogin(AtomicBool);
+
+impl WorkerLogins for OneLogin {
+    fn worker(&self, user: &str, password: &str) -> Option<String> {
+        ((user, password) == ("0bd7", "s@cret") && self.is_valid(user)).then(|| "web".to_owned())
+    }
+
+    fn is_valid(&self, user: &str) -> bool {
+        user == "0bd7" && self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_client_uses_its_own_topics_and_no_others() {
+    let login = Arc::new(OneLogin(AtomicBool::new(true)));
+    let rights = BrokerRights::new("tinpot", "coordinator", "c-secret").workers(login.clone());
+    let broker = Broker::builder().rights(rights).start().await.unwrap();
+    let connect = MqttTransport::builder(broker.url());
+    let coordinator = connect.clone().user("coordinator").password("c-secret").connect();
+    let coordinator = coordinator.await.unwrap();
+    let (to, lane) = (Address::Coordinator, Lane::Control);
+    let mut frames = coordinator.listen(&to, lane).await.unwrap();
+    let mut joins = coordinator.listen(&Address::Joins, lane).await.unwrap();
+
+    // No anonymous client, also on this machine.
+    for (user, password) in [(None, ""), (Some("0bd7"), "guess"), (Some("coordinator"), "")] {
+        let client = user.map_or(connect.clone(), |user| connect.clone().user(user));
+        let client = if password.is_empty() { client } else { client.password(password) };
+        down_because(&client.connect().await.unwrap(), &["refuses"]).await;
+    }
+
+    let id = |text: &str| WorkerId::new(text).unwrap();
+    let as_web = |worker: &str| {
+        connect.clone().worker(&id(worker)).user("0bd7").password("s@cret").connect()
+    };
+    let thief = as_web("db-1").await.unwrap();
+    thief.send(&to, lane, "as another".into()).await.unwrap();
+    for at in [Address::Worker(id("db-1")), Address::Joins, Address::Coordinator] {
+        // The answer also says that the broker has seen the frame before it.
+        let error = thief.listen(&at, lane).await.err().expect("it is refused").to_string();
+        assert!(error.contains("NotAuthorized"), "{at}: {error}");
+    }
+    let web = as_web("web-1").await.unwrap();
+    let mut own = web.listen(&Address::Worker(id("web-1")), lane).await.unwrap();
+    web.send(&to, lane, "as itself".into()).await.unwrap();
+    assert_eq!(within("its frame", frames.next()).await.unwrap().bytes, "as itself");
+    coordinator.send(&Address::Worker(id("web-1")), lane, "down".into()).await.unwrap();
+    assert_eq!(within("an answer", own.next()).await.unwrap().bytes, "down");
+
+    // One that joins has the topics of its key.
+    let key = "0123456789abcdef0123456789abcdef";
+    let joiner = connect.clone().worker(&id(key)).user("join").connect().await.unwrap();
+    let mut answers = joiner.listen(&Address::Joiner(id(key)), lane).await.unwrap();
+    joiner.send(&Address::Joins, lane, "a join".into()).await.unwrap();
+    assert_eq!(within("a join", joins.next()).await.unwrap().bytes, "a join");
+    coordinator.send(&Address::Joiner(id(key)), lane, "joined".into()).await.unwrap();
+    assert_eq!(within("an answer", answers.next()).await.unwrap().bytes, "joined");
+    for at in [Address::Joiner(id("9a1f")), Address::AllWorkers, Address::Coordinator] {
+        assert!(joiner.listen(&at, lane).await.is_err(), "{at}");
+    }
+
+    // The login ends: what its connection publishes is dropped, and there is no other connection.
+    login.0.store(false, Ordering::SeqCst);
+    web.send(&to, lane, "revoked".into()).await.unwrap();
+    let error = web.listen(&Address::AllWorkers, lane).await.err().expect("it is refused");
+    assert!(error.to_string().contains("NotAuthorized"), "{error}");
+    down_because(&as_web("web-2").await.unwrap(), &["refuses"]).await;
+    assert!(frames.next().now_or_never().is_none(), "a frame of a revoked login");
+    broker.shutdown().await;
 }
