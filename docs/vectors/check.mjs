@@ -42,6 +42,38 @@ for (const { seed, kind, payload, signature } of vectors.signed) {
   const { pem } = vectors.keys.find((key) => key.seed === seed);
   assert.equal(crypto.sign(null, text(kind, payload), pem).toString("hex"), signature);
 }
+for (const entry of vectors.joins) {
+  const frame = bytes(entry.frame);
+  for (const [name, place] of [
+    ["token", 24],
+    ["key", 88],
+  ]) {
+    const pkcs8 = bytes(`302e020100300506032b657004220420${entry[`${name}_seed`]}`);
+    const key = crypto.createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" });
+    const signature = crypto.sign(null, text("join", entry.payload), key);
+    assert.equal(signature.toString("hex"), entry[`by_${name}`]);
+    assert(frame.subarray(place, place + 64).equals(signature));
+  }
+  assert.equal(frame.subarray(152).toString(), entry.payload);
+}
+{
+  const { shared, e, salt, key, login, broker } = vectors.login;
+  const digest = sha256(vectors.joins[0].payload);
+  const made = sha256(Buffer.concat([Buffer.from("tinpot/1 join\0"), digest, bytes(e)]));
+  assert.equal(made.toString("hex"), salt);
+  const keys = Buffer.from(crypto.hkdfSync("sha256", bytes(shared), made, "tinpot/1 TP1 keys", 128));
+  assert.equal(keys.subarray(64, 96).toString("hex"), key);
+  const nonce = Buffer.concat([Buffer.alloc(11), Buffer.from([1])]);
+  const cipher = crypto.createDecipheriv("chacha20-poly1305", bytes(key), nonce, {
+    authTagLength: 16,
+  });
+  const sealed = bytes(broker);
+  const head = Buffer.concat([Buffer.from("TPF1\x05"), Buffer.alloc(19)]);
+  cipher.setAAD(head, { plaintextLength: sealed.length - 16 });
+  cipher.setAuthTag(sealed.subarray(-16));
+  const opened = Buffer.concat([cipher.update(sealed.subarray(0, -16)), cipher.final()]);
+  assert.equal(opened.toString(), login);
+}
 const { session } = vectors;
 const salt = sha256(Buffer.concat([sha256(session.init), sha256(session.accept)]));
 const info = "tinpot/1 TP1 keys";

@@ -58,6 +58,26 @@ def main() -> None:
         signature = signer.sign(text(entry["kind"], entry["payload"].encode()))
         assert signature.hex() == entry["signature"], entry
         assert bytes.fromhex(entry["frame"])[24:] == signature + entry["payload"].encode()
+    for entry in vectors["joins"]:
+        frame = bytes.fromhex(entry["frame"])
+        assert frame[:24].hex() == "5450463104" + "00" * 19
+        for name, place in (("token", 24), ("key", 88)):
+            signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(entry[f"{name}_seed"]))
+            signature = signer.sign(text("join", entry["payload"].encode()))
+            assert signature.hex() == entry[f"by_{name}"]
+            assert frame[place : place + 64] == signature
+        assert frame[152:] == entry["payload"].encode()
+    login = vectors["login"]
+    digest = sha256(vectors["joins"][0]["payload"].encode())
+    salt = sha256(b"tinpot/1 join\0" + digest + bytes.fromhex(login["e"]))
+    secret = bytes.fromhex(login["shared"])
+    keys = HKDF(SHA256(), 128, salt, b"tinpot/1 TP1 keys").derive(secret)
+    assert keys[64:96].hex() == login["key"]
+    head = bytes.fromhex("5450463105" + "00" * 19)
+    opened = ChaCha20Poly1305(keys[64:96]).decrypt(
+        bytes(11) + b"\1", bytes.fromhex(login["broker"]), head
+    )
+    assert opened.decode() == login["login"]
     session = vectors["session"]
     salt = sha256(sha256(session["init"].encode()) + sha256(session["accept"].encode()))
     keys = HKDF(SHA256(), 128, salt, b"tinpot/1 TP1 keys").derive(bytes.fromhex(session["shared"]))

@@ -34,6 +34,40 @@ fn signed(suite: &RingSuite, number: u8, kind: &str, payload: &str) -> Vec<u8> {
     [header(number, 0, 0, 0), suite.sign(&text).to_vec(), payload.as_bytes().to_vec()].concat()
 }
 
+/// Returns the entry of a join: its frame has two signatures.
+fn join(seeds: [&[u8; 32]; 2], suites: [&RingSuite; 2], payload: &str) -> Value {
+    let text = [b"tinpot/1 join\0", payload.as_bytes()].concat();
+    let signatures = suites.map(|suite| suite.sign(&text));
+    let frame = [header(4, 0, 0, 0), signatures.concat(), payload.as_bytes().to_vec()].concat();
+    json!({
+        "token_seed": hex(seeds[0]),
+        "key_seed": hex(seeds[1]),
+        "payload": payload,
+        "by_token": hex(&signatures[0]),
+        "by_key": hex(&signatures[1]),
+        "frame": hex(&frame),
+    })
+}
+
+/// Returns the entry of the sealed part of an answer to a join.
+fn sealed_login(suite: &RingSuite, join: &str) -> Value {
+    let (shared, e) = ([2; 32], [3; 32]);
+    let digest = suite.digest(join.as_bytes());
+    let salt = suite.digest(&[b"tinpot/1 join\0".as_slice(), &digest, &e].concat());
+    let [key, _] = suite.derive(&SecretKey(shared), &salt).down;
+    let login = r#"{"user":"fe812c12f3ab4ce6ac5db69ac352f906","password":"secret"}"#;
+    let mut body = login.as_bytes().to_vec();
+    let tag = suite.seal(&key, 1, &header(5, 0, 0, 0), &mut body);
+    json!({
+        "shared": hex(&shared),
+        "e": hex(&e),
+        "salt": hex(&salt),
+        "key": hex(&key.0),
+        "login": login,
+        "broker": hex(&[body, tag.to_vec()].concat()),
+    })
+}
+
 fn main() {
     let seeds = [[7; 32], [8; 32]];
     let suites = seeds.map(|seed| RingSuite::new(&IdentityKey::from_seed(&seed)));
@@ -58,6 +92,19 @@ fn main() {
         r#"{{"v":1,"namespace":"tinpot","key":"{}","epoch":"9f86d081.3","shard":0,"shards":1}}"#,
         id(coordinator),
     );
+    let token_seed = [10; 32];
+    let token = RingSuite::new(&IdentityKey::from_seed(&token_seed));
+    let join_payload = format!(
+        r#"{{"v":1,"namespace":"tinpot","token":"{}","key":"{}","e":"{}","name":"web","version":"0.1.0"}}"#,
+        id(&token),
+        worker.public(),
+        "09".repeat(32),
+    );
+    let joined_payload = format!(
+        r#"{{"v":1,"namespace":"tinpot","key":"{}","join":"{}","refused":{{"why":"used"}}}}"#,
+        id(worker),
+        hex(&worker.digest(join_payload.as_bytes())),
+    );
     let entry = |seed: usize, number: u8, kind: &str, payload: &str| {
         let frame = signed(&suites[seed], number, kind, payload);
         json!({
@@ -68,8 +115,12 @@ fn main() {
             "frame": hex(&frame),
         })
     };
-    let signed_entries =
-        [entry(0, 1, "init", "init"), entry(0, 1, "init", &init), entry(1, 3, "notice", &notice)];
+    let signed_entries = [
+        entry(0, 1, "init", "init"),
+        entry(0, 1, "init", &init),
+        entry(1, 3, "notice", &notice),
+        entry(1, 5, "joined", &joined_payload),
+    ];
     let (shared, payloads) = ([1; 32], ["init", "accept"]);
     let digests = payloads.map(|payload| worker.digest(payload.as_bytes())).concat();
     let salt = worker.digest(&digests);
@@ -141,6 +192,8 @@ fn main() {
             "down_control": hex(&down_control.0),
             "down_logs": hex(&down_logs.0),
         },
+        "joins": [join([&token_seed, &seeds[0]], [&token, worker], &join_payload)],
+        "login": sealed_login(worker, &join_payload),
         "sealed": sealed_entries,
         "refused": refused,
     });

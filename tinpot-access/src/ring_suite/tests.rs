@@ -76,6 +76,27 @@ fn the_vectors_of_frames_hold() {
         assert_eq!(signer.sign(&text), signature);
         assert!(suite.verify(&signer.public(), &text, &signature));
     }
+    for entry in list(&vectors, "joins") {
+        let payload = entry["payload"].as_str().expect("one").as_bytes();
+        let text = signed_text(&Value::from("join"), payload);
+        let signatures = ["token", "key"].map(|name| {
+            let seed = bytes(&entry[format!("{name}_seed")]);
+            let signature = RingSuite::new(&IdentityKey::from_seed(&seed)).sign(&text);
+            assert_eq!(signature[..], hex(&entry[format!("by_{name}")]), "{name}");
+            signature
+        });
+        assert_eq!(hex(&entry["frame"])[24..], [&signatures.concat(), payload].concat());
+    }
+    let login = &vectors["login"];
+    let digest = suite.digest(vectors["joins"][0]["payload"].as_str().expect("one").as_bytes());
+    let parts = [b"tinpot/1 join\0".to_vec(), digest.to_vec(), hex(&login["e"])];
+    let salt = suite.digest(&parts.concat());
+    let [own, _] = suite.derive(&SecretKey(bytes(&login["shared"])), &salt).down;
+    assert_eq!((salt[..].to_vec(), own.0[..].to_vec()), (hex(&login["salt"]), hex(&login["key"])));
+    let head = [b"TPF1\x05".as_slice(), &[0; 19]].concat();
+    let mut body = hex(&login["broker"]);
+    assert!(suite.open(&own, 1, &head, &mut body));
+    assert!(body.starts_with(login["login"].as_str().expect("one").as_bytes()));
     let session = &vectors["session"];
     let digest = |name: &str| suite.digest(session[name].as_str().expect("a text").as_bytes());
     let salt: Digest = suite.digest(&[digest("init"), digest("accept")].concat());
