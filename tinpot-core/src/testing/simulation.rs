@@ -21,6 +21,7 @@ mod client;
 mod clock;
 mod coordinator;
 mod events;
+mod joining;
 mod network;
 mod plan;
 mod sealing;
@@ -95,6 +96,7 @@ impl std::error::Error for Violation {}
 /// # Errors
 /// Returns the first violation.
 pub fn run(seed: u64, scenario: &Scenario) -> Result<Report, Violation> {
+    joining::run(seed)?;
     World::new(seed, scenario, None).run()
 }
 
@@ -107,5 +109,6 @@ pub fn replay(
     scenario: &Scenario,
     tell: impl FnMut(String) + 'static,
 ) -> Result<Report, Violation> {
+    joining::run(seed)?;
     World::new(seed, scenario, Some(Box::new(tell))).run()
 }
