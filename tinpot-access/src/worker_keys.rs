@@ -182,10 +182,14 @@ impl WorkerKeys {
     /// Returns the password of a worker at the broker. It follows from the key of the namespace, so
     /// that it is not stored, and a repeated join gets the same.
     pub fn broker_password(namespace: &RingSuite, key: &KeyId) -> Secret {
+        Self::fixed_password(namespace, &key.to_string())
+    }
+
+    /// Returns the password of a user at the broker who is no worker, such as the coordinator.
+    pub fn fixed_password(namespace: &RingSuite, user: &str) -> Secret {
         use tinpot_core::seal::Suite;
         // Ed25519 signatures are deterministic, and without the key nobody knows them.
-        let signature =
-            namespace.sign(&[b"tinpot/1 broker\0", key.to_string().as_bytes()].concat());
+        let signature = namespace.sign(&[b"tinpot/1 broker\0", user.as_bytes()].concat());
         let digest = namespace.digest(&signature);
         Secret::new(base62(&digest, 43).to_string())
     }

@@ -2,9 +2,11 @@
 //! server; one that has the file open sees the changes within a second.
 
 mod audit;
+mod broker;
 mod secrets;
 mod tokens;
 mod users;
+mod workers;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -16,9 +18,11 @@ use tinpot_core::access::{AuditWho, Records};
 use tinpot_sqlite::SqliteRecords;
 
 pub(crate) use self::audit::audit;
+pub(crate) use self::broker::broker;
 pub(crate) use self::secrets::secrets;
 pub(crate) use self::tokens::tokens;
 pub(crate) use self::users::users;
+pub(crate) use self::workers::worker_keys;
 use crate::args::StoreFile;
 use crate::client::user_name;
 use crate::exit::{CliError, Code};

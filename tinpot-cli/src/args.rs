@@ -104,6 +104,9 @@ pub(crate) enum Command {
     /// Manage queues
     #[command(subcommand)]
     Queues(Queues),
+    /// Print the rules for a broker
+    #[command(subcommand)]
+    Broker(Broker),
     /// Manage users in the file of a store
     #[command(subcommand)]
     Users(Users),
@@ -451,6 +454,92 @@ pub(crate) enum Workers {
         /// Id of the worker, or its name if no other has it
         id: String,
     },
+    /// Create a token with which workers join, and print it: this is the only time that it is shown
+    #[command(
+        after_help = "On the worker: tinpot worker join --join-token-file FILE --name web-1 --broker URL"
+    )]
+    JoinToken {
+        /// Names of the workers, as a pattern with `*`; each worker gets the one name that it joins
+        /// with
+        #[arg(long, value_name = "PATTERN")]
+        names: String,
+        /// Queue that the workers may serve; all by default. Repeat it for several
+        #[arg(long = "queue", value_name = "NAME")]
+        queues: Vec<String>,
+        /// Group of actions that the workers may offer; all by default
+        #[arg(long = "group", value_name = "NAME")]
+        groups: Vec<String>,
+        /// Action that the workers may offer, as a pattern with `*`; all by default
+        #[arg(long = "action", value_name = "PATTERN")]
+        actions: Vec<String>,
+        /// Largest number of slots of a worker
+        #[arg(long, value_name = "NUMBER")]
+        slots: Option<u32>,
+        /// Number of workers that may join with it
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        uses: u32,
+        /// Time for which workers may join with it
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        valid_for: u64,
+        /// Remove the keys of its workers a day after they were last heard: for workers that start
+        /// with --worker-key memory
+        #[arg(long)]
+        temporary: bool,
+        #[command(flatten)]
+        store: StoreFile,
+        #[command(flatten)]
+        key: NamespaceKey,
+    },
+    /// List the keys of workers that have joined, and join tokens
+    Keys {
+        #[command(flatten)]
+        store: StoreFile,
+    },
+    /// Revoke the key of a worker: it is not heard any more, and what it runs ends with its lease
+    Revoke {
+        /// Id of the key, or the name of its worker if no other key has it; or the id of a join token
+        key: String,
+        #[command(flatten)]
+        store: StoreFile,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Broker {
+    /// Print an access list for a broker: each worker that has joined uses its own topics
+    #[command(
+        after_help = "mosquitto: tinpot broker acl > acl, tinpot broker acl --passwords > passwd, mosquitto_passwd -U passwd"
+    )]
+    Acl {
+        /// Kind of broker
+        #[arg(long, value_name = "KIND", default_value = "mosquitto")]
+        format: BrokerKind,
+        /// Print the users with their passwords instead
+        #[arg(long)]
+        passwords: bool,
+        /// First part of every topic
+        #[arg(long, env = "TINPOT_NAMESPACE", value_name = "NAME", default_value = "tinpot")]
+        namespace: String,
+        #[command(flatten)]
+        store: StoreFile,
+        #[command(flatten)]
+        key: NamespaceKey,
+    },
+}
+
+/// The brokers whose access lists are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BrokerKind {
+    Mosquitto,
+}
+
+/// The key of the namespace, beside the store.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NamespaceKey {
+    /// File with the private key of the namespace, made if missing; namespace.key in the directory of
+    /// the store by default
+    #[arg(long, env = "TINPOT_NAMESPACE_KEY_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) namespace_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

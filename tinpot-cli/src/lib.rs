@@ -128,6 +128,7 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Executions(command) => commands::executions(&command, global),
         Command::Workers(command) => commands::workers(&command, global),
         Command::Queues(command) => commands::queues(&command, global),
+        Command::Broker(command) => access::broker(&command),
         Command::Users(command) => access::users(&command, global),
         Command::Tokens(command) => access::tokens(&command, global),
         Command::Secrets(command) => access::secrets(&command, global),

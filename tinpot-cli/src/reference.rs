@@ -95,7 +95,11 @@ fn built() -> Command {
 fn leaves<'a>(command: &'a Command, path: &str, visit: &mut impl FnMut(&str, &'a Command)) {
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
         let path = format!("{path} {}", sub.get_name());
-        if sub.has_subcommands() { leaves(sub, &path, visit) } else { visit(&path, sub) }
+        // A server may have commands beside itself.
+        if !sub.has_subcommands() || PROGRAMS.contains(&sub.get_name()) {
+            visit(&path, sub);
+        }
+        leaves(sub, &path, visit);
     }
 }
 
@@ -103,13 +107,17 @@ fn document(out: &mut String, command: &mut Command, path: &str) {
     if command.get_name() == "help" {
         return;
     }
-    if command.has_subcommands() {
-        for sub in command.get_subcommands_mut() {
-            let path = format!("{path} {}", sub.get_name());
-            document(out, sub, &path);
-        }
-        return;
+    let is_program = PROGRAMS.contains(&command.get_name());
+    if !command.has_subcommands() || is_program {
+        document_one(out, command, path);
     }
+    for sub in command.get_subcommands_mut() {
+        let path = format!("{path} {}", sub.get_name());
+        document(out, sub, &path);
+    }
+}
+
+fn document_one(out: &mut String, command: &mut Command, path: &str) {
     let usage = command.render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim();
     let _ = write!(out, "\n### {path}\n\n{}\n\n```text\n{usage}\n```\n", about(command));

@@ -7,18 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tinpot_access::{IdentityKey, RingSuite};
+use tinpot_core::seal::Suite;
 use tinpot_core::{Coordinator, Error, ErrorKind, Result, Transport};
-use tinpot_mqtt::broker::Broker;
+use tinpot_mqtt::broker::{Broker, BrokerRights};
 
 use crate::access::Access;
+use crate::enrolment::Enrolment;
 use crate::error::error_chain;
 use crate::settings::{
-    Auth, BrokerSettings, HttpSettings, PageSettings, ProtocolSettings, StoreSettings, secrets,
+    Auth, BrokerSettings, EnrolmentSettings, HttpSettings, PageSettings, ProtocolSettings,
+    StoreSettings, secrets,
 };
 use crate::shutdown::Shutdown;
 
 /// The file of the store, if the settings name none.
 const STORE: &str = "./tinpot.db";
+/// The user of the coordinator at its embedded broker.
+const COORDINATOR: &str = "coordinator";
 /// The longest wait for open requests once the shutdown has begun.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -42,6 +48,9 @@ pub struct CoordinatorSettings {
     /// The store.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub store: StoreSettings,
+    /// The workers.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub enrolment: EnrolmentSettings,
     /// Run an MQTT broker in this process: at ADDRESS, or at the address of --broker.
     #[cfg_attr(
         feature = "clap",
@@ -165,13 +174,25 @@ impl CoordinatorSettings {
     }
 
     /// Starts the broker if it is embedded, and points the settings at it.
-    async fn start_broker(&mut self) -> Result<Option<Broker>> {
+    ///
+    /// The coordinator has a login of its own, and each worker uses its own topics.
+    async fn start_broker(
+        &mut self,
+        enrolment: Option<&Enrolment>,
+        login: &(String, String),
+    ) -> Result<Option<Broker>> {
         let address = match self.embedded_broker {
             None | Some(EmbeddedBroker::Off) => return Ok(None),
             Some(EmbeddedBroker::AtUrl) => self.broker.address()?,
             Some(EmbeddedBroker::At(address)) => address,
         };
-        let mut builder = Broker::builder().bind(address);
+        let (user, password) = login;
+        let mut rights = BrokerRights::new(&*self.broker.namespace, user, password)
+            .open(enrolment.is_none_or(Enrolment::takes_plain));
+        if let Some(enrolment) = enrolment {
+            rights = rights.workers(enrolment.logins());
+        }
+        let mut builder = Broker::builder().bind(address).rights(rights);
         if let Some(user) = &self.broker_user {
             builder = builder.user(&user.name, &user.password);
         }
@@ -218,13 +239,20 @@ impl CoordinatorSettings {
         // First of all: a port in use must not leave a store behind. The listener is closed again,
         // so that clients are refused until this coordinator can answer.
         drop(crate::serve::listen(&self.http).await?);
-        let broker = self.start_broker().await?;
-        let user = self.broker_user.take().map(|user| (user.name, user.password));
+        let enrolment = Enrolment::open(&self.enrolment, &self.store, STORE).await?;
+        // Nobody knows the public half of a key that was made a moment ago.
+        let secret = RingSuite::new(&IdentityKey::generate()?).public().to_string();
+        let login = (COORDINATOR.to_owned(), secret);
+        let broker = self.start_broker(enrolment.as_ref(), &login).await?;
+        let user = broker.is_some().then_some(login);
         let transport = Arc::new(self.broker.connect(None, user).await?);
         let mut builder = Coordinator::builder(transport.clone())
             .config(self.protocol.config())
             .max_parameters_bytes(self.pages.limit_request_bytes())
             .store(self.store.store(STORE)?);
+        if let Some(enrolment) = &enrolment {
+            builder = enrolment.seal(builder, &self.broker.namespace);
+        }
         let mut config = self.pages.config().hosts([self.http.host.into()]);
         let access = match self.http.auth {
             Auth::None => None,

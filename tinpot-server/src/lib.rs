@@ -2,7 +2,9 @@
 
 mod access;
 mod coordinator;
+mod enrolment;
 mod error;
+mod identity;
 mod incarnation;
 mod local;
 mod process;

@@ -5,6 +5,8 @@
 mod actions;
 mod auth;
 mod broker;
+mod frames;
+mod identity;
 mod limits;
 #[cfg(feature = "clap")]
 mod old_names;
@@ -15,6 +17,7 @@ mod store;
 mod tests;
 #[cfg(feature = "clap")]
 mod value;
+mod workers;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -24,6 +27,8 @@ use tinpot_http::{AllowedHost, Anonymous, HttpConfig, RootPath};
 pub use self::actions::{ActionsSettings, LimitSettings, SelectionSettings};
 pub use self::auth::Auth;
 pub use self::broker::BrokerSettings;
+pub use self::frames::Frames;
+pub use self::identity::IdentitySettings;
 pub use self::limits::{FRAME_BYTES, LOG_BYTES, Limit, REQUEST_BYTES, RESULT_BYTES, limits};
 #[cfg(feature = "clap")]
 pub use self::old_names::{OLD_NAMES, OldName, accept_old_names, old_name_warnings, parse};
@@ -34,6 +39,7 @@ pub use self::secrets::read_password;
 pub use self::store::StoreSettings;
 #[cfg(feature = "clap")]
 pub use self::value::{host, seconds};
+pub use self::workers::EnrolmentSettings;
 pub use crate::coordinator::{BrokerUser, EmbeddedBroker};
 
 /// The address of the API.

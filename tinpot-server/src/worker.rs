@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tinpot_core::{Error, ErrorKind, Result, Worker, WorkerId};
 
+use crate::identity::Identity;
 use crate::incarnation::Incarnation;
 use crate::settings::{
-    ActionsSettings, BrokerSettings, LOG_BYTES, RESULT_BYTES, SelectionSettings,
+    ActionsSettings, BrokerSettings, IdentitySettings, LOG_BYTES, RESULT_BYTES, SelectionSettings,
     WorkerProtocolSettings,
 };
 use crate::shutdown::Shutdown;
@@ -39,6 +40,9 @@ pub struct WorkerSettings {
     /// The name of the worker, for people.
     #[cfg_attr(feature = "clap", arg(long, env = "WORKER_NAME", default_value = "worker"))]
     pub name: String,
+    /// The key.
+    #[cfg_attr(feature = "clap", command(flatten))]
+    pub identity: IdentitySettings,
     /// The directory on this machine in which the worker records its incarnation. After a crash,
     /// the next worker of the same name proves from it that nothing of the last one is alive, and
     /// executions do not wait for the lease to end.
@@ -55,6 +59,7 @@ impl Default for WorkerSettings {
             selection: SelectionSettings::default(),
             grace: 10,
             name: "worker".to_owned(),
+            identity: IdentitySettings::default(),
             state_dir: None,
         }
     }
@@ -76,8 +81,13 @@ impl WorkerSettings {
         Box::pin(self.serve_until(default_dir, shutdown))
     }
 
-    async fn serve_until(self, default_dir: &Path, shutdown: Shutdown) -> Result<()> {
+    async fn serve_until(mut self, default_dir: &Path, shutdown: Shutdown) -> Result<()> {
         let (executor, containment) = self.actions.executor(default_dir).await?;
+        let identity = Identity::of(&self.identity, &self.name, &self.broker).await?;
+        let login = match &identity {
+            Some(identity) => self.assume(identity)?,
+            None => None,
+        };
         let id = WorkerId::generate(&self.name);
         let begin = |directory: &PathBuf| {
             Incarnation::begin(directory, &id, containment.as_ref()).map_err(|e| {
@@ -86,8 +96,8 @@ impl WorkerSettings {
             })
         };
         let (_incarnation, ended) = self.state_dir.as_ref().map(begin).transpose()?.unzip();
-        let transport = self.broker.connect(Some(&id), None).await?;
-        let worker = Worker::builder(transport)
+        let transport = self.broker.connect(Some(&id), login).await?;
+        let mut builder = Worker::builder(transport)
             .id(id)
             .clean_slate(ended.into_iter().flatten())
             .config(self.protocol.config())
@@ -97,9 +107,11 @@ impl WorkerSettings {
             .max_result_bytes(RESULT_BYTES)
             .log_limit_bytes(LOG_BYTES)
             .groups(self.selection.groups())
-            .queues(self.selection.queues())
-            .start()
-            .await?;
+            .queues(self.selection.queues());
+        if let Some(identity) = &identity {
+            builder = builder.sealed(identity.suite(), identity.pins()?);
+        }
+        let worker = builder.start().await?;
         let broker = self.broker.url_without_password();
         println!("Worker {} reaches its coordinator by {broker}", worker.id());
         tokio::select! {
@@ -109,5 +121,54 @@ impl WorkerSettings {
         }
         worker.shutdown(Duration::from_secs(self.grace)).await;
         Ok(())
+    }
+
+    /// Takes what the worker learned when it joined, unless the settings say something else. Returns
+    /// its login at the broker.
+    fn assume(&mut self, identity: &Identity) -> Result<Option<(String, String)>> {
+        let (facts, usual) = (&identity.facts, Self::default());
+        if self.name != facts.name && self.name != usual.name {
+            let message = format!(
+                "this worker has joined as {:?}, and not as {:?}: leave out --name (WORKER_NAME), or \
+                 join again",
+                facts.name, self.name
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        self.name.clone_from(&facts.name);
+        if self.broker.namespace == usual.broker.namespace {
+            self.broker.namespace.clone_from(&facts.namespace);
+        }
+        if self.broker.url == usual.broker.url {
+            self.broker.url.clone_from(&facts.broker);
+        }
+        // A login in the settings wins.
+        Ok(identity.login())
+    }
+
+    /// Has the key of this worker enrolled with the token that the settings name, and writes the key
+    /// and what it learned. Prints both to standard output.
+    ///
+    /// # Errors
+    /// `InvalidInput` without a token, or for files that cannot be used; `Conflict` if there is a
+    /// key; `Forbidden` with the reason of the coordinator; those of the broker.
+    #[inline(never)]
+    pub fn join(self) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let missing = || {
+                let message = "name the file of a join token with --join-token-file";
+                Error::new(ErrorKind::InvalidInput, message)
+            };
+            let token = self.identity.token()?.ok_or_else(missing)?;
+            let Some(path) = self.identity.key_path() else {
+                let message = "--worker-key memory joins at each start of \"tinpot worker\": there is \
+                               nothing to write now";
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            };
+            let joined = Identity::join(Some(&path), &token, &self.name, &self.broker).await?;
+            let (key, path) = (joined.key_id(), path.display());
+            println!("This worker has joined as {:?}. Its key is {path}, {key}", joined.facts.name);
+            Ok(())
+        })
     }
 }

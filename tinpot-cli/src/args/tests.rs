@@ -6,7 +6,7 @@ use super::Cli;
 use crate::exit::CODES;
 
 /// The verbs that the text of a command or a switch starts with.
-const VERBS: [&str; 32] = [
+const VERBS: [&str; 33] = [
     "Add",
     "Cancel",
     "Check",
@@ -21,6 +21,7 @@ const VERBS: [&str; 32] = [
     "Ignore",
     "Import",
     "Inspect",
+    "Join",
     "Kill",
     "List",
     "Make",

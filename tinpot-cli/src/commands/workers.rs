@@ -6,7 +6,7 @@ use crate::args::{Global, Queues, Workers};
 use crate::client::{Client, encoded};
 use crate::exit::{CliError, Code, Done};
 use crate::output::{self, Paint, clean};
-use crate::{json, profile, suggest, table};
+use crate::{access, json, profile, suggest, table};
 
 #[derive(Deserialize)]
 struct WorkerPage {
@@ -56,6 +56,9 @@ struct Queue {
 }
 
 pub(crate) fn workers(command: &Workers, global: &Global) -> Done {
+    if let Workers::JoinToken { .. } | Workers::Keys { .. } | Workers::Revoke { .. } = command {
+        return access::worker_keys(command, global);
+    }
     let client = profile::client(global)?;
     match command {
         Workers::List if global.json => output::println(&json::line(&client.get("/api/workers")?))?,
@@ -71,6 +74,8 @@ pub(crate) fn workers(command: &Workers, global: &Global) -> Done {
                 ))?;
             }
         }
+        // These work on the file of a store.
+        Workers::JoinToken { .. } | Workers::Keys { .. } | Workers::Revoke { .. } => {}
     }
     Ok(Code::Success)
 }

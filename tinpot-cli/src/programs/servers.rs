@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use tinpot_server::settings::{BrokerSettings, IdentitySettings};
 use tinpot_server::{CoordinatorSettings, WorkerSettings};
 
 use super::ConfigArgs;
@@ -19,11 +20,35 @@ pub(crate) struct CoordinatorArgs {
 
 /// The options of `tinpot worker`.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct WorkerArgs {
     #[command(flatten)]
     settings: WorkerSettings,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+    #[command(subcommand)]
+    command: Option<WorkerCommand>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum WorkerCommand {
+    /// Join with a token: have the key of this worker enrolled, and write worker.key and worker.toml
+    Join(JoinArgs),
+}
+
+/// The options of `tinpot worker join`.
+#[derive(Args, Clone, Debug)]
+struct JoinArgs {
+    /// URL of the broker, in place of --broker
+    #[arg(value_name = "URL")]
+    broker_url: Option<String>,
+    /// Name of the worker
+    #[arg(long, env = "WORKER_NAME", default_value = "worker")]
+    name: String,
+    #[command(flatten)]
+    broker: BrokerSettings,
+    #[command(flatten)]
+    identity: IdentitySettings,
 }
 
 /// Runs a coordinator until SIGTERM or Ctrl-C.
@@ -35,6 +60,13 @@ pub(crate) fn coordinator(arguments: CoordinatorArgs) -> Done {
 
 /// Runs a worker until SIGTERM or Ctrl-C.
 pub(crate) fn worker(arguments: WorkerArgs) -> Done {
+    if let Some(WorkerCommand::Join(join)) = arguments.command {
+        let mut settings = WorkerSettings::default();
+        (settings.name, settings.broker, settings.identity) =
+            (join.name, join.broker, join.identity);
+        settings.broker.url = join.broker_url.unwrap_or(settings.broker.url);
+        return super::run(settings.join());
+    }
     let settings = arguments.settings;
     super::run(async { settings.serve(Path::new("actions"), tinpot_server::shutdown()?).await })
 }

@@ -1,7 +1,9 @@
 //! The command as a process, with a terminal and without.
 
 mod access;
+mod attacks;
 mod away;
+mod broker_acl;
 mod clients;
 mod codes;
 mod completion;
@@ -11,6 +13,7 @@ mod dev;
 mod docs;
 mod ids;
 mod interrupts;
+mod joining;
 mod local;
 mod pipes;
 mod privacy;

@@ -74,7 +74,9 @@ fn unknown_messages_are_skipped_and_logged() {
 }
 
 /// The crates as `docs/guarantees.md` names them, with the directories of their tests.
-const TESTS: [(&str, &str); 6] = [
+const TESTS: [(&str, &str); 8] = [
+    ("access", "tinpot-access/tests/it"),
+    ("cli", "tinpot-cli/tests/it"),
     ("core", "tinpot-core/tests/it"),
     ("http", "tinpot-http/tests/it"),
     ("mqtt", "tinpot-mqtt/tests/it"),

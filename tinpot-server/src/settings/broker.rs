@@ -115,6 +115,11 @@ impl BrokerSettings {
         }
     }
 
+    /// Returns true if the settings name a user at the broker.
+    pub(crate) fn has_login(&self) -> bool {
+        self.password_file.is_some() || self.url.contains('@')
+    }
+
     /// Connects as a coordinator, or as a worker if there is an id. `user` applies unless the URL
     /// has a user.
     ///
@@ -138,8 +143,11 @@ impl BrokerSettings {
         if let Some(id) = worker {
             builder = builder.worker(id);
         }
-        if let Some((name, password)) = user {
-            builder = builder.user(name).password(password);
+        if let Some((name, password)) = user.filter(|_| !self.has_login()) {
+            builder = builder.user(name);
+            if !password.is_empty() {
+                builder = builder.password(password);
+            }
         }
         if let Some(file) = &self.password_file {
             let setting = "--broker-password-file, MQTT_BROKER_PASSWORD_FILE";

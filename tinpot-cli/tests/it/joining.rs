@@ -1,0 +1,217 @@
+//! Workers that join with a token, and what a revoked or an unknown one gets.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::support::{PATIENCE, Process, Ran, file, free_port, tinpot};
+
+const ACTIONS: &str = r#"
+from tinpot import action
+
+
+@action(queue="web")
+def say(text: str = "hello"):
+    return text
+
+
+@action(queue="money")
+def pay():
+    return "paid"
+"#;
+
+/// A coordinator with its own broker, and folders for workers.
+struct Place {
+    folder: tempfile::TempDir,
+    broker: String,
+    url: String,
+    coordinator: Process,
+}
+
+impl Place {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let broker = format!("tcp://127.0.0.1:{}", free_port());
+        let actions = folder.path().join("actions");
+        std::fs::create_dir(&actions).expect("a folder");
+        file(&actions, "actions.py", ACTIONS);
+        let mut coordinator = Process::start(coordinator(folder.path(), &broker));
+        let url = coordinator.url();
+        Self { folder, broker, url, coordinator }
+    }
+
+    fn restart(&mut self) {
+        self.coordinator.kill();
+        self.coordinator = Process::start(coordinator(self.folder.path(), &self.broker));
+        self.url = self.coordinator.url();
+    }
+
+    fn operate(&self, words: &[&str]) -> Ran {
+        let mut command = tinpot();
+        command.env("TINPOT_STORE", self.folder.path().join("tinpot.db"));
+        command.current_dir(self.folder.path()).args(words);
+        Ran::of(command)
+    }
+
+    /// Makes a join token, and returns its file.
+    fn token(&self, words: &[&str]) -> PathBuf {
+        let made = self.operate(&[&["workers", "join-token"], words].concat());
+        let token = made.ok().trim();
+        assert!(token.starts_with("tpj_") && token.len() == 96, "{token}");
+        file(self.folder.path(), "token", token)
+    }
+
+    /// Returns a command in the folder of a worker.
+    fn worker(&self, folder: &str, words: &[&str]) -> Command {
+        let place = self.folder.path().join(folder);
+        std::fs::create_dir_all(&place).expect("a folder");
+        let mut command = tinpot();
+        command.arg("worker").args(words).current_dir(place);
+        command.env("ACTIONS_DIR", self.folder.path().join("actions"));
+        command.env("MQTT_BROKER", &self.broker).env("TINPOT_NO_RELOAD", "true");
+        command
+    }
+
+    fn join(&self, folder: &str, token: &Path, name: &str) -> Ran {
+        let token = token.to_str().expect("a path");
+        let words = ["join", "--join-token-file", token, "--name", name, &self.broker];
+        Ran::of(self.worker(folder, &words))
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        let mut command = tinpot();
+        command.env("TINPOT_SERVER", &self.url).args(words);
+        Ran::of(command)
+    }
+
+    #[track_caller]
+    fn wait_for_action(&self, name: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ran = self.run(&["actions", "show", name]);
+            if ran.code == Some(0) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the action does not come: {ran:?}");
+        }
+    }
+}
+
+fn coordinator(folder: &Path, broker: &str) -> Command {
+    let mut command = tinpot();
+    command.args(["coordinator", "--embedded-broker", "--port=0", "--broker", broker]);
+    command.env("TINPOT_STORE", folder.join("tinpot.db")).current_dir(folder);
+    command
+}
+
+#[test]
+fn a_worker_joins_runs_within_its_grant_and_is_revoked() {
+    let mut place = Place::start();
+    let token = place.token(&["--names", "web-*", "--queue", "web"]);
+    let key = place.folder.path().join("namespace.key");
+    for file in [&key, &place.folder.path().join("tinpot.db")] {
+        let mode = std::fs::metadata(file).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file:?}");
+    }
+    let wrong = place.join("other", &token, "db-1");
+    let why = "this worker cannot join: the join token is for workers named \"web-*\"";
+    assert!(wrong.failed(1).contains(why), "{wrong:?}");
+    let joined = place.join("web", &token, "web-1");
+    assert!(joined.ok().contains("This worker has joined as \"web-1\""), "{joined:?}");
+    for name in ["worker.key", "worker.toml"] {
+        let file = place.folder.path().join("web").join(name);
+        let mode = std::fs::metadata(file).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let again = place.join("web", &token, "web-1");
+    assert!(again.failed(1).contains("worker.key exists"), "{again:?}");
+    let used = place.join("late", &token, "web-2");
+    assert!(used.failed(1).contains("the join token was used already"), "{used:?}");
+
+    let mut worker = Process::start(place.worker("web", &[]));
+    worker.line("Worker web-1-");
+    place.wait_for_action("say");
+    assert_eq!(place.run(&["run", "say", "--text", "sealed"]).ok().trim(), "sealed");
+    let listed = place.run(&["workers", "list"]);
+    let problem = "the worker's key is not granted queue \"money\"";
+    assert!(listed.ok().contains(problem), "{listed:?}");
+    assert_eq!(place.run(&["run", "pay"]).code, Some(5));
+    let keys = place.operate(&["workers", "keys"]);
+    assert!(keys.ok().contains("web-1") && keys.stdout.contains("queues web"), "{keys:?}");
+    let wrong = Ran::of(place.worker("web", &["--name", "db-1"]));
+    assert!(wrong.failed(1).contains("has joined as \"web-1\", and not as \"db-1\""), "{wrong:?}");
+
+    // A key is enrolled: from the next start on, workers have to join.
+    place.restart();
+    assert_eq!(place.run(&["run", "say", "--text", "again"]).ok().trim(), "again");
+    let mut plain = Process::start(place.worker("plain", &["--name", "plain"]));
+    plain.line("refuses");
+
+    let revoked = place.operate(&["workers", "revoke", "web-1"]);
+    assert!(revoked.ok().contains("was revoked"), "{revoked:?}");
+    // The broker takes nothing from it, and nothing of it is offered soon.
+    place.coordinator.line("not authorized to publish");
+    place.coordinator.line("catalogue changed actions=1 available=0");
+    assert!(worker.seen.iter().any(|line| line.contains("Worker web-1-")));
+    let keys = place.operate(&["workers", "keys"]);
+    assert!(keys.ok().contains("revoked"), "{keys:?}");
+    let audit = place.operate(&["audit", "verify"]);
+    audit.ok();
+}
+
+#[test]
+fn a_worker_joins_when_it_starts_with_a_key_in_a_file_or_in_memory() {
+    let place = Place::start();
+    let token = place.token(&["--names", "auto", "--uses", "3", "--temporary"]);
+    let token = token.to_str().expect("a path");
+    let words = ["--join-token-file", token, "--name", "auto"];
+    let start = |more: &[&str]| {
+        let mut worker = Process::start(place.worker("auto", &[&words, more].concat()));
+        worker.line("Worker auto-");
+        worker
+    };
+    let mut kept = start(&[]);
+    place.wait_for_action("say");
+    kept.kill();
+    // It has a key now, and needs no token.
+    let _kept = start(&[]);
+    let _memory = start(&["--worker-key", "memory"]);
+    let deadline = Instant::now() + PATIENCE;
+    while place.operate(&["workers", "keys"]).ok().matches(" ok ").count() < 2 {
+        assert!(Instant::now() < deadline, "two keys are expected");
+    }
+    assert!(place.operate(&["workers", "keys"]).ok().contains("token, 1 left"));
+}
+
+#[test]
+fn bad_tokens_and_keys_get_a_message_each() {
+    let place = Place::start();
+    let token = place.token(&["--names", "web", "--valid-for", "1"]);
+    let text = std::fs::read_to_string(&token).expect("a token");
+    let bad = |name: &str, text: &str| file(place.folder.path(), name, text);
+    for (token, says) in [
+        (bad("cut", &text[..90]), "the join token is incomplete or has a typing error"),
+        (bad("api", "tpt_0123"), "it is an API token"),
+        (place.folder.path().join("none"), "cannot read a password from"),
+    ] {
+        let ran = place.join("web", &token, "web");
+        assert!(ran.failed(1).contains(says), "{ran:?}");
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ran = place.operate(&["workers", "keys"]);
+        if ran.ok().contains("expired") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{ran:?}");
+    }
+    let late = place.join("web", &token, "web");
+    assert!(late.failed(1).contains("the join token expired at"), "{late:?}");
+    let missing = Ran::of(place.worker("web", &["--worker-key", "none.key"]));
+    assert!(missing.failed(1).contains("this worker is not enrolled"), "{missing:?}");
+    let unknown = place.operate(&["workers", "revoke", "nobody"]);
+    assert!(unknown.failed(5).contains("no key of a worker \"nobody\""), "{unknown:?}");
+    let wide = place.operate(&["workers", "join-token", "--names", "a/b"]);
+    assert!(wide.failed(2).contains("names must be 1 to 64"), "{wide:?}");
+}

@@ -1,0 +1,131 @@
+//! The keys of workers in the file of a store, while a coordinator runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinpot_access::{ChainAudit, RingSuite, WorkerKeys};
+use tinpot_core::access::{MemoryRecords, Records};
+use tinpot_core::seal::{CoordinatorOptions, PlainFrames};
+use tinpot_core::{CoordinatorBuilder, Result};
+use tinpot_mqtt::broker::WorkerLogins;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::error::error_chain;
+use crate::settings::{EnrolmentSettings, Frames, StoreSettings};
+
+/// The interval at which changes of other processes are taken in: the sessions of a key that is
+/// revoked end within it.
+const REFRESH: Duration = Duration::from_millis(500);
+/// The interval of the work that can wait, and of the warning about plain frames.
+const MAINTAIN: Duration = Duration::from_secs(60);
+
+/// The worker keys of a coordinator. Its task ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Enrolment {
+    suite: RingSuite,
+    keys: WorkerKeys,
+    plain: PlainFrames,
+    upkeep: JoinHandle<()>,
+}
+
+impl Enrolment {
+    /// Opens the keys; `None` if frames are plain.
+    ///
+    /// # Errors
+    /// Those of the key of the namespace and of the records.
+    pub(crate) async fn open(
+        settings: &EnrolmentSettings,
+        store: &StoreSettings,
+        default: &str,
+    ) -> Result<Option<Self>> {
+        if settings.frames == Frames::Plain {
+            tracing::warn!(
+                "frames of workers are plain: the broker, and all who reach it, can read them and \
+                 run actions (--frames plain)"
+            );
+            return Ok(None);
+        }
+        let suite = RingSuite::new(&settings.namespace_key(store, default)?);
+        let (records, is_file): (Arc<dyn Records>, bool) = match store.records(default) {
+            Some(records) => (Arc::new(records), true),
+            None => (Arc::new(MemoryRecords::new()), false),
+        };
+        let mut builder = WorkerKeys::builder(records.clone()).broker_logins(suite.clone());
+        if is_file {
+            builder = builder.audit(Arc::new(ChainAudit::start(records, "coordinator")));
+        }
+        let keys = builder.open().await?;
+        let plain = match settings.frames {
+            Frames::Auto if keys.keys().is_empty() => PlainFrames::Allow,
+            Frames::Allow => PlainFrames::Allow,
+            _ => PlainFrames::Refuse,
+        };
+        let upkeep = tokio::spawn(keep_up(keys.clone()));
+        Ok(Some(Self { suite, keys, plain, upkeep }))
+    }
+
+    /// Seals the frames of a coordinator, and lets workers join.
+    pub(crate) fn seal(&self, builder: CoordinatorBuilder, namespace: &str) -> CoordinatorBuilder {
+        let options = CoordinatorOptions::new(namespace, Arc::new(self.keys.clone()));
+        let builder = builder.sealed(self.suite.clone(), options.plain(self.plain));
+        builder.enroller(self.keys.clone())
+    }
+
+    /// Returns true if workers with plain frames are heard.
+    pub(crate) fn takes_plain(&self) -> bool {
+        self.plain == PlainFrames::Allow
+    }
+
+    /// Returns the logins of workers at an embedded broker.
+    pub(crate) fn logins(&self) -> Arc<dyn WorkerLogins> {
+        Arc::new(Logins(self.keys.clone()))
+    }
+}
+
+#[derive(Debug)]
+struct Logins(WorkerKeys);
+
+impl WorkerLogins for Logins {
+    fn worker(&self, user: &str, password: &str) -> Option<String> {
+        self.0.broker_user(user, password)
+    }
+
+    fn is_valid(&self, user: &str) -> bool {
+        user.parse().is_ok_and(|key| self.0.name_of(&key).is_some())
+    }
+}
+
+impl Drop for Enrolment {
+    fn drop(&mut self) {
+        self.upkeep.abort();
+    }
+}
+
+/// Takes in changes, and writes when keys were last heard. Without the records, the keys stay as
+/// they were.
+async fn keep_up(keys: WorkerKeys) {
+    let mut turns = interval(REFRESH);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut maintained = Instant::now();
+    let mut is_failing = false;
+    loop {
+        turns.tick().await;
+        let done = if maintained.elapsed() < MAINTAIN {
+            keys.refresh().await
+        } else {
+            maintained = Instant::now();
+            keys.maintain().await
+        };
+        match done {
+            Ok(()) => is_failing = false,
+            // Once for an outage: the interval is short.
+            Err(_) if is_failing => {}
+            Err(error) => {
+                is_failing = true;
+                let why = error_chain(&error);
+                tracing::error!("changes of the keys of workers are not seen: {why}");
+            }
+        }
+    }
+}
