@@ -53,7 +53,7 @@ pub struct HttpConfig {
     pub hosts: Vec<AllowedHost>,
     /// The authenticator. Without one, every request below `/api` is answered with 401. Default: none.
     pub authenticator: Option<Arc<dyn Authenticator>>,
-    /// If true, the UI warns that everybody who reaches the server may do everything. Default: false.
+    /// If true, the UI warns that every client of the server may do everything. Default: false.
     pub insecure: bool,
     #[cfg(feature = "access")]
     pub(crate) accounts: Option<Accounts>,
@@ -163,7 +163,7 @@ impl HttpConfig {
         self
     }
 
-    /// If true, the UI warns that everybody who reaches the server may do everything.
+    /// If true, the UI warns that every client of the server may do everything.
     #[must_use]
     pub fn insecure(mut self, yes: bool) -> Self {
         self.insecure = yes;

@@ -23,7 +23,7 @@ pub(crate) struct AuthOptions {
     set_up: bool,
     /// True if there is nothing to sign in to: every request is let in.
     anonymous: bool,
-    /// True if pages should warn that everybody who reaches the server may do everything.
+    /// True if pages should warn that every client of the server may do everything.
     insecure: bool,
 }
 

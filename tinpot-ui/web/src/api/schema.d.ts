@@ -1013,7 +1013,7 @@ export interface components {
         AuthOptions: {
             /** @description True if there is nothing to sign in to: every request is let in. */
             anonymous: boolean;
-            /** @description True if pages should warn that everybody who reaches the server may do everything. */
+            /** @description True if pages should warn that every client of the server may do everything. */
             insecure: boolean;
             /** @description The ways that need no ticket: `password`. */
             methods: string[];

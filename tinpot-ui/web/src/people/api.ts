@@ -30,7 +30,7 @@ export interface Grantee {
 
 export const LIMITS = ["actions", "groups", "queues", "environments"] as const;
 
-/** What a grant is limited to: null is everything, and an empty list is nothing. */
+/** The limits of a grant: null is everything, and an empty list is nothing. */
 export type Limits = Record<(typeof LIMITS)[number], string[] | null>;
 
 export interface Grant extends Limits, Omit<Required<Shapes["Grant"]>, keyof Limits | "to"> {

@@ -15,7 +15,7 @@ interface MenuProps {
   icon?: IconName;
   disabled?: boolean;
   class?: string;
-  /** What the list begins with, before the commands. */
+  /** The content of the list above its commands. */
   head?: ComponentChildren;
   /** The text of the button; without it, the button is an icon. */
   children?: ComponentChildren;
