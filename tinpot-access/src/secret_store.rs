@@ -8,10 +8,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tinpot_core::access::records::{Change, Record, Records};
 use tinpot_core::access::{
-    AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, SealedPlace, SecretRequest,
-    SecretSealer, SecretSource,
+    AuditDecision, AuditEvent, AuditSink, AuditTarget, AuditWho, GivenSecret, SealedPlace,
+    SecretRequest, SecretSealer, SecretSource,
 };
-use tinpot_core::protocol::GivenSecret;
 use tinpot_core::{Error, ErrorKind, Execution, ExecutionId, Names, Result, Timestamp};
 use zeroize::Zeroizing;
 

@@ -13,3 +13,4 @@ pub use self::policy::{AllowAll, Decision, Policy};
 pub use self::records::{MemoryRecords, Records};
 pub use self::sealer::{SealedPlace, SecretSealer};
 pub use self::secret_source::{SecretRequest, SecretSource};
+pub use crate::model::secret::{GivenSecret, SECRET_BYTES, SECRET_NAME_BYTES};

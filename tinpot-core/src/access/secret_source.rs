@@ -37,7 +37,7 @@ impl SecretRequest {
 /// - **Closed**: a secret that the action may not have and one that does not exist have the same
 ///   answer.
 /// - **Quiet**: no error and no `Debug` has a part of a value.
-/// - **Bounds**: a value has at most [`SECRET_BYTES`](crate::protocol::SECRET_BYTES).
+/// - **Bounds**: a value has at most [`SECRET_BYTES`](super::SECRET_BYTES).
 #[async_trait]
 pub trait SecretSource: fmt::Debug + Send + Sync + 'static {
     /// Returns a secret.
