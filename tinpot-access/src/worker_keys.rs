@@ -31,7 +31,7 @@ const TOGETHER: usize = 100;
 const NOTED: Duration = Duration::from_secs(5 * 60);
 /// The time for which a temporary key is kept after its last frame.
 const TEMPORARY: Duration = Duration::from_secs(24 * 3_600);
-/// The time for which a token is kept after its end, so that its holder is told that it has ended.
+/// The time for which a token is kept after its end, so that its holder learns that it has ended.
 const ENDED: Duration = Duration::from_secs(30 * 86_400);
 
 /// The keys of workers and the join tokens in [`Records`].
@@ -188,7 +188,7 @@ impl WorkerKeys {
     /// Returns the password of a user at the broker who is no worker, such as the coordinator.
     pub fn fixed_password(namespace: &RingSuite, user: &str) -> Secret {
         use tinpot_core::seal::Suite;
-        // Ed25519 signatures are deterministic, and without the key nobody knows them.
+        // Ed25519 signatures are deterministic, and without the key they are not known.
         let signature = namespace.sign(&[b"tinpot/1 broker\0", user.as_bytes()].concat());
         let digest = namespace.digest(&signature);
         Secret::new(base62(&digest, 43).to_string())

@@ -533,7 +533,7 @@ pub(crate) enum BrokerKind {
     Mosquitto,
 }
 
-/// The key of the namespace, beside the store.
+/// The key of the namespace, next to the store.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct NamespaceKey {
     /// File with the private key of the namespace, made if missing; namespace.key in the directory of

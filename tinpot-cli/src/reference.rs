@@ -95,7 +95,7 @@ fn built() -> Command {
 fn leaves<'a>(command: &'a Command, path: &str, visit: &mut impl FnMut(&str, &'a Command)) {
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
         let path = format!("{path} {}", sub.get_name());
-        // A server may have commands beside itself.
+        // A server may have commands, too.
         if !sub.has_subcommands() || PROGRAMS.contains(&sub.get_name()) {
             visit(&path, sub);
         }

@@ -44,7 +44,7 @@ pub trait Enroller: fmt::Debug + Send + Sync + 'static {
     /// `Unavailable`: the join is not answered, and the worker asks again.
     async fn token(&self, token: &KeyId) -> Result<Option<PublicKey>>;
 
-    /// Enrols the key of a claim, which was verified. The inner error is told to the worker.
+    /// Enrols the key of a claim, which was verified. The worker receives the inner error.
     ///
     /// # Errors
     /// `Unavailable`: the join is not answered, and the worker asks again.

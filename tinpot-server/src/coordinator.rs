@@ -240,7 +240,7 @@ impl CoordinatorSettings {
         // so that clients are refused until this coordinator can answer.
         drop(crate::serve::listen(&self.http).await?);
         let enrolment = Enrolment::open(&self.enrolment, &self.store, STORE).await?;
-        // Nobody knows the public half of a key that was made a moment ago.
+        // A public key that was made a moment ago, and is used for nothing else, is a secret.
         let secret = RingSuite::new(&IdentityKey::generate()?).public().to_string();
         let login = (COORDINATOR.to_owned(), secret);
         let broker = self.start_broker(enrolment.as_ref(), &login).await?;

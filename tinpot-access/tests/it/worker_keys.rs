@@ -192,7 +192,7 @@ async fn tokens_out_of_bounds_are_refused_and_ended_ones_are_removed_in_time() {
     deployment.token(new(limits("web")).lifetime(MINUTE)).await;
     deployment.clock.pass(30 * DAY);
     keys.maintain().await.expect("maintenance");
-    assert_eq!(keys.tokens().len(), 1, "its holder is told that it has ended");
+    assert_eq!(keys.tokens().len(), 1, "its holder learns that it has ended");
     deployment.clock.pass(MINUTE);
     keys.maintain().await.expect("maintenance");
     assert!(keys.tokens().is_empty());

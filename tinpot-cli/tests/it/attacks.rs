@@ -105,7 +105,7 @@ fn coordinator(folder: &Path, broker: &str) -> Command {
     command
 }
 
-/// Returns a signed frame of a key that nobody pins.
+/// Returns a signed frame of a key that no worker pins.
 fn foreign(kind: u8, name: &str, payload: &str) -> Bytes {
     let suite = RingSuite::new(&IdentityKey::from_seed(&[9; 32]));
     let text = [b"tinpot/1 ", name.as_bytes(), b"\0", payload.as_bytes()].concat();

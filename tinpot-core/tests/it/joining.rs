@@ -198,6 +198,6 @@ async fn a_join_without_a_coordinator_says_so_in_time() {
         JoinRequest::new(&suite.owned_by(50), key, suite.public(), "tinpot", "web", "1").unwrap();
     let network = MemoryNetwork::new();
     let transport = network.transport();
-    let error = join(&transport, request, PATIENCE).await.expect_err("nobody is there");
+    let error = join(&transport, request, PATIENCE).await.expect_err("no coordinator is there");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 }

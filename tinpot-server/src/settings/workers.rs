@@ -7,7 +7,7 @@ use tinpot_core::{Error, ErrorKind, Result};
 
 use super::{Frames, StoreSettings};
 
-/// The name of the namespace's key beside the store.
+/// The name of the namespace's key next to the store.
 const KEY: &str = "namespace.key";
 
 /// The workers that a coordinator hears, and the key by which they know it.

@@ -270,7 +270,7 @@ impl Joining {
                 _ => false,
             };
             if !told {
-                return self.broken(format!("{} was told {:?}", worker.name, worker.answer));
+                return self.broken(format!("{} received {:?}", worker.name, worker.answer));
             }
         }
         let expected = self.workers.len().min(self.uses as usize);
