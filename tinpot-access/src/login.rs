@@ -74,6 +74,8 @@ impl Login {
         if let Err(wait) = self.throttle.attempt(now, name, address, is_known_device) {
             return Ok(Err(LoginRefused::Wait(wait)));
         }
+        // Another process may just have added the user.
+        self.directory.keep_current().await?;
         let user = self.directory.user(name);
         let stored = user.as_ref().and_then(|user| user.stored_password());
         let again = Secret::new(password.expose());

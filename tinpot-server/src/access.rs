@@ -1,13 +1,18 @@
-//! Users, tokens and grants in the file of a store, while a server runs.
+//! Users, tokens and grants, while a server runs.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinpot_access::{AUDIT_LOG, ChainAudit, Directory, RUNS_LOG, Rules, SecretStore};
-use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho};
+use tinpot_access::{
+    AUDIT_LOG, ChainAudit, Directory, Grant, Grantee, Login, NewToken, NewUser, PasswordCost,
+    Passwords, RUNS_LOG, Role, Rules, Secret, SecretStore,
+};
+use tinpot_core::access::{
+    AuditEvent, AuditSink, AuditTarget, AuditWho, MemoryRecords, Records,
+};
 use tinpot_core::{Error, ErrorKind, Result, Timestamp};
-use tinpot_http::DirectoryAuthenticator;
+use tinpot_http::Accounts;
 use tinpot_sqlite::SqliteRecords;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -28,11 +33,17 @@ const RUNS_DAYS: u64 = 90;
 const RUNS_BYTES: u64 = 1 << 30;
 /// The name of this process in the audit.
 const NODE: &str = "coordinator";
+/// The only user of a server for this machine. The id is the same after a restart: history names it.
+const LOCAL: &str = "user:local";
+/// The life of a ticket for that user.
+const TICKET: Duration = Duration::from_secs(600);
+/// The age of the oldest entries about a server for this machine, in days.
+const AUDIT_DAYS: u64 = 1;
 
-/// The directory of a server. Its task ends when this is dropped.
+/// The users of a server. The task of it ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Access {
-    directory: Directory,
+    accounts: Accounts,
     audit: ChainAudit,
     upkeep: JoinHandle<()>,
 }
@@ -51,32 +62,80 @@ impl Access {
     /// # Errors
     /// `InvalidInput` for a store in memory; those of the records.
     pub(crate) async fn open(store: &StoreSettings, default: &str) -> Result<Self> {
-        let records = Arc::new(records(store, default)?);
+        Self::of(Arc::new(records(store, default)?), store.audit_days).await
+    }
+
+    /// Creates a directory in memory with one user: the person at this machine, who may do
+    /// everything, also with this token.
+    ///
+    /// # Errors
+    /// Those of the directory.
+    pub(crate) async fn local(token: Secret) -> Result<Self> {
+        let mut access = Self::of(Arc::new(MemoryRecords::new()), AUDIT_DAYS).await?;
+        let by = AuditWho::new("operator", "", "dev");
+        let directory = access.directory().clone();
+        let user = NewUser::new("local").id(LOCAL).server_admin();
+        let user = directory.add_user(&by, user).await?;
+        directory.add_grant(&by, Grant::new(Grantee::Principal(user.id), Role::Admin)).await?;
+        let new = NewToken::new("commands on this machine", LOCAL).never_expires().secret(token);
+        directory.create_token(&by, new).await?;
+        access.accounts = access.accounts.clone().local();
+        Ok(access)
+    }
+
+    async fn of(records: Arc<dyn Records>, audit_days: u64) -> Result<Self> {
         let audit = ChainAudit::start(records.clone(), NODE);
-        let builder = Directory::builder(records).audit(Arc::new(audit.clone()));
-        let directory = builder.open().await?;
-        if directory.users().is_empty() {
-            let path = store.path(default);
-            tracing::warn!(
-                "there are no users, and all requests are refused: add one with \
-                 \"tinpot users add NAME --admin --store {}\"",
-                path.display()
-            );
-        }
-        let upkeep = tokio::spawn(keep_up(directory.clone(), audit.clone(), store.audit_days));
-        Ok(Self { directory, audit, upkeep })
+        let directory = Directory::builder(records).audit(Arc::new(audit.clone())).open().await?;
+        // It hashes one password, which takes some 26 ms.
+        let passwords = tokio::task::spawn_blocking(|| Passwords::new(PasswordCost::default()));
+        let failed = |_| Error::new(ErrorKind::Other, "the hasher of passwords did not start");
+        let login = Login::new(directory, passwords.await.map_err(failed)??);
+        let accounts = Accounts::new(login.clone()).audit(audit.clone());
+        let upkeep = tokio::spawn(keep_up(login, audit.clone(), audit_days));
+        Ok(Self { accounts, audit, upkeep })
+    }
+
+    fn directory(&self) -> &Directory {
+        self.accounts.directory()
     }
 
     pub(crate) fn rules(&self) -> Rules {
-        self.directory.rules()
+        self.directory().rules()
     }
 
     pub(crate) fn audit(&self) -> ChainAudit {
         self.audit.clone()
     }
 
-    pub(crate) fn authenticator(&self) -> DirectoryAuthenticator {
-        DirectoryAuthenticator::new(self.directory.clone())
+    pub(crate) fn accounts(&self) -> Accounts {
+        self.accounts.clone()
+    }
+
+    /// Prints how to make the first user, if there is none.
+    ///
+    /// # Errors
+    /// Those of the records.
+    pub(crate) async fn invite(&self, address: SocketAddr) -> Result<()> {
+        if self.directory().has_users() {
+            return Ok(());
+        }
+        let ticket = self.directory().create_set_up_ticket().await?;
+        // Not by the log, which may be kept and sent elsewhere.
+        eprintln!(
+            "No users yet. Within an hour, this page makes the first admin, once:\n  \
+             http://{}/?ticket={}\nor add one on this machine: tinpot users add NAME --admin",
+            reachable(address),
+            ticket.expose()
+        );
+        Ok(())
+    }
+
+    /// Returns a ticket with which the local user signs in once.
+    ///
+    /// # Errors
+    /// Those of the records.
+    pub(crate) async fn local_ticket(&self) -> Result<Secret> {
+        self.directory().create_sign_in_ticket(LOCAL, TICKET).await
     }
 }
 
@@ -84,6 +143,14 @@ impl Drop for Access {
     fn drop(&mut self) {
         self.upkeep.abort();
     }
+}
+
+/// Returns an address of this machine by which a server at this one is reached.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    address
 }
 
 fn records(store: &StoreSettings, default: &str) -> Result<SqliteRecords> {
@@ -161,7 +228,8 @@ async fn trim(audit: &ChainAudit, days: u64) -> Result<()> {
 
 /// Takes in changes, writes last uses, and removes old entries of the audit. Without the records, the
 /// directory stays as it was.
-async fn keep_up(directory: Directory, audit: ChainAudit, audit_days: u64) {
+async fn keep_up(login: Login, audit: ChainAudit, audit_days: u64) {
+    let directory = login.directory();
     let mut turns = interval(REFRESH);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut maintained = Instant::now();
@@ -173,7 +241,6 @@ async fn keep_up(directory: Directory, audit: ChainAudit, audit_days: u64) {
             directory.refresh().await
         } else {
             maintained = Instant::now();
-            let done = directory.maintain().await;
             if trimmed.is_none_or(|at| at.elapsed() >= TRIM) {
                 trimmed = Some(Instant::now());
                 if let Err(error) = trim(&audit, audit_days).await {
@@ -181,7 +248,10 @@ async fn keep_up(directory: Directory, audit: ChainAudit, audit_days: u64) {
                     tracing::warn!("old entries of the audit are not removed: {why}");
                 }
             }
-            done
+            match login.sweep().await {
+                Ok(()) => directory.maintain().await,
+                Err(error) => Err(error),
+            }
         };
         match done {
             Ok(()) => is_failing = false,

@@ -263,8 +263,9 @@ impl CoordinatorSettings {
             if let Some(sealer) = self.store.sealer(STORE)? {
                 builder = builder.audit_digests(sealer);
             }
-            config = config.authenticator(access.authenticator());
+            config = config.accounts(access.accounts());
         }
+        config = config.insecure(self.http.insecure_no_auth && access.is_none());
         if self.insecure_plain_secrets {
             tracing::warn!("secrets are sent to workers unencrypted: --insecure-plain-secrets");
             builder = builder.plain_secrets(true);
@@ -283,7 +284,12 @@ impl CoordinatorSettings {
         crate::access::note_start(&self, access.as_ref(), STORE).await?;
         let config = config.shutdown_signal(shutdown.clone().begun());
         let router = tinpot_http::router(coordinator.clone(), config);
-        let server = crate::serve::serve(&self.http, router, shutdown.clone()).await?;
+        let listener = crate::serve::listen(&self.http).await?;
+        let address = crate::serve::local_address(&listener)?;
+        let server = crate::serve::serve_at(&self.http, listener, router, shutdown.clone())?;
+        if let Some(access) = &access {
+            access.invite(address).await?;
+        }
         tokio::select! {
             () = shutdown.begun() => {}
             () = coordinator.stopped() => {

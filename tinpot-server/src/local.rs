@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tinpot_access::{IdentityKey, RingSuite};
+use tinpot_access::{IdentityKey, RingSuite, Secret};
 use tinpot_core::access::SecretSource;
 use tinpot_core::executor::ActionSet;
 use tinpot_core::seal::{CoordinatorOptions, EnrolledKeys, Pins, Suite, WorkerGrant};
@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::access::Access;
 use crate::settings::{LOG_BYTES, RESULT_BYTES};
 
 /// The longest wait for open requests once the shutdown has begun.
@@ -39,6 +40,7 @@ pub struct LocalServer {
     address: SocketAddr,
     actions: Watcher<Arc<ActionSet>>,
     coordinator: Coordinator,
+    access: Option<Access>,
     worker: JoinHandle<()>,
     server: JoinHandle<()>,
     /// Tells the worker to end, with the time that running attempts have.
@@ -59,6 +61,7 @@ pub struct LocalServerBuilder {
     store: Box<dyn Store>,
     secrets: Option<Arc<dyn SecretSource>>,
     http: HttpConfig,
+    local_user: Option<Secret>,
 }
 
 impl LocalServerBuilder {
@@ -118,6 +121,15 @@ impl LocalServerBuilder {
         self
     }
 
+    /// Lets in only the person at this machine: with a [ticket](LocalServer::ticket) in a browser, or
+    /// with this API token, which [`NewToken::generate_secret`](tinpot_access::NewToken::generate_secret)
+    /// has returned. The authenticator of the configuration is replaced.
+    #[must_use]
+    pub fn local_user(mut self, token: Secret) -> Self {
+        self.local_user = Some(token);
+        self
+    }
+
     /// Sets the configuration of the router. Its shutdown signal is replaced.
     #[must_use]
     pub fn http(mut self, config: HttpConfig) -> Self {
@@ -153,6 +165,11 @@ impl LocalServerBuilder {
         let pool = builder.start().await?;
         let actions = pool.actions();
         let network = MemoryNetwork::new();
+        let access = match self.local_user {
+            Some(token) => Some(Access::local(token).await?),
+            None => None,
+        };
+        let mut http = self.http;
         // Both are here, so that neither asks the other for its key.
         let (namespace, own) = (IdentityKey::generate()?, IdentityKey::generate()?);
         let (namespace, own) = (RingSuite::new(&namespace), RingSuite::new(&own));
@@ -160,10 +177,14 @@ impl LocalServerBuilder {
         enrolled.enrol(&namespace, WorkerGrant::new(own.public(), WORKER));
         let mut builder = Coordinator::builder(network.transport())
             .store(self.store)
-            .max_parameters_bytes(self.http.max_body_bytes)
+            .max_parameters_bytes(http.max_body_bytes)
             .sealed(namespace.clone(), CoordinatorOptions::new(NAMESPACE, enrolled));
         if let Some(secrets) = self.secrets {
             builder = builder.secrets(secrets);
+        }
+        if let Some(access) = &access {
+            builder = builder.policy(access.rules());
+            http = http.accounts(access.accounts());
         }
         let coordinator = builder.start().await?;
         let worker = Worker::builder(network.transport())
@@ -184,7 +205,7 @@ impl LocalServerBuilder {
                 let _ = ended.wait_for(|ended| *ended).await;
             }
         };
-        let router = tinpot_http::router(coordinator.clone(), self.http.shutdown_signal(ended()));
+        let router = tinpot_http::router(coordinator.clone(), http.shutdown_signal(ended()));
         let server = crate::serve::serve_on(
             listener,
             router,
@@ -203,7 +224,7 @@ impl LocalServerBuilder {
             );
             Error::new(ErrorKind::TimedOut, message)
         })?;
-        Ok(LocalServer { address, actions, coordinator, worker, server, leave, end })
+        Ok(LocalServer { address, actions, coordinator, access, worker, server, leave, end })
     }
 }
 
@@ -221,6 +242,7 @@ impl LocalServer {
             store: Box::new(tinpot_core::MemoryStore::new()),
             secrets: None,
             http: HttpConfig::default().authenticator(Anonymous::default()),
+            local_user: None,
         }
     }
 
@@ -232,6 +254,18 @@ impl LocalServer {
     /// The URL of the API.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Returns a ticket with which the [local user](LocalServerBuilder::local_user) signs in once,
+    /// within 10 minutes; `None` for a server that lets everybody in.
+    ///
+    /// # Errors
+    /// `Other` without random numbers.
+    pub async fn ticket(&self) -> Result<Option<Secret>> {
+        match &self.access {
+            Some(access) => access.local_ticket().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The imported actions; a reload changes them.

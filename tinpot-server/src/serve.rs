@@ -28,6 +28,16 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> Result<JoinHandle<()>> {
     let listener = listen(settings).await?;
+    serve_at(settings, listener, app, shutdown)
+}
+
+/// Serves `app` on a listener of these settings, and prints the address.
+pub(crate) fn serve_at(
+    settings: &HttpSettings,
+    listener: TcpListener,
+    app: axum::Router,
+    shutdown: Shutdown,
+) -> Result<JoinHandle<()>> {
     if !settings.is_local() && settings.auth == Auth::None {
         let host = settings.host;
         tracing::warn!(%host, "all clients that reach the port may run actions (--insecure-no-auth)");

@@ -68,8 +68,8 @@ pub struct HttpSettings {
         )
     )]
     pub port: u16,
-    /// The callers that the API admits: `users` admits those with an API token of the users in the
-    /// store, `none` everyone who reaches the port.
+    /// The callers that the API admits: `users` admits the users in the store, who sign in or have an
+    /// API token, `none` everyone who reaches the port.
     #[cfg_attr(
         feature = "clap",
         arg(

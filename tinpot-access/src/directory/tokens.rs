@@ -30,7 +30,7 @@ const NAME_BYTES: usize = 100;
 const HINT: usize = 4;
 
 /// A token to create.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct NewToken {
     name: String,
@@ -38,6 +38,7 @@ pub struct NewToken {
     scopes: Vec<String>,
     lifetime: Option<Duration>,
     asked_by: Option<Caller>,
+    secret: Option<Secret>,
 }
 
 impl NewToken {
@@ -49,6 +50,7 @@ impl NewToken {
             scopes: vec!["all".to_owned()],
             lifetime: Some(LIFETIME),
             asked_by: None,
+            secret: None,
         }
     }
 
@@ -74,6 +76,22 @@ impl NewToken {
         self
     }
 
+    /// Returns a new secret for [`secret`](Self::secret).
+    ///
+    /// # Errors
+    /// `Other` if the system has no random numbers.
+    pub fn generate_secret() -> Result<Secret> {
+        tokens::generate()
+    }
+
+    /// Sets the secret, which [`generate_secret`](Self::generate_secret) has returned: for a holder
+    /// that has it before the token works.
+    #[must_use]
+    pub fn secret(mut self, secret: Secret) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
     /// Makes it valid until it is revoked. The caller of this method must have checked that the
     /// person who asks may manage the server.
     #[must_use]
@@ -90,7 +108,7 @@ impl Directory {
     /// `NotFound` for an unknown principal; `InvalidInput` for unknown scopes and beyond the bounds;
     /// `Forbidden` for more than the token of the [caller](NewToken::asked_by) gives; those of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn create_token(&self, by: &AuditWho, new: NewToken) -> Result<(Secret, Token)> {
-        let NewToken { name, principal, scopes, lifetime, asked_by } = new;
+        let NewToken { name, principal, scopes, lifetime, asked_by, secret } = new;
         scopes::parse(&scopes)?;
         if name.is_empty() || name.len() > NAME_BYTES || name.chars().any(char::is_control) {
             let message = format!(
@@ -103,7 +121,7 @@ impl Directory {
             let message = format!("a token must be valid for at most {days} days (got {got} s)");
             return Err(invalid(message));
         }
-        let (secret, hash) = new_hash()?;
+        let (secret, hash) = hash_of(secret.map_or_else(tokens::generate, Ok)?)?;
         let id: Arc<str> = new_id()?.into();
         let token = self
             .change(by, "token.create", |state, now| {
@@ -174,7 +192,7 @@ impl Directory {
             let (days, got) = (LONGEST_OVERLAP.as_secs() / 86_400, overlap.as_secs());
             return Err(invalid(format!("an overlap must be at most {days} days (got {got} s)")));
         }
-        let (secret, hash) = new_hash()?;
+        let (secret, hash) = hash_of(tokens::generate()?)?;
         let token = self
             .change(by, "token.rotate", |state, now| {
                 let Stored { version, value } = find(state, id)?;
@@ -300,8 +318,7 @@ fn check_maker(
     }
 }
 
-fn new_hash() -> Result<(Secret, TokenHash)> {
-    let secret = tokens::generate()?;
+fn hash_of(secret: Secret) -> Result<(Secret, TokenHash)> {
     let hash = tokens::digest(secret.expose()).map_err(|error| invalid(error.to_string()))?;
     let text = secret.expose();
     let hint = text[text.len().saturating_sub(HINT)..].to_owned();

@@ -90,7 +90,8 @@ impl Me {
 )]
 pub(crate) async fn options(State(app): State<Arc<App>>) -> Response {
     let anonymous = app.gate.admits_everyone();
-    let options = AuthOptions { anonymous, insecure: app.config.insecure, ..of_accounts(&app) };
+    let of_accounts = of_accounts(&app).await;
+    let options = AuthOptions { anonymous, insecure: app.config.insecure, ..of_accounts };
     json_response(StatusCode::OK, &options)
 }
 
@@ -106,8 +107,12 @@ pub(crate) async fn me(State(app): State<Arc<App>>, entered: Entered) -> Respons
 }
 
 #[cfg(feature = "access")]
-fn of_accounts(app: &App) -> AuthOptions {
+async fn of_accounts(app: &App) -> AuthOptions {
     let Some(accounts) = &app.config.accounts else { return AuthOptions::default() };
+    if let Err(error) = accounts.directory().keep_current().await {
+        // The request that signs in has an answer about it.
+        tracing::error!(?error, "users that another process has added may be missing");
+    }
     let methods: &[&str] = if accounts.is_local() { &[] } else { &["password"] };
     let set_up = !accounts.directory().has_users();
     AuthOptions { methods, ticket: true, set_up, ..AuthOptions::default() }
@@ -119,7 +124,8 @@ fn is_local(app: &App) -> bool {
 }
 
 #[cfg(not(feature = "access"))]
-fn of_accounts(_: &App) -> AuthOptions {
+#[expect(clippy::unused_async, reason = "as with users")]
+async fn of_accounts(_: &App) -> AuthOptions {
     AuthOptions::default()
 }
 
