@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use self::access::{
-    Audit, AuditFilter, AuditLog, RoleName, SecretFile, Secrets, StoreFile, Tokens, Users,
+    Audit, AuditFilter, AuditLog, LoginArgs, RoleName, SecretFile, Secrets, StoreFile, Tokens,
+    Users,
 };
 use crate::numbers;
 use crate::programs::{CoordinatorArgs, DevArgs, WorkerArgs};
@@ -107,6 +108,22 @@ pub(crate) enum Command {
     /// Print the rules for a broker
     #[command(subcommand)]
     Broker(Broker),
+    /// Sign in to a server, and keep a token for it
+    Login(LoginArgs),
+    /// Revoke and forget the token of a server
+    Logout {
+        /// URL of the server
+        #[arg(value_name = "SERVER")]
+        server: Option<String>,
+    },
+    /// Print who the server takes this command for
+    Whoami {
+        /// Print the header with the token, for `curl -H @-`
+        #[arg(long)]
+        header: bool,
+    },
+    /// Print the URL of the web UI, which for `tinpot dev` signs a browser in once
+    Open,
     /// Manage users in the file of a store
     #[command(subcommand)]
     Users(Users),

@@ -2,6 +2,7 @@
 
 mod events;
 mod model;
+mod sign_in;
 mod wait_reason;
 
 use std::net::IpAddr;
@@ -115,23 +116,30 @@ impl Client {
     /// # Errors
     /// Fails if others could read it on its way.
     pub(crate) fn with_token(self, token: Option<Token>) -> Result<Self, CliError> {
-        let by_plain = self.base.strip_prefix("http://").filter(|host| !is_here(host));
-        if let (Some(token), Some(_)) = (&token, by_plain) {
-            let message = format!(
-                "refusing to send the token of {} to {} over plain HTTP, where others can read it: \
-                 use https://",
-                token.source, self.base
-            );
-            return Err(CliError::usage(message));
+        if let Some(token) = &token {
+            self.check_private(&format!("token of {}", token.source))?;
         }
         Ok(Self { token, ..self })
+    }
+
+    /// Checks that no one can read a secret on its way to the server.
+    fn check_private(&self, what: &str) -> Result<(), CliError> {
+        if self.base.strip_prefix("http://").is_none_or(is_here) {
+            return Ok(());
+        }
+        let message = format!(
+            "refusing to send the {what} to {} over plain HTTP, where others can read it: use \
+             https://",
+            self.base
+        );
+        Err(CliError::usage(message))
     }
 
     /// Adds the token to a request, which then follows no redirect: another server must not get it.
     fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
         match &self.token {
             Some(token) => {
-                let request = request.header("authorization", token.header.clone());
+                let request = request.header("authorization", token.header_for(&self.base));
                 request.config().max_redirects(0).build()
             }
             None => request,
@@ -184,6 +192,11 @@ impl Client {
             }
             refused
         })
+    }
+
+    /// Sends a DELETE request, and returns the body.
+    pub(crate) fn delete(&self, path: &str) -> Result<String, RequestError> {
+        self.text(self.signed(self.agent.delete(self.url(path))).call())
     }
 
     /// Parses the JSON of an answer.
@@ -271,17 +284,25 @@ impl Client {
     /// Returns the remedy of a request without a token, or with one that the server refuses.
     fn unauthorized(&self, why: &str) -> String {
         let server = &self.base;
-        let another = "\"tinpot tokens create\" makes one in the store of the server";
+        let login = format!("run \"tinpot login {server}\"");
         match &self.token {
             Some(token) => format!(
-                "server {server} refuses the token of {}: {why}\nanother one may help: {another}",
+                "server {server} refuses the token of {}: {why}\nfor another one, {login}",
                 token.source
             ),
             None => format!(
-                "server {server} requires an API token ({why}): name its file with --token-file or \
-                 TINPOT_TOKEN_FILE; {another}"
+                "server {server} requires an API token ({why}): {login}, or name the file of one with \
+                 --token-file or TINPOT_TOKEN_FILE"
             ),
         }
+    }
+
+    /// Returns the message of an answer.
+    fn refusal_text(&self, response: Response<ureq::Body>) -> String {
+        let status = response.status();
+        let body = response.into_body().into_with_config().limit(1024 * 1024).read_to_string();
+        let body = body.ok().and_then(|text| serde_json::from_str::<ErrorBody>(&text).ok());
+        body.map_or_else(|| self.not_tinpot(&format!("got {status}")).detail, |body| body.detail)
     }
 
     fn not_tinpot(&self, what: &str) -> RequestError {

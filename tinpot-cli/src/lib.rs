@@ -7,6 +7,8 @@ mod client;
 mod commands;
 mod complete;
 mod config;
+mod credentials;
+mod dev_file;
 mod doctor;
 mod ending;
 mod exec;
@@ -19,11 +21,13 @@ mod json;
 mod numbers;
 mod output;
 mod own_variables;
+mod private;
 mod profile;
 mod programs;
 mod progress_bar;
 mod reference;
 mod secret_prompt;
+mod session;
 mod shell;
 mod suggest;
 mod table;
@@ -129,6 +133,10 @@ fn run(command: Command, global: &Global) -> Done {
         Command::Workers(command) => commands::workers(&command, global),
         Command::Queues(command) => commands::queues(&command, global),
         Command::Broker(command) => access::broker(&command),
+        Command::Login(arguments) => session::login(&arguments, global),
+        Command::Logout { server } => session::logout(server.as_deref(), global),
+        Command::Whoami { header } => session::whoami(header, global),
+        Command::Open => session::open(global),
         Command::Users(command) => access::users(&command, global),
         Command::Tokens(command) => access::tokens(&command, global),
         Command::Secrets(command) => access::secrets(&command, global),

@@ -9,8 +9,10 @@ use serde::Deserialize;
 
 use crate::args::Global;
 use crate::client::Client;
+use crate::credentials::{self, Credentials};
+use crate::dev_file;
 use crate::exit::{CliError, Code};
-use crate::token::Token;
+use crate::token::{OF_DEV, Token};
 use crate::{suggest, toml_span};
 
 /// The address at which `tinpot dev` and a coordinator listen by default.
@@ -32,7 +34,7 @@ struct Profile {
 }
 
 /// A server, the setting that names it, and the token for it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) source: String,
@@ -43,6 +45,23 @@ impl Server {
     /// Returns a client of the server.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
         self.with_token(Client::new(&self.url))
+    }
+
+    /// Returns a client of the server without a token.
+    pub(crate) fn anonymous_client(&self) -> Result<Client, CliError> {
+        Self { token: None, ..self.clone() }.client()
+    }
+
+    /// Returns a client of the server with another token.
+    pub(crate) fn client_with(&self, token: &str) -> Result<Client, CliError> {
+        let token = Some(Token::new(token, "the credentials".to_owned())?);
+        Self { token, ..self.clone() }.client()
+    }
+
+    /// Returns the header with the token.
+    pub(crate) fn header(&self) -> Option<String> {
+        let value = self.token.as_ref()?.header.to_str().ok()?;
+        Some(format!("authorization: {value}"))
     }
 
     /// Returns a client of the server with this time limit for connections and answers.
@@ -66,7 +85,23 @@ pub(crate) fn client(global: &Global) -> Result<Client, CliError> {
 /// variable.
 pub(crate) fn server(global: &Global) -> Result<Server, CliError> {
     let (url, source) = named(global)?;
-    Ok(Server { url, source, token: Token::of(global)? })
+    if let Some(token) = Token::of(global)? {
+        return Ok(Server { url, source, token: Some(token) });
+    }
+    let path = credentials::path().ok().filter(|path| path.exists());
+    if let Some(path) = path
+        && let Some(credential) = Credentials::read(&path)?.of(&url)
+    {
+        let token = Token::new(&credential.token, path.display().to_string())?;
+        return Ok(Server { url, source, token: Some(token) });
+    }
+    match dev_file::find(&url) {
+        Some(file) => {
+            let token = Token::new(&file.token, OF_DEV.to_owned())?;
+            Ok(Server { url: file.url, source, token: Some(token) })
+        }
+        None => Ok(Server { url, source, token: None }),
+    }
 }
 
 /// Returns the URL of the server, and the setting that names it.
@@ -123,8 +158,13 @@ pub(crate) fn names() -> Vec<String> {
 }
 
 fn config_path() -> Option<PathBuf> {
+    Some(config_folder()?.join("config.toml"))
+}
+
+/// Returns the folder with the settings of the user.
+pub(crate) fn config_folder() -> Option<PathBuf> {
     let absolute =
         |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
-    Some(base?.join("tinpot/config.toml"))
+    Some(base?.join("tinpot"))
 }

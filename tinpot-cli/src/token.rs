@@ -8,6 +8,7 @@ use std::path::Path;
 use ureq::http::HeaderValue;
 
 use crate::args::Global;
+use crate::dev_file;
 use crate::exit::{CliError, Code};
 
 /// The variable with a token, if no file is named. There is no flag for it: every user of the machine
@@ -26,7 +27,17 @@ pub(crate) struct Token {
     pub(crate) source: String,
 }
 
+/// The source of the token of `tinpot dev`, which is another one after a restart.
+pub(crate) const OF_DEV: &str = "tinpot dev";
+
 impl Token {
+    /// Returns the header for a request to this server.
+    pub(crate) fn header_for(&self, base: &str) -> HeaderValue {
+        let again = (self.source == OF_DEV).then(|| dev_file::find(base)).flatten();
+        let again = again.and_then(|file| Self::new(&file.token, OF_DEV.to_owned()).ok());
+        again.map_or_else(|| self.header.clone(), |token| token.header)
+    }
+
     /// Returns the token that the options or the environment name.
     ///
     /// # Errors
@@ -41,7 +52,7 @@ impl Token {
         text.map(|text| Self::new(&text, VARIABLE.to_owned())).transpose()
     }
 
-    fn new(text: &str, source: String) -> Result<Self, CliError> {
+    pub(crate) fn new(text: &str, source: String) -> Result<Self, CliError> {
         let text = text.trim();
         let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         let header = HeaderValue::from_str(&format!("Bearer {text}")).ok().filter(|_| is_word);

@@ -89,7 +89,8 @@ impl Drop for Server {
 impl Server {
     fn start() -> Result<Self, String> {
         let mut command = Command::new(PROGRAM);
-        command.args(["dev", "--port", "0", "--store", "memory"]).arg(format!("{FOLDER}/actions"));
+        command.args(["dev", "--port", "0", "--store", "memory", "--insecure-no-auth"]);
+        command.arg(format!("{FOLDER}/actions"));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let process =
             command.spawn().map_err(|error| format!("cannot start {PROGRAM}: {error}"))?;

@@ -14,6 +14,27 @@ pub(crate) struct StoreFile {
     pub(crate) store: PathBuf,
 }
 
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LoginArgs {
+    /// URL of the server
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: Option<String>,
+    /// Name of the user; the name on this machine by default
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// File with the password; asked for on a terminal by default
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Number of days for which the token is valid
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=366)
+    )]
+    pub(crate) days: u64,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Users {
     /// Add a user

@@ -36,6 +36,7 @@ const VERBS: [&str; 33] = [
     "Serve",
     "Set",
     "Show",
+    "Sign",
     "Start",
     "Stop",
     "Write",

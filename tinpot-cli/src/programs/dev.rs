@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
+use tinpot_access::NewToken;
 use tinpot_core::executor::ActionSet;
-use tinpot_server::LocalServer;
 use tinpot_server::settings::{HttpSettings, PageSettings, StoreSettings};
+use tinpot_server::{LocalServer, LocalServerBuilder};
+use tokio::net::TcpListener;
 
 use super::write_examples;
+use crate::dev_file::{self, DevFile};
 use crate::exit::{CliError, Code, Done};
 use crate::output::Paint;
 
@@ -46,6 +49,9 @@ pub(crate) struct DevArgs {
     /// like AWS_*; PATH, HOME and some more are always there
     #[arg(long, env = "TINPOT_ENV", value_name = "NAME", value_delimiter = ',')]
     env: Vec<String>,
+    /// Serve every user of this machine, without authentication
+    #[arg(long, env = "TINPOT_INSECURE_NO_AUTH")]
+    insecure_no_auth: bool,
     #[command(flatten)]
     store: StoreSettings,
     #[command(flatten)]
@@ -77,13 +83,18 @@ async fn serve(arguments: DevArgs) -> Done {
         .pass_env(arguments.env.clone())
         .store(arguments.store.store("memory")?)
         .secrets(secrets.map(|secrets| Arc::new(secrets) as _))
-        .http(arguments.pages.config());
+        .http(arguments.pages.config().insecure(arguments.insecure_no_auth));
+    let (builder, _token) = close(builder, &listener, arguments.insecure_no_auth)?;
     let server = tokio::select! {
         server = builder.start(listener) => server?,
         () = shutdown.clone().begun() => return Ok(Code::Success),
     };
     let history = history(&arguments.store);
-    let text = welcome(&server, &arguments.dir, &written, &history, Paint::stdout());
+    let page = match server.ticket().await? {
+        Some(ticket) => format!("{}/?ticket={}", server.url(), ticket.expose()),
+        None => server.url(),
+    };
+    let text = welcome(&server, &arguments.dir, &written, (&history, &page), Paint::stdout());
     // The server runs even if nothing reads its output.
     let _ = crate::output::print(&text);
     let mut action_set = server.actions();
@@ -109,12 +120,36 @@ async fn serve(arguments: DevArgs) -> Done {
     Ok(Code::Success)
 }
 
+/// Closes the server to all but this user, whose commands find a token in a file. The file is there
+/// before the server answers: a command that waits for a restart reads it again.
+fn close(
+    builder: LocalServerBuilder,
+    listener: &TcpListener,
+    is_open: bool,
+) -> Result<(LocalServerBuilder, Option<dev_file::Written>), CliError> {
+    let cannot = |error: std::io::Error| CliError::new(Code::Failed, error.to_string());
+    let address = listener.local_addr().map_err(cannot)?;
+    dev_file::remove(address.port());
+    if is_open {
+        return Ok((builder, None));
+    }
+    let token = NewToken::generate_secret()?;
+    let file = DevFile { url: format!("http://{address}"), token: token.expose().to_owned() };
+    let written = dev_file::write(address.port(), &file).map_err(|why| {
+        let warning = Paint::stderr().yellow("warning:");
+        crate::output::say(&format!(
+            "{warning} commands cannot use this server: no file for its token: {why}"
+        ));
+    });
+    Ok((builder.local_user(token), written.ok()))
+}
+
 /// Returns the text at the start: the actions, and the next steps.
 fn welcome(
     server: &LocalServer,
     dir: &Path,
     written: &[String],
-    history: &str,
+    (history, page): (&str, &str),
     paint: Paint,
 ) -> String {
     let action_set = server.actions().current();
@@ -130,7 +165,10 @@ fn welcome(
     let server = if elsewhere { format!("--server {url} ") } else { String::new() };
     let first = action_set.actions.iter().map(|action| &*action.name).find(|name| *name == "hello");
     let first = first.or_else(|| action_set.actions.first().map(|action| &*action.name));
-    let _ = writeln!(text, "\nNext:\n  open {url} in a browser");
+    let _ = writeln!(text, "\nNext:\n  open {page} in a browser");
+    if page != url {
+        text.push_str("  (for you alone, once; `tinpot open` prints another)\n");
+    }
     if let Some(first) = first {
         let _ = writeln!(text, "  tinpot {server}run {first} --help");
     }

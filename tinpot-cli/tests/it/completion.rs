@@ -37,7 +37,9 @@ fn a_script_works_in_bash() {
     let mut bash = std::process::Command::new("bash");
     bash.args(["--norc", "-c", script])
         .env("TINPOT", env!("CARGO_BIN_EXE_tinpot"))
-        .env("TINPOT_SERVER", &server.url);
+        .env("TINPOT_SERVER", &server.url)
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env_remove("XDG_RUNTIME_DIR");
     // The script finds `tinpot` in the path.
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_tinpot")).parent().expect("a folder");
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());

@@ -253,7 +253,7 @@ fn messages_in_the_readme_are_current() {
         let given = given.trim_matches('`');
         let message = message.trim_matches('`');
         let post = format!(
-            "curl -s localhost:8000/api/actions/update/execute -H 'content-type: application/json' -d '{{\"parameters\": {given}}}'"
+            "tinpot whoami --header | curl -s -H @- localhost:8000/api/actions/update/execute -H 'content-type: application/json' -d '{{\"parameters\": {given}}}'"
         );
         let answer: serde_json::Value =
             serde_json::from_str(&page.run(&post).0).expect("an answer in JSON");

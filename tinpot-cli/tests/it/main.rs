@@ -20,6 +20,7 @@ mod privacy;
 mod reference;
 mod run;
 mod secrets;
+mod sign_in;
 mod steering;
 mod support;
 mod tables;

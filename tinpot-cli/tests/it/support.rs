@@ -47,6 +47,8 @@ pub(crate) fn tinpot() -> Command {
         }
     }
     command.env("XDG_CONFIG_HOME", "/nonexistent").env("TERM", "xterm");
+    // Here are the tokens of `tinpot dev`.
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR")).env_remove("XDG_RUNTIME_DIR");
     command.stdin(Stdio::null());
     command
 }
@@ -295,10 +297,17 @@ pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
 
 /// Returns head and body of a page, as a browser asks for it.
 pub(crate) fn page(url: &str, path: &str) -> String {
+    ask(url, "GET", path, "accept: text/html\r\n", "")
+}
+
+/// Sends a request with further lines of the head, and returns the answer with its head.
+pub(crate) fn ask(url: &str, method: &str, path: &str, head: &str, body: &str) -> String {
     let host = url.trim_start_matches("http://");
     let mut connection = std::net::TcpStream::connect(host).expect("the server is there");
+    let length = body.len();
     let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: text/html\r\nconnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{head}content-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
     );
     std::io::Write::write_all(&mut connection, request.as_bytes()).expect("it reads");
     let mut answer = Vec::new();

@@ -208,8 +208,8 @@ fn a_server_with_users_needs_a_file_and_says_that_it_has_none() {
     command.args(["coordinator", "--port=0", "--embedded-broker=127.0.0.1:0"]);
     command.env("TINPOT_AUTH", "users");
     let mut process = Process::start(command);
-    process.line("there are no users");
     process.url();
+    process.line("No users yet");
 }
 
 #[test]
