@@ -8,9 +8,7 @@ use tinpot_access::{
     AUDIT_LOG, ChainAudit, Directory, Grant, Grantee, Login, NewToken, NewUser, PasswordCost,
     Passwords, RUNS_LOG, Role, Rules, Secret, SecretStore,
 };
-use tinpot_core::access::{
-    AuditEvent, AuditSink, AuditTarget, AuditWho, MemoryRecords, Records,
-};
+use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho, MemoryRecords, Records};
 use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 use tinpot_http::Accounts;
 use tinpot_sqlite::SqliteRecords;

@@ -6,7 +6,7 @@ use super::Cli;
 use crate::exit::CODES;
 
 /// The verbs that the text of a command or a switch starts with.
-const VERBS: [&str; 33] = [
+const VERBS: [&str; 34] = [
     "Add",
     "Cancel",
     "Check",
