@@ -32,6 +32,7 @@ const VERBS: [&str; 34] = [
     "Resume",
     "Revoke",
     "Run",
+    "Send",
     "Search",
     "Serve",
     "Set",
