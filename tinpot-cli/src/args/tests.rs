@@ -6,7 +6,7 @@ use super::Cli;
 use crate::exit::CODES;
 
 /// The verbs that the text of a command or a switch starts with.
-const VERBS: [&str; 34] = [
+const VERBS: [&str; 35] = [
     "Add",
     "Cancel",
     "Check",
@@ -28,12 +28,13 @@ const VERBS: [&str; 34] = [
     "Manage",
     "Pause",
     "Print",
+    "Record",
     "Remove",
     "Resume",
     "Revoke",
     "Run",
-    "Send",
     "Search",
+    "Send",
     "Serve",
     "Set",
     "Show",
@@ -41,7 +42,6 @@ const VERBS: [&str; 34] = [
     "Start",
     "Stop",
     "Write",
-    "Record",
 ];
 /// Openers of clauses; a noun phrase or an imperative starts with none of them.
 const OPENERS: [&str; 24] = [
