@@ -38,7 +38,7 @@ pub(crate) fn login(arguments: &LoginArgs, global: &Global) -> Done {
     let client = server.anonymous_client()?;
     let options: Options = client.read("/api/auth/options").map_err(|refused| old(&refused))?;
     if options.anonymous {
-        output::say(&format!("{} asks nobody to sign in", server.url));
+        output::say(&format!("{} needs no sign-in", server.url));
         return Ok(Code::Success);
     }
     if options.set_up {
@@ -144,7 +144,7 @@ pub(crate) fn whoami(header: bool, global: &Global) -> Done {
     let me: Me = server.client()?.parse(&text)?;
     let until = me.valid_until.map(|until| format!(", until {}", global.clock().short(&until)));
     let via = me.via.replace('_', "-");
-    let who = if me.name.is_empty() { "nobody in particular".to_owned() } else { me.name };
+    let who = if me.name.is_empty() { "an anonymous caller".to_owned() } else { me.name };
     output::println(&format!(
         "{} at {} (by {via}{})",
         clean(&who, false),
@@ -163,7 +163,7 @@ pub(crate) fn open(global: &Global) -> Done {
             let Ticket { ticket } = client.parse(&text)?;
             format!("{}/?ticket={ticket}", client.base())
         }
-        // Its users sign in with passwords, or nobody does.
+        // Its users sign in with passwords, or it needs no sign-in.
         Err(refused) if refused.code() == Code::Conflict || refused.is_not_found() => {
             client.base().to_owned()
         }

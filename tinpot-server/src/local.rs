@@ -257,7 +257,7 @@ impl LocalServer {
     }
 
     /// Returns a ticket with which the [local user](LocalServerBuilder::local_user) signs in once,
-    /// within 10 minutes; `None` for a server that lets everybody in.
+    /// within 10 minutes; `None` for a server that lets every client in.
     ///
     /// # Errors
     /// `Other` without random numbers.

@@ -98,7 +98,7 @@ fn a_server_for_this_machine_lets_in_its_user_alone() {
 }
 
 #[test]
-fn a_server_for_this_machine_can_let_everybody_in() {
+fn a_server_for_this_machine_can_let_every_client_in() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut dev = dev(folder.path(), &["--insecure-no-auth"]);
     let url = dev.url();
@@ -210,7 +210,7 @@ fn the_command_signs_in_keeps_a_token_and_signs_out() {
     assert!(!Ran::of(away).stderr.contains(PASSWORD));
 }
 
-/// What another process has revoked is not accepted any more, not even for the next request.
+/// Tokens and sign-ins that another process revokes are refused from the next request on.
 #[test]
 fn what_another_process_revokes_is_refused_at_once() {
     let place = Place::start();

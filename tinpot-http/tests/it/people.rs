@@ -88,7 +88,7 @@ impl People {
         self.directory.user(name).unwrap().id.to_string()
     }
 
-    /// A browser that nobody has signed in with.
+    /// A browser without a sign-in.
     pub(crate) fn browser(&self) -> Browser {
         Browser {
             router: self.router.clone(),

@@ -135,7 +135,7 @@ async fn a_page_of_another_site_changes_nothing_with_the_cookie() {
         let answer = browser.send(request).await;
         assert!(matches!(answer.status.as_u16(), 403 | 415), "{what}: {answer:?}");
     }
-    // Nor does one sign its visitor in as somebody else.
+    // Nor does one sign its visitor in as another user.
     let body = json!({"user": "vera", "password": PASSWORD});
     let mut request = browser.request("POST", "/api/auth/login", &body);
     request.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());

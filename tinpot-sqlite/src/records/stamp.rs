@@ -2,7 +2,7 @@
 //!
 //! A request is authenticated by what is in memory, and must not be by what another process has
 //! revoked meanwhile. A look at the database takes 0.2 ms, a look at this file less than a microsecond
-//! (November 2026). Nobody locks the file, so that it may be open all the time.
+//! (November 2026). No process locks the file, so that it may be open all the time.
 //!
 //! Each process writes after its commit. Two of them may write in the wrong order: the number then
 //! goes back, and still differs from what a reader has seen before the later commit.
