@@ -128,7 +128,7 @@ impl WorkerKeys {
     pub async fn refresh(&self) -> Result<()> {
         let _turn = self.inner.refreshing.lock().await;
         loop {
-            let from = self.state().revision;
+            let from = self.state().records_revision;
             let changed = self.inner.records.changed(from).await?;
             if !changed.is_reset && changed.revision == from {
                 return Ok(());
@@ -143,7 +143,7 @@ impl WorkerKeys {
             }
             changed.removed.iter().for_each(|(kind, id)| state.remove(kind, id));
             changed.records.iter().for_each(|record| state.put(record));
-            state.revision = changed.revision;
+            state.records_revision = changed.revision;
         }
     }
 

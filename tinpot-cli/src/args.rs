@@ -88,9 +88,9 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// Start a coordinator: accept executions over HTTP, and run them on workers that connect
     /// through MQTT
-    Coordinator(CoordinatorArgs),
+    Coordinator(Box<CoordinatorArgs>),
     /// Start a worker: run Python actions for a coordinator, through MQTT
-    Worker(WorkerArgs),
+    Worker(Box<WorkerArgs>),
     /// List actions
     #[command(subcommand)]
     Actions(Actions),

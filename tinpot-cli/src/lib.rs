@@ -124,8 +124,8 @@ fn dispatch(arguments: &[OsString]) -> Done {
 fn run(command: Command, global: &Global) -> Done {
     match command {
         Command::Dev(arguments) => programs::dev(arguments),
-        Command::Coordinator(arguments) => programs::coordinator(arguments),
-        Command::Worker(arguments) => programs::worker(arguments),
+        Command::Coordinator(arguments) => programs::coordinator(*arguments),
+        Command::Worker(arguments) => programs::worker(*arguments),
         Command::Actions(command) => commands::actions(&command, global),
         Command::Run(arguments) => commands::without_name("run", arguments.help),
         Command::Exec(arguments) => commands::without_name("exec", arguments.help),

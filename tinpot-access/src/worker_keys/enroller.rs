@@ -25,7 +25,7 @@ impl Enrolled for WorkerKeys {
     }
 
     fn revision(&self) -> u64 {
-        self.state().granted
+        self.state().revision
     }
 
     fn heard(&self, keys: &[KeyId]) {

@@ -40,9 +40,10 @@ impl Heard {
 /// All documents, and what follows from them.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) revision: u64,
+    /// The revision of the records up to which changes are known.
+    pub(super) records_revision: u64,
     /// The number of changes of grants.
-    pub(super) granted: u64,
+    pub(super) revision: u64,
     pub(super) keys: BTreeMap<KeyId, Heard>,
     pub(super) tokens: BTreeMap<KeyId, Stored<JoinTokenInfo>>,
     pub(super) grants: HashMap<KeyId, Arc<WorkerGrant>>,
@@ -55,8 +56,8 @@ pub(super) struct State {
 impl State {
     /// Takes the place of all that was known.
     pub(super) fn replace(&mut self, listed: State) {
-        let granted = self.granted + listed.granted + 1;
-        *self = State { granted, ..listed };
+        let revision = self.revision + listed.revision + 1;
+        *self = State { revision, ..listed };
     }
 
     /// Takes a document in.
@@ -89,7 +90,7 @@ impl State {
             Some(_) => self.grants.remove(&key.id),
         };
         if before.as_deref() != Some(&grant) || key.revoked.is_some() {
-            self.granted += 1;
+            self.revision += 1;
         }
         let heard = self.keys.remove(&key.id).map_or_else(AtomicU64::default, |key| key.heard);
         self.keys.insert(key.id, Heard { stored, heard });
@@ -107,7 +108,7 @@ impl State {
             KEY => {
                 self.keys.remove(&key);
                 if self.grants.remove(&key).is_some() {
-                    self.granted += 1;
+                    self.revision += 1;
                 }
             }
             TOKEN => drop(self.tokens.remove(&key)),
