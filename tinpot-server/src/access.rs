@@ -9,6 +9,7 @@ use tinpot_access::{
     Passwords, RUNS_LOG, Role, Rules, Secret, SecretStore,
 };
 use tinpot_core::access::{AuditEvent, AuditSink, AuditTarget, AuditWho, MemoryRecords, Records};
+use tinpot_core::seal::Suite;
 use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 use tinpot_http::Accounts;
 use tinpot_sqlite::SqliteRecords;
@@ -55,12 +56,16 @@ impl Access {
         records(store, default).map(drop)
     }
 
-    /// Opens the directory in the file of that store.
+    /// Opens the directory in the file of that store. The key of the suite signs the audit.
     ///
     /// # Errors
     /// `InvalidInput` for a store in memory; those of the records.
-    pub(crate) async fn open(store: &StoreSettings, default: &str) -> Result<Self> {
-        Self::of(Arc::new(records(store, default)?), store.audit_days).await
+    pub(crate) async fn open(
+        store: &StoreSettings,
+        default: &str,
+        signer: Option<Arc<dyn Suite>>,
+    ) -> Result<Self> {
+        Self::of(Arc::new(records(store, default)?), store.audit_days, signer).await
     }
 
     /// Creates a directory in memory with one user: the person at this machine, who may do
@@ -69,7 +74,7 @@ impl Access {
     /// # Errors
     /// Those of the directory.
     pub(crate) async fn local(token: Secret) -> Result<Self> {
-        let mut access = Self::of(Arc::new(MemoryRecords::new()), AUDIT_DAYS).await?;
+        let mut access = Self::of(Arc::new(MemoryRecords::new()), AUDIT_DAYS, None).await?;
         let by = AuditWho::new("operator", "", "dev");
         let directory = access.directory().clone();
         let user = NewUser::new("local").id(LOCAL).server_admin();
@@ -81,8 +86,12 @@ impl Access {
         Ok(access)
     }
 
-    async fn of(records: Arc<dyn Records>, audit_days: u64) -> Result<Self> {
-        let audit = ChainAudit::start(records.clone(), NODE);
+    async fn of(
+        records: Arc<dyn Records>,
+        audit_days: u64,
+        signer: Option<Arc<dyn Suite>>,
+    ) -> Result<Self> {
+        let audit = ChainAudit::start_signed(records.clone(), NODE, signer);
         let directory = Directory::builder(records).audit(Arc::new(audit.clone())).open().await?;
         // It hashes one password, which takes some 26 ms.
         let passwords = tokio::task::spawn_blocking(|| Passwords::new(PasswordCost::default()));

@@ -256,7 +256,10 @@ impl CoordinatorSettings {
         let mut config = self.pages.config().hosts([self.http.host.into()]);
         let access = match self.http.auth {
             Auth::None => None,
-            Auth::Users => Some(Access::open(&self.store, STORE).await?),
+            Auth::Users => {
+                let signer = enrolment.as_ref().map(Enrolment::suite);
+                Some(Access::open(&self.store, STORE, signer).await?)
+            }
         };
         if let Some(access) = &access {
             builder = builder.policy(access.rules()).audit(access.audit());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tinpot_access::{ChainAudit, RingSuite, WorkerKeys};
 use tinpot_core::access::{MemoryRecords, Records};
-use tinpot_core::seal::{CoordinatorOptions, PlainFrames};
+use tinpot_core::seal::{CoordinatorOptions, PlainFrames, Suite};
 use tinpot_core::{CoordinatorBuilder, Result};
 use tinpot_mqtt::broker::WorkerLogins;
 use tokio::task::JoinHandle;
@@ -70,6 +70,11 @@ impl Enrolment {
         let options = CoordinatorOptions::new(namespace, Arc::new(self.keys.clone()));
         let builder = builder.sealed(self.suite.clone(), options.plain(self.plain));
         builder.enroller(self.keys.clone())
+    }
+
+    /// Returns the suite with the key of the namespace.
+    pub(crate) fn suite(&self) -> Arc<dyn Suite> {
+        Arc::new(self.suite.clone())
     }
 
     /// Returns true if workers with plain frames are heard.
