@@ -122,7 +122,7 @@ impl Access {
     ///
     /// # Errors
     /// Those of the records.
-    pub(crate) async fn invite(&self, address: SocketAddr) -> Result<()> {
+    pub(crate) async fn invite(&self, scheme: &str, address: SocketAddr) -> Result<()> {
         if self.directory().has_users() {
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl Access {
         // Not by the log, which may be kept and sent elsewhere.
         eprintln!(
             "No users yet. Within an hour, this page makes the first admin, once:\n  \
-             http://{}/?ticket={}\nor add one on this machine: tinpot users add NAME --admin",
+             {scheme}://{}/?ticket={}\nor add one on this machine: tinpot users add NAME --admin",
             reachable(address),
             ticket.expose()
         );
@@ -201,7 +201,7 @@ pub(crate) async fn note_start(
         },
         None => return Ok(()),
     };
-    let HttpSettings { host, port, auth, insecure_no_auth } = &settings.http;
+    let HttpSettings { host, port, auth, insecure_no_auth, .. } = &settings.http;
     let mut detail = format!(
         "version {}, address {}, auth {auth}, namespace {}",
         env!("CARGO_PKG_VERSION"),

@@ -291,7 +291,7 @@ impl CoordinatorSettings {
         let address = crate::serve::local_address(&listener)?;
         let server = crate::serve::serve_at(&self.http, listener, router, shutdown.clone())?;
         if let Some(access) = &access {
-            access.invite(address).await?;
+            access.invite(self.http.scheme(), address).await?;
         }
         tokio::select! {
             () = shutdown.begun() => {}

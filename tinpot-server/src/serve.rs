@@ -3,15 +3,18 @@
 mod accept;
 mod activity;
 mod limits;
+mod tls;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tinpot_core::{Error, ErrorKind, Result};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use self::limits::ConnectionLimits;
+use self::tls::Tls;
 use crate::settings::{Auth, HttpSettings};
 use crate::shutdown::Shutdown;
 
@@ -21,7 +24,7 @@ use crate::shutdown::Shutdown;
 /// closed; a caller that does not want to wait for slow clients puts a timeout around it.
 ///
 /// # Errors
-/// Those of [`listen`].
+/// Those of [`listen`]; [`ErrorKind::InvalidInput`] for a certificate or a key that cannot be used.
 pub async fn serve(
     settings: &HttpSettings,
     app: axum::Router,
@@ -42,8 +45,11 @@ pub(crate) fn serve_at(
         let host = settings.host;
         tracing::warn!(%host, "all clients that reach the port may run actions (--insecure-no-auth)");
     }
-    println!("Tinpot listens on http://{}", local_address(&listener)?);
-    Ok(serve_on(listener, app, ConnectionLimits::default(), shutdown.begun()))
+    let tls = settings.tls_files()?.map(|(certificate, key)| Tls::open(certificate, key));
+    let tls = tls.transpose()?.map(Arc::new);
+    println!("Tinpot listens on {}://{}", settings.scheme(), local_address(&listener)?);
+    let limits = ConnectionLimits::default();
+    Ok(serve_with(listener, app, limits, tls, shutdown.begun()))
 }
 
 /// Binds the address that the settings name.
@@ -53,6 +59,7 @@ pub(crate) fn serve_at(
 /// that; [`ErrorKind::Unavailable`] if it cannot be bound. The message names it.
 pub async fn listen(settings: &HttpSettings) -> Result<TcpListener> {
     settings.check()?;
+    settings.tls_files()?;
     let address = SocketAddr::new(settings.host, settings.port);
     TcpListener::bind(address).await.map_err(|e| {
         let advice = match e.kind() {
@@ -78,10 +85,20 @@ pub fn serve_on(
     limits: ConnectionLimits,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<()> {
+    serve_with(listener, app, limits, None, end)
+}
+
+fn serve_with(
+    listener: TcpListener,
+    app: axum::Router,
+    limits: ConnectionLimits,
+    tls: Option<Arc<Tls>>,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
     // Once, not for each connection, which would cost every stream 20 KB and more (heaptrack,
     // 2026-11-21).
     let app = app.with_state(());
-    tokio::spawn(accept::run(listener, app, limits, end))
+    tokio::spawn(accept::run(listener, app, limits, tls, end))
 }
 
 pub(crate) fn local_address(listener: &TcpListener) -> Result<SocketAddr> {

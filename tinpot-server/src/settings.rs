@@ -20,6 +20,7 @@ mod value;
 mod workers;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use tinpot_core::{Error, ErrorKind, Result};
 use tinpot_http::{AllowedHost, Anonymous, HttpConfig, RootPath};
@@ -83,6 +84,12 @@ pub struct HttpSettings {
     /// Serve an address that other machines reach without authentication.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_INSECURE_NO_AUTH"))]
     pub insecure_no_auth: bool,
+    /// The file with the certificate chain to serve HTTPS with, in PEM; read again when it changes.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_TLS_CERT", value_name = "FILE"))]
+    pub tls_cert: Option<PathBuf>,
+    /// The file with the private key of --tls-cert, in PEM.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_TLS_KEY_FILE", value_name = "FILE"))]
+    pub tls_key_file: Option<PathBuf>,
 }
 
 impl Default for HttpSettings {
@@ -94,7 +101,44 @@ impl Default for HttpSettings {
 impl HttpSettings {
     /// That address and port.
     pub fn new(host: IpAddr, port: u16) -> Self {
-        Self { host, port, auth: Auth::None, insecure_no_auth: false }
+        Self {
+            host,
+            port,
+            auth: Auth::None,
+            insecure_no_auth: false,
+            tls_cert: None,
+            tls_key_file: None,
+        }
+    }
+
+    /// Returns the files of the certificate and its key, to serve HTTPS; `None` for plain HTTP.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if only one of them is set.
+    pub fn tls_files(&self) -> Result<Option<(&Path, &Path)>> {
+        // An environment variable that is set to nothing counts as not set.
+        let given = |file: &'_ Option<PathBuf>| {
+            file.as_ref().is_some_and(|file| !file.as_os_str().is_empty())
+        };
+        match (&self.tls_cert, &self.tls_key_file) {
+            (Some(cert), Some(key)) if given(&self.tls_cert) && given(&self.tls_key_file) => {
+                Ok(Some((cert, key)))
+            }
+            _ if given(&self.tls_cert) || given(&self.tls_key_file) => {
+                let message = "--tls-cert (TINPOT_TLS_CERT) and --tls-key-file \
+                               (TINPOT_TLS_KEY_FILE) must be given together";
+                Err(Error::new(ErrorKind::InvalidInput, message))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns the scheme of the server's URL.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.tls_files() {
+            Ok(Some(_)) => "https",
+            _ => "http",
+        }
     }
 
     /// Checks that only this machine reaches the address, that callers are authenticated, or that the

@@ -79,7 +79,7 @@ def find_local(name: str, taken: Mapping[str, str]) -> str | None:
 
 
 def missing(name: str, error: ActionError) -> Exception:
-    """Returns the exception for a secret that the worker lacks and the coordinator does not give."""
+    """Returns the exception for a secret that neither the worker nor the coordinator has."""
     if error.kind not in ("NotFound", "Unavailable", "Forbidden"):
         return error
     # Without a worker, the reason is of no help.

@@ -14,17 +14,22 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::STRICT_TRANSPORT_SECURITY;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tinpot_http::PeerAddress;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use super::ConnectionLimits;
 use super::activity::{Activity, Arriving, Leaving, Noted};
 use super::limits::Places;
+use super::tls::{Stream, Tls};
 
 /// The wait after an error of the listener: most are shortages that end.
 const SHORTAGE: Duration = Duration::from_millis(100);
@@ -36,8 +41,10 @@ pub(super) async fn run(
     listener: TcpListener,
     app: Router,
     limits: ConnectionLimits,
+    tls: Option<Arc<Tls>>,
     end: impl Future<Output = ()>,
 ) {
+    let _fresh = tls.clone().map(|tls| AbortOnDrop(tokio::spawn(tls.keep_fresh())));
     let places = Places::new(&limits);
     let limits = Arc::new(limits);
     // The receivers of `ending` are the connections, which drop them when they are closed.
@@ -61,10 +68,12 @@ pub(super) async fn run(
         };
         match places.take(peer.ip()) {
             Ok(place) => {
-                let serving =
-                    serve((stream, peer), app.clone(), limits.clone(), ending.subscribe());
+                let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+                let (app, limits, ending) = (app.clone(), limits.clone(), ending.subscribe());
                 tokio::spawn(async move {
-                    serving.await;
+                    if let Some(stream) = shake_hands(stream, acceptor, &limits).await {
+                        serve((stream, peer), app, limits, ending).await;
+                    }
                     drop(place);
                 });
             }
@@ -87,24 +96,58 @@ fn is_of_client(error: &std::io::Error) -> bool {
     gone.contains(&error.kind())
 }
 
+/// Returns the stream of a connection; `None` if TLS could not be agreed on in time.
+async fn shake_hands(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    limits: &ConnectionLimits,
+) -> Option<Stream> {
+    // With Nagle's algorithm, the second event of a stream waits for the client's delayed
+    // acknowledgement: a run of a no-op took either 7 or 50 ms (November 2026).
+    let _ = stream.set_nodelay(true);
+    let Some(acceptor) = acceptor else { return Some(Stream::Plain(stream)) };
+    match tokio::time::timeout(limits.head, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::debug!("closed a connection: no TLS: {error}");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("closed a connection: TLS handshake is incomplete");
+            None
+        }
+    }
+}
+
+/// Marks a request that came by HTTPS, as a proxy does. What the client says of that is replaced.
+fn mark_secure(request: &mut hyper::Request<Body>) {
+    request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+}
+
 /// Answers the requests of one connection, until either side closes it or a time is over.
 async fn serve(
-    (stream, peer): (TcpStream, SocketAddr),
+    (stream, peer): (Stream, SocketAddr),
     app: Router,
     limits: Arc<ConnectionLimits>,
     mut ending: watch::Receiver<bool>,
 ) {
-    // With Nagle's algorithm, the second event of a stream waits for the client's delayed
-    // acknowledgement: a run of a no-op took either 7 or 50 ms (November 2026).
-    let _ = stream.set_nodelay(true);
+    let is_secure = matches!(stream, Stream::Tls(_));
     let activity = Activity::new();
     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         let in_progress = activity.request();
         let mut request = request.map(|body| Body::new(Arriving::new(body, limits.body)));
         request.extensions_mut().insert(PeerAddress(peer));
+        if is_secure {
+            mark_secure(&mut request);
+        }
         let answering = app.clone().call(request);
         async move {
-            let answer = answering.await.unwrap_or_else(|never: Infallible| match never {});
+            let mut answer = answering.await.unwrap_or_else(|never: Infallible| match never {});
+            if is_secure {
+                // Two years: browsers use no plain HTTP for this host any more.
+                let always = HeaderValue::from_static("max-age=63072000");
+                answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, always);
+            }
             Ok::<_, Infallible>(answer.map(|body| Leaving { body, _request: in_progress }))
         }
     });
@@ -153,6 +196,15 @@ async fn serve(
         }
     })
     .await;
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The log lines about clients that are sent away: one at a time.
