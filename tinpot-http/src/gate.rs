@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 #[cfg(feature = "access")]
 use tinpot_core::Caller;
@@ -115,6 +115,43 @@ impl<S: Send + Sync> FromRequestParts<S> for Entered {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, ApiError> {
         parts.extensions.get().cloned().ok_or_else(missing)
+    }
+}
+
+/// What a request presents of its sender, to be checked again after its body has arrived.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) headers: HeaderMap,
+    /// `None` for a route that needs no caller.
+    entered: Option<Entered>,
+    method: Method,
+    uri: Uri,
+    peer: Option<PeerAddress>,
+}
+
+impl Sender {
+    /// Takes the headers out of a request.
+    pub(crate) fn take(request: &mut Request) -> Self {
+        Self {
+            headers: std::mem::take(request.headers_mut()),
+            entered: request.extensions().get().cloned(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            peer: request.extensions().get().copied(),
+        }
+    }
+
+    /// Checks that the request is still that of the same caller.
+    pub(crate) async fn confirm(&self, gate: &Gate) -> std::result::Result<(), ApiError> {
+        let Some(entered) = &self.entered else { return Ok(()) };
+        let presented = Presented::new(&self.method, self.uri.path(), &self.headers)
+            .peer(self.peer.map(|PeerAddress(peer)| peer));
+        let now = gate.enter(&presented).await?;
+        if now.scoped.caller() == entered.scoped.caller() {
+            Ok(())
+        } else {
+            Err(unauthorized("identity has ended"))
+        }
     }
 }
 

@@ -4,7 +4,10 @@
 mod document;
 mod options;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
@@ -16,6 +19,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use self::options::{OptionsBody, options};
 use crate::error::ApiError;
+use crate::gate::Sender;
 use crate::openapi::scalars;
 use crate::router::App;
 
@@ -116,6 +120,9 @@ pub(crate) fn requester(headers: &HeaderMap) -> Result<Option<String>, ApiError>
 }
 
 /// Reads a request to its end, within the limits.
+///
+/// A body that does not arrive with its head may take its time, in which the identity of the caller
+/// may end: it is checked again then.
 async fn read_request(
     mut request: Request,
     app: &Arc<App>,
@@ -123,17 +130,27 @@ async fn read_request(
     let limit = app.config.max_body_bytes;
     check_type(request.headers())?;
     check_length(request.headers(), limit)?;
-    let headers = std::mem::take(request.headers_mut());
+    let sender = Sender::take(&mut request);
     // For a body that is longer than its `Content-Length`, or that has none.
     DefaultBodyLimit::max(limit).apply(&mut request);
-    let body = Bytes::from_request(request, app).await.map_err(|rejection| {
+    let mut reading = pin!(Bytes::from_request(request, app));
+    let first = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await;
+    let read = match first {
+        Poll::Ready(read) => read,
+        Poll::Pending => {
+            let read = reading.await;
+            sender.confirm(&app.gate).await?;
+            read
+        }
+    };
+    let body = read.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             too_large(limit)
         } else {
             ApiError::bad_request("body could not be read to its end")
         }
     })?;
-    Ok((headers, body))
+    Ok((sender.headers, body))
 }
 
 /// Adds the options that the headers of a submission give.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use futures::FutureExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use tinpot_access::{PasswordCost, Passwords};
@@ -183,6 +184,29 @@ async fn a_planted_session_stays_unknown_and_an_old_one_ends_with_the_password()
 }
 
 /// Attack 3: a ticket that was read in a history or a log.
+/// A thief with a stolen cookie holds a request open, byte by byte, until its sign-in has ended.
+#[tokio::test]
+async fn a_slow_body_is_not_taken_from_a_sign_in_that_has_ended() {
+    let people = People::some().await;
+    let browser = people.browser_of("olga").await;
+    let mut request = browser.request("POST", "/api/tokens", &json!({}));
+    request.headers_mut().remove("content-length");
+    let (body, mut rest) = tokio::sync::mpsc::unbounded_channel::<Result<&str, String>>();
+    let rest = futures::stream::poll_fn(move |cx| rest.poll_recv(cx));
+    *request.body_mut() = axum::body::Body::from_stream(rest);
+    let mut sending = std::pin::pin!(browser.send(request));
+    body.send(Ok("{\"name\":")).unwrap();
+    assert!((&mut sending).now_or_never().is_none());
+
+    let owner = people.browser_of("olga").await;
+    owner.expect(204, "POST", "/api/auth/logout", json!({"everywhere": true})).await;
+    body.send(Ok("\"mine\"}")).unwrap();
+    drop(body);
+    assert_eq!(sending.await.status, 401);
+    let again = people.browser_of("olga").await;
+    assert_eq!(again.get("/api/tokens").await.json()["tokens"], json!([]));
+}
+
 #[tokio::test]
 async fn a_ticket_signs_in_once() {
     let people = People::some().await;
