@@ -24,7 +24,7 @@ pub use self::verify::{AuditFault, AuditReport, verify_audit};
 use self::writer::{Request, Writer};
 use crate::secret::Digest;
 
-/// The log of runs and calls, which are many.
+/// The log of runs, reruns and calls: they are many.
 pub const RUNS_LOG: &str = "audit.runs";
 /// The log of everything else.
 pub const AUDIT_LOG: &str = "audit";
@@ -38,13 +38,13 @@ const PAGE: usize = 1_000;
 
 /// An audit in [`Records`]: two logs, in which each entry has the digest of the one before.
 ///
-/// Calls that wait become one write. Several processes can write to the same logs: each entry names
-/// the one that it follows. A task writes; it ends when the last clone is dropped, after what it has
-/// taken.
+/// Calls that wait are combined into one write. Several processes can write to the same logs: each
+/// entry names the one that it follows. A task writes; when the last clone is dropped, the task
+/// writes what it has taken, and ends.
 ///
-/// Every 1,000 entries, and with the first entry after an hour, the number and the digest of the
-/// last entry go into the audit as its head, and to `tracing`. A log that was cut at its end does not
-/// agree with them.
+/// After 1,000 entries, and with the first entry after an hour, the number and the digest of the
+/// last entry of a log are its head, which goes into the audit and to `tracing`. A log whose end
+/// was cut off does not agree with its heads.
 #[derive(Clone, Debug)]
 pub struct ChainAudit {
     records: Arc<dyn Records>,
@@ -65,8 +65,8 @@ impl ChainAudit {
         Self::start_signed(records, node, None)
     }
 
-    /// Starts the task, as [`start`](Self::start) does. The key of the suite, which should be that of
-    /// the namespace, signs the heads of the logs.
+    /// Starts the task, as [`start`](Self::start) does. The key of the suite signs the heads of the
+    /// logs; it should be the key of the namespace.
     pub fn start_signed(
         records: Arc<dyn Records>,
         node: &str,
@@ -78,7 +78,8 @@ impl ChainAudit {
         Self { records, requests }
     }
 
-    /// Returns entries of a log with numbers above `after`, in order, at most `limit` of them.
+    /// Returns at most `limit` entries of a log, in order, from the first with a number above
+    /// `after`.
     ///
     /// # Errors
     /// `Malformed` if an entry cannot be read; those of [`Records`].

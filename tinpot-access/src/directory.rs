@@ -52,9 +52,9 @@ pub struct Known {
 pub enum Rejection {
     /// The text is no credential: it was cut or mistyped.
     Malformed(String),
-    /// There is no such credential, or no longer.
+    /// The credential does not exist, or no longer exists.
     Unknown,
-    /// It has ended.
+    /// The credential has ended.
     Expired {
         /// The id of the token; `None` for sign-ins.
         token: Option<Arc<str>>,
@@ -83,9 +83,9 @@ impl fmt::Display for Rejection {
 
 /// Users, programs, groups, grants, tokens and sign-ins, kept in [`Records`].
 ///
-/// All of it is in memory, too, so that requests are authenticated without I/O. Changes are made by
-/// comparing versions, so that several processes can share the records;
-/// [`refresh`](Self::refresh) takes in what the others have changed. Clones are the same directory.
+/// All of it is in memory, too, so that requests are authenticated without I/O. Changes compare
+/// versions, so that several processes can share the records; [`refresh`](Self::refresh) takes in
+/// the changes of the others. Clones share the directory.
 #[derive(Clone, Debug)]
 pub struct Directory {
     inner: Arc<Inner>,
@@ -186,20 +186,20 @@ impl Directory {
         DirectoryBuilder { records, clock, audit: None, environments }
     }
 
-    /// Returns the same directory for changes that are asked for from this address: their entries in
-    /// the audit name it.
+    /// Returns the same directory, for changes that a client at this address requests: their
+    /// entries in the audit name the address.
     #[must_use]
     pub fn asked_from(&self, address: impl Into<Arc<str>>) -> Self {
         Self { inner: self.inner.clone(), asked_from: Some(address.into()) }
     }
 
-    /// Returns the policy of the grants.
+    /// Returns the policy that the grants make.
     pub fn rules(&self) -> Rules {
         self.inner.rules.clone()
     }
 
-    /// Takes in the changes of other processes. Once a second is enough; it costs one look at an
-    /// index if there are none.
+    /// Takes in the changes of other processes. Once a second is enough; without changes, it costs
+    /// one look at an index.
     ///
     /// # Errors
     /// Those of [`Records::changed`] and [`Records::list`].
@@ -208,9 +208,9 @@ impl Directory {
         self.take_in().await
     }
 
-    /// Takes in the changes of other processes if the [stamp](Records::stamp) of the records says
-    /// that there are some. Called before each request is authenticated, none is by what was revoked
-    /// before.
+    /// Takes in the changes of other processes if the [stamp](Records::stamp) of the records shows
+    /// that there are some. If the host calls it before it authenticates each request, no request
+    /// is accepted with a credential that was revoked before.
     ///
     /// # Errors
     /// Those of [`refresh`](Self::refresh).

@@ -32,7 +32,7 @@ pub struct User {
     /// A number that ends all sign-ins of the user when it grows.
     #[serde(default)]
     pub generation: u64,
-    /// True if the user cannot sign in, and has no rights.
+    /// If true, the user cannot sign in, and has no rights.
     #[serde(default)]
     pub is_disabled: bool,
     /// The time at which the user was added.
@@ -210,7 +210,7 @@ pub struct Token {
     pub name: Arc<str>,
     /// The id of the user or program whose rights it has.
     pub principal: Arc<str>,
-    /// The scopes: the token has only rights of its principal that one of them has.
+    /// The scopes: the token has only those rights of its principal that one of them has.
     pub scopes: Vec<String>,
     /// The time at which it was created.
     pub created: Timestamp,

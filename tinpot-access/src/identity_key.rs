@@ -51,7 +51,7 @@ impl IdentityKey {
     /// Reads a key in PEM: PKCS#8, version 1 or 2.
     ///
     /// # Errors
-    /// `InvalidInput` if it is none. The message has no part of the text.
+    /// `InvalidInput` if the text is not such a key. The message has no part of the text.
     pub fn from_pem(text: &str) -> Result<Self> {
         let wrong = |what: &str| {
             let message = format!("not a private key of Ed25519 in PEM (PKCS#8): {what}");

@@ -16,11 +16,10 @@ const DIGITS: usize = 86;
 /// The digits of the checksum over all characters before it.
 const CHECKSUM: usize = 6;
 
-/// A join token: a worker that has it can have its key enrolled, and knows by it which coordinator
-/// to believe.
+/// A join token. A worker that has it can have its key enrolled, and knows its coordinator by it.
 ///
 /// Its text is `tpj_`, the digits of an Ed25519 seed and of the public key of the namespace, and a
-/// checksum. The coordinator keeps the public half of the seed only.
+/// checksum. The coordinator keeps only the public half of the seed.
 #[derive(Debug)]
 pub struct JoinToken {
     seed: Zeroizing<[u8; 32]>,
@@ -86,7 +85,7 @@ impl JoinToken {
         self.suite().public()
     }
 
-    /// Returns the key of the coordinator that the worker believes.
+    /// Returns the public key of the coordinator.
     pub fn coordinator(&self) -> PublicKey {
         self.coordinator
     }

@@ -20,11 +20,12 @@ use crate::throttle::Throttle;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginRefused {
-    /// The name or the password is wrong, or the user cannot sign in. Nothing says which.
+    /// The name or the password is wrong, or the user cannot sign in. The client does not learn
+    /// which.
     Wrong,
-    /// The ticket is not accepted, for this reason.
+    /// The ticket is not accepted for this reason.
     Ticket(Rejection),
-    /// There were too many attempts: wait this long.
+    /// There were too many attempts. The next one is allowed after this time.
     Wait(Duration),
 }
 
@@ -34,8 +35,8 @@ type Answer = Result<(Secret, SignIn), LoginRefused>;
 /// Signs users in, as often as the throttle allows, and sets their passwords. Clones share the
 /// throttle.
 ///
-/// A sign-in that is refused is recorded in the audit: for one network, at most once a second, and
-/// the entry has the number of those before it that are not recorded.
+/// Refused sign-ins are recorded in the audit, at most once a second for each network. The entry
+/// has the number of those since the last entry.
 #[derive(Clone, Debug)]
 pub struct Login {
     directory: Directory,
@@ -111,7 +112,7 @@ impl Login {
         Ok(Err(LoginRefused::Wrong))
     }
 
-    /// Signs the user of a [ticket](Directory::create_sign_in_ticket) in, and uses the ticket up.
+    /// Signs in the user of a [ticket](Directory::create_sign_in_ticket), and uses the ticket up.
     ///
     /// # Errors
     /// Those of [`Directory::sign_in_by_ticket`]. The inner error is the refusal.
@@ -196,8 +197,8 @@ impl Login {
         directory.set_password_hash(by, id, &hash).await
     }
 
-    /// Sets another password of a user who knows the current one. All sign-ins end, and the user is
-    /// signed in again. A wrong current password counts as one at a sign-in.
+    /// Changes the password of a user who knows the current one. All sign-ins of the user end, and
+    /// a new one begins. A wrong current password counts as a failed sign-in.
     ///
     /// # Errors
     /// As [`set_password`](Self::set_password). The inner error is the refusal.
@@ -226,8 +227,8 @@ impl Login {
         self.directory.asked_from(address.to_string()).sign_in(&by, id).await.map(Ok)
     }
 
-    /// Forgets attempts that have no effect any more, and records refusals that were not yet. Once a
-    /// minute is enough.
+    /// Removes attempts that no longer have an effect, and records refusals that are not recorded
+    /// yet. Once a minute is enough.
     ///
     /// # Errors
     /// Those of the audit.

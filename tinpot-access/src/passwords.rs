@@ -59,7 +59,7 @@ impl PasswordCost {
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordMatch {
-    /// It is another password, or there is none.
+    /// The password is another one, or the user has none.
     Mismatch,
     /// It is the password.
     Matches,
@@ -121,7 +121,7 @@ impl Passwords {
         self.run(move || hash(&hasher, password.expose())).await?
     }
 
-    /// Compares a password with the stored hash of a user. Takes as long if there is none.
+    /// Compares a password with the stored hash of a user. Without a hash, it takes the same time.
     ///
     /// # Errors
     /// `Malformed` if the hash cannot be read, `Overloaded`.

@@ -32,8 +32,8 @@ const TRIES: usize = 16;
 /// audit: 64 KiB.
 const USES: usize = 4_096;
 
-/// The actions that may have a secret: names or patterns with `*`. A list that is missing stands for
-/// all, and all three must match.
+/// The actions that may have a secret, by names or by patterns with `*`. All three lists must
+/// match, and a list that is `None` matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -50,7 +50,7 @@ pub struct SecretAllow {
 }
 
 impl SecretAllow {
-    /// Returns the permission of all actions of the team.
+    /// Allows all actions of the team.
     pub fn all() -> Self {
         Self::default()
     }
@@ -96,7 +96,7 @@ pub struct StoredSecret {
     pub team: Arc<str>,
     /// The name.
     pub name: Arc<str>,
-    /// The number of times that it was set.
+    /// The version: the number of times that it was set.
     pub version: u64,
     /// The actions that may have it.
     pub allow: SecretAllow,
@@ -151,8 +151,8 @@ fn id_of(team: &str, name: &str) -> String {
     format!("{team}/{name}")
 }
 
-/// Named secrets of teams, sealed in [`Records`]. Values are set, and given to attempts; nothing else
-/// reads them.
+/// Named secrets of teams, sealed in [`Records`]. Values are set by operators and given to
+/// attempts; nothing else reads them.
 #[derive(Clone)]
 pub struct SecretStore {
     records: Arc<dyn Records>,
@@ -181,7 +181,7 @@ impl SecretStore {
         self
     }
 
-    /// Sets the value of a secret, and who may have it.
+    /// Sets the value of a secret, and the actions that may have it.
     ///
     /// # Errors
     /// `InvalidInput` for the name or the size of the value; those of the records and the audit.
@@ -235,7 +235,7 @@ impl SecretStore {
     /// Removes a secret.
     ///
     /// # Errors
-    /// `NotFound` if there is none; those of the records and the audit.
+    /// `NotFound` if it does not exist; those of the records and the audit.
     pub async fn remove(&self, by: &AuditWho, team: &str, name: &str) -> Result<()> {
         let id = id_of(team, name);
         let Some(found) = self.records.get(KIND, &id).await? else {
@@ -268,8 +268,8 @@ impl SecretStore {
         }
     }
 
-    /// Seals all secrets under the present key that are sealed under the one before it. Returns the
-    /// number of those that cannot be opened.
+    /// Seals under the present key all secrets that are sealed under the former one. Returns the
+    /// number of secrets that cannot be opened.
     ///
     /// # Errors
     /// `Malformed` if one cannot be read; those of the records.

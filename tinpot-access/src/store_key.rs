@@ -24,10 +24,10 @@ const KEYS: usize = 2;
 /// The digits of the id of a key.
 const ID_DIGITS: usize = 8;
 
-/// The keys of a store: the one that seals, and the one before it, which still opens.
+/// The keys of a store: the present one, which seals, and the former one, which only opens.
 ///
-/// The file has one line for each, the present one first. Its folder may be that of the store, and a
-/// copy of the store that does not have the file tells no secret.
+/// The file has one line for each, the present one first. It may be in the directory of the store.
+/// A copy of the store without this file reveals no secret.
 #[derive(Clone)]
 pub struct StoreKeys {
     keys: Vec<Zeroizing<[u8; 32]>>,
@@ -48,8 +48,8 @@ impl StoreKeys {
         Ok(Self { keys: vec![random::<32>()?] })
     }
 
-    /// Returns these keys with another one in front, which seals from now on. The one before stays
-    /// readable, and those before that do not.
+    /// Returns these keys with a new one, which seals from now on. The present key becomes the
+    /// former one, and a former key is removed.
     ///
     /// # Errors
     /// `Other` if the system has no randomness.
@@ -59,7 +59,7 @@ impl StoreKeys {
         Ok(Self { keys })
     }
 
-    /// Returns true if there is a key from before the last rotation, which another rotation forgets.
+    /// Returns true if there is a former key, which another rotation removes.
     pub fn has_former(&self) -> bool {
         self.keys.len() > 1
     }
@@ -77,7 +77,7 @@ impl StoreKeys {
         })
     }
 
-    /// Reads the keys of a file, which is created with a new key if it does not exist.
+    /// Reads the keys of a file. Creates the file with a new key if it does not exist.
     ///
     /// # Errors
     /// Those of [`load`](Self::load), and `Unavailable` if the file cannot be written.
@@ -204,7 +204,7 @@ fn bound_to(place: &SealedPlace<'_>) -> Vec<u8> {
 }
 
 impl RingSealer {
-    /// Returns the id of the key that seals. It tells nothing about the key.
+    /// Returns the id of the key that seals. It reveals nothing about the key.
     pub fn key_id(&self) -> &str {
         self.keys.first().map_or("", |key| &key.id)
     }

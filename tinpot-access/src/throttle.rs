@@ -25,7 +25,7 @@ const NETWORK: Rate = Rate { number: 20, per: Duration::from_secs(60) };
 /// The entries of each table. Beyond it, the entries that were not used for longest are forgotten.
 const ENTRIES: usize = 50_000;
 
-/// Slows the guessing of passwords down, without locking a user out.
+/// Limits the rate at which passwords can be guessed, without locking a user out.
 ///
 /// - For one account and one network (/24 or /64): 5 failures are free, then each failure doubles a
 ///   wait from 1 s to 15 min.
@@ -137,8 +137,8 @@ impl Throttle {
         Ok(())
     }
 
-    /// Allows an attempt from this address with something that cannot be guessed; otherwise returns
-    /// the time to wait.
+    /// Allows an attempt from this address with a credential that cannot be guessed; otherwise
+    /// returns the time to wait.
     ///
     /// # Errors
     /// The time after which another attempt is allowed.
@@ -157,12 +157,12 @@ impl Throttle {
         }
     }
 
-    /// Forgets the failures for an account from a network, after a success.
+    /// Removes the failures for an account from a network, after a success.
     pub fn succeeded(&self, account: &str, address: IpAddr) {
         self.tables().failures.remove(&(account_of(account), network_of(address)));
     }
 
-    /// Forgets what has no effect any more. Once a minute is enough.
+    /// Removes entries that no longer have an effect. Once a minute is enough.
     pub fn sweep(&self, now: Timestamp) {
         let mut tables = self.tables();
         tables.failures.retain(|_, failures| between(failures.last, now) < FORGET);

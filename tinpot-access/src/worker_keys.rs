@@ -37,7 +37,7 @@ const ENDED: Duration = Duration::from_secs(30 * 86_400);
 /// The keys of workers and the join tokens in [`Records`].
 ///
 /// All of it is in memory, too, so that handshakes need no I/O. [`refresh`](Self::refresh) takes in
-/// what other processes have changed. Clones are the same keys.
+/// the changes of other processes. Clones share the keys.
 #[derive(Clone, Debug)]
 pub struct WorkerKeys {
     inner: Arc<Inner>,
@@ -76,8 +76,8 @@ impl WorkerKeysBuilder {
         self
     }
 
-    /// Gives each worker that joins a login at the broker, which follows from the key of this suite:
-    /// that of the namespace.
+    /// Gives each worker that joins a login at the broker. It is derived from the key of this
+    /// suite, which must be that of the namespace.
     pub fn broker_logins(mut self, namespace: RingSuite) -> Self {
         self.logins = Some(namespace);
         self
@@ -121,7 +121,7 @@ impl WorkerKeys {
         self.state().tokens.values().map(|token| token.value.clone()).collect()
     }
 
-    /// Takes in the changes of other processes. It costs one look at an index if there are none.
+    /// Takes in the changes of other processes. Without changes, it costs one look at an index.
     ///
     /// # Errors
     /// Those of [`Records::changed`] and [`Records::list`].
@@ -161,7 +161,7 @@ impl WorkerKeys {
         Ok(state)
     }
 
-    /// Revokes a key. When this returns, this process opens no frame of its sessions.
+    /// Revokes a key. Once this returns, this process opens no frame of its sessions.
     ///
     /// # Errors
     /// `NotFound`; those of [`Records`] and of the audit.
@@ -179,13 +179,13 @@ impl WorkerKeys {
         .await
     }
 
-    /// Returns the password of a worker at the broker. It follows from the key of the namespace, so
-    /// that it is not stored, and a repeated join gets the same.
+    /// Returns the password of a worker at the broker. It is derived from the key of the namespace:
+    /// it is not stored, and a repeated join gets the same one.
     pub fn broker_password(namespace: &RingSuite, key: &KeyId) -> Secret {
         Self::fixed_password(namespace, &key.to_string())
     }
 
-    /// Returns the password of a user at the broker who is no worker, such as the coordinator.
+    /// Returns the password of a user at the broker that is not a worker, such as the coordinator.
     pub fn fixed_password(namespace: &RingSuite, user: &str) -> Secret {
         use tinpot_core::seal::Suite;
         // Ed25519 signatures are deterministic, and without the key they are not known.
@@ -194,8 +194,8 @@ impl WorkerKeys {
         Secret::new(base62(&digest, 43).to_string())
     }
 
-    /// Returns the name of the worker whose login at the broker this is: the id of its key, and its
-    /// password. `None` if it is wrong, or the key was revoked.
+    /// Returns the name of the worker with this login at the broker: the id of its key, and its
+    /// password. `None` if the login is wrong, or the key was revoked.
     pub fn broker_user(&self, user: &str, password: &str) -> Option<String> {
         let namespace = self.inner.logins.as_ref()?;
         let key = user.parse().ok()?;
@@ -212,8 +212,8 @@ impl WorkerKeys {
         key.revoked.is_none().then(|| key.limits.names.clone())
     }
 
-    /// Does the work that waits: writes when keys were last heard, and removes what has ended. The
-    /// host calls it about once a minute.
+    /// Writes when keys were last heard, and removes keys and tokens that have ended. The host
+    /// calls it about once a minute.
     ///
     /// # Errors
     /// Those of [`Records`].

@@ -4,8 +4,8 @@ use tinpot_access::{ChainAudit, Directory, Login};
 
 /// The users of a directory: they sign in, and manage tokens, users and grants, through the API.
 ///
-/// [`HttpConfig::accounts`](crate::HttpConfig::accounts) takes them. The host calls
-/// [`Directory::maintain`] and [`Login::sweep`] about once a minute, and gives [`Directory::rules`]
+/// [`HttpConfig::accounts`](crate::HttpConfig::accounts) takes them. The host must call
+/// [`Directory::maintain`] and [`Login::sweep`] about once a minute, and pass [`Directory::rules`]
 /// to the coordinator as its policy.
 #[derive(Clone, Debug)]
 pub struct Accounts {
@@ -15,7 +15,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Takes the users who sign in with this.
+    /// Creates the accounts of the users who sign in with this login.
     pub fn new(login: Login) -> Self {
         Self { login, audit: None, is_local: false }
     }
@@ -27,8 +27,8 @@ impl Accounts {
         self
     }
 
-    /// Says that the only user is the person at this machine, who signs in by tickets and needs no
-    /// account.
+    /// Declares that the only user is the person at this machine, who signs in with tickets and
+    /// needs no account.
     #[must_use]
     pub fn local(mut self) -> Self {
         self.is_local = true;

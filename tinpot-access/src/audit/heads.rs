@@ -1,4 +1,4 @@
-//! Heads: entries that name the end that a log had, so that a log that was cut there is found.
+//! Heads: entries that name the end that a log had, so that a check finds a log that was cut there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct Head {
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     pub(super) heads: BTreeMap<u64, Head>,
-    /// The public keys of the signatures, in hexadecimal digits.
+    /// The public keys of the signatures, in base64.
     pub(super) signers: Vec<String>,
 }
 

@@ -78,7 +78,7 @@ pub struct AuditPage {
     /// at most.
     pub next: Option<u64>,
     /// The number of entries that cannot be read. [`verify_audit`](super::verify_audit) names the
-    /// first.
+    /// first one.
     pub unreadable: usize,
 }
 

@@ -13,8 +13,8 @@ const PART: u64 = 10_000;
 const SAMPLE: usize = 200;
 
 impl ChainAudit {
-    /// Removes the entries of a log that are older than this time, from the front. The digest of the
-    /// last one stays, and an entry says what was removed.
+    /// Removes the entries of a log that are older than this time, from the front. The digest of
+    /// the last one is kept, and an entry records what was removed.
     ///
     /// Returns the number of the last entry that was removed; `None` if there was nothing to remove.
     ///
@@ -27,8 +27,8 @@ impl ChainAudit {
         }
     }
 
-    /// Removes entries of a log from the front, until it has about this size, as
-    /// [`trim`](Self::trim) does. The size of its entries is estimated.
+    /// Removes entries of a log from the front, as [`trim`](Self::trim) does, until the log has
+    /// about this size, which is estimated from samples.
     ///
     /// # Errors
     /// Those of [`Records`](tinpot_core::access::Records).

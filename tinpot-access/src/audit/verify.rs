@@ -12,16 +12,16 @@ use crate::secret::Digest;
 pub struct AuditReport {
     /// The number of entries that were read.
     pub entries: u64,
-    /// The number of the first entry that is there; 0 if there is none.
+    /// The number of the first entry that is kept; 0 without entries.
     pub first: u64,
     /// The number of the last entry that the log ever had.
     pub last: u64,
-    /// The SHA-256 of the last entry, in hexadecimal digits: compare it with those that `tracing`
+    /// The SHA-256 of the last entry, in hexadecimal digits. Compare it with those that `tracing`
     /// has logged.
     pub digest: String,
     /// The number of heads in the audit that the entries agree with.
     pub heads: usize,
-    /// The public keys that have signed heads, in base64: compare them with that of the namespace.
+    /// The public keys that have signed heads, in base64. Compare them with that of the namespace.
     pub signers: Vec<String>,
     /// The first fault; `None` if the chain is whole.
     pub fault: Option<AuditFault>,
@@ -37,8 +37,8 @@ pub struct AuditFault {
     pub why: &'static str,
 }
 
-/// Checks that each entry of a log has the digest of the one before, from the first that is there,
-/// and that the entries before it were trimmed; and that the log agrees with its heads.
+/// Checks that each entry of a log has the digest of the one before it, that entries which are
+/// missing at the front were trimmed, and that the log agrees with its heads.
 ///
 /// # Errors
 /// Those of [`Records`].

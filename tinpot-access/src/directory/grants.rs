@@ -24,8 +24,8 @@ impl Directory {
     /// Adds a grant, and returns it with its id.
     ///
     /// # Errors
-    /// `NotFound` for an unknown principal or group; `InvalidInput` beyond the bounds; those of
-    /// [`Records`](tinpot_core::access::Records) and of the audit.
+    /// `NotFound` for an unknown principal or group; `InvalidInput` if a bound is exceeded; those
+    /// of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn add_grant(&self, by: &AuditWho, grant: Grant) -> Result<Grant> {
         for list in [&grant.actions, &grant.groups, &grant.queues, &grant.environments] {
             check_list(list.as_deref().unwrap_or_default())?;
@@ -79,7 +79,7 @@ impl Directory {
     /// Creates a group, or replaces its members: the ids of users.
     ///
     /// # Errors
-    /// `NotFound` for an unknown user; `InvalidInput` for a wrong name and too many members; those
+    /// `NotFound` for an unknown user; `InvalidInput` for a wrong name or too many members; those
     /// of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn set_group(&self, by: &AuditWho, name: &str, members: &[Arc<str>]) -> Result<()> {
         check_name("the name of a group", name)?;
@@ -108,7 +108,7 @@ impl Directory {
         self.state().groups.values().map(|group| group.value.clone()).collect()
     }
 
-    /// Removes a group. Grants for it have no effect any more.
+    /// Removes a group. Its grants no longer have an effect.
     ///
     /// # Errors
     /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.

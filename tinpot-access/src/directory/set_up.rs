@@ -18,12 +18,12 @@ const SIGN_IN: &str = "sign-in";
 const LIFE: Duration = Duration::from_secs(3_600);
 
 impl Directory {
-    /// Returns true if there is a user. Without one, a ticket makes the first.
+    /// Returns true if there is a user. Without one, a ticket creates the first.
     pub fn has_users(&self) -> bool {
         !self.state().users.is_empty()
     }
 
-    /// Creates a ticket that makes the first user, within an hour.
+    /// Creates a ticket with which the first user can be created, within an hour.
     ///
     /// # Errors
     /// Those of [`Records`](tinpot_core::access::Records).
@@ -33,7 +33,7 @@ impl Directory {
         self.write_ticket(Ticket { principal, via, path: SET_UP.to_owned(), expires }).await
     }
 
-    /// Uses a ticket up to make the first user: an admin of the server and of its team, who is
+    /// Uses a ticket up to create the first user: an admin of the server and of its team, who is
     /// signed in.
     ///
     /// # Errors

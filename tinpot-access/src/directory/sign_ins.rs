@@ -1,4 +1,4 @@
-//! Sign-ins of users: what cookies stand for.
+//! Sign-ins of users, which cookies prove.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const MOST: usize = 50;
 pub(super) const VIA_SIGN_IN: &str = "sign-in:";
 
 impl Directory {
-    /// Signs a user in, who has been authenticated, and returns the secret for a cookie.
+    /// Signs in a user who has been authenticated, and returns the secret for a cookie.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` if the user is disabled; those of
@@ -80,7 +80,7 @@ impl Directory {
         open
     }
 
-    /// Ends a sign-in, by its id. When this returns, no request of this process is accepted with it.
+    /// Ends a sign-in, by its id. Once this returns, this process accepts no request with it.
     ///
     /// # Errors
     /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.
@@ -95,7 +95,8 @@ impl Directory {
         .await
     }
 
-    /// Returns the caller of a sign-in, by the secret of its cookie. Takes microseconds, and no I/O.
+    /// Returns the caller of a sign-in, by the secret in its cookie. Takes microseconds, and no
+    /// I/O.
     ///
     /// # Errors
     /// The reason for which it is not accepted.

@@ -27,7 +27,7 @@ impl Directory {
     /// the token or sign-in by which the caller is known.
     ///
     /// # Errors
-    /// `InvalidInput` for a longer life than an hour, and a longer path than 2,048 bytes; those of
+    /// `InvalidInput` for a life of more than an hour or a path of more than 2,048 bytes; those of
     /// [`Records`](tinpot_core::access::Records).
     pub async fn create_ticket(
         &self,
@@ -59,7 +59,8 @@ impl Directory {
         Ok(secret)
     }
 
-    /// Uses a ticket up, whatever the answer is. Of several uses at a time, one succeeds.
+    /// Uses a ticket up, even if it is not accepted. Of several uses at the same time, one
+    /// succeeds.
     ///
     /// # Errors
     /// Those of [`Records`](tinpot_core::access::Records). The inner error is the reason for which it

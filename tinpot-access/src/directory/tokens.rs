@@ -68,8 +68,8 @@ impl NewToken {
         self
     }
 
-    /// Sets the caller who asks for it. With a token, a caller makes no token of more scopes or of a
-    /// later end than that one has.
+    /// Sets the caller who asks for it. A caller with a token can create only tokens that have no
+    /// more scopes, and end no later, than that one.
     #[must_use]
     pub fn asked_by(mut self, caller: Caller) -> Self {
         self.asked_by = Some(caller);
@@ -84,8 +84,8 @@ impl NewToken {
         tokens::generate()
     }
 
-    /// Sets the secret, which [`generate_secret`](Self::generate_secret) has returned: for a holder
-    /// that has it before the token works.
+    /// Sets the secret, which [`generate_secret`](Self::generate_secret) has returned, for a holder
+    /// that needs it before the token is created.
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secret = Some(secret);
@@ -102,11 +102,13 @@ impl NewToken {
 }
 
 impl Directory {
-    /// Creates a token, and returns its secret: the only time that anything has it.
+    /// Creates a token, and returns its secret, which is not stored and cannot be read again.
     ///
     /// # Errors
-    /// `NotFound` for an unknown principal; `InvalidInput` for unknown scopes and beyond the bounds;
-    /// `Forbidden` for more than the token of the [caller](NewToken::asked_by) gives; those of [`Records`](tinpot_core::access::Records) and of the audit.
+    /// `NotFound` for an unknown principal; `InvalidInput` for unknown scopes, or if a bound is
+    /// exceeded; `Forbidden` if the token would give more than that of the
+    /// [caller](NewToken::asked_by); those of [`Records`](tinpot_core::access::Records) and of the
+    /// audit.
     pub async fn create_token(&self, by: &AuditWho, new: NewToken) -> Result<(Secret, Token)> {
         let NewToken { name, principal, scopes, lifetime, asked_by, secret } = new;
         scopes::parse(&scopes)?;
@@ -159,8 +161,8 @@ impl Directory {
         self.state().tokens.get(id).map(|token| token.stored.value.clone())
     }
 
-    /// Checks that a caller may rotate a token: with a token, only one of no more scopes than that
-    /// one has. A secret of another one would give more.
+    /// Checks that a caller may rotate a token. A caller with a token may rotate only tokens that
+    /// have no more scopes than that one: the new secret of another one would give more.
     ///
     /// # Errors
     /// `NotFound`; `Forbidden`.
@@ -176,8 +178,8 @@ impl Directory {
         self.state().tokens.values().map(|token| token.stored.value.clone()).collect()
     }
 
-    /// Gives a token another secret, and a new lifetime as long as its first. The secret before is
-    /// valid for `overlap`; one before that ends at once.
+    /// Gives a token another secret, and a new lifetime as long as its first. The former secret
+    /// stays valid for `overlap`; the one before that ends at once.
     ///
     /// # Errors
     /// `NotFound`; `InvalidInput` for an overlap of more than 30 days; those of
@@ -213,7 +215,7 @@ impl Directory {
         Ok((secret, token))
     }
 
-    /// Revokes a token. When this returns, no request of this process is accepted with it.
+    /// Revokes a token. Once this returns, this process accepts no request with it.
     ///
     /// # Errors
     /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.
@@ -257,8 +259,8 @@ impl Directory {
         Ok(Known { caller: caller.via(format!("{VIA_TOKEN}{id}")), valid_until })
     }
 
-    /// Returns true if the caller may make tokens of its own: a token may only with the scope
-    /// `tokens`.
+    /// Returns true if the caller may create tokens for itself. A caller with a token may only if
+    /// that has the scope `tokens`.
     pub fn may_make_tokens(&self, caller: &Caller) -> bool {
         let Some(id) = caller.via.strip_prefix(VIA_TOKEN) else { return true };
         maker(&self.state(), id).is_some()

@@ -66,7 +66,7 @@ impl Directory {
     /// Adds a user.
     ///
     /// # Errors
-    /// `Conflict` if the name is taken, in whatever case; `InvalidInput` for a wrong name; those of
+    /// `Conflict` if the name is taken, ignoring case; `InvalidInput` for a wrong name; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn add_user(&self, by: &AuditWho, new: NewUser) -> Result<User> {
         new.check()?;
@@ -117,7 +117,7 @@ impl Directory {
         self.state().users.get(id).map(|user| user.value.clone())
     }
 
-    /// Returns the user with this name, in whatever case.
+    /// Returns the user with this name, ignoring case.
     pub fn user(&self, name: &str) -> Option<User> {
         let state = self.state();
         let id = state.names.get(name.to_lowercase().as_str())?;
@@ -189,7 +189,7 @@ impl Directory {
         .await
     }
 
-    /// Makes a user an admin of the server, or no longer.
+    /// Makes a user an admin of the server, or ends that.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` for the last admin of the server; those of
@@ -211,7 +211,7 @@ impl Directory {
         .await
     }
 
-    /// Removes a user with all tokens. Grants for the user have no effect any more.
+    /// Removes a user with all tokens. Grants for the user no longer have an effect.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` for the last admin of the server; those of

@@ -27,13 +27,13 @@ pub struct WorkerKey {
     pub token: KeyId,
     /// The time at which it was enrolled.
     pub created: Timestamp,
-    /// The time at which its worker was heard, at most 5 minutes before the last one.
+    /// The time at which its worker was heard, at most 5 minutes before the last frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heard: Option<Timestamp>,
     /// The time at which it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
-    /// If true, its worker keeps it in memory, and it is removed a day after it was last heard.
+    /// If true, the key is removed a day after it was last heard: its worker keeps it in memory.
     #[serde(default)]
     pub is_temporary: bool,
     /// The version of the worker's program when it joined.
@@ -49,7 +49,7 @@ pub struct JoinTokenInfo {
     pub id: KeyId,
     /// The public half, which verifies what workers sign with the token.
     pub key: Hex<32>,
-    /// The limits of workers, the uses that are left, and the end.
+    /// The limits of its workers, the uses that are left, and the time at which it ends.
     pub terms: JoinTerms,
     /// The time at which it was created.
     pub created: Timestamp,

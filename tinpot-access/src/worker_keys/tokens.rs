@@ -138,7 +138,7 @@ impl WorkerKeys {
         Ok((token.to_secret(), info))
     }
 
-    /// Revokes a join token: no worker joins with it any more. Those that have joined stay.
+    /// Revokes a join token: no worker can join with it. Those that have joined stay enrolled.
     ///
     /// # Errors
     /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.

@@ -1,4 +1,4 @@
-//! `/api/audit`: who did what, and what was refused.
+//! `/api/audit`: the entries of the audit, for admins of the team.
 
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;

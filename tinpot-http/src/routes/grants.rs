@@ -1,4 +1,5 @@
-//! `/api/grants` and `/api/groups`: who has which role where, for who manages the team.
+//! `/api/grants` and `/api/groups`: the grants of roles, and groups of users, for admins of the
+//! team.
 
 use std::sync::Arc;
 

@@ -129,8 +129,8 @@ async fn of_accounts(_: &App) -> AuthOptions {
     AuthOptions::default()
 }
 
-/// Returns the name of a caller. That of the local user is not known to the coordinator, so that
-/// executions keep the name of the requester that the client gives.
+/// Returns the name of a caller. The coordinator does not know the name of the local user, so that
+/// executions keep the name of the requester that the client sends.
 #[cfg(feature = "access")]
 fn name_of(app: &App, caller: &tinpot_core::Caller) -> String {
     let accounts = app.config.accounts.as_ref().filter(|accounts| accounts.is_local());

@@ -1,4 +1,4 @@
-//! `/api/users`: users, for who manages the team.
+//! `/api/users`: users, for admins of the team.
 
 use std::sync::Arc;
 

@@ -74,8 +74,8 @@ impl Default for StoreSettings {
 }
 
 impl StoreSettings {
-    /// Returns the store that the settings name, or that at `default`; a coordinator opens it. One in
-    /// a file has the secrets of executions sealed.
+    /// Returns the store that the settings name, or that at `default`; a coordinator opens it. In a
+    /// file, the secrets of executions are sealed.
     ///
     /// # Errors
     /// `InvalidInput` if the key file is not one, or others may read it; `Unavailable` if it cannot
@@ -99,8 +99,8 @@ impl StoreSettings {
         })
     }
 
-    /// Returns what seals the secrets in the file of the store, whose key is created if there is
-    /// none; `None` for a store in memory, and for one that cannot be opened.
+    /// Returns the sealer of the secrets in the file of the store. Creates its key if missing.
+    /// `None` for a store in memory, and for one whose directory does not exist.
     ///
     /// # Errors
     /// Those of [`store`](Self::store).
@@ -127,9 +127,9 @@ impl StoreSettings {
         Ok(Some(SecretStore::new(Arc::new(records), sealer)))
     }
 
-    /// Gives the store another key, which seals from the next start of its coordinator on. The former
-    /// key stays in the file, so that what it has sealed can be read, and sealed again by that start.
-    /// Returns the path of the file.
+    /// Gives the store another key, which seals from the next start of its coordinator on. The
+    /// former key stays in the file: that start opens with it what it has sealed, and seals it
+    /// again. Returns the path of the file.
     ///
     /// # Errors
     /// `Conflict` if the coordinator was not started since the last rotation; `NotFound` without a

@@ -33,8 +33,8 @@ pub struct EnrolmentSettings {
 }
 
 impl EnrolmentSettings {
-    /// Returns the key of the namespace: that of the file, or of a new one. A store in memory without
-    /// a file gets a key in memory.
+    /// Returns the key of the namespace. Reads it from its file, which is created if missing. With
+    /// a store in memory, and no file in the settings, the key is in memory only.
     ///
     /// # Errors
     /// Those of [`IdentityKey::load`] and [`IdentityKey::create`].
