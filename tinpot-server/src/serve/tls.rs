@@ -34,11 +34,11 @@ pub(crate) struct Tls {
 #[derive(Debug)]
 struct Current {
     config: Arc<ServerConfig>,
-    /// What the files looked like when they were last read, well or not.
+    /// The state of the files when they were last read, even if that failed.
     seen: [Option<Seen>; 2],
 }
 
-/// What tells that a file was replaced.
+/// The facts by which a replaced file is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     modified: SystemTime,
