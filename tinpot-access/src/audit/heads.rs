@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use tinpot_core::access::records::Records;
 use tinpot_core::access::{AuditEvent, AuditTarget, AuditWho};
-use tinpot_core::seal::Suite;
+use tinpot_core::seal::{PublicKey, Suite};
 use tinpot_core::{Result, Timestamp};
 
 use super::{AUDIT_LOG, PAGE, entry};
@@ -46,8 +46,8 @@ pub(super) fn event(
     let mut detail = format!("{number} {}", digest.to_hex());
     if let Some(suite) = signer {
         let signature = suite.sign(&signed_text(log, &detail));
-        let (key, signature) = (STANDARD.encode(suite.public().0), STANDARD.encode(signature));
-        detail = format!("{detail} {key} {signature}");
+        // The key as worker.toml has it.
+        detail = format!("{detail} {} {}", suite.public(), STANDARD.encode(signature));
     }
     let who = AuditWho::new("coordinator", "", "");
     AuditEvent::new(now, who, HEAD).target(AuditTarget::new("log", log)).detail(detail)
@@ -87,9 +87,9 @@ impl Heads {
                     self.signers.push((*key).to_owned());
                 }
                 let text = signed_text(log, &format!("{number} {}", digest.to_hex()));
-                let (key, signature) = (STANDARD.decode(key), STANDARD.decode(signature));
+                let (key, signature) = (key.parse::<PublicKey>(), STANDARD.decode(signature));
                 key.is_ok_and(|key| {
-                    let key = UnparsedPublicKey::new(&ED25519, key);
+                    let key = UnparsedPublicKey::new(&ED25519, key.0);
                     signature.is_ok_and(|signature| key.verify(&text, &signature).is_ok())
                 })
             }

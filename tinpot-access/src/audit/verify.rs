@@ -21,7 +21,8 @@ pub struct AuditReport {
     pub digest: String,
     /// The number of heads in the audit that the entries agree with.
     pub heads: usize,
-    /// The public keys that have signed heads, in base64. Compare them with that of the namespace.
+    /// The public keys that have signed heads, in hexadecimal digits. Compare them with that of the
+    /// namespace, which `worker.toml` of each worker has.
     pub signers: Vec<String>,
     /// The first fault; `None` if the chain is whole.
     pub fault: Option<AuditFault>,
