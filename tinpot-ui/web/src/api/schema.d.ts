@@ -991,9 +991,12 @@ export interface components {
             entries: components["schemas"]["AuditEntry"][];
             /**
              * Format: uint64
-             * @description The `after` of the next page, which has earlier entries; null at the end.
+             * @description The `after` of the next page, which has earlier entries; null at the end. A page may be short
+             *     and still have a next one.
              */
             next: number | null;
+            /** @description The number of entries that cannot be read. */
+            unreadable: number;
         };
         /** @description The object of an entry. */
         AuditTarget: {

@@ -109,6 +109,17 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
               New version: reload
             </Button>
           )}
+          {identity.options.value.insecure && (
+            <span
+              class="open-badge"
+              role="img"
+              aria-label="Authentication is off"
+              title="Authentication is off: every client that reaches this server may do everything."
+            >
+              <Icon name="warning" />
+              <span>Authentication is off</span>
+            </span>
+          )}
           <StreamBadge />
           <ThemeButton />
           {me !== null && <YouMenu me={me} />}
@@ -138,12 +149,6 @@ export function Layout({ path, children }: { path: string; children: ComponentCh
         </p>
       </nav>
       <main id="main" tabIndex={-1} data-stale={hub.state.value === "stale" || undefined}>
-        {identity.options.value.insecure && (
-          <p class="open-banner" role="note">
-            <Icon name="warning" />
-            Authentication is off: every client that reaches this server may do everything.
-          </p>
-        )}
         {gate.closed.value && !gate.asking.value && (
           <div class="stale-banner" role="status">
             <Icon name="warning" />
