@@ -116,6 +116,12 @@ impl WorkerKeys {
         self.state().keys.values().map(|key| key.stored.value.clone()).collect()
     }
 
+    /// Returns true if a worker has ever joined, also if its key was temporary and is removed, or
+    /// cannot be read.
+    pub fn has_enrolled(&self) -> bool {
+        self.state().has_enrolled
+    }
+
     /// Returns all join tokens, by id.
     pub fn tokens(&self) -> Vec<JoinTokenInfo> {
         self.state().tokens.values().map(|token| token.value.clone()).collect()

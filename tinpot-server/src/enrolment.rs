@@ -56,11 +56,7 @@ impl Enrolment {
             builder = builder.audit(Arc::new(ChainAudit::start(records, "coordinator")));
         }
         let keys = builder.open().await?;
-        let plain = match settings.frames {
-            Frames::Auto if keys.keys().is_empty() => PlainFrames::Allow,
-            Frames::Allow => PlainFrames::Allow,
-            _ => PlainFrames::Refuse,
-        };
+        let plain = plain_frames(settings.frames, &keys);
         let upkeep = tokio::spawn(keep_up(keys.clone()));
         Ok(Some(Self { suite, keys, plain, upkeep }))
     }
@@ -85,6 +81,24 @@ impl Enrolment {
     /// Returns the logins of workers at an embedded broker.
     pub(crate) fn logins(&self) -> Arc<dyn WorkerLogins> {
         Arc::new(Logins(self.keys.clone()))
+    }
+}
+
+/// Decides whether plain frames are taken. With `auto`, they never are again after a worker has
+/// joined: not even after its key has ended, as temporary ones do.
+fn plain_frames(frames: Frames, keys: &WorkerKeys) -> PlainFrames {
+    match frames {
+        Frames::Allow => PlainFrames::Allow,
+        Frames::Auto if !keys.has_enrolled() => PlainFrames::Allow,
+        Frames::Auto => {
+            let joined = keys.keys().len();
+            tracing::info!(
+                "frames of workers must be sealed, since a worker has joined before ({joined} with \
+                 a key now): --frames allow takes plain ones, too"
+            );
+            PlainFrames::Refuse
+        }
+        Frames::Require | Frames::Plain => PlainFrames::Refuse,
     }
 }
 
@@ -132,5 +146,35 @@ async fn keep_up(keys: WorkerKeys) {
                 tracing::error!("changes of the keys of workers are not seen: {why}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tinpot_access::WorkerKeys;
+    use tinpot_core::access::records::Change;
+    use tinpot_core::access::{MemoryRecords, Records};
+    use tinpot_core::seal::PlainFrames;
+
+    use super::plain_frames;
+    use crate::settings::Frames;
+
+    #[tokio::test]
+    async fn frames_stay_sealed_after_the_last_temporary_key_has_ended() {
+        let records: Arc<dyn Records> = Arc::new(MemoryRecords::new());
+        let decided = async |frames| {
+            let keys = WorkerKeys::builder(records.clone()).open().await.expect("keys");
+            assert!(keys.keys().is_empty());
+            plain_frames(frames, &keys)
+        };
+        assert_eq!(decided(Frames::Auto).await, PlainFrames::Allow);
+        assert_eq!(decided(Frames::Require).await, PlainFrames::Refuse);
+        // All that is left of a temporary key a day after its worker was heard.
+        let names = Change::replace("worker_names", "auto-*", 0, b"null".to_vec());
+        records.change(&[names]).await.expect("a change");
+        assert_eq!(decided(Frames::Auto).await, PlainFrames::Refuse);
+        assert_eq!(decided(Frames::Allow).await, PlainFrames::Allow);
     }
 }

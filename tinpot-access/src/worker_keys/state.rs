@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) names: HashSet<String>,
     /// Patterns of names that keys had.
     pub(super) patterns: HashSet<Arc<str>>,
+    /// If true, there is or was the document of a key, or one that cannot be read.
+    pub(super) has_enrolled: bool,
 }
 
 impl State {
@@ -63,6 +65,7 @@ impl State {
     /// Takes a document in.
     pub(super) fn put(&mut self, record: &Record) {
         let id = &*record.id;
+        self.has_enrolled |= matches!(&*record.kind, KEY | NAMES);
         let taken = match &*record.kind {
             KEY => read(record).map(|stored| self.put_key(stored)),
             TOKEN => read(record).map(|stored: Stored<JoinTokenInfo>| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tinpot_access::{
     ChainAudit, IdentityKey, JoinToken, NewJoinToken, RingSuite, WorkerKeys, verify_audit,
 };
+use tinpot_core::access::records::Change;
 use tinpot_core::access::{MemoryRecords, Records};
 use tinpot_core::seal::{
     CoordinatorOptions, Enrolled, Enroller, JoinClaim, JoinRefusal, JoinRequest, KeyId, Pins,
@@ -170,6 +171,20 @@ async fn a_temporary_key_ends_a_day_after_it_was_heard_and_its_names_stay_reserv
     other.maintain().await.expect("maintenance");
     assert!(other.find(&id).is_none() && other.keys().is_empty());
     assert!(other.is_reserved("auto-7") && !other.is_reserved("web"));
+    // A process that starts later knows that there was one: it must not take plain frames.
+    let restarted = deployment.other().await;
+    assert!(restarted.keys().is_empty() && restarted.has_enrolled());
+}
+
+#[tokio::test]
+async fn a_token_is_no_key_and_a_key_that_cannot_be_read_is_one() {
+    let deployment = Deployment::new().await;
+    deployment.token(NewJoinToken::new(limits("web"))).await;
+    assert!(!deployment.other().await.has_enrolled());
+    let damaged = Change::replace("worker_key", "0".repeat(32), 0, b"{".to_vec());
+    deployment.records.change(&[damaged]).await.expect("a change");
+    let restarted = deployment.other().await;
+    assert!(restarted.keys().is_empty() && restarted.has_enrolled());
 }
 
 #[tokio::test]
