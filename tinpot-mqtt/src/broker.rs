@@ -4,6 +4,7 @@
 //! plain TCP. A fleet on several machines is better served by a broker that has TLS and access
 //! lists.
 
+mod joiners;
 mod rights;
 
 use std::fmt;
@@ -104,11 +105,16 @@ impl BrokerBuilder {
             .with_auth(AuthConfig::new().with_allow_anonymous(true));
         // By default it writes to the working directory.
         config.storage_config = StorageConfig { enable_persistence: false, ..StorageConfig::new() };
+        let guard =
+            self.rights.map(|rights| Arc::new(Guard::new(rights, self.users.clone(), address)));
+        if let Some(guard) = &guard {
+            config = config.with_event_handler(guard.clone());
+        }
         let mut broker = MqttBroker::with_config(config)
             .await
             .map_err(|error| MqttError::Bind { address, why: error.to_string() })?;
-        if let Some(rights) = self.rights {
-            broker = broker.with_auth_provider(Arc::new(Guard::new(rights, self.users, address)));
+        if let Some(guard) = guard {
+            broker = broker.with_auth_provider(guard);
         } else if !self.users.is_empty() {
             let provider = PasswordAuthProvider::new().with_anonymous(false);
             for (name, password) in &self.users {

@@ -5,18 +5,21 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tinpot_core::WorkerId;
 
+use super::joiners::Joiners;
+
 /// The user of those that join. It has no password.
 const JOINER: &str = "join";
 /// The lanes, as levels of topics.
 const LANES: [&str; 2] = ["control", "logs"];
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The logins of workers that have joined.
 pub trait WorkerLogins: fmt::Debug + Send + Sync + 'static {
@@ -93,8 +96,8 @@ enum Role {
     },
     /// A worker of any name.
     AnyWorker,
-    /// One that joins, by the id of its key.
-    Joiner(String),
+    /// One that joins, by the id of its key and the number of its connection.
+    Joiner(String, u64),
 }
 
 impl Role {
@@ -104,7 +107,7 @@ impl Role {
             Role::Coordinator => "c".to_owned(),
             Role::Worker { name, user } => format!("w/{name}/{user}"),
             Role::AnyWorker => "a".to_owned(),
-            Role::Joiner(key) => format!("j/{key}"),
+            Role::Joiner(key, number) => format!("j/{key}/{number}"),
         }
     }
 
@@ -116,7 +119,7 @@ impl Role {
                 Role::Worker { name: name.to_owned(), user: user.to_owned() }
             }
             ("a", None, None) => Role::AnyWorker,
-            ("j", Some(key), None) => Role::Joiner(key.to_owned()),
+            ("j", Some(key), Some(number)) => Role::Joiner(key.to_owned(), number.parse().ok()?),
             _ => return None,
         })
     }
@@ -128,6 +131,7 @@ pub(super) struct Guard {
     rights: BrokerRights,
     users: Vec<(String, String)>,
     is_local: bool,
+    joiners: Joiners,
 }
 
 impl Guard {
@@ -136,10 +140,44 @@ impl Guard {
         users: Vec<(String, String)>,
         address: SocketAddr,
     ) -> Self {
-        Self { rights, users, is_local: address.ip().is_loopback() }
+        let (is_local, joiners) = (address.ip().is_loopback(), Joiners::default());
+        Self { rights, users, is_local, joiners }
     }
 
-    fn role(&self, client_id: &str, user: Option<&str>, password: &[u8]) -> Option<Role> {
+    /// Returns the connections of those that join.
+    pub(super) fn joiners(&self) -> &Joiners {
+        &self.joiners
+    }
+
+    /// Returns the number of the connection, if it is of one that joins.
+    pub(super) fn joiner(&self, user_id: Option<&str>) -> Option<u64> {
+        match Role::of(user_id)? {
+            Role::Joiner(_, number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Admits one that joins. Nothing of it is kept after its connection.
+    fn admit_joiner(&self, connect: &ConnectPacket, address: SocketAddr) -> AuthResult {
+        let session = connect.properties.get_session_expiry_interval().unwrap_or(0);
+        let key = connect.client_id.split_once('-').map_or("", |(key, _)| key);
+        let is_key = key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_key || !connect.clean_start || session > 0 || connect.will.is_some() {
+            tracing::debug!(%address, "the broker refuses one that joins: it asks for more");
+            return AuthResult::fail(ReasonCode::NotAuthorized);
+        }
+        match self.joiners.admit(address.ip(), key, Instant::now()) {
+            Some(number) => {
+                AuthResult::success_with_user(Role::Joiner(key.to_owned(), number).to_user_id())
+            }
+            None => {
+                tracing::debug!(%address, "the broker refuses one that joins: there are too many");
+                AuthResult::fail(ReasonCode::QuotaExceeded)
+            }
+        }
+    }
+
+    fn role(&self, user: Option<&str>, password: &[u8]) -> Option<Role> {
         let Some(user) = user.filter(|user| !user.is_empty()) else {
             let admits = self.rights.is_open && self.is_local && self.users.is_empty();
             return admits.then_some(Role::AnyWorker);
@@ -151,11 +189,6 @@ impl Guard {
         }
         if self.users.iter().any(is) {
             return Some(Role::AnyWorker);
-        }
-        if user == JOINER && password.is_empty() {
-            let (key, _) = client_id.split_once('-')?;
-            let is_key = key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-            return is_key.then(|| Role::Joiner(key.to_owned()));
         }
         let workers = self.rights.workers.as_ref()?;
         let name = workers.worker(user, std::str::from_utf8(password).ok()?)?;
@@ -185,7 +218,7 @@ impl Guard {
                 of_worker(Some(&name)) && workers.is_some_and(|workers| workers.is_valid(&user))
             }
             Some(Role::AnyWorker) => of_worker(None),
-            Some(Role::Joiner(key)) => *levels == ["join", &*key, way],
+            Some(Role::Joiner(key, _)) => *levels == ["join", &*key, way],
             None => false,
         }
     }
@@ -198,9 +231,11 @@ impl AuthProvider for Guard {
         address: SocketAddr,
     ) -> Answer<'a, mqtt5::Result<AuthResult>> {
         let password = connect.password.as_deref().unwrap_or_default();
-        let role = self.role(&connect.client_id, connect.username.as_deref(), password);
-        let result = match role {
+        let result = match self.role(connect.username.as_deref(), password) {
             Some(role) => AuthResult::success_with_user(role.to_user_id()),
+            None if connect.username.as_deref() == Some(JOINER) && password.is_empty() => {
+                self.admit_joiner(connect, address)
+            }
             None => {
                 tracing::debug!(%address, "the broker refuses a client: its login is wrong");
                 AuthResult::fail(ReasonCode::BadUsernameOrPassword)
@@ -226,6 +261,13 @@ impl AuthProvider for Guard {
     ) -> Answer<'a, bool> {
         Box::pin(async move { self.may(user_id, filter, false) })
     }
+
+    fn cleanup_session<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
+        if let Some(number) = self.joiner(Some(user_id)) {
+            self.joiners.close(number);
+        }
+        Box::pin(async {})
+    }
 }
 
 /// Compares two secrets in a time that depends on their lengths only.
@@ -236,6 +278,9 @@ fn same(one: &[u8], other: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use mqtt5::broker::auth::AuthProvider;
+    use mqtt5::packet::connect::ConnectPacket;
 
     use super::{BrokerRights, Guard, Role, WorkerLogins};
 
@@ -261,10 +306,8 @@ mod tests {
 
     #[test]
     fn a_login_gives_a_role() {
-        let key = "0123456789abcdef0123456789abcdef";
-        let joiner = format!("{key}-control-00c0ffee");
         let role = |user: Option<&str>, password: &str| {
-            guard(false, &[("shared", "s-secret")]).role(&joiner, user, password.as_bytes())
+            guard(false, &[("shared", "s-secret")]).role(user, password.as_bytes())
         };
         let web = Role::Worker { name: "web".to_owned(), user: "0bd7".to_owned() };
         for (user, password, expected) in [
@@ -274,7 +317,7 @@ mod tests {
             (Some("shared"), "secret", None),
             (Some("0bd7"), "secret", Some(web)),
             (Some("0bd7"), "guess", None),
-            (Some("join"), "", Some(Role::Joiner(key.to_owned()))),
+            (Some("join"), "", None),
             (Some("c"), "", None),
             (None, "", None),
         ] {
@@ -283,9 +326,40 @@ mod tests {
             let read = found.as_ref().map(Role::to_user_id);
             assert_eq!(Role::of(read.as_deref()), found);
         }
-        assert_eq!(guard(true, &[]).role("x", None, b""), Some(Role::AnyWorker));
-        assert_eq!(guard(true, &[("a", "b")]).role("x", None, b""), None);
-        assert_eq!(guard(true, &[]).role("short-1", Some("join"), b""), None);
+        assert_eq!(guard(true, &[]).role(None, b""), Some(Role::AnyWorker));
+        assert_eq!(guard(true, &[("a", "b")]).role(None, b""), None);
+    }
+
+    #[tokio::test]
+    async fn one_that_joins_is_known_by_its_key_and_leaves_nothing() {
+        let guard = guard(false, &[]);
+        let key = "0123456789abcdef0123456789abcdef";
+        let user_id = async |client: &str, change: &dyn Fn(&mut ConnectPacket)| {
+            let mut connect = ConnectPacket {
+                protocol_version: 5,
+                clean_start: true,
+                keep_alive: 60,
+                client_id: client.to_owned(),
+                username: Some("join".to_owned()),
+                password: None,
+                will: None,
+                properties: Default::default(),
+                will_properties: Default::default(),
+            };
+            change(&mut connect);
+            let address = ([127, 0, 0, 1], 9).into();
+            guard.authenticate(&connect, address).await.expect("a decision").user_id
+        };
+        let client = format!("{key}-control-00c0ffee");
+        let joiner = user_id(&client, &|_| {}).await;
+        assert_eq!(Role::of(joiner.as_deref()), Some(Role::Joiner(key.to_owned(), 1)));
+        assert_eq!(user_id("short-1", &|_| {}).await, None);
+        let password = |connect: &mut ConnectPacket| connect.password = Some(b"x".to_vec());
+        assert_eq!(user_id(&client, &password).await, None);
+        assert_eq!(user_id(&client, &|connect| connect.clean_start = false).await, None);
+        let session =
+            |connect: &mut ConnectPacket| connect.properties.set_session_expiry_interval(60);
+        assert_eq!(user_id(&client, &session).await, None);
     }
 
     #[test]
@@ -296,7 +370,7 @@ mod tests {
         };
         let web = Role::Worker { name: "web".to_owned(), user: "0bd7".to_owned() };
         let revoked = Role::Worker { name: "web".to_owned(), user: "9a1f".to_owned() };
-        let joiner = Role::Joiner("0123".to_owned());
+        let joiner = Role::Joiner("0123".to_owned(), 1);
         for (topic, writers, readers) in [
             ("worker/web/web-1/up/control", vec![&web, &Role::AnyWorker], vec![]),
             ("worker/web/web-1/up/logs", vec![&web, &Role::AnyWorker], vec![]),

@@ -119,3 +119,50 @@ async fn each_client_uses_its_own_topics_and_no_others() {
     assert!(frames.next().now_or_never().is_none(), "a frame of a revoked login");
     broker.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_that_join_take_few_connections_and_send_little() {
+    let login = Arc::new(OneLogin(AtomicBool::new(true)));
+    let rights = BrokerRights::new("tinpot", "coordinator", "c-secret").workers(login);
+    let broker = Broker::builder().rights(rights).start().await.unwrap();
+    let connect = MqttTransport::builder(broker.url());
+    let coordinator = connect.clone().user("coordinator").password("c-secret").connect();
+    let coordinator = coordinator.await.unwrap();
+    let lane = Lane::Control;
+    let mut joins = coordinator.listen(&Address::Joins, lane).await.unwrap();
+    let mut frames = coordinator.listen(&Address::Coordinator, lane).await.unwrap();
+
+    let id = |text: &str| WorkerId::new(text).unwrap();
+    let joiner = |number: u8| {
+        let key = id(&format!("{number:032x}"));
+        connect.clone().worker(&key).user("join").connect()
+    };
+    let mut strangers = Vec::new();
+    for number in 0..40 {
+        strangers.push(joiner(number).await.unwrap());
+        let link = match number {
+            0..4 => link_is(strangers.last().unwrap(), Link::is_up).await,
+            _ => {
+                down_because(strangers.last().unwrap(), &["refuses", "QuotaExceeded"]).await;
+                continue;
+            }
+        };
+        assert!(link.is_up());
+    }
+    // A worker that has joined comes in, and its frames arrive.
+    let web = connect.clone().worker(&id("web-1")).user("0bd7").password("s@cret");
+    let web = web.connect().await.unwrap();
+    link_is(&web, Link::is_up).await;
+    web.send(&Address::Coordinator, lane, vec![7; LARGE].into()).await.unwrap();
+    assert_eq!(within("its frame", frames.next()).await.unwrap().bytes.len(), LARGE);
+    // What is too large for a join is dropped, and the next one arrives.
+    for size in [LARGE, 16 * 1024 + 1, 16 * 1024] {
+        strangers[0].send(&Address::Joins, lane, vec![7; size].into()).await.unwrap();
+    }
+    assert_eq!(within("a join", joins.next()).await.unwrap().bytes.len(), 16 * 1024);
+    // A place that is left is free again.
+    strangers.drain(..).for_each(drop);
+    let next = joiner(99).await.unwrap();
+    link_is(&next, Link::is_up).await;
+    broker.shutdown().await;
+}
