@@ -38,6 +38,13 @@ const UNANSWERED: &str = "no coordinator answered: is the one that made the toke
 /// - The key is enrolled durably when `enrol` resolves.
 #[async_trait]
 pub trait Enroller: fmt::Debug + Send + Sync + 'static {
+    /// Returns true if there may be a join token with this id, by what is in memory. Of the joins
+    /// with other tokens, few in a second are looked at, so that strangers cause little work.
+    fn knows(&self, token: &KeyId) -> bool {
+        let _ = token;
+        true
+    }
+
     /// Returns the public half of a join token; `None` if there is none with this id.
     ///
     /// # Errors
@@ -77,6 +84,10 @@ impl Enrolment {
 
 #[async_trait]
 impl Enroller for Arc<EnrolledKeys> {
+    fn knows(&self, token: &KeyId) -> bool {
+        EnrolledKeys::token(self, token).is_some()
+    }
+
     async fn token(&self, token: &KeyId) -> Result<Option<PublicKey>> {
         Ok(EnrolledKeys::token(self, token))
     }
@@ -106,14 +117,14 @@ impl Joins {
         mut frames: BoxStream<'static, Received>,
     ) {
         while let Some(received) = frames.next().await {
-            let (joiner, answer) = match self.answer(&received).await {
+            let (joiner, answer) = match self.answer(refusals, &received).await {
                 Ok(answered) => answered,
                 Err(NotAnswered::Refused(why)) => {
                     refusals.note(Refusal::Join, "a worker that joins", &why);
                     continue;
                 }
                 Err(NotAnswered::Failed(error)) => {
-                    tracing::error!(%error, "a worker cannot join: it asks again");
+                    refusals.note(Refusal::Join, "the keys of workers", &error);
                     continue;
                 }
             };
@@ -124,14 +135,25 @@ impl Joins {
         }
     }
 
-    async fn answer(&mut self, received: &Received) -> Result<(WorkerId, Vec<u8>), NotAnswered> {
-        let admission = self.desk.admit(self.clock.now(), &received.bytes)?;
+    async fn answer(
+        &mut self,
+        refusals: &Refusals,
+        received: &Received,
+    ) -> Result<(WorkerId, Vec<u8>), NotAnswered> {
+        let is_known = |token: &KeyId| self.enroller.knows(token);
+        let admission = self.desk.admit(self.clock.now(), &received.bytes, is_known)?;
         let answer = match self.decide(&admission).await? {
             Ok(Enrolment { limits, broker }) => {
                 self.desk.enrolled(&admission, limits, broker.as_ref())?
             }
             Err(why) => {
-                tracing::warn!(token = %admission.token(), "a worker does not join: {why}");
+                let detail = format!("token {}: {why}", admission.token());
+                // A stranger makes up tokens: they are one peer.
+                let peer = match why {
+                    JoinRefusal::Unknown => "a worker with an unknown token".to_owned(),
+                    _ => format!("a worker with token {}", admission.token()),
+                };
+                refusals.note(Refusal::Join, &peer, &detail);
                 self.desk.refused(&admission, why)
             }
         };

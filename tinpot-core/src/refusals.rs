@@ -80,8 +80,8 @@ refusals! {
     Repeated = "repeated", "a repeated frame is dropped";
     /// A handshake that is not answered.
     Handshake = "handshake", "a handshake is refused";
-    /// A request to join that is not answered.
-    Join = "join", "a request to join is not answered";
+    /// A request to join that is refused, or not answered.
+    Join = "join", "a worker does not join";
     /// An announcement that plain frames are not taken, at a worker with plain frames.
     NotEnrolled = "not_enrolled", "this worker is not enrolled: ask for a join token, then run \"tinpot worker join\"";
 }

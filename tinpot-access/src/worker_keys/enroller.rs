@@ -37,6 +37,10 @@ impl Enrolled for WorkerKeys {
 
 #[async_trait]
 impl Enroller for WorkerKeys {
+    fn knows(&self, token: &KeyId) -> bool {
+        self.state().tokens.contains_key(token)
+    }
+
     async fn token(&self, token: &KeyId) -> Result<Option<PublicKey>> {
         let find = || self.state().tokens.get(token).map(|token| PublicKey(token.value.key.0));
         if let Some(found) = find() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tinpot_core::seal::{
     BrokerLogin, CoordinatorOptions, EnrolledKeys, Enroller, Enrolment, JoinClaim, JoinRefusal,
     JoinRequest, JoinTerms, Joined, KeyId, Pins, PlainFrames, PublicKey, Suite, WorkerLimits, join,
@@ -25,6 +25,10 @@ struct WithBroker(Arc<EnrolledKeys>);
 
 #[async_trait::async_trait]
 impl Enroller for WithBroker {
+    fn knows(&self, token: &KeyId) -> bool {
+        self.0.knows(token)
+    }
+
     async fn token(&self, token: &KeyId) -> Result<Option<PublicKey>> {
         Enroller::token(&self.0, token).await
     }
@@ -160,6 +164,36 @@ async fn a_join_without_both_signatures_is_not_answered() {
         in_time("four refusals", tokio::task::yield_now()).await;
     }
     assert!(deployment.join(&token, 2, "web").await.is_ok(), "the token was not used");
+    deployment.coordinator.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_with_made_up_tokens_cause_little_work_and_stop_no_join() {
+    let deployment = Deployment::start().await;
+    let token = deployment.token(50, "web", 3_600);
+    let requests: Vec<_> = (0..400)
+        .map(|number| {
+            deployment.request(&deployment.suite.owned_by(1_000 + number), 2 + number, "web")
+        })
+        .collect();
+    let transport = deployment.network.transport();
+    let mut answers = Vec::new();
+    for request in &requests {
+        let at = Address::Joiner(request.joiner());
+        answers.push(transport.listen(&at, Lane::Control).await.expect("answers"));
+    }
+    for request in &requests {
+        let frame = request.frame().to_vec().into();
+        transport.send(&Address::Joins, Lane::Control, frame).await.expect("it is sent");
+    }
+    while deployment.coordinator.refused(Refusal::Join) < 400 {
+        in_time("all are refused", tokio::task::yield_now()).await;
+    }
+    // No second has passed.
+    assert!(deployment.join(&token, 1, "web").await.is_ok());
+    let signed = answers.iter_mut().filter_map(|answer| answer.next().now_or_never());
+    let signed = signed.count();
+    assert!((1..=10).contains(&signed), "{signed} answers to strangers were signed");
     deployment.coordinator.shutdown().await;
 }
 

@@ -138,7 +138,7 @@ impl Joining {
 
     /// Passes a frame to the coordinator.
     fn coordinator_answers(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
-        let admission = self.desk.admit(Tick(self.round * 1_000_000), frame).ok()?;
+        let admission = self.desk.admit(Tick(self.round * 1_000_000), frame, |_| true).ok()?;
         let decided = match self.enrolled.token(&admission.token()) {
             Some(token) => {
                 let claim = admission.verify(&self.suite, &token).ok()?;
@@ -219,7 +219,7 @@ impl Joining {
                     let own = self.suite.owned_by(ADVERSARY);
                     let mut desk = Desk::new(Arc::new(own), NAMESPACE);
                     let asked = self.workers[at].request.frame().to_vec();
-                    if let Ok(admission) = desk.admit(Tick(self.round), &asked) {
+                    if let Ok(admission) = desk.admit(Tick(self.round), &asked, |_| true) {
                         let refused = desk.refused(&admission, JoinRefusal::Used);
                         self.arrives(at, &refused)?;
                     }

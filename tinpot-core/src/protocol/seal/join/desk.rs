@@ -16,6 +16,9 @@ use crate::protocol::tick::Tick;
 
 /// The maximum number of joins in a second.
 const JOINS: u32 = 200;
+/// The maximum number of joins in a second with tokens that are not known. They have no part in
+/// [`JOINS`]: a stranger who makes up tokens does not stop the joins of others.
+const UNKNOWN: u32 = 5;
 /// The maximum length of a version in bytes.
 const VERSION_BYTES: usize = 64;
 
@@ -29,6 +32,7 @@ pub struct Desk {
     suite: Arc<dyn Suite>,
     namespace: Arc<str>,
     joins: Budget,
+    unknown: Budget,
 }
 
 /// A join whose signatures are not verified yet.
@@ -99,7 +103,8 @@ impl JoinAdmission {
 impl Desk {
     /// Creates the desk of the coordinator whose key is that of the suite.
     pub fn new(suite: Arc<dyn Suite>, namespace: impl Into<Arc<str>>) -> Self {
-        Self { suite, namespace: namespace.into(), joins: Budget::new(JOINS) }
+        let (joins, unknown) = (Budget::new(JOINS), Budget::new(UNKNOWN));
+        Self { suite, namespace: namespace.into(), joins, unknown }
     }
 
     /// Returns the suite.
@@ -107,11 +112,17 @@ impl Desk {
         &self.suite
     }
 
-    /// Looks at a join, without verifying it.
+    /// Looks at a join, without verifying it. `is_known` returns true if there may be a token with
+    /// this id: of the others, few in a second are admitted.
     ///
     /// # Errors
     /// The reason why it is not answered.
-    pub fn admit(&mut self, now: Tick, frame: &[u8]) -> Result<JoinAdmission, Refused> {
+    pub fn admit(
+        &mut self,
+        now: Tick,
+        frame: &[u8],
+        is_known: impl FnOnce(&KeyId) -> bool,
+    ) -> Result<JoinAdmission, Refused> {
         let parts = JoinParts::of(frame).ok_or(Refused::Malformed)?;
         let join = parts.read().ok_or(Refused::Malformed)?;
         if join.v != VERSION || *join.namespace != *self.namespace {
@@ -120,7 +131,11 @@ impl Desk {
         if join.version.len() > VERSION_BYTES {
             return Err(Refused::Malformed);
         }
-        if !self.joins.take(now) {
+        let budget = match is_known(&join.token) {
+            true => &mut self.joins,
+            false => &mut self.unknown,
+        };
+        if !budget.take(now) {
             return Err(Refused::Budget);
         }
         let digest = self.suite.digest(parts.payload);
