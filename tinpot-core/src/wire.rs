@@ -132,6 +132,14 @@ impl Wire {
         })
     }
 
+    /// Logs once that secret parameters can be read on the way, if a coordinator that seals frames
+    /// also takes plain ones.
+    pub(crate) fn warn_of_secrets(&self) {
+        if let End::Coordinator(end) = &self.end {
+            end.warn_of_secrets();
+        }
+    }
+
     /// Returns when to call [`tick`](Self::tick) at the latest.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let End::Worker(end) = &self.end else { return None };

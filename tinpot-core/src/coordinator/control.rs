@@ -341,6 +341,11 @@ impl Control {
                     }
                 }
                 Output::Committed(transition) => {
+                    if let Transition::Accept(execution) = &transition
+                        && !execution.secrets.is_empty()
+                    {
+                        self.shared.wire.warn_of_secrets();
+                    }
                     if let (Some(audit), Transition::Accept(execution)) =
                         (&self.shared.audit, &transition)
                     {

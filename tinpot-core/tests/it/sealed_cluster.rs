@@ -15,6 +15,7 @@ use tinpot_core::{
 };
 
 use crate::support::{available, in_time};
+use crate::tracing_events::Recorded;
 
 const CANARY: &str = "canary-in-every-place";
 
@@ -228,6 +229,44 @@ async fn during_a_migration_plain_workers_run_under_names_that_no_key_has() {
         worker.shutdown(Duration::ZERO).await;
     }
     coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn secret_parameters_that_plain_frames_may_carry_are_named_once_in_the_log() {
+    let schema = r#"{"type":"object","properties":{"text":{"type":"string","writeOnly":true}}}"#;
+    for plain in [PlainFrames::Allow, PlainFrames::Refuse] {
+        let deployment = Deployment::new();
+        let coordinator = deployment.coordinator(MemoryStore::new(), plain).await;
+        let executor = FunctionExecutor::builder()
+            .action_with(
+                "login",
+                |action| action.schema(Json::parse(schema).expect("JSON")),
+                |_, Text { text }| async { Ok::<_, Failure>(text) },
+            )
+            .action("open", |_, Text { text }| async { Ok::<_, Failure>(text) })
+            .build()
+            .expect("actions");
+        let builder = match plain {
+            PlainFrames::Allow => Worker::builder(deployment.network.transport()).name("web"),
+            _ => {
+                let (id, suite) = (WorkerId::generate("web"), deployment.enrol(1, "web"));
+                let transport = deployment.network.transport_of(&Address::Worker(id.clone()));
+                let pins = Pins::new("tinpot", [deployment.suite.public()]);
+                Worker::builder(transport).id(id).name("web").sealed(suite, pins)
+            }
+        };
+        let worker = builder.executor(executor).start().await.expect("a worker");
+        let says = async |action: &str| {
+            let recorded = Recorded::start();
+            runs(&coordinator, action).await;
+            recorded.any(&["secret parameters go to workers that have not joined"])
+        };
+        assert!(!says("open").await);
+        assert_eq!(says("login").await, plain == PlainFrames::Allow);
+        assert!(!says("login").await, "once is enough");
+        worker.shutdown(Duration::ZERO).await;
+        coordinator.shutdown().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
