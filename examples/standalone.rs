@@ -48,7 +48,7 @@ async fn run(settings: Settings) -> Result<(), AnyError> {
     let network = MemoryNetwork::new();
     let coordinator = Coordinator::builder(network.transport())
         .config(settings.protocol.config())
-        .store(settings.store.store("memory")?)
+        .store(settings.store.store("memory").await?)
         .start()
         .await?;
     let worker = Worker::builder(network.transport())

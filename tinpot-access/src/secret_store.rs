@@ -1,6 +1,6 @@
 //! [`SecretStore`]: named secrets of teams, which attempts get while they run.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -172,6 +172,23 @@ impl SecretStore {
     /// Creates a store in these records.
     pub fn new(records: Arc<dyn Records>, sealer: impl SecretSealer) -> Self {
         Self { records, sealer: Arc::new(sealer), audit: None, uses: Arc::default() }
+    }
+
+    /// Returns the ids of the keys under which secrets in these records are sealed.
+    ///
+    /// # Errors
+    /// Those of the records.
+    pub async fn keys_in(records: &dyn Records) -> Result<BTreeSet<String>> {
+        let (mut keys, mut after) = (BTreeSet::new(), String::new());
+        loop {
+            let page = records.list(KIND, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(keys) };
+            after = last.id.to_string();
+            let documents = page.iter().filter_map(|record| Document::read(record).ok());
+            keys.extend(documents.filter_map(|document| {
+                document.sealed.split_once('.').map(|(id, _)| id.to_owned())
+            }));
+        }
     }
 
     /// Sets the sink for changes and uses. Both fail if they cannot be recorded.

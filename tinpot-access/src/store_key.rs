@@ -208,6 +208,11 @@ impl RingSealer {
     pub fn key_id(&self) -> &str {
         self.keys.first().map_or("", |key| &key.id)
     }
+
+    /// Returns true if it opens what the key with this id has sealed.
+    pub fn has_key(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.id == id)
+    }
 }
 
 impl SecretSealer for RingSealer {

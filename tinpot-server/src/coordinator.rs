@@ -249,7 +249,7 @@ impl CoordinatorSettings {
         let mut builder = Coordinator::builder(transport.clone())
             .config(self.protocol.config())
             .max_parameters_bytes(self.pages.limit_request_bytes())
-            .store(self.store.store(STORE)?);
+            .store(self.store.store(STORE).await?);
         if let Some(enrolment) = &enrolment {
             builder = enrolment.seal(builder, &self.broker.namespace);
         }
@@ -263,7 +263,7 @@ impl CoordinatorSettings {
         };
         if let Some(access) = &access {
             builder = builder.policy(access.rules()).audit(access.audit());
-            if let Some(sealer) = self.store.sealer(STORE)? {
+            if let Some(sealer) = self.store.sealer(STORE).await? {
                 builder = builder.audit_digests(sealer);
             }
             config = config.accounts(access.accounts());
@@ -273,7 +273,7 @@ impl CoordinatorSettings {
             tracing::warn!("secrets are sent to workers unencrypted: --insecure-plain-secrets");
             builder = builder.plain_secrets(true);
         }
-        let mut secrets = self.store.secrets(STORE)?;
+        let mut secrets = self.store.secrets(STORE).await?;
         if let Some(access) = &access {
             secrets = secrets.map(|secrets| secrets.audit(Arc::new(access.audit())));
         }

@@ -1,9 +1,13 @@
 //! `tinpot secrets`.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 
-use tinpot_access::{ChainAudit, RingSealer, Secret, SecretAllow, SecretStore, StoredSecret};
+use tinpot_access::{
+    ChainAudit, RingSealer, Secret, SecretAllow, SecretStore, StoreKeys, StoredSecret,
+};
 use tinpot_core::access::AuditWho;
 use tinpot_server::settings::StoreSettings;
 
@@ -16,6 +20,8 @@ use crate::{secret_prompt, table};
 
 /// The team of actions without teams.
 const TEAM: &str = "default";
+/// The store without a setting, which there always is.
+const STORE: &str = "tinpot.db";
 /// More than a secret has.
 const BYTES: u64 = 64 * 1024;
 
@@ -74,19 +80,49 @@ fn settings(file: &SecretFile) -> Result<StoreSettings, CliError> {
     Ok(settings)
 }
 
-fn sealer(file: &SecretFile) -> Result<RingSealer, CliError> {
-    settings(file)?.sealer("tinpot.db").map_err(refused)?.ok_or_else(|| {
+/// Returns the sealer of a store, whose key is created if nothing was sealed yet.
+async fn sealer(file: &SecretFile) -> Result<RingSealer, CliError> {
+    let settings = settings(file)?;
+    if let Some(sealer) = settings.present_sealer(STORE).await.map_err(refused)? {
+        return Ok(sealer);
+    }
+    check_owner(&file.store.store)?;
+    settings.sealer(STORE).await.map_err(refused)?.ok_or_else(|| {
         let path = file.store.store.display();
         CliError::new(Code::NotFound, format!("there is no folder for the store {path}"))
     })
 }
 
+/// Refuses to create a key for a store of another user, whose coordinator could not read it.
+fn check_owner(store: &Path) -> Result<(), CliError> {
+    let Ok(metadata) = std::fs::metadata(store) else { return Ok(()) };
+    let owner = metadata.uid();
+    if owner == nix::unistd::geteuid().as_raw() {
+        return Ok(());
+    }
+    let message = format!(
+        "the store {} has no key yet, and belongs to another user (uid {owner}), who could not read \
+         one that is created now: run this command as that user, or start the coordinator first",
+        store.display()
+    );
+    Err(CliError::usage(message))
+}
+
+/// Returns a sealer for what neither seals nor opens.
+fn no_sealer() -> Result<RingSealer, CliError> {
+    Ok(StoreKeys::generate().map_err(refused)?.sealer())
+}
+
 async fn rotate_key(global: &Global, file: &SecretFile) -> Done {
     records(&file.store, false)?;
     // The secrets of actions need no coordinator for it.
-    let secrets = open(&file.store, sealer(file)?)?;
+    let sealer = settings(file)?.present_sealer(STORE).await.map_err(refused)?;
+    let sealer = sealer.ok_or_else(|| {
+        CliError::new(Code::NotFound, "the store has no key yet: its coordinator creates one")
+    })?;
+    let secrets = open(&file.store, sealer)?;
     secrets.reseal().await.map_err(refused)?;
-    let path = settings(file)?.rotate_key("tinpot.db").await.map_err(refused)?;
+    let path = settings(file)?.rotate_key(STORE).await.map_err(refused)?;
     secrets.record_rotation(&by()).await.map_err(refused)?;
     if global.json {
         let path = path.display().to_string();
@@ -109,7 +145,7 @@ async fn set(
     value: Secret,
     allow: SecretAllow,
 ) -> Done {
-    let store = open(&file.store, sealer(file)?)?;
+    let store = open(&file.store, sealer(file).await?)?;
     let secret = store.set(&by(), TEAM, name, &value, allow).await.map_err(refused)?;
     if global.json {
         output::println(&json(&secret).to_string())?;
@@ -121,7 +157,7 @@ async fn set(
 
 async fn list(global: &Global, file: &SecretFile) -> Done {
     records(&file.store, false)?;
-    let secrets = open(&file.store, sealer(file)?)?.list(TEAM).await.map_err(refused)?;
+    let secrets = open(&file.store, no_sealer()?)?.list(TEAM).await.map_err(refused)?;
     if global.json {
         let all: Vec<_> = secrets.iter().map(json).collect();
         output::println(&serde_json::json!({ "secrets": all }).to_string())?;
@@ -167,7 +203,7 @@ fn json(secret: &StoredSecret) -> serde_json::Value {
 
 async fn remove(global: &Global, file: &SecretFile, name: &str) -> Done {
     records(&file.store, false)?;
-    let store = open(&file.store, sealer(file)?)?;
+    let store = open(&file.store, no_sealer()?)?;
     store.remove(&by(), TEAM, name).await.map_err(refused)?;
     if global.json {
         output::println(&serde_json::json!({ "name": name }).to_string())?;

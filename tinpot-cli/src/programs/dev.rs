@@ -76,12 +76,12 @@ async fn serve(arguments: DevArgs) -> Done {
     let written = write_examples(&arguments.dir).map_err(|why| CliError::new(Code::Failed, why))?;
     // The examples are the user's own; everything from here on is the server's.
     tinpot_server::keep_private();
-    let secrets = arguments.store.secrets("memory")?;
+    let secrets = arguments.store.secrets("memory").await?;
     let builder = LocalServer::builder(&arguments.dir)
         .python(arguments.python.clone())
         .concurrency(arguments.concurrency)
         .pass_env(arguments.env.clone())
-        .store(arguments.store.store("memory")?)
+        .store(arguments.store.store("memory").await?)
         .secrets(secrets.map(|secrets| Arc::new(secrets) as _))
         .http(arguments.pages.config().insecure(arguments.insecure_no_auth));
     let (builder, _token) = close(builder, &listener, arguments.insecure_no_auth)?;

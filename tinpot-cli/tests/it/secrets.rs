@@ -138,6 +138,58 @@ fn an_action_gets_its_secret_and_no_file_has_it() {
     assert_eq!(Ran::of(rerun).ok().trim(), CANARY.len().to_string());
 }
 
+#[test]
+fn a_key_that_is_missing_or_another_one_destroys_nothing() {
+    let place = Place::new();
+    place.run(&["users", "add", "ada", "--admin", "--password-file", "password"]).ok();
+    place.run(&["secrets", "list"]).ok();
+    let (key, away) = (place.path("store.key"), place.path("away.key"));
+    assert!(!key.exists(), "a list makes no key");
+    place.run(&["secrets", "rotate-key"]).failed(5);
+    // The key of another user's store would be of no use to its coordinator.
+    let (own, other) = (Some(0), Some(4_242));
+    let is_root = std::os::unix::fs::chown(place.path("tinpot.db"), other, None).is_ok();
+    if is_root {
+        let refused = place.set("token", CANARY, &[]);
+        assert!(refused.failed(2).contains("belongs to another user (uid 4242)"), "{refused:?}");
+        assert!(!key.exists());
+        std::os::unix::fs::chown(place.path("tinpot.db"), own, None).expect("an owner");
+    }
+    place.set("token", CANARY, &[]).ok();
+    let dev = ["dev", "--port=0", "actions"];
+    let start = |more: &[&str]| {
+        Process::start(place.command(&[&dev, more].concat())).url();
+    };
+    let refuses = |ran: &Ran, code: i32, why: &str| {
+        let why = format!("store.key {why}: put the key there");
+        let said = ran.failed(code);
+        assert!(said.contains(&why) && said.contains("TINPOT_STORE_KEY_FILE"), "{ran:?}");
+        assert!(said.contains("--accept-lost-secrets"), "{ran:?}");
+    };
+    // Before the first start, only the secrets tell of the key; afterwards, its mark does.
+    for is_marked in [false, true] {
+        std::fs::rename(&key, &away).expect("a key");
+        refuses(&place.run(&dev), 1, "is missing");
+        refuses(&place.set("token", CANARY, &[]), 2, "is missing");
+        refuses(&place.run(&["secrets", "rotate-key"]), 2, "is missing");
+        let typo = place.run(&[&dev[..], &["--store-key-file=a-store.key"]].concat());
+        refuses(&typo, 1, "is missing");
+        place.run(&["secrets", "list"]).ok();
+        assert!(!key.exists() && !place.path("a-store.key").exists(), "{is_marked}");
+        let stranger = place.path("stranger.key");
+        tinpot_access::StoreKeys::load_or_create(&stranger).expect("a key");
+        std::fs::copy(&stranger, &key).expect("a copy");
+        refuses(&place.run(&dev), 1, "has another one");
+        std::fs::rename(&away, &key).expect("a key");
+        start(&[]);
+    }
+    // The loss is accepted once.
+    std::fs::remove_file(&key).expect("a key");
+    start(&["--accept-lost-secrets"]);
+    start(&[]);
+    place.set("token", CANARY, &[]).ok();
+}
+
 /// Starts a coordinator that asks for tokens, and a worker; returns the URL.
 fn start(place: &Place, more: &[&str]) -> (Process, Process, String) {
     place.run(&["users", "add", "ada", "--admin", "--password-file", "password"]).ok();

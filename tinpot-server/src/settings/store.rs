@@ -1,5 +1,6 @@
 //! The store of the executions.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,10 @@ pub struct StoreSettings {
     /// of the store.
     #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_STORE_KEY_FILE", value_name = "FILE"))]
     pub store_key_file: Option<PathBuf>,
+    /// Start although the key of the store is missing or another one: secrets that it has sealed are
+    /// lost, and executions that wait with them fail. For one start.
+    #[cfg_attr(feature = "clap", arg(long, env = "TINPOT_ACCEPT_LOST_SECRETS"))]
+    pub accept_lost_secrets: bool,
 }
 
 impl Default for StoreSettings {
@@ -69,6 +74,7 @@ impl Default for StoreSettings {
             keep_executions: 1_000_000,
             audit_days: 365,
             store_key_file: None,
+            accept_lost_secrets: false,
         }
     }
 }
@@ -78,9 +84,9 @@ impl StoreSettings {
     /// file, the secrets of executions are sealed.
     ///
     /// # Errors
-    /// `InvalidInput` if the key file is not one, or others may read it; `Unavailable` if it cannot
-    /// be read or created.
-    pub fn store(&self, default: &str) -> Result<Box<dyn Store>> {
+    /// `InvalidInput` if the key file is not one, if others may read it, or if the store was sealed
+    /// with another key; `Unavailable` if it cannot be read or created; those of the records.
+    pub async fn store(&self, default: &str) -> Result<Box<dyn Store>> {
         let path = self.path(default);
         if path.as_os_str() == "memory" {
             return Ok(Box::new(MemoryStore::new()));
@@ -88,7 +94,7 @@ impl StoreSettings {
         let days = Duration::from_secs(self.keep_days * 86_400);
         let retention = Retention::default().age(days).executions(self.keep_executions);
         let mut builder = SqliteStore::builder(path).retention(retention);
-        Ok(match self.sealer(default)? {
+        Ok(match self.sealer(default).await? {
             Some(sealer) => {
                 let again = sealer.clone();
                 let mark = sealer.key_id().to_owned();
@@ -99,29 +105,74 @@ impl StoreSettings {
         })
     }
 
-    /// Returns the sealer of the secrets in the file of the store. Creates its key if missing.
-    /// `None` for a store in memory, and for one whose directory does not exist.
+    /// Returns the sealer of the secrets in the file of the store. Creates its key if it is missing and
+    /// nothing was sealed yet. `None` for a store in memory, and for one that cannot be opened.
     ///
     /// # Errors
     /// Those of [`store`](Self::store).
-    pub fn sealer(&self, default: &str) -> Result<Option<RingSealer>> {
+    pub async fn sealer(&self, default: &str) -> Result<Option<RingSealer>> {
+        if let Some(sealer) = self.present_sealer(default).await? {
+            return Ok(Some(sealer));
+        }
+        let Some(key) = self.key_file(&self.path(default)) else { return Ok(None) };
+        let keys = StoreKeys::load_or_create(&key)?;
+        let file = key.display();
+        tracing::info!("created {file}, which seals secrets in the store: keep a copy of it");
+        Ok(Some(keys.sealer()))
+    }
+
+    /// Returns what seals the secrets in the file of the store, as [`sealer`](Self::sealer) does, but
+    /// creates nothing: `None` also if there is no key yet.
+    ///
+    /// # Errors
+    /// Those of [`store`](Self::store).
+    pub async fn present_sealer(&self, default: &str) -> Result<Option<RingSealer>> {
         let path = self.path(default);
         let Some(key) = self.key_file(&path) else { return Ok(None) };
-        let is_new = !key.exists();
-        let keys = StoreKeys::load_or_create(&key)?;
-        if is_new {
-            let key = key.display();
-            tracing::info!("created {key}, which seals secrets in the store: keep a copy of it");
+        let sealer = match StoreKeys::load(&key) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            loaded => Some(loaded?.sealer()),
+        };
+        if self.accept_lost_secrets {
+            return Ok(sealer);
         }
-        Ok(Some(keys.sealer()))
+        let known = self.sealed_under(default).await?;
+        let has_one = |sealer: &RingSealer| known.iter().any(|id| sealer.has_key(id));
+        if known.is_empty() || sealer.as_ref().is_some_and(has_one) {
+            return Ok(sealer);
+        }
+        let what = if sealer.is_some() { "has another one" } else { "is missing" };
+        let message = format!(
+            "the store {} seals secrets with a key, and its file {} {what}: put the key there, or name \
+             its file with --store-key-file (TINPOT_STORE_KEY_FILE). If the key is lost, start the \
+             coordinator once with --accept-lost-secrets (TINPOT_ACCEPT_LOST_SECRETS): executions \
+             that wait with secrets fail then, and secrets of actions must be set again",
+            path.display(),
+            key.display()
+        );
+        Err(Error::new(ErrorKind::InvalidInput, message))
+    }
+
+    /// Returns the ids of the keys of which one must be there: that of the last start, or those of the
+    /// secrets that were set before the first.
+    async fn sealed_under(&self, default: &str) -> Result<BTreeSet<String>> {
+        let Some(records) = self.records(default) else { return Ok(BTreeSet::new()) };
+        if !self.path(default).exists() {
+            return Ok(BTreeSet::new());
+        }
+        match records.secrets_mark().await? {
+            Some(mark) => Ok([mark].into()),
+            None => SecretStore::keys_in(&records).await,
+        }
     }
 
     /// Returns the secrets in the file of the store; `None` for a store in memory.
     ///
     /// # Errors
     /// Those of [`store`](Self::store).
-    pub fn secrets(&self, default: &str) -> Result<Option<SecretStore>> {
-        let (Some(records), Some(sealer)) = (self.records(default), self.sealer(default)?) else {
+    pub async fn secrets(&self, default: &str) -> Result<Option<SecretStore>> {
+        let sealer = self.sealer(default).await?;
+        let (Some(records), Some(sealer)) = (self.records(default), sealer) else {
             return Ok(None);
         };
         Ok(Some(SecretStore::new(Arc::new(records), sealer)))
