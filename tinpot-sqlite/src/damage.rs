@@ -23,6 +23,8 @@ struct Known {
     structure: Option<String>,
     unreadable: BTreeSet<String>,
     is_full: bool,
+    /// If true, the file could not be written again after a rewrite of secrets.
+    is_unclean: bool,
 }
 
 impl Damage {
@@ -53,6 +55,17 @@ impl Damage {
         self.known().is_full = is_full;
     }
 
+    /// Notes that what was written over by sealed secrets may still be in the file.
+    pub(crate) fn unclean(&self, problem: Problem) {
+        let error = tinpot_core::Error::from(problem);
+        tracing::error!(
+            %error,
+            "former secrets may still be in the file of the store, since it could not be written \
+             again; the next start tries it again, and needs free space for a copy of the store"
+        );
+        self.known().is_unclean = true;
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.known().is_full
     }
@@ -70,7 +83,13 @@ impl Damage {
         let number = known.unreadable.len();
         let unreadable = (number > 0)
             .then(|| StoreProblem::new(format!("store has records that cannot be read: {number}")));
-        [full, damaged, unreadable].into_iter().flatten().collect()
+        let unclean = known.is_unclean.then(|| {
+            StoreProblem::new(
+                "store may have former secrets in its free space: free as much space on its disk, \
+                 and in the folder for temporary files, as the store has, and restart",
+            )
+        });
+        [full, damaged, unreadable, unclean].into_iter().flatten().collect()
     }
 }
 

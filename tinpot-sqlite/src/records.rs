@@ -62,7 +62,7 @@ impl SqliteRecords {
 
     /// Returns the mark of the last rewrite of the store's secrets, see
     /// [`SqliteStoreBuilder::rewrite_secrets`](crate::SqliteStoreBuilder::rewrite_secrets); `None`
-    /// before the first.
+    /// before the first. All secrets are sealed then, also if the file could not be cleaned.
     ///
     /// # Errors
     /// Those of [`Records::get`].

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use tinpot_core::{Execution, Json};
+use tinpot_core::{Error, ErrorKind, Execution, Json};
 
 use crate::damage::Damage;
 use crate::error::{Problem, Result};
@@ -31,7 +31,8 @@ impl fmt::Debug for Rewrite {
     }
 }
 
-/// Returns the mark of the last rewrite of a store that ended; `None` if there was none.
+/// Returns the mark of the last rewrite of a store that ended, also if the former content is still
+/// in the file; `None` if there was none.
 pub(crate) fn mark(connection: &Connection) -> Result<Option<String>> {
     let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'rewritten_parameters')";
     if !connection.query_row(exists, [], |row| row.get::<_, bool>(0))? {
@@ -39,10 +40,11 @@ pub(crate) fn mark(connection: &Connection) -> Result<Option<String>> {
     }
     let mark = "SELECT mark FROM rewritten_parameters";
     let mark: Option<String> = connection.query_row(mark, [], |row| row.get(0)).optional()?;
-    Ok(mark.filter(|mark| !mark.starts_with(UNCLEAN)))
+    Ok(mark.map(|mark| mark.strip_prefix(UNCLEAN).map(str::to_owned).unwrap_or(mark)))
 }
 
-/// Rewrites the parameters, unless the last rewrite has this mark.
+/// Rewrites the parameters, unless the last rewrite has this mark. If the former content cannot be
+/// removed from the file, the store is served nevertheless, and the next start tries it again.
 pub(super) fn run(connection: &mut Connection, rewrite: &Rewrite, damage: &Damage) -> Result<()> {
     let Rewrite { mark, with } = rewrite;
     let found = "SELECT mark FROM rewritten_parameters";
@@ -61,7 +63,11 @@ pub(super) fn run(connection: &mut Connection, rewrite: &Rewrite, damage: &Damag
     if changed > 0 || was_unclean {
         tracing::info!(executions = changed, "the secrets of executions were sealed");
         set_mark(connection, &format!("{UNCLEAN}{mark}"))?;
-        clean(connection)?;
+        if let Err(problem) = clean(connection) {
+            damage.unclean(problem);
+            connection.pragma_update(None, "secure_delete", false)?;
+            return Ok(());
+        }
     }
     set_mark(connection, mark)?;
     connection.pragma_update(None, "secure_delete", false)?;
@@ -114,10 +120,22 @@ fn part(
 
 /// Writes the file again, without what was written over.
 fn clean(connection: &Connection) -> Result<()> {
+    let size = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let bytes = size("page_count")? * size("page_size")?;
+    tracing::info!(
+        bytes,
+        "the store is written again without former secrets, which takes as much free space"
+    );
     // The copy would be in memory otherwise, and a store can be larger.
     connection.pragma_update(None, "temp_store", "FILE")?;
-    connection.execute_batch("VACUUM")?;
+    let written = connection.execute_batch("VACUUM");
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    written?;
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let is_busy: bool = connection.query_row(checkpoint, [], |row| row.get(0))?;
+    if is_busy {
+        let message = "another program reads the store";
+        return Err(Problem::Refused(Error::new(ErrorKind::Unavailable, message)));
+    }
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use tinpot_core::store::{ListOptions, SealingStore, Transition, reseal_secrets};
+use tinpot_core::store::{ListOptions, SealingStore, Session, Transition, reseal_secrets};
 use tinpot_core::testing::secret_sealer::ToySealer;
 use tinpot_core::{Execution, Json, Store};
 use tinpot_sqlite::SqliteStore;
 
-use crate::support::{commit, execution, place, store};
+use crate::support::{commit, execution, place, store, wait_for};
 
 const CANARY: &str = "canary-of-a-secret";
 
@@ -103,5 +103,48 @@ async fn secrets_of_an_old_store_are_sealed_and_leave_no_trace() {
         assert_eq!(read.parameters, given.parameters);
         assert!(!read.has_lost_secrets);
     }
+    session.close().await.expect("closed");
+}
+
+/// Opens a store. A process that another test starts may hold its lock for a moment.
+async fn opened(store: &SqliteStore) -> Arc<dyn Session> {
+    let mut session = None;
+    let open = async || store.open().await.map(|(_, opened)| session = Some(opened));
+    wait_for("a session", open).await;
+    session.expect("a session")
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_cleaned_is_served_and_cleaned_by_a_later_start() {
+    let (folder, path) = place();
+    {
+        let plain = store(&path);
+        let (_, session) = plain.open().await.expect("a session");
+        commit(&*session, &accepts()).await;
+        session.close().await.expect("closed");
+    }
+    let rewritten = || {
+        let sealer = ToySealer::new(1, &[]);
+        let builder = SqliteStore::builder(&path);
+        builder.rewrite_secrets("1", move |found| reseal_secrets(&sealer, found)).build()
+    };
+    // Another program reads the former state, which must stay in the file for it.
+    let reader = rusqlite::Connection::open(&path).expect("open");
+    reader.execute_batch("BEGIN").expect("SQL");
+    let count = "SELECT count(*) FROM executions";
+    assert_eq!(reader.query_row(count, [], |row| row.get::<_, i64>(0)).expect("SQL"), 3);
+    let unclean = rewritten();
+    let session = opened(&unclean).await;
+    let problems = unclean.problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].message.contains("former secrets") && !problems[0].is_blocking);
+    assert_eq!(unclean.records().secrets_mark().await.expect("a read").as_deref(), Some("1"));
+    assert_eq!(files_with(folder.path(), CANARY), ["tinpot.db"]);
+    drop(reader);
+    session.close().await.expect("closed");
+    let clean = rewritten();
+    let session = opened(&clean).await;
+    assert_eq!(clean.problems(), []);
+    assert_eq!(files_with(folder.path(), CANARY), [""; 0]);
     session.close().await.expect("closed");
 }
