@@ -220,17 +220,23 @@ pub(crate) async fn note_start(
     audit.record(&[event.detail(detail)]).await
 }
 
-/// Removes old entries of the audit.
-async fn trim(audit: &ChainAudit, days: u64) -> Result<()> {
+/// Removes old entries of the audit. A log that cannot be trimmed does not keep the other from it.
+async fn trim(audit: &ChainAudit, days: u64) {
     let by = AuditWho::new("coordinator", "", "");
     let before = |days: u64| {
         let age = Duration::from_secs(days * 86_400).as_micros() as u64;
         Timestamp(Timestamp::now().0.saturating_sub(age))
     };
-    audit.trim(&by, AUDIT_LOG, before(days)).await?;
-    audit.trim(&by, RUNS_LOG, before(days.min(RUNS_DAYS))).await?;
-    audit.trim_bytes(&by, RUNS_LOG, RUNS_BYTES).await?;
-    Ok(())
+    for (log, trimmed) in [
+        (AUDIT_LOG, audit.trim(&by, AUDIT_LOG, before(days)).await),
+        (RUNS_LOG, audit.trim(&by, RUNS_LOG, before(days.min(RUNS_DAYS))).await),
+        (RUNS_LOG, audit.trim_bytes(&by, RUNS_LOG, RUNS_BYTES).await),
+    ] {
+        if let Err(error) = trimmed {
+            let why = error_chain(&error);
+            tracing::warn!(log, "old entries of the audit are not removed: {why}");
+        }
+    }
 }
 
 /// Takes in changes, writes last uses, and removes old entries of the audit. Without the records, the
@@ -250,10 +256,7 @@ async fn keep_up(login: Login, audit: ChainAudit, audit_days: u64) {
             maintained = Instant::now();
             if trimmed.is_none_or(|at| at.elapsed() >= TRIM) {
                 trimmed = Some(Instant::now());
-                if let Err(error) = trim(&audit, audit_days).await {
-                    let why = error_chain(&error);
-                    tracing::warn!("old entries of the audit are not removed: {why}");
-                }
+                trim(&audit, audit_days).await;
             }
             match login.sweep().await {
                 Ok(()) => directory.maintain().await,
@@ -272,3 +275,6 @@ async fn keep_up(login: Login, audit: ChainAudit, audit_days: u64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

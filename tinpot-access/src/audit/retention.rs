@@ -84,7 +84,8 @@ impl ChainAudit {
         Ok(Some(last.up_to))
     }
 
-    /// Returns the last of the entries at the front that are older than this time.
+    /// Returns the last of the entries at the front that are older than this time. Those that cannot be
+    /// read are as old as those behind them.
     async fn last_before(&self, log: &str, before: Timestamp) -> Result<Option<Anchor>> {
         let (mut after, mut last) = (0, None);
         loop {
@@ -92,8 +93,11 @@ impl ChainAudit {
             let Some((end, _)) = page.last() else { return Ok(last) };
             after = *end;
             for (number, bytes) in &page {
-                if entry::parse(bytes)?.event.time >= before {
-                    return Ok(last);
+                match entry::parse(bytes) {
+                    Ok(found) if found.event.time >= before => return Ok(last),
+                    Ok(_) => {}
+                    // It goes with the next older one that can be read, since it stands before it.
+                    Err(_) => continue,
                 }
                 last = Some(Anchor { up_to: *number, digest: Digest::of(bytes) });
             }

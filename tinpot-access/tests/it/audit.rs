@@ -201,6 +201,27 @@ async fn a_trim_from_the_front_leaves_a_chain_and_says_what_went() {
 }
 
 #[tokio::test]
+async fn entries_that_cannot_be_read_are_trimmed_with_what_is_behind_them() {
+    let records = records();
+    let broken = [Bytes::from_static(b"no entry"), Bytes::from_static(b"{}")];
+    records.append(RUNS_LOG, None, &broken).await.expect("an append");
+    let audit = ChainAudit::start(records.clone(), "here");
+    audit.record(&[event(5, "run")]).await.expect("a record");
+    records.append(RUNS_LOG, None, &broken[..1]).await.expect("an append");
+    audit.record(&[event(9, "run")]).await.expect("a record");
+    let trim = async |before| audit.trim(&by(), RUNS_LOG, Timestamp(before)).await.expect("a trim");
+    assert_eq!(trim(5).await, None, "nothing says that they are older");
+    assert_eq!(trim(9).await, Some(3));
+    let numbers = async || {
+        let left = records.entries(RUNS_LOG, 0, 10).await.expect("entries");
+        left.iter().map(|(number, _)| *number).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers().await, [4, 5]);
+    assert_eq!(trim(10).await, Some(5));
+    assert_eq!(numbers().await, [0; 0]);
+}
+
+#[tokio::test]
 async fn a_trim_of_everything_and_one_that_did_not_end_leave_a_chain() {
     let records = records();
     let audit = ChainAudit::start(records.clone(), "here");
