@@ -1,8 +1,9 @@
 //! The key of a store, and what it seals.
 
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -21,6 +22,8 @@ use crate::secret::random;
 const MARK: &str = "tinpot-store-key-1";
 /// The keys of a file: the present one, and the one before it.
 const KEYS: usize = 2;
+/// The interval at which a key file is read again at most.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The digits of the id of a key.
 const ID_DIGITS: usize = 8;
 
@@ -136,8 +139,11 @@ impl StoreKeys {
 
     /// Returns the sealer of these keys.
     pub fn sealer(&self) -> RingSealer {
-        let keys = self.keys.iter().map(|key| Key::new(key)).collect();
-        RingSealer { keys }
+        RingSealer { keys: self.derived(), newer: None }
+    }
+
+    fn derived(&self) -> Arc<[Key]> {
+        self.keys.iter().map(|key| Key::new(key)).collect()
     }
 }
 
@@ -147,6 +153,35 @@ impl StoreKeys {
 pub struct RingSealer {
     /// The one that seals is the first.
     keys: Arc<[Key]>,
+    newer: Option<Arc<Newer>>,
+}
+
+/// The keys that came into a file later, which open and do not seal.
+struct Newer {
+    path: PathBuf,
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    keys: Arc<[Key]>,
+    read_at: Option<Instant>,
+}
+
+impl Newer {
+    /// Returns the keys of the file, which is read if they lack the one with this id.
+    fn with(&self, id: &str) -> Arc<[Key]> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = found.read_at.is_none_or(|at| at.elapsed() >= AGAIN);
+        if is_due && !found.keys.iter().any(|key| key.id == id) {
+            found.read_at = Some(Instant::now());
+            // What cannot be read now is tried again.
+            if let Ok(keys) = StoreKeys::load(&self.path) {
+                found.keys = keys.derived();
+            }
+        }
+        found.keys.clone()
+    }
 }
 
 impl fmt::Debug for RingSealer {
@@ -209,6 +244,15 @@ impl RingSealer {
         self.keys.first().map_or("", |key| &key.id)
     }
 
+    /// Reads the file of the keys again for what it cannot open, at most once a second: the key may have
+    /// been replaced meanwhile. The key that seals stays the same.
+    #[must_use]
+    pub fn read_again(mut self, path: impl Into<PathBuf>) -> Self {
+        let found = Mutex::default();
+        self.newer = Some(Arc::new(Newer { path: path.into(), found }));
+        self
+    }
+
     /// Returns true if it opens what the key with this id has sealed.
     pub fn has_key(&self, id: &str) -> bool {
         self.keys.iter().any(|key| key.id == id)
@@ -234,7 +278,13 @@ impl SecretSealer for RingSealer {
     fn open(&self, place: &SealedPlace<'_>, sealed: &str) -> Result<Vec<u8>> {
         let malformed = || Error::new(ErrorKind::Malformed, "a sealed secret does not open");
         let (id, text) = sealed.split_once('.').ok_or_else(malformed)?;
-        let Some(key) = self.keys.iter().find(|key| key.id == id) else {
+        let has_id = |key: &&Key| key.id == id;
+        let mut newer: Arc<[Key]> = Arc::default();
+        let key = self.keys.iter().find(has_id).or_else(|| {
+            newer = self.newer.as_ref()?.with(id);
+            newer.iter().find(has_id)
+        });
+        let Some(key) = key else {
             let message = "the key of a sealed secret is not in the key file of the store";
             return Err(Error::new(ErrorKind::NotFound, message));
         };

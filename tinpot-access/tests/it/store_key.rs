@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tinpot_access::StoreKeys;
 use tinpot_core::ErrorKind;
@@ -58,6 +59,33 @@ fn a_key_is_made_once_for_its_owner_and_two_rotations_forget_the_first() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let names: Vec<_> = fs::read_dir(folder.path()).expect("a folder").collect();
     assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[test]
+fn what_a_later_key_has_sealed_opens_without_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.key");
+    let first = StoreKeys::load_or_create(&path).expect("a key");
+    let running = first.sealer().read_again(&path);
+    let rotated = first.rotated().expect("a key");
+    rotated.replace(&path).expect("a file");
+    let sealed = rotated.sealer().seal(&place(), b"hunter2").expect("sealed");
+    let begun = Instant::now();
+    assert_eq!(running.open(&place(), &sealed).expect("opened"), b"hunter2");
+    assert!(first.sealer().open(&place(), &sealed).is_err());
+    // It seals as before until it starts again: the mark of the store names its key.
+    let own = running.seal(&place(), b"own").expect("sealed");
+    assert!(running.is_current(&own) && !running.is_current(&sealed));
+    assert_eq!(first.sealer().open(&place(), &own).expect("opened"), b"own");
+    // The file is read once a second at most, and what it had is still known.
+    let later = StoreKeys::generate().expect("a key");
+    later.replace(&path).expect("a file");
+    let sealed_later = later.sealer().seal(&place(), b"later").expect("sealed");
+    let early = running.open(&place(), &sealed_later);
+    if begun.elapsed() < Duration::from_secs(1) {
+        assert_eq!(early.expect_err("not read yet").kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(running.open(&place(), &own).expect("opened"), b"own");
 }
 
 #[test]

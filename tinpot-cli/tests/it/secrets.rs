@@ -121,6 +121,9 @@ fn an_action_gets_its_secret_and_no_file_has_it() {
     assert!(place.run(&["secrets", "rotate-key"]).ok().ends_with("store.key has another key\n"));
     let again = place.run(&["secrets", "rotate-key"]);
     assert!(again.failed(6).contains("was not started since the last rotation"), "{again:?}");
+    // What is set under the new key is there at once.
+    place.set("token", CANARY, &["--action", "login", "--action", "shared"]).ok();
+    assert_eq!(run(&["shared"]).ok().trim(), CANARY.len().to_string());
     drop(server);
     let mut server = Process::start(place.command(&["dev", "--port=0", "actions"]));
     server.url();

@@ -118,7 +118,7 @@ impl StoreSettings {
         let keys = StoreKeys::load_or_create(&key)?;
         let file = key.display();
         tracing::info!("created {file}, which seals secrets in the store: keep a copy of it");
-        Ok(Some(keys.sealer()))
+        Ok(Some(keys.sealer().read_again(key)))
     }
 
     /// Returns what seals the secrets in the file of the store, as [`sealer`](Self::sealer) does, but
@@ -131,7 +131,7 @@ impl StoreSettings {
         let Some(key) = self.key_file(&path) else { return Ok(None) };
         let sealer = match StoreKeys::load(&key) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            loaded => Some(loaded?.sealer()),
+            loaded => Some(loaded?.sealer().read_again(&key)),
         };
         if self.accept_lost_secrets {
             return Ok(sealer);
