@@ -3,6 +3,7 @@
 mod devices;
 mod grants;
 mod names;
+mod powers;
 mod set_up;
 mod sign_ins;
 mod state;

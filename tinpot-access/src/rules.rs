@@ -22,7 +22,7 @@ pub(crate) type Environments = BTreeMap<String, Vec<String>>;
 
 impl Role {
     /// Returns the rights of the role.
-    fn rights(self) -> RightSet {
+    pub(crate) fn rights(self) -> RightSet {
         let viewer = [Right::SeeAction, Right::Read, Right::SeeQueue, Right::SeeWorker];
         let operator = [Right::Run, Right::Cancel, Right::Rerun];
         let developer =

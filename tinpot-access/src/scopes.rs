@@ -31,6 +31,10 @@ impl RightSet {
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 /// Returns the bit of a right. One that is not in the list of all rights has none, and no one has it.

@@ -190,6 +190,7 @@ pub(crate) async fn add(
     asked.needs(Right::ManageTeam)?;
     let grant: GrantJson = json_body(request, &app).await?;
     let grant = grant.into_grant(&asked.scoped().caller().team);
+    asked.directory().check_role(asked.scoped().caller(), grant.role)?;
     let grant = asked.directory().add_grant(&asked.by(), grant).await?;
     Ok(json_response(StatusCode::CREATED, &GrantJson::of(grant)))
 }
@@ -242,6 +243,7 @@ pub(crate) async fn set_group(
 ) -> Result<Response, ApiError> {
     asked.needs(Right::ManageTeam)?;
     let Members { members } = json_body(request, &app).await?;
+    asked.directory().check_rights_of_group(asked.scoped().caller(), &name)?;
     let ids: Vec<Arc<str>> = members.iter().map(|id| id.as_str().into()).collect();
     asked.directory().set_group(&asked.by(), &name, &ids).await?;
     Ok(json_response(StatusCode::OK, &GroupJson { name, members }))

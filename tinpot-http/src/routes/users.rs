@@ -119,6 +119,11 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiError> {
     asked.needs(Right::ManageTeam)?;
     let UserNew { name, password, role, server_admin } = json_body(request, &app).await?;
+    // Who knows the password can sign in, and then has no scopes.
+    asked.needs_own_credentials()?;
+    if let Some(role) = role {
+        asked.directory().check_role(asked.scoped().caller(), role.into())?;
+    }
     let mut new = NewUser::new(name);
     if server_admin {
         asked.needs_server_admin()?;
@@ -157,6 +162,15 @@ pub(crate) async fn change(
     let UserChange { disabled, password, server_admin } = json_body(request, &app).await?;
     let user = asked.user(&id)?;
     asked.needs_power_over(&user.id)?;
+    if password.is_some() || server_admin.is_some() {
+        asked.needs_own_credentials()?;
+        // Who sets the password can sign in as the user.
+        asked.directory().check_rights_of(asked.scoped().caller(), &user.id)?;
+    }
+    if password.is_some() && *user.id == *asked.id() {
+        let detail = "your own password is changed with the current one: use /api/auth/password";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+    }
     let (directory, by) = (asked.directory(), asked.by());
     if let Some(server_admin) = server_admin {
         asked.needs_server_admin()?;

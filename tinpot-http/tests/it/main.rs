@@ -10,6 +10,8 @@ mod client;
 mod cluster;
 mod cors;
 mod errors;
+#[cfg(feature = "access")]
+mod escalation;
 mod executions;
 mod feed;
 mod fuzzed;

@@ -1,0 +1,76 @@
+//! What a caller may give to others.
+
+use tinpot_core::{Caller, Error, ErrorKind, Result, Right, VisiblePart};
+
+use super::Directory;
+use super::state::State;
+use crate::documents::{Grantee, Role};
+use crate::rules::VIA_TOKEN;
+use crate::scopes::{self, RightSet};
+
+impl Directory {
+    /// Checks that a caller may give this role: with a token, only if its scopes give all rights of
+    /// the role, for all actions.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub fn check_role(&self, caller: &Caller, role: Role) -> Result<()> {
+        check_rights(&self.state(), caller, role.rights())
+    }
+
+    /// Checks that a caller may act as this user, such as with a password that the caller sets: with
+    /// a token, only if its scopes give all rights that the user has somewhere.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub fn check_rights_of(&self, caller: &Caller, user: &str) -> Result<()> {
+        let state = self.state();
+        let mut rights = rights_to(&state, |to| match to {
+            Grantee::Principal(id) => **id == *user,
+            Grantee::Group(name) => {
+                let group = state.groups.get(name).map(|group| &group.value);
+                group.is_some_and(|group| group.members.iter().any(|member| **member == *user))
+            }
+        });
+        if state.admins.value.users.contains(user) {
+            rights = rights.or(RightSet::of(&[Right::ManageServer]));
+        }
+        check_rights(&state, caller, rights)
+    }
+
+    /// Checks that a caller may choose the members of this group: with a token, only if its scopes
+    /// give all rights that the members have somewhere.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub fn check_rights_of_group(&self, caller: &Caller, group: &str) -> Result<()> {
+        let state = self.state();
+        let is_group = |to: &Grantee| matches!(to, Grantee::Group(name) if **name == *group);
+        check_rights(&state, caller, rights_to(&state, is_group))
+    }
+}
+
+/// Returns the rights of all grants to some principals.
+fn rights_to(state: &State, is_to: impl Fn(&Grantee) -> bool) -> RightSet {
+    let grants = state.grants.values().map(|grant| &grant.value);
+    let roles = grants.filter(|grant| is_to(&grant.to)).map(|grant| grant.role.rights());
+    roles.fold(RightSet::default(), RightSet::or)
+}
+
+fn check_rights(state: &State, caller: &Caller, rights: RightSet) -> Result<()> {
+    let Some(id) = caller.via.strip_prefix(VIA_TOKEN) else { return Ok(()) };
+    let token = state.tokens.get(id).map(|token| &token.stored.value);
+    let scopes = token.and_then(|token| scopes::parse(&token.scopes).ok()).unwrap_or_default();
+    let gives = |right: Right| {
+        scopes.iter().any(|scope| scope.rights.has(right) && scope.shown == VisiblePart::all())
+    };
+    match Right::ALL.iter().find(|right| rights.has(**right) && !gives(**right)) {
+        Some(right) => {
+            let message = format!(
+                "a token gives others no more than its own scopes: token {id} has none for {right}"
+            );
+            Err(Error::new(ErrorKind::Forbidden, message))
+        }
+        None => Ok(()),
+    }
+}
