@@ -80,7 +80,9 @@ impl Access {
         let user = NewUser::new("local").id(LOCAL).server_admin();
         let user = directory.add_user(&by, user).await?;
         directory.add_grant(&by, Grant::new(Grantee::Principal(user.id), Role::Admin)).await?;
-        let new = NewToken::new("commands on this machine", LOCAL).never_expires().secret(token);
+        // The second scope is for `tinpot open`, which signs a browser in.
+        let new = NewToken::new("commands on this machine", LOCAL).scopes(&["all", "tokens"]);
+        let new = new.never_expires().secret(token);
         directory.create_token(&by, new).await?;
         access.accounts = access.accounts.clone().local();
         Ok(access)

@@ -223,6 +223,9 @@ pub(crate) async fn tickets(asked: Asked) -> Result<Response, ApiError> {
         return Err(ApiError::new(StatusCode::CONFLICT, detail));
     }
     asked.needs(Right::ManageServer)?;
+    // A sign-in has no scopes.
+    asked.needs_own_credentials()?;
+    asked.directory().check_rights_of(asked.scoped().caller(), asked.id())?;
     let ticket = asked.directory().create_sign_in_ticket(asked.id(), TICKET).await?;
     Ok(json_response(StatusCode::CREATED, &NewTicket { ticket: ticket.expose() }))
 }
