@@ -24,7 +24,7 @@ use self::names::check_name;
 pub(crate) use self::state::State;
 use self::state::{Effect, KINDS};
 pub use self::tokens::NewToken;
-pub use self::users::NewUser;
+pub use self::users::{NewUser, UserUpdate};
 use crate::clock::{Clock, SystemClock};
 use crate::rules::{Environments, Rules};
 
@@ -92,6 +92,9 @@ pub struct Directory {
     inner: Arc<Inner>,
     /// The address from which changes by this handle are asked for, for the audit.
     asked_from: Option<Arc<str>>,
+    /// True if changes by this handle are asked for by somebody without power over admins of the
+    /// server.
+    is_for_team: bool,
 }
 
 #[derive(Debug)]
@@ -155,27 +158,34 @@ impl DirectoryBuilder {
             stamp: AtomicU64::new(u64::MAX),
             rules: Rules::new(),
         };
-        let directory = Directory { inner: Arc::new(inner), asked_from: None };
+        let directory = Directory { inner: Arc::new(inner), asked_from: None, is_for_team: false };
         directory.refresh().await?;
         Ok(directory)
     }
 }
 
-/// A change that is ready to be made, and its entry in the audit.
+/// A change that is ready to be made, and its entries in the audit.
 struct Plan<T> {
     changes: Vec<Change>,
     target: AuditTarget,
     detail: String,
+    /// What else it does, for entries of their own.
+    also: Vec<(&'static str, AuditTarget, String)>,
     answer: T,
 }
 
 impl<T> Plan<T> {
     fn new(changes: Vec<Change>, target: AuditTarget, answer: T) -> Self {
-        Self { changes, target, detail: String::new(), answer }
+        Self { changes, target, detail: String::new(), also: Vec::new(), answer }
     }
 
     fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
+        self
+    }
+
+    fn also(mut self, what: &'static str, target: AuditTarget, detail: impl Into<String>) -> Self {
+        self.also.push((what, target, detail.into()));
         self
     }
 }
@@ -191,7 +201,14 @@ impl Directory {
     /// entries in the audit name the address.
     #[must_use]
     pub fn asked_from(&self, address: impl Into<Arc<str>>) -> Self {
-        Self { inner: self.inner.clone(), asked_from: Some(address.into()) }
+        Self { asked_from: Some(address.into()), ..self.clone() }
+    }
+
+    /// Returns the same directory for changes that are asked for by somebody who does not manage the
+    /// server: those of its admins, their tokens, grants and groups are `Forbidden`.
+    #[must_use]
+    pub fn for_team(&self) -> Self {
+        Self { is_for_team: true, ..self.clone() }
     }
 
     /// Returns the policy that the grants make.
@@ -326,13 +343,18 @@ impl Directory {
         for _ in 0..TRIES {
             self.refresh().await?;
             let now = self.now();
-            let Plan { changes, target, detail, answer } = plan(&self.state(), now)?;
-            let mut event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
-            if let Some(address) = &self.asked_from {
-                event = event.request(&**address, "");
-            }
+            let Plan { changes, target, detail, also, answer } = plan(&self.state(), now)?;
+            let all = std::iter::once((what, target, detail)).chain(also);
+            let event = |(what, target, detail)| {
+                let event = AuditEvent::new(now, by.clone(), what).target(target).detail(detail);
+                match &self.asked_from {
+                    Some(address) => event.request(&**address, ""),
+                    None => event,
+                }
+            };
+            let events: Vec<AuditEvent> = all.map(event).collect();
             if !is_recorded {
-                self.record(event.clone()).await?;
+                self.record_all(&events).await?;
                 is_recorded = true;
             }
             match self.inner.records.change(&changes).await {
@@ -342,9 +364,11 @@ impl Directory {
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => {
-                    let failed = event.decided(AuditDecision::Failed, error.to_string());
-                    // The first entry says that it was tried.
-                    let _ = self.record(failed).await;
+                    let failed = events.into_iter();
+                    let failed =
+                        failed.map(|event| event.decided(AuditDecision::Failed, error.to_string()));
+                    // The first entries say that it was tried.
+                    let _ = self.record_all(&failed.collect::<Vec<_>>()).await;
                     return Err(error);
                 }
             }
@@ -354,8 +378,12 @@ impl Directory {
     }
 
     pub(crate) async fn record(&self, event: AuditEvent) -> Result<()> {
+        self.record_all(&[event]).await
+    }
+
+    async fn record_all(&self, events: &[AuditEvent]) -> Result<()> {
         let Some(audit) = &self.inner.audit else { return Ok(()) };
-        let recorded = audit.record(&[event]).await;
+        let recorded = audit.record(events).await;
         recorded.map_err(|error| error.with_context("nothing was changed, since the audit failed"))
     }
 

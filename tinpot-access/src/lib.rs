@@ -26,7 +26,9 @@ pub use self::audit::{
     read_audit, verify_audit,
 };
 pub use self::clock::{Clock, SystemClock};
-pub use self::directory::{Directory, DirectoryBuilder, Known, NewToken, NewUser, Rejection};
+pub use self::directory::{
+    Directory, DirectoryBuilder, Known, NewToken, NewUser, Rejection, UserUpdate,
+};
 pub use self::documents::{Grant, Grantee, Group, Program, Role, SignIn, Ticket, Token, User};
 pub use self::identity_key::IdentityKey;
 pub use self::join_token::JoinToken;

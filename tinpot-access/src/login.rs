@@ -10,7 +10,7 @@ use tinpot_core::access::AuditWho;
 use tinpot_core::{Error, ErrorKind, Result};
 
 use self::refusals::Refusals;
-use crate::directory::{Directory, NewUser, Rejection};
+use crate::directory::{Directory, NewUser, Rejection, UserUpdate};
 use crate::documents::{SignIn, User};
 use crate::passwords::{PasswordMatch, Passwords};
 use crate::secret::Secret;
@@ -108,7 +108,9 @@ impl Login {
     }
 
     async fn refuse(&self, name: &str, address: IpAddr) -> Result<Answer> {
-        self.record_refusal(name, "wrong name or password", address).await?;
+        // An unknown name may be a password that was typed into the wrong field.
+        let known = self.directory.user(name).map(|user| user.name);
+        self.record_refusal(&known.unwrap_or_default(), "wrong name or password", address).await?;
         Ok(Err(LoginRefused::Wrong))
     }
 
@@ -179,29 +181,20 @@ impl Login {
         directory.add_user(by, new.password_hash(hash)).await
     }
 
-    /// Sets the password of a user, and ends all sign-ins of the user.
+    /// Checks a new password of the user with this name, and returns its hash.
     ///
     /// # Errors
-    /// As [`add_user`](Self::add_user); `NotFound`.
-    pub async fn set_password(
-        &self,
-        by: &AuditWho,
-        id: &str,
-        password: Secret,
-        address: IpAddr,
-    ) -> Result<()> {
-        let user = self.directory.user_by_id(id);
-        let name = user.map_or_else(|| "".into(), |user| user.name);
-        let hash = self.passwords.hash(&name, password).await?;
-        let directory = self.directory.asked_from(address.to_string());
-        directory.set_password_hash(by, id, &hash).await
+    /// `InvalidInput` if the password is too short or too long, or is the name; `Overloaded`.
+    pub async fn hash(&self, name: &str, password: Secret) -> Result<String> {
+        self.passwords.hash(name, password).await
     }
 
     /// Changes the password of a user who knows the current one. All sign-ins of the user end, and
     /// a new one begins. A wrong current password counts as a failed sign-in.
     ///
     /// # Errors
-    /// As [`set_password`](Self::set_password). The inner error is the refusal.
+    /// As [`hash`](Self::hash); `Conflict` if another password was set meanwhile, or all sign-ins
+    /// ended. The inner error is the refusal.
     pub async fn change_password(
         &self,
         id: &str,
@@ -223,8 +216,13 @@ impl Login {
         }
         self.throttle.succeeded(&user.name, address);
         let by = who(&user);
-        self.set_password(&by, id, new, address).await?;
-        self.directory.asked_from(address.to_string()).sign_in(&by, id).await.map(Ok)
+        let hash = self.passwords.hash(&user.name, new).await?;
+        let directory = self.directory.asked_from(address.to_string());
+        // The current one was compared with a copy: another may have been set since, against whoever
+        // knows it.
+        let update = UserUpdate::default().password_hash(hash).of_generation(user.generation);
+        let user = directory.update_user(&by, id, update).await?;
+        directory.sign_in_at(&by, id, Some(user.generation)).await.map(Ok)
     }
 
     /// Removes attempts that no longer have an effect, and records refusals that are not recorded

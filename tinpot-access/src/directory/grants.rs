@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tinpot_core::Result;
 use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
+use tinpot_core::{Error, ErrorKind, Result};
 
-use super::state::{GRANT, GROUP, write};
+use super::powers::write_admins;
+use super::state::{GRANT, GROUP, State, write};
 use super::{Directory, Plan, check_name, invalid, not_found};
-use crate::documents::{Grant, Grantee, Group};
+use crate::documents::{Grant, Grantee, Group, Role};
 use crate::secret::new_id;
 
 /// The most grants, and the most groups.
@@ -46,13 +47,8 @@ impl Directory {
                     name
                 }
             };
-            if state.grants.len() >= MOST {
-                return Err(invalid(format!("a server has at most {MOST} grants")));
-            }
-            let changes = vec![write(GRANT, &grant.id, 0, &grant)?];
-            let target = AuditTarget::new("grant", grant.id.clone()).team(grant.team.clone());
-            let detail = format!("{:?} to {to}", grant.role).to_lowercase();
-            Ok(Plan::new(changes, target, grant.clone()).detail(detail))
+            let changes = vec![add_grant(state, &grant)?];
+            Ok(Plan::new(changes, target_of(&grant), grant.clone()).detail(detail_of(&grant, to)))
         })
         .await
     }
@@ -65,11 +61,17 @@ impl Directory {
     /// Removes a grant.
     ///
     /// # Errors
-    /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.
+    /// `NotFound`; `Conflict` if its team had no admin any more; those of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn remove_grant(&self, by: &AuditWho, id: &str) -> Result<()> {
         self.change(by, "grant.remove", |state, _| {
             let found = state.grants.get(id).ok_or_else(|| not_found("grant", id))?;
-            let changes = vec![Change::remove(GRANT, id, found.version)];
+            match &found.value.to {
+                Grantee::Principal(principal) => self.check_power(state, [&**principal])?,
+                Grantee::Group(name) => self.check_power(state, members_of(state, name))?,
+            }
+            check_admins(state, &Without { grant: Some(id), group: None })?;
+            let changes =
+                vec![Change::remove(GRANT, id, found.version), write_admins(&state.admins)?];
             let target = AuditTarget::new("grant", id).team(found.value.team.clone());
             Ok(Plan::new(changes, target, ()))
         })
@@ -79,7 +81,8 @@ impl Directory {
     /// Creates a group, or replaces its members: the ids of users.
     ///
     /// # Errors
-    /// `NotFound` for an unknown user; `InvalidInput` for a wrong name or too many members; those
+    /// `NotFound` for an unknown user; `Conflict` if a team would be left without an admin;
+    /// `InvalidInput` for a wrong name or too many members; those
     /// of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn set_group(&self, by: &AuditWho, name: &str, members: &[Arc<str>]) -> Result<()> {
         check_name("the name of a group", name)?;
@@ -91,12 +94,18 @@ impl Directory {
             if let Some(id) = members.iter().find(|id| !state.users.contains_key(&***id)) {
                 return Err(not_found("user", id));
             }
+            let before: Vec<&str> = members_of(state, name).collect();
+            let after: Vec<&str> = members.iter().map(|id| &**id).collect();
+            let left = before.iter().filter(|id| !after.contains(id));
+            let joined = after.iter().filter(|id| !before.contains(id));
+            self.check_power(state, left.chain(joined).copied())?;
+            check_admins(state, &Without { grant: None, group: Some((name, members)) })?;
             let version = state.groups.get(name).map_or(0, |group| group.version);
             if version == 0 && state.groups.len() >= MOST {
                 return Err(invalid(format!("a server has at most {MOST} groups")));
             }
             let group = Group { name: name.into(), members: members.to_vec() };
-            let changes = vec![write(GROUP, name, version, &group)?];
+            let changes = vec![write(GROUP, name, version, &group)?, write_admins(&state.admins)?];
             let detail = format!("{} members", members.len());
             Ok(Plan::new(changes, AuditTarget::new("group", name), ()).detail(detail))
         })
@@ -111,15 +120,79 @@ impl Directory {
     /// Removes a group. Its grants no longer have an effect.
     ///
     /// # Errors
-    /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.
+    /// `NotFound`; `Conflict` if a team would be left without an admin; those of
+    /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn remove_group(&self, by: &AuditWho, name: &str) -> Result<()> {
         self.change(by, "group.remove", |state, _| {
             let found = state.groups.get(name).ok_or_else(|| not_found("group", name))?;
-            let changes = vec![Change::remove(GROUP, name, found.version)];
+            self.check_power(state, members_of(state, name))?;
+            check_admins(state, &Without { grant: None, group: Some((name, &[])) })?;
+            let changes =
+                vec![Change::remove(GROUP, name, found.version), write_admins(&state.admins)?];
             Ok(Plan::new(changes, AuditTarget::new("group", name), ()))
         })
         .await
     }
+}
+
+/// Returns the change that adds a grant, if there is room for it.
+pub(super) fn add_grant(state: &State, grant: &Grant) -> Result<Change> {
+    if state.grants.len() >= MOST {
+        return Err(invalid(format!("a server has at most {MOST} grants")));
+    }
+    write(GRANT, &grant.id, 0, grant)
+}
+
+pub(super) fn target_of(grant: &Grant) -> AuditTarget {
+    AuditTarget::new("grant", grant.id.clone()).team(grant.team.clone())
+}
+
+pub(super) fn detail_of(grant: &Grant, to: &str) -> String {
+    format!("{:?} to {to}", grant.role).to_lowercase()
+}
+
+fn members_of<'a>(state: &'a State, group: &str) -> impl Iterator<Item = &'a str> {
+    let group = state.groups.get(group).map(|group| &group.value.members);
+    group.into_iter().flatten().map(|id| &**id)
+}
+
+/// What a change takes away: a grant, or the members of a group that are not among these.
+#[derive(Debug, Default)]
+struct Without<'a> {
+    grant: Option<&'a str>,
+    group: Option<(&'a str, &'a [Arc<str>])>,
+}
+
+/// Checks that each team that has an admin has one afterwards.
+fn check_admins(state: &State, without: &Without<'_>) -> Result<()> {
+    let grants = state.grants.values().map(|grant| &grant.value);
+    let is_of_admins = |grant: &&Grant| grant.role == Role::Admin && grant.is_for_all();
+    for grant in grants.filter(is_of_admins) {
+        let team = &*grant.team;
+        if has_admin(state, team, &Without::default()) && !has_admin(state, team, without) {
+            let message = format!("the team {team:?} needs an admin: make another user one first");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+    }
+    Ok(())
+}
+
+/// Returns true if a user who is not disabled manages the whole team.
+fn has_admin(state: &State, team: &str, without: &Without<'_>) -> bool {
+    let is_enabled = |id: &str| state.users.get(id).is_some_and(|user| !user.value.is_disabled);
+    let mut grants = state.grants.values().map(|grant| &grant.value).filter(|grant| {
+        *grant.team == *team
+            && grant.role == Role::Admin
+            && grant.is_for_all()
+            && without.grant != Some(&*grant.id)
+    });
+    grants.any(|grant| match (&grant.to, without.group) {
+        (Grantee::Principal(id), _) => is_enabled(id),
+        (Grantee::Group(name), Some((group, left))) if **name == *group => {
+            left.iter().any(|id| is_enabled(id))
+        }
+        (Grantee::Group(name), _) => members_of(state, name).any(is_enabled),
+    })
 }
 
 fn check_list(names: &[String]) -> Result<()> {

@@ -1,10 +1,11 @@
-//! What a caller may give to others.
+//! What a caller may give to others, and whom it has power over.
 
+use tinpot_core::access::records::Change;
 use tinpot_core::{Caller, Error, ErrorKind, Result, Right, VisiblePart};
 
 use super::Directory;
-use super::state::State;
-use crate::documents::{Grantee, Role};
+use super::state::{ADMINS, ONE, State, Stored, write};
+use crate::documents::{Grantee, Role, ServerAdmins};
 use crate::rules::VIA_TOKEN;
 use crate::scopes::{self, RightSet};
 
@@ -48,6 +49,36 @@ impl Directory {
         let is_group = |to: &Grantee| matches!(to, Grantee::Group(name) if **name == *group);
         check_rights(&state, caller, rights_to(&state, is_group))
     }
+
+    /// Checks that none of these users is an admin of the server, if the directory is for a team. The
+    /// change must write the [document of the admins](write_admins), so that none becomes one
+    /// meanwhile.
+    pub(super) fn check_power<'a>(
+        &self,
+        state: &State,
+        users: impl IntoIterator<Item = &'a str>,
+    ) -> Result<()> {
+        let admins = &state.admins.value.users;
+        if self.is_for_team && users.into_iter().any(|user| admins.contains(user)) {
+            return Err(no_power());
+        }
+        Ok(())
+    }
+
+    /// Checks the power over a principal, and returns the change that makes sure of it.
+    pub(super) fn guard(&self, state: &State, principal: &str) -> Result<Option<Change>> {
+        self.check_power(state, [principal])?;
+        self.is_for_team.then(|| write_admins(&state.admins)).transpose()
+    }
+}
+
+pub(super) fn no_power() -> Error {
+    Error::new(ErrorKind::Forbidden, "an admin of the server can only be changed by another one")
+}
+
+/// Returns the change that writes the document of the server's admins.
+pub(super) fn write_admins(admins: &Stored<ServerAdmins>) -> Result<Change> {
+    write(ADMINS, ONE, admins.version, &admins.value)
 }
 
 /// Returns the rights of all grants to some principals.

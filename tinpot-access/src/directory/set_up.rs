@@ -6,9 +6,9 @@ use std::time::Duration;
 use tinpot_core::access::AuditWho;
 use tinpot_core::{Caller, Error, ErrorKind, Result};
 
-use super::{Directory, NewUser, Rejection};
+use super::{Directory, NewUser, Rejection, State};
 use crate::clock::after;
-use crate::documents::{Grant, Grantee, Role, SignIn, Ticket, User};
+use crate::documents::{Role, SignIn, Ticket, User};
 use crate::secret::Secret;
 
 /// The paths of tickets, which no other ticket may have.
@@ -47,17 +47,20 @@ impl Directory {
     ) -> Result<Result<(Secret, SignIn), Rejection>> {
         first.check()?;
         self.refresh().await?;
-        if self.has_users() {
-            let message = "the server has users already: sign in as one of them";
-            return Err(Error::new(ErrorKind::Conflict, message));
-        }
-        if let Err(rejection) = self.take_ticket(ticket, SET_UP).await? {
+        check_first(&self.state())?;
+        let Some((found, use_up)) = self.find_ticket(ticket).await? else {
+            return Ok(Err(Rejection::Unknown));
+        };
+        if let Err(rejection) = self.check_ticket(&found, SET_UP) {
+            // It is good for nothing any more.
+            self.take_ticket(ticket, SET_UP).await?.ok();
             return Ok(Err(rejection));
         }
         let by = AuditWho::new("ticket", "", "set-up");
-        let User { id, name, .. } = self.add_user(&by, first.server_admin()).await?;
-        let grant = Grant::new(Grantee::Principal(id.clone()), Role::Admin);
-        self.add_grant(&by, grant).await?;
+        let first = first.server_admin().role(Role::Admin);
+        // All in one: nobody is left without a ticket or rights, and of two tickets, one is good.
+        let check = |state: &State| check_first(state).map(|()| Some(use_up.clone()));
+        let User { id, name, .. } = self.add_user_if(&by, first, check).await?;
         self.sign_in(&AuditWho::new("user", id.clone(), name), &id).await.map(Ok)
     }
 
@@ -88,4 +91,13 @@ impl Directory {
             Err(rejection) => Ok(Err(rejection)),
         }
     }
+}
+
+/// Checks that there is no user.
+fn check_first(state: &State) -> Result<()> {
+    if state.users.is_empty() {
+        return Ok(());
+    }
+    let message = "the server has users already: sign in as one of them";
+    Err(Error::new(ErrorKind::Conflict, message))
 }

@@ -81,28 +81,35 @@ impl Directory {
         secret: &str,
         path: &str,
     ) -> Result<Result<Ticket, Rejection>> {
-        let id = Digest::of(secret.as_bytes()).to_hex();
-        let records = &self.inner.records;
-        let Some(found) = records.get(TICKET, &id).await? else {
+        let Some((ticket, use_up)) = self.find_ticket(secret).await? else {
             return Ok(Err(Rejection::Unknown));
         };
-        match records.change(&[Change::remove(TICKET, &*id, found.version)]).await {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                return Ok(Err(Rejection::Unknown));
-            }
-            Err(error) => return Err(error),
+        match self.inner.records.change(&[use_up]).await {
+            Ok(_) => Ok(self.check_ticket(&ticket, path).map(|()| ticket)),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(Err(Rejection::Unknown)),
+            Err(error) => Err(error),
         }
-        let ticket: Ticket = serde_json::from_slice(&found.document).map_err(|error| {
+    }
+
+    /// Returns a ticket, and the change that uses it up.
+    pub(super) async fn find_ticket(&self, secret: &str) -> Result<Option<(Ticket, Change)>> {
+        let id = Digest::of(secret.as_bytes()).to_hex();
+        let Some(found) = self.inner.records.get(TICKET, &id).await? else { return Ok(None) };
+        let ticket = serde_json::from_slice(&found.document).map_err(|error| {
             Error::new(ErrorKind::Malformed, "a ticket cannot be read").with_source(error)
         })?;
+        Ok(Some((ticket, Change::remove(TICKET, &*id, found.version))))
+    }
+
+    /// Checks that a ticket is for this path and has not ended.
+    pub(super) fn check_ticket(&self, ticket: &Ticket, path: &str) -> Result<(), Rejection> {
         if ticket.path != path {
-            return Ok(Err(Rejection::Unknown));
+            return Err(Rejection::Unknown);
         }
         if ticket.expires <= self.now() {
-            return Ok(Err(Rejection::Expired { token: None, at: ticket.expires }));
+            return Err(Rejection::Expired { token: None, at: ticket.expires });
         }
-        Ok(Ok(ticket))
+        Ok(())
     }
 
     /// Returns the caller of a ticket, if its principal still is one.

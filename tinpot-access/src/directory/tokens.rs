@@ -147,7 +147,8 @@ impl Directory {
                     lifetime: lifetime.map(|lifetime| lifetime.as_micros() as u64),
                     hashes: vec![hash.clone()],
                 };
-                let changes = vec![write(TOKEN, &id, 0, &token)?];
+                let mut changes = vec![write(TOKEN, &id, 0, &token)?];
+                changes.extend(self.guard(state, &principal)?);
                 let target = AuditTarget::new("token", id.clone()).team(team);
                 let detail = format!("{name}: {}", scopes.join(", "));
                 Ok(Plan::new(changes, target, token).detail(detail))
@@ -208,7 +209,8 @@ impl Directory {
                 token.hashes = former.into_iter().chain([hash.clone()]).collect();
                 token.expires =
                     token.lifetime.map(|micros| after(now, Duration::from_micros(micros)));
-                let changes = vec![write(TOKEN, id, *version, &token)?];
+                let mut changes = vec![write(TOKEN, id, *version, &token)?];
+                changes.extend(self.guard(state, &token.principal)?);
                 Ok(Plan::new(changes, target(state, &token), token))
             })
             .await?;
@@ -222,7 +224,8 @@ impl Directory {
     pub async fn revoke_token(&self, by: &AuditWho, id: &str) -> Result<()> {
         self.change(by, "token.revoke", |state, _| {
             let Stored { version, value } = find(state, id)?;
-            let changes = vec![Change::remove(TOKEN, id, *version)];
+            let mut changes = vec![Change::remove(TOKEN, id, *version)];
+            changes.extend(self.guard(state, &value.principal)?);
             Ok(Plan::new(changes, target(state, value), ()).detail(&*value.name))
         })
         .await

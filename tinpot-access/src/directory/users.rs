@@ -6,9 +6,11 @@ use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
 use tinpot_core::{Error, ErrorKind, Result};
 
-use super::state::{ADMINS, ONE, PROGRAM, State, Stored, TOKEN, USER, USER_NAME, write};
+use super::grants::{add_grant, detail_of, target_of};
+use super::powers::{no_power, write_admins};
+use super::state::{PROGRAM, State, Stored, TOKEN, USER, USER_NAME, write};
 use super::{Directory, Plan, check_name, invalid, not_found};
-use crate::documents::{PasswordHash, Program, ServerAdmins, User};
+use crate::documents::{Grant, Grantee, PasswordHash, Program, Role, User};
 use crate::secret::new_id;
 
 /// The most users, and the most programs.
@@ -22,12 +24,63 @@ pub struct NewUser {
     name: String,
     password: Option<PasswordHash>,
     is_server_admin: bool,
+    role: Option<Role>,
+}
+
+/// The changes of a user: what is not set stays.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct UserUpdate {
+    password: Option<PasswordHash>,
+    generation: Option<u64>,
+    is_server_admin: Option<bool>,
+    is_disabled: Option<bool>,
+}
+
+impl UserUpdate {
+    /// Sets the hash of another password, and ends all sign-ins of the user.
+    #[must_use]
+    pub fn password_hash(mut self, hash: impl Into<String>) -> Self {
+        self.password = Some(PasswordHash(hash.into()));
+        self
+    }
+
+    /// Makes the changes only in this generation of the user.
+    #[must_use]
+    pub fn of_generation(mut self, generation: u64) -> Self {
+        self.generation = Some(generation);
+        self
+    }
+
+    /// Makes the user an admin of the server, or no longer. A new admin has to sign in again, and
+    /// has no tokens.
+    #[must_use]
+    pub fn server_admin(mut self, is_admin: bool) -> Self {
+        self.is_server_admin = Some(is_admin);
+        self
+    }
+
+    /// Disables the user, which ends all sign-ins and takes all rights away; or enables the user
+    /// again.
+    #[must_use]
+    pub fn disabled(mut self, is_disabled: bool) -> Self {
+        self.is_disabled = Some(is_disabled);
+        self
+    }
+
+    /// Returns the names of the changes in the audit.
+    fn names(&self) -> Vec<&'static str> {
+        let password = self.password.as_ref().map(|_| "user.password");
+        let admin = self.is_server_admin.map(|on| if on { "user.promote" } else { "user.demote" });
+        let disabled = self.is_disabled.map(|on| if on { "user.disable" } else { "user.enable" });
+        [password, admin, disabled].into_iter().flatten().collect()
+    }
 }
 
 impl NewUser {
     /// Describes a user with this name, who cannot sign in with a password.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { id: None, name: name.into(), password: None, is_server_admin: false }
+        Self { id: None, name: name.into(), password: None, is_server_admin: false, role: None }
     }
 
     /// Sets the id, such as `user:local`, for a user who is the same in each store. It must not have
@@ -52,6 +105,13 @@ impl NewUser {
         self
     }
 
+    /// Gives the user a role in the whole default team.
+    #[must_use]
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = Some(role);
+        self
+    }
+
     #[cfg(feature = "passwords")]
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -69,14 +129,29 @@ impl Directory {
     /// `Conflict` if the name is taken, ignoring case; `InvalidInput` for a wrong name; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn add_user(&self, by: &AuditWho, new: NewUser) -> Result<User> {
+        self.add_user_if(by, new, |_| Ok(None)).await
+    }
+
+    /// Adds a user if the state allows it, together with one more change.
+    pub(super) async fn add_user_if(
+        &self,
+        by: &AuditWho,
+        new: NewUser,
+        more: impl Fn(&State) -> Result<Option<Change>>,
+    ) -> Result<User> {
         new.check()?;
-        let NewUser { id, name, password, is_server_admin } = new;
+        let NewUser { id, name, password, is_server_admin, role } = new;
         let id = match id {
             Some(id) => id,
             None => format!("user:{}", new_id()?).into(),
         };
+        let grant_id: Arc<str> = new_id()?.into();
         let key = name.to_lowercase();
         self.change(by, "user.add", |state, now| {
+            let more = more(state)?;
+            if is_server_admin && self.is_for_team {
+                return Err(no_power());
+            }
             if state.names.contains_key(&*key) {
                 let message = format!("there is a user {name:?} already");
                 return Err(Error::new(ErrorKind::Conflict, message));
@@ -86,6 +161,7 @@ impl Directory {
                 id: id.clone(),
                 name: name.as_str().into(),
                 password: password.clone(),
+                is_password_of_team: password.is_some() && self.is_for_team,
                 generation: 0,
                 is_disabled: false,
                 created: now,
@@ -99,7 +175,17 @@ impl Directory {
                 changes.push(write_admins(&admins)?);
                 detail.push_str(", server admin");
             }
-            Ok(Plan::new(changes, AuditTarget::new("user", id.clone()), user).detail(detail))
+            changes.extend(more);
+            let target = AuditTarget::new("user", id.clone());
+            let Some(role) = role else {
+                return Ok(Plan::new(changes, target, user).detail(detail));
+            };
+            let grant = Grant::new(Grantee::Principal(id.clone()), role);
+            let grant = Grant { id: grant_id.clone(), ..grant };
+            changes.push(add_grant(state, &grant)?);
+            let (of_grant, to) = (target_of(&grant), detail_of(&grant, &id));
+            let plan = Plan::new(changes, target, user).detail(detail);
+            Ok(plan.also("grant.add", of_grant, to))
         })
         .await
     }
@@ -134,11 +220,84 @@ impl Directory {
     /// # Errors
     /// `NotFound`; those of [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn set_password_hash(&self, by: &AuditWho, id: &str, hash: &str) -> Result<()> {
-        self.change_user(by, "user.password", id, |user| {
-            user.password = Some(PasswordHash(hash.to_owned()));
-            user.generation += 1;
+        self.update_user(by, id, UserUpdate::default().password_hash(hash)).await.map(drop)
+    }
+
+    /// Makes several changes of a user: all of them, or none. Returns the changed user.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for the last admin of the server, in another generation, and for a new
+    /// admin of the server whose password was set by somebody who does not manage it; `Forbidden`
+    /// for admins of the server if the directory is [for a team](Self::for_team); those of
+    /// [`Records`](tinpot_core::access::Records) and of the audit.
+    pub async fn update_user(&self, by: &AuditWho, id: &str, update: UserUpdate) -> Result<User> {
+        let names = update.names();
+        let Some((first, others)) = names.split_first() else {
+            return self.user_by_id(id).ok_or_else(|| not_found("user", id));
+        };
+        self.change(by, first, |state, _| {
+            let Stored { version, value } = find(state, id)?;
+            self.check_power(state, [id])?;
+            let (user, mut changes) = self.updated(state, value, &update)?;
+            changes.push(write(USER, id, *version, &user)?);
+            let (target, name) = (AuditTarget::new("user", id), user.name.clone());
+            let plan = Plan::new(changes, target.clone(), user).detail(&*name);
+            let also =
+                |plan: Plan<User>, what: &&'static str| plan.also(what, target.clone(), &*name);
+            Ok(others.iter().fold(plan, also))
         })
         .await
+    }
+
+    /// Returns a changed user, and the changes of other documents.
+    fn updated(
+        &self,
+        state: &State,
+        user: &User,
+        update: &UserUpdate,
+    ) -> Result<(User, Vec<Change>)> {
+        let conflict = |message: String| Err(Error::new(ErrorKind::Conflict, message));
+        let (mut user, mut changes) = (user.clone(), Vec::new());
+        let mut admins = state.admins.clone();
+        let was_admin = admins.value.users.contains(&user.id);
+        if update.generation.is_some_and(|generation| generation != user.generation) {
+            return conflict(format!("the user {:?} was changed meanwhile: try again", user.name));
+        }
+        if let Some(password) = &update.password {
+            user.password = Some(password.clone());
+            user.is_password_of_team = self.is_for_team;
+            user.generation += 1;
+        }
+        match update.is_server_admin {
+            Some(_) if self.is_for_team => return Err(no_power()),
+            // Others may have made the tokens and opened the sign-ins of a lesser user.
+            Some(true) if !was_admin => {
+                if user.is_password_of_team {
+                    let name = &user.name;
+                    return conflict(format!(
+                        "the password of {name:?} was set by an admin of the team, who may know it: the user has to change it first, or set another one together with this"
+                    ));
+                }
+                user.generation += 1;
+                changes.extend(tokens_of(state, &user.id));
+                admins.value.users.insert(user.id.clone());
+            }
+            Some(false) => {
+                check_others(state, &user.id)?;
+                admins.value.users.remove(&user.id);
+            }
+            _ => {}
+        }
+        if let Some(is_disabled) = update.is_disabled {
+            user.is_disabled = is_disabled;
+            user.generation += 1;
+            if is_disabled && was_admin {
+                check_others(state, &user.id)?;
+            }
+        }
+        // The same document for all of them: two admins cannot disable each other.
+        changes.push(write_admins(&admins)?);
+        Ok((user, changes))
     }
 
     /// Ends all sign-ins of a user.
@@ -172,43 +331,17 @@ impl Directory {
     /// `NotFound`; `Conflict` for the last admin of the server; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn set_disabled(&self, by: &AuditWho, id: &str, is_disabled: bool) -> Result<()> {
-        let what = if is_disabled { "user.disable" } else { "user.enable" };
-        self.change(by, what, |state, _| {
-            let Stored { version, value } = find(state, id)?;
-            let mut user = value.clone();
-            user.is_disabled = is_disabled;
-            user.generation += 1;
-            let mut changes = vec![write(USER, id, *version, &user)?];
-            if is_disabled && state.admins.value.users.contains(id) {
-                // The same document for all of them: two admins cannot disable each other.
-                check_others(state, id)?;
-                changes.push(write_admins(&state.admins)?);
-            }
-            Ok(Plan::new(changes, AuditTarget::new("user", id), ()).detail(&*user.name))
-        })
-        .await
+        self.update_user(by, id, UserUpdate::default().disabled(is_disabled)).await.map(drop)
     }
 
-    /// Makes a user an admin of the server, or ends that.
+    /// Makes a user an admin of the server, or no longer. A new admin has to sign in again, and has no
+    /// tokens.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` for the last admin of the server; those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn set_server_admin(&self, by: &AuditWho, id: &str, is_admin: bool) -> Result<()> {
-        let what = if is_admin { "user.promote" } else { "user.demote" };
-        self.change(by, what, |state, _| {
-            let user = &find(state, id)?.value;
-            let mut admins = state.admins.clone();
-            if is_admin {
-                admins.value.users.insert(user.id.clone());
-            } else {
-                check_others(state, id)?;
-                admins.value.users.remove(id);
-            }
-            let changes = vec![write_admins(&admins)?];
-            Ok(Plan::new(changes, AuditTarget::new("user", id), ()).detail(&*user.name))
-        })
-        .await
+        self.update_user(by, id, UserUpdate::default().server_admin(is_admin)).await.map(drop)
     }
 
     /// Removes a user with all tokens. Grants for the user no longer have an effect.
@@ -224,12 +357,12 @@ impl Directory {
             if let Some(name) = state.names.get(key.as_str()) {
                 changes.push(Change::remove(USER_NAME, key, name.version));
             }
-            if state.admins.value.users.contains(id) {
+            self.check_power(state, [id])?;
+            let mut admins = state.admins.clone();
+            if admins.value.users.remove(id) {
                 check_others(state, id)?;
-                let mut admins = state.admins.clone();
-                admins.value.users.remove(id);
-                changes.push(write_admins(&admins)?);
             }
+            changes.push(write_admins(&admins)?);
             changes.extend(tokens_of(state, id));
             Ok(Plan::new(changes, AuditTarget::new("user", id), ()).detail(&*value.name))
         })
@@ -306,10 +439,6 @@ fn tokens_of<'a>(state: &'a State, id: &'a str) -> impl Iterator<Item = Change> 
     tokens
         .filter(move |token| *token.value.principal == *id)
         .map(|token| Change::remove(TOKEN, token.value.id.clone(), token.version))
-}
-
-fn write_admins(admins: &Stored<ServerAdmins>) -> Result<Change> {
-    write(ADMINS, ONE, admins.version, &admins.value)
 }
 
 /// Checks that the server has an admin without this one.

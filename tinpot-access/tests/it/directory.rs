@@ -204,3 +204,45 @@ async fn names_that_look_like_others_are_refused() {
         world.directory.add_user(&by(), NewUser::new(name)).await.expect("a user");
     }
 }
+
+#[tokio::test]
+async fn a_set_up_that_fails_uses_no_ticket_up() {
+    let audit = Arc::new(Audit::default());
+    let records: Arc<dyn Records> = Arc::new(MemoryRecords::new());
+    let directory = Directory::builder(records).audit(audit.clone()).open().await;
+    let directory = directory.expect("a directory");
+    let ticket = directory.create_set_up_ticket().await.expect("a ticket");
+    audit.0.lock().expect("a lock").0 = true;
+    let failed = directory.set_up(ticket.expose(), NewUser::new("ada")).await;
+    refused(failed, ErrorKind::StorageFull, "the audit failed");
+    assert!(!directory.has_users());
+    audit.0.lock().expect("a lock").0 = false;
+    let answer = directory.set_up(ticket.expose(), NewUser::new("ada")).await;
+    answer.expect("an answer").expect("a sign-in");
+    let recorded = std::mem::take(&mut audit.0.lock().expect("a lock").1);
+    let what: Vec<&str> = recorded.iter().map(|event| &*event.what).collect();
+    assert_eq!(what, ["user.add", "grant.add", "sign_in"]);
+}
+
+/// Another process promotes the user whom this one still takes for a lesser one.
+#[tokio::test]
+async fn the_power_over_a_user_is_checked_with_the_change() {
+    let world = World::new().await;
+    world.admin("root").await;
+    let ada = world.user("ada").await;
+    let team = world.directory.for_team();
+    let grant = Grant::new(Grantee::Principal(ada.id.clone()), Role::Viewer);
+    let grant = team.add_grant(&by(), grant).await.expect("a grant");
+    world.other().await.set_server_admin(&by(), &ada.id, true).await.expect("an admin");
+    assert!(!team.is_server_admin(&ada.id), "this one does not know yet");
+    let says = "can only be changed by another one";
+    let token = team.create_token(&by(), NewToken::new("x", ada.id.clone())).await;
+    refused(token, ErrorKind::Forbidden, says);
+    refused(team.set_password_hash(&by(), &ada.id, "x").await, ErrorKind::Forbidden, says);
+    refused(team.set_disabled(&by(), &ada.id, true).await, ErrorKind::Forbidden, says);
+    refused(team.remove_user(&by(), &ada.id).await, ErrorKind::Forbidden, says);
+    refused(team.remove_grant(&by(), &grant.id).await, ErrorKind::Forbidden, says);
+    let new = NewUser::new("eve").server_admin();
+    refused(team.add_user(&by(), new).await, ErrorKind::Forbidden, says);
+    world.directory.remove_user(&by(), &ada.id).await.expect("whoever manages the server may");
+}

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tinpot_access::{
     AUDIT_LOG, ChainAudit, Directory, Login, LoginRefused, NewUser, PasswordCost, Passwords, Secret,
 };
+use tinpot_core::ErrorKind;
 use tinpot_core::access::{MemoryRecords, Records};
 
 use crate::passwords::cheap;
-use crate::support::{Hand, World, by};
+use crate::support::{Hand, World, by, refused as refused_by};
 
 const RIGHT: &str = "correct horse battery";
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -145,4 +146,38 @@ async fn a_storm_of_refusals_is_few_entries_in_the_audit() {
     clock.pass(Duration::from_secs(1));
     login.sweep().await.expect("swept");
     assert_eq!(whys().await[2..], ["1 more from this network"]);
+}
+
+#[tokio::test]
+async fn a_password_that_was_replaced_meanwhile_changes_nothing() {
+    let world = with_ada(&cheap()).await;
+    let ada = world.directory.user("ada").expect("a user");
+    let login = Login::new(world.directory.clone(), cheap());
+    // It was stolen, and another process has replaced it.
+    let new = "another horse battery";
+    let hash = cheap().hash("ada", Secret::new(new)).await.expect("a hash");
+    world.other().await.set_password_hash(&by(), &ada.id, &hash).await.expect("a change");
+    let (stolen, of_thief) = (Secret::new(RIGHT), Secret::new("a horse of the thief"));
+    let changed = login.change_password(&ada.id, stolen, of_thief, HOME).await;
+    refused_by(changed, ErrorKind::Conflict, "was changed meanwhile");
+    let signed_in = login.sign_in("ada", Secret::new(new), HOME, false).await;
+    signed_in.expect("an answer").expect("a sign-in");
+}
+
+#[tokio::test]
+async fn the_audit_names_only_known_users() {
+    let records: Arc<dyn Records> = Arc::new(MemoryRecords::new());
+    let audit = Arc::new(ChainAudit::start(records.clone(), "test"));
+    let clock = Hand::new();
+    let directory = Directory::builder(records).clock(clock.clone()).audit(audit.clone());
+    let directory = directory.open().await.expect("a directory");
+    directory.add_user(&by(), NewUser::new("ada")).await.expect("a user");
+    let login = Login::new(directory, cheap());
+    // A password in the field of the name.
+    refused(&login, RIGHT, "").await;
+    clock.pass(Duration::from_secs(1));
+    refused(&login, "ADA", "wrong").await;
+    let entries = audit.entries(AUDIT_LOG, 0, 100).await.expect("entries");
+    let details: Vec<&str> = entries.iter().map(|entry| &*entry.event.detail).collect();
+    assert_eq!(details, ["ada", "", "ada"]);
 }

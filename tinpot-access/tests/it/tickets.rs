@@ -147,3 +147,20 @@ async fn a_sign_in_ticket_signs_its_user_in_once() {
     let answer = world.directory.sign_in_by_ticket(ticket.expose()).await.expect("an answer");
     assert_eq!(answer.map(|_| ()), Err(Rejection::Unknown));
 }
+
+#[tokio::test]
+async fn two_set_up_tickets_make_one_admin() {
+    let world = World::new().await;
+    let (one, other) = (world.other().await, world.other().await);
+    let first = one.create_set_up_ticket().await.expect("a ticket");
+    let second = other.create_set_up_ticket().await.expect("a ticket");
+    let (ada, eve) = tokio::join!(
+        one.set_up(first.expose(), NewUser::new("ada")),
+        other.set_up(second.expose(), NewUser::new("eve")),
+    );
+    let (done, failed): (Vec<_>, Vec<_>) = [ada, eve].into_iter().partition(|one| one.is_ok());
+    assert_eq!((done.len(), failed.len()), (1, 1));
+    failed.into_iter().for_each(|one| refused(one, ErrorKind::Conflict, "has users already"));
+    world.directory.refresh().await.expect("changes");
+    assert_eq!((world.directory.users().len(), world.directory.grants().len()), (1, 1));
+}

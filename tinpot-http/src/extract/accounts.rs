@@ -86,6 +86,18 @@ impl Asked {
         self.accounts.directory().asked_from(self.address.to_string())
     }
 
+    /// Returns the directory, for changes of others that the caller asks for: without the right, it
+    /// has no power over admins of the server.
+    pub(crate) fn managed(&self) -> Directory {
+        let directory = self.directory();
+        if self.scoped().has(Right::ManageServer) { directory } else { directory.for_team() }
+    }
+
+    /// Returns the directory, for changes of what this user or program has.
+    pub(crate) fn directory_over(&self, principal: &str) -> Directory {
+        if principal == self.id() { self.directory() } else { self.managed() }
+    }
+
     pub(crate) fn login(&self) -> &Login {
         self.accounts.login()
     }

@@ -205,7 +205,7 @@ pub(crate) async fn add(
 )]
 pub(crate) async fn remove(asked: Asked, PathId(id): PathId) -> Result<StatusCode, ApiError> {
     asked.needs(Right::ManageTeam)?;
-    asked.directory().remove_grant(&asked.by(), &id).await?;
+    asked.managed().remove_grant(&asked.by(), &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -245,7 +245,7 @@ pub(crate) async fn set_group(
     let Members { members } = json_body(request, &app).await?;
     asked.directory().check_rights_of_group(asked.scoped().caller(), &name)?;
     let ids: Vec<Arc<str>> = members.iter().map(|id| id.as_str().into()).collect();
-    asked.directory().set_group(&asked.by(), &name, &ids).await?;
+    asked.managed().set_group(&asked.by(), &name, &ids).await?;
     Ok(json_response(StatusCode::OK, &GroupJson { name, members }))
 }
 
@@ -262,6 +262,6 @@ pub(crate) async fn remove_group(
     ActionName(name): ActionName,
 ) -> Result<StatusCode, ApiError> {
     asked.needs(Right::ManageTeam)?;
-    asked.directory().remove_group(&asked.by(), &name).await?;
+    asked.managed().remove_group(&asked.by(), &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

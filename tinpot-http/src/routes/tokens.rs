@@ -171,7 +171,7 @@ pub(crate) async fn create(
         None if never_expires => new = new.never_expires(),
         None => {}
     }
-    let directory = asked.directory();
+    let directory = asked.directory_over(principal);
     let (secret, token) = directory.create_token(&asked.by(), new).await?;
     let body = TokenSecret { token: TokenJson::of(&directory, token), secret: secret.expose() };
     Ok(json_response(StatusCode::CREATED, &body))
@@ -197,7 +197,7 @@ pub(crate) async fn rotate(
     asked.directory().check_rotation(asked.scoped().caller(), &token.id)?;
     let rotation: Option<Rotation> = optional_json_body(request, &app).await?;
     let overlap = rotation.unwrap_or_default().overlap_s.unwrap_or(OVERLAP);
-    let directory = asked.directory();
+    let directory = asked.directory_over(&token.principal);
     let overlap = Duration::from_secs(overlap);
     let (secret, token) = directory.rotate_token(&asked.by(), &token.id, overlap).await?;
     let body = TokenSecret { token: TokenJson::of(&directory, token), secret: secret.expose() };
@@ -218,7 +218,7 @@ pub(crate) async fn revoke(asked: Asked, PathId(id): PathId) -> Result<StatusCod
     if asked.scoped().caller().via.strip_prefix("token:") != Some(&*token.id) {
         asked.needs_own_credentials()?;
     }
-    asked.directory().revoke_token(&asked.by(), &token.id).await?;
+    asked.directory_over(&token.principal).revoke_token(&asked.by(), &token.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

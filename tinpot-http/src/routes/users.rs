@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use tinpot_access::{Directory, Grant, Grantee, NewUser, Role, Secret, User};
+use tinpot_access::{Directory, Grant, Grantee, NewUser, Role, Secret, User, UserUpdate};
 use tinpot_core::Right;
 use utoipa::ToSchema;
 
@@ -124,17 +124,17 @@ pub(crate) async fn add(
     if let Some(role) = role {
         asked.directory().check_role(asked.scoped().caller(), role.into())?;
     }
-    let mut new = NewUser::new(name);
+    let mut new = NewUser::new(name.as_str());
     if server_admin {
         asked.needs_server_admin()?;
         new = new.server_admin();
     }
     let by = asked.by();
-    let user = asked.login().add_user(&by, new, Secret::new(password), asked.address).await?;
     if let Some(role) = role {
-        let to = Grantee::Principal(user.id.clone());
-        asked.directory().add_grant(&by, Grant::new(to, Role::from(role))).await?;
+        new = new.role(Role::from(role));
     }
+    let hash = asked.login().hash(&name, Secret::new(password)).await?;
+    let user = asked.managed().add_user(&by, new.password_hash(hash)).await?;
     Ok(asked.user_json(StatusCode::CREATED, user))
 }
 
@@ -171,18 +171,19 @@ pub(crate) async fn change(
         let detail = "your own password is changed with the current one: use /api/auth/password";
         return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
     }
-    let (directory, by) = (asked.directory(), asked.by());
+    let mut update = UserUpdate::default();
     if let Some(server_admin) = server_admin {
         asked.needs_server_admin()?;
-        directory.set_server_admin(&by, &id, server_admin).await?;
+        update = update.server_admin(server_admin);
     }
     if let Some(password) = password {
-        asked.login().set_password(&by, &id, Secret::new(password), asked.address).await?;
+        let hash = asked.login().hash(&user.name, Secret::new(password)).await?;
+        update = update.password_hash(hash);
     }
     if let Some(disabled) = disabled.filter(|disabled| *disabled != user.is_disabled) {
-        directory.set_disabled(&by, &id, disabled).await?;
+        update = update.disabled(disabled);
     }
-    let user = asked.user(&id)?;
+    let user = asked.managed().update_user(&asked.by(), &id, update).await?;
     Ok(asked.user_json(StatusCode::OK, user))
 }
 
@@ -202,7 +203,7 @@ pub(crate) async fn remove(asked: Asked, PathId(id): PathId) -> Result<StatusCod
     asked.needs(Right::ManageTeam)?;
     let user = asked.user(&id)?;
     asked.needs_power_over(&user.id)?;
-    asked.directory().remove_user(&asked.by(), &user.id).await?;
+    asked.managed().remove_user(&asked.by(), &user.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -45,7 +45,7 @@ async fn an_admin_of_the_team_manages_users_but_no_admin_of_the_server() {
     assert!(last.contains("needs an admin"), "{last}");
     boss.expect(409, "PATCH", &root, json!({"disabled": true})).await;
     boss.expect(409, "PATCH", &root, json!({"server_admin": false})).await;
-    boss.expect(200, "PATCH", &path, json!({"server_admin": true})).await;
+    boss.expect(200, "PATCH", &path, json!({"server_admin": true, "password": PASSWORD})).await;
     adam.expect(403, "DELETE", &path, NONE).await;
     boss.expect(204, "DELETE", &path, NONE).await;
     assert_eq!(browser.status().await, 401);

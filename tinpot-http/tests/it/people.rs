@@ -73,6 +73,14 @@ impl People {
         people
     }
 
+    /// The same, with tickets for the person at this machine.
+    pub(crate) fn local(mut self) -> Self {
+        let accounts = Accounts::new(self.login.clone()).local();
+        let config = HttpConfig::default().accounts(accounts);
+        self.router = tinpot_http::router(self._coordinator.clone(), config);
+        self
+    }
+
     async fn add(&self, name: &str, role: Role) {
         let mut new = NewUser::new(name);
         if name == "root" {
