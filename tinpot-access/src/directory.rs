@@ -92,7 +92,7 @@ pub struct Directory {
     inner: Arc<Inner>,
     /// The address from which changes by this handle are asked for, for the audit.
     asked_from: Option<Arc<str>>,
-    /// True if changes by this handle are asked for by somebody without power over admins of the
+    /// True if changes by this handle are asked for by a caller without power over admins of the
     /// server.
     is_for_team: bool,
 }
@@ -169,7 +169,7 @@ struct Plan<T> {
     changes: Vec<Change>,
     target: AuditTarget,
     detail: String,
-    /// What else it does, for entries of their own.
+    /// Further acts, each with an entry of its own.
     also: Vec<(&'static str, AuditTarget, String)>,
     answer: T,
 }
@@ -204,7 +204,7 @@ impl Directory {
         Self { asked_from: Some(address.into()), ..self.clone() }
     }
 
-    /// Returns the same directory for changes that are asked for by somebody who does not manage the
+    /// Returns the same directory for changes that are asked for by a caller who does not manage the
     /// server: those of its admins, their tokens, grants and groups are `Forbidden`.
     #[must_use]
     pub fn for_team(&self) -> Self {

@@ -29,7 +29,7 @@ pub struct User {
     pub name: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<PasswordHash>,
-    /// True if the password was set by somebody who does not manage the server, and who may know it.
+    /// True if the password was set by a caller who does not manage the server, and who may know it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_password_of_team: bool,
     /// A number that ends all sign-ins of the user when it grows.

@@ -218,7 +218,7 @@ impl Login {
         let by = who(&user);
         let hash = self.passwords.hash(&user.name, new).await?;
         let directory = self.directory.asked_from(address.to_string());
-        // The current one was compared with a copy: another may have been set since, against whoever
+        // The current one was compared with a copy: another may have been set since, against a thief who
         // knows it.
         let update = UserUpdate::default().password_hash(hash).of_generation(user.generation);
         let user = directory.update_user(&by, id, update).await?;

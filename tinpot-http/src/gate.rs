@@ -118,7 +118,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Entered {
     }
 }
 
-/// What a request presents of its sender, to be checked again after its body has arrived.
+/// The sender of a request, as the request presents it, to be checked again after its body has arrived.
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) headers: HeaderMap,

@@ -60,7 +60,7 @@ impl Damage {
         let error = tinpot_core::Error::from(problem);
         tracing::error!(
             %error,
-            "former secrets may still be in the file of the store, since it could not be written \
+            "former secrets may still be in the file of the store, since it cannot be written \
              again; the next start tries it again, and needs free space for a copy of the store"
         );
         self.known().is_unclean = true;

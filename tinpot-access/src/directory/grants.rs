@@ -156,7 +156,7 @@ fn members_of<'a>(state: &'a State, group: &str) -> impl Iterator<Item = &'a str
     group.into_iter().flatten().map(|id| &**id)
 }
 
-/// What a change takes away: a grant, or the members of a group that are not among these.
+/// The subject of a change that takes away: a grant, or the members of a group that are not among these.
 #[derive(Debug, Default)]
 struct Without<'a> {
     grant: Option<&'a str>,

@@ -1,4 +1,4 @@
-//! What a caller may give to others, and whom it has power over.
+//! The rights that a caller may give to others, and the users that it has power over.
 
 use tinpot_core::access::records::Change;
 use tinpot_core::{Caller, Error, ErrorKind, Result, Right, VisiblePart};

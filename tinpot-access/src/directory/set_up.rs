@@ -58,7 +58,7 @@ impl Directory {
         }
         let by = AuditWho::new("ticket", "", "set-up");
         let first = first.server_admin().role(Role::Admin);
-        // All in one: nobody is left without a ticket or rights, and of two tickets, one is good.
+        // All in one: no user is left without a ticket or rights, and of two tickets, one is good.
         let check = |state: &State| check_first(state).map(|()| Some(use_up.clone()));
         let User { id, name, .. } = self.add_user_if(&by, first, check).await?;
         self.sign_in(&AuditWho::new("user", id.clone(), name), &id).await.map(Ok)

@@ -227,7 +227,7 @@ impl Directory {
     ///
     /// # Errors
     /// `NotFound`; `Conflict` for the last admin of the server, in another generation, and for a new
-    /// admin of the server whose password was set by somebody who does not manage it; `Forbidden`
+    /// admin of the server whose password was set by a caller who does not manage it; `Forbidden`
     /// for admins of the server if the directory is [for a team](Self::for_team); those of
     /// [`Records`](tinpot_core::access::Records) and of the audit.
     pub async fn update_user(&self, by: &AuditWho, id: &str, update: UserUpdate) -> Result<User> {

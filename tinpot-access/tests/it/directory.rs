@@ -244,5 +244,5 @@ async fn the_power_over_a_user_is_checked_with_the_change() {
     refused(team.remove_grant(&by(), &grant.id).await, ErrorKind::Forbidden, says);
     let new = NewUser::new("eve").server_admin();
     refused(team.add_user(&by(), new).await, ErrorKind::Forbidden, says);
-    world.directory.remove_user(&by(), &ada.id).await.expect("whoever manages the server may");
+    world.directory.remove_user(&by(), &ada.id).await.expect("an admin of the server may");
 }

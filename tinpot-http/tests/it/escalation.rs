@@ -22,7 +22,7 @@ async fn a_token_sets_no_password_and_makes_no_user_or_admin() {
         let new = json!({"name": "eve", "password": OTHER, "server_admin": admin});
         leaked.expect(403, "POST", "/api/users", new).await;
     }
-    // With the scope, it makes nobody of more rights.
+    // With the scope, it makes no user of more rights.
     let team = people.program("root", &["team", "tokens"]).await;
     let own_no_more = "no more than its own scopes";
     let new = json!({"name": "eve", "password": OTHER, "role": "admin"});

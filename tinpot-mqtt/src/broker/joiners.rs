@@ -1,4 +1,4 @@
-//! The limits of clients that join: they have no password, so anybody can be one.
+//! The limits of clients that join: they have no password, so any client can be one.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
