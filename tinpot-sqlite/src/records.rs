@@ -70,6 +70,14 @@ impl SqliteRecords {
         self.run(|connection| crate::writer::mark(connection)).await
     }
 
+    /// Returns true if an execution in the store has secrets. Reads all executions.
+    ///
+    /// # Errors
+    /// Those of [`Records::get`].
+    pub async fn has_executions_with_secrets(&self) -> tinpot_core::Result<bool> {
+        self.run(|connection| crate::writer::has_secrets(connection)).await
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         call: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,

@@ -22,7 +22,7 @@ use tinpot_core::store::{Opened, Transition};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::logs::Lines;
-pub(crate) use self::rewrite::{Rewrite, mark};
+pub(crate) use self::rewrite::{Rewrite, has_secrets, mark};
 use self::writer_loop::WriterLoop;
 use crate::config::Config;
 use crate::error::{Problem, Result};

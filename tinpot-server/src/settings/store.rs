@@ -138,7 +138,8 @@ impl StoreSettings {
         }
         let known = self.sealed_under(default).await?;
         let has_one = |sealer: &RingSealer| known.iter().any(|id| sealer.has_key(id));
-        if known.is_empty() || sealer.as_ref().is_some_and(has_one) {
+        let is_there = known.is_empty() || sealer.as_ref().is_some_and(has_one);
+        if is_there || !self.has_secrets(default).await? {
             return Ok(sealer);
         }
         let what = if sealer.is_some() { "has another one" } else { "is missing" };
@@ -164,6 +165,13 @@ impl StoreSettings {
             Some(mark) => Ok([mark].into()),
             None => SecretStore::keys_in(&records).await,
         }
+    }
+
+    /// Returns true if the file of the store has secrets: without any, its key can be another one.
+    async fn has_secrets(&self, default: &str) -> Result<bool> {
+        let Some(records) = self.records(default) else { return Ok(false) };
+        Ok(!SecretStore::keys_in(&records).await?.is_empty()
+            || records.has_executions_with_secrets().await?)
     }
 
     /// Returns the secrets in the file of the store; `None` for a store in memory.

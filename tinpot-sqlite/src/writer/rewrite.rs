@@ -81,6 +81,12 @@ fn set_mark(connection: &Connection, mark: &str) -> Result<()> {
     Ok(())
 }
 
+/// Returns true if an execution has secrets, sealed or not.
+pub(crate) fn has_secrets(connection: &Connection) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM executions WHERE instr(rest, '\"secrets\":') > 0)";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
 /// Rewrites the next executions. Returns the last row that was read, and the number of those that
 /// were changed; `None` at the end.
 fn part(
