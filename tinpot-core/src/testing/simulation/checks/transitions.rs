@@ -193,7 +193,7 @@ impl Checks {
         match outcome {
             Outcome::Succeeded(_) => Ok(()),
             Outcome::Cancelled if track.cancel_asked || with_caller => Ok(()),
-            // Its worker was told so by a coordinator whose last commits the restored store lacks.
+            // Its worker received that from a coordinator whose last commits the restored store lacks.
             Outcome::Cancelled if track.put_back && track.cancelled => Ok(()),
             Outcome::Cancelled => {
                 broken("I9", format!("{id} is cancelled, but no cancel was asked for"))
