@@ -311,7 +311,9 @@ impl Checks {
             (track.tries, track.lost) = (execution.tries(), execution.lost());
             track.unfinished = !execution.status.is_terminal();
             self.unfinished += usize::from(track.unfinished);
-            if track.unfinished && execution.live_attempt().is_none() {
+            // Its live attempt may be one that never ran, and whose successor the store lacks.
+            let attempt = execution.live_attempt().and_then(|live| self.attempts.get(&live.fence));
+            if track.unfinished && attempt.is_none_or(|attempt| !attempt.started) {
                 track.starts = 0;
             }
         }
