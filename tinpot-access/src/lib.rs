@@ -17,6 +17,7 @@ mod scopes;
 mod secret;
 mod secret_store;
 mod store_key;
+mod stored;
 mod throttle;
 mod tokens;
 mod worker_keys;

@@ -15,11 +15,12 @@ use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 
 pub use self::documents::{JoinTokenInfo, WorkerKey};
 use self::documents::{KEY, KINDS, TOKEN};
-use self::state::{State, write};
+use self::state::State;
 pub use self::tokens::NewJoinToken;
 use crate::clock::{Clock, SystemClock, between};
 use crate::ring_suite::RingSuite;
 use crate::secret::{Digest, Secret, base62};
+use crate::stored::write;
 
 /// Tries of one change while others change the same documents.
 const TRIES: usize = 16;

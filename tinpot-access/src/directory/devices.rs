@@ -8,8 +8,9 @@ use subtle::ConstantTimeEq;
 use tinpot_core::{ErrorKind, Result};
 
 use super::Directory;
-use super::state::{DEVICE_KEY, ONE, write};
+use super::state::{DEVICE_KEY, ONE};
 use crate::secret::{Secret, new_secret};
+use crate::stored::write;
 
 impl Directory {
     /// Returns the proof for a browser in which a user has just signed in.

@@ -7,10 +7,11 @@ use tinpot_core::access::{AuditTarget, AuditWho};
 use tinpot_core::{Error, ErrorKind, Result};
 
 use super::powers::write_admins;
-use super::state::{GRANT, GROUP, State, write};
+use super::state::{GRANT, GROUP, State};
 use super::{Directory, Plan, check_name, invalid, not_found};
 use crate::documents::{Grant, Grantee, Group, Role};
 use crate::secret::new_id;
+use crate::stored::write;
 
 /// The most grants, and the most groups.
 const MOST: usize = 10_000;

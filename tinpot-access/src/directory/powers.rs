@@ -4,10 +4,11 @@ use tinpot_core::access::records::Change;
 use tinpot_core::{Caller, Error, ErrorKind, Result, Right, VisiblePart};
 
 use super::Directory;
-use super::state::{ADMINS, ONE, State, Stored, write};
+use super::state::{ADMINS, ONE, State};
 use crate::documents::{Grantee, Role, ServerAdmins};
 use crate::rules::VIA_TOKEN;
 use crate::scopes::{self, RightSet};
+use crate::stored::{Stored, write};
 
 impl Directory {
     /// Checks that a caller may give this role: with a token, only if its scopes give all rights of

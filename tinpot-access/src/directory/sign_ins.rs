@@ -7,11 +7,12 @@ use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
 use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
 
-use super::state::{SIGN_IN, State, Used, write};
+use super::state::{SIGN_IN, State, Used};
 use super::{Directory, Known, NOTED, Plan, Rejection, not_found};
 use crate::clock::{after, between};
 use crate::documents::SignIn;
 use crate::secret::{Digest, Secret, new_id, new_secret};
+use crate::stored::{Stored, write};
 
 /// The time without a request after which a sign-in ends.
 const IDLE: Duration = Duration::from_secs(12 * 3_600);
@@ -147,7 +148,7 @@ impl Directory {
                 .values()
                 .filter(|found| end(found) <= now || !is_valid(&state, found))
                 .map(|found| &found.stored);
-            let remove = |found: &super::state::Stored<SignIn>| {
+            let remove = |found: &Stored<SignIn>| {
                 Change::remove(SIGN_IN, found.value.hash.to_hex(), found.version)
             };
             ended.map(remove).collect()

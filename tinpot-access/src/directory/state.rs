@@ -5,13 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tinpot_core::access::records::{Change, Record};
-use tinpot_core::{Error, ErrorKind, Result, Timestamp};
+use tinpot_core::Timestamp;
+use tinpot_core::access::records::Record;
 
 use crate::documents::{Grant, Group, Program, ServerAdmins, SignIn, Token, User};
 use crate::secret::Digest;
+use crate::stored::{Stored, read};
 
 pub(super) const USER: &str = "user";
 /// Names of users in lower case, each with the id of its user: so a name is unique.
@@ -41,13 +40,6 @@ pub(super) enum Effect {
     Identity,
     /// Rights may have changed.
     Rights,
-}
-
-/// A document with its version.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stored<T> {
-    pub(crate) version: u64,
-    pub(crate) value: T,
 }
 
 /// A credential, and the time of its last use in this process.
@@ -204,22 +196,4 @@ impl State {
         }
         .unwrap_or(Effect::None)
     }
-}
-
-fn read<T: DeserializeOwned>(record: &Record) -> Result<Stored<T>, serde_json::Error> {
-    let value = serde_json::from_slice(&record.document)?;
-    Ok(Stored { version: record.version, value })
-}
-
-/// Returns the change that writes a document in place of this version.
-pub(super) fn write<T: Serialize>(
-    kind: &'static str,
-    id: &str,
-    version: u64,
-    value: &T,
-) -> Result<Change> {
-    let document = serde_json::to_vec(value).map_err(|error| {
-        Error::new(ErrorKind::Other, format!("writing the {kind} {id:?}")).with_source(error)
-    })?;
-    Ok(Change::replace(kind, id, version, document))
 }

@@ -6,12 +6,13 @@ use tinpot_core::access::records::Change;
 use tinpot_core::{Caller, Error, ErrorKind, Result, Timestamp};
 
 use super::sign_ins::VIA_SIGN_IN;
-use super::state::{State, TICKET, write};
+use super::state::{State, TICKET};
 use super::{Directory, Known, Rejection, invalid};
 use crate::clock::after;
 use crate::documents::Ticket;
 use crate::rules::VIA_TOKEN;
 use crate::secret::{Digest, Secret, new_secret};
+use crate::stored::write;
 
 /// The longest life of a ticket.
 const LONGEST: Duration = Duration::from_secs(3_600);

@@ -7,13 +7,14 @@ use tinpot_core::access::records::Change;
 use tinpot_core::access::{AuditTarget, AuditWho};
 use tinpot_core::{Caller, DEFAULT_TEAM, Error, ErrorKind, Result, Timestamp};
 
-use super::state::{State, Stored, TOKEN, write};
+use super::state::{State, TOKEN};
 use super::{Directory, Known, NOTED, Plan, Rejection, invalid, not_found};
 use crate::clock::{after, between};
 use crate::documents::{Token, TokenHash};
 use crate::rules::VIA_TOKEN;
 use crate::scopes;
 use crate::secret::{Secret, new_id};
+use crate::stored::{Stored, write};
 use crate::tokens;
 
 /// The lifetime by default.

@@ -8,10 +8,11 @@ use tinpot_core::{Error, ErrorKind, Result};
 
 use super::grants::{add_grant, detail_of, target_of};
 use super::powers::{no_power, write_admins};
-use super::state::{PROGRAM, State, Stored, TOKEN, USER, USER_NAME, write};
+use super::state::{PROGRAM, State, TOKEN, USER, USER_NAME};
 use super::{Directory, Plan, check_name, invalid, not_found};
 use crate::documents::{Grant, Grantee, PasswordHash, Program, Role, User};
 use crate::secret::new_id;
+use crate::stored::{Stored, write};
 
 /// The most users, and the most programs.
 const MOST: usize = 100_000;

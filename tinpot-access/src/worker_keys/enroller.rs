@@ -11,8 +11,8 @@ use tinpot_core::seal::{
 use tinpot_core::{Names, Result};
 
 use super::documents::{KEY, NAMES, TOKEN, WorkerKey};
-use super::state::write;
 use super::{Plan, WorkerKeys};
+use crate::stored::write;
 
 impl Enrolled for WorkerKeys {
     fn find(&self, key: &KeyId) -> Option<Arc<WorkerGrant>> {

@@ -4,20 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tinpot_core::access::records::{Change, Record};
+use tinpot_core::Timestamp;
+use tinpot_core::access::records::Record;
 use tinpot_core::seal::{KeyId, PublicKey, WorkerGrant};
-use tinpot_core::{Error, ErrorKind, Result, Timestamp};
 
 use super::documents::{JoinTokenInfo, KEY, NAMES, TOKEN, WorkerKey};
-
-/// A document with its version.
-#[derive(Clone, Debug)]
-pub(super) struct Stored<T> {
-    pub(super) version: u64,
-    pub(super) value: T,
-}
+use crate::stored::{Stored, read};
 
 /// A key, and the time at which this process last heard it.
 #[derive(Debug)]
@@ -119,22 +111,4 @@ impl State {
             _ => {}
         }
     }
-}
-
-fn read<T: DeserializeOwned>(record: &Record) -> Result<Stored<T>, serde_json::Error> {
-    let value = serde_json::from_slice(&record.document)?;
-    Ok(Stored { version: record.version, value })
-}
-
-/// Returns the change that writes a document in place of this version.
-pub(super) fn write<T: Serialize>(
-    kind: &'static str,
-    id: &str,
-    version: u64,
-    value: &T,
-) -> Result<Change> {
-    let document = serde_json::to_vec(value).map_err(|error| {
-        Error::new(ErrorKind::Other, format!("writing the {kind} {id:?}")).with_source(error)
-    })?;
-    Ok(Change::replace(kind, id, version, document))
 }

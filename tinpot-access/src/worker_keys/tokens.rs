@@ -9,11 +9,11 @@ use tinpot_core::seal::{Hex, JoinTerms, KeyId, PublicKey, Suite, WorkerLimits};
 use tinpot_core::{Error, ErrorKind, Result};
 
 use super::documents::{JoinTokenInfo, TOKEN};
-use super::state::write;
 use super::{Plan, WorkerKeys, not_found};
 use crate::clock::after;
 use crate::join_token::JoinToken;
 use crate::secret::Secret;
+use crate::stored::write;
 
 /// The time for which a token is valid by default, and at most.
 const LIFETIME: Duration = Duration::from_secs(3_600);
