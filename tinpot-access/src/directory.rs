@@ -377,6 +377,7 @@ impl Directory {
         Err(Error::new(ErrorKind::Unavailable, message))
     }
 
+    #[cfg(feature = "passwords")]
     pub(crate) async fn record(&self, event: AuditEvent) -> Result<()> {
         self.record_all(&[event]).await
     }
