@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tinpot_access::{IdentityKey, RingSuite, Secret};
+use tinpot_access::Secret;
 use tinpot_core::access::SecretSource;
 use tinpot_core::executor::ActionSet;
-use tinpot_core::seal::{CoordinatorOptions, EnrolledKeys, Pins, Suite, WorkerGrant};
 use tinpot_core::{
     Coordinator, Error, ErrorKind, Executor, MemoryNetwork, Result, Store, Watcher, Worker,
 };
@@ -26,9 +25,8 @@ use crate::settings::{LOG_BYTES, RESULT_BYTES};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest wait for the coordinator to learn of actions that the worker has imported.
 const KNOWN: Duration = Duration::from_secs(30);
-/// The name of the worker, and the namespace.
+/// The name of the worker.
 const WORKER: &str = "dev";
-const NAMESPACE: &str = "tinpot";
 /// The time that running attempts have in a worker that the coordinator drains.
 const DRAIN: Duration = Duration::from_secs(3600);
 
@@ -170,15 +168,11 @@ impl LocalServerBuilder {
             None => None,
         };
         let mut http = self.http;
-        // Both are here, so that neither asks the other for its key.
-        let (namespace, own) = (IdentityKey::generate()?, IdentityKey::generate()?);
-        let (namespace, own) = (RingSuite::new(&namespace), RingSuite::new(&own));
-        let enrolled = Arc::new(EnrolledKeys::default());
-        enrolled.enrol(&namespace, WorkerGrant::new(own.public(), WORKER));
         let mut builder = Coordinator::builder(network.transport())
             .store(self.store)
             .max_parameters_bytes(http.max_body_bytes)
-            .sealed(namespace.clone(), CoordinatorOptions::new(NAMESPACE, enrolled));
+            // Nothing outside this process can read or write the frames of this network.
+            .plain_secrets(true);
         if let Some(secrets) = self.secrets {
             builder = builder.secrets(secrets);
         }
@@ -189,7 +183,6 @@ impl LocalServerBuilder {
         let coordinator = builder.start().await?;
         let worker = Worker::builder(network.transport())
             .name(WORKER)
-            .sealed(own, Pins::new(NAMESPACE, [namespace.public()]))
             .executor(pool)
             .slots(self.concurrency)
             .max_result_bytes(RESULT_BYTES)
