@@ -9,11 +9,11 @@ if __name__ == "__main__":
     here = os.path.dirname(os.path.abspath(__file__))
     if sys.path[:1] != [here]:
         sys.path.insert(0, here)
-    control, lifeline = int(sys.argv[1]), int(sys.argv[2])
+    requests, replies, lifeline = map(int, sys.argv[1:4])
     sys.argv[1:] = []
     from tinpot import _child
 
-    _child.main(control, lifeline)
+    _child.main(requests, replies, lifeline)
 elif __name__ == "__mp_main__":
     from tinpot import _modules
 

@@ -1,6 +1,6 @@
 """The main loop of a child interpreter: reads requests, runs one attempt at a time, replies.
 
-Standard output and standard error are pipes to the worker. Requests and replies have a socket.
+Standard output and standard error are pipes to the worker, and so are requests and replies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -47,16 +46,14 @@ _F_SETSIG = 10
 _control = _run.Control()
 
 
-def main(control_fd: int, lifeline_fd: int) -> None:
+def main(requests_fd: int, replies_fd: int, lifeline_fd: int) -> None:
     """Runs the interpreter until the worker closes the connection."""
-    for fd in (control_fd, lifeline_fd):
+    for fd in (requests_fd, replies_fd, lifeline_fd):
         os.set_inheritable(fd, False)
     _context.take_secrets()
     signal.signal(signal.SIGTERM, _on_terminate)
     _tie_to_worker(lifeline_fd)
-    end = socket.socket(fileno=control_fd)
-    end.setblocking(True)
-    connection = Connection(end)
+    connection = Connection(requests_fd, replies_fd)
     settings = json.loads(connection.request() or b"null")
     _integrations.install()
 
@@ -72,9 +69,8 @@ def main(control_fd: int, lifeline_fd: int) -> None:
             from tinpot import _shared_interpreter
 
             clean.files.merge()
-            _shared_interpreter.serve(
-                end, found, settings["result_limit_bytes"], settings["mark"], settings["tmp"]
-            )
+            limit, mark, tmp = (settings[name] for name in ("result_limit_bytes", "mark", "tmp"))
+            _shared_interpreter.serve(connection, found, limit, mark, tmp)
             return
         channel = _channel.PipeChannel(settings["mark"], connection, _control, settings["tmp"])
         limit_memory = not settings["memory_by_cgroup"]

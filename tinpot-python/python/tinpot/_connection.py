@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import select
+import os
 import threading
-from socket import socket as Socket
 from typing import Any, Optional
 
 from tinpot import _text
@@ -18,26 +16,6 @@ _NONCE_BYTES = 32
 Result = tuple[Optional[str], Any]
 
 
-class _Reading(io.RawIOBase):
-    """Reads from a socket, and sleeps until there is something to read.
-
-    A thread that sleeps in `recv` also wakes up when the worker reads a reply, because a socket of
-    Unix has one queue of sleepers. In `poll` it does not.
-    """
-
-    def __init__(self, socket: Socket) -> None:
-        poll = select.poll()
-        poll.register(socket, select.POLLIN)
-        self._wait, self._read = poll.poll, socket.recv_into
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._wait()
-        return self._read(buffer)
-
-
 class Connection:
     """Lines of JSON in both directions.
 
@@ -45,9 +23,11 @@ class Connection:
     may wait for an answer: one of them reads, and delivers the answers of the others.
     """
 
-    def __init__(self, socket: Socket) -> None:
-        self._lines = io.BufferedReader(_Reading(socket), 65536)
-        self.send = socket.sendall
+    def __init__(self, requests_fd: int, replies_fd: int) -> None:
+        """Takes the ends of two pipes, which block."""
+        self.requests = open(requests_fd, "rb", 65536)
+        self.replies_fd = replies_fd
+        self._sending = threading.Lock()
         # The number of the attempt. The worker takes no line of another one.
         self._nonce = b""
         self._turn = threading.Condition(threading.Lock())
@@ -56,10 +36,18 @@ class Connection:
         # By number of the call; None until the answer is here.
         self._answers: dict[int, dict[str, Any] | None] = {}
 
+    def send(self, line: bytes) -> None:
+        """Sends a line, whole even if other threads send, too."""
+        with self._sending:
+            sent = os.write(self.replies_fd, line)
+            while sent < len(line):
+                line = line[sent:]
+                sent = os.write(self.replies_fd, line)
+
     def request(self) -> bytes | None:
         """Returns the next request; None at the end. Skips answers that no thread waits for."""
         while True:
-            line = self._lines.readline()
+            line = self.requests.readline()
             if not line.startswith(b'{"called"'):
                 return line or None
 
@@ -100,7 +88,7 @@ class Connection:
                     return known
                 self._reading = True
             try:
-                line = self._lines.readline()
+                line = self.requests.readline()
                 if not line:
                     raise ActionError("the connection to the worker closed", kind="Unavailable")
                 answer = _text.loads(line)

@@ -9,7 +9,6 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from socket import socket as Socket
 from typing import Any
 
 from tinpot import _channel, _connection, _context, _run, _text
@@ -24,9 +23,11 @@ _MAX_PIECE = 15 * 1024
 _FLUSH_AFTER = 0.02
 
 
-def serve(socket: Socket, found: Discovery, limit: int, mark: str, tmp: str) -> None:
+def serve(
+    connection: _connection.Connection, found: Discovery, limit: int, mark: str, tmp: str
+) -> None:
     """Runs attempts until the worker closes the connection."""
-    asyncio.run(_Loop(found, limit, mark, tmp).run(socket))
+    asyncio.run(_Loop(found, limit, mark, tmp).run(connection))
 
 
 class _Loop:
@@ -39,7 +40,7 @@ class _Loop:
         self._tasks: dict[int, tuple[_run.Control, asyncio.Task[None]]] = {}
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._calls = 0
-        self._writer: asyncio.StreamWriter | None = None
+        self._replies: asyncio.WriteTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def call_later(self, seconds: float, call: Callable[[], object]) -> None:
@@ -47,12 +48,17 @@ class _Loop:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.call_later, seconds, call)
 
-    async def run(self, socket: Socket) -> None:
+    async def run(self, connection: _connection.Connection) -> None:
         """Reads requests and starts a task for each attempt."""
-        reader, self._writer = await asyncio.open_connection(sock=socket, limit=_MAX_LINE_BYTES)
+        self._loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
+        await self._loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), connection.requests.raw
+        )
+        replies = open(connection.replies_fd, "wb", 0)
+        self._replies, _ = await self._loop.connect_write_pipe(asyncio.Protocol, replies)
         streams: tuple[Any, Any] = (_Stream(sys.stdout, 0), _Stream(sys.stderr, 1))
         sys.stdout, sys.stderr = streams
-        self._loop = asyncio.get_running_loop()
         _pass_context_to_threads(self._loop)
         while True:
             line = await reader.readline()
@@ -75,8 +81,8 @@ class _Loop:
                 self._tasks[request["id"]] = (control, task)
 
     def _write(self, line: bytes) -> None:
-        if self._writer is not None:
-            self._writer.write(line)
+        if self._replies is not None:
+            self._replies.write(line)
 
     async def _attempt(self, request: dict[str, Any], control: _run.Control) -> None:
         number = request["id"]

@@ -208,7 +208,7 @@ impl Launch {
         &self,
         reap: impl FnOnce(Child, watch::Sender<Option<ExitStatus>>),
     ) -> io::Result<Interpreter> {
-        let (control, their_control) = Control::pair()?;
+        let (control, their_ends) = Control::pipes()?;
         let their_lifeline = self.spawn.lifeline.tie()?;
         // Not the cookie: processes of an attempt can read that, and could forge markup lines.
         let mark = uuid::Uuid::new_v4().simple().to_string();
@@ -219,14 +219,16 @@ impl Launch {
         let cookie = format!("{}{number}", self.spawn.mark);
         let mut command = self.spawn.command(&[], "tinpot_child.py");
         command
-            .arg(their_control.as_raw_fd().to_string())
+            .arg(their_ends.requests.as_raw_fd().to_string())
+            .arg(their_ends.replies.as_raw_fd().to_string())
             .arg(their_lifeline.as_raw_fd().to_string())
             .env(process_tree::COOKIE, &cookie)
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
             .kill_on_drop(true);
-        enter(&mut command, their_control, their_lifeline, procs);
+        let inherited = [their_ends.requests, their_ends.replies, their_lifeline];
+        enter(&mut command, inherited, procs);
         let elsewhere = has_no_directory();
         if elsewhere {
             command.current_dir(if self.root.is_dir() { &*self.root } else { Path::new("/") });
@@ -262,15 +264,15 @@ fn copies(sources: &Sources) -> BTreeMap<&str, Option<&str>> {
     sources.iter().map(|(file, source)| (&**file, source.name())).collect()
 }
 
-/// Makes the interpreter move to its cgroup, inherit two descriptors, lead a session of its own,
+/// Makes the interpreter move to its cgroup, inherit three descriptors, lead a session of its own,
 /// and adopt orphaned descendants.
 #[allow(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
-fn enter(command: &mut Command, control: OwnedFd, lifeline: OwnedFd, procs: Option<File>) {
+fn enter(command: &mut Command, inherited: [OwnedFd; 3], procs: Option<File>) {
     let between_fork_and_exec = move || {
         if let Some(procs) = &procs {
             rustix::io::write(procs, b"0")?;
         }
-        for fd in [&control, &lifeline] {
+        for fd in &inherited {
             rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
         }
         rustix::process::setsid()?;
