@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tinpot_core::transport::{Address, Lane, LaneLinks, Received};
+use tinpot_core::transport::{Address, Channel, Lane, LaneLinks, Received};
 use tinpot_core::{Link, Result, Transport, Watcher, WorkerId};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -27,6 +27,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(6);
 /// at once; [`close`](Transport::close) first sends what was handed over.
 #[derive(Debug)]
 pub struct MqttTransport {
+    sender: WorkerId,
     lanes: [Arc<LaneState>; 2],
     links: Arc<LaneLinks>,
     closing: watch::Sender<bool>,
@@ -57,7 +58,8 @@ impl MqttTransport {
         for lane in &lanes {
             tasks.spawn(keep_connected(lane.clone(), connection.clone(), closing.subscribe()));
         }
-        let transport = Self { lanes, links, closing, tasks: Mutex::new(tasks) };
+        let transport =
+            Self { sender: sender.clone(), lanes, links, closing, tasks: Mutex::new(tasks) };
         let mut status = transport.status();
         // Only a convenience: the first `send` of most programs then finds the link up.
         let known =
@@ -96,6 +98,10 @@ impl Transport for MqttTransport {
 
     async fn listen(&self, at: &Address, lane: Lane) -> Result<BoxStream<'static, Received>> {
         Ok(self.lane(lane).listen(at).await?.boxed())
+    }
+
+    fn speaks_for(&self) -> Channel {
+        Channel::of(&Address::Worker(self.sender.clone()))
     }
 
     fn status(&self) -> Watcher<Link> {

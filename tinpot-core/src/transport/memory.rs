@@ -127,6 +127,10 @@ impl Transport for MemoryTransport {
         Ok(frames.take_until(Box::pin(closed)).boxed())
     }
 
+    fn speaks_for(&self) -> Channel {
+        self.channel.clone()
+    }
+
     fn status(&self) -> Watcher<Link> {
         self.link.subscribe().into()
     }

@@ -12,7 +12,7 @@ use super::offers::Offers;
 use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::model::action::check_label;
-use crate::model::address::{Address, Lane};
+use crate::model::address::{Address, Channel, Lane};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::id::WorkerId;
 use crate::model::time::Timestamp;
@@ -207,6 +207,14 @@ impl WorkerBuilder {
         }
         let id = self.id.unwrap_or_else(|| WorkerId::generate(&self.name));
         let address = Address::Worker(id.clone());
+        let speaks_for = self.transport.speaks_for();
+        if ![Channel::Unknown, Channel::of(&address)].contains(&speaks_for) {
+            let message = format!(
+                "the transport speaks for {speaks_for}, not for worker {id}: give the worker and its \
+                 transport the same id"
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         let control_frames = self.transport.listen(&address, Lane::Control).await?;
         let broadcasts = self.transport.listen(&Address::AllWorkers, Lane::Control).await?;
         let log_frames = self.transport.listen(&address, Lane::Logs).await?;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tinpot_core::testing::transport::{Faults, Network};
 use tinpot_core::transport::Address;
-use tinpot_core::{MemoryNetwork, MemoryTransport, Transport};
+use tinpot_core::{
+    ErrorKind, FunctionExecutor, MemoryNetwork, MemoryTransport, Transport, Worker, WorkerId,
+};
 
 #[derive(Debug)]
 struct InMemory {
@@ -74,4 +76,27 @@ mod in_a_box {
     }
 
     tinpot_core::transport_conformance!(network);
+}
+
+#[tokio::test]
+async fn a_worker_on_the_transport_of_another_does_not_start() {
+    let network = MemoryNetwork::new();
+    let [one, other] = [WorkerId::generate("one"), WorkerId::generate("other")];
+    let start = async |id: &WorkerId, participant: &Address| {
+        let executor = FunctionExecutor::builder().build().expect("an executor");
+        let builder = Worker::builder(network.transport_of(participant)).id(id.clone());
+        builder.name(id.name()).executor(executor).start().await
+    };
+    let of_one = Address::Worker(one.clone());
+    start(&one, &of_one).await.expect("its own transport");
+    let error = start(&other, &of_one).await.expect_err("the transport of another worker");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let message = error.to_string();
+    assert!(
+        message.contains(&format!("speaks for worker {one}, not for worker {other}")),
+        "{message}"
+    );
+    let error =
+        start(&other, &Address::Coordinator).await.expect_err("the coordinator's transport");
+    assert!(error.to_string().contains("speaks for"), "{error}");
 }
